@@ -1,0 +1,344 @@
+"""What the edge needs from the outside, in its own words. bootstrap.py names the adapters; mypy proves the fit there."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.reference import RoomRef
+from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
+
+# --- the client's socket -------------------------------------------------------------------------------------------
+
+
+class Transport(Protocol):
+    """One client's WebSocket. Nothing here waits and nothing raises, whatever state the socket is in."""
+
+    def write(self, frames: bytes) -> None:
+        """Send whole WebSocket frames, already encoded; ignored once closing."""
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send a close frame, wait up to 2 s for the peer's, then drop. Only the first call counts."""
+
+    def unsent_bytes(self) -> int:
+        """What the kernel has not taken yet."""
+
+    def pause_reading(self) -> None:
+        """Let the peer's frames wait in the kernel."""
+
+    def resume_reading(self) -> None:
+        """Go on after pause_reading."""
+
+
+class Receiver(Protocol):
+    """What a Transport tells its owner."""
+
+    frame_limit_bytes: int
+    """Text frames above this size close the connection with 1009."""
+
+    def connected(self, transport: Transport) -> None:
+        """The handshake is answered; first call, once."""
+
+    def receive_text(self, payload: bytes) -> None:
+        """One whole text message, put together from its fragments, valid UTF-8, within the limit."""
+
+    def receive_binary(self) -> None:
+        """One whole binary message."""
+
+    def congestion_changed(self, is_congested: bool) -> None:
+        """The socket's write buffer went above its high mark, or below its low mark again."""
+
+    def lost(self) -> None:
+        """The connection is over; last call, exactly once, also after our own close."""
+
+
+# --- rooms ---------------------------------------------------------------------------------------------------------
+
+
+class RoomsUnavailable(Exception):
+    """The rooms service did not answer within its deadline."""
+
+
+class JoinRefusal(Enum):
+    """Why there is no membership."""
+
+    NOT_FOUND = auto()
+    ACCESS_DENIED = auto()
+    UNAVAILABLE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A person in one life of a room."""
+
+    key: str
+    user_id: UserId | None
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A connection's place in a room."""
+
+    room_id: RoomId
+    life: Life
+    slug: Slug
+    connection_count: int
+    version: int
+    crowded: bool
+    participants: tuple[Participant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSnapshot:
+    """Who is in one life of a room; version 0: that life is over."""
+
+    version: int
+    connection_count: int
+    crowded: bool
+    participants: tuple[Participant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldConnection:
+    """What an edge registers again after its lease had expired."""
+
+    connection: ConnectionId
+    room_id: RoomId
+    life: Life
+    slug: Slug
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLAnswer:
+    """An HTTP answer made by the rooms service."""
+
+    body: bytes
+    http_status: int
+
+
+class Rooms(Protocol):
+    """The rooms service. Every coroutine raises RoomsUnavailable."""
+
+    async def resolve(self, ref: RoomRef) -> Slug:
+        """The slug behind a reference; creates nothing."""
+
+    async def join(
+        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, with_participants: bool
+    ) -> Membership | JoinRefusal:
+        """Batched. When it raises or is cancelled the caller still owes a leave."""
+
+    def leave(self, connection: ConnectionId) -> None:
+        """Queued, batched, and tried until it is committed; after a join of the same connection, never before."""
+
+    async def snapshot(self, life: Life) -> RoomSnapshot:
+        """Read a room's participants again after a gap in its presence events."""
+
+    async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
+        """The highest rank somebody is connected with; slug None: anywhere."""
+
+    async def stats(self) -> Mapping[int, int]:
+        """Connections per room id."""
+
+    async def execute_graphql(
+        self, query: str, variables_json: bytes, operation_name: str, viewer: Identity | None, *, allow_mutation: bool
+    ) -> GraphQLAnswer:
+        """Run one GraphQL request."""
+
+
+# --- moderation ----------------------------------------------------------------------------------------------------
+
+
+class ModerationUnavailable(Exception):
+    """No replica of the moderation service answered within the deadline."""
+
+
+class Decision(Enum):
+    """What moderation said of a message or an arrival."""
+
+    ADMITTED = auto()
+    REPEATED = auto()
+    RATE_LIMITED = auto()
+    SANCTIONED = auto()
+    UNAVAILABLE = auto()
+    """No replica answered: the caller applies WS_EDGE_MODERATION_OUTAGE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision and, where waiting helps, for how long."""
+
+    decision: Decision
+    retry_after_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """The limits in force, as moderation told them."""
+
+    messages_per_window: int
+    window_s: float
+    messages_per_address: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModerationRequest:
+    """A moderation_action frame with who sent it and where."""
+
+    moderator: Speaker
+    action: Action
+    target_user_id: UserId | None
+    target_username: str | None
+    target_rank: Rank | None
+    scope: Scope
+    slug: Slug
+    duration_minutes: int
+    reason: str
+
+
+class Moderation(Protocol):
+    """The moderation service."""
+
+    @property
+    def limits(self) -> AdmissionLimits:
+        """The last limits heard; the specification's own before."""
+
+    def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
+        """Judge one message. `done` is called once, within 2 s, and in the order of the calls for one speaker."""
+
+    async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
+        """Whether the speaker may enter. Raises ModerationUnavailable."""
+
+    def sight(self, speaker: Speaker, slug: Slug) -> None:
+        """Tell that the speaker is in the room just now. Best effort."""
+
+    async def act(self, request: ModerationRequest) -> SanctionEvent | None:
+        """Impose or lift; None: not permitted. Raises ModerationUnavailable."""
+
+    async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+        """Sanctions in force for these slugs and everywhere. Raises ModerationUnavailable."""
+
+
+# --- the bus -------------------------------------------------------------------------------------------------------
+
+
+class BusUnavailable(Exception):
+    """NATS is away or did not answer within the deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as the stream holds it."""
+
+    id: MessageId
+    prev_id: MessageId
+    at: str
+    """RFC 3339 in UTC with milliseconds."""
+    text: str
+    user_id: UserId | None
+    username: str
+    edge: str
+    token: int
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class TypingChanged:
+    """Somebody started or stopped typing."""
+
+    key: str
+    user_id: UserId | None
+    username: str
+    active: bool
+    edge: str
+    connection: ConnectionId
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceChanged:
+    """One transaction's change of who is in a room."""
+
+    version: int
+    connection_count: int
+    crowded: bool
+    joined: tuple[Participant, ...]
+    left: tuple[Participant, ...]
+    joined_count: int
+    left_count: int
+    at_ms: int
+
+
+class RoomListener(Protocol):
+    """What a room hears from the bus, in the bus's order. Must not raise."""
+
+    def message_stored(self, message: StoredMessage) -> None: ...
+
+    def typing_changed(self, change: TypingChanged) -> None: ...
+
+    def presence_changed(self, change: PresenceChanged) -> None: ...
+
+
+class WorkerListener(Protocol):
+    """What a worker hears whatever rooms it holds. Must not raise."""
+
+    def sanction_changed(self, event: SanctionEvent) -> None: ...
+
+    def room_deleted(self, life: Life) -> None: ...
+
+    def broadcast_received(self, payload: bytes) -> None: ...
+
+    def bus_restored(self) -> None:
+        """NATS is back after an interruption: what was published meanwhile was missed."""
+
+
+class Bus(Protocol):
+    """NATS. Publishing never waits; it raises BusUnavailable at once while disconnected."""
+
+    async def subscribe(self, room_id: RoomId, life: Life, listener: RoomListener) -> Callable[[], None]:
+        """Returns, with what unsubscribes, once the server has confirmed it. Raises BusUnavailable."""
+
+    def publish_message(
+        self,
+        room_id: RoomId,
+        life: Life,
+        speaker: Speaker,
+        text: str,
+        *,
+        token: int,
+        nonce: str,
+        duplicate: Callable[[MessageId], None],
+    ) -> None:
+        """Store one message. The copy that comes back with `token` proves it; with a nonce, `duplicate` is called
+        instead where the stream already has the message, with its id."""
+
+    def publish_typing(self, room_id: RoomId, life: Life, change: TypingChanged) -> None:
+        """Tell every edge with members in the room."""
+
+    def publish_broadcast(self, payload: bytes) -> None:
+        """Tell every edge."""
+
+    async def message(self, message_id: MessageId) -> StoredMessage | None:
+        """One stored message. Raises BusUnavailable."""
+
+    async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
+        """The room's messages with higher ids, in order. Raises BusUnavailable."""
+
+    async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
+        """0 where there is none. Raises BusUnavailable."""
+
+
+# --- tokens --------------------------------------------------------------------------------------------------------
+
+
+class InvalidToken(Exception):
+    """Malformed, badly signed, expired, or without a user id. Carries no part of the token."""
+
+
+class Tokens(Protocol):
+    """Verification of JSON Web Tokens."""
+
+    async def verify(self, token: str) -> Identity:
+        """Raises InvalidToken."""

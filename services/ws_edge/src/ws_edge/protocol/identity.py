@@ -1,0 +1,59 @@
+"""Who a connection belongs to, as its token said it."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NewType
+
+UserId = NewType("UserId", int)
+RoomId = NewType("RoomId", int)
+Life = NewType("Life", int)
+Slug = NewType("Slug", str)
+MessageId = NewType("MessageId", int)
+ConnectionId = NewType("ConnectionId", int)
+"""Unique within one worker incarnation, from 1, never used again."""
+
+
+class Rank(IntEnum):
+    """A sanction reaches only those who rank below its author."""
+
+    ANONYMOUS = 1
+    USER = 2
+    MODERATOR = 3
+    ADMIN = 4
+    SUPERUSER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The verified claims of a token, or the anonymous user."""
+
+    user_id: UserId | None
+    username: str
+    email: str | None
+    roles: tuple[str, ...]
+    rank: Rank
+    expires_at_s: float | None
+    """Unix seconds; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """An identity on one connection: what sanctions, windows and presence go by."""
+
+    identity: Identity
+    address: str
+    """IPv4 in text, IPv6 as its /64 network."""
+    connection: str
+    """<edge>:<connection id>."""
+
+    @property
+    def key(self) -> str:
+        """The participant's key: users once, however many connections; anonymous connections each."""
+        user_id = self.identity.user_id
+        return f"c:{self.connection}" if user_id is None else f"u:{user_id}"
+
+    @property
+    def home(self) -> str:
+        """What rendezvous hashing goes by."""
+        user_id = self.identity.user_id
+        return f"a:{self.address}" if user_id is None else f"u:{user_id}"

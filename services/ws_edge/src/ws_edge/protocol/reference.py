@@ -1,0 +1,72 @@
+"""Room references: what may stand behind /chat/ws/room/ and /chat/ws/video/."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from ws_edge.protocol.identity import RoomId, Slug
+
+LARGEST_ID = 2**53 - 1
+_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_VIDEO_SLUG = re.compile(r"video-([0-9]+)", re.ASCII)
+_SLUG_LENGTH = 128
+_SLUG_SIGNS = frozenset("._:@~-")
+
+
+@dataclass(frozen=True, slots=True)
+class ById:
+    """A public room id."""
+
+    room_id: RoomId
+
+
+@dataclass(frozen=True, slots=True)
+class BySlug:
+    """A slug, NFC."""
+
+    slug: Slug
+
+
+@dataclass(frozen=True, slots=True)
+class ByVideo:
+    """A video's room."""
+
+    video_id: int
+
+
+RoomRef = ById | BySlug | ByVideo
+
+
+class MalformedReference(Exception):
+    """Nothing can be behind such a reference: 4004."""
+
+
+def parse_room(text: str) -> RoomRef:
+    """Read the last part of /chat/ws/room/{ref}, percent-decoded. Raises MalformedReference."""
+    if _DIGITS.fullmatch(text):
+        return ById(RoomId(_parse_id(text)))
+    if video := _VIDEO_SLUG.fullmatch(text):
+        return ByVideo(_parse_id(video[1]))
+    slug = unicodedata.normalize("NFC", text)
+    if not 1 <= len(slug) <= _SLUG_LENGTH or slug.startswith("."):
+        raise MalformedReference
+    if not all(_may_stand_in_slug(sign) for sign in slug):
+        raise MalformedReference
+    return BySlug(Slug(slug))
+
+
+def parse_video(text: str) -> ByVideo:
+    """Read the last part of /chat/ws/video/{video_id}. Raises MalformedReference."""
+    return ByVideo(_parse_id(text))
+
+
+def _parse_id(text: str) -> int:
+    """An id from 1 to 2^53-1 in ASCII digits without leading zeros."""
+    if not _DIGITS.fullmatch(text) or text.startswith("0") or len(text) > 16 or int(text) > LARGEST_ID:
+        raise MalformedReference
+    return int(text)
+
+
+def _may_stand_in_slug(sign: str) -> bool:
+    """Letters and digits of any script, with the marks that many scripts write their vowels with."""
+    return sign in _SLUG_SIGNS or unicodedata.category(sign)[0] in "LM" or unicodedata.category(sign) == "Nd"
