@@ -1,0 +1,170 @@
+"""Settings: read once from the environment into one frozen object; an unknown or bad one stops the start."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+PREFIX = "WS_EDGE_"
+DEVELOPMENT_SECRET = "salon-development-secret-not-for-production"  # noqa: S105 - refused outside of loopback
+_INJECTED = re.compile(r".*_SERVICE_HOST|.*_SERVICE_PORT(_.*)?|.*_PORT_\d+_.*")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class BadSetting(Exception):
+    """A setting that cannot be used; the text begins with its name."""
+
+
+def _setting(name: str, parse: Callable[[str], Any], default: Any, about: str) -> Any:
+    return field(default=default, metadata={"name": name, "parse": parse, "about": about})
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _whole(smallest: int, largest: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,10}", raw, re.ASCII) or not smallest <= int(raw) <= largest:
+            raise ValueError(f"must be a whole number from {smallest} to {largest}")
+        return int(raw)
+
+    return parse
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return raw
+
+    return parse
+
+
+def _flag(raw: str) -> bool:
+    return _choice("0", "1")(raw) == "1"
+
+
+def _addresses(raw: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in raw.split(",") if part.strip())
+    if not found or not all(re.fullmatch(r".+:[0-9]{1,5}", part, re.ASCII) for part in found):
+        raise ValueError("must be host:port, several separated by commas")
+    return found
+
+
+def _address(raw: str) -> str:
+    found = _addresses(raw)
+    if len(found) != 1:
+        raise ValueError("must be one host:port")
+    return found[0]
+
+
+def _networks(raw: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must be networks such as 10.0.0.0/8, separated by commas") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting of the edge, with its default."""
+
+    host: str = _setting("WS_EDGE_HOST", _text, "127.0.0.1", "address to listen on")
+    port: int = _setting("WS_EDGE_PORT", _whole(0, 65535), 8000, "port to listen on")
+    workers: int = _setting("WS_EDGE_WORKERS", _whole(1, 64), 1, "processes that share the port")
+    rooms_address: str = _setting("WS_EDGE_ROOMS_ADDRESS", _address, "127.0.0.1:50051", "gRPC of the rooms service")
+    moderation_addresses: tuple[str, ...] = _setting(
+        "WS_EDGE_MODERATION_ADDRESSES", _addresses, ("127.0.0.1:50052",), "gRPC of every moderation replica"
+    )
+    nats_url: str = _setting("NATS_URL", _text, "nats://127.0.0.1:4222", "the NATS server or servers")
+    jwt_secret: str = _setting("JWT_SECRET", _text, DEVELOPMENT_SECRET, "HS256 secret of tokens")
+    jwt_public_key: str = _setting("WS_EDGE_JWT_PUBLIC_KEY", _text, "", "PEM public key instead of the secret")
+    jwt_jwks_url: str = _setting("WS_EDGE_JWT_JWKS_URL", _text, "", "URL of a key set instead of the secret")
+    jwt_issuer: str = _setting("WS_EDGE_JWT_ISSUER", _text, "", "required `iss`; empty: not checked")
+    jwt_audience: str = _setting("WS_EDGE_JWT_AUDIENCE", _text, "", "required `aud`; empty: not checked")
+    jwt_require_exp: bool = _setting("WS_EDGE_JWT_REQUIRE_EXP", _flag, True, "refuse tokens without `exp`")
+    salon_env: Literal["development", "production"] = _setting(
+        "SALON_ENV", _choice("development", "production"), "development", "production refuses development defaults"
+    )
+    dev_roles: bool = _setting("SALON_DEV_ROLES", _flag, False, "development tokens may have any role")
+    trusted_proxies: tuple[Network, ...] = _setting(
+        "WS_EDGE_TRUSTED_PROXIES", _networks, (), "networks whose X-Forwarded-For is believed"
+    )
+    anonymous_names: Literal["plain", "hash"] = _setting(
+        "WS_EDGE_ANONYMOUS_NAMES", _choice("plain", "hash"), "plain", "`hash` hides addresses in anonymous names"
+    )
+    anonymous_key: str = _setting(
+        "WS_EDGE_ANONYMOUS_KEY", _text, "", "key of the hash, the same on every edge; JWT_SECRET by default"
+    )
+    connections_per_address: int = _setting(
+        "WS_EDGE_CONNECTIONS_PER_ADDRESS", _whole(0, 10**6), 0, "open connections of one address a worker; 0: no limit"
+    )
+    handshakes_per_address: int = _setting(
+        "WS_EDGE_HANDSHAKES_PER_ADDRESS", _whole(0, 10**6), 0, "handshakes a second of one address; 0: no limit"
+    )
+    frames_per_window: int = _setting(
+        "WS_EDGE_FRAMES_PER_WINDOW", _whole(0, 10**6), 500, "frames of one connection in 10 s; 0: no limit"
+    )
+    drain_seconds: int = _setting(
+        "WS_EDGE_DRAIN_SECONDS", _whole(0, 3600), 5, "over how long SIGTERM spreads the closing of clients"
+    )
+    moderation_outage: Literal["local", "reject"] = _setting(
+        "WS_EDGE_MODERATION_OUTAGE", _choice("local", "reject"), "local", "messages while moderation is away"
+    )
+
+    @property
+    def has_development_secret(self) -> bool:
+        """Tokens are signed with the secret that everybody knows."""
+        return not self.has_asymmetric_key and self.jwt_secret == DEVELOPMENT_SECRET
+
+    @property
+    def has_asymmetric_key(self) -> bool:
+        """Tokens are verified by a public key or a key set; no secret is known here."""
+        return bool(self.jwt_public_key or self.jwt_jwks_url)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine can connect."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load(environ: Mapping[str, str]) -> Config:
+    """Read every setting. Raises BadSetting."""
+    known = {f.metadata["name"]: f for f in fields(Config)}
+    unknown = sorted(n for n in environ if n.startswith(PREFIX) and n not in known and not _INJECTED.fullmatch(n))
+    if unknown:
+        raise BadSetting(f"{unknown[0]}: no such setting")
+    values: dict[str, Any] = {}
+    for name, setting in known.items():
+        raw = environ.get(name, "")
+        if raw == "" or (name.endswith("_PORT") and raw.startswith("tcp://")):
+            continue  # the second is what Kubernetes injects for a service of this name
+        try:
+            values[setting.name] = setting.metadata["parse"](raw)
+        except ValueError as problem:
+            raise BadSetting(f"{name}: {problem}") from None
+    config = Config(**values)
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    if config.has_development_secret and config.salon_env == "production":
+        raise BadSetting("JWT_SECRET: must be set when SALON_ENV=production")
+    if config.has_development_secret and not config.is_loopback:
+        raise BadSetting(f"JWT_SECRET: must be set to listen on {config.host}")
+    if config.jwt_public_key and config.jwt_jwks_url:
+        raise BadSetting("WS_EDGE_JWT_JWKS_URL: not together with WS_EDGE_JWT_PUBLIC_KEY")
+    if config.anonymous_names == "hash" and not config.anonymous_key and config.has_asymmetric_key:
+        raise BadSetting("WS_EDGE_ANONYMOUS_KEY: must be set for WS_EDGE_ANONYMOUS_NAMES=hash without JWT_SECRET")
