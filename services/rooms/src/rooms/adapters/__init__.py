@@ -1,0 +1,1 @@
+"""Where the ports meet the database, NATS, the moderation service and the video catalogue."""

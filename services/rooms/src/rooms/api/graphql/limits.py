@@ -1,0 +1,84 @@
+"""How large a request may be. One validation rule that costs the same whatever the fragments spread into."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    ValidationContext,
+    ValidationRule,
+)
+
+QUERY_LIMIT_CHARACTERS = 16_384
+VARIABLES_LIMIT_BYTES = 65_536
+TOKEN_LIMIT = 1000
+DEPTH_LIMIT = 8
+ALIAS_LIMIT = 15
+FIELD_LIMIT = 300
+_MANY = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What a selection comes to once its fragments are spread, introspection left out of the depth."""
+
+    depth: int = 0
+    aliases: int = 0
+    fields: int = 0
+
+
+class ShapeLimit(ValidationRule):
+    """Depth, aliases and number of fields of a document.
+
+    Strawberry's own limiters walk every spread again: a few hundred tokens of fragments that each spread the next one
+    twice keep them busy for years, and a new class each request keeps the validation cache from ever being hit. Here a
+    fragment is measured once.
+    """
+
+    def __init__(self, context: ValidationContext) -> None:
+        super().__init__(context)
+        definitions = context.document.definitions
+        self._fragments = {d.name.value: d for d in definitions if isinstance(d, FragmentDefinitionNode)}
+        self._measured: dict[str, _Shape] = {}
+        operations = [d for d in definitions if isinstance(d, OperationDefinitionNode)]
+        shapes = [self._measure(operation.selection_set) for operation in operations]
+        self._limit("deep", max((s.depth for s in shapes), default=0), DEPTH_LIMIT)
+        self._limit("many aliases", sum(s.aliases for s in shapes), ALIAS_LIMIT)
+        self._limit("many fields", sum(s.fields for s in shapes), FIELD_LIMIT)
+
+    def _limit(self, what: str, found: int, allowed: int) -> None:
+        if found > allowed:
+            self.context.report_error(
+                GraphQLError(f"The query has too {what}: at most {allowed}".replace("has too deep", "is too deep"))
+            )
+
+    def _measure(self, selections: SelectionSetNode | None) -> _Shape:
+        depth = aliases = fields = 0
+        for node in selections.selections if selections else ():
+            shape = self._measure_node(node)
+            depth = max(depth, shape.depth)
+            aliases = min(aliases + shape.aliases, _MANY)
+            fields = min(fields + shape.fields, _MANY)
+        return _Shape(depth, aliases, fields)
+
+    def _measure_node(self, node: Any) -> _Shape:
+        if isinstance(node, FragmentSpreadNode):
+            return self._measure_fragment(node.name.value)
+        inner = self._measure(node.selection_set)
+        if not isinstance(node, FieldNode):
+            return inner
+        depth = 0 if node.name.value.startswith("__") else inner.depth + 1
+        return _Shape(depth, inner.aliases + (node.alias is not None), inner.fields + 1)
+
+    def _measure_fragment(self, name: str) -> _Shape:
+        """Unknown fragments and cycles are refused by rules of their own; here they weigh nothing."""
+        if name not in self._measured:
+            self._measured[name] = _Shape()
+            if fragment := self._fragments.get(name):
+                self._measured[name] = self._measure(fragment.selection_set)
+        return self._measured[name]

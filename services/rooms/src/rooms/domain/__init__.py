@@ -1,0 +1,1 @@
+"""The rules of rooms: values and decisions, without I/O."""

@@ -1,0 +1,53 @@
+"""Who people are, and the numbers and names that rooms go by."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NewType
+
+UserId = NewType("UserId", int)
+RoomId = NewType("RoomId", int)
+"""A room's public number, the same in every life."""
+Life = NewType("Life", int)
+"""The number of one life of a room; never used again."""
+Slug = NewType("Slug", str)
+EdgeId = NewType("EdgeId", str)
+"""A worker's incarnation, 32 hexadecimal digits."""
+ConnectionId = NewType("ConnectionId", int)
+"""Unique within one edge incarnation, from 1, never used again."""
+ParticipantKey = NewType("ParticipantKey", str)
+
+SYSTEM_USER = UserId(1)
+"""Whom auto-created rooms name as their creator. The user with this id has no rights from it."""
+LARGEST_ID = 2**53 - 1
+
+
+class Rank(IntEnum):
+    """A sanction reaches only those who rank below its author."""
+
+    ANONYMOUS = 1
+    USER = 2
+    MODERATOR = 3
+    ADMIN = 4
+    SUPERUSER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A signed-in user who asks through GraphQL."""
+
+    user_id: UserId
+    username: str
+    rank: Rank
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who holds a connection. user_id None: an anonymous connection, a participant of its own."""
+
+    user_id: UserId | None
+    username: str
+    rank: Rank
+
+    def key(self, edge: EdgeId, connection: ConnectionId) -> ParticipantKey:
+        """Users once, however many connections; anonymous connections each."""
+        return ParticipantKey(f"c:{edge}:{connection}" if self.user_id is None else f"u:{self.user_id}")

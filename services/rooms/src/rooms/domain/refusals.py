@@ -1,0 +1,82 @@
+"""Refusals, each with the code that GraphQL shows.
+
+Refusal
+├── NotSignedIn          UNAUTHENTICATED
+├── NotPermitted         FORBIDDEN
+├── RoomNotFound         NOT_FOUND
+├── SanctionNotFound     NOT_FOUND
+├── SlugTaken            CONFLICT
+├── InvalidInput         INVALID
+└── ServiceUnavailable   UNAVAILABLE
+    ├── ModerationUnavailable
+    └── CatalogUnavailable
+"""
+
+from typing import ClassVar
+
+
+class Refusal(Exception):
+    """Something a caller asked for and does not get. The text may be shown."""
+
+    code: ClassVar[str]
+    text: ClassVar[str]
+
+    def __init__(self, text: str | None = None) -> None:
+        super().__init__(text or self.text)
+
+
+class NotSignedIn(Refusal):
+    """Only signed-in users may do this."""
+
+    code = "UNAUTHENTICATED"
+    text = "Sign in first"
+
+
+class NotPermitted(Refusal):
+    """The viewer's rank, or whose room it is, does not allow it."""
+
+    code = "FORBIDDEN"
+    text = "You do not have permission to do this"
+
+
+class RoomNotFound(Refusal):
+    """No room, living or with kept settings, answers to the reference."""
+
+    code = "NOT_FOUND"
+    text = "Room not found"
+
+
+class SanctionNotFound(Refusal):
+    """No sanction has this id."""
+
+    code = "NOT_FOUND"
+    text = "Sanction not found"
+
+
+class SlugTaken(Refusal):
+    """The slug lives, or its kept settings are somebody else's."""
+
+    code = "CONFLICT"
+    text = "The slug is in use"
+
+
+class InvalidInput(Refusal):
+    """An argument breaks a rule; the text says which."""
+
+    code = "INVALID"
+    text = "Invalid input"
+
+
+class ServiceUnavailable(Refusal):
+    """A dependency did not answer within its deadline; trying again later helps."""
+
+    code = "UNAVAILABLE"
+    text = "Service unavailable"
+
+
+class ModerationUnavailable(ServiceUnavailable):
+    """No replica of the moderation service answered."""
+
+
+class CatalogUnavailable(ServiceUnavailable):
+    """The video catalogue did not answer, or said neither 200 nor 404."""

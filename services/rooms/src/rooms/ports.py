@@ -1,0 +1,145 @@
+"""What the rooms service needs from the outside, in its own words. bootstrap.py names the adapters."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.membership import (
+    Arrival,
+    Changes,
+    HeldConnection,
+    JoinOutcome,
+    Lease,
+    LifeEnded,
+    PresenceChanged,
+    RoomSnapshot,
+)
+from rooms.domain.room import Invitation, Participant, Room, RoomSettings, SettingsChange, Video
+from rooms.domain.sanction import Sanction
+
+
+class RoomCatalog(Protocol):
+    """Rooms as people see and manage them."""
+
+    async def list_rooms(
+        self, viewer: Viewer | None, *, first: int, after: Life | None, search: str | None
+    ) -> list[Room]:
+        """Rooms with someone in them that the viewer may enter, newest first; `search` in name or slug."""
+
+    async def find_room(self, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
+        """The living room behind a public id or slug, else its kept settings (life None), else None."""
+
+    async def list_participants(
+        self, lives: Sequence[Life], *, first: int, after: int | None
+    ) -> Mapping[Life, list[Participant]]:
+        """Who is or was in each life, in order of arrival, ONLINE or OFFLINE."""
+
+    async def create_room(
+        self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
+    ) -> Room:
+        """Make a room live and keep its settings. With `is_free_choice` a slug that is taken gets a number behind.
+        Raises SlugTaken."""
+
+    async def update_room(self, slug: Slug, change: SettingsChange, *, now: datetime) -> Room:
+        """Change and keep a room's settings. Raises RoomNotFound."""
+
+    async def delete_room(self, slug: Slug) -> LifeEnded | None:
+        """End the life, if any, with its memberships, and forget kept settings and invitations."""
+
+    async def is_invited(self, slug: Slug, user_id: UserId) -> bool:
+        """Whether there is an invitation."""
+
+    async def invite(self, invitation: Invitation) -> Invitation:
+        """Store it; the first one of that user for that slug stands. Raises RoomNotFound."""
+
+    async def revoke(self, slug: Slug, user_id: UserId) -> bool:
+        """Whether there was one."""
+
+    async def register_video(self, video: Video) -> Video:
+        """Store it, or give an existing one the new title."""
+
+
+class Memberships(Protocol):
+    """Connections in rooms, and the leases of those who hold them. Each call is one transaction, safe to repeat."""
+
+    async def resolve(self, refs: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
+        """Slugs of the living rooms and kept settings with these public ids; others are missing."""
+
+    async def join(
+        self, edge: EdgeId, arrivals: Sequence[Arrival], *, now: datetime
+    ) -> tuple[list[JoinOutcome], Changes]:
+        """Outcomes in the order of the arrivals. Also renews or opens the lease. References are slugs or ids."""
+
+    async def leave(self, edge: EdgeId, connections: Sequence[ConnectionId], *, now: datetime) -> Changes:
+        """Unknown connections are ignored."""
+
+    async def renew(self, edge: EdgeId) -> Lease:
+        """Renew a lease that has not expired."""
+
+    async def sync(
+        self, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool, now: datetime
+    ) -> tuple[list[ConnectionId], Changes]:
+        """Register again what an edge holds; gives the connections whose slug lives under another life."""
+
+    async def release(self, edge: EdgeId, *, now: datetime) -> Changes:
+        """Drop the memberships and the lease of an edge."""
+
+    async def sweep(self, *, now: datetime) -> Changes:
+        """Remove what expired edges held, and rooms that are empty or unused for too long."""
+
+    async def snapshot(self, life: Life) -> RoomSnapshot:
+        """The announced participants of one life."""
+
+    async def connected_rank(self, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
+        """The highest rank somebody is connected with; slug None: anywhere."""
+
+    async def stats(self) -> Mapping[RoomId, int]:
+        """Open connections by public room id."""
+
+
+class Videos(Protocol):
+    """The catalogue of videos."""
+
+    async def existing(self, video_ids: frozenset[int]) -> Mapping[int, bool | None]:
+        """Whether each video exists; None: the catalogue did not answer."""
+
+
+class Events(Protocol):
+    """NATS, best effort: while it is away events are lost, and edges read again what they missed."""
+
+    def publish_presence(self, change: PresenceChanged) -> None: ...
+
+    def publish_room_deleted(self, ended: LifeEnded) -> None: ...
+
+    def purge_messages(self, ended: LifeEnded) -> None:
+        """Clean up the stream behind a life that is over."""
+
+
+class Moderation(Protocol):
+    """The moderation service. Every coroutine raises ModerationUnavailable."""
+
+    async def list_active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+        """Sanctions in force for these slugs, and all that hold everywhere."""
+
+    async def list_sanctions(
+        self, *, slug: Slug | None, active: bool, first: int, before_id: int | None
+    ) -> list[Sanction]:
+        """The history, newest first."""
+
+    async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
+        """End one sanction. Raises SanctionNotFound, NotPermitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a use case may ask of the outside; also the context of a GraphQL execution."""
+
+    catalog: RoomCatalog
+    memberships: Memberships
+    videos: Videos
+    events: Events
+    moderation: Moderation
+    clock: Callable[[], datetime]
+    """The present time in UTC."""

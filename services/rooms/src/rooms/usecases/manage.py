@@ -1,0 +1,87 @@
+"""What owners and admins do with rooms, invitations and videos."""
+
+import unicodedata
+
+from rooms.domain import access, naming
+from rooms.domain.identity import LARGEST_ID, RoomId, Slug, UserId, Viewer
+from rooms.domain.refusals import InvalidInput, NotPermitted, NotSignedIn, RoomNotFound
+from rooms.domain.room import Invitation, Room, RoomSettings, SettingsChange, Video
+from rooms.ports import Ports
+
+
+async def create_room(ports: Ports, viewer: Viewer | None, settings: RoomSettings, *, slug: str | None = None) -> Room:
+    """Make a room; without slug one is made from the name. Raises NotSignedIn, InvalidInput, SlugTaken."""
+    owner = _signed_in(viewer)
+    naming.check_name(settings.name)
+    naming.check_description(settings.description)
+    wanted = naming.slug_from_name(settings.name) if slug is None else naming.check_slug(slug)
+    return await ports.catalog.create_room(
+        wanted, settings, owner.user_id, is_free_choice=slug is None, now=ports.clock()
+    )
+
+
+async def update_room(ports: Ports, viewer: Viewer | None, room_id: RoomId, change: SettingsChange) -> Room:
+    """Change a room's settings; they hold for who comes next. Raises NotSignedIn, InvalidInput, RoomNotFound,
+    NotPermitted."""
+    room = await _manageable(ports, _signed_in(viewer), room_id=room_id)
+    after = change.apply(room.settings)
+    naming.check_name(after.name)
+    naming.check_description(after.description)
+    return await ports.catalog.update_room(room.slug, change, now=ports.clock())
+
+
+async def delete_room(ports: Ports, viewer: Viewer | None, room_id: RoomId) -> bool:
+    """End a room and forget its settings. Raises NotSignedIn, RoomNotFound, NotPermitted."""
+    room = await _manageable(ports, _signed_in(viewer), room_id=room_id)
+    ended = await ports.catalog.delete_room(room.slug)
+    if ended is not None:
+        ports.events.publish_room_deleted(ended)
+        ports.events.purge_messages(ended)
+    return True
+
+
+async def invite(ports: Ports, viewer: Viewer | None, slug: str, user_id: UserId) -> Invitation:
+    """Let a user into a private room. Raises NotSignedIn, InvalidInput, RoomNotFound, NotPermitted."""
+    signed_in = _signed_in(viewer)
+    room = await _manageable(ports, signed_in, slug=_nfc(slug))
+    _check_id(user_id)
+    return await ports.catalog.invite(Invitation(room.slug, user_id, signed_in.user_id, ports.clock()))
+
+
+async def revoke(ports: Ports, viewer: Viewer | None, slug: str, user_id: UserId) -> bool:
+    """Take an invitation back; who is inside stays. Raises NotSignedIn, RoomNotFound, NotPermitted."""
+    room = await _manageable(ports, _signed_in(viewer), slug=_nfc(slug))
+    return await ports.catalog.revoke(room.slug, user_id)
+
+
+async def register_video(ports: Ports, viewer: Viewer | None, video_id: int, title: str) -> Video:
+    """Put a video into the catalogue, or give it a new title. Raises NotSignedIn, NotPermitted, InvalidInput."""
+    if not access.may_register_videos(_signed_in(viewer)):
+        raise NotPermitted
+    _check_id(video_id)
+    return await ports.catalog.register_video(Video(video_id, naming.check_name(title), ports.clock()))
+
+
+def _signed_in(viewer: Viewer | None) -> Viewer:
+    if viewer is None:
+        raise NotSignedIn
+    return viewer
+
+
+def _nfc(slug: str) -> Slug:
+    return Slug(unicodedata.normalize("NFC", slug))
+
+
+def _check_id(number: int) -> None:
+    if not 1 <= number <= LARGEST_ID:
+        raise InvalidInput("Ids are integers from 1 to 2^53-1")
+
+
+async def _manageable(ports: Ports, viewer: Viewer, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room:
+    room = await ports.catalog.find_room(room_id=room_id, slug=slug)
+    if room is None:
+        raise RoomNotFound
+    if not access.may_manage(viewer, room):
+        may_know = room.settings.is_public or await ports.catalog.is_invited(room.slug, viewer.user_id)
+        raise NotPermitted if may_know else RoomNotFound
+    return room
