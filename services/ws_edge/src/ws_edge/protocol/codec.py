@@ -1,0 +1,197 @@
+"""Bytes to client frames, and server frames to bytes that are ready for the socket."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import msgspec
+
+from ws_edge.protocol.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
+from ws_edge.protocol.frames import TYPES, ClientFrame, Nonce
+
+__all__ = ["MalformedFrame", "UnknownType"]
+
+# --- from the client -------------------------------------------------------------------------------------------------
+
+
+class _Envelope(msgspec.Struct):
+    """What can still be read of a frame that was refused."""
+
+    type: object = None
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Nonce(msgspec.Struct):
+    nonce: Nonce = ""
+
+
+_frame_decoder: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
+_nonce_decoder = msgspec.json.Decoder(_Nonce)
+
+# ValueError: msgspec's own errors and bad UTF-8. RecursionError: brackets nested too deep, which 16 KiB have room for.
+_UNREADABLE = (ValueError, RecursionError)
+
+
+def decode(payload: bytes) -> ClientFrame:
+    """Read one text frame. Raises MalformedFrame or UnknownType, with the nonce where it could be read."""
+    try:
+        return _frame_decoder.decode(payload)
+    except _UNREADABLE:
+        raise _refusal(payload) from None
+
+
+def nonce_of(payload: bytes) -> str:
+    """The nonce of a frame that is not handled; empty where there is none."""
+    try:
+        return _nonce_decoder.decode(_envelope_decoder.decode(payload).data).nonce
+    except _UNREADABLE:
+        return ""
+
+
+def _refusal(payload: bytes) -> RefusedFrame:
+    try:
+        frame_type = _envelope_decoder.decode(payload).type
+    except _UNREADABLE:
+        return MalformedFrame()
+    if isinstance(frame_type, str) and frame_type not in TYPES:
+        return UnknownType(nonce_of(payload))
+    return MalformedFrame(nonce_of(payload))
+
+
+# --- to the client ---------------------------------------------------------------------------------------------------
+
+_encode = msgspec.json.Encoder().encode
+
+
+def text_frame(payload: bytes) -> bytes:
+    """One whole unmasked WebSocket text frame."""
+    length = len(payload)
+    if length < 126:
+        return b"\x81" + length.to_bytes(1) + payload
+    if length < 65536:
+        return b"\x81\x7e" + length.to_bytes(2) + payload
+    return b"\x81\x7f" + length.to_bytes(8) + payload
+
+
+def _frame(envelope: Mapping[str, object]) -> bytes:
+    try:
+        return text_frame(_encode(envelope))
+    except UnicodeEncodeError:
+        # A name out of a token may hold half a surrogate pair, which no UTF-8 can carry: it is shown as "?".
+        return text_frame(json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+
+
+def room_joined(room_id: int, connection_count: int, last_id: int) -> bytes:
+    """The first frame of a room."""
+    data = {"room_id": room_id, "connection_count": connection_count, "last_id": last_id}
+    return _frame({"type": "room_joined", "data": data})
+
+
+def chat_message(
+    id: int,
+    prev_id: int,
+    text: str,
+    username: str,
+    user_id: int | None,
+    at: str,
+    room_id: int,
+    nonce: str | None = None,
+) -> bytes:
+    """A stored message; `nonce` in the sender's own copy alone."""
+    data: dict[str, object] = {
+        "id": id,
+        "message": text,
+        "username": username,
+        "user_id": user_id,
+        "timestamp": at,
+        "room_id": room_id,
+        "prev_id": prev_id,
+    }
+    if nonce:
+        data["nonce"] = nonce
+    return _frame({"type": "chat_message", "data": data})
+
+
+def user_joined(username: str, user_id: int | None, at: str) -> bytes:
+    """Somebody's first connection in the room opened."""
+    return _frame({"type": "user_joined", "data": {"username": username, "user_id": user_id, "timestamp": at}})
+
+
+def user_left(username: str, user_id: int | None) -> bytes:
+    """Somebody's last connection in the room closed."""
+    return _frame({"type": "user_left", "data": {"username": username, "user_id": user_id}})
+
+
+def room_stats(connection_count: int, joined: int, left: int) -> bytes:
+    """Instead of single joins and leaves in a crowded room."""
+    data = {"connection_count": connection_count, "joined": joined, "left": left}
+    return _frame({"type": "room_stats", "data": data})
+
+
+def typing(active: bool, username: str, user_id: int | None, at: str) -> bytes:
+    """Somebody started, or stopped, typing."""
+    data = {"username": username, "user_id": user_id, "timestamp": at}
+    return _frame({"type": "typing_start" if active else "typing_stop", "data": data})
+
+
+def moderation_action(
+    word: str,
+    target_user_id: int | None,
+    target_username: str | None,
+    moderator_user_id: int,
+    duration_minutes: int,
+    at: str,
+    reason: str | None = None,
+) -> bytes:
+    """What a moderator did; `target_username` is told of anonymous targets alone."""
+    data: dict[str, object] = {
+        "action": word,
+        "target_user_id": target_user_id,
+        "moderator_user_id": moderator_user_id,
+        "duration_minutes": duration_minutes,
+        "timestamp": at,
+    }
+    if target_user_id is None:
+        data["target_username"] = target_username
+    if reason:
+        data["reason"] = reason
+    return _frame({"type": "moderation_action", "data": data})
+
+
+def pong() -> bytes:
+    """The answer to a ping."""
+    return _PONG
+
+
+def error(code: ErrorCode, *, retry_after_ms: int | None = None, nonce: str | None = None) -> bytes:
+    """Why something was refused; `retry_after_ms` where waiting helps, `nonce` where the refused frame had one."""
+    if retry_after_ms is None and not nonce:
+        return _PLAIN_ERRORS[code]
+    return _error(code, retry_after_ms, nonce)
+
+
+def _error(code: ErrorCode, retry_after_ms: int | None = None, nonce: str | None = None) -> bytes:
+    data: dict[str, object] = {"message": code.text, "code": code.value}
+    if retry_after_ms is not None:
+        data["retry_after_ms"] = retry_after_ms
+    if nonce:
+        data["nonce"] = nonce
+    return _frame({"type": "error", "data": data})
+
+
+_PONG = _frame({"type": "pong", "data": {}})
+_PLAIN_ERRORS = {code: _error(code) for code in ErrorCode}
+
+
+def rfc3339(at_ms: int) -> str:
+    """Unix milliseconds as UTC text with milliseconds and Z."""
+    seconds, milliseconds = divmod(at_ms, 1000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+# Frames are written in the second that they happen in: the last few seconds are asked for again and again.
+@lru_cache(maxsize=64)
+def _second(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")

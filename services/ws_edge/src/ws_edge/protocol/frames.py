@@ -1,0 +1,107 @@
+"""The frames that a client sends, as values."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from ws_edge.protocol.identity import UserId
+from ws_edge.protocol.reference import LARGEST_ID
+from ws_edge.protocol.sanction import Action, Scope
+
+NONCE_LENGTH = 64
+LONGEST_DURATION_MINUTES = 525_600
+_REASON_LENGTH = 500
+_USERNAME_LENGTH = 128
+
+# Text that is kept in a database: PostgreSQL cannot hold U+0000.
+_STORABLE = r"\A[^\x00]*\Z"
+
+Nonce = Annotated[str, Meta(max_length=NONCE_LENGTH)]
+_Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
+_Duration = Annotated[int, Meta(ge=0, le=LONGEST_DURATION_MINUTES)]
+_Reason = Annotated[str, Meta(max_length=_REASON_LENGTH, pattern=_STORABLE)]
+_Username = Annotated[str, Meta(min_length=1, max_length=_USERNAME_LENGTH, pattern=_STORABLE)]
+
+
+class NoData(Struct, frozen=True):
+    """`data` of a frame that says everything by its type."""
+
+
+class MessageData(Struct, frozen=True):
+    """`data` of a chat_message; the session judges the length, for it has errors of its own."""
+
+    message: str
+    nonce: Nonce = ""
+
+
+class ModerationData(Struct, frozen=True):
+    """`data` of a moderation_action."""
+
+    action: Literal["ban", "mute", "unban", "unmute"]
+    target_user_id: _Id | None = None
+    target_username: _Username | None = None
+    duration_minutes: _Duration = 0
+    reason: _Reason = ""
+    scope: Literal["room", "everywhere"] = "room"
+    nonce: Nonce = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which the decoder reports as a wrong frame."""
+        if self.target_user_id is None and self.target_username is None:
+            raise ValueError("an action needs a target")
+
+
+class ChatMessage(Struct, frozen=True, tag="chat_message", tag_field="type"):
+    """Something to be said in the room."""
+
+    data: MessageData
+
+
+class TypingStart(Struct, frozen=True, tag="typing_start", tag_field="type"):
+    """The client's user began to type, or still does."""
+
+    data: NoData = field(default_factory=NoData)
+
+
+class TypingStop(Struct, frozen=True, tag="typing_stop", tag_field="type"):
+    """The client's user no longer types."""
+
+    data: NoData = field(default_factory=NoData)
+
+
+class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="type"):
+    """A sanction to impose or to lift."""
+
+    data: ModerationData
+
+    @property
+    def action(self) -> Action:
+        """What is to be done."""
+        return Action[self.data.action.upper()]
+
+    @property
+    def scope(self) -> Scope:
+        """Where it is to hold."""
+        return Scope[self.data.scope.upper()]
+
+    @property
+    def target_user_id(self) -> UserId | None:
+        """The user meant; None: an anonymous one, by name."""
+        return None if self.data.target_user_id is None else UserId(self.data.target_user_id)
+
+    @property
+    def target_username(self) -> str | None:
+        """The anonymous user meant; an id stands before a name."""
+        return self.data.target_username if self.data.target_user_id is None else None
+
+
+class Ping(Struct, frozen=True, tag="ping", tag_field="type"):
+    """Answered by a pong."""
+
+    data: NoData = field(default_factory=NoData)
+
+
+ClientFrame = ChatMessage | TypingStart | TypingStop | ModerationAction | Ping
+
+TYPES = frozenset({"chat_message", "typing_start", "typing_stop", "moderation_action", "ping"})
+"""The tags above: what tells a malformed frame from one of an unknown type."""

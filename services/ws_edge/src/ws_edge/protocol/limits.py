@@ -1,0 +1,124 @@
+"""How much of something is allowed in any window of time."""
+
+from collections import deque
+
+from ws_edge.protocol.identity import Speaker
+
+
+class SlidingWindow:
+    """At most `limit` events in any `window_s` seconds, exactly, in memory for `limit` times. 0: no limit."""
+
+    __slots__ = ("_times", "limit", "window_s")
+
+    def __init__(self, limit: int, window_s: float) -> None:
+        self.limit = limit
+        self.window_s = window_s
+        # An idle connection has several windows and needs none of them: an empty deque would take 600 bytes each.
+        self._times: deque[float] | None = None
+
+    def admit(self, now: float) -> bool:
+        """Count an event if there is room for it; one that is refused does not count."""
+        if self.is_full(now):
+            return False
+        self.record(now)
+        return True
+
+    def record(self, now: float) -> None:
+        """Count an event that happened whether there was room for it or not."""
+        if self._times is None:
+            self._times = deque()
+        self._times.append(now)
+        if len(self._times) > self.limit:
+            self._times.popleft()
+
+    def is_full(self, now: float) -> bool:
+        """Whether an event at this moment would be one too many."""
+        times = self._times
+        if times is None:
+            return False
+        self._expire(times, now)
+        return len(times) >= self.limit > 0
+
+    def is_idle(self, now: float) -> bool:
+        """Whether nothing of the window is left to remember."""
+        if self._times is not None:
+            self._expire(self._times, now)
+        return not self._times
+
+    def retry_after_s(self, now: float) -> float:
+        """Seconds until there is room again; 0.0 where there is."""
+        if self._times is None or not self.is_full(now):
+            return 0.0
+        # Where the limit was lowered, more than one has to go.
+        return self._times[len(self._times) - self.limit] + self.window_s - now
+
+    def _expire(self, times: deque[float], now: float) -> None:
+        horizon = now - self.window_s
+        while times and times[0] <= horizon:
+            times.popleft()
+
+
+class LocalLimiter:
+    """The message limits as one edge can hold them alone, while moderation is away."""
+
+    def __init__(self, messages_per_window: int, window_s: float, messages_per_address: int) -> None:
+        self._limits = (messages_per_window, window_s, messages_per_address)
+        self._speakers: dict[str, SlidingWindow] = {}
+        self._addresses: dict[str, SlidingWindow] = {}
+        self._sweep_at: float | None = None
+
+    def __len__(self) -> int:
+        """Windows in memory: at most those that were used within the last two window lengths."""
+        return len(self._speakers) + len(self._addresses)
+
+    def configure(self, messages_per_window: int, window_s: float, messages_per_address: int) -> None:
+        """Follow the limits as moderation last told them; what was counted stays counted."""
+        if (messages_per_window, window_s, messages_per_address) == self._limits:
+            return
+        self._limits = (messages_per_window, window_s, messages_per_address)
+        for window in self._speakers.values():
+            window.limit, window.window_s = messages_per_window, window_s
+        for window in self._addresses.values():
+            window.limit, window.window_s = messages_per_address, window_s
+
+    def admit(self, speaker: Speaker, now: float) -> int:
+        """Count one message and return 0, or return in how many milliseconds there is room; that does not count."""
+        self._sweep(now)
+        windows = self._windows(speaker)
+        wait_s = max(window.retry_after_s(now) for window in windows)
+        if wait_s > 0.0:
+            return max(1, -int(-wait_s * 1000 // 1))
+        for window in windows:
+            window.record(now)
+        return 0
+
+    def record(self, speaker: Speaker, now: float) -> None:
+        """Count a message that moderation admitted, so that the window holds when it goes away."""
+        self._sweep(now)
+        for window in self._windows(speaker):
+            window.record(now)
+
+    def _windows(self, speaker: Speaker) -> list[SlidingWindow]:
+        """A user's window, or an anonymous connection's with the one that it shares with its address."""
+        messages_per_window, window_s, messages_per_address = self._limits
+        windows = [_window(self._speakers, speaker.key, messages_per_window, window_s)]
+        if speaker.identity.user_id is None:
+            windows.append(_window(self._addresses, speaker.address, messages_per_address, window_s))
+        return windows
+
+    def _sweep(self, now: float) -> None:
+        """Forget the idle once a window length: the cost is that of the messages since."""
+        if self._sweep_at is None:
+            self._sweep_at = now + self._limits[1]
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + self._limits[1]
+        self._speakers = {key: window for key, window in self._speakers.items() if not window.is_idle(now)}
+        self._addresses = {key: window for key, window in self._addresses.items() if not window.is_idle(now)}
+
+
+def _window(windows: dict[str, SlidingWindow], key: str, limit: int, window_s: float) -> SlidingWindow:
+    window = windows.get(key)
+    if window is None:
+        window = windows[key] = SlidingWindow(limit, window_s)
+    return window
