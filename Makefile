@@ -1,0 +1,118 @@
+# `make` alone lists the verbs. Everything happens in .venv; a stamp file a step keeps the second time short.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet --no-input
+STAMPS := $(VENV)/stamps
+SERVICES := ws_edge rooms moderation
+PROTOS := $(shell find protos/salon -name '*.proto')
+CHECKED := $(wildcard $(SERVICES:%=services/%/src) $(SERVICES:%=services/%/tests) tests tools loadtests protos/hatch_build.py)
+
+##@ Use it
+
+help: ## list the verbs
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(STAMPS)/services ## NATS and the three services; PORT=8000, DATA_DIR=.data; Ctrl-C stops
+	@exec $(PY) -m tools.run
+
+token: $(STAMPS)/services ## print a token: USER_ID=123 USERNAME=ana ROLES=admin,moderator TTL=86400
+	@exec $(PY) -m tools.mint_token
+
+##@ Work on it
+
+setup: $(STAMPS)/services $(STAMPS)/dev ## what run, test and lint need, without running them
+
+test: setup ## every test; T=path narrows
+	@exec $(PY) -m pytest $(T)
+
+test-unit: setup ## the tests without network or disk
+	@exec $(PY) -m pytest $(wildcard $(SERVICES:%=services/%/tests/unit))
+
+test-services: setup ## the tests of the three services
+	@exec $(PY) -m pytest $(wildcard $(SERVICES:%=services/%/tests))
+
+e2e: setup ## real processes, real clients
+	@exec $(PY) -m pytest tests/e2e
+
+lint: lint-style lint-types lint-imports lint-protos ## style, types, import contracts, protos
+
+lint-style: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+lint-types: setup
+	$(PY) -m mypy $(CHECKED)
+
+lint-imports: setup
+	$(VENV)/bin/lint-imports --no-cache
+
+lint-protos: setup
+	cd protos && $(abspath $(VENV))/bin/buf lint
+	BUF=$(abspath $(VENV))/bin/buf tools/protos_breaking.sh
+
+format: setup ## rewrite the style
+	$(VENV)/bin/ruff check --fix --exit-zero .
+	$(VENV)/bin/ruff format .
+
+protos: ## generate the contracts again
+	@rm -f $(STAMPS)/protos
+	@$(MAKE) $(STAMPS)/protos
+
+pins: setup ## write requirements again from what is installed
+	@exec $(PY) -m tools.pins
+
+load: $(STAMPS)/load ## load a running Salon with locust: SCENARIO=many_small_rooms URL=ws://127.0.0.1:8000
+	@exec sh loadtests/run.sh
+
+##@ Ship it
+
+docker-build: ## the three images
+	docker compose build
+
+docker-up: ## everything in containers; JWT_SECRET is required
+	docker compose up --build --wait
+
+docker-down: ## stop the containers; the data stays
+	docker compose down
+
+clean: ## remove what was generated, the virtual environments included; .data stays
+	rm -rf $(VENV) .venv-load protos/src .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help run token setup test test-unit test-services e2e lint lint-style lint-types lint-imports lint-protos format \
+	protos pins load docker-build docker-up docker-down clean
+
+# Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.
+
+$(STAMPS)/venv:
+	@sh tools/venv.sh $(VENV) >&2
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/run: requirements/run.txt | $(STAMPS)/venv
+	@echo "Installing what Salon runs on (half a minute, once)" >&2
+	@$(PIP) install -r requirements/run.txt >&2
+	@touch $@
+
+$(STAMPS)/protos: $(PROTOS) protos/hatch_build.py protos/pyproject.toml $(STAMPS)/run
+	@echo "Generating the contracts" >&2
+	@$(PIP) install --no-build-isolation --no-deps -e protos >&2
+	@touch $@
+
+$(STAMPS)/services: $(SERVICES:%=services/%/pyproject.toml) | $(STAMPS)/protos
+	@echo "Installing the services" >&2
+	@$(PIP) install --no-build-isolation --no-deps $(SERVICES:%=-e services/%) >&2
+	@touch $@
+
+$(STAMPS)/dev: requirements/dev.txt $(STAMPS)/run
+	@echo "Installing what tests and lint need" >&2
+	@$(PIP) install -r requirements/dev.txt >&2
+	@touch $@
+
+$(STAMPS)/load: loadtests/requirements.txt | $(STAMPS)/venv
+	@echo "Installing locust into .venv-load" >&2
+	@sh tools/venv.sh .venv-load >&2
+	@.venv-load/bin/python -m pip --disable-pip-version-check --quiet --no-input install -r loadtests/requirements.txt >&2
+	@touch $@
