@@ -1,37 +1,17 @@
-"""What a client reads when a request fails: our refusals with their code, requests that are wrong, masked text for the rest.
+"""What a client reads when a request fails.
 
-Refusal(code)           a field said no; text and code are ours and public
-GraphQLError            the request is wrong (syntax, validation, variables): code INVALID
-anything else           a defect: INTERNAL_TEXT outside, a traceback in the log
+rooms.domain.refusals.Refusal   a field said no: its own text and code, both public
+GraphQLError                    the request is wrong (syntax, validation, variables): its text, INVALID
+anything else                   a defect: INTERNAL_TEXT outside, a traceback in the log
 """
 
-from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
 from graphql import GraphQLError
 
+from rooms.domain.refusals import InvalidInput, Refusal, ServiceUnavailable
+
 INTERNAL_TEXT = "Internal error"
-
-
-class Code(StrEnum):
-    """extensions.code, the whole list of the contract."""
-
-    UNAUTHENTICATED = "UNAUTHENTICATED"
-    FORBIDDEN = "FORBIDDEN"
-    NOT_FOUND = "NOT_FOUND"
-    CONFLICT = "CONFLICT"
-    INVALID = "INVALID"
-    UNAVAILABLE = "UNAVAILABLE"
-
-
-class Refusal(Exception):
-    """A field's own no, fit to be read by anyone."""
-
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 def format_error(error: GraphQLError) -> dict[str, Any]:
@@ -45,25 +25,32 @@ def format_error(error: GraphQLError) -> dict[str, Any]:
     return body | {"extensions": {"code": code}}
 
 
-def plain_error(code: Code, message: str) -> Mapping[str, Any]:
-    """An error that belongs to no place in the document."""
-    return {"message": message, "extensions": {"code": code}}
+def format_refusal(refusal: Refusal) -> dict[str, Any]:
+    """A refusal that belongs to no place in the document."""
+    return {"message": str(refusal), "extensions": {"code": refusal.code}}
 
 
 def unexpected_cause(error: GraphQLError) -> Exception | None:
     """The exception behind an error that is neither a refusal nor the client's mistake."""
     cause = _root(error)
-    return None if cause is None or isinstance(cause, Refusal) else cause
+    return None if cause is None or isinstance(cause, Refusal) or _is_too_deep(error) else cause
 
 
-def _public(error: GraphQLError) -> tuple[str, Code]:
+def _public(error: GraphQLError) -> tuple[str, str]:
     cause = _root(error)
     if cause is None:
-        return error.message, Code.INVALID
+        return error.message, InvalidInput.code
     if isinstance(cause, Refusal):
-        return cause.message, cause.code
+        return str(cause), cause.code
+    if _is_too_deep(error):
+        return "The query is nested too deeply", InvalidInput.code
     # The contract has no code for defects; to the client it is a service that could not answer.
-    return INTERNAL_TEXT, Code.UNAVAILABLE
+    return INTERNAL_TEXT, ServiceUnavailable.code
+
+
+def _is_too_deep(error: GraphQLError) -> bool:
+    """The parser and the validation rules recurse: what exhausts them, before any field was asked, is the document."""
+    return isinstance(_root(error), RecursionError) and error.path is None
 
 
 def _root(error: GraphQLError) -> Exception | None:

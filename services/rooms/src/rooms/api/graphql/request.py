@@ -1,0 +1,96 @@
+"""What the fields of one request share: who asks, the ports, batches, and how much may still be given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from strawberry.dataloader import DataLoader
+
+from rooms.domain.identity import Slug, Viewer
+from rooms.domain.refusals import InvalidInput, Refusal
+from rooms.domain.room import Participant, Room
+from rooms.domain.sanction import Sanction
+from rooms.ports import Moderation, Ports
+from rooms.usecases import queries
+
+ELEMENT_LIMIT = 5000
+"""List elements in one answer: lists within lists multiply, and each element costs processor time."""
+_BATCH_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantPage:
+    """One participants field of one room."""
+
+    room: Room
+    first: int
+    after: int | None
+    with_state: bool
+
+
+class Request:
+    """The context value of an execution; lives as long as it."""
+
+    def __init__(self, ports: Ports, viewer: Viewer | None) -> None:
+        self.viewer = viewer
+        self.ports = replace(ports, moderation=_RememberedSanctions(ports.moderation))
+        self._elements_left = ELEMENT_LIMIT
+        self._participants: DataLoader[ParticipantPage, list[Participant]] = DataLoader(
+            self._load_participants, max_batch_size=_BATCH_LIMIT
+        )
+
+    async def participants(self, page: ParticipantPage) -> list[Participant]:
+        """Who is in a room. Asked for many rooms at once this is one question to the store and one to moderation.
+        Raises InvalidInput, ModerationUnavailable."""
+        people = await self._participants.load(page)
+        self.count_elements(len(people))
+        return people
+
+    def count_elements(self, number: int) -> None:
+        """Take this many list elements out of what one answer may hold. Raises InvalidInput."""
+        self._elements_left -= number
+        if self._elements_left < 0:
+            raise InvalidInput(f"The answer would have more than {ELEMENT_LIMIT} list elements: ask for shorter lists")
+
+    async def _load_participants(self, pages: list[ParticipantPage]) -> list[list[Participant] | BaseException]:
+        """Pages that differ in the room alone are loaded together; a refusal meets those alone that it is about."""
+        alike: dict[tuple[int, int | None, bool], list[Room]] = {}
+        for page in pages:
+            alike.setdefault((page.first, page.after, page.with_state), []).append(page.room)
+        found: dict[ParticipantPage, list[Participant] | BaseException] = {}
+        for (first, after, with_state), rooms in alike.items():
+            try:
+                by_room = await self._load_alike(rooms, first, after, with_state)
+                found |= {ParticipantPage(r, first, after, with_state): by_room.get(r, []) for r in rooms}
+            except Refusal as refusal:
+                found |= {ParticipantPage(r, first, after, with_state): refusal for r in rooms}
+        return [found[page] for page in pages]
+
+    async def _load_alike(
+        self, rooms: Sequence[Room], first: int, after: int | None, with_state: bool
+    ) -> dict[Room, list[Participant]]:
+        if with_state:
+            people = await queries.list_participants(self.ports, rooms, first=first, after=after)
+            return {room: people[room.room_id] for room in rooms}
+        # Who did not ask for states gets names also while moderation is away.
+        lives = [room.life for room in rooms if room.life is not None]
+        by_life = await self.ports.catalog.list_participants(lives, first=first, after=after) if lives else {}
+        return {room: by_life.get(room.life, []) for room in rooms if room.life is not None}
+
+
+class _RememberedSanctions:
+    """The moderation port, asked about each slug once a request."""
+
+    def __init__(self, moderation: Moderation) -> None:
+        self._moderation = moderation
+        self._active: DataLoader[Slug, list[Sanction]] = DataLoader(self._load_active, max_batch_size=_BATCH_LIMIT)
+        self.list_sanctions = moderation.list_sanctions
+        self.lift_sanction = moderation.lift_sanction
+
+    async def list_active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+        """Sanctions in force for these slugs, and all that hold everywhere. Raises ModerationUnavailable."""
+        lists = await self._active.load_many(slugs)
+        return list({sanction.id: sanction for sanctions in lists for sanction in sanctions}.values())
+
+    async def _load_active(self, slugs: list[Slug]) -> list[list[Sanction]]:
+        sanctions = await self._moderation.list_active(slugs)
+        return [[sanction for sanction in sanctions if sanction.slug in (None, slug)] for slug in slugs]

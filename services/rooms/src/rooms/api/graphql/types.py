@@ -1,0 +1,182 @@
+"""The types of the contract, made from the domain's values."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Self
+
+import strawberry
+from strawberry.types import Info
+from strawberry.types.nodes import SelectedField, Selection
+
+from rooms.api.graphql.arguments import LIST_DEFAULT, clamp_first
+from rooms.api.graphql.cursor import decode_cursor, encode_cursor
+from rooms.api.graphql.request import ParticipantPage, Request
+from rooms.api.graphql.scalars import SafeInt
+from rooms.domain import room as domain, sanction as domain_sanction
+
+ROOMS = "room"
+PARTICIPANTS = "participant"
+SANCTIONS = "sanction"
+
+# Strawberry marks the domain's own class, so that its members need no translation.
+strawberry.enum(domain.ParticipantState)
+
+
+@strawberry.type
+class Participant:
+    """A person in one life of a room."""
+
+    user_id: SafeInt | None
+    username: str
+    state: domain.ParticipantState
+    connection_count: int
+    joined_at: datetime
+    cursor: str
+
+    @classmethod
+    def of(cls, person: domain.Participant) -> Self:
+        """As the contract shows a person."""
+        return cls(
+            user_id=None if person.user_id is None else SafeInt(person.user_id),
+            username=person.username,
+            state=person.state,
+            connection_count=person.connection_count,
+            joined_at=person.joined_at,
+            cursor=encode_cursor(PARTICIPANTS, person.id),
+        )
+
+
+@strawberry.type
+class ChatRoom:
+    """A room as it lives, or what is kept of it."""
+
+    id: SafeInt
+    slug: str
+    name: str
+    description: str | None
+    is_public: bool
+    allow_anonymous: bool
+    room_type: str
+    created_by: SafeInt
+    created_at: datetime
+    participant_count: int
+    connection_count: int
+    room: strawberry.Private[domain.Room]
+
+    @strawberry.field
+    async def participants(
+        self, info: Info[Request, None], first: int | None = LIST_DEFAULT, after: str | None = strawberry.UNSET
+    ) -> list[Participant]:
+        """Who is here, or was here in this life. Raises InvalidInput, ModerationUnavailable."""
+        page = ParticipantPage(
+            room=self.room,
+            first=clamp_first(first),
+            after=decode_cursor(PARTICIPANTS, after or None),
+            with_state=_asks_for("state", info.selected_fields),
+        )
+        return [Participant.of(person) for person in await info.context.participants(page)]
+
+    @strawberry.field
+    def cursor(self) -> str:
+        """Where a list of rooms goes on; of a room that does not live, no list goes on after it."""
+        return encode_cursor(ROOMS, self.room.life or 0)
+
+    @classmethod
+    def of(cls, room: domain.Room) -> Self:
+        """As the contract shows a room."""
+        return cls(
+            id=SafeInt(room.room_id),
+            slug=room.slug,
+            name=room.settings.name,
+            description=room.settings.description,
+            is_public=room.settings.is_public,
+            allow_anonymous=room.settings.allow_anonymous,
+            room_type=room.room_type,
+            created_by=SafeInt(room.created_by),
+            created_at=room.created_at,
+            participant_count=room.participant_count,
+            connection_count=room.connection_count,
+            room=room,
+        )
+
+
+@strawberry.type
+class Sanction:
+    """A ban or mute, in force or over."""
+
+    id: SafeInt
+    action: str
+    target_user_id: SafeInt | None
+    target_username: str | None
+    scope: str
+    slug: str | None
+    reason: str | None
+    moderator_user_id: SafeInt
+    created_at: datetime
+    expires_at: datetime | None
+    lifted_at: datetime | None
+    active: bool
+    cursor: str
+
+    @classmethod
+    def of(cls, sanction: domain_sanction.Sanction, *, now: datetime) -> Self:
+        """As the contract shows a sanction at this time."""
+        return cls(
+            id=SafeInt(sanction.id),
+            action=sanction.action.value,
+            target_user_id=None if sanction.target_user_id is None else SafeInt(sanction.target_user_id),
+            target_username=sanction.target_username,
+            scope=sanction.scope.value,
+            slug=sanction.slug,
+            reason=sanction.reason,
+            moderator_user_id=SafeInt(sanction.moderator_user_id),
+            created_at=sanction.created_at,
+            expires_at=sanction.expires_at,
+            lifted_at=sanction.lifted_at,
+            active=sanction.is_active(now),
+            cursor=encode_cursor(SANCTIONS, sanction.id),
+        )
+
+
+@strawberry.type
+class Invitation:
+    """Who may enter a private room."""
+
+    slug: str
+    user_id: SafeInt
+    invited_by: SafeInt
+    created_at: datetime
+
+    @classmethod
+    def of(cls, invitation: domain.Invitation) -> Self:
+        """As the contract shows an invitation."""
+        return cls(
+            slug=invitation.slug,
+            user_id=SafeInt(invitation.user_id),
+            invited_by=SafeInt(invitation.invited_by),
+            created_at=invitation.created_at,
+        )
+
+
+@strawberry.type
+class Video:
+    """A video of the service's own catalogue."""
+
+    id: SafeInt
+    title: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, video: domain.Video) -> Self:
+        """As the contract shows a video."""
+        return cls(id=SafeInt(video.id), title=video.title, created_at=video.created_at)
+
+
+def _asks_for(name: str, selections: Iterable[Selection]) -> bool:
+    """Whether a field's answer includes a field of this name, directly or through fragments."""
+    for selection in selections:
+        for inner in selection.selections:
+            found = inner.name == name if isinstance(inner, SelectedField) else _asks_for(name, [inner])
+            if found:
+                return True
+    return False
