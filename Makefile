@@ -98,7 +98,7 @@ $(STAMPS)/run: requirements/run.txt | $(STAMPS)/venv
 
 $(STAMPS)/protos: $(PROTOS) protos/hatch_build.py protos/pyproject.toml $(STAMPS)/run
 	@echo "Generating the contracts" >&2
-	@$(PIP) install --no-build-isolation --no-deps -e protos >&2
+	@PATH=$(abspath $(VENV))/bin:$$PATH $(PIP) install --no-build-isolation --no-deps -e protos >&2
 	@touch $@
 
 $(STAMPS)/services: $(SERVICES:%=services/%/pyproject.toml) | $(STAMPS)/protos
