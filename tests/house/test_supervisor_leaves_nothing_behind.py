@@ -1,0 +1,110 @@
+"""The supervisor of `make run` stops in order, reports a death, and leaves no process, however it ends itself."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped] # no stubs are installed for it
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import multiprocessing, sys
+from tools.supervisor import Supervisor
+multiprocessing.set_start_method("fork")
+supervisor = Supervisor([("second", 5), ("first", 1)], lambda: None)
+for name, code in zip(("first", "second"), sys.argv[1:]):
+    supervisor.add(name, [sys.executable, "-u", "-c", code], {})
+sys.exit(supervisor.run())
+"""
+STAYS = "import os, time; print('up', os.getpid(), flush=True); time.sleep(60)"
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + STAYS
+WITH_A_CHILD = "import subprocess; subprocess.Popen(['sleep', '60']); " + STAYS
+DIES = "import sys, time; time.sleep(0.2); print('the reason'); sys.exit(3)"
+
+
+class Started:
+    """A supervisor with two processes, and everything it ever started."""
+
+    def __init__(self, first: str, second: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, first, second],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"]},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.family: list[psutil.Process] = []
+
+    def wait_until_up(self, count: int = 2) -> None:
+        assert self.process.stdout is not None
+        while count:
+            count -= " up " in self.process.stdout.readline()
+        self.family = psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out, err
+
+    def survivors(self, within_s: float) -> list[psutil.Process]:
+        alive: list[psutil.Process] = psutil.wait_procs(self.family, timeout=within_s)[1]
+        return alive
+
+    def kill_everything(self) -> None:
+        for each in [*self.family, self.process]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        self.process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_stops_in_order_and_exits_with_0(number: int) -> None:
+    started = Started(STAYS, STAYS)
+    started.wait_until_up()
+    started.process.send_signal(number)
+    code, out, err = started.end()
+    assert (code, err) == (0, "")
+    assert out.index("second stopped") < out.index("first stopped")
+    assert started.survivors(1) == []
+
+
+def test_a_process_that_dies_stops_the_rest_and_is_shown() -> None:
+    started = Started(STAYS, DIES)
+    code, _, err = started.end()
+    assert code == 1
+    assert "second stopped by itself (exit code 3); its last lines:\n  the reason\n" in err
+
+
+def test_a_process_that_does_not_hear_is_killed_after_its_time() -> None:
+    started = Started(DEAF, STAYS)
+    started.wait_until_up()
+    started.process.send_signal(signal.SIGTERM)
+    code, out, _ = started.end()
+    assert code == 0
+    assert "first did not stop within 1 s and is killed" in out
+    assert started.survivors(1) == []
+
+
+def test_what_a_service_started_does_not_outlive_it() -> None:
+    started = Started(STAYS, WITH_A_CHILD)
+    started.wait_until_up()
+    started.process.send_signal(signal.SIGTERM)
+    assert started.end()[0] == 0
+    assert started.survivors(2) == []
+
+
+def test_killed_without_a_word_it_leaves_no_process() -> None:
+    started = Started(STAYS, WITH_A_CHILD)
+    started.wait_until_up()
+    try:
+        started.process.kill()
+        began = time.monotonic()
+        assert started.survivors(8) == []
+        assert time.monotonic() - began < 8
+    finally:
+        started.kill_everything()
