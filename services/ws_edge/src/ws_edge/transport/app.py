@@ -1,0 +1,66 @@
+"""The Sanic application: its settings and its routes, from parts that somebody else made."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sanic import Sanic
+from sanic.config import Config
+
+from ws_edge.ports import Rooms, Tokens
+from ws_edge.protocol.address import Network
+from ws_edge.transport.dev_token_route import DevTokens, add_dev_token_route
+from ws_edge.transport.drain_state import DrainState
+from ws_edge.transport.errors import QuietErrors, hide_tokens_in_sanic_logs
+from ws_edge.transport.gateway import Gateway
+from ws_edge.transport.graphql_route import add_graphql_routes
+from ws_edge.transport.health_routes import Check, add_health_routes
+from ws_edge.transport.page_routes import add_page_routes
+from ws_edge.transport.socket import Patience
+from ws_edge.transport.stats_route import add_stats_route
+from ws_edge.transport.websocket_routes import add_websocket_routes
+
+_BODY_LIMIT_BYTES = 256 * 1024
+_HEAD_LIMIT_BYTES = 16 * 1024
+"""Sanic's own ceiling; tokens of 8 KiB fit in."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeParts:
+    """What the routes stand on."""
+
+    gateway: Gateway
+    tokens: Tokens
+    rooms: Rooms
+    checks: Mapping[str, Check]
+    render_metrics: Callable[[], bytes]
+    page: bytes
+    dev_tokens: DevTokens | None = None
+    trusted_proxies: Sequence[Network] = ()
+    drain_state: DrainState = field(default_factory=DrainState)
+    patience: Patience = field(default_factory=Patience)
+
+
+def create_app(parts: EdgeParts, name: str = "ws_edge") -> Sanic:
+    """An application with every route of the edge; serve() runs it. Its name must be new in this process."""
+    hide_tokens_in_sanic_logs()
+    config = Config(
+        {
+            "ACCESS_LOG": False,
+            "AUTO_EXTEND": False,
+            "FALLBACK_ERROR_FORMAT": "json",
+            "REQUEST_MAX_SIZE": _BODY_LIMIT_BYTES,
+            "REQUEST_MAX_HEADER_SIZE": _HEAD_LIMIT_BYTES,
+            "REQUEST_TIMEOUT": 15,
+            "RESPONSE_TIMEOUT": 15,
+            "KEEP_ALIVE_TIMEOUT": 75,
+        },
+        env_prefix=None,
+    )
+    app = Sanic(name, config=config, error_handler=QuietErrors(), configure_logging=False)
+    add_websocket_routes(app, parts.gateway, parts.trusted_proxies, parts.patience)
+    add_stats_route(app, parts.tokens, parts.rooms)
+    add_graphql_routes(app, parts.tokens, parts.rooms)
+    add_health_routes(app, parts.checks, parts.drain_state, parts.render_metrics)
+    add_page_routes(app, parts.page)
+    add_dev_token_route(app, parts.dev_tokens)
+    return app

@@ -1,0 +1,63 @@
+"""What clients and logs are told of failures inside Sanic: never an address line, since it may carry a token."""
+
+import logging
+import re
+import traceback
+
+import structlog
+from sanic import HTTPResponse, Request, SanicException, json
+from sanic.handlers import ErrorHandler
+
+log = structlog.get_logger(__name__)
+
+_SANIC_LOGGERS = ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets")
+_TOKEN = re.compile(r"((?:[?&]|\b)token=)[^&\s'\"]*", re.IGNORECASE)
+
+
+class QuietErrors(ErrorHandler):
+    """Answers in JSON and logs the place of a fault instead of the request."""
+
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:
+        """Sanic's own refusals keep their status and headers; anything else is a fault of ours."""
+        if isinstance(exception, SanicException) and exception.status_code < 500:
+            return json({"message": _phrase(exception)}, exception.status_code, exception.headers)
+        self.log(request, exception)
+        status = exception.status_code if isinstance(exception, SanicException) else 500
+        return json({"message": "Internal server error" if status == 500 else "Service unavailable"}, status)
+
+    @staticmethod
+    def log(request: Request, exception: Exception) -> None:
+        """The exception's words may be the client's: its kind and place are enough."""
+        route = request.route.name if request.route else None
+        log.error("request_failed", route=route, kind=type(exception).__name__, place=place_of(exception))
+
+
+def place_of(exception: BaseException) -> str:
+    """File, line and function of where it was raised."""
+    frames = traceback.extract_tb(exception.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno} {frames[-1].name}" if frames else "?"
+
+
+def hide_tokens_in_sanic_logs() -> None:
+    """Sanic writes whole URLs in some of its own messages."""
+    for name in _SANIC_LOGGERS:
+        logger = logging.getLogger(name)
+        if _redact not in logger.filters:
+            logger.addFilter(_redact)
+
+
+def _redact(record: logging.LogRecord) -> bool:
+    record.msg, record.args = _TOKEN.sub(r"\1***", record.getMessage()), ()
+    return True
+
+
+def _phrase(exception: SanicException) -> str:
+    match exception.status_code:
+        case 404:
+            return "Not found"
+        case 405:
+            return "Method not allowed"
+        case 413:
+            return "Request too large"
+        case _:
+            return "Bad request"

@@ -1,0 +1,80 @@
+"""POST and GET /graphql: carried to the rooms service, which executes it."""
+
+from typing import Any
+
+import msgspec
+from sanic import HTTPResponse, Request, Sanic, raw
+
+from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens
+from ws_edge.protocol.identity import Identity
+from ws_edge.transport.bearer import CHALLENGE, bearer_token
+from ws_edge.transport.content import graphql_media_type, is_json
+
+_NO_VARIABLES = b"{}"
+
+
+class _Call(msgspec.Struct, frozen=True):
+    query: str
+    variables: dict[str, Any] | None = None
+    operation_name: str | None = msgspec.field(default=None, name="operationName")
+    extensions: dict[str, Any] | None = None
+
+
+def add_graphql_routes(app: Sanic, tokens: Tokens, rooms: Rooms) -> None:
+    """GET reads only; the viewer is the bearer of the token, or nobody."""
+
+    async def post(request: Request) -> HTTPResponse:
+        if not is_json(request):
+            return _refusal(request, 415, "Content-Type must be application/json", "INVALID")
+        return await answer(request, request.body, allow_mutation=True)
+
+    async def get(request: Request) -> HTTPResponse:
+        return await answer(request, _body_of(request), allow_mutation=False)
+
+    async def answer(request: Request, body: bytes, *, allow_mutation: bool) -> HTTPResponse:
+        try:
+            call = msgspec.json.decode(body, type=_Call)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return _refusal(request, 400, "Not a GraphQL request", "INVALID")
+        try:
+            viewer = await _viewer(request, tokens)
+            result = await rooms.execute_graphql(
+                call.query,
+                msgspec.json.encode(call.variables) if call.variables else _NO_VARIABLES,
+                call.operation_name or "",
+                viewer,
+                allow_mutation=allow_mutation,
+            )
+        except InvalidToken:
+            return _refusal(request, 401, "Invalid token", "UNAUTHENTICATED", CHALLENGE)
+        except RoomsUnavailable:
+            return _refusal(request, 503, "Service unavailable", "UNAVAILABLE")
+        return raw(result.body, result.http_status, content_type=_media_type(request))
+
+    app.add_route(post, "/graphql", methods=["POST"], name="graphql")
+    app.add_route(get, "/graphql", methods=["GET"], name="graphql_read")
+
+
+async def _viewer(request: Request, tokens: Tokens) -> Identity | None:
+    token = bearer_token(request)
+    return None if token is None else await tokens.verify(token)
+
+
+def _body_of(request: Request) -> bytes:
+    """The query string's three parameters as a POST would have sent them."""
+    text = {name: request.args.get(name) for name in ("query", "operationName")}
+    members = [f"{msgspec.json.encode(k).decode()}:{msgspec.json.encode(v).decode()}" for k, v in text.items() if v]
+    if variables := request.args.get("variables"):
+        members.append(f'"variables":{variables}')
+    return f"{{{','.join(members)}}}".encode()
+
+
+def _refusal(
+    request: Request, status: int, message: str, code: str, headers: dict[str, str] | None = None
+) -> HTTPResponse:
+    body = msgspec.json.encode({"errors": [{"message": message, "extensions": {"code": code}}]})
+    return raw(body, status, headers, _media_type(request))
+
+
+def _media_type(request: Request) -> str:
+    return f"{graphql_media_type(request)}; charset=utf-8"

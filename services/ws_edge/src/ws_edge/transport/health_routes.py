@@ -1,0 +1,47 @@
+"""GET /health/live, /health/ready and /metrics."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from sanic import HTTPResponse, Request, Sanic, json, raw
+
+from ws_edge.transport.drain_state import DrainState
+
+Check = Callable[[], Awaitable[object]]
+"""Raises, or returns False, where the dependency does not answer."""
+
+_CHECK_DEADLINE_S = 2.0
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def add_health_routes(
+    app: Sanic, checks: Mapping[str, Check], drain_state: DrainState, render_metrics: Callable[[], bytes]
+) -> None:
+    """Readiness asks every dependency at the same time, each for two seconds at most."""
+
+    async def live(_request: Request) -> HTTPResponse:
+        return json({"status": "live"})
+
+    async def ready(_request: Request) -> HTTPResponse:
+        answers = await asyncio.gather(*(_answers(check) for check in checks.values()))
+        failing = [name for name, answered in zip(checks, answers, strict=True) if not answered]
+        if drain_state.is_draining:
+            failing.append("draining")
+        if failing:
+            return json({"status": "not ready", "failing": failing}, 503)
+        return json({"status": "ready", "failing": []})
+
+    async def metrics(_request: Request) -> HTTPResponse:
+        return raw(render_metrics(), content_type=_METRICS_TYPE)
+
+    app.add_route(live, "/health/live", methods=["GET"], name="live_check")
+    app.add_route(ready, "/health/ready", methods=["GET"], name="ready_check")
+    app.add_route(metrics, "/metrics", methods=["GET"], name="metrics")
+
+
+async def _answers(check: Check) -> bool:
+    try:
+        async with asyncio.timeout(_CHECK_DEADLINE_S):
+            return await check() is not False
+    except Exception:  # noqa: BLE001  whatever a check raises, its dependency is not there
+        return False

@@ -1,0 +1,322 @@
+"""One client's WebSocket: picows parses the frames, this finishes RFC 6455 and owns the end of the connection."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+import structlog
+from picows import WSFrame, WSListener, WSTransport
+
+# The protocol class is exported by the extension module, though its stub leaves it out.
+from picows.picows import WSProtocol  # type: ignore[attr-defined]
+
+from ws_edge.ports import Receiver
+from ws_edge.transport.assembly import CLOSE, PROTOCOL_ERROR, TEXT, Assembly, Violation, read_close
+from ws_edge.transport.parser_side import ParserSide
+
+log = structlog.get_logger(__name__)
+
+NORMAL_CLOSURE: Final = 1000
+INTERNAL_ERROR: Final = 1011
+
+_PING: Final = 0x9
+_PONG: Final = 0xA
+_PING_FRAME: Final = b"\x89\x00"
+_LONGEST_REASON_BYTES: Final = 123
+_DISCARDED = memoryview(bytearray(65536))
+"""Where input goes that nobody reads any more; shared by all connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a connection may be silent."""
+
+    ping_after_s: float = 20.0
+    """Silence after which the server pings."""
+    pong_within_s: float = 20.0
+    """Further silence after which the connection is dropped."""
+    close_within_s: float = 2.0
+    """How long a close frame may stay unanswered."""
+
+
+class _Stage(Enum):
+    OPEN = auto()
+    CLOSING = auto()
+    """Our close frame is sent; only the peer's own is of interest."""
+    DISCARDING = auto()
+    """The framing is lost or over; input is thrown away until the peer hangs up."""
+    OVER = auto()
+
+
+class ClientSocket(WSListener, asyncio.BufferedProtocol):
+    """A Transport for its Receiver, a protocol for the event loop, a listener for picows."""
+
+    __slots__ = (
+        "_assembly",
+        "_held",
+        "_is_paused",
+        "_last_heard_s",
+        "_loop",
+        "_parser",
+        "_patience",
+        "_pinged_s",
+        "_receiver",
+        "_stage",
+        "_timer",
+        "_transport",
+        "_ws",
+        "parser_side",
+    )
+
+    def __init__(self, receiver: Receiver, transport: asyncio.Transport, patience: Patience) -> None:
+        self._receiver: Receiver | None = receiver
+        self._transport = transport
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._assembly = Assembly(receiver.frame_limit_bytes)
+        self.parser_side = ParserSide(transport)
+        self._parser: WSProtocol | None = None
+        self._ws: WSTransport | None = None
+        self._stage = _Stage.OPEN
+        self._is_paused = False
+        self._held: deque[tuple[int, bytes]] | None = None
+        self._last_heard_s = self._loop.time()
+        self._pinged_s = 0.0
+        self._timer = self._loop.call_later(patience.ping_after_s, self._look_after)
+
+    def open(self, parser: WSProtocol, head: bytes, early: bytes) -> None:
+        """Answer the handshake in `head`, then take the bytes that the client sent behind it."""
+        self._parser = parser
+        parser.connection_made(self.parser_side)
+        self._feed(head)
+        self._feed(early)
+
+    def miss(self) -> None:
+        """The client had gone before the handshake could be answered."""
+        self._stage = _Stage.OVER
+        self._timer.cancel()
+        self._report_connected()
+        self._report_lost()
+
+    def _feed(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            room = self.get_buffer(-1)
+            size = min(len(room), len(rest))
+            room[:size] = rest[:size]
+            self.buffer_updated(size)
+            rest = rest[size:]
+
+    # --- Transport: what the Receiver calls ------------------------------------------------------------------------
+
+    def write(self, frames: bytes) -> None:
+        """Send whole WebSocket frames, already encoded; ignored once closing."""
+        if self._stage is _Stage.OPEN:
+            self._transport.write(frames)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send a close frame, wait for the peer's, then drop. Only the first call counts."""
+        if self._stage is not _Stage.OPEN:
+            return
+        self._held = None
+        self._send_close(code, reason)
+        if self._is_paused and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def unsent_bytes(self) -> int:
+        """What the kernel has not taken yet."""
+        return 0 if self._stage is _Stage.OVER else self._transport.get_write_buffer_size()
+
+    def pause_reading(self) -> None:
+        """Let the peer's frames wait in the kernel; those already read wait here, a read buffer's worth at most."""
+        if self._stage is _Stage.OPEN and not self._is_paused:
+            self._is_paused = True
+            if not self._transport.is_closing():
+                self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on after pause_reading; nothing is received before the next turn of the loop."""
+        if self._stage is _Stage.OPEN and self._is_paused:
+            self._is_paused = False
+            self._loop.call_soon(self._read_on)
+
+    # --- the event loop's protocol ---------------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the loop puts what it reads."""
+        parser = self._parser
+        return _DISCARDED if parser is None else parser.get_buffer(sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """The loop has read something."""
+        parser = self._parser
+        if parser is None:
+            return
+        self._last_heard_s = self._loop.time()
+        parser.buffer_updated(nbytes)
+        if self.parser_side.has_failed and self._stage is not _Stage.OVER:
+            self._discard()  # picows has sent the close frame
+
+    def eof_received(self) -> None:
+        """The peer sends nothing more. What it did not read yet may be flushed for a while, not for ever."""
+        self._await_end()
+        self._report_lost()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._stage = _Stage.OVER
+        self._timer.cancel()
+        if self._parser is not None:
+            self._parser.connection_lost(exc)
+            self._parser = None
+        self._ws = self._held = None
+        self._report_lost()
+
+    def pause_writing(self) -> None:
+        """The write buffer went above its high mark."""
+        self._report_congestion(True)
+
+    def resume_writing(self) -> None:
+        """The write buffer fell below its low mark."""
+        self._report_congestion(False)
+
+    # --- picows' listener ------------------------------------------------------------------------------------------
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The handshake is answered."""
+        self._ws = transport
+        self._report_connected()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """One frame, whole and unmasked."""
+        if self._stage is _Stage.OPEN or self._stage is _Stage.CLOSING:
+            try:
+                self._take(frame)
+            except Violation as violation:
+                self._send_close(violation.code, violation.reason)
+                self._discard()
+
+    def _take(self, frame: WSFrame) -> None:
+        opcode = int(frame.msg_type)  # type: ignore[call-overload]  # an IntEnum, though the stub says Enum
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            raise Violation(PROTOCOL_ERROR, "reserved bit set")
+        payload = frame.get_payload_as_bytes()
+        if opcode < CLOSE:
+            message = self._assembly.add(opcode, payload, is_final=bool(frame.fin))
+            if message is not None and self._stage is _Stage.OPEN:
+                self._accept(*message)
+        elif opcode == _PING:
+            if self._stage is _Stage.OPEN:
+                self._transport.write(bytes((0x80 | _PONG, len(payload))) + payload)
+        elif opcode == CLOSE:
+            read_close(payload)
+            self._accept(opcode, payload)
+
+    # --- what was received -----------------------------------------------------------------------------------------
+
+    def _accept(self, opcode: int, payload: bytes) -> None:
+        if self._is_paused and self._stage is _Stage.OPEN:
+            if self._held is None:
+                self._held = deque()
+            self._held.append((opcode, payload))
+        elif opcode == CLOSE:
+            self._answer_close(read_close(payload))
+        else:
+            self._deliver(opcode, payload)
+
+    def _deliver(self, opcode: int, payload: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            return
+        try:
+            if opcode == TEXT:
+                receiver.receive_text(payload)
+            else:
+                receiver.receive_binary()
+        except Exception:  # noqa: BLE001  one client's fault must not reach the others
+            self._fault("receive")
+
+    def _read_on(self) -> None:
+        """Hand out what was held, as long as nobody pauses again, then read from the kernel."""
+        while self._held and not self._is_paused and self._stage is _Stage.OPEN:
+            self._accept(*self._held.popleft())
+        if not self._is_paused and self._stage is not _Stage.OVER and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def _answer_close(self, code: int | None) -> None:
+        if self._stage is _Stage.OPEN:
+            self._send_close(NORMAL_CLOSURE if code is None else code, "")
+        self._transport.close()
+        self._report_lost()
+
+    def _send_close(self, code: int, reason: str) -> None:
+        """Picows sends it, so that it sends none of its own later."""
+        is_open, self._stage = self._stage is _Stage.OPEN, _Stage.CLOSING
+        self._await_end()
+        if is_open and self._ws is not None and not self._transport.is_closing():
+            self._ws.send_close(code, _cut(reason))  # type: ignore[arg-type]  # any number below 2^16
+
+    def _discard(self) -> None:
+        """Nothing more can be read; wait for the peer to hang up, since a reset would eat our close frame."""
+        self._stage = _Stage.DISCARDING
+        self._parser = self._held = None
+        self._await_end()
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+        self._report_lost()
+
+    def _await_end(self) -> None:
+        self._timer.cancel()
+        self._timer = self._loop.call_later(self._patience.close_within_s, self._transport.abort)
+
+    def _look_after(self) -> None:
+        """Ping a silent peer, drop a dead one. A peer that we do not read from cannot be heard."""
+        now_s, patience = self._loop.time(), self._patience
+        if self._is_paused:
+            self._last_heard_s = now_s
+        silence_s = now_s - self._last_heard_s
+        if silence_s < patience.ping_after_s:
+            self._pinged_s = 0.0
+            self._timer = self._loop.call_later(patience.ping_after_s - silence_s, self._look_after)
+        elif self._pinged_s <= self._last_heard_s:
+            self._pinged_s = now_s
+            self._transport.write(_PING_FRAME)
+            self._timer = self._loop.call_later(patience.pong_within_s, self._look_after)
+        else:
+            self._transport.abort()
+            self._report_lost()
+
+    def _report_connected(self) -> None:
+        assert self._receiver is not None
+        try:
+            self._receiver.connected(self)
+        except Exception:  # noqa: BLE001  one client's fault must not reach the others
+            self._fault("connected")
+
+    def _report_lost(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            try:
+                receiver.lost()
+            except Exception:
+                log.exception("receiver_failed", call="lost")
+
+    def _report_congestion(self, is_congested: bool) -> None:
+        if self._receiver is not None and self._stage is _Stage.OPEN:
+            try:
+                self._receiver.congestion_changed(is_congested)
+            except Exception:  # noqa: BLE001  one client's fault must not reach the others
+                self._fault("congestion_changed")
+
+    def _fault(self, call: str) -> None:
+        log.exception("receiver_failed", call=call)
+        self.close(INTERNAL_ERROR)
+
+
+def _cut(reason: str) -> bytes:
+    """A close frame's payload is at most 125 bytes, and whole characters."""
+    return reason.encode()[:_LONGEST_REASON_BYTES].decode(errors="ignore").encode()

@@ -1,0 +1,68 @@
+"""The three WebSocket addresses: check the handshake, ask the gateway, hand the connection over."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import unquote
+
+import structlog
+from sanic import HTTPResponse, Request, Sanic, json
+
+from ws_edge.ports import Receiver
+from ws_edge.protocol.address import Network, client_address
+from ws_edge.transport.gateway import Gateway
+from ws_edge.transport.handover import forget_request, hand_over
+from ws_edge.transport.handshake import BadHandshake, Handshake, read_handshake
+from ws_edge.transport.socket import Patience
+from ws_edge.transport.stand_in import FailedArrival
+
+log = structlog.get_logger(__name__)
+
+Arrive = Callable[[str, str | None, str], Awaitable[Receiver]]
+
+
+def add_websocket_routes(app: Sanic, gateway: Gateway, trusted: Sequence[Network], patience: Patience) -> None:
+    """Whatever stands below /room and /video reaches the gateway: it says what is malformed, as 4004."""
+
+    async def arrive_live(_ref: str, _token: str | None, address: str) -> Receiver:
+        return await gateway.arrive_live(address)
+
+    for name, path, arrive in (
+        ("room", "/chat/ws/room", gateway.arrive_room),
+        ("video", "/chat/ws/video", gateway.arrive_video),
+        ("live", "/live/ws", arrive_live),
+    ):
+        handler = _handler(arrive, trusted, patience)
+        app.add_route(handler, path, methods=["GET"], name=name)
+        if arrive is not arrive_live:
+            app.add_route(handler, path + "/<ref:path>", methods=["GET"], name=f"{name}_ref")
+
+
+def _handler(
+    arrive: Arrive, trusted: Sequence[Network], patience: Patience
+) -> Callable[..., Awaitable[HTTPResponse | None]]:
+    async def upgrade(request: Request, ref: str = "") -> HTTPResponse | None:
+        try:
+            handshake = read_handshake(request)
+        except BadHandshake as refusal:
+            return json({"message": refusal.message}, refusal.http_status, refusal.headers)
+        address = client_address(request.ip, request.headers.getall("x-forwarded-for", []), trusted)
+        forget_request(request)
+        receiver = await _receiver(arrive, _decode(ref), handshake, address)
+        hand_over(request, handshake, receiver, patience)
+        return None
+
+    # Sanic then expects no response of the handler.
+    upgrade.is_websocket = True  # type: ignore[attr-defined]
+    return upgrade
+
+
+async def _receiver(arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
+    try:
+        return await arrive(ref, handshake.token, address)
+    except Exception:
+        log.exception("arrival_failed")
+        return FailedArrival()
+
+
+def _decode(ref: str) -> str:
+    """One slash at the end means nothing. Bytes that are no UTF-8 become a sign that no reference may contain."""
+    return unquote(ref.removesuffix("/"))
