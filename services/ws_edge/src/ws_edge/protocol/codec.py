@@ -10,8 +10,6 @@ import msgspec
 from ws_edge.protocol.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol.frames import TYPES, ClientFrame, Nonce
 
-__all__ = ["MalformedFrame", "UnknownType"]
-
 # --- from the client -------------------------------------------------------------------------------------------------
 
 

@@ -1,16 +1,15 @@
 """One client's conversation: what its frames mean, in its state, at that time. No I/O and no clock."""
 
-from enum import IntEnum, auto
-
-from msgspec import Struct
-
 from ws_edge.protocol import codec
 from ws_edge.protocol.close import CloseCode
+from ws_edge.protocol.effects import Disconnect, Effect, Moderate, Post, Reply, StartTyping, StopTyping
 from ws_edge.protocol.errors import ErrorCode, RefusedFrame
 from ws_edge.protocol.frames import ChatMessage, MessageData, ModerationAction, Ping, TypingStart, TypingStop
-from ws_edge.protocol.identity import Rank, UserId
+from ws_edge.protocol.identity import Rank
 from ws_edge.protocol.limits import SlidingWindow
-from ws_edge.protocol.sanction import Action, Scope
+from ws_edge.protocol.states import Input, State, step
+
+__all__ = ["Disconnect", "Effect", "Moderate", "Post", "Reply", "Session", "StartTyping", "StopTyping"]
 
 MESSAGE_LENGTH = 1000
 KEPT_FRAMES = 32
@@ -22,92 +21,6 @@ TYPING_S = 10.0
 TYPING_REFRESH_S = 2.0
 """Other edges let typing end 12 s after they last heard of it: they hear of an extension within this time."""
 
-# --- effects: what the owner of a session must do, in their order ----------------------------------------------------
-
-
-class Reply(Struct, frozen=True, gc=False):
-    """Send this frame to the client."""
-
-    frame: bytes
-
-
-class Post(Struct, frozen=True, gc=False):
-    """Have this message admitted and stored; the nonce may be empty."""
-
-    text: str
-    nonce: str
-
-
-class StartTyping(Struct, frozen=True, gc=False):
-    """Publish that the client's user types, or still does; who hears it twice shows it once."""
-
-
-class StopTyping(Struct, frozen=True, gc=False):
-    """Publish that the client's user no longer types."""
-
-
-class Moderate(Struct, frozen=True, gc=False):
-    """Ask moderation for this; the nonce belongs into the error frame when it is refused."""
-
-    action: Action
-    target_user_id: UserId | None
-    target_username: str | None
-    duration_minutes: int
-    reason: str
-    scope: Scope
-    nonce: str = ""
-
-
-class Disconnect(Struct, frozen=True, gc=False):
-    """Close the connection; the last effect there is."""
-
-    code: CloseCode
-
-
-Effect = Reply | Post | StartTyping | StopTyping | Moderate | Disconnect
-
-# --- states ----------------------------------------------------------------------------------------------------------
-
-
-class State(IntEnum):
-    """Where a session is in its life."""
-
-    JOINING = auto()
-    OPEN = auto()
-    CLOSED = auto()
-
-
-class Input(IntEnum):
-    """What may happen to a session."""
-
-    FRAME = auto()
-    JOINED = auto()
-    REFUSED = auto()
-    TICK = auto()
-    FLOOD = auto()
-
-
-class IllegalStep(Exception):
-    """The owner told a session what cannot happen in its state; nothing has changed."""
-
-
-# Everything that changes a state stands here. A step that is missing is illegal. A closed session takes everything
-# and does nothing, because frames that were read with the last one may follow it.
-STEPS: dict[State, dict[Input, State]] = {
-    State.JOINING: {
-        Input.FRAME: State.JOINING,
-        Input.JOINED: State.OPEN,
-        Input.TICK: State.JOINING,
-        Input.FLOOD: State.CLOSED,
-    },
-    State.OPEN: {
-        Input.FRAME: State.OPEN,
-        Input.REFUSED: State.OPEN,
-        Input.TICK: State.OPEN,
-        Input.FLOOD: State.CLOSED,
-    },
-    State.CLOSED: dict.fromkeys(Input, State.CLOSED),
-}
 
 _NOTHING: tuple[Effect, ...] = ()
 _PONG: tuple[Effect, ...] = (Reply(codec.pong()),)
@@ -119,7 +32,17 @@ _FLOOD: tuple[Effect, ...] = (Disconnect(CloseCode.POLICY_VIOLATION),)
 class Session:
     """One chat connection. Every method returns what the owner must do, in order."""
 
-    __slots__ = ("_early", "_frames", "_rank", "_refusals", "_typing", "_typing_told_at", "_typing_until", "state")
+    __slots__ = (
+        "_early",
+        "_frames",
+        "_rank",
+        "_refusals",
+        "_surplus",
+        "_typing",
+        "_typing_told_at",
+        "_typing_until",
+        "state",
+    )
 
     def __init__(self, rank: Rank, *, frames_per_window: int, now: float) -> None:
         """`frames_per_window`: so many frames in 10 s close the connection; 0: no limit."""
@@ -130,8 +53,9 @@ class Session:
         self._typing = SlidingWindow(TYPING_PER_WINDOW, WINDOW_S)
         self._typing_until: float | None = None
         self._typing_told_at = now
-        # Bounded: those above KEPT_FRAMES are kept by their nonce alone, and REFUSED_PER_WINDOW of these are a flood.
         self._early: list[bytes | None] = []
+        # The nonces of frames that came too early and too many: no more than make a flood of refusals.
+        self._surplus: list[str] = []
 
     def receive(self, payload: bytes, *, now: float) -> tuple[Effect, ...]:
         """Take one text frame."""
@@ -143,27 +67,30 @@ class Session:
 
     def joined(self, now: float) -> tuple[Effect, ...]:
         """The room_joined frame is on its way: handle what came before it. Raises IllegalStep the second time."""
-        if self._step(Input.JOINED) is State.CLOSED:
+        self.state = step(self.state, Input.JOINED)
+        if self.state is State.CLOSED:
             return _NOTHING
         early, self._early = self._early, []
+        surplus, self._surplus = self._surplus, []
         effects: list[Effect] = []
-        for payload in early[:KEPT_FRAMES]:
+        for payload in early:
             effects += self._handle(payload, now)
             if self.state is not State.OPEN:
                 return tuple(effects)
-        # These were counted as refused when they came; what is in the list of them is only told now.
-        effects += [_told(ErrorCode.RATE_LIMITED, _nonce_of(payload)) for payload in early[KEPT_FRAMES:]]
+        # These were counted as refused when they came, and are only told now.
+        effects += [_told(ErrorCode.RATE_LIMITED, nonce) for nonce in surplus]
         return tuple(effects)
 
     def refused(self, now: float) -> tuple[Effect, ...]:
         """A frame was refused later, by others, who also told the client. Raises IllegalStep before `joined`."""
-        if self._step(Input.REFUSED) is State.CLOSED:
+        self.state = step(self.state, Input.REFUSED)
+        if self.state is State.CLOSED:
             return _NOTHING
         return self._count_refusal(now)
 
     def tick(self, now: float) -> tuple[Effect, ...]:
         """The time of `next_deadline` may have come."""
-        self._step(Input.TICK)
+        self.state = step(self.state, Input.TICK)
         if self._typing_until is None or now < self._typing_until:
             return _NOTHING
         return self.stop_typing()
@@ -179,27 +106,23 @@ class Session:
         self._typing_until = None
         return _STOP
 
-    def _step(self, happened: Input) -> State:
-        state = STEPS[self.state].get(happened)
-        if state is None:
-            raise IllegalStep(f"{happened.name} while {self.state.name}")
-        self.state = state
-        return state
-
     def _take(self, payload: bytes | None, now: float) -> tuple[Effect, ...]:
-        state = self._step(Input.FRAME)
+        state = self.state = step(self.state, Input.FRAME)
         if state is State.CLOSED:
             return _NOTHING
         self._frames.record(now)
         if self._frames.is_full(now):
-            self._step(Input.FLOOD)
+            self.state = step(state, Input.FLOOD)
             # Nothing may precede room_joined; after it, what is refused is told.
             return _FLOOD if state is State.JOINING else (_told(ErrorCode.RATE_LIMITED, _nonce_of(payload)), *_FLOOD)
         return self._handle(payload, now) if state is State.OPEN else self._keep(payload, now)
 
     def _keep(self, payload: bytes | None, now: float) -> tuple[Effect, ...]:
-        self._early.append(payload)
-        return _NOTHING if len(self._early) <= KEPT_FRAMES else self._count_refusal(now)
+        if len(self._early) < KEPT_FRAMES:
+            self._early.append(payload)
+            return _NOTHING
+        self._surplus.append(_nonce_of(payload))
+        return self._count_refusal(now)
 
     def _handle(self, payload: bytes | None, now: float) -> tuple[Effect, ...]:
         if payload is None:
@@ -254,7 +177,7 @@ class Session:
         self._refusals.record(now)
         if not self._refusals.is_full(now):
             return _NOTHING
-        self._step(Input.FLOOD)
+        self.state = step(self.state, Input.FLOOD)
         return _FLOOD
 
 
