@@ -1,0 +1,174 @@
+"""The rooms service over gRPC."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import grpc.aio
+
+from salon.rooms.v1 import rooms_pb2 as pb
+from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceStub
+from ws_edge.adapters.convert_rooms import (
+    from_outcome,
+    from_rank,
+    from_snapshot,
+    to_held,
+    to_join_item,
+    to_person,
+    to_ref,
+)
+from ws_edge.adapters.edge_lease import EdgeLease
+from ws_edge.adapters.grpc_channel import open_channel
+from ws_edge.adapters.leave_queue import LeaveQueue
+from ws_edge.adapters.request_batches import BatchFailed, RequestBatches
+from ws_edge.ports import GraphQLAnswer, HeldConnection, JoinRefusal, Membership, RoomSnapshot, RoomsUnavailable
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
+from ws_edge.protocol.reference import RoomRef
+
+_BATCH_LIMIT = 500
+_JOIN_DEADLINE_S = 5.0
+_DEADLINE_S = 2.0
+_GRAPHQL_DEADLINE_S = 10.0
+_RELEASE_DEADLINE_S = 2.0
+
+T = TypeVar("T")
+
+
+class GrpcRooms:
+    """`held` gives every membership this worker has; `lost` is told of those that another life has replaced."""
+
+    def __init__(
+        self,
+        address: str,
+        edge: str,
+        *,
+        held: Callable[[], list[HeldConnection]],
+        lost: Callable[[ConnectionId], None],
+    ) -> None:
+        self._address = address
+        self._edge = edge
+        wire = asyncio.Lock()
+        self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, wire=wire)
+        self._resolves = RequestBatches(self._send_resolves, limit=_BATCH_LIMIT, deadline_s=_DEADLINE_S)
+        self._leaves = LeaveQueue(self._send_leaves, limit=_BATCH_LIMIT, wire=wire)
+        self._lease = EdgeLease(self, wire=wire, held=held, owed_leaves=lambda: len(self._leaves), lost=lost)
+        self._channel: grpc.aio.Channel | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def is_connected(self) -> bool:
+        """The last heartbeat was answered."""
+        return self._lease.is_alive
+
+    async def start(self) -> None:
+        """Open the channel; the service may come up later."""
+        self._channel = open_channel(self._address)
+        self._stub = RoomsServiceStub(self._channel)
+        runners = (self._joins.run, self._resolves.run, self._leaves.run, self._lease.run)
+        self._tasks = [asyncio.create_task(run()) for run in runners]
+
+    async def stop(self) -> None:
+        """Drop every membership of this worker with one call, and close; who still waits is refused."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._joins.close()
+        self._resolves.close()
+        if self._channel is not None:
+            with suppress(RoomsUnavailable):
+                await _answer(self._stub.Release(pb.ReleaseRequest(edge=self._edge), timeout=_RELEASE_DEADLINE_S))
+            await self._channel.close()
+
+    async def resolve(self, ref: RoomRef) -> Slug:
+        """See ports.Rooms."""
+        return await _available(self._resolves.ask(to_ref(ref)))
+
+    async def join(
+        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, with_participants: bool
+    ) -> Membership | JoinRefusal:
+        """See ports.Rooms."""
+        item = to_join_item(connection, ref, identity, with_participants=with_participants)
+        return await _available(self._joins.ask(item))
+
+    def leave(self, connection: ConnectionId) -> None:
+        """See ports.Rooms."""
+        self._leaves.add(connection)
+
+    async def snapshot(self, life: Life) -> RoomSnapshot:
+        """See ports.Rooms."""
+        request = pb.ListParticipantsRequest(life=life)
+        return from_snapshot(await _answer(self._stub.ListParticipants(request, timeout=_DEADLINE_S)))
+
+    async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
+        """See ports.Rooms."""
+        request = pb.FindConnectedRequest(user_id=user_id or 0, username=username or "", slug=slug or "")
+        answer = await _answer(self._stub.FindConnected(request, timeout=_DEADLINE_S))
+        return from_rank(answer.rank)
+
+    async def stats(self) -> Mapping[int, int]:
+        """See ports.Rooms."""
+        answer = await _answer(self._stub.GetStats(pb.GetStatsRequest(), timeout=_DEADLINE_S))
+        return dict(answer.rooms)
+
+    async def execute_graphql(
+        self, query: str, variables_json: bytes, operation_name: str, viewer: Identity | None, *, allow_mutation: bool
+    ) -> GraphQLAnswer:
+        """See ports.Rooms."""
+        request = pb.ExecuteGraphQLRequest(
+            query=query,
+            variables_json=variables_json,
+            operation_name=operation_name,
+            viewer=None if viewer is None else to_person(viewer),
+            allow_mutation=allow_mutation,
+        )
+        answer = await _answer(self._stub.ExecuteGraphQL(request, timeout=_GRAPHQL_DEADLINE_S))
+        return GraphQLAnswer(body=answer.body, http_status=answer.http_status)
+
+    async def heartbeat(self) -> tuple[bool, int]:
+        """See edge_lease.LeaseCalls."""
+        request = pb.HeartbeatRequest(edge=self._edge)
+        answer = await _batch_answer(self._stub.Heartbeat(request, timeout=_DEADLINE_S))
+        return answer.registered, answer.connection_count
+
+    async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
+        """See edge_lease.LeaseCalls."""
+        request = pb.SyncRequest(edge=self._edge, held=map(to_held, part), first=first, last=last)
+        answer = await _batch_answer(self._stub.Sync(request, timeout=_JOIN_DEADLINE_S))
+        return [ConnectionId(connection) for connection in answer.lost]
+
+    async def _send_joins(self, items: Sequence[pb.JoinItem]) -> Sequence[Membership | JoinRefusal]:
+        request = pb.JoinRequest(edge=self._edge, items=items)
+        answer = await _batch_answer(self._stub.Join(request, timeout=_JOIN_DEADLINE_S))
+        return [from_outcome(outcome) for outcome in answer.outcomes]
+
+    async def _send_leaves(self, connections: Sequence[ConnectionId]) -> None:
+        request = pb.LeaveRequest(edge=self._edge, connections=connections)
+        await _batch_answer(self._stub.Leave(request, timeout=_JOIN_DEADLINE_S))
+
+    async def _send_resolves(self, refs: Sequence[pb.RoomRef]) -> Sequence[Slug]:
+        answer = await _batch_answer(self._stub.Resolve(pb.ResolveRequest(refs=refs), timeout=_DEADLINE_S))
+        return [Slug(slug) for slug in answer.slugs]
+
+
+async def _answer(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as reason:
+        raise RoomsUnavailable(reason.code().name) from reason
+    except grpc.aio.UsageError as reason:
+        raise RoomsUnavailable("stopped") from reason
+
+
+async def _batch_answer(call: Awaitable[T]) -> T:
+    try:
+        return await _answer(call)
+    except RoomsUnavailable as reason:
+        raise BatchFailed(*reason.args) from reason
+
+
+async def _available(answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except BatchFailed as reason:
+        raise RoomsUnavailable(*reason.args) from reason

@@ -1,0 +1,107 @@
+"""Puts single requests together into batches: what comes within two milliseconds, or while a batch is under way."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+GATHER_S = 0.002
+_QUEUE_LIMIT = 20_000
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class BatchFailed(Exception):
+    """There is no answer: the batch failed, the deadline passed, or too much was waiting."""
+
+
+class RequestBatches(Generic[Q, A]):
+    """One batch at a time, and none while `wire` is held elsewhere. Whoever stopped waiting is left out.
+
+    `call` answers a batch in its order and may raise BatchFailed.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[Q]], Awaitable[Sequence[A]]],
+        *,
+        limit: int,
+        deadline_s: float,
+        wire: asyncio.Lock | None = None,
+    ) -> None:
+        self._call = call
+        self._limit = limit
+        self._deadline_s = deadline_s
+        self._wire = wire or asyncio.Lock()
+        self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
+        self._is_wanted = asyncio.Event()
+        self._is_closed = False
+
+    async def ask(self, question: Q) -> A:
+        """Raises BatchFailed, at the latest when the deadline has passed."""
+        if self._is_closed or len(self._waiting) >= _QUEUE_LIMIT:
+            raise BatchFailed("not accepting requests")
+        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, future))
+        self._is_wanted.set()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await future
+        except TimeoutError as reason:
+            raise BatchFailed("no answer in time") from reason
+
+    async def run(self) -> None:
+        """Send batches until cancelled."""
+        while True:
+            await self._is_wanted.wait()
+            await asyncio.sleep(GATHER_S)
+            async with self._wire:
+                await self._send(self._take())
+
+    def close(self) -> None:
+        """Answer all who wait, and all who come later, with BatchFailed."""
+        self._is_closed = True
+        _fail([future for _, future in self._waiting], BatchFailed("stopping"))
+        self._waiting.clear()
+
+    def _take(self) -> list[tuple[Q, asyncio.Future[A]]]:
+        batch: list[tuple[Q, asyncio.Future[A]]] = []
+        while self._waiting and len(batch) < self._limit:
+            question, future = self._waiting.popleft()
+            if not future.done():
+                batch.append((question, future))
+        if not self._waiting:
+            self._is_wanted.clear()
+        return batch
+
+    async def _send(self, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
+        if not batch:
+            return
+        futures = [future for _, future in batch]
+        try:
+            answers = await self._call([question for question, _ in batch])
+            if len(answers) != len(batch):
+                raise BatchFailed("a batch was answered in part")
+        except BatchFailed as reason:
+            _fail(futures, reason)
+        except asyncio.CancelledError:
+            _fail(futures, BatchFailed("stopping"))
+            raise
+        except Exception:  # noqa: BLE001 - those who wait are answered whatever went wrong, and the next batch goes on
+            _log.exception("batch_failed")
+            _fail(futures, BatchFailed("internal error"))
+        else:
+            for future, answer in zip(futures, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+
+
+def _fail(futures: Sequence[asyncio.Future[A]], reason: BatchFailed) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(BatchFailed(*reason.args))
