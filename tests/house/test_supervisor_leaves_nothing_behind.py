@@ -16,7 +16,7 @@ PROGRAM = """
 import multiprocessing, sys
 from tools.supervisor import Supervisor
 multiprocessing.set_start_method("fork")
-supervisor = Supervisor([("second", 5), ("first", 1)], lambda: None)
+supervisor = Supervisor([("second", 1), ("first", 1)], lambda: None)
 for name, code in zip(("first", "second"), sys.argv[1:]):
     supervisor.add(name, [sys.executable, "-u", "-c", code], {})
 sys.exit(supervisor.run())

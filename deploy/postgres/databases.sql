@@ -1,0 +1,2 @@
+-- Run once by the PostgreSQL image on an empty volume; `rooms` is made by POSTGRES_DB.
+create database moderation owner salon;
