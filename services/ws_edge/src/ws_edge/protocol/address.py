@@ -1,8 +1,8 @@
 """Client addresses: which one is the client's, and what counts as one client."""
 
 import re
-from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -10,11 +10,6 @@ Network = IPv4Network | IPv6Network
 UNKNOWN = "0.0.0.0"  # noqa: S104  not bound to: the address of a peer that has none
 _KEY_PREFIX_BITS = 64
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+", re.ASCII)
-
-
-def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Read networks or single addresses as a setting lists them. Raises ValueError."""
-    return tuple(ip_network(text.strip(), strict=False) for text in texts)
 
 
 def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:

@@ -15,6 +15,7 @@ from ws_edge.transport.gateway import Gateway
 from ws_edge.transport.graphql_route import add_graphql_routes
 from ws_edge.transport.health_routes import Check, add_health_routes
 from ws_edge.transport.page_routes import add_page_routes
+from ws_edge.transport.sanic_app import SanicApp
 from ws_edge.transport.socket import Patience
 from ws_edge.transport.stats_route import add_stats_route
 from ws_edge.transport.websocket_routes import add_websocket_routes
@@ -40,7 +41,7 @@ class EdgeParts:
     patience: Patience = field(default_factory=Patience)
 
 
-def create_app(parts: EdgeParts, name: str = "ws_edge") -> Sanic:
+def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
     """An application with every route of the edge; serve() runs it. Its name must be new in this process."""
     hide_tokens_in_sanic_logs()
     config = Config(
@@ -56,7 +57,8 @@ def create_app(parts: EdgeParts, name: str = "ws_edge") -> Sanic:
         },
         env_prefix=None,
     )
-    app = Sanic(name, config=config, error_handler=QuietErrors(), configure_logging=False)
+    app: SanicApp = Sanic(name, config=config, error_handler=QuietErrors(), configure_logging=False)
+    app.ctx.drain_state = parts.drain_state
     add_websocket_routes(app, parts.gateway, parts.trusted_proxies, parts.patience)
     add_stats_route(app, parts.tokens, parts.rooms)
     add_graphql_routes(app, parts.tokens, parts.rooms)

@@ -3,10 +3,11 @@
 from typing import Protocol
 
 import msgspec
-from sanic import HTTPResponse, NotFound, Request, Sanic, json
+from sanic import HTTPResponse, NotFound, Request, json
 
 from ws_edge.protocol.address import is_loopback
 from ws_edge.transport.content import is_json
+from ws_edge.transport.sanic_app import SanicApp
 
 
 class RoleNotAllowed(Exception):
@@ -32,7 +33,7 @@ class _Wish(msgspec.Struct, frozen=True):
             raise ValueError("user_id out of bounds")
 
 
-def add_dev_token_route(app: Sanic, issuer: DevTokens | None) -> None:
+def add_dev_token_route(app: SanicApp, issuer: DevTokens | None) -> None:
     """Without an issuer there is no such address."""
 
     async def issue(request: Request) -> HTTPResponse:

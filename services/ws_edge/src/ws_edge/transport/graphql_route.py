@@ -3,12 +3,13 @@
 from typing import Any
 
 import msgspec
-from sanic import HTTPResponse, Request, Sanic, raw
+from sanic import HTTPResponse, Request, raw
 
 from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens
 from ws_edge.protocol.identity import Identity
 from ws_edge.transport.bearer import CHALLENGE, bearer_token
 from ws_edge.transport.content import graphql_media_type, is_json
+from ws_edge.transport.sanic_app import SanicApp
 
 _NO_VARIABLES = b"{}"
 
@@ -20,7 +21,7 @@ class _Call(msgspec.Struct, frozen=True):
     extensions: dict[str, Any] | None = None
 
 
-def add_graphql_routes(app: Sanic, tokens: Tokens, rooms: Rooms) -> None:
+def add_graphql_routes(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
     """GET reads only; the viewer is the bearer of the token, or nobody."""
 
     async def post(request: Request) -> HTTPResponse:

@@ -32,7 +32,8 @@ def hand_over(request: Request, handshake: Handshake, receiver: Receiver, patien
     A client that has gone meanwhile is connected and lost at once, so that the receiver's life is always whole.
     """
     protocol = request.protocol
-    assert isinstance(protocol, HttpProtocol) and request.transport is not None
+    assert isinstance(protocol, HttpProtocol)
+    assert request.transport is not None
     early = bytes(protocol.recv_buffer)
     _detach(protocol)
     # An empty context: timers keep the one they are made in, and Sanic's holds the request.

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from sanic import HTTPResponse, Request, Sanic, json, raw
+from sanic import HTTPResponse, Request, json, raw
 
 from ws_edge.transport.drain_state import DrainState
+from ws_edge.transport.sanic_app import SanicApp
 
 Check = Callable[[], Awaitable[object]]
 """Raises, or returns False, where the dependency does not answer."""
@@ -15,7 +16,7 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def add_health_routes(
-    app: Sanic, checks: Mapping[str, Check], drain_state: DrainState, render_metrics: Callable[[], bytes]
+    app: SanicApp, checks: Mapping[str, Check], drain_state: DrainState, render_metrics: Callable[[], bytes]
 ) -> None:
     """Readiness asks every dependency at the same time, each for two seconds at most."""
 

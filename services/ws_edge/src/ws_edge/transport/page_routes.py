@@ -1,6 +1,8 @@
 """GET /: the chat page."""
 
-from sanic import HTTPResponse, Request, Sanic, raw
+from sanic import HTTPResponse, Request, raw
+
+from ws_edge.transport.sanic_app import SanicApp
 
 _HEADERS = {
     "Cache-Control": "no-cache",
@@ -13,7 +15,7 @@ _HEADERS = {
 }
 
 
-def add_page_routes(app: Sanic, page: bytes) -> None:
+def add_page_routes(app: SanicApp, page: bytes) -> None:
     """One file that needs no other."""
 
     async def show(_request: Request) -> HTTPResponse:

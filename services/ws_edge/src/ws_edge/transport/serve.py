@@ -4,13 +4,12 @@ import asyncio
 import gc
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol, cast
 
 import structlog
-from sanic import Sanic
-from sanic.server import AsyncioServer, HttpProtocol
+from sanic.server import HttpProtocol
 
-from ws_edge.transport.drain_state import DrainState
+from ws_edge.transport.sanic_app import SanicApp
 
 log = structlog.get_logger(__name__)
 
@@ -20,13 +19,26 @@ _LOOK_EVERY_S: Final = 0.05
 _GC_THRESHOLDS: Final = (50_000, 50, 50)
 
 
+class _Server(Protocol):
+    """Sanic's AsyncioServer, which is not typed."""
+
+    connections: set[HttpProtocol]
+    server: asyncio.Server
+
+    def startup(self) -> Awaitable[None]: ...
+    def before_start(self) -> Awaitable[None]: ...
+    def start_serving(self) -> Awaitable[None]: ...
+    def after_start(self) -> Awaitable[None]: ...
+    def before_stop(self) -> Awaitable[None]: ...
+    def after_stop(self) -> Awaitable[None]: ...
+
+
 async def serve(
-    app: Sanic,
+    app: SanicApp,
     sock: socket.socket,
     *,
     drain: Callable[[], Awaitable[None]],
     stop: asyncio.Event,
-    drain_state: DrainState,
     started: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until `stop`: then accept nobody, await `drain`, and give requests in flight five seconds.
@@ -34,10 +46,12 @@ async def serve(
     `drain` owns its own bounds; what it leaves open is dropped with the process. `started` is called once
     connections are accepted.
     """
-    server = await app.create_server(
-        sock=sock, access_log=False, backlog=_BACKLOG, asyncio_server_kwargs={"start_serving": False}
+    server = cast(
+        _Server,
+        await app.create_server(
+            sock=sock, access_log=False, backlog=_BACKLOG, asyncio_server_kwargs={"start_serving": False}
+        ),
     )
-    assert server is not None
     await server.startup()
     await server.before_start()
     await server.start_serving()
@@ -46,7 +60,7 @@ async def serve(
     started()
     try:
         await stop.wait()
-        drain_state.is_draining = True
+        app.ctx.drain_state.is_draining = True
         await _stop(server, drain)
     finally:
         type(app).unregister_app(app)
@@ -60,7 +74,7 @@ def settle_garbage_collection() -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
 
 
-async def _stop(server: AsyncioServer, drain: Callable[[], Awaitable[None]]) -> None:
+async def _stop(server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
     server.server.close()
     await server.before_stop()
     await drain()
@@ -77,4 +91,4 @@ async def _end_requests(connections: set[HttpProtocol]) -> None:
             connection.close_if_idle()
         await asyncio.sleep(_LOOK_EVERY_S)
     for connection in tuple(connections):
-        connection.abort()
+        connection.abort()  # type: ignore[no-untyped-call]  # Sanic leaves it untyped

@@ -235,8 +235,8 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
                 receiver.receive_text(payload)
             else:
                 receiver.receive_binary()
-        except Exception:  # noqa: BLE001  one client's fault must not reach the others
-            self._fault("receive")
+        except Exception as failure:  # noqa: BLE001  one client's fault must not reach the others
+            self._fault("receive", failure)
 
     def _read_on(self) -> None:
         """Hand out what was held, as long as nobody pauses again, then read from the kernel."""
@@ -294,8 +294,8 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         assert self._receiver is not None
         try:
             self._receiver.connected(self)
-        except Exception:  # noqa: BLE001  one client's fault must not reach the others
-            self._fault("connected")
+        except Exception as failure:  # noqa: BLE001  one client's fault must not reach the others
+            self._fault("connected", failure)
 
     def _report_lost(self) -> None:
         receiver, self._receiver = self._receiver, None
@@ -309,11 +309,11 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         if self._receiver is not None and self._stage is _Stage.OPEN:
             try:
                 self._receiver.congestion_changed(is_congested)
-            except Exception:  # noqa: BLE001  one client's fault must not reach the others
-                self._fault("congestion_changed")
+            except Exception as failure:  # noqa: BLE001  one client's fault must not reach the others
+                self._fault("congestion_changed", failure)
 
-    def _fault(self, call: str) -> None:
-        log.exception("receiver_failed", call=call)
+    def _fault(self, call: str, failure: Exception) -> None:
+        log.error("receiver_failed", call=call, exc_info=failure)
         self.close(INTERNAL_ERROR)
 
 

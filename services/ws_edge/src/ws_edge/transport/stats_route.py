@@ -1,13 +1,14 @@
 """GET /monitoring/chat/stats."""
 
-from sanic import HTTPResponse, Request, Sanic, json
+from sanic import HTTPResponse, Request, json
 
 from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens
 from ws_edge.protocol.identity import Rank
 from ws_edge.transport.bearer import CHALLENGE, bearer_token
+from ws_edge.transport.sanic_app import SanicApp
 
 
-def add_stats_route(app: Sanic, tokens: Tokens, rooms: Rooms) -> None:
+def add_stats_route(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
     """For admins and superusers: connections over all edges."""
 
     async def stats(request: Request) -> HTTPResponse:

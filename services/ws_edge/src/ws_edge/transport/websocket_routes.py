@@ -1,16 +1,17 @@
 """The three WebSocket addresses: check the handshake, ask the gateway, hand the connection over."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from urllib.parse import unquote
 
 import structlog
-from sanic import HTTPResponse, Request, Sanic, json
+from sanic import HTTPResponse, Request, json
 
 from ws_edge.ports import Receiver
 from ws_edge.protocol.address import Network, client_address
 from ws_edge.transport.gateway import Gateway
 from ws_edge.transport.handover import forget_request, hand_over
 from ws_edge.transport.handshake import BadHandshake, Handshake, read_handshake
+from ws_edge.transport.sanic_app import SanicApp
 from ws_edge.transport.socket import Patience
 from ws_edge.transport.stand_in import FailedArrival
 
@@ -19,7 +20,7 @@ log = structlog.get_logger(__name__)
 Arrive = Callable[[str, str | None, str], Awaitable[Receiver]]
 
 
-def add_websocket_routes(app: Sanic, gateway: Gateway, trusted: Sequence[Network], patience: Patience) -> None:
+def add_websocket_routes(app: SanicApp, gateway: Gateway, trusted: Sequence[Network], patience: Patience) -> None:
     """Whatever stands below /room and /video reaches the gateway: it says what is malformed, as 4004."""
 
     async def arrive_live(_ref: str, _token: str | None, address: str) -> Receiver:
@@ -38,7 +39,7 @@ def add_websocket_routes(app: Sanic, gateway: Gateway, trusted: Sequence[Network
 
 def _handler(
     arrive: Arrive, trusted: Sequence[Network], patience: Patience
-) -> Callable[..., Awaitable[HTTPResponse | None]]:
+) -> Callable[..., Coroutine[object, object, HTTPResponse | None]]:
     async def upgrade(request: Request, ref: str = "") -> HTTPResponse | None:
         try:
             handshake = read_handshake(request)
