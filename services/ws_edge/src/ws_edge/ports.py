@@ -1,4 +1,4 @@
-"""What the edge needs from the outside, in its own words. bootstrap.py names the adapters; mypy proves the fit there."""
+"""What the edge needs from the outside, in its own words. bootstrap.py names the adapters; mypy proves the fit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -207,6 +207,9 @@ class Moderation(Protocol):
 
     def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
         """Judge one message. `done` is called once, within 2 s, and in the order of the calls for one speaker."""
+
+    def note_admitted(self, speaker: Speaker, slug: Slug, life: Life, nonce: str) -> None:
+        """The edge admitted a message itself while no replica was up: tell the next one that is."""
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         """Whether the speaker may enter. Raises ModerationUnavailable."""

@@ -1,0 +1,204 @@
+"""The composition root: the only place that names concrete classes."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ws_edge import page
+from ws_edge.adapters.dev_tokens import issue_token
+from ws_edge.adapters.grpc_moderation import GrpcModeration
+from ws_edge.adapters.grpc_rooms import GrpcRooms
+from ws_edge.adapters.jwt_keys import JwksKeys, KeySource, public_key, secret_key
+from ws_edge.adapters.jwt_tokens import JwtTokens
+from ws_edge.adapters.nats_bus import NatsBus
+from ws_edge.config import Config
+from ws_edge.context import Context
+from ws_edge.gateway import AddressLimits, AnonymousNames, Gateway
+from ws_edge.telemetry import Metrics
+from ws_edge.transport.app import EdgeParts, create_app
+from ws_edge.transport.dev_token_route import RoleNotAllowed
+from ws_edge.transport.serve import serve
+from ws_edge.worker import Worker
+
+
+class SystemClock:
+    """Implements Clock."""
+
+    def now_s(self) -> float:
+        """Monotonic seconds, the event loop's own."""
+        return time.monotonic()
+
+    def unix_s(self) -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class DevTokenIssuer:
+    """Implements DevTokens: tokens for trying things out, signed with the secret that verifies them."""
+
+    secret: str
+    any_role: bool
+
+    def issue(self, username: str, user_id: int | None, roles: tuple[str, ...]) -> str:
+        """See DevTokens."""
+        if not self.any_role and set(roles) - {"user"}:
+            raise RoleNotAllowed
+        chosen = secrets.randbelow(2**52) + 1 if user_id is None else user_id
+        return issue_token(self.secret, user_id=chosen, username=username, roles=roles, now_s=time.time())
+
+
+@dataclass(slots=True)
+class Edge:
+    """One worker, put together and not yet started."""
+
+    config: Config
+    rooms: GrpcRooms
+    moderation: GrpcModeration
+    bus: NatsBus
+    worker: Worker
+    gateway: Gateway
+    metrics: Metrics
+    parts: EdgeParts
+
+    async def run(self, sock: socket.socket, *, stop: asyncio.Event, started: Callable[[], None]) -> None:
+        """Serve on a bound socket until `stop`, then drain and give everything back."""
+        await asyncio.gather(self.bus.start(), self.rooms.start(), self.moderation.start())
+        self.worker.start()
+        try:
+            await serve(create_app(self.parts), sock, drain=self._drain, stop=stop, started=started)
+        finally:
+            await self.worker.context.tasks.stop()
+            await self.rooms.stop()
+            await self.moderation.stop()
+            await self.bus.stop()
+
+    async def _drain(self) -> None:
+        self.gateway.is_draining = True
+        await self.worker.drain(self.config.drain_seconds)
+
+
+def build(config: Config) -> Edge:
+    """Put one worker together. Needs a running event loop; connects nothing."""
+    incarnation = secrets.token_hex(16)
+    clock = SystemClock()
+    metrics = Metrics(incarnation)
+    rooms = GrpcRooms(
+        config.rooms_address,
+        incarnation,
+        held=lambda: worker.held_connections(),
+        lost=lambda connection: worker.membership_lost(connection),
+    )
+    moderation = GrpcModeration(config.moderation_addresses, incarnation)
+    bus = NatsBus(config.nats_url, incarnation)
+    context = Context(
+        incarnation,
+        rooms,
+        moderation,
+        bus,
+        clock,
+        metrics,
+        config.moderation_outage,
+        config.frames_per_window,
+    )
+    worker = Worker(context)
+    bus.listen(worker)
+    tokens = _tokens(config)
+    gateway = Gateway(
+        context,
+        tokens=tokens,
+        names=AnonymousNames(_hash_key(config)),
+        limits=AddressLimits(config.connections_per_address, config.handshakes_per_address),
+        joining=worker.joining,
+        posting=worker.posting,
+        moderating=worker.moderation,
+        live=worker.live,
+    )
+    _watch(metrics, worker)
+    parts = EdgeParts(
+        gateway=gateway,
+        tokens=tokens,
+        rooms=rooms,
+        checks={
+            "rooms": _check(lambda: rooms.is_connected),
+            "moderation": _check(lambda: moderation.is_connected),
+            "nats": _check(lambda: bus.is_connected),
+        },
+        render_metrics=metrics.render,
+        page=page.load(),
+        dev_tokens=_dev_tokens(config),
+        trusted_proxies=config.trusted_proxies,
+    )
+    return Edge(config, rooms, moderation, bus, worker, gateway, metrics, parts)
+
+
+def bind(config: Config) -> socket.socket:
+    """The listening socket, shared with other workers where there are several. Raises OSError."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if config.workers > 1:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        sock.bind((config.host, config.port))
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def environment() -> dict[str, str]:
+    """The process's environment, for config.load."""
+    return dict(os.environ)
+
+
+def _tokens(config: Config) -> JwtTokens:
+    return JwtTokens(
+        _keys(config),
+        clock=time.time,
+        issuer=config.jwt_issuer,
+        audience=config.jwt_audience,
+        require_exp=config.jwt_require_exp,
+    )
+
+
+def _keys(config: Config) -> KeySource:
+    if config.jwt_jwks_url:
+        return JwksKeys(config.jwt_jwks_url, monotonic=time.monotonic)
+    if config.jwt_public_key:
+        return public_key(config.jwt_public_key)
+    return secret_key(config.jwt_secret)
+
+
+def _hash_key(config: Config) -> str | None:
+    return None if config.anonymous_names == "plain" else config.anonymous_key or config.jwt_secret
+
+
+def _dev_tokens(config: Config) -> DevTokenIssuer | None:
+    """Only in development, on loopback, and where the secret is known."""
+    if config.salon_env == "production" or not config.is_loopback or config.has_asymmetric_key:
+        return None
+    return DevTokenIssuer(config.jwt_secret, any_role=config.dev_roles)
+
+
+def _check(is_connected: Callable[[], bool]) -> Callable[[], "asyncio.Future[bool]"]:
+    def check() -> "asyncio.Future[bool]":
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        answer.set_result(is_connected())
+        return answer
+
+    return check
+
+
+def _watch(metrics: Metrics, worker: Worker) -> None:
+    context = worker.context
+    held = worker.rooms.by_life
+    metrics.watch("connections", "Open chat connections", lambda: len(context.hub))
+    metrics.watch("live_connections", "Open connections of /live/ws", lambda: len(worker.live.audience))
+    metrics.watch("rooms", "Rooms held", lambda: len(held))
+    metrics.watch("messages_pending", "Messages published and not seen again yet", lambda: len(worker.posting))

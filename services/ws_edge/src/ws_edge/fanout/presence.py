@@ -1,0 +1,117 @@
+"""What one edge knows, and has told, of who is in a room: events in version order, gaps noticed and mended."""
+
+from dataclasses import dataclass, field
+
+from ws_edge.ports import Participant, PresenceChanged, RoomSnapshot
+
+EARLY_LIMIT = 256
+STATS_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """To be told as user_joined, but not to the person, nor to members whose join was this version or later."""
+
+    participant: Participant
+    at_ms: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Went:
+    """To be told as user_left."""
+
+    participant: Participant
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """To be told as room_stats."""
+
+    connection_count: int
+    joined: int
+    left: int
+
+
+Announcement = Came | Went
+
+
+@dataclass(slots=True)
+class Presence:
+    """The presence of one life of a room, from one edge's point of view."""
+
+    version: int
+    connection_count: int
+    crowded: bool
+    announced: dict[str, Participant] = field(default_factory=dict)
+    _early: dict[int, PresenceChanged] = field(default_factory=dict)
+    _joined: int = 0
+    _left: int = 0
+    _stats_told_at_s: float = float("-inf")
+
+    @property
+    def has_gap(self) -> bool:
+        """Later events are here, but the next one is not: wait a little, then read the room again."""
+        return bool(self._early)
+
+    def receive(self, change: PresenceChanged) -> list[Announcement]:
+        """Take one event, in whatever order they come; returns what is to be told now."""
+        if change.version <= self.version:
+            return []
+        if change.version == self.version + 1:
+            return self._apply(change) + self._follow()
+        if len(self._early) < EARLY_LIMIT:  # what is dropped here is read again with the gap
+            self._early[change.version] = change
+        return []
+
+    def restore(self, snapshot: RoomSnapshot, at_ms: int) -> list[Announcement]:
+        """Take over what the rooms service says, and tell the difference. An older snapshot changes nothing."""
+        if snapshot.version <= self.version:
+            return []
+        present = {p.key: p for p in snapshot.participants}
+        told: list[Announcement] = [
+            Went(p, snapshot.version) for key, p in self.announced.items() if key not in present
+        ]
+        told += [Came(p, at_ms, snapshot.version) for key, p in present.items() if key not in self.announced]
+        self.announced = present
+        self.version = snapshot.version
+        self.connection_count = snapshot.connection_count
+        self.crowded = snapshot.crowded
+        self._early = {v: change for v, change in self._early.items() if v > self.version}
+        return told + self._follow()
+
+    def stats_due_s(self, now_s: float) -> float | None:
+        """In how many seconds take_stats is due; None: nothing has happened."""
+        if not self._joined and not self._left:
+            return None
+        return max(0.0, self._stats_told_at_s + STATS_INTERVAL_S - now_s)
+
+    def take_stats(self, now_s: float) -> Stats:
+        """What came and went since the last time."""
+        stats = Stats(self.connection_count, self._joined, self._left)
+        self._joined = self._left = 0
+        self._stats_told_at_s = now_s
+        return stats
+
+    def _follow(self) -> list[Announcement]:
+        told: list[Announcement] = []
+        while change := self._early.pop(self.version + 1, None):
+            told += self._apply(change)
+        return told
+
+    def _apply(self, change: PresenceChanged) -> list[Announcement]:
+        self.version = change.version
+        self.connection_count = change.connection_count
+        self.crowded = change.crowded
+        told: list[Announcement] = []
+        for participant in change.joined:
+            self.announced[participant.key] = participant
+            told.append(Came(participant, change.at_ms, change.version))
+        for participant in change.left:
+            self.announced.pop(participant.key, None)
+            told.append(Went(participant, change.version))
+        if change.crowded:
+            self._joined += change.joined_count
+            self._left += change.left_count
+        return told

@@ -1,0 +1,220 @@
+"""How a connection gets into a room: one order of steps, and whatever was taken on the way is given back."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ws_edge.context import Context
+from ws_edge.fanout.room import Host, Room
+from ws_edge.ports import (
+    BusUnavailable,
+    JoinRefusal,
+    Membership,
+    ModerationUnavailable,
+    RoomsUnavailable,
+)
+from ws_edge.protocol.errors import ErrorCode
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Slug, Speaker
+from ws_edge.protocol.reference import ById, BySlug, ByVideo, RoomRef
+from ws_edge.protocol.sanction import Action, Sanction
+
+SANCTIONS_FRESH_S = 60.0
+"""How old the sanctions of a room may be for joins to go on while moderation is away."""
+SLUGS_PER_READ = 1000
+
+UNAVAILABLE = (RoomsUnavailable, ModerationUnavailable, BusUnavailable)
+
+
+class TurnedAway(Exception):
+    """The connection may not enter; `code` says why."""
+
+    def __init__(self, code: ErrorCode) -> None:
+        super().__init__(code.value)
+        self.code = code
+
+
+@dataclass(slots=True, eq=False)
+class HeldRoom:
+    """A room on this worker, and how many connections hold it: those inside and those on their way in."""
+
+    room: Room
+    opened: asyncio.Future[None]
+    holders: int = 0
+    unsubscribe: Callable[[], None] | None = None
+
+
+@dataclass(slots=True)
+class Entry:
+    """What a connection has when it is let in."""
+
+    held: HeldRoom
+    membership: Membership
+
+
+@dataclass(slots=True)
+class HeldRooms:
+    """The rooms of one worker, each subscribed once for all who are in it."""
+
+    context: Context
+    host: Host
+    by_life: dict[Life, HeldRoom] = field(default_factory=dict)
+    slugs: dict[Slug, int] = field(default_factory=dict)
+    _wanted: dict[Slug, asyncio.Future[None]] = field(default_factory=dict)
+
+    def find_slug(self, slug: Slug) -> list[Room]:
+        """The rooms held under a slug: one, or two for the moment in which a life follows another."""
+        return [held.room for held in self.by_life.values() if held.room.slug == slug]
+
+    async def hold(self, membership: Membership, *, complete: bool) -> HeldRoom:
+        """Hold the room of a membership; returns when its subscription stands. Raises what is unavailable."""
+        held = self.by_life.get(membership.life)
+        if held is None:
+            held = HeldRoom(Room(membership, self.host), asyncio.get_running_loop().create_future())
+            self.by_life[membership.life] = held
+            self.slugs[membership.slug] = self.slugs.get(membership.slug, 0) + 1
+            self.context.tasks.spawn(self._open(held, membership, complete=complete), "open a room")
+        held.holders += 1
+        try:
+            await asyncio.shield(held.opened)
+        except BaseException:
+            self.release(held)
+            raise
+        return held
+
+    def release(self, held: HeldRoom) -> None:
+        """One holder less; without holders the room is forgotten."""
+        held.holders -= 1
+        if held.holders == 0 and self.by_life.get(held.room.life) is held:
+            self._forget(held)
+
+    def _forget(self, held: HeldRoom) -> None:
+        del self.by_life[held.room.life]
+        if held.unsubscribe is not None:
+            held.unsubscribe()
+            held.unsubscribe = None
+        slug = held.room.slug
+        self.slugs[slug] -= 1
+        if self.slugs[slug] == 0:
+            del self.slugs[slug]
+            self.context.book.forget(slug)
+
+    async def _open(self, held: HeldRoom, membership: Membership, *, complete: bool) -> None:
+        room = held.room
+        try:
+            held.unsubscribe = await self.context.bus.subscribe(room.room_id, room.life, room)
+            has_past = membership.version > 1
+            last_id = await self._last_id(room) if has_past else MessageId(0)
+            await self._read_sanctions(room.slug)
+            if has_past and not complete:
+                room.presence_restored(await self.context.rooms.snapshot(room.life))
+            room.opened(last_id)
+        except UNAVAILABLE as failure:
+            held.opened.set_exception(failure)
+            held.opened.exception()  # those who wait raise it; nobody may be waiting any more
+        else:
+            held.opened.set_result(None)
+        if held.holders == 0 and held.unsubscribe is not None:
+            held.unsubscribe()  # everybody left while it was opening
+
+    async def _last_id(self, room: Room) -> MessageId:
+        return await self.context.bus.last_message_id(room.room_id, room.life)
+
+    async def _read_sanctions(self, slug: Slug) -> None:
+        """Rooms that open at the same time share one question to moderation."""
+        if slug in self.context.book.read_at_s:
+            return
+        wanted = self._wanted.get(slug)
+        if wanted is None:
+            if not self._wanted:
+                self.context.tasks.spawn(self._read_wanted(), "read sanctions")
+            wanted = self._wanted[slug] = asyncio.get_running_loop().create_future()
+        await asyncio.shield(wanted)
+
+    async def _read_wanted(self) -> None:
+        await asyncio.sleep(0)  # everything of this turn goes along
+        wanted, self._wanted = self._wanted, {}
+        slugs = list(wanted)
+        try:
+            await read_sanctions(self.context, slugs)
+        except ModerationUnavailable as failure:
+            for future in wanted.values():
+                future.set_exception(failure)
+                future.exception()
+        else:
+            for future in wanted.values():
+                future.set_result(None)
+
+
+async def read_sanctions(context: Context, slugs: list[Slug]) -> None:
+    """Read the sanctions in force for these slugs and everywhere into the book. Raises ModerationUnavailable."""
+    for start in range(0, len(slugs), SLUGS_PER_READ):
+        part = slugs[start : start + SLUGS_PER_READ]
+        asked_at_s = context.clock.now_s()
+        sanctions = await context.moderation.active(part)
+        context.book.replace(part, sanctions, read_at_s=asked_at_s)
+        for heard_at_s, event in context.recent_events:
+            if heard_at_s >= asked_at_s:  # the answer may have been made before it
+                context.book.apply(event)
+
+
+class Joining:
+    """The steps of one join, for Connection to run."""
+
+    __slots__ = ("_context", "_rooms")
+
+    def __init__(self, context: Context, rooms: HeldRooms) -> None:
+        self._context = context
+        self._rooms = rooms
+
+    async def find_slug(self, ref: RoomRef) -> Slug:
+        """The slug that sanctions of this room are held against. Raises RoomsUnavailable."""
+        match ref:
+            case BySlug(slug):
+                return slug
+            case ByVideo(video_id):
+                return Slug(f"video-{video_id}")
+            case ById():
+                return await self._context.rooms.resolve(ref)
+
+    async def check(self, speaker: Speaker, slug: Slug, *, final: bool) -> None:
+        """Raises TurnedAway for who is banned, ModerationUnavailable where nobody can say.
+
+        The first check keeps a banned user from making a room, or being announced in it; where this edge has just
+        read the room's sanctions it knows by itself. The final one is always moderation's: it comes after the
+        subscription, so that no ban falls between the two.
+        """
+        if final or not self._is_fresh(slug):
+            try:
+                if not await self._context.moderation.check_arrival(speaker, slug, final=final):
+                    raise TurnedAway(ErrorCode.ACCESS_DENIED)
+            except ModerationUnavailable:
+                if not self._is_fresh(slug):
+                    raise
+        if self._banned(speaker, slug):
+            raise TurnedAway(ErrorCode.ACCESS_DENIED)
+
+    async def enter(self, connection: ConnectionId, ref: RoomRef, identity: Identity, slug: Slug) -> Entry:
+        """Make the membership and hold the room. Raises TurnedAway and what is unavailable; the caller owes a leave
+        in every case."""
+        complete = slug not in self._rooms.slugs
+        outcome = await self._context.rooms.join(connection, ref, identity, with_participants=complete)
+        match outcome:
+            case Membership():
+                return Entry(await self._rooms.hold(outcome, complete=complete), outcome)
+            case JoinRefusal.NOT_FOUND:
+                raise TurnedAway(ErrorCode.NOT_FOUND)
+            case JoinRefusal.ACCESS_DENIED:
+                raise TurnedAway(ErrorCode.ACCESS_DENIED)
+            case JoinRefusal.UNAVAILABLE:
+                raise TurnedAway(ErrorCode.UNAVAILABLE)
+
+    def release(self, entry: Entry) -> None:
+        """Give the room back."""
+        self._rooms.release(entry.held)
+
+    def _is_fresh(self, slug: Slug) -> bool:
+        read_at_s = self._context.book.read_at_s.get(slug)
+        return read_at_s is not None and self._context.clock.now_s() - read_at_s <= SANCTIONS_FRESH_S
+
+    def _banned(self, speaker: Speaker, slug: Slug) -> Sanction | None:
+        return self._context.book.find(Action.BAN, speaker, slug, now_s=self._context.clock.unix_s())

@@ -1,0 +1,38 @@
+"""Tasks with an owner: nothing runs that nobody ends, and no failure goes unseen."""
+
+import asyncio
+from collections.abc import Coroutine
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+class Tasks:
+    """The running tasks of one owner."""
+
+    __slots__ = ("_running",)
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def spawn(self, work: Coroutine[object, object, None], name: str) -> None:
+        """Start a task; what it raises is logged."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """Cancel what runs and wait for it."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("task_failed", task=task.get_name(), exc_info=failure)

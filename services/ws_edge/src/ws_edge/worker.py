@@ -1,0 +1,184 @@
+"""One edge process: hears the bus, keeps the rooms whole, looks after what nobody else is awake for, and drains."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from ws_edge.context import Context
+from ws_edge.fanout.audience import Audience, Member
+from ws_edge.fanout.room import Room
+from ws_edge.joining import HeldRooms, Joining
+from ws_edge.live import LiveConnection, LiveRoom
+from ws_edge.moderating import Moderation
+from ws_edge.ports import BusUnavailable, HeldConnection, RoomsUnavailable
+from ws_edge.posting import Posting
+from ws_edge.protocol.close import CloseCode
+from ws_edge.protocol.identity import ConnectionId, Life
+from ws_edge.protocol.sanction import SanctionEvent
+
+TICK_S = 0.5
+PROGRESS_S = 1.0
+SANCTIONS_S = 30.0
+SIGHTINGS_S = 600.0
+PRESENCE_GRACE_S = 0.1
+"""Events of two transactions may overtake each other on their way; a gap mostly closes by itself."""
+RECOVERY_LIMIT = 500
+
+
+class Worker:
+    """Implements WorkerListener for the bus, and Host for the rooms."""
+
+    def __init__(self, context: Context) -> None:
+        self.edge = context.edge
+        self.context = context
+        self.rooms = HeldRooms(context, self)
+        self.joining = Joining(context, self.rooms)
+        self.posting = Posting(context)
+        self.moderation = Moderation(context, self.rooms)
+        self.live = LiveRoom(context, Audience(self.call_soon))
+        self._loop = asyncio.get_running_loop()
+
+    def start(self) -> None:
+        """Begin the duties that repeat."""
+        for work, name in (
+            (self._every(TICK_S, self._look_for_overdue), "outcomes"),
+            (self._every(PROGRESS_S, self._check_progress), "slow readers"),
+            (self._every(SIGHTINGS_S, self._sight_all), "sightings"),
+            (self._refresh_sanctions(), "sanctions"),
+        ):
+            self.context.tasks.spawn(work, name)
+
+    async def drain(self, seconds: float) -> None:
+        """Close every client with 1012, evenly spread over so many seconds, so that they do not return as one."""
+        guests: list[Callable[[], None]] = []
+        for occupant in self.context.hub:
+            guests.append(lambda o=occupant: o.end(CloseCode.SERVICE_RESTART))  # type: ignore[misc]  # default binds
+        for listener in self.live.audience:
+            if isinstance(listener, LiveConnection):
+                guests.append(lambda c=listener: c.end(CloseCode.SERVICE_RESTART))  # type: ignore[misc]
+        started_s = self.now_s()
+        for number, close in enumerate(guests):
+            ahead_s = started_s + seconds * number / len(guests) - self.now_s()
+            if ahead_s > 0.001:
+                await asyncio.sleep(ahead_s)
+            close()
+
+    # --- what the rooms service's adapter asks and tells -----------------------------------------------------------
+
+    def held_connections(self) -> list[HeldConnection]:
+        """All memberships that this worker holds."""
+        return [
+            HeldConnection(o.id, o.room.room_id, o.room.life, o.room.slug, o.speaker.identity)
+            for o in self.context.hub
+            if o.room is not None
+        ]
+
+    def membership_lost(self, connection: ConnectionId) -> None:
+        """While this worker was cut off the slug began another life: the client has to join again."""
+        for occupant in self.context.hub:
+            if occupant.id == connection:
+                occupant.end(CloseCode.SERVICE_RESTART)
+
+    # --- WorkerListener --------------------------------------------------------------------------------------------
+
+    def sanction_changed(self, event: SanctionEvent) -> None:
+        """A moderator acted somewhere."""
+        self.moderation.obey(event)
+
+    def room_deleted(self, life: Life) -> None:
+        """deleteChatRoom: those inside are closed."""
+        held = self.rooms.by_life.get(life)
+        for occupant in self.context.hub:
+            if held is not None and occupant.room is held.room:
+                occupant.end(CloseCode.NOT_FOUND)
+
+    def broadcast_received(self, payload: bytes) -> None:
+        """Something for everybody on /live/ws."""
+        self.live.broadcast_received(payload)
+
+    def bus_restored(self) -> None:
+        """Read again whatever may have been missed."""
+        for held in list(self.rooms.by_life.values()):
+            if held.opened.done():
+                held.room.recover()
+                held.room.reread_presence()
+        self.context.tasks.spawn(self.moderation.refresh(), "sanctions after an interruption")
+
+    # --- Host ------------------------------------------------------------------------------------------------------
+
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        return self.context.clock.now_s()
+
+    def now_ms(self) -> int:
+        """Unix milliseconds."""
+        return int(self.context.clock.unix_s() * 1000)
+
+    def call_soon(self, callback: Callable[[], None]) -> object:
+        """Run at the end of this loop turn."""
+        return self._loop.call_soon(callback)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> object:
+        """Run after that time."""
+        return self._loop.call_later(delay_s, callback)
+
+    def members_of(self, key: str) -> Iterable[Member]:
+        """This worker's connections of one participant."""
+        return self.context.hub.of_participant(key)
+
+    def settle(self, token: int) -> Member | None:
+        """A message of this worker is stored."""
+        return self.posting.settle(token)
+
+    def messages_missed(self, room: Room) -> None:
+        """Fetch what the room has not shown."""
+        self.context.tasks.spawn(self._fetch_messages(room), "fetch missed messages")
+
+    def presence_missed(self, room: Room) -> None:
+        """Read who is in the room."""
+        self.context.tasks.spawn(self._fetch_presence(room), "fetch missed presence")
+
+    async def _fetch_messages(self, room: Room) -> None:
+        try:
+            missed = await self.context.bus.messages_after(room.room_id, room.life, room.last_id, limit=RECOVERY_LIMIT)
+        except BusUnavailable:
+            missed = []  # the next message, or the next connection, shows the gap again
+        room.messages_restored(missed)
+
+    async def _fetch_presence(self, room: Room) -> None:
+        await asyncio.sleep(PRESENCE_GRACE_S)
+        try:
+            snapshot = await self.context.rooms.snapshot(room.life)
+        except RoomsUnavailable:
+            snapshot = None
+        room.presence_restored(snapshot)
+
+    # --- duties that repeat ----------------------------------------------------------------------------------------
+
+    async def _every(self, interval_s: float, duty: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            duty()
+
+    async def _refresh_sanctions(self) -> None:
+        while True:
+            await asyncio.sleep(SANCTIONS_S)
+            await self.moderation.refresh()
+
+    def _look_for_overdue(self) -> None:
+        for room, tokens in self.posting.overdue().items():
+            self.context.tasks.spawn(self._find_outcomes(room, tokens), "look up outcomes")
+
+    async def _find_outcomes(self, room: Room, tokens: list[int]) -> None:
+        """What the stream has is shown now, which settles it; the rest was not stored, as far as anybody can tell."""
+        await self._fetch_messages(room)
+        self.posting.give_up(tokens)
+
+    def _check_progress(self) -> None:
+        for held in list(self.rooms.by_life.values()):
+            held.room.check_progress()
+        self.live.audience.check_progress(self.now_s())
+
+    def _sight_all(self) -> None:
+        for occupant in self.context.hub:
+            if occupant.room is not None:
+                self.context.moderation.sight(occupant.speaker, occupant.room.slug)
