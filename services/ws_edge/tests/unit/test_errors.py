@@ -1,0 +1,33 @@
+"""The texts of errors: literal, because frontends compare them."""
+
+import pytest
+
+from ws_edge.protocol.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
+
+TEXTS = {
+    "rate_limited": "Rate limit exceeded",
+    "message_empty": "Message cannot be empty",
+    "message_too_long": "Message too long",
+    "muted_or_banned": "You are muted or banned",
+    "not_moderator": "You do not have permission to moderate this room",
+    "access_denied": "Access denied",
+    "invalid_token": "Invalid token",
+    "not_found": "Not found",
+    "invalid_format": "Invalid message format",
+    "unknown_type": "Unknown message type",
+    "too_many_connections": "Too many connections",
+    "unavailable": "Service unavailable",
+}
+
+
+def test_every_error_code_has_the_text_of_the_contract() -> None:
+    assert {code.value: code.text for code in ErrorCode} == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"), [(MalformedFrame, ErrorCode.INVALID_FORMAT), (UnknownType, ErrorCode.UNKNOWN_TYPE)]
+)
+def test_a_frame_that_cannot_be_read_says_which_error_answers_it(refusal: type[RefusedFrame], code: ErrorCode) -> None:
+    assert refusal("n1").code is code
+    assert refusal("n1").nonce == "n1"
+    assert refusal().nonce == ""
