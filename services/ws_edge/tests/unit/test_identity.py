@@ -1,0 +1,24 @@
+"""Who a connection belongs to."""
+
+from ws_edge.protocol.identity import Identity, Rank, Speaker, UserId
+
+ANA = Identity(UserId(7), "ana", "ana@example.org", ("user",), Rank.USER, 1_764_261_000.0)
+NOBODY = Identity(None, "Anonymous_192.0.2.7", None, (), Rank.ANONYMOUS, None)
+
+
+def test_ranks_are_ordered_as_the_contract_says() -> None:
+    assert Rank.SUPERUSER > Rank.ADMIN > Rank.MODERATOR > Rank.USER > Rank.ANONYMOUS
+
+
+def test_a_user_is_one_participant_on_all_connections() -> None:
+    assert Speaker(ANA, "192.0.2.7", "e1:1").key == Speaker(ANA, "192.0.2.8", "e2:5").key == "u:7"
+
+
+def test_each_anonymous_connection_is_a_participant_of_its_own() -> None:
+    assert Speaker(NOBODY, "192.0.2.7", "e1:1").key == "c:e1:1"
+    assert Speaker(NOBODY, "192.0.2.7", "e1:2").key == "c:e1:2"
+
+
+def test_a_window_has_one_home_by_user_or_by_address() -> None:
+    assert Speaker(ANA, "192.0.2.7", "e1:1").home == "u:7"
+    assert Speaker(NOBODY, "192.0.2.7", "e1:1").home == Speaker(NOBODY, "192.0.2.7", "e2:9").home == "a:192.0.2.7"
