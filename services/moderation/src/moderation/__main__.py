@@ -1,0 +1,49 @@
+"""Runs one replica of moderation until SIGTERM or SIGINT: python -m moderation."""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+import uvloop
+
+from moderation.adapters.file_lock import DatabaseInUse
+from moderation.bootstrap import replica
+from moderation.config import BadSetting, Config, load_process
+from moderation.telemetry import configure_logs
+
+EXIT_BAD_SETTING = 2
+
+_log = structlog.get_logger()
+
+
+def main() -> int:
+    """The exit code of the process: 0 after a signal, 1 where it cannot run, 2 where a setting is bad."""
+    try:
+        config = load_process()
+    except BadSetting as problem:
+        sys.stderr.write(f"moderation: {problem}\n")
+        return EXIT_BAD_SETTING
+    configure_logs(as_json=config.salon_env == "production")
+    try:
+        uvloop.run(_serve(config))
+    except DatabaseInUse as problem:
+        sys.stderr.write(f"moderation: {problem}\n")
+        return 1
+    return 0
+
+
+async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    async with replica(config) as port:
+        _log.info("serving", host=config.host, port=port)
+        await stop.wait()
+        _log.info("stopping")
+    _log.info("stopped")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

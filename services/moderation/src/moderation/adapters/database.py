@@ -1,0 +1,60 @@
+"""The connection to the database: opened, migrated, closed."""
+
+from tortoise.context import TortoiseContext
+from tortoise.migrations.executor import MigrationExecutor
+from tortoise.transactions import in_transaction
+
+CONNECTION = "default"
+_APP = "moderation"
+_MIGRATION_LOCK = 0x5A10_0001
+_APPS = {
+    _APP: {
+        "models": ["moderation.adapters.tables"],
+        "migrations": "moderation.migrations",
+        "default_connection": CONNECTION,
+    }
+}
+_POSTGRES_SCHEMES = ("postgresql://", "postgres://", "asyncpg://")
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether the URL names a file of this machine, which one replica alone may use."""
+    return url.startswith("sqlite://")
+
+
+def tortoise_config(url: str) -> dict[str, object]:
+    """What Tortoise ORM and its command line want to know."""
+    return {"connections": {CONNECTION: _tortoise_url(url)}, "apps": _APPS}
+
+
+class Database:
+    """One database of the process. Always close it: an open SQLite connection keeps the process from ending."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._context = TortoiseContext()
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date."""
+        with self._context:
+            # The fallback makes the connection known to gRPC's own tasks, which do not inherit our context.
+            await self._context.init(config=tortoise_config(self._url), _enable_global_fallback=True)
+        await self._migrate()
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._context.close_connections()
+
+    async def _migrate(self) -> None:
+        """One transaction: replicas that start together wait for the first and find nothing to do."""
+        async with in_transaction(CONNECTION) as connection:
+            if not is_sqlite(self._url):
+                await connection.execute_query("SELECT pg_advisory_xact_lock($1)", [_MIGRATION_LOCK])
+            await MigrationExecutor(connection, _APPS).migrate()
+
+
+def _tortoise_url(url: str) -> str:
+    for scheme in _POSTGRES_SCHEMES:
+        if url.startswith(scheme):
+            return "asyncpg://" + url.removeprefix(scheme)
+    return url

@@ -1,0 +1,101 @@
+"""Sanction events on NATS, for every edge and every other replica."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from moderation.domain.sanction import SanctionEvent
+
+SUBJECT = "salon.v1.moderation.sanction"
+_PUBLISH_DEADLINE_S = 1.0
+_RECONNECT_S = 0.5
+_CLOSE_DEADLINE_S = 1.0
+
+_log = structlog.get_logger()
+
+
+class NatsEvents:
+    """The port Events. run connects and stays connected; NATS being away stops nothing."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        encode: Callable[[SanctionEvent], bytes],
+        decode: Callable[[bytes], SanctionEvent],
+        received: Callable[[SanctionEvent], None],
+        restored: Callable[[], None],
+    ) -> None:
+        self._servers = [part.strip() for part in url.split(",")]
+        self._encode = encode
+        self._decode = decode
+        self._received = received
+        self._restored = restored
+        self._client = Client()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether events arrive and leave just now."""
+        return self._client.is_connected
+
+    async def run(self) -> None:
+        """Connect, however long it takes, and listen until cancelled; then say goodbye within a second."""
+        try:
+            await self._client.connect(
+                self._servers,
+                name="moderation",
+                no_echo=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=_RECONNECT_S,  # type: ignore[arg-type]  # it sleeps for it, fractions work
+                error_cb=self._failed,
+                disconnected_cb=self._disconnected,
+                reconnected_cb=self._reconnected,
+            )
+            await self._client.subscribe(SUBJECT, cb=self._receive)
+            await self._client.flush()
+            await self._reconnected()
+            await asyncio.Event().wait()
+        finally:
+            await self._close()
+
+    async def publish(self, event: SanctionEvent) -> None:
+        """While NATS is away the client keeps what it can for later; nobody waits for it then."""
+        try:
+            async with asyncio.timeout(_PUBLISH_DEADLINE_S):
+                await self._client.publish(SUBJECT, self._encode(event))
+                if self._client.is_connected:
+                    await self._client.flush()
+                    return
+            problem = "not connected"
+        except (NatsError, TimeoutError, OSError) as error:
+            problem = type(error).__name__
+        _log.warning("event not confirmed", event_id=event.event_id, problem=problem)
+
+    async def _receive(self, message: Msg) -> None:
+        try:
+            event = self._decode(message.data)
+        except ValueError as problem:
+            _log.warning("event not understood", problem=str(problem))
+            return
+        self._received(event)
+
+    async def _failed(self, problem: Exception) -> None:
+        _log.warning("nats failed", problem=type(problem).__name__)
+
+    async def _disconnected(self) -> None:
+        _log.warning("nats away")
+
+    async def _reconnected(self) -> None:
+        _log.info("nats connected")
+        self._restored()
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_DEADLINE_S):
+                await self._client.close()
+        except (NatsError, TimeoutError, OSError) as problem:
+            _log.warning("nats not closed", problem=type(problem).__name__)

@@ -1,0 +1,90 @@
+"""The tables. Rows stay in this package. A docstring becomes the comment of its table and must hold no semicolon."""
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.models import Model
+
+SLUG_LENGTH = 512  # bytes of 128 letters; PostgreSQL counts letters, so this is generous
+NAME_LENGTH = 255
+REASON_LENGTH = 500
+ADDRESS_LENGTH = 64
+
+
+class SanctionRow(Model):
+    """One ban or mute. The row stays when it is over."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    kind = fields.SmallIntField()
+    target_user_id = fields.BigIntField()
+    target_username = fields.CharField(max_length=NAME_LENGTH)
+    slug = fields.CharField(max_length=SLUG_LENGTH, null=True)
+    reason = fields.CharField(max_length=REASON_LENGTH)
+    moderator_user_id = fields.BigIntField()
+    moderator_rank = fields.SmallIntField()
+    created_at_ms = fields.BigIntField()
+    expires_at_ms = fields.BigIntField(null=True)
+    lifted_at_ms = fields.BigIntField(null=True)
+
+    class Meta:
+        table = "sanction"
+        app = "moderation"
+        indexes = (
+            Index(fields=("target_user_id", "lifted_at_ms"), name="sanction_by_target"),
+            Index(fields=("slug", "id"), name="sanction_by_slug"),
+            Index(fields=("lifted_at_ms", "expires_at_ms"), name="sanction_in_force"),
+        )
+
+
+class SanctionAddressRow(Model):
+    """An address from which anonymous connections are held by a sanction."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    sanction_id = fields.BigIntField()
+    address = fields.CharField(max_length=ADDRESS_LENGTH)
+
+    class Meta:
+        table = "sanction_address"
+        app = "moderation"
+        unique_together = (("sanction_id", "address"),)
+        indexes = (Index(fields=("address",), name="sanction_address_by_address"),)
+
+
+class AuditRow(Model):
+    """One thing that was done. Its id is the id of the event."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    action = fields.SmallIntField()
+    target_user_id = fields.BigIntField()
+    target_username = fields.CharField(max_length=NAME_LENGTH)
+    moderator_user_id = fields.BigIntField()
+    moderator_rank = fields.SmallIntField()
+    duration_minutes = fields.IntField()
+    scope = fields.SmallIntField()
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    reason = fields.CharField(max_length=REASON_LENGTH)
+    at_ms = fields.BigIntField()
+    imposed_id = fields.BigIntField(null=True)
+    lifted_ids: list[int] = fields.JSONField()
+    followed_address = fields.CharField(max_length=ADDRESS_LENGTH, null=True)
+    """Set where the service itself added an address to a sanction."""
+
+    class Meta:
+        table = "audit"
+        app = "moderation"
+
+
+class SightingRow(Model):
+    """When somebody was last seen in a room from an address."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    user_id = fields.BigIntField()
+    name = fields.CharField(max_length=NAME_LENGTH)
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    address = fields.CharField(max_length=ADDRESS_LENGTH)
+    seen_at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "sighting"
+        app = "moderation"
+        unique_together = (("user_id", "name", "slug", "address"),)
+        indexes = (Index(fields=("seen_at_ms",), name="sighting_by_time"),)

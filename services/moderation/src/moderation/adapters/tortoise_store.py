@@ -1,0 +1,169 @@
+"""Sanctions, audit and sightings in SQLite or PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from asyncpg import InterfaceError, PostgresConnectionError  # type: ignore[import-untyped]  # not typed
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError
+from tortoise.expressions import Q
+from tortoise.transactions import in_transaction
+
+from moderation.adapters.database import CONNECTION
+from moderation.adapters.rows import audit_row, follow_row, sanction_of, sanction_row
+from moderation.adapters.tables import SanctionAddressRow, SanctionRow, SightingRow
+from moderation.domain.order import Change, Order
+from moderation.domain.people import Target
+from moderation.domain.sanction import Sanction, SanctionEvent
+from moderation.domain.sightings import Sighting
+from moderation.ports import StoreUnavailable
+
+DEADLINE_S = 3.0
+_ORDER_LOCK = 0x5A10_0002
+
+
+@asynccontextmanager
+async def _deadline() -> AsyncIterator[None]:
+    """Translate what the database's libraries raise. Raises StoreUnavailable."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            yield
+    except IntegrityError:
+        raise  # a mistake of ours, not an outage
+    except (OperationalError, DBConnectionError, InterfaceError, PostgresConnectionError, OSError) as problem:
+        raise StoreUnavailable(type(problem).__name__) from problem
+
+
+class TortoiseStore:
+    """The port Store; moderation.adapters.database opens and closes the connection."""
+
+    async def change(
+        self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
+    ) -> SanctionEvent:
+        """Orders go one by one over all replicas: rare as they are, and their event ids rise as they are committed."""
+        async with _deadline(), in_transaction(CONNECTION) as connection:
+            await _lock_orders(connection)
+            change = decide(await _standing(order.target, addresses, now_ms))
+            lifted_ids = tuple(s.id for s in change.lifted)
+            await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
+            imposed = (await _insert(order, addresses, now_ms),) if change.imposes else ()
+            audit = audit_row(order, imposed, lifted_ids, now_ms)
+            await audit.save()
+            return SanctionEvent(
+                event_id=audit.id,
+                action=order.action,
+                target=order.target,
+                moderator_user_id=order.moderator.user_id,
+                duration_minutes=order.duration_minutes,
+                scope=order.scope,
+                slug=order.slug,
+                at_ms=now_ms,
+                imposed=imposed,
+                lifted_ids=lifted_ids,
+            )
+
+    async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
+        """Under the lock of orders, so that no event tells of a sanction after it was lifted."""
+        async with _deadline(), in_transaction(CONNECTION) as connection:
+            await _lock_orders(connection)
+            sanction = await _find(sanction_id)
+            if sanction is None or not sanction.is_in_force(now_ms) or address in sanction.addresses:
+                return None
+            await SanctionAddressRow(sanction_id=sanction_id, address=address).save()
+            sanction = replace(sanction, addresses=sanction.addresses | {address})
+            audit = follow_row(sanction, address, now_ms)
+            await audit.save()
+            return SanctionEvent(
+                event_id=audit.id,
+                action=sanction.kind,
+                target=sanction.target,
+                moderator_user_id=sanction.moderator_user_id,
+                duration_minutes=0,
+                scope=sanction.scope,
+                slug=sanction.slug or "",
+                at_ms=now_ms,
+                imposed=(sanction,),
+                silent=True,
+            )
+
+    async def find(self, sanction_id: int) -> Sanction | None:
+        async with _deadline():
+            return await _find(sanction_id)
+
+    async def in_force(self, slugs: Sequence[str] | None, *, now_ms: int) -> list[Sanction]:
+        where = _in_force(now_ms)
+        if slugs is not None:
+            where &= Q(slug__isnull=True) | Q(slug__in=list(slugs)) if slugs else Q(slug__isnull=True)
+        async with _deadline():
+            return await _with_addresses(await SanctionRow.filter(where).order_by("id"))
+
+    async def page(
+        self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
+    ) -> list[Sanction]:
+        where = _in_force(now_ms) if only_in_force else Q()
+        if slug is not None:
+            where &= Q(slug=slug)
+        if before_id is not None:
+            where &= Q(id__lt=before_id)
+        async with _deadline():
+            return await _with_addresses(await SanctionRow.filter(where).order_by("-id").limit(first))
+
+    async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> frozenset[str]:
+        where = Q(user_id=target.user_id, name=target.username, seen_at_ms__gte=since_ms)
+        if slug is not None:
+            where &= Q(slug=slug)
+        async with _deadline():
+            return frozenset(row.address for row in await SightingRow.filter(where).only("address"))
+
+    async def write_sightings(self, sightings: Mapping[Sighting, int]) -> None:
+        # Sorted, so that two replicas that write the same rows take their locks in the same order.
+        rows = [SightingRow(**s._asdict(), seen_at_ms=at_ms) for s, at_ms in sorted(sightings.items())]
+        async with _deadline():
+            await SightingRow.bulk_create(
+                rows, on_conflict=["user_id", "name", "slug", "address"], update_fields=["seen_at_ms"]
+            )
+
+    async def forget_sightings(self, before_ms: int) -> None:
+        async with _deadline():
+            await SightingRow.filter(seen_at_ms__lt=before_ms).delete()
+
+
+async def _lock_orders(connection: BaseDBAsyncClient) -> None:
+    if connection.capabilities.dialect == "postgres":  # SQLite has one writer as it is
+        await connection.execute_query("SELECT pg_advisory_xact_lock($1)", [_ORDER_LOCK])
+
+
+def _in_force(now_ms: int) -> Q:
+    return Q(lifted_at_ms__isnull=True) & (Q(expires_at_ms__isnull=True) | Q(expires_at_ms__gt=now_ms))
+
+
+async def _standing(target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
+    where = Q(target_user_id=target.user_id) & _in_force(now_ms)
+    if not target.user_id:
+        ids = await SanctionAddressRow.filter(address__in=addresses).values_list("sanction_id", flat=True)
+        where &= Q(target_username=target.username) | Q(id__in=list(ids))
+    return await _with_addresses(await SanctionRow.filter(where).order_by("id"))
+
+
+async def _insert(order: Order, addresses: frozenset[str], now_ms: int) -> Sanction:
+    row = sanction_row(order, now_ms)
+    await row.save()
+    await SanctionAddressRow.bulk_create([SanctionAddressRow(sanction_id=row.id, address=a) for a in sorted(addresses)])
+    return sanction_of(row, addresses)
+
+
+async def _find(sanction_id: int) -> Sanction | None:
+    found = await _with_addresses(await SanctionRow.filter(id=sanction_id))
+    return found[0] if found else None
+
+
+async def _with_addresses(rows: Iterable[SanctionRow]) -> list[Sanction]:
+    rows = list(rows)
+    addresses: dict[int, set[str]] = {row.id: set() for row in rows}
+    for start in range(0, len(rows), 500):  # databases limit the number of values in one question
+        ids = [row.id for row in rows[start : start + 500]]
+        for found in await SanctionAddressRow.filter(sanction_id__in=ids):
+            addresses[found.sanction_id].add(found.address)
+    return [sanction_of(row, frozenset(addresses[row.id])) for row in rows]

@@ -1,0 +1,83 @@
+"""Masks exceptions, logs what is ours to mend, and hands the caller's trace on to the log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from moderation.api.grpc.status import status_of
+
+TRACE_HEADER = "traceparent"
+
+_log = structlog.get_logger()
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class MaskExceptions(grpc.aio.ServerInterceptor):
+    """Without it grpc.aio sends the text of an exception to the caller."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """Wrap the two kinds of calls that the contract has."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith("/salon."):
+            return handler
+        if handler.request_streaming and handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                _masked_stream(handler.stream_stream, method), handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _masked_call(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
+        )
+
+
+def _masked_call(behaviour: Any, method: str) -> Any:
+    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        with _trace(context):
+            try:
+                return await behaviour(request, context)
+            except Exception as problem:  # noqa: BLE001 - this is the border: whatever it is, it stays inside
+                await _abort(context, method, problem)
+
+    return call
+
+
+def _masked_stream(behaviour: Any, method: str) -> Any:
+    async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        with _trace(context):
+            try:
+                async for response in behaviour(requests, context):
+                    yield response
+            except Exception as problem:  # noqa: BLE001 - as above
+                await _abort(context, method, problem)
+
+    return call
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, problem: Exception) -> None:
+    code, text = status_of(problem)
+    if code is grpc.StatusCode.INTERNAL:
+        _log.error("call failed", method=method, exc_info=problem)
+    elif code is grpc.StatusCode.UNAVAILABLE:
+        _log.warning("call failed", method=method, problem=str(problem))
+    await context.abort(code, text)
+
+
+@contextmanager
+def _trace(context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
+    trace = next((value for key, value in context.invocation_metadata() or () if key == TRACE_HEADER), None)
+    if trace is None:
+        yield
+    else:
+        with bound_contextvars(trace=trace):
+            yield

@@ -1,0 +1,53 @@
+"""The gRPC server: the service, its health, and reflection."""
+
+import asyncio
+from collections.abc import Callable
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # re-exported by an `if`
+from grpc_reflection.v1alpha import reflection
+
+from moderation.api.grpc.interceptor import MaskExceptions
+from moderation.api.grpc.servicer import ModerationServicer
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
+
+SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
+LIVENESS = "live"
+"""Asked for by this name, health says whether the process runs; otherwise whether it can do all it should."""
+_LOOK_EVERY_S = 0.25
+
+
+class GrpcServer:
+    """Listens from start to stop."""
+
+    def __init__(self, servicer: ModerationServicer, is_ready: Callable[[], bool]) -> None:
+        self._is_ready = is_ready
+        self._health = health_aio.HealthServicer()
+        # Two processes on one port would share it in silence.
+        self._server = grpc.aio.server(interceptors=[MaskExceptions()], options=[("grpc.so_reuseport", 0)])
+        pb_grpc.add_ModerationServiceServicer_to_server(servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]  # not typed
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]  # not typed
+
+    async def start(self, host: str, port: int) -> int:
+        """Bind and serve; the port, chosen by the system where 0 was asked for. Raises RuntimeError."""
+        bound = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        await self._server.start()
+        return bound
+
+    async def watch(self) -> None:
+        """Tell health how things are, until cancelled."""
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+        while True:
+            serving = health_pb2.HealthCheckResponse.SERVING
+            status = serving if self._is_ready() else health_pb2.HealthCheckResponse.NOT_SERVING
+            await self._health.set("", status)
+            await self._health.set(SERVICE, status)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def stop(self, grace_s: float) -> None:
+        """Not ready from now on; calls may finish, streams are cut after the grace."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)

@@ -1,0 +1,108 @@
+"""Bans and mutes: what they are, whom they bind, and the event that tells of a change."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from moderation.domain.people import Rank, Speaker, Target
+
+
+class Action(IntEnum):
+    """The words of the moderation_action frame."""
+
+    BAN = 1
+    MUTE = 2
+    UNBAN = 3
+    UNMUTE = 4
+
+    @property
+    def imposes(self) -> bool:
+        """Whether a sanction begins, rather than ends."""
+        return self in (Action.BAN, Action.MUTE)
+
+    @property
+    def kind(self) -> "Action":
+        """The sanction that is meant: BAN or MUTE."""
+        return Action.BAN if self in (Action.BAN, Action.UNBAN) else Action.MUTE
+
+    @property
+    def opposite(self) -> "Action":
+        """The word that ends what this one begins, and the other way round."""
+        return _OPPOSITES[self]
+
+
+_OPPOSITES = {
+    Action.BAN: Action.UNBAN,
+    Action.MUTE: Action.UNMUTE,
+    Action.UNBAN: Action.BAN,
+    Action.UNMUTE: Action.MUTE,
+}
+
+
+class Scope(IntEnum):
+    """Where a sanction holds."""
+
+    ROOM = 1
+    EVERYWHERE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sanction:
+    """One ban or mute, in force or not. Times are Unix milliseconds."""
+
+    id: int
+    kind: Action
+    target: Target
+    addresses: frozenset[str]
+    """Anonymous connections from these are bound as well."""
+    slug: str | None
+    """None: everywhere."""
+    reason: str
+    moderator_user_id: int
+    moderator_rank: Rank
+    created_at_ms: int
+    expires_at_ms: int | None
+    """None: permanent."""
+    lifted_at_ms: int | None = None
+    """None: not lifted."""
+
+    @property
+    def scope(self) -> Scope:
+        """Where it holds, as the contract names it."""
+        return Scope.EVERYWHERE if self.slug is None else Scope.ROOM
+
+    def is_in_force(self, now_ms: int) -> bool:
+        """Neither lifted nor over."""
+        return self.lifted_at_ms is None and (self.expires_at_ms is None or self.expires_at_ms > now_ms)
+
+    def reaches(self, slug: str) -> bool:
+        """Whether it holds in that room."""
+        return self.slug is None or self.slug == slug
+
+    def binds(self, speaker: Speaker, slug: str, *, now_ms: int) -> bool:
+        """Whether it holds for that speaker, there and then; never for an equal or higher rank."""
+        if speaker.rank >= self.moderator_rank or not self.reaches(slug) or not self.is_in_force(now_ms):
+            return False
+        if speaker.user_id:
+            return speaker.user_id == self.target.user_id
+        return speaker.address in self.addresses or (
+            not self.target.user_id and speaker.username == self.target.username
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SanctionEvent:
+    """What was done, and what is in force since."""
+
+    event_id: int
+    """The audit row: unique, rising."""
+    action: Action
+    target: Target
+    moderator_user_id: int
+    duration_minutes: int
+    scope: Scope
+    slug: str
+    at_ms: int
+    imposed: tuple[Sanction, ...] = ()
+    lifted_ids: tuple[int, ...] = ()
+    silent: bool = False
+    """Nothing is to be told to the room."""

@@ -1,0 +1,1 @@
+"""Steps of the database schema, applied in order at the start."""

@@ -1,0 +1,67 @@
+"""What the moderation service needs from the outside, in its own words. bootstrap.py names the adapters."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from moderation.domain.admission import Now
+from moderation.domain.order import Change, Order
+from moderation.domain.people import Target
+from moderation.domain.sanction import Sanction, SanctionEvent
+from moderation.domain.sightings import Sighting
+
+
+class StoreUnavailable(Exception):
+    """The database is away or did not answer within its deadline; nothing was changed, as far as is known."""
+
+
+class Store(Protocol):
+    """The database. Every coroutine raises StoreUnavailable."""
+
+    async def change(
+        self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
+    ) -> SanctionEvent:
+        """In one transaction, one at a time over all replicas: show the target's sanctions in force to `decide`, do
+        what it says, write the audit row. For an anonymous target those of its addresses count as its own. What
+        `decide` raises comes out, and nothing is changed."""
+
+    async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
+        """Add an address to a sanction in force, with its audit row; None: not in force, or known already."""
+
+    async def find(self, sanction_id: int) -> Sanction | None:
+        """One sanction, in force or not."""
+
+    async def in_force(self, slugs: Sequence[str] | None, *, now_ms: int) -> list[Sanction]:
+        """Sanctions of these slugs and of everywhere; slugs None: all."""
+
+    async def page(
+        self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
+    ) -> list[Sanction]:
+        """The history, newest first."""
+
+    async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> frozenset[str]:
+        """Where the target was seen; slug None: anywhere."""
+
+    async def write_sightings(self, sightings: Mapping[Sighting, int]) -> None:
+        """Keep when each was last seen, in Unix milliseconds."""
+
+    async def forget_sightings(self, before_ms: int) -> None:
+        """Delete what is older."""
+
+
+class Events(Protocol):
+    """Tells edges and other replicas."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether events arrive and leave just now."""
+
+    async def publish(self, event: SanctionEvent) -> None:
+        """Returns when the server has it, or after the deadline; never raises. Who misses an event reads the
+        database's state again after reconnecting and every 30 s."""
+
+
+class Clock(Protocol):
+    """The time, so that tests may choose it."""
+
+    def now(self) -> Now:
+        """Both clocks at once."""

@@ -1,0 +1,101 @@
+"""Where orders are carried out: rules, database, memory, event, in that order."""
+
+from moderation.domain.address import address_of_name
+from moderation.domain.admission import Admission, Now
+from moderation.domain.book import SanctionBook
+from moderation.domain.order import Change, Moderator, NotPermitted, Order, check, decide, may_lift
+from moderation.domain.people import Target
+from moderation.domain.sanction import Sanction, SanctionEvent
+from moderation.domain.sightings import SightingBuffer
+from moderation.ports import Clock, Events, Store
+
+_FOLLOWS_BACK_MS = 3_600_000
+"""A sanction of a user holds for the addresses of the hour before it."""
+SIGHTINGS_KEPT_MS = 86_400_000
+"""How long a name without an address in it can be traced."""
+
+
+class SanctionNotFound(Exception):
+    """There never was a sanction with that id."""
+
+
+class Desk:
+    """Imposes and lifts."""
+
+    def __init__(
+        self,
+        store: Store,
+        events: Events,
+        clock: Clock,
+        book: SanctionBook,
+        sightings: SightingBuffer,
+        admission: Admission,
+    ) -> None:
+        self._store = store
+        self._events = events
+        self._clock = clock
+        self._book = book
+        self._sightings = sightings
+        self._admission = admission
+
+    async def act(self, order: Order) -> SanctionEvent:
+        """Carry out an order. Raises NotPermitted, StoreUnavailable."""
+        check(order)
+        now = self._clock.now()
+        addresses = await self._addresses(order, now)
+        event = await self._store.change(order, addresses, lambda s: decide(order, s), now_ms=now.wall_ms)
+        await self._tell(event, now)
+        return event
+
+    async def lift(self, sanction_id: int, moderator: Moderator) -> Sanction:
+        """End one sanction; one that is over stays as it is. Raises SanctionNotFound, NotPermitted and
+        StoreUnavailable."""
+        now = self._clock.now()
+        sanction = await self._store.find(sanction_id)
+        if sanction is None:
+            raise SanctionNotFound
+        if not may_lift(moderator, sanction):
+            raise NotPermitted
+        if not sanction.is_in_force(now.wall_ms):
+            return sanction
+        order = _lifting(sanction, moderator)
+        event = await self._store.change(
+            order, sanction.addresses, lambda standing: _only(sanction_id, standing), now_ms=now.wall_ms
+        )
+        await self._tell(event, now)
+        return await self._store.find(sanction_id) or sanction
+
+    async def _addresses(self, order: Order, now: Now) -> frozenset[str]:
+        """Where the target was seen. Memory first: what leaves it meanwhile is in the database then."""
+        told = address_of_name(order.target.username)
+        if told is not None:
+            return frozenset({told})
+        in_memory = {s.address for s in self._sightings.of(order.target, order.holds_in)}
+        back_ms = _FOLLOWS_BACK_MS if order.target.user_id else SIGHTINGS_KEPT_MS
+        stored = await self._store.seen_addresses(order.target, order.holds_in, since_ms=now.wall_ms - back_ms)
+        return stored | in_memory
+
+    async def _tell(self, event: SanctionEvent, now: Now) -> None:
+        """Obey first, then tell the others. Who was seen while the database was busy is followed now."""
+        self._book.apply(event.imposed, event.lifted_ids)
+        for sanction in event.imposed:
+            for sighting in self._sightings.of(sanction.target, sanction.slug):
+                self._admission.follow(sighting, now.wall_ms)
+        await self._events.publish(event)
+
+
+def _lifting(sanction: Sanction, moderator: Moderator) -> Order:
+    return Order(
+        moderator=moderator,
+        action=sanction.kind.opposite,
+        target=Target(*sanction.target),
+        target_rank=None,
+        scope=sanction.scope,
+        slug=sanction.slug or "",
+        duration_minutes=0,
+        reason="",
+    )
+
+
+def _only(sanction_id: int, standing: list[Sanction]) -> Change:
+    return Change(lifted=tuple(s for s in standing if s.id == sanction_id), imposes=False)

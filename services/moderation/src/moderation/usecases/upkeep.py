@@ -1,0 +1,128 @@
+"""What goes on behind the answers: reading sanctions again, writing sightings, following addresses."""
+
+import asyncio
+
+import structlog
+
+from moderation.domain.admission import Admission
+from moderation.domain.book import SanctionBook
+from moderation.domain.sightings import SightingBuffer
+from moderation.ports import Clock, Events, Store, StoreUnavailable
+from moderation.usecases.desk import SIGHTINGS_KEPT_MS
+
+READ_EVERY_S = 30.0
+READ_EVERY_WITHOUT_EVENTS_S = 3.0
+WRITE_EVERY_S = 0.5
+FORGET_EVERY_S = 3600.0
+_ROWS_AT_ONCE = 500
+
+_log = structlog.get_logger()
+
+
+class Upkeep:
+    """Keeps memory and database together. run owns its tasks; flush is for the end."""
+
+    def __init__(
+        self,
+        store: Store,
+        events: Events,
+        clock: Clock,
+        book: SanctionBook,
+        sightings: SightingBuffer,
+        admission: Admission,
+    ) -> None:
+        self._store = store
+        self._events = events
+        self._clock = clock
+        self._book = book
+        self._sightings = sightings
+        self._admission = admission
+        self._read_soon = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self.is_store_answering = True
+
+    def events_restored(self) -> None:
+        """Events may have been missed: read the sanctions again now."""
+        self._read_soon.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_reading())
+            tasks.create_task(self._keep_writing())
+            tasks.create_task(self._keep_forgetting())
+
+    async def read(self) -> None:
+        """Take over the sanctions in force. Raises StoreUnavailable; what was known then stands."""
+        self._book.start_reading()
+        try:
+            in_force = await self._store.in_force(None, now_ms=self._clock.now().wall_ms)
+        except BaseException:
+            self._book.abandon_reading()
+            raise
+        self._book.finish_reading(in_force)
+
+    async def flush(self) -> None:
+        """Write what is in memory. Raises StoreUnavailable; nothing is lost then."""
+        async with self._writing:
+            await self._write_sightings()
+            await self._follow_addresses()
+
+    async def _write_sightings(self) -> None:
+        while batch := self._sightings.take(_ROWS_AT_ONCE):
+            try:
+                await self._store.write_sightings(batch)
+            except BaseException:
+                self._sightings.put_back()
+                raise
+            self._sightings.written()
+            # A sanction may have come while these were on their way: neither memory nor database showed them.
+            for sighting, at_ms in batch.items():
+                self._admission.follow(sighting, at_ms)
+
+    async def _follow_addresses(self) -> None:
+        while (following := self._admission.next_followed()) is not None:
+            event = await self._store.follow(*following, now_ms=self._clock.now().wall_ms)
+            self._admission.followed(*following)
+            if event is not None:
+                self._book.apply(event.imposed, event.lifted_ids)
+                await self._events.publish(event)
+
+    async def _keep_reading(self) -> None:
+        while True:
+            wait_s = READ_EVERY_S if self._events.is_connected else READ_EVERY_WITHOUT_EVENTS_S
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._read_soon.wait()
+            except TimeoutError:
+                pass
+            self._read_soon.clear()
+            try:
+                await self.read()
+                self.is_store_answering = True
+            except StoreUnavailable as problem:
+                self._store_failed("sanctions not read", problem)
+                self._read_soon.set()
+                await asyncio.sleep(1)
+
+    async def _keep_writing(self) -> None:
+        while True:
+            await asyncio.sleep(WRITE_EVERY_S)
+            try:
+                await self.flush()
+            except StoreUnavailable as problem:
+                self._store_failed("sightings not written", problem)
+                await asyncio.sleep(1)
+
+    async def _keep_forgetting(self) -> None:
+        while True:
+            try:
+                await self._store.forget_sightings(self._clock.now().wall_ms - SIGHTINGS_KEPT_MS)
+            except StoreUnavailable as problem:
+                self._store_failed("sightings not forgotten", problem)
+            await asyncio.sleep(FORGET_EVERY_S)
+
+    def _store_failed(self, what: str, problem: StoreUnavailable) -> None:
+        self.is_store_answering = False
+        self._read_soon.set()  # reading is what finds out that it answers again
+        _log.warning(what, problem=str(problem))
