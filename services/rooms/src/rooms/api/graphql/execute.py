@@ -1,9 +1,9 @@
 """One GraphQL request from its text to the HTTP answer.
 
-Status: 200 once the operation was executed, whatever its errors, so that clients which read `application/json` (as those
-of the frontend document do) find data and errors in a plain answer. 400 when nothing could be executed: bad JSON in
-the variables, bad syntax, a document that does not fit the schema or its limits, bad variables; the body then has no
-`data`, as clients which read `application/graphql-response+json` expect. 405 for a mutation over GET, 503 when the
+Status: 200 once the operation was executed, whatever its errors, so that clients which read `application/json` (as
+those of the frontend document do) find data and errors in a plain answer. 400 when nothing could be executed: bad JSON
+in the variables, bad syntax, a document that does not fit the schema or its limits, bad variables; the body then has
+no `data`, as clients which read `application/graphql-response+json` expect. 405 for a mutation over GET, 503 when the
 time was up.
 """
 
@@ -48,7 +48,7 @@ async def execute(
             result = await schema.execute(
                 query,
                 variable_values=values,
-                context_value=Request(context, viewer),
+                context_value=Request(context, viewer, operation_name),
                 operation_name=operation_name or None,
                 allowed_operation_types=_ALL if allow_mutation else _QUERIES,
             )

@@ -1,5 +1,6 @@
-"""How large a request may be. One validation rule that costs the same whatever the fragments spread into."""
+"""How large a request may be, and which of its operations is meant."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from graphql import (
     ValidationContext,
     ValidationRule,
 )
+from strawberry.extensions import SchemaExtension
+
+from rooms.api.graphql.request import Request
 
 QUERY_LIMIT_CHARACTERS = 16_384
 VARIABLES_LIMIT_BYTES = 65_536
@@ -21,6 +25,20 @@ DEPTH_LIMIT = 8
 ALIAS_LIMIT = 15
 FIELD_LIMIT = 300
 _MANY = 10**6
+
+
+class ChosenOperation(SchemaExtension):
+    """A document of several operations needs the name of one; left alone, Strawberry takes the first."""
+
+    def on_validate(self) -> Iterator[None]:
+        """Stands behind the validation cache, whose answer does not depend on the name."""
+        execution = self.execution_context
+        document = execution.graphql_document
+        operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)] if document else []
+        request: Request = execution.context
+        if len(operations) > 1 and not request.operation_name and not execution.pre_execution_errors:
+            execution.pre_execution_errors = [GraphQLError("Say by operationName which operation is meant")]
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +65,13 @@ class ShapeLimit(ValidationRule):
         self._measured: dict[str, _Shape] = {}
         operations = [d for d in definitions if isinstance(d, OperationDefinitionNode)]
         shapes = [self._measure(operation.selection_set) for operation in operations]
-        self._limit("deep", max((s.depth for s in shapes), default=0), DEPTH_LIMIT)
-        self._limit("many aliases", sum(s.aliases for s in shapes), ALIAS_LIMIT)
-        self._limit("many fields", sum(s.fields for s in shapes), FIELD_LIMIT)
+        self._limit("depth", max((s.depth for s in shapes), default=0), DEPTH_LIMIT)
+        self._limit("number of aliases", sum(s.aliases for s in shapes), ALIAS_LIMIT)
+        self._limit("number of fields", sum(s.fields for s in shapes), FIELD_LIMIT)
 
     def _limit(self, what: str, found: int, allowed: int) -> None:
         if found > allowed:
-            self.context.report_error(
-                GraphQLError(f"The query has too {what}: at most {allowed}".replace("has too deep", "is too deep"))
-            )
+            self.context.report_error(GraphQLError(f"The query's {what} is over the limit of {allowed}"))
 
     def _measure(self, selections: SelectionSetNode | None) -> _Shape:
         depth = aliases = fields = 0

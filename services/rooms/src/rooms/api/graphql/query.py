@@ -45,8 +45,8 @@ class Query:
     ) -> ChatRoom | None:
         """A room by id or slug; null where there is none that the viewer may see. Raises InvalidInput."""
         room_id = RoomId(id) if isinstance(id, int) else None
-        wanted = read_slug(slug) if isinstance(slug, str) else None
-        if isinstance(slug, str) and wanted is None and room_id is None:
+        wanted = slug if isinstance(slug, str) else None
+        if room_id is None and wanted is not None and read_slug(wanted) is None:
             return None
         room = await queries.get_room(info.context.ports, info.context.viewer, room_id=room_id, slug=wanted)
         return None if room is None else ChatRoom.of(room)

@@ -30,8 +30,9 @@ class ParticipantPage:
 class Request:
     """The context value of an execution; lives as long as it."""
 
-    def __init__(self, ports: Ports, viewer: Viewer | None) -> None:
+    def __init__(self, ports: Ports, viewer: Viewer | None, operation_name: str) -> None:
         self.viewer = viewer
+        self.operation_name = operation_name
         self.ports = replace(ports, moderation=_RememberedSanctions(ports.moderation))
         self._elements_left = ELEMENT_LIMIT
         self._participants: DataLoader[ParticipantPage, list[Participant]] = DataLoader(

@@ -1,5 +1,7 @@
 """The schema: types, limits, caches, and what of its errors is logged."""
 
+from traceback import format_exception
+
 import strawberry
 import structlog
 from graphql import GraphQLError
@@ -8,7 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from rooms.api.graphql.errors import unexpected_cause
-from rooms.api.graphql.limits import TOKEN_LIMIT, ShapeLimit
+from rooms.api.graphql.limits import TOKEN_LIMIT, ChosenOperation, ShapeLimit
 from rooms.api.graphql.mutation import Mutation
 from rooms.api.graphql.query import Query
 from rooms.api.graphql.scalars import SCALARS
@@ -24,7 +26,8 @@ class RoomsSchema(strawberry.Schema):
         for error in errors:
             if cause := unexpected_cause(error):
                 path = ".".join(map(str, error.path or ()))
-                _log.error("graphql field failed", path=path, exc_info=cause)
+                # Written out here: renderers of exceptions like to show local variables.
+                _log.error("graphql field failed", path=path, traceback="".join(format_exception(cause)))
 
 
 def build_schema() -> RoomsSchema:
@@ -39,6 +42,7 @@ def build_schema() -> RoomsSchema:
             # The rule stands before the validation cache, whose key it is part of.
             lambda: AddValidationRules([ShapeLimit]),
             ValidationCache,
+            ChosenOperation,
         ],
     )
 

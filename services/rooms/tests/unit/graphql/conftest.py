@@ -1,0 +1,292 @@
+"""A small world behind the schema: the ports in memory, and a way to ask."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rooms.api.graphql.execute import execute
+from rooms.domain import access, naming
+from rooms.domain.identity import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.membership import LifeEnded, PresenceChanged
+from rooms.domain.refusals import ModerationUnavailable, NotPermitted, RoomNotFound, SanctionNotFound, SlugTaken
+from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
+from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope
+from rooms.ports import Ports
+
+NOW = datetime(2025, 11, 27, 16, 30, 0, 123456, tzinfo=UTC)
+
+
+@dataclass
+class FakeCatalog:
+    """Rooms in memory, with every question that was asked."""
+
+    rooms: dict[Slug, Room] = field(default_factory=dict)
+    invitations: dict[tuple[Slug, UserId], Invitation] = field(default_factory=dict)
+    videos: dict[int, Video] = field(default_factory=dict)
+    people: dict[Life, list[Participant]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    failure: Exception | None = None
+
+    async def list_rooms(
+        self, viewer: Viewer | None, *, first: int, after: Life | None, search: str | None
+    ) -> list[Room]:
+        self.asked.append(f"list_rooms first={first} search={search}")
+        if self.failure:
+            raise self.failure
+        living = sorted((r for r in self.rooms.values() if r.connection_count), key=lambda r: -(r.life or 0))
+        return [
+            room
+            for room in living
+            if (after is None or (room.life or 0) < after)
+            and (search is None or search in room.slug or search in room.settings.name)
+            and self._may_enter(viewer, room)
+        ][:first]
+
+    async def find_room(self, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
+        self.asked.append(f"find_room {room_id} {slug}")
+        return next((r for r in self.rooms.values() if r.room_id == room_id or r.slug == slug), None)
+
+    async def list_participants(
+        self, lives: Sequence[Life], *, first: int, after: int | None
+    ) -> Mapping[Life, list[Participant]]:
+        self.asked.append(f"list_participants {len(lives)}")
+        return {life: [p for p in self.people.get(life, []) if p.id > (after or 0)][:first] for life in lives}
+
+    async def create_room(
+        self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
+    ) -> Room:
+        wanted, number = slug, 2
+        while is_free_choice and wanted in self.rooms:
+            wanted, number = naming.numbered(slug, number), number + 1
+        if wanted in self.rooms:
+            raise SlugTaken
+        number = len(self.rooms) + 1
+        room = Room(Life(number), RoomId(1_000_000_000 + number), wanted, settings, owner, "live", now)
+        self.rooms[wanted] = room
+        return room
+
+    async def update_room(self, slug: Slug, change: SettingsChange, *, now: datetime) -> Room:
+        if slug not in self.rooms:
+            raise RoomNotFound
+        self.rooms[slug] = replace(self.rooms[slug], settings=change.apply(self.rooms[slug].settings))
+        return self.rooms[slug]
+
+    async def delete_room(self, slug: Slug, *, now: datetime) -> LifeEnded | None:
+        room = self.rooms.pop(slug)
+        return None if room.life is None else LifeEnded(room.room_id, room.life, slug)
+
+    async def is_invited(self, slug: Slug, user_id: UserId) -> bool:
+        return (slug, user_id) in self.invitations
+
+    async def invite(self, invitation: Invitation) -> Invitation:
+        return self.invitations.setdefault((invitation.slug, invitation.user_id), invitation)
+
+    async def revoke(self, slug: Slug, user_id: UserId) -> bool:
+        return self.invitations.pop((slug, user_id), None) is not None
+
+    async def register_video(self, video: Video) -> Video:
+        self.videos[video.id] = video
+        return video
+
+    def _may_enter(self, viewer: Viewer | None, room: Room) -> bool:
+        return room.settings.is_public or (
+            viewer is not None and (access.may_manage(viewer, room) or (room.slug, viewer.user_id) in self.invitations)
+        )
+
+
+@dataclass
+class FakeModeration:
+    """Sanctions in memory; who may lift one follows the rank of its author."""
+
+    sanctions: list[Sanction] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    is_away: bool = False
+
+    async def list_active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+        self._ask(f"list_active {','.join(sorted(slugs))}")
+        return [s for s in self.sanctions if s.is_active(NOW) and (s.slug is None or s.slug in slugs)]
+
+    async def list_sanctions(
+        self, *, slug: Slug | None, active: bool, first: int, before_id: int | None
+    ) -> list[Sanction]:
+        self._ask(f"list_sanctions {slug} {active} {first} {before_id}")
+        return [
+            s
+            for s in sorted(self.sanctions, key=lambda s: -s.id)
+            if (slug is None or s.slug == slug)
+            and (s.is_active(NOW) or not active)
+            and (before_id is None or s.id < before_id)
+        ][:first]
+
+    async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
+        self._ask(f"lift_sanction {sanction_id} {viewer.rank.name}")
+        for index, sanction in enumerate(self.sanctions):
+            if sanction.id == sanction_id:
+                if sanction.action is SanctionAction.BAN and viewer.rank < Rank.ADMIN:
+                    raise NotPermitted
+                self.sanctions[index] = replace(sanction, lifted_at=NOW)
+                return self.sanctions[index]
+        raise SanctionNotFound
+
+    def _ask(self, question: str) -> None:
+        self.asked.append(question)
+        if self.is_away:
+            raise ModerationUnavailable
+
+
+@dataclass
+class FakeEvents:
+    """What was told to the bus."""
+
+    deleted: list[LifeEnded] = field(default_factory=list)
+    purged: list[LifeEnded] = field(default_factory=list)
+
+    def publish_presence(self, change: PresenceChanged) -> None:
+        raise AssertionError("GraphQL changes no presence")
+
+    def publish_room_deleted(self, ended: LifeEnded) -> None:
+        self.deleted.append(ended)
+
+    def purge_messages(self, ended: LifeEnded) -> None:
+        self.purged.append(ended)
+
+
+class _Unused:
+    """A port that GraphQL has no business with."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"GraphQL asked for {name}")
+
+
+ANA = Viewer(UserId(10), "ana", Rank.USER)
+BEN = Viewer(UserId(11), "ben", Rank.USER)
+MOD = Viewer(UserId(20), "mod", Rank.MODERATOR)
+ADMIN = Viewer(UserId(30), "admin", Rank.ADMIN)
+ROOT = Viewer(UserId(40), "root", Rank.SUPERUSER)
+
+
+@dataclass
+class World:
+    """The ports, people, and a way to ask."""
+
+    catalog: FakeCatalog = field(default_factory=FakeCatalog)
+    moderation: FakeModeration = field(default_factory=FakeModeration)
+    events: FakeEvents = field(default_factory=FakeEvents)
+    ana: Viewer = ANA
+    ben: Viewer = BEN
+    mod: Viewer = MOD
+    admin: Viewer = ADMIN
+    root: Viewer = ROOT
+
+    def put_room(self, slug: str, *, owner: Viewer | None = None, is_public: bool = True, connections: int = 1) -> Room:
+        """A living room; its life and its id rise."""
+        number = len(self.catalog.rooms) + 1
+        room = Room(
+            Life(number),
+            RoomId(number),
+            Slug(slug),
+            RoomSettings(slug, is_public=is_public),
+            None if owner is None else owner.user_id,
+            "live",
+            NOW,
+            connection_count=connections,
+            participant_count=connections,
+        )
+        self.catalog.rooms[room.slug] = room
+        return room
+
+    def put_person(self, room: Room, user_id: int | None, username: str, *, connections: int = 1) -> Participant:
+        """Somebody who is, or with no connections was, in the room."""
+        assert room.life is not None
+        people = self.catalog.people.setdefault(room.life, [])
+        person = Participant(
+            id=len(people) + 1,
+            key=ParticipantKey(f"u:{user_id}" if user_id else f"c:edge:{len(people) + 1}"),
+            user_id=None if user_id is None else UserId(user_id),
+            username=username,
+            connection_count=connections,
+            joined_at=NOW,
+            state=ParticipantState.ONLINE if connections else ParticipantState.OFFLINE,
+        )
+        people.append(person)
+        return person
+
+    def put_sanction(
+        self,
+        action: str,
+        *,
+        user_id: int | None = None,
+        username: str | None = None,
+        slug: str | None = None,
+        rank: Rank = Rank.ADMIN,
+        expires_in_minutes: int | None = None,
+    ) -> Sanction:
+        """A sanction; without slug it holds everywhere."""
+        sanction = Sanction(
+            id=len(self.moderation.sanctions) + 1,
+            action=SanctionAction(action),
+            target_user_id=None if user_id is None else UserId(user_id),
+            target_username=username,
+            scope=SanctionScope.ROOM if slug else SanctionScope.EVERYWHERE,
+            slug=None if slug is None else Slug(slug),
+            reason=None,
+            moderator_user_id=self.admin.user_id,
+            moderator_rank=rank,
+            created_at=NOW - timedelta(hours=2),
+            expires_at=None if expires_in_minutes is None else NOW + timedelta(minutes=expires_in_minutes),
+            lifted_at=None,
+        )
+        self.moderation.sanctions.append(sanction)
+        return sanction
+
+    @property
+    def ports(self) -> Ports:
+        """As bootstrap would give them."""
+        return Ports(
+            catalog=self.catalog,
+            memberships=_Unused(),
+            videos=_Unused(),
+            events=self.events,
+            moderation=self.moderation,
+            clock=lambda: NOW,
+        )
+
+    async def answer(
+        self,
+        query: str,
+        viewer: Viewer | None = None,
+        *,
+        variables: bytes = b"",
+        operation: str = "",
+        allow_mutation: bool = True,
+    ) -> tuple[dict[str, Any], int]:
+        """The decoded body and the status."""
+        body, status = await execute(query, variables, operation, viewer, self.ports, allow_mutation)
+        decoded = json.loads(body)
+        assert isinstance(decoded, dict)
+        return decoded, status
+
+    async def data(self, query: str, viewer: Viewer | None = None, **variables: object) -> Any:
+        """The data of an answer without errors."""
+        body, status = await self.answer(query, viewer, variables=json.dumps(variables).encode())
+        assert "errors" not in body, body
+        assert status == 200
+        return body["data"]
+
+    async def refusal(self, query: str, viewer: Viewer | None = None, **variables: object) -> str:
+        """The code of the only error of an answer with status 200."""
+        body, status = await self.answer(query, viewer, variables=json.dumps(variables).encode())
+        assert status == 200, body
+        (error,) = body["errors"]
+        code = error["extensions"]["code"]
+        assert isinstance(code, str)
+        return code
+
+
+@pytest.fixture
+def world() -> World:
+    return World()

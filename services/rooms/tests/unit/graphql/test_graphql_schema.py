@@ -1,0 +1,61 @@
+"""The schema is the one of the contract, and the printed file is the schema."""
+
+from pathlib import Path
+
+from graphql import build_schema, print_schema
+
+import rooms
+from rooms.api.graphql.schema import schema
+
+CONTRACT = """
+scalar SafeInt
+scalar DateTime
+type ChatRoom {
+  id: SafeInt!  slug: String!  name: String!  description: String
+  isPublic: Boolean!  allowAnonymous: Boolean!  roomType: String!  createdBy: SafeInt!  createdAt: DateTime!
+  participantCount: Int!
+  connectionCount: Int!
+  participants(first: Int = 50, after: String): [Participant!]!
+  cursor: String!
+}
+type Participant { userId: SafeInt  username: String!  state: ParticipantState!  connectionCount: Int!
+  joinedAt: DateTime!  cursor: String! }
+enum ParticipantState { ONLINE OFFLINE MUTED BANNED }
+type Sanction {
+  id: SafeInt!  action: String!  targetUserId: SafeInt  targetUsername: String  scope: String!  slug: String
+  reason: String  moderatorUserId: SafeInt!  createdAt: DateTime!  expiresAt: DateTime  liftedAt: DateTime
+  active: Boolean!  cursor: String!
+}
+type Invitation { slug: String!  userId: SafeInt!  invitedBy: SafeInt!  createdAt: DateTime! }
+type Video { id: SafeInt!  title: String!  createdAt: DateTime! }
+type Query {
+  chatRooms(first: Int = 50, after: String, search: String): [ChatRoom!]!
+  chatRoom(id: SafeInt, slug: String): ChatRoom
+  sanctions(slug: String, active: Boolean = true, first: Int = 50, after: String): [Sanction!]!
+}
+type Mutation {
+  createChatRoom(name: String!, slug: String, description: String, isPublic: Boolean = true,
+    allowAnonymous: Boolean = true): ChatRoom!
+  updateChatRoom(id: SafeInt!, name: String, description: String, isPublic: Boolean, allowAnonymous: Boolean): ChatRoom!
+  deleteChatRoom(id: SafeInt!): Boolean!
+  inviteToChatRoom(slug: String!, userId: SafeInt!): Invitation!
+  revokeInvitation(slug: String!, userId: SafeInt!): Boolean!
+  registerVideo(id: SafeInt!, title: String!): Video!
+  liftSanction(id: SafeInt!): Sanction!
+}
+"""
+
+
+def _definitions(sdl: str) -> set[str]:
+    """Definitions in any order, without descriptions."""
+    lines = [line for line in sdl.splitlines() if not line.lstrip().startswith('"""')]
+    return {" ".join(block.split()) for block in "\n".join(lines).split("\n\n")}
+
+
+def test_the_schema_has_the_types_fields_arguments_and_defaults_of_the_contract() -> None:
+    assert _definitions(schema.as_str()) == _definitions(print_schema(build_schema(CONTRACT)))
+
+
+def test_the_printed_schema_is_up_to_date() -> None:
+    printed = Path(rooms.__file__).with_name("schema.graphql").read_text(encoding="utf-8")
+    assert printed == schema.as_str() + "\n"
