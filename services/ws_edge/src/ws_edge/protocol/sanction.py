@@ -78,37 +78,80 @@ class SanctionEvent:
     silent: bool = False
 
 
+_Key = tuple[str, int | str | None]
+
+
 @dataclass(slots=True)
 class SanctionBook:
     """The sanctions in force for the rooms this worker holds, and those that hold everywhere."""
 
     by_id: dict[int, Sanction] = field(default_factory=dict)
+    """To be read; changed by the methods below alone."""
     read_at_s: dict[Slug, float] = field(default_factory=dict)
     """When the sanctions of each held slug were last read, by the edge's monotonic clock."""
+    # Every member of a crowded room is looked up when a sanction changes: by who they are, not through all sanctions.
+    _by_key: dict[_Key, dict[int, Sanction]] = field(default_factory=dict, repr=False)
 
     def replace(self, slugs: list[Slug], sanctions: list[Sanction], *, read_at_s: float) -> None:
         """Take over what moderation says of these slugs and of everywhere."""
-        fresh = set(slugs)
-        self.by_id = {i: s for i, s in self.by_id.items() if s.slug is not None and s.slug not in fresh}
-        self.by_id.update((s.id, s) for s in sanctions)
+        for slug in (*slugs, None):
+            self._drop_slug(slug)
+        for sanction in sanctions:
+            self._add(sanction)
         self.read_at_s.update(dict.fromkeys(slugs, read_at_s))
 
     def apply(self, event: SanctionEvent) -> None:
         """Follow one event; sanctions of rooms that nobody here is in are not kept."""
         for lifted in event.lifted_ids:
-            self.by_id.pop(lifted, None)
+            self._drop(lifted)
         for sanction in event.imposed:
             if sanction.slug is None or sanction.slug in self.read_at_s:
-                self.by_id[sanction.id] = sanction
+                self._add(sanction)
 
     def forget(self, slug: Slug) -> None:
         """The last room of this slug was left."""
         self.read_at_s.pop(slug, None)
-        self.by_id = {i: s for i, s in self.by_id.items() if s.slug != slug}
+        self._drop_slug(slug)
 
     def find(self, action: Action, speaker: Speaker, slug: Slug, *, now_s: float) -> Sanction | None:
         """A sanction of this kind that binds the speaker here and now."""
-        for sanction in self.by_id.values():
-            if sanction.action is action and sanction.holds(speaker, slug, now_s=now_s):
-                return sanction
+        for key in _keys_of_speaker(speaker):
+            for sanction in self._by_key.get(key, {}).values():
+                if sanction.action is action and sanction.holds(speaker, slug, now_s=now_s):
+                    return sanction
         return None
+
+    def _add(self, sanction: Sanction) -> None:
+        self._drop(sanction.id)  # it may have been known with fewer addresses
+        self.by_id[sanction.id] = sanction
+        for key in _keys_of_sanction(sanction):
+            self._by_key.setdefault(key, {})[sanction.id] = sanction
+
+    def _drop(self, sanction_id: int) -> None:
+        sanction = self.by_id.pop(sanction_id, None)
+        if sanction is None:
+            return
+        for key in _keys_of_sanction(sanction):
+            del self._by_key[key][sanction_id]
+            if not self._by_key[key]:
+                del self._by_key[key]
+
+    def _drop_slug(self, slug: Slug | None) -> None:
+        for sanction_id in list(self._by_key.get(("slug", slug), ())):
+            self._drop(sanction_id)
+
+
+def _keys_of_sanction(sanction: Sanction) -> list[_Key]:
+    keys: list[_Key] = [("slug", sanction.slug), *(("address", address) for address in sanction.addresses)]
+    if sanction.target_user_id is not None:
+        keys.append(("user", sanction.target_user_id))
+    elif sanction.target_username is not None:
+        keys.append(("name", sanction.target_username))
+    return keys
+
+
+def _keys_of_speaker(speaker: Speaker) -> tuple[_Key, ...]:
+    identity = speaker.identity
+    if identity.user_id is not None:
+        return (("user", identity.user_id),)
+    return (("address", speaker.address), ("name", identity.username))
