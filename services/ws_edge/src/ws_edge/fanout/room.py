@@ -61,7 +61,7 @@ class Room:
         "_repeatable",
         "_stats_scheduled",
         "_typing",
-        "_typing_scheduled",
+        "_typing_due_s",
         "last_id",
         "life",
         "room_id",
@@ -89,7 +89,7 @@ class Room:
         self._repeatable: dict[MessageId, StoredMessage] = {}
         self._reading_presence = False
         self._stats_scheduled = False
-        self._typing_scheduled = False
+        self._typing_due_s = float("inf")
 
     def __len__(self) -> int:
         return len(self._audience)
@@ -255,18 +255,16 @@ class Room:
             self._audience.tell(frame, dict.fromkeys(self._host.members_of(transition.key), b""))
 
     def _schedule_typing(self) -> None:
-        """One timer for whatever comes first: a stop that never came, or one that waits for its turn."""
-        if self._typing_scheduled:
-            return
+        """A timer for whatever comes first: a stop that never came, or one that waits for its turn."""
         now_s = self._host.now_s()
         deadlines = [self._typing.next_deadline(), self._pacer.next_deadline(now_s)]
         due_s = min((d for d in deadlines if d is not None), default=None)
-        if due_s is not None:
-            self._typing_scheduled = True
+        if due_s is not None and due_s < self._typing_due_s:
+            self._typing_due_s = due_s
             self._host.call_later(max(0.0, due_s - now_s), self._type_on)
 
     def _type_on(self) -> None:
-        self._typing_scheduled = False
+        self._typing_due_s = float("inf")
         now_s = self._host.now_s()
         crowded = self._presence.crowded
         shown = [*self._pacer.due(now_s, crowded=crowded)]

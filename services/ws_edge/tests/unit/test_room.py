@@ -1,0 +1,309 @@
+"""One room on one edge: order, gaps, presence and typing as members see them, in literal frames."""
+
+import json
+from collections.abc import Callable, Iterable
+
+from ws_edge.fanout.audience import Member
+from ws_edge.fanout.room import REPEATABLE_LIMIT, Room
+from ws_edge.ports import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
+from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Slug, UserId
+
+
+class Viewer:
+    """A member that reads its frames."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.frames: list[dict[str, object]] = []
+
+    def write(self, frames: bytes) -> None:
+        while frames:
+            size, start = frames[1], 2
+            if size == 126:
+                size, start = int.from_bytes(frames[2:4], "big"), 4
+            self.frames.append(json.loads(frames[start : start + size]))
+            frames = frames[start + size :]
+
+    def unsent_bytes(self) -> int:
+        return 0
+
+    def leave_behind(self) -> None:
+        raise AssertionError("nobody is slow here")
+
+    def told(self) -> list[tuple[object, object]]:
+        """What was shown, as (type, message or username)."""
+        told: list[tuple[object, object]] = []
+        for frame in self.frames:
+            data = frame["data"]
+            assert isinstance(data, dict)
+            told.append((frame["type"], data.get("message", data.get("username"))))
+        return told
+
+
+class FakeHost:
+    """Implements Host with a clock and timers that the test moves."""
+
+    edge = "e1"
+
+    def __init__(self) -> None:
+        self.time_s = 100.0
+        self.soon: list[Callable[[], None]] = []
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.viewers: list[Viewer] = []
+        self.senders: dict[int, Member] = {}
+        self.missed: list[str] = []
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def now_ms(self) -> int:
+        return 1_700_000_000_000
+
+    def call_soon(self, callback: Callable[[], None]) -> object:
+        self.soon.append(callback)
+        return None
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> object:
+        self.timers.append((self.time_s + delay_s, callback))
+        return None
+
+    def members_of(self, key: str) -> Iterable[Member]:
+        return [viewer for viewer in self.viewers if viewer.key == key]
+
+    def settle(self, token: int) -> Member | None:
+        return self.senders.pop(token, None)
+
+    def messages_missed(self, room: Room) -> None:
+        self.missed.append("messages")
+
+    def presence_missed(self, room: Room) -> None:
+        self.missed.append("presence")
+
+    def end_turn(self) -> None:
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
+
+    def pass_time(self, seconds: float) -> None:
+        self.time_s += seconds
+        due = [timer for timer in self.timers if timer[0] <= self.time_s]
+        self.timers = [timer for timer in self.timers if timer[0] > self.time_s]
+        for _, callback in due:
+            callback()
+        self.end_turn()
+
+
+def membership(*, version: int = 1, crowded: bool = False, participants: tuple[Participant, ...] = ()) -> Membership:
+    return Membership(RoomId(7), Life(3), Slug("s"), 1, version, crowded, participants)
+
+
+def open_room(*keys: str, crowded: bool = False) -> tuple[Room, FakeHost, list[Viewer]]:
+    host = FakeHost()
+    room = Room(membership(crowded=crowded), host)
+    room.opened(MessageId(0))
+    viewers = [Viewer(key) for key in keys]
+    for viewer in viewers:
+        host.viewers.append(viewer)
+        room.add(viewer, 1)
+    return room, host, viewers
+
+
+def message(number: int, prev: int, *, edge: str = "e2", token: int = 0, nonce: str = "") -> StoredMessage:
+    at = "2025-11-27T16:30:00.000Z"
+    return StoredMessage(MessageId(number), MessageId(prev), at, f"m{number}", UserId(1), "ana", edge, token, nonce)
+
+
+def typing(key: str, *, active: bool) -> TypingChanged:
+    user_id = UserId(int(key[2:]))
+    return TypingChanged(key, user_id, f"user_{user_id}", active, "e2", ConnectionId(user_id), 1_700_000_000_000)
+
+
+def person(number: int) -> Participant:
+    return Participant(f"u:{number}", UserId(number), f"user_{number}")
+
+
+def came(version: int, number: int) -> PresenceChanged:
+    return PresenceChanged(version, 2, False, (person(number),), (), 1, 0, 1_700_000_000_000)
+
+
+def went(version: int, number: int) -> PresenceChanged:
+    return PresenceChanged(version, 2, False, (), (person(number),), 0, 1, 1_700_000_000_000)
+
+
+def test_chat_message_goes_to_everyone_in_the_document_s_form() -> None:
+    room, host, (ana, ben) = open_room("u:1", "u:2")
+    room.message_stored(message(42, 0))
+    host.end_turn()
+    assert ana.frames == ben.frames
+    assert json.dumps(ana.frames[0], separators=(",", ":")) == (
+        '{"type":"chat_message","data":{"id":42,"message":"m42","username":"ana","user_id":1,'
+        '"timestamp":"2025-11-27T16:30:00.000Z","room_id":7,"prev_id":0}}'
+    )
+    assert room.last_id == 42
+
+
+def test_a_message_is_shown_once_however_often_it_comes() -> None:
+    room, host, (ana,) = open_room("u:1")
+    for stored in (message(5, 0), message(5, 0), message(4, 0)):
+        room.message_stored(stored)
+    host.end_turn()
+    assert ana.told() == [("chat_message", "m5")]
+
+
+def test_nonce_comes_back_in_the_sender_s_own_copy_alone() -> None:
+    room, host, (ana, ben) = open_room("u:1", "u:2")
+    host.senders[9] = ana
+    room.message_stored(message(5, 0, edge="e1", token=9, nonce="n1"))
+    host.end_turn()
+    assert [f["data"].get("nonce") for f in ana.frames] == ["n1"]  # type: ignore[attr-defined]
+    assert [f["data"].get("nonce") for f in ben.frames] == [None]  # type: ignore[attr-defined]
+    assert room.repeatable(MessageId(5)) is not None
+
+
+def test_another_edge_s_token_settles_nothing_here() -> None:
+    room, host, (ana,) = open_room("u:1")
+    host.senders[9] = ana
+    room.message_stored(message(5, 0, edge="e2", token=9))
+    assert 9 in host.senders
+
+
+def test_messages_with_a_nonce_are_kept_within_bounds() -> None:
+    room, host, _ = open_room("u:1")
+    for number in range(1, REPEATABLE_LIMIT + 3):
+        room.message_stored(message(number, number - 1, nonce="n"))
+    host.end_turn()
+    assert room.repeatable(MessageId(2)) is None
+    assert room.repeatable(MessageId(3)) is not None
+
+
+def test_a_gap_is_filled_before_what_comes_after_it() -> None:
+    room, host, (ana,) = open_room("u:1")
+    room.message_stored(message(1, 0))
+    room.message_stored(message(4, 3))
+    room.message_stored(message(5, 4))
+    host.end_turn()
+    assert ana.told() == [("chat_message", "m1")]
+    assert host.missed == ["messages"]
+    room.messages_restored([message(2, 1), message(3, 2), message(4, 3)])
+    host.end_turn()
+    assert [text for _, text in ana.told()] == ["m1", "m2", "m3", "m4", "m5"]
+
+
+def test_after_a_gap_that_cannot_be_filled_the_room_goes_on_and_prev_id_shows_it() -> None:
+    room, host, (ana,) = open_room("u:1")
+    room.message_stored(message(1, 0))
+    room.message_stored(message(4, 3))
+    room.messages_restored([])
+    room.message_stored(message(5, 4))
+    host.end_turn()
+    assert [(f["data"]["id"], f["data"]["prev_id"]) for f in ana.frames] == [(1, 0), (4, 3), (5, 4)]  # type: ignore[index]
+
+
+def test_what_comes_while_a_room_opens_is_shown_after_what_is_history() -> None:
+    host = FakeHost()
+    room = Room(membership(version=4), host)
+    room.message_stored(message(8, 7))
+    room.message_stored(message(7, 0))
+    room.opened(MessageId(7))
+    ana = Viewer("u:1")
+    room.add(ana, 4)
+    assert room.last_id == 8
+    host.end_turn()
+    assert ana.frames == []
+
+
+def test_user_joined_goes_to_the_others_only() -> None:
+    room, host, (ana, ben) = open_room("u:1", "u:2")
+    room.presence_changed(came(2, 2))
+    host.end_turn()
+    assert ana.frames == [
+        {
+            "type": "user_joined",
+            "data": {"username": "user_2", "user_id": 2, "timestamp": "2023-11-14T22:13:20.000Z"},
+        }
+    ]
+    assert ben.frames == []
+
+
+def test_a_newcomer_is_not_told_of_who_came_before() -> None:
+    room, host, (ana,) = open_room("u:1")
+    ben = Viewer("u:2")
+    room.add(ben, 3)
+    room.presence_changed(came(2, 5))
+    room.presence_changed(came(3, 2))
+    room.presence_changed(came(4, 6))
+    host.end_turn()
+    assert ana.told() == [("user_joined", "user_5"), ("user_joined", "user_2"), ("user_joined", "user_6")]
+    assert ben.told() == [("user_joined", "user_6")]
+
+
+def test_a_presence_gap_is_read_again_once() -> None:
+    room, host, (ana,) = open_room("u:1")
+    room.presence_changed(came(3, 3))
+    room.presence_changed(came(4, 4))
+    assert host.missed == ["presence"]
+    room.presence_restored(RoomSnapshot(4, 4, False, (person(2), person(3), person(4))))
+    host.end_turn()
+    assert sorted(str(name) for _, name in ana.told()) == ["user_2", "user_3", "user_4"]
+    room.presence_changed(came(6, 6))
+    assert host.missed == ["presence", "presence"]
+
+
+def test_room_stats_are_told_at_most_once_a_second() -> None:
+    room, host, (ana,) = open_room("u:1", crowded=True)
+    for version in range(2, 6):
+        room.presence_changed(PresenceChanged(version, 600 + version, True, (), (), 1, 0, 0))
+    host.pass_time(0.0)
+    room.presence_changed(PresenceChanged(6, 610, True, (), (), 0, 3, 0))
+    host.pass_time(0.9)
+    assert [f["data"] for f in ana.frames] == [{"connection_count": 605, "joined": 4, "left": 0}]
+    host.pass_time(0.2)
+    assert ana.frames[1:] == [{"type": "room_stats", "data": {"connection_count": 610, "joined": 0, "left": 3}}]
+
+
+def test_typing_goes_to_everyone_but_the_sender_and_is_not_repeated() -> None:
+    room, host, (ana, ben, ana_again) = open_room("u:1", "u:2", "u:1")
+    room.typing_changed(typing("u:1", active=True))
+    room.typing_changed(typing("u:1", active=True))
+    room.typing_changed(typing("u:1", active=False))
+    room.typing_changed(typing("u:1", active=False))
+    host.end_turn()
+    assert ana.frames == ana_again.frames == []
+    assert ben.told() == [("typing_start", "user_1"), ("typing_stop", "user_1")]
+
+
+def test_typing_of_who_leaves_is_stopped_first() -> None:
+    room, host, (ben,) = open_room("u:2")
+    room.presence_changed(came(2, 1))
+    room.typing_changed(typing("u:1", active=True))
+    room.presence_changed(went(3, 1))
+    room.typing_changed(typing("u:1", active=False))
+    host.end_turn()
+    assert [kind for kind, _ in ben.told()] == ["user_joined", "typing_start", "typing_stop", "user_left"]
+
+
+def test_typing_whose_stop_never_comes_ends_by_itself() -> None:
+    room, host, (ben,) = open_room("u:2")
+    room.typing_changed(typing("u:1", active=True))
+    for _ in range(13):
+        host.pass_time(1.0)
+    assert ben.told() == [("typing_start", "user_1"), ("typing_stop", "user_1")]
+    assert host.timers == []
+
+
+def test_in_a_crowded_room_at_most_10_typing_frames_a_second_are_shown_in_whole_pairs() -> None:
+    room, host, (viewer,) = open_room("u:99", crowded=True)
+    for number in range(1, 41):
+        room.typing_changed(typing(f"u:{number}", active=True))
+    host.end_turn()
+    assert len(viewer.frames) == 10
+    for number in range(1, 41):
+        room.typing_changed(typing(f"u:{number}", active=False))
+    host.end_turn()
+    assert len(viewer.frames) == 10
+    for _ in range(30):
+        host.pass_time(0.1)
+    assert len(viewer.frames) == 20
+    starts = [name for kind, name in viewer.told() if kind == "typing_start"]
+    stops = [name for kind, name in viewer.told() if kind == "typing_stop"]
+    assert sorted(map(str, starts)) == sorted(map(str, stops))
