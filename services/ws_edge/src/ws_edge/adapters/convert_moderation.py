@@ -5,16 +5,17 @@ from ws_edge.protocol.identity import Rank, Slug, Speaker, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
 
 
-def to_speaker(speaker: Speaker) -> pb.Speaker:
-    """Who a decision is about."""
+def to_speaker(speaker: Speaker, into: pb.Speaker | None = None) -> pb.Speaker:
+    """Who a decision is about; filled in place where there is a place, which costs a third."""
+    message = pb.Speaker() if into is None else into
     identity = speaker.identity
-    return pb.Speaker(
-        user_id=identity.user_id or 0,
-        username=identity.username,
-        address=speaker.address,
-        rank=to_rank(identity.rank),
-        connection=speaker.connection,
-    )
+    if identity.user_id is not None:
+        message.user_id = identity.user_id
+    message.username = identity.username
+    message.address = speaker.address
+    message.rank = to_rank(identity.rank)
+    message.connection = speaker.connection
+    return message
 
 
 def to_rank(rank: Rank | None) -> pb.Rank.ValueType:

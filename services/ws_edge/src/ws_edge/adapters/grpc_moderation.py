@@ -1,0 +1,234 @@
+"""The moderation service over gRPC: every key has its home replica."""
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc.aio
+
+from salon.moderation.v1 import moderation_pb2 as pb
+from ws_edge.adapters.admission_stream import UNAVAILABLE, AdmissionStream, PendingMessage
+from ws_edge.adapters.carried_admissions import CarriedAdmissions
+from ws_edge.adapters.convert_moderation import from_event, from_sanction, to_rank, to_speaker
+from ws_edge.adapters.rendezvous import choose
+from ws_edge.adapters.replica_addresses import is_literal, look_up
+from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
+from ws_edge.protocol.identity import Life, Slug, Speaker
+from ws_edge.protocol.sanction import Sanction, SanctionEvent
+
+if TYPE_CHECKING:
+    from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceAsyncStub
+
+_ACT_DEADLINE_S = 3.0
+_READ_DEADLINE_S = 2.0
+_LOOK_UP_EVERY_S = 5.0
+_SLUGS_PER_REQUEST = 1000
+_HOMES_LIMIT = 100_000
+_ANONYMOUS = "Anonymous_"
+_BEFORE_ANY_IS_HEARD = AdmissionLimits(messages_per_window=10, window_s=10.0, messages_per_address=100)
+
+T = TypeVar("T")
+
+
+class GrpcModeration:
+    """`addresses`: host:port of every replica; a name stands for all its addresses, looked up every five seconds."""
+
+    def __init__(self, addresses: Sequence[str], edge: str) -> None:
+        self._addresses = list(addresses)
+        self._edge = edge
+        self._limits = _BEFORE_ANY_IS_HEARD
+        self._streams: dict[str, tuple[AdmissionStream, asyncio.Task[None]]] = {}
+        self._up: dict[str, AdmissionStream] = {}
+        self._homes: dict[str, AdmissionStream] = {}
+        self._speaking: dict[str, tuple[AdmissionStream, int]] = {}
+        self._carried = CarriedAdmissions()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def limits(self) -> AdmissionLimits:
+        """See ports.Moderation."""
+        return self._limits
+
+    @property
+    def is_connected(self) -> bool:
+        """At least one replica answers."""
+        return bool(self._up)
+
+    async def start(self) -> None:
+        """Begin to open streams; replicas may come up later."""
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.create_task(self._follow_addresses())
+
+    async def stop(self) -> None:
+        """Close every stream; what waits is answered as unavailable."""
+        tasks = [task for _, task in self._streams.values()]
+        if self._task is not None:
+            tasks.append(self._task)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._streams.clear()
+
+    def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
+        """See ports.Moderation."""
+        home = speaker.home
+        speaking = self._speaking.get(home)
+        # While something of a speaker is unanswered the rest follows it, or a new home might answer earlier.
+        stream = self._home_of(home) if speaking is None else speaking[0]
+        if stream is None:
+            self._loop.call_soon(done, UNAVAILABLE)
+            return
+        self._speaking[home] = (stream, 1 if speaking is None else speaking[1] + 1)
+        stream.ask_message(PendingMessage(speaker, life, nonce, done), slug)
+
+    def note_admitted(self, speaker: Speaker, slug: Slug, life: Life, nonce: str) -> None:
+        """A message that the edge admitted by itself while moderation was away: it is to count when that is back."""
+        self._note(speaker, life, nonce, None)
+
+    async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
+        """See ports.Moderation."""
+        stream = self._home_of(speaker.home)
+        if stream is None:
+            raise ModerationUnavailable("no replica")
+        return await stream.ask_arrival(speaker, slug, final=final)
+
+    def sight(self, speaker: Speaker, slug: Slug) -> None:
+        """See ports.Moderation."""
+        stream = self._home_of(speaker.home)
+        if stream is not None:
+            stream.sight(speaker, slug)
+
+    async def act(self, request: ModerationRequest) -> SanctionEvent | None:
+        """See ports.Moderation. Not repeated elsewhere when the answer is lost: it may have been carried out."""
+        message = pb.ActRequest(
+            moderator=to_speaker(request.moderator),
+            action=pb.Action.ValueType(request.action.value),
+            target_user_id=request.target_user_id or 0,
+            target_username=request.target_username or "",
+            target_rank=to_rank(request.target_rank),
+            scope=pb.Scope.ValueType(request.scope.value),
+            slug=request.slug,
+            duration_minutes=request.duration_minutes,
+            reason=request.reason,
+        )
+        stub = self._stub_for(target_home(request))
+        answer = await _answer(stub.Act(message, timeout=_ACT_DEADLINE_S))
+        return from_event(answer.event) if answer.permitted else None
+
+    async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+        """See ports.Moderation."""
+        found: dict[int, Sanction] = {}
+        for start in range(0, max(len(slugs), 1), _SLUGS_PER_REQUEST):
+            part = slugs[start : start + _SLUGS_PER_REQUEST]
+            stub = self._stub_for(part[0] if part else "")
+            request = pb.ListActiveRequest(slugs=part)
+            answer = await _answer(stub.ListActive(request, timeout=_READ_DEADLINE_S))
+            found.update((sanction.id, from_sanction(sanction)) for sanction in answer.sanctions)
+        return list(found.values())
+
+    def _home_of(self, home: str) -> AdmissionStream | None:
+        stream = self._homes.get(home)
+        if stream is None and self._up:
+            if len(self._homes) >= _HOMES_LIMIT:
+                self._homes.clear()
+            address = choose(home, self._up)
+            assert address is not None
+            stream = self._homes[home] = self._up[address]
+        return stream
+
+    def _stub_for(self, key: str) -> "ModerationServiceAsyncStub":
+        stream = self._home_of(key)
+        if stream is None:
+            raise ModerationUnavailable("no replica")
+        return stream.stub
+
+    def _stream_opened(self, stream: AdmissionStream, limits: AdmissionLimits) -> None:
+        self._limits = limits
+        self._up[stream.address] = stream
+        self._homes.clear()
+        self._carry()
+
+    def _stream_closed(self, stream: AdmissionStream) -> None:
+        if self._up.get(stream.address) is stream:
+            del self._up[stream.address]
+        self._homes.clear()
+        self._carry()
+
+    def _carry(self) -> None:
+        """After every change of homes: the new ones learn what they have to count."""
+        streams = {stream.serial: stream for stream in self._up.values()}
+        carried: dict[int, list[pb.CarriedAdmission]] = {serial: [] for serial in streams}
+        now_s, window_s = self._loop.time(), self._limits.window_s
+        for serial, admission in self._carried.untold(self._home_serial, now_s=now_s, window_s=window_s):
+            carried[serial].append(admission)
+        for serial, admissions in carried.items():
+            streams[serial].carry(admissions)
+
+    def _home_serial(self, home: str) -> int | None:
+        stream = self._home_of(home)
+        return None if stream is None else stream.serial
+
+    def _settle(self, stream: AdmissionStream, pending: PendingMessage, verdict: Verdict) -> None:
+        home = pending.speaker.home
+        unanswered = self._speaking[home][1] - 1
+        if unanswered:
+            self._speaking[home] = (stream, unanswered)
+        else:
+            del self._speaking[home]
+        if verdict.decision is Decision.ADMITTED:
+            self._note(pending.speaker, pending.life, pending.nonce, stream)
+        pending.done(verdict)
+
+    def _note(self, speaker: Speaker, life: Life, nonce: str, stream: AdmissionStream | None) -> None:
+        now_s, window_s = self._loop.time(), self._limits.window_s
+        serial = None if stream is None else stream.serial
+        entry = self._carried.note(speaker, life, nonce, stream=serial, now_s=now_s, window_s=window_s)
+        # Its home may have changed, or come back, while the verdict was on its way.
+        home = self._home_of(speaker.home)
+        if home is not None and home is not stream:
+            home.carry([entry.tell(home.serial, now_s=now_s, counts=True)])
+
+    async def _follow_addresses(self) -> None:
+        known: dict[str, list[str]] = {}
+        while True:
+            for address, replicas in zip(
+                self._addresses, await asyncio.gather(*map(look_up, self._addresses)), strict=True
+            ):
+                # A name that cannot be looked up just now keeps what stood behind it.
+                known[address] = replicas or known.get(address, [])
+            self._set_replicas(list(dict.fromkeys(ip for replicas in known.values() for ip in replicas)))
+            if all(is_literal(address) for address in self._addresses):
+                return
+            await asyncio.sleep(_LOOK_UP_EVERY_S)
+
+    def _set_replicas(self, replicas: list[str]) -> None:
+        for address in self._streams.keys() - set(replicas):
+            self._streams.pop(address)[1].cancel()
+        for address in replicas:
+            if address not in self._streams:
+                stream = AdmissionStream(
+                    address, opened=self._stream_opened, closed=self._stream_closed, settle=self._settle
+                )
+                self._streams[address] = (stream, asyncio.create_task(stream.run()))
+
+
+def target_home(request: ModerationRequest) -> str:
+    """The key whose home counts the target: a user's, an address's, or the name's own where it hides the address."""
+    if request.target_user_id is not None:
+        return f"u:{request.target_user_id}"
+    name = request.target_username or ""
+    try:
+        network = ipaddress.ip_network(name.removeprefix(_ANONYMOUS), strict=False)
+    except ValueError:
+        return name
+    if network.version == 4:
+        return f"a:{network.network_address}"
+    return f"a:{ipaddress.ip_network((network.network_address, 64), strict=False)}"
+
+
+async def _answer(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except (grpc.aio.AioRpcError, grpc.aio.UsageError) as reason:
+        raise ModerationUnavailable("no answer") from reason
