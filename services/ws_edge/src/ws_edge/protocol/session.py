@@ -140,7 +140,7 @@ class Session:
                 return self.stop_typing() if self._typing.admit(now) else _NOTHING
             case ModerationAction():
                 return self._moderate(frame, now)
-            case Ping():
+            case Ping():  # pragma: no branch - mypy proves that there is no other frame
                 return _PONG
 
     def _post(self, data: MessageData, now: float) -> tuple[Effect, ...]:
