@@ -189,9 +189,14 @@ async def test_texts_go_out_as_they_are(world: "World") -> None:
     assert raw == '{"data":{"chatRooms":[{"slug":"été"}]}}'.encode()
 
 
-async def test_a_request_that_takes_too_long_is_503(world: "World", monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_takes_too_long_is_503_and_its_work_is_finished(
+    world: "World", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proceed, finished = asyncio.Event(), asyncio.Event()
+
     async def wait(**_: object) -> None:
-        await asyncio.Event().wait()
+        await proceed.wait()
+        finished.set()
 
     monkeypatch.setattr(execution, "DEADLINE_S", 0.01)
     monkeypatch.setattr(world.catalog, "find_room", wait)
@@ -202,6 +207,9 @@ async def test_a_request_that_takes_too_long_is_503(world: "World", monkeypatch:
     assert status == 503
     assert body == {"errors": [{"message": "The request took too long", "extensions": {"code": "UNAVAILABLE"}}]}
     assert [line["event"] for line in lines] == ["graphql request took too long"]
+    proceed.set()
+    await execution.executions.finish()
+    assert finished.is_set()
 
 
 async def test_field_names_are_not_suggested(world: "World") -> None:

@@ -4,10 +4,9 @@ Status: 200 once the operation was executed, whatever its errors, so that client
 those of the frontend document do) find data and errors in a plain answer. 400 when nothing could be executed: bad JSON
 in the variables, bad syntax, a document that does not fit the schema or its limits, bad variables; the body then has
 no `data`, as clients which read `application/graphql-response+json` expect. 405 for a mutation over GET, 503 when the
-time was up.
+time was up or too much is going on.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -21,12 +20,16 @@ from strawberry.types.graphql import OperationType
 from rooms.api.graphql.errors import format_error, format_refusal
 from rooms.api.graphql.limits import QUERY_LIMIT_CHARACTERS, VARIABLES_LIMIT_BYTES
 from rooms.api.graphql.request import Request
+from rooms.api.graphql.running import Executions, TooManyExecutions
 from rooms.api.graphql.schema import schema
 from rooms.domain.identity import Viewer
 from rooms.domain.refusals import InvalidInput, Refusal, ServiceUnavailable
 from rooms.ports import Ports
 
 DEADLINE_S = 5.0
+EXECUTION_LIMIT = 64
+executions = Executions(EXECUTION_LIMIT)
+"""Of this process. Whoever closes the ports awaits `executions.finish()` first."""
 _QUERIES = {OperationType.QUERY}
 _ALL = {OperationType.QUERY, OperationType.MUTATION}
 _log = structlog.get_logger()
@@ -44,20 +47,22 @@ async def execute(
     try:
         _check_length(query)
         values = _read_variables(variables)
-        async with asyncio.timeout(DEADLINE_S):
-            result = await schema.execute(
-                query,
-                variable_values=values,
-                context_value=Request(context, viewer, operation_name),
-                operation_name=operation_name or None,
-                allowed_operation_types=_ALL if allow_mutation else _QUERIES,
-            )
+        work = schema.execute(
+            query,
+            variable_values=values,
+            context_value=Request(context, viewer, operation_name),
+            operation_name=operation_name or None,
+            allowed_operation_types=_ALL if allow_mutation else _QUERIES,
+        )
+        result = await executions.run(work, deadline_s=DEADLINE_S)
     except InvalidInput as refusal:
         return _refuse(400, refusal)
     except CannotGetOperationTypeError:
         return _refuse(400, InvalidInput("The document has no such operation"))
     except InvalidOperationTypeError as refusal:
         return _refuse_operation(refusal)
+    except TooManyExecutions:
+        return _refuse(503, ServiceUnavailable("Too many requests at once"))
     except TimeoutError:
         _log.warning("graphql request took too long", deadline_s=DEADLINE_S)
         return _refuse(503, ServiceUnavailable("The request took too long"))
