@@ -4,11 +4,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ws_edge.protocol import codec
 from ws_edge.protocol.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol.frames import ChatMessage, ModerationAction, Ping, TypingStart, TypingStop
+
+# The same examples every time, and patience with a busy machine.
+PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 AT = "2025-11-27T16:30:00.000Z"
 
@@ -178,7 +181,7 @@ _nearly_frames = st.builds(
 
 
 @given(st.binary(max_size=200) | _nearly_frames)
-@settings(max_examples=400, deadline=None)
+@settings(PROOF, max_examples=400)
 def test_whatever_comes_in_only_the_two_refusals_come_out(payload: bytes) -> None:
     refusal = _refusal(payload)
     assert refusal is None or type(refusal) in (MalformedFrame, UnknownType)
@@ -194,7 +197,7 @@ def _refusal(payload: bytes) -> RefusedFrame | None:
 
 
 @given(st.binary(max_size=60), st.integers(0, 80))
-@settings(max_examples=200, deadline=None)
+@PROOF
 def test_a_damaged_frame_is_read_or_refused(damage: bytes, at: int) -> None:
     sound = b'{"type":"chat_message","data":{"message":"\\ud83d\\ude00 hello","nonce":"n"}}'
     refusal = _refusal(sound[:at] + damage + sound[at:])
@@ -202,7 +205,7 @@ def test_a_damaged_frame_is_read_or_refused(damage: bytes, at: int) -> None:
 
 
 @given(st.text(min_size=1, max_size=1000), st.booleans())
-@settings(max_examples=200, deadline=None)
+@PROOF
 def test_a_text_is_delivered_exactly_as_it_was_sent(text: str, is_escaped: bool) -> None:
     sent = {"type": "chat_message", "data": {"message": text}}
     frame = codec.decode(json.dumps(sent, ensure_ascii=is_escaped).encode())
@@ -338,7 +341,7 @@ def test_half_a_surrogate_pair_out_of_a_token_never_breaks_a_frame() -> None:
 
 
 @given(st.text(st.characters(codec=None, categories=["L", "Cs", "Cc", "So"])), st.text(max_size=20))
-@settings(max_examples=200, deadline=None)
+@PROOF
 def test_every_text_and_name_gives_a_frame_that_can_be_read(text: str, username: str) -> None:
     assert _read(codec.chat_message(2, 1, text, username, None, AT, 1))["data"]["username"] == username
 

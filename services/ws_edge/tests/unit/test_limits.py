@@ -1,10 +1,13 @@
 """Sliding windows: exact, small, and forgotten when idle."""
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ws_edge.protocol.identity import Identity, Rank, Speaker, UserId
 from ws_edge.protocol.limits import LocalLimiter, SlidingWindow
+
+# The same examples every time, and patience with a busy machine.
+PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def test_a_window_admits_its_limit_and_no_more() -> None:
@@ -75,7 +78,7 @@ def test_a_lowered_limit_holds_for_what_was_counted_before() -> None:
 
 # Whole numbers, so that the test's own arithmetic is as exact as what it proves.
 @given(st.integers(1, 5), st.lists(st.integers(0, 7), max_size=60))
-@settings(max_examples=200, deadline=None)
+@PROOF
 def test_no_window_ever_holds_more_than_the_limit_and_nothing_is_refused_needlessly(
     limit: int, pauses: list[int]
 ) -> None:

@@ -1,10 +1,13 @@
 """The pace of typing in crowded rooms."""
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ws_edge.protocol.identity import UserId
 from ws_edge.protocol.pacing import TypingPacer
 from ws_edge.protocol.typing import Transition
+
+# The same examples every time, and patience with a busy machine.
+PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _start(user_id: int) -> Transition:
@@ -94,7 +97,7 @@ _steps = st.lists(st.tuples(st.integers(1, 20), st.booleans(), st.integers(0, 3)
 
 
 @given(_steps)
-@settings(max_examples=200, deadline=None)
+@PROOF
 def test_no_second_shows_more_than_10_frames_and_every_pair_is_whole(steps: list[tuple[int, bool, int]]) -> None:
     pacer, now, shown = TypingPacer(), 0.0, list[tuple[float, Transition]]()
     for user_id, active, pause in steps:

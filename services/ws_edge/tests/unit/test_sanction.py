@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ws_edge.protocol.identity import Identity, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionBook, SanctionEvent, Scope
+
+# The same examples every time, and patience with a busy machine.
+PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 LIVE = Slug("live")
 OTHER = Slug("other")
@@ -187,7 +190,7 @@ _steps = st.lists(
 
 
 @given(_steps)
-@settings(max_examples=200, deadline=None)
+@PROOF
 def test_the_book_finds_exactly_when_some_sanction_in_it_holds(
     steps: list[tuple[str, list[Sanction], Slug, list[int]]],
 ) -> None:

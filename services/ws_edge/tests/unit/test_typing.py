@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ws_edge.protocol.identity import ConnectionId, UserId
 from ws_edge.protocol.typing import Transition, TypingBoard
+
+# The same examples every time, and patience with a busy machine.
+PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ _steps = st.lists(
 
 
 @given(_steps)
-@settings(max_examples=200, deadline=None)
+@PROOF
 def test_starts_and_stops_of_a_participant_alternate_and_all_end(steps: list[tuple[str, int, int, int]]) -> None:
     board, now, shown = TypingBoard(), 0.0, list[Transition]()
     for what, user_id, connection, pause in steps:
