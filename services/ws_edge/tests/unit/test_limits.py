@@ -7,7 +7,7 @@ from ws_edge.protocol.identity import Identity, Rank, Speaker, UserId
 from ws_edge.protocol.limits import LocalLimiter, SlidingWindow
 
 # The same examples every time, and patience with a busy machine.
-PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def test_a_window_admits_its_limit_and_no_more() -> None:

@@ -7,7 +7,7 @@ from ws_edge.protocol.pacing import TypingPacer
 from ws_edge.protocol.typing import Transition
 
 # The same examples every time, and patience with a busy machine.
-PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _start(user_id: int) -> Transition:

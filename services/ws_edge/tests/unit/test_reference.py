@@ -15,7 +15,7 @@ from ws_edge.protocol.reference import (
 )
 
 # The same examples every time, and patience with a busy machine.
-PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("text", ["1", "42", "1000000000", "9007199254740991"])

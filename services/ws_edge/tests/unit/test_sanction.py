@@ -9,7 +9,7 @@ from ws_edge.protocol.identity import Identity, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionBook, SanctionEvent, Scope
 
 # The same examples every time, and patience with a busy machine.
-PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 LIVE = Slug("live")
 OTHER = Slug("other")

@@ -8,7 +8,7 @@ from ws_edge.protocol.identity import ConnectionId, UserId
 from ws_edge.protocol.typing import Transition, TypingBoard
 
 # The same examples every time, and patience with a busy machine.
-PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True)
