@@ -1,0 +1,424 @@
+"""A whole worker in memory: real session, hub, rooms, joining, posting and moderating, with ports that tests hold."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ws_edge.context import Context
+from ws_edge.gateway import AddressLimits, AnonymousNames, Gateway
+from ws_edge.ports import (
+    AdmissionLimits,
+    BusUnavailable,
+    Decision,
+    GraphQLAnswer,
+    InvalidToken,
+    JoinRefusal,
+    Membership,
+    ModerationRequest,
+    ModerationUnavailable,
+    Receiver,
+    RoomListener,
+    RoomSnapshot,
+    RoomsUnavailable,
+    StoredMessage,
+    TypingChanged,
+    Verdict,
+)
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.reference import ById, BySlug, ByVideo, RoomRef
+from ws_edge.protocol.sanction import Sanction, SanctionEvent
+from ws_edge.worker import Worker
+
+AT = "2025-11-27T16:30:00.000Z"
+EDGE = "e" * 32
+
+
+class Gate:
+    """A point that whoever passes waits at while it is shut."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self.reached = asyncio.Event()
+
+    def shut(self) -> None:
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    async def passed(self) -> None:
+        self.reached.set()
+        await self._open.wait()
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.time_s = 1000.0
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def unix_s(self) -> float:
+        return 1_700_000_000.0 + self.time_s
+
+
+class FakeMeter:
+    def __init__(self) -> None:
+        self.refusals: list[str] = []
+        self.closes: list[int] = []
+
+    def refused(self, code: str) -> None:
+        self.refusals.append(code)
+
+    def posted(self) -> None:
+        pass
+
+    def closed(self, code: int) -> None:
+        self.closes.append(code)
+
+
+@dataclass
+class FakeRooms:
+    """Implements Rooms: one life for each slug, until it is empty."""
+
+    is_away: bool = False
+    refusal: JoinRefusal | None = None
+    resolving: Gate = field(default_factory=Gate)
+    joining: Gate = field(default_factory=Gate)
+    members: dict[ConnectionId, Slug] = field(default_factory=dict)
+    lives: dict[Slug, Life] = field(default_factory=dict)
+    versions: dict[Slug, int] = field(default_factory=dict)
+    left: list[ConnectionId] = field(default_factory=list)
+    in_flight: set[ConnectionId] = field(default_factory=set)
+    ranks: dict[int | None, Rank] = field(default_factory=dict)
+    snapshots: dict[Life, RoomSnapshot] = field(default_factory=dict)
+    created: int = 0
+
+    async def resolve(self, ref: RoomRef) -> Slug:
+        await self.resolving.passed()
+        self._answer()
+        assert isinstance(ref, ById)
+        return Slug(str(ref.room_id))
+
+    async def join(
+        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, with_participants: bool
+    ) -> Membership | JoinRefusal:
+        self.in_flight.add(connection)
+        await self.joining.passed()
+        self.in_flight.discard(connection)
+        self._answer()
+        if connection in self.left:  # as the port says: a leave never comes before its join
+            asyncio.get_running_loop().call_soon(self._take_out, connection)
+        if self.refusal is not None:
+            return self.refusal
+        match ref:
+            case BySlug(slug):
+                pass
+            case ById(room_id):
+                slug = Slug(str(room_id))
+            case ByVideo(video_id):
+                slug = Slug(f"video-{video_id}")
+        if slug not in self.lives:
+            self.created += 1
+            self.lives[slug] = Life(self.created)
+            self.versions[slug] = 0
+        self.members[connection] = slug
+        self.versions[slug] += 1
+        count = sum(1 for where in self.members.values() if where == slug)
+        return Membership(RoomId(7), self.lives[slug], slug, count, self.versions[slug], False, ())
+
+    def leave(self, connection: ConnectionId) -> None:
+        self.left.append(connection)
+        if connection not in self.in_flight:
+            self._take_out(connection)
+
+    def _take_out(self, connection: ConnectionId) -> None:
+        slug = self.members.pop(connection, None)
+        if slug is not None and slug not in self.members.values():
+            del self.lives[slug]
+
+    async def snapshot(self, life: Life) -> RoomSnapshot:
+        self._answer()
+        return self.snapshots.get(life, RoomSnapshot(0, 0, False, ()))
+
+    async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
+        self._answer()
+        return self.ranks.get(user_id)
+
+    async def stats(self) -> Mapping[int, int]:
+        return {}
+
+    async def execute_graphql(
+        self, query: str, variables_json: bytes, operation_name: str, viewer: Identity | None, *, allow_mutation: bool
+    ) -> GraphQLAnswer:
+        raise NotImplementedError
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise RoomsUnavailable
+
+
+@dataclass
+class FakeModeration:
+    """Implements Moderation: verdicts are what the test says."""
+
+    is_away: bool = False
+    verdict: Verdict = field(default_factory=lambda: Verdict(Decision.ADMITTED))
+    verdicts_wait: bool = False
+    checking: Gate = field(default_factory=Gate)
+    finally_checking: Gate = field(default_factory=Gate)
+    banned: set[UserId | None] = field(default_factory=set)
+    sanctions: list[Sanction] = field(default_factory=list)
+    event: SanctionEvent | None = None
+    checks: list[tuple[str, bool]] = field(default_factory=list)
+    requests: list[ModerationRequest] = field(default_factory=list)
+    sightings: list[tuple[str, str]] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
+    waiting: list[Callable[[Verdict], None]] = field(default_factory=list)
+    limits: AdmissionLimits = field(default_factory=lambda: AdmissionLimits(10, 10.0, 100))
+
+    def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
+        if self.verdicts_wait:
+            self.waiting.append(done)
+        else:
+            done(Verdict(Decision.UNAVAILABLE) if self.is_away else self.verdict)
+
+    def note_admitted(self, speaker: Speaker, slug: Slug, life: Life, nonce: str) -> None:
+        self.noted.append(speaker.key)
+
+    async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
+        self.checks.append((slug, final))
+        await (self.finally_checking if final else self.checking).passed()
+        self._answer()
+        return speaker.identity.user_id not in self.banned
+
+    def sight(self, speaker: Speaker, slug: Slug) -> None:
+        self.sightings.append((speaker.key, slug))
+
+    async def act(self, request: ModerationRequest) -> SanctionEvent | None:
+        self._answer()
+        self.requests.append(request)
+        return self.event
+
+    async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+        self._answer()
+        return [s for s in self.sanctions if s.slug is None or s.slug in slugs]
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise ModerationUnavailable
+
+
+@dataclass
+class FakeBus:
+    """Implements Bus: a stream in memory that gives copies back at once, or when the test says so."""
+
+    is_away: bool = False
+    keeps_copies: bool = False
+    loses_messages: bool = False
+    subscribing: Gate = field(default_factory=Gate)
+    listeners: dict[Life, list[RoomListener]] = field(default_factory=dict)
+    stream: list[tuple[Life, StoredMessage]] = field(default_factory=list)
+    nonces: dict[tuple[str, int, str], MessageId] = field(default_factory=dict)
+    typing: list[TypingChanged] = field(default_factory=list)
+    broadcasts: list[bytes] = field(default_factory=list)
+    copies: list[tuple[Life, StoredMessage]] = field(default_factory=list)
+
+    async def subscribe(self, room_id: RoomId, life: Life, listener: RoomListener) -> Callable[[], None]:
+        await self.subscribing.passed()
+        self._answer()
+        self.listeners.setdefault(life, []).append(listener)
+        return lambda: self.listeners[life].remove(listener)
+
+    def publish_message(
+        self,
+        room_id: RoomId,
+        life: Life,
+        speaker: Speaker,
+        text: str,
+        *,
+        token: int,
+        nonce: str,
+        duplicate: Callable[[MessageId], None],
+    ) -> None:
+        self._answer()
+        if self.loses_messages:
+            return
+        key = (speaker.key, life, nonce)
+        if nonce and key in self.nonces:
+            duplicate(self.nonces[key])
+            return
+        identity = speaker.identity
+        earlier = [m.id for where, m in self.stream if where == life]
+        number = MessageId(len(self.stream) + 1)
+        prev = earlier[-1] if earlier else MessageId(0)
+        stored = StoredMessage(number, prev, AT, text, identity.user_id, identity.username, EDGE, token, nonce)
+        self.nonces[key] = number
+        self.stream.append((life, stored))
+        self.copies.append((life, stored))
+        if not self.keeps_copies:
+            self.give_copies()
+
+    def give_copies(self) -> None:
+        copies, self.copies = self.copies, []
+        for life, stored in copies:
+            for listener in self.listeners.get(life, []):
+                listener.message_stored(stored)
+
+    def publish_typing(self, room_id: RoomId, life: Life, change: TypingChanged) -> None:
+        self._answer()
+        self.typing.append(change)
+        for listener in self.listeners.get(life, []):
+            listener.typing_changed(change)
+
+    def publish_broadcast(self, payload: bytes) -> None:
+        self._answer()
+        self.broadcasts.append(payload)
+
+    async def message(self, message_id: MessageId) -> StoredMessage | None:
+        raise NotImplementedError
+
+    async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
+        self._answer()
+        return [m for where, m in self.stream if where == life and m.id > after][:limit]
+
+    async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
+        self._answer()
+        return max((m.id for where, m in self.stream if where == life), default=MessageId(0))
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise BusUnavailable
+
+
+class FakeTokens:
+    """Implements Tokens: "7:moderator" is the user 7 with that rank; with "@12" behind it, it expires in 12 s."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    async def verify(self, token: str) -> Identity:
+        who, _, ttl = token.partition("@")
+        number, _, role = who.partition(":")
+        if not number.isdigit():
+            raise InvalidToken
+        expires_at_s = self._clock.unix_s() + float(ttl) if ttl else None
+        rank = Rank[role.upper() or "USER"]
+        return Identity(UserId(int(number)), f"user_{number}", None, (role,), rank, expires_at_s)
+
+
+class Client:
+    """Implements Transport, and is the person at the other end."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        self.raw = b""
+        self.closed_with: int | None = None
+        self.unsent = 0
+        self.over = asyncio.Event()
+
+    def write(self, frames: bytes) -> None:
+        assert self.closed_with is None
+        self.raw += frames
+
+    def close(self, code: int, reason: str = "") -> None:
+        if self.closed_with is None:
+            self.closed_with = code
+            self.over.set()
+
+    def unsent_bytes(self) -> int:
+        return self.unsent
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    @property
+    def frames(self) -> list[dict[str, object]]:
+        """All frames so far."""
+        frames, rest = [], self.raw
+        while rest:
+            size, start = rest[1], 2
+            if size == 126:
+                size, start = int.from_bytes(rest[2:4], "big"), 4
+            frames.append(json.loads(rest[start : start + size]))
+            rest = rest[start + size :]
+        return frames
+
+    @property
+    def types(self) -> list[str]:
+        """The types of all frames so far; errors by their code."""
+        return [
+            str(f["data"]["code"]) if f["type"] == "error" else str(f["type"])  # type: ignore[index]
+            for f in self.frames
+        ]
+
+    def send(self, kind: str, **data: object) -> None:
+        self.receiver.receive_text(json.dumps({"type": kind, "data": data}).encode())
+
+    def say(self, text: str, **data: object) -> None:
+        self.send("chat_message", message=text, **data)
+
+    def hang_up(self) -> None:
+        self.receiver.lost()
+
+
+class World:
+    """One worker and everything around it."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.meter = FakeMeter()
+        self.rooms = FakeRooms()
+        self.moderation = FakeModeration()
+        self.bus = FakeBus()
+        self.context = Context(
+            EDGE, self.rooms, self.moderation, self.bus, self.clock, self.meter, "local", frames_per_window=500
+        )
+        self.worker = Worker(self.context)
+        self.limits = AddressLimits(connections=0, handshakes=0)
+        self.gateway = Gateway(
+            self.context,
+            tokens=FakeTokens(self.clock),
+            names=AnonymousNames(None),
+            limits=self.limits,
+            joining=self.worker.joining,
+            posting=self.worker.posting,
+            moderating=self.worker.moderation,
+            live=self.worker.live,
+        )
+
+    async def settle(self) -> None:
+        """Let everything happen that can happen without time passing."""
+        for _ in range(30):
+            await asyncio.sleep(0)
+
+    async def arrive(self, ref: str = "s", token: str | None = None, address: str = "192.0.2.1") -> Client:
+        """A client whose handshake was just answered."""
+        client = Client(await self.gateway.arrive_room(ref, token, address))
+        client.receiver.connected(client)
+        return client
+
+    async def join(self, ref: str = "s", token: str | None = None, address: str = "192.0.2.1") -> Client:
+        """A client that is in, with nothing read yet but room_joined."""
+        client = await self.arrive(ref, token, address)
+        await self.settle()
+        assert client.types[:1] == ["room_joined"], client.types
+        client.raw = b""
+        return client
+
+    def holds_nothing(self) -> bool:
+        """Whether all that connections took was given back."""
+        return (
+            len(self.context.hub) == 0
+            and not self.worker.rooms.by_life
+            and not self.worker.rooms.slugs
+            and not self.rooms.members
+            and not any(self.bus.listeners.values())
+            and not self.context.book.read_at_s
+            and not self.limits._open
+        )

@@ -1,0 +1,267 @@
+"""How a client gets into a room: the steps in their order, each refusal, and a client gone at each step."""
+
+import asyncio
+
+import pytest
+from edge_world import Client, World
+
+from ws_edge.ports import JoinRefusal, RoomSnapshot
+from ws_edge.protocol.identity import ConnectionId, Life, Rank, Slug, UserId
+from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
+
+
+def ban_of(
+    user_id: int, slug: str | None = "s", *, event_id: int = 1, addresses: frozenset[str] = frozenset()
+) -> SanctionEvent:
+    where = None if slug is None else Slug(slug)
+    ban = Sanction(event_id, Action.BAN, UserId(user_id), None, addresses, where, Rank.ADMIN, None)
+    scope = Scope.EVERYWHERE if slug is None else Scope.ROOM
+    return SanctionEvent(event_id, Action.BAN, UserId(user_id), None, UserId(1), 0, scope, where, 0, imposed=(ban,))
+
+
+async def test_first_frame_after_a_successful_join_is_room_joined(world: World) -> None:
+    client = await world.arrive("s")
+    await world.settle()
+    assert client.frames == [{"type": "room_joined", "data": {"room_id": 7, "connection_count": 1, "last_id": 0}}]
+
+
+async def test_connection_count_includes_the_new_one(world: World) -> None:
+    await world.join("s")
+    second = await world.arrive("s", "2:user")
+    await world.settle()
+    assert second.frames[0]["data"]["connection_count"] == 2  # type: ignore[index]
+
+
+async def test_checks_come_before_the_membership_and_after_the_subscription(world: World) -> None:
+    world.rooms.joining.shut()
+    await world.arrive("s")
+    await world.settle()
+    assert world.moderation.checks == [("s", False)]
+    world.rooms.joining.open()
+    await world.settle()
+    assert world.moderation.checks == [("s", False), ("s", True)]
+
+
+async def test_in_a_held_room_whose_sanctions_were_just_read_only_the_final_check_is_asked(world: World) -> None:
+    await world.join("s")
+    world.moderation.checks.clear()
+    await world.join("s", "2:user")
+    assert world.moderation.checks == [("s", True)]
+
+
+async def test_frames_sent_before_room_joined_are_handled_after_it_in_order(world: World) -> None:
+    client = await world.arrive("s")
+    client.say("one")
+    client.send("ping")
+    client.say("two")
+    await world.settle()
+    assert client.types == ["room_joined", "pong", "chat_message", "chat_message"]
+    assert [f["data"]["message"] for f in client.frames[2:]] == ["one", "two"]  # type: ignore[index]
+
+
+async def test_50_first_joins_at_once_hold_one_room_with_one_subscription(world: World) -> None:
+    clients = [await world.arrive("s", f"{n}:user") for n in range(1, 51)]
+    await world.settle()
+    assert [client.types[0] for client in clients] == ["room_joined"] * 50
+    assert sum(len(listeners) for listeners in world.bus.listeners.values()) == 1
+    assert len(world.worker.rooms.by_life) == 1
+    for client in clients:
+        client.hang_up()
+    assert world.holds_nothing()
+
+
+@pytest.mark.parametrize("step", ["resolving", "checking", "joining", "subscribing", "finally_checking"])
+async def test_a_client_gone_at_any_step_of_joining_leaves_nothing_behind(world: World, step: str) -> None:
+    gate = next(
+        found for part in (world.rooms, world.moderation, world.bus) if (found := getattr(part, step, None)) is not None
+    )
+    gate.shut()
+    client = await world.arrive("42")
+    await gate.reached.wait()
+    client.hang_up()
+    gate.open()
+    await world.settle()
+    assert world.holds_nothing()
+    assert client.frames == []
+
+
+async def test_a_client_gone_while_joining_leaves_the_others_in_the_room(world: World) -> None:
+    stays = await world.join("s", "1:user")
+    world.moderation.finally_checking.shut()
+    goes = await world.arrive("s", "2:user")
+    await world.settle()
+    goes.hang_up()
+    world.moderation.finally_checking.open()
+    await world.settle()
+    stays.say("still here")
+    await world.settle()
+    assert stays.types == ["chat_message"]
+    assert len(world.worker.rooms.by_life) == 1
+
+
+async def test_a_membership_that_was_asked_for_is_always_given_back(world: World) -> None:
+    world.rooms.joining.shut()
+    client = await world.arrive("s")
+    await world.rooms.joining.reached.wait()
+    client.hang_up()
+    assert world.rooms.left == [1]
+
+
+async def test_banned_user_gets_access_denied_and_4003_and_makes_no_room(world: World) -> None:
+    world.moderation.banned.add(UserId(5))
+    client = await world.arrive("s", "5:user")
+    await world.settle()
+    assert client.frames == [{"type": "error", "data": {"message": "Access denied", "code": "access_denied"}}]
+    assert client.closed_with == 4003
+    assert world.rooms.created == 0
+    assert world.holds_nothing()
+
+
+@pytest.mark.parametrize("step", ["joining", "subscribing", "finally_checking"])
+async def test_a_ban_that_comes_while_the_target_is_joining_keeps_it_out(world: World, step: str) -> None:
+    gate = next(
+        found for part in (world.rooms, world.moderation, world.bus) if (found := getattr(part, step, None)) is not None
+    )
+    witness = await world.join("s", "1:user")
+    if step == "subscribing":
+        witness.hang_up()
+    gate.shut()
+    target = await world.arrive("s", "5:user")
+    await gate.reached.wait()
+    world.moderation.banned.add(UserId(5))
+    world.moderation.sanctions.extend(ban_of(5).imposed)
+    world.worker.sanction_changed(ban_of(5))
+    gate.open()
+    await world.settle()
+    assert target.types == ["access_denied"]
+    assert target.closed_with == 4003
+
+
+@pytest.mark.parametrize(
+    ("refusal", "frames", "code"),
+    [
+        (JoinRefusal.NOT_FOUND, "Not found", 4004),
+        (JoinRefusal.ACCESS_DENIED, "Access denied", 4003),
+        (JoinRefusal.UNAVAILABLE, "Service unavailable", 1013),
+    ],
+)
+async def test_refusals_of_the_rooms_service_are_told(
+    world: World, refusal: JoinRefusal, frames: str, code: int
+) -> None:
+    world.rooms.refusal = refusal
+    client = await world.arrive("video-9")
+    await world.settle()
+    assert [f["data"]["message"] for f in client.frames] == [frames]  # type: ignore[index]
+    assert client.closed_with == code
+    assert world.holds_nothing()
+
+
+@pytest.mark.parametrize("away", ["rooms", "moderation", "bus"])
+async def test_service_behind_the_edge_away_is_service_unavailable_1013(world: World, away: str) -> None:
+    getattr(world, away).is_away = True
+    client = await world.arrive("s")
+    await world.settle()
+    assert client.frames == [{"type": "error", "data": {"message": "Service unavailable", "code": "unavailable"}}]
+    assert client.closed_with == 1013
+    assert world.holds_nothing()
+
+
+async def test_moderation_away_joins_go_on_for_60_s_where_sanctions_were_read(world: World) -> None:
+    await world.join("s", "1:user")
+    world.moderation.is_away = True
+    world.clock.time_s += 60.0
+    assert (await world.join("s", "2:user")).closed_with is None
+    world.clock.time_s += 0.1
+    late = await world.arrive("s", "3:user")
+    await world.settle()
+    assert (late.types, late.closed_with) == (["unavailable"], 1013)
+
+
+async def test_moderation_away_a_ban_that_was_read_still_holds(world: World) -> None:
+    world.moderation.sanctions.extend(ban_of(5).imposed)
+    await world.join("s", "1:user")
+    world.moderation.is_away = True
+    banned = await world.arrive("s", "5:user")
+    await world.settle()
+    assert (banned.types, banned.closed_with) == (["access_denied"], 4003)
+
+
+async def test_a_room_that_opens_with_a_past_reads_who_is_in_it(world: World) -> None:
+    world.rooms.lives[Slug("s")] = Life(9)
+    world.rooms.versions[Slug("s")] = 4
+    world.rooms.members[ConnectionId(99)] = Slug("s")
+    world.rooms.snapshots[Life(9)] = RoomSnapshot(5, 2, False, ())
+    client = await world.arrive("s")
+    await world.settle()
+    assert client.types == ["room_joined"]
+
+
+@pytest.mark.parametrize("token", ["x", "", "nonsense"])
+async def test_bad_token_is_invalid_token_1008(world: World, token: str) -> None:
+    client = await world.arrive("s", token)
+    assert client.frames == [{"type": "error", "data": {"message": "Invalid token", "code": "invalid_token"}}]
+    assert client.closed_with == 1008
+
+
+async def test_a_connection_whose_token_expires_is_told_invalid_token_and_closed_with_1008(world: World) -> None:
+    client = await world.join("s", "7:user@0.05")
+    async with asyncio.timeout(2):
+        await client.over.wait()
+    assert (client.types, client.closed_with) == (["invalid_token"], 1008)
+    assert world.holds_nothing()
+
+
+@pytest.mark.parametrize("ref", ["", "007", "0", ".hidden", "a b", "x" * 129, str(2**53)])
+async def test_malformed_room_reference_is_not_found_4004(world: World, ref: str) -> None:
+    client = await world.arrive(ref)
+    assert client.frames == [{"type": "error", "data": {"message": "Not found", "code": "not_found"}}]
+    assert client.closed_with == 4004
+
+
+async def test_malformed_video_id_is_not_found_4004(world: World) -> None:
+    client = Client(await world.gateway.arrive_video("x1", None, "192.0.2.1"))
+    client.receiver.connected(client)
+    assert (client.types, client.closed_with) == (["not_found"], 4004)
+
+
+async def test_over_the_limit_of_connections_is_too_many_connections_1013(world: World) -> None:
+    world.limits.connections = 2
+    first, _ = await world.join(), await world.join()
+    third = await world.arrive()
+    assert third.frames == [
+        {"type": "error", "data": {"message": "Too many connections", "code": "too_many_connections"}}
+    ]
+    assert third.closed_with == 1013
+    first.hang_up()
+    assert (await world.join()).closed_with is None
+
+
+async def test_ipv6_counts_by_its_64_network(world: World) -> None:
+    world.limits.connections = 1
+    await world.join(address="2001:db8::1")
+    assert (await world.arrive(address="2001:db8::2")).closed_with == 1013
+    assert (await world.join(address="2001:db8:0:1::2")).closed_with is None
+
+
+async def test_over_the_limit_of_handshakes_a_second_is_too_many_connections(world: World) -> None:
+    world.limits.handshakes = 2
+    await world.join()
+    await world.join()
+    assert (await world.arrive()).closed_with == 1013
+    world.clock.time_s += 1.0
+    assert (await world.join()).closed_with is None
+
+
+async def test_edge_that_is_draining_refuses_with_1012(world: World) -> None:
+    world.gateway.is_draining = True
+    client = await world.arrive()
+    assert (client.types, client.closed_with) == (["unavailable"], 1012)
+
+
+async def test_drain_closes_everybody_with_1012_and_gives_all_back(world: World) -> None:
+    clients = [await world.join("s", f"{n}:user") for n in range(1, 4)]
+    live = Client(await world.gateway.arrive_live("192.0.2.9"))
+    live.receiver.connected(live)
+    await world.worker.drain(0.02)
+    assert [client.closed_with for client in (*clients, live)] == [1012] * 4
+    assert world.holds_nothing()

@@ -1,0 +1,256 @@
+"""From a client's message to its outcome: nothing is dropped in silence, nothing is sent twice."""
+
+import pytest
+from edge_world import World
+
+from ws_edge.ports import Decision, Verdict
+from ws_edge.posting import OUTCOME_S, WAITING_LIMIT
+from ws_edge.protocol.identity import Rank, Slug, UserId
+from ws_edge.protocol.sanction import Action, Sanction
+
+
+async def test_chat_message_is_delivered_to_everyone_the_sender_too(world: World) -> None:
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    ana.say("Hello everyone!")
+    await world.settle()
+    assert ana.frames == ben.frames
+    assert ana.frames[0]["data"] == {
+        "id": 1,
+        "message": "Hello everyone!",
+        "username": "user_1",
+        "user_id": 1,
+        "timestamp": "2025-11-27T16:30:00.000Z",
+        "room_id": 7,
+        "prev_id": 0,
+    }
+
+
+async def test_a_message_in_one_room_is_not_seen_in_another(world: World) -> None:
+    ana, ben = await world.join("s", "1:user"), await world.join("t", "2:user")
+    ana.say("here")
+    await world.settle()
+    assert (ana.types, ben.types) == (["chat_message"], [])
+
+
+async def test_rate_limited_is_told_with_retry_after_and_the_nonce(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.RATE_LIMITED, 1500)
+    ana.say("x", nonce="n1")
+    assert ana.frames == [
+        {
+            "type": "error",
+            "data": {
+                "message": "Rate limit exceeded",
+                "code": "rate_limited",
+                "retry_after_ms": 1500,
+                "nonce": "n1",
+            },
+        }
+    ]
+
+
+async def test_who_was_refused_is_refused_by_the_edge_itself_until_the_time_has_passed(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.RATE_LIMITED, 1500)
+    ana.say("1")
+    world.moderation.verdict = Verdict(Decision.ADMITTED)
+    world.clock.time_s += 1.0
+    ana.say("2")
+    assert ana.frames[1]["data"]["retry_after_ms"] == 500  # type: ignore[index]
+    world.clock.time_s += 0.5
+    ana.say("3")
+    await world.settle()
+    assert ana.types == ["rate_limited", "rate_limited", "chat_message"]
+
+
+async def test_a_frame_with_a_nonce_is_always_judged_since_it_may_be_a_repeat(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.RATE_LIMITED, 1500)
+    ana.say("1")
+    world.moderation.verdict = Verdict(Decision.REPEATED)
+    ana.say("2", nonce="n")
+    await world.settle()
+    assert ana.types == ["rate_limited", "chat_message"]
+
+
+async def test_muted_or_banned_is_told(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.SANCTIONED)
+    ana.say("x")
+    assert ana.frames == [{"type": "error", "data": {"message": "You are muted or banned", "code": "muted_or_banned"}}]
+
+
+async def test_second_frame_with_the_same_nonce_gets_the_stored_copy_alone(world: World) -> None:
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    ana.say("once", nonce="n")
+    await world.settle()
+    ana.say("once", nonce="n")
+    await world.settle()
+    assert ben.types == ["chat_message"]
+    assert ana.frames[0] == ana.frames[1]
+    assert ana.frames[1]["data"]["nonce"] == "n"  # type: ignore[index]
+
+
+async def test_a_repeat_whose_first_copy_this_edge_never_saw_is_read_from_the_stream(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    ben = await world.join("s", "2:user")
+    ana.say("first", nonce="m")
+    ana.say("once", nonce="n")
+    await world.settle()
+    for held in world.worker.rooms.by_life.values():
+        held.room._repeatable.clear()
+    ana.say("once", nonce="n")
+    await world.settle()
+    assert len(ben.frames) == 2
+    assert ana.frames[2] == ana.frames[1]
+
+
+async def test_at_most_64_frames_of_one_connection_wait(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdicts_wait = True
+    for number in range(WAITING_LIMIT + 1):
+        ana.say(str(number))
+    assert ana.types == ["rate_limited"]
+    for done in world.moderation.waiting:
+        done(Verdict(Decision.ADMITTED))
+    await world.settle()
+    assert [f["data"]["message"] for f in ana.frames[1:]] == [str(n) for n in range(WAITING_LIMIT)]  # type: ignore[index]
+
+
+async def test_nats_away_senders_are_told_unavailable_and_stay_connected(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.bus.is_away = True
+    ana.say("x", nonce="n")
+    assert ana.frames == [
+        {"type": "error", "data": {"message": "Service unavailable", "code": "unavailable", "nonce": "n"}}
+    ]
+    world.bus.is_away = False
+    ana.say("y")
+    await world.settle()
+    assert ana.types == ["unavailable", "chat_message"]
+    assert ana.closed_with is None
+
+
+async def test_what_has_no_outcome_after_2_seconds_is_looked_up_in_the_stream(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.bus.keeps_copies = True
+    ana.say("stored, but its copy was lost")
+    world.bus.copies.clear()
+    world.clock.time_s += OUTCOME_S
+    world.worker._look_for_overdue()
+    await world.settle()
+    assert ana.types == ["chat_message"]
+    assert len(world.worker.posting) == 0
+
+
+async def test_what_is_not_found_in_the_stream_is_unavailable(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.bus.loses_messages = True
+    ana.say("lost", nonce="n")
+    world.clock.time_s += OUTCOME_S - 0.01
+    world.worker._look_for_overdue()
+    await world.settle()
+    assert ana.types == []
+    world.clock.time_s += 0.01
+    world.worker._look_for_overdue()
+    world.worker._look_for_overdue()
+    await world.settle()
+    assert ana.types == ["unavailable"]
+    assert ana.frames[0]["data"]["nonce"] == "n"  # type: ignore[index]
+
+
+async def test_what_cannot_be_looked_up_is_unavailable(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.bus.loses_messages = True
+    ana.say("lost")
+    world.bus.is_away = True
+    world.clock.time_s += OUTCOME_S
+    world.worker._look_for_overdue()
+    await world.settle()
+    assert ana.types == ["unavailable"]
+
+
+async def test_moderation_away_the_edge_s_own_limiter_holds_the_limit(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    ana.say("0")
+    world.moderation.is_away = True
+    for number in range(1, 12):
+        ana.say(str(number))
+    await world.settle()
+    assert ana.types.count("chat_message") == 10
+    assert ana.types.count("rate_limited") == 2
+    assert len(world.moderation.noted) == 9
+
+
+async def test_moderation_away_the_sanctions_that_were_read_hold(world: World) -> None:
+    mute = Sanction(1, Action.MUTE, UserId(1), None, frozenset(), Slug("s"), Rank.MODERATOR, None)
+    world.moderation.sanctions.append(mute)
+    ana = await world.join("s", "1:user")
+    world.moderation.is_away = True
+    ana.say("x")
+    assert ana.types == ["muted_or_banned"]
+
+
+async def test_moderation_away_and_reject_refuses(world: World) -> None:
+    world.context.outage = "reject"
+    ana = await world.join("s", "1:user")
+    world.moderation.is_away = True
+    ana.say("x")
+    assert ana.types == ["unavailable"]
+
+
+async def test_a_message_of_who_left_meanwhile_is_still_published(world: World) -> None:
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    world.moderation.verdicts_wait = True
+    ana.say("bye")
+    ana.hang_up()
+    world.moderation.waiting[0](Verdict(Decision.ADMITTED))
+    await world.settle()
+    assert ben.types == ["chat_message"]
+
+
+@pytest.mark.parametrize("decision", [Decision.RATE_LIMITED, Decision.SANCTIONED, Decision.UNAVAILABLE])
+async def test_a_verdict_for_who_left_meanwhile_harms_nobody(world: World, decision: Decision) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdicts_wait = True
+    ana.say("bye")
+    ana.hang_up()
+    world.moderation.waiting[0](Verdict(decision, 5))
+    await world.settle()
+    assert ana.frames == []
+    assert world.holds_nothing()
+
+
+async def test_50_refused_frames_in_10_seconds_close_with_1008(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.SANCTIONED)
+    for _ in range(50):
+        ana.say("x")
+    assert ana.types == ["muted_or_banned"] * 50
+    assert ana.closed_with == 1008
+    assert world.holds_nothing()
+
+
+async def test_sending_ends_typing_before_the_message(world: World) -> None:
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    ana.send("typing_start")
+    ana.say("x")
+    await world.settle()
+    assert ben.types == ["typing_start", "typing_stop", "chat_message"]
+
+
+async def test_typing_of_a_muted_user_is_dropped(world: World) -> None:
+    mute = Sanction(1, Action.MUTE, UserId(1), None, frozenset(), Slug("s"), Rank.MODERATOR, None)
+    world.moderation.sanctions.append(mute)
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    ana.send("typing_start")
+    await world.settle()
+    assert (ana.types, ben.types) == ([], [])
+
+
+async def test_leaving_ends_typing(world: World) -> None:
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    ana.send("typing_start")
+    ana.hang_up()
+    await world.settle()
+    assert ben.types == ["typing_start", "typing_stop"]
