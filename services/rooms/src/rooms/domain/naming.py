@@ -66,3 +66,13 @@ def check_description(text: str | None) -> str | None:
 def _may_stand_in_slug(sign: str) -> bool:
     """Letters and digits of any script, with the marks that many scripts write their vowels with."""
     return sign in _SIGNS or unicodedata.category(sign)[0] in "LM" or unicodedata.category(sign) == "Nd"
+
+
+def is_video_slug(slug: str) -> bool:
+    """Whether the slug belongs to a video."""
+    return _VIDEO.fullmatch(slug) is not None
+
+
+def is_id(slug: str) -> bool:
+    """Whether the text is a room id rather than a slug."""
+    return _DIGITS.fullmatch(slug) is not None

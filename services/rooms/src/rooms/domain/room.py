@@ -31,7 +31,7 @@ class SettingsChange:
     """What updateChatRoom sets. None leaves a setting as it is, but a description of None is removed."""
 
     name: str | None = None
-    description: str | None | Unchanged = UNCHANGED
+    description: str | Unchanged | None = UNCHANGED
     is_public: bool | None = None
     allow_anonymous: bool | None = None
 

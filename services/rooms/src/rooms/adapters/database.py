@@ -1,0 +1,169 @@
+"""One database, SQLite or PostgreSQL, through Tortoise's client: transactions, and SQL that both understand."""
+
+# ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped] # has no stubs
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.backends.base.config_generator import expand_db_url
+from tortoise.context import TortoiseContext, get_current_context
+from tortoise.exceptions import OperationalError
+
+Row = Mapping[str, Any]
+APP = "rooms"
+POOL_SIZE = 10
+GATE_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_MS = 5000
+_PARAMETER = re.compile(r"\$(\d+)")
+_CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+ATTEMPTS = 5
+"""How often a transaction that loses to another one is run in all."""
+
+
+class DatabaseUnavailable(Exception):
+    """The database did not answer within its deadline."""
+
+
+def tortoise_config(url: str) -> dict[str, Any]:
+    """Tortoise's configuration for a database URL."""
+    connection = expand_db_url(url)
+    if is_postgres(url):
+        limits = {"statement_timeout": str(STATEMENT_TIMEOUT_MS), "lock_timeout": str(STATEMENT_TIMEOUT_MS)}
+        pool = {"minsize": 1, "maxsize": POOL_SIZE, "command_timeout": 2 * STATEMENT_TIMEOUT_MS / 1000}
+        connection["credentials"] = pool | connection["credentials"] | {"server_settings": limits}
+    else:
+        # What a crash of the machine may cost is a membership, which a Sync of its edge brings back.
+        connection["credentials"] |= {"synchronous": "NORMAL", "busy_timeout": 5000}
+    app = {"models": ["rooms.adapters.tables"], "default_connection": "default", "migrations": "rooms.migrations"}
+    return {"connections": {"default": connection}, "apps": {APP: app}}
+
+
+def is_postgres(url: str) -> bool:
+    """Whether several replicas may use this database."""
+    return url.startswith(("postgres", "asyncpg"))
+
+
+class Session:
+    """Statements on one connection, most often within a transaction."""
+
+    def __init__(self, client: BaseDBAsyncClient, *, is_postgres: bool) -> None:
+        self.client = client
+        self._is_postgres = is_postgres
+
+    async def fetch(self, sql: str, *values: object) -> list[Row]:
+        """Run one statement, its parameters written $1, $2, …"""
+        if not self._is_postgres:
+            sql = _PARAMETER.sub(r"?\1", sql)
+        return list(await self.client.execute_query_dict(sql, list(values)))
+
+    @property
+    def for_update(self) -> str:
+        """The clause that locks what a SELECT finds. SQLite has one writer anyway."""
+        return "FOR UPDATE" if self._is_postgres else ""
+
+    @property
+    def for_update_skip_locked(self) -> str:
+        """The same, leaving out what another replica holds."""
+        return "FOR UPDATE SKIP LOCKED" if self._is_postgres else ""
+
+    @property
+    def now_ms(self) -> str:
+        """The database's clock."""
+        if self._is_postgres:
+            return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+        return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+    async def never_reuse(self, table: str, column: str, number: int) -> None:
+        """Keep a sequence ahead of a number that was written by hand. SQLite's AUTOINCREMENT does so by itself."""
+        if self._is_postgres:
+            sequence = f"{table}_{column}_seq"
+            await self.fetch(f"SELECT setval('{sequence}', $1) FROM {sequence} WHERE last_value < $1", number)
+
+    def rows(self, columns: Mapping[str, str], parameter: str = "$1") -> str:
+        """A FROM item `x` made of a parameter that `packed` wrote: many rows in one statement of constant text."""
+        if self._is_postgres:
+            declared = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            return f"json_to_recordset({parameter}::text::json) AS x({declared})"
+        picked = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
+        # An ON CONFLICT behind a SELECT needs a WHERE for SQLite's parser to tell it from a join.
+        return f"(SELECT {picked} FROM json_each({parameter})) AS x"
+
+
+def packed(rows: Sequence[Mapping[str, object]]) -> str:
+    """Many rows as one parameter for Session.rows."""
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+
+class Database:
+    """Owns Tortoise's context and its connections. Open with `open`, close with `close`: an aiosqlite connection
+    that is not closed keeps the process from ending."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_postgres = is_postgres(url)
+        self._context = TortoiseContext()
+        # Waiting happens here, where it is bounded and may be cancelled, never inside Tortoise's own lock.
+        self._gate = asyncio.Semaphore(POOL_SIZE if self.is_postgres else 1)
+
+    async def open(self) -> None:
+        """Connect."""
+        is_first = get_current_context() is None
+        with self._context:  # Tortoise looks it up while it prepares the tables
+            await self._context.init(config=tortoise_config(self.url), _enable_global_fallback=is_first)
+        client = self._context.connections.get("default")
+        await client.create_connection(with_db=True)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._context.close_connections()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """Statements that commit one by one. Raises DatabaseUnavailable."""
+        async with self._entered():
+            yield Session(self._context.connections.get("default"), is_postgres=self.is_postgres)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """One transaction, READ COMMITTED. Raises DatabaseUnavailable. Not to be cancelled once inside."""
+        async with self._entered():
+            client = self._context.connections.get("default")
+            async with client._in_transaction() as inside:
+                yield Session(inside, is_postgres=self.is_postgres)
+
+    @asynccontextmanager
+    async def _entered(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(GATE_TIMEOUT_S):
+                await self._gate.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable from None
+        try:
+            yield
+        finally:
+            self._gate.release()
+
+    async def is_alive(self) -> bool:
+        """Whether it answers."""
+        try:
+            async with self.session() as session:
+                await session.fetch("SELECT 1 AS one")
+        except (DatabaseUnavailable, OperationalError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True
+
+
+def is_conflict(problem: BaseException) -> bool:
+    """Whether the transaction lost to another one and may simply be run again."""
+    seen: BaseException | None = problem
+    while seen is not None:
+        if isinstance(seen, _CONFLICTS):
+            return True
+        seen = seen.__cause__
+    return False

@@ -1,0 +1,93 @@
+"""The Moderation port over gRPC: any replica answers; the next one is tried when one does not."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import grpc
+import grpc.aio
+import structlog
+
+from rooms.domain.identity import Rank, Slug, UserId, Viewer
+from rooms.domain.refusals import ModerationUnavailable, NotPermitted, SanctionNotFound
+from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
+
+_DEADLINE_S = 2.0
+_SLUGS_A_CALL = 1000
+_T = TypeVar("_T")
+_log = structlog.get_logger()
+_OPTIONS = [("grpc.max_reconnect_backoff_ms", 2000), ("grpc.initial_reconnect_backoff_ms", 200)]
+
+
+class GrpcModeration:
+    """Construct inside a running loop; end with `close`."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._channels = [grpc.aio.insecure_channel(address, options=_OPTIONS) for address in addresses]
+        self._stubs = [moderation_pb2_grpc.ModerationServiceStub(channel) for channel in self._channels]
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        for channel in self._channels:
+            await channel.close()
+
+    async def list_active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+        """Sanctions in force for these slugs, and all that hold everywhere."""
+        found: dict[int, Sanction] = {}
+        for start in range(0, max(len(slugs), 1), _SLUGS_A_CALL):
+            request = pb.ListActiveRequest(slugs=slugs[start : start + _SLUGS_A_CALL])
+            answer = await self._ask(lambda stub, r=request: stub.ListActive(r, timeout=_DEADLINE_S))  # type: ignore[misc] # mypy cannot infer a lambda's default
+            found |= {sanction.id: _sanction(sanction) for sanction in answer.sanctions}
+        return list(found.values())
+
+    async def list_sanctions(
+        self, *, slug: Slug | None, active: bool, first: int, before_id: int | None
+    ) -> list[Sanction]:
+        """The history, newest first."""
+        if first == 0:
+            return []
+        request = pb.ListSanctionsRequest(slug=slug or "", active=active, first=first, before_id=before_id or 0)
+        answer = await self._ask(lambda stub: stub.ListSanctions(request, timeout=_DEADLINE_S))
+        return [_sanction(sanction) for sanction in answer.sanctions]
+
+    async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
+        """End one sanction."""
+        moderator = pb.Speaker(user_id=viewer.user_id, username=viewer.username, rank=pb.Rank.ValueType(viewer.rank))
+        request = pb.LiftSanctionRequest(id=sanction_id, moderator=moderator)
+        answer = await self._ask(lambda stub: stub.LiftSanction(request, timeout=_DEADLINE_S))
+        return _sanction(answer.sanction)
+
+    async def _ask(self, call: Callable[["moderation_pb2_grpc.ModerationServiceAsyncStub"], Awaitable[_T]]) -> _T:
+        """Lifting twice lifts once, so every call may be tried on the next replica."""
+        for stub in self._stubs:
+            try:
+                return await call(stub)
+            except grpc.aio.AioRpcError as problem:
+                if problem.code() is grpc.StatusCode.NOT_FOUND:
+                    raise SanctionNotFound from None
+                if problem.code() is grpc.StatusCode.PERMISSION_DENIED:
+                    raise NotPermitted from None
+                _log.warning("moderation away", status=problem.code().name)
+        raise ModerationUnavailable
+
+
+def _sanction(sanction: pb.Sanction) -> Sanction:
+    return Sanction(
+        id=sanction.id,
+        action=SanctionAction.BAN if sanction.action == pb.ACTION_BAN else SanctionAction.MUTE,
+        target_user_id=UserId(sanction.target_user_id) if sanction.target_user_id else None,
+        target_username=sanction.target_username or None,
+        scope=SanctionScope.EVERYWHERE if sanction.scope == pb.SCOPE_EVERYWHERE else SanctionScope.ROOM,
+        slug=Slug(sanction.slug) if sanction.slug else None,
+        reason=sanction.reason or None,
+        moderator_user_id=UserId(sanction.moderator_user_id),
+        moderator_rank=Rank(sanction.moderator_rank or Rank.MODERATOR),
+        created_at=_time(sanction.created_at_ms),
+        expires_at=_time(sanction.expires_at_ms) if sanction.expires_at_ms else None,
+        lifted_at=_time(sanction.lifted_at_ms) if sanction.lifted_at_ms else None,
+    )
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

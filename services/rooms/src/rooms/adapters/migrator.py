@@ -1,0 +1,31 @@
+"""Bring the tables up to date at the start; replicas that start together wait for one another."""
+
+from tortoise.context import TortoiseContext
+from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
+
+from rooms.adapters.database import APP, is_postgres, tortoise_config
+
+_LOCK = 0x53_61_6C_6F_6E_01
+"""The advisory lock of this service's migrations."""
+
+
+async def migrate(url: str) -> None:
+    """Apply every migration that is missing."""
+    config = tortoise_config(url)
+    async with TortoiseContext() as context:
+        await context.init(config=config, init_connections=False)
+        client = context.connections.get("default")
+        executor = MigrationExecutor(client, config["apps"])
+        target = [MigrationTarget(app_label=APP, name="__latest__")]
+        if not is_postgres(url):
+            await executor.migrate(target, direction="forward")
+            return
+        await client.create_connection(with_db=True)
+        async with client.acquire_connection() as lock:
+            await lock.execute("SET statement_timeout = 0")
+            await lock.execute("SET lock_timeout = 0")
+            await lock.fetchval("SELECT pg_advisory_lock($1)", _LOCK, timeout=60)
+            try:
+                await executor.migrate(target, direction="forward")
+            finally:
+                await lock.fetchval("SELECT pg_advisory_unlock($1)", _LOCK)

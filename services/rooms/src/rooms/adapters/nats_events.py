@@ -1,0 +1,175 @@
+"""The Events port on NATS: published at once or lost; purges wait in a bounded queue for a task of their own."""
+
+import asyncio
+
+import nats
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.aio.client import Client
+
+from rooms import telemetry
+from rooms.domain.membership import Announced, LifeEnded, PresenceChanged
+from salon.events.v1 import events_pb2
+
+STREAM = "SALON_MESSAGES"
+DELETED = "salon.v1.rooms.deleted"
+_EVENTS_WAITING = 10_000
+_PURGES_WAITING = 10_000
+_PURGE_DEADLINE_S = 2.0
+_log = structlog.get_logger()
+
+
+class NatsEvents:
+    """Start with `start`, which does not wait for NATS, and end with `close`. Reconnects forever."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client = Client()
+        self._outgoing: asyncio.Queue[tuple[str, str, bytes]] = asyncio.Queue(_EVENTS_WAITING)
+        self._purges: asyncio.Queue[LifeEnded] = asyncio.Queue(_PURGES_WAITING)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._last_error = ""
+
+    def start(self) -> None:
+        """Connect in the background."""
+        self._tasks = [asyncio.create_task(work) for work in (self._connect(), self._publish_all(), self._purge_all())]
+
+    async def close(self) -> None:
+        """Send what is buffered, then disconnect."""
+        try:
+            async with asyncio.timeout(0.5):
+                await self._outgoing.join()
+        except TimeoutError:
+            _log.warning("events lost at exit", waiting=self._outgoing.qsize())
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            async with asyncio.timeout(1):
+                if self._client.is_connected:
+                    await self._client.flush()
+        except (nats.errors.Error, OSError, TimeoutError):
+            _log.warning("events lost at exit")
+        try:
+            async with asyncio.timeout(1):
+                await self._client.close()
+        except (nats.errors.Error, OSError, TimeoutError):
+            _log.warning("nats did not close in time")
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether events reach NATS just now."""
+        return self._client.is_connected
+
+    def publish_presence(self, change: PresenceChanged) -> None:
+        """Tell the edges with members in the room."""
+        subject = f"salon.v1.live.{change.room_id}.{change.life}.presence"
+        self._publish("presence", subject, _presence(change).SerializeToString())
+
+    def publish_room_deleted(self, ended: LifeEnded) -> None:
+        """Tell every edge."""
+        event = events_pb2.RoomDeleted(room_id=ended.room_id, life=ended.life, slug=ended.slug)
+        self._publish("deleted", DELETED, event.SerializeToString())
+
+    def purge_messages(self, ended: LifeEnded) -> None:
+        """Queued; what does not fit is left to the stream's own limits."""
+        try:
+            self._purges.put_nowait(ended)
+        except asyncio.QueueFull:
+            telemetry.EVENTS.labels("purge", "lost").inc()
+
+    def _publish(self, kind: str, subject: str, payload: bytes) -> None:
+        try:
+            self._outgoing.put_nowait((kind, subject, payload))
+        except asyncio.QueueFull:
+            telemetry.EVENTS.labels(kind, "lost").inc()
+
+    async def _publish_all(self) -> None:
+        """In the order of the queue, and only while connected: an edge that was cut off reads again anyway, and late
+        events would mislead it."""
+        while True:
+            kind, subject, payload = await self._outgoing.get()
+            outcome = "published" if await self._try_to_publish(subject, payload) else "lost"
+            telemetry.EVENTS.labels(kind, outcome).inc()
+            self._outgoing.task_done()
+
+    async def _try_to_publish(self, subject: str, payload: bytes) -> bool:
+        if not self._client.is_connected:
+            return False
+        try:
+            await self._client.publish(subject, payload)
+        except (nats.errors.Error, OSError) as problem:
+            _log.warning("event lost", subject=subject, reason=type(problem).__name__)
+            return False
+        return True
+
+    async def _connect(self) -> None:
+        while True:
+            try:
+                await self._client.connect(
+                    self._url,
+                    name="rooms",
+                    connect_timeout=2,
+                    reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds, which need not be whole
+                    max_reconnect_attempts=-1,
+                    allow_reconnect=True,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnected,
+                    reconnected_cb=self._on_connected,
+                )
+            except (nats.errors.Error, OSError, TimeoutError) as problem:
+                _log.warning("nats away", reason=type(problem).__name__)
+                await asyncio.sleep(0.5)
+            else:
+                await self._on_connected()
+                return
+
+    async def _purge_all(self) -> None:
+        while True:
+            ended = await self._purges.get()
+            try:
+                await self._purge(ended)
+            except nats.js.errors.NotFoundError:
+                pass  # no edge has made the stream yet: nothing to clean up
+            except (nats.errors.Error, OSError, TimeoutError) as problem:
+                telemetry.EVENTS.labels("purge", "lost").inc()
+                _log.warning("purge failed", life=ended.life, reason=type(problem).__name__)
+
+    async def _purge(self, ended: LifeEnded) -> None:
+        if not self._client.is_connected:
+            telemetry.EVENTS.labels("purge", "lost").inc()
+            return
+        context = self._client.jetstream(timeout=_PURGE_DEADLINE_S)
+        await context.purge_stream(STREAM, subject=f"salon.v1.room.{ended.room_id}.{ended.life}.message")
+        telemetry.EVENTS.labels("purge", "published").inc()
+
+    async def _on_error(self, problem: Exception) -> None:
+        reason = type(problem).__name__
+        if reason != self._last_error:  # every attempt to reconnect fails alike
+            _log.warning("nats error", reason=reason)
+        self._last_error = reason
+
+    async def _on_disconnected(self) -> None:
+        _log.warning("nats disconnected")
+
+    async def _on_connected(self) -> None:
+        self._last_error = ""
+        _log.info("nats connected")
+
+
+def _presence(change: PresenceChanged) -> events_pb2.Presence:
+    return events_pb2.Presence(
+        version=change.version,
+        connection_count=change.connection_count,
+        crowded=change.crowded,
+        joined=[_person(person) for person in change.joined],
+        left=[_person(person) for person in change.left],
+        joined_count=change.joined_count,
+        left_count=change.left_count,
+        at_ms=change.at_ms,
+    )
+
+
+def _person(person: Announced) -> events_pb2.Person:
+    return events_pb2.Person(key=person.key, user_id=person.user_id or 0, username=person.username)

@@ -1,0 +1,127 @@
+"""The tables. Times are Unix milliseconds, so that both databases compare them alike."""
+
+from typing import ClassVar
+
+from tortoise import fields
+from tortoise.models import Model
+
+
+class RoomRow(Model):
+    """One life of a room. The primary key is the life and never used again."""
+
+    life = fields.BigIntField(primary_key=True, generated=True)
+    room_id = fields.BigIntField(unique=True)
+    slug = fields.CharField(max_length=128, unique=True)
+    created_ms = fields.BigIntField()
+    connection_count = fields.IntField(db_default=0)
+    version = fields.BigIntField(db_default=0)
+    crowded = fields.BooleanField(db_default=False)
+    visited = fields.BooleanField(db_default=False)
+    empty_since_ms = fields.BigIntField(null=True)
+
+    class Meta:
+        table = "room"
+
+
+class KeptSettingsRow(Model):
+    """What holds against a slug and survives its rooms."""
+
+    slug = fields.CharField(max_length=128, primary_key=True)
+    room_id = fields.BigIntField(unique=True)
+    owner = fields.BigIntField(null=True)
+    name = fields.CharField(max_length=200)
+    description = fields.TextField(null=True)
+    is_public = fields.BooleanField()
+    allow_anonymous = fields.BooleanField()
+    created_ms = fields.BigIntField()
+
+    class Meta:
+        table = "kept_settings"
+
+
+class InvitationRow(Model):
+    """Who may enter a private slug."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    slug = fields.CharField(max_length=128)
+    user_id = fields.BigIntField()
+    invited_by = fields.BigIntField()
+    created_ms = fields.BigIntField()
+
+    class Meta:
+        table = "invitation"
+        unique_together: ClassVar = (("slug", "user_id"),)
+
+
+class ParticipantRow(Model):
+    """A person in one life of a room. Users stay when they go offline, anonymous ones do not."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    life = fields.BigIntField()
+    key = fields.CharField(max_length=64)
+    user_id = fields.BigIntField(null=True, db_index=True)
+    username = fields.TextField()
+    connections = fields.IntField()
+    announced = fields.BooleanField()
+    joined_ms = fields.BigIntField()
+
+    class Meta:
+        table = "participant"
+        unique_together: ClassVar = (("life", "key"),)
+
+
+class ConnectionRow(Model):
+    """One open connection."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    edge = fields.CharField(max_length=32)
+    number = fields.BigIntField()
+    life = fields.BigIntField(db_index=True)
+    participant_id = fields.BigIntField(db_index=True)
+    rank = fields.SmallIntField()
+    stale = fields.BooleanField(db_default=False)
+
+    class Meta:
+        table = "connection"
+        unique_together: ClassVar = (("edge", "number"),)
+
+
+class EdgeLeaseRow(Model):
+    """How long an edge incarnation is believed to live, by the clock of the database."""
+
+    edge = fields.CharField(max_length=32, primary_key=True)
+    expires_ms = fields.BigIntField()
+
+    class Meta:
+        table = "edge_lease"
+
+
+class DeletedLifeRow(Model):
+    """A life that deleteChatRoom ended: no edge may register it again."""
+
+    life = fields.BigIntField(primary_key=True, generated=False)
+    deleted_ms = fields.BigIntField()
+
+    class Meta:
+        table = "deleted_life"
+
+
+class VideoRow(Model):
+    """The catalogue of videos that the service keeps itself."""
+
+    id = fields.BigIntField(primary_key=True, generated=False)
+    title = fields.CharField(max_length=200)
+    created_ms = fields.BigIntField()
+
+    class Meta:
+        table = "video"
+
+
+class CounterRow(Model):
+    """The next public room id that the server chooses."""
+
+    name = fields.CharField(max_length=32, primary_key=True)
+    next = fields.BigIntField()
+
+    class Meta:
+        table = "counter"

@@ -1,0 +1,266 @@
+"""Rooms as people see and manage them, in the database."""
+
+# ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from rooms.adapters.database import Database, Row, Session, packed
+from rooms.adapters.room_rows import NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
+from rooms.adapters.tables import InvitationRow, VideoRow
+from rooms.domain.identity import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.membership import LifeEnded
+from rooms.domain.naming import numbered
+from rooms.domain.refusals import RoomNotFound, SlugTaken
+from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
+
+_LIVING = (
+    "SELECT r.life, r.room_id, r.slug, r.created_ms, r.connection_count,"
+    " k.owner, k.name, k.description, k.is_public, k.allow_anonymous,"
+    " (SELECT count(*) FROM participant p WHERE p.life = r.life AND p.connections > 0) AS people"
+    " FROM room r LEFT JOIN kept_settings k ON k.slug = r.slug"
+)
+_ROUNDS = 1000
+
+
+class TortoiseCatalog:
+    """The RoomCatalog port on SQLite or PostgreSQL. Raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_rooms(
+        self, viewer: Viewer | None, *, first: int, after: Life | None, search: str | None
+    ) -> list[Room]:
+        """Rooms with someone in them that the viewer may enter, newest first."""
+        where, values = ["r.connection_count > 0"], list[object]()
+
+        def parameter(value: object) -> str:
+            values.append(value)
+            return f"${len(values)}"
+
+        if after is not None:
+            where.append(f"r.life < {parameter(after)}")
+        if search:
+            pattern = parameter(f"%{_escaped(search.lower())}%")
+            where.append(
+                f"(lower(coalesce(k.name, r.slug)) LIKE {pattern} ESCAPE '!'"
+                f" OR lower(r.slug) LIKE {pattern} ESCAPE '!')"
+            )
+        if viewer is None:
+            where.append("coalesce(k.is_public, true)")
+        elif viewer.rank < Rank.ADMIN:
+            me = parameter(viewer.user_id)
+            where.append(
+                f"(coalesce(k.is_public, true) OR k.owner = {me} OR EXISTS"
+                f" (SELECT 1 FROM invitation i WHERE i.slug = r.slug AND i.user_id = {me}))"
+            )
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                f"{_LIVING} WHERE {' AND '.join(where)} ORDER BY r.life DESC LIMIT {int(first)}", *values
+            )
+        return [_room(row) for row in rows]
+
+    async def find_room(self, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
+        """The living room, else its kept settings."""
+        async with self._database.session() as session:
+            return await _find(session, room_id=room_id, slug=slug)
+
+    async def list_participants(
+        self, lives: Sequence[Life], *, first: int, after: int | None
+    ) -> Mapping[Life, list[Participant]]:
+        """Who is or was in each life, in order of arrival."""
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                "SELECT * FROM (SELECT p.*, row_number() OVER (PARTITION BY p.life ORDER BY p.id) AS place"
+                f" FROM participant p WHERE p.life IN (SELECT x.life FROM {session.rows({'life': 'bigint'})})"
+                " AND p.id > $2) AS listed WHERE place <= $3 ORDER BY id",
+                packed([{"life": life} for life in lives]),
+                after or 0,
+                first,
+            )
+        found: dict[Life, list[Participant]] = {life: [] for life in lives}
+        for row in rows:
+            found[row["life"]].append(_participant(row))
+        return found
+
+    async def create_room(
+        self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
+    ) -> Room:
+        """Make a room live and keep its settings."""
+        for number in range(1, _ROUNDS):
+            try:
+                return await self._create(slug if number == 1 else numbered(slug, number), settings, owner, now)
+            except SlugTaken:
+                if not is_free_choice:
+                    raise
+        raise SlugTaken
+
+    async def _create(self, slug: Slug, settings: RoomSettings, owner: UserId, now: datetime) -> Room:
+        async with self._database.session() as session:
+            before = await _find(session, slug=slug)
+            if before is not None and (before.life is not None or before.owner != owner):
+                raise SlugTaken
+            room_id = before.room_id if before is not None else (await take_ids(session, 1))[0]
+        async with self._database.transaction() as session:
+            if not await insert_rooms(session, [NewRoom(slug, room_id)], now_ms=_ms(now)):
+                raise SlugTaken
+            if not await _keep(session, slug, room_id, owner, settings, now):
+                raise SlugTaken
+            room = await _find(session, slug=slug)
+        assert room is not None
+        return room
+
+    async def update_room(self, slug: Slug, change: SettingsChange, *, now: datetime) -> Room:
+        """Change and keep a room's settings."""
+        async with self._database.transaction() as session:
+            await lock_slugs(session, [slug])
+            await session.fetch(f"SELECT slug FROM kept_settings WHERE slug = $1 {session.for_update}", slug)
+            room = await _find(session, slug=slug)
+            if room is None:
+                raise RoomNotFound
+            await _keep(session, slug, room.room_id, room.owner, change.apply(room.settings), now)
+            changed = await _find(session, slug=slug)
+        assert changed is not None
+        return changed
+
+    async def delete_room(self, slug: Slug) -> LifeEnded | None:
+        """End the life, if any, and forget everything that holds against the slug."""
+        async with self._database.transaction() as session:
+            room = (await lock_slugs(session, [slug])).get(slug)
+            await session.fetch("DELETE FROM kept_settings WHERE slug = $1", slug)
+            await session.fetch("DELETE FROM invitation WHERE slug = $1", slug)
+            if room is None:
+                return None
+            await end_lives(session, [room.life])
+            await session.fetch(
+                f"INSERT INTO deleted_life (life, deleted_ms) VALUES ($1, {session.now_ms})",
+                room.life,
+            )
+            return room.ended
+
+    async def is_invited(self, slug: Slug, user_id: UserId) -> bool:
+        """Whether there is an invitation."""
+        async with self._database.session() as session:
+            return await InvitationRow.filter(slug=slug, user_id=user_id).using_db(session.client).exists()
+
+    async def invite(self, invitation: Invitation) -> Invitation:
+        """Store it; the first one stands."""
+        async with self._database.transaction() as session:
+            room = await _find(session, slug=invitation.slug)
+            if room is None:
+                raise RoomNotFound
+            await session.fetch(
+                "INSERT INTO invitation (slug, user_id, invited_by, created_ms) VALUES ($1, $2, $3, $4)"
+                " ON CONFLICT (slug, user_id) DO NOTHING",
+                invitation.slug,
+                invitation.user_id,
+                invitation.invited_by,
+                _ms(invitation.created_at),
+            )
+            row = await InvitationRow.get(slug=invitation.slug, user_id=invitation.user_id, using_db=session.client)
+        return Invitation(Slug(row.slug), UserId(row.user_id), UserId(row.invited_by), _time(row.created_ms))
+
+    async def revoke(self, slug: Slug, user_id: UserId) -> bool:
+        """Whether there was one."""
+        async with self._database.session() as session:
+            return await InvitationRow.filter(slug=slug, user_id=user_id).using_db(session.client).delete() > 0
+
+    async def register_video(self, video: Video) -> Video:
+        """Store it, or give an existing one the new title."""
+        async with self._database.transaction() as session:
+            await session.fetch(
+                "INSERT INTO video (id, title, created_ms) VALUES ($1, $2, $3)"
+                " ON CONFLICT (id) DO UPDATE SET title = excluded.title",
+                video.id,
+                video.title,
+                _ms(video.created_at),
+            )
+            row = await VideoRow.get(id=video.id, using_db=session.client)
+        return Video(row.id, row.title, _time(row.created_ms))
+
+    async def existing(self, video_ids: frozenset[int]) -> Mapping[int, bool | None]:
+        """The Videos port: which of these the service's own catalogue has."""
+        async with self._database.session() as session:
+            rows = await VideoRow.filter(id__in=list(video_ids)).using_db(session.client)
+        found = {row.id for row in rows}
+        return {video_id: video_id in found for video_id in video_ids}
+
+
+async def _find(session: Session, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
+    column, value = ("room_id", room_id) if slug is None else ("slug", slug)
+    if rows := await session.fetch(f"{_LIVING} WHERE r.{column} = $1", value):
+        return _room(rows[0])
+    kept = await session.fetch(f"SELECT * FROM kept_settings WHERE {column} = $1", value)
+    return _room(kept[0]) if kept else None
+
+
+async def _keep(
+    session: Session, slug: Slug, room_id: RoomId, owner: UserId | None, settings: RoomSettings, now: datetime
+) -> bool:
+    """Write the settings, unless somebody else's are there by now."""
+    rows = await session.fetch(
+        "INSERT INTO kept_settings (slug, room_id, owner, name, description, is_public, allow_anonymous, created_ms)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (slug) DO UPDATE SET name = excluded.name,"
+        " description = excluded.description, is_public = excluded.is_public,"
+        " allow_anonymous = excluded.allow_anonymous"
+        " WHERE kept_settings.room_id = excluded.room_id AND (kept_settings.owner = excluded.owner"
+        " OR (kept_settings.owner IS NULL AND excluded.owner IS NULL)) RETURNING slug",
+        slug,
+        room_id,
+        owner,
+        settings.name,
+        settings.description,
+        settings.is_public,
+        settings.allow_anonymous,
+        _ms(now),
+    )
+    return bool(rows)
+
+
+def _room(row: Row) -> Room:
+    slug = Slug(row["slug"])
+    is_kept = row["name"] is not None
+    settings = (
+        RoomSettings(row["name"], row["description"], bool(row["is_public"]), bool(row["allow_anonymous"]))
+        if is_kept
+        else RoomSettings(slug)
+    )
+    life = row.get("life")
+    return Room(
+        life=None if life is None else Life(life),
+        room_id=RoomId(row["room_id"]),
+        slug=slug,
+        settings=settings,
+        owner=row["owner"],
+        room_type="live",
+        created_at=_time(row["created_ms"]),
+        connection_count=row.get("connection_count") or 0,
+        participant_count=row.get("people") or 0,
+    )
+
+
+def _participant(row: Row) -> Participant:
+    return Participant(
+        id=row["id"],
+        key=ParticipantKey(row["key"]),
+        user_id=row["user_id"],
+        username=row["username"],
+        connection_count=row["connections"],
+        joined_at=_time(row["joined_ms"]),
+        state=ParticipantState.ONLINE if row["connections"] > 0 else ParticipantState.OFFLINE,
+    )
+
+
+def _escaped(text: str) -> str:
+    for sign in "!%_":
+        text = text.replace(sign, "!" + sign)
+    return text
+
+
+def _ms(when: datetime) -> int:
+    return int(when.timestamp() * 1000)
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,269 @@
+"""Memberships and leases in the database. Every change is one transaction, and locks lease, then rooms by slug."""
+
+# ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from rooms.adapters.arrivals import Entrant, admit
+from rooms.adapters.database import ATTEMPTS, Database, Session, is_conflict, packed
+from rooms.adapters.departures import remove
+from rooms.adapters.join_plan import Plan, Planned, plan
+from rooms.adapters.registration import register_again
+from rooms.adapters.room_rows import LockedRoom, end_lives, insert_rooms, lock_abandoned, lock_slugs, slugs_of
+from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId
+from rooms.domain.membership import (
+    Announced,
+    Arrival,
+    ById,
+    Changes,
+    HeldConnection,
+    JoinOutcome,
+    JoinRefusal,
+    Lease,
+    Membership,
+    RoomSnapshot,
+)
+from rooms.domain.policy import DAY_MS, RoomPolicy
+
+_NUMBERS = {"number": "bigint"}
+_ROUNDS = 20
+_EDGES_A_SWEEP = 100
+_T = TypeVar("_T")
+
+
+class TortoiseMemberships:
+    """The Memberships port on SQLite or PostgreSQL. Raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database, policy: RoomPolicy) -> None:
+        self._database = database
+        self._policy = policy
+
+    async def resolve(self, refs: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
+        """Slugs of the living rooms and kept settings with these public ids."""
+        async with self._database.session() as session:
+            return await slugs_of(session, refs)
+
+    async def join(
+        self, edge: EdgeId, arrivals: Sequence[Arrival], *, now: datetime
+    ) -> tuple[list[JoinOutcome], Changes]:
+        """Rounds, because a room may vanish, or appear, between being looked up and being locked."""
+        pending: dict[ConnectionId, Arrival] = {}
+        for arrival in arrivals:
+            pending.setdefault(arrival.connection, arrival)
+        outcomes: dict[ConnectionId, JoinOutcome] = {}
+        changes = Changes()
+        for _ in range(_ROUNDS):
+            waiting = [arrival for arrival in pending.values() if arrival.connection not in outcomes]
+            if not waiting:
+                break
+            async with self._database.session() as session:
+                planned = await plan(session, waiting, self._policy)
+            found, made = await self._again(lambda p=planned: self._join_round(edge, p, _ms(now)))  # type: ignore[misc] # mypy cannot infer a lambda's default
+            outcomes |= found
+            changes = Changes(changes.presence + made.presence, changes.ended + made.ended)
+        return [outcomes.get(arrival.connection, JoinRefusal.UNAVAILABLE) for arrival in arrivals], changes
+
+    async def _join_round(
+        self, edge: EdgeId, planned: Plan, now_ms: int
+    ) -> tuple[dict[ConnectionId, JoinOutcome], Changes]:
+        async with self._database.transaction() as session:
+            await self._open_lease(session, edge)
+            outcomes = await _standing(session, edge, planned.connections)
+            outcomes |= {c: refusal for c, refusal in planned.refused.items() if c not in outcomes}
+            admitted = [item for item in planned.admitted if item.arrival.connection not in outcomes]
+            slugs = {item.slug for item in admitted}
+            new = [room for room in planned.new_rooms if room.slug in slugs]
+            created = await insert_rooms(session, new, now_ms=now_ms) if new else set()
+            locked = await lock_slugs(session, slugs) if slugs else {}
+            entrants = [_entrant(item, locked[item.slug]) for item in admitted if _stands(item, locked.get(item.slug))]
+            if unused := created - {entrant.room.life for entrant in entrants}:
+                await end_lives(session, unused)
+            limit = self._policy.presence_limit
+            admission = await admit(session, edge, entrants, limit=limit, now_ms=now_ms)
+            return outcomes | admission.memberships, Changes(admission.presence)
+
+    async def leave(self, edge: EdgeId, connections: Sequence[ConnectionId], *, now: datetime) -> Changes:
+        """Take connections out."""
+        parameter = packed([{"number": number} for number in connections])
+
+        async def attempt() -> Changes:
+            async with self._database.transaction() as session:
+                await _lock_lease(session, edge)
+                condition = f"c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows(_NUMBERS)})"
+                return await remove(session, self._policy, condition, parameter, edge, now_ms=_ms(now))
+
+        return await self._again(attempt)
+
+    async def renew(self, edge: EdgeId) -> Lease:
+        """As long as nothing was swept, what the lease covers still stands, however late the heartbeat."""
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                f"UPDATE edge_lease SET expires_ms = {session.now_ms} + $1 WHERE edge = $2"
+                " RETURNING (SELECT count(*) FROM connection WHERE connection.edge = $2) AS held",
+                self._policy.lease_ms,
+                edge,
+            )
+        return Lease(True, rows[0]["held"]) if rows else Lease(False, 0)
+
+    async def sync(
+        self, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool, now: datetime
+    ) -> tuple[list[ConnectionId], Changes]:
+        """Register again what an edge holds; what it does not name is forgotten with the last part."""
+
+        async def register() -> tuple[list[ConnectionId], Changes]:
+            async with self._database.transaction() as session:
+                await self._open_lease(session, edge)
+                if first:
+                    await session.fetch("UPDATE connection SET stale = true WHERE edge = $1", edge)
+                return await register_again(session, edge, held, limit=self._policy.presence_limit, now_ms=_ms(now))
+
+        async def forget() -> Changes:
+            async with self._database.transaction() as session:
+                await _lock_lease(session, edge)
+                return await remove(session, self._policy, "c.edge = $1 AND c.stale", edge, now_ms=_ms(now))
+
+        lost, changes = await self._again(register)
+        if not last:
+            return lost, changes
+        forgotten = await self._again(forget)
+        return lost, Changes(changes.presence + forgotten.presence, changes.ended + forgotten.ended)
+
+    async def release(self, edge: EdgeId, *, now: datetime) -> Changes:
+        """Drop all that an edge holds, and its lease."""
+
+        async def attempt() -> Changes:
+            async with self._database.transaction() as session:
+                await _lock_lease(session, edge)
+                return await self._remove_edge(session, edge, _ms(now))
+
+        return await self._again(attempt)
+
+    async def sweep(self, *, now: datetime) -> Changes:
+        """Each expired edge in a transaction of its own; what another replica is sweeping is left to it."""
+        done = Changes()
+        for _ in range(_EDGES_A_SWEEP):
+            swept = await self._again(lambda: self._sweep_edge(_ms(now)))
+            if swept is None:
+                break
+            done = Changes(done.presence + swept.presence, done.ended + swept.ended)
+        ended = await self._again(lambda: self._sweep_rooms(_ms(now)))
+        return Changes(done.presence, done.ended + ended.ended)
+
+    async def _sweep_edge(self, now_ms: int) -> Changes | None:
+        async with self._database.transaction() as session:
+            rows = await session.fetch(
+                f"SELECT edge FROM edge_lease WHERE expires_ms < {session.now_ms} ORDER BY edge LIMIT 1"
+                f" {session.for_update_skip_locked}"
+            )
+            return await self._remove_edge(session, rows[0]["edge"], now_ms) if rows else None
+
+    async def _sweep_rooms(self, now_ms: int) -> Changes:
+        async with self._database.transaction() as session:
+            grace, unused = self._policy.empty_grace_ms, self._policy.unused_ms
+            rooms = await lock_abandoned(session, empty_before_ms=now_ms - grace, unused_before_ms=now_ms - unused)
+            if rooms:
+                await end_lives(session, [room.life for room in rooms])
+            await session.fetch("DELETE FROM deleted_life WHERE deleted_ms < $1", now_ms - DAY_MS)
+            return Changes(ended=tuple(room.ended for room in rooms))
+
+    async def _remove_edge(self, session: Session, edge: EdgeId, now_ms: int) -> Changes:
+        changes = await remove(session, self._policy, "c.edge = $1", edge, now_ms=now_ms)
+        await session.fetch("DELETE FROM edge_lease WHERE edge = $1", edge)
+        return changes
+
+    async def snapshot(self, life: Life) -> RoomSnapshot:
+        """One statement, so that people and version belong together."""
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                "SELECT r.version, r.connection_count, r.crowded, p.key, p.user_id, p.username FROM room r"
+                " LEFT JOIN participant p ON p.life = r.life AND p.announced AND p.connections > 0"
+                " WHERE r.life = $1 ORDER BY p.id",
+                life,
+            )
+        if not rows:
+            return RoomSnapshot(0, 0, False, ())
+        people = tuple(Announced(row["key"], row["user_id"], row["username"]) for row in rows if row["key"] is not None)
+        return RoomSnapshot(rows[0]["version"], rows[0]["connection_count"], bool(rows[0]["crowded"]), people)
+
+    async def connected_rank(self, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
+        """The highest rank of the connections of a user, or of the anonymous ones with a name."""
+        who = "p.user_id = $1" if user_id is not None else "p.user_id IS NULL AND p.username = $1"
+        where = "" if slug is None else " AND r.slug = $2"
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                "SELECT max(c.rank) AS highest FROM participant p JOIN connection c ON c.participant_id = p.id"
+                f" JOIN room r ON r.life = p.life WHERE {who}{where}",
+                user_id if user_id is not None else username,
+                *([] if slug is None else [slug]),
+            )
+        return None if rows[0]["highest"] is None else Rank(rows[0]["highest"])
+
+    async def stats(self) -> Mapping[RoomId, int]:
+        """Open connections by public room id."""
+        async with self._database.session() as session:
+            rows = await session.fetch("SELECT room_id, connection_count FROM room WHERE connection_count > 0")
+        return {row["room_id"]: row["connection_count"] for row in rows}
+
+    async def _open_lease(self, session: Session, edge: EdgeId) -> None:
+        await session.fetch(
+            f"INSERT INTO edge_lease (edge, expires_ms) VALUES ($1, {session.now_ms} + $2)"
+            " ON CONFLICT (edge) DO UPDATE SET expires_ms = excluded.expires_ms",
+            edge,
+            self._policy.lease_ms,
+        )
+
+    async def _again(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Run a transaction, and again when it lost to another one."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await attempt()
+            except Exception as problem:
+                if not is_conflict(problem):
+                    raise
+        return await attempt()
+
+
+def _ms(now: datetime) -> int:
+    return int(now.timestamp() * 1000)
+
+
+async def _lock_lease(session: Session, edge: EdgeId) -> None:
+    """Calls of one edge wait for each other here, so that a leave finds what the join before it put in."""
+    await session.fetch(f"SELECT edge FROM edge_lease WHERE edge = $1 {session.for_update}", edge)
+
+
+async def _standing(
+    session: Session, edge: EdgeId, connections: Sequence[ConnectionId]
+) -> dict[ConnectionId, JoinOutcome]:
+    """Memberships that are there already: the join is a repetition."""
+    rows = await session.fetch(
+        "SELECT c.number, r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded"
+        " FROM connection c JOIN room r ON r.life = c.life"
+        f" WHERE c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows(_NUMBERS)})",
+        packed([{"number": number} for number in connections]),
+        edge,
+    )
+    return {
+        row["number"]: Membership(
+            room_id=row["room_id"],
+            life=row["life"],
+            slug=row["slug"],
+            connection_count=row["connection_count"],
+            version=row["version"],
+            crowded=bool(row["crowded"]),
+        )
+        for row in rows
+    }
+
+
+def _stands(item: Planned, room: LockedRoom | None) -> bool:
+    """Whether the plan still holds for the room that was locked."""
+    if room is None or room.access != item.access:
+        return False
+    return not isinstance(item.arrival.ref, ById) or room.room_id == item.arrival.ref.room_id
+
+
+def _entrant(item: Planned, room: LockedRoom) -> Entrant:
+    return Entrant(item.arrival.connection, item.arrival.person, room, item.arrival.with_participants)

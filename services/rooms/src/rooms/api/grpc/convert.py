@@ -1,0 +1,143 @@
+"""Between the contract's messages and the domain's values. Raises MalformedRequest for what no edge may send."""
+
+import re
+
+from rooms.domain.identity import LARGEST_ID, ConnectionId, EdgeId, Life, Person, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.membership import (
+    Announced,
+    Arrival,
+    ById,
+    BySlug,
+    ByVideo,
+    HeldConnection,
+    JoinOutcome,
+    JoinRefusal,
+    Membership,
+    RoomRef,
+)
+from salon.rooms.v1 import rooms_pb2 as pb
+
+BATCH_LIMIT = 1000
+_EDGE = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_LARGEST_CONNECTION = 2**63 - 1
+_REFUSALS = {
+    JoinRefusal.NOT_FOUND: pb.JoinOutcome.RESULT_NOT_FOUND,
+    JoinRefusal.ACCESS_DENIED: pb.JoinOutcome.RESULT_ACCESS_DENIED,
+    JoinRefusal.UNAVAILABLE: pb.JoinOutcome.RESULT_UNAVAILABLE,
+}
+
+
+class MalformedRequest(Exception):
+    """A request that breaks the contract; the text names the field."""
+
+
+def edge_of(text: str) -> EdgeId:
+    """An edge incarnation."""
+    if not _EDGE.fullmatch(text):
+        raise MalformedRequest("edge: 32 hexadecimal digits")
+    return EdgeId(text)
+
+
+def check_batch(number: int) -> None:
+    """No request carries more than 1000 of anything."""
+    if number > BATCH_LIMIT:
+        raise MalformedRequest(f"at most {BATCH_LIMIT} in one request")
+
+
+def connection_of(number: int) -> ConnectionId:
+    """A connection number."""
+    if not 1 <= number <= _LARGEST_CONNECTION:
+        raise MalformedRequest("connection: from 1 to 2^63-1")
+    return ConnectionId(number)
+
+
+def person_of(person: pb.Person) -> Person:
+    """Who holds a connection."""
+    if not 0 <= person.user_id <= LARGEST_ID:
+        raise MalformedRequest("user_id: below 2^53")
+    if not person.user_id:
+        return Person(None, _text(person.username), Rank.ANONYMOUS)
+    return Person(UserId(person.user_id), _text(person.username), _rank(person.rank))
+
+
+def viewer_of(person: pb.Person) -> Viewer:
+    """Who asks through GraphQL."""
+    if not 1 <= person.user_id <= LARGEST_ID:
+        raise MalformedRequest("viewer.user_id: from 1, below 2^53")
+    return Viewer(UserId(person.user_id), _text(person.username), _rank(person.rank))
+
+
+def ref_of(ref: pb.RoomRef) -> RoomRef:
+    """A room reference."""
+    match ref.WhichOneof("ref"):
+        case "room_id":
+            return ById(RoomId(_id(ref.room_id, "room_id")))
+        case "slug":
+            return BySlug(Slug(ref.slug))
+        case "video_id":
+            return ByVideo(_id(ref.video_id, "video_id"))
+        case _:
+            raise MalformedRequest("ref: missing")
+
+
+def arrival_of(item: pb.JoinItem) -> Arrival:
+    """One join."""
+    return Arrival(connection_of(item.connection), ref_of(item.ref), person_of(item.person), item.with_participants)
+
+
+def held_of(held: pb.HeldConnection) -> HeldConnection:
+    """One connection that an edge holds."""
+    return HeldConnection(
+        connection=connection_of(held.connection),
+        room_id=RoomId(_id(held.room_id, "room_id")),
+        life=Life(_id(held.life, "life")),
+        slug=Slug(held.slug),
+        person=person_of(held.person),
+    )
+
+
+def outcome_to(outcome: JoinOutcome) -> pb.JoinOutcome:
+    """The answer to one join."""
+    if isinstance(outcome, JoinRefusal):
+        return pb.JoinOutcome(result=_REFUSALS[outcome])
+    return _membership_to(outcome)
+
+
+def _membership_to(membership: Membership) -> pb.JoinOutcome:
+    return pb.JoinOutcome(
+        result=pb.JoinOutcome.RESULT_JOINED,
+        room_id=membership.room_id,
+        life=membership.life,
+        slug=membership.slug,
+        connection_count=membership.connection_count,
+        version=membership.version,
+        crowded=membership.crowded,
+        participants=[participant_to(person) for person in membership.participants],
+    )
+
+
+def participant_to(person: Announced) -> pb.Participant:
+    """One announced participant."""
+    return pb.Participant(key=person.key, user_id=person.user_id or 0, username=person.username)
+
+
+def rank_to(rank: Rank | None) -> pb.Rank.ValueType:
+    """None: unspecified."""
+    return pb.RANK_UNSPECIFIED if rank is None else pb.Rank.ValueType(rank)
+
+
+def _rank(rank: int) -> Rank:
+    if not Rank.USER <= rank <= Rank.SUPERUSER:
+        raise MalformedRequest("rank: a signed-in one")
+    return Rank(rank)
+
+
+def _id(number: int, name: str) -> int:
+    if not 1 <= number <= LARGEST_ID:
+        raise MalformedRequest(f"{name}: from 1, below 2^53")
+    return number
+
+
+def _text(text: str) -> str:
+    # PostgreSQL stores no NUL.
+    return text.replace("\x00", "")

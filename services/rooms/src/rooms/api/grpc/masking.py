@@ -1,0 +1,65 @@
+"""What a caller reads of an exception: a status and a text of ours, never the exception's own."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+import structlog
+
+from rooms import telemetry
+from rooms.adapters.database import DatabaseUnavailable
+from rooms.api.grpc.convert import MalformedRequest
+
+_log = structlog.get_logger()
+if TYPE_CHECKING:  # at run time these classes take no parameters
+    _Context = grpc.aio.ServicerContext[Any, Any]
+    _Handler = grpc.RpcMethodHandler[Any, Any]
+    _Behaviour = Callable[[Any, _Context], Awaitable[Any]]
+
+
+class MaskingInterceptor(grpc.aio.ServerInterceptor):
+    """Maps exceptions to statuses, and counts and times every unary call."""
+
+    async def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "_Handler | None":
+        """Wrap unary handlers; the streams of health and reflection pass as they are."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            _masked(handler.unary_unary, handler_call_details.method.rpartition("/")[2]),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _masked(behaviour: Any, method: str) -> "_Behaviour":
+    async def masked(request: Any, context: "_Context") -> Any:
+        started = time.perf_counter()
+        status = "OK"
+        try:
+            return await behaviour(request, context)
+        except (grpc.aio.AbortError, asyncio.CancelledError):
+            status = "ABORTED"
+            raise
+        except MalformedRequest as problem:
+            status = "INVALID_ARGUMENT"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(problem))
+        except DatabaseUnavailable:
+            status = "UNAVAILABLE"
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "database away")
+        except Exception:  # noqa: BLE001 - this is the place where whatever went wrong ends
+            status = "INTERNAL"
+            _log.exception("call failed", method=method)
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+        finally:
+            telemetry.CALLS.labels(method, status).inc()
+            telemetry.CALL_SECONDS.labels(method).observe(time.perf_counter() - started)
+
+    return masked

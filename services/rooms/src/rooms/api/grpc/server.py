@@ -1,0 +1,57 @@
+"""The gRPC server with its services: rooms, health and reflection."""
+
+from collections.abc import Mapping
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from rooms.api.grpc.masking import MaskingInterceptor
+from rooms.api.grpc.servicer import RoomsServicer
+from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
+
+SERVICE = rooms_pb2.DESCRIPTOR.services_by_name["RoomsService"].full_name
+_OPTIONS = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 * 1024 * 1024)]
+
+
+class CannotListen(Exception):
+    """The address is taken, or is not ours."""
+
+
+class RoomsServer:
+    """Start with `start`, end with `stop`."""
+
+    def __init__(self, servicer: RoomsServicer) -> None:
+        self._servicer = servicer
+        self._server = grpc.aio.server(interceptors=[MaskingInterceptor()], options=_OPTIONS)
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package binds it without a stub
+        rooms_pb2_grpc.add_RoomsServiceServicer_to_server(servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call] # generated
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call] # has no types
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; gives the port. Raises CannotListen."""
+        try:
+            bound = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        except RuntimeError:
+            raise CannotListen(f"cannot listen on {host}:{port}") from None
+        await self._server.start()
+        return bound
+
+    async def tell_health(self, dependencies: Mapping[str, bool]) -> None:
+        """Each dependency under its own name. The service itself goes on without NATS, never without its database."""
+        for name, is_up in dependencies.items():
+            await self._health.set(name, _status(is_up))
+        for name in ("", SERVICE):
+            await self._health.set(name, _status(dependencies["database"]))
+
+    async def stop(self, grace_s: float) -> None:
+        """Not ready, then finish the calls under way."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+        await self._servicer.drain()
+
+
+def _status(is_up: bool) -> health_pb2.HealthCheckResponse.ServingStatus:
+    return health_pb2.HealthCheckResponse.SERVING if is_up else health_pb2.HealthCheckResponse.NOT_SERVING

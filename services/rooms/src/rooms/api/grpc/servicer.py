@@ -1,0 +1,123 @@
+"""The RoomsService of the contract on the use cases."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc.aio
+
+from rooms import telemetry
+from rooms.api.grpc import convert
+from rooms.domain.identity import Life, Slug, UserId, Viewer
+from rooms.domain.membership import JoinRefusal
+from rooms.ports import Ports
+from rooms.usecases import membership
+from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
+
+Execute = Callable[[str, bytes, str, Viewer | None, Ports, bool], Awaitable[tuple[bytes, int]]]
+_T = TypeVar("_T")
+if TYPE_CHECKING:  # at run time the class takes no parameters
+    _Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
+    """Changes go on to their end when the caller gives up: a transaction that commits has its events published."""
+
+    def __init__(self, ports: Ports, execute: Execute) -> None:
+        self._ports = ports
+        self._execute = execute
+        self._changes: set[asyncio.Task[Any]] = set()
+
+    async def drain(self) -> None:
+        """Wait for the changes under way."""
+        await asyncio.gather(*self._changes, return_exceptions=True)
+
+    async def Resolve(self, request: pb.ResolveRequest, context: "_Context") -> pb.ResolveResponse:  # noqa: N802 - the contract's name
+        """Slugs in the order of the references."""
+        convert.check_batch(len(request.refs))
+        slugs = await membership.resolve(self._ports, [convert.ref_of(ref) for ref in request.refs])
+        return pb.ResolveResponse(slugs=slugs)
+
+    async def Join(self, request: pb.JoinRequest, context: "_Context") -> pb.JoinResponse:  # noqa: N802 - the contract's name
+        """Outcomes in the order of the items."""
+        convert.check_batch(len(request.items))
+        edge = convert.edge_of(request.edge)
+        arrivals = [convert.arrival_of(item) for item in request.items]
+        outcomes = await self._finish(membership.join(self._ports, edge, arrivals))
+        for outcome in outcomes:
+            telemetry.JOINS.labels(outcome.value if isinstance(outcome, JoinRefusal) else "joined").inc()
+        return pb.JoinResponse(outcomes=[convert.outcome_to(outcome) for outcome in outcomes])
+
+    async def Leave(self, request: pb.LeaveRequest, context: "_Context") -> pb.LeaveResponse:  # noqa: N802 - the contract's name
+        """Answers once it is committed."""
+        convert.check_batch(len(request.connections))
+        connections = [convert.connection_of(number) for number in request.connections]
+        await self._finish(membership.leave(self._ports, convert.edge_of(request.edge), connections))
+        return pb.LeaveResponse()
+
+    async def Heartbeat(self, request: pb.HeartbeatRequest, context: "_Context") -> pb.HeartbeatResponse:  # noqa: N802 - the contract's name
+        """Whether the edge's memberships stand."""
+        lease = await self._finish(self._ports.memberships.renew(convert.edge_of(request.edge)))
+        return pb.HeartbeatResponse(registered=lease.registered, connection_count=lease.connection_count)
+
+    async def Sync(self, request: pb.SyncRequest, context: "_Context") -> pb.SyncResponse:  # noqa: N802 - the contract's name
+        """The connections that are lost."""
+        convert.check_batch(len(request.held))
+        held = [convert.held_of(one) for one in request.held]
+        edge = convert.edge_of(request.edge)
+        lost = await self._finish(membership.sync(self._ports, edge, held, first=request.first, last=request.last))
+        return pb.SyncResponse(lost=lost)
+
+    async def Release(self, request: pb.ReleaseRequest, context: "_Context") -> pb.ReleaseResponse:  # noqa: N802 - the contract's name
+        """Answers once it is committed."""
+        await self._finish(membership.release(self._ports, convert.edge_of(request.edge)))
+        return pb.ReleaseResponse()
+
+    async def ListParticipants(  # noqa: N802 - the contract's name
+        self, request: pb.ListParticipantsRequest, context: "_Context"
+    ) -> pb.ListParticipantsResponse:
+        """One life as it is now."""
+        found = await self._finish(self._ports.memberships.snapshot(Life(request.life)))
+        return pb.ListParticipantsResponse(
+            version=found.version,
+            connection_count=found.connection_count,
+            crowded=found.crowded,
+            participants=[convert.participant_to(person) for person in found.participants],
+        )
+
+    async def FindConnected(  # noqa: N802 - the contract's name
+        self, request: pb.FindConnectedRequest, context: "_Context"
+    ) -> pb.FindConnectedResponse:
+        """The highest rank somebody is connected with."""
+        user_id = UserId(request.user_id) if request.user_id else None
+        slug = Slug(request.slug) if request.slug else None
+        rank = await self._finish(membership.connected_rank(self._ports, user_id, request.username, slug))
+        return pb.FindConnectedResponse(rank=convert.rank_to(rank))
+
+    async def GetStats(self, request: pb.GetStatsRequest, context: "_Context") -> pb.GetStatsResponse:  # noqa: N802 - the contract's name
+        """Open connections of every room."""
+        rooms = await self._finish(self._ports.memberships.stats())
+        return pb.GetStatsResponse(
+            total_connections=sum(rooms.values()), rooms={int(room_id): count for room_id, count in rooms.items()}
+        )
+
+    async def ExecuteGraphQL(  # noqa: N802 - the contract's name
+        self, request: pb.ExecuteGraphQLRequest, context: "_Context"
+    ) -> pb.ExecuteGraphQLResponse:
+        """The HTTP answer to one GraphQL request."""
+        viewer = convert.viewer_of(request.viewer) if request.HasField("viewer") else None
+        body, status = await self._finish(self._run(request, viewer))
+        return pb.ExecuteGraphQLResponse(body=body, http_status=status)
+
+    async def _run(self, request: pb.ExecuteGraphQLRequest, viewer: Viewer | None) -> tuple[bytes, int]:
+        return await self._execute(
+            request.query, request.variables_json, request.operation_name, viewer, self._ports, request.allow_mutation
+        )
+
+    async def _finish(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run in a task of its own, so that a caller's deadline cancels the waiting alone. The database's own
+        timeouts bound it."""
+        task = asyncio.create_task(work)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)

@@ -1,0 +1,142 @@
+"""The one place where concrete classes meet: builds the service, runs it, and takes it apart again."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from rooms import telemetry
+from rooms.adapters.database import Database, is_postgres
+from rooms.adapters.file_lock import FileLock
+from rooms.adapters.grpc_moderation import GrpcModeration
+from rooms.adapters.migrator import migrate
+from rooms.adapters.nats_events import NatsEvents
+from rooms.adapters.tortoise_catalog import TortoiseCatalog
+from rooms.adapters.tortoise_memberships import TortoiseMemberships
+from rooms.adapters.video_api import VideoApi
+from rooms.api.graphql.execute import execute
+from rooms.api.grpc.server import RoomsServer
+from rooms.api.grpc.servicer import RoomsServicer
+from rooms.config import Config
+from rooms.domain.policy import AutoCreate, RoomPolicy
+from rooms.ports import Ports, Videos
+from rooms.usecases import membership
+
+_SWEEP_EVERY_S = 1.0
+_HEALTH_EVERY_S = 1.0
+_STOP_GRACE_S = 2.0
+_log = structlog.get_logger()
+
+
+def policy_of(config: Config) -> RoomPolicy:
+    """The operator's choices in the domain's words."""
+    return RoomPolicy(
+        auto_create=AutoCreate(config.auto_create),
+        empty_grace_ms=config.empty_grace_seconds * 1000,
+        presence_limit=config.presence_broadcast_limit,
+        lease_ms=config.lease_seconds * 1000,
+    )
+
+
+@asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[int]:
+    """Run the service for the length of the block; gives the port. Raises DatabaseInUse, CannotListen, and what the
+    database's driver raises when it is away at the start."""
+    async with AsyncExitStack() as stack:
+        database = await _open_database(config, stack)
+        events = NatsEvents(config.nats_url)
+        events.start()
+        stack.push_async_callback(events.close)
+        moderation = GrpcModeration(config.moderation_addresses)
+        stack.push_async_callback(moderation.close)
+        catalog = TortoiseCatalog(database)
+        ports = Ports(
+            catalog=catalog,
+            memberships=TortoiseMemberships(database, policy_of(config)),
+            videos=_videos(config, catalog, stack),
+            events=events,
+            moderation=moderation,
+            clock=lambda: datetime.now(UTC),
+        )
+        server = RoomsServer(RoomsServicer(ports, execute))
+        async with asyncio.TaskGroup() as tasks:
+            port = await server.start(config.host, config.port)
+            await _tell_health(server, database, events)
+            jobs = [
+                tasks.create_task(_repeat(_SWEEP_EVERY_S, lambda: _sweep(ports), first_after_s=config.lease_seconds)),
+                tasks.create_task(_repeat(_HEALTH_EVERY_S, lambda: _tell_health(server, database, events))),
+            ]
+            _log.info("serving", host=config.host, port=port, database=config.database_url.partition(":")[0])
+            try:
+                yield port
+            finally:
+                await server.stop(_STOP_GRACE_S)
+                for job in jobs:
+                    job.cancel()
+
+
+async def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    telemetry.configure_logs(is_production=config.salon_env == "production")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    metrics = telemetry.serve_metrics(config.host, config.metrics_port) if config.metrics_port else None
+    try:
+        async with serving(config):
+            await stop.wait()
+            _log.info("stopping")
+    finally:
+        if metrics is not None:
+            metrics.shutdown()
+            metrics.server_close()
+
+
+async def _open_database(config: Config, stack: AsyncExitStack) -> Database:
+    if not is_postgres(config.database_url):
+        lock = FileLock(Path(config.database_url.removeprefix("sqlite://").partition("?")[0]))
+        stack.callback(lock.release)
+    await migrate(config.database_url)
+    database = Database(config.database_url)
+    stack.push_async_callback(database.close)
+    await database.open()
+    return database
+
+
+def _videos(config: Config, catalog: TortoiseCatalog, stack: AsyncExitStack) -> Videos:
+    if not config.video_catalog_url:
+        return catalog
+    api = VideoApi(config.video_catalog_url)
+    stack.push_async_callback(api.close)
+    return api
+
+
+async def _repeat(every_s: float, job: Callable[[], Awaitable[None]], *, first_after_s: float = 0) -> None:
+    """Run a job for as long as the service; one failure does not end it."""
+    await asyncio.sleep(first_after_s)
+    while True:
+        try:
+            await job()
+        except Exception:  # noqa: BLE001 - the next turn tries again, whatever it was
+            _log.warning("background job failed", exc_info=True)
+        await asyncio.sleep(every_s)
+
+
+async def _sweep(ports: Ports) -> None:
+    # Shielded: a transaction of SQLite must not be cancelled half-way.
+    changes = await asyncio.shield(asyncio.create_task(membership.sweep(ports)))
+    telemetry.SWEPT.inc(len(changes.ended))
+    if changes.presence or changes.ended:
+        _log.info("swept", rooms_changed=len(changes.presence), rooms_ended=len(changes.ended))
+
+
+async def _tell_health(server: RoomsServer, database: Database, events: NatsEvents) -> None:
+    dependencies = {"database": await database.is_alive(), "nats": events.is_connected}
+    for name, is_up in dependencies.items():
+        telemetry.HEALTHY.labels(name).set(is_up)
+    await server.tell_health(dependencies)

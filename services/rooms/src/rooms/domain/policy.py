@@ -1,0 +1,36 @@
+"""The operator's choices about rooms."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from rooms.domain.identity import Slug
+from rooms.domain.naming import is_id, is_video_slug
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+class AutoCreate(Enum):
+    """For which references that nothing answers to a room is made."""
+
+    ANY = "any"
+    SLUGS = "slugs"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPolicy:
+    """How rooms come, stay and go."""
+
+    auto_create: AutoCreate = AutoCreate.ANY
+    empty_grace_ms: int = 0
+    """How long an empty room is kept; 0: it ends with the leave that empties it."""
+    presence_limit: int = 500
+    lease_ms: int = 10_000
+    unused_ms: int = DAY_MS
+    """How long a room made through GraphQL waits for its first visitor."""
+
+    def may_create(self, slug: Slug, *, has_kept_settings: bool) -> bool:
+        """Videos and slugs with kept settings are never restricted."""
+        if has_kept_settings or is_video_slug(slug) or self.auto_create is AutoCreate.ANY:
+            return True
+        return self.auto_create is AutoCreate.SLUGS and not is_id(slug)

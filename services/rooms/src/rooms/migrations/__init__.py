@@ -1,0 +1,1 @@
+"""The history of the tables, applied at the start of the service."""
