@@ -10,7 +10,7 @@ import uvloop
 from ws_edge import bootstrap
 from ws_edge.config import BadSetting, Config, load
 from ws_edge.telemetry import configure_logging
-from ws_edge.workers import run_workers
+from ws_edge.workers import WORKER_FLAG, end_with_parent, run_workers
 
 _log = structlog.get_logger("ws_edge")
 
@@ -34,8 +34,10 @@ def main() -> int:
         sys.stderr.write(f"ws_edge: {problem}\n")
         return 2
     configure_logging("ws_edge")
-    if config.workers > 1:
-        return run_workers(config.workers)
+    if WORKER_FLAG in sys.argv[1:]:
+        end_with_parent()
+    elif config.workers > 1:
+        return run_workers(config.workers, config.drain_seconds)
     try:
         uvloop.run(_run(config))
     except OSError as problem:

@@ -164,6 +164,8 @@ def _check(config: Config) -> None:
         raise BadSetting("JWT_SECRET: must be set when SALON_ENV=production")
     if config.has_development_secret and not config.is_loopback:
         raise BadSetting(f"JWT_SECRET: must be set to listen on {config.host}")
+    if config.port == 0 and config.workers > 1:
+        raise BadSetting("WS_EDGE_PORT: several workers need a fixed port")
     if config.jwt_public_key and config.jwt_jwks_url:
         raise BadSetting("WS_EDGE_JWT_JWKS_URL: not together with WS_EDGE_JWT_PUBLIC_KEY")
     if config.anonymous_names == "hash" and not config.anonymous_key and config.has_asymmetric_key:

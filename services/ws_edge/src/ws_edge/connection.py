@@ -259,12 +259,16 @@ class ChatConnection:
     def _type(self, *, active: bool) -> None:
         room = self.room
         assert room is not None
-        if self._tick is not None:
-            self._tick.cancel()
-            self._tick = None
         if active and is_silenced(self._context, self.speaker, room.slug):
             return
         self._publish_typing(room, active=active)
+        self._schedule_tick()
+
+    def _schedule_tick(self) -> None:
+        """The session's typing ends by itself at its deadline, which every start puts off."""
+        if self._tick is not None:
+            self._tick.cancel()
+            self._tick = None
         deadline_s = self._session.next_deadline()
         if deadline_s is not None:
             left_s = max(0.0, deadline_s - self._context.clock.now_s())
@@ -273,6 +277,8 @@ class ChatConnection:
     def _tick_session(self) -> None:
         self._tick = None
         self._perform(self._session.tick(now=self._context.clock.now_s()))
+        if not self._is_over:
+            self._schedule_tick()
 
     def _publish_typing(self, room: Room, *, active: bool) -> None:
         identity = self.speaker.identity

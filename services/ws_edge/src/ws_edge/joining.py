@@ -98,6 +98,20 @@ class HeldRooms:
             del self.slugs[slug]
             self.context.book.forget(slug)
 
+    async def read_sanctions(self, slugs: list[Slug]) -> None:
+        """Read the sanctions in force for these slugs and everywhere into the book. Raises ModerationUnavailable."""
+        context = self.context
+        for start in range(0, len(slugs), SLUGS_PER_READ):
+            part = slugs[start : start + SLUGS_PER_READ]
+            asked_at_s = context.clock.now_s()
+            context.book.replace(part, await context.moderation.active(part), read_at_s=asked_at_s)
+            for slug in part:
+                if slug not in self.slugs:  # left while the answer was on its way
+                    context.book.forget(slug)
+            for heard_at_s, event in context.recent_events:
+                if heard_at_s >= asked_at_s:  # the answer may have been made before it
+                    context.book.apply(event)
+
     async def _open(self, held: HeldRoom, membership: Membership, *, complete: bool) -> None:
         room = held.room
         try:
@@ -135,7 +149,7 @@ class HeldRooms:
         wanted, self._wanted = self._wanted, {}
         slugs = list(wanted)
         try:
-            await read_sanctions(self.context, slugs)
+            await self.read_sanctions(slugs)
         except ModerationUnavailable as failure:
             for future in wanted.values():
                 future.set_exception(failure)
@@ -143,18 +157,6 @@ class HeldRooms:
         else:
             for future in wanted.values():
                 future.set_result(None)
-
-
-async def read_sanctions(context: Context, slugs: list[Slug]) -> None:
-    """Read the sanctions in force for these slugs and everywhere into the book. Raises ModerationUnavailable."""
-    for start in range(0, len(slugs), SLUGS_PER_READ):
-        part = slugs[start : start + SLUGS_PER_READ]
-        asked_at_s = context.clock.now_s()
-        sanctions = await context.moderation.active(part)
-        context.book.replace(part, sanctions, read_at_s=asked_at_s)
-        for heard_at_s, event in context.recent_events:
-            if heard_at_s >= asked_at_s:  # the answer may have been made before it
-                context.book.apply(event)
 
 
 class Joining:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from ws_edge.context import Context
 from ws_edge.fanout.hub import Occupant
 from ws_edge.fanout.room import Room
-from ws_edge.joining import HeldRooms, read_sanctions
+from ws_edge.joining import HeldRooms
 from ws_edge.ports import ModerationRequest, ModerationUnavailable, RoomsUnavailable
 from ws_edge.protocol import codec
 from ws_edge.protocol.close import CloseCode
@@ -69,7 +69,7 @@ class Moderation:
     async def refresh(self) -> None:
         """Read the sanctions of every held room again, and obey those whose event was missed."""
         try:
-            await read_sanctions(self._context, list(self._rooms.slugs))
+            await self._rooms.read_sanctions(list(self._rooms.slugs))
         except ModerationUnavailable:
             return  # what was read before goes on to hold; joins end when it is 60 s old
         self._enforce(list(self._context.hub))

@@ -113,13 +113,7 @@ class FakeRooms:
             asyncio.get_running_loop().call_soon(self._take_out, connection)
         if self.refusal is not None:
             return self.refusal
-        match ref:
-            case BySlug(slug):
-                pass
-            case ById(room_id):
-                slug = Slug(str(room_id))
-            case ByVideo(video_id):
-                slug = Slug(f"video-{video_id}")
+        slug = _slug_of(ref)
         if slug not in self.lives:
             self.created += 1
             self.lives[slug] = Life(self.created)
@@ -160,6 +154,16 @@ class FakeRooms:
             raise RoomsUnavailable
 
 
+def _slug_of(ref: RoomRef) -> Slug:
+    match ref:
+        case BySlug(slug):
+            return slug
+        case ById(room_id):
+            return Slug(str(room_id))
+        case ByVideo(video_id):
+            return Slug(f"video-{video_id}")
+
+
 @dataclass
 class FakeModeration:
     """Implements Moderation: verdicts are what the test says."""
@@ -169,6 +173,7 @@ class FakeModeration:
     verdicts_wait: bool = False
     checking: Gate = field(default_factory=Gate)
     finally_checking: Gate = field(default_factory=Gate)
+    reading: Gate = field(default_factory=Gate)
     banned: set[UserId | None] = field(default_factory=set)
     sanctions: list[Sanction] = field(default_factory=list)
     event: SanctionEvent | None = None
@@ -203,6 +208,7 @@ class FakeModeration:
         return self.event
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+        await self.reading.passed()
         self._answer()
         return [s for s in self.sanctions if s.slug is None or s.slug in slugs]
 

@@ -1,5 +1,7 @@
 """Sanctions on one worker: what moderators ask for goes out, what was decided is told and obeyed."""
 
+import asyncio
+
 import pytest
 from edge_world import Client, World
 
@@ -24,7 +26,7 @@ def event_of(
     user_id = None if target is None else UserId(target)
     room = None if slug is None else Slug(slug)
     where = None if scope is Scope.EVERYWHERE else room
-    imposed = ()
+    imposed: tuple[Sanction, ...] = ()
     if action in (Action.BAN, Action.MUTE):
         imposed = (Sanction(number, action, user_id, username, frozenset(addresses), where, rank, None),)
     lifted = () if imposed else (1,)
@@ -258,4 +260,16 @@ async def test_live_50_refused_frames_close_with_1008(world: World) -> None:
     for _ in range(50):
         client.receiver.receive_binary()
     assert client.closed_with == 1008
+    assert world.holds_nothing()
+
+
+async def test_sanctions_of_a_room_left_while_they_were_read_are_not_kept(world: World) -> None:
+    client = await world.join("s", "1:user")
+    world.moderation.reading.shut()
+    world.moderation.reading.reached.clear()
+    reading = asyncio.create_task(world.worker.moderation.refresh())
+    await world.moderation.reading.reached.wait()
+    client.hang_up()
+    world.moderation.reading.open()
+    await reading
     assert world.holds_nothing()

@@ -254,3 +254,20 @@ async def test_leaving_ends_typing(world: World) -> None:
     ana.hang_up()
     await world.settle()
     assert ben.types == ["typing_start", "typing_stop"]
+
+
+async def test_typing_that_is_extended_ends_10_seconds_after_the_last_start(world: World) -> None:
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    ana.send("typing_start")
+    world.clock.time_s += 1.5
+    ana.send("typing_start")
+    connection = next(iter(world.context.hub))
+    world.clock.time_s += 8.6
+    connection._tick_session()  # type: ignore[attr-defined]
+    await world.settle()
+    assert ben.types == ["typing_start"]
+    assert connection._tick is not None  # type: ignore[attr-defined]
+    world.clock.time_s += 1.4
+    connection._tick_session()  # type: ignore[attr-defined]
+    await world.settle()
+    assert ben.types == ["typing_start", "typing_stop"]
