@@ -16,7 +16,7 @@ from ws_edge.transport.graphql_route import add_graphql_routes
 from ws_edge.transport.health_routes import Check, add_health_routes
 from ws_edge.transport.page_routes import add_page_routes
 from ws_edge.transport.sanic_app import SanicApp
-from ws_edge.transport.socket import Patience
+from ws_edge.transport.socket import ClientSocket, Patience
 from ws_edge.transport.stats_route import add_stats_route
 from ws_edge.transport.websocket_routes import add_websocket_routes
 
@@ -54,11 +54,15 @@ def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
             "REQUEST_TIMEOUT": 15,
             "RESPONSE_TIMEOUT": 15,
             "KEEP_ALIVE_TIMEOUT": 75,
+            # It rewrites Sanic's classes, which works once in a process.
+            "TOUCHUP": False,
         },
         env_prefix=None,
     )
     app: SanicApp = Sanic(name, config=config, error_handler=QuietErrors(), configure_logging=False)
     app.ctx.drain_state = parts.drain_state
+    open_sockets: set[ClientSocket] = set()
+    app.ctx.open_sockets = open_sockets
     add_websocket_routes(app, parts.gateway, parts.trusted_proxies, parts.patience)
     add_stats_route(app, parts.tokens, parts.rooms)
     add_graphql_routes(app, parts.tokens, parts.rooms)

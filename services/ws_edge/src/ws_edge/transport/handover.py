@@ -6,7 +6,6 @@ test_transport_handover.py says what an upgrade has to keep.
 
 import asyncio
 import socket
-from contextvars import Context
 
 from picows import WSAutoPingStrategy, WSUpgradeResponse
 from picows.common import WSUpgradeResponseWithListener
@@ -36,8 +35,8 @@ def hand_over(request: Request, handshake: Handshake, receiver: Receiver, patien
     assert request.transport is not None
     early = bytes(protocol.recv_buffer)
     _detach(protocol)
-    # An empty context: timers keep the one they are made in, and Sanic's holds the request.
-    Context().run(_attach, request.transport, handshake, receiver, patience, early)
+    client = ClientSocket(receiver, request.transport, patience, request.app.ctx.open_sockets)
+    _attach(request.transport, client, _parser(client, handshake, receiver.frame_limit_bytes), handshake.head(), early)
 
 
 def forget_request(request: Request) -> None:
@@ -51,10 +50,7 @@ def _detach(protocol: HttpProtocol) -> None:
     protocol.recv_buffer.clear()
 
 
-def _attach(
-    transport: asyncio.Transport, handshake: Handshake, receiver: Receiver, patience: Patience, early: bytes
-) -> None:
-    client = ClientSocket(receiver, transport, patience)
+def _attach(transport: asyncio.Transport, client: ClientSocket, parser: WSProtocol, head: bytes, early: bytes) -> None:
     if transport.is_closing():
         client.miss()
         return
@@ -63,7 +59,7 @@ def _attach(
     transport.set_write_buffer_limits(high=_UNSENT_HIGH_BYTES, low=_UNSENT_LOW_BYTES)
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
     transport.resume_reading()
-    client.open(_parser(client, handshake, receiver.frame_limit_bytes), handshake.head(), early)
+    client.open(parser, head, early)
 
 
 def _parser(client: ClientSocket, handshake: Handshake, frame_limit_bytes: int) -> WSProtocol:

@@ -10,12 +10,14 @@ import structlog
 from sanic.server import HttpProtocol
 
 from ws_edge.transport.sanic_app import SanicApp
+from ws_edge.transport.socket import ClientSocket
 
 log = structlog.get_logger(__name__)
 
 _BACKLOG: Final = 4096
-_REQUESTS_END_WITHIN_S: Final = 5.0
-_LOOK_EVERY_S: Final = 0.05
+_CONNECTIONS_END_WITHIN_S: Final = 5.0
+_SERVICE_RESTART: Final = 1012
+_LOOK_EVERY_S: Final = 0.02
 _GC_THRESHOLDS: Final = (50_000, 50, 50)
 
 
@@ -41,10 +43,10 @@ async def serve(
     stop: asyncio.Event,
     started: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until `stop`: then accept nobody, await `drain`, and give requests in flight five seconds.
+    """Serve until `stop`: then accept nobody, await `drain`, and give what is still open five seconds.
 
-    `drain` owns its own bounds; what it leaves open is dropped with the process. `started` is called once
-    connections are accepted.
+    `drain` owns its own bounds; clients that it leaves open are closed with 1012 all at once. `started` is called
+    once connections are accepted.
     """
     server = cast(
         _Server,
@@ -61,7 +63,7 @@ async def serve(
     try:
         await stop.wait()
         app.ctx.drain_state.is_draining = True
-        await _stop(server, drain)
+        await _stop(app, server, drain)
     finally:
         type(app).unregister_app(app)
 
@@ -74,21 +76,25 @@ def settle_garbage_collection() -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
 
 
-async def _stop(server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
+async def _stop(app: SanicApp, server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
     server.server.close()
     await server.before_stop()
     await drain()
-    await _end_requests(server.connections)
+    for client in tuple(app.ctx.open_sockets):
+        client.close(_SERVICE_RESTART)
+    await _end_connections(server.connections, app.ctx.open_sockets)
     await server.after_stop()
 
 
-async def _end_requests(connections: set[HttpProtocol]) -> None:
+async def _end_connections(requests: set[HttpProtocol], clients: set[ClientSocket]) -> None:
     """Connections without a request end at once, the others after it. Sanic tells nobody when one ends."""
     loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + _REQUESTS_END_WITHIN_S
-    while connections and loop.time() < deadline_s:
-        for connection in tuple(connections):
-            connection.close_if_idle()
+    deadline_s = loop.time() + _CONNECTIONS_END_WITHIN_S
+    while (requests or clients) and loop.time() < deadline_s:
+        for request in tuple(requests):
+            request.close_if_idle()
         await asyncio.sleep(_LOOK_EVERY_S)
-    for connection in tuple(connections):
-        connection.abort()  # type: ignore[no-untyped-call]  # Sanic leaves it untyped
+    for request in tuple(requests):
+        request.abort()  # type: ignore[no-untyped-call]  # Sanic leaves it untyped
+    for client in tuple(clients):
+        client.abort()

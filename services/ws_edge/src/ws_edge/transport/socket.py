@@ -59,6 +59,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         "_is_paused",
         "_last_heard_s",
         "_loop",
+        "_open_sockets",
         "_parser",
         "_patience",
         "_pinged_s",
@@ -70,7 +71,14 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         "parser_side",
     )
 
-    def __init__(self, receiver: Receiver, transport: asyncio.Transport, patience: Patience) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        transport: asyncio.Transport,
+        patience: Patience,
+        open_sockets: "set[ClientSocket]",
+    ) -> None:
+        self._open_sockets = open_sockets
         self._receiver: Receiver | None = receiver
         self._transport = transport
         self._patience = patience
@@ -88,6 +96,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
 
     def open(self, parser: WSProtocol, head: bytes, early: bytes) -> None:
         """Answer the handshake in `head`, then take the bytes that the client sent behind it."""
+        self._open_sockets.add(self)
         self._parser = parser
         parser.connection_made(self.parser_side)
         self._feed(head)
@@ -124,6 +133,10 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         self._send_close(code, reason)
         if self._is_paused and not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Drop the connection as it is."""
+        self._transport.abort()
 
     def unsent_bytes(self) -> int:
         """What the kernel has not taken yet."""
@@ -172,6 +185,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
             self._parser.connection_lost(exc)
             self._parser = None
         self._ws = self._held = None
+        self._open_sockets.discard(self)
         self._report_lost()
 
     def pause_writing(self) -> None:
