@@ -1,0 +1,163 @@
+"""Fixtures of the end-to-end tests: running Salons, visitors, rooms of one's own, and the logs of what failed."""
+
+import itertools
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
+
+import chat_client
+import httpx
+import pytest
+import pytest_asyncio
+import salon_processes
+import slow_stories
+from chat_client import Person, Visitors
+from graphql_client import GraphQL
+from salon_processes import Edge, Salon
+
+_addresses = itertools.count(2)
+_LOG_SHOWN = 5_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All here are end-to-end tests; what waits for a slow story comes last, since it ripens meanwhile."""
+    ours = [item for item in items if item.path.parent == Path(__file__).parent]
+    for item in ours:
+        item.add_marker(pytest.mark.e2e)
+    items.sort(key=lambda item: "stories" in getattr(item, "fixturenames", ()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the processes logged during a test that failed."""
+    if call.when == "setup":
+        offsets = {p.log: p.log.stat().st_size if p.log.exists() else 0 for p in salon_processes.RUNNING}
+        item.stash[_OFFSETS] = offsets
+    report = yield
+    if report.failed:
+        offsets = item.stash.get(_OFFSETS, {})
+        for process in salon_processes.RUNNING:
+            text = process.text(offsets.get(process.log, 0))
+            if text:
+                report.sections.append((f"log of {process.name}", text[-_LOG_SHOWN:]))
+    return report
+
+
+_OFFSETS = pytest.StashKey[dict[Path, int]]()
+
+
+@pytest.fixture(scope="session")
+def start_salon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Salon]]:
+    """Starts Salons with settings of their own; what a test does not stop itself is stopped at the end."""
+    started: list[Salon] = []
+
+    def start(*, edges: int = 1, **settings: str) -> Salon:
+        salon = Salon(tmp_path_factory.mktemp("salon"), settings)
+        started.append(salon)
+        return salon.start(edges)
+
+    yield start
+    problems = []
+    for salon in started:
+        try:
+            salon.stop()
+        except AssertionError as problem:
+            problems.append(str(problem))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(scope="session")
+def salon(start_salon: Callable[..., Salon]) -> Salon:
+    """The Salon that most tests share; each test uses rooms, users and addresses of its own."""
+    return start_salon()
+
+
+@pytest.fixture(scope="session")
+def edge(salon: Salon) -> Edge:
+    """Its first edge."""
+    return salon.edges[0]
+
+
+@pytest.fixture(scope="session")
+def second_edge(salon: Salon) -> Edge:
+    """One more edge of the shared Salon."""
+    return salon.start_edge()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stories(salon: Salon) -> Iterator[slow_stories.Stories]:
+    """What takes long by its nature runs from the start, beside everything else."""
+    running = slow_stories.Stories(salon.edges[0].ws)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest_asyncio.fixture
+async def visitors(edge: Edge) -> AsyncIterator[Visitors]:
+    """Connections to the shared edge that end with the test."""
+    opened = Visitors(edge.ws)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def room() -> str:
+    """A slug that nobody else uses."""
+    return f"room-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def address() -> str:
+    """An address of the loopback network that no other test comes from."""
+    number = next(_addresses)
+    return f"127.0.{1 + number // 250}.{number % 250 + 1}"
+
+
+@pytest.fixture
+def admin() -> Person:
+    """Somebody who may mute and ban."""
+    return chat_client.person("Adele", "admin")
+
+
+@pytest.fixture
+def moderator() -> Person:
+    """Somebody who may mute."""
+    return chat_client.person("Moritz", "moderator")
+
+
+@pytest.fixture
+def ana() -> Person:
+    """A user."""
+    return chat_client.person("ana", "user")
+
+
+@pytest.fixture
+def bob() -> Person:
+    """Another user."""
+    return chat_client.person("bob", "user")
+
+
+@pytest_asyncio.fixture
+async def http(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
+    """HTTP to the shared edge."""
+    async with httpx.AsyncClient(base_url=edge.http, trust_env=False, timeout=10) as client:
+        yield client
+
+
+@pytest.fixture
+def graphql(http: httpx.AsyncClient) -> GraphQL:
+    """GraphQL over that."""
+    return GraphQL(http)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Debian's chromium; a skip that says why where it is not installed."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("chromium is not installed (apt-get install chromium), so no browser drives the page")
+    return found

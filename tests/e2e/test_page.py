@@ -1,0 +1,255 @@
+"""The page at `/`, driven by a real browser: two people, a moderator, phone and keyboard, outages."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
+
+import pytest
+import pytest_asyncio
+import salon_processes
+from chat_client import Person, Visitors, mint, person
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
+from salon_processes import CHROMIUM_ARGUMENTS, Edge, Salon
+
+DESKTOP = ViewportSize(width=1200, height=760)
+PHONE = ViewportSize(width=360, height=700)
+
+
+@pytest.fixture(scope="module")
+def dev_edge(salon: Salon) -> Edge:
+    """An edge that gives out development tokens of every role."""
+    return salon.start_edge({"SALON_DEV_ROLES": "1"})
+
+
+@pytest_asyncio.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """Headless Chromium."""
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield running
+        await running.close()
+
+
+class Window:
+    """One visitor's browser window; complaints of the page's script or policy fail the test."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda message: self.complaints.append(message.text) if "Security Policy" in message.text else None,
+        )
+
+    async def enter(self, edge: Edge, room: str, name: str | None, role: str = "") -> Page:
+        """Come in, by keyboard."""
+        page = self.page
+        await page.goto(f"{edge.http}/?room={room}")
+        await expect(page.get_by_label("Room", exact=True)).to_have_value(room)
+        if name is None:
+            await page.get_by_label("No name").check()
+        else:
+            await page.get_by_label("Name", exact=True).and_(page.locator("input[name=name]")).fill(name)
+            if role:
+                await page.get_by_label("Role").select_option(role)
+        await page.get_by_role("button", name="Enter the room").press("Enter")
+        await self.connected()
+        return page
+
+    async def connected(self) -> None:
+        """Wait until it says so."""
+        await expect(self.page.locator("#state")).to_have_attribute("data-state", "on", timeout=15_000)
+
+    async def say(self, text: str) -> None:
+        """Type into the composer and press Enter."""
+        await self.page.get_by_label("Message", exact=True).fill(text)
+        await self.page.keyboard.press("Enter")
+
+
+OpenWindow = Callable[..., Awaitable[Window]]
+
+
+@pytest_asyncio.fixture
+async def window(browser: Browser) -> AsyncIterator[OpenWindow]:
+    """Opens windows of different people."""
+    opened: list[Window] = []
+
+    async def open_window(*, phone: bool = False, scheme: Literal["light", "dark"] = "light") -> Window:
+        context = await browser.new_context(
+            viewport=PHONE if phone else DESKTOP,
+            is_mobile=phone,
+            has_touch=phone,
+            color_scheme=scheme,
+            reduced_motion="reduce",
+        )
+        opened.append(Window(await context.new_page()))
+        return opened[-1]
+
+    yield open_window
+    assert [w.complaints for w in opened] == [[] for _ in opened]
+
+
+async def test_two_people_talk_in_a_browser(window: OpenWindow, dev_edge: Edge, room: str) -> None:
+    ana, jonas = await window(), await window(phone=True, scheme="dark")
+    first, second = await ana.enter(dev_edge, room, "Ana"), await jonas.enter(dev_edge, room, "Jonas")
+    await expect(first.get_by_role("log")).to_contain_text("Jonas came in")
+    await expect(first.locator("#count")).to_have_text("2 connected · ")
+    await jonas.page.get_by_label("Message", exact=True).press_sequentially("Hi A")
+    await expect(first.get_by_text("Jonas is typing…")).to_be_visible()
+    await jonas.say("Hi Ana <b>bold</b> &amp; all")
+    await expect(first.get_by_role("log").get_by_text("Hi Ana <b>bold</b> &amp; all", exact=True)).to_be_visible()
+    await expect(first.get_by_text("Jonas is typing…")).to_be_hidden()
+    await ana.say("Hi Jonas")
+    await expect(second.get_by_role("log").get_by_text("Hi Jonas", exact=True)).to_be_visible()
+    await expect(second.locator("#outbox > *")).to_have_count(0)
+    await second.get_by_role("button", name="Leave").first.click()
+    await expect(first.get_by_role("log")).to_contain_text("Jonas left")
+
+
+async def test_on_a_phone_nothing_is_wider_than_the_screen_and_long_words_wrap(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    phone = await window(phone=True)
+    page = await phone.enter(dev_edge, room, "Phone")
+    await phone.say("x" * 600)
+    await expect(page.get_by_role("log")).to_contain_text("x" * 600)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    box = await page.get_by_label("Message", exact=True).bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= PHONE["height"]
+
+
+async def test_a_moderator_mutes_with_a_reason_and_unmutes_and_bans(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    chair, guest = await window(), await window()
+    page, theirs = await chair.enter(dev_edge, room, "Chair", "admin"), await guest.enter(dev_edge, room, "Loud")
+    await guest.say("noise")
+    await page.get_by_role("button", name="Moderate Loud").click()
+    dialog = page.get_by_role("dialog", name="Moderate Loud")
+    await dialog.get_by_label("For how long").select_option("60")
+    await dialog.get_by_label("Reason").fill("too loud")
+    await dialog.get_by_role("button", name="Mute").click()
+    await expect(page.get_by_role("log")).to_contain_text("Loud was muted for 1 hour, by you")
+    await expect(theirs.get_by_role("alert").filter(has_text="You were muted")).to_be_visible()
+    await guest.say("more noise")
+    await expect(theirs.locator("#outbox")).to_contain_text("You are muted")
+    await page.get_by_role("button", name="Undo…").click()
+    await dialog.get_by_role("button", name="Unmute").click()
+    await expect(theirs.get_by_role("log")).to_contain_text("You may write again")
+    await theirs.get_by_role("button", name="Send again").click()
+    await expect(page.get_by_role("log")).to_contain_text("more noise")
+    await page.get_by_role("button", name="Moderate Loud").first.click()
+    await dialog.get_by_label("What to do").select_option("ban")
+    await dialog.get_by_role("button", name="Ban", exact=True).click()
+    await expect(theirs.get_by_role("heading", name="You were banned from this room")).to_be_visible()
+    await theirs.get_by_role("button", name="Try again").click()
+    await expect(theirs.get_by_role("heading", name="You may not enter this room")).to_be_visible()
+
+
+async def test_roles_are_not_offered_where_the_server_gives_out_plain_users_only(
+    window: OpenWindow, edge: Edge, room: str
+) -> None:
+    visitor = await window()
+    page = await visitor.enter(edge, room, "Plain")
+    await expect(page.locator("#whoami")).to_have_text("you are Plain")
+    await expect(page.locator("#role")).to_be_hidden()
+
+
+async def test_without_development_tokens_one_comes_in_without_a_name_or_with_a_token(
+    window: OpenWindow, salon: Salon, room: str
+) -> None:
+    production = salon.start_edge({"SALON_ENV": "production"})
+    nameless, signed = await window(), await window()
+    page = await nameless.enter(production, room, None)
+    await expect(page.locator("#whoami")).to_have_text("you are a guest")
+    token = person("Tokena", "moderator").token
+    theirs = signed.page
+    await theirs.goto(f"{production.http}/?room={room}")
+    await expect(theirs.locator("#way-name")).to_be_hidden()
+    await theirs.get_by_label("Token", exact=True).check()
+    box = theirs.locator("textarea#token")
+    await box.fill("rubbish")
+    await theirs.get_by_role("button", name="Enter the room").click()
+    await expect(theirs.get_by_role("alert").filter(has_text="That is not a JSON Web Token.")).to_be_visible()
+    await box.fill(token)
+    await theirs.get_by_role("button", name="Enter the room").click()
+    await signed.connected()
+    await expect(theirs.locator("#whoami")).to_have_text("you are Tokena (moderator)")
+    assert token not in theirs.url
+
+
+async def test_an_invalid_token_and_a_malformed_room_are_told_in_friendly_words(
+    window: OpenWindow, edge: Edge, room: str
+) -> None:
+    page = (await window()).page
+    await page.goto(f"{edge.http}/?room=.dots")
+    await page.get_by_label("No name").check()
+    await page.get_by_role("button", name="Enter the room").click()
+    await expect(page.get_by_role("alert").filter(has_text="no dot at its start")).to_be_visible()
+    await page.get_by_label("Room", exact=True).fill(room)
+    await page.get_by_label("Token", exact=True).check()
+    await page.locator("textarea#token").fill(mint({"user_id": 5, "exp": 1}))
+    await page.get_by_role("button", name="Enter the room").click()
+    await expect(page.get_by_role("heading", name="Your sign-in is not valid any more")).to_be_visible()
+    await expect(page.locator("#state")).to_have_text("Disconnected")
+
+
+async def test_at_most_500_messages_stay_and_new_ones_are_counted_when_scrolled_up(
+    window: OpenWindow, dev_edge: Edge, visitors: Visitors, room: str
+) -> None:
+    reader = await window()
+    page = await reader.enter(dev_edge, room, "Reader")
+    talkers = [await visitors.join(room, person(f"talker{n}")) for n in range(52)]
+    for number in range(10):
+        await asyncio.gather(*(t.say(f"{t.name} says {number}") for t in talkers))
+    await expect(page.get_by_role("log")).to_contain_text("talker51 says 9")
+    assert await page.locator("#log > *").count() == 500
+    await page.locator("#scroller").evaluate("node => { node.scrollTop = 0 }")
+    late: Person = person("late")
+    client = await visitors.join(room, late)
+    await client.say("one more")
+    button = page.get_by_role("button", name=re.compile("1 new message"))
+    await expect(button).to_be_visible()
+    await button.click()
+    await expect(page.get_by_text("one more", exact=True)).to_be_in_viewport()
+    await expect(button).to_be_hidden()
+
+
+async def test_it_reconnects_by_itself_and_sends_what_was_written_meanwhile(
+    window: OpenWindow, start_salon: Callable[..., Salon], room: str
+) -> None:
+    own = start_salon()
+    edge = own.edges[0]
+    writer = await window()
+    page = await writer.enter(edge, room, "Patient")
+    edge.process.kill()
+    await expect(page.locator("#state")).to_have_text("Reconnecting…")
+    await writer.say("written while away")
+    await expect(page.locator("#outbox")).to_contain_text("Waiting for the connection")
+    edge.process.start()
+    await asyncio.to_thread(salon_processes.wait_until_ready, edge)
+    await writer.connected()
+    await expect(page.get_by_role("log")).to_contain_text("written while away", timeout=10_000)
+    await expect(page.locator("#outbox > *")).to_have_count(0)
+    await page.close()
+
+
+async def test_every_control_has_a_name_and_the_log_is_a_polite_live_region(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    page = await (await window()).enter(dev_edge, room, "Reader")
+    log = page.get_by_role("log", name="Messages")
+    await expect(log).to_have_attribute("aria-live", "polite")
+    nameless = await page.evaluate(
+        """[...document.querySelectorAll("button, input, select, textarea")].filter((e) =>
+             !(e.labels && e.labels.length) && !e.getAttribute("aria-label") && !e.textContent.trim()
+           ).map((e) => e.id)"""
+    )
+    assert nameless == ["newer", "moderate-do"]  # both hidden until they have something to say
+    await page.keyboard.press("Shift+Tab")
+    focused = await page.evaluate("document.activeElement.id")
+    assert focused in ("scroller", "leave")
+    assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"

@@ -1,0 +1,117 @@
+"""Presence: connection_count, user_joined, user_left, room_stats."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import pytest_asyncio
+from chat_client import Person, Visitors, of_type, person
+from salon_processes import Salon
+
+
+async def test_user_joined_goes_to_the_others_when_a_users_first_connection_opens(
+    visitors: Visitors, room: str, ana: Person, bob: Person
+) -> None:
+    first = await visitors.join(room, ana)
+    second = await visitors.join(room, bob)
+    joined = await first.wait_for("user_joined")
+    assert {"username", "user_id", "timestamp"} <= set(joined)
+    assert (joined["username"], joined["user_id"]) == ("bob", bob.user_id)
+    await visitors.join(room, bob)
+    await second.say("marker")
+    frames = await first.collect_until("chat_message", message="marker")
+    assert of_type(frames, "user_joined") == []
+    assert of_type(await second.frames_before_pong(), "user_joined") == []
+
+
+async def test_user_left_goes_out_when_a_users_last_connection_closes(
+    visitors: Visitors, room: str, ana: Person, bob: Person
+) -> None:
+    watcher = await visitors.join(room, ana)
+    one = await visitors.join(room, bob)
+    two = await visitors.join(room, bob)
+    assert two.joined["connection_count"] == 3
+    await one.leave()
+    third = await visitors.join(room, person("cy"))  # its join is a marker after the leave
+    assert of_type(await watcher.collect_until("user_joined", username="cy"), "user_left") == []
+    assert third.joined["connection_count"] == 3
+    await two.leave()
+    left = await watcher.wait_for("user_left")
+    assert {"username": "bob", "user_id": bob.user_id}.items() <= left.items()
+
+
+async def test_each_anonymous_connection_is_a_user_of_its_own(
+    visitors: Visitors, room: str, ana: Person, address: str
+) -> None:
+    watcher = await visitors.join(room, ana)
+    clients = [await visitors.join(room, address=address) for _ in range(2)]
+    for _ in clients:
+        joined = await watcher.wait_for("user_joined")
+        assert (joined["user_id"], joined["username"]) == (None, f"Anonymous_{address}")
+    await clients[0].leave()
+    left = await watcher.wait_for("user_left")
+    assert (left["user_id"], left["username"]) == (None, f"Anonymous_{address}")
+    await clients[1].leave()
+    await watcher.wait_for("user_left", username=f"Anonymous_{address}")
+
+
+async def test_connection_count_includes_the_new_one(visitors: Visitors, room: str) -> None:
+    counts = [(await visitors.join(room, person(f"p{n}"))).joined["connection_count"] for n in range(5)]
+    assert counts == [1, 2, 3, 4, 5]
+
+
+async def test_rooms_are_apart(visitors: Visitors, room: str, ana: Person, bob: Person) -> None:
+    here = await visitors.join(room, ana)
+    there = await visitors.join(f"{room}-other", bob)
+    await there.say("not for you")
+    await there.send("typing_start")
+    await there.leave()
+    await here.say("marker")
+    assert [f["type"] for f in here.seen] == ["room_joined", "chat_message"]
+
+
+@pytest.fixture(scope="module")
+def crowded(start_salon: Callable[..., Salon]) -> Salon:
+    """A Salon whose rooms are crowded above five connections."""
+    return start_salon(ROOMS_PRESENCE_BROADCAST_LIMIT="5")
+
+
+@pytest_asyncio.fixture
+async def crowd(crowded: Salon) -> AsyncIterator[Visitors]:
+    """Its visitors."""
+    opened = Visitors(crowded.edges[0].ws)
+    yield opened
+    await opened.close()
+
+
+async def test_above_the_presence_limit_room_stats_replace_single_joins_and_leaves(
+    crowd: Visitors, room: str, ana: Person
+) -> None:
+    watcher = await crowd.join(room, ana)
+    early = [await crowd.join(room, person(f"early{n}")) for n in range(4)]
+    for n in range(4):
+        await watcher.wait_for("user_joined", username=f"early{n}")
+    late = [await crowd.join(room, person(f"late{n}")) for n in range(6)]
+    frames = await watcher.collect_until("room_stats", connection_count=11)
+    stats = of_type(frames, "room_stats")
+    assert sum(data["joined"] for data in stats) == 6
+    assert of_type(frames, "user_joined") == []
+    for client in late[:2]:
+        await client.leave()
+    frames = await watcher.collect_until("room_stats", connection_count=9)
+    assert sum(data["left"] for data in of_type(frames, "room_stats")) == 2
+    await early[0].leave()
+    left = await watcher.wait_for("user_left")  # who was announced is always announced as gone
+    assert left["username"] == "early0"
+
+
+async def test_below_80_percent_of_the_limit_single_joins_are_told_again(
+    crowd: Visitors, room: str, ana: Person
+) -> None:
+    watcher = await crowd.join(room, ana)
+    others = [await crowd.join(room, person(f"guest{n}")) for n in range(6)]
+    await watcher.collect_until("room_stats", connection_count=7)
+    for client in others:
+        await client.leave()
+    await watcher.wait_for("user_left", username="guest3")
+    await crowd.join(room, person("quiet times"))
+    await watcher.wait_for("user_joined", username="quiet times")

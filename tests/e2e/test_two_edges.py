@@ -1,0 +1,113 @@
+"""Two edges, one room: the same order, the same presence, one count, sanctions and limits over both."""
+
+import asyncio
+
+from chat_client import Person, Visitors, of_type, person
+from salon_processes import Edge
+
+
+async def test_both_edges_show_the_same_messages_in_the_same_order(
+    visitors: Visitors, second_edge: Edge, room: str
+) -> None:
+    clients = [await visitors.join(room, person(f"a{n}"), ws=None if n % 2 else second_edge.ws) for n in range(6)]
+    assert len({client.joined["room_id"] for client in clients}) == 1
+    for number in range(8):
+        await asyncio.gather(*(c.send("chat_message", message=f"{c.name}/{number}") for c in clients))
+    orders = []
+    for client in clients:
+        orders.append([(m["id"], m["message"]) for m in [await client.wait_for("chat_message") for _ in range(48)]])
+    assert all(order == orders[0] for order in orders)
+    assert [i for i, _ in orders[0]] == sorted({i for i, _ in orders[0]})
+
+
+async def test_both_edges_have_the_same_presence_and_one_count(
+    visitors: Visitors, second_edge: Edge, room: str, ana: Person, bob: Person
+) -> None:
+    here = await visitors.join(room, ana)
+    there = await visitors.join(room, bob, ws=second_edge.ws)
+    assert there.joined["connection_count"] == 2
+    await here.wait_for("user_joined", user_id=bob.user_id)
+    twin = await visitors.join(room, bob)
+    assert twin.joined["connection_count"] == 3
+    await there.leave()
+    cy = await visitors.join(room, person("cy"), ws=second_edge.ws)
+    frames = await here.collect_until("user_joined", username="cy")
+    assert [f["type"] for f in frames] == ["user_joined"]
+    assert cy.joined["connection_count"] == 3
+    await twin.leave()
+    for client in (here, cy):
+        await client.wait_for("user_left", user_id=bob.user_id)
+
+
+async def test_typing_crosses_the_edges(
+    visitors: Visitors, second_edge: Edge, room: str, ana: Person, bob: Person
+) -> None:
+    here, there = await visitors.join(room, ana), await visitors.join(room, bob, ws=second_edge.ws)
+    await there.send("typing_start")
+    await here.wait_for("typing_start", user_id=bob.user_id)
+    await there.leave()
+    await here.wait_for("typing_stop", user_id=bob.user_id)
+
+
+async def test_a_ban_on_one_edge_closes_on_the_other_and_holds_there(
+    visitors: Visitors, second_edge: Edge, room: str, admin: Person, bob: Person
+) -> None:
+    chair = await visitors.join(room, admin)
+    target = await visitors.join(room, bob, ws=second_edge.ws)
+    await chair.send("moderation_action", action="ban", target_user_id=bob.user_id)
+    await chair.wait_for("moderation_action")
+    again = await visitors.connect(f"/chat/ws/room/{room}", bob, ws=second_edge.ws)
+    await again.refused("Access denied", 4003)
+    assert await target.closed() == 4003
+    assert of_type(target.seen, "moderation_action")[0]["action"] == "ban"
+
+
+async def test_a_mute_on_one_edge_holds_on_the_other_once_the_moderators_copy_arrived(
+    visitors: Visitors, second_edge: Edge, room: str, moderator: Person
+) -> None:
+    chair = await visitors.join(room, moderator)
+    for number in range(5):
+        target = person(f"t{number}")
+        client = await visitors.join(room, target, ws=second_edge.ws)
+        await chair.send("moderation_action", action="mute", target_user_id=target.user_id)
+        await chair.wait_for("moderation_action", target_user_id=target.user_id)
+        await client.send("chat_message", message="too late")
+        await client.expect_error("You are muted or banned", "muted_or_banned")
+
+
+async def test_the_limit_counts_over_both_edges(visitors: Visitors, second_edge: Edge, room: str, ana: Person) -> None:
+    here, there = await visitors.join(room, ana), await visitors.join(room, ana, ws=second_edge.ws)
+    for number in range(5):
+        await here.say(f"here {number}")
+        await there.say(f"there {number}")
+    for client in (here, there):
+        await client.send("chat_message", message="eleven")
+        await client.expect_error("Rate limit exceeded", "rate_limited")
+
+
+async def test_a_nonce_is_recognised_on_the_other_edge(
+    visitors: Visitors, second_edge: Edge, room: str, ana: Person
+) -> None:
+    here, there = await visitors.join(room, ana), await visitors.join(room, ana, ws=second_edge.ws)
+    original = await here.say("unsure", nonce="across")
+    await there.wait_for("chat_message", id=original["id"])
+    await there.send("chat_message", message="unsure", nonce="across")
+    again = await there.wait_for("chat_message")
+    assert (again["id"], again["nonce"]) == (original["id"], "across")
+
+
+async def test_live_frames_cross_the_edges(visitors: Visitors, second_edge: Edge) -> None:
+    here, there = await visitors.connect("/live/ws"), await visitors.connect("/live/ws", ws=second_edge.ws)
+    await here.send_raw("to all edges")
+    assert await there.connection.recv() == "to all edges"
+
+
+async def test_the_room_is_deleted_on_every_edge_together(
+    visitors: Visitors, second_edge: Edge, ana: Person, bob: Person
+) -> None:
+    here, there = await visitors.join(88_001, ana), await visitors.join(88_001, bob, ws=second_edge.ws)
+    await here.say("first life")
+    await asyncio.gather(here.leave(), there.leave())
+    back = await visitors.join(88_001, bob, ws=second_edge.ws)
+    await back.say("second life")
+    assert [m["message"] for m in of_type(back.seen, "chat_message")] == ["second life"]

@@ -1,0 +1,111 @@
+"""wscat, as the document tells frontend developers to use it."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from chat_client import Person, Visitors
+from salon_processes import Edge
+
+CACHE = Path.home() / ".cache" / "salon-tests" / "wscat"
+
+
+@pytest.fixture(scope="session")
+def wscat() -> str:
+    """The program, installed from npm once; a skip that says why where that is impossible."""
+    program = CACHE / "node_modules" / ".bin" / "wscat"
+    if program.exists():
+        return str(program)
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("node and npm are not installed, so wscat cannot run")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(CACHE), "wscat@6"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm install wscat did not finish within 120 s")
+    if done.returncode != 0:
+        pytest.skip(f"npm install wscat failed: {done.stderr.strip()[-300:]}")
+    return str(program)
+
+
+class Wscat:
+    """One running wscat."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.seen = ""
+
+    async def until(self, text: str) -> str:
+        """Its output up to a text."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(15):
+            while text not in self.seen:
+                chunk = await self.process.stdout.read(4096)
+                assert chunk, f"wscat ended; it said: {self.seen}"
+                self.seen += chunk.decode()
+        return self.seen
+
+    async def write(self, line: str) -> None:
+        """Type a line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        await self.process.stdin.drain()
+
+
+Start = Callable[..., Awaitable[Wscat]]
+
+
+@pytest_asyncio.fixture
+async def start_wscat(wscat: str) -> AsyncIterator[Start]:
+    """Starts wscat; ends what still runs."""
+    running: list[asyncio.subprocess.Process] = []
+
+    async def start(*arguments: str) -> Wscat:
+        process = await asyncio.create_subprocess_exec(
+            wscat,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        running.append(process)
+        return Wscat(process)
+
+    yield start
+    for process in running:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_wscat_without_auth(start_wscat: Start, edge: Edge) -> None:
+    client = await start_wscat("-c", f"{edge.ws}/chat/ws/room/1")
+    assert '"type":"room_joined"' in await client.until("room_joined")
+
+
+async def test_wscat_with_auth_sends_the_documents_message(
+    start_wscat: Start, edge: Edge, visitors: Visitors, room: str, ana: Person, bob: Person
+) -> None:
+    reader = await visitors.join(room, bob)
+    client = await start_wscat("-c", f"{edge.ws}/chat/ws/room/{room}?token={ana.token}")
+    await client.until("room_joined")
+    await client.write('{"type":"chat_message","data":{"message":"Hello from PowerShell!"}}')
+    message = await reader.wait_for("chat_message", message="Hello from PowerShell!")
+    assert message["user_id"] == ana.user_id
+    assert json.dumps(message["id"]) in await client.until("Hello from PowerShell!")
+    await client.write('{"type":"ping","data":{}}')
+    await client.until('"pong"')
+
+
+async def test_wscat_shows_a_refusal_and_its_close_code(start_wscat: Start, edge: Edge) -> None:
+    client = await start_wscat("-c", f"{edge.ws}/chat/ws/room/1?token=YOUR_JWT_TOKEN")
+    text = await client.until("Disconnected")
+    assert "Invalid token" in text
+    assert "1008" in text
