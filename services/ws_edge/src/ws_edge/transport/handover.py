@@ -22,6 +22,7 @@ from ws_edge.transport.socket import ClientSocket, Patience
 _RECEIVE_BUFFER_BYTES = 32 * 1024
 """Of the kernel, which doubles it: one read is never more than that, and so picows' buffer stays small."""
 _READ_BUFFER_BYTES = 2048
+_NOBODY = asyncio.Protocol()
 _UNSENT_LOW_BYTES, _UNSENT_HIGH_BYTES = 16 * 1024, 64 * 1024
 
 
@@ -55,6 +56,7 @@ def _attach(transport: asyncio.Transport, client: ClientSocket, parser: WSProtoc
         client.miss()
         return
     transport.pause_reading()  # reading starts again in the way of the new protocol
+    transport.set_protocol(_NOBODY)  # uvloop keeps the last unbuffered protocol's data_received for good
     transport.set_protocol(client)
     transport.set_write_buffer_limits(high=_UNSENT_HIGH_BYTES, low=_UNSENT_LOW_BYTES)
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)

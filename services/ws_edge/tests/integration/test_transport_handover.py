@@ -1,0 +1,180 @@
+"""What an upgrade has to keep when Sanic's connection becomes picows'."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+import websockets
+from sanic import Request
+from sanic.server import HttpProtocol
+
+if TYPE_CHECKING:
+    from services.ws_edge.tests.integration.conftest import Edge, StartEdge
+
+pytestmark = pytest.mark.integration
+
+TEXT, CLOSE = 1, 8
+
+
+async def test_frames_right_behind_the_head_are_received(edge: Edge) -> None:
+    client = await edge.raw()
+    early = b"".join(client.frame(TEXT, text) for text in (b"one", b"two" * 2000, b"three"))
+    status, _ = await client.request(edge.head(), early)
+    assert status == 101
+    assert await edge.receiver.until_texts(3) == [b"one", b"two" * 2000, b"three"]
+
+
+async def test_frames_sent_while_the_gateway_thinks_are_received(edge: Edge) -> None:
+    edge.gateway.gate = asyncio.Event()
+    client = await edge.raw()
+    client.writer.write(edge.head().encode() + client.frame(TEXT, b"early"))
+    await edge.gateway.waiting.wait()
+    client.send(TEXT, b"later")
+    await client.writer.drain()
+    edge.gateway.gate.set()
+    await client.request("")
+    client.send(TEXT, b"last")
+    texts = [await client.read() for _ in range(3)]
+    assert texts == [(TEXT, b"early"), (TEXT, b"later"), (TEXT, b"last")]
+
+
+async def test_half_a_frame_behind_the_head_is_completed_later(edge: Edge) -> None:
+    client = await edge.raw()
+    frame = client.frame(TEXT, b"in two pieces")
+    await client.request(edge.head(), frame[:5])
+    client.writer.write(frame[5:])
+    assert await client.read() == (TEXT, b"in two pieces")
+
+
+async def test_a_client_that_goes_while_the_gateway_thinks_is_cancelled(edge: Edge) -> None:
+    edge.gateway.gate = asyncio.Event()
+    client = await edge.raw()
+    client.writer.write(edge.head().encode())
+    await edge.gateway.waiting.wait()
+    client.reset()
+    async with asyncio.timeout(5):
+        await edge.gateway.cancelled.wait()
+    assert edge.gateway.receivers == []
+
+
+async def test_a_client_that_goes_at_the_last_moment_is_connected_and_lost(edge: Edge) -> None:
+    def make() -> object:
+        for protocol in [found for found in gc.get_objects() if isinstance(found, HttpProtocol) and found.transport]:
+            protocol.transport.abort()  # type: ignore[union-attr]  # asked above
+        return original(echoes=False)  # type: ignore[call-arg]  # it is the class
+
+    original, edge.gateway.make = edge.gateway.make, make  # type: ignore[assignment]  # returns a Recorder
+    client = await edge.raw()
+    client.writer.write(edge.head().encode())
+    assert await client.read() is None
+    assert edge.receiver.told == [("connected",), ("lost",)]
+    edge.receiver.socket.write(b"\x81\x00")
+    edge.receiver.socket.close(1000)
+    assert edge.receiver.socket.unsent_bytes() == 0
+    assert not edge.app.ctx.open_sockets
+
+
+async def test_the_first_frames_and_a_close_may_be_sent_on_connecting(edge: Edge) -> None:
+    make = edge.gateway.make
+    edge.gateway.make = lambda: make(  # type: ignore[call-arg]  # it is the class
+        on_connected=lambda transport: (transport.write(b"\x81\x02no"), transport.close(4003, "é" * 100))
+    )
+    client = await edge.open()
+    assert await client.read() == (TEXT, b"no")
+    frame = await client.read()
+    assert frame is not None
+    assert frame == (CLOSE, (4003).to_bytes(2, "big") + ("é" * 61).encode()), "a reason is cut at a whole character"
+    client.send(CLOSE, frame[1][:2])
+    assert await client.read() is None
+    await edge.receiver.until("lost")
+
+
+async def test_sanic_keeps_nothing_of_an_upgraded_connection(edge: Edge) -> None:
+    clients = [await edge.open(f"/chat/ws/room/{n}?token=TOKEN-{n}-SECRET") for n in range(5)]
+    await asyncio.sleep(0)  # the connection's task ends in the turn after the handler
+    gc.collect()
+    left = [found for found in gc.get_objects() if isinstance(found, Request | HttpProtocol)]
+    assert left == []
+    for client in clients:
+        client.send(TEXT, b"here")
+        assert await client.read() == (TEXT, b"here")
+
+
+async def test_a_lost_connection_leaves_nothing_behind(edge: Edge) -> None:
+    client = await edge.open()
+    assert len(edge.app.ctx.open_sockets) == 1
+    client.reset()
+    await edge.receiver.until("lost")
+    await asyncio.sleep(0)
+    assert not edge.app.ctx.open_sockets
+
+
+async def test_no_task_remains_for_an_idle_connection(edge: Edge) -> None:
+    before = len(asyncio.all_tasks())
+    for _ in range(5):
+        await edge.open()
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) <= before
+
+
+async def test_sanics_timeouts_do_not_reach_an_upgraded_connection(edge: Edge) -> None:
+    for name in ("REQUEST_TIMEOUT", "RESPONSE_TIMEOUT", "KEEP_ALIVE_TIMEOUT"):
+        edge.app.config[name] = 0.1
+    idle_http = await edge.raw()
+    client = await edge.open()
+    assert await idle_http.read() is None, "Sanic has ended a connection that asked nothing"
+    client.send(TEXT, b"awake")
+    assert await client.read() == (TEXT, b"awake")
+
+
+async def test_the_log_stays_clean(edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with websockets.connect(edge.url("/live/ws"), logger=logging.getLogger("quiet")) as polite:
+        await polite.send("hello")
+        await polite.recv()
+    broken = await edge.open()
+    broken.send(3)
+    assert await broken.read_close() == 1002
+    gone = await edge.open()
+    gone.reset()
+    await edge.receiver.until("lost")
+    assert [record.getMessage() for record in caplog.records if not record.name.startswith("quiet")] == []
+
+
+async def test_connections_that_drain_leaves_open_are_closed_at_the_stop(start_edge: StartEdge) -> None:
+    edge = await start_edge()
+    answering, silent = await edge.open(), await edge.open()
+    edge.stop.set()
+    assert await answering.read_close() == 1012
+    answering.send(CLOSE, b"\x03\xf4")
+    assert await answering.read() is None
+    async with asyncio.timeout(3):
+        await edge.served
+    assert edge.drained.is_set()
+    assert await silent.read_close() == 1012
+    assert [receiver.told[-1] for receiver in edge.gateway.receivers] == [("lost",), ("lost",)]
+
+
+async def test_while_draining_the_edge_is_not_ready_and_accepts_nobody(start_edge: StartEdge) -> None:
+    going = asyncio.Event()
+    edge = await start_edge(drain=going.wait)
+    kept = await edge.raw()
+    status, _ = await kept.request("GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status == 200
+    await kept.reader.readuntil(b"}")
+    client = await edge.open()
+    edge.stop.set()
+    await asyncio.sleep(0)
+    status, headers = await kept.request("GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+    body = await kept.reader.readexactly(int(headers["content-length"]))
+    assert (status, body) == (503, b'{"status":"not ready","failing":["draining"]}')
+    with pytest.raises(ConnectionRefusedError):
+        await edge.raw()
+    client.send(TEXT, b"still served")
+    assert await client.read() == (TEXT, b"still served")
+    going.set()
+    assert await client.read_close() == 1012
