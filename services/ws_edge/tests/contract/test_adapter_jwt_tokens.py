@@ -197,7 +197,7 @@ async def test_only_hs256_is_accepted_with_a_secret(algorithm: Any) -> None:
             await tokens().verify(token)
 
 
-KEYS = {
+KEYS: dict[str, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey] = {
     "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
     "ES256": ec.generate_private_key(ec.SECP256R1()),
     "EdDSA": ed25519.Ed25519PrivateKey.generate(),

@@ -23,11 +23,13 @@ SECOND = ed25519.Ed25519PrivateKey.generate()
 
 
 def first_entry() -> dict[str, Any]:
-    return json.loads(RSAAlgorithm.to_jwk(FIRST.public_key())) | {"kid": "one", "use": "sig"}
+    entry: dict[str, Any] = json.loads(RSAAlgorithm.to_jwk(FIRST.public_key()))
+    return entry | {"kid": "one", "use": "sig"}
 
 
 def second_entry() -> dict[str, Any]:
-    return json.loads(OKPAlgorithm.to_jwk(SECOND.public_key())) | {"kid": "two"}
+    entry: dict[str, Any] = json.loads(OKPAlgorithm.to_jwk(SECOND.public_key()))
+    return entry | {"kid": "two"}
 
 
 def token(key: Any, algorithm: str, key_id: str | None) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc.aio
@@ -28,7 +28,8 @@ _HOMES_LIMIT = 100_000
 _ANONYMOUS = "Anonymous_"
 _BEFORE_ANY_IS_HEARD = AdmissionLimits(messages_per_window=10, window_s=10.0, messages_per_address=100)
 
-T = TypeVar("T")
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 
 class GrpcModeration:
@@ -113,7 +114,7 @@ class GrpcModeration:
             reason=request.reason,
         )
         stub = self._stub_for(target_home(request))
-        answer = await _answer(stub.Act(message, timeout=_ACT_DEADLINE_S))
+        answer = await _answer(stub.Act, message, _ACT_DEADLINE_S)
         return from_event(answer.event) if answer.permitted else None
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
@@ -123,7 +124,7 @@ class GrpcModeration:
             part = slugs[start : start + _SLUGS_PER_REQUEST]
             stub = self._stub_for(part[0] if part else "")
             request = pb.ListActiveRequest(slugs=part)
-            answer = await _answer(stub.ListActive(request, timeout=_READ_DEADLINE_S))
+            answer = await _answer(stub.ListActive, request, _READ_DEADLINE_S)
             found.update((sanction.id, from_sanction(sanction)) for sanction in answer.sanctions)
         return list(found.values())
 
@@ -227,8 +228,8 @@ def target_home(request: ModerationRequest) -> str:
     return f"a:{ipaddress.ip_network((network.network_address, 64), strict=False)}"
 
 
-async def _answer(call: Awaitable[T]) -> T:
+async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
     try:
-        return await call
+        return await method(request, timeout=deadline_s)
     except (grpc.aio.AioRpcError, grpc.aio.UsageError) as reason:
         raise ModerationUnavailable("no answer") from reason

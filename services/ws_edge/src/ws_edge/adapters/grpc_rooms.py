@@ -32,7 +32,8 @@ _DEADLINE_S = 2.0
 _GRAPHQL_DEADLINE_S = 10.0
 _RELEASE_DEADLINE_S = 2.0
 
-T = TypeVar("T")
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 
 class GrpcRooms:
@@ -77,7 +78,7 @@ class GrpcRooms:
         self._resolves.close()
         if self._channel is not None:
             with suppress(RoomsUnavailable):
-                await _answer(self._stub.Release(pb.ReleaseRequest(edge=self._edge), timeout=_RELEASE_DEADLINE_S))
+                await _answer(self._stub.Release, pb.ReleaseRequest(edge=self._edge), _RELEASE_DEADLINE_S)
             await self._channel.close()
 
     async def resolve(self, ref: RoomRef) -> Slug:
@@ -98,17 +99,17 @@ class GrpcRooms:
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """See ports.Rooms."""
         request = pb.ListParticipantsRequest(life=life)
-        return from_snapshot(await _answer(self._stub.ListParticipants(request, timeout=_DEADLINE_S)))
+        return from_snapshot(await _answer(self._stub.ListParticipants, request, _DEADLINE_S))
 
     async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
         """See ports.Rooms."""
         request = pb.FindConnectedRequest(user_id=user_id or 0, username=username or "", slug=slug or "")
-        answer = await _answer(self._stub.FindConnected(request, timeout=_DEADLINE_S))
+        answer = await _answer(self._stub.FindConnected, request, _DEADLINE_S)
         return from_rank(answer.rank)
 
     async def stats(self) -> Mapping[int, int]:
         """See ports.Rooms."""
-        answer = await _answer(self._stub.GetStats(pb.GetStatsRequest(), timeout=_DEADLINE_S))
+        answer = await _answer(self._stub.GetStats, pb.GetStatsRequest(), _DEADLINE_S)
         return dict(answer.rooms)
 
     async def execute_graphql(
@@ -122,52 +123,52 @@ class GrpcRooms:
             viewer=None if viewer is None else to_person(viewer),
             allow_mutation=allow_mutation,
         )
-        answer = await _answer(self._stub.ExecuteGraphQL(request, timeout=_GRAPHQL_DEADLINE_S))
+        answer = await _answer(self._stub.ExecuteGraphQL, request, _GRAPHQL_DEADLINE_S)
         return GraphQLAnswer(body=answer.body, http_status=answer.http_status)
 
     async def heartbeat(self) -> tuple[bool, int]:
         """See edge_lease.LeaseCalls."""
         request = pb.HeartbeatRequest(edge=self._edge)
-        answer = await _batch_answer(self._stub.Heartbeat(request, timeout=_DEADLINE_S))
+        answer = await _batch_answer(self._stub.Heartbeat, request, _DEADLINE_S)
         return answer.registered, answer.connection_count
 
     async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
         """See edge_lease.LeaseCalls."""
         request = pb.SyncRequest(edge=self._edge, held=map(to_held, part), first=first, last=last)
-        answer = await _batch_answer(self._stub.Sync(request, timeout=_JOIN_DEADLINE_S))
+        answer = await _batch_answer(self._stub.Sync, request, _JOIN_DEADLINE_S)
         return [ConnectionId(connection) for connection in answer.lost]
 
     async def _send_joins(self, items: Sequence[pb.JoinItem]) -> Sequence[Membership | JoinRefusal]:
         request = pb.JoinRequest(edge=self._edge, items=items)
-        answer = await _batch_answer(self._stub.Join(request, timeout=_JOIN_DEADLINE_S))
+        answer = await _batch_answer(self._stub.Join, request, _JOIN_DEADLINE_S)
         return [from_outcome(outcome) for outcome in answer.outcomes]
 
     async def _send_leaves(self, connections: Sequence[ConnectionId]) -> None:
         request = pb.LeaveRequest(edge=self._edge, connections=connections)
-        await _batch_answer(self._stub.Leave(request, timeout=_JOIN_DEADLINE_S))
+        await _batch_answer(self._stub.Leave, request, _JOIN_DEADLINE_S)
 
     async def _send_resolves(self, refs: Sequence[pb.RoomRef]) -> Sequence[Slug]:
-        answer = await _batch_answer(self._stub.Resolve(pb.ResolveRequest(refs=refs), timeout=_DEADLINE_S))
+        answer = await _batch_answer(self._stub.Resolve, pb.ResolveRequest(refs=refs), _DEADLINE_S)
         return [Slug(slug) for slug in answer.slugs]
 
 
-async def _answer(call: Awaitable[T]) -> T:
+async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
     try:
-        return await call
+        return await method(request, timeout=deadline_s)
     except grpc.aio.AioRpcError as reason:
         raise RoomsUnavailable(reason.code().name) from reason
     except grpc.aio.UsageError as reason:
         raise RoomsUnavailable("stopped") from reason
 
 
-async def _batch_answer(call: Awaitable[T]) -> T:
+async def _batch_answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
     try:
-        return await _answer(call)
+        return await _answer(method, request, deadline_s)
     except RoomsUnavailable as reason:
         raise BatchFailed(*reason.args) from reason
 
 
-async def _available(answer: Awaitable[T]) -> T:
+async def _available(answer: Awaitable[A]) -> A:
     try:
         return await answer
     except BatchFailed as reason:

@@ -1,0 +1,384 @@
+"""The rooms adapter against a server by hand."""
+
+# ruff: noqa: N802 - gRPC names its methods so
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from salon.rooms.v1 import rooms_pb2 as pb
+from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceServicer, add_RoomsServiceServicer_to_server
+from ws_edge.adapters.grpc_rooms import GrpcRooms
+from ws_edge.ports import (
+    GraphQLAnswer,
+    HeldConnection,
+    JoinRefusal,
+    Membership,
+    Participant,
+    RoomSnapshot,
+    RoomsUnavailable,
+)
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, UserId
+from ws_edge.protocol.reference import ById, BySlug, ByVideo
+
+pytestmark = pytest.mark.integration
+
+EDGE = "e" * 32
+ANA = Identity(UserId(5), "ana", None, ("moderator",), Rank.MODERATOR, None)
+ANONYMOUS = Identity(None, "Anonymous_10.0.0.1", None, (), Rank.ANONYMOUS, None)
+
+Context = Any
+
+
+class FakeRooms(RoomsServiceServicer):
+    """Joins everybody to room 1, and writes down every request but heartbeats."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.news = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.under_way = 0
+        self.most_under_way = 0
+        self.registered = True
+        self.count = 0
+        self.outcomes: list[pb.JoinOutcome] | None = None
+
+    async def _take(self, request: Any) -> None:
+        self.requests.append(request)
+        self.news.set()
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await self.may_answer.wait()
+        self.under_way -= 1
+
+    async def hears(self, kind: type[Any], count: int = 1) -> list[Any]:
+        async with asyncio.timeout(5):
+            while len(found := [r for r in self.requests if isinstance(r, kind)]) < count:
+                self.news.clear()
+                await self.news.wait()
+        return found
+
+    async def Join(self, request: pb.JoinRequest, context: Context) -> pb.JoinResponse:
+        await self._take(request)
+        joined = [
+            pb.JoinOutcome(result=pb.JoinOutcome.RESULT_JOINED, room_id=1, life=2, connection_count=item.connection)
+            for item in request.items
+        ]
+        return pb.JoinResponse(outcomes=joined if self.outcomes is None else self.outcomes)
+
+    async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:
+        await self._take(request)
+        return pb.LeaveResponse()
+
+    async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
+        assert request.edge == EDGE
+        return pb.HeartbeatResponse(registered=self.registered, connection_count=self.count)
+
+    async def Sync(self, request: pb.SyncRequest, context: Context) -> pb.SyncResponse:
+        await self._take(request)
+        return pb.SyncResponse(lost=[request.held[0].connection] if request.held else [])
+
+    async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
+        await self._take(request)
+        return pb.ReleaseResponse()
+
+    async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:
+        await self._take(request)
+        return pb.ResolveResponse(slugs=[str(ref).strip().replace(" ", "") for ref in request.refs])
+
+    async def ListParticipants(
+        self, request: pb.ListParticipantsRequest, context: Context
+    ) -> pb.ListParticipantsResponse:
+        await self._take(request)
+        people = [pb.Participant(key="u:5", user_id=5, username="ana"), pb.Participant(key="c:x:1", username="b")]
+        return pb.ListParticipantsResponse(version=9, connection_count=3, crowded=True, participants=people)
+
+    async def FindConnected(self, request: pb.FindConnectedRequest, context: Context) -> pb.FindConnectedResponse:
+        await self._take(request)
+        return pb.FindConnectedResponse(rank=pb.RANK_ADMIN if request.user_id else pb.RANK_UNSPECIFIED)
+
+    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
+        return pb.GetStatsResponse(total_connections=10, rooms={1: 8, 2: 2})
+
+    async def ExecuteGraphQL(self, request: pb.ExecuteGraphQLRequest, context: Context) -> pb.ExecuteGraphQLResponse:
+        await self._take(request)
+        return pb.ExecuteGraphQLResponse(body=b'{"data":{}}', http_status=200)
+
+
+class Service:
+    """A server that can go and come back on its port."""
+
+    def __init__(self) -> None:
+        self.rooms = FakeRooms()
+        self.port = 0
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        add_RoomsServiceServicer_to_server(self.rooms, self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(None)
+            self._server = None
+
+
+class Worker:
+    """What the adapter asks of its worker."""
+
+    def __init__(self) -> None:
+        self.held: list[HeldConnection] = []
+        self.lost: list[ConnectionId] = []
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    service = Service()
+    await service.start()
+    yield service
+    await service.stop()
+
+
+@pytest.fixture
+async def worker() -> Worker:
+    return Worker()
+
+
+@pytest.fixture
+async def rooms(service: Service, worker: Worker) -> AsyncIterator[GrpcRooms]:
+    rooms = GrpcRooms(f"127.0.0.1:{service.port}", EDGE, held=lambda: list(worker.held), lost=worker.lost.append)
+    await rooms.start()
+    await eventually(lambda: rooms.is_connected)
+    yield rooms
+    service.rooms.may_answer.set()
+    await rooms.stop()
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110 - what is waited for here announces itself to nobody
+            await asyncio.sleep(0.005)
+
+
+def join(rooms: GrpcRooms, connection: int, identity: Identity = ANA) -> asyncio.Task[Membership | JoinRefusal]:
+    ref = BySlug(Slug("live"))
+    return asyncio.create_task(rooms.join(ConnectionId(connection), ref, identity, with_participants=False))
+
+
+async def test_a_join_carries_who_and_where_and_gives_the_membership(service: Service, rooms: GrpcRooms) -> None:
+    service.rooms.outcomes = [
+        pb.JoinOutcome(
+            result=pb.JoinOutcome.RESULT_JOINED,
+            room_id=1,
+            life=2,
+            slug="live",
+            connection_count=3,
+            version=4,
+            crowded=True,
+            participants=[
+                pb.Participant(key="u:5", user_id=5, username="ana"),
+                pb.Participant(key="c:x:1", username="Anonymous_10.0.0.1"),
+            ],
+        )
+    ]
+    membership = await rooms.join(ConnectionId(7), ByVideo(42), ANA, with_participants=True)
+    people = (Participant("u:5", UserId(5), "ana"), Participant("c:x:1", None, "Anonymous_10.0.0.1"))
+    assert membership == Membership(RoomId(1), Life(2), Slug("live"), 3, 4, True, people)
+    assert service.rooms.requests == [
+        pb.JoinRequest(
+            edge=EDGE,
+            items=[
+                pb.JoinItem(
+                    connection=7,
+                    ref=pb.RoomRef(video_id=42),
+                    person=pb.Person(user_id=5, username="ana", rank=pb.RANK_MODERATOR),
+                    with_participants=True,
+                )
+            ],
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("result", "refusal"),
+    [
+        (pb.JoinOutcome.RESULT_NOT_FOUND, JoinRefusal.NOT_FOUND),
+        (pb.JoinOutcome.RESULT_ACCESS_DENIED, JoinRefusal.ACCESS_DENIED),
+        (pb.JoinOutcome.RESULT_UNAVAILABLE, JoinRefusal.UNAVAILABLE),
+        (pb.JoinOutcome.RESULT_UNSPECIFIED, JoinRefusal.UNAVAILABLE),
+        (99, JoinRefusal.UNAVAILABLE),
+    ],
+)
+async def test_a_refused_join_says_why(service: Service, rooms: GrpcRooms, result: Any, refusal: JoinRefusal) -> None:
+    service.rooms.outcomes = [pb.JoinOutcome(result=result)]
+    assert await rooms.join(ConnectionId(7), ById(RoomId(1)), ANONYMOUS, with_participants=False) is refusal
+
+
+async def test_joins_travel_in_batches_of_up_to_500_one_at_a_time(service: Service, rooms: GrpcRooms) -> None:
+    memberships = await asyncio.gather(*(join(rooms, number) for number in range(1, 1201)))
+    # Everybody has their own answer.
+    assert [m.connection_count for m in memberships if isinstance(m, Membership)] == list(range(1, 1201))
+    sizes = [len(request.items) for request in service.rooms.requests]
+    assert sum(sizes) == 1200
+    assert max(sizes) == 500
+    assert len(sizes) <= 5
+    assert service.rooms.most_under_way == 1
+
+
+async def test_a_leave_never_overtakes_its_join(service: Service, rooms: GrpcRooms) -> None:
+    service.rooms.may_answer.clear()
+    joining = join(rooms, 7)
+    await service.rooms.hears(pb.JoinRequest)
+    joining.cancel()
+    rooms.leave(ConnectionId(7))
+    other = join(rooms, 8)
+    await asyncio.sleep(0.05)
+    assert [type(request) for request in service.rooms.requests] == [pb.JoinRequest]
+    service.rooms.may_answer.set()
+    (leave,) = await service.rooms.hears(pb.LeaveRequest)
+    assert leave == pb.LeaveRequest(edge=EDGE, connections=[7])
+    assert isinstance(await other, Membership)
+    assert service.rooms.most_under_way == 1
+
+
+async def test_a_join_that_was_given_up_before_it_was_sent_is_left_out(service: Service, rooms: GrpcRooms) -> None:
+    service.rooms.may_answer.clear()
+    first, second, third = join(rooms, 1), None, None
+    await service.rooms.hears(pb.JoinRequest)
+    second, third = join(rooms, 2), join(rooms, 3)
+    await asyncio.sleep(0)
+    second.cancel()
+    service.rooms.may_answer.set()
+    await asyncio.gather(first, third)
+    assert [[i.connection for i in request.items] for request in service.rooms.requests] == [[1], [3]]
+
+
+async def test_leaves_are_tried_until_a_restarted_service_has_committed_them(
+    service: Service, rooms: GrpcRooms
+) -> None:
+    await service.stop()
+    for number in (1, 2, 3):
+        rooms.leave(ConnectionId(number))
+    with pytest.raises(RoomsUnavailable):
+        await asyncio.wait_for(join(rooms, 4), 1)
+    await asyncio.sleep(0.3)
+    await service.start()
+    started_at_s = asyncio.get_running_loop().time()
+    (leave,) = await service.rooms.hears(pb.LeaveRequest)
+    assert list(leave.connections) == [1, 2, 3]
+    assert asyncio.get_running_loop().time() - started_at_s < 2.5
+    await eventually(lambda: len(rooms._leaves) == 0)
+
+
+async def test_a_restarted_service_is_found_within_two_seconds(service: Service, rooms: GrpcRooms) -> None:
+    await service.stop()
+    await asyncio.sleep(0.5)
+    await service.start()
+    async with asyncio.timeout(2):
+        while True:
+            try:
+                await rooms.stats()
+            except RoomsUnavailable:
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+
+async def test_an_answer_in_part_is_no_answer(service: Service, rooms: GrpcRooms) -> None:
+    service.rooms.outcomes = []
+    with pytest.raises(RoomsUnavailable):
+        await join(rooms, 1)
+    service.rooms.outcomes = None
+    assert isinstance(await join(rooms, 2), Membership)
+
+
+async def test_an_expired_lease_is_registered_again_and_the_lost_are_told(service: Service, worker: Worker) -> None:
+    service.rooms.registered = False
+    worker.held = [HeldConnection(ConnectionId(7), RoomId(1), Life(2), Slug("live"), ANA)]
+    rooms = GrpcRooms(f"127.0.0.1:{service.port}", EDGE, held=lambda: list(worker.held), lost=worker.lost.append)
+    await rooms.start()
+    (sync,) = await service.rooms.hears(pb.SyncRequest)
+    person = pb.Person(user_id=5, username="ana", rank=pb.RANK_MODERATOR)
+    held = pb.HeldConnection(connection=7, room_id=1, life=2, slug="live", person=person)
+    assert sync == pb.SyncRequest(edge=EDGE, held=[held], first=True, last=True)
+    await eventually(lambda: worker.lost == [7])
+    await rooms.stop()
+
+
+async def test_stopping_releases_everything_and_refuses_who_waits(service: Service, worker: Worker) -> None:
+    rooms = GrpcRooms(f"127.0.0.1:{service.port}", EDGE, held=list, lost=worker.lost.append)
+    await rooms.start()
+    await eventually(lambda: rooms.is_connected)
+    service.rooms.may_answer.clear()
+    sent, queued = join(rooms, 1), None
+    await service.rooms.hears(pb.JoinRequest)
+    queued = join(rooms, 2)
+    await asyncio.sleep(0)
+    stopping = asyncio.create_task(rooms.stop())
+    for waiting in (sent, queued):
+        with pytest.raises(RoomsUnavailable):
+            await waiting
+    assert await service.rooms.hears(pb.ReleaseRequest) == [pb.ReleaseRequest(edge=EDGE)]
+    service.rooms.may_answer.set()
+    await stopping
+    with pytest.raises(RoomsUnavailable):
+        await join(rooms, 3)
+    with pytest.raises(RoomsUnavailable):
+        await rooms.stats()
+
+
+async def test_stopping_does_not_wait_for_a_service_that_hangs(service: Service, worker: Worker) -> None:
+    rooms = GrpcRooms(f"127.0.0.1:{service.port}", EDGE, held=list, lost=worker.lost.append)
+    await rooms.start()
+    service.rooms.may_answer.clear()
+    await asyncio.wait_for(rooms.stop(), 3)
+    service.rooms.may_answer.set()
+
+
+async def test_references_of_one_turn_are_resolved_together(service: Service, rooms: GrpcRooms) -> None:
+    slugs = await asyncio.gather(
+        rooms.resolve(ById(RoomId(7))), rooms.resolve(BySlug(Slug("live"))), rooms.resolve(ByVideo(42))
+    )
+    assert list(slugs) == ["room_id:7", 'slug:"live"', "video_id:42"]
+    assert len(service.rooms.requests) == 1
+
+
+async def test_reads_are_translated(service: Service, rooms: GrpcRooms) -> None:
+    people = (Participant("u:5", UserId(5), "ana"), Participant("c:x:1", None, "b"))
+    assert await rooms.snapshot(Life(2)) == RoomSnapshot(9, 3, True, people)
+    assert await rooms.connected_rank(UserId(5), None, Slug("live")) is Rank.ADMIN
+    assert await rooms.connected_rank(None, "Anonymous_10.0.0.1", None) is None
+    assert await rooms.stats() == {1: 8, 2: 2}
+    assert service.rooms.requests == [
+        pb.ListParticipantsRequest(life=2),
+        pb.FindConnectedRequest(user_id=5, slug="live"),
+        pb.FindConnectedRequest(username="Anonymous_10.0.0.1"),
+    ]
+
+
+async def test_graphql_is_passed_on_with_its_viewer(service: Service, rooms: GrpcRooms) -> None:
+    answer = await rooms.execute_graphql("{a}", b'{"x":1}', "Q", ANA, allow_mutation=True)
+    assert answer == GraphQLAnswer(b'{"data":{}}', 200)
+    await rooms.execute_graphql("{a}", b"", "", None, allow_mutation=False)
+    viewer = pb.Person(user_id=5, username="ana", rank=pb.RANK_MODERATOR)
+    assert service.rooms.requests == [
+        pb.ExecuteGraphQLRequest(
+            query="{a}", variables_json=b'{"x":1}', operation_name="Q", viewer=viewer, allow_mutation=True
+        ),
+        pb.ExecuteGraphQLRequest(query="{a}"),
+    ]
+    assert not service.rooms.requests[1].HasField("viewer")
+
+
+async def test_a_service_that_hangs_is_unavailable_after_the_deadline(service: Service, rooms: GrpcRooms) -> None:
+    service.rooms.may_answer.clear()
+    started_at_s = asyncio.get_running_loop().time()
+    with pytest.raises(RoomsUnavailable):
+        await rooms.snapshot(Life(2))
+    assert asyncio.get_running_loop().time() - started_at_s < 2.5

@@ -1,0 +1,542 @@
+"""The bus on a real nats-server."""
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+from salon.events.v1 import events_pb2 as events
+from salon.moderation.v1 import moderation_pb2 as moderation
+from ws_edge.adapters.nats_bus import NatsBus
+from ws_edge.adapters.nats_stream import STREAM
+from ws_edge.ports import BusUnavailable, Participant, PresenceChanged, StoredMessage, TypingChanged
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
+
+pytestmark = pytest.mark.integration
+
+ROOM, LIFE = RoomId(1), Life(2)
+EDGE, OTHER_EDGE = "e" * 32, "f" * 32
+
+
+class NatsServer:
+    """A server process with a port and a store of its own."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.store = tempfile.mkdtemp(prefix="salon-nats-")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        binary = shutil.which("nats-server")
+        assert binary is not None
+        arguments = [binary, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.store]
+        log = (Path(self.store) / "log").open("wb")
+        with log:
+            self._process = subprocess.Popen(arguments, stdout=log, stderr=log)
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            else:
+                return
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.store)
+
+
+class Listener:
+    """Hears everything, in one list."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self._news = asyncio.Event()
+        self.fails = False
+
+    def _hear(self, what: Any) -> None:
+        self.heard.append(what)
+        self._news.set()
+        if self.fails:
+            raise RuntimeError("a listener with a mistake in it")
+
+    def message_stored(self, message: StoredMessage) -> None:
+        self._hear(message)
+
+    def typing_changed(self, change: TypingChanged) -> None:
+        self._hear(change)
+
+    def presence_changed(self, change: PresenceChanged) -> None:
+        self._hear(change)
+
+    def sanction_changed(self, event: SanctionEvent) -> None:
+        self._hear(event)
+
+    def room_deleted(self, life: Life) -> None:
+        self._hear(("deleted", life))
+
+    def broadcast_received(self, payload: bytes) -> None:
+        self._hear(payload)
+
+    def bus_restored(self) -> None:
+        self._hear("restored")
+
+    async def hears(self, count: int) -> list[Any]:
+        """Waits for so many."""
+        async with asyncio.timeout(5):
+            while len(self.heard) < count:
+                self._news.clear()
+                await self._news.wait()
+        return self.heard
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110 - what is waited for here announces itself to nobody
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def server() -> Iterator[NatsServer]:
+    server = NatsServer()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def worker() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+async def bus(server: NatsServer, worker: Listener) -> AsyncIterator[NatsBus]:
+    bus = NatsBus(server.url, EDGE)
+    bus.listen(worker)
+    await bus.start()
+    assert bus.is_connected
+    yield bus
+    await bus.stop()
+
+
+@pytest.fixture
+async def other(server: NatsServer) -> AsyncIterator[NatsBus]:
+    bus = NatsBus(server.url, OTHER_EDGE)
+    bus.listen(Listener())
+    await bus.start()
+    yield bus
+    await bus.stop()
+
+
+def speaker(user_id: int | None = 5, connection: str = f"{EDGE}:1") -> Speaker:
+    user = None if user_id is None else UserId(user_id)
+    return Speaker(Identity(user, "ana", None, (), Rank.USER, None), "10.0.0.1", connection)
+
+
+def say(
+    bus: NatsBus,
+    text: str,
+    *,
+    room: RoomId = ROOM,
+    life: Life = LIFE,
+    token: int = 0,
+    nonce: str = "",
+    who: Speaker | None = None,
+    duplicate: Callable[[MessageId], None] = lambda _: None,
+) -> None:
+    bus.publish_message(room, life, who or speaker(), text, token=token, nonce=nonce, duplicate=duplicate)
+
+
+async def test_a_message_comes_back_stored_with_id_time_and_token(bus: NatsBus) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    say(bus, "Hello 🎈", token=77, nonce="n-1")
+    (message,) = await room.hears(1)
+    assert message == StoredMessage(
+        MessageId(1), MessageId(0), message.at, "Hello 🎈", UserId(5), "ana", EDGE, token=77, nonce="n-1"
+    )
+    assert len(message.at) == len("2026-01-02T03:04:05.678Z")
+    assert message.at.endswith("Z")
+
+
+async def test_all_edges_see_one_order_with_rising_ids_and_each_rooms_own_chain(bus: NatsBus, other: NatsBus) -> None:
+    here, there, elsewhere = Listener(), Listener(), Listener()
+    await bus.subscribe(ROOM, LIFE, here)
+    await other.subscribe(ROOM, LIFE, there)
+    await bus.subscribe(RoomId(9), Life(3), elsewhere)
+    for number in range(50):
+        say(bus, f"a{number}")
+        say(other, f"b{number}")
+        say(bus, f"c{number}", room=RoomId(9), life=Life(3))
+    assert await here.hears(100) == await there.hears(100)
+    for heard in (here.heard, await elsewhere.hears(50)):
+        assert [m.prev_id for m in heard] == [0] + [m.id for m in heard[:-1]]
+        assert [m.id for m in heard] == sorted({m.id for m in heard})
+    assert [m.text for m in here.heard if m.text[0] == "a"] == [f"a{number}" for number in range(50)]
+
+
+async def test_another_life_of_the_room_hears_nothing_of_this_one(bus: NatsBus) -> None:
+    old, new = Listener(), Listener()
+    await bus.subscribe(ROOM, LIFE, old)
+    await bus.subscribe(ROOM, Life(3), new)
+    say(bus, "old")
+    say(bus, "new", life=Life(3))
+    assert [m.text for m in await old.hears(1)] == ["old"]
+    assert [(m.text, m.prev_id) for m in await new.hears(1)] == [("new", 0)]
+
+
+async def test_a_repeated_nonce_is_not_delivered_again_and_its_sender_is_told_the_id(bus: NatsBus) -> None:
+    room, repeated = Listener(), asyncio.Queue[MessageId]()
+    await bus.subscribe(ROOM, LIFE, room)
+    for _ in range(2):
+        say(bus, "once", nonce="n", duplicate=repeated.put_nowait)
+    assert await asyncio.wait_for(repeated.get(), 5) == 1
+    # The same nonce of somebody else, and in another life, is another message.
+    say(bus, "other user", nonce="n", who=speaker(6), duplicate=repeated.put_nowait)
+    say(bus, "anonymous", nonce="n", who=speaker(None), duplicate=repeated.put_nowait)
+    say(bus, "anonymous too", nonce="n", who=speaker(None, f"{EDGE}:2"), duplicate=repeated.put_nowait)
+    say(bus, "other life", nonce="n", life=Life(3), duplicate=repeated.put_nowait)
+    say(bus, "same user elsewhere", nonce="n", who=speaker(5, f"{OTHER_EDGE}:9"), duplicate=repeated.put_nowait)
+    assert await asyncio.wait_for(repeated.get(), 5) == 1
+    assert [m.text for m in await room.hears(4)] == ["once", "other user", "anonymous", "anonymous too"]
+    assert repeated.empty()
+
+
+async def test_typing_reaches_the_rooms_members_on_every_edge(bus: NatsBus, other: NatsBus) -> None:
+    room = Listener()
+    await other.subscribe(ROOM, LIFE, room)
+    changes = [
+        TypingChanged("u:5", UserId(5), "ana", True, EDGE, ConnectionId(7), 1_800_000_000_123),
+        TypingChanged(f"c:{EDGE}:8", None, "Anonymous_10.0.0.1", False, EDGE, ConnectionId(8), 1_800_000_000_124),
+    ]
+    for change in changes:
+        bus.publish_typing(ROOM, LIFE, change)
+    assert await room.hears(2) == changes
+
+
+async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
+    server: NatsServer, bus: NatsBus, other: NatsBus, worker: Listener
+) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    service = await nats.connect(server.url)
+    presence = events.Presence(
+        version=4,
+        connection_count=3,
+        crowded=True,
+        joined=[events.Person(key="u:5", user_id=5, username="ana")],
+        left=[events.Person(key="c:x:1", username="Anonymous_10.0.0.1")],
+        joined_count=2,
+        left_count=1,
+        at_ms=9,
+    )
+    await service.publish("salon.v1.live.1.2.presence", presence.SerializeToString())
+    assert await room.hears(1) == [
+        PresenceChanged(
+            4,
+            3,
+            True,
+            (Participant("u:5", UserId(5), "ana"),),
+            (Participant("c:x:1", None, "Anonymous_10.0.0.1"),),
+            2,
+            1,
+            9,
+        )
+    ]
+    deleted = events.RoomDeleted(room_id=1, life=2, slug="x")
+    await service.publish("salon.v1.rooms.deleted", deleted.SerializeToString())
+    sanction = moderation.Sanction(
+        id=11,
+        action=moderation.ACTION_BAN,
+        target_user_id=5,
+        addresses=["10.0.0.1"],
+        scope=moderation.SCOPE_ROOM,
+        slug="x",
+        moderator_rank=moderation.RANK_ADMIN,
+        expires_at_ms=1_800_000_000_500,
+    )
+    event = moderation.SanctionEvent(
+        event_id=3,
+        action=moderation.ACTION_BAN,
+        target_user_id=5,
+        moderator_user_id=1,
+        duration_minutes=60,
+        scope=moderation.SCOPE_ROOM,
+        slug="x",
+        at_ms=9,
+        imposed=[sanction],
+        lifted_ids=[10],
+    )
+    await service.publish("salon.v1.moderation.sanction", event.SerializeToString())
+    await service.flush()
+    await worker.hears(2)
+    other.publish_broadcast(b'{"free":"text"}')
+    addresses = frozenset({"10.0.0.1"})
+    imposed = Sanction(11, Action.BAN, UserId(5), None, addresses, Slug("x"), Rank.ADMIN, 1_800_000_000.5)
+    assert await worker.hears(3) == [
+        ("deleted", 2),
+        SanctionEvent(3, Action.BAN, UserId(5), None, UserId(1), 60, Scope.ROOM, Slug("x"), 9, (imposed,), (10,)),
+        b'{"free":"text"}',
+    ]
+    await service.close()
+
+
+async def test_malformed_events_and_failing_listeners_stop_nothing(
+    server: NatsServer, bus: NatsBus, worker: Listener
+) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    service = await nats.connect(server.url)
+    for subject in ("salon.v1.room.1.2.message", "salon.v1.live.1.2.typing", "salon.v1.live.1.2.presence"):
+        await service.publish(subject, b"\xff\xff\xff")
+    await service.publish("salon.v1.live.1.2.message", b"")  # not from the stream: no headers
+    await service.publish("salon.v1.live.1.2.unknown", b"")
+    await service.publish("salon.v1.moderation.sanction", moderation.SanctionEvent(action=99).SerializeToString())  # type: ignore[arg-type]  # a later version's
+    await service.flush()
+    room.fails = True
+    say(bus, "one")
+    await room.hears(1)
+    room.fails = False
+    say(bus, "two")
+    assert [m.text for m in await room.hears(2)] == ["one", "two"]
+    assert worker.heard == []
+    await service.close()
+
+
+async def test_subscriptions_of_one_turn_share_one_confirmation_that_follows_them(bus: NatsBus) -> None:
+    written: list[bytes] = []
+    transport = bus._wire._transport
+    assert transport is not None
+    write = transport.write
+
+    def look_on(payload: bytes) -> Any:
+        written.append(payload)
+        return write(payload)
+
+    transport.write = look_on  # type: ignore[method-assign]  # looks on
+    rooms = [Listener() for _ in range(20)]
+    await asyncio.gather(*(bus.subscribe(RoomId(number), LIFE, room) for number, room in enumerate(rooms)))
+    (wire,) = written
+    assert wire.count(b"SUB salon.v1.live.") == 20
+    assert wire.count(b"PING\r\n") == 1
+    assert wire.endswith(b"PING\r\n")
+
+
+async def test_after_unsubscribing_nothing_is_heard(bus: NatsBus) -> None:
+    gone, room = Listener(), Listener()
+    unsubscribe = await bus.subscribe(ROOM, LIFE, gone)
+    await bus.subscribe(ROOM, LIFE, room)
+    unsubscribe()
+    unsubscribe()
+    say(bus, "hello")
+    await room.hears(1)
+    assert gone.heard == []
+
+
+async def test_a_subscriber_that_gives_up_takes_its_subscription_along_and_harms_nobody(bus: NatsBus) -> None:
+    room = Listener()
+    waiting = asyncio.create_task(bus.subscribe(ROOM, LIFE, room))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    others = Listener()
+    await bus.subscribe(ROOM, LIFE, others)
+    say(bus, "hello")
+    await others.hears(1)
+    assert room.heard == []
+
+
+async def test_a_bus_that_starts_before_nats_comes_up_with_it(server: NatsServer) -> None:
+    server.stop()
+    bus, worker = NatsBus(server.url, EDGE), Listener()
+    bus.listen(worker)
+    starting = asyncio.create_task(bus.start())
+    await asyncio.sleep(0)
+    with pytest.raises(BusUnavailable):
+        say(bus, "no")
+    with pytest.raises(BusUnavailable):
+        bus.publish_broadcast(b"no")
+    with pytest.raises(BusUnavailable):
+        await bus.subscribe(ROOM, LIFE, Listener())
+    with pytest.raises(BusUnavailable):
+        await bus.last_message_id(ROOM, LIFE)
+    assert not bus.is_connected
+    server.start()
+    await starting
+    await eventually(lambda: bus.is_connected)
+    bus.publish_broadcast(b"yes")
+    assert await worker.hears(1) == [b"yes"]
+    await bus.stop()
+
+
+async def test_after_a_restart_of_nats_everything_goes_on_and_the_worker_is_told_once(
+    server: NatsServer, bus: NatsBus, worker: Listener
+) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    say(bus, "before")
+    await room.hears(1)
+    server.stop()
+    await eventually(lambda: not bus.is_connected)
+    for _ in range(3):
+        with pytest.raises(BusUnavailable):
+            say(bus, "lost")
+    with pytest.raises(BusUnavailable):
+        await bus.message(MessageId(1))
+    server.start()
+    assert await worker.hears(1) == ["restored"]
+    assert bus.is_connected
+    say(bus, "after")
+    assert [(m.text, m.id, m.prev_id) for m in await room.hears(2)] == [("before", 1, 0), ("after", 2, 1)]
+    # What belongs to the worker stands again as well.
+    bus.publish_broadcast(b"all")
+    assert await worker.hears(2) == ["restored", b"all"]
+
+
+async def test_a_subscription_under_way_fails_at_once_when_the_connection_is_lost(
+    server: NatsServer, bus: NatsBus
+) -> None:
+    waiting = asyncio.create_task(bus.subscribe(ROOM, LIFE, Listener()))
+    await asyncio.sleep(0)
+    await bus._went_down()
+    with pytest.raises(BusUnavailable):
+        await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_connection_that_nats_closed_for_good_is_opened_anew(bus: NatsBus, worker: Listener) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    await bus._wire.close()
+    assert await worker.hears(1) == ["restored"]
+    say(bus, "again")
+    assert [m.text for m in await room.hears(1)] == ["again"]
+
+
+def flood(bus: NatsBus) -> int:
+    """Publishes without ever yielding; how many were taken."""
+    for published in range(20_000):
+        try:
+            say(bus, "x" * 1000)
+        except BusUnavailable:
+            return published
+    return 20_000
+
+
+async def test_publishing_faster_than_the_loop_turns_is_refused_and_not_piled_up(bus: NatsBus) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    published = flood(bus)
+    assert 7_000 < published < 9_000
+    await room.hears(published)
+    say(bus, "goes on")
+    await room.hears(published + 1)
+
+
+async def test_messages_after_an_id_come_in_order_and_stay_within_the_limit(server: NatsServer, bus: NatsBus) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    for number in range(10):
+        say(bus, f"m{number}", token=number, nonce=f"n{number}")
+        say(bus, "elsewhere", room=RoomId(9))
+    stored = await room.hears(10)
+    assert await bus.messages_after(ROOM, LIFE, MessageId(0), limit=100) == stored
+    assert await bus.messages_after(ROOM, LIFE, stored[3].id, limit=3) == stored[4:7]
+    assert await bus.messages_after(ROOM, LIFE, stored[-1].id, limit=3) == []
+    assert await bus.messages_after(ROOM, Life(99), MessageId(0), limit=3) == []
+    assert await bus.last_message_id(ROOM, LIFE) == stored[-1].id
+    assert await bus.last_message_id(ROOM, Life(99)) == 0
+    assert await bus.message(stored[4].id) == stored[4]
+    assert await bus.message(stored[0].id) == stored[0]
+    assert await bus.message(MessageId(10_000)) is None
+
+
+async def test_deleted_messages_are_left_out_of_what_is_read(server: NatsServer, bus: NatsBus) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    for number in range(5):
+        say(bus, f"m{number}")
+    await room.hears(5)
+    service = await nats.connect(server.url)
+    await service.publish("salon.v1.room.1.2.message", b"\xff")
+    await service.jetstream().delete_msg(STREAM, 3)
+    read = await bus.messages_after(ROOM, LIFE, MessageId(1), limit=100)
+    assert [(m.id, m.prev_id) for m in read] == [(2, 1), (4, 2), (5, 4)]
+    assert await bus.message(MessageId(3)) is None
+    assert await bus.message(MessageId(6)) is None
+    await service.close()
+
+
+async def test_a_room_keeps_its_last_500_messages(bus: NatsBus) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    for number in range(510):
+        say(bus, f"m{number}")
+    await room.hears(510)
+    read = await bus.messages_after(ROOM, LIFE, MessageId(0), limit=1000)
+    assert [m.id for m in read] == list(range(11, 511))
+    # The message before the first one is not kept any more: a gap is not to look closed.
+    read = await bus.messages_after(ROOM, LIFE, MessageId(5), limit=1)
+    assert [(m.id, m.prev_id) for m in read] == [(11, 0)]
+
+
+async def test_the_stream_has_the_settings_of_the_contract(server: NatsServer, bus: NatsBus) -> None:
+    service = await nats.connect(server.url)
+    reply = await service.request(f"$JS.API.STREAM.INFO.{STREAM}")
+    config = json.loads(reply.data)["config"]
+    assert config["subjects"] == ["salon.v1.room.*.*.message"]
+    assert config["republish"] == {
+        "src": "salon.v1.room.*.*.message",
+        "dest": "salon.v1.live.{{wildcard(1)}}.{{wildcard(2)}}.message",
+    }
+    assert (config["storage"], config["max_msgs_per_subject"], config["allow_direct"]) == ("file", 500, True)
+    assert (config["max_age"], config["duplicate_window"]) == (86_400 * 10**9, 120 * 10**9)
+    await service.close()
+
+
+async def test_an_existing_stream_is_corrected_and_keeps_what_the_operator_chose(server: NatsServer) -> None:
+    service = await nats.connect(server.url)
+    await service.jetstream().add_stream(
+        name=STREAM, subjects=["salon.v1.room.>"], max_msgs_per_subject=7, max_bytes=10_000_000, description="ours"
+    )
+    buses = [NatsBus(server.url, EDGE) for _ in range(3)]
+    for bus in buses:
+        bus.listen(Listener())
+    await asyncio.gather(*(bus.start() for bus in buses))
+    assert all(bus.is_connected for bus in buses)
+    config = (await service.jetstream().stream_info(STREAM)).config
+    assert (config.subjects, config.max_msgs_per_subject) == (["salon.v1.room.*.*.message"], 500)
+    assert (config.max_bytes, config.description) == (10_000_000, "ours")
+    assert config.republish is not None
+    await asyncio.gather(*(bus.stop() for bus in buses))
+    await service.close()
+
+
+async def test_workers_that_start_together_make_one_stream(server: NatsServer) -> None:
+    buses = [NatsBus(server.url, EDGE) for _ in range(5)]
+    for bus in buses:
+        bus.listen(Listener())
+    await asyncio.gather(*(bus.start() for bus in buses))
+    assert all(bus.is_connected for bus in buses)
+    await asyncio.gather(*(bus.stop() for bus in buses))
