@@ -1,18 +1,19 @@
 """Runs one replica of moderation until SIGTERM or SIGINT: python -m moderation."""
 
 import asyncio
+import gc
 import signal
 import sys
 
 import structlog
 import uvloop
 
-from moderation.adapters.file_lock import DatabaseInUse
-from moderation.bootstrap import replica
+from moderation.bootstrap import StartFailed, replica
 from moderation.config import BadSetting, Config, load_process
 from moderation.telemetry import configure_logs
 
 EXIT_BAD_SETTING = 2
+_GC_THRESHOLD = 50_000
 
 _log = structlog.get_logger()
 
@@ -27,7 +28,7 @@ def main() -> int:
     configure_logs(as_json=config.salon_env == "production")
     try:
         uvloop.run(_serve(config))
-    except DatabaseInUse as problem:
+    except StartFailed as problem:
         sys.stderr.write(f"moderation: {problem}\n")
         return 1
     return 0
@@ -39,6 +40,8 @@ async def _serve(config: Config) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     async with replica(config) as port:
+        gc.freeze()  # what was made until here stays: collecting it again and again would only cost pauses
+        gc.set_threshold(_GC_THRESHOLD)
         _log.info("serving", host=config.host, port=port)
         await stop.wait()
         _log.info("stopping")

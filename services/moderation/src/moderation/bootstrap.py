@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from moderation.adapters.database import Database, is_sqlite
-from moderation.adapters.file_lock import FileLock
+from moderation.adapters.file_lock import DatabaseInUse, FileLock
 from moderation.adapters.nats_events import NatsEvents
 from moderation.adapters.system_clock import SystemClock
 from moderation.adapters.tortoise_store import TortoiseStore
@@ -30,6 +30,10 @@ STOP_GRACE_S = 1.0
 _FLUSH_DEADLINE_S = 1.5
 
 _log = structlog.get_logger()
+
+
+class StartFailed(Exception):
+    """The replica cannot run; the text tells an operator why."""
 
 
 class Service:
@@ -67,12 +71,17 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[int]:
-        """Serve inside of the block; the port is what it gives. Raises StoreUnavailable, DatabaseInUse, OSError."""
-        await self._upkeep.read()
+        """Serve inside of the block; the port is what it gives. Raises StartFailed."""
+        try:
+            await self._upkeep.read()
+            port = await self._server.start(self._config.host, self._config.port)
+        except (StoreUnavailable, RuntimeError) as problem:
+            await self._server.stop(0)
+            raise StartFailed(str(problem)) from problem
         async with asyncio.TaskGroup() as tasks:
             owned = [tasks.create_task(run()) for run in (self._nats.run, self._upkeep.run, self._server.watch)]
             try:
-                yield await self._server.start(self._config.host, self._config.port)
+                yield port
             finally:
                 await self._stop(owned)
 
@@ -100,20 +109,28 @@ class Service:
 
 @asynccontextmanager
 async def replica(config: Config, *, clock: Clock | None = None, metrics: Metrics | None = None) -> AsyncIterator[int]:
-    """A whole replica; the port of its gRPC is what it gives. Raises DatabaseInUse, StoreUnavailable, OSError."""
+    """A whole replica; the port of its gRPC is what it gives. Raises StartFailed."""
     metrics = metrics or Metrics()
     async with AsyncExitStack() as stack:
-        if path := _sqlite_file(config.database_url):
-            lock = FileLock(path)
-            lock.acquire()
-            stack.callback(lock.release)
-        if config.metrics_port:
-            stack.callback(metrics.serve(config.host, config.metrics_port))
-        database = Database(config.database_url)
-        stack.push_async_callback(database.close)
-        await database.open()
+        try:
+            await _open(config, metrics, stack)
+        except (DatabaseInUse, StoreUnavailable, OSError) as problem:
+            raise StartFailed(str(problem)) from problem
         service = Service(config, clock or SystemClock(), metrics)
         yield await stack.enter_async_context(service.running())
+
+
+async def _open(config: Config, metrics: Metrics, stack: AsyncExitStack) -> None:
+    """What a replica needs before it can serve; the stack gives it back in reverse order."""
+    if path := _sqlite_file(config.database_url):
+        lock = FileLock(path)
+        lock.acquire()
+        stack.callback(lock.release)
+    if config.metrics_port:
+        stack.callback(metrics.serve(config.host, config.metrics_port))
+    database = Database(config.database_url)
+    stack.push_async_callback(database.close)
+    await database.open()
 
 
 def _sqlite_file(url: str) -> Path | None:

@@ -36,6 +36,7 @@ class NatsEvents:
         self._received = received
         self._restored = restored
         self._client = Client()
+        self._last_problem = ""
 
     @property
     def is_connected(self) -> bool:
@@ -84,12 +85,17 @@ class NatsEvents:
         self._received(event)
 
     async def _failed(self, problem: Exception) -> None:
-        _log.warning("nats failed", problem=type(problem).__name__)
+        """Once each: while NATS is away every attempt fails in the same way."""
+        name = type(problem).__name__
+        if name != self._last_problem:
+            self._last_problem = name
+            _log.warning("nats failed", problem=name)
 
     async def _disconnected(self) -> None:
         _log.warning("nats away")
 
     async def _reconnected(self) -> None:
+        self._last_problem = ""
         _log.info("nats connected")
         self._restored()
 

@@ -1,39 +1,22 @@
 """Sanctions, audit and sightings in SQLite or PostgreSQL."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from asyncpg import InterfaceError, PostgresConnectionError  # type: ignore[import-untyped]  # not typed
 from tortoise.backends.base.client import BaseDBAsyncClient
-from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError
 from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
-from moderation.adapters.database import CONNECTION
+from moderation.adapters.database import CONNECTION, answering
 from moderation.adapters.rows import audit_row, follow_row, sanction_of, sanction_row
 from moderation.adapters.tables import SanctionAddressRow, SanctionRow, SightingRow
 from moderation.domain.order import Change, Order
 from moderation.domain.people import Target
 from moderation.domain.sanction import Sanction, SanctionEvent
 from moderation.domain.sightings import Sighting
-from moderation.ports import StoreUnavailable
 
 DEADLINE_S = 3.0
 _ORDER_LOCK = 0x5A10_0002
-
-
-@asynccontextmanager
-async def _deadline() -> AsyncIterator[None]:
-    """Translate what the database's libraries raise. Raises StoreUnavailable."""
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            yield
-    except IntegrityError:
-        raise  # a mistake of ours, not an outage
-    except (OperationalError, DBConnectionError, InterfaceError, PostgresConnectionError, OSError) as problem:
-        raise StoreUnavailable(type(problem).__name__) from problem
 
 
 class TortoiseStore:
@@ -43,11 +26,12 @@ class TortoiseStore:
         self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
     ) -> SanctionEvent:
         """Orders go one by one over all replicas: rare as they are, and their event ids rise as they are committed."""
-        async with _deadline(), in_transaction(CONNECTION) as connection:
+        async with answering(DEADLINE_S), in_transaction(CONNECTION) as connection:
             await _lock_orders(connection)
             change = decide(await _standing(order.target, addresses, now_ms))
             lifted_ids = tuple(s.id for s in change.lifted)
-            await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
+            if lifted_ids:
+                await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
             imposed = (await _insert(order, addresses, now_ms),) if change.imposes else ()
             audit = audit_row(order, imposed, lifted_ids, now_ms)
             await audit.save()
@@ -66,7 +50,7 @@ class TortoiseStore:
 
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
         """Under the lock of orders, so that no event tells of a sanction after it was lifted."""
-        async with _deadline(), in_transaction(CONNECTION) as connection:
+        async with answering(DEADLINE_S), in_transaction(CONNECTION) as connection:
             await _lock_orders(connection)
             sanction = await _find(sanction_id)
             if sanction is None or not sanction.is_in_force(now_ms) or address in sanction.addresses:
@@ -89,14 +73,14 @@ class TortoiseStore:
             )
 
     async def find(self, sanction_id: int) -> Sanction | None:
-        async with _deadline():
+        async with answering(DEADLINE_S):
             return await _find(sanction_id)
 
     async def in_force(self, slugs: Sequence[str] | None, *, now_ms: int) -> list[Sanction]:
         where = _in_force(now_ms)
         if slugs is not None:
             where &= Q(slug__isnull=True) | Q(slug__in=list(slugs)) if slugs else Q(slug__isnull=True)
-        async with _deadline():
+        async with answering(DEADLINE_S):
             return await _with_addresses(await SanctionRow.filter(where).order_by("id"))
 
     async def page(
@@ -107,26 +91,26 @@ class TortoiseStore:
             where &= Q(slug=slug)
         if before_id is not None:
             where &= Q(id__lt=before_id)
-        async with _deadline():
+        async with answering(DEADLINE_S):
             return await _with_addresses(await SanctionRow.filter(where).order_by("-id").limit(first))
 
     async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> frozenset[str]:
         where = Q(user_id=target.user_id, name=target.username, seen_at_ms__gte=since_ms)
         if slug is not None:
             where &= Q(slug=slug)
-        async with _deadline():
+        async with answering(DEADLINE_S):
             return frozenset(row.address for row in await SightingRow.filter(where).only("address"))
 
     async def write_sightings(self, sightings: Mapping[Sighting, int]) -> None:
         # Sorted, so that two replicas that write the same rows take their locks in the same order.
         rows = [SightingRow(**s._asdict(), seen_at_ms=at_ms) for s, at_ms in sorted(sightings.items())]
-        async with _deadline():
+        async with answering(DEADLINE_S):
             await SightingRow.bulk_create(
                 rows, on_conflict=["user_id", "name", "slug", "address"], update_fields=["seen_at_ms"]
             )
 
     async def forget_sightings(self, before_ms: int) -> None:
-        async with _deadline():
+        async with answering(DEADLINE_S):
             await SightingRow.filter(seen_at_ms__lt=before_ms).delete()
 
 
@@ -142,7 +126,7 @@ def _in_force(now_ms: int) -> Q:
 async def _standing(target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
     where = Q(target_user_id=target.user_id) & _in_force(now_ms)
     if not target.user_id:
-        ids = await SanctionAddressRow.filter(address__in=addresses).values_list("sanction_id", flat=True)
+        ids = await SanctionAddressRow.filter(address__in=sorted(addresses)).values_list("sanction_id", flat=True)
         where &= Q(target_username=target.username) | Q(id__in=list(ids))
     return await _with_addresses(await SanctionRow.filter(where).order_by("id"))
 

@@ -67,15 +67,16 @@ class Windows:
         """Count a message that was accepted elsewhere, unless it is one that is known here.
 
         The same edge may come back to the same replica. A carried message is taken for a known one of the same
-        connection within CARRY_TOLERANCE_NS, each known one for at most one; what cannot be matched is counted, so
-        that in doubt a speaker waits rather than exceeds the limit.
+        connection within CARRY_TOLERANCE_NS, each known one for at most one, the earliest first: called
+        oldest first, that matches as many as can be. What cannot be matched is counted, so that in doubt a speaker
+        waits rather than exceeds the limit.
         """
         accepted = self._speakers.setdefault(key, deque(maxlen=self._limit))
         near = [
             a for a in claims.free(key, accepted) if a.source == source and abs(a.at_ns - at_ns) <= CARRY_TOLERANCE_NS
         ]
         if near:
-            claims.take(key, min(near, key=lambda a: abs(a.at_ns - at_ns)))
+            claims.take(key, min(near))
             return
         arrived = Accepted(at_ns, source)
         claims.take(key, arrived)

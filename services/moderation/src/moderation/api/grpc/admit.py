@@ -1,6 +1,11 @@
 """The Admit stream: batches of checks in, verdicts out. The hot path of the service."""
 
-from collections.abc import AsyncIterator, Callable
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import grpc.aio
 
 from moderation.api.grpc.convert import speaker_from
 from moderation.domain.admission import Admission, Limits, Now
@@ -8,6 +13,8 @@ from moderation.domain.verdict import Verdict
 from moderation.domain.window import Claims
 from moderation.ports import Clock
 from salon.moderation.v1 import moderation_pb2 as pb
+
+AdmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.AdmitRequest, pb.AdmitResponse]"
 
 
 class AdmitStreams:
@@ -23,14 +30,15 @@ class AdmitStreams:
         """Let every stream end after its next answer, so that edges turn to another replica with nothing lost."""
         self._is_draining = True
 
-    async def serve(self, requests: AsyncIterator[pb.AdmitRequest]) -> AsyncIterator[pb.AdmitResponse]:
+    async def serve(self, stream: AdmitContext) -> None:
         """Limits first, then one answer for each request, in order."""
-        yield pb.AdmitResponse(limits=limits_to_message(self._admission.limits))
+        await stream.write(pb.AdmitResponse(limits=limits_to_message(self._admission.limits)))
         claims = Claims()
-        async for request in requests:
-            yield self._answer(request, claims)
-            if self._is_draining:
+        while not self._is_draining:
+            request = await stream.read()
+            if not isinstance(request, pb.AdmitRequest):  # the edge has finished
                 return
+            await stream.write(self._answer(request, claims))
 
     def _answer(self, request: pb.AdmitRequest, claims: Claims) -> pb.AdmitResponse:
         now = self._clock.now()
@@ -53,7 +61,7 @@ class AdmitStreams:
         return response
 
     def _carry(self, request: pb.AdmitRequest, now: Now, claims: Claims) -> None:
-        for carried in request.carried:
+        for carried in sorted(request.carried, key=lambda c: c.age_ms, reverse=True):  # as Windows.carry wants it
             self._admission.carry(
                 speaker_from(carried.speaker),
                 carried.life,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -27,14 +27,14 @@ class MaskExceptions(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> _Handler | None:
-        """Wrap the two kinds of calls that the contract has."""
+        """Wrap the two kinds of calls that the contract has; both are coroutines here."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not method.startswith("/salon."):
             return handler
         if handler.request_streaming and handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
-                _masked_stream(handler.stream_stream, method), handler.request_deserializer, handler.response_serializer
+                _masked_call(handler.stream_stream, method), handler.request_deserializer, handler.response_serializer
             )
         return grpc.unary_unary_rpc_method_handler(
             _masked_call(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
@@ -47,18 +47,6 @@ def _masked_call(behaviour: Any, method: str) -> Any:
             try:
                 return await behaviour(request, context)
             except Exception as problem:  # noqa: BLE001 - this is the border: whatever it is, it stays inside
-                await _abort(context, method, problem)
-
-    return call
-
-
-def _masked_stream(behaviour: Any, method: str) -> Any:
-    async def call(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-        with _trace(context):
-            try:
-                async for response in behaviour(requests, context):
-                    yield response
-            except Exception as problem:  # noqa: BLE001 - as above
                 await _abort(context, method, problem)
 
     return call

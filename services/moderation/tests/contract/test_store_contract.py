@@ -1,0 +1,221 @@
+"""The port Store, on SQLite and on PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tortoise.backends.base.executor import EXECUTOR_CACHE
+from tortoise.transactions import in_transaction
+
+from moderation.adapters.database import CONNECTION, Database
+from moderation.adapters.tables import AuditRow, SightingRow
+from moderation.adapters.tortoise_store import TortoiseStore
+from moderation.domain.order import Moderator, NotPermitted, Order, decide
+from moderation.domain.people import Rank, Target
+from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
+from moderation.domain.sightings import Sighting
+from moderation.ports import Store, StoreUnavailable
+
+ANA = Target(123, "")
+NOBODY: frozenset[str] = frozenset()
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    url = f"sqlite://{tmp_path}/m.sqlite3"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    EXECUTOR_CACHE.clear()  # Tortoise keeps statements by connection name, whatever database is behind it
+    database = Database(url)
+    try:
+        await database.open()
+        yield TortoiseStore()
+    finally:
+        await database.close()
+
+
+def order(
+    action: Action = Action.MUTE,
+    *,
+    target: Target = ANA,
+    rank: Rank = Rank.ADMIN,
+    scope: Scope = Scope.ROOM,
+    slug: str = "live",
+    minutes: int = 0,
+) -> Order:
+    return Order(Moderator(9, rank), action, target, None, scope, slug, minutes, "spam")
+
+
+async def carry_out(
+    store: Store, what: Order, addresses: frozenset[str] = NOBODY, *, now_ms: int = 1_000
+) -> SanctionEvent:
+    return await store.change(what, addresses, partial(decide, what), now_ms=now_ms)
+
+
+async def ids_in_force(store: Store, *slugs: str, now_ms: int = 1_000) -> list[int]:
+    return [s.id for s in await store.in_force(slugs, now_ms=now_ms)]
+
+
+async def test_a_sanction_is_stored_with_its_addresses_and_its_audit_row(store: Store) -> None:
+    event = await carry_out(store, order(minutes=1), frozenset({"10.0.0.1", "2001:db8:1:2::/64"}))
+    (imposed,) = event.imposed
+    assert await store.find(imposed.id) == imposed
+    assert imposed == Sanction(
+        imposed.id,
+        Action.MUTE,
+        ANA,
+        frozenset({"10.0.0.1", "2001:db8:1:2::/64"}),
+        "live",
+        "spam",
+        9,
+        Rank.ADMIN,
+        1_000,
+        61_000,
+    )
+    audit = await AuditRow.get(id=event.event_id)
+    assert (audit.action, audit.target_user_id, audit.imposed_id, audit.reason) == (2, 123, imposed.id, "spam")
+
+
+async def test_imposing_again_lifts_the_earlier_one_in_the_same_change(store: Store) -> None:
+    first = (await carry_out(store, order())).imposed[0]
+    again = await carry_out(store, order(minutes=5), now_ms=2_000)
+    assert again.lifted_ids == (first.id,)
+    assert await ids_in_force(store, "live", now_ms=2_000) == [again.imposed[0].id]
+    lifted = await store.find(first.id)
+    assert lifted is not None
+    assert lifted.lifted_at_ms == 2_000
+
+
+async def test_event_ids_rise(store: Store) -> None:
+    ids = [(await carry_out(store, order(slug=f"room-{n}"))).event_id for n in range(3)]
+    assert ids == sorted(set(ids))
+
+
+async def test_simultaneous_orders_leave_one_sanction_in_force(store: Store) -> None:
+    events = await asyncio.gather(*(carry_out(store, order()) for _ in range(8)))
+    assert len(await ids_in_force(store, "live")) == 1
+    assert len({e.event_id for e in events}) == 8
+
+
+async def test_an_order_that_is_refused_changes_nothing(store: Store) -> None:
+    await carry_out(store, order())
+    refused = order(Action.UNMUTE, rank=Rank.MODERATOR)
+    with pytest.raises(NotPermitted):
+        await carry_out(store, refused)
+    assert len(await ids_in_force(store, "live")) == 1
+    assert await AuditRow.all().count() == 1
+
+
+async def test_an_order_that_fails_half_way_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = (await carry_out(store, order())).imposed[0]
+
+    async def fail(row: AuditRow) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(AuditRow, "save", fail)
+    with pytest.raises(StoreUnavailable):
+        await carry_out(store, order(minutes=1))
+    assert await ids_in_force(store, "live") == [first.id]
+
+
+async def test_an_anonymous_targets_sanctions_are_found_by_name_and_by_address(store: Store) -> None:
+    named = Target(0, "Anonymous_3f2a")
+    same_address = Target(0, "Anonymous_10.0.0.1")
+    first = (await carry_out(store, order(target=named), frozenset({"10.0.0.1"}))).imposed[0]
+    other = (await carry_out(store, order(target=Target(0, "Anonymous_77")), frozenset({"10.0.0.7"}))).imposed[0]
+    of_user = (await carry_out(store, order(), frozenset({"10.0.0.1"}))).imposed[0]
+    lifted = await carry_out(store, order(Action.UNMUTE, target=same_address), frozenset({"10.0.0.1"}))
+    assert lifted.lifted_ids == (first.id,)
+    assert await ids_in_force(store, "live") == [other.id, of_user.id]
+
+
+async def test_in_force_gives_the_slugs_asked_for_and_everywhere(store: Store) -> None:
+    here = (await carry_out(store, order())).imposed[0].id
+    there = (await carry_out(store, order(slug="there"))).imposed[0].id
+    everywhere = (await carry_out(store, order(scope=Scope.EVERYWHERE))).imposed[0].id
+    assert await ids_in_force(store, "live") == [here, everywhere]
+    assert await ids_in_force(store) == [everywhere]
+    assert [s.id for s in await store.in_force(None, now_ms=1_000)] == [here, there, everywhere]
+
+
+async def test_a_timed_sanction_is_in_force_until_its_time_is_up(store: Store) -> None:
+    sanction = (await carry_out(store, order(minutes=1))).imposed[0]
+    assert await ids_in_force(store, "live", now_ms=60_999) == [sanction.id]
+    assert await ids_in_force(store, "live", now_ms=61_000) == []
+
+
+async def test_pages_are_newest_first_and_go_on_where_the_last_ended(store: Store) -> None:
+    ids = [(await carry_out(store, order(slug=f"room-{n}"))).imposed[0].id for n in range(5)]
+    page = partial(store.page, None, only_in_force=False, now_ms=1_000)
+    assert [s.id for s in await page(first=2, before_id=None)] == [ids[4], ids[3]]
+    assert [s.id for s in await page(first=2, before_id=ids[3])] == [ids[2], ids[1]]
+    assert await page(first=0, before_id=None) == []
+
+
+async def test_pages_may_be_of_one_slug_and_of_what_is_in_force(store: Store) -> None:
+    await carry_out(store, order())
+    second = (await carry_out(store, order())).imposed[0].id
+    await carry_out(store, order(slug="other"))
+    found = await store.page("live", only_in_force=True, first=10, before_id=None, now_ms=1_000)
+    assert [s.id for s in found] == [second]
+    assert len(await store.page("live", only_in_force=False, first=10, before_id=None, now_ms=1_000)) == 2
+
+
+async def test_following_adds_an_address_once_with_an_audit_row(store: Store) -> None:
+    sanction = (await carry_out(store, order(), frozenset({"10.0.0.1"}))).imposed[0]
+    event = await store.follow(sanction.id, "10.0.0.2", now_ms=2_000)
+    assert event is not None
+    assert event.silent
+    assert event.imposed[0].addresses == {"10.0.0.1", "10.0.0.2"}
+    assert (await AuditRow.get(id=event.event_id)).followed_address == "10.0.0.2"
+    assert await store.follow(sanction.id, "10.0.0.2", now_ms=2_000) is None
+
+
+async def test_a_sanction_that_is_over_follows_nobody(store: Store) -> None:
+    sanction = (await carry_out(store, order(minutes=1))).imposed[0]
+    assert await store.follow(sanction.id, "10.0.0.2", now_ms=61_000) is None
+    await carry_out(store, order(Action.UNMUTE))
+    assert await store.follow(sanction.id, "10.0.0.2", now_ms=2_000) is None
+    assert await store.follow(99, "10.0.0.2", now_ms=2_000) is None
+
+
+async def test_a_sighting_is_one_row_with_its_last_time(store: Store) -> None:
+    seen = Sighting(123, "", "live", "10.0.0.1")
+    await store.write_sightings({seen: 1_000, Sighting(123, "", "other", "10.0.0.2"): 1_000})
+    await store.write_sightings({seen: 5_000})
+    assert await SightingRow.all().count() == 2
+    assert await store.seen_addresses(ANA, "live", since_ms=5_000) == {"10.0.0.1"}
+    assert await store.seen_addresses(ANA, "live", since_ms=5_001) == NOBODY
+    assert await store.seen_addresses(ANA, None, since_ms=0) == {"10.0.0.1", "10.0.0.2"}
+
+
+async def test_old_sightings_are_forgotten(store: Store) -> None:
+    await store.write_sightings(
+        {Sighting(1, "", "live", "10.0.0.1"): 1_000, Sighting(2, "", "live", "10.0.0.1"): 2_000}
+    )
+    await store.forget_sightings(2_000)
+    assert [row.user_id for row in await SightingRow.all()] == [2]
+
+
+async def test_texts_of_any_script_and_full_length_are_kept(store: Store) -> None:
+    slug, reason = "聊" * 128, "é" * 500
+    what = Order(Moderator(9, Rank.ADMIN), Action.BAN, Target(0, "ü" * 255), None, Scope.ROOM, slug, 0, reason)
+    sanction = (await carry_out(store, what)).imposed[0]
+    assert await store.find(sanction.id) == sanction
+
+
+async def test_ids_up_to_2_to_the_53_are_kept(store: Store) -> None:
+    sanction = (await carry_out(store, order(target=Target(2**53 - 1, "")))).imposed[0]
+    found = await store.find(sanction.id)
+    assert found is not None
+    assert found.target.user_id == 2**53 - 1
+
+
+async def test_what_the_database_refuses_is_unavailable_to_the_caller(store: Store) -> None:
+    async with in_transaction(CONNECTION) as connection:
+        await connection.execute_script("DROP TABLE sighting")
+    with pytest.raises(StoreUnavailable):
+        await store.seen_addresses(ANA, None, since_ms=0)

@@ -1,0 +1,84 @@
+"""api/grpc/convert.py, sanction_convert.py and status.py: the border of the service."""
+
+import grpc
+import pytest
+
+from moderation.api.grpc.convert import BadRequest, order_from, speaker_from
+from moderation.api.grpc.sanction_convert import decode_event, encode_event
+from moderation.api.grpc.status import status_of
+from moderation.domain.people import Rank, Target
+from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
+from salon.moderation.v1 import moderation_pb2 as pb
+
+
+def act(**changes: object) -> pb.ActRequest:
+    request = pb.ActRequest(
+        moderator=pb.Speaker(user_id=9, username="mod", rank=pb.RANK_MODERATOR),
+        action=pb.ACTION_MUTE,
+        target_user_id=123,
+        scope=pb.SCOPE_ROOM,
+        slug="live",
+        duration_minutes=60,
+        reason="spam",
+    )
+    for name, value in changes.items():
+        setattr(request, name, value)
+    return request
+
+
+def test_an_order_is_read() -> None:
+    order = order_from(act())
+    assert (order.action, order.target, order.scope, order.slug) == (Action.MUTE, Target(123, ""), Scope.ROOM, "live")
+    assert (order.moderator.user_id, order.moderator.rank, order.target_rank) == (9, Rank.MODERATOR, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("action", 0),
+        ("action", 9),
+        ("scope", 0),
+        ("slug", ""),
+        ("slug", "x" * 129),
+        ("target_user_id", 0),
+        ("target_user_id", -1),
+        ("duration_minutes", -1),
+        ("duration_minutes", 525_601),
+        ("reason", "x" * 501),
+        ("target_rank", 9),
+    ],
+)
+def test_a_request_that_cannot_be_meant_is_refused_by_its_field(field: str, value: object) -> None:
+    with pytest.raises(BadRequest, match=field.removeprefix("target_") if field == "target_rank" else field):
+        order_from(act(**{field: value}))
+
+
+def test_the_name_of_a_user_with_an_id_is_no_target() -> None:
+    assert order_from(act(target_username="Anonymous_10.0.0.1")).target == Target(123, "")
+
+
+def test_the_character_that_postgresql_cannot_hold_is_replaced() -> None:
+    assert order_from(act(reason="a\0b")).reason == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_a_speaker_without_a_rank_gets_the_lowest_that_fits() -> None:
+    assert speaker_from(pb.Speaker(user_id=5)).rank == Rank.USER
+    assert speaker_from(pb.Speaker()).rank == Rank.ANONYMOUS
+
+
+def test_an_event_travels_unchanged() -> None:
+    sanction = Sanction(
+        1, Action.BAN, Target(0, "Anonymous_::1"), frozenset({"::/64", "10.0.0.1"}), None, "r", 9, Rank.ADMIN, 5, 6, 7
+    )
+    event = SanctionEvent(3, Action.BAN, sanction.target, 9, 60, Scope.EVERYWHERE, "live", 5, (sanction,), (2,))
+    assert decode_event(encode_event(event)) == event
+
+
+@pytest.mark.parametrize("payload", [b"\xff\xff", b"", b"\x10\x63"])
+def test_what_is_no_event_is_refused(payload: bytes) -> None:
+    with pytest.raises(ValueError, match=r"SanctionEvent|valid Action"):
+        decode_event(payload)
+
+
+def test_the_text_of_an_unexpected_exception_stays_inside() -> None:
+    assert status_of(ValueError("secret")) == (grpc.StatusCode.INTERNAL, "internal error")

@@ -1,0 +1,68 @@
+"""config.py: one frozen object; what is unknown or bad stops the start with its name."""
+
+import dataclasses
+
+import pytest
+
+from moderation.config import BadSetting, Config, load
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    config = load({"PATH": "/bin", "WS_EDGE_PORT": "1"})
+    assert config == Config()
+    assert (config.host, config.port, config.metrics_port) == ("127.0.0.1", 50052, 0)
+    assert (config.messages_per_window, config.window_seconds, config.messages_per_address) == (10, 10, 100)
+
+
+def test_settings_are_read_by_their_names() -> None:
+    config = load(
+        {
+            "MODERATION_PORT": "0",
+            "MODERATION_MESSAGES_PER_WINDOW": "3",
+            "MODERATION_DATABASE_URL": "postgresql://salon@db/moderation",
+            "NATS_URL": "nats://a:4222,nats://b:4222",
+            "SALON_ENV": "production",
+        }
+    )
+    assert config.port == 0
+    assert config.messages_per_window == 3
+    assert config.salon_env == "production"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MODERATION_PORT", "abc"),
+        ("MODERATION_PORT", "65536"),
+        ("MODERATION_PORT", "-1"),
+        ("MODERATION_PORT", "٣"),
+        ("MODERATION_WINDOW_SECONDS", "0"),
+        ("MODERATION_MESSAGES_PER_WINDOW", "0"),
+        ("MODERATION_MESSAGES_PER_ADDRESS", "1.5"),
+        ("MODERATION_DATABASE_URL", "mysql://secret@db/x"),
+        ("NATS_URL", "localhost"),
+        ("SALON_ENV", "staging"),
+        ("MODERATION_SPEED", "1"),
+    ],
+)
+def test_an_unknown_or_bad_setting_is_refused_by_its_name(name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=f"^{name}: ") as refusal:
+        load({name: value})
+    assert "secret" not in str(refusal.value)
+
+
+def test_names_that_kubernetes_injects_are_ignored() -> None:
+    injected = {
+        "MODERATION_SERVICE_HOST": "10.0.0.1",
+        "MODERATION_SERVICE_PORT": "50052",
+        "MODERATION_SERVICE_PORT_GRPC": "50052",
+        "MODERATION_PORT": "tcp://10.0.0.1:50052",
+        "MODERATION_PORT_50052_TCP": "tcp://10.0.0.1:50052",
+        "MODERATION_PORT_50052_TCP_PROTO": "tcp",
+    }
+    assert load(injected) == Config()
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().port = 1  # type: ignore[misc]  # that is the point

@@ -1,0 +1,80 @@
+"""domain/nonces.py, domain/sightings.py, domain/address.py: bounded memories, and names that tell addresses."""
+
+import pytest
+
+from moderation.domain.address import address_of_name
+from moderation.domain.nonces import Nonces
+from moderation.domain.people import Rank, Speaker, Target
+from moderation.domain.sightings import Sighting, SightingBuffer
+
+S = 1_000_000_000
+
+
+def sighting(number: int) -> Sighting:
+    return Sighting(number, "", "live", f"10.0.0.{number}")
+
+
+def test_old_nonces_cost_no_memory() -> None:
+    nonces = Nonces()
+    for second in range(1_000):
+        nonces.remember(1, 1, str(second), second * S, second * S)
+    assert len(nonces) <= 121
+
+
+def test_a_full_memory_of_nonces_forgets_the_oldest() -> None:
+    nonces = Nonces(largest=3)
+    for number in range(4):
+        nonces.remember(1, 1, str(number), number, number)
+    assert [nonces.knows(1, 1, str(number), 10) for number in range(4)] == [False, True, True, True]
+
+
+def test_a_full_buffer_of_sightings_loses_the_oldest_and_counts_it() -> None:
+    buffer = SightingBuffer(largest=2)
+    for number in (1, 2, 3):
+        buffer.note(sighting(number), number)
+    assert buffer.lost == 1
+    assert buffer.take(10) == {sighting(2): 2, sighting(3): 3}
+
+
+def test_sightings_on_their_way_to_the_database_can_still_be_found() -> None:
+    buffer = SightingBuffer()
+    buffer.note(sighting(1), 1)
+    assert buffer.take(10) == {sighting(1): 1}
+    assert buffer.of(Target(1, ""), "live") == [sighting(1)]
+    assert buffer.of(Target(1, ""), "elsewhere") == []
+    buffer.written()
+    assert buffer.of(Target(1, ""), None) == []
+    assert len(buffer) == 0
+
+
+def test_sightings_that_could_not_be_written_are_put_back_with_their_latest_time() -> None:
+    buffer = SightingBuffer()
+    buffer.note(sighting(1), 1)
+    buffer.take(10)
+    buffer.note(sighting(1), 5)
+    buffer.put_back()
+    assert buffer.take(10) == {sighting(1): 5}
+
+
+def test_an_anonymous_sighting_is_known_by_its_name() -> None:
+    seen = Sighting.of(Speaker(0, "Anonymous_3f2a", "10.0.0.5", Rank.ANONYMOUS, "e:1"), "live")
+    assert seen.is_of(Target(0, "Anonymous_3f2a"))
+    assert not seen.is_of(Target(0, "Anonymous_77"))
+    assert not seen.is_of(Target(5, ""))
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("Anonymous_192.168.1.10", "192.168.1.10"),
+        ("Anonymous_2001:db8:1:2::/64", "2001:db8:1:2::/64"),
+        ("Anonymous_2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("Anonymous_3f2a91", None),
+        ("Anonymous_192.168.1", None),
+        ("Anonymous_::/63", None),
+        ("Anonymous_", None),
+        ("ana", None),
+    ],
+)
+def test_the_name_of_an_anonymous_user_tells_the_address(name: str, address: str | None) -> None:
+    assert address_of_name(name) == address

@@ -1,0 +1,149 @@
+"""The role table of the WebSocket API and "Sanctions" of the chat protocol, row by row."""
+
+import pytest
+
+from moderation.domain.order import Moderator, NotPermitted, Order, check, decide, may_lift
+from moderation.domain.people import Rank, Target
+from moderation.domain.roles import may_act
+from moderation.domain.sanction import Action, Sanction, Scope
+
+BAN, MUTE, UNBAN, UNMUTE = Action.BAN, Action.MUTE, Action.UNBAN, Action.UNMUTE
+ANA = Target(123, "")
+
+
+def order(
+    action: Action,
+    rank: Rank = Rank.ADMIN,
+    *,
+    by: int = 9,
+    target: Target = ANA,
+    target_rank: Rank | None = None,
+    scope: Scope = Scope.ROOM,
+    slug: str = "live",
+    minutes: int = 0,
+) -> Order:
+    return Order(Moderator(by, rank), action, target, target_rank, scope, slug, minutes, "")
+
+
+def sanction(
+    sanction_id: int, kind: Action = MUTE, *, rank: Rank = Rank.ADMIN, slug: str | None = "live", target: Target = ANA
+) -> Sanction:
+    return Sanction(sanction_id, kind, target, frozenset(), slug, "", 8, rank, 0, None)
+
+
+def is_permitted(asked: Order) -> bool:
+    try:
+        check(asked)
+    except NotPermitted:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("rank", "may_mute", "may_ban", "may_everywhere"),
+    [
+        (Rank.ANONYMOUS, False, False, False),
+        (Rank.USER, False, False, False),
+        (Rank.MODERATOR, True, False, False),
+        (Rank.ADMIN, True, True, True),
+        (Rank.SUPERUSER, True, True, True),
+    ],
+)
+def test_the_role_table(rank: Rank, may_mute: bool, may_ban: bool, may_everywhere: bool) -> None:
+    for action in (MUTE, UNMUTE):
+        assert may_act(rank, action, Scope.ROOM) == may_mute
+        assert may_act(rank, action, Scope.EVERYWHERE) == may_everywhere
+    for action in (BAN, UNBAN):
+        assert may_act(rank, action, Scope.ROOM) == may_ban
+        assert may_act(rank, action, Scope.EVERYWHERE) == may_everywhere
+
+
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("target_rank", list(Rank))
+@pytest.mark.parametrize("rank", [Rank.ADMIN, Rank.SUPERUSER])
+def test_an_action_is_refused_where_a_connected_target_ranks_equal_or_higher(
+    rank: Rank, target_rank: Rank, action: Action
+) -> None:
+    assert is_permitted(order(action, rank, target_rank=target_rank)) == (target_rank < rank)
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_an_action_on_someone_who_is_not_connected_is_permitted(action: Action) -> None:
+    assert is_permitted(order(action, target_rank=None))
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_nobody_sanctions_themselves(action: Action) -> None:
+    assert not is_permitted(order(action, Rank.SUPERUSER, by=123))
+
+
+def test_nobody_without_a_user_id_sanctions() -> None:
+    assert not is_permitted(order(MUTE, Rank.ADMIN, by=0, target=Target(0, "Anonymous_10.0.0.1")))
+
+
+def test_imposing_again_replaces_the_earlier_one_of_the_same_kind_scope_and_target() -> None:
+    standing = [sanction(1), sanction(2, BAN), sanction(3, slug=None)]
+    change = decide(order(MUTE), standing)
+    assert [s.id for s in change.lifted] == [1]
+    assert change.imposes
+
+
+def test_imposing_never_shortens_one_by_a_higher_rank() -> None:
+    change = decide(order(MUTE, Rank.MODERATOR, minutes=1), [sanction(1, rank=Rank.ADMIN)])
+    assert change.lifted == ()
+    assert change.imposes
+
+
+def test_lifting_in_a_room_lifts_what_holds_there_everywhere_included() -> None:
+    change = decide(order(UNMUTE), [sanction(1), sanction(2, slug=None), sanction(3, slug="live-2"), sanction(4, BAN)])
+    # decide sees the sanctions of this target; those of other rooms are not meant
+    assert [s.id for s in change.lifted] == [1, 2]
+    assert not change.imposes
+
+
+def test_lifting_everywhere_lifts_all_of_that_kind() -> None:
+    change = decide(order(UNMUTE, scope=Scope.EVERYWHERE), [sanction(1), sanction(2, slug=None), sanction(3, BAN)])
+    assert [s.id for s in change.lifted] == [1, 2]
+
+
+def test_lifting_what_was_never_imposed_is_fine() -> None:
+    assert decide(order(UNBAN), []).lifted == ()
+
+
+def test_a_moderator_does_not_lift_what_an_admin_imposed() -> None:
+    with pytest.raises(NotPermitted):
+        decide(order(UNMUTE, Rank.MODERATOR), [sanction(1, rank=Rank.ADMIN)])
+
+
+def test_nothing_is_lifted_where_a_part_may_not_be_lifted() -> None:
+    standing = [sanction(1, rank=Rank.MODERATOR), sanction(2, rank=Rank.ADMIN, slug=None)]
+    with pytest.raises(NotPermitted):
+        decide(order(UNMUTE, Rank.MODERATOR), standing)
+
+
+@pytest.mark.parametrize(
+    ("rank", "kind", "author", "slug", "expected"),
+    [
+        (Rank.MODERATOR, MUTE, Rank.MODERATOR, "live", True),
+        (Rank.MODERATOR, MUTE, Rank.ADMIN, "live", False),
+        (Rank.MODERATOR, BAN, Rank.MODERATOR, "live", False),
+        (Rank.MODERATOR, MUTE, Rank.MODERATOR, None, False),
+        (Rank.ADMIN, BAN, Rank.ADMIN, None, True),
+        (Rank.ADMIN, BAN, Rank.SUPERUSER, "live", False),
+        (Rank.SUPERUSER, BAN, Rank.SUPERUSER, None, True),
+        (Rank.USER, MUTE, Rank.MODERATOR, "live", False),
+    ],
+)
+def test_who_could_have_imposed_a_sanction_may_lift_it(
+    rank: Rank, kind: Action, author: Rank, slug: str | None, expected: bool
+) -> None:
+    assert may_lift(Moderator(9, rank), sanction(1, kind, rank=author, slug=slug)) == expected
+
+
+def test_nobody_lifts_their_own_sanction() -> None:
+    assert not may_lift(Moderator(123, Rank.SUPERUSER), sanction(1))
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(0, None), (1, 61_000), (525_600, 31_536_001_000)])
+def test_a_duration_of_0_is_permanent(minutes: int, expected: int | None) -> None:
+    assert order(MUTE, minutes=minutes).expires_at_ms(1_000) == expected

@@ -1,0 +1,139 @@
+"""domain/window.py: exact, bounded, and sound when admissions are carried from another replica."""
+
+from hypothesis import given, strategies as st
+
+from moderation.domain.window import Claims, Windows
+
+LIMIT = 10
+WINDOW_NS = 10_000_000_000
+MS = 1_000_000
+
+
+def windows() -> Windows:
+    return Windows(LIMIT, WINDOW_NS)
+
+
+def say(subject: Windows, at_ns: int, key: object = 1) -> bool:
+    if subject.wait_ns(key, at_ns):
+        return False
+    subject.accept(key, "e:1", at_ns)
+    return True
+
+
+def most_in_any_window(times: list[int]) -> int:
+    return max((sum(start <= t < start + WINDOW_NS for t in times) for start in times), default=0)
+
+
+@given(st.lists(st.integers(0, 3_000 * MS), max_size=200))
+def test_never_more_than_10_messages_are_accepted_in_any_window_of_10_seconds(gaps: list[int]) -> None:
+    subject, now_ns, accepted = windows(), 0, []
+    for gap in gaps:
+        now_ns += gap
+        if say(subject, now_ns):
+            accepted.append(now_ns)
+    assert most_in_any_window(accepted) <= LIMIT
+
+
+@given(st.lists(st.integers(0, 2_000 * MS), min_size=11, max_size=100))
+def test_a_message_is_refused_only_where_ten_were_accepted_in_the_window_before_it(gaps: list[int]) -> None:
+    subject, now_ns = windows(), 0
+    accepted: list[int] = []
+    for gap in gaps:
+        now_ns += gap
+        before = sum(t > now_ns - WINDOW_NS for t in accepted)
+        was_accepted = say(subject, now_ns)
+        assert was_accepted == (before < LIMIT)
+        if was_accepted:
+            accepted.append(now_ns)
+
+
+@given(st.lists(st.integers(0, 800 * MS), min_size=12, max_size=60))
+def test_waiting_exactly_as_long_as_told_is_enough_and_a_nanosecond_less_is_not(gaps: list[int]) -> None:
+    subject, now_ns = windows(), 0
+    for gap in gaps:
+        now_ns += gap
+        wait_ns = subject.wait_ns(1, now_ns)
+        if wait_ns:
+            assert subject.wait_ns(1, now_ns + wait_ns - 1) == 1
+            assert subject.wait_ns(1, now_ns + wait_ns) == 0
+        else:
+            say(subject, now_ns)
+
+
+def test_a_refused_message_does_not_count() -> None:
+    subject = windows()
+    assert [say(subject, 0) for _ in range(15)] == [True] * 10 + [False] * 5
+    assert say(subject, WINDOW_NS)
+
+
+def test_speakers_do_not_share_a_window() -> None:
+    subject = windows()
+    assert all(say(subject, 0, key="a") for _ in range(10))
+    assert say(subject, 0, key="b")
+    assert not say(subject, 0, key="a")
+
+
+def test_idle_speakers_cost_no_memory() -> None:
+    subject = windows()
+    for number in range(5_000):
+        say(subject, number * MS * 10, key=number)
+    assert len(subject) <= 1_001
+
+
+def test_carried_admissions_fill_the_window_of_a_new_replica() -> None:
+    subject, claims = windows(), Claims()
+    for number in range(10):
+        subject.carry(1, "e:1", number * MS, claims)
+    assert subject.wait_ns(1, 5_000 * MS) == 5_000 * MS
+
+
+def test_a_carried_admission_that_is_known_here_does_not_count_twice() -> None:
+    subject, claims = windows(), Claims()
+    for _ in range(5):
+        subject.accept(1, "e:1", 100 * MS)
+    for late_ms in range(5):
+        subject.carry(1, "e:1", (100 + late_ms) * MS, claims)
+    assert [say(subject, 200 * MS) for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_a_carried_admission_of_another_connection_counts_even_at_the_same_moment() -> None:
+    subject, claims = windows(), Claims()
+    for _ in range(5):
+        subject.accept(1, "e:1", 100 * MS)
+        subject.carry(1, "f:1", 100 * MS, claims)
+    assert not say(subject, 200 * MS)
+
+
+def test_each_known_admission_is_taken_for_one_carried_one_only() -> None:
+    subject, claims = windows(), Claims()
+    subject.accept(1, "e:1", 100 * MS)
+    for _ in range(10):
+        subject.carry(1, "e:1", 100 * MS, claims)
+    assert not say(subject, 200 * MS)
+
+
+@given(
+    st.lists(st.integers(0, 7_000), max_size=10),
+    st.lists(st.booleans(), max_size=10),
+    st.integers(0, 1_500),
+)
+def test_carrying_to_a_replica_that_knows_a_part_gives_the_window_of_one_that_knew_all(
+    times_ms: list[int], known: list[bool], delay_ms: int
+) -> None:
+    """An edge went from this replica to another and back; its times are late by the way there."""
+    subject, claims = windows(), Claims()
+    times_ms = sorted(times_ms)
+    for at_ms, is_known in zip(times_ms, known, strict=False):
+        if is_known:
+            subject.accept(1, "e:1", at_ms * MS)
+    for at_ms in times_ms:
+        subject.carry(1, "e:1", (at_ms + delay_ms) * MS, claims)
+    free = sum(say(subject, 9_000 * MS) for _ in range(LIMIT + 1))
+    assert free == LIMIT - len(times_ms)
+
+
+def test_the_latest_admissions_stand_where_more_than_the_limit_are_carried() -> None:
+    subject, claims = windows(), Claims()
+    for number in reversed(range(15)):
+        subject.carry(1, "e:1", number * 100 * MS, claims)
+    assert subject.wait_ns(1, 1_400 * MS) == WINDOW_NS + 500 * MS - 1_400 * MS
