@@ -20,8 +20,12 @@ from rooms.domain.room import Invitation, Participant, Room, RoomSettings, Setti
 from rooms.domain.sanction import Sanction
 
 
+class DatabaseUnavailable(Exception):
+    """The database is away, or did not answer within its deadline."""
+
+
 class RoomCatalog(Protocol):
-    """Rooms as people see and manage them."""
+    """Rooms as people see and manage them. Every coroutine raises DatabaseUnavailable."""
 
     async def list_rooms(
         self, viewer: Viewer | None, *, first: int, after: Life | None, search: str | None
@@ -62,7 +66,8 @@ class RoomCatalog(Protocol):
 
 
 class Memberships(Protocol):
-    """Connections in rooms, and the leases of those who hold them. Each call is one transaction, safe to repeat."""
+    """Connections in rooms, and the leases of those who hold them. Safe to repeat. Every coroutine
+    raises DatabaseUnavailable."""
 
     async def resolve(self, refs: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
         """Slugs of the living rooms and kept settings with these public ids; others are missing."""

@@ -13,7 +13,9 @@ import asyncpg  # type: ignore[import-untyped] # has no stubs
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.context import TortoiseContext, get_current_context
-from tortoise.exceptions import OperationalError
+from tortoise.exceptions import DBConnectionError
+
+from rooms.ports import DatabaseUnavailable
 
 Row = Mapping[str, Any]
 APP = "rooms"
@@ -22,12 +24,19 @@ GATE_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_MS = 5000
 _PARAMETER = re.compile(r"\$(\d+)")
 _CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_AWAY = (
+    OSError,
+    DBConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.TooManyConnectionsError,
+)
 ATTEMPTS = 5
 """How often a transaction that loses to another one is run in all."""
-
-
-class DatabaseUnavailable(Exception):
-    """The database did not answer within its deadline."""
 
 
 def tortoise_config(url: str) -> dict[str, Any]:
@@ -146,6 +155,8 @@ class Database:
             raise DatabaseUnavailable from None
         try:
             yield
+        except _AWAY as problem:
+            raise DatabaseUnavailable from problem
         finally:
             self._gate.release()
 
@@ -154,7 +165,7 @@ class Database:
         try:
             async with self.session() as session:
                 await session.fetch("SELECT 1 AS one")
-        except (DatabaseUnavailable, OperationalError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except DatabaseUnavailable:
             return False
         return True
 

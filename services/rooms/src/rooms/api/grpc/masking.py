@@ -10,8 +10,8 @@ import grpc.aio
 import structlog
 
 from rooms import telemetry
-from rooms.adapters.database import DatabaseUnavailable
 from rooms.api.grpc.convert import MalformedRequest
+from rooms.ports import DatabaseUnavailable
 
 _log = structlog.get_logger()
 if TYPE_CHECKING:  # at run time these classes take no parameters

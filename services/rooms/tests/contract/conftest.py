@@ -1,0 +1,110 @@
+"""The stores under test, as one replica has them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from rooms.adapters.database import Database
+from rooms.adapters.tortoise_catalog import TortoiseCatalog
+from rooms.adapters.tortoise_memberships import TortoiseMemberships
+from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, RoomId, Slug, UserId
+from rooms.domain.membership import Arrival, ById, BySlug, Changes, HeldConnection, JoinOutcome, Membership, RoomRef
+from rooms.domain.policy import RoomPolicy
+from rooms.domain.room import RoomSettings
+
+EDGE = EdgeId("e" * 32)
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def person(user_id: int | None, rank: Rank = Rank.USER) -> Person:
+    """None: an anonymous one."""
+    if user_id is None:
+        return Person(None, "Anonymous_127.0.0.1", Rank.ANONYMOUS)
+    return Person(UserId(user_id), f"user{user_id}", rank)
+
+
+@dataclass
+class Replica:
+    """The stores of one process, and what they made known."""
+
+    database: Database
+    policy: RoomPolicy
+    now: datetime = NOW
+    heard: list[Changes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.memberships = TortoiseMemberships(self.database, self.policy)
+        self.catalog = TortoiseCatalog(self.database)
+
+    async def join_all(self, arrivals: Sequence[Arrival], edge: EdgeId = EDGE) -> list[JoinOutcome]:
+        outcomes, changes = await self.memberships.join(edge, arrivals, now=self.now)
+        self.heard.append(changes)
+        return outcomes
+
+    def arrival(self, connection: int, where: str | int, user_id: int | None, rank: Rank = Rank.USER) -> Arrival:
+        return Arrival(ConnectionId(connection), ref(where), person(user_id, rank), with_participants=True)
+
+    async def join(
+        self, connection: int, where: str | int, user_id: int | None, edge: EdgeId = EDGE, *, rank: Rank = Rank.USER
+    ) -> JoinOutcome:
+        return (await self.join_all([self.arrival(connection, where, user_id, rank)], edge))[0]
+
+    async def enter(
+        self, connection: int, where: str | int, user_id: int | None, edge: EdgeId = EDGE, *, rank: Rank = Rank.USER
+    ) -> Membership:
+        outcome = await self.join(connection, where, user_id, edge, rank=rank)
+        assert isinstance(outcome, Membership), outcome
+        return outcome
+
+    async def heartbeat_late(self, edge: EdgeId = EDGE) -> None:
+        """Let the lease of an edge run out, by the database's clock."""
+        async with self.database.session() as session:
+            await session.fetch("UPDATE edge_lease SET expires_ms = 0 WHERE edge = $1", edge)
+
+    def held(self, connection: int, membership: Membership, user_id: int | None) -> HeldConnection:
+        return HeldConnection(
+            ConnectionId(connection), membership.room_id, membership.life, membership.slug, person(user_id)
+        )
+
+    async def sync(self, *held: HeldConnection, edge: EdgeId = EDGE) -> tuple[list[ConnectionId], Changes]:
+        """One part that is all."""
+        return await self.memberships.sync(edge, held, first=True, last=True, now=self.now)
+
+    async def leave(self, *connections: int, edge: EdgeId = EDGE) -> Changes:
+        numbers = [ConnectionId(number) for number in connections]
+        changes = await self.memberships.leave(edge, numbers, now=self.now)
+        self.heard.append(changes)
+        return changes
+
+    async def create(self, slug: str, owner: int, *, is_public: bool = True, allow_anonymous: bool = True) -> RoomId:
+        settings = RoomSettings("A room", None, is_public, allow_anonymous)
+        room = await self.catalog.create_room(Slug(slug), settings, UserId(owner), is_free_choice=False, now=self.now)
+        return room.room_id
+
+    def later(self, **passed: float) -> None:
+        self.now += timedelta(**passed)
+
+
+def ref(where: str | int) -> RoomRef:
+    return ById(RoomId(where)) if isinstance(where, int) else BySlug(Slug(where))
+
+
+MakeReplica = Callable[[str, RoomPolicy], Awaitable[Replica]]
+
+
+@pytest.fixture
+def make_replica(open_database: Callable[[str], Awaitable[Database]]) -> MakeReplica:
+    """Another process on a database."""
+
+    async def make(url: str, policy: RoomPolicy) -> Replica:
+        return Replica(await open_database(url), policy)
+
+    return make
+
+
+@pytest.fixture
+async def replica(fresh_database: str, make_replica: MakeReplica) -> Replica:
+    """One replica with the default policy, on each kind of database."""
+    return await make_replica(fresh_database, RoomPolicy())

@@ -1,0 +1,101 @@
+"""Leases of edges: expiry, registering again and release, on SQLite and on PostgreSQL."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rooms.domain.identity import ConnectionId, EdgeId, Life, RoomId, Slug
+from rooms.domain.membership import Lease
+
+if TYPE_CHECKING:
+    from services.rooms.tests.contract.conftest import Replica
+
+EDGE = EdgeId("e" * 32)
+OTHER_EDGE = EdgeId("f" * 32)
+
+
+async def test_an_expired_edge_has_its_connections_removed_with_their_user_left(replica: "Replica") -> None:
+    await replica.enter(1, "a", 7)
+    await replica.enter(1, "a", 8, OTHER_EDGE)
+    await replica.enter(2, "b", 7)
+    await replica.heartbeat_late()
+    changes = await replica.memberships.sweep(now=replica.now)
+    assert [[p.key for p in change.left] for change in changes.presence] == [["u:7"]]
+    assert [end.slug for end in changes.ended] == ["b"]
+    assert await replica.memberships.renew(EDGE) == Lease(False, 0)
+    assert await replica.memberships.renew(OTHER_EDGE) == Lease(True, 1)
+
+
+async def test_a_heartbeat_keeps_what_was_not_swept_yet(replica: "Replica") -> None:
+    await replica.enter(1, "a", 7)
+    await replica.heartbeat_late()
+    assert await replica.memberships.renew(EDGE) == Lease(True, 1)
+    assert (await replica.memberships.sweep(now=replica.now)).ended == ()
+
+
+async def test_a_join_renews_the_lease(replica: "Replica") -> None:
+    await replica.enter(1, "a", 7)
+    await replica.heartbeat_late()
+    await replica.enter(2, "a", 8)
+    assert (await replica.memberships.sweep(now=replica.now)).presence == ()
+
+
+async def test_an_edge_that_was_cut_off_registers_again_and_keeps_room_id_and_life(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 7)
+    await replica.heartbeat_late()
+    await replica.memberships.sweep(now=replica.now)
+    lost, changes = await replica.sync(replica.held(1, membership, 7))
+    assert lost == []
+    assert [p.key for p in changes.presence[0].joined] == ["u:7"]
+    assert changes.presence[0].version > membership.version + 1
+    again = await replica.enter(2, "a", 8)
+    assert (again.room_id, again.life, again.connection_count) == (membership.room_id, membership.life, 2)
+    assert await replica.memberships.renew(EDGE) == Lease(True, 2)
+
+
+async def test_a_life_that_was_registered_again_is_never_given_to_another_room(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 7)
+    other = replace(membership, life=Life(membership.life + 50), slug=Slug("b"), room_id=RoomId(4))
+    lost, _ = await replica.sync(replica.held(1, membership, 7), replica.held(2, other, 8))
+    assert lost == []
+    assert (await replica.enter(3, "c", 7)).life > membership.life + 50
+
+
+async def test_connections_are_lost_whose_slug_lives_under_another_life(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 7)
+    await replica.heartbeat_late()
+    await replica.memberships.sweep(now=replica.now)
+    other = await replica.enter(1, "a", 8, OTHER_EDGE)
+    lost, _ = await replica.sync(replica.held(1, membership, 7))
+    assert lost == [1]
+    assert (await replica.memberships.snapshot(other.life)).connection_count == 1
+
+
+async def test_what_a_sync_does_not_name_in_any_part_is_forgotten(replica: "Replica") -> None:
+    memberships = [await replica.enter(n, "a", n) for n in (1, 2, 3)]
+    sync = replica.memberships.sync
+    await sync(EDGE, [replica.held(1, memberships[0], 1)], first=True, last=False, now=replica.now)
+    assert await replica.memberships.renew(EDGE) == Lease(True, 3)
+    lost, changes = await sync(EDGE, [replica.held(3, memberships[2], 3)], first=False, last=True, now=replica.now)
+    assert lost == []
+    assert [p.user_id for change in changes.presence for p in change.left] == [2]
+    assert await replica.memberships.renew(EDGE) == Lease(True, 2)
+
+
+async def test_a_sync_that_changes_nothing_tells_nothing(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 7)
+    assert (await replica.sync(replica.held(1, membership, 7)))[1].presence == ()
+
+
+async def test_a_deleted_room_does_not_come_back_with_a_sync(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 7)
+    await replica.catalog.delete_room(membership.slug)
+    assert (await replica.sync(replica.held(1, membership, 7)))[0] == [ConnectionId(1)]
+    assert (await replica.memberships.stats()) == {}
+
+
+async def test_release_drops_everything_of_an_edge(replica: "Replica") -> None:
+    await replica.enter(1, "a", 7)
+    await replica.enter(2, "b", 8)
+    changes = await replica.memberships.release(EDGE, now=replica.now)
+    assert sorted(end.slug for end in changes.ended) == ["a", "b"]
+    assert await replica.memberships.renew(EDGE) == Lease(False, 0)
