@@ -8,7 +8,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet --no-input
 STAMPS := $(VENV)/stamps
 SERVICES := ws_edge rooms moderation
 PROTOS := $(shell find protos/salon -name '*.proto')
-CHECKED := $(wildcard $(SERVICES:%=services/%/src) $(SERVICES:%=services/%/tests) tests tools loadtests protos/hatch_build.py)
+CHECKED := $(wildcard $(SERVICES:%=services/%/src) $(SERVICES:%=services/%/tests) tests tools loadtests)
 
 ##@ Use it
 
