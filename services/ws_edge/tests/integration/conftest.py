@@ -335,3 +335,8 @@ async def start_edge() -> AsyncIterator[StartEdge]:
 @pytest.fixture
 async def edge(start_edge: StartEdge) -> Edge:
     return await start_edge()
+
+
+@pytest.fixture
+def dev_tokens() -> FakeDevTokens:
+    return FakeDevTokens()

@@ -1,0 +1,227 @@
+"""The edge's HTTP routes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from ws_edge.protocol.identity import Rank
+
+if TYPE_CHECKING:
+    from services.ws_edge.tests.integration.conftest import Edge, FakeDevTokens, StartEdge
+
+pytestmark = pytest.mark.integration
+
+JSON = "Content-Type: application/json"
+STATS = "/monitoring/chat/stats"
+
+
+# --- GET /monitoring/chat/stats ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rank", ["ADMIN", "SUPERUSER"])
+async def test_stats_are_as_the_document_shows_them(edge: Edge, rank: str) -> None:
+    edge.rooms.connections = {3: 2, 1: 8, 2: 5}
+    status, headers, body = await edge.http("GET", STATS, [f"Authorization: Bearer {rank}"])
+    assert status == 200
+    assert headers["content-type"] == "application/json"
+    assert body == b'{"total_connections":15,"active_rooms":3,"rooms":{"1":8,"2":5,"3":2}}'
+
+
+@pytest.mark.parametrize("header", [None, "Authorization: Bearer WRONG", "Authorization: Bearer ", "Authorization: x"])
+async def test_stats_need_a_valid_token(edge: Edge, header: str | None) -> None:
+    status, headers, _ = await edge.http("GET", STATS + "?token=ADMIN", [header] if header else [])
+    assert (status, headers["www-authenticate"]) == (401, "Bearer")
+
+
+@pytest.mark.parametrize("rank", ["USER", "MODERATOR"])
+async def test_stats_are_for_admins_and_superusers(edge: Edge, rank: str) -> None:
+    assert (await edge.http("GET", STATS, [f"Authorization: Bearer {rank}"]))[0] == 403
+
+
+async def test_stats_without_the_rooms_service_are_unavailable(edge: Edge) -> None:
+    edge.rooms.is_away = True
+    status, _, body = await edge.http("GET", STATS, ["Authorization: Bearer ADMIN"])
+    assert (status, body) == (503, b'{"message":"Service unavailable"}')
+
+
+# --- /graphql ------------------------------------------------------------------------------------------------------
+
+
+async def test_graphql_is_carried_to_the_rooms_service(edge: Edge) -> None:
+    call = {"query": "query Q($n:Int){x}", "variables": {"n": 1, "t": "é"}, "operationName": "Q"}
+    status, headers, body = await edge.http(
+        "POST", "/graphql", [JSON, "Authorization: Bearer USER"], json.dumps(call).encode()
+    )
+    assert (status, body) == (200, b'{"data":{"chatRooms":[]}}')
+    assert headers["content-type"] == "application/json; charset=utf-8"
+    assert edge.rooms.calls == [("query Q($n:Int){x}", '{"n":1,"t":"é"}'.encode(), "Q", Rank.USER, True)]
+
+
+async def test_graphql_without_a_token_has_no_viewer(edge: Edge) -> None:
+    status, _, _ = await edge.http("POST", "/graphql", [JSON], b'{"query":"{x}","variables":null,"extensions":{}}')
+    assert status == 200
+    assert edge.rooms.calls == [("{x}", b"{}", "", None, True)]
+
+
+async def test_graphql_over_get_reads_only(edge: Edge) -> None:
+    path = "/graphql?query=%7Bx%7D&variables=%7B%22n%22%3A1%7D&operationName=Q"
+    status, headers, _ = await edge.http("GET", path, ["Accept: application/graphql-response+json"])
+    assert status == 200
+    assert headers["content-type"] == "application/graphql-response+json; charset=utf-8"
+    assert edge.rooms.calls == [("{x}", b'{"n":1}', "Q", None, False)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        pytest.param("POST", "/graphql", [JSON], b"{", 400, id="no JSON"),
+        pytest.param("POST", "/graphql", [JSON], b"[]", 400, id="no object"),
+        pytest.param("POST", "/graphql", [JSON], b"{}", 400, id="no query"),
+        pytest.param("POST", "/graphql", [JSON], b'{"query":1}', 400, id="query of a wrong type"),
+        pytest.param("POST", "/graphql", [JSON], b'{"query":"\xff"}', 400, id="bad UTF-8"),
+        pytest.param(
+            "POST", "/graphql", [JSON], b'{"query":"{x}","variables":[1]}', 400, id="variables of a wrong type"
+        ),
+        pytest.param("POST", "/graphql", [JSON], b'{"query":"{x}","variables":{"a":' + b"[" * 50000, 400, id="deep"),
+        pytest.param("POST", "/graphql", [], b'{"query":"{x}"}', 415, id="no content type"),
+        pytest.param("POST", "/graphql", ["Content-Type: text/plain"], b'{"query":"{x}"}', 415, id="text"),
+        pytest.param("POST", "/graphql", [JSON + "; charset=utf-16"], b'{"query":"{x}"}', 415, id="charset"),
+        pytest.param("POST", "/graphql", [JSON, "Authorization: Bearer BAD"], b'{"query":"{x}"}', 401, id="bad token"),
+        pytest.param("GET", "/graphql", [], b"", 400, id="GET without query"),
+        pytest.param("GET", "/graphql?query=x&variables=%7B", [], b"", 400, id="GET with bad variables"),
+        pytest.param("GET", "/graphql?query=x&variables=1%2C%22query%22%3A%22y%22", [], b"", 400, id="smuggled member"),
+    ],
+)
+async def test_what_is_no_graphql_request_is_refused(
+    edge: Edge, method: str, path: str, headers: list[str], body: bytes, status: int
+) -> None:
+    answered, _, content = await edge.http(method, path, headers, body)
+    assert answered == status
+    assert json.loads(content)["errors"][0]["extensions"]["code"] in ("INVALID", "UNAUTHENTICATED")
+    assert edge.rooms.calls == []
+
+
+async def test_a_graphql_body_over_the_limit_is_refused_with_413(edge: Edge) -> None:
+    client = await edge.raw()
+    head = f"POST /graphql HTTP/1.1\r\nHost: x\r\n{JSON}\r\nContent-Length: 300000\r\n\r\n"
+    status, _ = await client.request(head, b"x" * 300000)
+    assert status == 413
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+async def test_graphql_knows_get_and_post_alone(edge: Edge, method: str) -> None:
+    status, headers, _ = await edge.http(method, "/graphql")
+    assert status == 405
+    assert sorted(headers["allow"].split(", ")) == ["GET", "POST"]
+
+
+async def test_graphql_without_the_rooms_service_is_unavailable(edge: Edge) -> None:
+    edge.rooms.is_away = True
+    status, _, body = await edge.http("POST", "/graphql", [JSON], b'{"query":"{x}"}')
+    assert status == 503
+    assert json.loads(body)["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+
+
+# --- health, metrics, page -----------------------------------------------------------------------------------------
+
+
+async def test_readiness_names_what_fails(start_edge: StartEdge) -> None:
+    async def good() -> None: ...
+
+    async def no() -> bool:
+        return False
+
+    async def broken() -> None:
+        raise ConnectionError
+
+    edge = await start_edge(checks={"nats": good, "rooms": no, "moderation": broken})
+    status, _, body = await edge.http("GET", "/health/ready")
+    assert (status, body) == (503, b'{"status":"not ready","failing":["rooms","moderation"]}')
+    assert (await edge.http("GET", "/health/live"))[::2] == (200, b'{"status":"live"}')
+
+
+async def test_readiness_does_not_wait_for_a_silent_dependency(
+    start_edge: StartEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ws_edge.transport.health_routes._CHECK_DEADLINE_S", 0.05)
+    edge = await start_edge(checks={"rooms": asyncio.Event().wait})
+    assert (await edge.http("GET", "/health/ready"))[0] == 503
+
+
+async def test_all_checks_passed_is_ready(edge: Edge) -> None:
+    assert (await edge.http("GET", "/health/ready"))[::2] == (200, b'{"status":"ready","failing":[]}')
+
+
+async def test_metrics_are_prometheus_text(start_edge: StartEdge) -> None:
+    edge = await start_edge(render_metrics=lambda: b"salon_ws_edge_connections 1\n")
+    status, headers, body = await edge.http("GET", "/metrics")
+    assert (status, body) == (200, b"salon_ws_edge_connections 1\n")
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+async def test_the_page_is_served_at_the_root(edge: Edge) -> None:
+    status, headers, body = await edge.http("GET", "/")
+    assert (status, body) == (200, b"<!doctype html>")
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+async def test_an_unknown_address_is_404_in_json(edge: Edge) -> None:
+    assert (await edge.http("GET", "/nowhere"))[::2] == (404, b'{"message":"Not found"}')
+
+
+async def test_a_fault_tells_the_client_nothing(start_edge: StartEdge) -> None:
+    def fail() -> bytes:
+        raise ZeroDivisionError("inner words")
+
+    edge = await start_edge(render_metrics=fail)
+    with structlog.testing.capture_logs() as logs:
+        status, _, body = await edge.http("GET", "/metrics?token=SECRET")
+    assert (status, body) == (500, b'{"message":"Internal server error"}')
+    assert [(entry["event"], entry["kind"]) for entry in logs] == [("request_failed", "ZeroDivisionError")]
+    assert "SECRET" not in repr(logs)
+
+
+# --- POST /dev/token -----------------------------------------------------------------------------------------------
+
+
+async def test_there_are_no_development_tokens_without_an_issuer(edge: Edge) -> None:
+    assert (await edge.http("POST", "/dev/token", [JSON], b'{"username":"ana"}'))[0] == 404
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
+async def test_a_development_token_is_given_on_loopback(
+    start_edge: StartEdge, dev_tokens: FakeDevTokens, host: str
+) -> None:
+    edge = await start_edge(dev_tokens=dev_tokens)
+    body = b'{"username":" ana ","user_id":7,"roles":["user"]}'
+    status, headers, answer = await edge.http("POST", "/dev/token", [JSON, f"Host: {host}"], body)
+    assert (status, answer) == (200, b'{"token":"token-of-ana-7"}')
+    assert headers["cache-control"] == "no-store"
+    assert (await edge.http("POST", "/dev/token", [JSON], b'{"username":"bo"}'))[2] == b'{"token":"token-of-bo-None"}'
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        pytest.param([JSON, "Host: evil.example"], b'{"username":"ana"}', 403, id="foreign host"),
+        pytest.param([JSON, "Host: localhost.evil.example"], b'{"username":"ana"}', 403, id="host that looks local"),
+        pytest.param(["Content-Type: text/plain"], b'{"username":"ana"}', 415, id="a form of another site"),
+        pytest.param([JSON], b'{"username":"ana","roles":["admin"]}', 403, id="role that the issuer refuses"),
+        pytest.param([JSON], b"{}", 400, id="no name"),
+        pytest.param([JSON], b'{"username":" "}', 400, id="blank name"),
+        pytest.param([JSON], b'{"username":"ana","user_id":0}', 400, id="no id"),
+        pytest.param([JSON], b'{"username":"ana","user_id":"1"}', 400, id="id as text"),
+        pytest.param([JSON], b"ana", 400, id="no JSON"),
+    ],
+)
+async def test_other_wishes_for_a_development_token_are_refused(
+    start_edge: StartEdge, dev_tokens: FakeDevTokens, headers: list[str], body: bytes, status: int
+) -> None:
+    edge = await start_edge(dev_tokens=dev_tokens)
+    assert (await edge.http("POST", "/dev/token", headers, body))[0] == status

@@ -1,0 +1,185 @@
+"""A client's socket: closing, silence, reading paused, slow readers, faults of the owner."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from ws_edge.transport.socket import Patience
+
+if TYPE_CHECKING:
+    from services.ws_edge.tests.integration.conftest import Edge, StartEdge
+
+pytestmark = pytest.mark.integration
+
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+
+
+async def test_our_close_waits_for_the_peers_and_discards_what_comes_first(edge: Edge) -> None:
+    client = await edge.open()
+    edge.receiver.socket.close(4003, "Access denied")
+    edge.receiver.socket.close(1000)
+    edge.receiver.socket.write(b"\x81\x04late")
+    assert await client.read() == (CLOSE, (4003).to_bytes(2, "big") + b"Access denied")
+    client.send(TEXT, b"on its way")
+    client.send(PING)
+    client.send(CLOSE, (4003).to_bytes(2, "big"))
+    assert await client.read() is None
+    await edge.receiver.until("lost")
+    assert edge.receiver.told == [("connected",), ("lost",)]
+
+
+async def test_a_peer_that_does_not_answer_our_close_is_dropped(edge: Edge) -> None:
+    client = await edge.open()
+    edge.receiver.socket.close(1008)
+    assert await client.read_close() == 1008
+    client.send(TEXT, b"I stay")
+    assert await client.read() is None
+    await edge.receiver.until("lost")
+
+
+async def test_a_broken_answer_to_our_close_brings_no_second_one(edge: Edge) -> None:
+    client = await edge.open()
+    edge.receiver.socket.close(1008)
+    assert await client.read_close() == 1008
+    client.send(3)
+    client.send(TEXT, b"x" * 20000)
+    assert await client.read() is None
+    await edge.receiver.until("lost")
+
+
+async def test_a_flooding_client_still_reads_our_close(edge: Edge) -> None:
+    client = await edge.open()
+    edge.receiver.on_text = lambda transport, _payload: transport.close(1008)
+    client.writer.write(client.frame(TEXT, b"x" * 1000) * 4000)
+    assert await client.read_close() == 1008
+
+
+async def test_after_20_s_of_silence_the_server_pings_and_drops_after_20_s_more(start_edge: StartEdge) -> None:
+    assert Patience() == Patience(ping_after_s=20.0, pong_within_s=20.0, close_within_s=2.0)
+    edge = await start_edge(patience=Patience(ping_after_s=0.1, pong_within_s=0.15))
+    client = await edge.open()
+    for _ in range(3):
+        assert await client.read() == (PING, b"")
+        client.send(PONG)
+    assert await client.read() == (PING, b"")
+    assert await client.read() is None
+    await edge.receiver.until("lost")
+
+
+async def test_any_frame_counts_as_a_sign_of_life(start_edge: StartEdge) -> None:
+    edge = await start_edge(patience=Patience(ping_after_s=0.1, pong_within_s=0.1))
+    client = await edge.open()
+    for _ in range(3):
+        assert await client.read() == (PING, b"")
+        client.send(TEXT, b"here")
+        assert await client.read() == (TEXT, b"here")
+
+
+async def test_nothing_is_received_while_reading_is_paused(edge: Edge) -> None:
+    client = await edge.open()
+    edge.receiver.on_text = lambda transport, payload: transport.pause_reading() if payload == b"2" else None
+    client.writer.write(b"".join(client.frame(TEXT, text) for text in (b"1", b"2", b"3", b"4")) + client.frame(PING))
+    assert [await client.read() for _ in range(3)] == [(TEXT, b"1"), (TEXT, b"2"), (PONG, b"")]
+    client.send(TEXT, b"5")
+    await client.writer.drain()
+    assert await edge.receiver.until_texts(2) == [b"1", b"2"]
+    edge.receiver.on_text = lambda transport, payload: transport.pause_reading() if payload == b"3" else None
+    edge.receiver.socket.resume_reading()
+    assert await client.read() == (TEXT, b"3")
+    assert await edge.receiver.until_texts(3) == [b"1", b"2", b"3"]
+    edge.receiver.socket.resume_reading()
+    edge.receiver.socket.resume_reading()
+    assert [await client.read() for _ in range(2)] == [(TEXT, b"4"), (TEXT, b"5")]
+
+
+async def test_a_close_behind_held_messages_comes_after_them(edge: Edge) -> None:
+    client = await edge.open()
+    edge.receiver.on_text = lambda transport, payload: transport.pause_reading() if payload == b"1" else None
+    frames = client.frame(TEXT, b"1") + client.frame(TEXT, b"2") + client.frame(CLOSE, b"\x03\xe8")
+    client.writer.write(frames)
+    await edge.receiver.until("text", b"1")
+    assert ("lost",) not in edge.receiver.told
+    edge.receiver.socket.resume_reading()
+    assert await client.read_close() == 1000
+    await edge.receiver.until("lost")
+    assert edge.receiver.told == [("connected",), ("text", b"1"), ("text", b"2"), ("lost",)]
+
+
+async def test_a_paused_connection_can_be_closed(edge: Edge) -> None:
+    client = await edge.open()
+    edge.receiver.socket.pause_reading()
+    edge.receiver.socket.close(1008)
+    assert await client.read_close() == 1008
+    client.send(CLOSE, (1008).to_bytes(2, "big"))
+    assert await client.read() is None
+
+
+async def test_a_slow_reader_is_told_of_and_closed_alone(edge: Edge) -> None:
+    slow, other = await edge.open(), await edge.open()
+    slow.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads
+    receiver = edge.gateway.receivers[0]
+    frame = b"\x82\x7e\xff\xff" + b"x" * 65535
+    while ("congested", True) not in receiver.told:
+        receiver.socket.write(frame)
+        await asyncio.sleep(0)
+    assert receiver.socket.unsent_bytes() > 64 * 1024
+    receiver.socket.close(1013)
+    await receiver.until("lost")
+    assert receiver.socket.unsent_bytes() == 0
+    other.send(TEXT, b"fine")
+    assert await other.read() == (TEXT, b"fine")
+
+
+async def test_a_reader_that_catches_up_is_told_of(edge: Edge) -> None:
+    client = await edge.open()
+    frame = b"\x82\x7e\xff\xff" + b"x" * 65535
+    while ("congested", True) not in edge.receiver.told:
+        edge.receiver.socket.write(frame)
+        await asyncio.sleep(0)
+    while ("congested", False) not in edge.receiver.told:
+        assert await client.read() == (2, b"x" * 65535)
+
+
+@pytest.mark.parametrize("how", ["reset", "end"])
+async def test_a_client_that_goes_without_a_close_is_lost_once(edge: Edge, how: str) -> None:
+    client = await edge.open()
+    if how == "reset":
+        client.reset()
+    else:
+        client.writer.write_eof()
+    await edge.receiver.until("lost")
+    assert edge.receiver.told == [("connected",), ("lost",)]
+    edge.receiver.socket.write(b"\x81\x00")
+    edge.receiver.socket.close(1000)
+    edge.receiver.socket.pause_reading()
+    edge.receiver.socket.resume_reading()
+
+
+async def test_a_fault_of_the_owner_closes_its_connection_alone_with_1011(edge: Edge) -> None:
+    good, bad = await edge.open(), await edge.open()
+
+    def fail(_transport: object, _payload: bytes) -> None:
+        raise ZeroDivisionError
+
+    edge.receiver.on_text = fail
+    with structlog.testing.capture_logs() as logs:
+        bad.send(TEXT, b"x")
+        assert await bad.read_close() == 1011
+    assert [(entry["event"], entry["call"]) for entry in logs] == [("receiver_failed", "receive")]
+    good.send(TEXT, b"fine")
+    assert await good.read() == (TEXT, b"fine")
+
+
+async def test_a_gateway_that_fails_closes_with_1011_and_logs_no_token(edge: Edge) -> None:
+    edge.gateway.failure = ValueError("the token was SECRET")
+    with structlog.testing.capture_logs() as logs:
+        client = await edge.open("/chat/ws/room/1?token=SECRET")
+        assert await client.read_close() == 1011
+    assert [entry["event"] for entry in logs] == ["arrival_failed"]
+    assert "SECRET" not in repr(logs)

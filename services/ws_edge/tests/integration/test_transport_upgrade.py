@@ -1,0 +1,169 @@
+"""The upgrade request: addresses, tokens, client addresses, refusals."""
+
+from __future__ import annotations
+
+import logging
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+import websockets
+
+if TYPE_CHECKING:
+    from services.ws_edge.tests.integration.conftest import Edge, StartEdge
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize(
+    ("path", "arrival"),
+    [
+        ("/chat/ws/room/1", ("room", "1")),
+        ("/chat/ws/room/live-general/", ("room", "live-general")),
+        ("/chat/ws/room/a._:@~-Z", ("room", "a._:@~-Z")),
+        ("/chat/ws/room/caf%C3%A9", ("room", "café")),
+        ("/chat/ws/room/%E6%97%A5%E6%9C%AC", ("room", "日本")),
+        ("/chat/ws/room/a%20b", ("room", "a b")),
+        ("/chat/ws/room/a%2Fb", ("room", "a/b")),
+        ("/chat/ws/room/a/b", ("room", "a/b")),
+        ("/chat/ws/room/%FF%FE", ("room", "\ufffd\ufffd")),
+        ("/chat/ws/room/50%", ("room", "50%")),
+        ("/chat/ws/room/%2525", ("room", "%25")),
+        ("/chat/ws/room/", ("room", "")),
+        ("/chat/ws/room", ("room", "")),
+        ("/chat/ws/room/.hidden", ("room", ".hidden")),
+        ("/chat/ws/room/" + "x" * 4000, ("room", "x" * 4000)),
+        ("/chat/ws/video/42", ("video", "42")),
+        ("/chat/ws/video/42/", ("video", "42")),
+        ("/chat/ws/video/zero", ("video", "zero")),
+        ("/chat/ws/video/", ("video", "")),
+        ("/live/ws", ("live", "")),
+        ("/live/ws/", ("live", "")),
+    ],
+)
+async def test_every_reference_reaches_the_gateway_percent_decoded(
+    edge: Edge, path: str, arrival: tuple[str, str]
+) -> None:
+    await edge.open(path)
+    assert edge.gateway.arrivals == [(*arrival, None, "127.0.0.1")]
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "token"),
+    [
+        ("?token=Q", {}, "Q"),
+        ("?token=Q", {"Authorization": "Bearer H", "Sec_WebSocket_Protocol": "bearer, P"}, "Q"),
+        ("?token=", {"Authorization": "Bearer H", "Sec_WebSocket_Protocol": "bearer, P"}, "H"),
+        ("", {"Authorization": "bearer H"}, "H"),
+        ("", {"Authorization": "Basic H", "Sec_WebSocket_Protocol": "bearer, P"}, "P"),
+        ("", {"Authorization": "Bearer ", "Sec_WebSocket_Protocol": "bearer,P"}, "P"),
+        ("", {"Sec_WebSocket_Protocol": "bearer"}, None),
+        ("", {"Sec_WebSocket_Protocol": "chat, P"}, None),
+        ("?since=4&token=a%2Eb", {}, "a.b"),
+        ("", {}, None),
+    ],
+)
+async def test_the_token_is_the_first_that_is_present_and_not_empty(
+    edge: Edge, query: str, headers: dict[str, str], token: str | None
+) -> None:
+    client = await edge.raw()
+    status, answer = await client.request(edge.head("/chat/ws/room/1" + query, **headers))
+    assert status == 101
+    assert edge.gateway.arrivals == [("room", "1", token, "127.0.0.1")]
+    offers_pair = headers.get("Sec_WebSocket_Protocol", "").startswith("bearer,")
+    assert answer.get("sec-websocket-protocol") == ("bearer" if offers_pair else None)
+    assert answer["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+async def test_a_browser_may_send_its_token_as_a_subprotocol(edge: Edge) -> None:
+    protocols = [websockets.Subprotocol("bearer"), websockets.Subprotocol("a.b-c_d")]
+    async with websockets.connect(edge.url("/chat/ws/room/1"), subprotocols=protocols) as client:
+        assert client.subprotocol == "bearer"
+    assert edge.gateway.arrivals[0][2] == "a.b-c_d"
+
+
+async def test_a_token_of_8_kib_works(edge: Edge) -> None:
+    await edge.open("/chat/ws/room/1?token=" + "x" * 8192)
+    assert edge.gateway.arrivals[0][2] == "x" * 8192
+
+
+async def test_a_head_over_16_kib_is_refused_with_413(edge: Edge) -> None:
+    client = await edge.raw()
+    assert (await client.request(edge.head("/chat/ws/room/1?token=" + "x" * 20000)))[0] == 413
+    assert edge.gateway.arrivals == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        pytest.param({"Upgrade": None, "Connection": None}, 426, id="plain GET"),
+        pytest.param({"Upgrade": "h2c"}, 426, id="another upgrade"),
+        pytest.param({"Connection": "keep-alive"}, 426, id="no connection upgrade"),
+        pytest.param({"Sec_WebSocket_Version": None}, 426, id="no version"),
+        pytest.param({"Sec_WebSocket_Version": "8"}, 426, id="old version"),
+        pytest.param({"Sec_WebSocket_Key": None}, 400, id="no key"),
+        pytest.param({"Sec_WebSocket_Key": "short"}, 400, id="malformed key"),
+        pytest.param({"Sec_WebSocket_Key": "c2hvcnQ="}, 400, id="short key"),
+        pytest.param({"Sec_WebSocket_Key": "é" * 16}, 400, id="key not in ASCII"),
+        pytest.param({"Content-Length": "0", "Upgrade": "WebSocket"}, 101, id="any case, empty body"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/chat/ws/room/1", "/live/ws"])
+async def test_what_is_no_handshake_is_refused_and_told_why(
+    edge: Edge, path: str, changes: dict[str, str | None], status: int
+) -> None:
+    client = await edge.raw()
+    answered, headers = await client.request(edge.head(path, **changes))
+    assert answered == status
+    assert len(edge.gateway.arrivals) == (status == 101)
+    if status == 426:
+        assert (headers["upgrade"], headers["sec-websocket-version"]) == ("websocket", "13")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_only_get_upgrades(edge: Edge, method: str) -> None:
+    client = await edge.raw()
+    status, headers = await client.request(edge.head().replace("GET", method, 1))
+    assert (status, headers["allow"]) == (405, "GET")
+
+
+async def test_http_1_0_does_not_upgrade(edge: Edge) -> None:
+    client = await edge.raw()
+    assert (await client.request(edge.head().replace("HTTP/1.1", "HTTP/1.0")))[0] == 400
+
+
+async def test_any_origin_is_welcome(edge: Edge) -> None:
+    client = await edge.raw()
+    assert (await client.request(edge.head(Origin="https://elsewhere.example")))[0] == 101
+
+
+async def test_x_forwarded_for_is_read_behind_a_trusted_proxy_only(start_edge: StartEdge) -> None:
+    trusting = await start_edge(trusted_proxies=(ip_network("127.0.0.0/8"),))
+    doubting = await start_edge()
+    for edge, address in ((trusting, "2001:db8::7"), (doubting, "127.0.0.1")):
+        client = await edge.raw()
+        await client.request(edge.head(X_Forwarded_For="6.6.6.6, [2001:db8::7]:99, 127.0.0.2"))
+        assert edge.gateway.arrivals[0][3] == address
+
+
+async def test_no_token_is_logged_by_anybody(
+    edge: Edge, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    path = "/chat/ws/room/1?token=SECRET"
+    with structlog.testing.capture_logs() as logs:
+        await edge.open(path)
+        for head in (
+            edge.head(path, Sec_WebSocket_Key=None),
+            edge.head(path).replace("GET", "POST", 1),
+            edge.head("/nowhere?token=SECRET"),
+            edge.head(path).replace("HTTP/1.1", "HTTP/3.9"),
+            edge.head(path, Authorization="Bearer SECRET", X="x" * 17000),
+        ):
+            status, _ = await (await edge.raw()).request(head)
+            assert 400 <= status < 500
+    for name in ("sanic.root", "sanic.error", "sanic.access"):
+        logging.getLogger(name).error("Exception occurred while handling uri: %s", f"http://x{path}&since=1")
+    assert "SECRET" not in caplog.text + repr(logs) + "".join(capfd.readouterr())
+    assert "token=***&since=1" in caplog.text
