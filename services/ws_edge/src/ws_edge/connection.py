@@ -193,7 +193,7 @@ class ChatConnection:
         if self._is_over:
             return
         self._owes_leave = True
-        entry = await joining.enter(self.id, self._ref, self.speaker.identity, self.slug)
+        entry = await joining.enter(self.id, self._ref, self.speaker.identity)
         if self._is_over:
             joining.release(entry)
             return
@@ -205,9 +205,8 @@ class ChatConnection:
 
     def _enter(self, entry: Entry) -> None:
         room = entry.held.room
-        room.add(self, entry.membership.version)
         self.room = room
-        self.write(codec.room_joined(room.room_id, entry.membership.connection_count, room.last_id))
+        self.write(room.welcome(self, self.speaker.key, entry.membership))
         self._perform(self._session.joined(now=self._context.clock.now_s()))
 
     def _leave(self) -> None:

@@ -14,7 +14,7 @@ from ws_edge.ports import (
     RoomsUnavailable,
 )
 from ws_edge.protocol.errors import ErrorCode
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Slug, Speaker
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, Slug, Speaker
 from ws_edge.protocol.reference import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.sanction import Action, Sanction
 
@@ -65,14 +65,14 @@ class HeldRooms:
         """The rooms held under a slug: one, or two for the moment in which a life follows another."""
         return [held.room for held in self.by_life.values() if held.room.slug == slug]
 
-    async def hold(self, membership: Membership, *, complete: bool) -> HeldRoom:
+    async def hold(self, membership: Membership) -> HeldRoom:
         """Hold the room of a membership; returns when its subscription stands. Raises what is unavailable."""
         held = self.by_life.get(membership.life)
         if held is None:
             held = HeldRoom(Room(membership, self.host), asyncio.get_running_loop().create_future())
             self.by_life[membership.life] = held
             self.slugs[membership.slug] = self.slugs.get(membership.slug, 0) + 1
-            self.context.tasks.spawn(self._open(held, membership, complete=complete), "open a room")
+            self.context.tasks.spawn(self._open(held, membership), "open a room")
         held.holders += 1
         try:
             await asyncio.shield(held.opened)
@@ -112,15 +112,17 @@ class HeldRooms:
                 if heard_at_s >= asked_at_s:  # the answer may have been made before it
                     context.book.apply(event)
 
-    async def _open(self, held: HeldRoom, membership: Membership, *, complete: bool) -> None:
+    async def _open(self, held: HeldRoom, membership: Membership) -> None:
+        """Subscribe first: what happens from then on is heard, and what happened before is read."""
         room = held.room
         try:
             held.unsubscribe = await self.context.bus.subscribe(room.room_id, room.life, room)
-            has_past = membership.version > 1
-            last_id = await self._last_id(room) if has_past else MessageId(0)
-            await self._read_sanctions(room.slug)
-            if has_past and not complete:
-                room.presence_restored(await self.context.rooms.snapshot(room.life))
+            last_id, snapshot, _ = await asyncio.gather(
+                self.context.bus.last_message_id(room.room_id, room.life),
+                self.context.rooms.snapshot(room.life),
+                self._read_sanctions(room.slug),
+            )
+            room.presence_restored(snapshot)
             room.opened(last_id)
         except UNAVAILABLE as failure:
             held.opened.set_exception(failure)
@@ -129,9 +131,6 @@ class HeldRooms:
             held.opened.set_result(None)
         if held.holders == 0 and held.unsubscribe is not None:
             held.unsubscribe()  # everybody left while it was opening
-
-    async def _last_id(self, room: Room) -> MessageId:
-        return await self.context.bus.last_message_id(room.room_id, room.life)
 
     async def _read_sanctions(self, slug: Slug) -> None:
         """Rooms that open at the same time share one question to moderation."""
@@ -195,14 +194,13 @@ class Joining:
         if self._banned(speaker, slug):
             raise TurnedAway(ErrorCode.ACCESS_DENIED)
 
-    async def enter(self, connection: ConnectionId, ref: RoomRef, identity: Identity, slug: Slug) -> Entry:
+    async def enter(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Entry:
         """Make the membership and hold the room. Raises TurnedAway and what is unavailable; the caller owes a leave
         in every case."""
-        complete = slug not in self._rooms.slugs
-        outcome = await self._context.rooms.join(connection, ref, identity, with_participants=complete)
+        outcome = await self._context.rooms.join(connection, ref, identity, with_participants=False)
         match outcome:
             case Membership():
-                return Entry(await self._rooms.hold(outcome, complete=complete), outcome)
+                return Entry(await self._rooms.hold(outcome), outcome)
             case JoinRefusal.NOT_FOUND:
                 raise TurnedAway(ErrorCode.NOT_FOUND)
             case JoinRefusal.ACCESS_DENIED:

@@ -75,6 +75,8 @@ class Participant:
     key: str
     user_id: UserId | None
     username: str
+    version: int = 0
+    """The presence version at which they came; 0: not known, or long ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +274,8 @@ class PresenceChanged:
     joined_count: int
     left_count: int
     at_ms: int
+    first_version: int = 0
+    """The first version that this change covers, `version` being the last; 0: that one alone."""
 
 
 class RoomListener(Protocol):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from ws_edge.fanout.audience import Member
 from ws_edge.fanout.room import REPEATABLE_LIMIT, Room
@@ -104,7 +105,7 @@ def open_room(*keys: str, crowded: bool = False) -> tuple[Room, FakeHost, list[V
     viewers = [Viewer(key) for key in keys]
     for viewer in viewers:
         host.viewers.append(viewer)
-        room.add(viewer, 1)
+        room.welcome(viewer, viewer.key, membership())
     return room, host, viewers
 
 
@@ -124,6 +125,11 @@ def person(number: int) -> Participant:
 
 def came(version: int, number: int) -> PresenceChanged:
     return PresenceChanged(version, 2, False, (person(number),), (), 1, 0, 1_700_000_000_000)
+
+
+def batch(first: int, last: int, *numbers: int) -> PresenceChanged:
+    people = tuple(replace(person(n), version=first + i) for i, n in enumerate(numbers))
+    return PresenceChanged(last, 9, False, people, (), len(people), 0, 1_700_000_000_000, first_version=first)
 
 
 def went(version: int, number: int) -> PresenceChanged:
@@ -206,7 +212,7 @@ def test_what_comes_while_a_room_opens_is_shown_after_what_is_history() -> None:
     room.message_stored(message(7, 0))
     room.opened(MessageId(7))
     ana = Viewer("u:1")
-    room.add(ana, 4)
+    room.welcome(ana, "u:1", membership(version=4))
     assert room.last_id == 8
     host.end_turn()
     assert ana.frames == []
@@ -228,13 +234,37 @@ def test_user_joined_goes_to_the_others_only() -> None:
 def test_a_newcomer_is_not_told_of_who_came_before() -> None:
     room, host, (ana,) = open_room("u:1")
     ben = Viewer("u:2")
-    room.add(ben, 3)
+    room.welcome(ben, "u:2", membership(version=3))
     room.presence_changed(came(2, 5))
     room.presence_changed(came(3, 2))
     room.presence_changed(came(4, 6))
     host.end_turn()
     assert ana.told() == [("user_joined", "user_5"), ("user_joined", "user_2"), ("user_joined", "user_6")]
     assert ben.told() == [("user_joined", "user_6")]
+
+
+def test_a_member_is_told_who_came_after_it_while_it_was_still_on_its_way() -> None:
+    room, host, (ana,) = open_room("u:1")
+    room.presence_changed(batch(2, 4, 2, 3, 4))
+    cleo = Viewer("u:3")
+    cleo.write(room.welcome(cleo, cleo.key, membership(version=3)))
+    host.end_turn()
+    assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3"), ("user_joined", "user_4")]
+    assert cleo.told() == [("room_joined", None), ("user_joined", "user_4")]
+    assert cleo.frames[0]["data"] == {"room_id": 7, "connection_count": 9, "last_id": 0}
+
+
+def test_of_those_who_came_in_one_batch_each_is_told_of_the_later_ones_only() -> None:
+    room, host, (ana,) = open_room("u:1")
+    ben, cleo = Viewer("u:2"), Viewer("u:3")
+    for viewer, version in ((ben, 2), (cleo, 3)):
+        host.viewers.append(viewer)
+        viewer.write(room.welcome(viewer, viewer.key, membership(version=version)))
+    room.presence_changed(batch(2, 3, 2, 3))
+    host.end_turn()
+    assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3")]
+    assert ben.told() == [("room_joined", None), ("user_joined", "user_3")]
+    assert cleo.told() == [("room_joined", None)]
 
 
 def test_a_presence_gap_is_read_again_once() -> None:

@@ -10,7 +10,7 @@ STATS_INTERVAL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """To be told as user_joined, but not to the person, nor to members whose join was this version or later."""
+    """To be told as user_joined, but not to the person, nor to members who came later than they did."""
 
     participant: Participant
     at_ms: int
@@ -59,26 +59,38 @@ class Presence:
         """Take one event, in whatever order they come; returns what is to be told now."""
         if change.version <= self.version:
             return []
-        if change.version == self.version + 1:
+        first = change.first_version or change.version
+        if first == self.version + 1:
             return self._apply(change) + self._follow()
         if len(self._early) < EARLY_LIMIT:  # what is dropped here is read again with the gap
-            self._early[change.version] = change
+            self._early[first] = change
         return []
+
+    def later_than(self, version: int) -> list[Participant]:
+        """Announced people who came after that version, in their order."""
+        later = []
+        for participant in reversed(self.announced.values()):  # they are in the order of their versions
+            if participant.version <= version:
+                break
+            later.append(participant)
+        return later[::-1]
 
     def restore(self, snapshot: RoomSnapshot, at_ms: int) -> list[Announcement]:
         """Take over what the rooms service says, and tell the difference. An older snapshot changes nothing."""
         if snapshot.version <= self.version:
             return []
-        present = {p.key: p for p in snapshot.participants}
+        present = {p.key: p for p in sorted(snapshot.participants, key=lambda p: p.version)}
         told: list[Announcement] = [
             Went(p, snapshot.version) for key, p in self.announced.items() if key not in present
         ]
-        told += [Came(p, at_ms, snapshot.version) for key, p in present.items() if key not in self.announced]
+        told += [
+            Came(p, at_ms, p.version or snapshot.version) for key, p in present.items() if key not in self.announced
+        ]
         self.announced = present
         self.version = snapshot.version
         self.connection_count = snapshot.connection_count
         self.crowded = snapshot.crowded
-        self._early = {v: change for v, change in self._early.items() if v > self.version}
+        self._early = {first: change for first, change in self._early.items() if first > self.version}
         return told + self._follow()
 
     def stats_due_s(self, now_s: float) -> float | None:
@@ -106,8 +118,9 @@ class Presence:
         self.crowded = change.crowded
         told: list[Announcement] = []
         for participant in change.joined:
+            self.announced.pop(participant.key, None)
             self.announced[participant.key] = participant
-            told.append(Came(participant, change.at_ms, change.version))
+            told.append(Came(participant, change.at_ms, participant.version or change.version))
         for participant in change.left:
             self.announced.pop(participant.key, None)
             told.append(Went(participant, change.version))

@@ -75,12 +75,7 @@ class Room:
         self.last_id = MessageId(0)
         self._host = host
         self._audience = Audience(host.call_soon)
-        self._presence = Presence(
-            membership.version,
-            membership.connection_count,
-            membership.crowded,
-            {p.key: p for p in membership.participants},
-        )
+        self._presence = Presence(membership.version, membership.connection_count, membership.crowded)
         self._newcomers: dict[Member, int] = {}
         self._typing = TypingBoard()
         self._pacer = TypingPacer()
@@ -106,11 +101,23 @@ class Room:
 
     # --- members ---------------------------------------------------------------------------------------------------
 
-    def add(self, member: Member, version: int) -> None:
-        """Let a member in whose membership was made by presence version `version`. Write room_joined right after."""
+    def welcome(self, member: Member, key: str, membership: Membership) -> bytes:
+        """Let a participant's connection in. Returns what it is to be written first: room_joined, and who came after
+        it while it was on its way."""
         self._audience.add(member)
-        if version > self._presence.version:
-            self._newcomers[member] = version
+        presence, count = self._presence, membership.connection_count
+        if membership.version > presence.version:
+            self._newcomers[member] = membership.version
+        elif membership.version < presence.version:
+            count = presence.connection_count
+        at = codec.rfc3339(self._host.now_ms())
+        later = [p for p in presence.later_than(membership.version) if p.key != key]
+        return b"".join(
+            (
+                codec.room_joined(self.room_id, count, self.last_id),
+                *(codec.user_joined(p.username, p.user_id, at) for p in later),
+            )
+        )
 
     def discard(self, member: Member) -> None:
         """Take a member out."""
