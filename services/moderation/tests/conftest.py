@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tortoise.backends.base.executor import EXECUTOR_CACHE
 
 
 class NatsServer:
@@ -44,6 +45,12 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@pytest.fixture(autouse=True)
+def _fresh_statements() -> None:
+    """Tortoise keeps statements by the connection's name, whatever database is behind it."""
+    EXECUTOR_CACHE.clear()
 
 
 @pytest.fixture
@@ -90,10 +97,10 @@ def postgres_url(postgres_socket: str) -> str:
     return f"postgresql://postgres:@/{name}?host={postgres_socket}"
 
 
-async def become_true(condition: Callable[[], bool], *, deadline_s: float = 5) -> None:
+async def become_true(condition: Callable[[], Awaitable[bool]], *, deadline_s: float = 5) -> None:
     """Look again and again: for what tells nobody when it happens."""
     async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+        while not await condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
 
 

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tortoise.backends.base.executor import EXECUTOR_CACHE
 from tortoise.transactions import in_transaction
 
 from moderation.adapters.database import CONNECTION, Database
@@ -28,7 +27,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     url = f"sqlite://{tmp_path}/m.sqlite3"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-    EXECUTOR_CACHE.clear()  # Tortoise keeps statements by connection name, whatever database is behind it
     database = Database(url)
     try:
         await database.open()

@@ -1,0 +1,181 @@
+"""Whole processes: how they start, share a database, and end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc.aio
+import pytest
+
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
+
+pytestmark = pytest.mark.integration
+
+ADMIN = pb.Speaker(user_id=1, username="admin", address="10.0.0.1", rank=pb.RANK_ADMIN, connection="e:1")
+ANA = pb.Speaker(user_id=5, username="ana", address="10.0.0.5", rank=pb.RANK_USER, connection="e:5")
+
+
+class Nats(Protocol):
+    url: str
+
+
+async def start(**settings: str) -> Process:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MODERATION_")}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "moderation", env={**kept, **settings}, stdout=DEVNULL, stderr=PIPE
+    )
+
+
+async def ended(process: Process, deadline_s: float = 5) -> tuple[int | None, str]:
+    """The exit code and what the process wrote; a test fails where it goes on."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            _, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+        raise
+    return process.returncode, errors.decode()
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def replica(url: str, nats_url: str) -> AsyncIterator[tuple[Process, pb_grpc.ModerationServiceAsyncStub]]:
+    port = free_port()
+    process = await start(MODERATION_PORT=port, MODERATION_DATABASE_URL=url, NATS_URL=nats_url)
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            async with asyncio.timeout(10):
+                await channel.channel_ready()
+            yield process, pb_grpc.ModerationServiceStub(channel)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await ended(process)
+
+
+async def open_stream(stub: pb_grpc.ModerationServiceAsyncStub) -> Any:
+    stream = stub.Admit()
+    await stream.read()
+    return stream
+
+
+def order(action: pb.Action.ValueType) -> pb.ActRequest:
+    return pb.ActRequest(moderator=ADMIN, action=action, target_user_id=5, scope=pb.SCOPE_ROOM, slug="live")
+
+
+async def comes_to(stream: Any, expected: int) -> bool:
+    return await decision(stream, ANA) == expected
+
+
+async def decision(stream: Any, who: pb.Speaker) -> int:
+    await stream.write(pb.AdmitRequest(checks=[pb.ArrivalCheck(id=1, speaker=who, slug="live")]))
+    response: pb.AdmitResponse = await stream.read()
+    return response.verdicts[0].decision
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MODERATION_PORT", "abc"), ("MODERATION_SPEED", "1"), ("NATS_URL", "nowhere")]
+)
+async def test_a_bad_setting_stops_the_start_with_its_name_and_exit_code_2(name: str, value: str) -> None:
+    code, errors = await ended(await start(**{name: value}))
+    assert code == 2
+    assert errors.startswith(f"moderation: {name}: ")
+    assert "Traceback" not in errors
+
+
+async def test_a_second_replica_on_one_sqlite_file_is_refused_with_a_clear_text(
+    nats_server: Nats, tmp_path: Path
+) -> None:
+    url = f"sqlite://{tmp_path}/m.sqlite3"
+    async with replica(url, nats_server.url):
+        second = await start(MODERATION_PORT=free_port(), MODERATION_DATABASE_URL=url, NATS_URL=nats_server.url)
+        code, errors = await ended(second)
+    assert code == 1
+    assert "is in use by another replica of moderation. SQLite is for one replica" in errors
+    assert "Traceback" not in errors
+
+
+async def test_a_database_that_is_away_stops_the_start_with_a_clear_text(nats_server: Nats) -> None:
+    url = f"postgresql://salon:secret@127.0.0.1:{free_port()}/none"
+    code, errors = await ended(await start(MODERATION_PORT="0", MODERATION_DATABASE_URL=url, NATS_URL=nats_server.url))
+    assert code == 1
+    assert "the database is away" in errors
+    assert "Traceback" not in errors
+    assert "secret" not in errors
+
+
+async def test_sigterm_ends_an_open_stream_writes_sightings_and_exits_with_0(nats_server: Nats, tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path}/m.sqlite3"
+    async with replica(url, nats_server.url) as (process, stub):
+        stream = await open_stream(stub)
+        await stream.write(pb.AdmitRequest(sightings=[pb.Sighting(speaker=ANA, slug="live")]))
+        await stream.read()
+        process.send_signal(signal.SIGTERM)
+        code, errors = await ended(process, 5)
+    assert code == 0
+    assert "Traceback" not in errors
+    async with replica(url, nats_server.url) as (_, stub):
+        request = pb.ActRequest(
+            moderator=ADMIN, action=pb.ACTION_MUTE, target_user_id=5, scope=pb.SCOPE_ROOM, slug="live"
+        )
+        done = await stub.Act(request, timeout=5)
+    assert list(done.event.imposed[0].addresses) == ["10.0.0.5"]
+
+
+async def test_a_replica_starts_serves_and_stops_while_nats_is_away(tmp_path: Path) -> None:
+    async with replica(f"sqlite://{tmp_path}/m.sqlite3", f"nats://127.0.0.1:{free_port()}") as (process, stub):
+        stream = await open_stream(stub)
+        assert await decision(stream, ANA) == pb.Verdict.DECISION_ADMITTED
+        process.send_signal(signal.SIGTERM)
+        code, errors = await ended(process, 5)
+    assert code == 0
+    assert "Traceback" not in errors
+
+
+async def test_two_replicas_on_one_postgresql_start_together_and_share_sanctions_by_events(
+    nats_server: Nats, postgres_url: str, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    both = [replica(postgres_url, nats_server.url) for _ in range(2)]
+    (_, first), (_, second) = await asyncio.gather(*(r.__aenter__() for r in both))
+    try:
+        stream = await open_stream(second)
+        assert await decision(stream, ANA) == pb.Verdict.DECISION_ADMITTED
+        await first.Act(order(pb.ACTION_BAN), timeout=5)
+        # Far less than until the next reading of the database.
+        await eventually(lambda: comes_to(stream, pb.Verdict.DECISION_SANCTIONED), deadline_s=2)
+        await second.Act(order(pb.ACTION_UNBAN), timeout=5)
+        other = await open_stream(first)
+        await eventually(lambda: comes_to(other, pb.Verdict.DECISION_ADMITTED), deadline_s=2)
+    finally:
+        await asyncio.gather(*(r.__aexit__(None, None, None) for r in both))
+
+
+async def test_simultaneous_orders_on_two_replicas_leave_one_sanction_in_force(
+    nats_server: Nats, postgres_url: str
+) -> None:
+    both = [replica(postgres_url, nats_server.url) for _ in range(2)]
+    (_, first), (_, second) = await asyncio.gather(*(r.__aenter__() for r in both))
+    try:
+        mute = order(pb.ACTION_MUTE)
+        done = await asyncio.gather(*(stub.Act(mute, timeout=5) for stub in (first, second) * 5))
+        assert len({d.event.event_id for d in done}) == 10
+        for stub in (first, second):
+            listed = await stub.ListActive(pb.ListActiveRequest(slugs=["live"]), timeout=5)
+            assert len(listed.sanctions) == 1
+    finally:
+        await asyncio.gather(*(r.__aexit__(None, None, None) for r in both))
