@@ -75,7 +75,7 @@ class FakeCatalog:
         self.rooms[slug] = replace(self.rooms[slug], settings=change.apply(self.rooms[slug].settings))
         return self.rooms[slug]
 
-    async def delete_room(self, slug: Slug, *, now: datetime) -> LifeEnded | None:
+    async def delete_room(self, slug: Slug) -> LifeEnded | None:
         room = self.rooms.pop(slug)
         return None if room.life is None else LifeEnded(room.room_id, room.life, slug)
 

@@ -3,12 +3,15 @@
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
 from rooms.api.graphql import execute as execution
+from rooms.api.graphql.running import Executions
+from rooms.domain.identity import RoomId
 
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World
@@ -210,6 +213,26 @@ async def test_a_request_that_takes_too_long_is_503_and_its_work_is_finished(
     proceed.set()
     await execution.executions.finish()
     assert finished.is_set()
+
+
+async def test_one_request_more_than_allowed_at_once_is_503(world: "World", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "executions", Executions(0))
+
+    body, status = await world.answer("{ chatRooms { id } }")
+
+    assert status == 503
+    assert body == {"errors": [{"message": "Too many requests at once", "extensions": {"code": "UNAVAILABLE"}}]}
+
+
+async def test_an_id_that_is_no_safe_int_is_our_defect(world: "World") -> None:
+    room = world.put_room("room")
+    world.catalog.rooms[room.slug] = replace(room, room_id=RoomId(2**53))
+
+    with capture_logs() as lines:
+        body, _ = await world.answer("{ chatRooms { id } }")
+
+    assert body["errors"][0]["message"] == "Internal error"
+    assert "not a SafeInt" in lines[0]["traceback"]
 
 
 async def test_field_names_are_not_suggested(world: "World") -> None:

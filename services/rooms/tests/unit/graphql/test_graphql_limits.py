@@ -58,6 +58,25 @@ async def test_a_query_deeper_than_8_is_refused(world: "World") -> None:
     assert "depth is over the limit of 8" in message
 
 
+@pytest.mark.parametrize("fragment", ["...{", "... on Participant {"])
+async def test_fragments_nested_more_than_50_levels_are_refused(world: "World", fragment: str) -> None:
+    world.put_room("room")
+
+    def nested(levels: int) -> str:
+        return "{ chatRooms { participants {" + fragment * levels + "username" + "}" * levels + "} } }"
+
+    assert (await world.answer(nested(47)))[1] == 200
+    assert "nesting is over the limit of 50" in await _refused(world, nested(48))
+
+
+async def test_fragments_spread_into_each_other_count_as_nested(world: "World") -> None:
+    parts = [f"fragment F{n} on Query {{" + "...{" * 40 + f"...F{n + 1}" + "}" * 41 for n in range(4)]
+
+    message = await _refused(world, "{ ...F0 } fragment F4 on Query { chatRooms { id } } " + " ".join(parts))
+
+    assert "nesting is over the limit of 50" in message
+
+
 async def test_introspection_has_depth_limits_of_its_own(world: "World") -> None:
     assert (await world.answer(get_introspection_query()))[1] == 200
     deep = "{ __schema { types " + "{ fields { type " * 5 + "{ name }" + " } }" * 5 + " } }"
@@ -106,7 +125,7 @@ async def test_a_query_is_parsed_and_validated_once_however_often_it_is_asked(
     for _ in range(5):
         await world.data("{ chatRooms { id name isPublic } }")
 
-    assert len(measured) == len(("depth", "aliases", "fields"))
+    assert len(measured) == len(("depth", "nesting", "aliases", "fields"))
 
 
 async def test_a_cached_refusal_stays_the_same(world: "World") -> None:
@@ -116,4 +135,5 @@ async def test_a_cached_refusal_stays_the_same(world: "World") -> None:
 
 
 def test_the_limits_are_the_documented_ones() -> None:
-    assert (limits.TOKEN_LIMIT, limits.DEPTH_LIMIT, limits.ALIAS_LIMIT, limits.FIELD_LIMIT) == (1000, 8, 15, 300)
+    assert (limits.TOKEN_LIMIT, limits.DEPTH_LIMIT, limits.NESTING_LIMIT) == (1000, 8, 50)
+    assert (limits.ALIAS_LIMIT, limits.FIELD_LIMIT) == (15, 300)

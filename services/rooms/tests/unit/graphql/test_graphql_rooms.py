@@ -83,6 +83,12 @@ async def test_search_looks_for_text_and_empty_search_for_everything(world: "Wor
     assert await slugs(world, search="") == ["dogs", "cats"]
 
 
+async def test_search_is_in_the_unicode_form_of_slugs(world: "World") -> None:
+    world.put_room("caf\u00e9")
+
+    assert await slugs(world, search="cafe\u0301") == ["caf\u00e9"]
+
+
 @pytest.mark.parametrize("search", ["x" * 201, "a\x00b", "\ud800"])
 async def test_a_search_that_no_database_takes_is_invalid(world: "World", search: str) -> None:
     assert await world.refusal(LIST, None, search=search) == "INVALID"

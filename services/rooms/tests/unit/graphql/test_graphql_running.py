@@ -65,3 +65,14 @@ async def test_work_that_fails_after_its_caller_left_disturbs_nobody() -> None:
     event.set()
     await executions.finish()
     await executions.finish()
+
+
+async def test_work_that_is_cancelled_from_within_leaves_nothing_behind() -> None:
+    executions = Executions(1)
+
+    async def give_up() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await executions.run(give_up(), deadline_s=1)
+    await executions.finish()

@@ -36,10 +36,10 @@ def check_paragraph(field: str, text: str) -> str:
 
 
 def check_search(text: str) -> str:
-    """What to look for in names and slugs."""
+    """What to look for in names and slugs, in NFC as slugs are."""
     if len(text) > SEARCH_LIMIT:
         raise InvalidInput(f"search has at most {SEARCH_LIMIT} characters")
-    return check_line("search", text)
+    return unicodedata.normalize("NFC", check_line("search", text))
 
 
 def check_slug(text: str) -> Slug:

@@ -33,7 +33,7 @@ def format_refusal(refusal: Refusal) -> dict[str, Any]:
 def unexpected_cause(error: GraphQLError) -> Exception | None:
     """The exception behind an error that is neither a refusal nor the client's mistake."""
     cause = _root(error)
-    return None if cause is None or isinstance(cause, Refusal) or _is_too_deep(error) else cause
+    return None if cause is None or isinstance(cause, Refusal) else cause
 
 
 def _public(error: GraphQLError) -> tuple[str, str]:
@@ -42,15 +42,8 @@ def _public(error: GraphQLError) -> tuple[str, str]:
         return error.message, InvalidInput.code
     if isinstance(cause, Refusal):
         return str(cause), cause.code
-    if _is_too_deep(error):
-        return "The query is nested too deeply", InvalidInput.code
     # The contract has no code for defects; to the client it is a service that could not answer.
     return INTERNAL_TEXT, ServiceUnavailable.code
-
-
-def _is_too_deep(error: GraphQLError) -> bool:
-    """The parser and the validation rules recurse: what exhausts them, before any field was asked, is the document."""
-    return isinstance(_root(error), RecursionError) and error.path is None
 
 
 def _root(error: GraphQLError) -> Exception | None:

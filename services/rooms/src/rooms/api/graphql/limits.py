@@ -1,7 +1,7 @@
 """How large a request may be, and which of its operations is meant."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphql import (
@@ -22,6 +22,7 @@ QUERY_LIMIT_CHARACTERS = 16_384
 VARIABLES_LIMIT_BYTES = 65_536
 TOKEN_LIMIT = 1000
 DEPTH_LIMIT = 8
+NESTING_LIMIT = 50
 ALIAS_LIMIT = 15
 FIELD_LIMIT = 300
 _MANY = 10**6
@@ -43,15 +44,18 @@ class ChosenOperation(SchemaExtension):
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What a selection comes to once its fragments are spread, introspection left out of the depth."""
+    """What a selection comes to once its fragments are spread."""
 
     depth: int = 0
+    """Fields within fields, introspection left out."""
+    nesting: int = 0
+    """Fragments within fragments count as well: whatever walks the document recurses as deep as this."""
     aliases: int = 0
     fields: int = 0
 
 
 class ShapeLimit(ValidationRule):
-    """Depth, aliases and number of fields of a document.
+    """Depth, nesting, aliases and number of fields of a document.
 
     Strawberry's own limiters walk every spread again: a few hundred tokens of fragments that each spread the next one
     twice keep them busy for years, and a new class each request keeps the validation cache from ever being hit. Here a
@@ -66,6 +70,7 @@ class ShapeLimit(ValidationRule):
         operations = [d for d in definitions if isinstance(d, OperationDefinitionNode)]
         shapes = [self._measure(operation.selection_set) for operation in operations]
         self._limit("depth", max((s.depth for s in shapes), default=0), DEPTH_LIMIT)
+        self._limit("nesting", max((s.nesting for s in shapes), default=0), NESTING_LIMIT)
         self._limit("number of aliases", sum(s.aliases for s in shapes), ALIAS_LIMIT)
         self._limit("number of fields", sum(s.fields for s in shapes), FIELD_LIMIT)
 
@@ -74,22 +79,22 @@ class ShapeLimit(ValidationRule):
             self.context.report_error(GraphQLError(f"The query's {what} is over the limit of {allowed}"))
 
     def _measure(self, selections: SelectionSetNode | None) -> _Shape:
-        depth = aliases = fields = 0
+        depth = nesting = aliases = fields = 0
         for node in selections.selections if selections else ():
             shape = self._measure_node(node)
-            depth = max(depth, shape.depth)
-            aliases = min(aliases + shape.aliases, _MANY)
-            fields = min(fields + shape.fields, _MANY)
-        return _Shape(depth, aliases, fields)
+            depth, nesting = max(depth, shape.depth), max(nesting, shape.nesting)
+            aliases, fields = min(aliases + shape.aliases, _MANY), min(fields + shape.fields, _MANY)
+        return _Shape(depth, nesting, aliases, fields)
 
     def _measure_node(self, node: Any) -> _Shape:
         if isinstance(node, FragmentSpreadNode):
-            return self._measure_fragment(node.name.value)
-        inner = self._measure(node.selection_set)
+            inner = self._measure_fragment(node.name.value)
+        else:
+            inner = self._measure(node.selection_set)
         if not isinstance(node, FieldNode):
-            return inner
+            return replace(inner, nesting=inner.nesting + 1)
         depth = 0 if node.name.value.startswith("__") else inner.depth + 1
-        return _Shape(depth, inner.aliases + (node.alias is not None), inner.fields + 1)
+        return _Shape(depth, inner.nesting + 1, inner.aliases + (node.alias is not None), inner.fields + 1)
 
     def _measure_fragment(self, name: str) -> _Shape:
         """Unknown fragments and cycles are refused by rules of their own; here they weigh nothing."""
