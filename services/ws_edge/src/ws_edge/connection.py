@@ -6,8 +6,8 @@ from typing import Protocol
 
 from ws_edge.context import Context
 from ws_edge.fanout.room import Room
-from ws_edge.joining import UNAVAILABLE, Entry, Joining, TurnedAway
-from ws_edge.ports import BusUnavailable, Transport, TypingChanged
+from ws_edge.joining import UNAVAILABLE, HeldRoom, Joining, TurnedAway
+from ws_edge.ports import BusUnavailable, Membership, Transport, TypingChanged
 from ws_edge.posting import Posting, is_silenced
 from ws_edge.protocol import codec
 from ws_edge.protocol.close import CloseCode
@@ -52,9 +52,9 @@ class ChatConnection:
     __slots__ = (
         "_actions",
         "_context",
-        "_entry",
         "_expiry",
         "_gate",
+        "_held",
         "_is_over",
         "_joining",
         "_moderating",
@@ -66,6 +66,7 @@ class ChatConnection:
         "_transport",
         "id",
         "limited_until_s",
+        "membership",
         "room",
         "slug",
         "speaker",
@@ -100,7 +101,8 @@ class ChatConnection:
             speaker.identity.rank, frames_per_window=context.frames_per_window, now=context.clock.now_s()
         )
         self._transport: Transport | None = None
-        self._entry: Entry | None = None
+        self.membership: Membership | None = None
+        self._held: HeldRoom | None = None
         self._owes_leave = False
         self._is_over = False
         self._expiry: asyncio.TimerHandle | None = None
@@ -193,20 +195,22 @@ class ChatConnection:
         if self._is_over:
             return
         self._owes_leave = True
-        entry = await joining.enter(self.id, self._ref, self.speaker.identity)
+        self.membership = membership = await joining.become_member(self.id, self._ref, self.speaker.identity)
         if self._is_over:
-            joining.release(entry)
             return
-        self._entry = entry
-        self.slug = entry.membership.slug
+        self.slug = membership.slug
+        held = await joining.hold(membership)
+        if self._is_over:
+            joining.release(held)
+            return
+        self._held = held
         await joining.check(self.speaker, self.slug, final=True)
         if not self._is_over:
-            self._enter(entry)
+            self._enter(held.room, membership)
 
-    def _enter(self, entry: Entry) -> None:
-        room = entry.held.room
+    def _enter(self, room: Room, membership: Membership) -> None:
         self.room = room
-        self.write(room.welcome(self, self.speaker.key, entry.membership))
+        self.write(room.welcome(self, self.speaker.key, membership))
         self._perform(self._session.joined(now=self._context.clock.now_s()))
 
     def _leave(self) -> None:
@@ -227,9 +231,9 @@ class ChatConnection:
             self._context.moderation.sight(self.speaker, room.slug)
         if self._owes_leave:
             self._context.rooms.leave(self.id)
-        if self._entry is not None:
-            self._joining.release(self._entry)
-            self._entry = None
+        if self._held is not None:
+            self._joining.release(self._held)
+            self._held = None
 
     def _expired(self) -> None:
         self.end(CLOSE_OF[ErrorCode.INVALID_TOKEN], ErrorCode.INVALID_TOKEN)

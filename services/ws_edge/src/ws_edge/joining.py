@@ -44,14 +44,6 @@ class HeldRoom:
 
 
 @dataclass(slots=True)
-class Entry:
-    """What a connection has when it is let in."""
-
-    held: HeldRoom
-    membership: Membership
-
-
-@dataclass(slots=True)
 class HeldRooms:
     """The rooms of one worker, each subscribed once for all who are in it."""
 
@@ -194,13 +186,12 @@ class Joining:
         if self._banned(speaker, slug):
             raise TurnedAway(ErrorCode.ACCESS_DENIED)
 
-    async def enter(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Entry:
-        """Make the membership and hold the room. Raises TurnedAway and what is unavailable; the caller owes a leave
-        in every case."""
+    async def become_member(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership:
+        """Raises TurnedAway and RoomsUnavailable; the caller owes a leave in every case."""
         outcome = await self._context.rooms.join(connection, ref, identity, with_participants=False)
         match outcome:
             case Membership():
-                return Entry(await self._rooms.hold(outcome), outcome)
+                return outcome
             case JoinRefusal.NOT_FOUND:
                 raise TurnedAway(ErrorCode.NOT_FOUND)
             case JoinRefusal.ACCESS_DENIED:
@@ -208,9 +199,13 @@ class Joining:
             case JoinRefusal.UNAVAILABLE:
                 raise TurnedAway(ErrorCode.UNAVAILABLE)
 
-    def release(self, entry: Entry) -> None:
+    async def hold(self, membership: Membership) -> HeldRoom:
+        """Hold the room; the caller owes a release. Raises what is unavailable."""
+        return await self._rooms.hold(membership)
+
+    def release(self, held: HeldRoom) -> None:
         """Give the room back."""
-        self._rooms.release(entry.held)
+        self._rooms.release(held)
 
     def _is_fresh(self, slug: Slug) -> bool:
         read_at_s = self._context.book.read_at_s.get(slug)

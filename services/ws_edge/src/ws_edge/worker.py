@@ -65,11 +65,11 @@ class Worker:
     # --- what the rooms service's adapter asks and tells -----------------------------------------------------------
 
     def held_connections(self) -> list[HeldConnection]:
-        """All memberships that this worker holds."""
+        """All memberships of this worker, those of connections that are not inside yet included."""
         return [
-            HeldConnection(o.id, o.room.room_id, o.room.life, o.room.slug, o.speaker.identity)
+            HeldConnection(o.id, m.room_id, m.life, m.slug, o.speaker.identity)
             for o in self.context.hub
-            if o.room is not None
+            if (m := o.membership) is not None
         ]
 
     def membership_lost(self, connection: ConnectionId) -> None:

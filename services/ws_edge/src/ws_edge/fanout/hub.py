@@ -5,6 +5,7 @@ from typing import Protocol
 
 from ws_edge.fanout.audience import Member
 from ws_edge.fanout.room import Room
+from ws_edge.ports import Membership
 from ws_edge.protocol.close import CloseCode
 from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker, UserId
@@ -25,6 +26,10 @@ class Occupant(Member, Protocol):
     @property
     def slug(self) -> Slug | None:
         """Where it is or wants to be; None: not resolved yet."""
+
+    @property
+    def membership(self) -> Membership | None:
+        """What the rooms service gave it; None: not yet."""
 
     @property
     def room(self) -> Room | None:
