@@ -64,6 +64,9 @@ protos: ## generate the contracts again
 pins: setup ## write requirements again from what is installed
 	@exec $(PY) -m tools.pins
 
+tables: setup ## write the tables of settings again from the code
+	@exec $(PY) -m tools.settings_tables
+
 load: $(STAMPS)/load ## load a running Salon with locust: SCENARIO=many_small_rooms URL=ws://127.0.0.1:8000
 	@exec sh loadtests/run.sh
 
@@ -83,7 +86,7 @@ clean: ## remove what was generated, the virtual environments included; .data st
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help run token setup test test-unit test-services e2e lint lint-style lint-types lint-imports lint-protos format \
-	protos pins load docker-build docker-up docker-down clean
+	protos pins tables load docker-build docker-up docker-down clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.
 
