@@ -84,9 +84,7 @@ async def test_graphql_over_get_reads_only(edge: Edge) -> None:
         pytest.param("POST", "/graphql", [JSON], b"{}", 400, id="no query"),
         pytest.param("POST", "/graphql", [JSON], b'{"query":1}', 400, id="query of a wrong type"),
         pytest.param("POST", "/graphql", [JSON], b'{"query":"\xff"}', 400, id="bad UTF-8"),
-        pytest.param(
-            "POST", "/graphql", [JSON], b'{"query":"{x}","variables":[1]}', 400, id="variables of a wrong type"
-        ),
+        pytest.param("POST", "/graphql", [JSON], b'{"query":"{x}","variables":[1]}', 400, id="variables as a list"),
         pytest.param("POST", "/graphql", [JSON], b'{"query":"{x}","variables":{"a":' + b"[" * 50000, 400, id="deep"),
         pytest.param("POST", "/graphql", [], b'{"query":"{x}"}', 415, id="no content type"),
         pytest.param("POST", "/graphql", ["Content-Type: text/plain"], b'{"query":"{x}"}', 415, id="text"),
