@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 _GATHER_S = 0.002
 _OPEN_DEADLINE_S = 2.0
 _VERDICT_DEADLINE_S = 1.5
-_LOOK_EVERY_S = 0.25
+_LOOK_EVERY_S = 0.2
 _ARRIVAL_DEADLINE_S = 2.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
@@ -78,22 +78,29 @@ class AdmissionStream:
         self._batch = pb.AdmitRequest()
         self._carried: list[pb.CarriedAdmission] = []
         self._is_gathering = False
+        self._last_trouble = ""
+        self._is_leaving = False
         self._must_write = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._channel = open_channel(address)
         self.stub = ModerationServiceStub(self._channel)
 
     async def run(self) -> None:
-        """Keep the stream open until cancelled."""
+        """Keep the stream open until cancelled, or told to leave."""
         pause_s = _FIRST_PAUSE_S
         try:
-            while True:
+            while not self._is_leaving:
                 if await self._serve():
                     pause_s = _FIRST_PAUSE_S
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         finally:
             await self._channel.close()
+
+    def leave(self) -> None:
+        """The replica is no more: `run` ends, and what waits is answered as unavailable."""
+        self._is_leaving = True
+        self._give_up("the replica has left")
 
     def ask_message(self, pending: PendingMessage, slug: Slug) -> None:
         """Ask for one verdict; on a stream that is down it is unavailable, after those that are still to be told."""
@@ -156,15 +163,15 @@ class AdmissionStream:
         try:
             async with asyncio.timeout(_OPEN_DEADLINE_S):
                 first = await call.read()
-            if isinstance(first, pb.AdmitResponse):
+            if isinstance(first, pb.AdmitResponse) and not self._is_leaving:
                 was_up = True
                 self._begin(call, first.limits)
                 writer = asyncio.create_task(self._write(call))
                 await self._read(call)
         except grpc.aio.AioRpcError as reason:
-            _log.info("moderation_stream_failed", replica=self.address, code=reason.code().name)
+            self._report(reason.code().name)
         except TimeoutError:
-            _log.info("moderation_stream_failed", replica=self.address, code="no limits in time")
+            self._report("no limits in time")
         except asyncio.CancelledError:
             # Our own call.cancel() looks like this as well.
             if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -177,6 +184,12 @@ class AdmissionStream:
             self._end()
         return was_up
 
+    def _report(self, trouble: str) -> None:
+        # It tries once a second: the same trouble is told once.
+        if trouble != self._last_trouble:
+            self._last_trouble = trouble
+            _log.warning("moderation_stream_failed", replica=self.address, reason=trouble)
+
     def _begin(self, call: _Call, limits: pb.Limits) -> None:
         self._call = call
         self.serial = next(_serials)
@@ -185,6 +198,7 @@ class AdmissionStream:
         self._is_gathering = False
         self._must_write.clear()
         self.is_up = True
+        self._last_trouble = ""
         self._loop.call_later(_LOOK_EVERY_S, self._look, self.serial)
         _log.info("moderation_stream_up", replica=self.address)
         self._opened(

@@ -58,8 +58,9 @@ class EdgeLease:
                 await self.beat()
                 self.is_alive = True
             except BatchFailed as reason:
+                if self.is_alive:
+                    _log.warning("rooms_heartbeat_failed", reason=str(reason))
                 self.is_alive = False
-                _log.warning("rooms_heartbeat_failed", reason=str(reason))
             await self._sleep(_INTERVAL_S)
 
     async def beat(self) -> None:

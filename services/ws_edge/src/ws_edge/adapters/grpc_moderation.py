@@ -16,6 +16,7 @@ from ws_edge.adapters.replica_addresses import is_literal, look_up
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
 from ws_edge.protocol.identity import Life, Slug, Speaker
 from ws_edge.protocol.sanction import Sanction, SanctionEvent
+from ws_edge.tasks import Tasks
 
 if TYPE_CHECKING:
     from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceAsyncStub
@@ -39,12 +40,12 @@ class GrpcModeration:
         self._addresses = list(addresses)
         self._edge = edge
         self._limits = _BEFORE_ANY_IS_HEARD
-        self._streams: dict[str, tuple[AdmissionStream, asyncio.Task[None]]] = {}
+        self._streams: dict[str, AdmissionStream] = {}
         self._up: dict[str, AdmissionStream] = {}
         self._homes: dict[str, AdmissionStream] = {}
         self._speaking: dict[str, tuple[AdmissionStream, int]] = {}
         self._carried = CarriedAdmissions()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     @property
     def limits(self) -> AdmissionLimits:
@@ -59,16 +60,11 @@ class GrpcModeration:
     async def start(self) -> None:
         """Begin to open streams; replicas may come up later."""
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.create_task(self._follow_addresses())
+        self._tasks.spawn(self._follow_addresses(), "moderation addresses")
 
     async def stop(self) -> None:
         """Close every stream; what waits is answered as unavailable."""
-        tasks = [task for _, task in self._streams.values()]
-        if self._task is not None:
-            tasks.append(self._task)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.stop()
         self._streams.clear()
 
     def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
@@ -205,13 +201,14 @@ class GrpcModeration:
 
     def _set_replicas(self, replicas: list[str]) -> None:
         for address in self._streams.keys() - set(replicas):
-            self._streams.pop(address)[1].cancel()
+            self._streams.pop(address).leave()
         for address in replicas:
             if address not in self._streams:
                 stream = AdmissionStream(
                     address, opened=self._stream_opened, closed=self._stream_closed, settle=self._settle
                 )
-                self._streams[address] = (stream, asyncio.create_task(stream.run()))
+                self._streams[address] = stream
+                self._tasks.spawn(stream.run(), f"moderation stream {address}")
 
 
 def target_home(request: ModerationRequest) -> str:

@@ -25,6 +25,7 @@ from ws_edge.adapters.request_batches import BatchFailed, RequestBatches
 from ws_edge.ports import GraphQLAnswer, HeldConnection, JoinRefusal, Membership, RoomSnapshot, RoomsUnavailable
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.reference import RoomRef
+from ws_edge.tasks import Tasks
 
 _BATCH_LIMIT = 500
 _JOIN_DEADLINE_S = 5.0
@@ -55,7 +56,7 @@ class GrpcRooms:
         self._leaves = LeaveQueue(self._send_leaves, limit=_BATCH_LIMIT, wire=wire)
         self._lease = EdgeLease(self, wire=wire, held=held, owed_leaves=lambda: len(self._leaves), lost=lost)
         self._channel: grpc.aio.Channel | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks()
 
     @property
     def is_connected(self) -> bool:
@@ -66,14 +67,14 @@ class GrpcRooms:
         """Open the channel; the service may come up later."""
         self._channel = open_channel(self._address)
         self._stub = RoomsServiceStub(self._channel)
-        runners = (self._joins.run, self._resolves.run, self._leaves.run, self._lease.run)
-        self._tasks = [asyncio.create_task(run()) for run in runners]
+        self._tasks.spawn(self._joins.run(), "rooms joins")
+        self._tasks.spawn(self._resolves.run(), "rooms resolves")
+        self._tasks.spawn(self._leaves.run(), "rooms leaves")
+        self._tasks.spawn(self._lease.run(), "rooms lease")
 
     async def stop(self) -> None:
         """Drop every membership of this worker with one call, and close; who still waits is refused."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         self._joins.close()
         self._resolves.close()
         if self._channel is not None:

@@ -28,6 +28,7 @@ from ws_edge.adapters.nats_stream import ensure_stream
 from ws_edge.adapters.nats_wire import Handler, WireClient
 from ws_edge.ports import BusUnavailable, RoomListener, StoredMessage, TypingChanged, WorkerListener
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker
+from ws_edge.tasks import Tasks
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +56,8 @@ class NatsBus:
         self._link_up = asyncio.Event()
         self._link_closed = asyncio.Event()
         self._link_number = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._last_error = ""
+        self._tasks = Tasks()
 
     @property
     def is_connected(self) -> bool:
@@ -73,16 +75,15 @@ class NatsBus:
         """Begin connecting, for as long as it takes; waits a moment so that a NATS that is there is used at once."""
         self._wire.add(f"{self._inbox}.ack.*", self._acks.receive)
         self._wire.add(f"{self._inbox}.get.*", self._history.receive)
-        self._tasks = [asyncio.create_task(self._keep_connected()), asyncio.create_task(self._keep_prepared())]
+        self._tasks.spawn(self._keep_connected(), "nats connection")
+        self._tasks.spawn(self._keep_prepared(), "nats preparation")
         with suppress(TimeoutError):
             async with asyncio.timeout(_DEADLINE_S):
                 await self._first_ready.wait()
 
     async def stop(self) -> None:
         """Write out what is left and disconnect."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         self._is_ready = False
         with suppress(NatsError, OSError, TimeoutError):
             async with asyncio.timeout(_DEADLINE_S):
@@ -215,11 +216,12 @@ class NatsBus:
                 await asyncio.shield(self._wire.confirm())
                 await ensure_stream(self._wire.jsm())
         except (NatsError, OSError, TimeoutError) as reason:
-            _log.warning("nats_not_prepared", reason=repr(reason))
+            await self._report(reason)
             return False
         if link != self._link_number:
             return False
         self._is_ready = True
+        self._last_error = ""
         _log.info("nats_ready")
         if self._first_ready.is_set() and self._listener is not None:
             self._listener.bus_restored()
@@ -242,7 +244,10 @@ class NatsBus:
         self._link_closed.set()
 
     async def _report(self, error: Exception) -> None:
-        _log.warning("nats_error", error=repr(error))
+        # It tries five times a second: the same trouble is told once.
+        if repr(error) != self._last_error:
+            self._last_error = repr(error)
+            _log.warning("nats_error", error=self._last_error)
 
 
 def _room_handler(listener: RoomListener) -> Handler:

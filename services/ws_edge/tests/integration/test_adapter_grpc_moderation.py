@@ -1,0 +1,577 @@
+"""The moderation adapter against replicas by hand."""
+
+# ruff: noqa: N802 - gRPC names its methods so
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from salon.moderation.v1 import moderation_pb2 as pb
+from salon.moderation.v1.moderation_pb2_grpc import (
+    ModerationServiceServicer,
+    add_ModerationServiceServicer_to_server,
+)
+from ws_edge.adapters import admission_stream
+from ws_edge.adapters.grpc_moderation import GrpcModeration
+from ws_edge.adapters.rendezvous import choose
+from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
+from ws_edge.protocol.identity import Identity, Life, Rank, Slug, Speaker, UserId
+from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
+
+pytestmark = pytest.mark.integration
+
+EDGE = "e" * 32
+SLUG, LIFE = Slug("live"), Life(2)
+ADMITTED, UNAVAILABLE = Verdict(Decision.ADMITTED), Verdict(Decision.UNAVAILABLE)
+LIMITS = pb.Limits(messages_per_window=3, window_ms=5_000, messages_per_address=30)
+
+
+class FakeModeration(ModerationServiceServicer):
+    """Admits everybody, or decides by slug, and writes down what it is asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.news = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.decisions: dict[str, tuple[Any, int]] = {}
+        self.act: pb.ActResponse = pb.ActResponse()
+        self.sanctions: list[pb.Sanction] = []
+        self.streams = 0
+
+    def _take(self, request: Any) -> None:
+        self.requests.append(request)
+        self.news.set()
+
+    def asked(self) -> list[pb.MessageCheck]:
+        return [check for r in self.requests if isinstance(r, pb.AdmitRequest) for check in r.messages]
+
+    def carried(self) -> list[pb.CarriedAdmission]:
+        return [c for r in self.requests if isinstance(r, pb.AdmitRequest) for c in r.carried]
+
+    async def hears(self, is_enough: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not is_enough():
+                self.news.clear()
+                await self.news.wait()
+
+    async def Admit(self, requests: Any, context: Any) -> AsyncIterator[pb.AdmitResponse]:
+        self.streams += 1
+        yield pb.AdmitResponse(limits=LIMITS)
+        async for request in requests:
+            self._take(request)
+            await self.may_answer.wait()
+            answer = pb.AdmitResponse()
+            for check in [*request.checks, *request.messages]:
+                decision, retry_after_ms = self.decisions.get(check.slug, (pb.Verdict.DECISION_ADMITTED, 0))
+                answer.verdicts.add(id=check.id, decision=decision, retry_after_ms=retry_after_ms)
+            yield answer
+
+    async def Act(self, request: pb.ActRequest, context: Any) -> pb.ActResponse:
+        self._take(request)
+        await self.may_answer.wait()
+        return self.act
+
+    async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:
+        self._take(request)
+        return pb.ListActiveResponse(sanctions=self.sanctions)
+
+    async def ListSanctions(self, request: pb.ListSanctionsRequest, context: Any) -> pb.ListSanctionsResponse:
+        raise AssertionError("no edge asks for the history")
+
+    async def LiftSanction(self, request: pb.LiftSanctionRequest, context: Any) -> pb.LiftSanctionResponse:
+        raise AssertionError("no edge lifts by id")
+
+
+class Replica:
+    """A server that can go and come back on its port."""
+
+    def __init__(self) -> None:
+        self.moderation = FakeModeration()
+        self.port = 0
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        add_ModerationServiceServicer_to_server(self.moderation, self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(None)
+            self._server = None
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110 - what is waited for here announces itself to nobody
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def replicas() -> AsyncIterator[list[Replica]]:
+    replicas = [Replica(), Replica()]
+    for replica in replicas:
+        await replica.start()
+    yield replicas
+    for replica in replicas:
+        replica.moderation.may_answer.set()
+        await replica.stop()
+
+
+@pytest.fixture
+async def moderation(replicas: list[Replica]) -> AsyncIterator[GrpcModeration]:
+    moderation = GrpcModeration([replica.address for replica in replicas], EDGE)
+    await moderation.start()
+    await eventually(lambda: len(moderation._up) == 2)
+    yield moderation
+    await moderation.stop()
+
+
+def speaker(user_id: int | None = 5, *, connection: int = 1, address: str = "10.0.0.1") -> Speaker:
+    if user_id is None:
+        identity = Identity(None, f"Anonymous_{address}", None, (), Rank.ANONYMOUS, None)
+    else:
+        identity = Identity(UserId(user_id), "ana", None, (), Rank.USER, None)
+    return Speaker(identity, address, f"{EDGE}:{connection}")
+
+
+def home_of(who: Speaker, replicas: list[Replica]) -> Replica:
+    address = choose(who.home, [replica.address for replica in replicas])
+    return next(replica for replica in replicas if replica.address == address)
+
+
+def speaker_at(replica: Replica, replicas: list[Replica]) -> Speaker:
+    """Somebody whose home is this replica."""
+    return next(who for who in map(speaker, range(1, 1000)) if home_of(who, replicas) is replica)
+
+
+class Verdicts:
+    """Collects what `done` was called with, by name."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Verdict]] = []
+        self._news = asyncio.Event()
+
+    def of(self, name: str) -> Callable[[Verdict], None]:
+        def done(verdict: Verdict) -> None:
+            self.heard.append((name, verdict))
+            self._news.set()
+
+        return done
+
+    async def hears(self, count: int) -> list[tuple[str, Verdict]]:
+        async with asyncio.timeout(5):
+            while len(self.heard) < count:
+                self._news.clear()
+                await self._news.wait()
+        return self.heard
+
+
+async def test_a_message_is_asked_about_with_all_that_the_decision_needs(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    verdicts, who = Verdicts(), speaker(None, connection=9)
+    moderation.admit(who, SLUG, LIFE, "n-1", verdicts.of("a"))
+    assert await verdicts.hears(1) == [("a", ADMITTED)]
+    (check,) = home_of(who, replicas).moderation.asked()
+    assert check == pb.MessageCheck(
+        id=check.id,
+        speaker=pb.Speaker(
+            username="Anonymous_10.0.0.1", address="10.0.0.1", rank=pb.RANK_ANONYMOUS, connection=f"{EDGE}:9"
+        ),
+        slug="live",
+        life=2,
+        nonce="n-1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("decision", "retry_after_ms", "verdict"),
+    [
+        (pb.Verdict.DECISION_ADMITTED, 0, ADMITTED),
+        (pb.Verdict.DECISION_REPEATED, 0, Verdict(Decision.REPEATED)),
+        (pb.Verdict.DECISION_RATE_LIMITED, 1234, Verdict(Decision.RATE_LIMITED, 1234)),
+        (pb.Verdict.DECISION_SANCTIONED, 0, Verdict(Decision.SANCTIONED)),
+        (pb.Verdict.DECISION_SANCTIONED, 60_000, Verdict(Decision.SANCTIONED, 60_000)),
+        (pb.Verdict.DECISION_UNSPECIFIED, 0, UNAVAILABLE),
+        (99, 0, UNAVAILABLE),
+    ],
+)
+async def test_every_decision_has_its_verdict(
+    replicas: list[Replica], moderation: GrpcModeration, decision: Any, retry_after_ms: int, verdict: Verdict
+) -> None:
+    for replica in replicas:
+        replica.moderation.decisions["live"] = (decision, retry_after_ms)
+    verdicts = Verdicts()
+    moderation.admit(speaker(), SLUG, LIFE, "", verdicts.of("a"))
+    assert await verdicts.hears(1) == [("a", verdict)]
+
+
+async def test_what_comes_together_travels_together_and_is_answered_in_order(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    verdicts, who = Verdicts(), speaker()
+    names = [str(number) for number in range(300)]
+    for name in names:
+        moderation.admit(who, SLUG, LIFE, name, verdicts.of(name))
+    assert await verdicts.hears(300) == [(name, ADMITTED) for name in names]
+    asked = home_of(who, replicas).moderation
+    assert [check.nonce for check in asked.asked()] == names
+    assert len(asked.requests) == 1
+
+
+async def test_everybody_is_asked_about_at_their_own_home(replicas: list[Replica], moderation: GrpcModeration) -> None:
+    verdicts = Verdicts()
+    for user_id in range(1, 41):
+        moderation.admit(speaker(user_id), SLUG, LIFE, "", verdicts.of("u"))
+        moderation.admit(speaker(None, connection=user_id), SLUG, LIFE, "", verdicts.of("a"))
+    await verdicts.hears(80)
+    for replica in replicas:
+        users = {check.speaker.user_id for check in replica.moderation.asked()} - {0}
+        assert users == {n for n in range(1, 41) if home_of(speaker(n), replicas) is replica}
+    # All anonymous connections of one address share a home.
+    assert {len([c for c in r.moderation.asked() if not c.speaker.user_id]) for r in replicas} == {0, 40}
+
+
+async def test_the_limits_are_those_that_moderation_told(replicas: list[Replica]) -> None:
+    moderation = GrpcModeration([replicas[0].address], EDGE)
+    assert moderation.limits == AdmissionLimits(10, 10.0, 100)
+    await moderation.start()
+    await eventually(lambda: moderation.is_connected)
+    assert moderation.limits == AdmissionLimits(3, 5.0, 30)
+    await moderation.stop()
+
+
+async def test_without_any_replica_the_answer_is_unavailable_at_once() -> None:
+    moderation = GrpcModeration(["127.0.0.1:1"], EDGE)
+    await moderation.start()
+    verdicts = Verdicts()
+    for name in "abc":
+        moderation.admit(speaker(), SLUG, LIFE, "", verdicts.of(name))
+    assert verdicts.heard == []
+    assert await asyncio.wait_for(verdicts.hears(3), 0.5) == [(name, UNAVAILABLE) for name in "abc"]
+    moderation.sight(speaker(), SLUG)
+    with pytest.raises(ModerationUnavailable):
+        await moderation.check_arrival(speaker(), SLUG, final=True)
+    with pytest.raises(ModerationUnavailable):
+        await moderation.active([SLUG])
+    await moderation.stop()
+
+
+async def test_when_a_replica_dies_its_questions_are_answered_in_order_and_the_next_takes_over(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    dying, next_one = replicas
+    who, verdicts = speaker_at(dying, replicas), Verdicts()
+    moderation.admit(who, SLUG, LIFE, "before", verdicts.of("before"))
+    await verdicts.hears(1)
+    dying.moderation.may_answer.clear()
+    for name in "abc":
+        moderation.admit(who, SLUG, LIFE, name, verdicts.of(name))
+    await dying.moderation.hears(lambda: len(dying.moderation.asked()) == 4)
+    arriving = asyncio.create_task(moderation.check_arrival(who, SLUG, final=True))
+    await asyncio.sleep(0)
+    await dying.stop()
+    assert (await verdicts.hears(4))[1:] == [(name, UNAVAILABLE) for name in "abc"]
+    with pytest.raises(ModerationUnavailable):
+        await arriving
+    moderation.admit(who, SLUG, LIFE, "d", verdicts.of("d"))
+    assert (await verdicts.hears(5))[-1] == ("d", ADMITTED)
+    # The one that takes over has learnt, before, what was admitted elsewhere.
+    told = next_one.moderation
+    assert [(c.speaker.user_id, c.nonce, c.life, c.counts) for c in told.carried()] == [
+        (who.identity.user_id, "before", 2, True)
+    ]
+    carried_at = next(i for i, r in enumerate(told.requests) if r.carried)
+    assert carried_at <= next(i for i, r in enumerate(told.requests) if r.messages)
+
+
+async def test_a_replica_that_comes_back_is_told_what_was_admitted_meanwhile_and_nobody_is_told_twice(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    restarting, other = replicas
+    who, verdicts = speaker_at(restarting, replicas), Verdicts()
+    moderation.admit(who, SLUG, LIFE, "one", verdicts.of("one"))
+    await verdicts.hears(1)
+    await restarting.stop()
+    await eventually(lambda: len(moderation._up) == 1)
+    moderation.admit(who, SLUG, LIFE, "two", verdicts.of("two"))
+    await verdicts.hears(2)
+    restarting.moderation = FakeModeration()
+    await restarting.start()
+    fresh = restarting.moderation
+    await fresh.hears(lambda: len(fresh.carried()) == 2)
+    assert [c.nonce for c in fresh.requests[0].carried] == ["one", "two"]
+    assert all(0 <= c.age_ms < 5_000 for c in fresh.carried())
+    moderation.admit(who, SLUG, LIFE, "three", verdicts.of("three"))
+    await fresh.hears(lambda: len(fresh.asked()) == 1)
+    await restarting.stop()
+    await eventually(lambda: len(moderation._up) == 1)
+    await other.moderation.hears(lambda: len(other.moderation.carried()) == 2)
+    assert [c.nonce for c in other.moderation.carried()] == ["one", "three"]
+
+
+async def test_what_the_edge_admitted_alone_is_carried_to_the_first_replica_that_comes_up(
+    replicas: list[Replica],
+) -> None:
+    (replica, _), verdicts = replicas, Verdicts()
+    await replica.stop()
+    moderation = GrpcModeration([replica.address], EDGE)
+    await moderation.start()
+    moderation.admit(speaker(), SLUG, LIFE, "n", verdicts.of("a"))
+    assert await verdicts.hears(1) == [("a", UNAVAILABLE)]
+    moderation.note_admitted(speaker(), SLUG, LIFE, "n")
+    await replica.start()
+    await replica.moderation.hears(lambda: len(replica.moderation.carried()) == 1)
+    moderation.note_admitted(speaker(), SLUG, LIFE, "late")
+    await replica.moderation.hears(lambda: len(replica.moderation.carried()) == 2)
+    assert [(c.nonce, c.counts) for c in replica.moderation.carried()] == [("n", True), ("late", True)]
+    await moderation.stop()
+
+
+async def test_a_replica_that_hangs_is_given_up_within_two_seconds(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    hanging, _ = replicas
+    who, verdicts = speaker_at(hanging, replicas), Verdicts()
+    hanging.moderation.may_answer.clear()
+    asked_at_s = asyncio.get_running_loop().time()
+    moderation.admit(who, SLUG, LIFE, "a", verdicts.of("a"))
+    assert await verdicts.hears(1) == [("a", UNAVAILABLE)]
+    assert 1.4 < asyncio.get_running_loop().time() - asked_at_s < 2.0
+    moderation.admit(who, SLUG, LIFE, "b", verdicts.of("b"))
+    assert (await verdicts.hears(2))[1] == ("b", ADMITTED)
+
+
+async def test_what_is_asked_from_within_an_answer_comes_after_all_earlier_answers(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    dying, _ = replicas
+    who, verdicts = speaker_at(dying, replicas), Verdicts()
+    dying.moderation.may_answer.clear()
+
+    def ask_again(verdict: Verdict) -> None:
+        verdicts.of("a")(verdict)
+        moderation.admit(who, SLUG, LIFE, "c", verdicts.of("c"))
+
+    moderation.admit(who, SLUG, LIFE, "a", ask_again)
+    moderation.admit(who, SLUG, LIFE, "b", verdicts.of("b"))
+    await dying.moderation.hears(lambda: len(dying.moderation.asked()) == 2)
+    await dying.stop()
+    assert await verdicts.hears(3) == [("a", UNAVAILABLE), ("b", UNAVAILABLE), ("c", UNAVAILABLE)]
+
+
+async def test_a_speaker_stays_with_the_replica_that_still_owes_an_answer(replicas: list[Replica]) -> None:
+    late, first = replicas
+    who, verdicts = speaker_at(late, replicas), Verdicts()
+    await late.stop()
+    moderation = GrpcModeration([replica.address for replica in replicas], EDGE)
+    await moderation.start()
+    await eventually(lambda: moderation.is_connected)
+    first.moderation.may_answer.clear()
+    moderation.admit(who, SLUG, LIFE, "a", verdicts.of("a"))
+    await first.moderation.hears(lambda: len(first.moderation.asked()) == 1)
+    await late.start()
+    await eventually(lambda: len(moderation._up) == 2)
+    moderation.admit(who, SLUG, LIFE, "b", verdicts.of("b"))
+    first.moderation.may_answer.set()
+    assert await verdicts.hears(2) == [("a", ADMITTED), ("b", ADMITTED)]
+    assert [c.nonce for c in first.moderation.asked()] == ["a", "b"]
+    # What was admitted there after the home had moved is told to the new home.
+    await late.moderation.hears(lambda: len(late.moderation.carried()) == 2)
+    moderation.admit(who, SLUG, LIFE, "c", verdicts.of("c"))
+    await verdicts.hears(3)
+    assert [c.nonce for c in late.moderation.asked()] == ["c"]
+    await moderation.stop()
+
+
+async def test_a_mistake_in_one_callback_does_not_take_the_others_verdicts(moderation: GrpcModeration) -> None:
+    verdicts, who = Verdicts(), speaker()
+
+    def fail(verdict: Verdict) -> None:
+        raise RuntimeError("a mistake")
+
+    moderation.admit(who, SLUG, LIFE, "", fail)
+    moderation.admit(who, SLUG, LIFE, "", verdicts.of("b"))
+    assert await verdicts.hears(1) == [("b", ADMITTED)]
+    assert moderation._speaking == {}
+
+
+async def test_an_arrival_is_checked_on_the_stream(replicas: list[Replica], moderation: GrpcModeration) -> None:
+    for replica in replicas:
+        replica.moderation.decisions["banned"] = (pb.Verdict.DECISION_SANCTIONED, 0)
+    assert await moderation.check_arrival(speaker(), SLUG, final=False)
+    assert not await moderation.check_arrival(speaker(), Slug("banned"), final=True)
+    checks = [check for r in home_of(speaker(), replicas).moderation.requests for check in r.checks]
+    assert [(c.slug, c.final, c.speaker.user_id) for c in checks] == [("live", False, 5), ("banned", True, 5)]
+
+
+async def test_an_arrival_without_an_answer_is_unavailable(
+    replicas: list[Replica], moderation: GrpcModeration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission_stream, "_ARRIVAL_DEADLINE_S", 0.05)
+    home_of(speaker(), replicas).moderation.may_answer.clear()
+    with pytest.raises(ModerationUnavailable):
+        await moderation.check_arrival(speaker(), SLUG, final=True)
+
+
+async def test_a_sighting_goes_to_the_speakers_home(replicas: list[Replica], moderation: GrpcModeration) -> None:
+    moderation.sight(speaker(), SLUG)
+    home = home_of(speaker(), replicas).moderation
+    await home.hears(lambda: bool(home.requests))
+    (sighting,) = home.requests[0].sightings
+    assert (sighting.slug, sighting.speaker.address, sighting.speaker.user_id) == ("live", "10.0.0.1", 5)
+
+
+def request(target_user_id: int | None = 7, target_username: str | None = None) -> ModerationRequest:
+    moderator = Speaker(Identity(UserId(1), "mod", None, ("admin",), Rank.ADMIN, None), "10.0.0.9", f"{EDGE}:3")
+    target = None if target_user_id is None else UserId(target_user_id)
+    return ModerationRequest(
+        moderator,
+        Action.BAN,
+        target,
+        target_username,
+        Rank.USER,
+        Scope.ROOM,
+        SLUG,
+        duration_minutes=60,
+        reason="spam",
+    )
+
+
+async def test_an_action_is_carried_out_at_the_home_of_its_target(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    for number in range(7, 15):
+        home = home_of(speaker(number), replicas).moderation
+        home.requests.clear()
+        await moderation.act(request(number))
+        assert [r.target_user_id for r in home.requests] == [number]
+    home = home_of(speaker(None), replicas).moderation
+    home.requests.clear()
+    await moderation.act(request(None, "Anonymous_10.0.0.1"))
+    assert [r.target_username for r in home.requests] == ["Anonymous_10.0.0.1"]
+
+
+async def test_an_action_is_translated_both_ways(replicas: list[Replica], moderation: GrpcModeration) -> None:
+    sanction = pb.Sanction(
+        id=3,
+        action=pb.ACTION_BAN,
+        target_user_id=7,
+        addresses=["10.0.0.1"],
+        scope=pb.SCOPE_EVERYWHERE,
+        moderator_rank=pb.RANK_ADMIN,
+    )
+    event = pb.SanctionEvent(
+        event_id=8,
+        action=pb.ACTION_BAN,
+        target_user_id=7,
+        moderator_user_id=1,
+        duration_minutes=60,
+        scope=pb.SCOPE_ROOM,
+        slug="live",
+        at_ms=5,
+        imposed=[sanction],
+        silent=True,
+    )
+    home = home_of(speaker(7), replicas).moderation
+    assert await moderation.act(request()) is None
+    home.act = pb.ActResponse(permitted=True, event=event)
+    imposed = Sanction(3, Action.BAN, UserId(7), None, frozenset({"10.0.0.1"}), None, Rank.ADMIN, None)
+    assert await moderation.act(request()) == SanctionEvent(
+        8, Action.BAN, UserId(7), None, UserId(1), 60, Scope.ROOM, SLUG, 5, (imposed,), (), True
+    )
+    person = pb.Speaker(user_id=1, username="mod", address="10.0.0.9", rank=pb.RANK_ADMIN, connection=f"{EDGE}:3")
+    assert home.requests[0] == pb.ActRequest(
+        moderator=person,
+        action=pb.ACTION_BAN,
+        target_user_id=7,
+        target_rank=pb.RANK_USER,
+        scope=pb.SCOPE_ROOM,
+        slug="live",
+        duration_minutes=60,
+        reason="spam",
+    )
+
+
+async def test_an_action_without_an_answer_is_unavailable_and_not_repeated(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    home = home_of(speaker(7), replicas)
+    home.moderation.may_answer.clear()
+    acting = asyncio.create_task(moderation.act(request()))
+    await home.moderation.hears(lambda: bool(home.moderation.requests))
+    await home.stop()
+    with pytest.raises(ModerationUnavailable):
+        await acting
+    assert not any(
+        isinstance(r, pb.ActRequest) for other in replicas if other is not home for r in other.moderation.requests
+    )
+
+
+async def test_sanctions_in_force_are_read_in_parts_of_a_thousand_slugs(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    for replica in replicas:
+        replica.moderation.sanctions = [
+            pb.Sanction(
+                id=4,
+                action=pb.ACTION_MUTE,
+                target_username="Anonymous_10.0.0.1",
+                addresses=["10.0.0.1"],
+                scope=pb.SCOPE_ROOM,
+                slug="live",
+                moderator_rank=pb.RANK_MODERATOR,
+                expires_at_ms=1_800_000_000_000,
+            )
+        ]
+    addresses = frozenset({"10.0.0.1"})
+    expected = Sanction(4, Action.MUTE, None, "Anonymous_10.0.0.1", addresses, SLUG, Rank.MODERATOR, 1_800_000_000.0)
+    assert await moderation.active([SLUG]) == [expected]
+    assert await moderation.active([]) == [expected]
+    assert await moderation.active([Slug(f"s{number}") for number in range(2001)]) == [expected]
+    sizes = [len(r.slugs) for replica in replicas for r in replica.moderation.requests]
+    assert sorted(sizes) == [0, 1, 1, 1000, 1000]
+
+
+async def test_a_name_is_followed_to_its_replicas(replicas: list[Replica]) -> None:
+    moderation = GrpcModeration([f"localhost:{replicas[0].port}", "nobody.invalid:1"], EDGE)
+    await moderation.start()
+    await eventually(lambda: moderation.is_connected)
+    await moderation.stop()
+    assert not moderation.is_connected
+
+
+async def test_stopping_answers_what_waits(replicas: list[Replica]) -> None:
+    moderation, verdicts = GrpcModeration([replicas[0].address], EDGE), Verdicts()
+    await moderation.start()
+    await eventually(lambda: moderation.is_connected)
+    replicas[0].moderation.may_answer.clear()
+    moderation.admit(speaker(), SLUG, LIFE, "", verdicts.of("a"))
+    await replicas[0].moderation.hears(lambda: bool(replicas[0].moderation.asked()))
+    await moderation.stop()
+    assert verdicts.heard == [("a", UNAVAILABLE)]
+
+
+async def test_a_replica_that_left_its_name_is_left_and_its_questions_answered(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    leaving, staying = replicas
+    who, verdicts = speaker_at(leaving, replicas), Verdicts()
+    leaving.moderation.may_answer.clear()
+    moderation.admit(who, SLUG, LIFE, "a", verdicts.of("a"))
+    await leaving.moderation.hears(lambda: bool(leaving.moderation.asked()))
+    moderation._set_replicas([staying.address])
+    assert verdicts.heard == [("a", UNAVAILABLE)]
+    moderation.admit(who, SLUG, LIFE, "b", verdicts.of("b"))
+    assert (await verdicts.hears(2))[1] == ("b", ADMITTED)
+    await eventually(lambda: len(moderation._tasks) == 1)
