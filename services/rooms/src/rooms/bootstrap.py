@@ -27,7 +27,7 @@ from rooms.ports import Ports, Videos
 from rooms.usecases import membership
 
 _SWEEP_EVERY_S = 1.0
-_HEALTH_EVERY_S = 1.0
+_HEALTH_EVERY_S = 0.5
 _STOP_GRACE_S = 2.0
 _log = structlog.get_logger()
 

@@ -216,8 +216,9 @@ async def test_a_snapshot_shows_the_announced_participants_of_a_life(
     fresh_database: str, make_replica: MakeReplica
 ) -> None:
     replica = await make_replica(fresh_database, RoomPolicy(presence_limit=2))
-    for n in range(1, 4):
-        membership = await replica.enter(n, "a", n)
+    membership = await replica.enter(1, "a", 1)
+    await replica.enter(2, "a", 2)
+    await replica.enter(3, "a", 3)
     snapshot = await replica.memberships.snapshot(membership.life)
     assert (snapshot.version, snapshot.connection_count, snapshot.crowded) == (3, 3, True)
     assert [p.user_id for p in snapshot.participants] == [1, 2]

@@ -1,0 +1,140 @@
+"""Rooms as GraphQL lists and manages them, on SQLite and on PostgreSQL."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rooms.domain.identity import Rank, Slug, UserId, Viewer
+from rooms.domain.refusals import RoomNotFound, SlugTaken
+from rooms.domain.room import Invitation, ParticipantState, RoomSettings, SettingsChange, Video
+
+if TYPE_CHECKING:
+    from services.rooms.tests.contract.conftest import Replica
+
+ANA = Viewer(UserId(7), "ana", Rank.USER)
+BEA = Viewer(UserId(8), "bea", Rank.USER)
+ADMIN = Viewer(UserId(9), "ada", Rank.ADMIN)
+
+
+async def slugs(replica: "Replica", viewer: Viewer | None, search: str | None = None) -> list[str]:
+    return [room.slug for room in await replica.catalog.list_rooms(viewer, first=50, after=None, search=search)]
+
+
+async def test_only_rooms_with_someone_in_them_are_listed_newest_first(replica: "Replica") -> None:
+    await replica.create("empty", 7)
+    for number, slug in enumerate(["a", "b", "c"], 1):
+        await replica.enter(number, slug, 7)
+    await replica.leave(2)
+    assert await slugs(replica, None) == ["c", "a"]
+    page = await replica.catalog.list_rooms(None, first=1, after=None, search=None)
+    rest = await replica.catalog.list_rooms(None, first=50, after=page[0].life, search=None)
+    assert [room.slug for room in rest] == ["a"]
+
+
+async def test_private_rooms_are_listed_to_those_who_may_enter(replica: "Replica") -> None:
+    await replica.create("secret", 7, is_public=False)
+    await replica.enter(1, "secret", 7)
+    assert [await slugs(replica, who) for who in (None, ANA, BEA, ADMIN)] == [[], ["secret"], [], ["secret"]]
+    await replica.catalog.invite(Invitation(Slug("secret"), BEA.user_id, ANA.user_id, replica.now))
+    assert await slugs(replica, BEA) == ["secret"]
+    assert await replica.catalog.revoke(Slug("secret"), BEA.user_id)
+    assert not await replica.catalog.revoke(Slug("secret"), BEA.user_id)
+    assert await slugs(replica, BEA) == []
+
+
+@pytest.mark.parametrize(
+    ("search", "found"), [("LIVE", ["live_a"]), ("room", ["made"]), ("e_a", ["live_a"]), ("%", [])]
+)
+async def test_search_looks_for_the_text_in_name_and_slug(replica: "Replica", search: str, found: list[str]) -> None:
+    await replica.create("made", 7)
+    await replica.enter(1, "live_a", 7)
+    await replica.enter(2, "made", 7)
+    assert await slugs(replica, None, search) == found
+
+
+async def test_participant_count_counts_users_once_and_anonymous_connections_each(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 7)
+    for connection, user_id in ((2, 7), (3, 8), (4, None), (5, None)):
+        await replica.enter(connection, "a", user_id)
+    room = await replica.catalog.find_room(slug=Slug("a"))
+    assert room is not None
+    assert (room.participant_count, room.connection_count, room.room_id) == (4, 5, membership.room_id)
+
+
+async def test_users_who_left_stay_offline_and_anonymous_ones_are_forgotten(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 7)
+    for connection, user_id in ((2, 8), (3, None), (4, 9)):
+        await replica.enter(connection, "a", user_id)
+    await replica.leave(2, 3)
+    people = (await replica.catalog.list_participants([membership.life], first=50, after=None))[membership.life]
+    assert [(p.user_id, p.state) for p in people] == [
+        (7, ParticipantState.ONLINE), (8, ParticipantState.OFFLINE), (9, ParticipantState.ONLINE)]  # fmt: skip
+    rest = await replica.catalog.list_participants([membership.life], first=1, after=people[0].id)
+    assert [p.user_id for p in rest[membership.life]] == [8]
+
+
+async def test_a_slug_in_use_or_kept_for_somebody_else_is_a_conflict(replica: "Replica") -> None:
+    await replica.enter(1, "living", 7)
+    await replica.create("mine", 7)
+    await replica.enter(2, "mine", 7)
+    with pytest.raises(SlugTaken):
+        await replica.create("living", 7)
+    with pytest.raises(SlugTaken):
+        await replica.create("mine", 7)
+    await replica.leave(2)
+    with pytest.raises(SlugTaken):
+        await replica.create("mine", 8)
+
+
+async def test_a_creator_makes_a_dead_room_live_again_with_new_settings(replica: "Replica") -> None:
+    room_id = await replica.create("mine", 7)
+    await replica.enter(1, "mine", 7)
+    await replica.leave(1)
+    assert await replica.create("mine", 7, is_public=False) == room_id
+    room = await replica.catalog.find_room(room_id=room_id)
+    assert room is not None
+    assert not room.settings.is_public
+    assert room.life is not None
+
+
+async def test_a_slug_made_from_the_name_is_kept_unique(replica: "Replica") -> None:
+    settings = RoomSettings("Général")
+    made = [
+        await replica.catalog.create_room(Slug("général"), settings, UserId(7), is_free_choice=True, now=replica.now)
+        for _ in range(3)
+    ]
+    assert [room.slug for room in made] == ["général", "général-2", "général-3"]
+
+
+async def test_an_update_holds_for_who_comes_next_and_survives_the_room(replica: "Replica") -> None:
+    await replica.enter(1, "auto", 7)
+    changed = await replica.catalog.update_room(Slug("auto"), SettingsChange(is_public=False), now=replica.now)
+    assert (changed.settings.is_public, changed.settings.name, changed.owner) == (False, "auto", None)
+    await replica.leave(1)
+    kept = await replica.catalog.find_room(slug=Slug("auto"))
+    assert kept is not None
+    assert (kept.life, kept.settings.is_public, kept.room_id) == (None, False, changed.room_id)
+    renamed = await replica.catalog.update_room(Slug("auto"), SettingsChange(name="New"), now=replica.now)
+    assert renamed.settings == replace(kept.settings, name="New")
+    with pytest.raises(RoomNotFound):
+        await replica.catalog.update_room(Slug("nothing"), SettingsChange(), now=replica.now)
+
+
+async def test_deletechatroom_forgets_settings_and_invitations(replica: "Replica") -> None:
+    await replica.create("secret", 7, is_public=False)
+    membership = await replica.enter(1, "secret", 7)
+    await replica.catalog.invite(Invitation(Slug("secret"), BEA.user_id, ANA.user_id, replica.now))
+    ended = await replica.catalog.delete_room(Slug("secret"))
+    assert ended is not None
+    assert ended.life == membership.life
+    assert await replica.catalog.find_room(slug=Slug("secret")) is None
+    assert not await replica.catalog.is_invited(Slug("secret"), BEA.user_id)
+    assert (await replica.enter(2, "secret", None)).life > membership.life
+
+
+async def test_a_video_keeps_its_first_date_when_its_title_changes(replica: "Replica") -> None:
+    first = await replica.catalog.register_video(Video(42, "A film", replica.now))
+    replica.later(days=1)
+    assert await replica.catalog.register_video(Video(42, "The film", replica.now)) == replace(first, title="The film")
+    assert await replica.catalog.existing(frozenset({42, 43})) == {42: True, 43: False}

@@ -1,0 +1,197 @@
+"""The whole service in this process: its gRPC face, a real database file and a real NATS server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import grpc.aio
+import nats
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from nats.aio.client import Client
+from nats.js.api import StreamConfig
+
+from rooms.bootstrap import serving
+from rooms.config import Config
+from salon.events.v1 import events_pb2
+from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
+
+if TYPE_CHECKING:
+    from services.rooms.tests.conftest import NatsServer
+
+pytestmark = pytest.mark.integration
+EDGE = "e" * 32
+OTHER_EDGE = "f" * 32
+
+
+@dataclass
+class World:
+    """The service and those around it."""
+
+    channel: grpc.aio.Channel
+    rooms: "rooms_pb2_grpc.RoomsServiceAsyncStub"
+    nats_server: "NatsServer"
+    bus: Client
+
+    async def join(self, connection: int, slug: str, user_id: int, edge: str = EDGE) -> pb.JoinOutcome:
+        item = pb.JoinItem(
+            connection=connection,
+            ref=pb.RoomRef(slug=slug),
+            person=pb.Person(user_id=user_id, username="ana", rank=pb.RANK_USER),
+        )
+        return (await self.rooms.Join(pb.JoinRequest(edge=edge, items=[item]))).outcomes[0]
+
+    async def graphql(self, query: str, viewer: pb.Person | None = None) -> str:
+        request = pb.ExecuteGraphQLRequest(query=query, viewer=viewer, allow_mutation=True)
+        return (await self.rooms.ExecuteGraphQL(request)).body.decode()
+
+    async def health(self, name: str) -> int:
+        stub = health_pb2_grpc.HealthStub(self.channel)  # type: ignore[no-untyped-call] # generated
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=name))
+        return int(answer.status)
+
+    async def until_health(self, name: str, status: int) -> None:
+        async with asyncio.timeout(8):
+            while await self.health(name) != status:  # noqa: ASYNC110 - health is polled by its nature
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def config(tmp_path: Path, nats_server: "NatsServer") -> Config:
+    return Config(
+        port=0, database_url=f"sqlite://{tmp_path}/rooms.sqlite3", nats_url=nats_server.url, lease_seconds=1,
+        moderation_addresses=("127.0.0.1:1",),
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def world(config: Config, nats_server: "NatsServer") -> AsyncIterator[World]:
+    bus = await nats.connect(nats_server.url, allow_reconnect=False)
+    async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        found = World(channel, rooms_pb2_grpc.RoomsServiceStub(channel), nats_server, bus)
+        await found.until_health("nats", health_pb2.HealthCheckResponse.SERVING)
+        yield found
+    if not bus.is_closed:
+        await bus.close()
+
+
+async def test_presence_is_published_for_joins_and_leaves_in_version_order(world: World) -> None:
+    first = await world.join(1, "a", 7)
+    heard = await world.bus.subscribe(f"salon.v1.live.{first.room_id}.{first.life}.presence")
+    await world.bus.flush()
+    await world.join(2, "a", 8)
+    await world.rooms.Leave(pb.LeaveRequest(edge=EDGE, connections=[2]))
+    events = [events_pb2.Presence.FromString((await heard.next_msg(3)).data) for _ in range(2)]
+    assert [(e.version, e.connection_count) for e in events] == [(2, 2), (3, 1)]
+    assert [[p.key for p in e.joined] for e in events] == [["u:8"], []]
+    assert [[p.key for p in e.left] for e in events] == [[], ["u:8"]]
+
+
+async def test_an_edge_that_dies_without_a_word_is_swept_with_its_user_left(world: World) -> None:
+    first = await world.join(1, "a", 7)
+    heard = await world.bus.subscribe(f"salon.v1.live.{first.room_id}.{first.life}.presence")
+    await world.join(1, "a", 8, OTHER_EDGE)
+    joined = events_pb2.Presence.FromString((await heard.next_msg(3)).data)
+    assert [p.user_id for p in joined.joined] == [8]
+    async with asyncio.timeout(8):
+        while (await world.rooms.Heartbeat(pb.HeartbeatRequest(edge=EDGE))).registered:
+            try:
+                left = events_pb2.Presence.FromString((await heard.next_msg(0.3)).data)
+                break
+            except nats.errors.TimeoutError:
+                continue
+    assert [p.user_id for p in left.left] == [8]
+
+
+async def test_the_messages_of_a_life_are_purged_with_it(world: World) -> None:
+    stream = world.bus.jetstream()
+    await stream.add_stream(StreamConfig(name="SALON_MESSAGES", subjects=["salon.v1.room.>"]))
+    first = await world.join(1, "a", 7)
+    await stream.publish(f"salon.v1.room.{first.room_id}.{first.life}.message", b"x")
+    await world.rooms.Leave(pb.LeaveRequest(edge=EDGE, connections=[1]))
+    async with asyncio.timeout(5):
+        while (await stream.stream_info("SALON_MESSAGES")).state.messages:  # noqa: ASYNC110 - a purge tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_deletechatroom_tells_every_edge_and_forgets_the_members(world: World) -> None:
+    first = await world.join(1, "a", 7)
+    heard = await world.bus.subscribe("salon.v1.rooms.deleted")
+    await world.bus.flush()
+    admin = pb.Person(user_id=1, username="root", rank=pb.RANK_ADMIN)
+    answer = await world.graphql(f"mutation {{ deleteChatRoom(id: {first.room_id}) }}", admin)
+    assert answer == '{"data":{"deleteChatRoom":true}}'
+    event = events_pb2.RoomDeleted.FromString((await heard.next_msg(3)).data)
+    assert (event.room_id, event.life, event.slug) == (first.room_id, first.life, "a")
+    assert (await world.rooms.GetStats(pb.GetStatsRequest())).total_connections == 0
+
+
+async def test_joins_go_on_while_nats_is_away_and_health_says_so(world: World) -> None:
+    world.nats_server.stop()
+    await world.until_health("nats", health_pb2.HealthCheckResponse.NOT_SERVING)
+    assert (await world.join(1, "a", 7)).result == pb.JoinOutcome.RESULT_JOINED
+    assert await world.health("") == health_pb2.HealthCheckResponse.SERVING
+    world.nats_server.start()
+    await world.until_health("nats", health_pb2.HealthCheckResponse.SERVING)
+
+
+async def test_an_unknown_video_is_not_found_and_a_known_one_has_one_room(world: World) -> None:
+    item = pb.JoinItem(connection=1, ref=pb.RoomRef(video_id=42), person=pb.Person(username="Anonymous_1"))
+    request = pb.JoinRequest(edge=EDGE, items=[item])
+    assert (await world.rooms.Join(request)).outcomes[0].result == pb.JoinOutcome.RESULT_NOT_FOUND
+    admin = pb.Person(user_id=1, username="root", rank=pb.RANK_ADMIN)
+    await world.graphql('mutation { registerVideo(id: 42, title: "A film") { id } }', admin)
+    outcome = (await world.rooms.Join(request)).outcomes[0]
+    assert (outcome.result, outcome.slug) == (pb.JoinOutcome.RESULT_JOINED, "video-42")
+    assert (await world.join(2, "video-42", 7)).life == outcome.life
+
+
+async def test_resolve_names_slugs_and_creates_nothing(world: World) -> None:
+    first = await world.join(1, "a", 7)
+    refs = [pb.RoomRef(room_id=first.room_id), pb.RoomRef(room_id=5), pb.RoomRef(slug="b"), pb.RoomRef(video_id=3)]
+    answer = await world.rooms.Resolve(pb.ResolveRequest(refs=refs))
+    assert list(answer.slugs) == ["a", "5", "b", "video-3"]
+    assert len((await world.rooms.GetStats(pb.GetStatsRequest())).rooms) == 1
+
+
+async def test_find_connected_tells_the_highest_rank(world: World) -> None:
+    await world.join(1, "a", 7)
+    found = await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7, slug="a"))
+    assert found.rank == pb.RANK_USER
+    nobody = await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=8))
+    assert nobody.rank == pb.RANK_UNSPECIFIED
+
+
+@pytest.mark.parametrize("edge", ["", "EEEE", "e" * 31])
+async def test_a_malformed_request_is_refused_with_the_name_of_the_field(world: World, edge: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await world.rooms.Heartbeat(pb.HeartbeatRequest(edge=edge))
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refusal.value.details() == "edge: 32 hexadecimal digits"
+
+
+async def test_an_exceptions_text_never_reaches_the_caller(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError("the secret of the house")
+
+    monkeypatch.setattr("rooms.api.grpc.servicer.membership.connected_rank", fail)
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7))
+    assert (refusal.value.code(), refusal.value.details()) == (grpc.StatusCode.INTERNAL, "internal error")
+
+
+async def test_sanctions_are_unavailable_while_moderation_is_away(world: World) -> None:
+    moderator = pb.Person(user_id=3, username="mo", rank=pb.RANK_MODERATOR)
+    assert '"code":"UNAVAILABLE"' in await world.graphql("{ sanctions { id } }", moderator)
+
+
+async def test_the_service_starts_while_nats_is_away(config: Config) -> None:
+    async with (
+        serving(replace(config, nats_url="nats://127.0.0.1:1")) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        stub = rooms_pb2_grpc.RoomsServiceStub(channel)
+        assert (await stub.GetStats(pb.GetStatsRequest())).total_connections == 0

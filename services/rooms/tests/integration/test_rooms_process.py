@@ -1,0 +1,59 @@
+"""python -m rooms as an operator meets it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+
+def start(directory: Path, **settings: str) -> subprocess.Popen[str]:
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(("ROOMS_", "NATS_"))}
+    environment |= {"ROOMS_PORT": "0", "NATS_URL": "nats://127.0.0.1:1", **settings}
+    return subprocess.Popen(
+        [sys.executable, "-m", "rooms"], cwd=directory, env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_until_serving(process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "serving" in line:
+            return
+    raise AssertionError("it ended before it served")
+
+
+def test_sigterm_ends_the_process_with_exit_code_0_within_5_seconds(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_until_serving(process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=5)
+    assert process.returncode == 0
+    assert (tmp_path / "rooms.sqlite3").exists()
+
+
+def test_a_second_replica_on_one_sqlite_file_is_stopped_at_the_start_with_a_clear_text(tmp_path: Path) -> None:
+    first = start(tmp_path)
+    wait_until_serving(first)
+    second = start(tmp_path)
+    _, text = second.communicate(timeout=10)
+    first.terminate()
+    first.communicate(timeout=5)
+    assert second.returncode == 1
+    assert "rooms.sqlite3 is in use by another replica: SQLite is for one, use PostgreSQL" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ROOMS_PORT", "abc"), ("ROOMS_AUTO_CREATE", "sometimes"), ("ROOMS_COLOUR", "red")],
+)
+def test_an_unknown_or_bad_setting_stops_the_start_with_its_name(tmp_path: Path, name: str, value: str) -> None:
+    process = start(tmp_path, **{name: value})
+    _, text = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert re.match(rf"{name}: .+\n$", text)
