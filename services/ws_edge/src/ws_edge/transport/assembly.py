@@ -1,6 +1,6 @@
 """WebSocket messages out of frames: what RFC 6455 asks for above the single frame."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 CONTINUATION: Final = 0x0
@@ -31,35 +31,27 @@ class Assembly:
 
     limit_bytes: int
     _opcode: int = CONTINUATION
-    _parts: list[bytes] = field(default_factory=list)
-    _size: int = 0
+    _begun: bytearray | None = None
 
     def add(self, opcode: int, payload: bytes, *, is_final: bool) -> tuple[int, bytes] | None:
         """Take one data frame; the opcode and payload of the message it completes. Raises Violation."""
-        if opcode == CONTINUATION:
-            opcode = self._opcode
-            if opcode == CONTINUATION:
-                raise Violation(PROTOCOL_ERROR, "continuation of nothing")
-        elif self._opcode != CONTINUATION:
-            raise Violation(PROTOCOL_ERROR, "message inside a message")
-        self._size += len(payload)
-        if self._size > self.limit_bytes:
+        begun = self._begun
+        if (opcode == CONTINUATION) != (begun is not None):
+            raise Violation(PROTOCOL_ERROR, "fragments out of order")
+        if len(payload) + (0 if begun is None else len(begun)) > self.limit_bytes:
             raise Violation(MESSAGE_TOO_BIG, "message too big")
+        if begun is not None:
+            begun += payload
+            opcode = self._opcode
+        elif not is_final:
+            self._begun, self._opcode = bytearray(payload), opcode
         if not is_final:
-            self._opcode = opcode
-            if payload:
-                self._parts.append(payload)
             return None
-        whole = self._join(payload) if self._parts else payload
-        self._opcode, self._size = CONTINUATION, 0
+        if begun is not None:
+            payload, self._begun = bytes(begun), None
         if opcode == TEXT:
-            _require_utf8(whole)
-        return opcode, whole
-
-    def _join(self, last: bytes) -> bytes:
-        whole = b"".join((*self._parts, last))
-        self._parts = []
-        return whole
+            _require_utf8(payload)
+        return opcode, payload
 
 
 def read_close(payload: bytes) -> int | None:

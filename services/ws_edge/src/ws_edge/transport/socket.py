@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Final
 
 import structlog
+from multidict import CIMultiDict
 from picows import WSFrame, WSListener, WSTransport
 
 # The protocol class is exported by the extension module, though its stub leaves it out.
@@ -25,6 +26,7 @@ _PING: Final = 0x9
 _PONG: Final = 0xA
 _PING_FRAME: Final = b"\x89\x00"
 _LONGEST_REASON_BYTES: Final = 123
+_NO_HEADERS: Final = CIMultiDict[str]()
 _DISCARDED = memoryview(bytearray(65536))
 """Where input goes that nobody reads any more; shared by all connections."""
 
@@ -201,6 +203,8 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The handshake is answered."""
         self._ws = transport
+        # Nobody asks for the heads again, and they would stay as long as the connection.
+        transport.request.headers = transport.response.headers = _NO_HEADERS
         self._report_connected()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
