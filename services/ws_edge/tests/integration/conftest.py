@@ -15,8 +15,8 @@ from ws_edge.ports import GraphQLAnswer, InvalidToken, RoomsUnavailable, Transpo
 from ws_edge.protocol.identity import Identity, Rank, UserId
 from ws_edge.transport.app import EdgeParts, create_app
 from ws_edge.transport.dev_token_route import RoleNotAllowed
+from ws_edge.transport.patience import Patience
 from ws_edge.transport.serve import serve
-from ws_edge.transport.socket import Patience
 
 WAIT_S = 5.0
 _names = count()

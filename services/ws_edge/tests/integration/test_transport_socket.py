@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from ws_edge.transport.socket import Patience
+from ws_edge.transport.patience import Patience
 
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
@@ -171,7 +171,7 @@ async def test_a_fault_of_the_owner_closes_its_connection_alone_with_1011(edge: 
     with structlog.testing.capture_logs() as logs:
         bad.send(TEXT, b"x")
         assert await bad.read_close() == 1011
-    assert [(entry["event"], entry["call"]) for entry in logs] == [("receiver_failed", "receive")]
+    assert [(entry["event"], entry["call"]) for entry in logs] == [("receiver_failed", "receive_text")]
     good.send(TEXT, b"fine")
     assert await good.read() == (TEXT, b"fine")
 

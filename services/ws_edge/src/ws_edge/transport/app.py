@@ -15,8 +15,9 @@ from ws_edge.transport.gateway import Gateway
 from ws_edge.transport.graphql_route import add_graphql_routes
 from ws_edge.transport.health_routes import Check, add_health_routes
 from ws_edge.transport.page_routes import add_page_routes
+from ws_edge.transport.patience import Patience
 from ws_edge.transport.sanic_app import SanicApp
-from ws_edge.transport.socket import ClientSocket, Patience
+from ws_edge.transport.socket import ClientSocket
 from ws_edge.transport.stats_route import add_stats_route
 from ws_edge.transport.websocket_routes import add_websocket_routes
 

@@ -17,7 +17,8 @@ from sanic.server import HttpProtocol
 
 from ws_edge.ports import Receiver
 from ws_edge.transport.handshake import Handshake
-from ws_edge.transport.socket import ClientSocket, Patience
+from ws_edge.transport.patience import Patience
+from ws_edge.transport.socket import ClientSocket
 
 _RECEIVE_BUFFER_BYTES = 32 * 1024
 """Of the kernel, which doubles it: one read is never more than that, and so picows' buffer stays small."""

@@ -23,7 +23,7 @@ class BadHandshake(Exception):
     def headers(self) -> dict[str, str]:
         """What the answer has to name so that the client may do better (RFC 6455 section 4.4)."""
         if self.http_status == 426:
-            return {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": _VERSION}
+            return {"Upgrade": "websocket", "Sec-WebSocket-Version": _VERSION}
         return {}
 
 

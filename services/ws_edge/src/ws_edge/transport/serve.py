@@ -89,11 +89,13 @@ def settle_garbage_collection() -> None:
 async def _stop(app: SanicApp, server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
     server.server.close()
     await server.before_stop()
-    await drain()
-    for client in tuple(app.ctx.open_sockets):
-        client.close(_SERVICE_RESTART)
-    await _end_connections(server.connections, app.ctx.open_sockets)
-    await server.after_stop()
+    try:
+        await drain()
+    finally:
+        for client in tuple(app.ctx.open_sockets):
+            client.close(_SERVICE_RESTART)
+        await _end_connections(server.connections, app.ctx.open_sockets)
+        await server.after_stop()
 
 
 async def _end_connections(requests: set[HttpProtocol], clients: set[ClientSocket]) -> None:

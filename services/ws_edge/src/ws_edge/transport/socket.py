@@ -2,12 +2,9 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-import structlog
-from multidict import CIMultiDict
 from picows import WSFrame, WSListener, WSTransport
 
 # The protocol class is exported by the extension module, though its stub leaves it out.
@@ -15,9 +12,9 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from ws_edge.ports import Receiver
 from ws_edge.transport.assembly import CLOSE, PROTOCOL_ERROR, TEXT, Assembly, Violation, read_close
+from ws_edge.transport.owner import succeeds
 from ws_edge.transport.parser_side import ParserSide
-
-log = structlog.get_logger(__name__)
+from ws_edge.transport.patience import Patience
 
 NORMAL_CLOSURE: Final = 1000
 INTERNAL_ERROR: Final = 1011
@@ -26,21 +23,8 @@ _PING: Final = 0x9
 _PONG: Final = 0xA
 _PING_FRAME: Final = b"\x89\x00"
 _LONGEST_REASON_BYTES: Final = 123
-_NO_HEADERS: Final = CIMultiDict[str]()
 _DISCARDED = memoryview(bytearray(65536))
 """Where input goes that nobody reads any more; shared by all connections."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a connection may be silent."""
-
-    ping_after_s: float = 20.0
-    """Silence after which the server pings."""
-    pong_within_s: float = 20.0
-    """Further silence after which the connection is dropped."""
-    close_within_s: float = 2.0
-    """How long a close frame may stay unanswered."""
 
 
 class _Stage(Enum):
@@ -204,7 +188,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         """The handshake is answered."""
         self._ws = transport
         # Nobody asks for the heads again, and they would stay as long as the connection.
-        transport.request.headers = transport.response.headers = _NO_HEADERS
+        del transport.request.headers, transport.response.headers
         self._report_connected()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -248,13 +232,9 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         receiver = self._receiver
         if receiver is None:
             return
-        try:
-            if opcode == TEXT:
-                receiver.receive_text(payload)
-            else:
-                receiver.receive_binary()
-        except Exception as failure:  # noqa: BLE001  one client's fault must not reach the others
-            self._fault("receive", failure)
+        taken = succeeds(receiver.receive_text, payload) if opcode == TEXT else succeeds(receiver.receive_binary)
+        if not taken:
+            self.close(INTERNAL_ERROR)
 
     def _read_on(self) -> None:
         """Hand out what was held, as long as nobody pauses again, then read from the kernel."""
@@ -309,30 +289,18 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
             self._report_lost()
 
     def _report_connected(self) -> None:
-        assert self._receiver is not None
-        try:
-            self._receiver.connected(self)
-        except Exception as failure:  # noqa: BLE001  one client's fault must not reach the others
-            self._fault("connected", failure)
+        if self._receiver is not None and not succeeds(self._receiver.connected, self):
+            self.close(INTERNAL_ERROR)
+
+    def _report_congestion(self, is_congested: bool) -> None:
+        receiver = self._receiver
+        if receiver is not None and self._stage is _Stage.OPEN:
+            succeeds(receiver.congestion_changed, is_congested)
 
     def _report_lost(self) -> None:
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
-            try:
-                receiver.lost()
-            except Exception:
-                log.exception("receiver_failed", call="lost")
-
-    def _report_congestion(self, is_congested: bool) -> None:
-        if self._receiver is not None and self._stage is _Stage.OPEN:
-            try:
-                self._receiver.congestion_changed(is_congested)
-            except Exception as failure:  # noqa: BLE001  one client's fault must not reach the others
-                self._fault("congestion_changed", failure)
-
-    def _fault(self, call: str, failure: Exception) -> None:
-        log.error("receiver_failed", call=call, exc_info=failure)
-        self.close(INTERNAL_ERROR)
+            succeeds(receiver.lost)
 
 
 def _cut(reason: str) -> bytes:

@@ -11,8 +11,8 @@ from ws_edge.protocol.address import Network, client_address
 from ws_edge.transport.gateway import Gateway
 from ws_edge.transport.handover import forget_request, hand_over
 from ws_edge.transport.handshake import BadHandshake, Handshake, read_handshake
+from ws_edge.transport.patience import Patience
 from ws_edge.transport.sanic_app import SanicApp
-from ws_edge.transport.socket import Patience
 from ws_edge.transport.stand_in import FailedArrival
 
 log = structlog.get_logger(__name__)
