@@ -313,7 +313,7 @@ async def test_a_replica_that_comes_back_is_told_what_was_admitted_meanwhile_and
     assert [c.nonce for c in fresh.requests[0].carried] == ["one", "two"]
     assert all(0 <= c.age_ms < 5_000 for c in fresh.carried())
     moderation.admit(who, SLUG, LIFE, "three", verdicts.of("three"))
-    await fresh.hears(lambda: len(fresh.asked()) == 1)
+    assert (await verdicts.hears(3))[2] == ("three", ADMITTED)
     await restarting.stop()
     await eventually(lambda: len(moderation._up) == 1)
     await other.moderation.hears(lambda: len(other.moderation.carried()) == 2)

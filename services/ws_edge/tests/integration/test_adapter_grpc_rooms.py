@@ -94,7 +94,10 @@ class FakeRooms(RoomsServiceServicer):
         self, request: pb.ListParticipantsRequest, context: Context
     ) -> pb.ListParticipantsResponse:
         await self._take(request)
-        people = [pb.Participant(key="u:5", user_id=5, username="ana"), pb.Participant(key="c:x:1", username="b")]
+        people = [
+            pb.Participant(key="u:5", user_id=5, username="ana", version=4),
+            pb.Participant(key="c:x:1", username="b"),
+        ]
         return pb.ListParticipantsResponse(version=9, connection_count=3, crowded=True, participants=people)
 
     async def FindConnected(self, request: pb.FindConnectedRequest, context: Context) -> pb.FindConnectedResponse:
@@ -182,13 +185,13 @@ async def test_a_join_carries_who_and_where_and_gives_the_membership(service: Se
             version=4,
             crowded=True,
             participants=[
-                pb.Participant(key="u:5", user_id=5, username="ana"),
+                pb.Participant(key="u:5", user_id=5, username="ana", version=4),
                 pb.Participant(key="c:x:1", username="Anonymous_10.0.0.1"),
             ],
         )
     ]
     membership = await rooms.join(ConnectionId(7), ByVideo(42), ANA, with_participants=True)
-    people = (Participant("u:5", UserId(5), "ana"), Participant("c:x:1", None, "Anonymous_10.0.0.1"))
+    people = (Participant("u:5", UserId(5), "ana", version=4), Participant("c:x:1", None, "Anonymous_10.0.0.1"))
     assert membership == Membership(RoomId(1), Life(2), Slug("live"), 3, 4, True, people)
     assert service.rooms.requests == [
         pb.JoinRequest(
@@ -350,7 +353,7 @@ async def test_references_of_one_turn_are_resolved_together(service: Service, ro
 
 
 async def test_reads_are_translated(service: Service, rooms: GrpcRooms) -> None:
-    people = (Participant("u:5", UserId(5), "ana"), Participant("c:x:1", None, "b"))
+    people = (Participant("u:5", UserId(5), "ana", version=4), Participant("c:x:1", None, "b"))
     assert await rooms.snapshot(Life(2)) == RoomSnapshot(9, 3, True, people)
     assert await rooms.connected_rank(UserId(5), None, Slug("live")) is Rank.ADMIN
     assert await rooms.connected_rank(None, "Anonymous_10.0.0.1", None) is None

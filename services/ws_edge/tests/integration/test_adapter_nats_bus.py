@@ -245,11 +245,12 @@ async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
         version=4,
         connection_count=3,
         crowded=True,
-        joined=[events.Person(key="u:5", user_id=5, username="ana")],
+        joined=[events.Person(key="u:5", user_id=5, username="ana", version=3)],
         left=[events.Person(key="c:x:1", username="Anonymous_10.0.0.1")],
         joined_count=2,
         left_count=1,
         at_ms=9,
+        first_version=2,
     )
     await service.publish("salon.v1.live.1.2.presence", presence.SerializeToString())
     assert await room.hears(1) == [
@@ -257,11 +258,12 @@ async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
             4,
             3,
             True,
-            (Participant("u:5", UserId(5), "ana"),),
+            (Participant("u:5", UserId(5), "ana", version=3),),
             (Participant("c:x:1", None, "Anonymous_10.0.0.1"),),
             2,
             1,
             9,
+            first_version=2,
         )
     ]
     deleted = events.RoomDeleted(room_id=1, life=2, slug="x")

@@ -68,7 +68,7 @@ def from_outcome(outcome: pb.JoinOutcome) -> Membership | JoinRefusal:
 def from_participants(participants: Iterable[pb.Participant]) -> tuple[Participant, ...]:
     """The people in a room."""
     return tuple(
-        Participant(person.key, UserId(person.user_id) if person.user_id else None, person.username)
+        Participant(person.key, UserId(person.user_id) if person.user_id else None, person.username, person.version)
         for person in participants
     )
 

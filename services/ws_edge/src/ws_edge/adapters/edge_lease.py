@@ -13,6 +13,7 @@ from ws_edge.protocol.identity import ConnectionId
 _log = structlog.get_logger(__name__)
 
 _INTERVAL_S = 3.0
+_RETRY_S = 0.5
 _PART_SIZE = 1000
 _MISMATCHES_BEFORE_SYNC = 2
 
@@ -61,7 +62,7 @@ class EdgeLease:
                 if self.is_alive:
                     _log.warning("rooms_heartbeat_failed", reason=str(reason))
                 self.is_alive = False
-            await self._sleep(_INTERVAL_S)
+            await self._sleep(_INTERVAL_S if self.is_alive else _RETRY_S)
 
     async def beat(self) -> None:
         """One heartbeat, and a sync where it shows the need. Raises BatchFailed."""

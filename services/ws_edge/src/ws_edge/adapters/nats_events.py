@@ -81,8 +81,9 @@ def decode_presence(payload: bytes) -> PresenceChanged:
         joined_count=event.joined_count,
         left_count=event.left_count,
         at_ms=event.at_ms,
+        first_version=event.first_version,
     )
 
 
 def _participant(person: Person) -> Participant:
-    return Participant(person.key, UserId(person.user_id) if person.user_id else None, person.username)
+    return Participant(person.key, UserId(person.user_id) if person.user_id else None, person.username, person.version)
