@@ -9,6 +9,7 @@ from rooms.adapters.file_lock import DatabaseInUse
 from rooms.api.grpc.server import CannotListen
 from rooms.bootstrap import run
 from rooms.config import BadSetting, load
+from rooms.ports import DatabaseUnavailable
 
 
 def main() -> int:
@@ -19,6 +20,9 @@ def main() -> int:
     except BadSetting as problem:
         print(problem, file=sys.stderr)  # noqa: T201 - before there is a log
         return 2
+    except DatabaseUnavailable as problem:
+        print(f"the database is away: {problem.__cause__}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
+        return 1
     except (DatabaseInUse, CannotListen) as problem:
         print(problem, file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1

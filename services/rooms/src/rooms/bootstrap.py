@@ -44,8 +44,8 @@ def policy_of(config: Config) -> RoomPolicy:
 
 @asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[int]:
-    """Run the service for the length of the block; gives the port. Raises DatabaseInUse, CannotListen, and what the
-    database's driver raises when it is away at the start."""
+    """Run the service for the length of the block; gives the port. Raises DatabaseInUse, DatabaseUnavailable,
+    CannotListen."""
     async with AsyncExitStack() as stack:
         database = await _open_database(config, stack)
         events = NatsEvents(config.nats_url)
@@ -63,9 +63,10 @@ async def serving(config: Config) -> AsyncIterator[int]:
             clock=lambda: datetime.now(UTC),
         )
         server = RoomsServer(RoomsServicer(ports, execute))
+        port = await server.start(config.host, config.port)
+        stack.push_async_callback(server.stop, _STOP_GRACE_S)
+        await _tell_health(server, database, events)
         async with asyncio.TaskGroup() as tasks:
-            port = await server.start(config.host, config.port)
-            await _tell_health(server, database, events)
             jobs = [
                 tasks.create_task(_repeat(_SWEEP_EVERY_S, lambda: _sweep(ports), first_after_s=config.lease_seconds)),
                 tasks.create_task(_repeat(_HEALTH_EVERY_S, lambda: _tell_health(server, database, events))),
@@ -74,7 +75,6 @@ async def serving(config: Config) -> AsyncIterator[int]:
             try:
                 yield port
             finally:
-                await server.stop(_STOP_GRACE_S)
                 for job in jobs:
                     job.cancel()
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 PREFIX = "ROOMS_"
 _INJECTED = re.compile(r".*_SERVICE_HOST|.*_SERVICE_PORT(_.*)?|.*_PORT_\d+_.*")
-_DATABASE = re.compile(r"(sqlite|postgres|postgresql|asyncpg)://.+")
+_DATABASE = re.compile(r"(sqlite://(?!:memory:)|postgres://|postgresql://|asyncpg://).+")
 
 
 class BadSetting(Exception):

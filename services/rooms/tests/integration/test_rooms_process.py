@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,22 @@ def test_an_unknown_or_bad_setting_stops_the_start_with_its_name(tmp_path: Path,
     _, text = process.communicate(timeout=10)
     assert process.returncode == 2
     assert re.match(rf"{name}: .+\n$", text)
+
+
+def test_an_address_that_is_taken_stops_the_start_with_a_clear_text(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start(tmp_path, ROOMS_PORT=str(port))
+        _, text = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in text
+
+
+def test_a_database_that_is_away_stops_the_start_with_a_clear_text(tmp_path: Path) -> None:
+    process = start(tmp_path, ROOMS_DATABASE_URL="postgres://salon@127.0.0.1:1/rooms")
+    _, text = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert "the database is away: " in text
+    assert "Traceback" not in text

@@ -24,7 +24,7 @@ GATE_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_MS = 5000
 _PARAMETER = re.compile(r"\$(\d+)")
 _CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_AWAY = (
+AWAY = (
     OSError,
     DBConnectionError,
     asyncpg.PostgresConnectionError,
@@ -121,12 +121,15 @@ class Database:
         self._gate = asyncio.Semaphore(POOL_SIZE if self.is_postgres else 1)
 
     async def open(self) -> None:
-        """Connect."""
+        """Connect. Raises DatabaseUnavailable."""
         is_first = get_current_context() is None
         with self._context:  # Tortoise looks it up while it prepares the tables
             await self._context.init(config=tortoise_config(self.url), _enable_global_fallback=is_first)
         client = self._context.connections.get("default")
-        await client.create_connection(with_db=True)
+        try:
+            await client.create_connection(with_db=True)
+        except AWAY as problem:
+            raise DatabaseUnavailable from problem
 
     async def close(self) -> None:
         """Disconnect."""
@@ -155,7 +158,7 @@ class Database:
             raise DatabaseUnavailable from None
         try:
             yield
-        except _AWAY as problem:
+        except AWAY as problem:
             raise DatabaseUnavailable from problem
         finally:
             self._gate.release()

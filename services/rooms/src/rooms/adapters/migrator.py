@@ -3,14 +3,22 @@
 from tortoise.context import TortoiseContext
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 
-from rooms.adapters.database import APP, is_postgres, tortoise_config
+from rooms.adapters.database import APP, AWAY, is_postgres, tortoise_config
+from rooms.ports import DatabaseUnavailable
 
 _LOCK = 0x53_61_6C_6F_6E_01
 """The advisory lock of this service's migrations."""
 
 
 async def migrate(url: str) -> None:
-    """Apply every migration that is missing."""
+    """Apply every migration that is missing. Raises DatabaseUnavailable."""
+    try:
+        await _migrate(url)
+    except AWAY as problem:
+        raise DatabaseUnavailable from problem
+
+
+async def _migrate(url: str) -> None:
     config = tortoise_config(url)
     async with TortoiseContext() as context:
         await context.init(config=config, init_connections=False)

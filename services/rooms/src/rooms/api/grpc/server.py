@@ -41,6 +41,7 @@ class RoomsServer:
 
     async def tell_health(self, dependencies: Mapping[str, bool]) -> None:
         """Each dependency under its own name. The service itself goes on without NATS, never without its database."""
+        await self._health.set("live", health_pb2.HealthCheckResponse.SERVING)
         for name, is_up in dependencies.items():
             await self._health.set(name, _status(is_up))
         for name in ("", SERVICE):
