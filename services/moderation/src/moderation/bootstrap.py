@@ -55,9 +55,9 @@ class Service:
         )
         events: Events = self._nats
         self._upkeep = Upkeep(store, events, clock, self._book, self._sightings, admission)
-        desk = Desk(store, events, clock, self._book, self._sightings, admission)
+        self._desk = Desk(store, events, clock, self._book, self._sightings, admission)
         self._streams = AdmitStreams(admission, clock, metrics.count)
-        self._server = GrpcServer(ModerationServicer(self._streams, desk, store, clock), self.is_ready)
+        self._server = GrpcServer(ModerationServicer(self._streams, self._desk, store, clock), self.is_ready)
         metrics.watch(
             is_ready=self.is_ready,
             in_force=lambda: len(self._book),
@@ -96,6 +96,7 @@ class Service:
     async def _flush(self) -> None:
         try:
             async with asyncio.timeout(_FLUSH_DEADLINE_S):
+                await self._desk.finish()
                 await self._upkeep.flush()
         except (StoreUnavailable, TimeoutError) as problem:
             _log.warning("sightings lost", count=len(self._sightings), problem=type(problem).__name__)

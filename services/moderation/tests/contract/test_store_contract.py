@@ -1,14 +1,16 @@
 """The port Store, on SQLite and on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from tortoise.transactions import in_transaction
 
-from moderation.adapters.database import CONNECTION, Database
+from moderation.adapters.database import CONNECTION, Database, answering
 from moderation.adapters.tables import AuditRow, SightingRow
 from moderation.adapters.tortoise_store import TortoiseStore
 from moderation.domain.order import Moderator, NotPermitted, Order, decide
@@ -18,6 +20,7 @@ from moderation.domain.sightings import Sighting
 from moderation.ports import Store, StoreUnavailable
 
 ANA = Target(123, "")
+Eventually: TypeAlias = Callable[..., Awaitable[None]]
 NOBODY: frozenset[str] = frozenset()
 pytestmark = pytest.mark.integration
 
@@ -217,3 +220,28 @@ async def test_what_the_database_refuses_is_unavailable_to_the_caller(store: Sto
         await connection.execute_script("DROP TABLE sighting")
     with pytest.raises(StoreUnavailable):
         await store.seen_addresses(ANA, None, since_ms=0)
+
+
+async def test_a_store_recovers_when_postgresql_drops_its_connections(
+    postgres_url: str, eventually: Eventually
+) -> None:
+    database, store = Database(postgres_url), TortoiseStore()
+    sanctions = partial(store.in_force, None, now_ms=1_000)
+    try:
+        await database.open()
+        with contextlib.suppress(StoreUnavailable):
+            async with answering(5), in_transaction(CONNECTION) as connection:
+                everyone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                await connection.execute_query(everyone)
+
+        async def answers() -> bool:
+            try:
+                return await sanctions() == []
+            except StoreUnavailable:
+                return False
+
+        await eventually(answers)
+        await carry_out(store, order())
+        assert len(await sanctions()) == 1
+    finally:
+        await database.close()

@@ -369,6 +369,13 @@ async def test_a_request_that_cannot_be_meant_is_an_invalid_argument(edge: Edge)
     assert (refusal.value.code(), refusal.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "bad duration_minutes")
 
 
+async def test_more_than_a_thousand_slugs_are_refused_rather_than_cut(edge: Edge) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await edge.stub.ListActive(pb.ListActiveRequest(slugs=["s"] * 1_001), timeout=5)
+    assert refusal.value.details() == "bad slugs"
+    assert not (await edge.stub.ListActive(pb.ListActiveRequest(slugs=["s"] * 1_000), timeout=5)).sanctions
+
+
 async def test_without_nats_all_goes_on_but_readiness_and_it_reconnects(
     edge: Edge, nats_server: Nats, eventually: Eventually
 ) -> None:

@@ -54,9 +54,11 @@ def free_port() -> str:
 
 
 @asynccontextmanager
-async def replica(url: str, nats_url: str) -> AsyncIterator[tuple[Process, pb_grpc.ModerationServiceAsyncStub]]:
+async def replica(
+    url: str, nats_url: str, **more: str
+) -> AsyncIterator[tuple[Process, pb_grpc.ModerationServiceAsyncStub]]:
     port = free_port()
-    process = await start(MODERATION_PORT=port, MODERATION_DATABASE_URL=url, NATS_URL=nats_url)
+    process = await start(MODERATION_PORT=port, MODERATION_DATABASE_URL=url, NATS_URL=nats_url, **more)
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             async with asyncio.timeout(10):
@@ -145,6 +147,19 @@ async def test_a_replica_starts_serves_and_stops_while_nats_is_away(tmp_path: Pa
         code, errors = await ended(process, 5)
     assert code == 0
     assert "Traceback" not in errors
+
+
+async def test_metrics_are_told_on_a_port_of_their_own(nats_server: Nats, tmp_path: Path) -> None:
+    port = free_port()
+    url = f"sqlite://{tmp_path}/m.sqlite3"
+    async with replica(url, nats_server.url, MODERATION_METRICS_PORT=port) as (_, stub):
+        await decision(await open_stream(stub), ANA)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+        writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+        async with asyncio.timeout(5):
+            text = (await reader.read()).decode()
+        writer.close()
+    assert 'salon_moderation_verdicts_total{decision="admitted"} 1.0' in text
 
 
 async def test_two_replicas_on_one_postgresql_start_together_and_share_sanctions_by_events(

@@ -56,6 +56,23 @@ def test_sightings_that_could_not_be_written_are_put_back_with_their_latest_time
     assert buffer.take(10) == {sighting(1): 5}
 
 
+@pytest.mark.parametrize(
+    ("name", "slug", "address", "is_storable"),
+    [
+        ("n" * 255, "s" * 128, "a" * 64, True),
+        ("n" * 256, "s", "a", False),
+        ("n", "s" * 129, "a", False),
+        ("n", "s", "a" * 65, False),
+        ("n", "s", "", False),
+        ("n\0", "s", "a", False),
+    ],
+)
+def test_a_sighting_that_a_database_would_refuse_is_not_stored(
+    name: str, slug: str, address: str, is_storable: bool
+) -> None:
+    assert Sighting(0, name, slug, address).is_storable == is_storable
+
+
 def test_an_anonymous_sighting_is_known_by_its_name() -> None:
     seen = Sighting.of(Speaker(0, "Anonymous_3f2a", "10.0.0.5", Rank.ANONYMOUS, "e:1"), "live")
     assert seen.is_of(Target(0, "Anonymous_3f2a"))

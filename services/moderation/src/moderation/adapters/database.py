@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from asyncpg import InterfaceError, PostgresError  # type: ignore[import-untyped]  # not typed
 from tortoise.context import TortoiseContext
-from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError
+from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError, TransactionManagementError
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.migrations.recorder import MigrationRecorder
 from tortoise.migrations.schema_editor.asyncpg import AsyncpgSchemaEditor
@@ -17,6 +17,14 @@ from moderation.ports import StoreUnavailable
 CONNECTION = "default"
 _APP = "moderation"
 _OPEN_DEADLINE_S = 30.0
+_OUTAGES = (
+    OperationalError,
+    DBConnectionError,
+    TransactionManagementError,
+    InterfaceError,
+    PostgresError,
+    OSError,
+)
 _MIGRATION_LOCK = 0x5A10_0001
 _APPS = {
     _APP: {
@@ -48,7 +56,7 @@ async def answering(deadline_s: float) -> AsyncIterator[None]:
         raise  # a mistake of ours, not an outage
     except TimeoutError as problem:
         raise StoreUnavailable(f"the database did not answer within {deadline_s:g} s") from problem
-    except (OperationalError, DBConnectionError, InterfaceError, PostgresError, OSError) as problem:
+    except _OUTAGES as problem:
         raise StoreUnavailable(f"the database is away: {problem}") from problem
 
 

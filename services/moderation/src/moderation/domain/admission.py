@@ -88,8 +88,8 @@ class Admission:
 
     def sight(self, speaker: Speaker, slug: str, wall_ms: int) -> None:
         """Somebody is there just now; their sanctions follow them to a new address at once."""
-        if speaker.address:
-            sighting = Sighting.of(speaker, slug)
+        sighting = Sighting.of(speaker, slug)
+        if sighting.is_storable:
             self._sightings.note(sighting, wall_ms)
             self.follow(sighting, wall_ms)
 

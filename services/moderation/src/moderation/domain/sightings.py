@@ -5,6 +5,9 @@ from typing import NamedTuple
 from moderation.domain.people import Speaker, Target
 
 LARGEST = 20_000
+LONGEST_NAME = 255
+LONGEST_SLUG = 128
+LONGEST_ADDRESS = 64
 
 
 class Sighting(NamedTuple):
@@ -20,6 +23,12 @@ class Sighting(NamedTuple):
     def of(cls, speaker: Speaker, slug: str) -> "Sighting":
         """What a speaker in a room leaves behind."""
         return cls(speaker.user_id, "" if speaker.user_id else speaker.username, slug, speaker.address)
+
+    @property
+    def is_storable(self) -> bool:
+        """Whether every database takes it: one that does not would hold up all the others."""
+        limits = ((self.name, LONGEST_NAME), (self.slug, LONGEST_SLUG), (self.address, LONGEST_ADDRESS))
+        return bool(self.address) and all(len(text) <= longest and "\0" not in text for text, longest in limits)
 
     def is_of(self, target: Target) -> bool:
         """Whether it is the target who was seen."""

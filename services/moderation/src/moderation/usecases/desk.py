@@ -1,5 +1,9 @@
 """Where orders are carried out: rules, database, memory, event, in that order."""
 
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+
 from moderation.domain.address import address_of_name
 from moderation.domain.admission import Admission, Now
 from moderation.domain.book import SanctionBook
@@ -37,15 +41,13 @@ class Desk:
         self._book = book
         self._sightings = sightings
         self._admission = admission
+        self._open: set[asyncio.Task[SanctionEvent]] = set()  # as many as there are calls
 
     async def act(self, order: Order) -> SanctionEvent:
         """Carry out an order. Raises NotPermitted, StoreUnavailable."""
         check(order)
-        now = self._clock.now()
-        addresses = await self._addresses(order, now)
-        event = await self._store.change(order, addresses, lambda s: decide(order, s), now_ms=now.wall_ms)
-        await self._tell(event, now)
-        return event
+        addresses = await self._addresses(order, self._clock.now())
+        return await self._finish(self._carry_out(order, addresses, lambda standing: decide(order, standing)))
 
     async def lift(self, sanction_id: int, moderator: Moderator) -> Sanction:
         """End one sanction; one that is over stays as it is. Raises SanctionNotFound, NotPermitted and
@@ -59,11 +61,34 @@ class Desk:
         if not sanction.is_in_force(now.wall_ms):
             return sanction
         order = _lifting(sanction, moderator)
-        event = await self._store.change(
-            order, sanction.addresses, lambda standing: _only(sanction_id, standing), now_ms=now.wall_ms
-        )
-        await self._tell(event, now)
+        only_this = partial(_only, sanction_id)
+        await self._finish(self._carry_out(order, sanction.addresses, only_this))
         return await self._store.find(sanction_id) or sanction
+
+    async def finish(self) -> None:
+        """Wait for what callers have given up waiting for; the caller sets the deadline."""
+        if self._open:
+            await asyncio.wait(self._open)
+
+    async def _finish(self, carrying_out: Coroutine[None, None, SanctionEvent]) -> SanctionEvent:
+        """A caller that goes away must not leave a sanction that is stored, but neither obeyed nor told."""
+        task = asyncio.create_task(carrying_out)
+        self._open.add(task)
+        task.add_done_callback(self._closed)
+        return await asyncio.shield(task)
+
+    def _closed(self, task: asyncio.Task[SanctionEvent]) -> None:
+        self._open.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever still waits is told it; else it is nobody's
+
+    async def _carry_out(
+        self, order: Order, addresses: frozenset[str], decision: Callable[[list[Sanction]], Change]
+    ) -> SanctionEvent:
+        now = self._clock.now()
+        event = await self._store.change(order, addresses, decision, now_ms=now.wall_ms)
+        await self._tell(event, now)
+        return event
 
     async def _addresses(self, order: Order, now: Now) -> frozenset[str]:
         """Where the target was seen. Memory first: what leaves it meanwhile is in the database then."""

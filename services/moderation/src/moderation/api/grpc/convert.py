@@ -3,12 +3,11 @@
 from moderation.domain.order import Moderator, Order
 from moderation.domain.people import Rank, Speaker, Target
 from moderation.domain.sanction import Action, Scope
+from moderation.domain.sightings import LONGEST_NAME, LONGEST_SLUG
 from salon.moderation.v1 import moderation_pb2 as pb
 
 _LONGEST_DURATION_MINUTES = 525_600
 _LONGEST_REASON = 500
-_LONGEST_NAME = 255
-_LONGEST_SLUG = 128
 
 
 class BadRequest(Exception):
@@ -44,7 +43,7 @@ def order_from(message: pb.ActRequest) -> Order:
         target=_target(message),
         target_rank=_rank(message.target_rank) if message.target_rank else None,
         scope=Scope(message.scope),
-        slug=_text(message.slug, _LONGEST_SLUG, "slug"),
+        slug=_text(message.slug, LONGEST_SLUG, "slug"),
         duration_minutes=message.duration_minutes,
         reason=_text(message.reason, _LONGEST_REASON, "reason"),
     )
@@ -55,7 +54,7 @@ def _target(message: pb.ActRequest) -> Target:
         raise BadRequest("target_user_id")
     if message.target_user_id:
         return Target(message.target_user_id, "")
-    return Target(0, _text(message.target_username, _LONGEST_NAME, "target_username"))
+    return Target(0, _text(message.target_username, LONGEST_NAME, "target_username"))
 
 
 def _rank(value: int) -> Rank:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import grpc.aio
 
 from moderation.api.grpc.admit import AdmitContext, AdmitStreams
-from moderation.api.grpc.convert import moderator_from, order_from
+from moderation.api.grpc.convert import BadRequest, moderator_from, order_from
 from moderation.api.grpc.sanction_convert import event_to_message, sanction_to_message, sanctions_to_messages
 from moderation.domain.order import NotPermitted
 from moderation.ports import Clock, Store
@@ -47,8 +47,9 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         context: grpc.aio.ServicerContext[pb.ListActiveRequest, pb.ListActiveResponse],
     ) -> pb.ListActiveResponse:
         """From the database, which is right even where events were missed."""
-        slugs = list(request.slugs)[:_MOST_SLUGS]
-        found = await self._store.in_force(slugs, now_ms=self._clock.now().wall_ms)
+        if len(request.slugs) > _MOST_SLUGS:
+            raise BadRequest("slugs")
+        found = await self._store.in_force(list(request.slugs), now_ms=self._clock.now().wall_ms)
         return pb.ListActiveResponse(sanctions=sanctions_to_messages(found))
 
     async def ListSanctions(  # noqa: N802

@@ -1,0 +1,168 @@
+"""usecases/: what a caller gives up, what a database refuses, and what happens meanwhile is not lost."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+
+from moderation.domain.admission import Admission, Limits, Now
+from moderation.domain.book import MUTES_AND_BANS, SanctionBook
+from moderation.domain.order import Change, Moderator, Order
+from moderation.domain.people import Rank, Speaker, Target
+from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
+from moderation.domain.sightings import Sighting, SightingBuffer
+from moderation.ports import Clock, Events, Store, StoreUnavailable
+from moderation.usecases.desk import Desk
+from moderation.usecases.upkeep import Upkeep
+
+MUTE = Order(Moderator(9, Rank.ADMIN), Action.MUTE, Target(5, ""), None, Scope.ROOM, "live", 0, "")
+ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
+
+
+class FakeClock:
+    def now(self) -> Now:
+        return Now(0, 1_000)
+
+
+class FakeEvents:
+    is_connected = True
+
+    def __init__(self) -> None:
+        self.published: list[SanctionEvent] = []
+
+    async def publish(self, event: SanctionEvent) -> None:
+        self.published.append(event)
+
+
+class FakeStore:
+    """Imposes without remembering; stops at `gate` in each call, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.reached = asyncio.Event()
+        self.is_away = False
+        self.written: dict[Sighting, int] = {}
+
+    async def _pass(self) -> None:
+        self.reached.set()
+        await self.gate.wait()
+        if self.is_away:
+            raise StoreUnavailable("away")
+
+    async def change(
+        self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
+    ) -> SanctionEvent:
+        await self._pass()
+        sanction = Sanction(1, order.action, order.target, addresses, order.slug, "", 9, Rank.ADMIN, now_ms, None)
+        return SanctionEvent(1, order.action, order.target, 9, 0, order.scope, order.slug, now_ms, (sanction,))
+
+    async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
+        await self._pass()
+        return SanctionEvent(2, Action.MUTE, Target(5, ""), 9, 0, Scope.ROOM, "live", now_ms, silent=True)
+
+    async def find(self, sanction_id: int) -> Sanction | None:
+        return None
+
+    async def in_force(self, slugs: Sequence[str] | None, *, now_ms: int) -> list[Sanction]:
+        await self._pass()
+        return []
+
+    async def page(
+        self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
+    ) -> list[Sanction]:
+        return []
+
+    async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> frozenset[str]:
+        return frozenset()
+
+    async def write_sightings(self, sightings: Mapping[Sighting, int]) -> None:
+        await self._pass()
+        self.written.update(sightings)
+
+    async def forget_sightings(self, before_ms: int) -> None:
+        return None
+
+
+class Subject:
+    def __init__(self) -> None:
+        self.fake, self.events = FakeStore(), FakeEvents()
+        self.book, self.sightings = SanctionBook(), SightingBuffer()
+        self.admission = Admission(Limits(10, 10, 100), self.book, self.sightings)
+        store: Store = self.fake
+        events: Events = self.events
+        clock: Clock = FakeClock()
+        self.desk = Desk(store, events, clock, self.book, self.sightings, self.admission)
+        self.upkeep = Upkeep(store, events, clock, self.book, self.sightings, self.admission)
+
+    def is_muted(self, address: str) -> bool:
+        anonymous = Speaker(0, f"Anonymous_{address}", address, Rank.ANONYMOUS, "e:2")
+        return self.book.remaining_ms(anonymous, "live", MUTES_AND_BANS, now_ms=1_000) is not None
+
+
+async def test_an_action_whose_caller_goes_away_is_still_obeyed_and_told() -> None:
+    subject = Subject()
+    subject.fake.gate.clear()
+    call = asyncio.create_task(subject.desk.act(MUTE))
+    await subject.fake.reached.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    subject.fake.gate.set()
+    await subject.desk.finish()
+    assert len(subject.book) == 1
+    assert [e.event_id for e in subject.events.published] == [1]
+
+
+async def test_an_action_sees_sightings_that_are_not_written_yet() -> None:
+    subject = Subject()
+    subject.admission.sight(ANA, "live", 1_000)
+    event = await subject.desk.act(MUTE)
+    assert event.imposed[0].addresses == {"10.0.0.5"}
+
+
+async def test_who_is_seen_while_the_action_is_stored_is_followed() -> None:
+    subject = Subject()
+    subject.fake.gate.clear()
+    call = asyncio.create_task(subject.desk.act(MUTE))
+    await subject.fake.reached.wait()
+    subject.admission.sight(ANA, "live", 1_000)
+    subject.fake.gate.set()
+    await call
+    assert subject.is_muted("10.0.0.5")
+    await subject.upkeep.flush()
+    assert [e.silent for e in subject.events.published] == [False, True]
+
+
+async def test_who_was_seen_just_before_the_action_and_is_being_written_is_followed() -> None:
+    subject = Subject()
+    subject.admission.sight(ANA, "live", 1_000)
+    subject.fake.gate.clear()
+    flush = asyncio.create_task(subject.upkeep.flush())
+    await subject.fake.reached.wait()
+    sanction = Sanction(1, Action.MUTE, Target(5, ""), frozenset(), "live", "", 9, Rank.ADMIN, 1_000, None)
+    subject.book.apply([sanction], ())  # from another replica
+    subject.fake.gate.set()
+    await flush
+    assert subject.is_muted("10.0.0.5")
+
+
+async def test_sightings_wait_for_a_database_that_is_away() -> None:
+    subject = Subject()
+    subject.admission.sight(ANA, "live", 1_000)
+    subject.fake.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await subject.upkeep.flush()
+    subject.fake.is_away = False
+    await subject.upkeep.flush()
+    assert subject.fake.written == {Sighting(5, "", "live", "10.0.0.5"): 1_000}
+    assert len(subject.sightings) == 0
+
+
+async def test_what_is_known_stands_while_the_database_is_away() -> None:
+    subject = Subject()
+    await subject.desk.act(MUTE)
+    subject.fake.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await subject.upkeep.read()
+    assert len(subject.book) == 1
