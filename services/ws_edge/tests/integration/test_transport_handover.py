@@ -178,3 +178,37 @@ async def test_while_draining_the_edge_is_not_ready_and_accepts_nobody(start_edg
     assert await client.read() == (TEXT, b"still served")
     going.set()
     assert await client.read_close() == 1012
+
+
+async def test_a_request_in_flight_is_answered_before_the_stop(start_edge: StartEdge) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def check() -> None:
+        asked.set()
+        await answer.wait()
+
+    edge = await start_edge(checks={"rooms": check})
+    client = await edge.raw()
+    client.writer.write(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asked.wait()
+    edge.stop.set()
+    await edge.drained.wait()
+    answer.set()
+    status, _ = await client.request("")
+    assert status == 503, "the edge is draining by now"
+    async with asyncio.timeout(3):
+        await edge.served
+
+
+async def test_a_drain_that_fails_still_closes_every_client(start_edge: StartEdge) -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    edge = await start_edge(drain=fail)
+    client = await edge.open()
+    edge.stop.set()
+    assert await client.read_close() == 1012
+    client.send(CLOSE, b"\x03\xf4")
+    with pytest.raises(ZeroDivisionError):
+        await edge.served
+    edge.served = asyncio.create_task(asyncio.sleep(0))

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import signal
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
@@ -67,15 +66,6 @@ async def serve(
         await _stop(app, server, drain)
     finally:
         type(app).unregister_app(app)
-
-
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set; call it before anything that should end in order."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
 
 
 def settle_garbage_collection() -> None:
