@@ -1,9 +1,12 @@
 """Fixtures of the end-to-end tests: running Salons, visitors, rooms of one's own, and the logs of what failed."""
 
+import inspect
 import itertools
 import shutil
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import chat_client
@@ -25,7 +28,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.parent == Path(__file__).parent]
     for item in ours:
         item.add_marker(pytest.mark.e2e)
-    items.sort(key=lambda item: "stories" in getattr(item, "fixturenames", ()))
+    items.sort(key=_asks_for_a_story)
+
+
+def _asks_for_a_story(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "stories" in inspect.signature(item.function).parameters
 
 
 @pytest.hookimpl(wrapper=True)
@@ -87,10 +94,64 @@ def second_edge(salon: Salon) -> Edge:
     return salon.start_edge()
 
 
+@pytest.fixture(scope="session")
+def killable(start_salon: Callable[..., Salon]) -> Salon:
+    """A Salon with two edges whose parts are killed."""
+    return start_salon(edges=2)
+
+
+@pytest.fixture
+def frail(killable: Salon) -> Salon:
+    """The same, with everything running."""
+    for process in (killable.nats, killable.moderation, killable.rooms, killable.edges[0].process):
+        if not process.is_running:
+            process.start()
+    salon_processes.wait_until_ready(killable.edges[0])
+    return killable
+
+
+@pytest.fixture(scope="session")
+def choosy(start_salon: Callable[..., Salon], catalogue: str) -> Salon:
+    """A Salon that makes rooms for slugs alone, is crowded above five, and asks a catalogue about videos."""
+    return start_salon(ROOMS_AUTO_CREATE="slugs", ROOMS_PRESENCE_BROADCAST_LIMIT="5", ROOMS_VIDEO_CATALOG_URL=catalogue)
+
+
+@pytest_asyncio.fixture
+async def choosy_visitors(choosy: Salon) -> AsyncIterator[Visitors]:
+    """Its visitors."""
+    opened = Visitors(choosy.edges[0].ws)
+    yield opened
+    await opened.close()
+
+
+class _Catalogue(BaseHTTPRequestHandler):
+    """Knows video 7; stumbles over video 500."""
+
+    def do_GET(self) -> None:
+        self.send_response({"/videos/7": 200, "/videos/500": 500}.get(self.path, 404))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Keeps the tests' output clean."""
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Iterator[str]:
+    """A video catalogue by URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Catalogue)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/videos/{{video_id}}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def stories(salon: Salon) -> Iterator[slow_stories.Stories]:
     """What takes long by its nature runs from the start, beside everything else."""
-    running = slow_stories.Stories(salon.edges[0].ws)
+    running = slow_stories.Stories(salon.edges[0].ws, doomed=salon.start_edge())
     running.start()
     yield running
     running.stop()

@@ -58,7 +58,9 @@ class GraphQL:
         return found
 
     async def gone(self, slug: str) -> None:
-        """Wait until nothing answers to the slug; nothing tells a room's death to those outside, so it is asked."""
+        """Wait until the room is deleted, or only its kept settings are left: nothing tells that to those outside."""
         async with asyncio.timeout(5):
-            while await self.room(slug=slug) is not None:  # noqa: ASYNC110 - see above
+            while room := await self.room(slug=slug):
+                if room["connectionCount"] == 0:
+                    return
                 await asyncio.sleep(0.01)

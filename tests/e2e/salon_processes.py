@@ -188,12 +188,14 @@ class Salon:
         return Process(name, command, {**self._environment(), **(extra or {})}, self.folder / f"{name}.log")
 
     def _environment(self) -> dict[str, str]:
-        ours = ("WS_EDGE_", "ROOMS_", "MODERATION_", "SALON_")
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours) and not k.lower().endswith("_proxy")}
+        left_out = ("WS_EDGE_", "ROOMS_", "MODERATION_", "SALON_")
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(left_out) and not k.lower().endswith("_proxy")
+        }
+
         return {
             **inherited,
             "PYTHONUNBUFFERED": "1",
-            "PYTHONASYNCIODEBUG": "0",
             "SALON_ENV": "development",
             "JWT_SECRET": SECRET,
             "NATS_URL": f"nats://127.0.0.1:{self.ports['nats']}",

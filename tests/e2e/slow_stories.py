@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat_client import Visitors, person
+from salon_processes import Edge
 
-Story = Callable[[Visitors], Awaitable[dict[str, Any]]]
+Story = Callable[[Visitors, Edge], Awaitable[dict[str, Any]]]
 
 
-async def silent_peer(visitors: Visitors) -> dict[str, Any]:
+async def silent_peer(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
     """A peer that answers no ping: when it was pinged and seen to leave, in seconds from its silence."""
     watcher = await visitors.join("story-silent-peer", person("watcher"))
     quiet = person("quiet")
@@ -35,7 +36,7 @@ async def silent_peer(visitors: Visitors) -> dict[str, Any]:
     return {"pinged_s": pinged, "left_s": time.monotonic() - began}
 
 
-async def timed_mute(visitors: Visitors) -> dict[str, Any]:
+async def timed_mute(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
     """A mute of one minute: refused at once, admitted when the minute is over."""
     moderator, target = person("Mo", "moderator"), person("tia")
     chair = await visitors.join("story-timed-mute", moderator)
@@ -54,7 +55,7 @@ async def timed_mute(visitors: Visitors) -> dict[str, Any]:
     return {"refused": refused, "heard_s": time.monotonic() - began}
 
 
-async def typing_ends(visitors: Visitors) -> dict[str, Any]:
+async def typing_ends(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
     """A typing_start without an end, extended once: how long until the others are told that it stopped."""
     typist, reader = person("typist"), person("reader")
     first = await visitors.join("story-typing", typist)
@@ -68,7 +69,7 @@ async def typing_ends(visitors: Visitors) -> dict[str, Any]:
     return {"stopped_s": time.monotonic() - began, "types": [frame["type"] for frame in frames]}
 
 
-async def sliding_window(visitors: Visitors) -> dict[str, Any]:
+async def sliding_window(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
     """Ten messages, then a wait of what retry_after_ms says: accepted again; the eleventh before that is not."""
     talker = await visitors.join("story-window", person("chatty"))
     for number in range(10):
@@ -82,11 +83,31 @@ async def sliding_window(visitors: Visitors) -> dict[str, Any]:
     return {"refusal": refusal, "then": frames[-1]["type"], "waited_s": time.monotonic() - began}
 
 
+async def dead_edge(visitors: Visitors, doomed: Edge) -> dict[str, Any]:
+    """An edge that is killed: how long until its member is seen to leave, and who is counted then."""
+    victim = person("victim")
+    watcher = await visitors.join("story-dead-edge", person("watcher"))
+    await visitors.join("story-dead-edge", victim, ws=doomed.ws)
+    await visitors.join("story-dead-edge-lonely", victim, ws=doomed.ws)
+    await watcher.wait_for("user_joined", user_id=victim.user_id)
+    await asyncio.to_thread(doomed.process.kill)
+    began = time.monotonic()
+    await watcher.wait_for("user_left", 30, user_id=victim.user_id)
+    left_s = time.monotonic() - began
+    next_one = await visitors.join("story-dead-edge", person("next"))
+    heir = await visitors.join("story-dead-edge-lonely", person("heir"))
+    return {
+        "left_s": left_s,
+        "counts": {"watched": next_one.joined["connection_count"], "lonely": heir.joined["connection_count"]},
+    }
+
+
 STORIES: dict[str, Story] = {
     "silent_peer": silent_peer,
     "timed_mute": timed_mute,
     "typing_ends": typing_ends,
     "sliding_window": sliding_window,
+    "dead_edge": dead_edge,
 }
 
 
@@ -95,6 +116,7 @@ class Stories:
     """The running stories and what came of them."""
 
     ws: str
+    doomed: Edge
     outcomes: dict[str, Future[dict[str, Any]]] = field(default_factory=lambda: {name: Future() for name in STORIES})
     _thread: threading.Thread | None = None
 
@@ -121,7 +143,7 @@ class Stories:
         visitors = Visitors(self.ws)
         try:
             async with asyncio.timeout(100):
-                outcome = await story(visitors)
+                outcome = await story(visitors, self.doomed)
         except Exception as raised:  # noqa: BLE001 - handed to the test that asks for the outcome
             self._settle(name, None, raised)
         else:

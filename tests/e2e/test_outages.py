@@ -3,28 +3,17 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
-import salon_processes
 from chat_client import Client, Person, Visitors, of_type, person
 from salon_processes import Salon
-
-
-@pytest.fixture(scope="module")
-def frail(start_salon: Callable[..., Salon]) -> Salon:
-    """A Salon with two edges whose parts are killed."""
-    return start_salon(edges=2)
+from slow_stories import Stories
 
 
 @pytest_asyncio.fixture
 async def guests(frail: Salon) -> AsyncIterator[Visitors]:
-    """Its visitors, once everything runs."""
-    for process in (frail.nats, frail.moderation, frail.rooms):
-        if not process.is_running:
-            process.start()
-    await asyncio.to_thread(salon_processes.wait_until_ready, frail.edges[0])
+    """Visitors of the Salon whose parts are killed."""
     opened = Visitors(frail.edges[0].ws)
     yield opened
     await opened.close()
@@ -132,22 +121,10 @@ async def test_nats_away_presence_missed_meanwhile_is_announced_when_it_is_back(
     await watcher.wait_for("user_left", 15, user_id=bob.user_id)
 
 
-async def test_an_edge_killed_without_a_word_has_its_members_removed_within_15_seconds(
-    frail: Salon, guests: Visitors, room: str, ana: Person, bob: Person
-) -> None:
-    doomed = frail.start_edge()
-    watcher = await guests.join(room, ana)
-    await guests.join(room, bob, ws=doomed.ws)
-    lonely = await guests.join(f"{room}-lonely", bob, ws=doomed.ws)
-    await watcher.wait_for("user_joined", user_id=bob.user_id)
-    doomed.process.kill()
-    began = time.monotonic()
-    await watcher.wait_for("user_left", 15, user_id=bob.user_id)
-    assert time.monotonic() - began <= 15
-    heir = await guests.join(f"{room}-lonely", ana)
-    assert heir.joined["connection_count"] == 1
-    assert lonely.joined["connection_count"] == 1
-    assert (await guests.join(room, person("next"))).joined["connection_count"] == 2
+async def test_an_edge_killed_without_a_word_has_its_members_removed_within_15_seconds(stories: Stories) -> None:
+    outcome = await stories.outcome("dead_edge")
+    assert outcome["left_s"] <= 15
+    assert outcome["counts"] == {"watched": 2, "lonely": 1}
 
 
 async def test_sigterm_drains_clients_are_told_1012_memberships_released_and_the_process_exits_with_0(

@@ -1,11 +1,6 @@
 """Presence: connection_count, user_joined, user_left, room_stats."""
 
-from collections.abc import AsyncIterator, Callable
-
-import pytest
-import pytest_asyncio
 from chat_client import Person, Visitors, of_type, person
-from salon_processes import Salon
 
 
 async def test_user_joined_goes_to_the_others_when_a_users_first_connection_opens(
@@ -69,28 +64,14 @@ async def test_rooms_are_apart(visitors: Visitors, room: str, ana: Person, bob: 
     assert [f["type"] for f in here.seen] == ["room_joined", "chat_message"]
 
 
-@pytest.fixture(scope="module")
-def crowded(start_salon: Callable[..., Salon]) -> Salon:
-    """A Salon whose rooms are crowded above five connections."""
-    return start_salon(ROOMS_PRESENCE_BROADCAST_LIMIT="5")
-
-
-@pytest_asyncio.fixture
-async def crowd(crowded: Salon) -> AsyncIterator[Visitors]:
-    """Its visitors."""
-    opened = Visitors(crowded.edges[0].ws)
-    yield opened
-    await opened.close()
-
-
 async def test_above_the_presence_limit_room_stats_replace_single_joins_and_leaves(
-    crowd: Visitors, room: str, ana: Person
+    choosy_visitors: Visitors, room: str, ana: Person
 ) -> None:
-    watcher = await crowd.join(room, ana)
-    early = [await crowd.join(room, person(f"early{n}")) for n in range(4)]
+    watcher = await choosy_visitors.join(room, ana)
+    early = [await choosy_visitors.join(room, person(f"early{n}")) for n in range(4)]
     for n in range(4):
         await watcher.wait_for("user_joined", username=f"early{n}")
-    late = [await crowd.join(room, person(f"late{n}")) for n in range(6)]
+    late = [await choosy_visitors.join(room, person(f"late{n}")) for n in range(6)]
     frames = await watcher.collect_until("room_stats", connection_count=11)
     stats = of_type(frames, "room_stats")
     assert sum(data["joined"] for data in stats) == 6
@@ -105,13 +86,13 @@ async def test_above_the_presence_limit_room_stats_replace_single_joins_and_leav
 
 
 async def test_below_80_percent_of_the_limit_single_joins_are_told_again(
-    crowd: Visitors, room: str, ana: Person
+    choosy_visitors: Visitors, room: str, ana: Person
 ) -> None:
-    watcher = await crowd.join(room, ana)
-    others = [await crowd.join(room, person(f"guest{n}")) for n in range(6)]
+    watcher = await choosy_visitors.join(room, ana)
+    others = [await choosy_visitors.join(room, person(f"guest{n}")) for n in range(6)]
     await watcher.collect_until("room_stats", connection_count=7)
     for client in others:
         await client.leave()
     await watcher.wait_for("user_left", username="guest3")
-    await crowd.join(room, person("quiet times"))
+    await choosy_visitors.join(room, person("quiet times"))
     await watcher.wait_for("user_joined", username="quiet times")

@@ -1,10 +1,8 @@
 """Room references: ids, slugs, what is created and how."""
 
-from collections.abc import AsyncIterator, Callable
 from urllib.parse import quote
 
 import pytest
-import pytest_asyncio
 import salon_processes
 from chat_client import Person, Visitors, person
 from graphql_client import GraphQL
@@ -148,29 +146,21 @@ async def test_created_by_1_gives_the_user_with_id_1_no_rights(
     assert (await target.say("still here"))["message"] == "still here"
 
 
-@pytest.fixture(scope="module")
-def choosy(start_salon: Callable[..., Salon]) -> Salon:
-    """A Salon that creates rooms for slugs alone."""
-    return start_salon(ROOMS_AUTO_CREATE="slugs")
-
-
-@pytest_asyncio.fixture
-async def guests(choosy: Salon) -> AsyncIterator[Visitors]:
-    """Its visitors."""
-    opened = Visitors(choosy.edges[0].ws)
-    yield opened
-    await opened.close()
-
-
 async def test_auto_create_slugs_creates_for_slugs_alone_and_never_for_none(
-    choosy: Salon, guests: Visitors, ana: Person, room: str
+    choosy: Salon, choosy_visitors: Visitors, ana: Person, room: str
 ) -> None:
-    await guests.join(room, ana)
-    await (await guests.connect("/chat/ws/room/7", ana)).refused("Not found", 4004)
-    await guests.close()
+    await choosy_visitors.join(room, ana)
+    await (await choosy_visitors.connect("/chat/ws/room/7", ana)).refused("Not found", 4004)
+    await choosy_visitors.close()
     choosy.rooms.kill()
+    salon_processes.wait_until_unready(choosy.edges[0])
     choosy.rooms.environment["ROOMS_AUTO_CREATE"] = "never"
     choosy.rooms.start()
     salon_processes.wait_until_ready(choosy.edges[0])
-    await (await guests.connect("/chat/ws/room/never-seen", ana)).refused("Not found", 4004)
-    await (await guests.connect("/chat/ws/room/8", ana)).refused("Not found", 4004)
+    await (await choosy_visitors.connect("/chat/ws/room/never-seen", ana)).refused("Not found", 4004)
+    await (await choosy_visitors.connect("/chat/ws/room/8", ana)).refused("Not found", 4004)
+    choosy.rooms.kill()
+    salon_processes.wait_until_unready(choosy.edges[0])
+    choosy.rooms.environment["ROOMS_AUTO_CREATE"] = "slugs"
+    choosy.rooms.start()
+    salon_processes.wait_until_ready(choosy.edges[0])

@@ -1,13 +1,8 @@
 """Videos: the catalogue, by registerVideo or by URL, and the video's room."""
 
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
-from chat_client import Person, Visitors, person
+from chat_client import Person, Visitors
 from graphql_client import REGISTER, GraphQL
-from salon_processes import Salon
 
 
 async def test_a_video_has_one_room_made_on_first_use(
@@ -46,38 +41,10 @@ async def test_nobody_else_may_take_a_videos_slug(graphql: GraphQL, ana: Person)
     assert await graphql.refusal(create, ana) in ("INVALID", "CONFLICT")
 
 
-class _Catalogue(BaseHTTPRequestHandler):
-    """Knows video 7; stumbles over video 500."""
-
-    def do_GET(self) -> None:
-        self.send_response({"/videos/7": 200, "/videos/500": 500}.get(self.path, 404))
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Keeps the test's output clean."""
-
-
-@pytest.fixture
-def catalogue() -> Iterator[str]:
-    """A video catalogue by URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Catalogue)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/videos/{{video_id}}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 async def test_the_catalogue_by_url_200_exists_404_does_not_anything_else_is_unavailable(
-    start_salon: Callable[..., Salon], catalogue: str
+    choosy_visitors: Visitors, ana: Person
 ) -> None:
-    own = start_salon(ROOMS_VIDEO_CATALOG_URL=catalogue)
-    visitors = Visitors(own.edges[0].ws)
-    known = await visitors.connect("/chat/ws/video/7", person("viewer"))
+    known = await choosy_visitors.connect("/chat/ws/video/7", ana)
     await known.expect("room_joined")
-    await (await visitors.connect("/chat/ws/video/8", person("viewer"))).refused("Not found", 4004)
-    await (await visitors.connect("/chat/ws/video/500", person("viewer"))).refused("Service unavailable", 1013)
-    await visitors.close()
-    own.stop()
+    await (await choosy_visitors.connect("/chat/ws/video/8", ana)).refused("Not found", 4004)
+    await (await choosy_visitors.connect("/chat/ws/video/500", ana)).refused("Service unavailable", 1013)
