@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
-from nats.errors import Error as NatsError
 
 from ws_edge.adapters.nats_events import decode_message, stored_subject
 from ws_edge.adapters.nats_headers import read_number, read_status, read_text
@@ -111,7 +110,7 @@ class NatsHistory:
             self._ask(f"$JS.API.DIRECT.GET.{STREAM}", f"{self._inbox}.{number}", json.dumps(query).encode())
             async with asyncio.timeout(_DEADLINE_S):
                 await question.done
-        except (TimeoutError, NatsError, ValueError) as reason:
+        except TimeoutError as reason:
             raise BusUnavailable("no answer from the stream") from reason
         finally:
             del self._questions[number]
