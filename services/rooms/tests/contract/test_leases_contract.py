@@ -81,6 +81,14 @@ async def test_what_a_sync_does_not_name_in_any_part_is_forgotten(replica: "Repl
     assert await replica.memberships.renew(EDGE) == Lease(True, 2)
 
 
+async def test_a_connection_that_is_registered_under_another_life_is_lost_and_removed(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 7)
+    other = replace(membership, life=Life(membership.life + 1))
+    lost, changes = await replica.sync(replica.held(1, other, 7))
+    assert lost == [1]
+    assert [end.life for end in changes.ended] == [membership.life]
+
+
 async def test_a_sync_that_changes_nothing_tells_nothing(replica: "Replica") -> None:
     membership = await replica.enter(1, "a", 7)
     assert (await replica.sync(replica.held(1, membership, 7)))[1].presence == ()

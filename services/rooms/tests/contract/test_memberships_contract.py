@@ -8,7 +8,7 @@ import pytest
 from rooms.domain.identity import EdgeId, Rank, UserId
 from rooms.domain.membership import JoinRefusal, Membership
 from rooms.domain.policy import AutoCreate, RoomPolicy
-from rooms.domain.room import Invitation
+from rooms.domain.room import Invitation, SettingsChange
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
@@ -76,8 +76,22 @@ async def test_a_batch_keeps_the_order_of_its_arrivals(replica: "Replica") -> No
 async def test_a_join_may_be_repeated(replica: "Replica") -> None:
     first = await replica.enter(1, "a", 7)
     again = await replica.enter(1, "a", 7)
-    assert (again.life, again.connection_count) == (first.life, 1)
+    assert again == first
+    assert [p.key for p in again.participants] == ["u:7"]
     assert replica.heard[1].presence == ()
+
+
+async def test_a_repeated_join_stands_also_where_a_new_one_would_be_refused(replica: "Replica") -> None:
+    first = await replica.enter(1, "a", None)
+    await replica.catalog.update_room(first.slug, SettingsChange(is_public=False), now=replica.now)
+    assert await replica.enter(1, "a", None) == first
+    assert await replica.join(2, "a", None) is JoinRefusal.ACCESS_DENIED
+
+
+async def test_a_connection_twice_in_one_batch_joins_once(replica: "Replica") -> None:
+    outcomes = await replica.join_all([replica.arrival(1, "a", 7), replica.arrival(1, "a", 7)])
+    assert outcomes[0] == outcomes[1]
+    assert await replica.memberships.stats() == {1_000_000_000: 1}
 
 
 async def test_a_leave_may_be_repeated_and_unknown_connections_are_ignored(replica: "Replica") -> None:

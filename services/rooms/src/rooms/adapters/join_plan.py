@@ -27,14 +27,10 @@ class Planned:
 class Plan:
     """The decisions about one batch."""
 
+    arrivals: tuple[Arrival, ...]
     admitted: tuple[Planned, ...]
     refused: dict[ConnectionId, JoinRefusal]
     new_rooms: tuple[NewRoom, ...]
-
-    @property
-    def connections(self) -> list[ConnectionId]:
-        """All connections of the batch."""
-        return [item.arrival.connection for item in self.admitted] + list(self.refused)
 
 
 async def plan(session: Session, arrivals: Sequence[Arrival], policy: RoomPolicy) -> Plan:
@@ -56,7 +52,7 @@ async def plan(session: Session, arrivals: Sequence[Arrival], policy: RoomPolicy
             admitted.append(Planned(arrival, slug, access))
             if not is_living:
                 missing[slug] = access.kept_room_id or (RoomId(int(slug)) if is_id(slug) else None)
-    return Plan(tuple(admitted), refused, await _new_rooms(session, missing))
+    return Plan(tuple(arrivals), tuple(admitted), refused, await _new_rooms(session, missing))
 
 
 async def _slugs(session: Session, arrivals: Sequence[Arrival]) -> dict[ConnectionId, Slug]:

@@ -10,7 +10,7 @@ from rooms.adapters.room_rows import end_lives, lock_slugs
 from rooms.domain.identity import ConnectionId, EdgeId, Life, Slug
 from rooms.domain.membership import Changes, HeldConnection
 
-_NUMBERS = {"number": "bigint"}
+_HELD = {"number": "bigint", "life": "bigint"}
 _REVIVED = {"life": "bigint", "room_id": "bigint", "slug": "text"}
 
 
@@ -39,11 +39,12 @@ async def register_again(
 
 
 async def _confirm(session: Session, edge: EdgeId, held: Sequence[HeldConnection]) -> dict[ConnectionId, Life]:
-    """Mark what is there already as still held."""
+    """Mark what is there already as still held; what is there in another life goes with the rest."""
     rows = await session.fetch(
-        "UPDATE connection SET stale = false WHERE edge = $2"
-        f" AND number IN (SELECT x.number FROM {session.rows(_NUMBERS)}) RETURNING number, life",
-        packed([{"number": one.connection} for one in held]),
+        f"UPDATE connection SET stale = (connection.life <> x.life) FROM {session.rows(_HELD)}"
+        " WHERE connection.edge = $2 AND connection.number = x.number"
+        " RETURNING connection.number AS number, connection.life AS life",
+        packed([{"number": one.connection, "life": one.life} for one in held]),
         edge,
     )
     return {row["number"]: row["life"] for row in rows}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from rooms.adapters.arrivals import Entrant, admit
+from rooms.adapters.arrivals import Entrant, admit, announced_in
 from rooms.adapters.database import ATTEMPTS, Database, Session, is_conflict, packed
 from rooms.adapters.departures import remove
 from rooms.adapters.join_plan import Plan, Planned, plan
@@ -70,7 +70,7 @@ class TortoiseMemberships:
     ) -> tuple[dict[ConnectionId, JoinOutcome], Changes]:
         async with self._database.transaction() as session:
             await self._open_lease(session, edge)
-            outcomes = await _standing(session, edge, planned.connections)
+            outcomes = await _standing(session, edge, planned.arrivals)
             outcomes |= {c: refusal for c, refusal in planned.refused.items() if c not in outcomes}
             admitted = [item for item in planned.admitted if item.arrival.connection not in outcomes]
             slugs = {item.slug for item in admitted}
@@ -234,17 +234,18 @@ async def _lock_lease(session: Session, edge: EdgeId) -> None:
     await session.fetch(f"SELECT edge FROM edge_lease WHERE edge = $1 {session.for_update}", edge)
 
 
-async def _standing(
-    session: Session, edge: EdgeId, connections: Sequence[ConnectionId]
-) -> dict[ConnectionId, JoinOutcome]:
-    """Memberships that are there already: the join is a repetition."""
+async def _standing(session: Session, edge: EdgeId, arrivals: Sequence[Arrival]) -> dict[ConnectionId, JoinOutcome]:
+    """Memberships that are there already: the join is a repetition, and is answered as the first one was."""
+    of_room = f"{session.for_update} OF r" if session.for_update else ""
     rows = await session.fetch(
         "SELECT c.number, r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded"
         " FROM connection c JOIN room r ON r.life = c.life"
-        f" WHERE c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows(_NUMBERS)})",
-        packed([{"number": number} for number in connections]),
+        f" WHERE c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows(_NUMBERS)}) ORDER BY r.slug {of_room}",
+        packed([{"number": arrival.connection} for arrival in arrivals]),
         edge,
     )
+    wanting = {arrival.connection for arrival in arrivals if arrival.with_participants}
+    announced = await announced_in(session, list({row["life"] for row in rows if row["number"] in wanting}))
     return {
         row["number"]: Membership(
             room_id=row["room_id"],
@@ -253,6 +254,7 @@ async def _standing(
             connection_count=row["connection_count"],
             version=row["version"],
             crowded=bool(row["crowded"]),
+            participants=announced.get(row["life"], ()) if row["number"] in wanting else (),
         )
         for row in rows
     }
