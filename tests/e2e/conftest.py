@@ -151,7 +151,9 @@ def catalogue() -> Iterator[str]:
 @pytest.fixture(scope="session", autouse=True)
 def stories(salon: Salon) -> Iterator[slow_stories.Stories]:
     """What takes long by its nature runs from the start, beside everything else."""
-    running = slow_stories.Stories(salon.edges[0].ws, doomed=salon.start_edge())
+    running = slow_stories.Stories(
+        salon.edges[0].ws, slow_stories.Edges(doomed=salon.start_edge(), frozen=salon.start_edge())
+    )
     running.start()
     yield running
     running.stop()

@@ -1,6 +1,7 @@
 """Stories that need time to pass: a thread of their own plays them all while the other tests run."""
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -11,10 +12,19 @@ from typing import Any
 from chat_client import Visitors, person
 from salon_processes import Edge
 
-Story = Callable[[Visitors, Edge], Awaitable[dict[str, Any]]]
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Edges that no other test uses."""
+
+    doomed: Edge
+    frozen: Edge
 
 
-async def silent_peer(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
+Story = Callable[[Visitors, Edges], Awaitable[dict[str, Any]]]
+
+
+async def silent_peer(visitors: Visitors, _edges: Edges) -> dict[str, Any]:
     """A peer that answers no ping: when it was pinged and seen to leave, in seconds from its silence."""
     watcher = await visitors.join("story-silent-peer", person("watcher"))
     quiet = person("quiet")
@@ -36,7 +46,7 @@ async def silent_peer(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
     return {"pinged_s": pinged, "left_s": time.monotonic() - began}
 
 
-async def timed_mute(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
+async def timed_mute(visitors: Visitors, _edges: Edges) -> dict[str, Any]:
     """A mute of one minute: refused at once, admitted when the minute is over."""
     moderator, target = person("Mo", "moderator"), person("tia")
     chair = await visitors.join("story-timed-mute", moderator)
@@ -55,7 +65,7 @@ async def timed_mute(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
     return {"refused": refused, "heard_s": time.monotonic() - began}
 
 
-async def typing_ends(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
+async def typing_ends(visitors: Visitors, _edges: Edges) -> dict[str, Any]:
     """A typing_start without an end, extended once: how long until the others are told that it stopped."""
     typist, reader = person("typist"), person("reader")
     first = await visitors.join("story-typing", typist)
@@ -69,7 +79,7 @@ async def typing_ends(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
     return {"stopped_s": time.monotonic() - began, "types": [frame["type"] for frame in frames]}
 
 
-async def sliding_window(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
+async def sliding_window(visitors: Visitors, _edges: Edges) -> dict[str, Any]:
     """Ten messages, then a wait of what retry_after_ms says: accepted again; the eleventh before that is not."""
     talker = await visitors.join("story-window", person("chatty"))
     for number in range(10):
@@ -83,14 +93,14 @@ async def sliding_window(visitors: Visitors, _doomed: Edge) -> dict[str, Any]:
     return {"refusal": refusal, "then": frames[-1]["type"], "waited_s": time.monotonic() - began}
 
 
-async def dead_edge(visitors: Visitors, doomed: Edge) -> dict[str, Any]:
+async def dead_edge(visitors: Visitors, edges: Edges) -> dict[str, Any]:
     """An edge that is killed: how long until its member is seen to leave, and who is counted then."""
     victim = person("victim")
     watcher = await visitors.join("story-dead-edge", person("watcher"))
-    await visitors.join("story-dead-edge", victim, ws=doomed.ws)
-    await visitors.join("story-dead-edge-lonely", victim, ws=doomed.ws)
+    await visitors.join("story-dead-edge", victim, ws=edges.doomed.ws)
+    await visitors.join("story-dead-edge-lonely", victim, ws=edges.doomed.ws)
     await watcher.wait_for("user_joined", user_id=victim.user_id)
-    await asyncio.to_thread(doomed.process.kill)
+    await asyncio.to_thread(edges.doomed.process.kill)
     began = time.monotonic()
     await watcher.wait_for("user_left", 30, user_id=victim.user_id)
     left_s = time.monotonic() - began
@@ -102,12 +112,34 @@ async def dead_edge(visitors: Visitors, doomed: Edge) -> dict[str, Any]:
     }
 
 
+async def frozen_edge(visitors: Visitors, edges: Edges) -> dict[str, Any]:
+    """An edge that stands still for longer than its lease and goes on: its member leaves, and is back by itself."""
+    sleeper = person("sleeper")
+    watcher = await visitors.join("story-frozen-edge", person("watcher"))
+    member = await visitors.join("story-frozen-edge", sleeper, ws=edges.frozen.ws)
+    await watcher.wait_for("user_joined", user_id=sleeper.user_id)
+    edges.frozen.process.signal(signal.SIGSTOP)
+    try:
+        await watcher.wait_for("user_left", 30, user_id=sleeper.user_id)
+    finally:
+        edges.frozen.process.signal(signal.SIGCONT)
+    await watcher.wait_for("user_joined", 15, user_id=sleeper.user_id)
+    await member.say("I was only cut off")
+    heard = await watcher.wait_for("chat_message", message="I was only cut off")
+    next_one = await visitors.join("story-frozen-edge", person("next"))
+    return {
+        "room_ids": {heard["room_id"], watcher.joined["room_id"], next_one.joined["room_id"]},
+        "count": next_one.joined["connection_count"],
+    }
+
+
 STORIES: dict[str, Story] = {
     "silent_peer": silent_peer,
     "timed_mute": timed_mute,
     "typing_ends": typing_ends,
     "sliding_window": sliding_window,
     "dead_edge": dead_edge,
+    "frozen_edge": frozen_edge,
 }
 
 
@@ -116,7 +148,7 @@ class Stories:
     """The running stories and what came of them."""
 
     ws: str
-    doomed: Edge
+    edges: Edges
     outcomes: dict[str, Future[dict[str, Any]]] = field(default_factory=lambda: {name: Future() for name in STORIES})
     _thread: threading.Thread | None = None
 
@@ -143,7 +175,7 @@ class Stories:
         visitors = Visitors(self.ws)
         try:
             async with asyncio.timeout(100):
-                outcome = await story(visitors, self.doomed)
+                outcome = await story(visitors, self.edges)
         except Exception as raised:  # noqa: BLE001 - handed to the test that asks for the outcome
             self._settle(name, None, raised)
         else:

@@ -127,6 +127,25 @@ async def test_an_edge_killed_without_a_word_has_its_members_removed_within_15_s
     assert outcome["counts"] == {"watched": 2, "lonely": 1}
 
 
+async def test_an_edge_that_was_only_cut_off_registers_again_and_keeps_room_and_life(stories: Stories) -> None:
+    outcome = await stories.outcome("frozen_edge")
+    assert len(outcome["room_ids"]) == 1
+    assert outcome["count"] == 3
+
+
+async def test_a_draining_edge_takes_nobody_new(frail: Salon, guests: Visitors, room: str, bob: Person) -> None:
+    leaving = frail.start_edge({"WS_EDGE_DRAIN_SECONDS": "3"})
+    inside = [await guests.join(room, person(f"i{n}"), ws=leaving.ws) for n in range(5)]
+    leaving.process.signal(signal.SIGTERM)
+    await asyncio.gather(*(client.closed() for client in inside[:1]))
+    try:
+        late = await guests.connect(f"/chat/ws/room/{room}", bob, ws=leaving.ws)
+    except OSError:
+        return  # it does not listen any more
+    await late.refused("Service unavailable", 1012)
+    assert await asyncio.to_thread(leaving.process.wait) == 0
+
+
 async def test_sigterm_drains_clients_are_told_1012_memberships_released_and_the_process_exits_with_0(
     frail: Salon, guests: Visitors, room: str, ana: Person
 ) -> None:

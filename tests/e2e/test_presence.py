@@ -1,5 +1,7 @@
 """Presence: connection_count, user_joined, user_left, room_stats."""
 
+import time
+
 from chat_client import Person, Visitors, of_type, person
 
 
@@ -96,3 +98,23 @@ async def test_below_80_percent_of_the_limit_single_joins_are_told_again(
     await watcher.wait_for("user_left", username="guest3")
     await choosy_visitors.join(room, person("quiet times"))
     await watcher.wait_for("user_joined", username="quiet times")
+
+
+async def test_above_the_presence_limit_at_most_10_typing_frames_a_second_are_shown_in_whole_pairs(
+    choosy_visitors: Visitors, room: str, ana: Person
+) -> None:
+    reader = await choosy_visitors.join(room, ana)
+    typists = [await choosy_visitors.join(room, person(f"typist{n}")) for n in range(15)]
+    await reader.collect_until("room_stats", connection_count=16)
+    began = time.monotonic()
+    for typist in typists:
+        await typist.send("typing_start")
+    for typist in typists:
+        await typist.say("done")  # ends the typing
+    frames = await reader.collect_until("chat_message", username="typist14")
+    seconds = int(time.monotonic() - began) + 2
+    starts = [d["user_id"] for d in of_type(frames, "typing_start")]
+    stops = [d["user_id"] for d in of_type(frames, "typing_stop")]
+    assert 1 <= len(starts) + len(stops) <= 10 * seconds
+    assert len(starts) < 15
+    assert set(stops) <= set(starts)
