@@ -6,6 +6,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --no-input
 STAMPS := $(VENV)/stamps
+# Tests find nats-server on the path.
+PYTEST = PATH=$(abspath $(VENV))/bin:$$PATH $(PY) -m pytest
 SERVICES := ws_edge rooms moderation
 PROTOS := $(shell find protos/salon -name '*.proto')
 CHECKED := $(wildcard $(SERVICES:%=services/%/src) $(SERVICES:%=services/%/tests) tests tools loadtests)
@@ -26,16 +28,16 @@ token: $(STAMPS)/services ## print a token: USER_ID=123 USERNAME=ana ROLES=admin
 setup: $(STAMPS)/services $(STAMPS)/dev ## what run, test and lint need, without running them
 
 test: setup ## every test; T=path narrows
-	@exec $(PY) -m pytest $(T)
+	@$(PYTEST) $(T)
 
 test-unit: setup ## the tests without network or disk
-	@exec $(PY) -m pytest $(wildcard $(SERVICES:%=services/%/tests/unit))
+	@$(PYTEST) $(wildcard $(SERVICES:%=services/%/tests/unit))
 
 test-services: setup ## the tests of the three services
-	@exec $(PY) -m pytest $(wildcard $(SERVICES:%=services/%/tests))
+	@$(PYTEST) $(wildcard $(SERVICES:%=services/%/tests))
 
 e2e: setup ## real processes, real clients
-	@exec $(PY) -m pytest tests/e2e
+	@$(PYTEST) tests/e2e
 
 lint: lint-style lint-types lint-imports lint-protos ## style, types, import contracts, protos
 
