@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped] # no stubs are installed for it
@@ -48,7 +48,7 @@ class Started:
         self.family = psutil.Process(self.process.pid).children(recursive=True)
 
     def end(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
 
     def survivors(self, within_s: float) -> list[psutil.Process]:
@@ -59,52 +59,64 @@ class Started:
         for each in [*self.family, self.process]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
-        self.process.communicate()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        self.process.wait()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[str, str], Started]]:
+    """Starts supervisors; whatever a failing test leaves of them is killed."""
+    everything: list[Started] = []
+
+    def started(first: str, second: str) -> Started:
+        everything.append(Started(first, second))
+        return everything[-1]
+
+    yield started
+    for each in everything:
+        each.kill_everything()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_it_stops_in_order_and_exits_with_0(number: int) -> None:
-    started = Started(STAYS, STAYS)
+def test_asked_to_stop_it_stops_in_order_and_exits_with_0(number: int, start: Callable[[str, str], Started]) -> None:
+    started = start(STAYS, STAYS)
     started.wait_until_up()
     started.process.send_signal(number)
     code, out, err = started.end()
     assert (code, err) == (0, "")
     assert out.index("second stopped") < out.index("first stopped")
-    assert started.survivors(1) == []
+    assert started.survivors(10) == []
 
 
-def test_a_process_that_dies_stops_the_rest_and_is_shown() -> None:
-    started = Started(STAYS, DIES)
+def test_a_process_that_dies_stops_the_rest_and_is_shown(start: Callable[[str, str], Started]) -> None:
+    started = start(STAYS, DIES)
     code, _, err = started.end()
     assert code == 1
     assert "second stopped by itself (exit code 3); its last lines:\n  the reason\n" in err
 
 
-def test_a_process_that_does_not_hear_is_killed_after_its_time() -> None:
-    started = Started(DEAF, STAYS)
+def test_a_process_that_does_not_hear_is_killed_after_its_time(start: Callable[[str, str], Started]) -> None:
+    started = start(DEAF, STAYS)
     started.wait_until_up()
     started.process.send_signal(signal.SIGTERM)
     code, out, _ = started.end()
     assert code == 0
     assert "first did not stop within 1 s and is killed" in out
-    assert started.survivors(1) == []
+    assert started.survivors(10) == []
 
 
-def test_what_a_service_started_does_not_outlive_it() -> None:
-    started = Started(STAYS, WITH_A_CHILD)
+def test_what_a_service_started_does_not_outlive_it(start: Callable[[str, str], Started]) -> None:
+    started = start(STAYS, WITH_A_CHILD)
     started.wait_until_up()
     started.process.send_signal(signal.SIGTERM)
     assert started.end()[0] == 0
-    assert started.survivors(2) == []
+    assert started.survivors(10) == []
 
 
-def test_killed_without_a_word_it_leaves_no_process() -> None:
-    started = Started(STAYS, WITH_A_CHILD)
+def test_killed_without_a_word_it_leaves_no_process(start: Callable[[str, str], Started]) -> None:
+    started = start(STAYS, WITH_A_CHILD)
     started.wait_until_up()
-    try:
-        started.process.kill()
-        began = time.monotonic()
-        assert started.survivors(8) == []
-        assert time.monotonic() - began < 8
-    finally:
-        started.kill_everything()
+    started.process.kill()
+    assert started.survivors(20) == []
