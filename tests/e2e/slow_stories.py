@@ -1,6 +1,7 @@
 """Stories that need time to pass: a thread of their own plays them all while the other tests run."""
 
 import asyncio
+import contextlib
 import signal
 import threading
 import time
@@ -35,15 +36,17 @@ async def silent_peer(visitors: Visitors, _edges: Edges) -> dict[str, Any]:
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
     )
-    await watcher.wait_for("user_joined", user_id=quiet.user_id)
-    began = time.monotonic()
-    pinged = 0.0
-    while data := await reader.read(4096):
-        if not pinged and b"\x89" in data:
-            pinged = time.monotonic() - began
-    await watcher.wait_for("user_left", user_id=quiet.user_id)
-    writer.close()
-    return {"pinged_s": pinged, "left_s": time.monotonic() - began}
+    try:
+        await watcher.wait_for("user_joined", user_id=quiet.user_id)
+        began = time.monotonic()
+        pinged = 0.0
+        while data := await reader.read(4096):
+            if not pinged and b"\x89" in data:
+                pinged = time.monotonic() - began
+        await watcher.wait_for("user_left", user_id=quiet.user_id)
+        return {"pinged_s": pinged, "left_s": time.monotonic() - began}
+    finally:
+        writer.close()
 
 
 async def timed_mute(visitors: Visitors, _edges: Edges) -> dict[str, Any]:
@@ -151,6 +154,7 @@ class Stories:
     edges: Edges
     outcomes: dict[str, Future[dict[str, Any]]] = field(default_factory=lambda: {name: Future() for name in STORIES})
     _thread: threading.Thread | None = None
+    _stop: Callable[[], object] = lambda: None
 
     def start(self) -> None:
         """Begin them all."""
@@ -165,11 +169,17 @@ class Stories:
         """Nothing waits for a story that no test asked about."""
         for future in self.outcomes.values():
             future.cancel()
+        self._stop()
         if self._thread is not None:
-            self._thread.join(1)
+            self._thread.join(10)
 
     async def _play_all(self) -> None:
-        await asyncio.gather(*(self._play(name, story) for name, story in STORIES.items()))
+        playing = [asyncio.create_task(self._play(name, story)) for name, story in STORIES.items()]
+        everything = asyncio.gather(*playing, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        self._stop = lambda: None if loop.is_closed() else loop.call_soon_threadsafe(everything.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await everything
 
     async def _play(self, name: str, story: Story) -> None:
         visitors = Visitors(self.ws)

@@ -386,3 +386,34 @@ async def test_bad_input_of_every_kind_closes_nobody_else(
         await client.collect_until_any("error") if len(junk) < 16_000 else await client.closed()
         await client.leave()
     await watcher.say("here I am")
+
+
+@pytest.mark.parametrize(
+    ("octets", "code"),
+    [
+        (b"\x81\x82\x00\x00\x00\x00\xff\xfe", 1007),
+        (b"\xc1\x80\x00\x00\x00\x00", 1002),
+        (b"\x81\x01a", 1002),
+        (b"\x80\x80\x00\x00\x00\x00", 1002),
+        (b"\x83\x80\x00\x00\x00\x00", 1002),
+        (b"\x88\x82\x00\x00\x00\x00\x03\xe7", 1002),
+        (b"\x89\xfe\x00\x7e\x00\x00\x00\x00" + b"x" * 126, 1002),
+    ],
+    ids=[
+        "bad UTF-8",
+        "reserved bit",
+        "unmasked",
+        "continuation of nothing",
+        "unknown opcode",
+        "bad close code",
+        "long ping",
+    ],
+)
+async def test_broken_websocket_framing_closes_its_sender_alone(
+    visitors: Visitors, room: str, ana: Person, bob: Person, octets: bytes, code: int
+) -> None:
+    client, other = await visitors.join(room, ana), await visitors.join(room, bob)
+    client.connection.transport.write(octets)
+    assert await client.closed() == code
+    await other.wait_for("user_left", user_id=ana.user_id)
+    await other.say("nobody else was closed")

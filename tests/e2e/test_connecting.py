@@ -50,6 +50,11 @@ async def test_token_in_the_subprotocol_pair_and_the_server_selects_bearer(
     assert (await client.say("hi"))["user_id"] == ana.user_id
 
 
+async def test_other_subprotocols_are_not_selected_and_do_no_harm(visitors: Visitors, room: str) -> None:
+    client = await visitors.join(room, subprotocols=["chat.v1", "other"])
+    assert client.connection.subprotocol is None
+
+
 async def test_token_refused_in_the_subprotocol_pair_still_selects_bearer_so_that_a_browser_can_read_why(
     visitors: Visitors, room: str
 ) -> None:

@@ -133,6 +133,30 @@ async def test_ban_of_a_user_holds_for_anonymous_connections_from_their_address(
     await visitors.join(f"{room}-other", address=address)  # nor is another room
 
 
+async def test_ban_of_a_user_closes_anonymous_connections_from_their_address_that_are_inside(
+    visitors: Visitors, room: str, admin: Person, bob: Person, address: str
+) -> None:
+    chair = await visitors.join(room, admin)
+    await visitors.join(room, bob, address=address)
+    disguised = await visitors.join(room, address=address)
+    elsewhere = await visitors.join(room, address="127.0.200.9")
+    await act(chair, "ban", bob)
+    assert await disguised.closed() == 4003
+    await elsewhere.say("I come from somewhere else")
+
+
+async def test_mute_of_a_user_holds_for_anonymous_connections_from_their_address(
+    visitors: Visitors, room: str, moderator: Person, bob: Person, address: str
+) -> None:
+    chair = await visitors.join(room, moderator)
+    await visitors.join(room, bob, address=address)
+    await chair.wait_for("user_joined", user_id=bob.user_id)
+    await act(chair, "mute", bob)
+    disguised = await visitors.join(room, address=address)
+    await disguised.send("chat_message", message="it is me again")
+    await disguised.expect_error(*SILENCED)
+
+
 async def test_ban_of_an_anonymous_target_by_name_bans_the_address(
     visitors: Visitors, room: str, admin: Person, bob: Person, address: str
 ) -> None:
