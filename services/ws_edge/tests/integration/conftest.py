@@ -146,6 +146,7 @@ class FakeRooms:
 
     connections: Mapping[int, int] = field(default_factory=dict)
     is_away: bool = False
+    graphql_status: int = 200
     calls: list[tuple[Any, ...]] = field(default_factory=list)
 
     async def stats(self) -> Mapping[int, int]:
@@ -159,7 +160,7 @@ class FakeRooms:
         if self.is_away:
             raise RoomsUnavailable
         self.calls.append((query, variables_json, operation_name, viewer and viewer.rank, allow_mutation))
-        return GraphQLAnswer(b'{"data":{"chatRooms":[]}}', 200)
+        return GraphQLAnswer(b'{"data":{"chatRooms":[]}}', self.graphql_status)
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"the transport has no business with rooms.{name}")

@@ -76,6 +76,12 @@ async def test_graphql_over_get_reads_only(edge: Edge) -> None:
     assert edge.rooms.calls == [("{x}", b'{"n":1}', "Q", None, False)]
 
 
+async def test_a_mutation_over_get_is_refused_with_405_and_allow_post(edge: Edge) -> None:
+    edge.rooms.graphql_status = 405
+    status, headers, _ = await edge.http("GET", "/graphql?query=mutation%7Bx%7D")
+    assert (status, headers["allow"]) == (405, "POST")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "headers", "body", "status"),
     [

@@ -1,5 +1,6 @@
 """POST and GET /graphql: carried to the rooms service, which executes it."""
 
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -50,7 +51,8 @@ def add_graphql_routes(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
             return _refusal(request, 401, "Invalid token", "UNAUTHENTICATED", CHALLENGE)
         except RoomsUnavailable:
             return _refusal(request, 503, "Service unavailable", "UNAVAILABLE")
-        return raw(result.body, result.http_status, content_type=_media_type(request))
+        headers = {"Allow": "POST"} if result.http_status == HTTPStatus.METHOD_NOT_ALLOWED else None
+        return raw(result.body, result.http_status, headers, _media_type(request))
 
     app.add_route(post, "/graphql", methods=["POST"], name="graphql")
     app.add_route(get, "/graphql", methods=["GET"], name="graphql_read")
