@@ -73,11 +73,11 @@ class Config:
         "SALON_ENV", _choice("development", "production"), "development", "production writes its log as JSON"
     )
     messages_per_window: int = _setting(
-        "MODERATION_MESSAGES_PER_WINDOW", _whole(1, 10_000), 10, "messages of one user in a window"
+        "MODERATION_MESSAGES_PER_WINDOW", _whole(1, 10**9), 10, "messages of one user in a window"
     )
     window_seconds: int = _setting("MODERATION_WINDOW_SECONDS", _whole(1, 3600), 10, "length of the sliding window")
     messages_per_address: int = _setting(
-        "MODERATION_MESSAGES_PER_ADDRESS", _whole(1, 100_000), 100, "messages of all anonymous users of one address"
+        "MODERATION_MESSAGES_PER_ADDRESS", _whole(1, 10**9), 100, "messages of all anonymous users of one address"
     )
 
 

@@ -66,3 +66,8 @@ def test_names_that_kubernetes_injects_are_ignored() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().port = 1  # type: ignore[misc]  # that is the point
+
+
+def test_the_limits_may_be_lifted_up_to_a_thousand_million() -> None:
+    config = load({"MODERATION_MESSAGES_PER_WINDOW": "1000000000", "MODERATION_MESSAGES_PER_ADDRESS": "1000000000"})
+    assert (config.messages_per_window, config.messages_per_address) == (10**9, 10**9)

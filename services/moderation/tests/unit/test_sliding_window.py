@@ -2,7 +2,7 @@
 
 from hypothesis import given, strategies as st
 
-from moderation.domain.window import Claims, Windows
+from moderation.domain.window import CARRY_TOLERANCE_NS, Claims, Windows
 
 LIMIT = 10
 WINDOW_NS = 10_000_000_000
@@ -137,3 +137,12 @@ def test_the_latest_admissions_stand_where_more_than_the_limit_are_carried() -> 
     for number in reversed(range(15)):
         subject.carry(1, "e:1", number * 100 * MS, claims)
     assert subject.wait_ns(1, 1_400 * MS) == WINDOW_NS + 500 * MS - 1_400 * MS
+
+
+def test_a_lifted_limit_costs_memory_for_what_was_admitted_in_the_window_alone() -> None:
+    subject = Windows(10**9, WINDOW_NS)
+    step_ns = 10 * MS
+    for turn in range(5_000):
+        assert say(subject, turn * step_ns)
+    held = len(subject._speakers[1])  # shows nowhere else
+    assert held <= (WINDOW_NS + CARRY_TOLERANCE_NS) // step_ns + 1

@@ -32,7 +32,8 @@ class Claims:
 
 
 class Windows:
-    """The windows of many speakers. A speaker who was idle for a window's length costs no memory.
+    """The windows of many speakers. A speaker who was idle for a window's length costs no memory, and an active one
+    what was accepted within a window and CARRY_TOLERANCE_NS, however high the limit.
 
     The last `limit` accepted times are all that exactness needs: a message is accepted when the oldest of them is a
     whole window ago. Windows are half-open: a message exactly `window_ns` after another is in another window.
@@ -61,6 +62,7 @@ class Windows:
         else:
             self._speakers.move_to_end(key)
         accepted.append(Accepted(now_ns, source))
+        self._drop_old(accepted, now_ns)
         self._drop_idle(now_ns)
 
     def carry(self, key: Hashable, source: str, at_ns: int, claims: Claims) -> None:
@@ -81,6 +83,11 @@ class Windows:
         arrived = Accepted(at_ns, source)
         claims.take(key, arrived)
         self._speakers[key] = deque(sorted([*accepted, arrived]), maxlen=self._limit)
+
+    def _drop_old(self, accepted: deque[Accepted], now_ns: int) -> None:
+        """Forget what no window reaches any more. The tolerance is for carried ones, which are matched with it."""
+        while accepted[0].at_ns + self._window_ns + CARRY_TOLERANCE_NS <= now_ns:
+            accepted.popleft()
 
     def _drop_idle(self, now_ns: int) -> None:
         """Forget up to two idle speakers: more leave than can come."""
