@@ -1,6 +1,8 @@
 """Generates src/salon/**/*_pb2*.py and their type stubs from salon/**/*.proto when the package is built."""
 
+import os
 import shutil
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ class GenerateContracts(BuildHookInterface):
         sources = sorted(str(p.relative_to(root)) for p in root.glob("salon/**/*.proto"))
         if not sources:
             raise FileNotFoundError(f"no .proto files under {root}/salon")
+        # protoc looks for its plugins on the path, where a virtual environment that is not activated is not.
+        os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", "")))
         include = Path(protoc.__file__).parent / "_proto"
         arguments = ["protoc", f"-I{root}", f"-I{include}", f"--python_out={target}"]
         arguments += [f"--grpc_python_out={target}", f"--mypy_out={target}", f"--mypy_grpc_out={target}"]

@@ -44,7 +44,7 @@ class Replica:
         return outcomes
 
     def arrival(self, connection: int, where: str | int, user_id: int | None, rank: Rank = Rank.USER) -> Arrival:
-        return Arrival(ConnectionId(connection), ref(where), person(user_id, rank), with_participants=True)
+        return Arrival(ConnectionId(connection), ref(where), person(user_id, rank))
 
     async def join(
         self, connection: int, where: str | int, user_id: int | None, edge: EdgeId = EDGE, *, rank: Rank = Rank.USER

@@ -57,14 +57,30 @@ async def test_user_joined_is_for_the_first_connection_and_user_left_for_the_las
 async def test_each_anonymous_connection_is_a_user_of_its_own(replica: "Replica") -> None:
     await replica.enter(1, "a", None)
     membership = await replica.enter(2, "a", None)
-    assert [p.key for p in membership.participants] == [f"c:{'e' * 32}:1", f"c:{'e' * 32}:2"]
+    snapshot = await replica.memberships.snapshot(membership.life)
+    assert [p.key for p in snapshot.participants] == [f"c:{'e' * 32}:1", f"c:{'e' * 32}:2"]
 
 
-async def test_presence_versions_of_a_life_rise_by_one(replica: "Replica") -> None:
+async def test_every_connection_that_comes_makes_a_version_and_so_does_a_batch_that_leaves(replica: "Replica") -> None:
     await replica.enter(1, "a", 7)
-    await replica.join_all([replica.arrival(2, "a", 8), replica.arrival(3, "a", 9)])
+    outcomes = await replica.join_all([replica.arrival(2, "a", 8), replica.arrival(3, "a", 9)])
+    await replica.leave(2, 3)
+    changes = [change for heard in replica.heard for change in heard.presence]
+    assert [(change.first_version, change.version) for change in changes] == [(1, 1), (2, 3), (4, 4)]
+    assert [outcome.version for outcome in outcomes if isinstance(outcome, Membership)] == [2, 3]
+
+
+async def test_participants_carry_the_version_at_which_they_came(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 7)
+    await replica.join_all([replica.arrival(2, "a", 8), replica.arrival(3, "a", 7), replica.arrival(4, "a", 9)])
+    came = {"u:7": 1, "u:8": 2, "u:9": 4}
+    snapshot = await replica.memberships.snapshot(membership.life)
+    assert {p.key: p.version for p in snapshot.participants} == came
+    assert {p.key: p.version for heard in replica.heard for c in heard.presence for p in c.joined} == came
     await replica.leave(2)
-    assert [change.version for heard in replica.heard for change in heard.presence] == [1, 2, 3]
+    await replica.enter(5, "a", 8)
+    snapshot = await replica.memberships.snapshot(membership.life)
+    assert {p.key: p.version for p in snapshot.participants} == {"u:7": 1, "u:9": 4, "u:8": 6}
 
 
 async def test_a_batch_keeps_the_order_of_its_arrivals(replica: "Replica") -> None:
@@ -77,7 +93,6 @@ async def test_a_join_may_be_repeated(replica: "Replica") -> None:
     first = await replica.enter(1, "a", 7)
     again = await replica.enter(1, "a", 7)
     assert again == first
-    assert [p.key for p in again.participants] == ["u:7"]
     assert replica.heard[1].presence == ()
 
 

@@ -130,6 +130,7 @@ def build(config: Config) -> Edge:
         },
         render_metrics=metrics.render,
         page=page.load(),
+        page_policy=page.content_security_policy(),
         dev_tokens=_dev_tokens(config),
         trusted_proxies=config.trusted_proxies,
     )

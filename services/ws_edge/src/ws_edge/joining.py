@@ -188,7 +188,7 @@ class Joining:
 
     async def become_member(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership:
         """Raises TurnedAway and RoomsUnavailable; the caller owes a leave in every case."""
-        outcome = await self._context.rooms.join(connection, ref, identity, with_participants=False)
+        outcome = await self._context.rooms.join(connection, ref, identity)
         match outcome:
             case Membership():
                 return outcome

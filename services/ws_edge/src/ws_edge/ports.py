@@ -76,7 +76,7 @@ class Participant:
     user_id: UserId | None
     username: str
     version: int = 0
-    """The presence version at which they came; 0: not known, or long ago."""
+    """The presence version at which they came; 0 for who left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ class Membership:
     slug: Slug
     connection_count: int
     version: int
+    """The presence version that this connection made: who has a higher one came later."""
     crowded: bool
-    participants: tuple[Participant, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +127,7 @@ class Rooms(Protocol):
     async def resolve(self, ref: RoomRef) -> Slug:
         """The slug behind a reference; creates nothing."""
 
-    async def join(
-        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, with_participants: bool
-    ) -> Membership | JoinRefusal:
+    async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
         """Batched. When it raises or is cancelled the caller still owes a leave."""
 
     def leave(self, connection: ConnectionId) -> None:
@@ -264,8 +262,9 @@ class TypingChanged:
 
 @dataclass(frozen=True, slots=True)
 class PresenceChanged:
-    """One transaction's change of who is in a room."""
+    """One transaction's change of who is in a room: it covers the versions from first_version to version."""
 
+    first_version: int
     version: int
     connection_count: int
     crowded: bool
@@ -274,8 +273,6 @@ class PresenceChanged:
     joined_count: int
     left_count: int
     at_ms: int
-    first_version: int = 0
-    """The first version that this change covers, `version` being the last; 0: that one alone."""
 
 
 class RoomListener(Protocol):

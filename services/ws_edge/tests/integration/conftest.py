@@ -310,7 +310,7 @@ async def start_edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartEdge
 
         async def start(drain: Callable[[], Awaitable[None]] | None = None, **differing: Any) -> Edge:
             gateway, rooms = FakeGateway(), FakeRooms()
-            parts = EdgeParts(gateway, FakeTokens(), rooms, {}, lambda: b"", b"<!doctype html>")
+            parts = EdgeParts(gateway, FakeTokens(), rooms, {}, lambda: b"", b"<!doctype html>", "default-src 'none'")
             parts = replace(parts, **{"patience": Patience(close_within_s=0.3)} | differing)
             sock = socket.socket()
             sock.bind(("127.0.0.1", 0))

@@ -171,7 +171,7 @@ async def eventually(is_so: Callable[[], bool]) -> None:
 
 def join(rooms: GrpcRooms, connection: int, identity: Identity = ANA) -> asyncio.Task[Membership | JoinRefusal]:
     ref = BySlug(Slug("live"))
-    return asyncio.create_task(rooms.join(ConnectionId(connection), ref, identity, with_participants=False))
+    return asyncio.create_task(rooms.join(ConnectionId(connection), ref, identity))
 
 
 async def test_a_join_carries_who_and_where_and_gives_the_membership(service: Service, rooms: GrpcRooms) -> None:
@@ -184,15 +184,10 @@ async def test_a_join_carries_who_and_where_and_gives_the_membership(service: Se
             connection_count=3,
             version=4,
             crowded=True,
-            participants=[
-                pb.Participant(key="u:5", user_id=5, username="ana", version=4),
-                pb.Participant(key="c:x:1", username="Anonymous_10.0.0.1"),
-            ],
         )
     ]
-    membership = await rooms.join(ConnectionId(7), ByVideo(42), ANA, with_participants=True)
-    people = (Participant("u:5", UserId(5), "ana", version=4), Participant("c:x:1", None, "Anonymous_10.0.0.1"))
-    assert membership == Membership(RoomId(1), Life(2), Slug("live"), 3, 4, True, people)
+    membership = await rooms.join(ConnectionId(7), ByVideo(42), ANA)
+    assert membership == Membership(RoomId(1), Life(2), Slug("live"), 3, 4, True)
     assert service.rooms.requests == [
         pb.JoinRequest(
             edge=EDGE,
@@ -201,7 +196,6 @@ async def test_a_join_carries_who_and_where_and_gives_the_membership(service: Se
                     connection=7,
                     ref=pb.RoomRef(video_id=42),
                     person=pb.Person(user_id=5, username="ana", rank=pb.RANK_MODERATOR),
-                    with_participants=True,
                 )
             ],
         )
@@ -220,7 +214,7 @@ async def test_a_join_carries_who_and_where_and_gives_the_membership(service: Se
 )
 async def test_a_refused_join_says_why(service: Service, rooms: GrpcRooms, result: Any, refusal: JoinRefusal) -> None:
     service.rooms.outcomes = [pb.JoinOutcome(result=result)]
-    assert await rooms.join(ConnectionId(7), ById(RoomId(1)), ANONYMOUS, with_participants=False) is refusal
+    assert await rooms.join(ConnectionId(7), ById(RoomId(1)), ANONYMOUS) is refusal
 
 
 async def test_joins_travel_in_batches_of_up_to_500_one_at_a_time(service: Service, rooms: GrpcRooms) -> None:

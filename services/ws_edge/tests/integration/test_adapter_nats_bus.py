@@ -255,6 +255,7 @@ async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
     await service.publish("salon.v1.live.1.2.presence", presence.SerializeToString())
     assert await room.hears(1) == [
         PresenceChanged(
+            2,
             4,
             3,
             True,
@@ -263,7 +264,6 @@ async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
             2,
             1,
             9,
-            first_version=2,
         )
     ]
     deleted = events.RoomDeleted(room_id=1, life=2, slug="x")

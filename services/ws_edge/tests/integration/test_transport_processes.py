@@ -29,7 +29,7 @@ class Gateway:
 async def drain(): pass
 
 async def main():
-    app = create_app(EdgeParts(Gateway(), None, None, {}, lambda: b"", b"page"))
+    app = create_app(EdgeParts(Gateway(), None, None, {}, lambda: b"", b"page", "default-src 'none'"))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await serve(app, socket.socket(fileno=int(sys.argv[-1])), drain=drain, stop=stop)

@@ -102,9 +102,7 @@ class FakeRooms:
         assert isinstance(ref, ById)
         return Slug(str(ref.room_id))
 
-    async def join(
-        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, with_participants: bool
-    ) -> Membership | JoinRefusal:
+    async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
         self.in_flight.add(connection)
         await self.joining.passed()
         self.in_flight.discard(connection)
@@ -121,7 +119,7 @@ class FakeRooms:
         self.members[connection] = slug
         self.versions[slug] += 1
         count = sum(1 for where in self.members.values() if where == slug)
-        return Membership(RoomId(7), self.lives[slug], slug, count, self.versions[slug], False, ())
+        return Membership(RoomId(7), self.lives[slug], slug, count, self.versions[slug], False)
 
     def leave(self, connection: ConnectionId) -> None:
         self.left.append(connection)

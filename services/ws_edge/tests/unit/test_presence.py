@@ -1,5 +1,7 @@
 """Presence events in version order; gaps are noticed, and mended from a snapshot."""
 
+from dataclasses import replace
+
 from ws_edge.fanout.presence import EARLY_LIMIT, Announcement, Came, Presence, Stats, Went
 from ws_edge.ports import Participant, PresenceChanged, RoomSnapshot
 from ws_edge.protocol.identity import UserId
@@ -17,12 +19,14 @@ def change(
     crowded: bool = False,
     counts: tuple[int, int] = (0, 0),
 ) -> PresenceChanged:
-    people = tuple(person(n) for n in joined), tuple(person(n) for n in left)
-    return PresenceChanged(version, 7, crowded, *people, *counts, at_ms=1000 + version)
+    came = tuple(replace(person(n), version=version) for n in joined)
+    return PresenceChanged(
+        version, version, 7, crowded, came, tuple(person(n) for n in left), *counts, at_ms=1000 + version
+    )
 
 
 def snapshot(version: int, *present: int, crowded: bool = False) -> RoomSnapshot:
-    return RoomSnapshot(version, 9, crowded, tuple(person(n) for n in present))
+    return RoomSnapshot(version, 9, crowded, tuple(replace(person(n), version=version) for n in present))
 
 
 def names(told: list[Announcement]) -> list[tuple[str, str]]:
@@ -31,7 +35,7 @@ def names(told: list[Announcement]) -> list[tuple[str, str]]:
 
 def test_who_comes_and_goes_is_told_in_the_order_of_versions() -> None:
     presence = Presence(1, 1, False)
-    assert presence.receive(change(2, joined=(2,))) == [Came(person(2), 1002, 2)]
+    assert presence.receive(change(2, joined=(2,))) == [Came(replace(person(2), version=2), 1002, 2)]
     assert presence.receive(change(3, left=(2,))) == [Went(person(2), 3)]
     assert (presence.version, presence.connection_count) == (3, 7)
 
@@ -55,7 +59,7 @@ def test_a_snapshot_tells_the_difference_and_goes_on_with_what_is_later() -> Non
     presence.receive(change(5, joined=(5,)))
     told = presence.restore(snapshot(4, 2, 3), at_ms=77)
     assert names(told) == [("Went", "user_1"), ("Came", "user_3"), ("Came", "user_5")]
-    assert told[1] == Came(person(3), 77, 4)
+    assert told[1] == Came(replace(person(3), version=4), 77, 4)
     assert presence.version == 5
     assert not presence.has_gap
     assert set(presence.announced) == {"u:2", "u:3", "u:5"}

@@ -94,8 +94,8 @@ class FakeHost:
         self.end_turn()
 
 
-def membership(*, version: int = 1, crowded: bool = False, participants: tuple[Participant, ...] = ()) -> Membership:
-    return Membership(RoomId(7), Life(3), Slug("s"), 1, version, crowded, participants)
+def membership(*, version: int = 1, crowded: bool = False) -> Membership:
+    return Membership(RoomId(7), Life(3), Slug("s"), 1, version, crowded)
 
 
 def open_room(*keys: str, crowded: bool = False) -> tuple[Room, FakeHost, list[Viewer]]:
@@ -124,16 +124,16 @@ def person(number: int) -> Participant:
 
 
 def came(version: int, number: int) -> PresenceChanged:
-    return PresenceChanged(version, 2, False, (person(number),), (), 1, 0, 1_700_000_000_000)
+    return batch(version, version, number)
 
 
 def batch(first: int, last: int, *numbers: int) -> PresenceChanged:
     people = tuple(replace(person(n), version=first + i) for i, n in enumerate(numbers))
-    return PresenceChanged(last, 9, False, people, (), len(people), 0, 1_700_000_000_000, first_version=first)
+    return PresenceChanged(first, last, 9, False, people, (), len(people), 0, 1_700_000_000_000)
 
 
 def went(version: int, number: int) -> PresenceChanged:
-    return PresenceChanged(version, 2, False, (), (person(number),), 0, 1, 1_700_000_000_000)
+    return PresenceChanged(version, version, 2, False, (), (person(number),), 0, 1, 1_700_000_000_000)
 
 
 def test_chat_message_goes_to_everyone_in_the_document_s_form() -> None:
@@ -282,9 +282,9 @@ def test_a_presence_gap_is_read_again_once() -> None:
 def test_room_stats_are_told_at_most_once_a_second() -> None:
     room, host, (ana,) = open_room("u:1", crowded=True)
     for version in range(2, 6):
-        room.presence_changed(PresenceChanged(version, 600 + version, True, (), (), 1, 0, 0))
+        room.presence_changed(PresenceChanged(version, version, 600 + version, True, (), (), 1, 0, 0))
     host.pass_time(0.0)
-    room.presence_changed(PresenceChanged(6, 610, True, (), (), 0, 3, 0))
+    room.presence_changed(PresenceChanged(6, 6, 610, True, (), (), 0, 3, 0))
     host.pass_time(0.9)
     assert [f["data"] for f in ana.frames] == [{"connection_count": 605, "joined": 4, "left": 0}]
     host.pass_time(0.2)

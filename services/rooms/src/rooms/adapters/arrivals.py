@@ -19,6 +19,7 @@ _PARTICIPANT = {
     "connections": "int",
     "announced": "boolean",
     "joined_ms": "bigint",
+    "version": "bigint",
 }
 _CONNECTION = {"number": "bigint", "life": "bigint", "participant_id": "bigint", "rank": "smallint"}
 ROOM_UPDATE = {
@@ -37,7 +38,6 @@ class Entrant:
     connection: ConnectionId
     person: Person
     room: LockedRoom
-    with_participants: bool = False
 
 
 @dataclass(slots=True)
@@ -46,6 +46,7 @@ class _Newcomer:
 
     person: Person
     announced: bool
+    version: int
     connections: int = 0
 
 
@@ -55,6 +56,7 @@ class _Hall:
 
     room: LockedRoom
     tally: Tally
+    version: int
     people: dict[ParticipantKey, _Newcomer] = field(default_factory=dict)
 
 
@@ -71,27 +73,32 @@ async def admit(session: Session, edge: EdgeId, entrants: Sequence[Entrant], *, 
     if not entrants:
         return Admission({}, ())
     halls: dict[Life, _Hall] = {}
-    counts: dict[ConnectionId, int] = {}
-    for entrant in entrants:
-        counts[entrant.connection] = _count_in(halls, edge, entrant, limit)
+    memberships = {entrant.connection: _count_in(halls, edge, entrant, limit) for entrant in entrants}
     ids, first_comers = await _save_people(session, halls, now_ms)
     await _save_connections(session, edge, entrants, ids)
     await save_rooms(session, [_room_update(hall) for hall in halls.values()])
-    wanted = [life for life in halls if any(e.with_participants and e.room.life == life for e in entrants)]
-    announced = await announced_in(session, wanted)
-    memberships = {e.connection: _membership(e, halls, counts, announced) for e in entrants}
     return Admission(memberships, tuple(_event(hall, first_comers, now_ms) for hall in halls.values()))
 
 
-def _count_in(halls: dict[Life, _Hall], edge: EdgeId, entrant: Entrant, limit: int) -> int:
+def _count_in(halls: dict[Life, _Hall], edge: EdgeId, entrant: Entrant, limit: int) -> Membership:
+    """Every connection makes a version, so that of those who come in one batch each can be told of the later ones."""
     room, person = entrant.room, entrant.person
     hall = halls.get(room.life)
     if hall is None:
-        hall = halls[room.life] = _Hall(room, Tally(limit, room.connection_count, room.crowded))
+        hall = halls[room.life] = _Hall(room, Tally(limit, room.connection_count, room.crowded), room.version)
     is_announced = hall.tally.arrive()
-    newcomer = hall.people.setdefault(person.key(edge, entrant.connection), _Newcomer(person, is_announced))
+    hall.version += 1
+    key = person.key(edge, entrant.connection)
+    newcomer = hall.people.setdefault(key, _Newcomer(person, is_announced, hall.version))
     newcomer.connections += 1
-    return hall.tally.connection_count
+    return Membership(
+        room_id=room.room_id,
+        life=room.life,
+        slug=room.slug,
+        connection_count=hall.tally.connection_count,
+        version=hall.version,
+        crowded=hall.tally.crowded,
+    )
 
 
 async def _save_people(
@@ -99,14 +106,15 @@ async def _save_people(
 ) -> tuple[dict[tuple[Life, ParticipantKey], int], set[tuple[Life, ParticipantKey]]]:
     """The numbers of the participants, and whose first connections these are."""
     rows = await session.fetch(
-        "INSERT INTO participant (life, key, user_id, username, connections, announced, joined_ms)"
-        " SELECT x.life, x.key, x.user_id, x.username, x.connections, x.announced, x.joined_ms"
+        "INSERT INTO participant (life, key, user_id, username, connections, announced, joined_ms, version)"
+        " SELECT x.life, x.key, x.user_id, x.username, x.connections, x.announced, x.joined_ms, x.version"
         f" FROM {session.rows(_PARTICIPANT)} WHERE true"
         # Somebody who is here already keeps the name and the announcement that the others know.
         " ON CONFLICT (life, key) DO UPDATE SET connections = participant.connections + excluded.connections,"
         " username = CASE WHEN participant.connections > 0 THEN participant.username ELSE excluded.username END,"
         " announced = CASE WHEN participant.connections > 0 THEN participant.announced ELSE excluded.announced END,"
-        " joined_ms = CASE WHEN participant.connections > 0 THEN participant.joined_ms ELSE excluded.joined_ms END"
+        " joined_ms = CASE WHEN participant.connections > 0 THEN participant.joined_ms ELSE excluded.joined_ms END,"
+        " version = CASE WHEN participant.connections > 0 THEN participant.version ELSE excluded.version END"
         " RETURNING id, life, key, connections",
         packed(
             [
@@ -118,6 +126,7 @@ async def _save_people(
                     "connections": newcomer.connections,
                     "announced": newcomer.announced,
                     "joined_ms": now_ms,
+                    "version": newcomer.version,
                 }
                 for life, hall in halls.items()
                 for key, newcomer in hall.people.items()
@@ -164,48 +173,14 @@ async def save_rooms(session: Session, updates: Sequence[dict[str, object]]) -> 
     )
 
 
-async def announced_in(session: Session, lives: Sequence[Life]) -> dict[Life, tuple[Announced, ...]]:
-    """The announced participants of some lives."""
-    if not lives:
-        return {}
-    rows = await session.fetch(
-        "SELECT p.life, p.key, p.user_id, p.username FROM participant p"
-        f" WHERE p.life IN (SELECT x.life FROM {session.rows({'life': 'bigint'})})"
-        " AND p.announced AND p.connections > 0 ORDER BY p.id",
-        packed([{"life": life} for life in lives]),
-    )
-    found: dict[Life, list[Announced]] = {life: [] for life in lives}
-    for row in rows:
-        found[row["life"]].append(Announced(row["key"], row["user_id"], row["username"]))
-    return {life: tuple(people) for life, people in found.items()}
-
-
 def _room_update(hall: _Hall) -> dict[str, object]:
     return {
         "life": hall.room.life,
         "connection_count": hall.tally.connection_count,
-        "version": hall.room.version + 1,
+        "version": hall.version,
         "crowded": hall.tally.crowded,
         "empty_since_ms": None,
     }
-
-
-def _membership(
-    entrant: Entrant,
-    halls: dict[Life, _Hall],
-    counts: dict[ConnectionId, int],
-    announced: dict[Life, tuple[Announced, ...]],
-) -> Membership:
-    hall = halls[entrant.room.life]
-    return Membership(
-        room_id=hall.room.room_id,
-        life=hall.room.life,
-        slug=hall.room.slug,
-        connection_count=counts[entrant.connection],
-        version=hall.room.version + 1,
-        crowded=hall.tally.crowded,
-        participants=announced.get(hall.room.life, ()) if entrant.with_participants else (),
-    )
 
 
 def _event(hall: _Hall, first_comers: set[tuple[Life, ParticipantKey]], now_ms: int) -> PresenceChanged:
@@ -214,10 +189,11 @@ def _event(hall: _Hall, first_comers: set[tuple[Life, ParticipantKey]], now_ms: 
     return PresenceChanged(
         room_id=hall.room.room_id,
         life=life,
-        version=hall.room.version + 1,
+        first_version=hall.room.version + 1,
+        version=hall.version,
         connection_count=hall.tally.connection_count,
         crowded=hall.tally.crowded,
-        joined=tuple(Announced(k, n.person.user_id, n.person.username) for k, n in first if n.announced),
+        joined=tuple(Announced(k, n.person.user_id, n.person.username, n.version) for k, n in first if n.announced),
         left=(),
         joined_count=len(first),
         left_count=0,

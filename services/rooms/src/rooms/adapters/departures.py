@@ -59,6 +59,7 @@ def _count_out(
         life: PresenceChanged(
             room_id=rooms[life].room_id,
             life=life,
+            first_version=rooms[life].version + 1,
             version=rooms[life].version + 1,
             connection_count=tallies[life].connection_count,
             crowded=tallies[life].crowded,

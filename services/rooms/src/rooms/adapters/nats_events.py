@@ -160,6 +160,7 @@ class NatsEvents:
 
 def _presence(change: PresenceChanged) -> events_pb2.Presence:
     return events_pb2.Presence(
+        first_version=change.first_version,
         version=change.version,
         connection_count=change.connection_count,
         crowded=change.crowded,
@@ -172,4 +173,6 @@ def _presence(change: PresenceChanged) -> events_pb2.Presence:
 
 
 def _person(person: Announced) -> events_pb2.Person:
-    return events_pb2.Person(key=person.key, user_id=person.user_id or 0, username=person.username)
+    return events_pb2.Person(
+        key=person.key, user_id=person.user_id or 0, username=person.username, version=person.version
+    )

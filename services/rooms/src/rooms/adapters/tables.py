@@ -64,6 +64,7 @@ class ParticipantRow(Model):
     connections = fields.IntField()
     announced = fields.BooleanField()
     joined_ms = fields.BigIntField()
+    version = fields.BigIntField()
 
     class Meta:
         table = "participant"

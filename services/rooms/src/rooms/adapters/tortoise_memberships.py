@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from rooms.adapters.arrivals import Entrant, admit, announced_in
+from rooms.adapters.arrivals import Entrant, admit
 from rooms.adapters.database import ATTEMPTS, Database, Session, is_conflict, packed
 from rooms.adapters.departures import remove
 from rooms.adapters.join_plan import Plan, Planned, plan
@@ -177,14 +177,19 @@ class TortoiseMemberships:
         """One statement, so that people and version belong together."""
         async with self._database.session() as session:
             rows = await session.fetch(
-                "SELECT r.version, r.connection_count, r.crowded, p.key, p.user_id, p.username FROM room r"
+                "SELECT r.version, r.connection_count, r.crowded,"
+                " p.key, p.user_id, p.username, p.version AS came FROM room r"
                 " LEFT JOIN participant p ON p.life = r.life AND p.announced AND p.connections > 0"
-                " WHERE r.life = $1 ORDER BY p.id",
+                " WHERE r.life = $1 ORDER BY p.version",
                 life,
             )
         if not rows:
             return RoomSnapshot(0, 0, False, ())
-        people = tuple(Announced(row["key"], row["user_id"], row["username"]) for row in rows if row["key"] is not None)
+        people = tuple(
+            Announced(row["key"], row["user_id"], row["username"], row["came"])
+            for row in rows
+            if row["key"] is not None
+        )
         return RoomSnapshot(rows[0]["version"], rows[0]["connection_count"], bool(rows[0]["crowded"]), people)
 
     async def connected_rank(self, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
@@ -244,8 +249,6 @@ async def _standing(session: Session, edge: EdgeId, arrivals: Sequence[Arrival])
         packed([{"number": arrival.connection} for arrival in arrivals]),
         edge,
     )
-    wanting = {arrival.connection for arrival in arrivals if arrival.with_participants}
-    announced = await announced_in(session, list({row["life"] for row in rows if row["number"] in wanting}))
     return {
         row["number"]: Membership(
             room_id=row["room_id"],
@@ -254,7 +257,6 @@ async def _standing(session: Session, edge: EdgeId, arrivals: Sequence[Arrival])
             connection_count=row["connection_count"],
             version=row["version"],
             crowded=bool(row["crowded"]),
-            participants=announced.get(row["life"], ()) if row["number"] in wanting else (),
         )
         for row in rows
     }
@@ -268,4 +270,4 @@ def _stands(item: Planned, room: LockedRoom | None) -> bool:
 
 
 def _entrant(item: Planned, room: LockedRoom) -> Entrant:
-    return Entrant(item.arrival.connection, item.arrival.person, room, item.arrival.with_participants)
+    return Entrant(item.arrival.connection, item.arrival.person, room)

@@ -37,7 +37,6 @@ class Arrival:
     connection: ConnectionId
     ref: RoomRef
     person: Person
-    with_participants: bool = False
 
 
 class JoinRefusal(Enum):
@@ -55,6 +54,8 @@ class Announced:
     key: ParticipantKey
     user_id: UserId | None
     username: str
+    version: int = 0
+    """The version at which they came; not told of those who leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ class Membership:
     slug: Slug
     connection_count: int
     version: int
+    """The version that this connection made."""
     crowded: bool
-    participants: tuple[Announced, ...] = ()
 
 
 JoinOutcome = Membership | JoinRefusal
@@ -90,7 +91,9 @@ class PresenceChanged:
 
     room_id: RoomId
     life: Life
+    first_version: int
     version: int
+    """The last of the versions it covers: one for each connection that came, one for a batch that left."""
     connection_count: int
     crowded: bool
     joined: tuple[Announced, ...]

@@ -121,6 +121,7 @@ class Migration(migrations.Migration):
                 ("connections", fields.IntField()),
                 ("announced", fields.BooleanField()),
                 ("joined_ms", fields.BigIntField()),
+                ("version", fields.BigIntField()),
             ],
             options={
                 "table": "participant",

@@ -32,11 +32,9 @@ def to_person(identity: Identity) -> pb.Person:
     )
 
 
-def to_join_item(connection: ConnectionId, ref: RoomRef, identity: Identity, *, with_participants: bool) -> pb.JoinItem:
+def to_join_item(connection: ConnectionId, ref: RoomRef, identity: Identity) -> pb.JoinItem:
     """One connection that wants in."""
-    return pb.JoinItem(
-        connection=connection, ref=to_ref(ref), person=to_person(identity), with_participants=with_participants
-    )
+    return pb.JoinItem(connection=connection, ref=to_ref(ref), person=to_person(identity))
 
 
 def to_held(held: HeldConnection) -> pb.HeldConnection:
@@ -61,7 +59,6 @@ def from_outcome(outcome: pb.JoinOutcome) -> Membership | JoinRefusal:
         connection_count=outcome.connection_count,
         version=outcome.version,
         crowded=outcome.crowded,
-        participants=from_participants(outcome.participants),
     )
 
 

@@ -86,11 +86,9 @@ class GrpcRooms:
         """See ports.Rooms."""
         return await _available(self._resolves.ask(to_ref(ref)))
 
-    async def join(
-        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, with_participants: bool
-    ) -> Membership | JoinRefusal:
+    async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
         """See ports.Rooms."""
-        item = to_join_item(connection, ref, identity, with_participants=with_participants)
+        item = to_join_item(connection, ref, identity)
         return await _available(self._joins.ask(item))
 
     def leave(self, connection: ConnectionId) -> None:

@@ -73,6 +73,7 @@ def decode_presence(payload: bytes) -> PresenceChanged:
     """Raises DecodeError."""
     event = Presence.FromString(payload)
     return PresenceChanged(
+        first_version=event.first_version,
         version=event.version,
         connection_count=event.connection_count,
         crowded=event.crowded,
@@ -81,7 +82,6 @@ def decode_presence(payload: bytes) -> PresenceChanged:
         joined_count=event.joined_count,
         left_count=event.left_count,
         at_ms=event.at_ms,
-        first_version=event.first_version,
     )
 
 

@@ -59,11 +59,10 @@ class Presence:
         """Take one event, in whatever order they come; returns what is to be told now."""
         if change.version <= self.version:
             return []
-        first = change.first_version or change.version
-        if first == self.version + 1:
+        if change.first_version == self.version + 1:
             return self._apply(change) + self._follow()
         if len(self._early) < EARLY_LIMIT:  # what is dropped here is read again with the gap
-            self._early[first] = change
+            self._early[change.first_version] = change
         return []
 
     def later_than(self, version: int) -> list[Participant]:
@@ -83,9 +82,7 @@ class Presence:
         told: list[Announcement] = [
             Went(p, snapshot.version) for key, p in self.announced.items() if key not in present
         ]
-        told += [
-            Came(p, at_ms, p.version or snapshot.version) for key, p in present.items() if key not in self.announced
-        ]
+        told += [Came(p, at_ms, p.version) for key, p in present.items() if key not in self.announced]
         self.announced = present
         self.version = snapshot.version
         self.connection_count = snapshot.connection_count
@@ -120,7 +117,7 @@ class Presence:
         for participant in change.joined:
             self.announced.pop(participant.key, None)
             self.announced[participant.key] = participant
-            told.append(Came(participant, change.at_ms, participant.version or change.version))
+            told.append(Came(participant, change.at_ms, participant.version))
         for participant in change.left:
             self.announced.pop(participant.key, None)
             told.append(Went(participant, change.version))

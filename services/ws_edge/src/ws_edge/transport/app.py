@@ -36,6 +36,7 @@ class EdgeParts:
     checks: Mapping[str, Check]
     render_metrics: Callable[[], bytes]
     page: bytes
+    page_policy: str
     dev_tokens: DevTokens | None = None
     trusted_proxies: Sequence[Network] = ()
     drain_state: DrainState = field(default_factory=DrainState)
@@ -68,6 +69,6 @@ def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
     add_stats_route(app, parts.tokens, parts.rooms)
     add_graphql_routes(app, parts.tokens, parts.rooms)
     add_health_routes(app, parts.checks, parts.drain_state, parts.render_metrics)
-    add_page_routes(app, parts.page)
+    add_page_routes(app, parts.page, parts.page_policy)
     add_dev_token_route(app, parts.dev_tokens)
     return app

@@ -82,7 +82,7 @@ def ref_of(ref: pb.RoomRef) -> RoomRef:
 
 def arrival_of(item: pb.JoinItem) -> Arrival:
     """One join."""
-    return Arrival(connection_of(item.connection), ref_of(item.ref), person_of(item.person), item.with_participants)
+    return Arrival(connection_of(item.connection), ref_of(item.ref), person_of(item.person))
 
 
 def held_of(held: pb.HeldConnection) -> HeldConnection:
@@ -112,13 +112,12 @@ def _membership_to(membership: Membership) -> pb.JoinOutcome:
         connection_count=membership.connection_count,
         version=membership.version,
         crowded=membership.crowded,
-        participants=[participant_to(person) for person in membership.participants],
     )
 
 
 def participant_to(person: Announced) -> pb.Participant:
     """One announced participant."""
-    return pb.Participant(key=person.key, user_id=person.user_id or 0, username=person.username)
+    return pb.Participant(key=person.key, user_id=person.user_id or 0, username=person.username, version=person.version)
 
 
 def rank_to(rank: Rank | None) -> pb.Rank.ValueType:
