@@ -10,7 +10,7 @@ import uvloop
 
 from moderation.bootstrap import StartFailed, replica
 from moderation.config import BadSetting, Config, load_process
-from moderation.telemetry import configure_logs
+from moderation.telemetry import configure_logging
 
 EXIT_BAD_SETTING = 2
 _GC_THRESHOLD = 50_000
@@ -25,7 +25,7 @@ def main() -> int:
     except BadSetting as problem:
         sys.stderr.write(f"moderation: {problem}\n")
         return EXIT_BAD_SETTING
-    configure_logs(as_json=config.salon_env == "production")
+    configure_logging("moderation")
     try:
         uvloop.run(_serve(config))
     except StartFailed as problem:

@@ -99,7 +99,7 @@ class Service:
                 await self._desk.finish()
                 await self._upkeep.flush()
         except (StoreUnavailable, TimeoutError) as problem:
-            _log.warning("sightings lost", count=len(self._sightings), problem=type(problem).__name__)
+            _log.warning("sightings_lost", count=len(self._sightings), problem=type(problem).__name__)
 
     def _follow_event(self, event: SanctionEvent) -> None:
         self._book.apply(event.imposed, event.lifted_ids)

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
 PREFIX = "MODERATION_"
 _INJECTED = re.compile(r".*_SERVICE_HOST|.*_SERVICE_PORT(_.*)?|.*_PORT_\d+_.*")
@@ -29,15 +29,6 @@ def _whole(smallest: int, largest: int) -> Callable[[str], int]:
         if not re.fullmatch(r"[0-9]{1,10}", raw, re.ASCII) or not smallest <= int(raw) <= largest:
             raise ValueError(f"must be a whole number from {smallest} to {largest}")
         return int(raw)
-
-    return parse
-
-
-def _choice(*words: str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if raw not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return raw
 
     return parse
 
@@ -68,9 +59,6 @@ class Config:
     )
     nats_url: str = _setting(
         "NATS_URL", _form(_NATS, "nats://host:port, several separated by commas"), "nats://127.0.0.1:4222", "NATS"
-    )
-    salon_env: Literal["development", "production"] = _setting(
-        "SALON_ENV", _choice("development", "production"), "development", "production writes its log as JSON"
     )
     messages_per_window: int = _setting(
         "MODERATION_MESSAGES_PER_WINDOW", _whole(1, 10**9), 10, "messages of one user in a window"

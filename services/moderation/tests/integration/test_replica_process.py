@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,7 +33,7 @@ class Nats(Protocol):
 async def start(**settings: str) -> Process:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MODERATION_")}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "moderation", env={**kept, **settings}, stdout=DEVNULL, stderr=PIPE
+        sys.executable, "-m", "moderation", env={**kept, **settings}, stdout=PIPE, stderr=PIPE
     )
 
 
@@ -39,12 +41,12 @@ async def ended(process: Process, deadline_s: float = 5) -> tuple[int | None, st
     """The exit code and what the process wrote; a test fails where it goes on."""
     try:
         async with asyncio.timeout(deadline_s):
-            _, errors = await process.communicate()
+            logged, errors = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.communicate()
         raise
-    return process.returncode, errors.decode()
+    return process.returncode, errors.decode() + logged.decode()
 
 
 def free_port() -> str:
@@ -194,3 +196,15 @@ async def test_simultaneous_orders_on_two_replicas_leave_one_sanction_in_force(
             assert len(listed.sanctions) == 1
     finally:
         await asyncio.gather(*(r.__aexit__(None, None, None) for r in both))
+
+
+async def test_every_event_is_one_json_line_on_stdout_named_in_snake_case(nats_server: Nats, tmp_path: Path) -> None:
+    async with replica(f"sqlite://{tmp_path}/m.sqlite3", nats_server.url) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        logged, errors = await asyncio.wait_for(process.communicate(), 5)
+    events = [json.loads(line) for line in logged.splitlines()]
+    assert [e["event"] for e in events if e["logger"] == "__main__"] == ["serving", "stopping", "stopped"]
+    assert all({"event", "level", "logger", "service", "timestamp"} <= event.keys() for event in events)
+    assert {event["service"] for event in events} == {"moderation"}
+    assert all(re.fullmatch("[a-z0-9_]+", event["event"]) for event in events)
+    assert errors == b""

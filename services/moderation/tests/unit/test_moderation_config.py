@@ -21,12 +21,10 @@ def test_settings_are_read_by_their_names() -> None:
             "MODERATION_MESSAGES_PER_WINDOW": "3",
             "MODERATION_DATABASE_URL": "postgresql://salon@db/moderation",
             "NATS_URL": "nats://a:4222,nats://b:4222",
-            "SALON_ENV": "production",
         }
     )
     assert config.port == 0
     assert config.messages_per_window == 3
-    assert config.salon_env == "production"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +39,6 @@ def test_settings_are_read_by_their_names() -> None:
         ("MODERATION_MESSAGES_PER_ADDRESS", "1.5"),
         ("MODERATION_DATABASE_URL", "mysql://secret@db/x"),
         ("NATS_URL", "localhost"),
-        ("SALON_ENV", "staging"),
         ("MODERATION_SPEED", "1"),
     ],
 )

@@ -81,7 +81,7 @@ async def serving(config: Config) -> AsyncIterator[int]:
 
 async def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT."""
-    telemetry.configure_logs(is_production=config.salon_env == "production")
+    telemetry.configure_logging("rooms")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -123,7 +123,7 @@ async def _repeat(every_s: float, job: Callable[[], Awaitable[None]], *, first_a
         try:
             await job()
         except Exception:  # noqa: BLE001 - the next turn tries again, whatever it was
-            _log.warning("background job failed", exc_info=True)
+            _log.warning("background_job_failed", exc_info=True)
         await asyncio.sleep(every_s)
 
 

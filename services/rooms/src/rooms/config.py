@@ -86,9 +86,6 @@ class Config:
         "ROOMS_VIDEO_CATALOG_URL", _template, "", "https://…/videos/{video_id}; empty: the service's own catalogue"
     )
     lease_seconds: int = _setting("ROOMS_LEASE_SECONDS", _whole(1, 3600), 10, "how long a silent edge is believed")
-    salon_env: Literal["development", "production"] = _setting(
-        "SALON_ENV", _choice("development", "production"), "development", "production writes its log as JSON"
-    )
 
 
 def load(environ: Mapping[str, str]) -> Config:

@@ -1,5 +1,6 @@
 """python -m rooms as an operator meets it."""
 
+import json
 import os
 import re
 import signal
@@ -17,15 +18,23 @@ def start(directory: Path, **settings: str) -> subprocess.Popen[str]:
     environment = {name: text for name, text in os.environ.items() if not name.startswith(("ROOMS_", "NATS_"))}
     environment |= {"ROOMS_PORT": "0", "NATS_URL": "nats://127.0.0.1:1", **settings}
     return subprocess.Popen(
-        [sys.executable, "-m", "rooms"], cwd=directory, env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "rooms"],
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
-def wait_until_serving(process: subprocess.Popen[str]) -> None:
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "serving" in line:
-            return
+def wait_until_serving(process: subprocess.Popen[str]) -> list[str]:
+    """The lines that it logged by then."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if json.loads(line)["event"] == "serving":
+            return lines
     raise AssertionError("it ended before it served")
 
 
@@ -77,3 +86,15 @@ def test_a_database_that_is_away_stops_the_start_with_a_clear_text(tmp_path: Pat
     assert process.returncode == 1
     assert "the database is away: " in text
     assert "Traceback" not in text
+
+
+def test_every_event_is_one_json_line_on_stdout(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    lines = wait_until_serving(process)
+    process.send_signal(signal.SIGTERM)
+    rest, errors = process.communicate(timeout=5)
+    events = [json.loads(line) for line in (*lines, *rest.splitlines())]
+    assert [e["event"] for e in events if e["logger"] == "rooms.bootstrap"] == ["serving", "stopping"]
+    assert all({"event", "level", "logger", "service", "timestamp"} <= event.keys() for event in events)
+    assert {event["service"] for event in events} == {"rooms"}
+    assert errors == ""

@@ -15,17 +15,17 @@ def test_every_setting_has_its_default() -> None:
 def test_settings_come_from_the_environment() -> None:
     config = load({
         "ROOMS_PORT": "1", "ROOMS_MODERATION_ADDRESSES": "a:1, b:2", "ROOMS_DATABASE_URL": "postgresql://u@h/d",
-        "ROOMS_VIDEO_CATALOG_URL": "https://example.org/videos/{video_id}", "SALON_ENV": "production", "PATH": "/bin",
+        "ROOMS_VIDEO_CATALOG_URL": "https://example.org/videos/{video_id}", "PATH": "/bin",
     })  # fmt: skip
     assert (config.port, config.moderation_addresses) == (1, ("a:1", "b:2"))
-    assert (config.database_url, config.salon_env) == ("postgres://u@h/d", "production")
+    assert config.database_url == "postgres://u@h/d"
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("ROOMS_PORT", "abc"), ("ROOMS_PORT", "65536"), ("ROOMS_PORT", "-1"), ("ROOMS_LEASE_SECONDS", "0"),
      ("ROOMS_DATABASE_URL", "mysql://x/y"), ("ROOMS_DATABASE_URL", "sqlite://:memory:"), ("ROOMS_VIDEO_CATALOG_URL", "https://example.org/videos"),
-     ("ROOMS_MODERATION_ADDRESSES", "nowhere"), ("ROOMS_AUTO_CREATE", "Any"), ("SALON_ENV", "prod"), ("ROOMS_X", "1")],
+     ("ROOMS_MODERATION_ADDRESSES", "nowhere"), ("ROOMS_AUTO_CREATE", "Any"), ("ROOMS_X", "1")],
 )  # fmt: skip
 def test_a_bad_or_unknown_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=rf"^{name}: "):

@@ -74,13 +74,13 @@ class NatsEvents:
             problem = "not connected"
         except (NatsError, TimeoutError, OSError) as error:
             problem = type(error).__name__
-        _log.warning("event not confirmed", event_id=event.event_id, problem=problem)
+        _log.warning("event_not_confirmed", event_id=event.event_id, problem=problem)
 
     async def _receive(self, message: Msg) -> None:
         try:
             event = self._decode(message.data)
         except ValueError as problem:
-            _log.warning("event not understood", problem=str(problem))
+            _log.warning("event_not_understood", problem=str(problem))
             return
         self._received(event)
 
@@ -89,14 +89,14 @@ class NatsEvents:
         name = type(problem).__name__
         if name != self._last_problem:
             self._last_problem = name
-            _log.warning("nats failed", problem=name)
+            _log.warning("nats_failed", problem=name)
 
     async def _disconnected(self) -> None:
-        _log.warning("nats away")
+        _log.warning("nats_away")
 
     async def _reconnected(self) -> None:
         self._last_problem = ""
-        _log.info("nats connected")
+        _log.info("nats_connected")
         self._restored()
 
     async def _close(self) -> None:
@@ -104,4 +104,4 @@ class NatsEvents:
             async with asyncio.timeout(_CLOSE_DEADLINE_S):
                 await self._client.close()
         except (NatsError, TimeoutError, OSError) as problem:
-            _log.warning("nats not closed", problem=type(problem).__name__)
+            _log.warning("nats_not_closed", problem=type(problem).__name__)

@@ -101,7 +101,7 @@ class Upkeep:
                 await self.read()
                 self.is_store_answering = True
             except StoreUnavailable as problem:
-                self._store_failed("sanctions not read", problem)
+                self._store_failed("sanctions_not_read", problem)
                 self._read_soon.set()
                 await asyncio.sleep(1)
 
@@ -111,7 +111,7 @@ class Upkeep:
             try:
                 await self.flush()
             except StoreUnavailable as problem:
-                self._store_failed("sightings not written", problem)
+                self._store_failed("sightings_not_written", problem)
                 await asyncio.sleep(1)
 
     async def _keep_forgetting(self) -> None:
@@ -119,7 +119,7 @@ class Upkeep:
             try:
                 await self._store.forget_sightings(self._clock.now().wall_ms - SIGHTINGS_KEPT_MS)
             except StoreUnavailable as problem:
-                self._store_failed("sightings not forgotten", problem)
+                self._store_failed("sightings_not_forgotten", problem)
             await asyncio.sleep(FORGET_EVERY_S)
 
     def _store_failed(self, what: str, problem: StoreUnavailable) -> None:

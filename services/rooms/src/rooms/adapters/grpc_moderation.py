@@ -68,7 +68,7 @@ class GrpcModeration:
                     raise SanctionNotFound from None
                 if problem.code() is grpc.StatusCode.PERMISSION_DENIED:
                     raise NotPermitted from None
-                _log.warning("moderation away", status=problem.code().name)
+                _log.warning("moderation_away", status=problem.code().name)
         raise ModerationUnavailable
 
 

@@ -42,10 +42,10 @@ class VideoApi:
             async with asyncio.timeout(_DEADLINE_S), self._slots:
                 answer = await self._client.get(self._template.replace("{video_id}", str(video_id)))
         except (httpx.HTTPError, TimeoutError) as problem:
-            _log.warning("video catalogue away", video_id=video_id, reason=type(problem).__name__)
+            _log.warning("video_catalogue_away", video_id=video_id, reason=type(problem).__name__)
             return None
         if answer.status_code not in (200, 404):
-            _log.warning("video catalogue away", video_id=video_id, status=answer.status_code)
+            _log.warning("video_catalogue_away", video_id=video_id, status=answer.status_code)
             return None
         return self._remember(video_id, answer.status_code == 200)
 

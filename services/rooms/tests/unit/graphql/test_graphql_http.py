@@ -159,7 +159,7 @@ async def test_an_unexpected_exception_is_masked_and_logged_once_without_variabl
     assert "password" not in json.dumps(body)
     (line,) = lines
     traceback = line.pop("traceback")
-    assert line == {"event": "graphql field failed", "log_level": "error", "path": "found"}
+    assert line == {"event": "graphql_field_failed", "log_level": "error", "path": "found"}
     assert "in list_rooms" in traceback
     assert "private" not in traceback
     assert caplog.records == []
@@ -222,7 +222,7 @@ async def test_a_request_that_takes_too_long_is_503_and_its_work_is_finished(
 
     assert status == 503
     assert body == {"errors": [{"message": "The request took too long", "extensions": {"code": "UNAVAILABLE"}}]}
-    assert [line["event"] for line in lines] == ["graphql request took too long"]
+    assert [line["event"] for line in lines] == ["graphql_request_took_too_long"]
     proceed.set()
     await execution.executions.finish()
     assert finished.is_set()

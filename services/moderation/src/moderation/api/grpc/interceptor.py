@@ -55,9 +55,9 @@ def _masked_call(behaviour: Any, method: str) -> Any:
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, problem: Exception) -> None:
     code, text = status_of(problem)
     if code is grpc.StatusCode.INTERNAL:
-        _log.error("call failed", method=method, exc_info=problem)
+        _log.error("call_failed", method=method, exc_info=problem)
     elif code is grpc.StatusCode.UNAVAILABLE:
-        _log.warning("call failed", method=method, problem=str(problem))
+        _log.warning("call_failed", method=method, problem=str(problem))
     await context.abort(code, text)
 
 

@@ -64,7 +64,7 @@ async def execute(
     except TooManyExecutions:
         return _refuse(503, ServiceUnavailable("Too many requests at once"))
     except TimeoutError:
-        _log.warning("graphql request took too long", deadline_s=DEADLINE_S)
+        _log.warning("graphql_request_took_too_long", deadline_s=DEADLINE_S)
         return _refuse(503, ServiceUnavailable("The request took too long"))
     return _answer(result)
 

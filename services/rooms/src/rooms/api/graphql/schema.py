@@ -27,7 +27,7 @@ class RoomsSchema(strawberry.Schema):
             if cause := unexpected_cause(error):
                 path = ".".join(map(str, error.path or ()))
                 # Written out here: renderers of exceptions like to show local variables.
-                _log.error("graphql field failed", path=path, traceback="".join(format_exception(cause)))
+                _log.error("graphql_field_failed", path=path, traceback="".join(format_exception(cause)))
 
 
 def build_schema() -> RoomsSchema:

@@ -56,7 +56,7 @@ def _masked(behaviour: Any, method: str) -> "_Behaviour":
             await context.abort(grpc.StatusCode.UNAVAILABLE, "database away")
         except Exception:  # noqa: BLE001 - this is the place where whatever went wrong ends
             status = "INTERNAL"
-            _log.exception("call failed", method=method)
+            _log.exception("call_failed", method=method)
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")
         finally:
             telemetry.CALLS.labels(method, status).inc()
