@@ -70,6 +70,7 @@ async def test_users_who_left_stay_offline_and_anonymous_ones_are_forgotten(repl
     people = (await replica.catalog.list_participants([membership.life], first=50, after=None))[membership.life]
     assert [(p.user_id, p.state) for p in people] == [
         (7, ParticipantState.ONLINE), (8, ParticipantState.OFFLINE), (9, ParticipantState.ONLINE)]  # fmt: skip
+    assert [p.rank for p in people] == [Rank.USER, None, Rank.USER]
     rest = await replica.catalog.list_participants([membership.life], first=1, after=people[0].id)
     assert [p.user_id for p in rest[membership.life]] == [8]
 

@@ -72,7 +72,8 @@ class TortoiseCatalog:
         """Who is or was in each life, in order of arrival."""
         async with self._database.session() as session:
             rows = await session.fetch(
-                "SELECT * FROM (SELECT p.*, row_number() OVER (PARTITION BY p.life ORDER BY p.id) AS place"
+                "SELECT listed.*, (SELECT max(c.rank) FROM connection c WHERE c.participant_id = listed.id) AS highest"
+                " FROM (SELECT p.*, row_number() OVER (PARTITION BY p.life ORDER BY p.id) AS place"
                 f" FROM participant p WHERE p.life IN (SELECT x.life FROM {session.rows({'life': 'bigint'})})"
                 " AND p.id > $2) AS listed WHERE place <= $3 ORDER BY id",
                 packed([{"life": life} for life in lives]),
@@ -249,6 +250,7 @@ def _participant(row: Row) -> Participant:
         connection_count=row["connections"],
         joined_at=_time(row["joined_ms"]),
         state=ParticipantState.ONLINE if row["connections"] > 0 else ParticipantState.OFFLINE,
+        rank=None if row["highest"] is None else Rank(row["highest"]),
     )
 
 

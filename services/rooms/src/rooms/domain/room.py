@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from rooms.domain.identity import SYSTEM_USER, Life, ParticipantKey, RoomId, Slug, UserId
+from rooms.domain.identity import SYSTEM_USER, Life, ParticipantKey, Rank, RoomId, Slug, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,8 @@ class Participant:
     """0: offline, was here in this life of the room."""
     joined_at: datetime
     state: ParticipantState
+    rank: Rank | None = None
+    """The highest rank they are connected with; None: not connected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,17 +64,19 @@ def clamp(first: int) -> int:
 
 def _with_state(person: Participant, slug: Slug, sanctions: Sequence[Sanction]) -> Participant:
     actions = {
-        sanction.action
-        for sanction in sanctions
-        if sanction.slug in (None, slug)
-        and (
-            sanction.target_user_id == person.user_id
-            if person.user_id is not None
-            else sanction.target_user_id is None and sanction.target_username == person.username
-        )
+        sanction.action for sanction in sanctions if sanction.slug in (None, slug) and _reaches(sanction, person)
     }
     if SanctionAction.BAN in actions:
         return replace(person, state=ParticipantState.BANNED)
     if SanctionAction.MUTE in actions:
         return replace(person, state=ParticipantState.MUTED)
     return person
+
+
+def _reaches(sanction: Sanction, person: Participant) -> bool:
+    """A sanction keeps its author's rank, and never applies to somebody of the same rank or above."""
+    if person.rank is not None and person.rank >= sanction.moderator_rank:
+        return False
+    if person.user_id is None:
+        return sanction.target_user_id is None and sanction.target_username == person.username
+    return sanction.target_user_id == person.user_id

@@ -199,7 +199,9 @@ class World:
         self.catalog.rooms[room.slug] = room
         return room
 
-    def put_person(self, room: Room, user_id: int | None, username: str, *, connections: int = 1) -> Participant:
+    def put_person(
+        self, room: Room, user_id: int | None, username: str, *, connections: int = 1, rank: Rank | None = None
+    ) -> Participant:
         """Somebody who is, or with no connections was, in the room."""
         assert room.life is not None
         people = self.catalog.people.setdefault(room.life, [])
@@ -211,6 +213,7 @@ class World:
             connection_count=connections,
             joined_at=NOW,
             state=ParticipantState.ONLINE if connections else ParticipantState.OFFLINE,
+            rank=rank,
         )
         people.append(person)
         return person

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rooms.domain.identity import Rank
+
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World
 
@@ -38,6 +40,16 @@ async def test_muted_and_banned_stand_before_online_and_banned_before_muted(worl
     world.put_sanction("ban", user_id=12, slug="room")
 
     assert await states(world) == {"ana": "MUTED", "ben": "BANNED", "cleo": "BANNED", "dan": "ONLINE"}
+
+
+async def test_a_sanction_never_applies_to_a_person_of_equal_or_higher_rank(world: "World") -> None:
+    room = world.put_room("room")
+    ranks = {"cleo": Rank.USER, "dan": Rank.MODERATOR, "eve": Rank.ADMIN, "fay": None}
+    for user_id, (name, rank) in enumerate(ranks.items(), 12):
+        world.put_person(room, user_id, name, rank=rank)
+        world.put_sanction("mute", user_id=user_id, slug="room", rank=Rank.MODERATOR)
+
+    assert await states(world) == {"cleo": "MUTED", "dan": "ONLINE", "eve": "ONLINE", "fay": "MUTED"}
 
 
 async def test_an_anonymous_target_is_known_by_its_name(world: "World") -> None:
