@@ -18,7 +18,7 @@ from rooms.adapters.nats_events import NatsEvents
 from rooms.adapters.tortoise_catalog import TortoiseCatalog
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
 from rooms.adapters.video_api import VideoApi
-from rooms.api.graphql.execute import execute
+from rooms.api.graphql.execute import execute, executions
 from rooms.api.grpc.server import RoomsServer
 from rooms.api.grpc.servicer import RoomsServicer
 from rooms.config import Config
@@ -64,6 +64,7 @@ async def serving(config: Config) -> AsyncIterator[int]:
         )
         server = RoomsServer(RoomsServicer(ports, execute))
         port = await server.start(config.host, config.port)
+        stack.push_async_callback(executions.finish)  # those that nobody waits for any more still use the ports
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
         await _tell_health(server, database, events)
         async with asyncio.TaskGroup() as tasks:

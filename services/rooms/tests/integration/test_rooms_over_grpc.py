@@ -14,6 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
+from rooms.adapters.database import Database
+from rooms.api.graphql.execute import executions
+from rooms.api.grpc.server import RoomsServer
 from rooms.bootstrap import serving
 from rooms.config import Config
 from salon.events.v1 import events_pb2
@@ -195,3 +198,29 @@ async def test_the_service_starts_while_nats_is_away(config: Config) -> None:
     ):
         stub = rooms_pb2_grpc.RoomsServiceStub(channel)
         assert (await stub.GetStats(pb.GetStatsRequest())).total_connections == 0
+
+
+async def test_an_execution_that_nobody_waits_for_is_finished_before_the_database_is_closed(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping, order = asyncio.Event(), list[str]()
+    stop, close = RoomsServer.stop, Database.close
+
+    async def stop_server(server: RoomsServer, grace_s: float) -> None:
+        await stop(server, grace_s)
+        stopping.set()
+
+    async def close_database(database: Database) -> None:
+        order.append("closed")
+        await close(database)
+
+    async def work() -> None:
+        await stopping.wait()
+        order.append("finished")
+
+    monkeypatch.setattr(RoomsServer, "stop", stop_server)
+    monkeypatch.setattr(Database, "close", close_database)
+    async with serving(config):
+        with pytest.raises(TimeoutError):
+            await executions.run(work(), deadline_s=0)
+    assert order == ["finished", "closed"]
