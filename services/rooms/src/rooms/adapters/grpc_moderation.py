@@ -9,14 +9,23 @@ import grpc.aio
 import structlog
 
 from rooms.domain.identity import Rank, Slug, UserId, Viewer
-from rooms.domain.refusals import ModerationUnavailable, NotPermitted, SanctionNotFound
+from rooms.domain.refusals import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
 from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
 
+_ALL_REPLICAS_S = 4.0
+"""For all of them together: a GraphQL request has 5 s."""
 _DEADLINE_S = 2.0
+"""At most, for one replica."""
 _SLUGS_A_CALL = 1000
 _T = TypeVar("_T")
 _log = structlog.get_logger()
+_REFUSALS: dict[grpc.StatusCode, type[Refusal]] = {
+    grpc.StatusCode.NOT_FOUND: SanctionNotFound,
+    grpc.StatusCode.PERMISSION_DENIED: NotPermitted,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
+}
+"""What any replica would answer."""
 _OPTIONS = [("grpc.max_reconnect_backoff_ms", 2000), ("grpc.initial_reconnect_backoff_ms", 200)]
 
 
@@ -26,6 +35,8 @@ class GrpcModeration:
     def __init__(self, addresses: Sequence[str]) -> None:
         self._channels = [grpc.aio.insecure_channel(address, options=_OPTIONS) for address in addresses]
         self._stubs = [moderation_pb2_grpc.ModerationServiceStub(channel) for channel in self._channels]
+        self._deadline_s = min(_DEADLINE_S, _ALL_REPLICAS_S / len(self._stubs))
+        self._first = 0
 
     async def close(self) -> None:
         """Drop the connections."""
@@ -37,7 +48,7 @@ class GrpcModeration:
         found: dict[int, Sanction] = {}
         for start in range(0, max(len(slugs), 1), _SLUGS_A_CALL):
             request = pb.ListActiveRequest(slugs=slugs[start : start + _SLUGS_A_CALL])
-            answer = await self._ask(lambda stub, r=request: stub.ListActive(r, timeout=_DEADLINE_S))  # type: ignore[misc] # mypy cannot infer a lambda's default
+            answer = await self._ask(lambda stub, r=request: stub.ListActive(r, timeout=self._deadline_s))  # type: ignore[misc] # mypy cannot infer a lambda's default
             found |= {sanction.id: _sanction(sanction) for sanction in answer.sanctions}
         return list(found.values())
 
@@ -48,27 +59,30 @@ class GrpcModeration:
         if first == 0:
             return []
         request = pb.ListSanctionsRequest(slug=slug or "", active=active, first=first, before_id=before_id or 0)
-        answer = await self._ask(lambda stub: stub.ListSanctions(request, timeout=_DEADLINE_S))
+        answer = await self._ask(lambda stub: stub.ListSanctions(request, timeout=self._deadline_s))
         return [_sanction(sanction) for sanction in answer.sanctions]
 
     async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
         """End one sanction."""
         moderator = pb.Speaker(user_id=viewer.user_id, username=viewer.username, rank=pb.Rank.ValueType(viewer.rank))
         request = pb.LiftSanctionRequest(id=sanction_id, moderator=moderator)
-        answer = await self._ask(lambda stub: stub.LiftSanction(request, timeout=_DEADLINE_S))
+        answer = await self._ask(lambda stub: stub.LiftSanction(request, timeout=self._deadline_s))
         return _sanction(answer.sanction)
 
     async def _ask(self, call: Callable[["moderation_pb2_grpc.ModerationServiceAsyncStub"], Awaitable[_T]]) -> _T:
-        """Lifting twice lifts once, so every call may be tried on the next replica."""
-        for stub in self._stubs:
+        """Lifting twice lifts once, so every call may be tried on the next replica. The one that answered last is
+        asked first."""
+        for place in [*range(self._first, len(self._stubs)), *range(self._first)]:
             try:
-                return await call(stub)
+                answer = await call(self._stubs[place])
             except grpc.aio.AioRpcError as problem:
-                if problem.code() is grpc.StatusCode.NOT_FOUND:
-                    raise SanctionNotFound from None
-                if problem.code() is grpc.StatusCode.PERMISSION_DENIED:
-                    raise NotPermitted from None
+                if refusal := _REFUSALS.get(problem.code()):
+                    self._first = place
+                    raise refusal from None
                 _log.warning("moderation_away", status=problem.code().name)
+            else:
+                self._first = place
+                return answer
         raise ModerationUnavailable
 
 

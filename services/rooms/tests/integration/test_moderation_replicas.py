@@ -1,0 +1,106 @@
+"""The Moderation port on replicas that answer, hang and refuse."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from rooms.adapters.grpc_moderation import GrpcModeration
+from rooms.api.graphql.execute import DEADLINE_S
+from rooms.domain.identity import Rank, UserId, Viewer
+from rooms.domain.refusals import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
+
+pytestmark = pytest.mark.integration
+ADMIN = Viewer(UserId(1), "admin", Rank.ADMIN)
+
+
+@dataclass
+class Replica(moderation_pb2_grpc.ModerationServiceServicer):
+    """Answers with nothing, refuses with a status, or hangs."""
+
+    status: grpc.StatusCode | None = None
+    hangs: bool = False
+    asked: int = 0
+
+    async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        return pb.ListActiveResponse()
+
+    async def LiftSanction(self, request: pb.LiftSanctionRequest, context: Any) -> pb.LiftSanctionResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        return pb.LiftSanctionResponse()
+
+    async def _meet(self, context: Any) -> None:
+        self.asked += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.status is not None:
+            await context.abort(self.status, "the words of the replica")
+
+
+Start = Callable[..., Awaitable[GrpcModeration]]
+
+
+@pytest.fixture
+async def ask() -> AsyncIterator[Start]:
+    """The port on these replicas."""
+    servers: list[grpc.aio.Server] = []
+    ports: list[GrpcModeration] = []
+
+    async def start(*replicas: Replica) -> GrpcModeration:
+        addresses = []
+        for replica in replicas:
+            server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+            moderation_pb2_grpc.add_ModerationServiceServicer_to_server(replica, server)
+            addresses.append(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
+            await server.start()
+            servers.append(server)
+        ports.append(GrpcModeration(addresses))
+        return ports[-1]
+
+    yield start
+    for port in ports:
+        await port.close()
+    for server in servers:
+        await server.stop(0)
+
+
+async def test_all_replicas_are_tried_within_the_deadline_of_a_graphql_request(ask: Start) -> None:
+    replicas = [Replica(hangs=True) for _ in range(3)]
+    moderation = await ask(*replicas)
+    began = time.monotonic()
+    with pytest.raises(ModerationUnavailable):
+        await moderation.list_active([])
+    assert time.monotonic() - began < DEADLINE_S
+    assert [replica.asked for replica in replicas] == [1, 1, 1]
+
+
+async def test_the_replica_that_answered_last_is_asked_first(ask: Start) -> None:
+    hanging, good = Replica(hangs=True), Replica()
+    moderation = await ask(hanging, good)
+    for _ in range(3):
+        assert await moderation.list_active([]) == []
+    assert (hanging.asked, good.asked) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("status", "refusal"),
+    [
+        (grpc.StatusCode.NOT_FOUND, SanctionNotFound),
+        (grpc.StatusCode.PERMISSION_DENIED, NotPermitted),
+        (grpc.StatusCode.INVALID_ARGUMENT, InvalidInput),
+    ],
+)
+async def test_a_refusal_is_final_and_no_outage(ask: Start, status: grpc.StatusCode, refusal: type[Refusal]) -> None:
+    refusing, other = Replica(status=status), Replica()
+    moderation = await ask(refusing, other)
+    with pytest.raises(refusal) as told:
+        await moderation.lift_sanction(5, ADMIN)
+    assert "replica" not in str(told.value)
+    assert other.asked == 0
