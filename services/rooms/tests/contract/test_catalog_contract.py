@@ -53,6 +53,29 @@ async def test_search_looks_for_the_text_in_name_and_slug(replica: "Replica", se
     assert await slugs(replica, None, search) == found
 
 
+@pytest.mark.parametrize("search", ["été", "ÉTÉ", "E\u0301te\u0301", "un Été"])
+async def test_search_does_not_tell_capital_letters_of_any_script_apart(replica: "Replica", search: str) -> None:
+    settings = RoomSettings("Un Été à Paris")
+    await replica.catalog.create_room(Slug("paris"), settings, UserId(7), is_free_choice=False, now=replica.now)
+    for connection, slug in enumerate(["paris", "un-Été", "ete"], 1):
+        await replica.enter(connection, slug, 7)
+    expected = ["paris"] if search == "un Été" else ["un-Été", "paris"]
+    assert await slugs(replica, None, search) == expected
+
+
+async def test_a_page_of_a_search_goes_on_where_the_one_before_it_ended(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rooms.adapters.shown_rooms.SCANNED_AT_ONCE", 2)
+    for connection in range(1, 11):
+        await replica.enter(connection, f"{'Été' if connection % 3 else 'hiver'}-{connection}", 7)
+    pages, after = [], None
+    while page := await replica.catalog.list_rooms(None, first=2, after=after, search="été"):
+        pages.append([room.slug for room in page])
+        after = page[-1].life
+    assert pages == [["Été-10", "Été-8"], ["Été-7", "Été-5"], ["Été-4", "Été-2"], ["Été-1"]]
+
+
 async def test_participant_count_counts_users_once_and_anonymous_connections_each(replica: "Replica") -> None:
     membership = await replica.enter(1, "a", 7)
     for connection, user_id in ((2, 7), (3, 8), (4, None), (5, None)):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from rooms.adapters.database import Database, Row, Session, packed
 from rooms.adapters.room_rows import NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
+from rooms.adapters.shown_rooms import find_room, newest_rooms, search_rooms
 from rooms.adapters.tables import InvitationRow, VideoRow
 from rooms.domain.identity import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.membership import LifeEnded
@@ -14,12 +15,6 @@ from rooms.domain.naming import numbered
 from rooms.domain.refusals import RoomNotFound, SlugTaken
 from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
 
-_LIVING = (
-    "SELECT r.life, r.room_id, r.slug, r.created_ms, r.connection_count,"
-    " k.owner, k.name, k.description, k.is_public, k.allow_anonymous,"
-    " (SELECT count(*) FROM participant p WHERE p.life = r.life AND p.connections > 0) AS people"
-    " FROM room r LEFT JOIN kept_settings k ON k.slug = r.slug"
-)
 _ROUNDS = 1000
 
 
@@ -32,39 +27,16 @@ class TortoiseCatalog:
     async def list_rooms(
         self, viewer: Viewer | None, *, first: int, after: Life | None, search: str | None
     ) -> list[Room]:
-        """Rooms with someone in them that the viewer may enter, newest first."""
-        where, values = ["r.connection_count > 0"], list[object]()
-
-        def parameter(value: object) -> str:
-            values.append(value)
-            return f"${len(values)}"
-
-        if after is not None:
-            where.append(f"r.life < {parameter(after)}")
-        if search:
-            pattern = parameter(f"%{_escaped(search.lower())}%")
-            where.append(
-                f"(lower(coalesce(k.name, r.slug)) LIKE {pattern} ESCAPE '!'"
-                f" OR lower(r.slug) LIKE {pattern} ESCAPE '!')"
-            )
-        if viewer is None:
-            where.append("coalesce(k.is_public, true)")
-        elif viewer.rank < Rank.ADMIN:
-            me = parameter(viewer.user_id)
-            where.append(
-                f"(coalesce(k.is_public, true) OR k.owner = {me} OR EXISTS"
-                f" (SELECT 1 FROM invitation i WHERE i.slug = r.slug AND i.user_id = {me}))"
-            )
+        """Rooms with someone in them that the viewer may enter, newest first. A search looks at all of them."""
         async with self._database.session() as session:
-            rows = await session.fetch(
-                f"{_LIVING} WHERE {' AND '.join(where)} ORDER BY r.life DESC LIMIT {int(first)}", *values
-            )
-        return [_room(row) for row in rows]
+            if search:
+                return await search_rooms(session, viewer, search, first=first, after=after)
+            return await newest_rooms(session, viewer, first=first, after=after)
 
     async def find_room(self, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
         """The living room, else its kept settings."""
         async with self._database.session() as session:
-            return await _find(session, room_id=room_id, slug=slug)
+            return await find_room(session, room_id=room_id, slug=slug)
 
     async def list_participants(
         self, lives: Sequence[Life], *, first: int, after: int | None
@@ -99,7 +71,7 @@ class TortoiseCatalog:
 
     async def _create(self, slug: Slug, settings: RoomSettings, owner: UserId, now: datetime) -> Room:
         async with self._database.session() as session:
-            before = await _find(session, slug=slug)
+            before = await find_room(session, slug=slug)
             if before is not None and (before.life is not None or before.owner != owner):
                 raise SlugTaken
             room_id = before.room_id if before is not None else (await take_ids(session, 1))[0]
@@ -108,7 +80,7 @@ class TortoiseCatalog:
                 raise SlugTaken
             if not await _keep(session, slug, room_id, owner, settings, now):
                 raise SlugTaken
-            room = await _find(session, slug=slug)
+            room = await find_room(session, slug=slug)
         assert room is not None
         return room
 
@@ -117,11 +89,11 @@ class TortoiseCatalog:
         async with self._database.transaction() as session:
             await lock_slugs(session, [slug])
             await session.fetch(f"SELECT slug FROM kept_settings WHERE slug = $1 {session.for_update}", slug)
-            room = await _find(session, slug=slug)
+            room = await find_room(session, slug=slug)
             if room is None:
                 raise RoomNotFound
             await _keep(session, slug, room.room_id, room.owner, change.apply(room.settings), now)
-            changed = await _find(session, slug=slug)
+            changed = await find_room(session, slug=slug)
         assert changed is not None
         return changed
 
@@ -148,7 +120,7 @@ class TortoiseCatalog:
     async def invite(self, invitation: Invitation) -> Invitation:
         """Store it; the first one stands."""
         async with self._database.transaction() as session:
-            room = await _find(session, slug=invitation.slug)
+            room = await find_room(session, slug=invitation.slug)
             if room is None:
                 raise RoomNotFound
             await session.fetch(
@@ -188,14 +160,6 @@ class TortoiseCatalog:
         return {video_id: video_id in found for video_id in video_ids}
 
 
-async def _find(session: Session, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
-    column, value = ("room_id", room_id) if slug is None else ("slug", slug)
-    if rows := await session.fetch(f"{_LIVING} WHERE r.{column} = $1", value):
-        return _room(rows[0])
-    kept = await session.fetch(f"SELECT * FROM kept_settings WHERE {column} = $1", value)
-    return _room(kept[0]) if kept else None
-
-
 async def _keep(
     session: Session, slug: Slug, room_id: RoomId, owner: UserId | None, settings: RoomSettings, now: datetime
 ) -> bool:
@@ -219,28 +183,6 @@ async def _keep(
     return bool(rows)
 
 
-def _room(row: Row) -> Room:
-    slug = Slug(row["slug"])
-    is_kept = row["name"] is not None
-    settings = (
-        RoomSettings(row["name"], row["description"], bool(row["is_public"]), bool(row["allow_anonymous"]))
-        if is_kept
-        else RoomSettings(slug)
-    )
-    life = row.get("life")
-    return Room(
-        life=None if life is None else Life(life),
-        room_id=RoomId(row["room_id"]),
-        slug=slug,
-        settings=settings,
-        owner=row["owner"],
-        room_type="live",
-        created_at=_time(row["created_ms"]),
-        connection_count=row.get("connection_count") or 0,
-        participant_count=row.get("people") or 0,
-    )
-
-
 def _participant(row: Row) -> Participant:
     return Participant(
         id=row["id"],
@@ -252,12 +194,6 @@ def _participant(row: Row) -> Participant:
         state=ParticipantState.ONLINE if row["connections"] > 0 else ParticipantState.OFFLINE,
         rank=None if row["highest"] is None else Rank(row["highest"]),
     )
-
-
-def _escaped(text: str) -> str:
-    for sign in "!%_":
-        text = text.replace(sign, "!" + sign)
-    return text
 
 
 def _ms(when: datetime) -> int:

@@ -1,0 +1,111 @@
+"""Rooms as they are shown: one by its id or slug, or a list of the living ones."""
+
+# ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
+
+import unicodedata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rooms.adapters.database import Row, Session, packed
+from rooms.domain.identity import Life, Rank, RoomId, Slug, Viewer
+from rooms.domain.room import Room, RoomSettings
+
+SCANNED_AT_ONCE = 1000
+_KEPT = " FROM room r LEFT JOIN kept_settings k ON k.slug = r.slug"
+_LIVING = (
+    "SELECT r.life, r.room_id, r.slug, r.created_ms, r.connection_count,"
+    " k.owner, k.name, k.description, k.is_public, k.allow_anonymous,"
+    f" (SELECT count(*) FROM participant p WHERE p.life = r.life AND p.connections > 0) AS people{_KEPT}"
+)
+
+
+async def find_room(session: Session, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
+    """The living room, else its kept settings."""
+    column, value = ("room_id", room_id) if slug is None else ("slug", slug)
+    if rows := await session.fetch(f"{_LIVING} WHERE r.{column} = $1", value):
+        return _room(rows[0])
+    kept = await session.fetch(f"SELECT * FROM kept_settings WHERE {column} = $1", value)
+    return _room(kept[0]) if kept else None
+
+
+async def newest_rooms(session: Session, viewer: Viewer | None, *, first: int, after: Life | None) -> list[Room]:
+    """Rooms with someone in them that the viewer may enter."""
+    where, values = _listed(viewer, after)
+    rows = await session.fetch(f"{_LIVING} WHERE {where} ORDER BY r.life DESC LIMIT {int(first)}", *values)
+    return [_room(row) for row in rows]
+
+
+async def search_rooms(
+    session: Session, viewer: Viewer | None, search: str, *, first: int, after: Life | None
+) -> list[Room]:
+    """Those of them with the text in their name or slug. Compared here: what a database takes for the small letter of
+    another depends on its kind and its locale, and SQLite knows ASCII alone."""
+    wanted, found = _folded(search), list[Room]()
+    while len(found) < first:
+        where, values = _listed(viewer, after)
+        rows = await session.fetch(
+            f"SELECT r.life, r.slug, k.name{_KEPT} WHERE {where} ORDER BY r.life DESC LIMIT {SCANNED_AT_ONCE}", *values
+        )
+        matching = [row["life"] for row in rows if wanted in _folded(row["slug"]) or wanted in _folded(row["name"])]
+        found += await _living(session, matching[: first - len(found)], viewer)
+        if len(rows) < SCANNED_AT_ONCE:
+            break
+        # A room that ended in between leaves a place on the page, which the next ones fill.
+        after = Life(rows[-1]["life"])
+    return found
+
+
+async def _living(session: Session, lives: Sequence[int], viewer: Viewer | None) -> list[Room]:
+    if not lives:
+        return []
+    where, values = _listed(viewer, None)
+    rows = await session.fetch(
+        f"{_LIVING} WHERE {where} AND r.life IN"
+        f" (SELECT x.life FROM {session.rows({'life': 'bigint'}, f'${len(values) + 1}')}) ORDER BY r.life DESC",
+        *values,
+        packed([{"life": life} for life in lives]),
+    )
+    return [_room(row) for row in rows]
+
+
+def _listed(viewer: Viewer | None, after: Life | None) -> tuple[str, list[object]]:
+    """The condition for a room to be in the viewer's list behind `after`, with its parameters."""
+    where, values = ["r.connection_count > 0"], list[object]()
+    if after is not None:
+        values.append(after)
+        where.append(f"r.life < ${len(values)}")
+    if viewer is None:
+        where.append("coalesce(k.is_public, true)")
+    elif viewer.rank < Rank.ADMIN:
+        values.append(viewer.user_id)
+        where.append(
+            f"(coalesce(k.is_public, true) OR k.owner = ${len(values)} OR EXISTS"
+            f" (SELECT 1 FROM invitation i WHERE i.slug = r.slug AND i.user_id = ${len(values)}))"
+        )
+    return " AND ".join(where), values
+
+
+def _folded(text: str | None) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text or "").casefold())
+
+
+def _room(row: Row) -> Room:
+    slug = Slug(row["slug"])
+    is_kept = row["name"] is not None
+    settings = (
+        RoomSettings(row["name"], row["description"], bool(row["is_public"]), bool(row["allow_anonymous"]))
+        if is_kept
+        else RoomSettings(slug)
+    )
+    life = row.get("life")
+    return Room(
+        life=None if life is None else Life(life),
+        room_id=RoomId(row["room_id"]),
+        slug=slug,
+        settings=settings,
+        owner=row["owner"],
+        room_type="live",
+        created_at=datetime.fromtimestamp(row["created_ms"] / 1000, UTC),
+        connection_count=row.get("connection_count") or 0,
+        participant_count=row.get("people") or 0,
+    )
