@@ -43,8 +43,8 @@ class RoomCatalog(Protocol):
     async def create_room(
         self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
     ) -> Room:
-        """Make a room live and keep its settings. With `is_free_choice` a slug that is taken gets a number behind.
-        Raises SlugTaken."""
+        """Make a room live and keep its settings. With `is_free_choice` a slug that lives, or has kept settings of
+        anybody, gets a number behind. Raises SlugTaken."""
 
     async def update_room(self, slug: Slug, change: SettingsChange, *, now: datetime) -> Room:
         """Change and keep a room's settings. Raises RoomNotFound."""

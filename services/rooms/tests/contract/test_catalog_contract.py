@@ -131,6 +131,21 @@ async def test_a_slug_made_from_the_name_is_kept_unique(replica: "Replica") -> N
     assert [room.slug for room in made] == ["général", "général-2", "général-3"]
 
 
+async def test_a_slug_made_from_the_name_is_never_one_with_kept_settings(replica: "Replica") -> None:
+    made = []
+    for connection, settings in enumerate([RoomSettings("Discussion", "first", False), RoomSettings("Discussion")], 1):
+        room = await replica.catalog.create_room(
+            Slug("discussion"), settings, UserId(7), is_free_choice=True, now=replica.now
+        )
+        await replica.enter(connection, room.slug, 7)
+        await replica.leave(connection)
+        made.append(room.slug)
+    assert made == ["discussion", "discussion-2"]
+    first = await replica.catalog.find_room(slug=Slug("discussion"))
+    assert first is not None
+    assert first.settings == RoomSettings("Discussion", "first", False)
+
+
 async def test_an_update_holds_for_who_comes_next_and_survives_the_room(replica: "Replica") -> None:
     await replica.enter(1, "auto", 7)
     changed = await replica.catalog.update_room(Slug("auto"), SettingsChange(is_public=False), now=replica.now)

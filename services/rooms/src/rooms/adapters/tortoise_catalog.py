@@ -63,20 +63,26 @@ class TortoiseCatalog:
         """Make a room live and keep its settings."""
         for number in range(1, _ROUNDS):
             try:
-                return await self._create(slug if number == 1 else numbered(slug, number), settings, owner, now)
+                wanted = slug if number == 1 else numbered(slug, number)
+                return await self._create(wanted, settings, owner, may_revive=not is_free_choice, now=now)
             except SlugTaken:
                 if not is_free_choice:
                     raise
         raise SlugTaken
 
-    async def _create(self, slug: Slug, settings: RoomSettings, owner: UserId, now: datetime) -> Room:
+    async def _create(
+        self, slug: Slug, settings: RoomSettings, owner: UserId, *, may_revive: bool, now: datetime
+    ) -> Room:
+        """A slug with kept settings is taken, but who kept them may choose it again. Raises SlugTaken."""
         async with self._database.session() as session:
             before = await find_room(session, slug=slug)
-            if before is not None and (before.life is not None or before.owner != owner):
+            if before is not None and (before.life is not None or before.owner != owner or not may_revive):
                 raise SlugTaken
             room_id = before.room_id if before is not None else (await take_ids(session, 1))[0]
         async with self._database.transaction() as session:
             if not await insert_rooms(session, [NewRoom(slug, room_id)], now_ms=_ms(now)):
+                raise SlugTaken
+            if not may_revive and await session.fetch("SELECT slug FROM kept_settings WHERE slug = $1", slug):
                 raise SlugTaken
             if not await _keep(session, slug, room_id, owner, settings, now):
                 raise SlugTaken
