@@ -46,20 +46,22 @@ class RoomCatalog(Protocol):
         """Make a room live and keep its settings. With `is_free_choice` a slug that lives, or has kept settings of
         anybody, gets a number behind. Raises SlugTaken."""
 
-    async def update_room(self, slug: Slug, change: SettingsChange, *, now: datetime) -> Room:
-        """Change and keep a room's settings. Raises RoomNotFound."""
+    async def update_room(self, room: Room, change: SettingsChange, *, now: datetime) -> Room:
+        """Change and keep the settings of a room that was found before. Raises RoomNotFound where its slug is no
+        longer that room's, NotPermitted where it has another owner by now."""
 
-    async def delete_room(self, slug: Slug) -> LifeEnded | None:
-        """End the life, if any, with its memberships, and forget kept settings and invitations."""
+    async def delete_room(self, room: Room) -> LifeEnded | None:
+        """End the life, if any, with its memberships, and forget kept settings and invitations. Raises as
+        update_room does."""
 
     async def is_invited(self, slug: Slug, user_id: UserId) -> bool:
         """Whether there is an invitation."""
 
-    async def invite(self, invitation: Invitation) -> Invitation:
-        """Store it; the first one of that user for that slug stands. Raises RoomNotFound."""
+    async def invite(self, room: Room, invitation: Invitation) -> Invitation:
+        """Store it; the first one of that user for that slug stands. Raises as update_room does."""
 
-    async def revoke(self, slug: Slug, user_id: UserId) -> bool:
-        """Whether there was one."""
+    async def revoke(self, room: Room, user_id: UserId) -> bool:
+        """Whether there was one. Raises as update_room does."""
 
     async def register_video(self, video: Video) -> Video:
         """Store it, or give an existing one the new title."""

@@ -12,7 +12,7 @@ from rooms.adapters.tortoise_memberships import TortoiseMemberships
 from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, RoomId, Slug, UserId
 from rooms.domain.membership import Arrival, ById, BySlug, Changes, HeldConnection, JoinOutcome, Membership, RoomRef
 from rooms.domain.policy import RoomPolicy
-from rooms.domain.room import RoomSettings
+from rooms.domain.room import Room, RoomSettings
 
 EDGE = EdgeId("e" * 32)
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -82,6 +82,11 @@ class Replica:
         settings = RoomSettings("A room", None, is_public, allow_anonymous)
         room = await self.catalog.create_room(Slug(slug), settings, UserId(owner), is_free_choice=False, now=self.now)
         return room.room_id
+
+    async def found(self, slug: str) -> Room:
+        room = await self.catalog.find_room(slug=Slug(slug))
+        assert room is not None
+        return room
 
     def later(self, **passed: float) -> None:
         self.now += timedelta(**passed)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rooms.domain.identity import Rank, Slug, UserId, Viewer
-from rooms.domain.refusals import RoomNotFound, SlugTaken
+from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
 from rooms.domain.room import Invitation, ParticipantState, RoomSettings, SettingsChange, Video
 
 if TYPE_CHECKING:
@@ -36,10 +36,12 @@ async def test_private_rooms_are_listed_to_those_who_may_enter(replica: "Replica
     await replica.create("secret", 7, is_public=False)
     await replica.enter(1, "secret", 7)
     assert [await slugs(replica, who) for who in (None, ANA, BEA, ADMIN)] == [[], ["secret"], [], ["secret"]]
-    await replica.catalog.invite(Invitation(Slug("secret"), BEA.user_id, ANA.user_id, replica.now))
+    await replica.catalog.invite(
+        await replica.found("secret"), Invitation(Slug("secret"), BEA.user_id, ANA.user_id, replica.now)
+    )
     assert await slugs(replica, BEA) == ["secret"]
-    assert await replica.catalog.revoke(Slug("secret"), BEA.user_id)
-    assert not await replica.catalog.revoke(Slug("secret"), BEA.user_id)
+    assert await replica.catalog.revoke(await replica.found("secret"), BEA.user_id)
+    assert not await replica.catalog.revoke(await replica.found("secret"), BEA.user_id)
     assert await slugs(replica, BEA) == []
 
 
@@ -148,28 +150,61 @@ async def test_a_slug_made_from_the_name_is_never_one_with_kept_settings(replica
 
 async def test_an_update_holds_for_who_comes_next_and_survives_the_room(replica: "Replica") -> None:
     await replica.enter(1, "auto", 7)
-    changed = await replica.catalog.update_room(Slug("auto"), SettingsChange(is_public=False), now=replica.now)
+    changed = await replica.catalog.update_room(
+        await replica.found("auto"), SettingsChange(is_public=False), now=replica.now
+    )
     assert (changed.settings.is_public, changed.settings.name, changed.owner) == (False, "auto", None)
     await replica.leave(1)
     kept = await replica.catalog.find_room(slug=Slug("auto"))
     assert kept is not None
     assert (kept.life, kept.settings.is_public, kept.room_id) == (None, False, changed.room_id)
-    renamed = await replica.catalog.update_room(Slug("auto"), SettingsChange(name="New"), now=replica.now)
+    renamed = await replica.catalog.update_room(
+        await replica.found("auto"), SettingsChange(name="New"), now=replica.now
+    )
     assert renamed.settings == replace(kept.settings, name="New")
     with pytest.raises(RoomNotFound):
-        await replica.catalog.update_room(Slug("nothing"), SettingsChange(), now=replica.now)
+        await replica.catalog.update_room(replace(renamed, slug=Slug("nothing")), SettingsChange(), now=replica.now)
 
 
 async def test_deletechatroom_forgets_settings_and_invitations(replica: "Replica") -> None:
     await replica.create("secret", 7, is_public=False)
     membership = await replica.enter(1, "secret", 7)
-    await replica.catalog.invite(Invitation(Slug("secret"), BEA.user_id, ANA.user_id, replica.now))
-    ended = await replica.catalog.delete_room(Slug("secret"))
+    await replica.catalog.invite(
+        await replica.found("secret"), Invitation(Slug("secret"), BEA.user_id, ANA.user_id, replica.now)
+    )
+    ended = await replica.catalog.delete_room(await replica.found("secret"))
     assert ended is not None
     assert ended.life == membership.life
     assert await replica.catalog.find_room(slug=Slug("secret")) is None
     assert not await replica.catalog.is_invited(Slug("secret"), BEA.user_id)
     assert (await replica.enter(2, "secret", None)).life > membership.life
+
+
+async def test_what_was_allowed_for_a_room_is_not_done_to_another_one_under_its_slug(replica: "Replica") -> None:
+    await replica.create("mine", 7)
+    before = await replica.found("mine")
+    await replica.catalog.delete_room(before)
+    await replica.create("mine", 8)
+    after = await replica.found("mine")
+    with pytest.raises(RoomNotFound):
+        await replica.catalog.update_room(before, SettingsChange(name="Stolen"), now=replica.now)
+    with pytest.raises(RoomNotFound):
+        await replica.catalog.delete_room(before)
+    with pytest.raises(RoomNotFound):
+        await replica.catalog.invite(before, Invitation(before.slug, BEA.user_id, ANA.user_id, replica.now))
+    with pytest.raises(RoomNotFound):
+        await replica.catalog.revoke(before, BEA.user_id)
+    assert await replica.found("mine") == after
+
+
+async def test_what_an_owner_was_allowed_is_not_done_to_a_room_with_another_owner(replica: "Replica") -> None:
+    await replica.create("mine", 7)
+    before = replace(await replica.found("mine"), owner=UserId(8))
+    with pytest.raises(NotPermitted):
+        await replica.catalog.update_room(before, SettingsChange(name="Stolen"), now=replica.now)
+    with pytest.raises(NotPermitted):
+        await replica.catalog.delete_room(before)
+    assert (await replica.found("mine")).settings.name == "A room"
 
 
 async def test_a_video_keeps_its_first_date_when_its_title_changes(replica: "Replica") -> None:

@@ -96,7 +96,7 @@ async def test_a_sync_that_changes_nothing_tells_nothing(replica: "Replica") -> 
 
 async def test_a_deleted_room_does_not_come_back_with_a_sync(replica: "Replica") -> None:
     membership = await replica.enter(1, "a", 7)
-    await replica.catalog.delete_room(membership.slug)
+    await replica.catalog.delete_room(await replica.found(membership.slug))
     assert (await replica.sync(replica.held(1, membership, 7)))[0] == [ConnectionId(1)]
     assert (await replica.memberships.stats()) == {}
 

@@ -98,7 +98,7 @@ async def test_a_join_may_be_repeated(replica: "Replica") -> None:
 
 async def test_a_repeated_join_stands_also_where_a_new_one_would_be_refused(replica: "Replica") -> None:
     first = await replica.enter(1, "a", None)
-    await replica.catalog.update_room(first.slug, SettingsChange(is_public=False), now=replica.now)
+    await replica.catalog.update_room(await replica.found(first.slug), SettingsChange(is_public=False), now=replica.now)
     assert await replica.enter(1, "a", None) == first
     assert await replica.join(2, "a", None) is JoinRefusal.ACCESS_DENIED
 
@@ -169,7 +169,9 @@ async def test_a_private_room_is_for_creator_invited_admin_and_superuser(
     await replica.create("secret", 7, is_public=False)
     room = await replica.catalog.find_room(slug=(await replica.enter(1, "secret", 7)).slug)
     assert room is not None
-    await replica.catalog.invite(Invitation(room.slug, UserId(8), UserId(7), replica.now))
+    await replica.catalog.invite(
+        await replica.found(room.slug), Invitation(room.slug, UserId(8), UserId(7), replica.now)
+    )
     outcome = await replica.join(2, "secret", user_id, rank=rank)
     assert isinstance(outcome, Membership) if may else outcome is JoinRefusal.ACCESS_DENIED
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from rooms.adapters.database import Database, Row, Session, packed
-from rooms.adapters.room_rows import NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
+from rooms.adapters.room_rows import LockedRoom, NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
 from rooms.adapters.shown_rooms import find_room, newest_rooms, search_rooms
 from rooms.adapters.tables import InvitationRow, VideoRow
 from rooms.domain.identity import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.membership import LifeEnded
 from rooms.domain.naming import numbered
-from rooms.domain.refusals import RoomNotFound, SlugTaken
+from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
 from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
 
 _ROUNDS = 1000
@@ -90,45 +90,40 @@ class TortoiseCatalog:
         assert room is not None
         return room
 
-    async def update_room(self, slug: Slug, change: SettingsChange, *, now: datetime) -> Room:
+    async def update_room(self, room: Room, change: SettingsChange, *, now: datetime) -> Room:
         """Change and keep a room's settings."""
         async with self._database.transaction() as session:
-            await lock_slugs(session, [slug])
-            await session.fetch(f"SELECT slug FROM kept_settings WHERE slug = $1 {session.for_update}", slug)
-            room = await find_room(session, slug=slug)
-            if room is None:
+            before, _ = await _lock_same(session, room)
+            if not await _keep(session, room.slug, room.room_id, room.owner, change.apply(before.settings), now):
                 raise RoomNotFound
-            await _keep(session, slug, room.room_id, room.owner, change.apply(room.settings), now)
-            changed = await find_room(session, slug=slug)
+            changed = await find_room(session, slug=room.slug)
         assert changed is not None
         return changed
 
-    async def delete_room(self, slug: Slug) -> LifeEnded | None:
+    async def delete_room(self, room: Room) -> LifeEnded | None:
         """End the life, if any, and forget everything that holds against the slug."""
         async with self._database.transaction() as session:
-            room = (await lock_slugs(session, [slug])).get(slug)
-            await session.fetch("DELETE FROM kept_settings WHERE slug = $1", slug)
-            await session.fetch("DELETE FROM invitation WHERE slug = $1", slug)
-            if room is None:
+            _, living = await _lock_same(session, room)
+            await session.fetch("DELETE FROM kept_settings WHERE slug = $1", room.slug)
+            await session.fetch("DELETE FROM invitation WHERE slug = $1", room.slug)
+            if living is None:
                 return None
-            await end_lives(session, [room.life])
+            await end_lives(session, [living.life])
             await session.fetch(
                 f"INSERT INTO deleted_life (life, deleted_ms) VALUES ($1, {session.now_ms})",
-                room.life,
+                living.life,
             )
-            return room.ended
+            return living.ended
 
     async def is_invited(self, slug: Slug, user_id: UserId) -> bool:
         """Whether there is an invitation."""
         async with self._database.session() as session:
             return await InvitationRow.filter(slug=slug, user_id=user_id).using_db(session.client).exists()
 
-    async def invite(self, invitation: Invitation) -> Invitation:
+    async def invite(self, room: Room, invitation: Invitation) -> Invitation:
         """Store it; the first one stands."""
         async with self._database.transaction() as session:
-            room = await find_room(session, slug=invitation.slug)
-            if room is None:
-                raise RoomNotFound
+            await _lock_same(session, room)
             await session.fetch(
                 "INSERT INTO invitation (slug, user_id, invited_by, created_ms) VALUES ($1, $2, $3, $4)"
                 " ON CONFLICT (slug, user_id) DO NOTHING",
@@ -140,10 +135,11 @@ class TortoiseCatalog:
             row = await InvitationRow.get(slug=invitation.slug, user_id=invitation.user_id, using_db=session.client)
         return Invitation(Slug(row.slug), UserId(row.user_id), UserId(row.invited_by), _time(row.created_ms))
 
-    async def revoke(self, slug: Slug, user_id: UserId) -> bool:
+    async def revoke(self, room: Room, user_id: UserId) -> bool:
         """Whether there was one."""
-        async with self._database.session() as session:
-            return await InvitationRow.filter(slug=slug, user_id=user_id).using_db(session.client).delete() > 0
+        async with self._database.transaction() as session:
+            await _lock_same(session, room)
+            return await InvitationRow.filter(slug=room.slug, user_id=user_id).using_db(session.client).delete() > 0
 
     async def register_video(self, video: Video) -> Video:
         """Store it, or give an existing one the new title."""
@@ -164,6 +160,19 @@ class TortoiseCatalog:
             rows = await VideoRow.filter(id__in=list(video_ids)).using_db(session.client)
         found = {row.id for row in rows}
         return {video_id: video_id in found for video_id in video_ids}
+
+
+async def _lock_same(session: Session, room: Room) -> tuple[Room, LockedRoom | None]:
+    """A room that was found before, as it is now and until the transaction ends, with its life if it has one.
+    Raises RoomNotFound, NotPermitted when what was decided about it does not hold any more."""
+    living = (await lock_slugs(session, [room.slug])).get(room.slug)
+    await session.fetch(f"SELECT slug FROM kept_settings WHERE slug = $1 {session.for_update}", room.slug)
+    now = await find_room(session, slug=room.slug)
+    if now is None or now.room_id != room.room_id:
+        raise RoomNotFound
+    if now.owner != room.owner:
+        raise NotPermitted
+    return now, living
 
 
 async def _keep(

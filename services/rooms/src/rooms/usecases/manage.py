@@ -27,13 +27,13 @@ async def update_room(ports: Ports, viewer: Viewer | None, room_id: RoomId, chan
     after = change.apply(room.settings)
     naming.check_name(after.name)
     naming.check_description(after.description)
-    return await ports.catalog.update_room(room.slug, change, now=ports.clock())
+    return await ports.catalog.update_room(room, change, now=ports.clock())
 
 
 async def delete_room(ports: Ports, viewer: Viewer | None, room_id: RoomId) -> bool:
     """End a room and forget its settings. Raises NotSignedIn, RoomNotFound, NotPermitted."""
     room = await _manageable(ports, _signed_in(viewer), room_id=room_id)
-    ended = await ports.catalog.delete_room(room.slug)
+    ended = await ports.catalog.delete_room(room)
     if ended is not None:
         ports.events.publish_room_deleted(ended)
         ports.events.purge_messages(ended)
@@ -45,13 +45,13 @@ async def invite(ports: Ports, viewer: Viewer | None, slug: str, user_id: UserId
     signed_in = _signed_in(viewer)
     room = await _manageable(ports, signed_in, slug=_nfc(slug))
     _check_id(user_id)
-    return await ports.catalog.invite(Invitation(room.slug, user_id, signed_in.user_id, ports.clock()))
+    return await ports.catalog.invite(room, Invitation(room.slug, user_id, signed_in.user_id, ports.clock()))
 
 
 async def revoke(ports: Ports, viewer: Viewer | None, slug: str, user_id: UserId) -> bool:
     """Take an invitation back; who is inside stays. Raises NotSignedIn, RoomNotFound, NotPermitted."""
     room = await _manageable(ports, _signed_in(viewer), slug=_nfc(slug))
-    return await ports.catalog.revoke(room.slug, user_id)
+    return await ports.catalog.revoke(room, user_id)
 
 
 async def register_video(ports: Ports, viewer: Viewer | None, video_id: int, title: str) -> Video:

@@ -69,24 +69,24 @@ class FakeCatalog:
         self.rooms[wanted] = room
         return room
 
-    async def update_room(self, slug: Slug, change: SettingsChange, *, now: datetime) -> Room:
-        if slug not in self.rooms:
+    async def update_room(self, room: Room, change: SettingsChange, *, now: datetime) -> Room:
+        if room.slug not in self.rooms:
             raise RoomNotFound
-        self.rooms[slug] = replace(self.rooms[slug], settings=change.apply(self.rooms[slug].settings))
-        return self.rooms[slug]
+        self.rooms[room.slug] = replace(room, settings=change.apply(room.settings))
+        return self.rooms[room.slug]
 
-    async def delete_room(self, slug: Slug) -> LifeEnded | None:
-        room = self.rooms.pop(slug)
-        return None if room.life is None else LifeEnded(room.room_id, room.life, slug)
+    async def delete_room(self, room: Room) -> LifeEnded | None:
+        del self.rooms[room.slug]
+        return None if room.life is None else LifeEnded(room.room_id, room.life, room.slug)
 
     async def is_invited(self, slug: Slug, user_id: UserId) -> bool:
         return (slug, user_id) in self.invitations
 
-    async def invite(self, invitation: Invitation) -> Invitation:
+    async def invite(self, room: Room, invitation: Invitation) -> Invitation:
         return self.invitations.setdefault((invitation.slug, invitation.user_id), invitation)
 
-    async def revoke(self, slug: Slug, user_id: UserId) -> bool:
-        return self.invitations.pop((slug, user_id), None) is not None
+    async def revoke(self, room: Room, user_id: UserId) -> bool:
+        return self.invitations.pop((room.slug, user_id), None) is not None
 
     async def register_video(self, video: Video) -> Video:
         self.videos[video.id] = video

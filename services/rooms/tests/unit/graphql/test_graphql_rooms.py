@@ -35,7 +35,7 @@ async def test_private_rooms_are_listed_to_those_who_may_enter_alone(world: "Wor
 
     assert [await slugs(world, viewer) for viewer in (world.ana, world.admin, world.root)] == [["secret"]] * 3
     assert [await slugs(world, viewer) for viewer in (None, world.ben, world.mod)] == [[]] * 3
-    await world.catalog.invite(Invitation(room.slug, world.ben.user_id, world.ana.user_id, room.created_at))
+    await world.catalog.invite(room, Invitation(room.slug, world.ben.user_id, world.ana.user_id, room.created_at))
     assert await slugs(world, world.ben) == ["secret"]
 
 
