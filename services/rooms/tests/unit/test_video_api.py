@@ -1,8 +1,12 @@
 """The operator's own catalogue of videos: 200, 404, and anything else."""
 
+import asyncio
+import time
+
 import httpx
 import pytest
 
+from rooms.adapters import video_api
 from rooms.adapters.video_api import VideoApi
 
 
@@ -38,3 +42,60 @@ async def test_an_answer_is_remembered_but_not_an_outage() -> None:
     assert (len(asked), len(tried)) == (1, 2)
     await known.close()
     await away.close()
+
+
+class SlowCatalogue:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+        self.asked: list[str] = []
+        client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+        self.api = VideoApi("https://example.org/videos/{video_id}", client)
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request.url.path.rpartition("/")[2])
+        await self.may_answer.wait()
+        return httpx.Response(200)
+
+
+async def test_a_catalogue_that_does_not_answer_holds_a_batch_up_for_a_bounded_time_however_many_its_videos(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(video_api, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(video_api, "WAITING", 200)
+    slow = SlowCatalogue()
+    began = time.monotonic()
+    assert await slow.api.existing(frozenset(range(1, 301))) == dict.fromkeys(range(1, 301))
+    assert time.monotonic() - began < 1
+    assert len(slow.asked) == video_api.AT_ONCE
+    monkeypatch.setattr(video_api, "PATIENCE_S", 5)
+    slow.may_answer.set()
+    assert set((await slow.api.existing(frozenset(range(1, 301)))).values()) == {True, None}
+    assert len(slow.asked) == 200
+    await slow.api.close()
+
+
+async def test_who_comes_again_does_not_wait_again_and_finds_the_answer_that_came_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(video_api, "PATIENCE_S", 0.05)
+    slow = SlowCatalogue()
+    assert await slow.api.existing(frozenset({42})) == {42: None}
+    monkeypatch.setattr(video_api, "PATIENCE_S", 0)
+    assert await slow.api.existing(frozenset({42})) == {42: None}
+    monkeypatch.setattr(video_api, "PATIENCE_S", 5)
+    slow.may_answer.set()
+    assert await slow.api.existing(frozenset({42})) == {42: True}
+    assert slow.asked == ["42"]
+    await slow.api.close()
+
+
+async def test_a_look_up_ends_at_its_deadline_and_the_next_join_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video_api, "DEADLINE_S", 0.05)
+    slow = SlowCatalogue()
+    assert await slow.api.existing(frozenset({42})) == {42: None}
+    slow.may_answer.set()
+    assert await slow.api.existing(frozenset({42})) == {42: True}
+    assert slow.asked == ["42", "42"]
+    await slow.api.close()
