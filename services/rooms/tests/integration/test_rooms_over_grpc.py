@@ -224,3 +224,37 @@ async def test_an_execution_that_nobody_waits_for_is_finished_before_the_databas
         with pytest.raises(TimeoutError):
             await executions.run(work(), deadline_s=0)
     assert order == ["finished", "closed"]
+
+
+async def test_calls_beyond_what_the_database_keeps_waiting_are_refused_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proceed = asyncio.Event()
+
+    async def wait(*_: object) -> None:
+        await proceed.wait()
+
+    monkeypatch.setattr("rooms.api.grpc.servicer.CHANGES_AT_ONCE", 2)
+    monkeypatch.setattr("rooms.api.grpc.servicer.membership.connected_rank", wait)
+    for _ in range(2):
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7), timeout=0.1)
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await world.join(1, "a", 7)
+    assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    proceed.set()
+    assert (await world.join(1, "a", 7)).result == pb.JoinOutcome.RESULT_JOINED
+
+
+async def test_no_more_calls_are_open_at_once_than_the_server_allows(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rooms.api.grpc.server.CALLS_AT_ONCE", 1)
+    async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())  # type: ignore[no-untyped-call] # generated
+        await watch.read()
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await rooms_pb2_grpc.RoomsServiceStub(channel).GetStats(pb.GetStatsRequest())
+        assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        watch.cancel()

@@ -11,6 +11,7 @@ import structlog
 
 from rooms import telemetry
 from rooms.api.grpc.convert import MalformedRequest
+from rooms.api.grpc.servicer import TooManyChanges
 from rooms.ports import DatabaseUnavailable
 
 _log = structlog.get_logger()
@@ -51,6 +52,9 @@ def _masked(behaviour: Any, method: str) -> "_Behaviour":
         except MalformedRequest as problem:
             status = "INVALID_ARGUMENT"
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(problem))
+        except TooManyChanges:
+            status = "RESOURCE_EXHAUSTED"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls at once")
         except DatabaseUnavailable:
             status = "UNAVAILABLE"
             await context.abort(grpc.StatusCode.UNAVAILABLE, "database away")

@@ -11,6 +11,8 @@ from rooms.api.grpc.servicer import RoomsServicer
 from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
 
 SERVICE = rooms_pb2.DESCRIPTOR.services_by_name["RoomsService"].full_name
+CALLS_AT_ONCE = 1000
+"""Streams of health included; one more is answered with RESOURCE_EXHAUSTED."""
 _OPTIONS = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 * 1024 * 1024)]
 
 
@@ -23,7 +25,9 @@ class RoomsServer:
 
     def __init__(self, servicer: RoomsServicer) -> None:
         self._servicer = servicer
-        self._server = grpc.aio.server(interceptors=[MaskingInterceptor()], options=_OPTIONS)
+        self._server = grpc.aio.server(
+            interceptors=[MaskingInterceptor()], options=_OPTIONS, maximum_concurrent_rpcs=CALLS_AT_ONCE
+        )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package binds it without a stub
         rooms_pb2_grpc.add_RoomsServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call] # generated

@@ -14,10 +14,16 @@ from rooms.ports import Ports
 from rooms.usecases import membership
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
 
+CHANGES_AT_ONCE = 500
+"""Also those that no caller waits for any more."""
 Execute = Callable[[str, bytes, str, Viewer | None, Ports, bool], Awaitable[tuple[bytes, int]]]
 _T = TypeVar("_T")
 if TYPE_CHECKING:  # at run time the class takes no parameters
     _Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class TooManyChanges(Exception):
+    """As many calls as are allowed at once still wait for the database or for another service."""
 
 
 class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
@@ -116,7 +122,10 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
 
     async def _finish(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run in a task of its own, so that a caller's deadline cancels the waiting alone. The database's own
-        timeouts bound it."""
+        timeouts bound it. Raises TooManyChanges."""
+        if len(self._changes) >= CHANGES_AT_ONCE:
+            work.close()
+            raise TooManyChanges
         task = asyncio.create_task(work)
         self._changes.add(task)
         task.add_done_callback(self._changes.discard)
