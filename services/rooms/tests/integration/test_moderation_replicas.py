@@ -36,6 +36,15 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
         await self._meet(context)
         return pb.LiftSanctionResponse()
 
+    async def ListSanctions(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        raise AssertionError("not asked for here")
+
+    async def Act(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        raise AssertionError("rooms imposes nothing")
+
+    def Admit(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        raise AssertionError("rooms admits nobody")
+
     async def _meet(self, context: Any) -> None:
         self.asked += 1
         if self.hangs:
