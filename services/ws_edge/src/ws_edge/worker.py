@@ -117,7 +117,7 @@ class Worker:
         """Run at the end of this loop turn."""
         return self._loop.call_soon(callback)
 
-    def call_later(self, delay_s: float, callback: Callable[[], None]) -> object:
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Run after that time."""
         return self._loop.call_later(delay_s, callback)
 

@@ -41,6 +41,15 @@ class Viewer:
         return told
 
 
+class FakeTimer:
+    def __init__(self, timers: "list[FakeTimer]", due_s: float, callback: Callable[[], None]) -> None:
+        self.timers, self.due_s, self.callback = timers, due_s, callback
+        timers.append(self)
+
+    def cancel(self) -> None:
+        self.timers.remove(self)
+
+
 class FakeHost:
     """Implements Host with a clock and timers that the test moves."""
 
@@ -49,7 +58,7 @@ class FakeHost:
     def __init__(self) -> None:
         self.time_s = 100.0
         self.soon: list[Callable[[], None]] = []
-        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.timers: list[FakeTimer] = []
         self.viewers: list[Viewer] = []
         self.senders: dict[int, Member] = {}
         self.missed: list[str] = []
@@ -64,9 +73,8 @@ class FakeHost:
         self.soon.append(callback)
         return None
 
-    def call_later(self, delay_s: float, callback: Callable[[], None]) -> object:
-        self.timers.append((self.time_s + delay_s, callback))
-        return None
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> FakeTimer:
+        return FakeTimer(self.timers, self.time_s + delay_s, callback)
 
     def members_of(self, key: str) -> Iterable[Member]:
         return [viewer for viewer in self.viewers if viewer.key == key]
@@ -87,10 +95,9 @@ class FakeHost:
 
     def pass_time(self, seconds: float) -> None:
         self.time_s += seconds
-        due = [timer for timer in self.timers if timer[0] <= self.time_s]
-        self.timers = [timer for timer in self.timers if timer[0] > self.time_s]
-        for _, callback in due:
-            callback()
+        while due := [timer for timer in self.timers if timer.due_s <= self.time_s]:
+            self.timers.remove(due[0])
+            due[0].callback()
         self.end_turn()
 
 
@@ -337,3 +344,12 @@ def test_in_a_crowded_room_at_most_10_typing_frames_a_second_are_shown_in_whole_
     starts = [name for kind, name in viewer.told() if kind == "typing_start"]
     stops = [name for kind, name in viewer.told() if kind == "typing_stop"]
     assert sorted(map(str, starts)) == sorted(map(str, stops))
+
+
+def test_a_room_in_which_somebody_always_types_does_not_gather_timers() -> None:
+    room, host, _ = open_room("u:99", crowded=True)
+    for turn in range(600):
+        room.typing_changed(typing(f"u:{turn % 40 + 1}", active=True))
+        room.typing_changed(typing(f"u:{(turn + 20) % 40 + 1}", active=False))
+        host.pass_time(0.05)
+    assert len(host.timers) == 1

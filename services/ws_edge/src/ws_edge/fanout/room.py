@@ -16,6 +16,13 @@ REPEATABLE_LIMIT = 1024
 """Messages with a nonce that are kept for those who send them again; older ones are read from the stream."""
 
 
+class Timer(Protocol):
+    """Something that will run."""
+
+    def cancel(self) -> None:
+        """It will not run after all."""
+
+
 class Host(Protocol):
     """The worker that a room lives in."""
 
@@ -30,7 +37,7 @@ class Host(Protocol):
     def call_soon(self, callback: Callable[[], None]) -> object:
         """Run at the end of this loop turn."""
 
-    def call_later(self, delay_s: float, callback: Callable[[], None]) -> object:
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Run after that time."""
 
     def members_of(self, key: str) -> Iterable[Member]:
@@ -62,6 +69,7 @@ class Room:
         "_stats_scheduled",
         "_typing",
         "_typing_due_s",
+        "_typing_timer",
         "last_id",
         "life",
         "room_id",
@@ -85,6 +93,7 @@ class Room:
         self._reading_presence = False
         self._stats_scheduled = False
         self._typing_due_s = float("inf")
+        self._typing_timer: Timer | None = None
 
     def __len__(self) -> int:
         return len(self._audience)
@@ -268,10 +277,12 @@ class Room:
         due_s = min((d for d in deadlines if d is not None), default=None)
         if due_s is not None and due_s < self._typing_due_s:
             self._typing_due_s = due_s
-            self._host.call_later(max(0.0, due_s - now_s), self._type_on)
+            if self._typing_timer is not None:
+                self._typing_timer.cancel()
+            self._typing_timer = self._host.call_later(max(0.0, due_s - now_s), self._type_on)
 
     def _type_on(self) -> None:
-        self._typing_due_s = float("inf")
+        self._typing_due_s, self._typing_timer = float("inf"), None
         now_s = self._host.now_s()
         crowded = self._presence.crowded
         shown = [*self._pacer.due(now_s, crowded=crowded)]
