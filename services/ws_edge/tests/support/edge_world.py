@@ -133,6 +133,10 @@ class FakeRooms:
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         self._answer()
+        for slug, living in self.lives.items():
+            if living == life and life not in self.snapshots:
+                count = sum(1 for where in self.members.values() if where == slug)
+                return RoomSnapshot(self.versions[slug], count, False, ())
         return self.snapshots.get(life, RoomSnapshot(0, 0, False, ()))
 
     async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:

@@ -108,6 +108,7 @@ def membership(*, version: int = 1, crowded: bool = False) -> Membership:
 def open_room(*keys: str, crowded: bool = False) -> tuple[Room, FakeHost, list[Viewer]]:
     host = FakeHost()
     room = Room(membership(crowded=crowded), host)
+    room.presence_restored(RoomSnapshot(1, 1, crowded, ()))
     room.opened(MessageId(0))
     viewers = [Viewer(key) for key in keys]
     for viewer in viewers:
@@ -284,6 +285,42 @@ def test_a_presence_gap_is_read_again_once() -> None:
     assert sorted(str(name) for _, name in ana.told()) == ["user_2", "user_3", "user_4"]
     room.presence_changed(came(6, 6))
     assert host.missed == ["presence", "presence"]
+
+
+def test_who_was_there_before_the_room_opened_is_not_announced_again_after_an_interruption() -> None:
+    host = FakeHost()
+    room = Room(membership(version=4), host)
+    room.presence_restored(RoomSnapshot(4, 3, False, (person(1), person(2), person(3))))
+    room.opened(MessageId(0))
+    ana = Viewer("u:1")
+    ana.write(room.welcome(ana, "u:1", membership(version=4)))
+    room.reread_presence()
+    room.presence_restored(RoomSnapshot(6, 3, False, (person(1), person(2), person(4))))
+    host.end_turn()
+    assert ana.told() == [("room_joined", None), ("user_left", "user_3"), ("user_joined", "user_4")]
+
+
+def test_an_event_that_comes_while_a_room_opens_waits_for_the_first_snapshot() -> None:
+    host = FakeHost()
+    room = Room(membership(version=4), host)
+    room.presence_changed(came(5, 5))
+    assert host.missed == []
+    room.presence_restored(RoomSnapshot(4, 2, False, (person(1), person(2))))
+    room.opened(MessageId(0))
+    ana = Viewer("u:1")
+    ana.write(room.welcome(ana, "u:1", membership(version=4)))
+    room.reread_presence()
+    room.presence_restored(RoomSnapshot(6, 2, False, (person(1), replace(person(5), version=5))))
+    host.end_turn()
+    assert ana.told() == [("room_joined", None), ("user_joined", "user_5"), ("user_left", "user_2")]
+
+
+def test_a_gap_that_the_snapshot_leaves_open_is_read_again() -> None:
+    host = FakeHost()
+    room = Room(membership(version=4), host)
+    room.presence_changed(came(7, 7))
+    room.presence_restored(RoomSnapshot(5, 2, False, (person(1),)))
+    assert host.missed == ["presence"]
 
 
 def test_room_stats_are_told_at_most_once_a_second() -> None:

@@ -45,6 +45,8 @@ class Presence:
     connection_count: int
     crowded: bool
     announced: dict[str, Participant] = field(default_factory=dict)
+    is_read: bool = True
+    """False until the first snapshot: who was there before is not known, so nothing is told yet."""
     _early: dict[int, PresenceChanged] = field(default_factory=dict)
     _joined: int = 0
     _left: int = 0
@@ -59,7 +61,7 @@ class Presence:
         """Take one event, in whatever order they come; returns what is to be told now."""
         if change.version <= self.version:
             return []
-        if change.first_version == self.version + 1:
+        if self.is_read and change.first_version == self.version + 1:
             return self._apply(change) + self._follow()
         if len(self._early) < EARLY_LIMIT:  # what is dropped here is read again with the gap
             self._early[change.first_version] = change
@@ -76,8 +78,9 @@ class Presence:
 
     def restore(self, snapshot: RoomSnapshot, at_ms: int) -> list[Announcement]:
         """Take over what the rooms service says, and tell the difference. An older snapshot changes nothing."""
-        if snapshot.version <= self.version:
+        if snapshot.version < self.version:
             return []
+        self.is_read = True
         present = {p.key: p for p in sorted(snapshot.participants, key=lambda p: p.version)}
         told: list[Announcement] = [
             Went(p, snapshot.version) for key, p in self.announced.items() if key not in present

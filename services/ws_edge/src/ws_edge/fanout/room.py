@@ -83,14 +83,14 @@ class Room:
         self.last_id = MessageId(0)
         self._host = host
         self._audience = Audience(host.call_soon)
-        self._presence = Presence(membership.version, membership.connection_count, membership.crowded)
+        self._presence = Presence(membership.version, membership.connection_count, membership.crowded, is_read=False)
         self._newcomers: dict[Member, int] = {}
         self._typing = TypingBoard()
         self._pacer = TypingPacer()
         self._filling = True
         self._held: list[StoredMessage] = []
         self._repeatable: dict[MessageId, StoredMessage] = {}
-        self._reading_presence = False
+        self._reading_presence = True
         self._stats_scheduled = False
         self._typing_due_s = float("inf")
         self._typing_timer: Timer | None = None
@@ -222,6 +222,8 @@ class Room:
         self._reading_presence = False
         if snapshot is not None:
             self._announce(self._presence.restore(snapshot, self._host.now_ms()))
+            if snapshot.version and self._presence.has_gap:
+                self.reread_presence()
 
     def _announce(self, told: list[Announcement]) -> None:
         for announcement in told:
