@@ -244,6 +244,27 @@ async def test_a_leave_never_overtakes_its_join(service: Service, rooms: GrpcRoo
     assert service.rooms.most_under_way == 1
 
 
+async def test_a_leave_waits_for_a_join_that_is_not_sent_yet(service: Service, rooms: GrpcRooms) -> None:
+    service.rooms.may_answer.clear()
+    first = join(rooms, 1)
+    await service.rooms.hears(pb.JoinRequest)
+    second = join(rooms, 2)
+    await asyncio.sleep(0)
+    rooms.leave(ConnectionId(2))
+    await asyncio.sleep(0.05)
+    service.rooms.may_answer.set()
+    await asyncio.gather(first, second)
+    await service.rooms.hears(pb.LeaveRequest)
+    told = [
+        ("join", [item.connection for item in request.items])
+        if isinstance(request, pb.JoinRequest)
+        else ("leave", list(request.connections))
+        for request in service.rooms.requests
+        if isinstance(request, pb.JoinRequest | pb.LeaveRequest)
+    ]
+    assert told == [("join", [1]), ("join", [2]), ("leave", [2])]
+
+
 async def test_a_join_that_was_given_up_before_it_was_sent_is_left_out(service: Service, rooms: GrpcRooms) -> None:
     service.rooms.may_answer.clear()
     first, second, third = join(rooms, 1), None, None

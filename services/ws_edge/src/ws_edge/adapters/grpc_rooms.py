@@ -55,6 +55,8 @@ class GrpcRooms:
         self._resolves = RequestBatches(self._send_resolves, limit=_BATCH_LIMIT, deadline_s=_DEADLINE_S)
         self._leaves = LeaveQueue(self._send_leaves, limit=_BATCH_LIMIT, wire=wire)
         self._lease = EdgeLease(self, wire=wire, held=held, owed_leaves=lambda: len(self._leaves), lost=lost)
+        # Joins without an outcome, and whether a leave waits for it: the queues alone would let one overtake the other.
+        self._joining: dict[ConnectionId, bool] = {}
         self._channel: grpc.aio.Channel | None = None
         self._tasks = Tasks()
 
@@ -89,11 +91,19 @@ class GrpcRooms:
     async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
         """See ports.Rooms."""
         item = to_join_item(connection, ref, identity)
-        return await _available(self._joins.ask(item))
+        self._joining[connection] = False
+        try:
+            return await _available(self._joins.ask(item))
+        finally:
+            if self._joining.pop(connection):
+                self._leaves.add(connection)
 
     def leave(self, connection: ConnectionId) -> None:
         """See ports.Rooms."""
-        self._leaves.add(connection)
+        if connection in self._joining:
+            self._joining[connection] = True
+        else:
+            self._leaves.add(connection)
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """See ports.Rooms."""
