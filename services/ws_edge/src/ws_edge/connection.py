@@ -165,6 +165,11 @@ class ChatConnection:
         self._transport.close(code)
         self._context.meter.closed(code)
 
+    def stop_typing(self) -> None:
+        """Whoever may write no more does not go on typing either."""
+        if not self._is_over:
+            self._perform(self._session.stop_typing())
+
     def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "") -> None:
         """Tell why a frame was not accepted."""
         if self._is_over:

@@ -52,7 +52,8 @@ class Moderation:
         return None
 
     def obey(self, event: SanctionEvent) -> None:
-        """Tell the rooms concerned, then close whom a ban holds. Once for each event, whichever way it comes first."""
+        """Tell the rooms concerned, then close whom a ban holds, and end the typing of whom a mute holds. Once for
+        each event, whichever way it comes first."""
         if event.event_id in self._applied:
             return
         self._applied[event.event_id] = None
@@ -107,7 +108,10 @@ class Moderation:
         now_s = context.clock.unix_s()
         for occupant in occupants:
             slug = occupant.slug
-            if slug is None or context.book.find(Action.BAN, occupant.speaker, slug, now_s=now_s) is None:
+            if slug is None:
                 continue
-            # Who is still joining has heard nothing of the room: they are turned away as at any later time.
-            occupant.end(CloseCode.FORBIDDEN, None if occupant.room is not None else ErrorCode.ACCESS_DENIED)
+            if context.book.find(Action.BAN, occupant.speaker, slug, now_s=now_s):
+                # Who is still joining has heard nothing of the room: they are turned away as at any later time.
+                occupant.end(CloseCode.FORBIDDEN, None if occupant.room is not None else ErrorCode.ACCESS_DENIED)
+            elif context.book.find(Action.MUTE, occupant.speaker, slug, now_s=now_s):
+                occupant.stop_typing()

@@ -59,6 +59,17 @@ async def test_mute_everyone_is_told_and_the_target_stays(world: World) -> None:
     assert (target.types, target.closed_with) == (["moderation_action"], None)
 
 
+async def test_a_mute_ends_the_typing_of_the_target_that_others_are_shown(world: World) -> None:
+    witness, target = await world.join("s", "1:admin"), await world.join("s", "5:user")
+    target.send("typing_start")
+    world.worker.sanction_changed(event_of(Action.MUTE))
+    await world.settle()
+    assert witness.types == ["typing_start", "moderation_action", "typing_stop"]
+    target.send("typing_start")
+    await world.settle()
+    assert witness.types[3:] == []
+
+
 @pytest.mark.parametrize("action", [Action.UNBAN, Action.UNMUTE])
 async def test_lifting_is_told_and_no_longer_in_the_book(world: World, action: Action) -> None:
     target = await world.join("s", "5:user")

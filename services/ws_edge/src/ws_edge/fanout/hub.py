@@ -35,6 +35,9 @@ class Occupant(Member, Protocol):
     def room(self) -> Room | None:
         """Where it is; None: still joining."""
 
+    def stop_typing(self) -> None:
+        """End the typing that others are shown, if there is any."""
+
     def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
         """Leave hub and room, tell the error if there is one, and close."""
 

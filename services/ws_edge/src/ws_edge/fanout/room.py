@@ -50,7 +50,7 @@ class Host(Protocol):
         """Fetch what lies after room.last_id and call messages_restored."""
 
     def presence_missed(self, room: "Room") -> None:
-        """Fetch a snapshot, unless the gap closes by itself, and call presence_restored."""
+        """Fetch a snapshot and call presence_restored."""
 
 
 class Room:
@@ -211,11 +211,6 @@ class Room:
         if not self._reading_presence:
             self._reading_presence = True
             self._host.presence_missed(self)
-
-    @property
-    def has_presence_gap(self) -> bool:
-        """The next presence event is missing."""
-        return self._presence.has_gap
 
     def presence_restored(self, snapshot: RoomSnapshot | None) -> None:
         """Tell the difference; None: it could not be read, or is no longer needed."""
