@@ -133,6 +133,7 @@ def build(config: Config) -> Edge:
         page_policy=page.content_security_policy(),
         dev_tokens=_dev_tokens(config),
         trusted_proxies=config.trusted_proxies,
+        is_only_app=True,
     )
     return Edge(config, rooms, moderation, bus, worker, gateway, metrics, parts)
 
