@@ -315,9 +315,11 @@ class ChatConnection:
             self.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=1000, nonce=wish.nonce)
 
     async def _carry_out(self, actions: deque[Moderate]) -> None:
-        while actions and self.slug is not None:
-            wish = actions.popleft()
-            refusal = await self._moderating.act(self.speaker, self.slug, wish)
-            if refusal is not None:
-                self.refuse(refusal, nonce=wish.nonce)
-        self._actions = None
+        try:
+            while actions and self.slug is not None:
+                wish = actions.popleft()
+                refusal = await self._moderating.act(self.speaker, self.slug, wish)
+                if refusal is not None:
+                    self.refuse(refusal, nonce=wish.nonce)
+        finally:
+            self._actions = None

@@ -41,6 +41,8 @@ class HeldRoom:
     opened: asyncio.Future[None]
     holders: int = 0
     unsubscribe: Callable[[], None] | None = None
+    was_interrupted: bool = False
+    """The bus was away while the room was opening: what was read may be too old."""
 
 
 @dataclass(slots=True)
@@ -56,6 +58,11 @@ class HeldRooms:
     def find_slug(self, slug: Slug) -> list[Room]:
         """The rooms held under a slug: one, or two for the moment in which a life follows another."""
         return [held.room for held in self.by_life.values() if held.room.slug == slug]
+
+    def holds(self, room: Room) -> bool:
+        """Whether anybody here is in the room, or on the way in."""
+        held = self.by_life.get(room.life)
+        return held is not None and held.room is room
 
     async def hold(self, membership: Membership) -> HeldRoom:
         """Hold the room of a membership; returns when its subscription stands. Raises what is unavailable."""
@@ -114,15 +121,23 @@ class HeldRooms:
                 self.context.rooms.snapshot(room.life),
                 self._read_sanctions(room.slug),
             )
+            if not snapshot.version:
+                raise RoomsUnavailable("the room ended while it was entered")
             room.presence_restored(snapshot)
             room.opened(last_id)
-        except UNAVAILABLE as failure:
-            held.opened.set_exception(failure)
-            held.opened.exception()  # those who wait raise it; nobody may be waiting any more
+        except BaseException as failure:
+            # Whatever it was, those who wait must not wait for ever.
+            _fail(held.opened, failure)
+            if not isinstance(failure, UNAVAILABLE):
+                raise
         else:
             held.opened.set_result(None)
-        if held.holders == 0 and held.unsubscribe is not None:
-            held.unsubscribe()  # everybody left while it was opening
+            if held.was_interrupted:
+                room.recover()
+                room.reread_presence()
+        finally:
+            if held.holders == 0 and held.unsubscribe is not None:
+                held.unsubscribe()  # everybody left while it was opening
 
     async def _read_sanctions(self, slug: Slug) -> None:
         """Rooms that open at the same time share one question to moderation."""
@@ -141,13 +156,20 @@ class HeldRooms:
         slugs = list(wanted)
         try:
             await self.read_sanctions(slugs)
-        except ModerationUnavailable as failure:
+        except BaseException as failure:
             for future in wanted.values():
-                future.set_exception(failure)
-                future.exception()
+                _fail(future, failure)
+            if not isinstance(failure, ModerationUnavailable):
+                raise
         else:
             for future in wanted.values():
                 future.set_result(None)
+
+
+def _fail(future: asyncio.Future[None], failure: BaseException) -> None:
+    """Those who wait raise what is unavailable; nobody may be waiting any more."""
+    future.set_exception(failure if isinstance(failure, UNAVAILABLE) else RoomsUnavailable("not opened"))
+    future.exception()
 
 
 class Joining:

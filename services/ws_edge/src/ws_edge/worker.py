@@ -1,7 +1,9 @@
 """One edge process: hears the bus, keeps the rooms whole, looks after what nobody else is awake for, and drains."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+
+import structlog
 
 from ws_edge.context import Context
 from ws_edge.fanout.audience import Audience, Member
@@ -9,19 +11,22 @@ from ws_edge.fanout.room import Room
 from ws_edge.joining import HeldRooms, Joining
 from ws_edge.live import LiveConnection, LiveRoom
 from ws_edge.moderating import Moderation
-from ws_edge.ports import BusUnavailable, HeldConnection, RoomsUnavailable
+from ws_edge.ports import BusUnavailable, HeldConnection
 from ws_edge.posting import Posting
 from ws_edge.protocol.close import CloseCode
+from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Life
 from ws_edge.protocol.sanction import SanctionEvent
+from ws_edge.recovery import Recovery
+
+_log = structlog.get_logger(__name__)
 
 TICK_S = 0.5
 PROGRESS_S = 1.0
 SANCTIONS_S = 30.0
 SIGHTINGS_S = 600.0
-PRESENCE_GRACE_S = 0.1
-"""Events of two transactions may overtake each other on their way; a gap mostly closes by itself."""
-RECOVERY_LIMIT = 500
+SIGHTINGS_AT_ONCE = 500
+SIGHTINGS_PAUSE_S = 0.1
 
 
 class Worker:
@@ -35,6 +40,7 @@ class Worker:
         self.posting = Posting(context)
         self.moderation = Moderation(context, self.rooms)
         self.live = LiveRoom(context, Audience(self.call_soon))
+        self._recovery = Recovery(context, self.rooms.holds)
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
@@ -43,7 +49,7 @@ class Worker:
             (self._every(TICK_S, self._look_for_overdue), "outcomes"),
             (self._every(PROGRESS_S, self._check_progress), "slow readers"),
             (self._every(SIGHTINGS_S, self._sight_all), "sightings"),
-            (self._refresh_sanctions(), "sanctions"),
+            (self._every(SANCTIONS_S, self.moderation.refresh), "sanctions"),
         ):
             self.context.tasks.spawn(work, name)
 
@@ -74,9 +80,8 @@ class Worker:
 
     def membership_lost(self, connection: ConnectionId) -> None:
         """While this worker was cut off the slug began another life: the client has to join again."""
-        for occupant in self.context.hub:
-            if occupant.id == connection:
-                occupant.end(CloseCode.SERVICE_RESTART)
+        if occupant := self.context.hub.get(connection):
+            occupant.end(CloseCode.SERVICE_RESTART)
 
     # --- WorkerListener --------------------------------------------------------------------------------------------
 
@@ -85,11 +90,10 @@ class Worker:
         self.moderation.obey(event)
 
     def room_deleted(self, life: Life) -> None:
-        """deleteChatRoom: those inside are closed."""
-        held = self.rooms.by_life.get(life)
+        """deleteChatRoom: those inside are closed, and those who are on their way in."""
         for occupant in self.context.hub:
-            if held is not None and occupant.room is held.room:
-                occupant.end(CloseCode.NOT_FOUND)
+            if occupant.membership is not None and occupant.membership.life == life:
+                occupant.end(CloseCode.NOT_FOUND, None if occupant.room is not None else ErrorCode.NOT_FOUND)
 
     def broadcast_received(self, payload: bytes) -> None:
         """Something for everybody on /live/ws."""
@@ -101,6 +105,8 @@ class Worker:
             if held.opened.done():
                 held.room.recover()
                 held.room.reread_presence()
+            else:
+                held.was_interrupted = True
         self.context.tasks.spawn(self.moderation.refresh(), "sanctions after an interruption")
 
     # --- Host ------------------------------------------------------------------------------------------------------
@@ -131,54 +137,49 @@ class Worker:
 
     def messages_missed(self, room: Room) -> None:
         """Fetch what the room has not shown."""
-        self.context.tasks.spawn(self._fetch_messages(room), "fetch missed messages")
+        self.context.tasks.spawn(self._recovery.messages(room), "fetch missed messages")
 
     def presence_missed(self, room: Room) -> None:
         """Read who is in the room."""
-        self.context.tasks.spawn(self._fetch_presence(room), "fetch missed presence")
-
-    async def _fetch_messages(self, room: Room) -> None:
-        try:
-            missed = await self.context.bus.messages_after(room.room_id, room.life, room.last_id, limit=RECOVERY_LIMIT)
-        except BusUnavailable:
-            missed = []  # the next message, or the next connection, shows the gap again
-        room.messages_restored(missed)
-
-    async def _fetch_presence(self, room: Room) -> None:
-        await asyncio.sleep(PRESENCE_GRACE_S)
-        try:
-            snapshot = await self.context.rooms.snapshot(room.life)
-        except RoomsUnavailable:
-            snapshot = None
-        room.presence_restored(snapshot)
+        self.context.tasks.spawn(self._recovery.presence(room), "fetch missed presence")
 
     # --- duties that repeat ----------------------------------------------------------------------------------------
 
-    async def _every(self, interval_s: float, duty: Callable[[], None]) -> None:
+    async def _every(self, interval_s: float, duty: Callable[[], Awaitable[None] | None]) -> None:
+        """A duty that fails is logged, and done again when it is due the next time."""
         while True:
             await asyncio.sleep(interval_s)
-            duty()
-
-    async def _refresh_sanctions(self) -> None:
-        while True:
-            await asyncio.sleep(SANCTIONS_S)
-            await self.moderation.refresh()
+            try:
+                if (going_on := duty()) is not None:
+                    await going_on
+            except Exception:  # noqa: BLE001 - whatever it was, the duty is due again
+                _log.exception("duty_failed", duty=duty.__name__)
 
     def _look_for_overdue(self) -> None:
         for room, tokens in self.posting.overdue().items():
             self.context.tasks.spawn(self._find_outcomes(room, tokens), "look up outcomes")
 
     async def _find_outcomes(self, room: Room, tokens: list[int]) -> None:
-        """What the stream has is shown now, which settles it; the rest was not stored, as far as anybody can tell."""
-        await self._fetch_messages(room)
-        self.posting.give_up(tokens)
+        """What the stream has is shown, which settles it; the rest was not stored, as far as anybody can tell."""
+        lost = set(tokens)
+        try:
+            found = await self._recovery.missed_by(room)
+            room.messages_found(found)
+            lost -= {message.token for message in found if message.edge == self.edge}
+        except BusUnavailable:
+            pass  # perhaps stored: that is what "unavailable" says
+        finally:
+            self.posting.give_up(sorted(lost))
 
     def _check_progress(self) -> None:
         for held in list(self.rooms.by_life.values()):
             held.room.check_progress()
         self.live.audience.check_progress(self.now_s())
 
-    def _sight_all(self) -> None:
-        for occupant in self.context.hub:
+    async def _sight_all(self) -> None:
+        """A part at a time: the stream to moderation drops what is more than it can carry at once."""
+        for number, occupant in enumerate(self.context.hub, start=1):
             if occupant.room is not None:
                 self.context.moderation.sight(occupant.speaker, occupant.room.slug)
+            if number % SIGHTINGS_AT_ONCE == 0:
+                await asyncio.sleep(SIGHTINGS_PAUSE_S)

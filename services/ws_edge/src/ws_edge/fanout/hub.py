@@ -76,6 +76,10 @@ class Hub:
             else:
                 del self._by_address[speaker.address]
 
+    def get(self, connection: ConnectionId) -> Occupant | None:
+        """One connection by its number, if it is still here."""
+        return self._by_id.get(connection)
+
     def of_participant(self, key: str) -> list[Occupant]:
         """The connections of "u:<id>", or the one of "c:<edge>:<connection>"."""
         kind, _, rest = key.partition(":")

@@ -180,6 +180,14 @@ class Room:
         for message in sorted([*missed, *held], key=lambda m: m.id):
             self._show(message)
 
+    def messages_found(self, found: Sequence[StoredMessage]) -> None:
+        """Messages that follow last_id without a gap were found in the stream, outside of any recovery."""
+        if self._filling:
+            self._held += found
+        else:
+            for message in found:
+                self._show(message)
+
     def repeatable(self, message_id: MessageId) -> StoredMessage | None:
         """A message that was sent with a nonce, if it is still at hand."""
         return self._repeatable.get(message_id)

@@ -1,0 +1,184 @@
+"""What a room missed is read again until that succeeds, and nothing that fails on the way ends more than itself."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from edge_world import Client, World
+
+from ws_edge import recovery, worker
+from ws_edge.ports import Participant, PresenceChanged, RoomSnapshot
+from ws_edge.protocol.identity import ConnectionId, Life, Slug, UserId
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(recovery, "PRESENCE_GRACE_S", 0.0)
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not reached():
+            await asyncio.sleep(0)
+
+
+def texts(client: Client) -> list[object]:
+    return [f["data"].get("message") for f in client.frames]  # type: ignore[attr-defined]
+
+
+async def with_a_gap(world: World) -> Client:
+    """A client whose edge has not heard of the first of two messages."""
+    client = await world.join("s", "1:user")
+    world.bus.keeps_copies = True
+    client.say("one")
+    client.say("two")
+    del world.bus.copies[0]
+    return client
+
+
+async def test_a_gap_that_cannot_be_filled_at_once_is_filled_later_and_in_order(world: World) -> None:
+    client = await with_a_gap(world)
+    world.bus.is_away = True
+    world.bus.give_copies()
+    await world.settle()
+    assert client.frames == []
+    world.bus.is_away = False
+    await until(lambda: client.types == ["chat_message"] * 2)
+    assert texts(client) == ["one", "two"]
+
+
+async def test_after_10_s_without_the_stream_the_room_goes_on_with_the_gap(world: World) -> None:
+    client = await with_a_gap(world)
+    world.bus.is_away = True
+    world.bus.give_copies()
+    await world.settle()
+    world.clock.time_s += 10.0
+    await until(lambda: client.types == ["chat_message"])
+    assert texts(client) == ["two"]
+
+
+async def test_an_outcome_that_cannot_be_looked_up_does_not_end_the_filling_of_a_gap(world: World) -> None:
+    client = await with_a_gap(world)
+    world.bus.is_away = True
+    world.bus.give_copies()
+    world.clock.time_s += 2.0
+    world.worker._look_for_overdue()
+    await until(lambda: "unavailable" in client.types)
+    world.bus.is_away = False
+    await until(lambda: "chat_message" in client.types)
+    assert texts(client)[-2:] == ["one", "two"]
+
+
+async def test_an_outcome_found_in_the_stream_is_shown_and_not_refused(world: World) -> None:
+    client = await world.join("s", "1:user")
+    world.bus.keeps_copies = True
+    client.say("one", nonce="n")
+    world.clock.time_s += 2.0
+    world.worker._look_for_overdue()
+    await world.settle()
+    assert client.types == ["chat_message"]
+    assert len(world.worker.posting) == 0
+
+
+async def test_who_left_while_the_bus_was_away_is_told_once_the_rooms_service_answers(world: World) -> None:
+    client = await world.join("s", "1:user")
+    life = world.rooms.lives[Slug("s")]
+    ben = Participant("u:2", UserId(2), "user_2", 2)
+    world.bus.listeners[life][0].presence_changed(PresenceChanged(2, 2, 2, False, (ben,), (), 1, 0, 0))
+    world.rooms.is_away = True
+    world.worker.bus_restored()
+    await world.settle()
+    world.rooms.snapshots[life] = RoomSnapshot(3, 1, False, ())
+    world.rooms.is_away = False
+    await until(lambda: client.types == ["user_joined", "user_left"])
+
+
+async def test_nothing_is_read_for_a_room_that_nobody_is_in_any_more(world: World) -> None:
+    client = await world.join("s", "1:user")
+    world.rooms.is_away = world.bus.is_away = True
+    world.worker.bus_restored()
+    await world.settle()
+    client.hang_up()
+    await until(lambda: len(world.context.tasks) == 0)
+
+
+async def test_an_interruption_while_a_room_opens_is_made_good_when_it_is_open(world: World) -> None:
+    reads: list[str] = []
+    world.moderation.reading.shut()
+    client = await world.arrive("s", "1:user")
+    await world.moderation.reading.reached.wait()
+    world.worker.messages_missed = lambda room: reads.append("messages")  # type: ignore[method-assign]  # a witness
+    world.worker.presence_missed = lambda room: reads.append("presence")  # type: ignore[method-assign]  # a witness
+    world.worker.bus_restored()
+    world.moderation.reading.open()
+    await world.settle()
+    assert client.types == ["room_joined"]
+    assert reads == ["messages", "presence"]
+
+
+async def test_a_defect_while_a_room_opens_leaves_nobody_waiting(world: World) -> None:
+    async def fail(room_id: object, life: object) -> object:
+        raise ZeroDivisionError
+
+    world.bus.last_message_id = fail  # type: ignore[assignment]  # a defect
+    client = await world.arrive("s")
+    await world.settle()
+    assert (client.types, client.closed_with) == (["unavailable"], 1013)
+    assert world.holds_nothing()
+
+
+async def test_a_room_that_ended_while_it_was_entered_is_service_unavailable(world: World) -> None:
+    world.rooms.snapshots[Life(1)] = RoomSnapshot(0, 0, False, ())
+    client = await world.arrive("s")
+    await world.settle()
+    assert (client.types, client.closed_with) == (["unavailable"], 1013)
+    assert world.holds_nothing()
+
+
+async def test_delete_chat_room_closes_also_those_who_are_on_their_way_in(world: World) -> None:
+    inside = await world.join("s", "1:user")
+    world.moderation.finally_checking.shut()
+    joining = await world.arrive("s", "2:user")
+    await world.settle()
+    world.worker.room_deleted(world.rooms.lives[Slug("s")])
+    world.moderation.finally_checking.open()
+    await world.settle()
+    assert (inside.types, inside.closed_with) == ([], 4004)
+    assert (joining.types, joining.closed_with) == (["not_found"], 4004)
+    assert world.holds_nothing()
+
+
+async def test_a_membership_lost_while_joining_is_closed_with_1012(world: World) -> None:
+    world.moderation.finally_checking.shut()
+    joining = await world.arrive("s", "2:user")
+    await world.settle()
+    (held,) = world.worker.held_connections()
+    world.worker.membership_lost(held.connection)
+    world.worker.membership_lost(ConnectionId(99))
+    assert joining.closed_with == 1012
+
+
+async def test_a_duty_that_fails_is_done_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    def fail() -> None:
+        nonlocal asked
+        asked += 1
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(worker, "TICK_S", 0.001)
+    world.worker._look_for_overdue = fail  # type: ignore[method-assign]  # a defect
+    world.worker.start()
+    await until(lambda: asked > 2)
+    await world.context.tasks.stop()
+
+
+async def test_every_occupant_is_sighted_a_part_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "SIGHTINGS_AT_ONCE", 2)
+    monkeypatch.setattr(worker, "SIGHTINGS_PAUSE_S", 0.0)
+    for number in range(1, 6):
+        await world.join("s", f"{number}:user")
+    world.moderation.sightings.clear()
+    await world.worker._sight_all()
+    assert world.moderation.sightings == [(f"u:{number}", "s") for number in range(1, 6)]
