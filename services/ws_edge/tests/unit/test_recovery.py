@@ -19,7 +19,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def until(reached: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not reached():
+        while not reached():  # noqa: ASYNC110 - nothing tells of what is waited for here
             await asyncio.sleep(0)
 
 
