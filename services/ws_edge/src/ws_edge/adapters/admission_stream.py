@@ -19,7 +19,7 @@ from ws_edge.protocol.identity import Life, Slug, Speaker
 
 _log = structlog.get_logger(__name__)
 
-_GATHER_S = 0.002
+_GATHER_S = 0.004
 _OPEN_DEADLINE_S = 2.0
 _VERDICT_DEADLINE_S = 1.5
 _LOOK_EVERY_S = 0.2
