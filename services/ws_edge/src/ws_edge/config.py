@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 PREFIX = "WS_EDGE_"
 DEVELOPMENT_SECRET = "salon-development-secret-not-for-production"  # noqa: S105 - refused outside of loopback
@@ -49,9 +50,37 @@ def _flag(raw: str) -> bool:
 
 def _addresses(raw: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in raw.split(",") if part.strip())
-    if not found or not all(re.fullmatch(r".+:[0-9]{1,5}", part, re.ASCII) for part in found):
+    if not found or not all(_is_address(part) for part in found):
         raise ValueError("must be host:port, several separated by commas")
     return found
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(
+        re.fullmatch(r"[^\s/]+", host) and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) and 0 < int(port) < 65536
+    )
+
+
+def _nats_url(raw: str) -> str:
+    for part in raw.split(","):
+        try:
+            url = urlsplit(part if "://" in part else f"nats://{part}")
+            is_usable = (
+                url.scheme in ("nats", "tls") and bool(url.hostname) and url.port != 0 and not re.search(r"\s", part)
+            )
+        except ValueError:
+            is_usable = False
+        if not is_usable:
+            # The text is not shown: it may hold a password.
+            raise ValueError("must be nats://host:port, several separated by commas")
+    return raw
+
+
+def _http_url(raw: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+\S*", raw):
+        raise ValueError("must begin with https:// or http://")
+    return raw
 
 
 def _address(raw: str) -> str:
@@ -79,10 +108,10 @@ class Config:
     moderation_addresses: tuple[str, ...] = _setting(
         "WS_EDGE_MODERATION_ADDRESSES", _addresses, ("127.0.0.1:50052",), "gRPC of every moderation replica"
     )
-    nats_url: str = _setting("NATS_URL", _text, "nats://127.0.0.1:4222", "the NATS server or servers")
+    nats_url: str = _setting("NATS_URL", _nats_url, "nats://127.0.0.1:4222", "the NATS server or servers")
     jwt_secret: str = _setting("JWT_SECRET", _text, DEVELOPMENT_SECRET, "HS256 secret of tokens")
     jwt_public_key: str = _setting("WS_EDGE_JWT_PUBLIC_KEY", _text, "", "PEM public key instead of the secret")
-    jwt_jwks_url: str = _setting("WS_EDGE_JWT_JWKS_URL", _text, "", "URL of a key set instead of the secret")
+    jwt_jwks_url: str = _setting("WS_EDGE_JWT_JWKS_URL", _http_url, "", "URL of a key set instead of the secret")
     jwt_issuer: str = _setting("WS_EDGE_JWT_ISSUER", _text, "", "required `iss`; empty: not checked")
     jwt_audience: str = _setting("WS_EDGE_JWT_AUDIENCE", _text, "", "required `aud`; empty: not checked")
     jwt_require_exp: bool = _setting("WS_EDGE_JWT_REQUIRE_EXP", _flag, True, "refuse tokens without `exp`")

@@ -1,0 +1,153 @@
+"""Settings: every one with values that are taken and values that stop the start, by name and without the value."""
+
+import ipaddress
+from dataclasses import fields
+
+import pytest
+
+from ws_edge.config import PREFIX, BadSetting, Config, load
+
+SECRET = {"JWT_SECRET": "a-secret-of-this-very-test-0123456789"}
+
+GOOD = [
+    ("WS_EDGE_HOST", "::1", "host", "::1"),
+    ("WS_EDGE_HOST", "localhost", "host", "localhost"),
+    ("WS_EDGE_PORT", "0", "port", 0),
+    ("WS_EDGE_PORT", "65535", "port", 65535),
+    ("WS_EDGE_WORKERS", "4", "workers", 4),
+    ("WS_EDGE_ROOMS_ADDRESS", "rooms:50051", "rooms_address", "rooms:50051"),
+    ("WS_EDGE_MODERATION_ADDRESSES", "a:1, [::1]:2", "moderation_addresses", ("a:1", "[::1]:2")),
+    ("NATS_URL", "nats://user:word@a:4222,b:4223", "nats_url", "nats://user:word@a:4222,b:4223"),
+    ("JWT_SECRET", SECRET["JWT_SECRET"], "jwt_secret", SECRET["JWT_SECRET"]),
+    ("WS_EDGE_JWT_PUBLIC_KEY", "pem", "jwt_public_key", "pem"),
+    ("WS_EDGE_JWT_JWKS_URL", "https://id.example/keys", "jwt_jwks_url", "https://id.example/keys"),
+    ("WS_EDGE_JWT_ISSUER", "https://id.example", "jwt_issuer", "https://id.example"),
+    ("WS_EDGE_JWT_AUDIENCE", "salon", "jwt_audience", "salon"),
+    ("WS_EDGE_JWT_REQUIRE_EXP", "0", "jwt_require_exp", False),
+    ("SALON_ENV", "development", "salon_env", "development"),
+    ("SALON_DEV_ROLES", "1", "dev_roles", True),
+    (
+        "WS_EDGE_TRUSTED_PROXIES",
+        "10.0.0.0/8, fd00::/8",
+        "trusted_proxies",
+        (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")),
+    ),
+    ("WS_EDGE_ANONYMOUS_NAMES", "hash", "anonymous_names", "hash"),
+    ("WS_EDGE_ANONYMOUS_KEY", "key", "anonymous_key", "key"),
+    ("WS_EDGE_CONNECTIONS_PER_ADDRESS", "5", "connections_per_address", 5),
+    ("WS_EDGE_HANDSHAKES_PER_ADDRESS", "5", "handshakes_per_address", 5),
+    ("WS_EDGE_FRAMES_PER_WINDOW", "0", "frames_per_window", 0),
+    ("WS_EDGE_DRAIN_SECONDS", "0", "drain_seconds", 0),
+    ("WS_EDGE_MODERATION_OUTAGE", "reject", "moderation_outage", "reject"),
+]
+
+BAD = [
+    ("WS_EDGE_HOST", "0.0.0.0"),
+    ("WS_EDGE_PORT", "abc"),
+    ("WS_EDGE_PORT", "65536"),
+    ("WS_EDGE_PORT", "-1"),
+    ("WS_EDGE_PORT", "٣"),
+    ("WS_EDGE_WORKERS", "0"),
+    ("WS_EDGE_WORKERS", "65"),
+    ("WS_EDGE_ROOMS_ADDRESS", "rooms"),
+    ("WS_EDGE_ROOMS_ADDRESS", "rooms:99999"),
+    ("WS_EDGE_ROOMS_ADDRESS", "a:1,b:2"),
+    ("WS_EDGE_MODERATION_ADDRESSES", ","),
+    ("WS_EDGE_MODERATION_ADDRESSES", "a:1,http://b:2"),
+    ("NATS_URL", "nats://"),
+    ("NATS_URL", "http://a:4222"),
+    ("NATS_URL", "nats://a:port"),
+    ("NATS_URL", "a b"),
+    ("NATS_URL", "nats://[::1:4222"),
+    ("WS_EDGE_JWT_JWKS_URL", "ftp://id.example"),
+    ("WS_EDGE_JWT_REQUIRE_EXP", "yes"),
+    ("SALON_ENV", "staging"),
+    ("SALON_DEV_ROLES", "true"),
+    ("WS_EDGE_TRUSTED_PROXIES", "10.0.0.1/8"),
+    ("WS_EDGE_ANONYMOUS_NAMES", "secret"),
+    ("WS_EDGE_CONNECTIONS_PER_ADDRESS", "many"),
+    ("WS_EDGE_HANDSHAKES_PER_ADDRESS", "1.5"),
+    ("WS_EDGE_FRAMES_PER_WINDOW", "10000000"),
+    ("WS_EDGE_DRAIN_SECONDS", "3601"),
+    ("WS_EDGE_MODERATION_OUTAGE", "open"),
+]
+
+
+@pytest.mark.parametrize(("name", "raw", "attribute", "value"), GOOD)
+def test_a_good_value_is_taken(name: str, raw: str, attribute: str, value: object) -> None:
+    assert getattr(load({name: raw}), attribute) == value
+
+
+@pytest.mark.parametrize(("name", "raw"), BAD)
+def test_a_bad_value_stops_the_start_with_the_name_of_the_setting(name: str, raw: str) -> None:
+    with pytest.raises(BadSetting) as refusal:
+        load({name: raw})
+    named = "JWT_SECRET" if name == "WS_EDGE_HOST" else name
+    assert str(refusal.value).startswith(f"{named}: ")
+    assert "\n" not in str(refusal.value)
+
+
+def test_every_setting_has_a_good_value_here() -> None:
+    assert {name for name, *_ in GOOD} == {field.metadata["name"] for field in fields(Config)}
+
+
+def test_what_is_empty_counts_as_not_set() -> None:
+    assert load({field.metadata["name"]: "" for field in fields(Config)}) == load({}) == Config()
+
+
+def test_a_password_in_a_bad_url_is_not_shown() -> None:
+    with pytest.raises(BadSetting) as refusal:
+        load({"NATS_URL": "nats://user:password@:port"})
+    assert "password" not in str(refusal.value)
+
+
+def test_an_unknown_name_with_the_prefix_stops_the_start_and_others_are_not_ours() -> None:
+    with pytest.raises(BadSetting, match=r"^WS_EDGE_PROT: no such setting$"):
+        load({"WS_EDGE_PROT": "8000"})
+    assert load({"ROOMS_PROT": "8000", "PATH": "/bin"}) == Config()
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("SERVICE_HOST", "10.0.0.7"),
+        ("SERVICE_PORT", "8000"),
+        ("SERVICE_PORT_HTTP", "8000"),
+        ("PORT", "tcp://10.0.0.7:8000"),
+        ("PORT_8000_TCP", "tcp://10.0.0.7:8000"),
+        ("PORT_8000_TCP_ADDR", "10.0.0.7"),
+    ],
+)
+def test_names_that_kubernetes_injects_are_ignored(name: str, raw: str) -> None:
+    assert load({PREFIX + name: raw}) == Config()
+
+
+def test_production_without_a_secret_is_refused() -> None:
+    with pytest.raises(BadSetting, match=r"^JWT_SECRET: must be set when SALON_ENV=production$"):
+        load({"SALON_ENV": "production"})
+    assert load({"SALON_ENV": "production"} | SECRET).salon_env == "production"
+    assert load({"SALON_ENV": "production", "WS_EDGE_JWT_PUBLIC_KEY": "pem"}).has_asymmetric_key
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "salon.example"])
+def test_the_development_secret_is_refused_on_anything_but_loopback(host: str) -> None:
+    with pytest.raises(BadSetting, match=r"^JWT_SECRET: must be set to listen on"):
+        load({"WS_EDGE_HOST": host})
+    assert load({"WS_EDGE_HOST": host} | SECRET).host == host
+
+
+def test_hashed_names_need_a_key_of_their_own_where_there_is_no_secret() -> None:
+    wish = {"WS_EDGE_ANONYMOUS_NAMES": "hash", "WS_EDGE_JWT_PUBLIC_KEY": "pem"}
+    with pytest.raises(BadSetting, match=r"^WS_EDGE_ANONYMOUS_KEY: "):
+        load(wish)
+    assert load(wish | {"WS_EDGE_ANONYMOUS_KEY": "key"}).anonymous_key == "key"
+
+
+def test_several_workers_need_a_fixed_port() -> None:
+    with pytest.raises(BadSetting, match=r"^WS_EDGE_PORT: several workers need a fixed port$"):
+        load({"WS_EDGE_PORT": "0", "WS_EDGE_WORKERS": "2"})
+
+
+def test_a_key_and_a_key_set_do_not_go_together() -> None:
+    with pytest.raises(BadSetting, match=r"^WS_EDGE_JWT_JWKS_URL: not together"):
+        load({"WS_EDGE_JWT_PUBLIC_KEY": "pem", "WS_EDGE_JWT_JWKS_URL": "https://id.example"})
