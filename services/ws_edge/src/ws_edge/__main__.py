@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 
 import structlog
@@ -15,35 +16,45 @@ from ws_edge.workers import WORKER_FLAG, end_with_parent, run_workers
 _log = structlog.get_logger("ws_edge")
 
 
-async def _run(config: Config) -> None:
+async def _run(config: Config, sock: socket.socket) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    sock = bootstrap.bind(config)
     port = sock.getsockname()[1]
     edge = bootstrap.build(config)
     await edge.run(sock, stop=stop, started=lambda: _log.info("listening", host=config.host, port=port))
 
 
+def _serve(config: Config) -> int:
+    """This process and, where several workers are wanted, those that it starts."""
+    if WORKER_FLAG in sys.argv[1:]:
+        end_with_parent()
+    elif config.workers > 1:
+        # The workers share the port with whoever shares it too: that nobody else has it is found out before.
+        bootstrap.bind(config, is_shared=False).close()
+        return run_workers(config.workers, config.drain_seconds)
+    uvloop.run(_run(config, bootstrap.bind(config, is_shared=config.workers > 1)))
+    return 0
+
+
 def main() -> int:
-    """Run until SIGTERM or SIGINT; 0 then, 2 for a setting that cannot be used, 1 where the port cannot be had."""
+    """Run until SIGTERM or SIGINT; 0 then, 2 for a setting that cannot be used, 1 where the port cannot be had, or
+    for a defect, which is logged."""
     try:
         config = load(bootstrap.environment())
+        bootstrap.check(config)
     except BadSetting as problem:
         sys.stderr.write(f"ws_edge: {problem}\n")
         return 2
     configure_logging("ws_edge")
-    if WORKER_FLAG in sys.argv[1:]:
-        end_with_parent()
-    elif config.workers > 1:
-        return run_workers(config.workers, config.drain_seconds)
     try:
-        uvloop.run(_run(config))
-    except OSError as problem:
-        sys.stderr.write(f"ws_edge: cannot listen on {config.host}:{config.port}: {problem.strerror}\n")
-        return 1
-    return 0
+        return _serve(config)
+    except bootstrap.CannotListen as problem:
+        sys.stderr.write(f"ws_edge: {problem}\n")
+    except Exception:  # noqa: BLE001 - the last line of the log says what it was
+        _log.exception("ended_by_a_defect")
+    return 1
 
 
 if __name__ == "__main__":

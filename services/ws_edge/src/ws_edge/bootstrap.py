@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from ws_edge import page
 from ws_edge.adapters.dev_tokens import issue_token
 from ws_edge.adapters.grpc_moderation import GrpcModeration
@@ -15,7 +17,7 @@ from ws_edge.adapters.grpc_rooms import GrpcRooms
 from ws_edge.adapters.jwt_keys import JwksKeys, KeySource, public_key, secret_key
 from ws_edge.adapters.jwt_tokens import JwtTokens
 from ws_edge.adapters.nats_bus import NatsBus
-from ws_edge.config import Config
+from ws_edge.config import BadSetting, Config
 from ws_edge.context import Context
 from ws_edge.gateway import AddressLimits, AnonymousNames, Gateway
 from ws_edge.telemetry import Metrics
@@ -138,20 +140,30 @@ def build(config: Config) -> Edge:
     return Edge(config, rooms, moderation, bus, worker, gateway, metrics, parts)
 
 
-def bind(config: Config) -> socket.socket:
-    """The listening socket, shared with other workers where there are several. Raises OSError."""
+class CannotListen(Exception):
+    """The port cannot be had; the text says which and why."""
+
+
+def bind(config: Config, *, is_shared: bool) -> socket.socket:
+    """The listening socket; shared with the other workers of this edge where there are several. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if config.workers > 1:
+    if is_shared:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind((config.host, config.port))
-    except OSError:
+    except (OSError, UnicodeError) as problem:
         sock.close()
-        raise
+        why = problem.strerror if isinstance(problem, OSError) else "not a host name"
+        raise CannotListen(f"cannot listen on {config.host}:{config.port}: {why}") from None
     sock.setblocking(False)
     return sock
+
+
+def check(config: Config) -> None:
+    """What only the parts themselves can say of their settings. Raises BadSetting."""
+    _keys(config)
 
 
 def environment() -> dict[str, str]:
@@ -173,7 +185,10 @@ def _keys(config: Config) -> KeySource:
     if config.jwt_jwks_url:
         return JwksKeys(config.jwt_jwks_url, monotonic=time.monotonic)
     if config.jwt_public_key:
-        return public_key(config.jwt_public_key)
+        try:
+            return public_key(config.jwt_public_key)
+        except (ValueError, UnsupportedAlgorithm):
+            raise BadSetting("WS_EDGE_JWT_PUBLIC_KEY: must be PEM of an RSA, EC P-256 or Ed25519 public key") from None
     return secret_key(config.jwt_secret)
 
 

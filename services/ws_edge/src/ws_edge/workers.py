@@ -16,7 +16,7 @@ _log = structlog.get_logger("ws_edge.workers")
 
 def run_workers(count: int, drain_seconds: int) -> int:
     """Run that many workers until SIGTERM or SIGINT; when one ends by itself the others are stopped. The exit code is
-    0, or the one of the worker that ended."""
+    0, or the one of the worker that ended, 128 and the number of the signal where one ended it."""
     return asyncio.run(_run(count, drain_seconds))
 
 
@@ -49,7 +49,12 @@ async def _run(count: int, drain_seconds: int) -> int:
     if late:
         _log.error("workers_killed", count=len(late))
         await asyncio.wait(late)
-    return failed[0] or 1 if failed else 0
+    return _exit_code(failed[0]) if failed else 0
+
+
+def _exit_code(ended_with: int) -> int:
+    """Of an edge whose worker ended by itself, which is a failure whatever the worker thinks of it."""
+    return 128 - ended_with if ended_with < 0 else ended_with or 1
 
 
 async def _start() -> asyncio.subprocess.Process:

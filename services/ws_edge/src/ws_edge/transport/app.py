@@ -10,7 +10,7 @@ from ws_edge.ports import Rooms, Tokens
 from ws_edge.protocol.address import Network
 from ws_edge.transport.dev_token_route import DevTokens, add_dev_token_route
 from ws_edge.transport.drain_state import DrainState
-from ws_edge.transport.errors import QuietErrors, hide_tokens_in_sanic_logs
+from ws_edge.transport.errors import QuietErrors, quiet_sanic_logs
 from ws_edge.transport.gateway import Gateway
 from ws_edge.transport.graphql_route import add_graphql_routes
 from ws_edge.transport.health_routes import Check, add_health_routes
@@ -47,7 +47,7 @@ class EdgeParts:
 
 def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
     """An application with every route of the edge; serve() runs it. Its name must be new in this process."""
-    hide_tokens_in_sanic_logs()
+    quiet_sanic_logs()
     config = Config(
         {
             "ACCESS_LOG": False,

@@ -38,10 +38,11 @@ def place_of(exception: BaseException) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno} {frames[-1].name}" if frames else "?"
 
 
-def hide_tokens_in_sanic_logs() -> None:
-    """Sanic writes whole URLs in some of its own messages."""
+def quiet_sanic_logs() -> None:
+    """Sanic greets with a dozen lines, and writes whole URLs, tokens and all, in some of its own messages."""
     for name in _SANIC_LOGGERS:
         logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
         if _redact not in logger.filters:
             logger.addFilter(_redact)
 
