@@ -128,6 +128,7 @@ class Salon:
     moderation: Process = field(init=False)
     edges: list[Edge] = field(default_factory=list)
     ports: dict[str, int] = field(default_factory=dict)
+    is_draining: bool = False
 
     def start(self, edges: int = 1) -> "Salon":
         """Start everything and wait until the edges say they can serve."""
@@ -168,16 +169,23 @@ class Salon:
         wait_until_ready(edge)
         return edge
 
+    def drain(self) -> None:
+        """SIGTERM to the edges, once."""
+        if not self.is_draining:
+            self.is_draining = True
+            for edge in self.edges:
+                edge.process.signal(signal.SIGTERM)
+
     def stop(self) -> None:
         """SIGTERM to all, edges first; then every log must be free of tokens and tracebacks."""
-        processes = [edge.process for edge in self.edges] + [self.rooms, self.moderation, self.nats]
-        problems = []
-        for group in (processes[: len(self.edges)], processes[len(self.edges) :]):
-            for process in group:
-                process.signal(signal.SIGTERM)
-            for process in group:
-                problems += _stop_problems(process)
-        for process in processes:
+        self.drain()
+        problems = [problem for edge in self.edges for problem in _stop_problems(edge.process)]
+        others = [self.rooms, self.moderation, self.nats]
+        for process in others:
+            process.signal(signal.SIGTERM)
+        for process in others:
+            problems += _stop_problems(process)
+        for process in [*(edge.process for edge in self.edges), *others]:
             problems += log_problems(process)
             if process in RUNNING:
                 RUNNING.remove(process)
