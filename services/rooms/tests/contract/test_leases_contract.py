@@ -1,6 +1,7 @@
 """Leases of edges: expiry, registering again and release, on SQLite and on PostgreSQL."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rooms.domain.identity import ConnectionId, EdgeId, Life, RoomId, Slug
@@ -99,6 +100,45 @@ async def test_a_deleted_room_does_not_come_back_with_a_sync(replica: "Replica")
     await replica.catalog.delete_room(await replica.found(membership.slug))
     assert (await replica.sync(replica.held(1, membership, 7)))[0] == [ConnectionId(1)]
     assert (await replica.memberships.stats()) == {}
+
+
+async def test_a_room_that_was_deleted_while_it_was_dead_does_not_come_back_with_the_sync_of_an_edge_that_was_cut_off(
+    replica: "Replica",
+) -> None:
+    await replica.create("a", 7)
+    membership = await replica.enter(1, "a", 7)
+    await replica.heartbeat_late()
+    await replica.memberships.sweep(now=replica.now)
+    room = await replica.found("a")
+    assert room.life is None
+    assert await replica.catalog.delete_room(room) is None
+    assert (await replica.sync(replica.held(1, membership, 7)))[0] == [ConnectionId(1)]
+    assert (await replica.memberships.stats()) == {}
+    assert await replica.catalog.find_room(slug=Slug("a")) is None
+
+
+async def test_a_life_after_the_deletion_comes_back_with_a_sync(replica: "Replica") -> None:
+    await replica.create("a", 7)
+    await replica.catalog.delete_room(await replica.found("a"))
+    membership = await replica.enter(1, "a", 7)
+    await replica.heartbeat_late()
+    await replica.memberships.sweep(now=replica.now)
+    assert (await replica.sync(replica.held(1, membership, 7)))[0] == []
+    assert (await replica.enter(2, "a", 8)).life == membership.life
+
+
+async def test_what_was_deleted_is_remembered_for_a_day(replica: "Replica") -> None:
+    await replica.create("a", 7)
+    await replica.catalog.delete_room(await replica.found("a"))
+    async with replica.database.session() as session:
+        (row,) = await session.fetch("SELECT slug, deleted_ms FROM deleted_slug")
+    deleted = datetime.fromtimestamp(row["deleted_ms"] / 1000, UTC)
+    await replica.memberships.sweep(now=deleted + timedelta(hours=23, minutes=59))
+    async with replica.database.session() as session:
+        assert await session.fetch("SELECT slug FROM deleted_slug") != []
+    await replica.memberships.sweep(now=deleted + timedelta(days=1, seconds=1))
+    async with replica.database.session() as session:
+        assert await session.fetch("SELECT slug FROM deleted_slug") == []
 
 
 async def test_release_drops_everything_of_an_edge(replica: "Replica") -> None:

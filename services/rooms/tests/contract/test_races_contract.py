@@ -9,8 +9,9 @@ import pytest
 
 from rooms.adapters.migrator import migrate
 from rooms.domain.identity import EdgeId, Slug
-from rooms.domain.membership import JoinRefusal, Membership
+from rooms.domain.membership import JoinRefusal, LifeEnded, Membership
 from rooms.domain.policy import RoomPolicy
+from rooms.domain.refusals import Refusal
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
@@ -134,3 +135,41 @@ async def test_replicas_that_start_together_bring_the_tables_up_to_date_once(pos
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
     await asyncio.gather(*(migrate(url) for _ in range(3)))
+
+
+async def test_a_dead_room_that_is_deleted_while_an_edge_registers_it_again_never_comes_back(
+    pair: Pair,
+) -> None:
+    for number in range(1, 21):
+        slug = f"s{number}"
+        await pair[0].create(slug, 7)
+        before = await pair[0].enter(number, slug, 7, edge(1))
+        await pair[0].leave(number, edge=edge(1))
+        room = await pair[0].found(slug)
+        held = pair[1].held(number, before, 7)
+        await asyncio.gather(
+            pair[0].catalog.delete_room(room),
+            pair[1].memberships.sync(edge(2), [held], first=True, last=True, now=pair[1].now),
+        )
+        assert await pair[0].memberships.stats() == {}
+        lost, _ = await pair[1].memberships.sync(edge(2), [held], first=True, last=True, now=pair[1].now)
+        assert lost == [number]
+
+
+async def test_a_room_that_is_deleted_while_its_owner_makes_it_live_again_is_there_whole_or_not_at_all(
+    pair: Pair,
+) -> None:
+    for number in range(1, 21):
+        slug = f"s{number}"
+        await pair[0].create(slug, 7, is_public=False)
+        await pair[0].enter(number, slug, 7, edge(1))
+        await pair[0].leave(number, edge=edge(1))
+        room = await pair[0].found(slug)
+        results = await asyncio.gather(
+            pair[0].catalog.delete_room(room), pair[1].create(slug, 7, is_public=False), return_exceptions=True
+        )
+        assert all(r is None or isinstance(r, int | LifeEnded | Refusal) for r in results), results
+        async with pair[0].database.session() as session:
+            living = await session.fetch("SELECT slug FROM room WHERE slug = $1", slug)
+            kept = await session.fetch("SELECT slug FROM kept_settings WHERE slug = $1", slug)
+        assert living == kept

@@ -12,6 +12,7 @@ from rooms.domain.membership import Changes, HeldConnection
 
 _HELD = {"number": "bigint", "life": "bigint"}
 _REVIVED = {"life": "bigint", "room_id": "bigint", "slug": "text"}
+_DELETED = "SELECT 1 FROM deleted_slug d WHERE d.slug = x.slug AND x.life <= d.last_life"
 
 
 async def register_again(
@@ -63,13 +64,20 @@ async def _revive(session: Session, missing: Sequence[HeldConnection], now_ms: i
     rows = await session.fetch(
         "INSERT INTO room (life, room_id, slug, created_ms, version)"
         f" SELECT x.life, x.room_id, x.slug, $2, $3 FROM {session.rows(_REVIVED)}"
-        " WHERE NOT EXISTS (SELECT 1 FROM deleted_life d WHERE d.life = x.life) ORDER BY x.slug"
-        " ON CONFLICT DO NOTHING RETURNING life",
+        f" WHERE NOT EXISTS ({_DELETED}) ORDER BY x.slug ON CONFLICT DO NOTHING RETURNING life",
         packed([{"life": one.life, "room_id": one.room_id, "slug": one.slug} for one in by_slug.values()]),
         now_ms,
         now_ms,
     )
     revived = {row["life"] for row in rows}
-    if revived:
-        await session.never_reuse("room", "life", max(revived))
-    return revived
+    if not revived:
+        return revived
+    await session.never_reuse("room", "life", max(revived))
+    # A deletion that was under way held the slug until now, and was not there to be seen by the statement above.
+    rows = await session.fetch(
+        f"SELECT x.life FROM {session.rows({'life': 'bigint', 'slug': 'text'})} WHERE EXISTS ({_DELETED})",
+        packed([{"life": one.life, "slug": one.slug} for one in by_slug.values() if one.life in revived]),
+    )
+    if deleted := {row["life"] for row in rows}:
+        await end_lives(session, deleted)
+    return revived - deleted

@@ -97,14 +97,15 @@ class EdgeLeaseRow(Model):
         table = "edge_lease"
 
 
-class DeletedLifeRow(Model):
-    """A life that deleteChatRoom ended: no edge may register it again."""
+class DeletedSlugRow(Model):
+    """What deleteChatRoom ended: no edge may register this life, or an earlier one, again."""
 
-    life = fields.BigIntField(primary_key=True, generated=False)
+    slug = fields.CharField(max_length=128, primary_key=True)
+    last_life = fields.BigIntField()
     deleted_ms = fields.BigIntField()
 
     class Meta:
-        table = "deleted_life"
+        table = "deleted_slug"
 
 
 class VideoRow(Model):

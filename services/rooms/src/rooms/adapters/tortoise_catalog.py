@@ -101,19 +101,23 @@ class TortoiseCatalog:
         return changed
 
     async def delete_room(self, room: Room) -> LifeEnded | None:
-        """End the life, if any, and forget everything that holds against the slug."""
+        """End the life, if any, and forget everything that holds against the slug. A dead room gets a life to end,
+        higher than any before: nobody makes it live meanwhile, and no edge that was cut off brings it back later."""
         async with self._database.transaction() as session:
+            made = await insert_rooms(session, [NewRoom(room.slug, room.room_id)], now_ms=0)
             _, living = await _lock_same(session, room)
-            await session.fetch("DELETE FROM kept_settings WHERE slug = $1", room.slug)
+            kept = await session.fetch("DELETE FROM kept_settings WHERE slug = $1 RETURNING room_id", room.slug)
+            if living is None or (made and [row["room_id"] for row in kept] != [room.room_id]):
+                raise RoomNotFound
             await session.fetch("DELETE FROM invitation WHERE slug = $1", room.slug)
-            if living is None:
-                return None
             await end_lives(session, [living.life])
             await session.fetch(
-                f"INSERT INTO deleted_life (life, deleted_ms) VALUES ($1, {session.now_ms})",
+                f"INSERT INTO deleted_slug (slug, last_life, deleted_ms) VALUES ($1, $2, {session.now_ms})"
+                " ON CONFLICT (slug) DO UPDATE SET last_life = excluded.last_life, deleted_ms = excluded.deleted_ms",
+                room.slug,
                 living.life,
             )
-            return living.ended
+            return None if made else living.ended
 
     async def is_invited(self, slug: Slug, user_id: UserId) -> bool:
         """Whether there is an invitation."""

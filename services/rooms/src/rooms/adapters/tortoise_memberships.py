@@ -165,7 +165,7 @@ class TortoiseMemberships:
             rooms = await lock_abandoned(session, empty_before_ms=now_ms - grace, unused_before_ms=now_ms - unused)
             if rooms:
                 await end_lives(session, [room.life for room in rooms])
-            await session.fetch("DELETE FROM deleted_life WHERE deleted_ms < $1", now_ms - DAY_MS)
+            await session.fetch("DELETE FROM deleted_slug WHERE deleted_ms < $1", now_ms - DAY_MS)
             return Changes(ended=tuple(room.ended for room in rooms))
 
     async def _remove_edge(self, session: Session, edge: EdgeId, now_ms: int) -> Changes:

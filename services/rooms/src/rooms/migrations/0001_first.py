@@ -45,16 +45,17 @@ class Migration(migrations.Migration):
             bases=["Model"],
         ),
         ops.CreateModel(
-            name="DeletedLifeRow",
+            name="DeletedSlugRow",
             fields=[
-                ("life", fields.BigIntField(generated=False, primary_key=True, unique=True, db_index=True)),
+                ("slug", fields.CharField(primary_key=True, unique=True, db_index=True, max_length=128)),
+                ("last_life", fields.BigIntField()),
                 ("deleted_ms", fields.BigIntField()),
             ],
             options={
-                "table": "deleted_life",
+                "table": "deleted_slug",
                 "app": "rooms",
-                "pk_attr": "life",
-                "table_description": "A life that deleteChatRoom ended: no edge may register it again.",
+                "pk_attr": "slug",
+                "table_description": "What deleteChatRoom ended: no edge may register this life, or an earlier one, again.",
             },
             bases=["Model"],
         ),
