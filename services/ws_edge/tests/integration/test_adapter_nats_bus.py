@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any
 
 import nats
 import pytest
+from nats.aio.client import Client
 
 from salon.events.v1 import events_pb2 as events
 from salon.moderation.v1 import moderation_pb2 as moderation
@@ -131,6 +133,14 @@ async def worker() -> Listener:
 
 
 @pytest.fixture
+async def service(server: NatsServer) -> AsyncIterator[Client]:
+    """What another service says on NATS; closed whatever becomes of the test."""
+    client = await nats.connect(server.url)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
 async def bus(server: NatsServer, worker: Listener) -> AsyncIterator[NatsBus]:
     bus = NatsBus(server.url, EDGE)
     bus.listen(worker)
@@ -236,11 +246,10 @@ async def test_typing_reaches_the_rooms_members_on_every_edge(bus: NatsBus, othe
 
 
 async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
-    server: NatsServer, bus: NatsBus, other: NatsBus, worker: Listener
+    server: NatsServer, bus: NatsBus, other: NatsBus, worker: Listener, service: Client
 ) -> None:
     room = Listener()
     await bus.subscribe(ROOM, LIFE, room)
-    service = await nats.connect(server.url)
     presence = events.Presence(
         version=4,
         connection_count=3,
@@ -301,15 +310,13 @@ async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
         SanctionEvent(3, Action.BAN, UserId(5), None, UserId(1), 60, Scope.ROOM, Slug("x"), 9, (imposed,), (10,)),
         b'{"free":"text"}',
     ]
-    await service.close()
 
 
 async def test_malformed_events_and_failing_listeners_stop_nothing(
-    server: NatsServer, bus: NatsBus, worker: Listener
+    server: NatsServer, bus: NatsBus, worker: Listener, service: Client
 ) -> None:
     room = Listener()
     await bus.subscribe(ROOM, LIFE, room)
-    service = await nats.connect(server.url)
     for subject in ("salon.v1.room.1.2.message", "salon.v1.live.1.2.typing", "salon.v1.live.1.2.presence"):
         await service.publish(subject, b"\xff\xff\xff")
     await service.publish("salon.v1.live.1.2.message", b"")  # not from the stream: no headers
@@ -323,7 +330,6 @@ async def test_malformed_events_and_failing_listeners_stop_nothing(
     say(bus, "two")
     assert [m.text for m in await room.hears(2)] == ["one", "two"]
     assert worker.heard == []
-    await service.close()
 
 
 async def test_subscriptions_of_one_turn_share_one_confirmation_that_follows_them(bus: NatsBus) -> None:
@@ -474,20 +480,18 @@ async def test_messages_after_an_id_come_in_order_and_stay_within_the_limit(serv
     assert await bus.message(MessageId(10_000)) is None
 
 
-async def test_deleted_messages_are_left_out_of_what_is_read(server: NatsServer, bus: NatsBus) -> None:
+async def test_deleted_messages_are_left_out_of_what_is_read(server: NatsServer, bus: NatsBus, service: Client) -> None:
     room = Listener()
     await bus.subscribe(ROOM, LIFE, room)
     for number in range(5):
         say(bus, f"m{number}")
     await room.hears(5)
-    service = await nats.connect(server.url)
     await service.publish("salon.v1.room.1.2.message", b"\xff")
     await service.jetstream().delete_msg(STREAM, 3)
     read = await bus.messages_after(ROOM, LIFE, MessageId(1), limit=100)
     assert [(m.id, m.prev_id) for m in read] == [(2, 1), (4, 2), (5, 4)]
     assert await bus.message(MessageId(3)) is None
     assert await bus.message(MessageId(6)) is None
-    await service.close()
 
 
 async def test_a_room_keeps_its_last_500_messages(bus: NatsBus) -> None:
@@ -503,8 +507,7 @@ async def test_a_room_keeps_its_last_500_messages(bus: NatsBus) -> None:
     assert [(m.id, m.prev_id) for m in read] == [(11, 0)]
 
 
-async def test_the_stream_has_the_settings_of_the_contract(server: NatsServer, bus: NatsBus) -> None:
-    service = await nats.connect(server.url)
+async def test_the_stream_has_the_settings_of_the_contract(server: NatsServer, bus: NatsBus, service: Client) -> None:
     reply = await service.request(f"$JS.API.STREAM.INFO.{STREAM}")
     config = json.loads(reply.data)["config"]
     assert config["subjects"] == ["salon.v1.room.*.*.message"]
@@ -514,11 +517,11 @@ async def test_the_stream_has_the_settings_of_the_contract(server: NatsServer, b
     }
     assert (config["storage"], config["max_msgs_per_subject"], config["allow_direct"]) == ("file", 500, True)
     assert (config["max_age"], config["duplicate_window"]) == (86_400 * 10**9, 120 * 10**9)
-    await service.close()
 
 
-async def test_an_existing_stream_is_corrected_and_keeps_what_the_operator_chose(server: NatsServer) -> None:
-    service = await nats.connect(server.url)
+async def test_an_existing_stream_is_corrected_and_keeps_what_the_operator_chose(
+    server: NatsServer, service: Client
+) -> None:
     await service.jetstream().add_stream(
         name=STREAM, subjects=["salon.v1.room.>"], max_msgs_per_subject=7, max_bytes=10_000_000, description="ours"
     )
@@ -532,7 +535,6 @@ async def test_an_existing_stream_is_corrected_and_keeps_what_the_operator_chose
     assert (config.max_bytes, config.description) == (10_000_000, "ours")
     assert config.republish is not None
     await asyncio.gather(*(bus.stop() for bus in buses))
-    await service.close()
 
 
 async def test_workers_that_start_together_make_one_stream(server: NatsServer) -> None:
@@ -542,3 +544,14 @@ async def test_workers_that_start_together_make_one_stream(server: NatsServer) -
     await asyncio.gather(*(bus.start() for bus in buses))
     assert all(bus.is_connected for bus in buses)
     await asyncio.gather(*(bus.stop() for bus in buses))
+
+
+async def test_stopping_closes_the_connection_also_when_nats_answers_nothing_any_more(
+    server: NatsServer, bus: NatsBus
+) -> None:
+    transport = bus._wire._transport
+    assert transport is not None
+    assert server._process is not None
+    server._process.send_signal(signal.SIGSTOP)
+    await bus.stop()
+    assert transport._io_writer.is_closing()  # type: ignore[attr-defined]  # nats-py's own

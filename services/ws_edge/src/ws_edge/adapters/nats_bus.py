@@ -89,7 +89,10 @@ class NatsBus:
             async with asyncio.timeout(_DEADLINE_S):
                 if self._wire.is_connected:
                     await asyncio.shield(self._wire.confirm())
+        with suppress(NatsError, OSError, TimeoutError):
+            async with asyncio.timeout(_DEADLINE_S):
                 await self._wire.close()
+        self._wire.drop()
         self._wire.abandon()
 
     async def subscribe(self, room_id: RoomId, life: Life, listener: RoomListener) -> Callable[[], None]:

@@ -80,6 +80,11 @@ class WireClient(Client):
                 future.set_result(False)
         self._unconfirmed.clear()
 
+    def drop(self) -> None:
+        """Close the socket, also where nats-py was interrupted while it opened or closed it."""
+        if self._transport is not None:
+            self._transport.close()
+
     def _write_turn(self) -> None:
         if not self.is_connected:
             self.abandon()
