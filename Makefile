@@ -39,6 +39,9 @@ test-services: setup ## the tests of the three services
 e2e: setup ## real processes, real clients
 	@$(PYTEST) tests/e2e
 
+coverage: setup ## every line and branch of protocol/ and domain/ has a unit test
+	@exec $(PY) -m tools.core_coverage
+
 lint: lint-style lint-types lint-imports lint-protos ## style, types, import contracts, protos
 
 lint-style: setup
@@ -87,8 +90,8 @@ clean: ## remove what was generated, the virtual environments included; .data st
 	rm -rf $(VENV) .venv-load protos/src .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run token setup test test-unit test-services e2e lint lint-style lint-types lint-imports lint-protos format \
-	protos pins tables load docker-build docker-up docker-down clean
+.PHONY: help run token setup test test-unit test-services e2e coverage lint lint-style lint-types lint-imports \
+	lint-protos format protos pins tables load docker-build docker-up docker-down clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.
 
