@@ -159,15 +159,14 @@ class Posting:
         if message := pending.room.repeatable(message_id):
             self._show_again(token, message)
         else:
-            self._context.tasks.spawn(self._read_again(token, pending.room, message_id), "read a repeated message")
+            self._context.tasks.spawn(self._read_again(token, message_id), "read a repeated message")
 
-    async def _read_again(self, token: int, room: Room, message_id: MessageId) -> None:
-        """The predecessor's id is part of the copy, so the room's history is read rather than the one message."""
+    async def _read_again(self, token: int, message_id: MessageId) -> None:
+        """Older than what the room keeps at hand, or from before this edge held it."""
         try:
-            history = await self._context.bus.messages_after(room.room_id, room.life, MessageId(0), limit=500)
+            found = await self._context.bus.message(message_id)
         except BusUnavailable:
-            history = []
-        found = next((message for message in history if message.id == message_id), None)
+            found = None
         if found is None:
             self.give_up([token])
         else:

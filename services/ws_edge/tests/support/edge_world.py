@@ -286,7 +286,8 @@ class FakeBus:
         self.broadcasts.append(payload)
 
     async def message(self, message_id: MessageId) -> StoredMessage | None:
-        raise NotImplementedError
+        self._answer()
+        return next((m for _, m in self.stream if m.id == message_id), None)
 
     async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
         self._answer()
