@@ -117,6 +117,16 @@ def test_a_member_with_more_than_one_mebibyte_unsent_is_left_behind_alone() -> N
     assert quick.got == [b"1", b"2"]
 
 
+def test_a_member_that_lets_its_own_answers_pile_up_is_left_behind_in_a_silent_room() -> None:
+    flood = Reader()
+    audience, _ = gather(flood)
+    flood.unsent = 1000
+    audience.congestion_changed(flood, True, now_s=0.0)
+    flood.unsent = UNSENT_LIMIT_BYTES + 1
+    audience.check_progress(now_s=1.0)
+    assert flood.is_left_behind
+
+
 def test_a_member_that_takes_nothing_for_30_seconds_is_left_behind() -> None:
     slow = Reader()
     audience, _ = gather(slow)

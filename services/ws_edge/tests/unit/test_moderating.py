@@ -144,6 +144,13 @@ async def test_moderation_action_carries_who_what_where_and_the_target_s_highest
     assert moderator.types == ["moderation_action"]
 
 
+async def test_a_token_that_carries_an_anonymous_name_does_not_shield_who_has_that_name(world: World) -> None:
+    await world.join("s", "7:admin")
+    assert world.context.hub.connected_rank(None, "user_7", None) is None
+    await world.join("s", address="192.0.2.1")
+    assert world.context.hub.connected_rank(None, "Anonymous_192.0.2.1", Slug("s")) is Rank.ANONYMOUS
+
+
 async def test_rooms_away_the_target_s_rank_here_counts(world: World) -> None:
     await world.join("s", "5:admin")
     moderator = await world.join("s", "1:moderator")

@@ -83,7 +83,7 @@ class WireClient(Client):
     def drop(self) -> None:
         """Close the socket, also where nats-py was interrupted while it opened or closed it."""
         if self._transport is not None:
-            self._transport.close()
+            self._transport.close()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
 
     def _write_turn(self) -> None:
         if not self.is_connected:

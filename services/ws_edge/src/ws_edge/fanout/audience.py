@@ -100,10 +100,14 @@ class Audience:
             self._congested[member] = _Congestion(member.unsent_bytes(), now_s)
 
     def check_progress(self, now_s: float) -> None:
-        """Leave behind who took nothing for 30 s. Called about once a second."""
+        """Leave behind who took nothing for 30 s, or has too much unsent, be it of their own answers. Called about once
+        a second."""
         for member, congestion in list(self._congested.items()):
-            taken = congestion.written_bytes - member.unsent_bytes()
-            if taken > congestion.taken_bytes:
+            unsent_bytes = member.unsent_bytes()
+            taken = congestion.written_bytes - unsent_bytes
+            if unsent_bytes > UNSENT_LIMIT_BYTES:
+                member.leave_behind()
+            elif taken > congestion.taken_bytes:
                 congestion.taken_bytes = taken
                 congestion.progressed_at_s = now_s
             elif now_s - congestion.progressed_at_s >= STALL_LIMIT_S:

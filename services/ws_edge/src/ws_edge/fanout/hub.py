@@ -91,7 +91,7 @@ class Hub:
     def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
         """The highest rank that somebody is connected with here; slug None: anywhere."""
         if user_id is None:
-            known: Iterable[Occupant] = (o for o in self._by_id.values() if o.speaker.identity.username == username)
+            known: Iterable[Occupant] = self._anonymous(username)
         else:
             known = self._by_user.get(user_id, ())
         ranks = [o.speaker.identity.rank for o in known if slug is None or o.slug == slug]
@@ -103,11 +103,16 @@ class Hub:
         if event.target_user_id is not None:
             found += self._by_user.get(event.target_user_id, ())
         else:
-            found += [o for o in self._by_id.values() if o.speaker.identity.username == event.target_username]
+            found += self._anonymous(event.target_username)
         for sanction in event.imposed:
             for address in sanction.addresses:
                 found += self._by_address.get(address, ())
         return list(dict.fromkeys(found))
+
+    def _anonymous(self, username: str | None) -> Iterator[Occupant]:
+        """Those without a token who go by that name; a token may carry any name."""
+        for occupants in self._by_address.values():
+            yield from (o for o in occupants if o.speaker.identity.username == username)
 
     def _siblings(self, speaker: Speaker) -> dict[Occupant, None]:
         user_id = speaker.identity.user_id
