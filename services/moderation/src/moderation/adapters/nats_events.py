@@ -103,5 +103,5 @@ class NatsEvents:
         try:
             async with asyncio.timeout(_CLOSE_DEADLINE_S):
                 await self._client.close()
-        except (NatsError, TimeoutError, OSError) as problem:
+        except (NatsError, TimeoutError, OSError, RuntimeError) as problem:  # the last: uvloop's closed transport
             _log.warning("nats_not_closed", problem=type(problem).__name__)

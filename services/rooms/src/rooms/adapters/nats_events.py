@@ -17,6 +17,9 @@ DELETED = "salon.v1.rooms.deleted"
 _EVENTS_WAITING = 10_000
 _PURGES_WAITING = 10_000
 _PURGE_DEADLINE_S = 2.0
+_CLOSE_DEADLINE_S = 2.0
+_GONE = (OSError, TimeoutError, RuntimeError)
+"""The last one is what uvloop says of a transport that is closed."""
 _log = structlog.get_logger()
 
 
@@ -45,17 +48,26 @@ class NatsEvents:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # In a task of its own: when the server goes away at this moment, the client waits for a future that it has
+        # cancelled itself, and what comes of that must not be taken for our own cancellation.
+        ending = asyncio.create_task(self._disconnect())
+        await asyncio.wait({ending}, timeout=_CLOSE_DEADLINE_S)
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
+        if ending.cancelled():
+            _log.warning("nats not closed")
+
+    async def _disconnect(self) -> None:
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(_CLOSE_DEADLINE_S / 2):
                 if self._client.is_connected:
                     await self._client.flush()
-        except (nats.errors.Error, OSError, TimeoutError):
+        except (nats.errors.Error, *_GONE):
             _log.warning("events lost at exit")
         try:
-            async with asyncio.timeout(1):
-                await self._client.close()
-        except (nats.errors.Error, OSError, TimeoutError):
-            _log.warning("nats did not close in time")
+            await self._client.close()
+        except (nats.errors.Error, *_GONE) as problem:
+            _log.warning("nats not closed", reason=type(problem).__name__)
 
     @property
     def is_connected(self) -> bool:

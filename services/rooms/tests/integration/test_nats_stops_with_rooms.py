@@ -1,0 +1,61 @@
+"""NATS and the service end at the same moment, as with Ctrl-C of `make run`."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rooms.adapters.nats_events import NatsEvents
+
+if TYPE_CHECKING:
+    from services.rooms.tests.conftest import NatsServer
+
+pytestmark = pytest.mark.integration
+
+
+async def test_events_close_whatever_the_client_is_doing_about_a_server_that_just_went_away(
+    nats_server: "NatsServer",
+) -> None:
+    for turns in range(12):
+        events = NatsEvents(nats_server.url)
+        events.start()
+        async with asyncio.timeout(5):
+            while not events.is_connected:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+        nats_server.stop()
+        for _ in range(turns):  # each turn of the loop finds the client at another step
+            await asyncio.sleep(0)
+        async with asyncio.timeout(4):
+            await events.close()
+        nats_server.start()
+
+
+def test_sigterm_ends_the_process_with_exit_code_0_when_nats_ends_at_the_same_moment(
+    tmp_path: Path, nats_server: "NatsServer"
+) -> None:
+    for _ in range(3):
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("ROOMS_")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rooms"],
+            cwd=tmp_path,
+            env=environment | {"ROOMS_PORT": "0", "NATS_URL": nats_server.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        logged: set[str] = set()
+        while not {"serving", "nats connected"} <= logged:
+            logged.add(json.loads(process.stdout.readline())["event"])
+        nats_server.stop()
+        process.send_signal(signal.SIGTERM)
+        rest, errors = process.communicate(timeout=8)
+        assert (process.returncode, errors) == (0, "")
+        assert "Traceback" not in rest
+        nats_server.start()
