@@ -51,7 +51,7 @@ def test_sigterm_ends_the_process_with_exit_code_0_when_nats_ends_at_the_same_mo
         )
         assert process.stdout is not None
         logged: set[str] = set()
-        while not {"serving", "nats connected"} <= logged:
+        while not {"serving", "nats_connected"} <= logged:
             logged.add(json.loads(process.stdout.readline())["event"])
         nats_server.stop()
         process.send_signal(signal.SIGTERM)

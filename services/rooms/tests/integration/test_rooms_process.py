@@ -97,4 +97,5 @@ def test_every_event_is_one_json_line_on_stdout(tmp_path: Path) -> None:
     assert [e["event"] for e in events if e["logger"] == "rooms.bootstrap"] == ["serving", "stopping"]
     assert all({"event", "level", "logger", "service", "timestamp"} <= event.keys() for event in events)
     assert {event["service"] for event in events} == {"rooms"}
+    assert all(re.fullmatch("[a-z0-9_]+", event["event"]) for event in events)
     assert errors == ""

@@ -44,7 +44,7 @@ class NatsEvents:
             async with asyncio.timeout(0.5):
                 await self._outgoing.join()
         except TimeoutError:
-            _log.warning("events lost at exit", waiting=self._outgoing.qsize())
+            _log.warning("events_lost_at_exit", waiting=self._outgoing.qsize())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -55,7 +55,7 @@ class NatsEvents:
         ending.cancel()
         await asyncio.gather(ending, return_exceptions=True)
         if ending.cancelled():
-            _log.warning("nats not closed")
+            _log.warning("nats_not_closed")
 
     async def _disconnect(self) -> None:
         try:
@@ -63,11 +63,11 @@ class NatsEvents:
                 if self._client.is_connected:
                     await self._client.flush()
         except (nats.errors.Error, *_GONE):
-            _log.warning("events lost at exit")
+            _log.warning("events_lost_at_exit")
         try:
             await self._client.close()
         except (nats.errors.Error, *_GONE) as problem:
-            _log.warning("nats not closed", reason=type(problem).__name__)
+            _log.warning("nats_not_closed", reason=type(problem).__name__)
 
     @property
     def is_connected(self) -> bool:
@@ -112,7 +112,7 @@ class NatsEvents:
         try:
             await self._client.publish(subject, payload)
         except (nats.errors.Error, OSError) as problem:
-            _log.warning("event lost", subject=subject, reason=type(problem).__name__)
+            _log.warning("event_lost", subject=subject, reason=type(problem).__name__)
             return False
         return True
 
@@ -131,7 +131,7 @@ class NatsEvents:
                     reconnected_cb=self._on_connected,
                 )
             except (nats.errors.Error, OSError, TimeoutError) as problem:
-                _log.warning("nats away", reason=type(problem).__name__)
+                _log.warning("nats_away", reason=type(problem).__name__)
                 await asyncio.sleep(0.5)
             else:
                 await self._on_connected()
@@ -146,7 +146,7 @@ class NatsEvents:
                 pass  # no edge has made the stream yet: nothing to clean up
             except (nats.errors.Error, OSError, TimeoutError) as problem:
                 telemetry.EVENTS.labels("purge", "lost").inc()
-                _log.warning("purge failed", life=ended.life, reason=type(problem).__name__)
+                _log.warning("purge_failed", life=ended.life, reason=type(problem).__name__)
 
     async def _purge(self, ended: LifeEnded) -> None:
         if not self._client.is_connected:
@@ -159,15 +159,15 @@ class NatsEvents:
     async def _on_error(self, problem: Exception) -> None:
         reason = type(problem).__name__
         if reason != self._last_error:  # every attempt to reconnect fails alike
-            _log.warning("nats error", reason=reason)
+            _log.warning("nats_failed", reason=reason)
         self._last_error = reason
 
     async def _on_disconnected(self) -> None:
-        _log.warning("nats disconnected")
+        _log.warning("nats_disconnected")
 
     async def _on_connected(self) -> None:
         self._last_error = ""
-        _log.info("nats connected")
+        _log.info("nats_connected")
 
 
 def _presence(change: PresenceChanged) -> events_pb2.Presence:
