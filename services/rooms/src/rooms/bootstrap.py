@@ -129,8 +129,13 @@ async def _repeat(every_s: float, job: Callable[[], Awaitable[None]], *, first_a
 
 
 async def _sweep(ports: Ports) -> None:
-    # Shielded: a transaction of SQLite must not be cancelled half-way.
-    changes = await asyncio.shield(asyncio.create_task(membership.sweep(ports)))
+    # A transaction of SQLite must not be cancelled half-way, and ends before the database is closed.
+    sweeping = asyncio.create_task(membership.sweep(ports))
+    try:
+        changes = await asyncio.shield(sweeping)
+    except asyncio.CancelledError:
+        await asyncio.gather(sweeping, return_exceptions=True)
+        raise
     telemetry.SWEPT.inc(len(changes.ended))
     if changes.presence or changes.ended:
         _log.info("swept", rooms_changed=len(changes.presence), rooms_ended=len(changes.ended))

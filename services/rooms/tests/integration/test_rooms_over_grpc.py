@@ -19,6 +19,9 @@ from rooms.api.graphql.execute import executions
 from rooms.api.grpc.server import RoomsServer
 from rooms.bootstrap import serving
 from rooms.config import Config
+from rooms.domain.membership import Changes
+from rooms.ports import Ports
+from rooms.usecases import membership
 from salon.events.v1 import events_pb2
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
 
@@ -258,3 +261,22 @@ async def test_no_more_calls_are_open_at_once_than_the_server_allows(
             await rooms_pb2_grpc.RoomsServiceStub(channel).GetStats(pb.GetStatsRequest())
         assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         watch.cancel()
+
+
+async def test_a_sweep_that_is_under_way_at_the_end_finds_the_database_open(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, swept = asyncio.Event(), asyncio.Event()
+    sweep = membership.sweep
+
+    async def slow_sweep(ports: Ports) -> Changes:
+        begun.set()
+        await asyncio.sleep(0.2)
+        changes = await sweep(ports)
+        swept.set()
+        return changes
+
+    monkeypatch.setattr(membership, "sweep", slow_sweep)
+    async with serving(config):
+        await begun.wait()
+    assert swept.is_set()
