@@ -151,6 +151,16 @@ async def test_a_token_that_carries_an_anonymous_name_does_not_shield_who_has_th
     assert world.context.hub.connected_rank(None, "Anonymous_192.0.2.1", Slug("s")) is Rank.ANONYMOUS
 
 
+async def test_a_ban_whose_lifting_was_heard_first_closes_nobody(world: World) -> None:
+    target = await world.join("s", "5:user")
+    unban, ban = event_of(Action.UNBAN, number=2), event_of(Action.BAN, number=1)
+    assert unban.lifted_ids == (ban.imposed[0].id,)
+    world.worker.sanction_changed(unban)
+    world.worker.sanction_changed(ban)
+    assert (target.types, target.closed_with) == (["moderation_action", "moderation_action"], None)
+    assert (await world.join("s", "5:user")).closed_with is None
+
+
 async def test_rooms_away_the_target_s_rank_here_counts(world: World) -> None:
     await world.join("s", "5:admin")
     moderator = await world.join("s", "1:moderator")

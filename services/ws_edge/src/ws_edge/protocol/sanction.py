@@ -78,6 +78,8 @@ class SanctionEvent:
     silent: bool = False
 
 
+_LIFTED_LIMIT = 1000
+
 _Key = tuple[str, int | str | None]
 
 
@@ -91,6 +93,8 @@ class SanctionBook:
     """When the sanctions of each held slug were last read, by the edge's monotonic clock."""
     # Every member of a crowded room is looked up when a sanction changes: by who they are, not through all sanctions.
     _by_key: dict[_Key, dict[int, Sanction]] = field(default_factory=dict, repr=False)
+    # The answer to a moderator's action comes another way than the events of others, and may overtake one of them.
+    _lifted: dict[int, None] = field(default_factory=dict, repr=False)
 
     def replace(self, slugs: list[Slug], sanctions: list[Sanction], *, read_at_s: float) -> None:
         """Take over what moderation says of these slugs and of everywhere."""
@@ -104,8 +108,11 @@ class SanctionBook:
         """Follow one event; sanctions of rooms that nobody here is in are not kept."""
         for lifted in event.lifted_ids:
             self._drop(lifted)
+            self._lifted[lifted] = None
+            if len(self._lifted) > _LIFTED_LIMIT:
+                del self._lifted[next(iter(self._lifted))]
         for sanction in event.imposed:
-            if sanction.slug is None or sanction.slug in self.read_at_s:
+            if sanction.id not in self._lifted and (sanction.slug is None or sanction.slug in self.read_at_s):
                 self._add(sanction)
 
     def forget(self, slug: Slug) -> None:
