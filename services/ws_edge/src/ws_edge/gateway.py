@@ -62,10 +62,12 @@ class AddressLimits:
     _recent: dict[str, SlidingWindow] = field(default_factory=dict)
     _sweep_at_s: float = 0.0
 
-    def admit(self, address: str, *, now_s: float) -> bool:
+    def knock(self, address: str, *, now_s: float) -> bool:
+        """Count one handshake, whatever comes of it; before anything is done for it."""
+        return not self.handshakes or self._window(address, now_s).admit(now_s)
+
+    def admit(self, address: str) -> bool:
         """Count one arrival; who is admitted departs later."""
-        if self.handshakes and not self._window(address, now_s).admit(now_s):
-            return False
         if self.connections and self._open.get(address, 0) >= self.connections:
             return False
         self._open[address] = self._open.get(address, 0) + 1
@@ -149,11 +151,14 @@ class Gateway:
         if self.is_draining:
             return Refusal(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
         key = address_key(address)
-        if not self._limits.admit(key, now_s=self._context.clock.now_s()):
+        if not self._limits.knock(key, now_s=self._context.clock.now_s()) or not self._limits.admit(key):
             return Refusal(ErrorCode.TOO_MANY_CONNECTIONS)
         return LiveConnection(key, self._live, self._limits)
 
     async def _arrive(self, parse: Callable[[], RoomRef], token: str | None, address: str) -> Receiver:
+        key = address_key(address)
+        if not self._limits.knock(key, now_s=self._context.clock.now_s()):
+            return Refusal(ErrorCode.TOO_MANY_CONNECTIONS)
         try:
             identity = self._names.identity(address) if token is None else await self._tokens.verify(token)
             ref = parse()
@@ -163,8 +168,7 @@ class Gateway:
             return Refusal(ErrorCode.NOT_FOUND)
         if self.is_draining:
             return Refusal(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
-        key = address_key(address)
-        if not self._limits.admit(key, now_s=self._context.clock.now_s()):
+        if not self._limits.admit(key):
             return Refusal(ErrorCode.TOO_MANY_CONNECTIONS)
         number = ConnectionId(next(self._numbers))
         return ChatConnection(

@@ -252,6 +252,13 @@ async def test_over_the_limit_of_handshakes_a_second_is_too_many_connections(wor
     assert (await world.join()).closed_with is None
 
 
+async def test_bad_tokens_count_as_handshakes(world: World) -> None:
+    world.limits.handshakes = 2
+    refused = [await world.arrive("s", "nonsense") for _ in range(3)]
+    assert [client.types for client in refused] == [["invalid_token"], ["invalid_token"], ["too_many_connections"]]
+    assert world.holds_nothing()
+
+
 async def test_edge_that_is_draining_refuses_with_1012(world: World) -> None:
     world.gateway.is_draining = True
     client = await world.arrive()
