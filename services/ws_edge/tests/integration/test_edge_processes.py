@@ -201,3 +201,22 @@ sys.exit(__main__.main())
     (event,) = map(json.loads, run.lines)
     assert (event["event"], event["level"]) == ("ended_by_a_defect", "error")
     assert "Too many open files" in event["exception"]
+
+
+async def test_garbage_collection_is_settled_when_the_edge_listens(start: Start) -> None:
+    script = """
+import gc, sys
+from ws_edge import __main__
+
+class Log:
+    def info(self, event, **about):
+        log.info(event, thresholds=gc.get_threshold(), is_frozen=gc.get_freeze_count() > 10_000)
+
+log, __main__._log = __main__._log, Log()
+sys.exit(__main__.main())
+"""
+    run = await start("-c", script, WS_EDGE_PORT="0")
+    await run.listening()
+    event = json.loads(run.lines[-1])
+    assert event["is_frozen"]
+    assert event["thresholds"][0] >= 10_000
