@@ -1,5 +1,7 @@
 """domain/window.py: exact, bounded, and sound when admissions are carried from another replica."""
 
+import time
+
 from hypothesis import given, strategies as st
 
 from moderation.domain.window import CARRY_TOLERANCE_NS, Claims, Windows
@@ -146,3 +148,38 @@ def test_a_lifted_limit_costs_memory_for_what_was_admitted_in_the_window_alone()
         assert say(subject, turn * step_ns)
     held = len(subject._speakers[1])  # shows nowhere else
     assert held <= (WINDOW_NS + CARRY_TOLERANCE_NS) // step_ns + 1
+
+
+def test_carrying_costs_in_proportion_to_what_is_carried_however_high_the_limit() -> None:
+    """Comparing each of 40,000 with each of 20,000 takes minutes."""
+    subject, claims = Windows(10**9, WINDOW_NS), Claims()
+    step_ns = WINDOW_NS // 20_000
+    for turn in range(20_000):
+        subject.accept(1, "e:1", turn * step_ns)
+    before = time.process_time()
+    for turn in range(20_000):
+        subject.carry(1, "e:1", turn * step_ns + MS, claims)
+        subject.carry(1, "f:1", turn * step_ns, claims)
+    assert not subject.wait_ns(1, WINDOW_NS)
+    assert time.process_time() - before < 2
+    assert len(subject._speakers[1]) == 40_000  # shows nowhere else
+
+
+def test_what_this_replica_accepts_after_carrying_began_is_not_taken_for_what_is_carried_later() -> None:
+    subject, claims = windows(), Claims()
+    subject.carry(1, "e:1", 100 * MS, claims)
+    for _ in range(4):
+        assert say(subject, 200 * MS)
+    for _ in range(4):
+        subject.carry(1, "e:1", 200 * MS, claims)
+    assert [say(subject, 300 * MS) for _ in range(2)] == [True, False]
+
+
+def test_an_idle_speaker_with_a_fresh_carried_admission_is_not_forgotten() -> None:
+    subject, claims = windows(), Claims()
+    for _ in range(9):
+        say(subject, 0, key="a")
+    for number in range(10):
+        subject.carry("a", "f:1", 9_000 * MS + number, claims)
+    say(subject, 10_001 * MS, key="b")
+    assert not say(subject, 10_002 * MS, key="a")

@@ -1,7 +1,7 @@
 """Exact sliding windows: never more than the limit in any span of the window's length."""
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Hashable
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 CARRY_TOLERANCE_NS = 2_000_000_000
@@ -16,19 +16,31 @@ class Accepted(NamedTuple):
 
 
 class Claims:
-    """Which known admissions the carried ones of one stream were already matched with."""
+    """What was known of each speaker when one stream began to carry their admissions, and is not matched yet."""
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[Hashable, Accepted]] = Counter()
+        self._unmatched: dict[Hashable, dict[str, deque[int]]] = {}
 
-    def take(self, key: Hashable, accepted: Accepted) -> None:
-        """This one is matched."""
-        self._counts[key, accepted] += 1
+    def knows(self, key: Hashable) -> bool:
+        """Whether begin was called for that speaker."""
+        return key in self._unmatched
 
-    def free(self, key: Hashable, known: deque[Accepted]) -> list[Accepted]:
-        """Those of `known` that are not matched yet; equal ones count each."""
-        left = Counter(known)
-        return [a for a, count in left.items() if count > self._counts[key, a]]
+    def begin(self, key: Hashable, known: Iterable[Accepted]) -> None:
+        """What is known of a speaker, oldest first."""
+        by_source: dict[str, deque[int]] = {}
+        for accepted in known:
+            by_source.setdefault(accepted.source, deque()).append(accepted.at_ns)
+        self._unmatched[key] = by_source
+
+    def match(self, key: Hashable, source: str, at_ns: int) -> bool:
+        """Take the earliest that is near, once. Called oldest first, so that what is too early now stays too early."""
+        times = self._unmatched[key].get(source)
+        while times and times[0] < at_ns - CARRY_TOLERANCE_NS:
+            times.popleft()
+        if not times or times[0] > at_ns + CARRY_TOLERANCE_NS:
+            return False
+        times.popleft()
+        return True
 
 
 class Windows:
@@ -43,20 +55,21 @@ class Windows:
         self._limit = limit
         self._window_ns = window_ns
         self._speakers: OrderedDict[Hashable, deque[Accepted]] = OrderedDict()  # the longest idle first
+        self._carried: dict[Hashable, list[Accepted]] = {}  # not in their places among those yet
 
     def __len__(self) -> int:
         return len(self._speakers)
 
     def wait_ns(self, key: Hashable, now_ns: int) -> int:
         """0 where a message may be accepted now, else how long until it may."""
-        accepted = self._speakers.get(key)
+        accepted = self._settled(key)
         if accepted is None or len(accepted) < self._limit:
             return 0
         return max(0, accepted[0].at_ns + self._window_ns - now_ns)
 
     def accept(self, key: Hashable, source: str, now_ns: int) -> None:
         """Count a message; only after wait_ns said 0."""
-        accepted = self._speakers.get(key)
+        accepted = self._settled(key)
         if accepted is None:
             accepted = self._speakers[key] = deque(maxlen=self._limit)
         else:
@@ -73,16 +86,23 @@ class Windows:
         oldest first, that matches as many as can be. What cannot be matched is counted, so that in doubt a speaker
         waits rather than exceeds the limit.
         """
-        accepted = self._speakers.setdefault(key, deque(maxlen=self._limit))
-        near = [
-            a for a in claims.free(key, accepted) if a.source == source and abs(a.at_ns - at_ns) <= CARRY_TOLERANCE_NS
-        ]
-        if near:
-            claims.take(key, min(near))
+        if not claims.knows(key):
+            claims.begin(key, self._settled(key) or ())
+        if claims.match(key, source, at_ns):
             return
-        arrived = Accepted(at_ns, source)
-        claims.take(key, arrived)
-        self._speakers[key] = deque(sorted([*accepted, arrived]), maxlen=self._limit)
+        carried = self._carried.setdefault(key, [])
+        carried.append(Accepted(at_ns, source))
+        self._speakers.setdefault(key, deque(maxlen=self._limit))
+        if len(carried) > self._limit:
+            self._settled(key)
+
+    def _settled(self, key: Hashable) -> deque[Accepted] | None:
+        """What was accepted of a speaker, the carried ones put into their places: once for many of them."""
+        carried = self._carried.pop(key, None)
+        if carried is None:
+            return self._speakers.get(key)
+        accepted = self._speakers[key] = deque(sorted([*self._speakers[key], *carried]), maxlen=self._limit)
+        return accepted
 
     def _drop_old(self, accepted: deque[Accepted], now_ns: int) -> None:
         """Forget what no window reaches any more. The tolerance is for carried ones, which are matched with it."""
@@ -92,7 +112,9 @@ class Windows:
     def _drop_idle(self, now_ns: int) -> None:
         """Forget up to two idle speakers: more leave than can come."""
         for _ in range(2):
-            key, accepted = next(iter(self._speakers.items()))
+            key = next(iter(self._speakers))
+            accepted = self._settled(key)
+            assert accepted
             if accepted[-1].at_ns + self._window_ns > now_ns:
                 return
             del self._speakers[key]
