@@ -57,6 +57,19 @@ def test_every_link_between_documents_leads_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_every_file_that_the_architecture_names_exists() -> None:
+    named = re.findall(r"`([a-z_/]+\.py)`", (ROOT / "docs" / "architecture.md").read_text())
+    sources = [ROOT / "services" / service / "src" / service for service in SERVICES]
+    assert len(named) > 10
+    assert [name for name in named if not any((source / name).is_file() for source in sources)] == []
+
+
+def test_every_decision_is_in_the_list_of_decisions() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\((\d{4}-[a-z-]+\.md)\)", (folder / "README.md").read_text())
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
 def _pins(path: Path) -> dict[NormalizedName, str]:
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+", line) for line in lines)
