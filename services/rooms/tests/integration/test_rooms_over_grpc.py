@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import nats
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nats.aio.client import Client
 from nats.js.api import StreamConfig
@@ -280,3 +281,20 @@ async def test_a_sweep_that_is_under_way_at_the_end_finds_the_database_open(
     async with serving(config):
         await begun.wait()
     assert swept.is_set()
+
+
+async def test_the_callers_trace_is_in_what_is_logged_about_its_call(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    async def fail(*_: object, **__: object) -> None:
+        seen.append(structlog.contextvars.get_contextvars()["trace"])  # what every line of the log carries
+        raise ValueError("no")
+
+    monkeypatch.setattr(membership, "join", fail)
+    item = pb.JoinItem(connection=1, ref=pb.RoomRef(slug="a"), person=pb.Person(username="x"))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await world.rooms.Join(pb.JoinRequest(edge=EDGE, items=[item]), metadata=(("traceparent", "00-abc-def-01"),))
+    assert seen == ["00-abc-def-01"]
+    assert "trace" not in structlog.contextvars.get_contextvars()

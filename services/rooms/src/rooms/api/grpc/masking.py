@@ -2,18 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from rooms import telemetry
 from rooms.api.grpc.convert import MalformedRequest
 from rooms.api.grpc.servicer import TooManyChanges
 from rooms.ports import DatabaseUnavailable
 
+TRACE_HEADER = "traceparent"
 _log = structlog.get_logger()
 if TYPE_CHECKING:  # at run time these classes take no parameters
     _Context = grpc.aio.ServicerContext[Any, Any]
@@ -22,7 +25,7 @@ if TYPE_CHECKING:  # at run time these classes take no parameters
 
 
 class MaskingInterceptor(grpc.aio.ServerInterceptor):
-    """Maps exceptions to statuses, and counts and times every unary call."""
+    """Maps exceptions to statuses, counts and times every unary call, and hands the caller's trace on to the log."""
 
     async def intercept_service(
         self,
@@ -41,6 +44,10 @@ class MaskingInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _masked(behaviour: Any, method: str) -> "_Behaviour":
+    async def traced(request: Any, context: "_Context") -> Any:
+        with _trace(context):
+            return await masked(request, context)
+
     async def masked(request: Any, context: "_Context") -> Any:
         started = time.perf_counter()
         status = "OK"
@@ -66,4 +73,14 @@ def _masked(behaviour: Any, method: str) -> "_Behaviour":
             telemetry.CALLS.labels(method, status).inc()
             telemetry.CALL_SECONDS.labels(method).observe(time.perf_counter() - started)
 
-    return masked
+    return traced
+
+
+@contextmanager
+def _trace(context: "_Context") -> "Iterator[None]":
+    trace = next((value for key, value in context.invocation_metadata() or () if key == TRACE_HEADER), None)
+    if trace is None:
+        yield
+    else:
+        with bound_contextvars(trace=trace):
+            yield
