@@ -75,6 +75,12 @@ tables: setup ## write the tables of settings again from the code
 load: $(STAMPS)/load ## load a running Salon with locust: SCENARIO=many_small_rooms URL=ws://127.0.0.1:8000
 	@exec sh loadtests/run.sh
 
+bench: setup ## measure Salon against other servers in one run and write docs/benchmarks.md
+	@exec $(PY) -m loadtests.bench
+
+bench-quick: setup ## the same against one peer in a minute; fails when something was lost
+	@exec $(PY) -m loadtests.bench --quick
+
 ##@ Ship it
 
 docker-build: ## the three images
@@ -91,7 +97,7 @@ clean: ## remove what was generated, the virtual environments included; .data st
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help run token setup test test-unit test-services e2e coverage lint lint-style lint-types lint-imports \
-	lint-protos format protos pins tables load docker-build docker-up docker-down clean
+	lint-protos format protos pins tables load bench bench-quick docker-build docker-up docker-down clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.
 

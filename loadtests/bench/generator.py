@@ -1,0 +1,120 @@
+"""Compiles and runs the load generator, and reads what it prints."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtests.bench.settings import cache
+from loadtests.bench.systems import Running, Wire
+from tools.supervisor import die_with_parent
+
+SOURCES = Path(__file__).with_name("generator")
+FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
+
+
+class GeneratorFailed(Exception):
+    """The generator ended without its figures; the text is what it said."""
+
+
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the generator is asked to do; 0 and None leave a part out. Times in seconds."""
+
+    members: int
+    groups: int = 1
+    senders: int = 0
+    rate: float = 0
+    window: int = 0
+    send_s: float = 5
+    drain_s: float = 15
+    settle_s: float = 1
+    in_flight: int = 256
+    join_s: float = 60
+    steps: int = 1
+    storm_s: float = 0
+    typing_rate: float = 0
+    churn_rate: float = 0
+
+
+def build() -> Path:
+    """Compile, once for each version of the sources, into the cache. Raises GeneratorFailed."""
+    sources = sorted(SOURCES.glob("*.[ch]"))
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    program = cache() / f"generator-{digest}"
+    if not program.exists():
+        fresh = program.with_suffix(f".{os.getpid()}")
+        units = [str(source) for source in sources if source.suffix == ".c"]
+        done = subprocess.run(["cc", *FLAGS, "-o", str(fresh), *units], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise GeneratorFailed(done.stderr)
+        fresh.rename(program)
+    return program
+
+
+def run(program: Path, running: Running, load: Load, tokens: Path, wire: Wire | None = None) -> dict[str, Figures]:
+    """Drive a server and return the figures of each phase. Raises GeneratorFailed."""
+    with started(program, running, load, tokens, wire) as lines:
+        return {figures["phase"]: figures for figures in lines}
+
+
+@contextmanager
+def started(
+    program: Path, running: Running, load: Load, tokens: Path, wire: Wire | None = None
+) -> Iterator[Iterator[Figures]]:
+    """The figures as they come; the generator is ended at the end of the block. Raises GeneratorFailed."""
+    command = [str(program), *_arguments(running, load, tokens, wire or running.wire)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    try:
+        yield _figures(process)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _figures(process: subprocess.Popen[str]) -> Iterator[Figures]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield json.loads(line)
+    if process.wait():
+        raise GeneratorFailed(f"the generator ended with {process.returncode}")
+
+
+def _arguments(running: Running, load: Load, tokens: Path, wire: Wire) -> Iterator[str]:
+    options: dict[str, object] = {
+        "port": running.port,
+        "path": wire.path,
+        "frame": wire.frame,
+        "tokens": tokens,
+        "members": load.members,
+        "groups": load.groups,
+        "senders": load.senders,
+        "rate": load.rate,
+        "window": load.window,
+        "send": load.send_s,
+        "drain": load.drain_s,
+        "settle": load.settle_s,
+        "in-flight": load.in_flight,
+        "join": load.join_s,
+        "steps": load.steps,
+        "typing": load.typing_rate,
+        "churn": load.churn_rate,
+        "type-start": '{"type":"typing_start","data":{}}',
+        "type-stop": '{"type":"typing_stop","data":{}}',
+    }
+    optional = {"ack": wire.ack, "hello": wire.hello, "ping": wire.ping, "pong": wire.pong, "storm": load.storm_s}
+    options |= {name: value for name, value in optional.items() if value}
+    for name, value in options.items():
+        yield from (f"--{name}", str(value))
+    for part, pids in running.watched.items():
+        yield from ("--watch", f"{part}={','.join(map(str, pids))}")

@@ -1,0 +1,56 @@
+"""Where and with what the figures were measured."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loadtests.bench.settings import Settings
+from loadtests.bench.systems import System
+
+
+def description(settings: Settings, systems: Iterable[System], load_before: tuple[float, float, float]) -> str:
+    """Machine, versions, date, commit and command, as a list."""
+    versions = {name: found for system in systems for name, found in system.versions.items()}
+    lines = [
+        f"Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; commit {_commit()}",
+        f"Machine: {_processor()}, {os.cpu_count()} cores (servers, load generator and whatever else runs share them), "
+        f"{_memory_gib():.0f} GiB; Linux {platform.release()}",
+        f"Load average before: {load_before[0]:.2f}; after: {os.getloadavg()[0]:.2f}",
+        f"Command: `{_command(settings)}`: {settings.repeat} repetitions, medians; {settings.seconds:g} s of messages "
+        "a sample; every repetition visits all servers of a row one after the other, each started afresh",
+        "Versions: " + ", ".join(f"{name} {found}" for name, found in versions.items()),
+    ]
+    return "\n".join(f"* {line}" for line in lines)
+
+
+def _command(settings: Settings) -> str:
+    given = {
+        "BENCH_REPEAT": f"{settings.repeat}",
+        "BENCH_SECONDS": f"{settings.seconds:g}",
+        "BENCH_SHARE": f"{settings.share:g}" if settings.share != 1 else "",
+        "BENCH_ROWS": ",".join(settings.rows),
+        "BENCH_SYSTEMS": ",".join(settings.systems),
+    }
+    return " ".join(
+        [f"{name}='{value}'" if " " in value else f"{name}={value}" for name, value in given.items() if value]
+        + ["make bench"]
+    )
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

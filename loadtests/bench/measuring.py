@@ -1,0 +1,132 @@
+"""Turns what the generator counted into figures, and says when they are none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from loadtests.bench import generator
+from loadtests.bench.generator import Figures, Load
+from loadtests.bench.settings import Settings
+from loadtests.bench.systems import Running, System
+
+MICRO = 1e6
+PROBE_WINDOW = 3
+STEPS_DOWN = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
+KEEPS_UP_S = 1.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every measurement needs."""
+
+    program: Path
+    tokens: Path
+    settings: Settings
+
+    def run(self, running: Running, load: Load) -> dict[str, Figures]:
+        """Drive a server. Raises GeneratorFailed."""
+        return generator.run(self.program, running, load, self.tokens)
+
+
+Measured = tuple[dict[str, float], str]
+"""Figures, and the flaw or an empty text."""
+
+
+def fan_out(bench: Bench, running: Running, system: System, load: Load) -> Measured:
+    """CPU and latency of messages."""
+    phases = bench.run(running, load)
+    joined, sent = phases["join"], phases["send"]
+    return _message_figures(joined, sent, system.front), flaw_of(joined, sent, load.members)
+
+
+def highest_rate(bench: Bench, running: Running, system: System, load: Load) -> Measured:
+    """What comes back when each sender waits for its own copy; then the highest fixed rate below it that holds."""
+    probe = bench.run(running, replace(load, rate=0, window=PROBE_WINDOW))["send"]
+    ceiling = probe["sent"] / probe["wall_s"] if probe["wall_s"] > 0 else 0
+    figures: dict[str, float] = {}
+    flaw = "no rate held"
+    for share in STEPS_DOWN:
+        figures, flaw = fan_out(bench, running, system, replace(load, rate=max(1, ceiling * share)))
+        if not flaw and figures["behind_s"] < KEEPS_UP_S:
+            return figures | {"probe_per_s": ceiling}, ""
+    return figures, flaw or "no rate held"
+
+
+def joins(bench: Bench, running: Running, load: Load) -> Measured:
+    """Joins as fast as they are answered."""
+    joined = bench.run(running, load)["join"]
+    figures = {"joins_per_s": joined["per_s"], "all_us": _total(joined["cpu_s"]) * MICRO / max(1, joined["joined"])}
+    for part, seconds in joined["cpu_s"].items():
+        figures[f"part_{part}_us"] = seconds * MICRO / max(1, joined["joined"])
+    return figures, flaw_of(joined, None, load.members)
+
+
+def idle(bench: Bench, running: Running, system: System, load: Load) -> Measured:
+    """Memory of connections that do nothing, at several counts."""
+    joined = bench.run(running, load)["join"]
+    figures = {f"kib_at_{step['joined']}": step[system.front] for step in joined["memory"]}
+    last = joined["memory"][-1]
+    figures["kib_each"] = last[system.front] / max(1, last["joined"])
+    figures["all_kib_each"] = sum(last[part] for part in joined["cpu_s"]) / max(1, last["joined"])
+    figures["idle_cpu_share"] = _total(joined["idle_cpu_s"]) / joined["idle_s"]
+    return figures, flaw_of(joined, None, load.members)
+
+
+def typing(bench: Bench, running: Running, load: Load) -> Measured:
+    """What typing, coming and going cost a crowded room."""
+    phases = bench.run(running, load)
+    joined, typed = phases["join"], phases["typing"]
+    figures = {f"{kind}_per_s": count / typed["s"] for kind, count in typed["frames"].items()}
+    figures["frames_per_s"] = sum(figures.values())
+    figures["typed_per_s"] = typed["typed"] / typed["s"]
+    figures["churned_per_s"] = typed["churned"] / typed["s"]
+    figures["cpu_share"] = _total(typed["cpu_s"]) / typed["s"]
+    return figures, flaw_of(joined, None, load.members)
+
+
+def without_idle(joined: Figures, sent: Figures) -> float:
+    """CPU of all processes for the messages, in seconds: without what they use when nobody says anything."""
+    busy_s: float = max(sent["send_s"], sent["wall_s"])
+    idle_s: float = joined["idle_s"]
+    return max(0.0, _total(sent["cpu_s"]) - _total(joined["idle_cpu_s"]) / idle_s * busy_s)
+
+
+def flaw_of(joined: Figures, sent: Figures | None, members: int) -> str:
+    """Why the figures are none."""
+    found = []
+    if joined["joined"] < members:
+        found.append(f"{members - joined['joined']} of {members} did not join")
+    if sent is not None:
+        missing = sent["expected"] - sent["deliveries"]
+        if missing:
+            found.append(f"{missing} of {sent['expected']} deliveries missing")
+        elif sent["incomplete"]:
+            found.append(f"{sent['incomplete']} messages not heard exactly once by everybody")
+        if sent["out_of_order"]:
+            found.append(f"{sent['out_of_order']} members heard another order")
+        if sent["lost_connections"]:
+            found.append(f"{sent['lost_connections']} connections lost")
+    return "; ".join(found)
+
+
+def _message_figures(joined: Figures, sent: Figures, front: str) -> dict[str, float]:
+    deliveries, messages = max(1, sent["deliveries"]), max(1, sent["sent"])
+    cpu = sent["cpu_s"]
+    figures = {
+        "front_us": cpu[front] * MICRO / deliveries,
+        "all_us": _total(cpu) * MICRO / deliveries,
+        "message_us": _total(cpu) * MICRO / messages,
+        "message_idle_free_us": without_idle(joined, sent) * MICRO / messages,
+        "per_s": messages / max(sent["send_s"], sent["wall_s"]),
+        "deliveries_per_s": deliveries / max(sent["send_s"], sent["wall_s"]),
+        "behind_s": max(0.0, sent["wall_s"] - sent["send_s"]),
+        "generator_us": sent["own_cpu_s"] * MICRO / deliveries,
+        "late_ms": sent["latest_ms"],
+        "bytes": sent["bytes"] / deliveries,
+    }
+    figures |= {f"part_{part}_us": seconds * MICRO / messages for part, seconds in cpu.items()}
+    return figures | {name: float(value) for name, value in sent["latency_ms"].items()}
+
+
+def _total(parts: Mapping[str, float]) -> float:
+    return sum(parts.values())

@@ -1,0 +1,145 @@
+"""The peers: other servers that do the same fan-out, each as its own documentation shows it."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from loadtests.bench import installs
+from loadtests.bench.processes import Processes, listens
+from loadtests.bench.systems import Running, System, Wire
+from tools.run import free_ports
+
+Start = Callable[[Processes, int], dict[str, tuple[int, ...]]]
+
+PLAIN = Wire(path="/room/%g/%d", ack='"room_joined"')
+SOCKET_IO = Wire(
+    path="/socket.io/?EIO=4&transport=websocket&room=%g&number=%d",
+    frame='42["m",{"type":"chat_message","data":{"message":"%m"}}]',
+    hello="40",
+    ack='40{"sid"',
+    ping="2",
+    pong="3",
+)
+# nchan passes on what it is given: the sender writes the frame that the others' servers make.
+WHOLE_FRAME = Wire(
+    path="/room/%g/%d",
+    frame='{"type":"chat_message","data":{"id":1000000,"message":"%m","username":"load_100","user_id":1000100,'
+    '"timestamp":"2026-01-01T00:00:00.000Z","room_id":1000000000,"prev_id":999999}}',
+)
+
+
+def ws() -> System:
+    """The `ws` library on Node. Raises NotInstalled."""
+    return _peer("ws", PLAIN, _node("ws_server.js"), _node_versions("ws"))
+
+
+def socket_io() -> System:
+    """Socket.IO on Node. Raises NotInstalled."""
+    return _peer("Socket.IO", SOCKET_IO, _node("socketio_server.js"), _node_versions("socket.io"))
+
+
+def nchan() -> System:
+    """nchan, a module of nginx in C. Raises NotInstalled."""
+    modules = installs.nginx_modules()
+
+    def start(processes: Processes, port: int) -> dict[str, tuple[int, ...]]:
+        folder = processes.log("nchan").parent
+        text = (installs.SERVERS / "nchan.conf").read_text()
+        for mark, value in (("%PORT%", str(port)), ("%DIR%", str(folder)), ("%MODULES%", str(modules))):
+            text = text.replace(mark, value)
+        (folder / "nginx.conf").write_text(text)
+        return {"server": (processes.start("nchan", ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]),)}
+
+    return _peer("nchan", WHOLE_FRAME, start, {"nchan": _debian("libnginx-mod-nchan"), "nginx": _debian("nginx")})
+
+
+def fastapi() -> System:
+    """The plain loop that people write first. Raises NotInstalled."""
+    return _peer("FastAPI loop", PLAIN, _python("fastapi_server.py"), _python_versions("fastapi", "uvicorn"))
+
+
+def python_socketio() -> System:
+    """python-socketio on uvicorn. Raises NotInstalled."""
+    return _peer("python-socketio", SOCKET_IO, _python("socketio_server.py"), _python_versions("python-socketio"))
+
+
+def channels() -> System:
+    """Django Channels with Redis. Raises NotInstalled."""
+    redis = installs.redis_server()
+    server = _python("channels_server.py")
+
+    def start(processes: Processes, port: int) -> dict[str, tuple[int, ...]]:
+        (redis_port,) = free_ports(1)
+        command = [redis, "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        pid = processes.start("redis", [*command, "--dir", str(processes.log("redis").parent)])
+        processes.wait_until(lambda: listens(redis_port), "redis")
+        return server(processes, port, str(redis_port)) | {"redis": (pid,)}
+
+    versions = _python_versions("channels", "channels-redis", "django") | {"redis": _debian("redis-server")}
+    return _peer("Django Channels", PLAIN, start, versions)
+
+
+PEERS: dict[str, Callable[[], System]] = {
+    "nchan": nchan,
+    "ws": ws,
+    "Socket.IO": socket_io,
+    "python-socketio": python_socketio,
+    "Django Channels": channels,
+    "FastAPI loop": fastapi,
+}
+
+
+def _peer(name: str, wire: Wire, start: Start, versions: dict[str, str]) -> System:
+    def run(folder: Path) -> Running:
+        processes = Processes(folder)
+        try:
+            (port,) = free_ports(1)
+            watched = start(processes, port)
+            processes.wait_until(lambda: listens(port), name)
+        except BaseException:
+            processes.stop_all()
+            raise
+        return Running(port, wire, watched, processes, processes.stop_all)
+
+    return System(name, run, versions=versions)
+
+
+def _node(script: str) -> Start:
+    env = os.environ | {"NODE_PATH": str(installs.node_modules()), "NODE_ENV": "production"}
+
+    def start(processes: Processes, port: int) -> dict[str, tuple[int, ...]]:
+        command = ["node", str(installs.SERVERS / "node" / script), str(port)]
+        return {"server": (processes.start("server", command, env),)}
+
+    return start
+
+
+def _python(script: str) -> Callable[..., dict[str, tuple[int, ...]]]:
+    interpreter = installs.python()
+
+    def start(processes: Processes, port: int, *more: str) -> dict[str, tuple[int, ...]]:
+        command = [str(interpreter), str(installs.SERVERS / "python" / script), str(port), *more]
+        return {"server": (processes.start("server", command),)}
+
+    return start
+
+
+def _node_versions(package: str) -> dict[str, str]:
+    script = f"process.stdout.write(require('{package}/package.json').version + ' ' + process.versions.node)"
+    env = os.environ | {"NODE_PATH": str(installs.node_modules())}
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=False, env=env)
+    library, _, node = done.stdout.partition(" ")
+    return {package: library, "Node": node}
+
+
+def _python_versions(*packages: str) -> dict[str, str]:
+    script = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    command = [str(installs.python()), "-c", script, *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return dict(zip(packages, done.stdout.split(), strict=True))
+
+
+def _debian(package: str) -> str:
+    command = ["dpkg-query", "-W", "-f", "${Version}", package]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout or "unknown"

@@ -1,0 +1,126 @@
+"""Tables for people: on the terminal, and in docs/benchmarks.md between two marks."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from loadtests.bench.fitting import fit, points
+from loadtests.bench.rows import Row
+from loadtests.bench.samples import Results, Summary
+from loadtests.bench.targets import Verdict
+
+BEGIN, END = "<!-- measured: written by make bench -->", "<!-- /measured -->"
+HEADINGS = {
+    "front_us": "edge or server, µs a delivery",
+    "all_us": "all, µs a delivery or join",
+    "message_us": "all, µs a message",
+    "per_s": "messages/s",
+    "deliveries_per_s": "deliveries/s",
+    "p50": "p50 ms",
+    "p99": "p99 ms",
+    "max": "max ms",
+    "behind_s": "behind, s",
+    "kib_each": "KiB each, edge or server",
+    "all_kib_each": "KiB each, all",
+    "idle_cpu_share": "CPU while idle",
+    "joins_per_s": "joins/s",
+    "joined_s": "all joined, s",
+    "right_s": "all told the right count, s",
+    "restart_s": "edge away at least, s",
+    "refused": "attempts refused",
+    "cpu_share": "CPU of all",
+}
+
+
+def results_text(rows: Sequence[Row], results: Results, missing: Mapping[str, str]) -> str:
+    """Every row with every server, then where Salon's CPU goes, then what is missing."""
+    parts = []
+    for row in rows:
+        found = {system: summary for (name, system), summary in results.items() if name == row.name}
+        if found:
+            parts.append(f"### {row.title}\n\n" + "\n".join(_row_table(row, found)))
+    parts.append(
+        "### CPU by process, µs a message (a join in the rows of joins)\n\n" + "\n".join(_parts(rows, results))
+    )
+    if missing:
+        parts.append("### Missing\n\n" + "\n".join(f"* {name}: {reason}" for name, reason in missing.items()))
+    return "\n\n".join(parts)
+
+
+def verdicts_text(verdicts: Iterable[Verdict]) -> str:
+    """One line a target."""
+    lines = ["| work | what | target | measured | |", "| --- | --- | --: | --: | --- |"]
+    for verdict in verdicts:
+        target = verdict.target
+        sign = "≥" if target.at_least else "≤"
+        value = "—" if verdict.value is None else f"{_number(verdict.value)} {target.unit}".strip()
+        bound = f"{sign} {_number(target.bound)} {target.unit}".strip()
+        lines.append(f"| {target.work} | {target.text} | {bound} | {value} | {verdict.distance} |")
+    return "\n".join(lines)
+
+
+def write(path: Path, text: str) -> None:
+    """Put the text between the marks of the document; what people wrote around it stays."""
+    whole = path.read_text() if path.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
+    before, _, rest = whole.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+def _row_table(row: Row, found: Mapping[str, Summary]) -> Iterator[str]:
+    if not row.columns:
+        for system, summary in found.items():
+            yield from _sweep_table(system, summary)
+        return
+    yield "| | " + " | ".join(_heading(column) for column in row.columns) + " | samples |"
+    yield "| --- |" + " --: |" * (len(row.columns) + 1)
+    for system, summary in found.items():
+        cells = [_cell(summary.figures, column) for column in row.columns]
+        yield f"| {system} | {' | '.join(cells)} | {summary.good} of {summary.good + len(summary.flaws)} |"
+    for system, summary in found.items():
+        for flaw in dict.fromkeys(summary.flaws):
+            yield f"\n{system}, no figure: {flaw}."
+
+
+def _sweep_table(system: str, summary: Summary) -> Iterator[str]:
+    raw, net = points(summary.figures, "raw_us_at_"), points(summary.figures, "us_at_")
+    latest = points(summary.figures, "p99_at_")
+    yield f"{system}, {summary.good} good samples. CPU of all processes a message.\n"
+    yield "| size | µs | µs without what they use while idle | p99 ms |"
+    yield "| --: | --: | --: | --: |"
+    for size in sorted(net):
+        yield f"| {size:,.0f} | {_number(raw[size])} | {_number(net[size])} | {_number(latest[size])} |"
+    if len(net) > 1:
+        line = fit(net)
+        text = f"{_number(line.at_zero)} µs + {line.slope:.3f} µs × size, R² {line.r2:.4f}"
+        yield f"\nLine through the third column: {text}."
+    for flaw in dict.fromkeys(summary.flaws):
+        yield f"\nNo figure: {flaw}."
+
+
+def _parts(rows: Sequence[Row], results: Results) -> Iterator[str]:
+    names = ("edge", "rooms", "moderation", "nats", "database")
+    yield f"| | {' | '.join(names)} | all |"
+    yield "| --- |" + " --: |" * (len(names) + 1)
+    for row in rows:
+        for (name, system), summary in results.items():
+            if name != row.name or "part_edge_us" not in summary.figures:
+                continue
+            shares = [summary.figures.get(f"part_{part}_us") for part in names]
+            cells = ["" if share is None else _number(share) for share in shares]
+            whole = _number(sum(share for share in shares if share is not None))
+            yield f"| {row.title}: {system} | {' | '.join(cells)} | {whole} |"
+
+
+def _cell(figures: Mapping[str, float], column: str) -> str:
+    if column not in figures:
+        return "0" if column.endswith("_per_s") and figures else "—"
+    value = figures[column]
+    return f"{value:.0%}" if column.endswith("_share") else _number(value)
+
+
+def _heading(column: str) -> str:
+    return HEADINGS.get(column, column.removesuffix("_per_s").replace("_", " ") + "/s")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"

@@ -1,0 +1,154 @@
+"""The work: what is measured, and on which servers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from loadtests.bench import growth, measuring
+from loadtests.bench.generator import Load
+from loadtests.bench.measuring import Bench, Measured
+from loadtests.bench.peers import PEERS
+from loadtests.bench.salon import Setup, salon
+from loadtests.bench.storm import reconnect_storm
+from loadtests.bench.systems import Running, System
+
+Measure = Callable[[Bench, Running, System], Measured]
+FAST = ("nchan", "ws", "Socket.IO")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One work. `columns`: the figures that its table shows."""
+
+    name: str
+    title: str
+    salons: tuple[System, ...]
+    peers: tuple[str, ...]
+    measure: Measure
+    columns: tuple[str, ...]
+
+
+MESSAGES = ("front_us", "all_us", "message_us", "per_s", "deliveries_per_s", "p50", "p99", "max", "behind_s")
+
+
+def rows() -> list[Row]:
+    """Everything, in the order in which it is measured."""
+    plain, nonces = salon(), salon("Salon, with nonces", Setup(nonces=True))
+    both = (plain, nonces)
+    workers = (salon("Salon, 1 edge worker"), salon("Salon, 2 edge workers", Setup(workers=2)))
+    databases = (salon("Salon on SQLite"), salon("Salon on PostgreSQL", Setup(postgres=True)))
+    everybody = tuple(PEERS)
+    return [
+        Row("fanout-1000", "One room of 1,000, 300 messages/s", (plain,), everybody, _one_room(1000, 300), MESSAGES),
+        Row("fanout-9900", "One room of 9,900, 20 messages/s", (plain,), FAST, _one_room(9900, 20), MESSAGES),
+        Row("rooms-2000", "500 rooms of 2, 2,000 messages/s", both, everybody, _rooms(2000), MESSAGES),
+        Row("rooms-6000", "500 rooms of 2, 6,000 messages/s", both, FAST, _rooms(6000), MESSAGES),
+        Row("rooms-highest", "500 rooms of 2, highest rate that delivers all", workers, (), _highest, MESSAGES),
+        Row(
+            "idle",
+            "10,000 idle connections in one room",
+            (plain,),
+            everybody,
+            _idle,
+            ("kib_each", "all_kib_each", "idle_cpu_share"),
+        ),
+        Row("joins", "5,000 joins into one room", databases, everybody, _joins, ("joins_per_s", "all_us")),
+        Row("storm-killed", "The edge is killed under 5,000", (plain,), (), _storm(True), STORM),
+        Row("storm-stopped", "The edge is restarted under 5,000", (at_once(),), (), _storm(False), STORM),
+        Row("typing", "Typing and coming and going in a room of 5,000", (plain,), (), _typing, TYPING),
+        Row("growth-members", "Growth with the members of a room", (plain,), (), _by_members, ()),
+        Row("growth-rooms", "Growth with the number of rooms", (plain,), (), _by_rooms, ()),
+    ]
+
+
+STORM = ("joined_s", "right_s", "restart_s", "refused")
+TYPING = (
+    "typed_per_s",
+    "churned_per_s",
+    "typing_start_per_s",
+    "typing_stop_per_s",
+    "room_stats_per_s",
+    "user_joined_per_s",
+    "user_left_per_s",
+    "frames_per_s",
+    "cpu_share",
+)
+
+
+def quick_rows() -> list[Row]:
+    """What fits into a minute, against one fixed peer."""
+    plain, peer = (salon(),), ("ws",)
+    return [
+        Row("fanout-1000", "One room of 1,000, 300 messages/s", plain, peer, _one_room(1000, 300), MESSAGES),
+        Row("rooms-2000", "500 rooms of 2, 2,000 messages/s", plain, peer, _rooms(2000), MESSAGES),
+        Row("joins", "2,000 joins into one room", plain, peer, _quick_joins, ("joins_per_s", "all_us")),
+        Row("idle", "2,000 idle connections in one room", plain, peer, _quick_idle, ("kib_each", "all_kib_each")),
+    ]
+
+
+def at_once() -> System:
+    """A Salon that closes everybody at once when it is stopped, instead of over five seconds."""
+    return salon("Salon, drained at once", Setup(settings=(("WS_EDGE_DRAIN_SECONDS", "0"),)))
+
+
+def _one_room(members: int, rate: float) -> Measure:
+    def measure(bench: Bench, running: Running, system: System) -> Measured:
+        size = bench.settings.scaled(members)
+        load = Load(size, senders=min(100, size), rate=rate, send_s=bench.settings.seconds)
+        return measuring.fan_out(bench, running, system, load)
+
+    return measure
+
+
+def _in_rooms(bench: Bench, rate: float) -> Load:
+    groups = bench.settings.scaled(500)
+    return Load(groups * 2, groups=groups, senders=groups * 2, rate=rate, send_s=bench.settings.seconds)
+
+
+def _rooms(rate: float) -> Measure:
+    def measure(bench: Bench, running: Running, system: System) -> Measured:
+        return measuring.fan_out(bench, running, system, _in_rooms(bench, rate * bench.settings.share))
+
+    return measure
+
+
+def _highest(bench: Bench, running: Running, system: System) -> Measured:
+    return measuring.highest_rate(bench, running, system, _in_rooms(bench, 0))
+
+
+def _idle(bench: Bench, running: Running, system: System) -> Measured:
+    return measuring.idle(bench, running, system, Load(bench.settings.scaled(10_000, 8), steps=4, settle_s=1.5))
+
+
+def _joins(bench: Bench, running: Running, _: System) -> Measured:
+    return measuring.joins(bench, running, Load(bench.settings.scaled(5000)))
+
+
+def _quick_joins(bench: Bench, running: Running, _: System) -> Measured:
+    return measuring.joins(bench, running, Load(bench.settings.scaled(2000), settle_s=0.2))
+
+
+def _quick_idle(bench: Bench, running: Running, system: System) -> Measured:
+    return measuring.idle(bench, running, system, Load(bench.settings.scaled(2000), steps=1, settle_s=1))
+
+
+def _storm(without_a_word: bool) -> Measure:
+    def measure(bench: Bench, running: Running, _: System) -> Measured:
+        load = Load(bench.settings.scaled(5000), storm_s=60)
+        return reconnect_storm(bench, running, load, without_a_word)
+
+    return measure
+
+
+def _typing(bench: Bench, running: Running, _: System) -> Measured:
+    members = bench.settings.scaled(5000, 20)
+    senders = members // 10
+    load = Load(members, senders=senders, typing_rate=200, churn_rate=100, send_s=max(10, bench.settings.seconds))
+    return measuring.typing(bench, running, load)
+
+
+def _by_members(bench: Bench, running: Running, _: System) -> Measured:
+    return growth.by_members(bench, running)
+
+
+def _by_rooms(bench: Bench, running: Running, _: System) -> Measured:
+    return growth.by_rooms(bench, running)

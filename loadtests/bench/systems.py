@@ -1,0 +1,45 @@
+"""What the benchmark needs of a server under test: how to start it, what it speaks, whose CPU is charged."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loadtests.bench.processes import Processes
+
+ROOM_FRAME = '{"type":"chat_message","data":{"message":"%m"}}'
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How a client speaks to a server; the marks %g, %d, %k, %m and %n are filled in by the generator."""
+
+    path: str
+    frame: str = ROOM_FRAME
+    ack: str = ""
+    """Part of the frame that confirms a join; empty: the handshake is enough."""
+    hello: str = ""
+    ping: str = ""
+    pong: str = ""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that is ready. `watched`: name of a part and the pids that are charged to it, their children too."""
+
+    port: int
+    wire: Wire
+    watched: Mapping[str, tuple[int, ...]]
+    processes: Processes
+    stop: Callable[[], None]
+    restart_front: Callable[[bool], None] | None = None
+    """End the part that holds the sockets, without a word (True) or asked to, and start it again."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A server under test. `front`: the part that holds the sockets."""
+
+    name: str
+    start: Callable[[Path], Running]
+    front: str = "server"
+    versions: Mapping[str, str] = field(default_factory=dict)
