@@ -9,6 +9,7 @@ import pytest
 from ws_edge.adapters.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.edge_lease import EdgeLease
 from ws_edge.adapters.grpc_moderation import target_home
+from ws_edge.adapters.leave_queue import LeaveQueue
 from ws_edge.adapters.nats_headers import read_number, read_status, read_text, to_milliseconds
 from ws_edge.adapters.rendezvous import choose
 from ws_edge.adapters.replica_addresses import is_literal, look_up, split
@@ -202,3 +203,43 @@ async def test_a_name_stands_for_its_addresses_of_one_kind() -> None:
     assert await look_up("[::1]:50052") == ["[::1]:50052"]
     assert await look_up("localhost:50052") == ["127.0.0.1:50052"]
     assert await look_up("nobody.invalid:1") is None
+
+
+async def test_a_defect_ends_neither_the_heartbeats_nor_the_leaves() -> None:
+    beats, sent = 0, asyncio.Event()
+
+    class Calls:
+        async def heartbeat(self) -> tuple[bool, int]:
+            nonlocal beats
+            beats += 1
+            raise ZeroDivisionError
+
+        async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
+            return []
+
+    async def sleep(_seconds: float) -> None:
+        await asyncio.sleep(0)
+        if beats == 3:
+            raise asyncio.CancelledError
+
+    lease = EdgeLease(
+        Calls(), wire=asyncio.Lock(), held=list, owed_leaves=lambda: 0, lost=lambda connection: None, sleep=sleep
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await lease.run()
+
+    batches: list[list[ConnectionId]] = []
+
+    async def leave(batch: Sequence[ConnectionId]) -> None:
+        batches.append(list(batch))
+        if len(batches) == 1:
+            raise ZeroDivisionError
+        sent.set()
+
+    leaves = LeaveQueue(leave, limit=10, wire=asyncio.Lock())
+    running = asyncio.create_task(leaves.run())
+    leaves.add(ConnectionId(7))
+    async with asyncio.timeout(5):
+        await sent.wait()
+    running.cancel()
+    assert batches == [[7], [7]]

@@ -436,8 +436,12 @@ async def test_a_subscription_under_way_fails_at_once_when_the_connection_is_los
 async def test_a_connection_that_nats_closed_for_good_is_opened_anew(bus: NatsBus, worker: Listener) -> None:
     room = Listener()
     await bus.subscribe(ROOM, LIFE, room)
+    worker.fails = True  # which must not keep the next interruption from being mended
     await bus._wire.close()
     assert await worker.hears(1) == ["restored"]
+    worker.fails = False
+    await bus._wire.close()
+    assert await worker.hears(2) == ["restored"] * 2
     say(bus, "again")
     assert [m.text for m in await room.hears(1)] == ["again"]
 

@@ -62,6 +62,8 @@ class EdgeLease:
                 if self.is_alive:
                     _log.warning("rooms_heartbeat_failed", reason=str(reason))
                 self.is_alive = False
+            except Exception:  # noqa: BLE001 - without the next heartbeat every connection of this worker would be lost
+                _log.exception("rooms_heartbeat_defect")
             await self._sleep(_INTERVAL_S if self.is_alive else _RETRY_S)
 
     async def beat(self) -> None:

@@ -4,8 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 
+import structlog
+
 from ws_edge.adapters.request_batches import GATHER_S, BatchFailed
 from ws_edge.protocol.identity import ConnectionId
+
+_log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
@@ -40,7 +44,9 @@ class LeaveQueue:
             try:
                 await self._send()
                 pause_s = _FIRST_PAUSE_S
-            except BatchFailed:
+            except Exception as reason:  # noqa: BLE001 - a leave is owed whatever went wrong
+                if not isinstance(reason, BatchFailed):
+                    _log.exception("rooms_leave_defect")
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

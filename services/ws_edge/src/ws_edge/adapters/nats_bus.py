@@ -226,10 +226,17 @@ class NatsBus:
         self._is_ready = True
         self._last_error = ""
         _log.info("nats_ready")
-        if self._first_ready.is_set() and self._listener is not None:
-            self._listener.bus_restored()
+        if self._first_ready.is_set():
+            self._tell_restored()
         self._first_ready.set()
         return True
+
+    def _tell_restored(self) -> None:
+        assert self._listener is not None
+        try:
+            self._listener.bus_restored()
+        except Exception:  # noqa: BLE001 - the listener's mistake must not end the care for the connection
+            _log.exception("nats_handler_failed", subject="")
 
     async def _came_up(self) -> None:
         self._link_up.set()
