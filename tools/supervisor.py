@@ -37,9 +37,24 @@ class Log(Printer):
     def __init__(self) -> None:
         super().__init__(sys.stdout)
         self.last: dict[str, deque[str]] = {}
+        self._waiting: deque[Message] = deque()
+        self._is_writing = False
 
     def write(self, message: Message) -> None:
-        """Print one line; when nobody reads any more, stop everything instead of failing."""
+        """Print one line. honcho's signal handler prints too, perhaps in the middle of another line, and a stream
+        does not let itself be entered twice: such a line waits until the one that was interrupted is out."""
+        self._waiting.append(message)
+        if self._is_writing:
+            return
+        self._is_writing = True
+        try:
+            while self._waiting:
+                self._print(self._waiting.popleft())
+        finally:
+            self._is_writing = False
+
+    def _print(self, message: Message) -> None:
+        """When nobody reads any more, stop everything instead of failing."""
         text = message.data if isinstance(message.data, str) else message.data.decode("utf-8", "replace")
         self.last.setdefault(message.name, deque(maxlen=LAST_LINES)).append(text.rstrip())
         try:

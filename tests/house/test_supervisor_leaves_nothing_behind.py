@@ -1,10 +1,13 @@
 """The supervisor of `make run` stops in order, reports a death, and leaves no process, however it ends itself."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +26,7 @@ sys.exit(supervisor.run())
 """
 STAYS = "import os, time; print('up', os.getpid(), flush=True); time.sleep(60)"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + STAYS
+CHATTY = "import os; print('up', os.getpid(), flush=True)\nwhile True: print('x' * 200, flush=True)"
 WITH_A_CHILD = "import subprocess; subprocess.Popen(['sleep', '60']); " + STAYS
 DIES = "import sys, time; time.sleep(0.2); print('the reason'); sys.exit(3)"
 
@@ -46,6 +50,13 @@ class Started:
         while count:
             count -= " up " in self.process.stdout.readline()
         self.family = psutil.Process(self.process.pid).children(recursive=True)
+
+    def wait_until_nothing_more_fits(self) -> None:
+        """Until the pipe of its output is full: from then on it stands in the middle of a line."""
+        assert self.process.stdout is not None
+        full = fcntl.fcntl(self.process.stdout, fcntl.F_GETPIPE_SZ) - 4096
+        while int.from_bytes(fcntl.ioctl(self.process.stdout, termios.FIONREAD, b"0000"), sys.byteorder) < full:
+            time.sleep(0.01)
 
     def end(self) -> tuple[int, str, str]:
         out, err = self.process.communicate(timeout=60)
@@ -87,6 +98,21 @@ def test_asked_to_stop_it_stops_in_order_and_exits_with_0(number: int, start: Ca
     code, out, err = started.end()
     assert (code, err) == (0, "")
     assert out.index("second stopped") < out.index("first stopped")
+    assert started.survivors(10) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much a pipe holds")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_a_line_of_output_stops_it_all_the_same(
+    number: int, start: Callable[[str, str], Started]
+) -> None:
+    started = start(CHATTY, CHATTY)
+    started.wait_until_up()
+    started.wait_until_nothing_more_fits()
+    started.process.send_signal(number)
+    code, out, err = started.end()
+    assert (code, err) == (0, "")
+    assert out.count(f"{signal.Signals(number).name} received") == 1
     assert started.survivors(10) == []
 
 
