@@ -1,11 +1,12 @@
 """Leases of edges: expiry, registering again and release, on SQLite and on PostgreSQL."""
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rooms.domain.identity import ConnectionId, EdgeId, Life, RoomId, Slug
-from rooms.domain.membership import Lease
+from rooms.domain.membership import Lease, Membership
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
@@ -139,6 +140,30 @@ async def test_what_was_deleted_is_remembered_for_a_day(replica: "Replica") -> N
     await replica.memberships.sweep(now=deleted + timedelta(days=1, seconds=1))
     async with replica.database.session() as session:
         assert await session.fetch("SELECT slug FROM deleted_slug") == []
+
+
+async def test_registering_and_leaving_cost_in_proportion_to_what_an_edge_holds(replica: "Replica") -> None:
+    """Comparing each of 6000 with each of 6000 takes 8 s and more."""
+    parts = [range(first, first + 1000) for first in range(1, 6001, 1000)]
+    held = [
+        [
+            replica.held(number, membership, None)
+            for number, membership in zip(
+                part, await replica.join_all([replica.arrival(n, "a", None) for n in part]), strict=True
+            )
+            if isinstance(membership, Membership)
+        ]
+        for part in parts
+    ]
+    before = time.monotonic()
+    for place, part in enumerate(held):
+        is_last = place == len(held) - 1
+        lost, _ = await replica.memberships.sync(EDGE, part, first=place == 0, last=is_last, now=replica.now)
+        assert lost == []
+    for numbers in parts:
+        await replica.leave(*numbers)
+    assert time.monotonic() - before < 4
+    assert await replica.memberships.stats() == {}
 
 
 async def test_release_drops_everything_of_an_edge(replica: "Replica") -> None:

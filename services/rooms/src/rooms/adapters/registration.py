@@ -10,7 +10,6 @@ from rooms.adapters.room_rows import end_lives, lock_slugs
 from rooms.domain.identity import ConnectionId, EdgeId, Life, Slug
 from rooms.domain.membership import Changes, HeldConnection
 
-_HELD = {"number": "bigint", "life": "bigint"}
 _REVIVED = {"life": "bigint", "room_id": "bigint", "slug": "text"}
 _DELETED = "SELECT 1 FROM deleted_slug d WHERE d.slug = x.slug AND x.life <= d.last_life"
 
@@ -40,14 +39,23 @@ async def register_again(
 
 
 async def _confirm(session: Session, edge: EdgeId, held: Sequence[HeldConnection]) -> dict[ConnectionId, Life]:
-    """Mark what is there already as still held; what is there in another life goes with the rest."""
+    """Mark what is there already as still held; what is there in another life goes with the rest. First the rows, then
+    the marks: of one UPDATE with a FROM, SQLite compares every connection of the edge with everything that is held."""
     rows = await session.fetch(
-        f"UPDATE connection SET stale = (connection.life <> x.life) FROM {session.rows(_HELD)}"
-        " WHERE connection.edge = $2 AND connection.number = x.number"
-        " RETURNING connection.number AS number, connection.life AS life",
-        packed([{"number": one.connection, "life": one.life} for one in held]),
+        "SELECT c.id, c.number, c.life FROM connection c"
+        f" WHERE c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows({'number': 'bigint'})})",
+        packed([{"number": one.connection} for one in held]),
         edge,
     )
+    lives = {one.connection: one.life for one in held}
+    for is_stale in (False, True):
+        marked = [{"id": row["id"]} for row in rows if (row["life"] != lives[row["number"]]) is is_stale]
+        if marked:
+            await session.fetch(
+                f"UPDATE connection SET stale = $2 WHERE id IN (SELECT x.id FROM {session.rows({'id': 'bigint'})})",
+                packed(marked),
+                is_stale,
+            )
     return {row["number"]: row["life"] for row in rows}
 
 
