@@ -106,6 +106,15 @@ def test_a_carried_admission_of_another_connection_counts_even_at_the_same_momen
     assert not say(subject, 200 * MS)
 
 
+def test_a_known_admission_of_long_before_is_not_taken_for_a_carried_one() -> None:
+    subject, claims = windows(), Claims()
+    for at_ms in (100, 2_200):
+        subject.accept(1, "e:1", at_ms * MS)
+    subject.carry(1, "e:1", 2_200 * MS, claims)
+    subject.carry(1, "e:1", 2_300 * MS, claims)
+    assert [say(subject, 3_000 * MS) for _ in range(8)] == [True] * 7 + [False]
+
+
 def test_each_known_admission_is_taken_for_one_carried_one_only() -> None:
     subject, claims = windows(), Claims()
     subject.accept(1, "e:1", 100 * MS)

@@ -189,6 +189,16 @@ _steps = st.lists(
 )
 
 
+def test_a_thousand_lifted_sanctions_are_remembered_as_lifted() -> None:
+    book = SanctionBook()
+    book.replace([LIVE], [], read_at_s=0.0)
+    book.apply(_event(lifted=tuple(range(1, 1002))))
+    book.apply(_event(replace(BAN, id=2)))
+    assert book.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is None
+    book.apply(_event(replace(BAN, id=1)))
+    assert book.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is not None
+
+
 @given(_steps)
 @PROOF
 def test_the_book_finds_exactly_when_some_sanction_in_it_holds(
