@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from rooms.api.graphql.execute import execute, executions
 from rooms.api.grpc.server import RoomsServer
 from rooms.api.grpc.servicer import RoomsServicer
 from rooms.config import Config
+from rooms.domain.outage import Outage
 from rooms.domain.policy import AutoCreate, RoomPolicy
 from rooms.ports import Ports, Videos
 from rooms.usecases import membership
@@ -66,11 +68,12 @@ async def serving(config: Config) -> AsyncIterator[int]:
         port = await server.start(config.host, config.port)
         stack.push_async_callback(executions.finish)  # those that nobody waits for any more still use the ports
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
-        await _tell_health(server, database, events)
+        outage = Outage(config.lease_seconds, now_s=time.monotonic())
+        await _tell_health(server, database, events, outage)
         async with asyncio.TaskGroup() as tasks:
             jobs = [
-                tasks.create_task(_repeat(_SWEEP_EVERY_S, lambda: _sweep(ports), first_after_s=config.lease_seconds)),
-                tasks.create_task(_repeat(_HEALTH_EVERY_S, lambda: _tell_health(server, database, events))),
+                tasks.create_task(_repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, outage))),
+                tasks.create_task(_repeat(_HEALTH_EVERY_S, lambda: _tell_health(server, database, events, outage))),
             ]
             _log.info("serving", host=config.host, port=port, database=config.database_url.partition(":")[0])
             try:
@@ -117,9 +120,8 @@ def _videos(config: Config, catalog: TortoiseCatalog, stack: AsyncExitStack) -> 
     return api
 
 
-async def _repeat(every_s: float, job: Callable[[], Awaitable[None]], *, first_after_s: float = 0) -> None:
+async def _repeat(every_s: float, job: Callable[[], Awaitable[None]]) -> None:
     """Run a job for as long as the service; one failure does not end it."""
-    await asyncio.sleep(first_after_s)
     while True:
         try:
             await job()
@@ -128,7 +130,9 @@ async def _repeat(every_s: float, job: Callable[[], Awaitable[None]], *, first_a
         await asyncio.sleep(every_s)
 
 
-async def _sweep(ports: Ports) -> None:
+async def _sweep(ports: Ports, outage: Outage) -> None:
+    if not outage.is_over(now_s=time.monotonic()):
+        return
     # A transaction of SQLite must not be cancelled half-way, and ends before the database is closed.
     sweeping = asyncio.create_task(membership.sweep(ports))
     try:
@@ -141,8 +145,10 @@ async def _sweep(ports: Ports) -> None:
         _log.info("swept", rooms_changed=len(changes.presence), rooms_ended=len(changes.ended))
 
 
-async def _tell_health(server: RoomsServer, database: Database, events: NatsEvents) -> None:
+async def _tell_health(server: RoomsServer, database: Database, events: NatsEvents, outage: Outage) -> None:
     dependencies = {"database": await database.is_alive(), "nats": events.is_connected}
+    if not dependencies["database"]:
+        outage.note(now_s=time.monotonic())
     for name, is_up in dependencies.items():
         telemetry.HEALTHY.labels(name).set(is_up)
     await server.tell_health(dependencies)

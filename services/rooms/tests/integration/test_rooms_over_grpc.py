@@ -298,3 +298,29 @@ async def test_the_callers_trace_is_in_what_is_logged_about_its_call(
         await world.rooms.Join(pb.JoinRequest(edge=EDGE, items=[item]), metadata=(("traceparent", "00-abc-def-01"),))
     assert seen == ["00-abc-def-01"]
     assert "trace" not in structlog.contextvars.get_contextvars()
+
+
+async def test_no_edge_is_swept_when_the_database_was_away_for_longer_than_a_lease_and_comes_back(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_away = True
+    is_alive, sweep = Database.is_alive, membership.sweep
+    swept_at: list[float] = []
+
+    async def answers(database: Database) -> bool:
+        return not is_away and await is_alive(database)
+
+    async def noted_sweep(ports: Ports) -> Changes:
+        swept_at.append(asyncio.get_running_loop().time())
+        return await sweep(ports)
+
+    monkeypatch.setattr(Database, "is_alive", answers)
+    monkeypatch.setattr(membership, "sweep", noted_sweep)
+    async with serving(config), asyncio.timeout(10):
+        await asyncio.sleep(2.2)  # two leases of one second
+        assert swept_at == []
+        is_away = False
+        back_at = asyncio.get_running_loop().time()
+        while not swept_at:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.05)
+    assert swept_at[0] - back_at > 0.4  # it may have been seen away half a second before
