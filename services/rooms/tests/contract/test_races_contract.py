@@ -12,6 +12,7 @@ from rooms.domain.identity import EdgeId, Slug
 from rooms.domain.membership import JoinRefusal, LifeEnded, Membership
 from rooms.domain.policy import RoomPolicy
 from rooms.domain.refusals import Refusal
+from rooms.ports import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
@@ -173,3 +174,26 @@ async def test_a_room_that_is_deleted_while_its_owner_makes_it_live_again_is_the
             living = await session.fetch("SELECT slug FROM room WHERE slug = $1", slug)
             kept = await session.fetch("SELECT slug FROM kept_settings WHERE slug = $1", slug)
         assert living == kept
+
+
+async def test_a_postgresql_that_cuts_every_connection_is_unavailable_at_most_and_answers_again(
+    postgres_socket: str, fresh_postgres: str, make_replica: MakeReplica
+) -> None:
+    replica = await make_replica(fresh_postgres, RoomPolicy())
+    name = fresh_postgres.partition("?")[0].rpartition("/")[2]
+    await asyncio.gather(*(replica.enter(n, "a", n, edge(n)) for n in range(1, 20)))
+    killer = await asyncpg.connect(host=postgres_socket, user="postgres", database="postgres")
+    try:
+        for turn in range(5):
+            work = [asyncio.create_task(replica.enter(100 * turn + n, "a", n, edge(n))) for n in range(100, 110)]
+            await asyncio.sleep(0.005 * turn)
+            await killer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+            results = await asyncio.gather(*work, return_exceptions=True)
+            for r in results:
+                assert isinstance(r, Membership | DatabaseUnavailable), (repr(r), repr(r.__cause__))
+    finally:
+        await killer.close()
+    assert (await replica.enter(9999, "a", 1, edge(1))).life
+    count = (await replica.memberships.stats()).popitem()[1]
+    async with replica.database.session() as session:
+        assert await session.fetch("SELECT count(*) AS n FROM connection") == [{"n": count}]

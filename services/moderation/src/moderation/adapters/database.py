@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from asyncpg import InterfaceError, PostgresError  # type: ignore[import-untyped]  # not typed
+from asyncpg import InterfaceError, InternalClientError, PostgresError  # type: ignore[import-untyped]  # not typed
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError, TransactionManagementError
 from tortoise.migrations.executor import MigrationExecutor
@@ -22,6 +22,7 @@ _OUTAGES = (
     DBConnectionError,
     TransactionManagementError,
     InterfaceError,
+    InternalClientError,  # what it comes to when the server goes away between two messages
     PostgresError,
     OSError,
 )

@@ -22,6 +22,7 @@ APP = "rooms"
 POOL_SIZE = 10
 GATE_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_MS = 5000
+CONNECT_TIMEOUT_S = 5.0
 _PARAMETER = re.compile(r"\$(\d+)")
 _CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 AWAY = (
@@ -34,6 +35,7 @@ AWAY = (
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # what it comes to when the server goes away between two messages
 )
 ATTEMPTS = 5
 """How often a transaction that loses to another one is run in all."""
@@ -44,7 +46,8 @@ def tortoise_config(url: str) -> dict[str, Any]:
     connection = expand_db_url(url)
     if is_postgres(url):
         limits = {"statement_timeout": str(STATEMENT_TIMEOUT_MS), "lock_timeout": str(STATEMENT_TIMEOUT_MS)}
-        pool = {"minsize": 1, "maxsize": POOL_SIZE, "command_timeout": 2 * STATEMENT_TIMEOUT_MS / 1000}
+        deadlines = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": 2 * STATEMENT_TIMEOUT_MS / 1000}
+        pool = {"minsize": 1, "maxsize": POOL_SIZE, **deadlines}
         connection["credentials"] = pool | connection["credentials"] | {"server_settings": limits}
     else:
         # What a crash of the machine may cost is a membership, which a Sync of its edge brings back.
