@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 from tortoise.transactions import in_transaction
 
@@ -245,3 +246,33 @@ async def test_a_store_recovers_when_postgresql_drops_its_connections(
         assert len(await sanctions()) == 1
     finally:
         await database.close()
+
+
+async def test_a_postgresql_that_cuts_every_connection_is_away_at_most_and_answers_again(
+    postgres_socket: str, postgres_url: str
+) -> None:
+    name = postgres_url.partition("?")[0].rpartition("/")[2]
+    database, store = Database(postgres_url), TortoiseStore()
+    killer = await asyncpg.connect(host=postgres_socket, user="postgres", database="postgres")
+    try:
+        await database.open()
+        for turn in range(5):
+            work = [asyncio.create_task(carry_out(store, order(slug=f"s{turn}-{n}"))) for n in range(10)]
+            await asyncio.sleep(0.004 * turn)
+            await killer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+            for result in await asyncio.gather(*work, return_exceptions=True):
+                assert isinstance(result, SanctionEvent | StoreUnavailable), repr(result)
+        await carry_out(store, order(slug="after"))
+        assert len(await ids_in_force(store, "after")) == 1
+    finally:
+        await killer.close()
+        await database.close()
+
+
+async def test_a_ban_that_replaces_another_goes_on_holding_for_its_addresses(store: Store) -> None:
+    ban = order(Action.BAN, minutes=60)
+    await carry_out(store, ban, frozenset({"10.0.0.1"}))
+    (imposed,) = (await carry_out(store, ban, frozenset({"10.0.0.2"}), now_ms=2_000)).imposed
+    assert imposed.addresses == {"10.0.0.1", "10.0.0.2"}
+    (stored,) = await store.in_force(["live"], now_ms=3_000)
+    assert stored.addresses == {"10.0.0.1", "10.0.0.2"}

@@ -32,7 +32,9 @@ class TortoiseStore:
             lifted_ids = tuple(s.id for s in change.lifted)
             if lifted_ids:
                 await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
-            imposed = (await _insert(order, addresses, now_ms),) if change.imposes else ()
+            # Whoever bans again to make it longer must not let go of the addresses that the ban was following.
+            followed = addresses.union(*(s.addresses for s in change.lifted if s.target == order.target))
+            imposed = (await _insert(order, followed, now_ms),) if change.imposes else ()
             audit = audit_row(order, imposed, lifted_ids, now_ms)
             await audit.save()
             return SanctionEvent(
