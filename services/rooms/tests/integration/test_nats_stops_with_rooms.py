@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from nats.aio.client import Client
 
 from rooms.adapters.nats_events import NatsEvents
+from rooms.domain.identity import Life, RoomId, Slug
+from rooms.domain.membership import LifeEnded
 
 if TYPE_CHECKING:
     from services.rooms.tests.conftest import NatsServer
@@ -59,3 +62,27 @@ def test_sigterm_ends_the_process_with_exit_code_0_when_nats_ends_at_the_same_mo
         assert (process.returncode, errors) == (0, "")
         assert "Traceback" not in rest
         nats_server.start()
+
+
+async def test_events_and_purges_go_on_after_one_that_failed_in_whatever_way(
+    nats_server: "NatsServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    async def publish(_: Client, subject: str, *args: object, **options: object) -> None:
+        told.append(subject)
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+
+    events = NatsEvents(nats_server.url)
+    events.start()
+    async with asyncio.timeout(5):
+        while not events.is_connected:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(Client, "publish", publish)
+        for life in (1, 2):
+            ended = LifeEnded(RoomId(1), Life(life), Slug("a"))
+            events.publish_room_deleted(ended)
+            events.purge_messages(ended)
+        while len(told) < 4:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+    await events.close()

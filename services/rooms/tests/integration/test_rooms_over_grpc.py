@@ -324,3 +324,15 @@ async def test_no_edge_is_swept_when_the_database_was_away_for_longer_than_a_lea
         while not swept_at:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.05)
     assert swept_at[0] - back_at > 0.4  # it may have been seen away half a second before
+
+
+async def test_what_dead_edges_held_at_a_restart_ends_a_lease_after_it(config: Config) -> None:
+    item = pb.JoinItem(connection=1, ref=pb.RoomRef(slug="a"), person=pb.Person(username="x"))
+    async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        await rooms_pb2_grpc.RoomsServiceStub(channel).Join(pb.JoinRequest(edge=EDGE, items=[item]))
+    async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        rooms = rooms_pb2_grpc.RoomsServiceStub(channel)
+        assert (await rooms.GetStats(pb.GetStatsRequest())).total_connections == 1
+        async with asyncio.timeout(5):
+            while (await rooms.GetStats(pb.GetStatsRequest())).total_connections:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)

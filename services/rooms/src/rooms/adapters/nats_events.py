@@ -111,7 +111,7 @@ class NatsEvents:
             return False
         try:
             await self._client.publish(subject, payload)
-        except (nats.errors.Error, OSError) as problem:
+        except Exception as problem:  # noqa: BLE001 - whatever it was, the events behind this one are to be told
             _log.warning("event_lost", subject=subject, reason=type(problem).__name__)
             return False
         return True
@@ -144,7 +144,7 @@ class NatsEvents:
                 await self._purge(ended)
             except nats.js.errors.NotFoundError:
                 pass  # no edge has made the stream yet: nothing to clean up
-            except (nats.errors.Error, OSError, TimeoutError) as problem:
+            except Exception as problem:  # noqa: BLE001 - whatever it was, the lives behind this one are to be purged
                 telemetry.EVENTS.labels("purge", "lost").inc()
                 _log.warning("purge_failed", life=ended.life, reason=type(problem).__name__)
 
