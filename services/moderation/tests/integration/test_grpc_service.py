@@ -399,3 +399,21 @@ async def test_reflection_names_the_service(edge: Edge) -> None:
     answer = await call.read()
     assert "salon.moderation.v1.ModerationService" in [s.name for s in answer.list_services_response.service]
     await call.done_writing()
+
+
+async def test_no_more_calls_are_open_at_once_than_the_server_allows(
+    nats_server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moderation.api.grpc.server.CALLS_AT_ONCE", 1)
+    config = Config(port=0, database_url=f"sqlite://{tmp_path}/m.sqlite3", nats_url=nats_server.url)
+    async with (
+        replica(config, clock=Clock(), metrics=Metrics(CollectorRegistry())) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        stub = pb_grpc.ModerationServiceStub(channel)
+        stream = stub.Admit()
+        await stream.read()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.ListActive(pb.ListActiveRequest(), timeout=5)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        stream.cancel()

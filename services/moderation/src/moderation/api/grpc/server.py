@@ -15,6 +15,8 @@ from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_
 SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
 LIVENESS = "live"
 """Asked for by this name, health says whether the process runs; otherwise whether it can do all it should."""
+CALLS_AT_ONCE = 1000
+"""Streams of edges and of health included; one more is answered with RESOURCE_EXHAUSTED."""
 _LOOK_EVERY_S = 0.25
 
 
@@ -25,7 +27,9 @@ class GrpcServer:
         self._is_ready = is_ready
         self._health = health_aio.HealthServicer()
         # Two processes on one port would share it in silence.
-        self._server = grpc.aio.server(interceptors=[MaskExceptions()], options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.aio.server(
+            interceptors=[MaskExceptions()], options=[("grpc.so_reuseport", 0)], maximum_concurrent_rpcs=CALLS_AT_ONCE
+        )
         pb_grpc.add_ModerationServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]  # not typed
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
