@@ -16,6 +16,7 @@ from moderation.domain.sanction import Sanction, SanctionEvent
 from moderation.domain.sightings import Sighting
 
 DEADLINE_S = 3.0
+FORGOTTEN_AT_ONCE = 5000
 _ORDER_LOCK = 0x5A10_0002
 
 
@@ -112,8 +113,14 @@ class TortoiseStore:
             )
 
     async def forget_sightings(self, before_ms: int) -> None:
-        async with answering(DEADLINE_S):
-            await SightingRow.filter(seen_at_ms__lt=before_ms).delete()
+        """A part at a time, each within the deadline, however many have come together."""
+        is_done = False
+        while not is_done:
+            async with answering(DEADLINE_S):
+                old = SightingRow.filter(seen_at_ms__lt=before_ms).limit(FORGOTTEN_AT_ONCE)
+                ids = await old.values_list("id", flat=True)
+                await SightingRow.filter(id__in=list(ids)).delete()
+            is_done = len(ids) < FORGOTTEN_AT_ONCE
 
 
 async def _lock_orders(connection: BaseDBAsyncClient) -> None:
