@@ -16,7 +16,7 @@ from loadtests.bench.installs import NotInstalled
 from loadtests.bench.measuring import Bench
 from loadtests.bench.peers import PEERS
 from loadtests.bench.processes import DidNotStart
-from loadtests.bench.rows import Row, quick_rows, rows
+from loadtests.bench.rows import SLOW, Row, quick_rows, rows
 from loadtests.bench.samples import Sample, summarise
 from loadtests.bench.settings import BadSetting, Settings, load
 from loadtests.bench.systems import System
@@ -81,7 +81,8 @@ def _measure(bench: Bench, work: Sequence[Row], peers: dict[str, System], folder
     began = time.monotonic()
     for repetition in range(bench.settings.repeat):
         for row in work:
-            systems = [*row.salons, *(peers[name] for name in row.peers if name in peers)]
+            names = [name for name in row.peers if name in peers and (repetition == 0 or name not in SLOW)]
+            systems = [*row.salons, *(peers[name] for name in names)]
             # Nobody is always the first, or always follows the same one.
             turn = repetition % len(systems)
             for system in systems[turn:] + systems[:turn]:

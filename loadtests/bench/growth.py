@@ -9,7 +9,7 @@ DELIVERIES_PER_S = 30_000
 ROOMS = (10, 100, 500, 1000, 5000)
 MESSAGES_PER_S = 1000
 SLOW_RATE = 50
-SLOW_S = 10
+SLOW_S = 8
 
 
 def by_members(bench: Bench, running: Running) -> Measured:
@@ -19,7 +19,7 @@ def by_members(bench: Bench, running: Running) -> Measured:
         rate = DELIVERIES_PER_S * bench.settings.share / members
         # Few messages a second need longer: the system counts CPU in steps of 10 ms.
         send_s = bench.settings.seconds if rate > SLOW_RATE else max(SLOW_S, bench.settings.seconds)
-        loads[members] = Load(members, senders=min(members, 100), rate=rate, send_s=send_s, settle_s=2)
+        loads[members] = Load(members, senders=min(members, 100), rate=rate, send_s=send_s, settle_s=1.5)
     return _sweep(bench, running, loads)
 
 
@@ -34,7 +34,7 @@ def by_rooms(bench: Bench, running: Running) -> Measured:
             senders=members,
             rate=MESSAGES_PER_S * bench.settings.share,
             send_s=bench.settings.seconds,
-            settle_s=2,
+            settle_s=1.5,
         )
     return _sweep(bench, running, loads)
 

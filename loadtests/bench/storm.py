@@ -31,5 +31,7 @@ def _figures(storm: generator.Figures, members: int, restart_s: float) -> Measur
     if storm["joined"] < members:
         return figures, f"{members - storm['joined']} of {members} did not come back"
     if storm["right"] < members:
-        return figures, f"{members - storm['right']} of {members} were told a wrong count in the end"
+        told = f"{storm['least_count']} to {storm['most_count']} instead of {members}"
+        wrong = f"{members - storm['right']} were told a wrong count in the end ({told})"
+        return figures, f"all joined after {storm['joined_s']:.1f} s, but {wrong}"
     return figures, ""

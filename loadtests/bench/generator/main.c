@@ -271,6 +271,16 @@ static int told_right(const Crowd *crowd) {
     return right;
 }
 
+static void print_counts(const Crowd *crowd) {
+    int least = crowd->client[0].count, most = least;
+    for (int i = 1; i < crowd->options->members; i++) {
+        int count = crowd->client[i].count;
+        least = count < least ? count : least;
+        most = count > most ? count : most;
+    }
+    printf(",\"least_count\":%d,\"most_count\":%d", least, most);
+}
+
 static void come_back(Crowd *crowd) {
     uint64_t now = now_ns();
     for (int i = 0; i < crowd->options->members; i++) {
@@ -304,6 +314,7 @@ static void storm(Crowd *crowd) {
            crowd->joined, told_right(crowd), crowd->lost, crowd->refused,
            joined_at ? seconds(joined_at - crowd->first_lost_ns) : -1,
            right_at ? seconds(right_at - crowd->first_lost_ns) : -1);
+    print_counts(crowd);
     print_kinds(crowd);
     printf("}\n");
 }
