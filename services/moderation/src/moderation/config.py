@@ -1,4 +1,4 @@
-"""Settings: read once from the environment into one frozen object; an unknown or bad one stops the start."""
+"""The settings of a process: taken from its environment at the start, and refused by name if they are wrong."""
 
 import os
 import re

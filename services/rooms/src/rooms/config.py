@@ -1,4 +1,4 @@
-"""Settings: read once from the environment into one frozen object; an unknown or bad one stops the start."""
+"""The settings of a process: taken from its environment at the start, and refused by name if they are wrong."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -67,7 +67,7 @@ class Config:
     port: int = _setting("ROOMS_PORT", _whole(0, 65535), 50051, "port of gRPC")
     metrics_port: int = _setting("ROOMS_METRICS_PORT", _whole(0, 65535), 0, "port of Prometheus metrics; 0: none")
     database_url: str = _setting(
-        "ROOMS_DATABASE_URL", _database, "sqlite://rooms.sqlite3", "SQLite for one replica, PostgreSQL for more"
+        "ROOMS_DATABASE_URL", _database, "sqlite://.data/rooms.sqlite3", "SQLite for one replica, PostgreSQL for more"
     )
     nats_url: str = _setting("NATS_URL", _text, "nats://127.0.0.1:4222", "the NATS server or servers")
     moderation_addresses: tuple[str, ...] = _setting(
