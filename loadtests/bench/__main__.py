@@ -81,6 +81,8 @@ def _measure(bench: Bench, work: Sequence[Row], peers: dict[str, System], folder
     began = time.monotonic()
     for repetition in range(bench.settings.repeat):
         for row in work:
+            if repetition and time.monotonic() - began > bench.settings.minutes * 60:
+                return
             names = [name for name in row.peers if name in peers and (repetition == 0 or name not in SLOW)]
             systems = [*row.salons, *(peers[name] for name in names)]
             # Nobody is always the first, or always follows the same one.

@@ -35,7 +35,7 @@ class Load:
     rate: float = 0
     window: int = 0
     send_s: float = 5
-    drain_s: float = 45
+    drain_s: float = 25
     settle_s: float = 1
     in_flight: int = 256
     join_s: float = 60

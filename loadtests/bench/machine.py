@@ -19,8 +19,9 @@ def description(settings: Settings, systems: Iterable[System], load_before: tupl
         f"Machine: {_processor()}, {os.cpu_count()} cores (servers, load generator and whatever else runs share them), "
         f"{_memory_gib():.0f} GiB; Linux {platform.release()}",
         f"Load average before: {load_before[0]:.2f}; after: {os.getloadavg()[0]:.2f}",
-        f"Command: `{_command(settings)}`: {settings.repeat} repetitions, medians; {settings.seconds:g} s of messages "
-        "a sample; every repetition visits all servers of a row one after the other, each started afresh",
+        f"Command: `{_command(settings)}`: up to {settings.repeat} repetitions (the column of samples says how many), "
+        f"medians; {settings.seconds:g} s of messages a sample; every repetition visits all servers of a row one after "
+        "the other, each started afresh",
         "Versions: " + ", ".join(f"{name} {found}" for name, found in versions.items()),
     ]
     return "\n".join(f"* {line}" for line in lines)
@@ -30,6 +31,7 @@ def _command(settings: Settings) -> str:
     given = {
         "BENCH_REPEAT": f"{settings.repeat}",
         "BENCH_SECONDS": f"{settings.seconds:g}",
+        "BENCH_MINUTES": f"{settings.minutes:g}" if settings.minutes != 600 else "",
         "BENCH_SHARE": f"{settings.share:g}" if settings.share != 1 else "",
         "BENCH_ROWS": ",".join(settings.rows),
         "BENCH_SYSTEMS": ",".join(settings.systems),

@@ -19,6 +19,7 @@ HEADINGS = {
     "p99": "p99 ms",
     "max": "max ms",
     "behind_s": "behind, s",
+    "generator_us": "load generator, µs a delivery",
     "kib_each": "KiB each, edge or server",
     "all_kib_each": "KiB each, all",
     "idle_cpu_share": "CPU while idle",

@@ -29,7 +29,18 @@ class Row:
     columns: tuple[str, ...]
 
 
-MESSAGES = ("front_us", "all_us", "message_us", "per_s", "deliveries_per_s", "p50", "p99", "max", "behind_s")
+MESSAGES = (
+    "front_us",
+    "all_us",
+    "message_us",
+    "per_s",
+    "deliveries_per_s",
+    "p50",
+    "p99",
+    "max",
+    "behind_s",
+    "generator_us",
+)
 
 
 def rows() -> list[Row]:
@@ -49,7 +60,7 @@ def rows() -> list[Row]:
             "idle",
             "10,000 idle connections in one room",
             (plain,),
-            everybody,
+            (*FAST, "FastAPI loop"),
             _idle,
             ("kib_each", "all_kib_each", "idle_cpu_share"),
         ),

@@ -11,6 +11,8 @@ class Settings:
 
     repeat: int = 5
     seconds: float = 6
+    minutes: float = 600
+    """No repetition but the first begins a row after so long."""
     share: float = 1
     quick: bool = False
     rows: tuple[str, ...] = ()
@@ -29,10 +31,11 @@ class BadSetting(Exception):
 
 
 def load(quick: bool) -> Settings:
-    """BENCH_REPEAT, BENCH_SECONDS, BENCH_SHARE, BENCH_ROWS, BENCH_SYSTEMS, BENCH_WRITE. Raises BadSetting."""
+    """BENCH_REPEAT, _SECONDS, _MINUTES, _SHARE, _ROWS, _SYSTEMS, _WRITE. Raises BadSetting."""
     return Settings(
         repeat=int(_number("BENCH_REPEAT", 1 if quick else 5, 1, 100)),
         seconds=_number("BENCH_SECONDS", 3 if quick else 6, 0.5, 600),
+        minutes=_number("BENCH_MINUTES", 600, 0, 10_000),
         share=_number("BENCH_SHARE", 1, 0.001, 1),
         quick=quick,
         rows=_names("BENCH_ROWS"),
