@@ -44,7 +44,7 @@ def test_sigterm_ends_the_process_with_exit_code_0_within_5_seconds(tmp_path: Pa
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=5)
     assert process.returncode == 0
-    assert (tmp_path / "rooms.sqlite3").exists()
+    assert (tmp_path / ".data" / "rooms.sqlite3").exists()
 
 
 def test_a_second_replica_on_one_sqlite_file_is_stopped_at_the_start_with_a_clear_text(tmp_path: Path) -> None:

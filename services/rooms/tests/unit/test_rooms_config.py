@@ -8,7 +8,7 @@ from rooms.config import BadSetting, Config, load
 def test_every_setting_has_its_default() -> None:
     config = load({})
     assert config == Config()
-    assert (config.host, config.port, config.database_url) == ("127.0.0.1", 50051, "sqlite://rooms.sqlite3")
+    assert (config.host, config.port, config.database_url) == ("127.0.0.1", 50051, "sqlite://.data/rooms.sqlite3")
     assert (config.auto_create, config.empty_grace_seconds, config.presence_broadcast_limit) == ("any", 0, 500)
 
 
