@@ -1,12 +1,12 @@
 """A token for every client, each a user of its own."""
 
+import os
 import time
 from pathlib import Path
 
 import jwt
 
-from ws_edge.config import DEVELOPMENT_SECRET
-
+SECRET = os.environ.get("JWT_SECRET", "salon-development-secret-not-for-production")
 FIRST_USER = 1_000_000
 DAY_S = 86_400
 
@@ -15,4 +15,4 @@ def write(path: Path, count: int) -> None:
     """One token a line."""
     expires = int(time.time()) + DAY_S
     claims = ({"user_id": FIRST_USER + i, "username": f"load_{i}", "exp": expires} for i in range(count))
-    path.write_text("".join(jwt.encode(each, DEVELOPMENT_SECRET, algorithm="HS256") + "\n" for each in claims))
+    path.write_text("".join(jwt.encode(each, SECRET, algorithm="HS256") + "\n" for each in claims))
