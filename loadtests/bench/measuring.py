@@ -11,8 +11,9 @@ from loadtests.bench.systems import Running, System
 
 MICRO = 1e6
 PROBE_WINDOW = 3
-STEPS_DOWN = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
-KEEPS_UP_S = 1.0
+STEPS_DOWN = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
+KEEPS_UP_S = 0.3
+HOLDS_FOR_S = 6
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def highest_rate(bench: Bench, running: Running, system: System, load: Load) -> 
     ceiling = probe["sent"] / probe["wall_s"] if probe["wall_s"] > 0 else 0
     figures: dict[str, float] = {}
     flaw = "no rate held"
+    load = replace(load, send_s=max(HOLDS_FOR_S, load.send_s))
     for share in STEPS_DOWN:
         figures, flaw = fan_out(bench, running, system, replace(load, rate=max(1, ceiling * share)))
         if not flaw and figures["behind_s"] < KEEPS_UP_S:
@@ -102,7 +104,7 @@ def flaw_of(joined: Figures, sent: Figures | None, members: int) -> str:
             found.append(f"{missing} of {sent['expected']} deliveries missing")
         elif sent["incomplete"]:
             found.append(f"{sent['incomplete']} messages not heard exactly once by everybody")
-        if sent["out_of_order"]:
+        elif sent["out_of_order"]:
             found.append(f"{sent['out_of_order']} members heard another order")
         if sent["lost_connections"]:
             found.append(f"{sent['lost_connections']} connections lost")

@@ -96,6 +96,7 @@ typedef struct {
     int members;
     uint64_t tags;
     uint64_t order;
+    int has_order;
 } Group;
 
 static Group *groups_of(const Crowd *crowd) {
@@ -134,8 +135,11 @@ static int out_of_order(const Crowd *crowd, Group *groups) {
     for (int i = 0; i < crowd->options->members; i++) {
         const Client *client = &crowd->client[i];
         Group *group = &groups[client->group];
-        if (i < crowd->options->groups)
+        if (!client->joined)
+            continue;
+        if (!group->has_order)
             group->order = client->order;
+        group->has_order = 1;
         different += client->order != group->order;
     }
     return different;
