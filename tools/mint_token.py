@@ -4,9 +4,11 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 
 import jwt
+from jwt.warnings import InsecureKeyLengthWarning
 
 from ws_edge.config import DEVELOPMENT_SECRET
 
@@ -71,6 +73,7 @@ def _secret(environ: Mapping[str, str]) -> str:
 
 def main() -> int:
     """Print the token; on a bad request one line on stderr and exit 2."""
+    warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # the edge says so in its log; here only the token is
     try:
         print(mint(os.environ, int(time.time())))
     except BadRequest as problem:

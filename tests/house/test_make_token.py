@@ -37,6 +37,11 @@ def test_without_a_name_or_roles_it_is_a_plain_user() -> None:
     assert (claims["username"], claims["roles"]) == ("user_7", ["user"])
 
 
+def test_a_short_secret_prints_nothing_but_the_token_either() -> None:
+    done = token(USER_ID="7", JWT_SECRET="short")
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, "")
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
