@@ -18,12 +18,13 @@ class Line:
 
 
 def fit(points: Mapping[float, float]) -> Line:
-    """Least squares. Needs two points or more, with different x."""
+    """Least squares of the relative errors: the largest sizes alone would decide otherwise. Needs two points, y > 0."""
     xs, ys = list(points), list(points.values())
-    mean_x, mean_y = fmean(xs), fmean(ys)
-    squares = sum((x - mean_x) ** 2 for x in xs)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in points.items()) / squares
-    at_zero = mean_y - slope * mean_x
+    weights = [1 / y**2 for y in ys]
+    mean_x, weighted_y, mean_y = fmean(xs, weights), fmean(ys, weights), fmean(ys)
+    squares = sum(w * (x - mean_x) ** 2 for w, x in zip(weights, xs, strict=True))
+    slope = sum(w * (x - mean_x) * (y - weighted_y) for w, x, y in zip(weights, xs, ys, strict=True)) / squares
+    at_zero = weighted_y - slope * mean_x
     left = sum((y - at_zero - slope * x) ** 2 for x, y in points.items())
     total = sum((y - mean_y) ** 2 for y in ys)
     ordered = sorted(points.items())

@@ -39,7 +39,7 @@ class Verdict:
     def distance(self) -> str:
         """How far from the bound, in percent of it."""
         if self.value is None:
-            return "not measured"
+            return "no figure"
         return f"{'met' if self.is_met else 'missed'} by {abs(self.value / self.target.bound - 1):.0%}"
 
 

@@ -70,8 +70,10 @@ static void join_all(Crowd *crowd, Watch *watch) {
         uint64_t began = now_ns();
         next = join_up_to(crowd, next, (int)((long)options->members * step / options->steps));
         joining_ns += now_ns() - began;
-        if (step == options->steps)
+        if (step == options->steps) {
+            watch_refresh(watch); /* a database starts a process for a new connection */
             watch_cpu(watch, &after);
+        }
         rest(crowd, options->settle_s);
         print_step(watch, &empty, crowd->joined, step == 1);
     }
