@@ -107,3 +107,13 @@ def test_joins_and_leaves_of_a_room_that_is_not_crowded_make_no_room_stats() -> 
     presence = Presence(1, 2, False)
     presence.receive(change(2, joined=(2,), counts=(1, 0)))
     assert presence.stats_due_s(10.0) is None
+
+
+def test_a_count_that_changes_without_anybody_coming_or_going_is_told_in_a_crowded_room() -> None:
+    presence = Presence(1, 10_000, True)
+    presence.receive(change(2, crowded=True))
+    assert presence.take_stats(10.0) == Stats(7, 0, 0)
+    presence.receive(change(3, crowded=True))
+    assert presence.stats_due_s(12.0) is None
+    presence.restore(snapshot(9, crowded=True), at_ms=1)
+    assert presence.take_stats(13.0) == Stats(9, 0, 0)

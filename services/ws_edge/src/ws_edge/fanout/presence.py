@@ -50,6 +50,7 @@ class Presence:
     _early: dict[int, PresenceChanged] = field(default_factory=dict)
     _joined: int = 0
     _left: int = 0
+    _has_news: bool = False
     _stats_told_at_s: float = float("-inf")
 
     @property
@@ -87,6 +88,7 @@ class Presence:
         ]
         told += [Came(p, at_ms, p.version) for key, p in present.items() if key not in self.announced]
         self.announced = present
+        self._note_count(snapshot.connection_count, is_crowded=snapshot.crowded)
         self.version = snapshot.version
         self.connection_count = snapshot.connection_count
         self.crowded = snapshot.crowded
@@ -94,8 +96,8 @@ class Presence:
         return told + self._follow()
 
     def stats_due_s(self, now_s: float) -> float | None:
-        """In how many seconds take_stats is due; None: nothing has happened."""
-        if not self._joined and not self._left:
+        """In how many seconds take_stats is due; None: there is nothing new in a crowded room."""
+        if not self._has_news:
             return None
         return max(0.0, self._stats_told_at_s + STATS_INTERVAL_S - now_s)
 
@@ -103,6 +105,7 @@ class Presence:
         """What came and went since the last time."""
         stats = Stats(self.connection_count, self._joined, self._left)
         self._joined = self._left = 0
+        self._has_news = False
         self._stats_told_at_s = now_s
         return stats
 
@@ -113,6 +116,7 @@ class Presence:
         return told
 
     def _apply(self, change: PresenceChanged) -> list[Announcement]:
+        self._note_count(change.connection_count, is_crowded=change.crowded)
         self.version = change.version
         self.connection_count = change.connection_count
         self.crowded = change.crowded
@@ -127,4 +131,10 @@ class Presence:
         if change.crowded:
             self._joined += change.joined_count
             self._left += change.left_count
+            self._has_news |= bool(change.joined_count or change.left_count)
         return told
+
+    def _note_count(self, connection_count: int, *, is_crowded: bool) -> None:
+        """A count is news also where nobody came or went: connections that a dead edge left behind are of users who
+        are back through another one."""
+        self._has_news |= is_crowded and connection_count != self.connection_count
