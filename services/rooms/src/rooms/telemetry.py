@@ -45,6 +45,7 @@ def configure_logging(service: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each video that is looked up
     structlog.contextvars.bind_contextvars(service=service)
 

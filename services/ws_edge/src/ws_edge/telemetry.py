@@ -37,6 +37,7 @@ def configure_logging(service: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
     structlog.contextvars.bind_contextvars(service=service)
 
 
