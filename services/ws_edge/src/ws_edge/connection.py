@@ -19,6 +19,7 @@ from ws_edge.protocol.session import Session
 
 FRAME_LIMIT_BYTES = 16 * 1024
 ACTIONS_WAITING = 16
+DAY_S = 86_400.0
 
 CLOSE_OF = {
     ErrorCode.INVALID_TOKEN: CloseCode.POLICY_VIOLATION,
@@ -115,10 +116,7 @@ class ChatConnection:
         """The handshake is answered: begin to join."""
         self._transport = transport
         self._context.hub.add(self)
-        expires_at_s = self.speaker.identity.expires_at_s
-        if expires_at_s is not None:
-            left_s = max(0.0, expires_at_s - self._context.clock.unix_s())
-            self._expiry = asyncio.get_running_loop().call_later(min(left_s, 10.0**7), self._expired)
+        self._watch_expiry()
         self._context.tasks.spawn(self._join(), "join")
 
     def receive_text(self, payload: bytes) -> None:
@@ -239,6 +237,18 @@ class ChatConnection:
         if self._held is not None:
             self._joining.release(self._held)
             self._held = None
+
+    def _watch_expiry(self) -> None:
+        """End with the token; looked at once a day at least, since a timer holds no time of a century."""
+        expires_at_s = self.speaker.identity.expires_at_s
+        if expires_at_s is None:
+            return
+        left_s = max(0.0, expires_at_s - self._context.clock.unix_s())
+        loop = asyncio.get_running_loop()
+        if left_s > DAY_S:
+            self._expiry = loop.call_later(DAY_S, self._watch_expiry)
+        else:
+            self._expiry = loop.call_later(left_s, self._expired)
 
     def _expired(self) -> None:
         self.end(CLOSE_OF[ErrorCode.INVALID_TOKEN], ErrorCode.INVALID_TOKEN)

@@ -211,6 +211,19 @@ async def test_a_connection_whose_token_expires_is_told_invalid_token_and_closed
     assert world.holds_nothing()
 
 
+async def test_a_token_that_holds_for_years_is_not_taken_for_expired_before(world: World) -> None:
+    client = await world.join("s", "7:user@400000000")
+    connection = next(iter(world.context.hub))
+    world.clock.time_s += 399_999_999
+    connection._watch_expiry()  # type: ignore[attr-defined]
+    assert client.closed_with is None
+    world.clock.time_s += 1
+    connection._watch_expiry()  # type: ignore[attr-defined]
+    async with asyncio.timeout(2):
+        await client.over.wait()
+    assert (client.types, client.closed_with) == (["invalid_token"], 1008)
+
+
 @pytest.mark.parametrize("ref", ["", "007", "0", ".hidden", "a b", "x" * 129, str(2**53)])
 async def test_malformed_room_reference_is_not_found_4004(world: World, ref: str) -> None:
     client = await world.arrive(ref)
