@@ -1,4 +1,4 @@
-"""One chat connection for locust: speaks the protocol over a real socket and reports what it measures."""
+"""One chat connection for locust: speaks the whole protocol over a real socket and reports what it measures."""
 
 import json
 import time
@@ -10,6 +10,9 @@ import websocket
 from gevent.event import Event
 
 JOIN_WITHIN_S = 15.0
+MODERATOR_NAME = "load_moderator_"
+"""How the names of moderators begin: nobody mutes an equal."""
+_ACTION = "action-"
 
 
 class Report(Protocol):
@@ -30,19 +33,28 @@ class ConnectionLost(Exception):
     """The server, or the network, ended a connection that should have stayed."""
 
 
-class ChatClient:
-    """Connects, waits for room_joined, and measures each message from its sending to its own copy's return."""
+class MissedMessage(Exception):
+    """A message of the room never came: the next one names another one before it."""
 
-    def __init__(self, url: str, report: Report) -> None:
+
+class ChatClient:
+    """Connects, waits for room_joined, and measures each message and each moderation action from its sending to its
+    own copy's return. What a mute refuses is an answer like any other, reported as "muted"; a message of somebody
+    else that never came is a "gap"."""
+
+    def __init__(self, url: str, user_id: int, report: Report) -> None:
         self.connection_count = 0
-        self.received = 0
+        self.last_speaker: int | None = None
+        """Which plain user said something, last."""
         self._url = url
+        self._user_id = user_id
         self._report = report
         self._socket: websocket.WebSocket | None = None
         self._reader: gevent.Greenlet | None = None
         self._joined = Event()
         self._refusal = "nothing"
         self._sent: dict[str, float] = {}
+        self._last_id = 0
         self._leaving = False
 
     def join(self) -> None:
@@ -68,6 +80,13 @@ class ChatClient:
         """Show that the user types, or no longer does."""
         self._send("typing_start" if active else "typing_stop", {})
 
+    def moderate(self, action: str, target_user_id: int) -> None:
+        """Act on somebody of the room; the reader measures when everybody, and so this client, is told."""
+        key = _action_key(action, target_user_id)
+        self._sent[key] = time.perf_counter()
+        data = {"action": action, "target_user_id": target_user_id, "duration_minutes": 1, "nonce": key}
+        self._send("moderation_action", data)
+
     def ping(self) -> None:
         """Send a ping."""
         self._sent["ping"] = time.perf_counter()
@@ -78,8 +97,7 @@ class ChatClient:
         self._leaving = True
         for _ in range(len(self._sent)):
             nonce, began = self._sent.popitem()
-            name = "ping" if nonce == "ping" else "message"
-            self._report(name, _ms_since(began), TimeoutError("no answer before leaving"))
+            self._report(_name(nonce), _ms_since(began), TimeoutError("no answer before leaving"))
         if self._socket is not None:
             self._socket.close(timeout=2)
         if self._reader is not None:
@@ -111,7 +129,8 @@ class ChatClient:
         handlers: dict[str, Callable[[dict[str, Any], int], None]] = {
             "room_joined": self._on_joined,
             "chat_message": self._on_message,
-            "pong": lambda data, length: self._answered("ping", "ping", None, length),
+            "moderation_action": self._on_moderation,
+            "pong": lambda data, length: self._answered("ping", None, length),
             "error": self._on_error,
         }
         handler = handlers.get(frame["type"])
@@ -120,21 +139,44 @@ class ChatClient:
 
     def _on_joined(self, data: dict[str, Any], _length: int) -> None:
         self.connection_count = data["connection_count"]
+        self._last_id = data["last_id"]
         self._joined.set()
 
     def _on_message(self, data: dict[str, Any], length: int) -> None:
-        self.received += 1
-        self._answered("message", data.get("nonce", ""), None, length)
+        if data["prev_id"] != self._last_id:
+            self._report("gap", 0, MissedMessage(f"{data['prev_id']} after {self._last_id}"))
+        self._last_id = data["id"]
+        if not data["username"].startswith(MODERATOR_NAME):
+            self.last_speaker = data["user_id"]
+        self._answered(data.get("nonce", ""), None, length)
+
+    def _on_moderation(self, data: dict[str, Any], length: int) -> None:
+        if data["moderator_user_id"] == self._user_id:
+            self._answered(_action_key(data["action"], data["target_user_id"]), None, length)
 
     def _on_error(self, data: dict[str, Any], length: int) -> None:
         self._refusal = data["message"]
         self._joined.set()
-        self._answered("message", data.get("nonce", ""), Refused(data["message"]), length)
+        if data["code"] == "muted_or_banned":
+            self._answered(data.get("nonce", ""), None, length, name="muted")
+        else:
+            self._answered(data.get("nonce", ""), Refused(data["message"]), length)
 
-    def _answered(self, name: str, nonce: str, failure: Exception | None, length: int) -> None:
+    def _answered(self, nonce: str, failure: Exception | None, length: int, *, name: str = "") -> None:
         began = self._sent.pop(nonce, None)
         if began is not None:
-            self._report(name, _ms_since(began), failure, length)
+            self._report(name or _name(nonce), _ms_since(began), failure, length)
+
+
+def _action_key(action: str, target_user_id: int | None) -> str:
+    return f"{_ACTION}{action}-{target_user_id}"
+
+
+def _name(nonce: str) -> str:
+    """Under which name the answer to this is counted."""
+    if nonce == "ping":
+        return "ping"
+    return "moderate" if nonce.startswith(_ACTION) else "message"
 
 
 def _ms_since(began: float) -> float:

@@ -3,8 +3,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 scenario=${SCENARIO:-many_small_rooms}
+users=200
 case $scenario in
-  many_small_rooms | one_huge_room | reconnect_storm) ;;
+  many_small_rooms | reconnect_storm) ;;
+  one_huge_room) users=600 ;; # more than ROOMS_PRESENCE_BROADCAST_LIMIT
   *)
     echo "make load: SCENARIO=$scenario: choose many_small_rooms, one_huge_room or reconnect_storm" >&2
     exit 2
@@ -15,6 +17,6 @@ export PYTHONPATH=$PWD
 mkdir -p loadtests/out
 status=0
 .venv-load/bin/locust -f loadtests/locustfile.py --headless --only-summary --stop-timeout 5 \
-  -u "${USERS:-200}" -r "${SPAWN_RATE:-50}" -t "${TIME:-60s}" --html "loadtests/out/$scenario.html" --csv "loadtests/out/$scenario" || status=$?
+  -u "${USERS:-$users}" -r "${SPAWN_RATE:-50}" -t "${TIME:-60s}" --html "loadtests/out/$scenario.html" --csv "loadtests/out/$scenario" || status=$?
 echo "Report: loadtests/out/$scenario.html"
 exit "$status"

@@ -11,14 +11,27 @@ class Threshold:
     name: str
     p95_ms: float
     failed_share: float = 0.001
-    at_least: int = 1
+    at_least: int = 50
     """Fewer measurements than this prove nothing."""
 
 
 THRESHOLDS = {
-    "many_small_rooms": [Threshold("join", p95_ms=500), Threshold("message", p95_ms=250)],
-    "one_huge_room": [Threshold("join", p95_ms=1000), Threshold("message", p95_ms=500)],
-    "reconnect_storm": [Threshold("join", p95_ms=3000, failed_share=0.01)],
+    "many_small_rooms": [
+        Threshold("join", p95_ms=500),
+        Threshold("message", p95_ms=250),
+        Threshold("moderate", p95_ms=250, at_least=10),
+    ],
+    "one_huge_room": [
+        Threshold("join", p95_ms=1000),
+        Threshold("message", p95_ms=500),
+        Threshold("moderate", p95_ms=500, at_least=5),
+    ],
+    "reconnect_storm": [
+        Threshold("join", p95_ms=3000, failed_share=0.01),
+        Threshold("back", p95_ms=5000),
+        Threshold("message", p95_ms=1000),
+        Threshold("moderate", p95_ms=1000, at_least=10),
+    ],
 }
 
 
@@ -35,7 +48,8 @@ def failures(stats: Any, thresholds: list[Threshold]) -> list[str]:
             found.append(f"{bound.name}: 95 % within {p95_ms:.0f} ms, {bound.p95_ms:.0f} ms allowed")
         if row.fail_ratio > bound.failed_share:
             found.append(f"{bound.name}: {row.fail_ratio:.2%} failed, {bound.failed_share:.2%} allowed")
-    lost = stats.entries.get(("connection", "WS"))
-    if lost is not None:
-        found.append(f"{lost.num_requests} connections were lost")
+    for name, what in (("connection", "connections were lost"), ("gap", "messages were not heard by everybody")):
+        row = stats.entries.get((name, "WS"))
+        if row is not None:
+            found.append(f"{row.num_requests} {what}")
     return found

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from loadtests.bench import generator, machine, report, tokens
@@ -49,18 +50,33 @@ def _run(settings: Settings) -> int:
     with _folder() as folder:
         bench = Bench(generator.build(), folder / "tokens", settings)
         tokens.write(bench.tokens, TOKENS)
-        samples = list(_measure(bench, work, peers, folder))
+        samples: list[Sample] = []
+        is_whole = _gather(samples, _measure(bench, work, peers, folder))
     results = summarise(samples)
     systems = [*{system.name: system for row in work for system in row.salons}.values(), *peers.values()]
     text = report.results_text(work, results, missing)
     verdicts = report.verdicts_text(judge(results))
     about = machine.description(settings, systems, load_before)
-    print(f"\n{about}\n\n{text}")
+    ratios = report.ratios_text(work, results)
+    print(f"\n{about}\n\n{ratios}\n\n{text}")
     if not settings.quick:
         print(f"\n{verdicts}")
+    if not is_whole:
+        return 2
     if settings.write:
-        report.write(DOCUMENT, f"## The last run\n\n{about}\n\n## Targets\n\n{verdicts}\n\n## Figures\n\n{text}")
+        parts = ("The last run", about), ("Targets", verdicts), ("Ratios", ratios), ("Figures", text)
+        report.write(DOCUMENT, "\n\n".join(f"## {title}\n\n{part}" for title, part in parts))
     return 1 if any(sample.flaw for sample in samples if sample.system.startswith("Salon")) else 0
+
+
+def _gather(samples: list[Sample], measured: Iterator[Sample]) -> bool:
+    """False where Ctrl-C came before the end: what was measured until then is told, and not written down."""
+    try:
+        samples.extend(measured)
+    except KeyboardInterrupt:
+        print("\nstopped: this is what was measured", file=sys.stderr)
+        return False
+    return True
 
 
 def _peers(work: Sequence[Row], settings: Settings) -> tuple[dict[str, System], dict[str, str]]:
@@ -88,7 +104,7 @@ def _measure(bench: Bench, work: Sequence[Row], peers: dict[str, System], folder
             # Nobody is always the first, or always follows the same one.
             turn = repetition % len(systems)
             for system in systems[turn:] + systems[:turn]:
-                sample = _sample(bench, row, system, folder)
+                sample = replace(_sample(bench, row, system, folder), repetition=repetition)
                 told = sample.flaw or "  ".join(_short(sample, column) for column in row.columns[:8])
                 print(f"{time.monotonic() - began:6.0f} s  {row.name:<15} {system.name:<22} {told}", flush=True)
                 yield sample
@@ -109,6 +125,8 @@ def _sample(bench: Bench, row: Row, system: System, folder: Path) -> Sample:
             running.stop()
     except (DidNotStart, GeneratorFailed) as problem:
         return Sample(row.name, system.name, {}, str(problem).splitlines()[0])
+    except Exception as problem:  # noqa: BLE001 - hours of other samples do not end with one of them
+        return Sample(row.name, system.name, {}, f"{type(problem).__name__}: {problem}")
     finally:
         shutil.rmtree(own, ignore_errors=True)
     return Sample(row.name, system.name, figures, flaw)
@@ -116,7 +134,7 @@ def _sample(bench: Bench, row: Row, system: System, folder: Path) -> Sample:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="salon-bench-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="salon-bench-"))
     folder.chmod(0o755)
     try:
         yield folder

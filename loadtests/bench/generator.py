@@ -35,7 +35,8 @@ class Load:
     rate: float = 0
     window: int = 0
     send_s: float = 5
-    drain_s: float = 25
+    drain_s: float = 60
+    """At most; it ends earlier when nothing has come for three seconds."""
     settle_s: float = 1
     in_flight: int = 256
     join_s: float = 60

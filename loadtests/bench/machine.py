@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ def description(settings: Settings, systems: Iterable[System], load_before: tupl
     lines = [
         f"Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; commit {_commit()}",
         f"Machine: {_processor()}, {os.cpu_count()} cores (servers, load generator and whatever else runs share them), "
-        f"{_memory_gib():.0f} GiB; Linux {platform.release()}",
+        f"{_memory_gib():.0f} GiB; Linux {platform.release()}; files on {_file_system()}",
         f"Load average before: {load_before[0]:.2f}; after: {os.getloadavg()[0]:.2f}",
         f"Command: `{_command(settings)}`: up to {settings.repeat} repetitions (the column of samples says how many), "
         f"medians; {settings.seconds:g} s of messages a sample; every repetition visits all servers of a row one after "
@@ -43,7 +44,13 @@ def _command(settings: Settings) -> str:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def _file_system() -> str:
+    """Of the folder in which servers keep their files."""
+    command = ["stat", "--file-system", "--format=%T", tempfile.gettempdir()]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 

@@ -11,7 +11,7 @@ from loadtests.bench.systems import Running, System
 
 MICRO = 1e6
 PROBE_WINDOW = 3
-STEPS_DOWN = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
+STEPS_DOWN = (0.9, 0.8, 0.7, 0.6, 0.5)
 KEEPS_UP_S = 0.3
 HOLDS_FOR_S = 6
 
@@ -42,16 +42,29 @@ def fan_out(bench: Bench, running: Running, system: System, load: Load) -> Measu
 
 def highest_rate(bench: Bench, running: Running, system: System, load: Load) -> Measured:
     """What comes back when each sender waits for its own copy; then the highest fixed rate below it that holds."""
-    probe = bench.run(running, replace(load, rate=0, window=PROBE_WINDOW))["send"]
+    phases = bench.run(running, replace(load, rate=0, window=PROBE_WINDOW))
+    probe = phases["send"]
+    if flaw := flaw_of(phases["join"], probe, load.members):
+        return {}, f"while each waited for their own: {flaw}"
     ceiling = probe["sent"] / probe["wall_s"] if probe["wall_s"] > 0 else 0
     figures: dict[str, float] = {}
-    flaw = "no rate held"
+    flaw = vanished = ""
     load = replace(load, send_s=max(HOLDS_FOR_S, load.send_s))
     for share in STEPS_DOWN:
-        figures, flaw = fan_out(bench, running, system, replace(load, rate=max(1, ceiling * share)))
+        step = replace(load, rate=max(1, ceiling * share))
+        phases = bench.run(running, step)
+        figures = _message_figures(phases["join"], phases["send"], system.front)
+        flaw = flaw_of(phases["join"], phases["send"], step.members)
+        vanished = vanished or _vanished(phases["send"], step, figures["per_s"])
         if not flaw and figures["behind_s"] < KEEPS_UP_S:
-            return figures | {"probe_per_s": ceiling}, ""
+            return figures | {"probe_per_s": ceiling}, vanished
     return figures, flaw or "no rate held"
+
+
+def _vanished(sent: Figures, load: Load, per_s: float) -> str:
+    """Above what it can carry a server may refuse, as long as it says so."""
+    silent = sent["expected"] - sent["deliveries"] - sent["errors"] * (load.members // load.groups)
+    return f"{silent} deliveries vanished without a word at {per_s:.0f} a second" if silent > 0 else ""
 
 
 def joins(bench: Bench, running: Running, load: Load) -> Measured:
@@ -80,10 +93,20 @@ def typing(bench: Bench, running: Running, load: Load) -> Measured:
     joined, typed = phases["join"], phases["typing"]
     figures = {f"{kind}_per_s": count / typed["s"] for kind, count in typed["frames"].items()}
     figures["frames_per_s"] = sum(figures.values())
+    figures["frames_each_per_s"] = figures["frames_per_s"] / load.members
     figures["typed_per_s"] = typed["typed"] / typed["s"]
     figures["churned_per_s"] = typed["churned"] / typed["s"]
     figures["cpu_share"] = _total(typed["cpu_s"]) / typed["s"]
-    return figures, flaw_of(joined, None, load.members)
+    found = [flaw_of(joined, None, load.members)]
+    for count, what in (
+        (load.members - typed["joined"], "were not inside in the end"),
+        (typed["lost"], "connections lost"),
+        (typed["refused"], "refused"),
+        (typed["errors"], "errors"),
+    ):
+        if count:
+            found.append(f"{count} {what}")
+    return figures, "; ".join(filter(None, found))
 
 
 def without_idle(joined: Figures, sent: Figures) -> float:
@@ -124,7 +147,7 @@ def _message_figures(joined: Figures, sent: Figures, front: str) -> dict[str, fl
         "behind_s": max(0.0, sent["wall_s"] - sent["send_s"]),
         "generator_us": sent["own_cpu_s"] * MICRO / deliveries,
         "late_ms": sent["latest_ms"],
-        "bytes": sent["bytes"] / deliveries,
+        "frame_bytes": sent["bytes"] / deliveries,
     }
     figures |= {f"part_{part}_us": seconds * MICRO / messages for part, seconds in cpu.items()}
     return figures | {name: float(value) for name, value in sent["latency_ms"].items()}

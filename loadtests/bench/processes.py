@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,13 @@ from pathlib import Path
 from tools.supervisor import die_with_parent
 
 STOP_WITHIN_S = 15
+
+
+def _prepare() -> None:
+    """In the new process: end with the benchmark, and hold as many connections as the machine allows."""
+    die_with_parent()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class DidNotStart(Exception):
@@ -39,7 +47,7 @@ class Processes:
                 stderr=log,
                 start_new_session=True,
                 user=user,
-                preexec_fn=die_with_parent,
+                preexec_fn=_prepare,
             )
         self._running.append((name, process))
         return process.pid

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from loadtests.bench.fitting import fit, points
 from loadtests.bench.rows import Row
-from loadtests.bench.samples import Results, Summary
+from loadtests.bench.samples import Results, Summary, ratio
 from loadtests.bench.targets import Verdict
 
 BEGIN, END = "<!-- measured: written by make bench -->", "<!-- /measured -->"
+COMPARED = ("front_us", "message_us", "p99", "kib_each", "joins_per_s")
 HEADINGS = {
     "front_us": "edge or server, µs a delivery",
     "all_us": "all, µs a delivery or join",
@@ -19,6 +20,8 @@ HEADINGS = {
     "p99": "p99 ms",
     "max": "max ms",
     "behind_s": "behind, s",
+    "frame_bytes": "bytes a delivery",
+    "late_ms": "load generator late by up to, ms",
     "generator_us": "load generator, µs a delivery",
     "kib_each": "KiB each, edge or server",
     "all_kib_each": "KiB each, all",
@@ -28,6 +31,7 @@ HEADINGS = {
     "right_s": "all told the right count, s",
     "restart_s": "edge away at least, s",
     "refused": "attempts refused",
+    "frames_each_per_s": "frames/s to each",
     "cpu_share": "CPU of all",
 }
 
@@ -47,15 +51,26 @@ def results_text(rows: Sequence[Row], results: Results, missing: Mapping[str, st
     return "\n\n".join(parts)
 
 
+def ratios_text(rows: Sequence[Row], results: Results) -> str:
+    """Salon over each peer, in every row that both are in."""
+    peers = list(dict.fromkeys(peer for row in rows for peer in row.peers if (row.name, peer) in results))
+    lines = [f"| Salon over … | what | {' | '.join(peers)} |", "| --- | --- |" + " --: |" * len(peers)]
+    for row in rows:
+        for column in (column for column in COMPARED if column in row.columns and peers):
+            cells = [_ratio(results, row, peer, column) for peer in peers]
+            lines.append(f"| {row.title} | {_heading(column)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def verdicts_text(verdicts: Iterable[Verdict]) -> str:
     """One line a target."""
-    lines = ["| work | what | target | measured | |", "| --- | --- | --: | --: | --- |"]
+    lines = ["| work | what | target | measured | samples | |", "| --- | --- | --: | --: | --: | --- |"]
     for verdict in verdicts:
         target = verdict.target
         sign = "≥" if target.at_least else "≤"
         value = "—" if verdict.value is None else f"{_number(verdict.value)} {target.unit}".strip()
         bound = f"{sign} {_number(target.bound)} {target.unit}".strip()
-        lines.append(f"| {target.work} | {target.text} | {bound} | {value} | {verdict.distance} |")
+        lines.append(f"| {target.work} | {target.text} | {bound} | {value} | {verdict.samples} | {verdict.distance} |")
     return "\n".join(lines)
 
 
@@ -84,18 +99,26 @@ def _row_table(row: Row, found: Mapping[str, Summary]) -> Iterator[str]:
 
 def _sweep_table(system: str, summary: Summary) -> Iterator[str]:
     raw, net = points(summary.figures, "raw_us_at_"), points(summary.figures, "us_at_")
-    latest = points(summary.figures, "p99_at_")
+    kernel, latest = points(summary.figures, "kernel_us_at_"), points(summary.figures, "p99_at_")
     yield f"{system}, {summary.good} good samples. CPU of all processes a message.\n"
-    yield "| size | µs | µs without what they use while idle | p99 ms |"
-    yield "| --: | --: | --: | --: |"
+    yield "| size | µs | of that in the kernel | µs without what they use while idle | p99 ms |"
+    yield "| --: | --: | --: | --: | --: |"
     for size in sorted(net):
-        yield f"| {size:,.0f} | {_number(raw[size])} | {_number(net[size])} | {_number(latest[size])} |"
-    if len(net) > 1:
+        cells = (f"{size:,.0f}", *(_number(each[size]) for each in (raw, kernel, net, latest)))
+        yield f"| {' | '.join(cells)} |"
+    if len(net) > 1 and min(net.values()) > 0:
         line = fit(net)
         text = f"{_number(line.at_zero)} µs + {line.slope:.3f} µs × size, R² {line.r2:.4f}"
-        yield f"\nLine through the third column: {text}."
+        yield f"\nLine through the fourth column: {text}."
     for flaw in dict.fromkeys(summary.flaws):
         yield f"\nNo figure: {flaw}."
+
+
+def _ratio(results: Results, row: Row, peer: str, column: str) -> str:
+    try:
+        return f"{_number(ratio(results, row.name, row.salons[0].name, peer, column))} ×"
+    except KeyError:  # one of them is not in this row, or has no good sample
+        return "—"
 
 
 def _parts(rows: Sequence[Row], results: Results) -> Iterator[str]:

@@ -39,6 +39,8 @@ MESSAGES = (
     "p99",
     "max",
     "behind_s",
+    "frame_bytes",
+    "late_ms",
     "generator_us",
 )
 
@@ -83,6 +85,7 @@ TYPING = (
     "user_joined_per_s",
     "user_left_per_s",
     "frames_per_s",
+    "frames_each_per_s",
     "cpu_share",
 )
 

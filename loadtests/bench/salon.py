@@ -14,12 +14,13 @@ from signal import SIGKILL, SIGTERM
 from loadtests.bench.database import Database
 from loadtests.bench.processes import Processes
 from loadtests.bench.systems import Running, System, Wire
+from loadtests.bench.tokens import SECRET
 from tools.run import free_ports, nats_command, service_environment
 
 LIFTED = {
     "MODERATION_MESSAGES_PER_WINDOW": "1000000000",
     "MODERATION_MESSAGES_PER_ADDRESS": "1000000000",
-    "WS_EDGE_FRAMES_PER_WINDOW": "0",
+    "WS_EDGE_FRAMES_PER_WINDOW": "1000000",
 }
 WIRE = Wire(path="/chat/ws/room/bench-%g?token=%k", ack='"room_joined"')
 NONCES = Wire(path=WIRE.path, ack=WIRE.ack, frame='{"type":"chat_message","data":{"message":"%m","nonce":"%n"}}')
@@ -64,7 +65,7 @@ def _start_all(processes: Processes, folder: Path, setup: Setup) -> Running:
         database = Database(processes, folder / "postgres")
         extra |= {"ROOMS_DATABASE_URL": database.url}
         watched["database"] = (database.pid,)
-    env = service_environment({**_inherited(os.environ), **extra}, port, folder)
+    env = service_environment({**_inherited(os.environ), **extra, "JWT_SECRET": SECRET}, port, folder)
     watched["nats"] = (processes.start("nats", nats_command(env["NATS_URL"], folder), env),)
     for service in ("moderation", "rooms"):
         watched[service] = (processes.start(service, [sys.executable, "-m", service], env),)

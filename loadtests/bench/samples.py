@@ -13,15 +13,21 @@ class Sample:
     system: str
     figures: Mapping[str, float]
     flaw: str = ""
+    repetition: int = 0
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Medians of the good samples of one server in one row."""
+    """Medians of the good samples of one server in one row; `runs`: those samples, by repetition."""
 
     figures: Mapping[str, float]
-    good: int
+    runs: Mapping[int, Mapping[str, float]]
     flaws: tuple[str, ...]
+
+    @property
+    def good(self) -> int:
+        """How many samples the medians are of."""
+        return len(self.runs)
 
 
 Results = Mapping[tuple[str, str], Summary]
@@ -35,8 +41,18 @@ def summarise(samples: Iterable[Sample]) -> Results:
     return {key: _summary(each) for key, each in grouped.items()}
 
 
+def ratio(results: Results, row: str, system: str, peer: str, name: str) -> float:
+    """The median of the ratios within each repetition, since machines drift between them. Raises KeyError where there
+    is none."""
+    ours, theirs = results[row, system].runs, results[row, peer].runs
+    found = [ours[turn][name] / theirs[turn][name] for turn in ours.keys() & theirs.keys() if theirs[turn][name]]
+    if not found:
+        raise KeyError(peer)
+    return median(found)
+
+
 def _summary(samples: list[Sample]) -> Summary:
-    good = [sample.figures for sample in samples if not sample.flaw]
-    names = {name: None for figures in good for name in figures}
-    medians = {name: median(figures[name] for figures in good if name in figures) for name in names}
-    return Summary(medians, len(good), tuple(sample.flaw for sample in samples if sample.flaw))
+    good = {sample.repetition: sample.figures for sample in samples if not sample.flaw}
+    names = {name: None for figures in good.values() for name in figures}
+    medians = {name: median(figures[name] for figures in good.values() if name in figures) for name in names}
+    return Summary(medians, good, tuple(sample.flaw for sample in samples if sample.flaw))

@@ -58,11 +58,11 @@ static void watch_for(Crowd *crowd, Client *client, int operation, uint32_t even
         fail("epoll_ctl");
 }
 
-/* A thousand connections an address, other addresses in each run: neither ports nor addresses run out. */
+/* Each client an address of its own, as people have; others in each run, so that ports do not run out either. */
 static struct sockaddr_in own_address(const Client *client) {
     struct sockaddr_in address = {.sin_family = AF_INET};
-    uint32_t run = 1 + (uint32_t)getpid() % 250, part = 1 + (uint32_t)client->index / 1000;
-    address.sin_addr.s_addr = htonl(127u << 24 | run << 16 | part << 8 | 1);
+    uint32_t run = 1 + (uint32_t)getpid() % 250, number = 1 + (uint32_t)client->index % 0xfff0;
+    address.sin_addr.s_addr = htonl(127u << 24 | run << 16 | number);
     return address;
 }
 

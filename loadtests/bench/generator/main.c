@@ -239,29 +239,37 @@ static void type_and_churn(Crowd *crowd, Watch *watch) {
     const Options *options = crowd->options;
     Usage before, after;
     crowd_reset(crowd);
+    crowd->refused = crowd->lost = 0;
     watch_cpu(watch, &before);
     uint64_t began = now_ns(), end = began + nanoseconds(options->send_s);
-    int typed = 0, churned = 0, quiet = options->members - options->senders;
+    int typings = 0, typed = 0, turns = 0, churned = 0, quiet = options->members - options->senders;
     while (now_ns() < end) {
         double s = seconds(now_ns() - began);
-        for (; typed < s * options->typing_rate; typed++) {
-            const char *text = options->type_frames[typed / options->senders % 2];
-            Client *client = &crowd->client[typed % options->senders];
-            if (client->joined)
+        for (; typings < s * options->typing_rate; typings++) {
+            const char *text = options->type_frames[typings / options->senders % 2];
+            Client *client = &crowd->client[typings % options->senders];
+            if (client->joined) {
                 crowd_send(crowd, client, text, strlen(text));
+                typed++;
+            }
         }
-        for (; quiet > 0 && churned < s * options->churn_rate; churned++) {
-            Client *client = &crowd->client[options->senders + churned % quiet];
+        for (; quiet > 0 && turns < s * options->churn_rate; turns++) {
+            Client *client = &crowd->client[options->senders + turns % quiet];
             if (client->joined) {
                 crowd_cut(crowd, client);
                 crowd_start(crowd, client);
+                churned++;
             }
         }
         crowd_poll(crowd, now_ns() + TICK);
     }
     watch_cpu(watch, &after);
-    printf("{\"phase\":\"typing\",\"s\":%.4f,\"typed\":%d,\"churned\":%d,\"errors\":%llu,\"bytes\":%llu",
-           seconds(now_ns() - began), typed, churned, (unsigned long long)crowd->errors,
+    double s = seconds(now_ns() - began);
+    for (end = now_ns() + QUIET_S * SECOND; crowd->joined < options->members && now_ns() < end;)
+        crowd_poll(crowd, now_ns() + 20 * TICK);
+    printf("{\"phase\":\"typing\",\"s\":%.4f,\"typed\":%d,\"churned\":%d,\"joined\":%d,\"refused\":%d,\"lost\":%d,"
+           "\"errors\":%llu,\"bytes\":%llu",
+           s, typed, churned, crowd->joined, crowd->refused, crowd->lost, (unsigned long long)crowd->errors,
            (unsigned long long)crowd->bytes);
     print_kinds(crowd);
     watch_print_cpu(watch, "cpu_s", &before, &after);

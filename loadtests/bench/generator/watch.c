@@ -70,13 +70,15 @@ void watch_refresh(Watch *watch) {
 void watch_cpu(const Watch *watch, Usage *usage) {
     double hz = (double)sysconf(_SC_CLK_TCK);
     for (int g = 0; g < watch->groups; g++) {
-        usage->cpu_s[g] = 0;
+        usage->cpu_s[g] = usage->kernel_s[g] = 0;
         for (int i = 0; i < watch->group[g].pid_count; i++) {
             char buffer[1024];
             unsigned long user = 0, kernel = 0;
             const char *fields = stat_fields(watch->group[g].pids[i], buffer, sizeof buffer);
-            if (fields && sscanf(fields, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) == 2)
+            if (fields && sscanf(fields, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) == 2) {
                 usage->cpu_s[g] += (double)(user + kernel) / hz;
+                usage->kernel_s[g] += (double)kernel / hz;
+            }
         }
     }
 }
@@ -97,11 +99,17 @@ void watch_pss(const Watch *watch, Usage *usage) {
     }
 }
 
+static void print_seconds(const Watch *watch, const double *earlier, const double *later) {
+    for (int g = 0; g < watch->groups; g++)
+        printf("%s\"%s\":%.3f", g ? "," : "", watch->group[g].name, later[g] - earlier[g]);
+    printf("}");
+}
+
 void watch_print_cpu(const Watch *watch, const char *key, const Usage *earlier, const Usage *later) {
     printf(",\"%s\":{", key);
-    for (int g = 0; g < watch->groups; g++)
-        printf("%s\"%s\":%.3f", g ? "," : "", watch->group[g].name, later->cpu_s[g] - earlier->cpu_s[g]);
-    printf("}");
+    print_seconds(watch, earlier->cpu_s, later->cpu_s);
+    printf(",\"kernel_%s\":{", key);
+    print_seconds(watch, earlier->kernel_s, later->kernel_s);
 }
 
 void watch_print_pss(const Watch *watch, const char *key, const Usage *usage) {

@@ -16,7 +16,8 @@ typedef struct {
 } Watch;
 
 typedef struct {
-    double cpu_s[WATCH_GROUPS];
+    double cpu_s[WATCH_GROUPS];    /* user and system */
+    double kernel_s[WATCH_GROUPS]; /* system alone */
     double pss_kib[WATCH_GROUPS];
 } Usage;
 
@@ -29,7 +30,7 @@ void watch_refresh(Watch *watch);
 void watch_cpu(const Watch *watch, Usage *usage);
 void watch_pss(const Watch *watch, Usage *usage);
 
-/* A JSON object of seconds, later minus earlier. */
+/* Two JSON objects of seconds, later minus earlier: KEY, and kernel_KEY with the system time in it. */
 void watch_print_cpu(const Watch *watch, const char *key, const Usage *earlier, const Usage *later);
 
 /* A JSON object of KiB. */
