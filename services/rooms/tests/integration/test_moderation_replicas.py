@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -14,10 +14,12 @@ from rooms.adapters.grpc_moderation import GrpcModeration
 from rooms.api.graphql.execute import DEADLINE_S
 from rooms.domain.identity import Rank, UserId, Viewer
 from rooms.domain.refusals import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
+from rooms.trace import hold_trace
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
 
 pytestmark = pytest.mark.integration
 ADMIN = Viewer(UserId(1), "admin", Rank.ADMIN)
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     status: grpc.StatusCode | None = None
     hangs: bool = False
     asked: int = 0
+    traces: list[str | None] = field(default_factory=list)
 
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
@@ -36,8 +39,9 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
         await self._meet(context)
         return pb.LiftSanctionResponse()
 
-    async def ListSanctions(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
-        raise AssertionError("not asked for here")
+    async def ListSanctions(self, request: pb.ListSanctionsRequest, context: Any) -> pb.ListSanctionsResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        return pb.ListSanctionsResponse()
 
     async def Act(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         raise AssertionError("rooms imposes nothing")
@@ -47,6 +51,7 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
 
     async def _meet(self, context: Any) -> None:
         self.asked += 1
+        self.traces.append(dict(context.invocation_metadata()).get("traceparent"))
         if self.hangs:
             await asyncio.Event().wait()
         if self.status is not None:
@@ -113,3 +118,19 @@ async def test_a_refusal_is_final_and_no_outage(ask: Start, status: grpc.StatusC
         await moderation.lift_sanction(5, ADMIN)
     assert "replica" not in str(told.value)
     assert other.asked == 0
+
+
+async def test_every_call_carries_the_trace_it_belongs_to_with_a_span_of_its_own_and_none_where_there_is_none(
+    ask: Start,
+) -> None:
+    away, replica = Replica(status=grpc.StatusCode.UNAVAILABLE), Replica()
+    moderation = await ask(away, replica)
+    with hold_trace(TRACE):
+        await moderation.list_active([])
+        await moderation.list_sanctions(slug=None, active=False, first=1, before_id=None)
+        await moderation.lift_sanction(5, ADMIN)
+    carried = [*away.traces, *replica.traces]
+    assert [str(trace)[:36] for trace in carried] == [TRACE[:36]] * 4
+    assert len({TRACE, *carried}) == 5
+    await moderation.list_active([])
+    assert replica.traces[3:] == [None]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 EDGE = "e" * 32
 OTHER_EDGE = "f" * 32
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @dataclass
@@ -134,6 +135,31 @@ async def test_deletechatroom_tells_every_edge_and_forgets_the_members(world: Wo
     event = events_pb2.RoomDeleted.FromString((await heard.next_msg(3)).data)
     assert (event.room_id, event.life, event.slug) == (first.room_id, first.life, "a")
     assert (await world.rooms.GetStats(pb.GetStatsRequest())).total_connections == 0
+
+
+async def test_events_carry_the_trace_of_the_call_that_made_them_and_none_without_one(world: World) -> None:
+    heard = await world.bus.subscribe("salon.v1.>")
+    await world.bus.flush()
+    first = await world.join(1, "a", 7)
+    admin = pb.Person(user_id=1, username="root", rank=pb.RANK_ADMIN)
+    delete = pb.ExecuteGraphQLRequest(
+        query=f"mutation {{ deleteChatRoom(id: {first.room_id}) }}", viewer=admin, allow_mutation=True
+    )
+    await world.rooms.ExecuteGraphQL(delete, metadata=(("traceparent", TRACE),))
+    item = pb.JoinItem(connection=2, ref=pb.RoomRef(slug="b"), person=pb.Person(username="x"))
+    await world.rooms.Join(pb.JoinRequest(edge=EDGE, items=[item]), metadata=(("traceparent", TRACE),))
+    untraced, deleted, joined = [await heard.next_msg(3) for _ in range(3)]
+    assert [message.subject.rpartition(".")[2] for message in (untraced, deleted, joined)] == [
+        "presence", "deleted", "presence",
+    ]  # fmt: skip
+    assert untraced.headers is None
+    spans = set()
+    for message in (deleted, joined):
+        assert message.headers is not None
+        assert list(message.headers) == ["traceparent"]
+        assert message.headers["traceparent"].startswith(TRACE[:36])
+        spans.add(message.headers["traceparent"])
+    assert len({TRACE, *spans}) == 3
 
 
 async def test_joins_go_on_while_nats_is_away_and_health_says_so(world: World) -> None:
@@ -283,20 +309,21 @@ async def test_a_sweep_that_is_under_way_at_the_end_finds_the_database_open(
     assert swept.is_set()
 
 
-async def test_the_callers_trace_is_in_what_is_logged_about_its_call(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("sent", "held"), [(TRACE, TRACE), ("00-abc-def-01", None), (f"{TRACE}-{'x' * 1000}", None)])
+async def test_the_callers_trace_is_in_what_is_logged_about_its_call_and_nothing_else_is(
+    world: World, monkeypatch: pytest.MonkeyPatch, sent: str, held: str | None
 ) -> None:
-    seen: list[str] = []
+    seen: list[str | None] = []
 
     async def fail(*_: object, **__: object) -> None:
-        seen.append(structlog.contextvars.get_contextvars()["trace"])  # what every line of the log carries
+        seen.append(structlog.contextvars.get_contextvars().get("trace"))  # what every line of the log carries
         raise ValueError("no")
 
     monkeypatch.setattr(membership, "join", fail)
     item = pb.JoinItem(connection=1, ref=pb.RoomRef(slug="a"), person=pb.Person(username="x"))
     with pytest.raises(grpc.aio.AioRpcError):
-        await world.rooms.Join(pb.JoinRequest(edge=EDGE, items=[item]), metadata=(("traceparent", "00-abc-def-01"),))
-    assert seen == ["00-abc-def-01"]
+        await world.rooms.Join(pb.JoinRequest(edge=EDGE, items=[item]), metadata=(("traceparent", sent),))
+    assert seen == [held]
     assert "trace" not in structlog.contextvars.get_contextvars()
 
 

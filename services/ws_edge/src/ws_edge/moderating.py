@@ -13,6 +13,7 @@ from ws_edge.protocol.effects import Moderate
 from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import Rank, Slug, Speaker
 from ws_edge.protocol.sanction import Action, SanctionEvent, Scope
+from ws_edge.trace import begin_trace, hold_trace
 
 REMEMBERED_EVENTS = 1000
 """An event may come twice: from NATS, and as the answer to the action."""
@@ -29,27 +30,9 @@ class Moderation:
         self._applied: OrderedDict[int, None] = OrderedDict()
 
     async def act(self, speaker: Speaker, slug: Slug, wish: Moderate) -> ErrorCode | None:
-        """Have one action decided; None: done, everybody was told."""
-        target_rank = await self._rank_of_target(slug, wish)
-        request = ModerationRequest(
-            speaker,
-            wish.action,
-            wish.target_user_id,
-            wish.target_username,
-            target_rank,
-            wish.scope,
-            slug,
-            wish.duration_minutes,
-            wish.reason,
-        )
-        try:
-            event = await self._context.moderation.act(request)
-        except ModerationUnavailable:
-            return ErrorCode.UNAVAILABLE
-        if event is None:
-            return ErrorCode.NOT_MODERATOR
-        self.obey(event)
-        return None
+        """Have one action decided, under a trace of its own; None: done, everybody was told."""
+        with hold_trace(begin_trace()):
+            return await self._act(speaker, slug, wish)
 
     def obey(self, event: SanctionEvent) -> None:
         """Tell the rooms concerned, then close whom a ban holds, and end the typing of whom a mute holds. Once for
@@ -74,6 +57,28 @@ class Moderation:
         except ModerationUnavailable:
             return  # what was read before goes on to hold; joins end when it is 60 s old
         self._enforce(list(self._context.hub))
+
+    async def _act(self, speaker: Speaker, slug: Slug, wish: Moderate) -> ErrorCode | None:
+        target_rank = await self._rank_of_target(slug, wish)
+        request = ModerationRequest(
+            speaker,
+            wish.action,
+            wish.target_user_id,
+            wish.target_username,
+            target_rank,
+            wish.scope,
+            slug,
+            wish.duration_minutes,
+            wish.reason,
+        )
+        try:
+            event = await self._context.moderation.act(request)
+        except ModerationUnavailable:
+            return ErrorCode.UNAVAILABLE
+        if event is None:
+            return ErrorCode.NOT_MODERATOR
+        self.obey(event)
+        return None
 
     async def _rank_of_target(self, slug: Slug, wish: Moderate) -> Rank | None:
         where = slug if wish.scope is Scope.ROOM else None

@@ -10,7 +10,7 @@ from ws_edge.adapters.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.edge_lease import EdgeLease
 from ws_edge.adapters.grpc_moderation import target_home
 from ws_edge.adapters.leave_queue import LeaveQueue
-from ws_edge.adapters.nats_headers import read_number, read_status, read_text, to_milliseconds
+from ws_edge.adapters.nats_headers import read_number, read_status, read_text, read_trace_header, to_milliseconds
 from ws_edge.adapters.rendezvous import choose
 from ws_edge.adapters.replica_addresses import is_literal, look_up, split
 from ws_edge.adapters.request_batches import BatchFailed
@@ -58,6 +58,20 @@ def test_a_status_line_is_told_from_a_message() -> None:
     assert read_status(b"") == 0
     assert read_status(b"NATS/1.0 404 Message Not Found\r\n\r\n") == 404
     assert read_status(b"NATS/1.0 503\r\n\r\n") == 503
+
+
+def test_a_trace_is_read_where_it_is_one() -> None:
+    trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert read_trace_header(b"NATS/1.0\r\na: b\r\ntraceparent: %b\r\n\r\n" % trace) == trace.decode()
+    for headers in (
+        b"",
+        HEADERS,
+        b"NATS/1.0\r\ntraceparent: %b" % trace,
+        b"NATS/1.0\r\ntraceparent: %b-x\r\n\r\n" % trace,
+        b"NATS/1.0\r\nx-traceparent: %b\r\n\r\n" % trace,
+        b"NATS/1.0\r\ntraceparent: \xff\xfe\r\n\r\n",
+    ):
+        assert read_trace_header(headers) is None
 
 
 def test_only_the_keys_of_a_replica_that_went_move() -> None:

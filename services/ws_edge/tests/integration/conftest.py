@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from structlog.contextvars import get_contextvars
 
 from ws_edge.ports import GraphQLAnswer, InvalidToken, RoomsUnavailable, Transport
 from ws_edge.protocol.identity import Identity, Rank, UserId
@@ -102,6 +103,7 @@ class FakeGateway:
     arrivals: list[tuple[str, str, str | None, str]] = field(default_factory=list)
     receivers: list[Recorder] = field(default_factory=list)
     failure: Exception | None = None
+    on_arrival: Callable[[], None] = lambda: None
     gate: asyncio.Event | None = None
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -117,6 +119,7 @@ class FakeGateway:
 
     async def _arrive(self, kind: str, ref: str, token: str | None, address: str) -> Recorder:
         self.arrivals.append((kind, ref, token, address))
+        self.on_arrival()
         if self.failure:
             raise self.failure
         if self.gate:
@@ -148,8 +151,11 @@ class FakeRooms:
     is_away: bool = False
     graphql_status: int = 200
     calls: list[tuple[Any, ...]] = field(default_factory=list)
+    traces: list[str | None] = field(default_factory=list)
+    """What was held at each call."""
 
     async def stats(self) -> Mapping[int, int]:
+        self.traces.append(get_contextvars().get("trace"))
         if self.is_away:
             raise RoomsUnavailable
         return self.connections
@@ -157,6 +163,7 @@ class FakeRooms:
     async def execute_graphql(
         self, query: str, variables_json: bytes, operation_name: str, viewer: Identity | None, *, allow_mutation: bool
     ) -> GraphQLAnswer:
+        self.traces.append(get_contextvars().get("trace"))
         if self.is_away:
             raise RoomsUnavailable
         self.calls.append((query, variables_json, operation_name, viewer and viewer.rank, allow_mutation))

@@ -20,10 +20,12 @@ from ws_edge.adapters.rendezvous import choose
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
 from ws_edge.protocol.identity import Identity, Life, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
+from ws_edge.trace import hold_trace, read_trace
 
 pytestmark = pytest.mark.integration
 
 EDGE = "e" * 32
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SLUG, LIFE = Slug("live"), Life(2)
 ADMITTED, UNAVAILABLE = Verdict(Decision.ADMITTED), Verdict(Decision.UNAVAILABLE)
 LIMITS = pb.Limits(messages_per_window=3, window_ms=5_000, messages_per_address=30)
@@ -41,10 +43,14 @@ class FakeModeration(ModerationServiceServicer):
         self.act: pb.ActResponse = pb.ActResponse()
         self.sanctions: list[pb.Sanction] = []
         self.streams = 0
+        self.traces: list[str | None] = []
 
     def _take(self, request: Any) -> None:
         self.requests.append(request)
         self.news.set()
+
+    def _note_trace(self, context: Any) -> None:
+        self.traces.append(dict(context.invocation_metadata()).get("traceparent"))
 
     def asked(self) -> list[pb.MessageCheck]:
         return [check for r in self.requests if isinstance(r, pb.AdmitRequest) for check in r.messages]
@@ -59,6 +65,7 @@ class FakeModeration(ModerationServiceServicer):
                 await self.news.wait()
 
     async def Admit(self, requests: Any, context: Any) -> AsyncIterator[pb.AdmitResponse]:
+        self._note_trace(context)
         self.streams += 1
         yield pb.AdmitResponse(limits=LIMITS)
         async for request in requests:
@@ -71,11 +78,13 @@ class FakeModeration(ModerationServiceServicer):
             yield answer
 
     async def Act(self, request: pb.ActRequest, context: Any) -> pb.ActResponse:
+        self._note_trace(context)
         self._take(request)
         await self.may_answer.wait()
         return self.act
 
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:
+        self._note_trace(context)
         self._take(request)
         return pb.ListActiveResponse(sanctions=self.sanctions)
 
@@ -501,6 +510,25 @@ async def test_an_action_is_translated_both_ways(replicas: list[Replica], modera
         duration_minutes=60,
         reason="spam",
     )
+
+
+async def test_actions_and_reads_carry_their_trace_and_the_stream_of_everybodys_messages_none(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    replica = home_of(speaker(7), replicas)
+    addresses = [replica.address for replica in replicas]
+    slug = next(slug for slug in map(str, range(1000)) if choose(slug, addresses) == replica.address)
+    with hold_trace(TRACE):
+        await moderation.act(request(7))
+    await moderation.active([Slug(slug)])
+    stream, acted, read = replica.moderation.traces
+    assert stream is None
+    assert acted is not None
+    assert (acted[:36], acted[-3:]) == (TRACE[:36], "-01")
+    assert acted != TRACE
+    assert read is not None
+    assert read_trace(read) == read
+    assert read[:35] != TRACE[:35]
 
 
 async def test_an_action_without_an_answer_is_unavailable_and_not_repeated(

@@ -23,10 +23,12 @@ from ws_edge.ports import (
 )
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.reference import ById, BySlug, ByVideo
+from ws_edge.trace import hold_trace, read_trace
 
 pytestmark = pytest.mark.integration
 
 EDGE = "e" * 32
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ANA = Identity(UserId(5), "ana", None, ("moderator",), Rank.MODERATOR, None)
 ANONYMOUS = Identity(None, "Anonymous_10.0.0.1", None, (), Rank.ANONYMOUS, None)
 
@@ -38,6 +40,7 @@ class FakeRooms(RoomsServiceServicer):
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
+        self.traces: dict[type[Any], str] = {}
         self.news = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
@@ -47,13 +50,18 @@ class FakeRooms(RoomsServiceServicer):
         self.count = 0
         self.outcomes: list[pb.JoinOutcome] | None = None
 
-    async def _take(self, request: Any) -> None:
+    async def _take(self, request: Any, context: Context) -> None:
+        self._note_trace(request, context)
         self.requests.append(request)
         self.news.set()
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         await self.may_answer.wait()
         self.under_way -= 1
+
+    def _note_trace(self, request: Any, context: Context) -> None:
+        (trace,) = (value for key, value in context.invocation_metadata() if key == "traceparent")
+        self.traces[type(request)] = trace
 
     async def hears(self, kind: type[Any], count: int = 1) -> list[Any]:
         async with asyncio.timeout(5):
@@ -63,7 +71,7 @@ class FakeRooms(RoomsServiceServicer):
         return found
 
     async def Join(self, request: pb.JoinRequest, context: Context) -> pb.JoinResponse:
-        await self._take(request)
+        await self._take(request, context)
         joined = [
             pb.JoinOutcome(result=pb.JoinOutcome.RESULT_JOINED, room_id=1, life=2, connection_count=item.connection)
             for item in request.items
@@ -71,29 +79,30 @@ class FakeRooms(RoomsServiceServicer):
         return pb.JoinResponse(outcomes=joined if self.outcomes is None else self.outcomes)
 
     async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:
-        await self._take(request)
+        await self._take(request, context)
         return pb.LeaveResponse()
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
         assert request.edge == EDGE
+        self._note_trace(request, context)
         return pb.HeartbeatResponse(registered=self.registered, connection_count=self.count)
 
     async def Sync(self, request: pb.SyncRequest, context: Context) -> pb.SyncResponse:
-        await self._take(request)
+        await self._take(request, context)
         return pb.SyncResponse(lost=[request.held[0].connection] if request.held else [])
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
-        await self._take(request)
+        await self._take(request, context)
         return pb.ReleaseResponse()
 
     async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:
-        await self._take(request)
+        await self._take(request, context)
         return pb.ResolveResponse(slugs=[str(ref).strip().replace(" ", "") for ref in request.refs])
 
     async def ListParticipants(
         self, request: pb.ListParticipantsRequest, context: Context
     ) -> pb.ListParticipantsResponse:
-        await self._take(request)
+        await self._take(request, context)
         people = [
             pb.Participant(key="u:5", user_id=5, username="ana", version=4),
             pb.Participant(key="c:x:1", username="b"),
@@ -101,14 +110,15 @@ class FakeRooms(RoomsServiceServicer):
         return pb.ListParticipantsResponse(version=9, connection_count=3, crowded=True, participants=people)
 
     async def FindConnected(self, request: pb.FindConnectedRequest, context: Context) -> pb.FindConnectedResponse:
-        await self._take(request)
+        await self._take(request, context)
         return pb.FindConnectedResponse(rank=pb.RANK_ADMIN if request.user_id else pb.RANK_UNSPECIFIED)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
+        self._note_trace(request, context)
         return pb.GetStatsResponse(total_connections=10, rooms={1: 8, 2: 2})
 
     async def ExecuteGraphQL(self, request: pb.ExecuteGraphQLRequest, context: Context) -> pb.ExecuteGraphQLResponse:
-        await self._take(request)
+        await self._take(request, context)
         return pb.ExecuteGraphQLResponse(body=b'{"data":{}}', http_status=200)
 
 
@@ -392,6 +402,34 @@ async def test_graphql_is_passed_on_with_its_viewer(service: Service, rooms: Grp
         pb.ExecuteGraphQLRequest(query="{a}"),
     ]
     assert not service.rooms.requests[1].HasField("viewer")
+
+
+async def test_a_call_carries_the_trace_it_belongs_to_with_a_span_of_its_own(
+    service: Service, rooms: GrpcRooms
+) -> None:
+    with hold_trace(TRACE):
+        await rooms.execute_graphql("{a}", b"", "", None, allow_mutation=False)
+        await rooms.connected_rank(UserId(5), None, None)
+        await rooms.stats()
+    kinds = (pb.ExecuteGraphQLRequest, pb.FindConnectedRequest, pb.GetStatsRequest)
+    carried = [service.rooms.traces[kind] for kind in kinds]
+    assert [(trace[:36], trace[-3:]) for trace in carried] == [(TRACE[:36], "-01")] * 3
+    assert len({TRACE, *carried}) == 4
+
+
+async def test_batches_and_heartbeats_which_are_nobodys_alone_have_traces_of_their_own(
+    service: Service, rooms: GrpcRooms
+) -> None:
+    with hold_trace(TRACE):
+        await join(rooms, 1)
+        await rooms.resolve(BySlug(Slug("live")))
+        rooms.leave(ConnectionId(1))
+        await service.rooms.hears(pb.LeaveRequest)
+    await rooms.snapshot(Life(2))
+    kinds = (pb.HeartbeatRequest, pb.JoinRequest, pb.ResolveRequest, pb.LeaveRequest, pb.ListParticipantsRequest)
+    carried = [service.rooms.traces[kind] for kind in kinds]
+    assert [read_trace(trace) for trace in carried] == carried
+    assert len({TRACE[:35], *(trace[:35] for trace in carried)}) == 6
 
 
 async def test_a_service_that_hangs_is_unavailable_after_the_deadline(service: Service, rooms: GrpcRooms) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 import nats
 import pytest
+import structlog
 from nats.aio.client import Client
+from structlog.contextvars import get_contextvars, merge_contextvars
 
 from salon.events.v1 import events_pb2 as events
 from salon.moderation.v1 import moderation_pb2 as moderation
@@ -76,8 +78,10 @@ class Listener:
         self.heard: list[Any] = []
         self._news = asyncio.Event()
         self.fails = False
+        self.on_event: Callable[[], None] = lambda: None
 
     def _hear(self, what: Any) -> None:
+        self.on_event()
         self.heard.append(what)
         self._news.set()
         if self.fails:
@@ -309,6 +313,36 @@ async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
         ("deleted", 2),
         SanctionEvent(3, Action.BAN, UserId(5), None, UserId(1), 60, Scope.ROOM, Slug("x"), 9, (imposed,), (10,)),
         b'{"free":"text"}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "trace"),
+    [
+        ({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, True),
+        ({"traceparent": "00-abc-def-01", "other": "x"}, False),
+        ({"traceparent": "é"}, False),
+        (None, False),
+    ],
+)
+async def test_sanctions_and_deletions_are_obeyed_and_logged_under_the_trace_of_who_published(
+    bus: NatsBus, worker: Listener, service: Client, header: dict[str, str] | None, *, trace: bool
+) -> None:
+    held: list[str | None] = []
+    worker.on_event = lambda: held.append(get_contextvars().get("trace"))
+    sanction = moderation.SanctionEvent(
+        event_id=3, action=moderation.ACTION_UNBAN, target_user_id=5, scope=moderation.SCOPE_ROOM, slug="x"
+    )
+    with structlog.testing.capture_logs(processors=[merge_contextvars]) as logs:
+        await service.publish("salon.v1.moderation.sanction", sanction.SerializeToString(), headers=header)
+        await service.publish("salon.v1.rooms.deleted", events.RoomDeleted(life=2).SerializeToString(), headers=header)
+        await service.publish("salon.v1.broadcast", b"{}", headers=header)
+        await worker.hears(3)
+    expected = header["traceparent"] if header and trace else None
+    assert held == [expected, expected, None]
+    assert [(e["event"], e.get("event_id"), e.get("life"), e.get("trace")) for e in logs] == [
+        ("sanction_received", 3, None, expected),
+        ("room_deleted", None, 2, expected),
     ]
 
 

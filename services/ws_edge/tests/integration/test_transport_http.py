@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from structlog.contextvars import get_contextvars, merge_contextvars
 
 from ws_edge.protocol.identity import Rank
+from ws_edge.trace import read_trace
 
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, FakeDevTokens, StartEdge
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.integration
 
 JSON = "Content-Type: application/json"
 STATS = "/monitoring/chat/stats"
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 # --- GET /monitoring/chat/stats ------------------------------------------------------------------------------------
@@ -129,6 +132,68 @@ async def test_graphql_without_the_rooms_service_is_unavailable(edge: Edge) -> N
     status, _, body = await edge.http("POST", "/graphql", [JSON], b'{"query":"{x}"}')
     assert status == 503
     assert json.loads(body)["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+
+
+# --- traces --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("POST", "/graphql", b'{"query":"{x}"}'), ("GET", "/graphql?query=%7Bx%7D", b""), ("GET", STATS, b"")],
+)
+async def test_a_request_belongs_to_the_trace_that_it_names(edge: Edge, method: str, path: str, body: bytes) -> None:
+    sent = [JSON, "Authorization: Bearer ADMIN", f"Traceparent: {TRACE}"]
+    status, headers, _ = await edge.http(method, path, sent, body)
+    assert (status, edge.rooms.traces) == (200, [TRACE])
+    assert not [name for name in headers if name.startswith("trace")]
+
+
+@pytest.mark.parametrize("header", [[], ["traceparent: 00-abc-def-01"], [f"traceparent: {TRACE}-x"], ["traceparent: "]])
+async def test_a_request_without_a_valid_trace_has_a_new_one(edge: Edge, header: list[str]) -> None:
+    for _ in range(2):
+        assert (await edge.http("POST", "/graphql", [JSON, *header], b'{"query":"{x}"}'))[0] == 200
+    first, second = edge.rooms.traces
+    assert first is not None
+    assert read_trace(first) == first
+    assert first[:35] not in (str(second)[:35], TRACE[:35])
+
+
+async def test_what_is_logged_of_a_fault_names_the_trace_of_the_request(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(edge.rooms, "stats", fail)
+    with structlog.testing.capture_logs(processors=[merge_contextvars]) as logs:
+        status, _, _ = await edge.http("GET", STATS, ["Authorization: Bearer ADMIN", f"traceparent: {TRACE}"])
+    assert status == 500
+    assert [(entry["event"], entry["trace"]) for entry in logs] == [("request_failed", TRACE)]
+
+
+async def test_a_trace_ends_with_its_request(start_edge: StartEdge) -> None:
+    held: list[str | None] = []
+
+    async def check() -> None:
+        held.append(get_contextvars().get("trace"))
+
+    edge = await start_edge(checks={"rooms": check})
+    edge.gateway.on_arrival = lambda: held.append(get_contextvars().get("trace"))
+    client = await edge.raw()
+    query = "GET /graphql?query=%7Bx%7D HTTP/1.1\r\nHost: localhost\r\n"
+    for head in (
+        f"{query}traceparent: {TRACE}\r\n\r\n",
+        f"{query}\r\n",
+        f"GET /health/ready HTTP/1.1\r\nHost: localhost\r\ntraceparent: {TRACE}\r\n\r\n",
+        edge.head(),
+    ):
+        _, headers = await client.request(head)
+        await client.reader.readexactly(int(headers.get("content-length", 0)))
+    first, second = edge.rooms.traces
+    assert first == TRACE
+    assert second is not None
+    assert second[:35] != TRACE[:35]
+    assert held == [None, None]
 
 
 # --- health, metrics, page -----------------------------------------------------------------------------------------

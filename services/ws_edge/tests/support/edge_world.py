@@ -5,6 +5,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from structlog.contextvars import get_contextvars
+
 from ws_edge.context import Context
 from ws_edge.gateway import AddressLimits, AnonymousNames, Gateway
 from ws_edge.ports import (
@@ -181,6 +183,7 @@ class FakeModeration:
     event: SanctionEvent | None = None
     checks: list[tuple[str, bool]] = field(default_factory=list)
     requests: list[ModerationRequest] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)
     sightings: list[tuple[str, str]] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
     waiting: list[Callable[[Verdict], None]] = field(default_factory=list)
@@ -207,6 +210,7 @@ class FakeModeration:
     async def act(self, request: ModerationRequest) -> SanctionEvent | None:
         self._answer()
         self.requests.append(request)
+        self.traces.append(get_contextvars()["trace"])
         return self.event
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:

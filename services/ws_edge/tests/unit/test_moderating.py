@@ -7,6 +7,7 @@ from edge_world import Client, World
 
 from ws_edge.protocol.identity import Rank, Slug, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
+from ws_edge.trace import read_trace
 
 AT_MS = 1_764_261_180_000
 
@@ -142,6 +143,17 @@ async def test_moderation_action_carries_who_what_where_and_the_target_s_highest
     assert (request.reason, request.scope, request.slug) == ("spam", Scope.ROOM, "s")
     assert (request.moderator.key, request.target_rank) == ("u:1", Rank.MODERATOR)
     assert moderator.types == ["moderation_action"]
+
+
+async def test_each_moderation_action_begins_a_trace_of_its_own(world: World) -> None:
+    moderator = await world.join("s", "1:moderator")
+    for _ in range(2):
+        moderator.send("moderation_action", action="mute", target_user_id=5)
+    await world.settle()
+    first, second = world.moderation.traces
+    assert read_trace(first) == first
+    assert read_trace(second) == second
+    assert first != second
 
 
 async def test_a_token_that_carries_an_anonymous_name_does_not_shield_who_has_that_name(world: World) -> None:

@@ -9,6 +9,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from moderation.domain.sanction import SanctionEvent
+from moderation.trace import TRACE_HEADER, hold_trace, trace_headers
 
 SUBJECT = "salon.v1.moderation.sanction"
 _PUBLISH_DEADLINE_S = 1.0
@@ -67,7 +68,7 @@ class NatsEvents:
         """While NATS is away the client keeps what it can for later; nobody waits for it then."""
         try:
             async with asyncio.timeout(_PUBLISH_DEADLINE_S):
-                await self._client.publish(SUBJECT, self._encode(event))
+                await self._client.publish(SUBJECT, self._encode(event), headers=trace_headers() or None)
                 if self._client.is_connected:
                     await self._client.flush()
                     return
@@ -77,12 +78,13 @@ class NatsEvents:
         _log.warning("event_not_confirmed", event_id=event.event_id, problem=problem)
 
     async def _receive(self, message: Msg) -> None:
-        try:
-            event = self._decode(message.data)
-        except ValueError as problem:
-            _log.warning("event_not_understood", problem=str(problem))
-            return
-        self._received(event)
+        with hold_trace((message.headers or {}).get(TRACE_HEADER)):
+            try:
+                event = self._decode(message.data)
+            except ValueError as problem:
+                _log.warning("event_not_understood", problem=str(problem))
+                return
+            self._received(event)
 
     async def _failed(self, problem: Exception) -> None:
         """Once each: while NATS is away every attempt fails in the same way."""

@@ -11,6 +11,7 @@ import structlog
 from rooms.domain.identity import Rank, Slug, UserId, Viewer
 from rooms.domain.refusals import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
 from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope
+from rooms.trace import trace_headers
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
 
 _ALL_REPLICAS_S = 4.0
@@ -48,7 +49,9 @@ class GrpcModeration:
         found: dict[int, Sanction] = {}
         for start in range(0, max(len(slugs), 1), _SLUGS_A_CALL):
             request = pb.ListActiveRequest(slugs=slugs[start : start + _SLUGS_A_CALL])
-            answer = await self._ask(lambda stub, r=request: stub.ListActive(r, timeout=self._deadline_s))  # type: ignore[misc] # mypy cannot infer a lambda's default
+            answer = await self._ask(
+                lambda stub, r=request: stub.ListActive(r, timeout=self._deadline_s, metadata=_trace())  # type: ignore[misc] # mypy cannot infer a lambda's default
+            )
             found |= {sanction.id: _sanction(sanction) for sanction in answer.sanctions}
         return list(found.values())
 
@@ -59,14 +62,14 @@ class GrpcModeration:
         if first == 0:
             return []
         request = pb.ListSanctionsRequest(slug=slug or "", active=active, first=first, before_id=before_id or 0)
-        answer = await self._ask(lambda stub: stub.ListSanctions(request, timeout=self._deadline_s))
+        answer = await self._ask(lambda stub: stub.ListSanctions(request, timeout=self._deadline_s, metadata=_trace()))
         return [_sanction(sanction) for sanction in answer.sanctions]
 
     async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
         """End one sanction."""
         moderator = pb.Speaker(user_id=viewer.user_id, username=viewer.username, rank=pb.Rank.ValueType(viewer.rank))
         request = pb.LiftSanctionRequest(id=sanction_id, moderator=moderator)
-        answer = await self._ask(lambda stub: stub.LiftSanction(request, timeout=self._deadline_s))
+        answer = await self._ask(lambda stub: stub.LiftSanction(request, timeout=self._deadline_s, metadata=_trace()))
         return _sanction(answer.sanction)
 
     async def _ask(self, call: Callable[["moderation_pb2_grpc.ModerationServiceAsyncStub"], Awaitable[_T]]) -> _T:
@@ -84,6 +87,10 @@ class GrpcModeration:
                 self._first = place
                 return answer
         raise ModerationUnavailable
+
+
+def _trace() -> tuple[tuple[str, str], ...]:
+    return tuple(trace_headers().items())
 
 
 def _sanction(sanction: pb.Sanction) -> Sanction:

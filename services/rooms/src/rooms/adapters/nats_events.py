@@ -10,6 +10,7 @@ from nats.aio.client import Client
 
 from rooms import telemetry
 from rooms.domain.membership import Announced, LifeEnded, PresenceChanged
+from rooms.trace import trace_headers
 from salon.events.v1 import events_pb2
 
 STREAM = "SALON_MESSAGES"
@@ -29,7 +30,7 @@ class NatsEvents:
     def __init__(self, url: str) -> None:
         self._url = url
         self._client = Client()
-        self._outgoing: asyncio.Queue[tuple[str, str, bytes]] = asyncio.Queue(_EVENTS_WAITING)
+        self._outgoing: asyncio.Queue[tuple[str, str, bytes, dict[str, str]]] = asyncio.Queue(_EVENTS_WAITING)
         self._purges: asyncio.Queue[LifeEnded] = asyncio.Queue(_PURGES_WAITING)
         self._tasks: list[asyncio.Task[None]] = []
         self._last_error = ""
@@ -92,8 +93,9 @@ class NatsEvents:
             telemetry.EVENTS.labels("purge", "lost").inc()
 
     def _publish(self, kind: str, subject: str, payload: bytes) -> None:
+        """The trace is taken here: the task that sends holds none."""
         try:
-            self._outgoing.put_nowait((kind, subject, payload))
+            self._outgoing.put_nowait((kind, subject, payload, trace_headers()))
         except asyncio.QueueFull:
             telemetry.EVENTS.labels(kind, "lost").inc()
 
@@ -101,16 +103,16 @@ class NatsEvents:
         """In the order of the queue, and only while connected: an edge that was cut off reads again anyway, and late
         events would mislead it."""
         while True:
-            kind, subject, payload = await self._outgoing.get()
-            outcome = "published" if await self._try_to_publish(subject, payload) else "lost"
+            kind, subject, payload, headers = await self._outgoing.get()
+            outcome = "published" if await self._try_to_publish(subject, payload, headers) else "lost"
             telemetry.EVENTS.labels(kind, outcome).inc()
             self._outgoing.task_done()
 
-    async def _try_to_publish(self, subject: str, payload: bytes) -> bool:
+    async def _try_to_publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> bool:
         if not self._client.is_connected:
             return False
         try:
-            await self._client.publish(subject, payload)
+            await self._client.publish(subject, payload, headers=headers or None)
         except Exception as problem:  # noqa: BLE001 - whatever it was, the events behind this one are to be told
             _log.warning("event_lost", subject=subject, reason=type(problem).__name__)
             return False

@@ -17,6 +17,7 @@ from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, Moderati
 from ws_edge.protocol.identity import Life, Slug, Speaker
 from ws_edge.protocol.sanction import Sanction, SanctionEvent
 from ws_edge.tasks import Tasks
+from ws_edge.trace import TRACE_HEADER, next_trace
 
 if TYPE_CHECKING:
     from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceAsyncStub
@@ -227,6 +228,6 @@ def target_home(request: ModerationRequest) -> str:
 
 async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
     try:
-        return await method(request, timeout=deadline_s)
+        return await method(request, timeout=deadline_s, metadata=((TRACE_HEADER, next_trace()),))
     except (grpc.aio.AioRpcError, grpc.aio.UsageError) as reason:
         raise ModerationUnavailable("no answer") from reason

@@ -26,6 +26,7 @@ from ws_edge.ports import GraphQLAnswer, HeldConnection, JoinRefusal, Membership
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.reference import RoomRef
 from ws_edge.tasks import Tasks
+from ws_edge.trace import TRACE_HEADER, next_trace
 
 _BATCH_LIMIT = 500
 _JOIN_DEADLINE_S = 5.0
@@ -163,7 +164,7 @@ class GrpcRooms:
 
 async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
     try:
-        return await method(request, timeout=deadline_s)
+        return await method(request, timeout=deadline_s, metadata=((TRACE_HEADER, next_trace()),))
     except grpc.aio.AioRpcError as reason:
         raise RoomsUnavailable(reason.code().name) from reason
     except grpc.aio.UsageError as reason:

@@ -23,12 +23,14 @@ from ws_edge.adapters.nats_events import (
     live_subject,
     stored_subject,
 )
+from ws_edge.adapters.nats_headers import read_trace_header
 from ws_edge.adapters.nats_history import NatsHistory
 from ws_edge.adapters.nats_stream import ensure_stream
 from ws_edge.adapters.nats_wire import Handler, WireClient
 from ws_edge.ports import BusUnavailable, RoomListener, StoredMessage, TypingChanged, WorkerListener
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker
 from ws_edge.tasks import Tasks
+from ws_edge.trace import hold_trace
 
 _log = structlog.get_logger(__name__)
 
@@ -170,13 +172,19 @@ class NatsBus:
         if not self.is_connected or self._wire.unsent_bytes > _UNSENT_LIMIT_BYTES:
             raise BusUnavailable("not connected" if not self.is_connected else "NATS takes nothing more")
 
-    def _receive_sanction(self, _subject: bytes, _headers: bytes, payload: bytes) -> None:
+    def _receive_sanction(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         assert self._listener is not None
-        self._listener.sanction_changed(from_event(SanctionEventMessage.FromString(payload)))
+        with hold_trace(read_trace_header(headers)):
+            event = from_event(SanctionEventMessage.FromString(payload))
+            _log.info("sanction_received", event_id=event.event_id)
+            self._listener.sanction_changed(event)
 
-    def _receive_deletion(self, _subject: bytes, _headers: bytes, payload: bytes) -> None:
+    def _receive_deletion(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         assert self._listener is not None
-        self._listener.room_deleted(Life(RoomDeleted.FromString(payload).life))
+        with hold_trace(read_trace_header(headers)):
+            life = Life(RoomDeleted.FromString(payload).life)
+            _log.info("room_deleted", life=life)
+            self._listener.room_deleted(life)
 
     async def _keep_connected(self) -> None:
         """nats-py reconnects by itself, but gives up when the server refuses; then this begins anew."""

@@ -1,5 +1,7 @@
 """Reads the few header lines that matter out of a NATS message's raw header block."""
 
+from ws_edge.trace import read_trace
+
 _VERSION = b"NATS/1.0"
 
 
@@ -13,6 +15,14 @@ def read_text(headers: bytes, name: bytes) -> str:
     """The value of `name`, which is ASCII. Raises ValueError."""
     start = headers.index(name) + len(name)
     return headers[start : headers.index(b"\r", start)].decode("ascii")
+
+
+def read_trace_header(headers: bytes) -> str | None:
+    """The trace of whoever published, None where they sent none that can be one."""
+    try:
+        return read_trace(read_text(headers, b"\r\ntraceparent: "))
+    except ValueError:
+        return None
 
 
 def read_status(headers: bytes) -> int:

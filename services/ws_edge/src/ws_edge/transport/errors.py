@@ -8,6 +8,8 @@ import structlog
 from sanic import HTTPResponse, Request, SanicException, json
 from sanic.handlers import ErrorHandler
 
+from ws_edge.trace import hold_trace
+
 log = structlog.get_logger(__name__)
 
 _SANIC_LOGGERS = ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets")
@@ -29,7 +31,8 @@ class QuietErrors(ErrorHandler):
     def log(request: Request, exception: Exception) -> None:
         """The exception's words may be the client's: its kind and place are enough."""
         route = request.route.name if request.route else None
-        log.error("request_failed", route=route, kind=type(exception).__name__, place=place_of(exception))
+        with hold_trace(getattr(request.ctx, "trace", None)):
+            log.error("request_failed", route=route, kind=type(exception).__name__, place=place_of(exception))
 
 
 def place_of(exception: BaseException) -> str:

@@ -11,6 +11,7 @@ from ws_edge.protocol.identity import Identity
 from ws_edge.transport.bearer import CHALLENGE, bearer_token
 from ws_edge.transport.content import graphql_media_type, is_json
 from ws_edge.transport.sanic_app import SanicApp
+from ws_edge.transport.traced import traced
 
 _NO_VARIABLES = b"{}"
 
@@ -54,8 +55,8 @@ def add_graphql_routes(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
         headers = {"Allow": "POST"} if result.http_status == HTTPStatus.METHOD_NOT_ALLOWED else None
         return raw(result.body, result.http_status, headers, _media_type(request))
 
-    app.add_route(post, "/graphql", methods=["POST"], name="graphql")
-    app.add_route(get, "/graphql", methods=["GET"], name="graphql_read")
+    app.add_route(traced(post), "/graphql", methods=["POST"], name="graphql")
+    app.add_route(traced(get), "/graphql", methods=["GET"], name="graphql_read")
 
 
 async def _viewer(request: Request, tokens: Tokens) -> Identity | None:

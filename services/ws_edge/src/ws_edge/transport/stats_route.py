@@ -6,6 +6,7 @@ from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens
 from ws_edge.protocol.identity import Rank
 from ws_edge.transport.bearer import CHALLENGE, bearer_token
 from ws_edge.transport.sanic_app import SanicApp
+from ws_edge.transport.traced import traced
 
 
 def add_stats_route(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
@@ -33,4 +34,4 @@ def add_stats_route(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
             }
         )
 
-    app.add_route(stats, "/monitoring/chat/stats", methods=["GET"], name="stats")
+    app.add_route(traced(stats), "/monitoring/chat/stats", methods=["GET"], name="stats")

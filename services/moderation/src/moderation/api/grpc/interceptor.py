@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
 import structlog
-from structlog.contextvars import bound_contextvars
 
 from moderation.api.grpc.status import status_of
-
-TRACE_HEADER = "traceparent"
+from moderation.trace import TRACE_HEADER, hold_trace
 
 _log = structlog.get_logger()
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -61,11 +59,5 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, probl
     await context.abort(code, text)
 
 
-@contextmanager
-def _trace(context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
-    trace = next((value for key, value in context.invocation_metadata() or () if key == TRACE_HEADER), None)
-    if trace is None:
-        yield
-    else:
-        with bound_contextvars(trace=trace):
-            yield
+def _trace(context: grpc.aio.ServicerContext[Any, Any]) -> AbstractContextManager[None]:
+    return hold_trace(next((value for key, value in context.invocation_metadata() or () if key == TRACE_HEADER), None))

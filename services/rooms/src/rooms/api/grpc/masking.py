@@ -2,21 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 import structlog
-from structlog.contextvars import bound_contextvars
 
 from rooms import telemetry
 from rooms.api.grpc.convert import MalformedRequest
 from rooms.api.grpc.servicer import TooManyChanges
 from rooms.ports import DatabaseUnavailable
+from rooms.trace import TRACE_HEADER, hold_trace
 
-TRACE_HEADER = "traceparent"
 _log = structlog.get_logger()
 if TYPE_CHECKING:  # at run time these classes take no parameters
     _Context = grpc.aio.ServicerContext[Any, Any]
@@ -76,11 +75,5 @@ def _masked(behaviour: Any, method: str) -> "_Behaviour":
     return traced
 
 
-@contextmanager
-def _trace(context: "_Context") -> "Iterator[None]":
-    trace = next((value for key, value in context.invocation_metadata() or () if key == TRACE_HEADER), None)
-    if trace is None:
-        yield
-    else:
-        with bound_contextvars(trace=trace):
-            yield
+def _trace(context: "_Context") -> AbstractContextManager[None]:
+    return hold_trace(next((value for key, value in context.invocation_metadata() or () if key == TRACE_HEADER), None))
