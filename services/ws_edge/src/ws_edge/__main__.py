@@ -8,7 +8,7 @@ import sys
 import structlog
 import uvloop
 
-from ws_edge import bootstrap
+from ws_edge import bootstrap, open_files
 from ws_edge.config import BadSetting, Config, load
 from ws_edge.telemetry import configure_logging
 from ws_edge.workers import WORKER_FLAG, end_with_parent, run_workers
@@ -28,6 +28,7 @@ async def _run(config: Config, sock: socket.socket) -> None:
 
 def _serve(config: Config) -> int:
     """This process and, where several workers are wanted, those that it starts."""
+    open_files.raise_limit()
     if WORKER_FLAG in sys.argv[1:]:
         end_with_parent()
     elif config.workers > 1:
