@@ -1,13 +1,15 @@
 """Outages: every process killed and back, a dead edge, a drain."""
 
 import asyncio
+import json
 import signal
 import time
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from chat_client import Client, Person, Visitors, of_type, person
-from salon_processes import Salon
+from salon_processes import Salon, readiness
 from slow_stories import Stories
 
 
@@ -134,16 +136,18 @@ async def test_an_edge_that_was_only_cut_off_registers_again_and_keeps_room_and_
 
 
 async def test_a_draining_edge_takes_nobody_new(frail: Salon, guests: Visitors, room: str, bob: Person) -> None:
-    leaving = frail.start_edge({"WS_EDGE_DRAIN_SECONDS": "3"})
+    leaving = frail.start_edge({"WS_EDGE_DRAIN_SECONDS": "4"})
     inside = [await guests.join(room, person(f"i{n}"), ws=leaving.ws) for n in range(5)]
     leaving.process.signal(signal.SIGTERM)
-    await asyncio.gather(*(client.closed() for client in inside[:1]))
-    try:
-        late = await guests.connect(f"/chat/ws/room/{room}", bob, ws=leaving.ws)
-    except OSError:
-        return  # it does not listen any more
-    await late.refused("Service unavailable", 1012)
+    assert await inside[0].closed() == 1012
+    for path in (f"/chat/ws/room/{room}", "/chat/ws/video/1", "/live/ws"):
+        await (await guests.connect(path, bob, ws=leaving.ws)).refused("Service unavailable", 1012)
+    status, body = await asyncio.to_thread(readiness, leaving)
+    assert (status, json.loads(body)["failing"]) == (503, ["draining"])
+    assert await inside[-1].closed() == 1012
     assert await asyncio.to_thread(leaving.process.wait) == 0
+    with pytest.raises(ConnectionRefusedError):
+        await guests.connect(f"/chat/ws/room/{room}", bob, ws=leaving.ws)
 
 
 async def test_sigterm_drains_clients_are_told_1012_memberships_released_and_the_process_exits_with_0(

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 from chat_client import Client, Person, Visitors, of_type, person
-from graphql_client import GraphQL
+from graphql_client import DELETE, GraphQL
 from salon_processes import Edge
 from websockets.exceptions import ConnectionClosed
 
@@ -45,6 +45,7 @@ async def test_a_message_in_flight_while_its_room_dies_reaches_no_later_life_und
     visitors: Visitors, second_edge: Edge
 ) -> None:
     ids: list[int] = []
+    later_lives = 0
     for number in range(10):
         talker = await visitors.join(88_200, person(f"talker{number}"))
         for n in range(5):
@@ -55,10 +56,12 @@ async def test_a_message_in_flight_while_its_room_dies_reaches_no_later_life_und
         alone = heir.joined["connection_count"] == 1
         heard = [m["message"] for m in of_type(heir.seen, "chat_message")]
         if alone:
+            later_lives += 1
             assert heard == [f"new {number}"], f"a life heard of another one: {heir.seen}"
         ids.append(message["id"])
         await heir.leave()
     assert ids == sorted(set(ids))
+    assert later_lives, "the heir came before the room had died, every time"
 
 
 async def test_a_ban_while_the_target_is_joining_never_leaves_them_inside(
@@ -83,6 +86,29 @@ async def test_a_ban_while_the_target_is_joining_never_leaves_them_inside(
     await chair.wait_for("user_joined", username="after")
     joined = sorted(j["user_id"] for j in of_type(chair.seen, "user_joined") if j["username"] != "after")
     assert joined == sorted(j["user_id"] for j in of_type(chair.seen, "user_left"))
+
+
+async def test_a_join_against_delete_chat_room_is_not_found_or_in_a_later_life(
+    visitors: Visitors, second_edge: Edge, graphql: GraphQL, room: str, ana: Person
+) -> None:
+    for number in range(16):
+        slug = f"{room}-{number}"
+        inside = await visitors.join(slug, ana)
+        made = await graphql.room(slug=slug)
+        assert made is not None
+        who, edge = person(f"late{number}"), second_edge.ws if number % 2 else None
+        arriving = asyncio.create_task(visitors.connect(f"/chat/ws/room/{slug}", who, ws=edge))
+        await asyncio.sleep(0.001 * number)
+        await graphql.run(DELETE, person("boss", "admin"), id=made["id"])
+        late = await arriving
+        assert await inside.closed() == 4004
+        try:
+            await late.send("chat_message", message="alive")
+            (*_, last) = await late.collect_until_any("chat_message", "error")
+        except (AssertionError, ConnectionClosed):
+            last = {}
+        if last.get("type") != "chat_message":
+            assert await late.closed() == 4004, late.seen
 
 
 @pytest.mark.parametrize("after_s", [0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032])

@@ -93,6 +93,7 @@ def build(config: Config) -> Edge:
         config.rooms_address,
         incarnation,
         held=lambda: worker.held_connections(),
+        held_count=lambda: worker.held_count(),
         lost=lambda connection: worker.membership_lost(connection),
     )
     moderation = GrpcModeration(config.moderation_addresses, incarnation)

@@ -130,9 +130,12 @@ class ChatConnection:
             self._perform(self._session.receive_binary(now=self._context.clock.now_s()))
 
     def congestion_changed(self, is_congested: bool) -> None:
-        """The socket takes nothing more, or does again."""
+        """The socket takes nothing more, or does again. Nobody tells it twice: who is in no room yet, which would watch
+        it, is closed."""
         if self.room is not None:
             self.room.congestion_changed(self, is_congested)
+        elif is_congested:
+            self.leave_behind()
 
     def lost(self) -> None:
         """The socket is gone."""

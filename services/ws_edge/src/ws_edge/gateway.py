@@ -10,7 +10,7 @@ from ws_edge.connection import CLOSE_OF, ChatConnection, Moderating
 from ws_edge.context import Context
 from ws_edge.joining import Joining
 from ws_edge.live import LiveConnection, LiveRoom
-from ws_edge.ports import InvalidToken, Receiver, Tokens, Transport
+from ws_edge.ports import InvalidToken, Receiver, Tokens, TokensUnavailable, Transport
 from ws_edge.posting import Posting
 from ws_edge.protocol import codec
 from ws_edge.protocol.address import address_key
@@ -164,6 +164,8 @@ class Gateway:
             ref = parse()
         except InvalidToken:
             return Refusal(ErrorCode.INVALID_TOKEN)
+        except TokensUnavailable:
+            return Refusal(ErrorCode.UNAVAILABLE)
         except MalformedReference:
             return Refusal(ErrorCode.NOT_FOUND)
         if self.is_draining:

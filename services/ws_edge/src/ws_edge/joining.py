@@ -43,6 +43,8 @@ class HeldRoom:
     unsubscribe: Callable[[], None] | None = None
     was_interrupted: bool = False
     """The bus was away while the room was opening: what was read may be too old."""
+    was_deleted: bool = False
+    """Somebody deleted the room while it was held here: whoever gets to it now comes too late."""
 
 
 @dataclass(slots=True)
@@ -65,7 +67,8 @@ class HeldRooms:
         return held is not None and held.room is room
 
     async def hold(self, membership: Membership) -> HeldRoom:
-        """Hold the room of a membership; returns when its subscription stands. Raises what is unavailable."""
+        """Hold the room of a membership; returns when its subscription stands. Raises what is unavailable, and
+        TurnedAway where the room was deleted meanwhile."""
         held = self.by_life.get(membership.life)
         if held is None:
             held = HeldRoom(Room(membership, self.host), asyncio.get_running_loop().create_future())
@@ -75,10 +78,17 @@ class HeldRooms:
         held.holders += 1
         try:
             await asyncio.shield(held.opened)
+            if held.was_deleted:
+                raise TurnedAway(ErrorCode.NOT_FOUND)
         except BaseException:
             self.release(held)
             raise
         return held
+
+    def note_deleted(self, life: Life) -> None:
+        """The room was deleted: nobody gets in any more."""
+        if held := self.by_life.get(life):
+            held.was_deleted = True
 
     def release(self, held: HeldRoom) -> None:
         """One holder less; without holders the room is forgotten."""
@@ -100,7 +110,7 @@ class HeldRooms:
     async def read_sanctions(self, slugs: list[Slug]) -> None:
         """Read the sanctions in force for these slugs and everywhere into the book. Raises ModerationUnavailable."""
         context = self.context
-        for start in range(0, len(slugs), SLUGS_PER_READ):
+        for start in range(0, max(len(slugs), 1), SLUGS_PER_READ):  # without a room there is still everywhere
             part = slugs[start : start + SLUGS_PER_READ]
             asked_at_s = context.clock.now_s()
             context.book.replace(part, await context.moderation.active(part), read_at_s=asked_at_s)
@@ -121,6 +131,8 @@ class HeldRooms:
                 self.context.rooms.snapshot(room.life),
                 self._read_sanctions(room.slug),
             )
+            if snapshot.deleted or held.was_deleted:
+                raise TurnedAway(ErrorCode.NOT_FOUND)
             if not snapshot.version:
                 raise RoomsUnavailable("the room ended while it was entered")
             room.presence_restored(snapshot)
@@ -128,7 +140,7 @@ class HeldRooms:
         except BaseException as failure:
             # Whatever it was, those who wait must not wait for ever.
             _fail(held.opened, failure)
-            if not isinstance(failure, UNAVAILABLE):
+            if not isinstance(failure, (*UNAVAILABLE, TurnedAway)):
                 raise
         else:
             held.opened.set_result(None)
@@ -167,8 +179,9 @@ class HeldRooms:
 
 
 def _fail(future: asyncio.Future[None], failure: BaseException) -> None:
-    """Those who wait raise what is unavailable; nobody may be waiting any more."""
-    future.set_exception(failure if isinstance(failure, UNAVAILABLE) else RoomsUnavailable("not opened"))
+    """Those who wait raise what is unavailable, or that they are turned away; nobody may be waiting any more."""
+    is_told = isinstance(failure, (*UNAVAILABLE, TurnedAway))
+    future.set_exception(failure if is_told else RoomsUnavailable("not opened"))
     future.exception()
 
 
@@ -222,7 +235,7 @@ class Joining:
                 raise TurnedAway(ErrorCode.UNAVAILABLE)
 
     async def hold(self, membership: Membership) -> HeldRoom:
-        """Hold the room; the caller owes a release. Raises what is unavailable."""
+        """Hold the room; the caller owes a release. Raises what is unavailable, and TurnedAway."""
         return await self._rooms.hold(membership)
 
     def release(self, held: HeldRoom) -> None:

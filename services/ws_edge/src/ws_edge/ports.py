@@ -100,6 +100,8 @@ class RoomSnapshot:
     connection_count: int
     crowded: bool
     participants: tuple[Participant, ...]
+    deleted: bool = False
+    """The life is over because somebody deleted the room, not because everybody left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,8 @@ class Rooms(Protocol):
         """Batched. When it raises or is cancelled the caller still owes a leave."""
 
     def leave(self, connection: ConnectionId) -> None:
-        """Queued, batched, and tried until it is committed; after a join of the same connection, never before."""
+        """Queued, batched, and tried until it is committed; after a join of the same connection, never before, and in
+        place of one that was not sent yet."""
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """Read a room's participants again after a gap in its presence events."""
@@ -341,8 +344,12 @@ class InvalidToken(Exception):
     """Malformed, badly signed, expired, or without a user id. Carries no part of the token."""
 
 
+class TokensUnavailable(Exception):
+    """The keys that tokens are verified with could not be read yet: nobody can say whether a token is good."""
+
+
 class Tokens(Protocol):
     """Verification of JSON Web Tokens."""
 
     async def verify(self, token: str) -> Identity:
-        """Raises InvalidToken."""
+        """Raises InvalidToken and TokensUnavailable."""

@@ -10,6 +10,7 @@ from ws_edge.context import Context
 from ws_edge.fanout.audience import Member
 from ws_edge.fanout.room import Room, chat_frame
 from ws_edge.ports import BusUnavailable, Decision, StoredMessage, Verdict
+from ws_edge.protocol.admitted_nonces import AdmittedNonces
 from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import MessageId, Slug, Speaker
 from ws_edge.protocol.limits import LocalLimiter
@@ -48,13 +49,14 @@ class Pending:
 class Posting:
     """All messages of one worker that are on their way."""
 
-    __slots__ = ("_context", "_limiter", "_pending", "_tokens")
+    __slots__ = ("_admitted", "_context", "_limiter", "_pending", "_tokens")
 
     def __init__(self, context: Context) -> None:
         limits = context.moderation.limits
         self._context = context
         self._tokens = count(1)
         self._pending: dict[int, Pending] = {}
+        self._admitted = AdmittedNonces()
         self._limiter = LocalLimiter(limits.messages_per_window, limits.window_s, limits.messages_per_address)
 
     def __len__(self) -> int:
@@ -102,7 +104,10 @@ class Posting:
     def _judged(self, author: Author, room: Room, text: str, nonce: str, verdict: Verdict) -> None:
         match verdict.decision:
             case Decision.ADMITTED:
-                self._limiter.record(author.speaker, self._context.clock.now_s())
+                now_s = self._context.clock.now_s()
+                self._limiter.record(author.speaker, now_s)
+                if nonce:
+                    self._admitted.note(author.speaker.key, room.life, nonce, now_s)
                 self._publish(author, room, text, nonce)
             case Decision.REPEATED:
                 self._publish(author, room, text, nonce)
@@ -123,12 +128,18 @@ class Posting:
         if is_silenced(context, author.speaker, room.slug):
             self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce)
             return
+        key, now_s = author.speaker.key, context.clock.now_s()
+        if nonce and self._admitted.knows(key, room.life, nonce, now_s):
+            self._publish(author, room, text, nonce)  # a repeat costs nothing; the stream tells whether it has it
+            return
         limits = context.moderation.limits
         self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
-        retry_after_ms = self._limiter.admit(author.speaker, context.clock.now_s())
+        retry_after_ms = self._limiter.admit(author.speaker, now_s)
         if retry_after_ms:
             self._refuse(author, ErrorCode.RATE_LIMITED, nonce, retry_after_ms)
             return
+        if nonce:
+            self._admitted.note(key, room.life, nonce, now_s)
         context.moderation.note_admitted(author.speaker, room.slug, room.life, nonce)
         self._publish(author, room, text, nonce)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from ws_edge.context import Context
 from ws_edge.fanout.room import Room
@@ -9,6 +10,8 @@ from ws_edge.ports import BusUnavailable, RoomsUnavailable, StoredMessage
 
 READS_AT_ONCE = 32
 """After an interruption every room of the worker reads: the services behind it are not asked all at once."""
+LOOK_UP_S = 2.0
+"""For so long somebody waits to hear whether a message was stored, the waiting for one's turn included."""
 PRESENCE_GRACE_S = 0.1
 """Events of two transactions may overtake each other on their way; a gap mostly closes by itself."""
 MESSAGES_LIMIT = 500
@@ -19,30 +22,42 @@ HOLD_BACK_S = 10.0
 tells."""
 
 
+@dataclass(slots=True)
+class _LookUps:
+    """The look-ups of one room, one at a time."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+
+
 class Recovery:
     """The reads of one worker. `is_held` says whether a room is still one of its rooms."""
 
-    __slots__ = ("_context", "_is_held", "_turns")
+    __slots__ = ("_context", "_is_held", "_look_ups", "_message_turns", "_presence_turns")
 
     def __init__(self, context: Context, is_held: Callable[[Room], bool]) -> None:
         self._context = context
         self._is_held = is_held
-        self._turns = asyncio.Semaphore(READS_AT_ONCE)
+        # Apart, or a stream that does not answer would keep everybody from hearing who came and went.
+        self._message_turns = asyncio.Semaphore(READS_AT_ONCE)
+        self._presence_turns = asyncio.Semaphore(READS_AT_ONCE)
+        self._look_ups: dict[Room, _LookUps] = {}
 
     async def messages(self, room: Room) -> None:
         """Fill a gap, and let the room go on."""
         missed: Sequence[StoredMessage] = ()
-        since_s, pause_s = self._context.clock.now_s(), FIRST_PAUSE_S
+        pause_s = FIRST_PAUSE_S
         try:
-            while self._is_held(room):
-                try:
-                    missed = await self.missed_by(room)
-                    return
-                except BusUnavailable:
-                    if self._context.clock.now_s() - since_s >= HOLD_BACK_S:
+            async with asyncio.timeout(HOLD_BACK_S):
+                while self._is_held(room):
+                    try:
+                        missed = await self._missed_by(room)
                         return
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                    except BusUnavailable:
+                        await asyncio.sleep(pause_s)
+                        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        except TimeoutError:
+            pass  # the room goes on with the gap
         finally:
             room.messages_restored(missed)
 
@@ -55,14 +70,28 @@ class Recovery:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 try:
-                    async with self._turns:
+                    async with self._presence_turns:
                         snapshot = await self._context.rooms.snapshot(room.life)
                 except RoomsUnavailable:
                     continue
         finally:
             room.presence_restored(snapshot)
 
-    async def missed_by(self, room: Room) -> list[StoredMessage]:
-        """What the stream has after the last message that the room has shown. Raises BusUnavailable."""
-        async with self._turns:
+    async def look_up(self, room: Room) -> list[StoredMessage]:
+        """What the stream has by now after the last message that the room has shown, within LOOK_UP_S. Raises
+        BusUnavailable."""
+        look_ups = self._look_ups.setdefault(room, _LookUps())
+        look_ups.wanted += 1
+        try:
+            async with asyncio.timeout(LOOK_UP_S), look_ups.turn:
+                return await self._missed_by(room)
+        except TimeoutError as reason:
+            raise BusUnavailable("the stream was not read in time") from reason
+        finally:
+            look_ups.wanted -= 1
+            if not look_ups.wanted:
+                del self._look_ups[room]
+
+    async def _missed_by(self, room: Room) -> list[StoredMessage]:
+        async with self._message_turns:
             return await self._context.bus.messages_after(room.room_id, room.life, room.last_id, limit=MESSAGES_LIMIT)

@@ -8,6 +8,12 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 
+def is_being_cancelled() -> bool:
+    """Whether a CancelledError is meant for the task that runs, and not the end of something that it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Tasks:
     """The running tasks of one owner."""
 

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import structlog
 
 from ws_edge.context import Context
 from ws_edge.fanout.audience import Audience, Member
+from ws_edge.fanout.hub import Occupant
 from ws_edge.fanout.room import Room
 from ws_edge.joining import HeldRooms, Joining
 from ws_edge.live import LiveConnection, LiveRoom
@@ -57,10 +59,10 @@ class Worker:
         """Close every client with 1012, evenly spread over so many seconds, so that they do not return as one."""
         guests: list[Callable[[], None]] = []
         for occupant in self.context.hub:
-            guests.append(lambda o=occupant: o.end(CloseCode.SERVICE_RESTART))  # type: ignore[misc]  # default binds
+            guests.append(partial(_restart, occupant))
         for listener in self.live.audience:
             if isinstance(listener, LiveConnection):
-                guests.append(lambda c=listener: c.end(CloseCode.SERVICE_RESTART))  # type: ignore[misc]
+                guests.append(partial(listener.end, CloseCode.SERVICE_RESTART))
         started_s = self.now_s()
         for number, close in enumerate(guests):
             ahead_s = started_s + seconds * number / len(guests) - self.now_s()
@@ -78,10 +80,14 @@ class Worker:
             if (m := o.membership) is not None
         ]
 
+    def held_count(self) -> int:
+        """How many memberships these are: asked with every heartbeat."""
+        return sum(occupant.membership is not None for occupant in self.context.hub)
+
     def membership_lost(self, connection: ConnectionId) -> None:
         """While this worker was cut off the slug began another life: the client has to join again."""
         if occupant := self.context.hub.get(connection):
-            occupant.end(CloseCode.SERVICE_RESTART)
+            _restart(occupant)
 
     # --- WorkerListener --------------------------------------------------------------------------------------------
 
@@ -90,7 +96,9 @@ class Worker:
         self.moderation.obey(event)
 
     def room_deleted(self, life: Life) -> None:
-        """deleteChatRoom: those inside are closed, and those who are on their way in."""
+        """deleteChatRoom: those inside are closed, and those who are on their way in, also if nobody here knows yet
+        whose way leads there."""
+        self.rooms.note_deleted(life)
         for occupant in self.context.hub:
             if occupant.membership is not None and occupant.membership.life == life:
                 occupant.end(CloseCode.NOT_FOUND, None if occupant.room is not None else ErrorCode.NOT_FOUND)
@@ -163,7 +171,7 @@ class Worker:
         """What the stream has is shown, which settles it; the rest was not stored, as far as anybody can tell."""
         lost = set(tokens)
         try:
-            found = await self._recovery.missed_by(room)
+            found = await self._recovery.look_up(room)
             room.messages_found(found)
             lost -= {message.token for message in found if message.edge == self.edge}
         except BusUnavailable:
@@ -183,3 +191,8 @@ class Worker:
                 self.context.moderation.sight(occupant.speaker, occupant.room.slug)
             if number % SIGHTINGS_AT_ONCE == 0:
                 await asyncio.sleep(SIGHTINGS_PAUSE_S)
+
+
+def _restart(occupant: Occupant) -> None:
+    """Have it connect again; who is still joining has heard nothing and is told why."""
+    occupant.end(CloseCode.SERVICE_RESTART, None if occupant.room is not None else ErrorCode.UNAVAILABLE)

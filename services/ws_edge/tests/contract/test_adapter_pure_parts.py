@@ -162,7 +162,12 @@ def held(count: int) -> list[HeldConnection]:
 def lease(rooms: FakeRooms, *, holds: int, owes: int = 0) -> tuple[EdgeLease, list[ConnectionId]]:
     lost: list[ConnectionId] = []
     return EdgeLease(
-        rooms, wire=asyncio.Lock(), held=lambda: held(holds), owed_leaves=lambda: owes, lost=lost.append
+        rooms,
+        wire=asyncio.Lock(),
+        held=lambda: held(holds),
+        held_count=lambda: holds,
+        owed_leaves=lambda: owes,
+        lost=lost.append,
     ), lost
 
 
@@ -198,6 +203,27 @@ async def test_leaves_that_are_still_owed_may_be_counted_or_not() -> None:
     for _ in range(4):
         await edge_lease.beat()
     assert rooms.synced == []
+
+
+async def test_a_heartbeat_that_finds_all_in_order_counts_what_is_held_and_does_not_list_it() -> None:
+    listed: list[bool] = []
+
+    def list_held() -> list[HeldConnection]:
+        listed.append(True)
+        return held(3)
+
+    edge_lease = EdgeLease(
+        FakeRooms((True, 3), (False, 3)),
+        wire=asyncio.Lock(),
+        held=list_held,
+        held_count=lambda: 3,
+        owed_leaves=lambda: 0,
+        lost=lambda connection: None,
+    )
+    await edge_lease.beat()
+    assert listed == []
+    await edge_lease.beat()
+    assert listed == [True]
 
 
 async def test_a_sync_that_broke_off_begins_again_though_the_lease_stands_by_then() -> None:
@@ -237,7 +263,13 @@ async def test_a_defect_ends_neither_the_heartbeats_nor_the_leaves() -> None:
             raise asyncio.CancelledError
 
     lease = EdgeLease(
-        Calls(), wire=asyncio.Lock(), held=list, owed_leaves=lambda: 0, lost=lambda connection: None, sleep=sleep
+        Calls(),
+        wire=asyncio.Lock(),
+        held=list,
+        held_count=lambda: 0,
+        owed_leaves=lambda: 0,
+        lost=lambda connection: None,
+        sleep=sleep,
     )
     with pytest.raises(asyncio.CancelledError):
         await lease.run()

@@ -55,6 +55,9 @@ class FakeModeration(ModerationServiceServicer):
     def asked(self) -> list[pb.MessageCheck]:
         return [check for r in self.requests if isinstance(r, pb.AdmitRequest) for check in r.messages]
 
+    def asked_for_sanctions(self) -> bool:
+        return any(isinstance(request, pb.ListActiveRequest) for request in self.requests)
+
     def carried(self) -> list[pb.CarriedAdmission]:
         return [c for r in self.requests if isinstance(r, pb.AdmitRequest) for c in r.carried]
 
@@ -86,6 +89,7 @@ class FakeModeration(ModerationServiceServicer):
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:
         self._note_trace(context)
         self._take(request)
+        await self.may_answer.wait()
         return pb.ListActiveResponse(sanctions=self.sanctions)
 
     async def ListSanctions(self, request: pb.ListSanctionsRequest, context: Any) -> pb.ListSanctionsResponse:
@@ -588,6 +592,30 @@ async def test_stopping_answers_what_waits(replicas: list[Replica]) -> None:
     await replicas[0].moderation.hears(lambda: bool(replicas[0].moderation.asked()))
     await moderation.stop()
     assert verdicts.heard == [("a", UNAVAILABLE)]
+
+
+async def test_a_read_that_is_under_way_when_its_replica_is_left_is_unavailable_and_ends_no_task(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    for replica in replicas:
+        replica.moderation.may_answer.clear()
+    reading = asyncio.create_task(moderation.active([SLUG]))
+    await eventually(lambda: any(replica.moderation.asked_for_sanctions() for replica in replicas))
+    moderation._set_replicas([])
+    with pytest.raises(ModerationUnavailable):
+        await reading
+
+
+async def test_a_read_whose_caller_is_cancelled_stays_cancelled(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    for replica in replicas:
+        replica.moderation.may_answer.clear()
+    reading = asyncio.create_task(moderation.active([SLUG]))
+    await eventually(lambda: any(replica.moderation.asked_for_sanctions() for replica in replicas))
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
 
 
 async def test_a_replica_that_left_its_name_is_left_and_its_questions_answered(

@@ -107,6 +107,8 @@ class FakeRooms(RoomsServiceServicer):
             pb.Participant(key="u:5", user_id=5, username="ana", version=4),
             pb.Participant(key="c:x:1", username="b"),
         ]
+        if request.life == 8:
+            return pb.ListParticipantsResponse(deleted=True)
         return pb.ListParticipantsResponse(version=9, connection_count=3, crowded=True, participants=people)
 
     async def FindConnected(self, request: pb.FindConnectedRequest, context: Context) -> pb.FindConnectedResponse:
@@ -163,9 +165,19 @@ async def worker() -> Worker:
     return Worker()
 
 
+def open_rooms(service: Service, worker: Worker) -> GrpcRooms:
+    return GrpcRooms(
+        f"127.0.0.1:{service.port}",
+        EDGE,
+        held=lambda: list(worker.held),
+        held_count=lambda: len(worker.held),
+        lost=worker.lost.append,
+    )
+
+
 @pytest.fixture
 async def rooms(service: Service, worker: Worker) -> AsyncIterator[GrpcRooms]:
-    rooms = GrpcRooms(f"127.0.0.1:{service.port}", EDGE, held=lambda: list(worker.held), lost=worker.lost.append)
+    rooms = open_rooms(service, worker)
     await rooms.start()
     await eventually(lambda: rooms.is_connected)
     yield rooms
@@ -254,16 +266,21 @@ async def test_a_leave_never_overtakes_its_join(service: Service, rooms: GrpcRoo
     assert service.rooms.most_under_way == 1
 
 
-async def test_a_leave_waits_for_a_join_that_is_not_sent_yet(service: Service, rooms: GrpcRooms) -> None:
+async def test_a_join_that_is_not_sent_yet_when_its_leave_comes_is_left_out_and_owes_no_leave(
+    service: Service, rooms: GrpcRooms
+) -> None:
     service.rooms.may_answer.clear()
     first = join(rooms, 1)
     await service.rooms.hears(pb.JoinRequest)
-    second = join(rooms, 2)
+    second, third = join(rooms, 2), join(rooms, 3)
     await asyncio.sleep(0)
     rooms.leave(ConnectionId(2))
     await asyncio.sleep(0.05)
     service.rooms.may_answer.set()
-    await asyncio.gather(first, second)
+    await asyncio.gather(first, third)
+    with pytest.raises(RoomsUnavailable):
+        await second
+    rooms.leave(ConnectionId(3))
     await service.rooms.hears(pb.LeaveRequest)
     told = [
         ("join", [item.connection for item in request.items])
@@ -272,7 +289,8 @@ async def test_a_leave_waits_for_a_join_that_is_not_sent_yet(service: Service, r
         for request in service.rooms.requests
         if isinstance(request, pb.JoinRequest | pb.LeaveRequest)
     ]
-    assert told == [("join", [1]), ("join", [2]), ("leave", [2])]
+    assert told == [("join", [1]), ("join", [3]), ("leave", [3])]
+    await eventually(lambda: len(rooms._leaves) == 0)
 
 
 async def test_a_join_that_was_given_up_before_it_was_sent_is_left_out(service: Service, rooms: GrpcRooms) -> None:
@@ -329,7 +347,7 @@ async def test_an_answer_in_part_is_no_answer(service: Service, rooms: GrpcRooms
 async def test_an_expired_lease_is_registered_again_and_the_lost_are_told(service: Service, worker: Worker) -> None:
     service.rooms.registered = False
     worker.held = [HeldConnection(ConnectionId(7), RoomId(1), Life(2), Slug("live"), ANA)]
-    rooms = GrpcRooms(f"127.0.0.1:{service.port}", EDGE, held=lambda: list(worker.held), lost=worker.lost.append)
+    rooms = open_rooms(service, worker)
     await rooms.start()
     (sync,) = await service.rooms.hears(pb.SyncRequest)
     person = pb.Person(user_id=5, username="ana", rank=pb.RANK_MODERATOR)
@@ -340,7 +358,7 @@ async def test_an_expired_lease_is_registered_again_and_the_lost_are_told(servic
 
 
 async def test_stopping_releases_everything_and_refuses_who_waits(service: Service, worker: Worker) -> None:
-    rooms = GrpcRooms(f"127.0.0.1:{service.port}", EDGE, held=list, lost=worker.lost.append)
+    rooms = open_rooms(service, worker)
     await rooms.start()
     await eventually(lambda: rooms.is_connected)
     service.rooms.may_answer.clear()
@@ -362,11 +380,32 @@ async def test_stopping_releases_everything_and_refuses_who_waits(service: Servi
 
 
 async def test_stopping_does_not_wait_for_a_service_that_hangs(service: Service, worker: Worker) -> None:
-    rooms = GrpcRooms(f"127.0.0.1:{service.port}", EDGE, held=list, lost=worker.lost.append)
+    rooms = open_rooms(service, worker)
     await rooms.start()
     service.rooms.may_answer.clear()
     await asyncio.wait_for(rooms.stop(), 3)
     service.rooms.may_answer.set()
+
+
+async def test_a_call_that_the_closing_channel_ends_is_unavailable_and_ends_no_task(
+    service: Service, rooms: GrpcRooms
+) -> None:
+    service.rooms.may_answer.clear()
+    reading = asyncio.create_task(rooms.snapshot(Life(2)))
+    await service.rooms.hears(pb.ListParticipantsRequest)
+    assert rooms._channel is not None
+    await rooms._channel.close()
+    with pytest.raises(RoomsUnavailable):
+        await reading
+
+
+async def test_a_call_whose_caller_is_cancelled_stays_cancelled(service: Service, rooms: GrpcRooms) -> None:
+    service.rooms.may_answer.clear()
+    reading = asyncio.create_task(rooms.snapshot(Life(2)))
+    await service.rooms.hears(pb.ListParticipantsRequest)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
 
 
 async def test_references_of_one_turn_are_resolved_together(service: Service, rooms: GrpcRooms) -> None:
@@ -380,11 +419,13 @@ async def test_references_of_one_turn_are_resolved_together(service: Service, ro
 async def test_reads_are_translated(service: Service, rooms: GrpcRooms) -> None:
     people = (Participant("u:5", UserId(5), "ana", version=4), Participant("c:x:1", None, "b"))
     assert await rooms.snapshot(Life(2)) == RoomSnapshot(9, 3, True, people)
+    assert await rooms.snapshot(Life(8)) == RoomSnapshot(0, 0, False, (), deleted=True)
     assert await rooms.connected_rank(UserId(5), None, Slug("live")) is Rank.ADMIN
     assert await rooms.connected_rank(None, "Anonymous_10.0.0.1", None) is None
     assert await rooms.stats() == {1: 8, 2: 2}
     assert service.rooms.requests == [
         pb.ListParticipantsRequest(life=2),
+        pb.ListParticipantsRequest(life=8),
         pb.FindConnectedRequest(user_id=5, slug="live"),
         pb.FindConnectedRequest(username="Anonymous_10.0.0.1"),
     ]

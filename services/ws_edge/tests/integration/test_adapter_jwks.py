@@ -1,7 +1,9 @@
 """Tokens verified by a key set behind a URL."""
 
+import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -11,9 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
+from ws_edge.adapters import jwt_keys
 from ws_edge.adapters.jwt_keys import JwksKeys
 from ws_edge.adapters.jwt_tokens import JwtTokens
-from ws_edge.ports import InvalidToken
+from ws_edge.ports import InvalidToken, TokensUnavailable
 
 pytestmark = pytest.mark.integration
 
@@ -44,16 +47,25 @@ class KeyServer:
         self.entries: list[dict[str, Any]] = [first_entry()]
         self.body: bytes | None = None
         self.requests = 0
+        self.pause_s = 0.0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.requests += 1
+                outer.may_answer.wait(10)
                 body = json.dumps({"keys": outer.entries}).encode() if outer.body is None else outer.body
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                for part in [body[i : i + 16] for i in range(0, len(body), 16)] if outer.pause_s else [body]:
+                    try:
+                        self.wfile.write(part)
+                    except OSError:
+                        return
+                    time.sleep(outer.pause_s)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -64,6 +76,7 @@ class KeyServer:
         self._thread.start()
 
     def close(self) -> None:
+        self.may_answer.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -81,6 +94,18 @@ class Monotonic:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+async def until_asked(server: KeyServer, times: int) -> None:
+    async with asyncio.timeout(5):
+        while server.requests < times:  # noqa: ASYNC110 - the server is a thread
+            await asyncio.sleep(0.005)
+
+
+async def until_read(keys: JwksKeys) -> None:
+    async with asyncio.timeout(5):
+        while keys._fetching is not None:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.005)
 
 
 def verifier(server: KeyServer, monotonic: Monotonic) -> JwtTokens:
@@ -113,13 +138,64 @@ async def test_a_new_key_is_found_after_a_rotation_and_unknown_keys_cause_no_sto
 
 async def test_an_old_set_serves_while_no_new_one_can_be_read(key_server: KeyServer) -> None:
     monotonic = Monotonic()
-    tokens = verifier(key_server, monotonic)
+    keys = JwksKeys(key_server.url, monotonic=monotonic)
+    tokens = JwtTokens(keys, clock=lambda: NOW_S)
     await tokens.verify(token(FIRST, "RS256", "one"))
     for body in (b"not json", b"[]", b'{"keys":[]}', b'{"keys":5}', b"x" * (1024 * 1024 + 1)):
         key_server.body = body
         monotonic.now_s += 700
         assert (await tokens.verify(token(FIRST, "RS256", "one"))).user_id == 3
+        await until_read(keys)
+        assert (await tokens.verify(token(FIRST, "RS256", "one"))).user_id == 3
     assert key_server.requests == 6
+
+
+async def test_nobody_whose_key_is_held_waits_for_a_new_set(key_server: KeyServer) -> None:
+    monotonic = Monotonic()
+    keys = JwksKeys(key_server.url, monotonic=monotonic)
+    tokens = JwtTokens(keys, clock=lambda: NOW_S)
+    await tokens.verify(token(FIRST, "RS256", "one"))
+    key_server.entries.append(second_entry())
+    key_server.may_answer.clear()
+    monotonic.now_s += 700
+    async with asyncio.timeout(2):
+        assert (await tokens.verify(token(FIRST, "RS256", "one"))).user_id == 3
+    waiting = asyncio.create_task(tokens.verify(token(SECOND, "EdDSA", "two")))
+    await until_asked(key_server, 2)
+    assert (await tokens.verify(token(FIRST, "RS256", "one"))).user_id == 3
+    assert not waiting.done()
+    key_server.may_answer.set()
+    assert (await waiting).user_id == 3
+    assert key_server.requests == 2
+
+
+async def test_a_client_that_goes_while_the_keys_are_read_leaves_them_to_the_others(key_server: KeyServer) -> None:
+    tokens = verifier(key_server, Monotonic())
+    key_server.may_answer.clear()
+    gone = asyncio.create_task(tokens.verify(token(FIRST, "RS256", "one")))
+    await until_asked(key_server, 1)
+    staying = asyncio.create_task(tokens.verify(token(FIRST, "RS256", "one")))
+    await asyncio.sleep(0)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    key_server.may_answer.set()
+    assert (await staying).user_id == 3
+    assert (await tokens.verify(token(FIRST, "RS256", "one"))).user_id == 3
+    assert key_server.requests == 1
+
+
+async def test_keys_that_come_too_slowly_are_given_up_as_a_whole(
+    key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert jwt_keys._FETCH_DEADLINE_S == 5.0
+    monkeypatch.setattr(jwt_keys, "_FETCH_DEADLINE_S", 0.3)
+    key_server.pause_s = 0.1
+    keys = JwksKeys(key_server.url, monotonic=Monotonic())
+    with pytest.raises(TokensUnavailable):
+        await JwtTokens(keys, clock=lambda: NOW_S).verify(token(FIRST, "RS256", "one"))
+    with pytest.raises(TimeoutError, match="too slowly"):
+        await asyncio.to_thread(jwt_keys._read, key_server.url)
 
 
 async def test_secrets_and_keys_for_other_uses_in_a_set_are_never_used(key_server: KeyServer) -> None:
@@ -143,9 +219,24 @@ async def test_secrets_and_keys_for_other_uses_in_a_set_are_never_used(key_serve
             await tokens.verify(bad)
 
 
-async def test_a_key_set_that_cannot_be_reached_refuses_every_token(key_server: KeyServer) -> None:
-    tokens = JwtTokens(JwksKeys("http://127.0.0.1:1/keys", monotonic=Monotonic()), clock=lambda: NOW_S)
+async def test_where_no_key_set_could_be_read_yet_no_token_is_called_invalid(key_server: KeyServer) -> None:
+    monotonic = Monotonic()
+    tokens = verifier(key_server, monotonic)
+    key_server.body = b"not json"
+    for _ in range(3):
+        with pytest.raises(TokensUnavailable):
+            await tokens.verify(token(FIRST, "RS256", "one"))
+    assert key_server.requests == 1
     with pytest.raises(InvalidToken):
+        await tokens.verify("rubbish")
+    key_server.body = None
+    monotonic.now_s += 11
+    assert (await tokens.verify(token(FIRST, "RS256", "one"))).user_id == 3
+
+
+async def test_a_key_set_that_cannot_be_reached_is_unavailable() -> None:
+    tokens = JwtTokens(JwksKeys("http://127.0.0.1:1/keys", monotonic=Monotonic()), clock=lambda: NOW_S)
+    with pytest.raises(TokensUnavailable):
         await tokens.verify(token(FIRST, "RS256", "one"))
 
 

@@ -12,6 +12,11 @@ import websockets
 from sanic import Request
 from sanic.server import HttpProtocol
 
+from ws_edge.gateway import Refusal
+from ws_edge.protocol import codec
+from ws_edge.protocol.close import CloseCode
+from ws_edge.protocol.errors import ErrorCode
+
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
 
@@ -164,7 +169,7 @@ async def test_connections_that_drain_leaves_open_are_closed_at_the_stop(start_e
     assert [receiver.told[-1] for receiver in edge.gateway.receivers] == [("lost",), ("lost",)]
 
 
-async def test_while_draining_the_edge_is_not_ready_and_accepts_nobody(start_edge: StartEdge) -> None:
+async def test_while_draining_the_edge_answers_newcomers_and_is_not_ready(start_edge: StartEdge) -> None:
     going = asyncio.Event()
     edge = await start_edge(drain=going.wait)
     kept = await edge.raw()
@@ -177,12 +182,18 @@ async def test_while_draining_the_edge_is_not_ready_and_accepts_nobody(start_edg
     status, headers = await kept.request("GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
     body = await kept.reader.readexactly(int(headers["content-length"]))
     assert (status, body) == (503, b'{"status":"not ready","failing":["draining"]}')
-    with pytest.raises(ConnectionRefusedError):
-        await edge.raw()
+    status, _, body = await edge.http("GET", "/health/ready")
+    assert (status, body) == (503, b'{"status":"not ready","failing":["draining"]}')
+    edge.gateway.make = lambda: Refusal(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)  # type: ignore[assignment, return-value]  # no Recorder
+    late = await edge.open()
+    assert await late.read() == (TEXT, codec.error(ErrorCode.UNAVAILABLE)[2:])
+    assert await late.read_close() == 1012
     client.send(TEXT, b"still served")
     assert await client.read() == (TEXT, b"still served")
     going.set()
     assert await client.read_close() == 1012
+    with pytest.raises(ConnectionRefusedError):
+        await edge.raw()
 
 
 async def test_a_request_in_flight_is_answered_before_the_stop(start_edge: StartEdge) -> None:

@@ -10,7 +10,8 @@ import pytest
 import structlog
 from structlog.contextvars import get_contextvars, merge_contextvars
 
-from ws_edge.protocol.identity import Rank
+from ws_edge.ports import TokensUnavailable
+from ws_edge.protocol.identity import Identity, Rank
 from ws_edge.trace import read_trace
 
 if TYPE_CHECKING:
@@ -50,6 +51,21 @@ async def test_stats_without_the_rooms_service_are_unavailable(edge: Edge) -> No
     edge.rooms.is_away = True
     status, _, body = await edge.http("GET", STATS, ["Authorization: Bearer ADMIN"])
     assert (status, body) == (503, b'{"message":"Service unavailable"}')
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", STATS), ("POST", "/graphql")])
+async def test_while_the_keys_of_tokens_cannot_be_read_a_token_is_service_unavailable(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    async def fail(_tokens: object, _token: str) -> Identity:
+        raise TokensUnavailable
+
+    monkeypatch.setattr("services.ws_edge.tests.integration.conftest.FakeTokens.verify", fail)
+    body = b'{"query":"{x}"}' if method == "POST" else b""
+    status, headers, answer = await edge.http(method, path, [JSON, "Authorization: Bearer ADMIN"], body)
+    assert status == 503
+    assert b'"message":"Service unavailable"' in answer
+    assert "www-authenticate" not in headers
 
 
 # --- /graphql ------------------------------------------------------------------------------------------------------

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
+from ws_edge.telemetry import configure_logging
+from ws_edge.transport import websocket_routes
 from ws_edge.transport.patience import Patience
 
 if TYPE_CHECKING:
@@ -17,6 +22,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+
+
+@pytest.fixture
+def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For a test that configures the log: gives the test run its own back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    # A logger that was used once keeps the configuration of that time.
+    monkeypatch.setattr(websocket_routes, "log", structlog.get_logger(websocket_routes.__name__))
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    logging.captureWarnings(False)
+    root.handlers, root.level = handlers, level
 
 
 async def test_our_close_waits_for_the_peers_and_discards_what_comes_first(edge: Edge) -> None:
@@ -176,10 +195,16 @@ async def test_a_fault_of_the_owner_closes_its_connection_alone_with_1011(edge: 
     assert await good.read() == (TEXT, b"fine")
 
 
-async def test_a_gateway_that_fails_closes_with_1011_and_logs_no_token(edge: Edge) -> None:
+@pytest.mark.usefixtures("logging_as_before")
+async def test_a_gateway_that_fails_closes_with_1011_and_logs_no_token(
+    edge: Edge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("ws_edge")
     edge.gateway.failure = ValueError("the token was SECRET")
-    with structlog.testing.capture_logs() as logs:
-        client = await edge.open("/chat/ws/room/1?token=SECRET")
-        assert await client.read_close() == 1011
-    assert [entry["event"] for entry in logs] == ["arrival_failed"]
-    assert "SECRET" not in repr(logs)
+    client = await edge.open("/chat/ws/room/1?token=SECRET")
+    assert await client.read_close() == 1011
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "SECRET" not in line
+    event = json.loads(line)
+    assert (event["event"], event["level"], event["kind"]) == ("arrival_failed", "error", "ValueError")
+    assert event["place"].endswith(" _arrive")

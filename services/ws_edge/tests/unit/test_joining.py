@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from edge_world import Client, World
+from edge_world import Client, FakeTokens, World
 
-from ws_edge.ports import JoinRefusal, RoomSnapshot
-from ws_edge.protocol.identity import ConnectionId, Life, Rank, Slug, UserId
+from ws_edge.ports import JoinRefusal, RoomSnapshot, TokensUnavailable
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
 
 
@@ -83,6 +83,19 @@ async def test_a_client_gone_at_any_step_of_joining_leaves_nothing_behind(world:
     await world.settle()
     assert world.holds_nothing()
     assert client.frames == []
+
+
+async def test_a_client_that_takes_nothing_before_room_joined_is_closed_with_1013(world: World) -> None:
+    world.moderation.finally_checking.shut()
+    client = await world.arrive("s", "1:user")
+    await world.settle()
+    client.receiver.congestion_changed(False)
+    assert not client.over.is_set()
+    client.receiver.congestion_changed(True)
+    world.moderation.finally_checking.open()
+    await world.settle()
+    assert (client.frames, client.closed_with) == ([], 1013)
+    assert world.holds_nothing()
 
 
 async def test_a_client_gone_while_joining_leaves_the_others_in_the_room(world: World) -> None:
@@ -272,6 +285,18 @@ async def test_bad_tokens_count_as_handshakes(world: World) -> None:
     assert world.holds_nothing()
 
 
+async def test_while_the_keys_of_tokens_cannot_be_read_a_token_is_service_unavailable_1013(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_tokens: FakeTokens, _token: str) -> Identity:
+        raise TokensUnavailable
+
+    monkeypatch.setattr(FakeTokens, "verify", fail)
+    client = await world.arrive("s", "1:user")
+    assert (client.types, client.closed_with) == (["unavailable"], 1013)
+    await world.join("s")
+
+
 async def test_edge_that_is_draining_refuses_with_1012(world: World) -> None:
     world.gateway.is_draining = True
     client = await world.arrive()
@@ -284,4 +309,91 @@ async def test_drain_closes_everybody_with_1012_and_gives_all_back(world: World)
     live.receiver.connected(live)
     await world.worker.drain(0.02)
     assert [client.closed_with for client in (*clients, live)] == [1012] * 4
+    assert world.holds_nothing()
+
+
+async def test_who_is_still_joining_when_the_edge_drains_is_told_unavailable_and_closed_with_1012(world: World) -> None:
+    inside = await world.join("s", "1:user")
+    world.moderation.finally_checking.shut()
+    joining = await world.arrive("s", "2:user")
+    await world.settle()
+    await world.worker.drain(0.0)
+    assert (inside.types, inside.closed_with) == ([], 1012)
+    assert (joining.types, joining.closed_with) == (["unavailable"], 1012)
+    world.moderation.finally_checking.open()
+    await world.settle()
+    assert world.holds_nothing()
+
+
+async def test_who_gets_in_while_the_edge_drains_is_closed_like_all_inside(world: World) -> None:
+    first = await world.join("s", "1:user")
+    world.moderation.finally_checking.shut()
+    second = await world.arrive("s", "2:user")
+    await world.settle()
+    draining = asyncio.create_task(world.worker.drain(0.2))
+    async with asyncio.timeout(2):
+        await first.over.wait()
+    world.moderation.finally_checking.open()
+    await draining
+    assert (second.types, second.closed_with) == (["room_joined"], 1012)
+
+
+async def test_a_client_that_joins_a_room_deleted_meanwhile_is_not_found_4004(world: World) -> None:
+    world.rooms.snapshots[Life(1)] = RoomSnapshot(0, 0, False, (), deleted=True)
+    clients = [await world.arrive("s", f"{number}:user") for number in (1, 2)]
+    await world.settle()
+    assert [(client.types, client.closed_with) for client in clients] == [(["not_found"], 4004)] * 2
+    assert world.holds_nothing()
+
+
+async def test_a_deletion_heard_while_a_room_opens_turns_away_also_who_learns_of_its_membership_later(
+    world: World,
+) -> None:
+    world.moderation.reading.shut()
+    first = await world.arrive("s", "1:user")
+    await world.moderation.reading.reached.wait()
+    world.rooms.joining.shut()
+    second = await world.arrive("s", "2:user")
+    await world.settle()
+    life = world.rooms.lives[Slug("s")]
+    world.worker.room_deleted(life)
+    world.rooms.lives[Slug("s")] = life  # the second join was committed before the deletion
+    world.rooms.joining.open()
+    await world.settle()
+    assert second.closed_with is None
+    world.moderation.reading.open()
+    await world.settle()
+    assert [(client.types, client.closed_with) for client in (first, second)] == [(["not_found"], 4004)] * 2
+    assert world.holds_nothing()
+
+
+async def test_a_deletion_heard_when_the_room_is_open_turns_away_who_learns_of_its_membership_later(
+    world: World,
+) -> None:
+    stays = await world.join("s", "1:user")
+    (held,) = world.worker.rooms.by_life.values()
+    held.holders += 1  # somebody who left and has yet to give it back
+    world.rooms.joining.shut()
+    late = await world.arrive("s", "2:user")
+    await world.settle()
+    life = world.rooms.lives[Slug("s")]
+    world.worker.room_deleted(life)
+    world.rooms.lives[Slug("s")] = life  # the late join was committed before the deletion
+    world.rooms.joining.open()
+    await world.settle()
+    assert (stays.types, stays.closed_with) == ([], 4004)
+    assert (late.types, late.closed_with) == (["not_found"], 4004)
+    world.worker.rooms.release(held)
+    assert world.holds_nothing()
+
+
+async def test_a_deletion_heard_before_anything_of_the_room_was_known_here_turns_away_too(world: World) -> None:
+    world.rooms.joining.shut()
+    client = await world.arrive("s", "1:user")
+    await world.settle()
+    world.worker.room_deleted(Life(1))
+    world.rooms.snapshots[Life(1)] = RoomSnapshot(0, 0, False, (), deleted=True)
+    world.rooms.joining.open()
+    await world.settle()
+    assert (client.types, client.closed_with) == (["not_found"], 4004)
     assert world.holds_nothing()

@@ -219,6 +219,18 @@ async def test_a_ban_whose_event_was_missed_is_obeyed_at_the_next_reading(world:
     assert target.closed_with == 4003
 
 
+async def test_a_ban_everywhere_whose_lifting_was_missed_ends_on_an_idle_edge_with_the_next_reading(
+    world: World,
+) -> None:
+    world.worker.sanction_changed(event_of(Action.BAN, scope=Scope.EVERYWHERE))
+    refused = await world.arrive("s", "5:user")
+    await world.settle()
+    assert refused.closed_with == 4003
+    world.clock.time_s += 1
+    await world.worker.moderation.refresh()
+    await world.join("s", "5:user")
+
+
 async def test_an_event_that_overtakes_a_reading_is_not_undone_by_it(world: World) -> None:
     await world.join("s", "2:user")
     world.worker.sanction_changed(event_of(Action.MUTE))

@@ -5,6 +5,7 @@ from edge_world import World
 
 from ws_edge.ports import Decision, Verdict
 from ws_edge.posting import OUTCOME_S, WAITING_LIMIT
+from ws_edge.protocol.admitted_nonces import NONCE_AGE_S
 from ws_edge.protocol.identity import Rank, Slug, UserId
 from ws_edge.protocol.sanction import Action, Sanction
 
@@ -180,6 +181,43 @@ async def test_moderation_away_the_edge_s_own_limiter_holds_the_limit(world: Wor
     assert ana.types.count("chat_message") == 10
     assert ana.types.count("rate_limited") == 2
     assert len(world.moderation.noted) == 9
+
+
+async def test_moderation_away_a_message_sent_again_costs_nothing(world: World) -> None:
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    ana.say("judged by moderation", nonce="m")
+    world.moderation.is_away = True
+    ana.say("judged here", nonce="n")
+    for _ in range(20):
+        ana.say("judged by moderation", nonce="m")
+        ana.say("judged here", nonce="n")
+    for number in range(8):
+        ana.say(str(number))
+    ana.say("one too many")
+    await world.settle()
+    assert ana.types.count("rate_limited") == 1
+    assert ben.types.count("chat_message") == 10
+    assert len(world.moderation.noted) == 9
+
+
+async def test_moderation_away_a_nonce_costs_again_once_the_stream_has_forgotten_it(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.is_away = True
+    ana.say("x", nonce="n")
+    world.clock.time_s += NONCE_AGE_S
+    ana.say("x", nonce="n")
+    assert len(world.moderation.noted) == 2
+
+
+async def test_moderation_away_who_was_muted_meanwhile_repeats_nothing(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.is_away = True
+    ana.say("x", nonce="n")
+    mute = Sanction(1, Action.MUTE, UserId(1), None, frozenset(), Slug("s"), Rank.MODERATOR, None)
+    world.context.book.replace([Slug("s")], [mute], read_at_s=world.clock.now_s())
+    await world.settle()
+    ana.say("x", nonce="n")
+    assert ana.types == ["chat_message", "muted_or_banned"]
 
 
 async def test_moderation_away_the_sanctions_that_were_read_hold(world: World) -> None:

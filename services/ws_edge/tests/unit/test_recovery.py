@@ -7,8 +7,10 @@ import pytest
 from edge_world import Client, World
 
 from ws_edge import recovery, worker
-from ws_edge.ports import Participant, PresenceChanged, RoomSnapshot
-from ws_edge.protocol.identity import ConnectionId, Life, Slug, UserId
+from ws_edge.fanout.audience import STALL_LIMIT_S, UNSENT_LIMIT_BYTES
+from ws_edge.fanout.room import Room
+from ws_edge.ports import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage
+from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Slug, UserId
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +27,24 @@ async def until(reached: Callable[[], bool]) -> None:
 
 def texts(client: Client) -> list[object]:
     return [f["data"].get("message") for f in client.frames]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def one_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "READS_AT_ONCE", 1)
+
+
+def never_answer(world: World) -> list[asyncio.Future[None]]:
+    """The stream is read only when the test ends the wait of that read."""
+    read, asked = world.bus.messages_after, []
+
+    async def wait(room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
+        asked.append(asyncio.get_running_loop().create_future())
+        await asked[-1]
+        return await read(room_id, life, after, limit=limit)
+
+    world.bus.messages_after = wait  # type: ignore[method-assign]  # a stream without a quorum
+    return asked
 
 
 async def with_a_gap(world: World) -> Client:
@@ -48,14 +68,81 @@ async def test_a_gap_that_cannot_be_filled_at_once_is_filled_later_and_in_order(
     assert texts(client) == ["one", "two"]
 
 
-async def test_after_10_s_without_the_stream_the_room_goes_on_with_the_gap(world: World) -> None:
+async def test_after_10_s_without_the_stream_the_room_goes_on_with_the_gap(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert recovery.HOLD_BACK_S == 10.0
+    monkeypatch.setattr(recovery, "HOLD_BACK_S", 0.1)
     client = await with_a_gap(world)
     world.bus.is_away = True
     world.bus.give_copies()
     await world.settle()
-    world.clock.time_s += 10.0
+    assert client.frames == []
     await until(lambda: client.types == ["chat_message"])
     assert texts(client) == ["two"]
+
+
+@pytest.mark.usefixtures("one_read_at_once")
+async def test_a_gap_that_waits_for_its_turn_is_held_back_no_longer_than_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "HOLD_BACK_S", 0.1)
+    client = await with_a_gap(world)
+    asked = never_answer(world)
+    first = Room(Membership(RoomId(8), Life(8), Slug("other"), 1, 1, False), world.worker)
+    other = asyncio.create_task(world.worker._recovery.look_up(first))
+    await until(lambda: len(asked) == 1)
+    world.bus.give_copies()
+    await until(lambda: client.types == ["chat_message"])
+    assert (texts(client), len(asked)) == (["two"], 1)
+    other.cancel()
+
+
+@pytest.mark.usefixtures("one_read_at_once")
+async def test_a_stream_that_does_not_answer_keeps_nobody_from_hearing_who_left(world: World) -> None:
+    client = await world.join("s", "1:user")
+    life = world.rooms.lives[Slug("s")]
+    ben = Participant("u:2", UserId(2), "user_2", 2)
+    world.bus.listeners[life][0].presence_changed(PresenceChanged(2, 2, 2, False, (ben,), (), 1, 0, 0))
+    asked = never_answer(world)
+    world.rooms.snapshots[life] = RoomSnapshot(3, 1, False, ())
+    world.worker.bus_restored()
+    await until(lambda: client.types == ["user_joined", "user_left"])
+    assert len(asked) == 1
+
+
+async def test_a_sender_hears_unavailable_within_2_s_of_the_look_up_also_where_the_stream_is_asked_by_many(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert recovery.LOOK_UP_S == 2.0
+    monkeypatch.setattr(recovery, "LOOK_UP_S", 0.1)
+    world.bus.loses_messages = True
+    clients = [await world.join(f"s{number}", f"{number}:user") for number in range(1, 101)]
+    for client in clients:
+        client.say("lost")
+    asked = never_answer(world)
+    world.clock.time_s += 2.0
+    world.worker._look_for_overdue()
+    await until(lambda: len(world.worker.posting) == 0)
+    assert len(asked) >= recovery.READS_AT_ONCE
+    assert {tuple(client.types) for client in clients} == {("unavailable",)}
+
+
+async def test_a_room_is_looked_up_once_at_a_time(world: World) -> None:
+    client = await world.join("s", "1:user")
+    world.bus.keeps_copies = True
+    asked = never_answer(world)
+    for text in ("one", "two", "three"):
+        client.say(text)
+        world.clock.time_s += 2.0
+        world.worker._look_for_overdue()
+        await world.settle()
+    assert len(asked) == 1
+    for _ in range(3):
+        asked.pop().set_result(None)
+        await world.settle()
+    assert client.types == ["chat_message"] * 3
+    assert not world.worker._recovery._look_ups
 
 
 async def test_an_outcome_that_cannot_be_looked_up_does_not_end_the_filling_of_a_gap(world: World) -> None:
@@ -156,7 +243,65 @@ async def test_a_membership_lost_while_joining_is_closed_with_1012(world: World)
     (held,) = world.worker.held_connections()
     world.worker.membership_lost(held.connection)
     world.worker.membership_lost(ConnectionId(99))
-    assert joining.closed_with == 1012
+    assert (joining.types, joining.closed_with) == (["unavailable"], 1012)
+
+
+async def test_a_membership_lost_inside_is_closed_with_1012_alone(world: World) -> None:
+    client = await world.join("s", "2:user")
+    (held,) = world.worker.held_connections()
+    world.worker.membership_lost(held.connection)
+    assert (client.types, client.closed_with) == ([], 1012)
+
+
+async def test_the_memberships_that_are_counted_are_those_that_are_held(world: World) -> None:
+    await world.join("s", "1:user")
+    world.moderation.finally_checking.shut()
+    await world.arrive("s", "2:user")
+    world.moderation.checking.shut()
+    await world.arrive("t", "3:user")
+    await world.settle()
+    assert world.worker.held_count() == len(world.worker.held_connections()) == 2
+
+
+async def test_a_deletion_that_was_missed_is_found_with_the_presence(world: World) -> None:
+    inside = await world.join("s", "1:user")
+    world.rooms.snapshots[world.rooms.lives[Slug("s")]] = RoomSnapshot(0, 0, False, (), deleted=True)
+    world.worker.bus_restored()
+    await until(lambda: inside.closed_with is not None)
+    assert (inside.types, inside.closed_with) == ([], 4004)
+    assert world.holds_nothing()
+
+
+async def test_a_client_with_more_than_one_mebibyte_unsent_is_closed_with_1013_alone(world: World) -> None:
+    slow, quick = await world.join("s", "1:user"), await world.join("s", "2:user")
+    slow.unsent = 70_000
+    slow.receiver.congestion_changed(True)
+    slow.unsent = UNSENT_LIMIT_BYTES
+    quick.say("one")
+    await world.settle()
+    assert not slow.over.is_set()
+    slow.unsent += 1
+    quick.say("two")
+    await world.settle()
+    assert (slow.types, slow.closed_with) == (["chat_message"] * 2, 1013)
+    assert (quick.types, quick.closed_with) == (["chat_message"] * 2, None)
+    assert world.meter.closes == [1013]
+
+
+async def test_a_client_that_takes_nothing_for_30_s_is_closed_with_1013_alone(world: World) -> None:
+    slow, quick = await world.join("s", "1:user"), await world.join("s", "2:user")
+    slow.unsent = 70_000
+    slow.receiver.congestion_changed(True)
+    world.clock.time_s += STALL_LIMIT_S - 1
+    slow.unsent -= 1
+    world.worker._check_progress()
+    world.clock.time_s += STALL_LIMIT_S - 1
+    world.worker._check_progress()
+    assert not slow.over.is_set()
+    world.clock.time_s += 1
+    world.worker._check_progress()
+    assert (slow.types, slow.closed_with) == ([], 1013)
+    assert quick.closed_with is None
 
 
 async def test_a_duty_that_fails_is_done_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,9 @@ class FakeHost:
     def presence_missed(self, room: Room) -> None:
         self.missed.append("presence")
 
+    def room_deleted(self, life: Life) -> None:
+        self.missed.append(f"deletion of {life}")
+
     def end_turn(self) -> None:
         soon, self.soon = self.soon, []
         for callback in soon:
@@ -321,6 +324,16 @@ def test_a_gap_that_the_snapshot_leaves_open_is_read_again() -> None:
     room.presence_changed(came(7, 7))
     room.presence_restored(RoomSnapshot(5, 2, False, (person(1),)))
     assert host.missed == ["presence"]
+
+
+def test_a_snapshot_of_a_deleted_room_is_told_to_the_worker_and_announces_nobody() -> None:
+    room, host, (ana,) = open_room("u:1")
+    room.presence_changed(came(2, 2))
+    room.reread_presence()
+    room.presence_restored(RoomSnapshot(0, 0, False, (), deleted=True))
+    host.end_turn()
+    assert host.missed == ["presence", "deletion of 3"]
+    assert ana.told() == [("user_joined", "user_2")]
 
 
 def test_room_stats_are_told_at_most_once_a_second() -> None:

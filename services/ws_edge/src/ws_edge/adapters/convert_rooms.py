@@ -77,6 +77,7 @@ def from_snapshot(answer: pb.ListParticipantsResponse) -> RoomSnapshot:
         connection_count=answer.connection_count,
         crowded=answer.crowded,
         participants=from_participants(answer.participants),
+        deleted=answer.deleted,
     )
 
 

@@ -37,6 +37,7 @@ class EdgeLease:
         *,
         wire: asyncio.Lock,
         held: Callable[[], list[HeldConnection]],
+        held_count: Callable[[], int],
         owed_leaves: Callable[[], int],
         lost: Callable[[ConnectionId], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -44,6 +45,7 @@ class EdgeLease:
         self._calls = calls
         self._wire = wire
         self._held = held
+        self._held_count = held_count
         self._owed_leaves = owed_leaves
         self._lost = lost
         self._sleep = sleep
@@ -78,7 +80,7 @@ class EdgeLease:
             self._lost(connection)
 
     def _note(self, is_registered: bool, count: int) -> None:
-        held = len(self._held())
+        held = self._held_count()
         # A leave that waits may be of a connection that the service never had.
         is_equal = held <= count <= held + self._owed_leaves()
         self._mismatches = 0 if is_equal else self._mismatches + 1

@@ -16,7 +16,7 @@ from ws_edge.adapters.replica_addresses import is_literal, look_up
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
 from ws_edge.protocol.identity import Life, Slug, Speaker
 from ws_edge.protocol.sanction import Sanction, SanctionEvent
-from ws_edge.tasks import Tasks
+from ws_edge.tasks import Tasks, is_being_cancelled
 from ws_edge.trace import TRACE_HEADER, next_trace
 
 if TYPE_CHECKING:
@@ -231,3 +231,7 @@ async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, 
         return await method(request, timeout=deadline_s, metadata=((TRACE_HEADER, next_trace()),))
     except (grpc.aio.AioRpcError, grpc.aio.UsageError) as reason:
         raise ModerationUnavailable("no answer") from reason
+    except asyncio.CancelledError as reason:
+        if is_being_cancelled():
+            raise
+        raise ModerationUnavailable("the channel was closed") from reason

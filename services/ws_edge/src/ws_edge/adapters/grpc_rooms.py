@@ -21,11 +21,11 @@ from ws_edge.adapters.convert_rooms import (
 from ws_edge.adapters.edge_lease import EdgeLease
 from ws_edge.adapters.grpc_channel import open_channel
 from ws_edge.adapters.leave_queue import LeaveQueue
-from ws_edge.adapters.request_batches import BatchFailed, RequestBatches
+from ws_edge.adapters.request_batches import BatchFailed, LeftOut, RequestBatches
 from ws_edge.ports import GraphQLAnswer, HeldConnection, JoinRefusal, Membership, RoomSnapshot, RoomsUnavailable
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.reference import RoomRef
-from ws_edge.tasks import Tasks
+from ws_edge.tasks import Tasks, is_being_cancelled
 from ws_edge.trace import TRACE_HEADER, next_trace
 
 _BATCH_LIMIT = 500
@@ -39,7 +39,8 @@ A = TypeVar("A")
 
 
 class GrpcRooms:
-    """`held` gives every membership this worker has; `lost` is told of those that another life has replaced."""
+    """`held` gives every membership this worker has, `held_count` how many these are; `lost` is told of those that
+    another life has replaced."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class GrpcRooms:
         edge: str,
         *,
         held: Callable[[], list[HeldConnection]],
+        held_count: Callable[[], int],
         lost: Callable[[ConnectionId], None],
     ) -> None:
         self._address = address
@@ -55,7 +57,9 @@ class GrpcRooms:
         self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, wire=wire)
         self._resolves = RequestBatches(self._send_resolves, limit=_BATCH_LIMIT, deadline_s=_DEADLINE_S)
         self._leaves = LeaveQueue(self._send_leaves, limit=_BATCH_LIMIT, wire=wire)
-        self._lease = EdgeLease(self, wire=wire, held=held, owed_leaves=lambda: len(self._leaves), lost=lost)
+        self._lease = EdgeLease(
+            self, wire=wire, held=held, held_count=held_count, owed_leaves=lambda: len(self._leaves), lost=lost
+        )
         # Joins without an outcome, and whether a leave waits for it: the queues alone would let one overtake the other.
         self._joining: dict[ConnectionId, bool] = {}
         self._channel: grpc.aio.Channel | None = None
@@ -94,7 +98,12 @@ class GrpcRooms:
         item = to_join_item(connection, ref, identity)
         self._joining[connection] = False
         try:
-            return await _available(self._joins.ask(item))
+            return await self._joins.ask(item, is_wanted=lambda: not self._joining[connection])
+        except LeftOut as reason:
+            self._joining[connection] = False  # the service never heard of it: there is nothing to take back
+            raise RoomsUnavailable(*reason.args) from reason
+        except BatchFailed as reason:
+            raise RoomsUnavailable(*reason.args) from reason
         finally:
             if self._joining.pop(connection):
                 self._leaves.add(connection)
@@ -169,6 +178,10 @@ async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, 
         raise RoomsUnavailable(reason.code().name) from reason
     except grpc.aio.UsageError as reason:
         raise RoomsUnavailable("stopped") from reason
+    except asyncio.CancelledError as reason:
+        if is_being_cancelled():
+            raise
+        raise RoomsUnavailable("the channel was closed") from reason
 
 
 async def _batch_answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any, Protocol
 
 import structlog
@@ -14,10 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK, PyJWTError
 
+from ws_edge.ports import TokensUnavailable
+
 _log = structlog.get_logger(__name__)
 
-_FETCH_TIMEOUT_S = 5
+_FETCH_DEADLINE_S = 5.0
 _FETCH_LIMIT_BYTES = 1024 * 1024
+_FETCH_PART_BYTES = 64 * 1024
 _FETCH_INTERVAL_S = 10.0
 _FRESH_FOR_S = 600.0
 
@@ -34,7 +39,8 @@ class KeySource(Protocol):
     """Where the key of a token is found."""
 
     async def find(self, key_id: str | None) -> VerificationKey | None:
-        """The key that the token's header names, or the only one there is."""
+        """The key that the token's header names, or the only one there is. Raises TokensUnavailable where no key could
+        be read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,10 @@ def public_key(pem: str) -> FixedKey:
 
 
 class JwksKeys:
-    """A key set read from a URL: kept for ten minutes, read again for an unknown key, at most every ten seconds."""
+    """A key set read from a URL: kept for ten minutes, read again for an unknown key, at most every ten seconds.
+
+    A fetch is a task of its own: the client that caused it may go, and the keys are there for the others.
+    """
 
     def __init__(self, url: str, *, monotonic: Callable[[], float]) -> None:
         if not url.startswith(("https://", "http://")):
@@ -69,14 +78,22 @@ class JwksKeys:
         self._keys: dict[str | None, VerificationKey] = {}
         self._fetched_at_s: float | None = None
         self._tried_at_s: float | None = None
-        self._fetching = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str | None) -> VerificationKey | None:
-        """Waits for at most one fetch; an old set serves as long as no new one can be read."""
-        if self._must_fetch(key_id):
-            async with self._fetching:
-                if self._must_fetch(key_id):
-                    await self._fetch()
+        """Waits for at most one fetch, and for none while the key is held; an old set serves as long as no new one can
+        be read. Raises TokensUnavailable where none was ever read."""
+        if self._fetching is None and self._must_fetch(key_id):
+            self._fetching = asyncio.create_task(self._fetch(), name="read the key set")
+        key = self._held(key_id)
+        if key is None and self._fetching is not None:
+            await asyncio.shield(self._fetching)
+            key = self._held(key_id)
+        if not self._keys:
+            raise TokensUnavailable("no key set was read")
+        return key
+
+    def _held(self, key_id: str | None) -> VerificationKey | None:
         if key_id is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(key_id)
@@ -89,24 +106,32 @@ class JwksKeys:
         return is_old or (key_id is not None and key_id not in self._keys)
 
     async def _fetch(self) -> None:
-        self._tried_at_s = self._monotonic()
         try:
-            body = await asyncio.to_thread(_read, self._url)
+            async with asyncio.timeout(_FETCH_DEADLINE_S):
+                body = await asyncio.to_thread(_read, self._url)
             self._keys = _parse_set(json.loads(body))
-        except (OSError, ValueError, RecursionError) as reason:
+        except (OSError, ValueError, RecursionError, HTTPException) as reason:
             _log.warning("jwks_not_read", reason=repr(reason))
         else:
             self._fetched_at_s = self._monotonic()
         finally:
             # From the end of a slow fetch on, or those who waited for it would each begin their own.
             self._tried_at_s = self._monotonic()
+            self._fetching = None
 
 
 def _read(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=_FETCH_TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
-        body: bytes = answer.read(_FETCH_LIMIT_BYTES + 1)
-    if len(body) > _FETCH_LIMIT_BYTES:
-        raise ValueError("the key set is too large")
+    """The timeout of a socket begins anew with every byte: here one deadline holds for them all, so that the thread
+    does not outlive those who wait for it."""
+    deadline_s = time.monotonic() + _FETCH_DEADLINE_S
+    body = b""
+    with urllib.request.urlopen(url, timeout=_FETCH_DEADLINE_S) as answer:  # noqa: S310 - the scheme was checked
+        while part := answer.read1(_FETCH_PART_BYTES):
+            body += part
+            if len(body) > _FETCH_LIMIT_BYTES:
+                raise ValueError("the key set is too large")
+            if time.monotonic() > deadline_s:
+                raise TimeoutError("the key set came too slowly")
     return body
 
 

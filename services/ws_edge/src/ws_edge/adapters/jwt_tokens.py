@@ -36,7 +36,7 @@ class JwtTokens:
         self._jws = PyJWS()
 
     async def verify(self, token: str) -> Identity:
-        """Raises InvalidToken, which never holds any part of the token."""
+        """Raises InvalidToken, which never holds any part of the token, and TokensUnavailable."""
         if len(token) > _LENGTH_LIMIT:
             raise InvalidToken("too long")
         key = await self._keys.find(self._read_key_id(token))

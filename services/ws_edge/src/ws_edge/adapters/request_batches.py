@@ -20,6 +20,10 @@ class BatchFailed(Exception):
     """There is no answer: the batch failed, the deadline passed, or too much was waiting."""
 
 
+class LeftOut(BatchFailed):
+    """Nobody wanted the answer any more when the batch was put together: the question was never sent."""
+
+
 class RequestBatches(Generic[Q, A]):
     """One batch at a time, and none while `wire` is held elsewhere. Whoever stopped waiting is left out.
 
@@ -38,16 +42,17 @@ class RequestBatches(Generic[Q, A]):
         self._limit = limit
         self._deadline_s = deadline_s
         self._wire = wire or asyncio.Lock()
-        self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
+        self._waiting: deque[tuple[Q, asyncio.Future[A], Callable[[], bool]]] = deque()
         self._is_wanted = asyncio.Event()
         self._is_closed = False
 
-    async def ask(self, question: Q) -> A:
-        """Raises BatchFailed, at the latest when the deadline has passed."""
+    async def ask(self, question: Q, *, is_wanted: Callable[[], bool] = lambda: True) -> A:
+        """Raises BatchFailed, at the latest when the deadline has passed; LeftOut, if it was not wanted any more when
+        its turn came."""
         if self._is_closed or len(self._waiting) >= _QUEUE_LIMIT:
             raise BatchFailed("not accepting requests")
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
-        self._waiting.append((question, future))
+        self._waiting.append((question, future, is_wanted))
         self._is_wanted.set()
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -66,15 +71,19 @@ class RequestBatches(Generic[Q, A]):
     def close(self) -> None:
         """Answer all who wait, and all who come later, with BatchFailed."""
         self._is_closed = True
-        _fail([future for _, future in self._waiting], BatchFailed("stopping"))
+        _fail([future for _, future, _ in self._waiting], BatchFailed("stopping"))
         self._waiting.clear()
 
     def _take(self) -> list[tuple[Q, asyncio.Future[A]]]:
         batch: list[tuple[Q, asyncio.Future[A]]] = []
         while self._waiting and len(batch) < self._limit:
-            question, future = self._waiting.popleft()
-            if not future.done():
+            question, future, is_wanted = self._waiting.popleft()
+            if future.done():
+                continue
+            if is_wanted():
                 batch.append((question, future))
+            else:
+                future.set_exception(LeftOut("not wanted any more"))
         if not self._waiting:
             self._is_wanted.clear()
         return batch

@@ -7,7 +7,7 @@ from ws_edge.fanout.audience import Audience, Member
 from ws_edge.fanout.presence import Announcement, Came, Presence
 from ws_edge.ports import Membership, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
 from ws_edge.protocol import codec
-from ws_edge.protocol.identity import MessageId
+from ws_edge.protocol.identity import Life, MessageId
 from ws_edge.protocol.pacing import TypingPacer
 from ws_edge.protocol.typing import Transition, TypingBoard
 
@@ -51,6 +51,9 @@ class Host(Protocol):
 
     def presence_missed(self, room: "Room") -> None:
         """Fetch a snapshot and call presence_restored."""
+
+    def room_deleted(self, life: Life) -> None:
+        """A snapshot shows that the room was deleted, the news of which was missed."""
 
 
 class Room:
@@ -223,7 +226,9 @@ class Room:
     def presence_restored(self, snapshot: RoomSnapshot | None) -> None:
         """Tell the difference; None: it could not be read, or is no longer needed."""
         self._reading_presence = False
-        if snapshot is not None:
+        if snapshot is not None and snapshot.deleted:
+            self._host.room_deleted(self.life)
+        elif snapshot is not None:
             self._announce(self._presence.restore(snapshot, self._host.now_ms()))
             if snapshot.version and self._presence.has_gap:
                 self.reread_presence()

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sanic import HTTPResponse, Request, raw
 
-from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens
+from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens, TokensUnavailable
 from ws_edge.protocol.identity import Identity
 from ws_edge.transport.bearer import CHALLENGE, bearer_token
 from ws_edge.transport.content import graphql_media_type, is_json
@@ -50,7 +50,7 @@ def add_graphql_routes(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
             )
         except InvalidToken:
             return _refusal(request, 401, "Invalid token", "UNAUTHENTICATED", CHALLENGE)
-        except RoomsUnavailable:
+        except (TokensUnavailable, RoomsUnavailable):
             return _refusal(request, 503, "Service unavailable", "UNAVAILABLE")
         headers = {"Allow": "POST"} if result.http_status == HTTPStatus.METHOD_NOT_ALLOWED else None
         return raw(result.body, result.http_status, headers, _media_type(request))

@@ -43,10 +43,11 @@ async def serve(
     stop: asyncio.Event,
     started: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until `stop`: then accept nobody, await `drain`, and give what is still open five seconds.
+    """Serve until `stop`: then await `drain`, accept nobody, and give what is still open five seconds.
 
-    `drain` owns its own bounds; clients that it leaves open are closed with 1012 all at once. `started` is called
-    once connections are accepted.
+    `drain` owns its own bounds; whoever connects meanwhile is answered, so that the gateway can say why it lets nobody
+    in and readiness that it does not. Clients that `drain` leaves open are closed with 1012 all at once. `started` is
+    called once connections are accepted.
     """
     server = cast(
         _Server,
@@ -77,11 +78,11 @@ def settle_garbage_collection() -> None:
 
 
 async def _stop(app: SanicApp, server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
-    server.server.close()
     await server.before_stop()
     try:
         await drain()
     finally:
+        server.server.close()
         for client in tuple(app.ctx.open_sockets):
             client.close(_SERVICE_RESTART)
         await _end_connections(server.connections, app.ctx.open_sockets)

@@ -2,7 +2,7 @@
 
 from sanic import HTTPResponse, Request, json
 
-from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens
+from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens, TokensUnavailable
 from ws_edge.protocol.identity import Rank
 from ws_edge.transport.bearer import CHALLENGE, bearer_token
 from ws_edge.transport.sanic_app import SanicApp
@@ -20,6 +20,8 @@ def add_stats_route(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
             viewer = await tokens.verify(token)
         except InvalidToken:
             return json({"message": "Invalid token"}, 401, CHALLENGE)
+        except TokensUnavailable:
+            return json({"message": "Service unavailable"}, 503)
         if viewer.rank < Rank.ADMIN:
             return json({"message": "Access denied"}, 403)
         try:

@@ -8,6 +8,7 @@ from sanic import HTTPResponse, Request, json
 
 from ws_edge.ports import Receiver
 from ws_edge.protocol.address import Network, client_address
+from ws_edge.transport.errors import place_of
 from ws_edge.transport.gateway import Gateway
 from ws_edge.transport.handover import forget_request, hand_over
 from ws_edge.transport.handshake import BadHandshake, Handshake, read_handshake
@@ -59,8 +60,9 @@ def _handler(
 async def _receiver(arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
     try:
         return await arrive(ref, handshake.token, address)
-    except Exception:
-        log.exception("arrival_failed")
+    except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
+        # The exception's words may be the client's: its kind and place are enough.
+        log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))  # noqa: TRY400 - no words
         return FailedArrival()
 
 
