@@ -19,6 +19,9 @@ from rooms.domain.membership import (
 from rooms.domain.room import Invitation, Participant, Room, RoomSettings, SettingsChange, Video
 from rooms.domain.sanction import Sanction
 
+Tell = Callable[[Changes], None]
+"""Hears what a transaction did as soon as it is committed, whatever becomes of the next one."""
+
 
 class DatabaseUnavailable(Exception):
     """The database is away, or did not answer within its deadline."""
@@ -44,7 +47,7 @@ class RoomCatalog(Protocol):
         self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
     ) -> Room:
         """Make a room live and keep its settings. With `is_free_choice` a slug that lives, or has kept settings of
-        anybody, gets a number behind. Raises SlugTaken."""
+        anybody, gets a number or letters behind; else raises SlugTaken."""
 
     async def update_room(self, room: Room, change: SettingsChange, *, now: datetime) -> Room:
         """Change and keep the settings of a room that was found before. Raises RoomNotFound where its slug is no
@@ -74,9 +77,7 @@ class Memberships(Protocol):
     async def resolve(self, refs: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
         """Slugs of the living rooms and kept settings with these public ids; others are missing."""
 
-    async def join(
-        self, edge: EdgeId, arrivals: Sequence[Arrival], *, now: datetime
-    ) -> tuple[list[JoinOutcome], Changes]:
+    async def join(self, edge: EdgeId, arrivals: Sequence[Arrival], *, now: datetime, tell: Tell) -> list[JoinOutcome]:
         """Outcomes in the order of the arrivals. Also renews or opens the lease. References are slugs or ids."""
 
     async def leave(self, edge: EdgeId, connections: Sequence[ConnectionId], *, now: datetime) -> Changes:
@@ -86,18 +87,19 @@ class Memberships(Protocol):
         """Renew a lease that has not expired."""
 
     async def sync(
-        self, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool, now: datetime
-    ) -> tuple[list[ConnectionId], Changes]:
+        self, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool, now: datetime, tell: Tell
+    ) -> list[ConnectionId]:
         """Register again what an edge holds; gives the connections whose slug lives under another life."""
 
     async def release(self, edge: EdgeId, *, now: datetime) -> Changes:
         """Drop the memberships and the lease of an edge."""
 
-    async def sweep(self, *, now: datetime) -> Changes:
-        """Remove what expired edges held, and rooms that are empty or unused for too long."""
+    async def sweep(self, *, now: datetime, tell: Tell) -> None:
+        """Remove what expired edges held, and rooms that are empty or unused for too long. An edge that cannot be
+        removed now is left for the next time."""
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
-        """The announced participants of one life."""
+        """The announced participants of one life, and whether a life that is over was deleted in the last day."""
 
     async def connected_rank(self, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
         """The highest rank somebody is connected with; slug None: anywhere."""

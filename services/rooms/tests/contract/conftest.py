@@ -39,9 +39,7 @@ class Replica:
         self.catalog = TortoiseCatalog(self.database)
 
     async def join_all(self, arrivals: Sequence[Arrival], edge: EdgeId = EDGE) -> list[JoinOutcome]:
-        outcomes, changes = await self.memberships.join(edge, arrivals, now=self.now)
-        self.heard.append(changes)
-        return outcomes
+        return await self.memberships.join(edge, arrivals, now=self.now, tell=self.heard.append)
 
     def arrival(self, connection: int, where: str | int, user_id: int | None, rank: Rank = Rank.USER) -> Arrival:
         return Arrival(ConnectionId(connection), ref(where), person(user_id, rank))
@@ -68,9 +66,18 @@ class Replica:
             ConnectionId(connection), membership.room_id, membership.life, membership.slug, person(user_id)
         )
 
-    async def sync(self, *held: HeldConnection, edge: EdgeId = EDGE) -> tuple[list[ConnectionId], Changes]:
-        """One part that is all."""
-        return await self.memberships.sync(edge, held, first=True, last=True, now=self.now)
+    async def sync(
+        self, *held: HeldConnection, edge: EdgeId = EDGE, first: bool = True, last: bool = True
+    ) -> tuple[list[ConnectionId], Changes]:
+        """One part, which is all unless said otherwise."""
+        told: list[Changes] = []
+        lost = await self.memberships.sync(edge, held, first=first, last=last, now=self.now, tell=told.append)
+        return lost, together(told)
+
+    async def sweep(self, now: datetime | None = None) -> Changes:
+        told: list[Changes] = []
+        await self.memberships.sweep(now=now or self.now, tell=told.append)
+        return together(told)
 
     async def leave(self, *connections: int, edge: EdgeId = EDGE) -> Changes:
         numbers = [ConnectionId(number) for number in connections]
@@ -90,6 +97,10 @@ class Replica:
 
     def later(self, **passed: float) -> None:
         self.now += timedelta(**passed)
+
+
+def together(told: Sequence[Changes]) -> Changes:
+    return Changes(tuple(p for each in told for p in each.presence), tuple(e for each in told for e in each.ended))
 
 
 def ref(where: str | int) -> RoomRef:

@@ -1,10 +1,16 @@
 """Rooms as GraphQL lists and manages them, on SQLite and on PostgreSQL."""
 
+import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
+from rooms.adapters import tortoise_catalog
+from rooms.adapters.database import Database, Session
 from rooms.domain.identity import Rank, Slug, UserId, Viewer
 from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
 from rooms.domain.room import Invitation, ParticipantState, RoomSettings, SettingsChange, Video
@@ -131,6 +137,65 @@ async def test_a_slug_made_from_the_name_is_kept_unique(replica: "Replica") -> N
         for _ in range(3)
     ]
     assert [room.slug for room in made] == ["général", "général-2", "général-3"]
+
+
+async def test_a_name_that_many_rooms_have_still_makes_a_slug_in_a_few_tries(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Database] = []
+    transaction = Database.transaction
+
+    def counted(database: Database) -> AbstractAsyncContextManager[Session]:
+        begun.append(database)
+        return transaction(database)
+
+    monkeypatch.setattr(Database, "transaction", counted)
+    monkeypatch.setattr(tortoise_catalog, "_letters", iter(["abcdef", "abcdef", "uvwxyz"]).__next__)
+    made = [
+        await replica.catalog.create_room(
+            Slug("stream"), RoomSettings("Stream"), UserId(7), is_free_choice=True, now=replica.now
+        )
+        for _ in range(11)
+    ]
+    assert [room.slug for room in made] == [
+        "stream", *(f"stream-{number}" for number in range(2, 10)), "stream-abcdef", "stream-uvwxyz"]  # fmt: skip
+    assert len(begun) == 11
+
+
+async def test_a_slug_made_from_a_name_never_belongs_to_a_video(replica: "Replica") -> None:
+    made = [
+        await replica.catalog.create_room(
+            Slug("video"), RoomSettings("Video"), UserId(7), is_free_choice=True, now=replica.now
+        )
+        for _ in range(3)
+    ]
+    assert made[0].slug == "video"
+    assert all(re.fullmatch(r"video-[a-z]{6}", room.slug) for room in made[1:])
+
+
+async def test_a_change_that_loses_to_another_transaction_is_made_again(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction, losses = Database.transaction, [0]
+
+    @asynccontextmanager
+    async def losing(database: Database) -> AsyncIterator[Session]:
+        async with transaction(database) as session:
+            yield session
+            if losses[0] % 2 == 0:
+                losses[0] += 1
+                raise asyncpg.DeadlockDetectedError
+            losses[0] += 1
+
+    monkeypatch.setattr(Database, "transaction", losing)
+    await replica.create("a", 7)
+    room = await replica.catalog.update_room(await replica.found("a"), SettingsChange(name="New"), now=replica.now)
+    assert room.settings.name == "New"
+    await replica.catalog.invite(room, Invitation(room.slug, BEA.user_id, ANA.user_id, replica.now))
+    assert await replica.catalog.revoke(room, BEA.user_id)
+    await replica.catalog.register_video(Video(42, "A film", replica.now))
+    assert await replica.catalog.delete_room(room) is not None
+    assert losses == [12]
 
 
 async def test_a_slug_made_from_the_name_is_never_one_with_kept_settings(replica: "Replica") -> None:

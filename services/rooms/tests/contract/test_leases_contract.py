@@ -20,7 +20,7 @@ async def test_an_expired_edge_has_its_connections_removed_with_their_user_left(
     await replica.enter(1, "a", 8, OTHER_EDGE)
     await replica.enter(2, "b", 7)
     await replica.heartbeat_late()
-    changes = await replica.memberships.sweep(now=replica.now)
+    changes = await replica.sweep()
     assert [[p.key for p in change.left] for change in changes.presence] == [["u:7"]]
     assert [end.slug for end in changes.ended] == ["b"]
     assert await replica.memberships.renew(EDGE) == Lease(False, 0)
@@ -31,20 +31,20 @@ async def test_a_heartbeat_keeps_what_was_not_swept_yet(replica: "Replica") -> N
     await replica.enter(1, "a", 7)
     await replica.heartbeat_late()
     assert await replica.memberships.renew(EDGE) == Lease(True, 1)
-    assert (await replica.memberships.sweep(now=replica.now)).ended == ()
+    assert (await replica.sweep()).ended == ()
 
 
 async def test_a_join_renews_the_lease(replica: "Replica") -> None:
     await replica.enter(1, "a", 7)
     await replica.heartbeat_late()
     await replica.enter(2, "a", 8)
-    assert (await replica.memberships.sweep(now=replica.now)).presence == ()
+    assert (await replica.sweep()).presence == ()
 
 
 async def test_an_edge_that_was_cut_off_registers_again_and_keeps_room_id_and_life(replica: "Replica") -> None:
     membership = await replica.enter(1, "a", 7)
     await replica.heartbeat_late()
-    await replica.memberships.sweep(now=replica.now)
+    await replica.sweep()
     lost, changes = await replica.sync(replica.held(1, membership, 7))
     assert lost == []
     assert [p.key for p in changes.presence[0].joined] == ["u:7"]
@@ -65,7 +65,7 @@ async def test_a_life_that_was_registered_again_is_never_given_to_another_room(r
 async def test_connections_are_lost_whose_slug_lives_under_another_life(replica: "Replica") -> None:
     membership = await replica.enter(1, "a", 7)
     await replica.heartbeat_late()
-    await replica.memberships.sweep(now=replica.now)
+    await replica.sweep()
     other = await replica.enter(1, "a", 8, OTHER_EDGE)
     lost, _ = await replica.sync(replica.held(1, membership, 7))
     assert lost == [1]
@@ -74,10 +74,9 @@ async def test_connections_are_lost_whose_slug_lives_under_another_life(replica:
 
 async def test_what_a_sync_does_not_name_in_any_part_is_forgotten(replica: "Replica") -> None:
     memberships = [await replica.enter(n, "a", n) for n in (1, 2, 3)]
-    sync = replica.memberships.sync
-    await sync(EDGE, [replica.held(1, memberships[0], 1)], first=True, last=False, now=replica.now)
+    await replica.sync(replica.held(1, memberships[0], 1), last=False)
     assert await replica.memberships.renew(EDGE) == Lease(True, 3)
-    lost, changes = await sync(EDGE, [replica.held(3, memberships[2], 3)], first=False, last=True, now=replica.now)
+    lost, changes = await replica.sync(replica.held(3, memberships[2], 3), first=False)
     assert lost == []
     assert [p.user_id for change in changes.presence for p in change.left] == [2]
     assert await replica.memberships.renew(EDGE) == Lease(True, 2)
@@ -109,7 +108,7 @@ async def test_a_room_that_was_deleted_while_it_was_dead_does_not_come_back_with
     await replica.create("a", 7)
     membership = await replica.enter(1, "a", 7)
     await replica.heartbeat_late()
-    await replica.memberships.sweep(now=replica.now)
+    await replica.sweep()
     room = await replica.found("a")
     assert room.life is None
     assert await replica.catalog.delete_room(room) is None
@@ -123,23 +122,27 @@ async def test_a_life_after_the_deletion_comes_back_with_a_sync(replica: "Replic
     await replica.catalog.delete_room(await replica.found("a"))
     membership = await replica.enter(1, "a", 7)
     await replica.heartbeat_late()
-    await replica.memberships.sweep(now=replica.now)
+    await replica.sweep()
     assert (await replica.sync(replica.held(1, membership, 7)))[0] == []
     assert (await replica.enter(2, "a", 8)).life == membership.life
 
 
 async def test_what_was_deleted_is_remembered_for_a_day(replica: "Replica") -> None:
     await replica.create("a", 7)
-    await replica.catalog.delete_room(await replica.found("a"))
+    room = await replica.found("a")
+    assert room.life is not None
+    await replica.catalog.delete_room(room)
     async with replica.database.session() as session:
         (row,) = await session.fetch("SELECT slug, deleted_ms FROM deleted_slug")
     deleted = datetime.fromtimestamp(row["deleted_ms"] / 1000, UTC)
-    await replica.memberships.sweep(now=deleted + timedelta(hours=23, minutes=59))
+    await replica.sweep(deleted + timedelta(hours=23, minutes=59))
     async with replica.database.session() as session:
         assert await session.fetch("SELECT slug FROM deleted_slug") != []
-    await replica.memberships.sweep(now=deleted + timedelta(days=1, seconds=1))
+    assert (await replica.memberships.snapshot(room.life)).deleted
+    await replica.sweep(deleted + timedelta(days=1, seconds=1))
     async with replica.database.session() as session:
         assert await session.fetch("SELECT slug FROM deleted_slug") == []
+    assert not (await replica.memberships.snapshot(room.life)).deleted
 
 
 async def test_registering_and_leaving_cost_in_proportion_to_what_an_edge_holds(replica: "Replica") -> None:
@@ -158,7 +161,7 @@ async def test_registering_and_leaving_cost_in_proportion_to_what_an_edge_holds(
     before = time.monotonic()
     for place, part in enumerate(held):
         is_last = place == len(held) - 1
-        lost, _ = await replica.memberships.sync(EDGE, part, first=place == 0, last=is_last, now=replica.now)
+        lost, _ = await replica.sync(*part, first=place == 0, last=is_last)
         assert lost == []
     for numbers in parts:
         await replica.leave(*numbers)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rooms.domain.identity import EdgeId, Rank, UserId
-from rooms.domain.membership import JoinRefusal, Membership
+from rooms.domain.membership import JoinRefusal, Membership, RoomSnapshot
 from rooms.domain.policy import AutoCreate, RoomPolicy
 from rooms.domain.room import Invitation, SettingsChange
 
@@ -137,19 +137,19 @@ async def test_an_empty_room_is_kept_for_the_grace_and_then_swept(
     membership = await replica.enter(1, "a", 7)
     await replica.leave(1)
     replica.later(seconds=4)
-    assert (await replica.memberships.sweep(now=replica.now)).ended == ()
+    assert (await replica.sweep()).ended == ()
     assert (await replica.enter(2, "a", 7)).life == membership.life
     await replica.leave(2)
     replica.later(seconds=5)
-    assert [end.life for end in (await replica.memberships.sweep(now=replica.now)).ended] == [membership.life]
+    assert [end.life for end in (await replica.sweep()).ended] == [membership.life]
 
 
 async def test_a_room_made_through_graphql_is_kept_unused_for_24_hours(replica: "Replica") -> None:
     await replica.create("planned", 7)
     replica.later(hours=23)
-    assert (await replica.memberships.sweep(now=replica.now)).ended == ()
+    assert (await replica.sweep()).ended == ()
     replica.later(hours=1)
-    assert [end.slug for end in (await replica.memberships.sweep(now=replica.now)).ended] == ["planned"]
+    assert [end.slug for end in (await replica.sweep()).ended] == ["planned"]
 
 
 async def test_a_room_made_through_graphql_is_ephemeral_after_its_first_visitor(replica: "Replica") -> None:
@@ -254,7 +254,23 @@ async def test_a_snapshot_shows_the_announced_participants_of_a_life(
     assert (snapshot.version, snapshot.connection_count, snapshot.crowded) == (3, 3, True)
     assert [p.user_id for p in snapshot.participants] == [1, 2]
     await replica.leave(1, 2, 3)
-    assert (await replica.memberships.snapshot(membership.life)).version == 0
+    over = await replica.memberships.snapshot(membership.life)
+    assert (over.version, over.deleted) == (0, False)
+
+
+async def test_a_life_that_was_deleted_is_told_from_one_that_its_last_leave_ended(replica: "Replica") -> None:
+    deleted = []
+    for connection in (1, 2):
+        membership = await replica.enter(connection, "a", 7)
+        assert not (await replica.memberships.snapshot(membership.life)).deleted
+        await replica.catalog.delete_room(await replica.found("a"))
+        deleted.append(membership.life)
+    living = await replica.enter(3, "a", 7)
+    for life in deleted:
+        assert await replica.memberships.snapshot(life) == RoomSnapshot(0, 0, False, (), deleted=True)
+    assert not (await replica.memberships.snapshot(living.life)).deleted
+    await replica.leave(3)
+    assert not (await replica.memberships.snapshot(living.life)).deleted
 
 
 async def test_the_highest_rank_that_somebody_is_connected_with_is_found(replica: "Replica") -> None:

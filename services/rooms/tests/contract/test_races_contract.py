@@ -107,7 +107,7 @@ async def test_two_replicas_sweep_at_the_same_time_and_tell_each_leaving_once(pa
         await pair[0].enter(1, "a", number + 1, edge(number))
         await pair[0].heartbeat_late(edge(number))
     await pair[0].enter(1, "a", 99, edge(99))
-    swept = await asyncio.gather(*(replica.memberships.sweep(now=replica.now) for replica in pair))
+    swept = await asyncio.gather(*(replica.sweep() for replica in pair))
     left = [p.user_id for changes in swept for change in changes.presence for p in change.left]
     assert sorted(left, key=str) == sorted(range(1, 11), key=str)
     assert list((await pair[0].memberships.stats()).values()) == [1]
@@ -150,10 +150,10 @@ async def test_a_dead_room_that_is_deleted_while_an_edge_registers_it_again_neve
         held = pair[1].held(number, before, 7)
         await asyncio.gather(
             pair[0].catalog.delete_room(room),
-            pair[1].memberships.sync(edge(2), [held], first=True, last=True, now=pair[1].now),
+            pair[1].sync(held, edge=edge(2)),
         )
         assert await pair[0].memberships.stats() == {}
-        lost, _ = await pair[1].memberships.sync(edge(2), [held], first=True, last=True, now=pair[1].now)
+        lost, _ = await pair[1].sync(held, edge=edge(2))
         assert lost == [number]
 
 

@@ -134,6 +134,8 @@ async def test_deletechatroom_tells_every_edge_and_forgets_the_members(world: Wo
     assert answer == '{"data":{"deleteChatRoom":true}}'
     event = events_pb2.RoomDeleted.FromString((await heard.next_msg(3)).data)
     assert (event.room_id, event.life, event.slug) == (first.room_id, first.life, "a")
+    over = await world.rooms.ListParticipants(pb.ListParticipantsRequest(life=first.life))
+    assert over == pb.ListParticipantsResponse(deleted=True)
     assert (await world.rooms.GetStats(pb.GetStatsRequest())).total_connections == 0
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rooms.domain.identity import Slug
-from rooms.domain.naming import check_description, check_name, check_slug, numbered, slug_from_name
+from rooms.domain.naming import check_description, check_name, check_slug, extended, slug_from_name
 from rooms.domain.refusals import InvalidInput
 
 
@@ -35,8 +35,8 @@ def test_a_slug_is_made_from_the_name(name: str, slug: str) -> None:
 
 
 def test_a_numbered_slug_stays_within_the_length() -> None:
-    assert numbered(Slug("a"), 2) == "a-2"
-    assert numbered(Slug("x" * 128), 10) == "x" * 125 + "-10"
+    assert extended(Slug("a"), "2") == "a-2"
+    assert extended(Slug("x" * 128), "10") == "x" * 125 + "-10"
 
 
 @pytest.mark.parametrize("name", ["", " \t", "x" * 201])

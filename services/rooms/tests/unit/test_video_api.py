@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -42,6 +43,21 @@ async def test_an_answer_is_remembered_but_not_an_outage() -> None:
     assert (len(asked), len(tried)) == (1, 2)
     await known.close()
     await away.close()
+
+
+async def test_what_follows_the_status_is_not_read_however_large_it_is() -> None:
+    read: list[int] = []
+
+    async def film() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            read.append(1)
+            yield b"x" * 100_000
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=film()))
+    catalogue = VideoApi("https://example.org/videos/{video_id}", httpx.AsyncClient(transport=transport))
+    assert await catalogue.existing(frozenset({42})) == {42: True}
+    assert read == []
+    await catalogue.close()
 
 
 class SlowCatalogue:

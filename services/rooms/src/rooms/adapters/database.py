@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped] # has no stubs
@@ -15,16 +16,13 @@ from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.context import TortoiseContext, get_current_context
 from tortoise.exceptions import DBConnectionError
 
+from rooms.adapters.transactions import begun
 from rooms.ports import DatabaseUnavailable
 
 Row = Mapping[str, Any]
 APP = "rooms"
 POOL_SIZE = 10
-GATE_TIMEOUT_S = 5.0
-STATEMENT_TIMEOUT_MS = 5000
-CONNECT_TIMEOUT_S = 5.0
 _PARAMETER = re.compile(r"\$(\d+)")
-_CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 AWAY = (
     OSError,
     DBConnectionError,
@@ -37,16 +35,29 @@ AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.InternalClientError,  # what it comes to when the server goes away between two messages
 )
-ATTEMPTS = 5
-"""How often a transaction that loses to another one is run in all."""
 
 
-def tortoise_config(url: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long the service waits for its database."""
+
+    gate_s: float = 5.0
+    """For one of the connections."""
+    connect_s: float = 5.0
+    statement_ms: int = 5000
+    """PostgreSQL's own limit of a statement and of waiting for a lock. A server that keeps none is given up after
+    twice as long."""
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+def tortoise_config(url: str, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> dict[str, Any]:
     """Tortoise's configuration for a database URL."""
     connection = expand_db_url(url)
     if is_postgres(url):
-        limits = {"statement_timeout": str(STATEMENT_TIMEOUT_MS), "lock_timeout": str(STATEMENT_TIMEOUT_MS)}
-        deadlines = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": 2 * STATEMENT_TIMEOUT_MS / 1000}
+        limits = dict.fromkeys(("statement_timeout", "lock_timeout"), str(timeouts.statement_ms))
+        deadlines = {"timeout": timeouts.connect_s, "command_timeout": 2 * timeouts.statement_ms / 1000}
         pool = {"minsize": 1, "maxsize": POOL_SIZE, **deadlines}
         connection["credentials"] = pool | connection["credentials"] | {"server_settings": limits}
     else:
@@ -116,8 +127,9 @@ class Database:
     """Owns Tortoise's context and its connections. Open with `open`, close with `close`: an aiosqlite connection
     that is not closed keeps the process from ending."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> None:
         self.url = url
+        self._timeouts = timeouts
         self.is_postgres = is_postgres(url)
         self._context = TortoiseContext()
         # Waiting happens here, where it is bounded and may be cancelled, never inside Tortoise's own lock.
@@ -127,7 +139,7 @@ class Database:
         """Connect. Raises DatabaseUnavailable."""
         is_first = get_current_context() is None
         with self._context:  # Tortoise looks it up while it prepares the tables
-            await self._context.init(config=tortoise_config(self.url), _enable_global_fallback=is_first)
+            await self._context.init(config=tortoise_config(self.url, self._timeouts), _enable_global_fallback=is_first)
         client = self._context.connections.get("default")
         try:
             await client.create_connection(with_db=True)
@@ -149,13 +161,13 @@ class Database:
         """One transaction, READ COMMITTED. Raises DatabaseUnavailable. Not to be cancelled once inside."""
         async with self._entered():
             client = self._context.connections.get("default")
-            async with client._in_transaction() as inside:
+            async with begun(client, acquire_timeout_s=self._timeouts.gate_s + self._timeouts.connect_s) as inside:
                 yield Session(inside, is_postgres=self.is_postgres)
 
     @asynccontextmanager
     async def _entered(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(GATE_TIMEOUT_S):
+            async with asyncio.timeout(self._timeouts.gate_s):
                 await self._gate.acquire()
         except TimeoutError:
             raise DatabaseUnavailable from None
@@ -174,13 +186,3 @@ class Database:
         except DatabaseUnavailable:
             return False
         return True
-
-
-def is_conflict(problem: BaseException) -> bool:
-    """Whether the transaction lost to another one and may simply be run again."""
-    seen: BaseException | None = problem
-    while seen is not None:
-        if isinstance(seen, _CONFLICTS):
-            return True
-        seen = seen.__cause__
-    return False

@@ -27,7 +27,11 @@ _REFUSALS: dict[grpc.StatusCode, type[Refusal]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
 }
 """What any replica would answer."""
-_OPTIONS = [("grpc.max_reconnect_backoff_ms", 2000), ("grpc.initial_reconnect_backoff_ms", 200)]
+_OPTIONS = [
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+]
 
 
 class GrpcModeration:

@@ -1,8 +1,10 @@
-"""The tables. Times are Unix milliseconds, so that both databases compare them alike."""
+"""The tables. Times are Unix milliseconds, so that both databases compare them alike. Indexes on a part of the rows are
+in the migrations alone."""
 
 from typing import ClassVar
 
 from tortoise import fields
+from tortoise.indexes import Index
 from tortoise.models import Model
 
 
@@ -69,6 +71,7 @@ class ParticipantRow(Model):
     class Meta:
         table = "participant"
         unique_together: ClassVar = (("life", "key"),)
+        indexes: ClassVar = (Index(fields=["life", "id"], name="participant_pages"),)
 
 
 class ConnectionRow(Model):
@@ -106,6 +109,18 @@ class DeletedSlugRow(Model):
 
     class Meta:
         table = "deleted_slug"
+        indexes: ClassVar = (Index(fields=["deleted_ms"], name="deleted_slug_by_time"),)
+
+
+class DeletedLifeRow(Model):
+    """A life that deleteChatRoom ended: who asks for it is told so."""
+
+    life = fields.BigIntField(primary_key=True, generated=False)
+    deleted_ms = fields.BigIntField()
+
+    class Meta:
+        table = "deleted_life"
+        indexes: ClassVar = (Index(fields=["deleted_ms"], name="deleted_life_by_time"),)
 
 
 class VideoRow(Model):

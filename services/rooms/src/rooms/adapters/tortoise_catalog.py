@@ -2,20 +2,27 @@
 
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
+import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from string import ascii_lowercase
 
+from rooms.adapters.conflicts import repeated
 from rooms.adapters.database import Database, Row, Session, packed
 from rooms.adapters.room_rows import LockedRoom, NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
 from rooms.adapters.shown_rooms import find_room, newest_rooms, search_rooms
 from rooms.adapters.tables import InvitationRow, VideoRow
 from rooms.domain.identity import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.membership import LifeEnded
-from rooms.domain.naming import numbered
+from rooms.domain.naming import extended, is_video_slug
 from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
 from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
 
-_ROUNDS = 1000
+_NUMBERED = 9
+"""Rooms of one name that are told apart by a number; the ones after them would have to ask for each of the numbers."""
+_ROUNDS = 20
+_LETTERS = 6
 
 
 class TortoiseCatalog:
@@ -61,15 +68,17 @@ class TortoiseCatalog:
         self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
     ) -> Room:
         """Make a room live and keep its settings."""
+        if not is_free_choice:
+            return await self._create(slug, settings, owner, may_revive=True, now=now)
         for number in range(1, _ROUNDS):
-            try:
-                wanted = slug if number == 1 else numbered(slug, number)
-                return await self._create(wanted, settings, owner, may_revive=not is_free_choice, now=now)
-            except SlugTaken:
-                if not is_free_choice:
-                    raise
+            wanted = slug if number == 1 else extended(slug, str(number) if number <= _NUMBERED else _letters())
+            if is_video_slug(wanted):
+                continue
+            with suppress(SlugTaken):
+                return await self._create(wanted, settings, owner, may_revive=False, now=now)
         raise SlugTaken
 
+    @repeated
     async def _create(
         self, slug: Slug, settings: RoomSettings, owner: UserId, *, may_revive: bool, now: datetime
     ) -> Room:
@@ -90,6 +99,7 @@ class TortoiseCatalog:
         assert room is not None
         return room
 
+    @repeated
     async def update_room(self, room: Room, change: SettingsChange, *, now: datetime) -> Room:
         """Change and keep a room's settings."""
         async with self._database.transaction() as session:
@@ -100,6 +110,7 @@ class TortoiseCatalog:
         assert changed is not None
         return changed
 
+    @repeated
     async def delete_room(self, room: Room) -> LifeEnded | None:
         """End the life, if any, and forget everything that holds against the slug. A dead room gets a life to end,
         higher than any before: nobody makes it live meanwhile, and no edge that was cut off brings it back later."""
@@ -117,6 +128,9 @@ class TortoiseCatalog:
                 room.slug,
                 living.life,
             )
+            await session.fetch(
+                f"INSERT INTO deleted_life (life, deleted_ms) VALUES ($1, {session.now_ms})", living.life
+            )
             return None if made else living.ended
 
     async def is_invited(self, slug: Slug, user_id: UserId) -> bool:
@@ -124,6 +138,7 @@ class TortoiseCatalog:
         async with self._database.session() as session:
             return await InvitationRow.filter(slug=slug, user_id=user_id).using_db(session.client).exists()
 
+    @repeated
     async def invite(self, room: Room, invitation: Invitation) -> Invitation:
         """Store it; the first one stands."""
         async with self._database.transaction() as session:
@@ -139,12 +154,14 @@ class TortoiseCatalog:
             row = await InvitationRow.get(slug=invitation.slug, user_id=invitation.user_id, using_db=session.client)
         return Invitation(Slug(row.slug), UserId(row.user_id), UserId(row.invited_by), _time(row.created_ms))
 
+    @repeated
     async def revoke(self, room: Room, user_id: UserId) -> bool:
         """Whether there was one."""
         async with self._database.transaction() as session:
             await _lock_same(session, room)
             return await InvitationRow.filter(slug=room.slug, user_id=user_id).using_db(session.client).delete() > 0
 
+    @repeated
     async def register_video(self, video: Video) -> Video:
         """Store it, or give an existing one the new title."""
         async with self._database.transaction() as session:
@@ -164,6 +181,10 @@ class TortoiseCatalog:
             rows = await VideoRow.filter(id__in=list(video_ids)).using_db(session.client)
         found = {row.id for row in rows}
         return {video_id: video_id in found for video_id in video_ids}
+
+
+def _letters() -> str:
+    return "".join(secrets.choice(ascii_lowercase) for _ in range(_LETTERS))
 
 
 async def _lock_same(session: Session, room: Room) -> tuple[Room, LockedRoom | None]:

@@ -2,12 +2,14 @@
 
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+
+import structlog
 
 from rooms.adapters.arrivals import Entrant, admit
-from rooms.adapters.database import ATTEMPTS, Database, Session, is_conflict, packed
+from rooms.adapters.conflicts import is_conflict, run_again
+from rooms.adapters.database import Database, Session, packed
 from rooms.adapters.departures import remove
 from rooms.adapters.join_plan import Plan, Planned, plan
 from rooms.adapters.registration import register_again
@@ -26,11 +28,12 @@ from rooms.domain.membership import (
     RoomSnapshot,
 )
 from rooms.domain.policy import DAY_MS, RoomPolicy
+from rooms.ports import DatabaseUnavailable, Tell
 
 _NUMBERS = {"number": "bigint"}
 _ROUNDS = 20
 _EDGES_A_SWEEP = 100
-_T = TypeVar("_T")
+_log = structlog.get_logger()
 
 
 class TortoiseMemberships:
@@ -45,25 +48,22 @@ class TortoiseMemberships:
         async with self._database.session() as session:
             return await slugs_of(session, refs)
 
-    async def join(
-        self, edge: EdgeId, arrivals: Sequence[Arrival], *, now: datetime
-    ) -> tuple[list[JoinOutcome], Changes]:
+    async def join(self, edge: EdgeId, arrivals: Sequence[Arrival], *, now: datetime, tell: Tell) -> list[JoinOutcome]:
         """Rounds, because a room may vanish, or appear, between being looked up and being locked."""
         pending: dict[ConnectionId, Arrival] = {}
         for arrival in arrivals:
             pending.setdefault(arrival.connection, arrival)
         outcomes: dict[ConnectionId, JoinOutcome] = {}
-        changes = Changes()
         for _ in range(_ROUNDS):
             waiting = [arrival for arrival in pending.values() if arrival.connection not in outcomes]
             if not waiting:
                 break
             async with self._database.session() as session:
                 planned = await plan(session, waiting, self._policy)
-            found, made = await self._again(lambda p=planned: self._join_round(edge, p, _ms(now)))  # type: ignore[misc] # mypy cannot infer a lambda's default
+            found, made = await run_again(lambda p=planned: self._join_round(edge, p, _ms(now)))  # type: ignore[misc] # mypy cannot infer a lambda's default
+            tell(made)
             outcomes |= found
-            changes = Changes(changes.presence + made.presence, changes.ended + made.ended)
-        return [outcomes.get(arrival.connection, JoinRefusal.UNAVAILABLE) for arrival in arrivals], changes
+        return [outcomes.get(arrival.connection, JoinRefusal.UNAVAILABLE) for arrival in arrivals]
 
     async def _join_round(
         self, edge: EdgeId, planned: Plan, now_ms: int
@@ -94,7 +94,7 @@ class TortoiseMemberships:
                 condition = f"c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows(_NUMBERS)})"
                 return await remove(session, self._policy, condition, parameter, edge, now_ms=_ms(now))
 
-        return await self._again(attempt)
+        return await run_again(attempt)
 
     async def renew(self, edge: EdgeId) -> Lease:
         """As long as nothing was swept, what the lease covers still stands, however late the heartbeat."""
@@ -108,8 +108,8 @@ class TortoiseMemberships:
         return Lease(True, rows[0]["held"]) if rows else Lease(False, 0)
 
     async def sync(
-        self, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool, now: datetime
-    ) -> tuple[list[ConnectionId], Changes]:
+        self, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool, now: datetime, tell: Tell
+    ) -> list[ConnectionId]:
         """Register again what an edge holds; what it does not name is forgotten with the last part."""
 
         async def register() -> tuple[list[ConnectionId], Changes]:
@@ -124,11 +124,11 @@ class TortoiseMemberships:
                 await _lock_lease(session, edge)
                 return await remove(session, self._policy, "c.edge = $1 AND c.stale", edge, now_ms=_ms(now))
 
-        lost, changes = await self._again(register)
-        if not last:
-            return lost, changes
-        forgotten = await self._again(forget)
-        return lost, Changes(changes.presence + forgotten.presence, changes.ended + forgotten.ended)
+        lost, changes = await run_again(register)
+        tell(changes)
+        if last:
+            tell(await run_again(forget))
+        return lost
 
     async def release(self, edge: EdgeId, *, now: datetime) -> Changes:
         """Drop all that an edge holds, and its lease."""
@@ -138,26 +138,37 @@ class TortoiseMemberships:
                 await _lock_lease(session, edge)
                 return await self._remove_edge(session, edge, _ms(now))
 
-        return await self._again(attempt)
+        return await run_again(attempt)
 
-    async def sweep(self, *, now: datetime) -> Changes:
-        """Each expired edge in a transaction of its own; what another replica is sweeping is left to it."""
-        done = Changes()
-        for _ in range(_EDGES_A_SWEEP):
-            swept = await self._again(lambda: self._sweep_edge(_ms(now)))
-            if swept is None:
-                break
-            done = Changes(done.presence + swept.presence, done.ended + swept.ended)
-        ended = await self._again(lambda: self._sweep_rooms(_ms(now)))
-        return Changes(done.presence, done.ended + ended.ended)
+    async def sweep(self, *, now: datetime, tell: Tell) -> None:
+        """Each expired edge in a transaction of its own. One that fails does not keep the others from theirs."""
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                f"SELECT edge FROM edge_lease WHERE expires_ms < {session.now_ms} ORDER BY edge LIMIT {_EDGES_A_SWEEP}"
+            )
+        for row in rows:
+            await self._try_to_sweep_edge(row["edge"], _ms(now), tell)
+        tell(await run_again(lambda: self._sweep_rooms(_ms(now))))
 
-    async def _sweep_edge(self, now_ms: int) -> Changes | None:
+    async def _try_to_sweep_edge(self, edge: EdgeId, now_ms: int, tell: Tell) -> None:
+        try:
+            tell(await run_again(lambda: self._sweep_edge(edge, now_ms)))
+        except Exception as problem:
+            # Where it is not the edge, the next hundred would wait for their timeouts for nothing.
+            has_lost = isinstance(problem, DatabaseUnavailable) or is_conflict(problem)
+            if not has_lost or not await self._database.is_alive():
+                raise
+            _log.warning("edge_not_swept", edge=edge, reason=type(problem.__cause__ or problem).__name__)
+
+    async def _sweep_edge(self, edge: EdgeId, now_ms: int) -> Changes:
+        """What another replica is sweeping is left to it, and what was renewed is left alone."""
         async with self._database.transaction() as session:
             rows = await session.fetch(
-                f"SELECT edge FROM edge_lease WHERE expires_ms < {session.now_ms} ORDER BY edge LIMIT 1"
-                f" {session.for_update_skip_locked}"
+                f"SELECT edge FROM edge_lease WHERE edge = $1 AND expires_ms < {session.now_ms}"
+                f" {session.for_update_skip_locked}",
+                edge,
             )
-            return await self._remove_edge(session, rows[0]["edge"], now_ms) if rows else None
+            return await self._remove_edge(session, edge, now_ms) if rows else Changes()
 
     async def _sweep_rooms(self, now_ms: int) -> Changes:
         async with self._database.transaction() as session:
@@ -165,7 +176,8 @@ class TortoiseMemberships:
             rooms = await lock_abandoned(session, empty_before_ms=now_ms - grace, unused_before_ms=now_ms - unused)
             if rooms:
                 await end_lives(session, [room.life for room in rooms])
-            await session.fetch("DELETE FROM deleted_slug WHERE deleted_ms < $1", now_ms - DAY_MS)
+            for table in ("deleted_slug", "deleted_life"):
+                await session.fetch(f"DELETE FROM {table} WHERE deleted_ms < $1", now_ms - DAY_MS)
             return Changes(ended=tuple(room.ended for room in rooms))
 
     async def _remove_edge(self, session: Session, edge: EdgeId, now_ms: int) -> Changes:
@@ -174,7 +186,8 @@ class TortoiseMemberships:
         return changes
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
-        """One statement, so that people and version belong together."""
+        """One statement, so that people and version belong together. Of a life that it does not find, a deletion is
+        seen by the one after it: both were committed at once."""
         async with self._database.session() as session:
             rows = await session.fetch(
                 "SELECT r.version, r.connection_count, r.crowded,"
@@ -183,8 +196,9 @@ class TortoiseMemberships:
                 " WHERE r.life = $1 ORDER BY p.version",
                 life,
             )
-        if not rows:
-            return RoomSnapshot(0, 0, False, ())
+            if not rows:
+                deleted = await session.fetch("SELECT life FROM deleted_life WHERE life = $1", life)
+                return RoomSnapshot(0, 0, False, (), deleted=bool(deleted))
         people = tuple(
             Announced(row["key"], row["user_id"], row["username"], row["came"])
             for row in rows
@@ -218,16 +232,6 @@ class TortoiseMemberships:
             edge,
             self._policy.lease_ms,
         )
-
-    async def _again(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Run a transaction, and again when it lost to another one."""
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return await attempt()
-            except Exception as problem:
-                if not is_conflict(problem):
-                    raise
-        return await attempt()
 
 
 def _ms(now: datetime) -> int:

@@ -65,15 +65,19 @@ class VideoApi:
 
     async def _look_up(self, video_id: int) -> bool | None:
         try:
-            async with asyncio.timeout(DEADLINE_S), self._slots:
-                answer = await self._client.get(self._template.replace("{video_id}", str(video_id)))
+            status = await self._status(self._template.replace("{video_id}", str(video_id)))
         except (httpx.HTTPError, TimeoutError) as problem:
             _log.warning("video_catalogue_away", video_id=video_id, reason=type(problem).__name__)
             return None
-        if answer.status_code not in (200, 404):
-            _log.warning("video_catalogue_away", video_id=video_id, status=answer.status_code)
+        if status not in (200, 404):
+            _log.warning("video_catalogue_away", video_id=video_id, status=status)
             return None
-        return self._remember(video_id, answer.status_code == 200)
+        return self._remember(video_id, status == 200)
+
+    async def _status(self, url: str) -> int:
+        """What follows the status is not read: it may be as large as the video."""
+        async with asyncio.timeout(DEADLINE_S), self._slots, self._client.stream("GET", url) as answer:
+            return answer.status_code
 
     def _remember(self, video_id: int, exists: bool) -> bool:
         until = time.monotonic() + (_KNOWN_FOR_S if exists else _UNKNOWN_FOR_S)

@@ -122,12 +122,13 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class RoomSnapshot:
-    """Who is announced in one life of a room; version 0: that life is over."""
+    """Who is announced in one life of a room; version 0: that life is over, by a deletion or by its last leave."""
 
     version: int
     connection_count: int
     crowded: bool
     participants: tuple[Announced, ...]
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

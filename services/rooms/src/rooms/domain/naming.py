@@ -43,9 +43,9 @@ def slug_from_name(name: str) -> Slug:
     return Slug(slug)
 
 
-def numbered(slug: Slug, number: int) -> Slug:
-    """The same slug with a number behind, within the length."""
-    tail = f"-{number}"
+def extended(slug: Slug, end: str) -> Slug:
+    """The same slug with a number or letters behind, within the length."""
+    tail = f"-{end}"
     return Slug(slug[: SLUG_LENGTH - len(tail)] + tail)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from rooms.domain.identity import ConnectionId, EdgeId, Rank, Slug, UserId
 from rooms.domain.membership import (
@@ -26,8 +27,8 @@ async def join(ports: Ports, edge: EdgeId, arrivals: Sequence[Arrival]) -> list[
     exists = await ports.videos.existing(video_ids) if video_ids else {}
     refused = {i: refusal for i, arrival in enumerate(wanted) if (refusal := _refusal(arrival.ref, exists)) is not None}
     admitted = [_by_slug(arrival) for i, arrival in enumerate(wanted) if i not in refused]
-    outcomes, changes = await ports.memberships.join(edge, admitted, now=ports.clock())
-    publish(ports.events, changes)
+    tell = partial(publish, ports.events)
+    outcomes = await ports.memberships.join(edge, admitted, now=ports.clock(), tell=tell)
     rest = iter(outcomes)
     return [refused[i] if i in refused else next(rest) for i in range(len(wanted))]
 
@@ -41,9 +42,8 @@ async def sync(
     ports: Ports, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool
 ) -> list[ConnectionId]:
     """Register again what an edge holds; gives the connections that are lost."""
-    lost, changes = await ports.memberships.sync(edge, held, first=first, last=last, now=ports.clock())
-    publish(ports.events, changes)
-    return lost
+    tell = partial(publish, ports.events)
+    return await ports.memberships.sync(edge, held, first=first, last=last, now=ports.clock(), tell=tell)
 
 
 async def release(ports: Ports, edge: EdgeId) -> None:
@@ -53,9 +53,14 @@ async def release(ports: Ports, edge: EdgeId) -> None:
 
 async def sweep(ports: Ports) -> Changes:
     """Remove what expired edges held, and rooms that nobody is in."""
-    changes = await ports.memberships.sweep(now=ports.clock())
-    publish(ports.events, changes)
-    return changes
+    told: list[Changes] = []
+
+    def tell(changes: Changes) -> None:
+        publish(ports.events, changes)
+        told.append(changes)
+
+    await ports.memberships.sweep(now=ports.clock(), tell=tell)
+    return Changes(tuple(p for each in told for p in each.presence), tuple(e for each in told for e in each.ended))
 
 
 async def resolve(ports: Ports, refs: Sequence[RoomRef]) -> list[Slug]:

@@ -75,7 +75,7 @@ class Stage:
             else Person(user.user_id, user.username, user.rank)
         )
         arrival = Arrival(connection, BySlug(Slug(slug)), person)
-        (outcome,), _ = await self.memberships.join(EDGE, [arrival], now=self._tick())
+        (outcome,) = await self.memberships.join(EDGE, [arrival], now=self._tick(), tell=lambda _: None)
         return connection, outcome
 
     async def disconnect(self, connection: ConnectionId) -> None:

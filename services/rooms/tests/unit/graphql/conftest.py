@@ -61,7 +61,7 @@ class FakeCatalog:
     ) -> Room:
         wanted, number = slug, 2
         while is_free_choice and wanted in self.rooms:
-            wanted, number = naming.numbered(slug, number), number + 1
+            wanted, number = naming.extended(slug, str(number)), number + 1
         if wanted in self.rooms:
             raise SlugTaken
         number = len(self.rooms) + 1

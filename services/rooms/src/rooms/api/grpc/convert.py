@@ -14,6 +14,7 @@ from rooms.domain.membership import (
     JoinRefusal,
     Membership,
     RoomRef,
+    RoomSnapshot,
 )
 from salon.rooms.v1 import rooms_pb2 as pb
 
@@ -115,8 +116,18 @@ def _membership_to(membership: Membership) -> pb.JoinOutcome:
     )
 
 
-def participant_to(person: Announced) -> pb.Participant:
-    """One announced participant."""
+def snapshot_to(snapshot: RoomSnapshot) -> pb.ListParticipantsResponse:
+    """One life as it is now."""
+    return pb.ListParticipantsResponse(
+        version=snapshot.version,
+        connection_count=snapshot.connection_count,
+        crowded=snapshot.crowded,
+        participants=[_participant_to(person) for person in snapshot.participants],
+        deleted=snapshot.deleted,
+    )
+
+
+def _participant_to(person: Announced) -> pb.Participant:
     return pb.Participant(key=person.key, user_id=person.user_id or 0, username=person.username, version=person.version)
 
 

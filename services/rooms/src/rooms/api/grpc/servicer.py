@@ -83,13 +83,7 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         self, request: pb.ListParticipantsRequest, context: "_Context"
     ) -> pb.ListParticipantsResponse:
         """One life as it is now."""
-        found = await self._finish(self._ports.memberships.snapshot(Life(request.life)))
-        return pb.ListParticipantsResponse(
-            version=found.version,
-            connection_count=found.connection_count,
-            crowded=found.crowded,
-            participants=[convert.participant_to(person) for person in found.participants],
-        )
+        return convert.snapshot_to(await self._finish(self._ports.memberships.snapshot(Life(request.life))))
 
     async def FindConnected(  # noqa: N802 - the contract's name
         self, request: pb.FindConnectedRequest, context: "_Context"

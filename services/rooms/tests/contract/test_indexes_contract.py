@@ -1,0 +1,72 @@
+"""Statements that run often use an index, on SQLite and on PostgreSQL, however many rows are not asked for."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rooms.adapters.database import Database, Row, Session
+from rooms.domain.identity import Life, Slug
+
+if TYPE_CHECKING:
+    from services.rooms.tests.contract.conftest import Replica
+
+ROWS = 5000
+BIG = Life(1)
+FILL = {
+    "participant": "life, key, username, connections, announced, joined_ms, version) SELECT 1, n, 'x', 0, true, 0, 0",
+    "room": "room_id, slug, created_ms, connection_count, visited) SELECT 1000 + n, 'r' || n, 1, 1, true",
+    "deleted_slug": "slug, last_life, deleted_ms) SELECT n, n, 4102444800000",
+    "deleted_life": "life, deleted_ms) SELECT n, 4102444800000",
+}
+FULL_SCAN = re.compile(r"Seq Scan on (participant|room|deleted_\w+)\b|SCAN (p|r|d|participant|room|deleted_\w+)\b")
+"""By PostgreSQL and by SQLite, which names a table by its alias."""
+USES: dict[str, Callable[["Replica"], Awaitable[object]]] = {
+    "snapshot": lambda replica: replica.memberships.snapshot(BIG),
+    "count": lambda replica: replica.catalog.find_room(slug=Slug("a")),
+    "page": lambda replica: replica.catalog.list_participants([BIG], first=10, after=10),
+    "sweep": lambda replica: replica.sweep(),
+    "deleted": lambda replica: replica.memberships.snapshot(Life(10**6)),
+}
+
+
+async def fill(database: Database) -> None:
+    numbers = f"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {ROWS})"
+    async with database.session() as session:
+        for table, rows in FILL.items():
+            number = "i" if table in ("room", "deleted_life") else "CAST(i AS text)"
+            counted = f"(SELECT {number} AS n, i FROM c) AS numbers"
+            values = rows.replace("SELECT n, n,", "SELECT n, i,")
+            await session.fetch(f"{numbers} INSERT INTO {table} ({values} FROM {counted}")
+        await session.fetch("ANALYZE")
+
+
+async def plan_of(session: Session, sql: str, values: tuple[object, ...]) -> list[str]:
+    explain = "EXPLAIN" if session.for_update else "EXPLAIN QUERY PLAN"
+    rows = await session.fetch(f"{explain} {sql}", *values)
+    return [str(row.get("detail", row.get("QUERY PLAN"))) for row in rows]
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_no_table_is_read_from_end_to_end(replica: "Replica", use: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await replica.enter(1, "a", 7)).life == BIG
+    await fill(replica.database)
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    fetch = Session.fetch
+
+    async def recording(session: Session, sql: str, *values: object) -> list[Row]:
+        asked.append((sql, values))
+        return await fetch(session, sql, *values)
+
+    monkeypatch.setattr(Session, "fetch", recording)
+    await USES[use](replica)
+    monkeypatch.undo()
+    async with replica.database.session() as session:
+        for sql, values in asked:
+            if "edge_lease" in sql:  # as many rows as there are edges
+                continue
+            plan = await plan_of(session, sql, values)
+            assert not [step for step in plan if FULL_SCAN.search(step)], plan
+            if use in ("snapshot", "count") and "participant" in sql:
+                assert "participant_present" in " ".join(plan)

@@ -1,0 +1,105 @@
+"""What a committed transaction did is told, whatever becomes of the next one: on SQLite and on PostgreSQL."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rooms.adapters import tortoise_memberships
+from rooms.adapters.database import Database, Session
+from rooms.adapters.join_plan import Plan, plan
+from rooms.adapters.tortoise_memberships import TortoiseMemberships
+from rooms.domain.identity import EdgeId
+from rooms.domain.membership import Arrival, Changes
+from rooms.domain.policy import RoomPolicy
+from rooms.ports import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from services.rooms.tests.contract.conftest import Replica
+
+EDGES = [EdgeId(letter * 32) for letter in "abc"]
+
+
+class FailingForOneEdge(TortoiseMemberships):
+    """A store in which the removal of the second edge fails."""
+
+    async def _remove_edge(self, session: Session, edge: EdgeId, now_ms: int) -> Changes:
+        changes = await super()._remove_edge(session, edge, now_ms)
+        if edge == EDGES[1]:
+            raise DatabaseUnavailable
+        return changes
+
+
+def keys(told: Sequence[Changes]) -> list[str]:
+    return [p.key for changes in told for change in changes.presence for p in (*change.joined, *change.left)]
+
+
+async def put_expired_edges_in(replica: "Replica") -> None:
+    await replica.enter(1, "a", 1, EdgeId("f" * 32))
+    for number, edge in enumerate(EDGES, 10):
+        await replica.enter(1, "a", number, edge)
+        await replica.heartbeat_late(edge)
+
+
+async def test_an_edge_whose_removal_fails_holds_up_neither_other_edges_nor_rooms_and_is_removed_later(
+    replica: "Replica",
+) -> None:
+    await put_expired_edges_in(replica)
+    await replica.create("unused", 7)
+    replica.later(days=2)
+    told: list[Changes] = []
+    await FailingForOneEdge(replica.database, RoomPolicy()).sweep(now=replica.now, tell=told.append)
+    assert keys(told) == ["u:10", "u:12"]
+    assert [ended.slug for changes in told for ended in changes.ended] == ["unused"]
+    assert keys([await replica.sweep()]) == ["u:11"]
+
+
+async def test_a_sweep_ends_where_the_database_is_away_and_what_was_swept_before_is_told(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_expired_edges_in(replica)
+
+    async def is_away(_: Database) -> bool:
+        return False
+
+    monkeypatch.setattr(Database, "is_alive", is_away)
+    told: list[Changes] = []
+    with pytest.raises(DatabaseUnavailable):
+        await FailingForOneEdge(replica.database, RoomPolicy()).sweep(now=replica.now, tell=told.append)
+    assert keys(told) == ["u:10"]
+
+
+async def test_what_a_sync_registered_is_told_though_what_it_does_not_name_cannot_be_forgotten(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    membership = await replica.enter(1, "a", 7)
+    await replica.enter(2, "a", 8)
+    await replica.leave(1)
+
+    async def fail(*_: object, **__: object) -> Changes:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(tortoise_memberships, "remove", fail)
+    told: list[Changes] = []
+    held = [replica.held(1, membership, 7)]
+    with pytest.raises(DatabaseUnavailable):
+        await replica.memberships.sync(EdgeId("e" * 32), held, first=True, last=True, now=replica.now, tell=told.append)
+    assert keys(told) == ["u:7"]
+
+
+async def test_who_got_in_is_told_though_the_round_for_the_others_fails(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[int] = []
+
+    async def first_of_them(session: Session, arrivals: Sequence[Arrival], policy: RoomPolicy) -> Plan:
+        rounds.append(len(arrivals))
+        if len(rounds) > 1:
+            raise DatabaseUnavailable
+        return await plan(session, arrivals[:1], policy)
+
+    monkeypatch.setattr(tortoise_memberships, "plan", first_of_them)
+    with pytest.raises(DatabaseUnavailable):
+        await replica.join_all([replica.arrival(1, "a", 7), replica.arrival(2, "a", 8)])
+    assert rounds == [2, 1]
+    assert keys(replica.heard) == ["u:7"]
