@@ -39,13 +39,13 @@ class StartFailed(Exception):
 class Service:
     """One replica, wired but not started."""
 
-    def __init__(self, config: Config, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, config: Config, database: Database, clock: Clock, metrics: Metrics) -> None:
         limits = Limits(config.messages_per_window, config.window_seconds, config.messages_per_address)
         self._config = config
         self._book = SanctionBook()
         self._sightings = SightingBuffer()
         admission = Admission(limits, self._book, self._sightings)
-        store: Store = TortoiseStore()
+        store: Store = TortoiseStore(database)
         self._nats = NatsEvents(
             config.nats_url,
             encode=encode_event,
@@ -114,14 +114,14 @@ async def replica(config: Config, *, clock: Clock | None = None, metrics: Metric
     metrics = metrics or Metrics()
     async with AsyncExitStack() as stack:
         try:
-            await _open(config, metrics, stack)
+            database = await _open(config, metrics, stack)
         except (DatabaseInUse, StoreUnavailable, OSError) as problem:
             raise StartFailed(str(problem)) from problem
-        service = Service(config, clock or SystemClock(), metrics)
+        service = Service(config, database, clock or SystemClock(), metrics)
         yield await stack.enter_async_context(service.running())
 
 
-async def _open(config: Config, metrics: Metrics, stack: AsyncExitStack) -> None:
+async def _open(config: Config, metrics: Metrics, stack: AsyncExitStack) -> Database:
     """What a replica needs before it can serve; the stack gives it back in reverse order."""
     if path := _sqlite_file(config.database_url):
         lock = FileLock(path)
@@ -132,6 +132,7 @@ async def _open(config: Config, metrics: Metrics, stack: AsyncExitStack) -> None
     database = Database(config.database_url)
     stack.push_async_callback(database.close)
     await database.open()
+    return database
 
 
 def _sqlite_file(url: str) -> Path | None:

@@ -25,21 +25,26 @@ class Store(Protocol):
         `decide` raises comes out, and nothing is changed."""
 
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
-        """Add an address to a sanction in force, with its audit row; None: not in force, or known already."""
+        """Add an address to a sanction in force, with its audit row; None: not in force, known already, or the
+        sanction holds for as many as it may. Then it is the new address that is dropped, without an event: those that
+        hold are not to be let go of, see Sanction.may_follow_to."""
 
     async def find(self, sanction_id: int) -> Sanction | None:
         """One sanction, in force or not."""
 
-    async def in_force(self, slugs: Sequence[str] | None, *, now_ms: int) -> list[Sanction]:
-        """Sanctions of these slugs and of everywhere; slugs None: all."""
+    async def in_force(self, slugs: Sequence[str], *, now_ms: int) -> list[Sanction]:
+        """Sanctions of these slugs and of everywhere."""
+
+    async def standing(self, *, after_id: int, first: int, now_ms: int) -> list[Sanction]:
+        """A part of all that are in force, the oldest first; fewer than asked for: the last part."""
 
     async def page(
         self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
     ) -> list[Sanction]:
         """The history, newest first."""
 
-    async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> frozenset[str]:
-        """Where the target was seen; slug None: anywhere."""
+    async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> list[str]:
+        """Where the target was seen, the last first, as many as a sanction holds for; slug None: anywhere."""
 
     async def write_sightings(self, sightings: Mapping[Sighting, int]) -> None:
         """Keep when each was last seen, in Unix milliseconds."""

@@ -9,14 +9,13 @@ from typing import TypeAlias
 
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
-from tortoise.transactions import in_transaction
 
-from moderation.adapters.database import CONNECTION, Database, answering
+from moderation.adapters.database import Database, answering
 from moderation.adapters.tables import AuditRow, SightingRow
 from moderation.adapters.tortoise_store import TortoiseStore
 from moderation.domain.order import Moderator, NotPermitted, Order, decide
 from moderation.domain.people import Rank, Target
-from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
+from moderation.domain.sanction import ADDRESSES_HELD, Action, Sanction, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting
 from moderation.ports import Store, StoreUnavailable
 
@@ -27,16 +26,21 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     url = f"sqlite://{tmp_path}/m.sqlite3"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-    database = Database(url)
+    subject = Database(url)
     try:
-        await database.open()
-        yield TortoiseStore()
+        await subject.open()
+        yield subject
     finally:
-        await database.close()
+        await subject.close()
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    return TortoiseStore(database)
 
 
 def order(
@@ -136,11 +140,18 @@ async def test_an_anonymous_targets_sanctions_are_found_by_name_and_by_address(s
 
 async def test_in_force_gives_the_slugs_asked_for_and_everywhere(store: Store) -> None:
     here = (await carry_out(store, order())).imposed[0].id
-    there = (await carry_out(store, order(slug="there"))).imposed[0].id
+    await carry_out(store, order(slug="there"))
     everywhere = (await carry_out(store, order(scope=Scope.EVERYWHERE))).imposed[0].id
     assert await ids_in_force(store, "live") == [here, everywhere]
     assert await ids_in_force(store) == [everywhere]
-    assert [s.id for s in await store.in_force(None, now_ms=1_000)] == [here, there, everywhere]
+
+
+async def test_all_that_are_in_force_come_part_by_part(store: Store) -> None:
+    ids = [(await carry_out(store, order(slug=f"room-{n}", minutes=n), NOBODY)).imposed[0].id for n in range(4)]
+    part = partial(store.standing, first=2, now_ms=61_000)
+    assert [s.id for s in await part(after_id=0)] == [ids[0], ids[2]]
+    assert [s.id for s in await part(after_id=ids[2])] == [ids[3]]
+    assert await part(after_id=ids[3]) == []
 
 
 async def test_a_timed_sanction_is_in_force_until_its_time_is_up(store: Store) -> None:
@@ -176,6 +187,33 @@ async def test_following_adds_an_address_once_with_an_audit_row(store: Store) ->
     assert await store.follow(sanction.id, "10.0.0.2", now_ms=2_000) is None
 
 
+async def test_a_sanction_that_holds_for_as_many_addresses_as_it_may_drops_the_new_one(store: Store) -> None:
+    held = frozenset(f"2001:db8:0:{n:x}::/64" for n in range(ADDRESSES_HELD - 1))
+    sanction = (await carry_out(store, order(), held)).imposed[0]
+    assert await store.follow(sanction.id, "10.0.0.1", now_ms=1_000) is not None
+    assert await store.follow(sanction.id, "10.0.0.2", now_ms=1_000) is None
+    assert await AuditRow.all().count() == 2
+    found = await store.find(sanction.id)
+    assert found is not None
+    assert found.addresses == held | {"10.0.0.1"}
+
+
+async def test_a_ban_that_replaces_a_full_one_holds_for_the_same_addresses(store: Store) -> None:
+    held = frozenset(f"2001:db8:0:{n:x}::/64" for n in range(ADDRESSES_HELD))
+    await carry_out(store, order(), held)
+    (imposed,) = (await carry_out(store, order(), frozenset({"10.0.0.1"}))).imposed
+    assert imposed.addresses == held
+
+
+async def test_the_newest_addresses_are_found_each_once_and_no_more_than_a_sanction_holds_for(store: Store) -> None:
+    seen = {Sighting(123, "", "live", f"2001:db8:0:{n:x}::/64"): n for n in range(1, ADDRESSES_HELD + 5)}
+    await store.write_sightings(seen)
+    await store.write_sightings({Sighting(123, "", "other", "2001:db8:0:1::/64"): 9_000})
+    found = await store.seen_addresses(ANA, None, since_ms=0)
+    assert len(found) == ADDRESSES_HELD
+    assert found[:2] == ["2001:db8:0:1::/64", f"2001:db8:0:{ADDRESSES_HELD + 4:x}::/64"]
+
+
 async def test_a_sanction_that_is_over_follows_nobody(store: Store) -> None:
     sanction = (await carry_out(store, order(minutes=1))).imposed[0]
     assert await store.follow(sanction.id, "10.0.0.2", now_ms=61_000) is None
@@ -189,9 +227,9 @@ async def test_a_sighting_is_one_row_with_its_last_time(store: Store) -> None:
     await store.write_sightings({seen: 1_000, Sighting(123, "", "other", "10.0.0.2"): 1_000})
     await store.write_sightings({seen: 5_000})
     assert await SightingRow.all().count() == 2
-    assert await store.seen_addresses(ANA, "live", since_ms=5_000) == {"10.0.0.1"}
-    assert await store.seen_addresses(ANA, "live", since_ms=5_001) == NOBODY
-    assert await store.seen_addresses(ANA, None, since_ms=0) == {"10.0.0.1", "10.0.0.2"}
+    assert await store.seen_addresses(ANA, "live", since_ms=5_000) == ["10.0.0.1"]
+    assert await store.seen_addresses(ANA, "live", since_ms=5_001) == []
+    assert await store.seen_addresses(ANA, None, since_ms=0) == ["10.0.0.1", "10.0.0.2"]
 
 
 async def test_old_sightings_are_forgotten(store: Store) -> None:
@@ -216,8 +254,8 @@ async def test_ids_up_to_2_to_the_53_are_kept(store: Store) -> None:
     assert found.target.user_id == 2**53 - 1
 
 
-async def test_what_the_database_refuses_is_unavailable_to_the_caller(store: Store) -> None:
-    async with in_transaction(CONNECTION) as connection:
+async def test_what_the_database_refuses_is_unavailable_to_the_caller(store: Store, database: Database) -> None:
+    async with database.transaction() as connection:
         await connection.execute_script("DROP TABLE sighting")
     with pytest.raises(StoreUnavailable):
         await store.seen_addresses(ANA, None, since_ms=0)
@@ -226,12 +264,13 @@ async def test_what_the_database_refuses_is_unavailable_to_the_caller(store: Sto
 async def test_a_store_recovers_when_postgresql_drops_its_connections(
     postgres_url: str, eventually: Eventually
 ) -> None:
-    database, store = Database(postgres_url), TortoiseStore()
-    sanctions = partial(store.in_force, None, now_ms=1_000)
+    database = Database(postgres_url)
+    store = TortoiseStore(database)
+    sanctions = partial(store.in_force, ["live"], now_ms=1_000)
     try:
         await database.open()
         with contextlib.suppress(StoreUnavailable):
-            async with answering(5), in_transaction(CONNECTION) as connection:
+            async with answering(5), database.transaction() as connection:
                 everyone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
                 await connection.execute_query(everyone)
 
@@ -252,7 +291,8 @@ async def test_a_postgresql_that_cuts_every_connection_is_away_at_most_and_answe
     postgres_socket: str, postgres_url: str
 ) -> None:
     name = postgres_url.partition("?")[0].rpartition("/")[2]
-    database, store = Database(postgres_url), TortoiseStore()
+    database = Database(postgres_url)
+    store = TortoiseStore(database)
     killer = await asyncpg.connect(host=postgres_socket, user="postgres", database="postgres")
     try:
         await database.open()

@@ -13,7 +13,7 @@ from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting, SightingBuffer
 from moderation.ports import Clock, Events, Store, StoreUnavailable
 from moderation.usecases.desk import Desk
-from moderation.usecases.upkeep import Upkeep
+from moderation.usecases.upkeep import READ_AT_ONCE, Upkeep
 
 MUTE = Order(Moderator(9, Rank.ADMIN), Action.MUTE, Target(5, ""), None, Scope.ROOM, "live", 0, "")
 ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
@@ -43,6 +43,7 @@ class FakeStore:
         self.reached = asyncio.Event()
         self.is_away = False
         self.written: dict[Sighting, int] = {}
+        self.stored: list[Sanction] = []
 
     async def _pass(self) -> None:
         self.reached.set()
@@ -64,17 +65,20 @@ class FakeStore:
     async def find(self, sanction_id: int) -> Sanction | None:
         return None
 
-    async def in_force(self, slugs: Sequence[str] | None, *, now_ms: int) -> list[Sanction]:
-        await self._pass()
+    async def in_force(self, slugs: Sequence[str], *, now_ms: int) -> list[Sanction]:
         return []
+
+    async def standing(self, *, after_id: int, first: int, now_ms: int) -> list[Sanction]:
+        await self._pass()
+        return [s for s in self.stored if s.id > after_id][:first]
 
     async def page(
         self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
     ) -> list[Sanction]:
         return []
 
-    async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> frozenset[str]:
-        return frozenset()
+    async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> list[str]:
+        return []
 
     async def write_sightings(self, sightings: Mapping[Sighting, int]) -> None:
         await self._pass()
@@ -166,3 +170,38 @@ async def test_what_is_known_stands_while_the_database_is_away() -> None:
     with pytest.raises(StoreUnavailable):
         await subject.upkeep.read()
     assert len(subject.book) == 1
+
+
+async def test_sanctions_are_read_part_by_part_and_obeyed_when_all_are_there() -> None:
+    subject = Subject()
+    count = 2 * READ_AT_ONCE
+    subject.fake.stored = [_mute_at(n + 1, f"address {n}") for n in range(count)]
+    reading = asyncio.create_task(subject.upkeep.read())
+    turns = 0
+    while not reading.done():
+        assert len(subject.book) == 0
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 3
+    assert len(subject.book) == count
+    assert subject.is_muted("address 0")
+    assert subject.is_muted(f"address {count - 1}")
+
+
+async def test_a_reading_that_fails_half_way_changes_nothing() -> None:
+    subject = Subject()
+    subject.book.apply([_mute_at(9_999, "known")], ())
+    subject.fake.stored = [_mute_at(n + 1, f"address {n}") for n in range(READ_AT_ONCE + 1)]
+    reading = asyncio.create_task(subject.upkeep.read())
+    await subject.fake.reached.wait()
+    subject.fake.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await reading
+    assert subject.is_muted("known")
+    assert not subject.is_muted("address 0")
+
+
+def _mute_at(sanction_id: int, address: str) -> Sanction:
+    return Sanction(
+        sanction_id, Action.MUTE, Target(7, ""), frozenset({address}), "live", "", 9, Rank.ADMIN, 1_000, None
+    )

@@ -6,7 +6,7 @@ from moderation.domain.admission import Admission, Limits
 from moderation.domain.book import MUTES_AND_BANS, SanctionBook
 from moderation.domain.nonces import Nonces
 from moderation.domain.people import Rank, Speaker, Target
-from moderation.domain.sanction import Action, Sanction
+from moderation.domain.sanction import ADDRESSES_HELD, Action, Sanction, held_addresses
 from moderation.domain.sightings import SightingBuffer
 
 S = 1_000_000_000
@@ -49,6 +49,29 @@ def test_ten_thousand_addresses_wait_to_be_stored_and_the_oldest_goes_first() ->
     for number in range(10_001):
         subject.follow_later(1, f"10.0.{number // 256}.{number % 256}")
     assert subject.next_followed() == (1, "10.0.0.1")
+
+
+def test_a_sanction_holds_for_so_many_addresses_and_the_first_ones_stay() -> None:
+    book = SanctionBook()
+    book.apply([MUTE], ())
+    subject = admission(book, SightingBuffer())
+    addresses = [f"2001:db8:0:{number:x}::/64" for number in range(ADDRESSES_HELD + 10)]
+    for address in addresses:
+        subject.sight(Speaker(5, "ana", address, Rank.USER, "e:1"), "live", 0)
+    for address, is_held in ((addresses[ADDRESSES_HELD - 2], True), (addresses[ADDRESSES_HELD - 1], False)):
+        somebody = Speaker(0, "Anonymous_1", address, Rank.ANONYMOUS, "e:2")
+        assert (book.remaining_ms(somebody, "live", MUTES_AND_BANS, now_ms=0) is not None) == is_held
+    assert book.unaware_of(5, "10.0.0.99", "live", now_ms=0) == []
+    followed = []
+    while (following := subject.next_followed()) is not None:
+        followed.append(following[1])
+        subject.followed(*following)
+    assert followed == addresses[: ADDRESSES_HELD - 1]
+
+
+def test_a_new_sanction_holds_for_what_weighs_most() -> None:
+    first = [f"a{number}" for number in range(ADDRESSES_HELD - 1)]
+    assert held_addresses(first, first, ["b", "c"]) == {*first, "b"}
 
 
 def test_a_sanction_that_is_no_more_takes_no_further_address() -> None:

@@ -123,7 +123,8 @@ def test_a_sanction_follows_to_a_new_address() -> None:
 def test_reading_the_database_again_forgets_what_is_over() -> None:
     subject = book(MUTE, replace(MUTE, id=2, slug=None))
     subject.start_reading()
-    subject.finish_reading([MUTE])
+    subject.take_in([MUTE])
+    subject.finish_reading()
     assert len(subject) == 1
     assert held(subject, speaker(), "elsewhere") is None
 
@@ -131,8 +132,10 @@ def test_reading_the_database_again_forgets_what_is_over() -> None:
 def test_what_happens_while_the_database_is_read_is_not_lost() -> None:
     subject = book(MUTE)
     subject.start_reading()
+    subject.take_in([MUTE])
     subject.apply([replace(MUTE, id=2, slug="other")], [1])
-    subject.finish_reading([MUTE])
+    subject.take_in([MUTE])
+    subject.finish_reading()
     assert held(subject, speaker()) is None
     assert held(subject, speaker(), "other") == 0
 
@@ -141,12 +144,29 @@ def test_an_address_not_stored_yet_survives_reading_the_database_again() -> None
     subject = book(MUTE)
     subject.add_address(1, "10.0.0.6")
     subject.start_reading()
-    subject.finish_reading([MUTE])
+    subject.take_in([MUTE])
+    subject.finish_reading()
     assert held(subject, anonymous("10.0.0.6")) == 0
+
+
+def test_an_address_that_comes_while_the_database_is_read_is_not_lost() -> None:
+    subject = book(MUTE, replace(MUTE, id=2))
+    subject.start_reading()
+    subject.take_in([MUTE])
+    subject.add_address(1, "10.0.0.6")
+    subject.add_address(2, "10.0.0.7")
+    subject.take_in([replace(MUTE, id=2)])
+    subject.finish_reading()
+    assert held(subject, anonymous("10.0.0.6")) == 0
+    assert held(subject, anonymous("10.0.0.7")) == 0
 
 
 def test_a_reading_that_failed_changes_nothing() -> None:
     subject = book(MUTE)
     subject.start_reading()
+    subject.take_in([replace(MUTE, id=2)])
     subject.abandon_reading()
+    subject.take_in([replace(MUTE, id=3)])
+    subject.finish_reading()
     assert held(subject, speaker()) == 0
+    assert len(subject) == 1

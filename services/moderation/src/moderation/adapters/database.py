@@ -1,32 +1,25 @@
-"""The connection to the database: opened, migrated, closed."""
+"""One database of the process: opened, migrated, used within deadlines, closed."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
-from asyncpg import InterfaceError, InternalClientError, PostgresError  # type: ignore[import-untyped]  # not typed
-from tortoise.context import TortoiseContext
-from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError, TransactionManagementError
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.backends.base.config_generator import expand_db_url
+from tortoise.exceptions import IntegrityError
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.migrations.recorder import MigrationRecorder
 from tortoise.migrations.schema_editor.asyncpg import AsyncpgSchemaEditor
-from tortoise.transactions import in_transaction
 
+from moderation.adapters.connections import CONNECTION, OUTAGES, POOL_SIZE, Connections
 from moderation.ports import StoreUnavailable
 
-CONNECTION = "default"
-_APP = "moderation"
+DEADLINE_S = 3.0
+"""Of one question to the database. PostgreSQL knows it too, so that nothing goes on there that nobody waits for."""
 _OPEN_DEADLINE_S = 30.0
-_OUTAGES = (
-    OperationalError,
-    DBConnectionError,
-    TransactionManagementError,
-    InterfaceError,
-    InternalClientError,  # what it comes to when the server goes away between two messages
-    PostgresError,
-    OSError,
-)
 _MIGRATION_LOCK = 0x5A10_0001
+_APP = "moderation"
 _APPS = {
     _APP: {
         "models": ["moderation.adapters.tables"],
@@ -42,9 +35,20 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite://")
 
 
-def tortoise_config(url: str) -> dict[str, object]:
-    """What Tortoise ORM and its command line want to know."""
-    return {"connections": {CONNECTION: _tortoise_url(url)}, "apps": _APPS}
+def tortoise_config(url: str, *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+    """What Tortoise ORM and its command line want to know; the deadline is that of one statement."""
+    connection = expand_db_url(_tortoise_url(url))
+    if not is_sqlite(url):
+        deadline_ms = str(int(deadline_s * 1000))
+        limits = {
+            "minsize": 1,
+            "maxsize": POOL_SIZE,
+            "timeout": DEADLINE_S,  # of connecting
+            "command_timeout": deadline_s,
+            "server_settings": {"statement_timeout": deadline_ms, "lock_timeout": deadline_ms},
+        }
+        connection["credentials"] = limits | connection["credentials"]
+    return {"connections": {CONNECTION: connection}, "apps": _APPS}
 
 
 @asynccontextmanager
@@ -57,7 +61,7 @@ async def answering(deadline_s: float) -> AsyncIterator[None]:
         raise  # a mistake of ours, not an outage
     except TimeoutError as problem:
         raise StoreUnavailable(f"the database did not answer within {deadline_s:g} s") from problem
-    except _OUTAGES as problem:
+    except OUTAGES as problem:
         raise StoreUnavailable(f"the database is away: {problem}") from problem
 
 
@@ -66,28 +70,43 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._context = TortoiseContext()
+        self._connections = Connections(tortoise_config(url))
 
     async def open(self) -> None:
         """Connect and bring the schema up to date. Raises StoreUnavailable."""
-        with self._context:
-            # The fallback makes the connection known to gRPC's own tasks, which do not inherit our context.
-            await self._context.init(config=tortoise_config(self._url), _enable_global_fallback=True)
         async with answering(_OPEN_DEADLINE_S):
-            await self._migrate()
+            if not is_sqlite(self._url):
+                await self._migrate_patiently()
+            await self._connections.open()
+            if is_sqlite(self._url):
+                await _migrate(self._connections)
 
     async def close(self) -> None:
         """Let go of every connection."""
-        await self._context.close_connections()
+        await self._connections.close()
 
-    async def _migrate(self) -> None:
-        """One transaction: replicas that start together wait for the first and find nothing to do."""
-        async with in_transaction(CONNECTION) as connection:
-            if not is_sqlite(self._url):
-                await connection.execute_query("SELECT pg_advisory_xact_lock($1)", [_MIGRATION_LOCK])
-                # The executor would look for its table first, and a failed look-up spoils a transaction.
-                await MigrationRecorder(connection).ensure_schema(AsyncpgSchemaEditor(connection, atomic=False))
-            await MigrationExecutor(connection, _APPS).migrate()
+    def transaction(self) -> AbstractAsyncContextManager[BaseDBAsyncClient]:
+        """Statements that commit together, reading ones too. Only inside of `answering`."""
+        return self._connections.transaction()
+
+    async def _migrate_patiently(self) -> None:
+        """On a connection of its own: waiting for other replicas and changing tables take longer than a question."""
+        connections = Connections(tortoise_config(self._url, deadline_s=_OPEN_DEADLINE_S))
+        try:
+            await connections.open()
+            await _migrate(connections)
+        finally:
+            await connections.close()
+
+
+async def _migrate(connections: Connections) -> None:
+    """One transaction: replicas that start together wait for the first and find nothing to do."""
+    async with connections.transaction() as connection:
+        if connection.capabilities.dialect == "postgres":
+            await connection.execute_query("SELECT pg_advisory_xact_lock($1)", [_MIGRATION_LOCK])
+            # The executor would look for its table first, and a failed look-up spoils a transaction.
+            await MigrationRecorder(connection).ensure_schema(AsyncpgSchemaEditor(connection, atomic=False))
+        await MigrationExecutor(connection, _APPS).migrate()
 
 
 def _tortoise_url(url: str) -> str:

@@ -5,36 +5,39 @@ from dataclasses import replace
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.expressions import Q
-from tortoise.transactions import in_transaction
+from tortoise.functions import Max
 
-from moderation.adapters.database import CONNECTION, answering
+from moderation.adapters.database import DEADLINE_S, Database, answering
 from moderation.adapters.rows import audit_row, follow_row, sanction_of, sanction_row
 from moderation.adapters.tables import SanctionAddressRow, SanctionRow, SightingRow
 from moderation.domain.order import Change, Order
 from moderation.domain.people import Target
-from moderation.domain.sanction import Sanction, SanctionEvent
+from moderation.domain.sanction import ADDRESSES_HELD, Sanction, SanctionEvent, held_addresses
 from moderation.domain.sightings import Sighting
 
-DEADLINE_S = 3.0
 FORGOTTEN_AT_ONCE = 5000
 _ORDER_LOCK = 0x5A10_0002
 
 
 class TortoiseStore:
-    """The port Store; moderation.adapters.database opens and closes the connection."""
+    """The port Store, on a database that its owner opens and closes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def change(
         self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
     ) -> SanctionEvent:
         """Orders go one by one over all replicas: rare as they are, and their event ids rise as they are committed."""
-        async with answering(DEADLINE_S), in_transaction(CONNECTION) as connection:
+        async with answering(DEADLINE_S), self._database.transaction() as connection:
             await _lock_orders(connection)
             change = decide(await _standing(order.target, addresses, now_ms))
             lifted_ids = tuple(s.id for s in change.lifted)
             if lifted_ids:
                 await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
             # Whoever bans again to make it longer must not let go of the addresses that the ban was following.
-            followed = addresses.union(*(s.addresses for s in change.lifted if s.target == order.target))
+            replaced = (sorted(s.addresses) for s in change.lifted if s.target == order.target)
+            followed = held_addresses(*replaced, sorted(addresses))
             imposed = (await _insert(order, followed, now_ms),) if change.imposes else ()
             audit = audit_row(order, imposed, lifted_ids, now_ms)
             await audit.save()
@@ -53,10 +56,10 @@ class TortoiseStore:
 
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
         """Under the lock of orders, so that no event tells of a sanction after it was lifted."""
-        async with answering(DEADLINE_S), in_transaction(CONNECTION) as connection:
+        async with answering(DEADLINE_S), self._database.transaction() as connection:
             await _lock_orders(connection)
             sanction = await _find(sanction_id)
-            if sanction is None or not sanction.is_in_force(now_ms) or address in sanction.addresses:
+            if sanction is None or not sanction.is_in_force(now_ms) or not sanction.may_follow_to(address):
                 return None
             await SanctionAddressRow(sanction_id=sanction_id, address=address).save()
             sanction = replace(sanction, addresses=sanction.addresses | {address})
@@ -76,15 +79,19 @@ class TortoiseStore:
             )
 
     async def find(self, sanction_id: int) -> Sanction | None:
-        async with answering(DEADLINE_S):
+        async with answering(DEADLINE_S), self._database.transaction():
             return await _find(sanction_id)
 
-    async def in_force(self, slugs: Sequence[str] | None, *, now_ms: int) -> list[Sanction]:
+    async def in_force(self, slugs: Sequence[str], *, now_ms: int) -> list[Sanction]:
         where = _in_force(now_ms)
-        if slugs is not None:
-            where &= Q(slug__isnull=True) | Q(slug__in=list(slugs)) if slugs else Q(slug__isnull=True)
-        async with answering(DEADLINE_S):
+        where &= Q(slug__isnull=True) | Q(slug__in=list(slugs)) if slugs else Q(slug__isnull=True)
+        async with answering(DEADLINE_S), self._database.transaction():
             return await _with_addresses(await SanctionRow.filter(where).order_by("id"))
+
+    async def standing(self, *, after_id: int, first: int, now_ms: int) -> list[Sanction]:
+        where = _in_force(now_ms) & Q(id__gt=after_id)
+        async with answering(DEADLINE_S), self._database.transaction():
+            return await _with_addresses(await SanctionRow.filter(where).order_by("id").limit(first))
 
     async def page(
         self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
@@ -94,20 +101,22 @@ class TortoiseStore:
             where &= Q(slug=slug)
         if before_id is not None:
             where &= Q(id__lt=before_id)
-        async with answering(DEADLINE_S):
+        async with answering(DEADLINE_S), self._database.transaction():
             return await _with_addresses(await SanctionRow.filter(where).order_by("-id").limit(first))
 
-    async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> frozenset[str]:
+    async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> list[str]:
         where = Q(user_id=target.user_id, name=target.username, seen_at_ms__gte=since_ms)
         if slug is not None:
             where &= Q(slug=slug)
-        async with answering(DEADLINE_S):
-            return frozenset(row.address for row in await SightingRow.filter(where).only("address"))
+        async with answering(DEADLINE_S), self._database.transaction():
+            seen = SightingRow.filter(where).annotate(last_ms=Max("seen_at_ms")).group_by("address")
+            newest = await seen.order_by("-last_ms").limit(ADDRESSES_HELD).values_list("address", flat=True)
+            return [str(address) for address in newest]
 
     async def write_sightings(self, sightings: Mapping[Sighting, int]) -> None:
         # Sorted, so that two replicas that write the same rows take their locks in the same order.
         rows = [SightingRow(**s._asdict(), seen_at_ms=at_ms) for s, at_ms in sorted(sightings.items())]
-        async with answering(DEADLINE_S):
+        async with answering(DEADLINE_S), self._database.transaction():
             await SightingRow.bulk_create(
                 rows, on_conflict=["user_id", "name", "slug", "address"], update_fields=["seen_at_ms"]
             )
@@ -116,7 +125,7 @@ class TortoiseStore:
         """A part at a time, each within the deadline, however many have come together."""
         is_done = False
         while not is_done:
-            async with answering(DEADLINE_S):
+            async with answering(DEADLINE_S), self._database.transaction():
                 old = SightingRow.filter(seen_at_ms__lt=before_ms).limit(FORGOTTEN_AT_ONCE)
                 ids = await old.values_list("id", flat=True)
                 await SightingRow.filter(id__in=list(ids)).delete()
@@ -157,6 +166,7 @@ async def _with_addresses(rows: Iterable[SanctionRow]) -> list[Sanction]:
     addresses: dict[int, set[str]] = {row.id: set() for row in rows}
     for start in range(0, len(rows), 500):  # databases limit the number of values in one question
         ids = [row.id for row in rows[start : start + 500]]
-        for found in await SanctionAddressRow.filter(sanction_id__in=ids):
-            addresses[found.sanction_id].add(found.address)
+        held = SanctionAddressRow.filter(sanction_id__in=ids)
+        for sanction_id, address in await held.values_list("sanction_id", "address"):
+            addresses[sanction_id].add(address)
     return [sanction_of(row, frozenset(addresses[row.id])) for row in rows]

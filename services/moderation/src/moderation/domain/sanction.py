@@ -1,9 +1,15 @@
 """Bans and mutes: what they are, whom they bind, and the event that tells of a change."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain, islice
 
 from moderation.domain.people import Rank, Speaker, Target
+
+ADDRESSES_HELD = 256
+"""Of one sanction. Nobody comes from so many by chance, but a line with an IPv6 /48 has 65,536 networks of the size
+that counts, and every one of them would be stored, told to all replicas and kept in their memory."""
 
 
 class Action(IntEnum):
@@ -74,6 +80,11 @@ class Sanction:
         """Neither lifted nor over."""
         return self.lifted_at_ms is None and (self.expires_at_ms is None or self.expires_at_ms > now_ms)
 
+    def may_follow_to(self, address: str) -> bool:
+        """Whether it holds for one more address from now on. The first ones stay: let the newest push them out, and
+        who wants to be rid of the address they live at only has to walk through the others."""
+        return address not in self.addresses and len(self.addresses) < ADDRESSES_HELD
+
     def reaches(self, slug: str) -> bool:
         """Whether it holds in that room."""
         return self.slug is None or self.slug == slug
@@ -87,6 +98,11 @@ class Sanction:
         return speaker.address in self.addresses or (
             not self.target.user_id and speaker.username == self.target.username
         )
+
+
+def held_addresses(*sources: Iterable[str]) -> frozenset[str]:
+    """What a new sanction holds for: the first different ones, so the sources come in the order of their weight."""
+    return frozenset(islice(dict.fromkeys(chain.from_iterable(sources)), ADDRESSES_HELD))
 
 
 @dataclass(frozen=True, slots=True)

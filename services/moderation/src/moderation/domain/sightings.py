@@ -72,6 +72,6 @@ class SightingBuffer:
         self._being_written.clear()
 
     def of(self, target: Target, slug: str | None) -> list[Sighting]:
-        """Where the target was seen; slug None: anywhere."""
-        both = (*self._waiting, *self._being_written)
+        """Where the target was seen, the last at the end; slug None: anywhere."""
+        both = (*self._being_written, *self._waiting)
         return [s for s in both if s.is_of(target) and (slug is None or s.slug == slug)]

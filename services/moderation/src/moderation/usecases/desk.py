@@ -9,7 +9,7 @@ from moderation.domain.admission import Admission, Now
 from moderation.domain.book import SanctionBook
 from moderation.domain.order import Change, Moderator, NotPermitted, Order, check, decide, may_lift
 from moderation.domain.people import Target
-from moderation.domain.sanction import Sanction, SanctionEvent
+from moderation.domain.sanction import Sanction, SanctionEvent, held_addresses
 from moderation.domain.sightings import SightingBuffer
 from moderation.ports import Clock, Events, Store
 
@@ -95,10 +95,10 @@ class Desk:
         told = address_of_name(order.target.username)
         if told is not None:
             return frozenset({told})
-        in_memory = {s.address for s in self._sightings.of(order.target, order.holds_in)}
+        in_memory = [s.address for s in self._sightings.of(order.target, order.holds_in)]
         back_ms = _FOLLOWS_BACK_MS if order.target.user_id else SIGHTINGS_KEPT_MS
         stored = await self._store.seen_addresses(order.target, order.holds_in, since_ms=now.wall_ms - back_ms)
-        return stored | in_memory
+        return held_addresses(reversed(in_memory), stored)  # the last ones weigh most
 
     async def _tell(self, event: SanctionEvent, now: Now) -> None:
         """Obey first, then tell the others. Who was seen while the database was busy is followed now."""

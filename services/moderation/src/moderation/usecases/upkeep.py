@@ -15,6 +15,8 @@ READ_EVERY_WITHOUT_EVENTS_S = 3.0
 WRITE_EVERY_S = 0.5
 FORGET_EVERY_S = 3600.0
 _ROWS_AT_ONCE = 500
+READ_AT_ONCE = 500
+"""Sanctions of one question: however many there are, none takes long, and messages are judged in between."""
 
 _log = structlog.get_logger()
 
@@ -54,13 +56,20 @@ class Upkeep:
 
     async def read(self) -> None:
         """Take over the sanctions in force. Raises StoreUnavailable; what was known then stands."""
+        now_ms = self._clock.now().wall_ms
         self._book.start_reading()
         try:
-            in_force = await self._store.in_force(None, now_ms=self._clock.now().wall_ms)
+            last_id, is_done = 0, False
+            while not is_done:
+                part = await self._store.standing(after_id=last_id, first=READ_AT_ONCE, now_ms=now_ms)
+                self._book.take_in(part)
+                await asyncio.sleep(0)
+                is_done = len(part) < READ_AT_ONCE
+                last_id = part[-1].id if part else last_id
         except BaseException:
             self._book.abandon_reading()
             raise
-        self._book.finish_reading(in_force)
+        self._book.finish_reading()
 
     async def flush(self) -> None:
         """Write what is in memory. Raises StoreUnavailable; nothing is lost then."""

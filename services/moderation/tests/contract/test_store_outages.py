@@ -1,0 +1,166 @@
+"""The store while its database is frozen, and when its callers go away: late answers, but never a connection lost."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from moderation.adapters.connections import POOL_SIZE
+from moderation.adapters.database import DEADLINE_S, Database, answering
+from moderation.adapters.tortoise_store import TortoiseStore
+from moderation.domain.order import Moderator, Order, decide
+from moderation.domain.people import Rank, Target
+from moderation.domain.sanction import Action, SanctionEvent, Scope
+from moderation.domain.sightings import Sighting
+from moderation.ports import Store, StoreUnavailable
+
+pytestmark = pytest.mark.integration
+A_MOMENT_S = 1.5  # the machine may be busy
+
+
+@contextlib.contextmanager
+def frozen(socket_directory: str) -> Iterator[None]:
+    """The server of that socket stands still, every process of it."""
+    server = int((Path(socket_directory) / "data/postmaster.pid").read_text().split()[0])
+    os.kill(server, signal.SIGSTOP)  # first, so that it starts no more
+    backends = [int(pid) for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
+    for pid in backends:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in (*backends, server):
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
+    try:
+        await database.open()
+        yield database
+    finally:
+        await database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    url = f"sqlite://{tmp_path}/m.sqlite3"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    async with opened(url) as subject:
+        yield subject
+
+
+async def mute(store: Store, slug: str) -> SanctionEvent:
+    order = Order(Moderator(9, Rank.ADMIN), Action.MUTE, Target(123, ""), None, Scope.ROOM, slug, 0, "spam")
+    return await store.change(order, frozenset({"10.0.0.1"}), partial(decide, order), now_ms=1_000)
+
+
+async def ask_everything(store: Store, turn: str, sanction_id: int) -> list[object]:
+    """More questions at once than there are connections; what came of each."""
+    calls: list[Coroutine[None, None, object]] = [
+        *(mute(store, f"{turn}-{n}") for n in range(2 * POOL_SIZE)),
+        *(store.follow(sanction_id, f"{turn}-{n}", now_ms=1_000) for n in range(POOL_SIZE)),
+        *(store.in_force(["live"], now_ms=1_000) for _ in range(POOL_SIZE)),
+        *(store.write_sightings({Sighting(n, "", turn, "10.0.0.1"): 1_000}) for n in range(1, POOL_SIZE)),
+        store.find(sanction_id),
+        store.forget_sightings(1),
+    ]
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_postgresql_that_freezes_for_longer_than_the_deadline_answers_again_by_itself(
+    postgres_socket: str, postgres_url: str
+) -> None:
+    async with opened(postgres_url) as database:
+        store = TortoiseStore(database)
+        sanction_id = (await mute(store, "live")).imposed[0].id
+        begun = asyncio.create_task(ask_everything(store, "begun", sanction_id))
+        await asyncio.sleep(0.005)
+        with frozen(postgres_socket):
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable):  # in a task that goes on afterwards
+                await mute(store, "live")
+            unlucky = [r for r in await begun if isinstance(r, BaseException)]
+            assert all(isinstance(r, StoreUnavailable) for r in unlucky), unlucky
+            assert time.monotonic() - started < DEADLINE_S + A_MOMENT_S
+            started = time.monotonic()
+            late = await ask_everything(store, "late", sanction_id)
+            assert all(isinstance(r, StoreUnavailable) for r in late), late
+            assert time.monotonic() - started < DEADLINE_S + A_MOMENT_S
+        await mute(store, "live")
+        for turn in ("again", "and again"):
+            answers = await ask_everything(store, turn, sanction_id)
+            assert not [r for r in answers if isinstance(r, BaseException)], answers
+
+
+async def test_a_database_is_closed_while_its_server_is_frozen_and_another_may_be_opened(
+    postgres_socket: str, postgres_url: str, tmp_path: Path
+) -> None:
+    async with opened(postgres_url) as database:
+        with frozen(postgres_socket):
+            asking = asyncio.create_task(mute(TortoiseStore(database), "live"))
+            await asyncio.sleep(0.01)
+            started = time.monotonic()
+            await database.close()
+            assert time.monotonic() - started < DEADLINE_S
+            with pytest.raises(StoreUnavailable):
+                await asking
+    async with opened(f"sqlite://{tmp_path}/m.sqlite3") as other:
+        await mute(TortoiseStore(other), "live")
+
+
+async def test_a_database_that_is_away_at_the_start_leaves_nothing_open(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        async with opened(f"postgresql://postgres:@/none?host={tmp_path}"):
+            pass
+    async with opened(f"sqlite://{tmp_path}/m.sqlite3") as other:
+        await mute(TortoiseStore(other), "live")
+
+
+async def test_a_change_that_is_cancelled_anywhere_does_not_block_the_next_one(database: Database) -> None:
+    store = TortoiseStore(database)
+    for turn in range(40):
+        gone = asyncio.create_task(mute(store, f"gone-{turn}"))
+        await asyncio.sleep(turn * 0.0001)
+        gone.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await gone
+        assert (await mute(store, f"kept-{turn}")).imposed
+    assert len(await store.in_force([f"kept-{turn}" for turn in range(40)], now_ms=1_000)) == 40
+
+
+async def test_changes_that_are_cancelled_while_another_goes_on_do_not_block_the_next_one(database: Database) -> None:
+    store = TortoiseStore(database)
+    async with answering(DEADLINE_S), database.transaction() as connection:
+        if connection.capabilities.dialect == "postgres":
+            await connection.execute_query("LOCK TABLE audit")
+        waiting = [asyncio.create_task(mute(store, f"gone-{n}")) for n in range(2 * POOL_SIZE)]
+        await asyncio.sleep(0.05)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+    for n in range(2 * POOL_SIZE):
+        await mute(store, f"kept-{n}")
+    assert await store.in_force([f"gone-{n}" for n in range(2 * POOL_SIZE)], now_ms=1_000) == []
+
+
+async def test_a_change_that_waits_for_another_longer_than_the_deadline_is_given_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 0.1)
+    store = TortoiseStore(database)
+    async with answering(DEADLINE_S), database.transaction() as connection:
+        if connection.capabilities.dialect == "postgres":
+            await connection.execute_query("LOCK TABLE audit")
+        results = await asyncio.gather(*(mute(store, f"s{n}") for n in range(2 * POOL_SIZE)), return_exceptions=True)
+        assert all(isinstance(r, StoreUnavailable) for r in results), results
+    monkeypatch.undo()
+    assert (await mute(store, "live")).imposed
