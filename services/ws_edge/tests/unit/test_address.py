@@ -4,7 +4,6 @@ from ipaddress import ip_network
 
 import pytest
 
-from ws_edge.protocol import address
 from ws_edge.protocol.address import address_key, client_address, is_loopback
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("2001:db8:aaaa::/48"))
@@ -71,13 +70,3 @@ def test_ipv6_counts_by_its_64_network(address: str, key: str) -> None:
 )
 def test_loopback_is_this_machine_alone(address: str, local: bool) -> None:
     assert is_loopback(address) is local
-
-
-def test_what_is_too_long_for_an_address_is_not_remembered() -> None:
-    address._parse_short.cache_clear()
-    longest = "fe80:" * 7 + "fe80%" + "z" * 24
-    assert len(longest) == 64
-    assert client_address(longest, [], ()) == "fe80:fe80:fe80:fe80:fe80:fe80:fe80:fe80"
-    assert client_address("10.0.0.1", [f"{longest}z", "1" * 16_384], PROXIES) == "10.0.0.1"
-    assert address_key("1" * 65) == "0.0.0.0"
-    assert address._parse_short.cache_info().currsize == 2

@@ -2,19 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_REMEMBERED = 4096
-"""Addresses whose reading is kept: whoever is here connects again, and reading one costs as much as a frame."""
-
 UNKNOWN = "0.0.0.0"  # noqa: S104  not bound to: the address of a peer that has none
 _KEY_PREFIX_BITS = 64
-_LONGEST = 64
-"""Characters: no address with a zone has more, and what a client writes is not to fill the memory of readings."""
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+", re.ASCII)
 
 
@@ -37,7 +31,6 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     return str(nearest)
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def address_key(address: str) -> str:
     """What limits and sanctions go by: IPv4 in text, IPv6 as its /64 network."""
     parsed = _parse(address)
@@ -55,11 +48,6 @@ def is_loopback(address: str) -> bool:
 
 
 def _parse(text: str) -> Address | None:
-    return None if len(text) > _LONGEST else _parse_short(text)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _parse_short(text: str) -> Address | None:
     """IPv4-mapped IPv6 is IPv4; a zone says nothing to others."""
     try:
         address = ip_address(text.partition("%")[0])
