@@ -1,6 +1,8 @@
-"""The Events port on NATS: published at once or lost; purges wait in a bounded queue for a task of their own."""
+"""The Events port on NATS: published at once or lost, but for the last presence event of each room, which comes later;
+purges wait in a bounded queue for a task of their own."""
 
 import asyncio
+from collections import OrderedDict
 
 import nats
 import nats.errors
@@ -15,8 +17,10 @@ from salon.events.v1 import events_pb2
 
 STREAM = "SALON_MESSAGES"
 DELETED = "salon.v1.rooms.deleted"
+_PRESENCE = "presence"
 _EVENTS_WAITING = 10_000
 _PURGES_WAITING = 10_000
+_ROOMS_OWED = 10_000
 _PURGE_DEADLINE_S = 2.0
 _CLOSE_DEADLINE_S = 2.0
 _GONE = (OSError, TimeoutError, RuntimeError)
@@ -32,6 +36,7 @@ class NatsEvents:
         self._client = Client()
         self._outgoing: asyncio.Queue[tuple[str, str, bytes, dict[str, str]]] = asyncio.Queue(_EVENTS_WAITING)
         self._purges: asyncio.Queue[LifeEnded] = asyncio.Queue(_PURGES_WAITING)
+        self._owed: OrderedDict[str, tuple[bytes, dict[str, str]]] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
         self._last_error = ""
 
@@ -78,7 +83,7 @@ class NatsEvents:
     def publish_presence(self, change: PresenceChanged) -> None:
         """Tell the edges with members in the room."""
         subject = f"salon.v1.live.{change.room_id}.{change.life}.presence"
-        self._publish("presence", subject, _presence(change).SerializeToString())
+        self._publish(_PRESENCE, subject, _presence(change).SerializeToString())
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
         """Tell every edge."""
@@ -94,19 +99,36 @@ class NatsEvents:
 
     def _publish(self, kind: str, subject: str, payload: bytes) -> None:
         """The trace is taken here: the task that sends holds none."""
+        self._enqueue(kind, subject, payload, trace_headers())
+
+    def _enqueue(self, kind: str, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         try:
-            self._outgoing.put_nowait((kind, subject, payload, trace_headers()))
+            self._outgoing.put_nowait((kind, subject, payload, headers))
         except asyncio.QueueFull:
             telemetry.EVENTS.labels(kind, "lost").inc()
 
     async def _publish_all(self) -> None:
-        """In the order of the queue, and only while connected: an edge that was cut off reads again anyway, and late
-        events would mislead it."""
+        """In the order of the queue, and only while connected: an edge that was cut off reads again anyway."""
         while True:
             kind, subject, payload, headers = await self._outgoing.get()
-            outcome = "published" if await self._try_to_publish(subject, payload, headers) else "lost"
-            telemetry.EVENTS.labels(kind, outcome).inc()
+            is_published = await self._try_to_publish(subject, payload, headers)
+            telemetry.EVENTS.labels(kind, "published" if is_published else "lost").inc()
+            if not is_published and kind == _PRESENCE:
+                self._owe(subject, payload, headers)
             self._outgoing.task_done()
+
+    def _owe(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+        """An edge that was not cut off itself would notice nothing until somebody comes or goes again: the last event
+        of a room, told late, closes the gap or shows it. Whoever knows better goes by the version."""
+        self._owed.pop(subject, None)
+        self._owed[subject] = (payload, headers)
+        if len(self._owed) > _ROOMS_OWED:
+            self._owed.popitem(last=False)
+
+    def _pay(self) -> None:
+        owed, self._owed = self._owed, OrderedDict()
+        for subject, (payload, headers) in owed.items():
+            self._enqueue(_PRESENCE, subject, payload, headers)
 
     async def _try_to_publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> bool:
         if not self._client.is_connected:
@@ -170,6 +192,7 @@ class NatsEvents:
     async def _on_connected(self) -> None:
         self._last_error = ""
         _log.info("nats_connected")
+        self._pay()
 
 
 def _presence(change: PresenceChanged) -> events_pb2.Presence:

@@ -1,0 +1,102 @@
+"""rooms.adapters.nats_events: what becomes of events while NATS is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rooms.adapters import nats_events
+from rooms.adapters.nats_events import NatsEvents
+from rooms.domain.identity import Life, RoomId, Slug
+from rooms.domain.membership import LifeEnded, PresenceChanged
+from salon.events.v1.events_pb2 import Presence
+
+
+class Link:
+    """A client of NATS that is connected or not, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.is_connected = True
+        self.published: list[tuple[str, int]] = []
+
+    async def publish(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        kind = subject.rpartition(".")[2]
+        self.published.append((subject, Presence.FromString(payload).version if kind == "presence" else 0))
+
+
+class Rig:
+    """NatsEvents on such a link."""
+
+    def __init__(self) -> None:
+        self.link = Link()
+        self.events = NatsEvents("nats://nowhere")
+        self.events._client = self.link  # type: ignore[assignment]
+        self.work = asyncio.create_task(self.events._publish_all())
+
+    async def settle(self) -> None:
+        """Everything that was told has been tried."""
+        await self.events._outgoing.join()
+
+    async def come_back(self) -> None:
+        """NATS is there again."""
+        self.link.is_connected = True
+        await self.events._on_connected()
+        await self.settle()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    rig = Rig()
+    yield rig
+    rig.work.cancel()
+    await asyncio.gather(rig.work, return_exceptions=True)
+
+
+def change(life: int, version: int) -> PresenceChanged:
+    return PresenceChanged(
+        room_id=RoomId(7),
+        life=Life(life),
+        first_version=version,
+        version=version,
+        connection_count=1,
+        crowded=False,
+        joined=(),
+        left=(),
+        joined_count=0,
+        left_count=0,
+        at_ms=0,
+    )
+
+
+async def test_the_last_presence_event_of_a_room_that_was_lost_is_told_when_nats_is_back(rig: Rig) -> None:
+    rig.link.is_connected = False
+    for version in (3, 4, 5):
+        rig.events.publish_presence(change(1, version))
+    rig.events.publish_presence(change(2, 9))
+    await rig.settle()
+    assert rig.link.published == []
+    await rig.come_back()
+    assert rig.link.published == [("salon.v1.live.7.1.presence", 5), ("salon.v1.live.7.2.presence", 9)]
+    await rig.come_back()
+    assert len(rig.link.published) == 2
+
+
+async def test_deletions_are_not_told_late(rig: Rig) -> None:
+    rig.link.is_connected = False
+    rig.events.publish_room_deleted(LifeEnded(RoomId(7), Life(1), Slug("live")))
+    await rig.settle()
+    await rig.come_back()
+    assert rig.link.published == []
+
+
+async def test_no_more_rooms_are_owed_an_event_than_the_bound_allows(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_events, "_ROOMS_OWED", 2)
+    rig.link.is_connected = False
+    for life in (1, 2, 3):
+        rig.events.publish_presence(change(life, 1))
+    await rig.settle()
+    await rig.come_back()
+    assert [subject for subject, _ in rig.link.published] == [
+        "salon.v1.live.7.2.presence",
+        "salon.v1.live.7.3.presence",
+    ]
