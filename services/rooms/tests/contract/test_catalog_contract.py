@@ -1,5 +1,6 @@
 """Rooms as GraphQL lists and manages them, on SQLite and on PostgreSQL."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -69,6 +70,19 @@ async def test_search_does_not_tell_capital_letters_of_any_script_apart(replica:
         await replica.enter(connection, slug, 7)
     expected = ["paris"] if search == "un Été" else ["un-Été", "paris"]
     assert await slugs(replica, None, search) == expected
+
+
+async def test_whoever_waits_for_the_database_has_a_turn_between_the_parts_of_a_search(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rooms.adapters.shown_rooms.SCANNED_AT_ONCE", 1)
+    for connection in range(1, 31):
+        await replica.enter(connection, f"room-{connection}", 7)
+    searches = [asyncio.create_task(slugs(replica, None, "nowhere")) for _ in range(20)]
+    await asyncio.sleep(0)
+    await replica.enter(31, "room-31", 7)
+    assert not all(search.done() for search in searches)
+    assert await asyncio.gather(*searches) == [[]] * 20
 
 
 async def test_a_page_of_a_search_goes_on_where_the_one_before_it_ended(

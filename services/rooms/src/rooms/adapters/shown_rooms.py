@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rooms.adapters.database import Row, Session, packed
+from rooms.adapters.database import Database, Row, Session, packed
 from rooms.domain.identity import Life, Rank, RoomId, Slug, Viewer
 from rooms.domain.room import Room, RoomSettings
 
@@ -36,18 +36,21 @@ async def newest_rooms(session: Session, viewer: Viewer | None, *, first: int, a
 
 
 async def search_rooms(
-    session: Session, viewer: Viewer | None, search: str, *, first: int, after: Life | None
+    database: Database, viewer: Viewer | None, search: str, *, first: int, after: Life | None
 ) -> list[Room]:
     """Those of them with the text in their name or slug. Compared here: what a database takes for the small letter of
-    another depends on its kind and its locale, and SQLite knows ASCII alone."""
+    another depends on its kind and its locale, and SQLite knows ASCII alone. Between its parts whoever else waits for
+    the database has a turn."""
     wanted, found = _folded(search), list[Room]()
     while len(found) < first:
         where, values = _listed(viewer, after)
-        rows = await session.fetch(
-            f"SELECT r.life, r.slug, k.name{_KEPT} WHERE {where} ORDER BY r.life DESC LIMIT {SCANNED_AT_ONCE}", *values
-        )
-        matching = [row["life"] for row in rows if wanted in _folded(row["slug"]) or wanted in _folded(row["name"])]
-        found += await _living(session, matching[: first - len(found)], viewer)
+        async with database.session() as session:
+            rows = await session.fetch(
+                f"SELECT r.life, r.slug, k.name{_KEPT} WHERE {where} ORDER BY r.life DESC LIMIT {SCANNED_AT_ONCE}",
+                *values,
+            )
+            matching = [row["life"] for row in rows if wanted in _folded(row["slug"]) or wanted in _folded(row["name"])]
+            found += await _living(session, matching[: first - len(found)], viewer)
         if len(rows) < SCANNED_AT_ONCE:
             break
         # A room that ended in between leaves a place on the page, which the next ones fill.

@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,8 @@ from rooms.domain.naming import extended, is_video_slug
 from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
 from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
 
+_SEARCHES = 2
+"""At once: each looks at every room, and people who join are not to wait for them. A request has a deadline anyway."""
 _NUMBERED = 9
 """Rooms of one name that are told apart by a number; the ones after them would have to ask for each of the numbers."""
 _ROUNDS = 20
@@ -30,14 +33,16 @@ class TortoiseCatalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._searches = asyncio.Semaphore(_SEARCHES)
 
     async def list_rooms(
         self, viewer: Viewer | None, *, first: int, after: Life | None, search: str | None
     ) -> list[Room]:
         """Rooms with someone in them that the viewer may enter, newest first. A search looks at all of them."""
+        if search:
+            async with self._searches:
+                return await search_rooms(self._database, viewer, search, first=first, after=after)
         async with self._database.session() as session:
-            if search:
-                return await search_rooms(session, viewer, search, first=first, after=after)
             return await newest_rooms(session, viewer, first=first, after=after)
 
     async def find_room(self, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
