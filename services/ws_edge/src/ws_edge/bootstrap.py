@@ -6,6 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,6 +26,9 @@ from ws_edge.transport.app import EdgeParts, create_app
 from ws_edge.transport.dev_token_route import RoleNotAllowed
 from ws_edge.transport.serve import serve
 from ws_edge.worker import Worker
+
+SETTLE_S = 2.0
+_LOOK_EVERY_S = 0.01
 
 
 class SystemClock:
@@ -71,6 +75,8 @@ class Edge:
         """Serve on a bound socket until `stop`, then drain and give everything back."""
         await asyncio.gather(self.bus.start(), self.rooms.start(), self.moderation.start())
         self.worker.start()
+        parts = (self.bus, self.rooms, self.moderation)
+        await settled(lambda: stop.is_set() or all(part.is_connected for part in parts), within_s=SETTLE_S)
         try:
             await serve(create_app(self.parts), sock, drain=self._drain, stop=stop, started=started)
         finally:
@@ -82,6 +88,16 @@ class Edge:
     async def _drain(self) -> None:
         self.gateway.is_draining = True
         await self.worker.drain(self.config.drain_seconds)
+
+
+async def settled(is_settled: Callable[[], bool], *, within_s: float) -> None:
+    """Wait for it, but not for ever. Whoever comes in an edge's first moment, as clients do that lost the one before,
+    is not to be turned away because its services have not answered yet; where they are away, it has to be there to say
+    so."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while not is_settled():  # noqa: ASYNC110 - three parts that reconnect by themselves; none tells
+                await asyncio.sleep(_LOOK_EVERY_S)
 
 
 def build(config: Config) -> Edge:
