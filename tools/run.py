@@ -72,7 +72,8 @@ def free_ports(count: int) -> list[int]:
 
 def service_environment(environ: Mapping[str, str], port: int, data_dir: Path) -> dict[str, str]:
     """What every process gets: the caller's environment, completed so that the parts find each other."""
-    nats, rooms, moderation = free_ports(3)
+    # The edge does not listen on its own yet, so that port may be among those found.
+    nats, rooms, moderation = [each for each in free_ports(4) if each != port][:3]
     defaults = {
         "WS_EDGE_HOST": LOOPBACK,
         "NATS_URL": f"nats://{LOOPBACK}:{nats}",

@@ -9,6 +9,7 @@ from loadtests.bench.samples import Results, Summary, ratio
 from loadtests.bench.targets import Verdict
 
 BEGIN, END = "<!-- measured: written by make bench -->", "<!-- /measured -->"
+NO_FIGURE = "—"
 COMPARED = ("front_us", "message_us", "p99", "kib_each", "joins_per_s")
 HEADINGS = {
     "front_us": "edge or server, µs a delivery",
@@ -58,6 +59,8 @@ def ratios_text(rows: Sequence[Row], results: Results) -> str:
     for row in rows:
         for column in (column for column in COMPARED if column in row.columns and peers):
             cells = [_ratio(results, row, peer, column) for peer in peers]
+            if set(cells) == {NO_FIGURE}:
+                continue
             lines.append(f"| {row.title} | {_heading(column)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -68,7 +71,7 @@ def verdicts_text(verdicts: Iterable[Verdict]) -> str:
     for verdict in verdicts:
         target = verdict.target
         sign = "≥" if target.at_least else "≤"
-        value = "—" if verdict.value is None else f"{_number(verdict.value)} {target.unit}".strip()
+        value = NO_FIGURE if verdict.value is None else f"{_number(verdict.value)} {target.unit}".strip()
         bound = f"{sign} {_number(target.bound)} {target.unit}".strip()
         lines.append(f"| {target.work} | {target.text} | {bound} | {value} | {verdict.samples} | {verdict.distance} |")
     return "\n".join(lines)
@@ -118,7 +121,7 @@ def _ratio(results: Results, row: Row, peer: str, column: str) -> str:
     try:
         return f"{_number(ratio(results, row.name, row.salons[0].name, peer, column))} ×"
     except KeyError:  # one of them is not in this row, or has no good sample
-        return "—"
+        return NO_FIGURE
 
 
 def _parts(rows: Sequence[Row], results: Results) -> Iterator[str]:
@@ -137,7 +140,7 @@ def _parts(rows: Sequence[Row], results: Results) -> Iterator[str]:
 
 def _cell(figures: Mapping[str, float], column: str) -> str:
     if column not in figures:
-        return "0" if column.endswith("_per_s") and figures else "—"
+        return "0" if column.endswith("_per_s") and figures else NO_FIGURE
     value = figures[column]
     return f"{value:.0%}" if column.endswith("_share") else _number(value)
 
