@@ -15,6 +15,7 @@ from rooms.adapters.database import Database, Session
 from rooms.domain.identity import Rank, Slug, UserId, Viewer
 from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
 from rooms.domain.room import Invitation, ParticipantState, RoomSettings, SettingsChange, Video
+from rooms.ports import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
@@ -83,6 +84,15 @@ async def test_whoever_waits_for_the_database_has_a_turn_between_the_parts_of_a_
     await replica.enter(31, "room-31", 7)
     assert not all(search.done() for search in searches)
     assert await asyncio.gather(*searches) == [[]] * 20
+
+
+async def test_a_search_waits_for_its_place_no_longer_than_for_the_database(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tortoise_catalog, "_SEARCH_WAIT_S", 0.01)
+    replica.catalog._searches = asyncio.Semaphore(0)
+    with pytest.raises(DatabaseUnavailable):
+        await slugs(replica, None, "nowhere")
 
 
 async def test_a_page_of_a_search_goes_on_where_the_one_before_it_ended(

@@ -19,9 +19,12 @@ from rooms.domain.membership import LifeEnded
 from rooms.domain.naming import extended, is_video_slug
 from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
 from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
+from rooms.ports import DatabaseUnavailable
 
 _SEARCHES = 2
-"""At once: each looks at every room, and people who join are not to wait for them. A request has a deadline anyway."""
+"""At once: each looks at every room, and people who join are not to wait for them. Whoever waits too long for a place
+gets none, since nobody cancels a search whose asker has gone."""
+_SEARCH_WAIT_S = 5.0
 _NUMBERED = 9
 """Rooms of one name that are told apart by a number; the ones after them would have to ask for each of the numbers."""
 _ROUNDS = 20
@@ -40,10 +43,20 @@ class TortoiseCatalog:
     ) -> list[Room]:
         """Rooms with someone in them that the viewer may enter, newest first. A search looks at all of them."""
         if search:
-            async with self._searches:
-                return await search_rooms(self._database, viewer, search, first=first, after=after)
+            return await self._search(viewer, search, first=first, after=after)
         async with self._database.session() as session:
             return await newest_rooms(session, viewer, first=first, after=after)
+
+    async def _search(self, viewer: Viewer | None, search: str, *, first: int, after: Life | None) -> list[Room]:
+        try:
+            async with asyncio.timeout(_SEARCH_WAIT_S):
+                await self._searches.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable from None
+        try:
+            return await search_rooms(self._database, viewer, search, first=first, after=after)
+        finally:
+            self._searches.release()
 
     async def find_room(self, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
         """The living room, else its kept settings."""
