@@ -35,9 +35,10 @@ class TortoiseStore:
             lifted_ids = tuple(s.id for s in change.lifted)
             if lifted_ids:
                 await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
-            # Whoever bans again to make it longer must not let go of the addresses that the ban was following.
+            # Whoever bans again to make it longer must not let go of the addresses that the ban was following; where
+            # they are too many, those of the last hour come first.
             replaced = (sorted(s.addresses) for s in change.lifted if s.target == order.target)
-            followed = held_addresses(*replaced, sorted(addresses))
+            followed = held_addresses(sorted(addresses), *replaced)
             imposed = (await _insert(order, followed, now_ms),) if change.imposes else ()
             audit = audit_row(order, imposed, lifted_ids, now_ms)
             await audit.save()
