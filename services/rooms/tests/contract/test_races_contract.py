@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
+from rooms.adapters import migrator
+from rooms.adapters.database import Timeouts
 from rooms.adapters.migrator import migrate
 from rooms.domain.identity import EdgeId, Slug
 from rooms.domain.membership import JoinRefusal, LifeEnded, Membership
@@ -136,6 +138,27 @@ async def test_replicas_that_start_together_bring_the_tables_up_to_date_once(pos
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
     await asyncio.gather(*(migrate(url) for _ in range(3)))
+
+
+async def test_a_migration_may_take_as_long_as_it_is_given_and_no_longer(
+    postgres_socket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "migrated_slowly"
+    url = f"asyncpg://postgres:@/{name}?host={postgres_socket}"
+    other = await asyncpg.connect(host=postgres_socket, user="postgres", database="postgres")
+    await other.execute(f"CREATE DATABASE {name}")
+    await other.close()
+    other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
+    await other.execute("SELECT pg_advisory_lock($1)", migrator._LOCK)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrator, "_PATIENCE", Timeouts(statement_ms=200))
+        with pytest.raises(DatabaseUnavailable):
+            await migrate(url)
+    patient = asyncio.create_task(migrate(url))
+    done, _ = await asyncio.wait({patient}, timeout=0.5)
+    assert not done
+    await other.close()
+    await patient
 
 
 async def test_a_dead_room_that_is_deleted_while_an_edge_registers_it_again_never_comes_back(

@@ -3,11 +3,13 @@
 from tortoise.context import TortoiseContext
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 
-from rooms.adapters.database import APP, AWAY, is_postgres, tortoise_config
+from rooms.adapters.database import APP, AWAY, Timeouts, is_postgres, tortoise_config
 from rooms.ports import DatabaseUnavailable
 
 _LOCK = 0x53_61_6C_6F_6E_01
 """The advisory lock of this service's migrations."""
+_PATIENCE = Timeouts(statement_ms=10 * 60 * 1000)
+"""An index of a large table takes minutes, and one replica may wait for another one's."""
 
 
 async def migrate(url: str) -> None:
@@ -19,7 +21,7 @@ async def migrate(url: str) -> None:
 
 
 async def _migrate(url: str) -> None:
-    config = tortoise_config(url)
+    config = tortoise_config(url, _PATIENCE)
     async with TortoiseContext() as context:
         await context.init(config=config, init_connections=False)
         client = context.connections.get("default")
@@ -30,9 +32,7 @@ async def _migrate(url: str) -> None:
             return
         await client.create_connection(with_db=True)
         async with client.acquire_connection() as lock:
-            await lock.execute("SET statement_timeout = 0")
-            await lock.execute("SET lock_timeout = 0")
-            await lock.fetchval("SELECT pg_advisory_lock($1)", _LOCK, timeout=60)
+            await lock.fetchval("SELECT pg_advisory_lock($1)", _LOCK)
             try:
                 await executor.migrate(target, direction="forward")
             finally:

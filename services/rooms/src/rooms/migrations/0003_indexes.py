@@ -7,9 +7,9 @@ from tortoise.migrations import operations as ops
 # An index on connection_count would make every join write all indexes of the room, on PostgreSQL. These columns change
 # only as a room becomes empty or is visited for the first time.
 _PARTIAL = {
-    "participant_present": "participant (life) WHERE connections > 0",
     "room_empty": "room (empty_since_ms) WHERE empty_since_ms IS NOT NULL",
     "room_unused": "room (created_ms) WHERE NOT visited",
+    "participant_present": "participant (life) WHERE connections > 0",
 }
 
 
@@ -18,12 +18,13 @@ class Migration(migrations.Migration):
 
     initial = False
 
+    # Rooms before participants, as joins lock them, or a replica of before and this would each wait for the other.
     operations = [
-        ops.AddIndex("ParticipantRow", Index(fields=["life", "id"], name="participant_pages")),
-        ops.AddIndex("DeletedSlugRow", Index(fields=["deleted_ms"], name="deleted_slug_by_time")),
-        ops.AddIndex("DeletedLifeRow", Index(fields=["deleted_ms"], name="deleted_life_by_time")),
         ops.RunSQL(
             [f"CREATE INDEX {name} ON {rows}" for name, rows in _PARTIAL.items()],
             [f"DROP INDEX {name}" for name in _PARTIAL],
         ),
+        ops.AddIndex("ParticipantRow", Index(fields=["life", "id"], name="participant_pages")),
+        ops.AddIndex("DeletedSlugRow", Index(fields=["deleted_ms"], name="deleted_slug_by_time")),
+        ops.AddIndex("DeletedLifeRow", Index(fields=["deleted_ms"], name="deleted_life_by_time")),
     ]
