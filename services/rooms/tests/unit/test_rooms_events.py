@@ -81,6 +81,18 @@ async def test_the_last_presence_event_of_a_room_that_was_lost_is_told_when_nats
     assert len(rig.link.published) == 2
 
 
+async def test_the_last_presence_event_of_a_room_that_a_full_queue_lost_is_told_behind_the_queue(
+    rig: Rig,
+) -> None:
+    rig.events._outgoing = asyncio.Queue(2)
+    for version in (1, 2, 3, 4):
+        rig.events.publish_presence(change(1, version))
+    rig.work.cancel()
+    rig.work = asyncio.create_task(rig.events._publish_all())
+    await rig.settle()
+    assert [version for _, version in rig.link.published] == [1, 2, 4]
+
+
 async def test_deletions_are_not_told_late(rig: Rig) -> None:
     rig.link.is_connected = False
     rig.events.publish_room_deleted(LifeEnded(RoomId(7), Life(1), Slug("live")))

@@ -105,16 +105,23 @@ class NatsEvents:
         try:
             self._outgoing.put_nowait((kind, subject, payload, headers))
         except asyncio.QueueFull:
-            telemetry.EVENTS.labels(kind, "lost").inc()
+            self._lose(kind, subject, payload, headers)
+
+    def _lose(self, kind: str, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+        telemetry.EVENTS.labels(kind, "lost").inc()
+        if kind == _PRESENCE:
+            self._owe(subject, payload, headers)
 
     async def _publish_all(self) -> None:
         """In the order of the queue, and only while connected: an edge that was cut off reads again anyway."""
         while True:
             kind, subject, payload, headers = await self._outgoing.get()
-            is_published = await self._try_to_publish(subject, payload, headers)
-            telemetry.EVENTS.labels(kind, "published" if is_published else "lost").inc()
-            if not is_published and kind == _PRESENCE:
-                self._owe(subject, payload, headers)
+            if not await self._try_to_publish(subject, payload, headers):
+                self._lose(kind, subject, payload, headers)
+            else:
+                telemetry.EVENTS.labels(kind, "published").inc()
+                if self._outgoing.empty():
+                    self._pay()
             self._outgoing.task_done()
 
     def _owe(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
@@ -126,6 +133,7 @@ class NatsEvents:
             self._owed.popitem(last=False)
 
     def _pay(self) -> None:
+        """When NATS is back, and when a queue that was full has been worked off."""
         owed, self._owed = self._owed, OrderedDict()
         for subject, (payload, headers) in owed.items():
             self._enqueue(_PRESENCE, subject, payload, headers)
