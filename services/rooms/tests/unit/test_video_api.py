@@ -60,6 +60,23 @@ async def test_what_follows_the_status_is_not_read_however_large_it_is() -> None
     await catalogue.close()
 
 
+async def test_an_answer_that_is_small_is_read_so_that_its_connection_stays_open() -> None:
+    answers: list[httpx.Response] = []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b'{"id": 42}'
+
+        answers.append(httpx.Response(200, headers={"Content-Length": "10"}, content=body()))
+        return answers[-1]
+
+    transport = httpx.MockTransport(answer)
+    catalogue = VideoApi("https://example.org/videos/{video_id}", httpx.AsyncClient(transport=transport))
+    assert await catalogue.existing(frozenset({42})) == {42: True}
+    assert answers[0].is_stream_consumed
+    await catalogue.close()
+
+
 class SlowCatalogue:
     """Answers when it is told to."""
 

@@ -17,6 +17,7 @@ AT_ONCE = 64
 WAITING = 2000
 """Look-ups, those that wait for their turn included."""
 _REMEMBERED = 10_000
+_SMALL_BYTES = 64 * 1024
 _KNOWN_FOR_S = 60.0
 _UNKNOWN_FOR_S = 5.0
 
@@ -75,8 +76,12 @@ class VideoApi:
         return self._remember(video_id, status == 200)
 
     async def _status(self, url: str) -> int:
-        """What follows the status is not read: it may be as large as the video."""
+        """What follows the status is of no interest, and may be as large as the video. Where it is small it is read
+        nevertheless, since the connection then serves the next look-up too."""
         async with asyncio.timeout(DEADLINE_S), self._slots, self._client.stream("GET", url) as answer:
+            length = answer.headers.get("content-length", "")
+            if length.isdecimal() and int(length) <= _SMALL_BYTES:
+                await answer.aread()
             return answer.status_code
 
     def _remember(self, video_id: int, exists: bool) -> bool:
