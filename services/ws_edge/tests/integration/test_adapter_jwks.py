@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -196,6 +197,27 @@ async def test_keys_that_come_too_slowly_are_given_up_as_a_whole(
         await JwtTokens(keys, clock=lambda: NOW_S).verify(token(FIRST, "RS256", "one"))
     with pytest.raises(TimeoutError, match="too slowly"):
         await asyncio.to_thread(jwt_keys._read, key_server.url)
+
+
+async def test_a_server_that_does_not_answer_holds_one_thread_however_often_it_would_be_asked(
+    key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwt_keys, "_FETCH_DEADLINE_S", 0.05)
+    patiently = urllib.request.urlopen  # as with a server that sends its head byte by byte
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: patiently(url, timeout=200 * timeout))
+    monotonic = Monotonic()
+    keys = JwksKeys(key_server.url, monotonic=monotonic)
+    key_server.may_answer.clear()
+    for _ in range(3):
+        with pytest.raises(TokensUnavailable):
+            await keys.find("one")
+        monotonic.now_s += 11
+    assert key_server.requests == 1
+    key_server.may_answer.set()
+    assert keys._reading is not None
+    await asyncio.wait([keys._reading])
+    monkeypatch.undo()
+    assert await keys.find("one") is not None
 
 
 async def test_secrets_and_keys_for_other_uses_in_a_set_are_never_used(key_server: KeyServer) -> None:

@@ -79,6 +79,7 @@ class JwksKeys:
         self._fetched_at_s: float | None = None
         self._tried_at_s: float | None = None
         self._fetching: asyncio.Task[None] | None = None
+        self._reading: asyncio.Future[bytes] | None = None
 
     async def find(self, key_id: str | None) -> VerificationKey | None:
         """Waits for at most one fetch, and for none while the key is held; an old set serves as long as no new one can
@@ -107,8 +108,7 @@ class JwksKeys:
 
     async def _fetch(self) -> None:
         try:
-            async with asyncio.timeout(_FETCH_DEADLINE_S):
-                body = await asyncio.to_thread(_read, self._url)
+            body = await self._read()
             self._keys = _parse_set(json.loads(body))
         except (OSError, ValueError, RecursionError, HTTPException) as reason:
             _log.warning("jwks_not_read", reason=repr(reason))
@@ -119,10 +119,18 @@ class JwksKeys:
             self._tried_at_s = self._monotonic()
             self._fetching = None
 
+    async def _read(self) -> bytes:
+        """A server that is too slow is given up, and not asked again before its thread has ended."""
+        if self._reading is not None and not self._reading.done():
+            raise TimeoutError("the server is still being read")
+        self._reading = asyncio.get_running_loop().run_in_executor(None, _read, self._url)
+        self._reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        async with asyncio.timeout(_FETCH_DEADLINE_S):
+            return await asyncio.shield(self._reading)
+
 
 def _read(url: str) -> bytes:
-    """The timeout of a socket begins anew with every byte: here one deadline holds for them all, so that the thread
-    does not outlive those who wait for it."""
+    """The timeout of a socket begins anew with every byte: here one deadline holds for the whole body."""
     deadline_s = time.monotonic() + _FETCH_DEADLINE_S
     body = b""
     with urllib.request.urlopen(url, timeout=_FETCH_DEADLINE_S) as answer:  # noqa: S310 - the scheme was checked
