@@ -46,6 +46,9 @@ class Run:
         assert self.process.stderr is not None
         return (await self.process.stderr.read()).decode()
 
+    def limits(self) -> str:
+        return Path(f"/proc/{self.process.pid}/limits").read_text()
+
     def workers(self) -> list[int]:
         pid = self.process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -201,6 +204,19 @@ sys.exit(__main__.main())
     (event,) = map(json.loads, run.lines)
     assert (event["event"], event["level"]) == ("ended_by_a_defect", "error")
     assert "Too many open files" in event["exception"]
+
+
+async def test_an_edge_may_open_as_many_files_as_the_hard_limit_allows(start: Start) -> None:
+    shell = """
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+runpy.run_module("ws_edge", run_name="__main__")
+"""
+    run = await start("-c", shell, WS_EDGE_PORT="0")
+    await run.listening()
+    found = re.search(r"Max open files +(\S+) +(\S+)", run.limits())
+    assert found is not None
+    assert found[1] == found[2]
 
 
 async def test_garbage_collection_is_settled_when_the_edge_listens(start: Start) -> None:

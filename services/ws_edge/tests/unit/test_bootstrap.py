@@ -1,8 +1,13 @@
 """ws_edge.bootstrap: when an edge begins to listen. What it puts together is started by the integration tests."""
 
 import asyncio
+from typing import Any
+from unittest.mock import AsyncMock, MagicMock
 
-from ws_edge.bootstrap import settled
+import pytest
+
+from ws_edge import bootstrap
+from ws_edge.bootstrap import Edge, settled
 
 
 async def test_an_edge_waits_until_its_services_answer() -> None:
@@ -15,3 +20,34 @@ async def test_an_edge_waits_until_its_services_answer() -> None:
 async def test_an_edge_whose_services_are_away_listens_after_a_while_all_the_same() -> None:
     async with asyncio.timeout(5):
         await settled(lambda: False, within_s=0.02)
+
+
+@pytest.mark.parametrize("last", ["rooms", "moderation", "bus", "stop"])
+async def test_nobody_is_let_in_before_all_services_answer_or_the_edge_is_to_stop(
+    monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    monkeypatch.setattr(bootstrap, "SETTLE_S", 60)
+    monkeypatch.setattr(bootstrap, "create_app", MagicMock())
+    serves = asyncio.Event()
+
+    async def serve(*_: Any, **__: Any) -> None:
+        serves.set()
+
+    monkeypatch.setattr(bootstrap, "serve", serve)
+    parts = {name: AsyncMock(is_connected=name != last) for name in ("rooms", "moderation", "bus")}
+    parts["bus"].is_connected &= last != "stop"
+    worker = MagicMock()
+    worker.context.tasks.stop = AsyncMock()
+    edge = Edge(MagicMock(), **parts, worker=worker, gateway=MagicMock(), metrics=MagicMock(), parts=MagicMock())
+    stop = asyncio.Event()
+    running = asyncio.create_task(edge.run(MagicMock(), stop=stop, started=lambda: None))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not serves.is_set()
+    if last == "stop":
+        stop.set()
+    else:
+        parts[last].is_connected = True
+    async with asyncio.timeout(5):
+        await running
+    assert serves.is_set()
