@@ -73,10 +73,12 @@ class Edge:
 
     async def run(self, sock: socket.socket, *, stop: asyncio.Event, started: Callable[[], None]) -> None:
         """Serve on a bound socket until `stop`, then drain and give everything back."""
-        await asyncio.gather(self.bus.start(), self.rooms.start(), self.moderation.start())
-        self.worker.start()
         parts = (self.bus, self.rooms, self.moderation)
-        await settled(lambda: stop.is_set() or all(part.is_connected for part in parts), within_s=SETTLE_S)
+        await asyncio.gather(
+            *(part.start() for part in parts),
+            settled(lambda: stop.is_set() or all(part.is_connected for part in parts), within_s=SETTLE_S),
+        )
+        self.worker.start()
         try:
             await serve(create_app(self.parts), sock, drain=self._drain, stop=stop, started=started)
         finally:
