@@ -594,13 +594,19 @@ async def test_stopping_answers_what_waits(replicas: list[Replica]) -> None:
     assert verdicts.heard == [("a", UNAVAILABLE)]
 
 
-async def test_a_read_that_is_under_way_when_its_replica_is_left_is_unavailable_and_ends_no_task(
-    replicas: list[Replica], moderation: GrpcModeration
-) -> None:
+async def read_under_way(replicas: list[Replica], moderation: GrpcModeration) -> asyncio.Task[list[Sanction]]:
+    """A question about sanctions that has arrived and is not answered."""
     for replica in replicas:
         replica.moderation.may_answer.clear()
     reading = asyncio.create_task(moderation.active([SLUG]))
     await eventually(lambda: any(replica.moderation.asked_for_sanctions() for replica in replicas))
+    return reading
+
+
+async def test_a_read_that_is_under_way_when_its_replica_is_left_is_unavailable_and_ends_no_task(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    reading = await read_under_way(replicas, moderation)
     moderation._set_replicas([])
     with pytest.raises(ModerationUnavailable):
         await reading
@@ -609,10 +615,7 @@ async def test_a_read_that_is_under_way_when_its_replica_is_left_is_unavailable_
 async def test_a_read_whose_caller_is_cancelled_stays_cancelled(
     replicas: list[Replica], moderation: GrpcModeration
 ) -> None:
-    for replica in replicas:
-        replica.moderation.may_answer.clear()
-    reading = asyncio.create_task(moderation.active([SLUG]))
-    await eventually(lambda: any(replica.moderation.asked_for_sanctions() for replica in replicas))
+    reading = await read_under_way(replicas, moderation)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
