@@ -27,8 +27,17 @@ token: $(STAMPS)/services ## print a token: USER_ID=123 USERNAME=ana ROLES=admin
 
 setup: $(STAMPS)/services $(STAMPS)/dev ## what run, test and lint need, without running them
 
-test: setup ## every test; T=path narrows
+ifeq ($(T),)
+test: setup ## every test but those marked slow; T=path: every test there, slow ones too
+	@echo "Every test but those marked slow (make test-all runs them too)"
+	@$(PYTEST) -m "not slow"
+else
+test: setup
 	@$(PYTEST) $(T)
+endif
+
+test-all: setup ## every test: clusters, chaos, containers, many browsers too
+	@$(PYTEST)
 
 test-unit: setup ## the tests without network or disk
 	@$(PYTEST) $(wildcard $(SERVICES:%=services/%/tests/unit))
@@ -96,7 +105,7 @@ clean: ## remove what was generated, the virtual environments included; .data st
 	rm -rf $(VENV) .venv-load protos/src .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run token setup test test-unit test-services e2e coverage lint lint-style lint-types lint-imports \
+.PHONY: help run token setup test test-all test-unit test-services e2e coverage lint lint-style lint-types lint-imports \
 	lint-protos format protos pins tables load bench bench-quick docker-build docker-up docker-down clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.

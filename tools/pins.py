@@ -15,6 +15,7 @@ TEST = [
     "pytest",
     "pytest-asyncio",
     "pytest-socket",
+    "pytest-xdist",
     "hypothesis",
     "coverage",
     "psutil",
