@@ -17,6 +17,7 @@ from rooms.adapters.grpc_moderation import GrpcModeration
 from rooms.adapters.migrator import migrate
 from rooms.adapters.nats_events import NatsEvents
 from rooms.adapters.tortoise_catalog import TortoiseCatalog
+from rooms.adapters.tortoise_log import TortoiseLogPositions
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
 from rooms.adapters.video_api import VideoApi
 from rooms.api.graphql.execute import execute, executions
@@ -59,6 +60,7 @@ async def serving(config: Config) -> AsyncIterator[int]:
         ports = Ports(
             catalog=catalog,
             memberships=TortoiseMemberships(database, policy_of(config)),
+            log=TortoiseLogPositions(database),
             videos=_videos(config, catalog, stack),
             events=events,
             moderation=moderation,

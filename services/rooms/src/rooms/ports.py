@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.log_position import Resumption
 from rooms.domain.membership import (
     Arrival,
     Changes,
@@ -108,6 +109,16 @@ class Memberships(Protocol):
         """Open connections by public room id."""
 
 
+class LogPositions(Protocol):
+    """Up to where the sequences of the log were given out. Every coroutine raises DatabaseUnavailable."""
+
+    async def remember(self, sequences: Mapping[int, int]) -> None:
+        """Raise what is remembered, by partition; lower numbers change nothing."""
+
+    async def resume(self, partition: int, sequence: int, *, behind: int) -> Resumption:
+        """Remember the sequence, and decide where a stream goes on that ended below `behind`; 0: it did not."""
+
+
 class Videos(Protocol):
     """The catalogue of videos."""
 
@@ -147,6 +158,7 @@ class Ports:
 
     catalog: RoomCatalog
     memberships: Memberships
+    log: LogPositions
     videos: Videos
     events: Events
     moderation: Moderation

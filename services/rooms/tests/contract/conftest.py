@@ -8,6 +8,7 @@ import pytest
 
 from rooms.adapters.database import Database
 from rooms.adapters.tortoise_catalog import TortoiseCatalog
+from rooms.adapters.tortoise_log import TortoiseLogPositions
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
 from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, RoomId, Slug, UserId
 from rooms.domain.membership import Arrival, ById, BySlug, Changes, HeldConnection, JoinOutcome, Membership, RoomRef
@@ -37,6 +38,7 @@ class Replica:
     def __post_init__(self) -> None:
         self.memberships = TortoiseMemberships(self.database, self.policy)
         self.catalog = TortoiseCatalog(self.database)
+        self.log = TortoiseLogPositions(self.database)
 
     async def join_all(self, arrivals: Sequence[Arrival], edge: EdgeId = EDGE) -> list[JoinOutcome]:
         return await self.memberships.join(edge, arrivals, now=self.now, tell=self.heard.append)

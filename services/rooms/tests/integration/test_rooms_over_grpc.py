@@ -20,6 +20,7 @@ from rooms.api.graphql.execute import executions
 from rooms.api.grpc.server import RoomsServer
 from rooms.bootstrap import serving
 from rooms.config import Config
+from rooms.domain.log_position import MARGIN
 from rooms.domain.membership import Changes
 from rooms.ports import Ports
 from rooms.usecases import membership
@@ -365,3 +366,28 @@ async def test_what_dead_edges_held_at_a_restart_ends_a_lease_after_it(config: C
         async with asyncio.timeout(5):
             while (await rooms.GetStats(pb.GetStatsRequest())).total_connections:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.05)
+
+
+def position(sequence: int, partition: int = 0) -> pb.LogPosition:
+    return pb.LogPosition(partition=partition, highest_sequence=sequence)
+
+
+async def test_a_heartbeat_tells_how_far_the_log_has_come_and_an_edge_is_told_when_it_asks(world: World) -> None:
+    for sequence in (41, 40):
+        await world.rooms.Heartbeat(pb.HeartbeatRequest(edge=EDGE, positions=[position(sequence)]))
+    await world.rooms.Heartbeat(pb.HeartbeatRequest(edge=EDGE))  # an edge of before
+    answer = await world.rooms.ResumeLog(pb.ResumeLogRequest(seen=position(7)))
+    assert answer == pb.ResumeLogResponse(highest_sequence=41)
+    decided = await world.rooms.ResumeLog(pb.ResumeLogRequest(seen=position(7), behind=41))
+    assert decided == pb.ResumeLogResponse(highest_sequence=41 + MARGIN, purge_to=41 + MARGIN + 1)
+
+
+@pytest.mark.parametrize("bad", [position(1, partition=256), position(-1), position(2**53)])
+async def test_a_position_that_cannot_be_is_refused(world: World, bad: pb.LogPosition) -> None:
+    for call in (
+        world.rooms.Heartbeat(pb.HeartbeatRequest(edge=EDGE, positions=[bad])),
+        world.rooms.ResumeLog(pb.ResumeLogRequest(seen=bad)),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await call
+        assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT

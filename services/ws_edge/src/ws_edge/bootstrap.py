@@ -113,6 +113,7 @@ def build(config: Config) -> Edge:
         held=lambda: worker.held_connections(),
         held_count=lambda: worker.held_count(),
         lost=lambda connection: worker.membership_lost(connection),
+        log_sequence=lambda: bus.highest_sequence,
     )
     moderation = GrpcModeration(config.moderation_addresses, incarnation)
     bus = NatsBus(config.nats_url, incarnation)

@@ -123,6 +123,16 @@ class GraphQLAnswer:
     http_status: int
 
 
+@dataclass(frozen=True, slots=True)
+class LogResumption:
+    """What the rooms service knows of the sequences of the message stream."""
+
+    highest: int
+    """The highest sequence that may have been given out."""
+    purge_to: int
+    """Where a stream that is behind has to go on; 0: look at the stream again."""
+
+
 class Rooms(Protocol):
     """The rooms service. Every coroutine raises RoomsUnavailable."""
 

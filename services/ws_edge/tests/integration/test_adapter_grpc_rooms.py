@@ -16,6 +16,7 @@ from ws_edge.ports import (
     GraphQLAnswer,
     HeldConnection,
     JoinRefusal,
+    LogResumption,
     Membership,
     Participant,
     RoomSnapshot,
@@ -49,6 +50,8 @@ class FakeRooms(RoomsServiceServicer):
         self.registered = True
         self.count = 0
         self.outcomes: list[pb.JoinOutcome] | None = None
+        self.positions: list[list[pb.LogPosition]] = []
+        self.remembers_the_log = True
 
     async def _take(self, request: Any, context: Context) -> None:
         self._note_trace(request, context)
@@ -85,7 +88,14 @@ class FakeRooms(RoomsServiceServicer):
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
         assert request.edge == EDGE
         self._note_trace(request, context)
+        self.positions.append(list(request.positions))
         return pb.HeartbeatResponse(registered=self.registered, connection_count=self.count)
+
+    async def ResumeLog(self, request: pb.ResumeLogRequest, context: Context) -> pb.ResumeLogResponse:
+        if not self.remembers_the_log:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "an older service")
+        await self._take(request, context)
+        return pb.ResumeLogResponse(highest_sequence=41, purge_to=42 if request.behind else 0)
 
     async def Sync(self, request: pb.SyncRequest, context: Context) -> pb.SyncResponse:
         await self._take(request, context)
@@ -150,6 +160,7 @@ class Worker:
     def __init__(self) -> None:
         self.held: list[HeldConnection] = []
         self.lost: list[ConnectionId] = []
+        self.log_sequence = 0
 
 
 @pytest.fixture
@@ -172,6 +183,7 @@ def open_rooms(service: Service, worker: Worker) -> GrpcRooms:
         held=lambda: list(worker.held),
         held_count=lambda: len(worker.held),
         lost=worker.lost.append,
+        log_sequence=lambda: worker.log_sequence,
     )
 
 
@@ -479,3 +491,29 @@ async def test_a_service_that_hangs_is_unavailable_after_the_deadline(service: S
     with pytest.raises(RoomsUnavailable):
         await rooms.snapshot(Life(2))
     assert asyncio.get_running_loop().time() - started_at_s < 2.5
+
+
+async def test_heartbeats_tell_how_far_the_log_has_come(service: Service, worker: Worker, rooms: GrpcRooms) -> None:
+    assert service.rooms.positions == [[]]
+    worker.log_sequence = 17
+    await rooms.heartbeat()
+    assert service.rooms.positions[-1] == [pb.LogPosition(partition=0, highest_sequence=17)]
+
+
+async def test_what_is_remembered_of_the_log_is_asked_for(service: Service, rooms: GrpcRooms) -> None:
+    assert await rooms.resume_log(7) == LogResumption(41, 0)
+    assert await rooms.resume_log(7, behind=41) == LogResumption(41, 42)
+    seen = pb.LogPosition(highest_sequence=7)
+    assert await service.rooms.hears(pb.ResumeLogRequest, 2) == [
+        pb.ResumeLogRequest(seen=seen),
+        pb.ResumeLogRequest(seen=seen, behind=41),
+    ]
+
+
+async def test_a_service_of_before_remembers_nothing_of_the_log(service: Service, rooms: GrpcRooms) -> None:
+    service.rooms.remembers_the_log = False
+    assert await rooms.resume_log(7) == LogResumption(7, 0)
+    assert await rooms.resume_log(7, behind=7) == LogResumption(7, 8)
+    await service.stop()
+    with pytest.raises(RoomsUnavailable):
+        await rooms.resume_log(7)

@@ -142,3 +142,14 @@ class CounterRow(Model):
 
     class Meta:
         table = "counter"
+
+
+class LogPositionRow(Model):
+    """The highest sequence of one partition of the log, only ever raised."""
+
+    partition_number = fields.SmallIntField(primary_key=True, generated=False)
+    highest = fields.BigIntField()
+    resumed = fields.BigIntField()
+
+    class Meta:
+        table = "log_position"

@@ -11,6 +11,7 @@ import pytest
 
 from rooms.adapters.database import Database
 from rooms.adapters.tortoise_catalog import TortoiseCatalog
+from rooms.adapters.tortoise_log import TortoiseLogPositions
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
 from rooms.api.graphql.execute import execute, executions
 from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
@@ -64,7 +65,8 @@ class Stage:
         catalog = TortoiseCatalog(database)
         self._seconds = itertools.count()
         self._connections = itertools.count(1)
-        self._ports = Ports(catalog, self.memberships, catalog, self.quiet, self.quiet, self._tick)
+        log = TortoiseLogPositions(database)
+        self._ports = Ports(catalog, self.memberships, log, catalog, self.quiet, self.quiet, self._tick)
 
     async def connect(self, slug: str, user: Viewer | None = None) -> tuple[ConnectionId, JoinOutcome]:
         """Open a connection of a user, or of somebody anonymous."""

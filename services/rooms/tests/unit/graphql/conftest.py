@@ -252,6 +252,7 @@ class World:
         return Ports(
             catalog=self.catalog,
             memberships=_Unused(),
+            log=_Unused(),
             videos=_Unused(),
             events=self.events,
             moderation=self.moderation,

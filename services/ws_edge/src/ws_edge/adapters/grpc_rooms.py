@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+import grpc
 import grpc.aio
 
 from salon.rooms.v1 import rooms_pb2 as pb
@@ -22,7 +23,15 @@ from ws_edge.adapters.edge_lease import EdgeLease
 from ws_edge.adapters.grpc_channel import open_channel
 from ws_edge.adapters.leave_queue import LeaveQueue
 from ws_edge.adapters.request_batches import BatchFailed, LeftOut, RequestBatches
-from ws_edge.ports import GraphQLAnswer, HeldConnection, JoinRefusal, Membership, RoomSnapshot, RoomsUnavailable
+from ws_edge.ports import (
+    GraphQLAnswer,
+    HeldConnection,
+    JoinRefusal,
+    LogResumption,
+    Membership,
+    RoomSnapshot,
+    RoomsUnavailable,
+)
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.reference import RoomRef
 from ws_edge.tasks import Tasks, is_being_cancelled
@@ -33,6 +42,8 @@ _JOIN_DEADLINE_S = 5.0
 _DEADLINE_S = 2.0
 _GRAPHQL_DEADLINE_S = 10.0
 _RELEASE_DEADLINE_S = 2.0
+_PARTITION = 0
+"""Of the log; there is one stream."""
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -40,7 +51,7 @@ A = TypeVar("A")
 
 class GrpcRooms:
     """`held` gives every membership this worker has, `held_count` how many these are; `lost` is told of those that
-    another life has replaced."""
+    another life has replaced, and `log_sequence` gives the highest sequence of the stream that it has seen."""
 
     def __init__(
         self,
@@ -50,9 +61,11 @@ class GrpcRooms:
         held: Callable[[], list[HeldConnection]],
         held_count: Callable[[], int],
         lost: Callable[[ConnectionId], None],
+        log_sequence: Callable[[], int],
     ) -> None:
         self._address = address
         self._edge = edge
+        self._log_sequence = log_sequence
         wire = asyncio.Lock()
         self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, wire=wire)
         self._resolves = RequestBatches(self._send_resolves, limit=_BATCH_LIMIT, deadline_s=_DEADLINE_S)
@@ -145,9 +158,22 @@ class GrpcRooms:
         answer = await _answer(self._stub.ExecuteGraphQL, request, _GRAPHQL_DEADLINE_S)
         return GraphQLAnswer(body=answer.body, http_status=answer.http_status)
 
+    async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
+        """Up to where sequences of the stream were given out, besides what this edge has seen; with `behind` (the
+        `highest` of the answer before), where a stream goes on that ended below it. Raises RoomsUnavailable."""
+        position = pb.LogPosition(partition=_PARTITION, highest_sequence=seen)
+        try:
+            answer = await _answer(self._stub.ResumeLog, pb.ResumeLogRequest(seen=position, behind=behind), _DEADLINE_S)
+        except RoomsUnavailable as reason:
+            if reason.args != (grpc.StatusCode.UNIMPLEMENTED.name,):
+                raise
+            return LogResumption(seen, behind + 1 if behind else 0)  # a service of before, which remembers nothing
+        return LogResumption(answer.highest_sequence, answer.purge_to)
+
     async def heartbeat(self) -> tuple[bool, int]:
         """See edge_lease.LeaseCalls."""
-        request = pb.HeartbeatRequest(edge=self._edge)
+        seen = pb.LogPosition(partition=_PARTITION, highest_sequence=self._log_sequence())
+        request = pb.HeartbeatRequest(edge=self._edge, positions=[seen] if seen.highest_sequence else ())
         answer = await _batch_answer(self._stub.Heartbeat, request, _DEADLINE_S)
         return answer.registered, answer.connection_count
 

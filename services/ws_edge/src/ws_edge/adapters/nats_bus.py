@@ -59,12 +59,18 @@ class NatsBus:
         self._link_closed = asyncio.Event()
         self._link_number = 0
         self._last_error = ""
+        self._highest_sequence = 0
         self._tasks = Tasks()
 
     @property
     def is_connected(self) -> bool:
         """NATS answers, the stream is there and the subscriptions stand."""
         return self._is_ready and self._wire.is_connected
+
+    @property
+    def highest_sequence(self) -> int:
+        """The highest sequence of the stream that this worker has heard of."""
+        return self._highest_sequence
 
     def listen(self, listener: WorkerListener) -> None:
         """Who hears what is not of one room; before start, once."""
@@ -101,7 +107,7 @@ class NatsBus:
         """See ports.Bus: all who ask in one turn share one confirmation."""
         if not self._wire.is_connected:
             raise BusUnavailable("not connected")
-        sid = self._wire.add(live_subject(room_id, life, "*"), _room_handler(listener))
+        sid = self._wire.add(live_subject(room_id, life, "*"), self._room_handler(listener))
         try:
             async with asyncio.timeout(_DEADLINE_S):
                 is_confirmed = await asyncio.shield(self._wire.confirm())
@@ -171,6 +177,22 @@ class NatsBus:
     def _demand_room(self) -> None:
         if not self.is_connected or self._wire.unsent_bytes > _UNSENT_LIMIT_BYTES:
             raise BusUnavailable("not connected" if not self.is_connected else "NATS takes nothing more")
+
+    def _room_handler(self, listener: RoomListener) -> Handler:
+        """The hot path: one call per event of a room."""
+
+        def receive(subject: bytes, headers: bytes, payload: bytes) -> None:
+            if subject.endswith(b".message"):
+                message = decode_message(headers, payload)
+                if message.id > self._highest_sequence:
+                    self._highest_sequence = message.id
+                listener.message_stored(message)
+            elif subject.endswith(b".typing"):
+                listener.typing_changed(decode_typing(payload))
+            elif subject.endswith(b".presence"):
+                listener.presence_changed(decode_presence(payload))
+
+        return receive
 
     def _receive_sanction(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         assert self._listener is not None
@@ -266,20 +288,6 @@ class NatsBus:
         if repr(error) != self._last_error:
             self._last_error = repr(error)
             _log.warning("nats_error", error=self._last_error)
-
-
-def _room_handler(listener: RoomListener) -> Handler:
-    """The hot path: one call per event of a room."""
-
-    def receive(subject: bytes, headers: bytes, payload: bytes) -> None:
-        if subject.endswith(b".message"):
-            listener.message_stored(decode_message(headers, payload))
-        elif subject.endswith(b".typing"):
-            listener.typing_changed(decode_typing(payload))
-        elif subject.endswith(b".presence"):
-            listener.presence_changed(decode_presence(payload))
-
-    return receive
 
 
 def _message_key(speaker: Speaker, life: Life, nonce: str) -> str:

@@ -1,8 +1,10 @@
 """Between the contract's messages and the domain's values. Raises MalformedRequest for what no edge may send."""
 
 import re
+from collections.abc import Iterable
 
 from rooms.domain.identity import LARGEST_ID, ConnectionId, EdgeId, Life, Person, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.log_position import PARTITIONS
 from rooms.domain.membership import (
     Announced,
     Arrival,
@@ -95,6 +97,29 @@ def held_of(held: pb.HeldConnection) -> HeldConnection:
         slug=Slug(held.slug),
         person=person_of(held.person),
     )
+
+
+def sequences_of(positions: Iterable[pb.LogPosition]) -> dict[int, int]:
+    """The highest sequence of each partition; of a partition that is named twice, the higher one."""
+    sequences: dict[int, int] = {}
+    for position in positions:
+        partition, sequence = position_of(position)
+        sequences[partition] = max(sequence, sequences.get(partition, 0))
+    return sequences
+
+
+def position_of(position: pb.LogPosition) -> tuple[int, int]:
+    """A partition and its highest sequence."""
+    if position.partition >= PARTITIONS:
+        raise MalformedRequest(f"partition: from 0 to {PARTITIONS - 1}")
+    return position.partition, sequence_of(position.highest_sequence, "highest_sequence")
+
+
+def sequence_of(number: int, name: str) -> int:
+    """A sequence of the log; 0: none."""
+    if not 0 <= number <= LARGEST_ID:
+        raise MalformedRequest(f"{name}: from 0, below 2^53")
+    return number
 
 
 def outcome_to(outcome: JoinOutcome) -> pb.JoinOutcome:

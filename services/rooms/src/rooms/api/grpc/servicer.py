@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc.aio
+import structlog
 
 from rooms import telemetry
 from rooms.api.grpc import convert
@@ -18,6 +19,7 @@ CHANGES_AT_ONCE = 500
 """Also those that no caller waits for any more."""
 Execute = Callable[[str, bytes, str, Viewer | None, Ports, bool], Awaitable[tuple[bytes, int]]]
 _T = TypeVar("_T")
+_log = structlog.get_logger()
 if TYPE_CHECKING:  # at run time the class takes no parameters
     _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -63,8 +65,19 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: "_Context") -> pb.HeartbeatResponse:  # noqa: N802 - the contract's name
         """Whether the edge's memberships stand."""
+        sequences = convert.sequences_of(request.positions)
         lease = await self._finish(self._ports.memberships.renew(convert.edge_of(request.edge)))
+        await self._finish(self._ports.log.remember(sequences))
         return pb.HeartbeatResponse(registered=lease.registered, connection_count=lease.connection_count)
+
+    async def ResumeLog(self, request: pb.ResumeLogRequest, context: "_Context") -> pb.ResumeLogResponse:  # noqa: N802 - the contract's name
+        """Up to where the sequences of a partition were given out."""
+        partition, sequence = convert.position_of(request.seen)
+        behind = convert.sequence_of(request.behind, "behind")
+        found = await self._finish(self._ports.log.resume(partition, sequence, behind=behind))
+        if found.purge_to:
+            _log.warning("log_behind", partition=partition, behind=behind, purge_to=found.purge_to)
+        return pb.ResumeLogResponse(highest_sequence=found.position.highest, purge_to=found.purge_to)
 
     async def Sync(self, request: pb.SyncRequest, context: "_Context") -> pb.SyncResponse:  # noqa: N802 - the contract's name
         """The connections that are lost."""
