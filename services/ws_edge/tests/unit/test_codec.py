@@ -1,6 +1,7 @@
 """Bytes to frames and frames to bytes; what is on the wire stands here literally."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -157,6 +158,51 @@ def test_bad_utf8_is_an_invalid_message_format(text: bytes) -> None:
 def test_deep_nesting_and_endless_numbers_are_an_invalid_message_format(payload: bytes) -> None:
     with pytest.raises(MalformedFrame):
         codec.decode(payload)
+
+
+def _nested(levels: int, rest: bytes = b'"type":"ping"') -> bytes:
+    """A frame of so many levels, itself included; arrays and objects take turns."""
+    pairs, odd = divmod(levels - 1, 2)
+    inner = b'[{"y":' * pairs + b"[" * odd + b"7" + b"]" * odd + b"}]" * pairs
+    return b'{"x":' + inner + b"," + rest + b"}"
+
+
+@pytest.mark.parametrize("levels", [2, 3, 511, 512])
+def test_a_frame_may_hold_512_objects_and_arrays_inside_each_other_on_every_python(levels: int) -> None:
+    assert codec.decode(_nested(levels)) == Ping()
+    with pytest.raises(UnknownType):
+        codec.decode(_nested(levels, b'"type":"dance"'))
+    assert codec.nonce_of(_nested(levels - 1, b'"type":"ping","data":{"nonce":"n1"}')) == "n1"
+
+
+@pytest.mark.parametrize("levels", [513, 700, 2000])
+def test_more_of_them_are_an_invalid_message_format_without_a_nonce(levels: int) -> None:
+    for rest in (b'"type":"ping"', b'"type":"dance","data":{"nonce":"n1"}', b'"data":{"nonce":"n1"}'):
+        with pytest.raises(MalformedFrame) as refused:
+            codec.decode(_nested(levels, rest))
+        assert refused.value.nonce == ""
+    assert codec.nonce_of(_nested(levels, b'"type":"ping","data":{"nonce":"n1"}')) == ""
+
+
+@pytest.mark.parametrize("text", ["[" * 4000, r"\"{[" * 1500, r"\\" * 2000 + "{" * 600, "[]" * 2000])
+def test_brackets_within_text_are_not_counted(text: str) -> None:
+    frame = codec.decode(b'{"type":"chat_message","data":{"message":"' + text.encode() + b'"}}')
+    assert isinstance(frame, ChatMessage)
+    assert frame.data.message == json.loads(f'"{text}"')
+
+
+def test_objects_and_arrays_side_by_side_count_like_nested_ones() -> None:
+    assert codec.decode(b'{"type":"ping","x":[' + b"{}," * 509 + b"[]]}") == Ping()
+    with pytest.raises(MalformedFrame):
+        codec.decode(b'{"type":"ping","x":[' + b"{}," * 510 + b"[]]}")
+
+
+@pytest.mark.parametrize("unfinished", [b'"' + b'\\"' * 8000, b'\\"' * 8000, b'{"x":"' + b"\\" * 15_999])
+def test_text_without_an_end_is_looked_through_once(unfinished: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(MalformedFrame):
+        codec.decode(b"[" * 600 + unfinished)
+    assert time.process_time() - began < 0.1  # each of its quotes as a beginning: a second and more
 
 
 def test_the_nonce_of_any_frame_can_be_read_alone() -> None:

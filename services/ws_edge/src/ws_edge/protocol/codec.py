@@ -1,6 +1,7 @@
 """Bytes to client frames, and server frames to bytes that are ready for the socket."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -28,12 +29,22 @@ _frame_decoder: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientF
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _nonce_decoder = msgspec.json.Decoder(_Nonce)
 
-# ValueError: msgspec's own errors and bad UTF-8. RecursionError: brackets nested too deep, which 16 KiB have room for.
+# ValueError: msgspec's own errors and bad UTF-8. RecursionError: brackets that nobody closes, where the interpreter
+# allows less depth than they have.
 _UNREADABLE = (ValueError, RecursionError)
+
+MOST_BRACKETS = 512
+"""Objects and arrays in one frame, itself included. It bounds their nesting too: msgspec's bound for that is the
+interpreter's, which differs between versions of Python and is higher on each of them."""
+
+_SMALL_BYTES = 2 * MOST_BRACKETS
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # the last one may lack its end: no second look at its bytes
 
 
 def decode(payload: bytes) -> ClientFrame:
     """Read one text frame. Raises MalformedFrame or UnknownType, with the nonce where it could be read."""
+    if len(payload) > _SMALL_BYTES and _has_too_many_brackets(payload):
+        raise MalformedFrame
     try:
         return _frame_decoder.decode(payload)
     except _UNREADABLE:
@@ -42,10 +53,21 @@ def decode(payload: bytes) -> ClientFrame:
 
 def nonce_of(payload: bytes) -> str:
     """The nonce of a frame that is not handled; empty where there is none."""
+    if len(payload) > _SMALL_BYTES and _has_too_many_brackets(payload):
+        return ""
     try:
         return _nonce_decoder.decode(_envelope_decoder.decode(payload).data).nonce
     except _UNREADABLE:
         return ""
+
+
+def _has_too_many_brackets(payload: bytes) -> bool:
+    """Asked of frames above _SMALL_BYTES alone: a smaller one that closes all its brackets has no room for so many."""
+    return _brackets(payload) > MOST_BRACKETS and _brackets(_TEXT.sub(b"", payload)) > MOST_BRACKETS
+
+
+def _brackets(payload: bytes) -> int:
+    return payload.count(b"[") + payload.count(b"{")
 
 
 def _refusal(payload: bytes) -> RefusedFrame:
