@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from random import Random
 
 import pytest
 
+from ws_edge.adapters import edge_lease as lease_module, leave_queue
 from ws_edge.adapters.carried_admissions import CarriedAdmissions
-from ws_edge.adapters.edge_lease import EdgeLease
+from ws_edge.adapters.edge_lease import EdgeLease, Holdings
 from ws_edge.adapters.grpc_moderation import target_home
 from ws_edge.adapters.leave_queue import LeaveQueue
 from ws_edge.adapters.nats_headers import read_number, read_status, read_text, read_trace_header, to_milliseconds
@@ -163,19 +165,24 @@ def lease(rooms: FakeRooms, *, holds: int, owes: int = 0) -> tuple[EdgeLease, li
     lost: list[ConnectionId] = []
     return EdgeLease(
         rooms,
-        wire=asyncio.Lock(),
+        wires=(asyncio.Lock(), asyncio.Lock()),
         held=lambda: held(holds),
-        held_count=lambda: holds,
-        owed_leaves=lambda: owes,
+        holdings=lambda: Holdings(holds, owed=owes),
         lost=lost.append,
     ), lost
+
+
+async def beat(edge_lease: EdgeLease) -> None:
+    """One heartbeat, and the sync that it shows the need of."""
+    await edge_lease.beat()
+    await edge_lease.sync()
 
 
 async def test_an_expired_lease_is_answered_with_everything_held_in_parts_of_a_thousand() -> None:
     rooms = FakeRooms((False, 0))
     rooms.lost = [ConnectionId(9)]
     edge_lease, lost = lease(rooms, holds=2500)
-    await edge_lease.beat()
+    await beat(edge_lease)
     assert rooms.synced == [(1000, True, False), (1000, False, False), (500, False, True)]
     assert lost == [9, 9, 9]
 
@@ -183,7 +190,7 @@ async def test_an_expired_lease_is_answered_with_everything_held_in_parts_of_a_t
 async def test_a_lease_of_nothing_is_opened_with_one_empty_part() -> None:
     rooms = FakeRooms((False, 0))
     edge_lease, _ = lease(rooms, holds=0)
-    await edge_lease.beat()
+    await beat(edge_lease)
     assert rooms.synced == [(0, True, True)]
 
 
@@ -191,9 +198,9 @@ async def test_a_count_that_differs_twice_in_a_row_is_synced_and_once_is_not() -
     rooms = FakeRooms((True, 4), (True, 3), (True, 4), (True, 2))
     edge_lease, _ = lease(rooms, holds=3)
     for _ in range(3):
-        await edge_lease.beat()
+        await beat(edge_lease)
     assert rooms.synced == []
-    await edge_lease.beat()
+    await beat(edge_lease)
     assert rooms.synced == [(3, True, True)]
 
 
@@ -201,7 +208,7 @@ async def test_leaves_that_are_still_owed_may_be_counted_or_not() -> None:
     rooms = FakeRooms((True, 3), (True, 4), (True, 5), (True, 3))
     edge_lease, _ = lease(rooms, holds=3, owes=2)
     for _ in range(4):
-        await edge_lease.beat()
+        await beat(edge_lease)
     assert rooms.synced == []
 
 
@@ -214,15 +221,14 @@ async def test_a_heartbeat_that_finds_all_in_order_counts_what_is_held_and_does_
 
     edge_lease = EdgeLease(
         FakeRooms((True, 3), (False, 3)),
-        wire=asyncio.Lock(),
+        wires=(asyncio.Lock(), asyncio.Lock()),
         held=list_held,
-        held_count=lambda: 3,
-        owed_leaves=lambda: 0,
+        holdings=lambda: Holdings(3),
         lost=lambda connection: None,
     )
-    await edge_lease.beat()
+    await beat(edge_lease)
     assert listed == []
-    await edge_lease.beat()
+    await beat(edge_lease)
     assert listed == [True]
 
 
@@ -231,9 +237,202 @@ async def test_a_sync_that_broke_off_begins_again_though_the_lease_stands_by_the
     rooms.fails_at = 1
     edge_lease, _ = lease(rooms, holds=1500)
     with pytest.raises(BatchFailed):
-        await edge_lease.beat()
-    await edge_lease.beat()
+        await beat(edge_lease)
+    await beat(edge_lease)
     assert rooms.synced == [(1000, True, False), (1000, True, False), (500, False, True)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "counted", "is_suspicious"),
+    [
+        (Holdings(3, joining=1, joins=1), Holdings(4, joins=1), 4, False),
+        (Holdings(3, joining=1, joins=1), Holdings(4, joins=1), 5, True),
+        (Holdings(3), Holdings(4, joins=1), 4, False),
+        (Holdings(3), Holdings(2, owed=1, leaves=1), 2, False),
+        (Holdings(3), Holdings(2, owed=1, leaves=1), 1, True),
+    ],
+)
+async def test_who_comes_or_goes_during_a_heartbeat_may_be_counted_or_not(
+    before: Holdings, after: Holdings, counted: int, is_suspicious: bool
+) -> None:
+    moments = [before, after] * 2
+    rooms = FakeRooms((True, counted), (True, counted))
+    edge_lease = EdgeLease(
+        rooms,
+        wires=(asyncio.Lock(), asyncio.Lock()),
+        held=list,
+        holdings=lambda: moments.pop(0),
+        lost=lambda connection: None,
+    )
+    await beat(edge_lease)
+    await beat(edge_lease)
+    assert bool(rooms.synced) is is_suspicious
+
+
+async def test_a_mismatch_is_not_forgotten_for_a_heartbeat_during_which_somebody_came() -> None:
+    quiet, joining = Holdings(3), Holdings(3, joining=1)
+    moments = [quiet, quiet, joining, joining, quiet, quiet]
+    rooms = FakeRooms((True, 4), (True, 4), (True, 4))
+    edge_lease = EdgeLease(
+        rooms,
+        wires=(asyncio.Lock(), asyncio.Lock()),
+        held=lambda: held(3),
+        holdings=lambda: moments.pop(0),
+        lost=lambda connection: None,
+    )
+    await beat(edge_lease)
+    await beat(edge_lease)
+    assert rooms.synced == []
+    await beat(edge_lease)
+    assert rooms.synced == [(3, True, True)]
+
+
+async def test_what_is_owed_while_a_sync_is_under_way_is_owed_another_one() -> None:
+    rooms = FakeRooms((True, 0))
+    edge_lease, _ = lease(rooms, holds=0)
+    edge_lease.owe_sync()
+    original = rooms.sync
+
+    async def sync(part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
+        if not rooms.synced:
+            edge_lease.owe_sync()
+        return await original(part, first=first, last=last)
+
+    rooms.sync = sync  # type: ignore[method-assign]
+    for _ in range(3):
+        await edge_lease.sync()
+    assert rooms.synced == [(0, True, True)] * 2
+
+
+async def test_a_leave_that_always_fails_is_alone_in_the_end_and_the_others_go_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leave_queue, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(leave_queue, "_LONGEST_PAUSE_S", 0.002)
+    committed: set[int] = set()
+    news = asyncio.Event()
+
+    async def leave(batch: Sequence[ConnectionId]) -> None:
+        if 13 in batch:
+            raise BatchFailed("always")
+        committed.update(batch)
+        news.set()
+
+    leaves = LeaveQueue(leave, limit=500, wire=asyncio.Lock(), overflowed=lambda: None)
+    for number in range(1, 1201):
+        leaves.add(ConnectionId(number))
+    running = asyncio.create_task(leaves.run())
+    async with asyncio.timeout(5):
+        while len(committed) < 1199:
+            news.clear()
+            await news.wait()
+    running.cancel()
+    assert committed == set(range(1, 1201)) - {13}
+    assert len(leaves) == 1
+
+
+class Service:
+    """What the rooms service remembers of one worker; its calls fail now and then, before or after they took effect."""
+
+    def __init__(self, chance: Random) -> None:
+        self.members: set[ConnectionId] = set()
+        self._stale: set[ConnectionId] = set()
+        self._chance = chance
+        self.failing = 0.3
+
+    async def join(self, connection: ConnectionId) -> None:
+        await self._perform(lambda: self.members.add(connection))
+
+    async def leave(self, batch: Sequence[ConnectionId]) -> None:
+        await self._perform(lambda: self.members.difference_update(batch))
+
+    async def heartbeat(self) -> tuple[bool, int]:
+        await self._perform(lambda: None)
+        return True, len(self.members)
+
+    async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
+        def register() -> None:
+            if first:
+                self._stale = set(self.members)
+            named = {one.connection for one in part}
+            self._stale -= named
+            self.members |= named
+            if last:
+                self.members -= self._stale
+
+        await self._perform(register)
+        return []
+
+    async def _perform(self, effect: Callable[[], None]) -> None:
+        await asyncio.sleep(0)
+        if self._chance.random() < self.failing / 2:
+            raise BatchFailed("not arrived")
+        effect()
+        await asyncio.sleep(0)
+        if self._chance.random() < self.failing / 2:
+            raise BatchFailed("answer lost")
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_is_lost_and_forgotten_on_the_way_in_the_end_those_are_members_who_are_inside(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "_PART_SIZE", 3)
+    monkeypatch.setattr(leave_queue, "GATHER_S", 0.0)
+    monkeypatch.setattr(leave_queue, "_FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(leave_queue, "_LONGEST_PAUSE_S", 0.0)
+    chance = Random(seed)  # noqa: S311 - the same choices in each run
+    service, inside = Service(chance), dict[ConnectionId, HeldConnection]()
+    joining, joins = 0, 0
+    joins_wire, leaves_wire = asyncio.Lock(), asyncio.Lock()
+    everybody = {one.connection: one for one in held(200)}
+
+    async def step(_seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    rooms = EdgeLease(
+        service,
+        wires=(leaves_wire, joins_wire),
+        held=lambda: (one for one in list(inside.values()) if one.connection in inside),
+        holdings=lambda: Holdings(len(inside), joining, len(leaves), joins, leaves.added),
+        lost=lambda connection: None,
+        sleep=step,
+    )
+    leaves = LeaveQueue(service.leave, limit=4, wire=leaves_wire, overflowed=rooms.owe_sync, capacity=5)
+
+    async def visit(one: HeldConnection) -> None:
+        nonlocal joining, joins
+        joining, joins = joining + 1, joins + 1
+        try:
+            async with joins_wire:
+                await service.join(one.connection)
+        except BatchFailed:
+            leaves.add(one.connection)
+            return
+        finally:
+            joining -= 1
+        inside[one.connection] = one
+        if chance.random() < 0.7:
+            for _ in range(chance.randrange(20)):
+                await asyncio.sleep(0)
+            del inside[one.connection]
+            leaves.add(one.connection)
+
+    running = [asyncio.create_task(work) for work in (rooms.run(), rooms.run_syncs(), leaves.run())]
+    async with asyncio.TaskGroup() as visits:
+        for one in everybody.values():
+            visits.create_task(visit(one))
+            for _ in range(chance.randrange(3)):
+                await asyncio.sleep(0)
+    service.failing = 0.0
+    async with asyncio.timeout(10):
+        while service.members != inside.keys():  # noqa: ASYNC110 - many small steps that nobody announces
+            await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert service.members == inside.keys()
+    for task in running:
+        task.cancel()
 
 
 async def test_a_name_stands_for_its_addresses_of_one_kind() -> None:
@@ -264,10 +463,9 @@ async def test_a_defect_ends_neither_the_heartbeats_nor_the_leaves() -> None:
 
     lease = EdgeLease(
         Calls(),
-        wire=asyncio.Lock(),
+        wires=(asyncio.Lock(), asyncio.Lock()),
         held=list,
-        held_count=lambda: 0,
-        owed_leaves=lambda: 0,
+        holdings=lambda: Holdings(0),
         lost=lambda connection: None,
         sleep=sleep,
     )
@@ -282,7 +480,7 @@ async def test_a_defect_ends_neither_the_heartbeats_nor_the_leaves() -> None:
             raise ZeroDivisionError
         sent.set()
 
-    leaves = LeaveQueue(leave, limit=10, wire=asyncio.Lock())
+    leaves = LeaveQueue(leave, limit=10, wire=asyncio.Lock(), overflowed=lambda: None)
     running = asyncio.create_task(leaves.run())
     leaves.add(ConnectionId(7))
     async with asyncio.timeout(5):

@@ -1,7 +1,9 @@
 """The lease of this worker at the rooms service: heartbeats, and registering again what was lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import structlog
@@ -28,31 +30,53 @@ class LeaseCalls(Protocol):
         """Register a part again; the connections that are lost."""
 
 
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """How many memberships this worker has at one moment, and what may make the service count others."""
+
+    held: int
+    joining: int = 0
+    """Joins without an outcome: the service may count them already."""
+    owed: int = 0
+    """Leaves that are not committed: the service may still count them."""
+    joins: int = 0
+    """Joins there ever were."""
+    leaves: int = 0
+    """Leaves there ever were."""
+
+
 class EdgeLease:
-    """Heartbeats and syncs run while no join and no leave is under way, so that both sides count the same moment."""
+    """Heartbeats wait for nothing, or slow batches would cost the lease that they renew. Syncs run while no join and
+    no leave is under way, or one of them could be undone by a part that says what was before it.
+
+    `held` gives the memberships one after the other, leaving out those that end meanwhile.
+    """
 
     def __init__(
         self,
         calls: LeaseCalls,
         *,
-        wire: asyncio.Lock,
-        held: Callable[[], list[HeldConnection]],
-        held_count: Callable[[], int],
-        owed_leaves: Callable[[], int],
+        wires: tuple[asyncio.Lock, asyncio.Lock],
+        held: Callable[[], Iterable[HeldConnection]],
+        holdings: Callable[[], Holdings],
         lost: Callable[[ConnectionId], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._calls = calls
-        self._wire = wire
+        self._wires = wires
         self._held = held
-        self._held_count = held_count
-        self._owed_leaves = owed_leaves
+        self._holdings = holdings
         self._lost = lost
         self._sleep = sleep
         self._mismatches = 0
         self._owes_sync = False
+        self._may_sync = asyncio.Event()
         self.is_alive = False
         """The last heartbeat was answered."""
+
+    def owe_sync(self) -> None:
+        """Have everything registered again: the service knows something that is not so."""
+        self._owes_sync = True
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -68,32 +92,64 @@ class EdgeLease:
                 _log.exception("rooms_heartbeat_defect")
             await self._sleep(_INTERVAL_S if self.is_alive else _RETRY_S)
 
+    async def run_syncs(self) -> None:
+        """Register again whenever it is owed and a heartbeat was answered, until cancelled."""
+        while True:
+            await self._may_sync.wait()
+            self._may_sync.clear()
+            try:
+                await self.sync()
+            except BatchFailed as reason:
+                _log.warning("rooms_sync_failed", reason=str(reason))
+            except Exception:  # noqa: BLE001 - it is owed still, and begins again after the next heartbeat
+                _log.exception("rooms_sync_defect")
+
     async def beat(self) -> None:
-        """One heartbeat, and a sync where it shows the need. Raises BatchFailed."""
+        """One heartbeat, which may show that a sync is owed. Raises BatchFailed."""
+        before = self._holdings()
+        is_registered, count = await self._calls.heartbeat()
+        self._note(is_registered, count, before, self._holdings())
+        if self._owes_sync:
+            self._may_sync.set()
+
+    async def sync(self) -> None:
+        """Say all that is held, if that is owed; what fails begins again another time. Raises BatchFailed."""
+        if not self._owes_sync:
+            return
         lost: list[ConnectionId] = []
-        async with self._wire:
-            is_registered, count = await self._calls.heartbeat()
-            self._note(is_registered, count)
-            if self._owes_sync:
-                lost = await self._sync()
+        leaves, joins = self._wires  # joins last, so that they do not wait for the leaves under way
+        async with leaves, joins:
+            self._owes_sync = False  # first: leaves that are forgotten while the parts are under way owe another one
+            try:
+                for is_first, part, is_last in _parts(self._held()):
+                    lost += await self._calls.sync(part, first=is_first, last=is_last)
+            except BaseException:
+                self._owes_sync = True
+                raise
+            self._mismatches = 0
         for connection in lost:
             self._lost(connection)
 
-    def _note(self, is_registered: bool, count: int) -> None:
-        held = self._held_count()
-        # A leave that waits may be of a connection that the service never had.
-        is_equal = held <= count <= held + self._owed_leaves()
-        self._mismatches = 0 if is_equal else self._mismatches + 1
+    def _note(self, is_registered: bool, count: int, before: Holdings, after: Holdings) -> None:
+        """The service counted at some moment between the two."""
+        came = before.joining + after.joins - before.joins
+        left = after.leaves - before.leaves
+        if not before.held - left <= count <= before.held + before.owed + came:
+            self._mismatches += 1
+        elif not came and not left:
+            self._mismatches = 0  # with somebody on the way one too many might not show
         if not is_registered or self._mismatches >= _MISMATCHES_BEFORE_SYNC:
-            _log.info("rooms_sync_needed", is_registered=is_registered, held=held, count=count)
+            _log.info("rooms_sync_needed", is_registered=is_registered, held=before.held, count=count)
             self._owes_sync = True
 
-    async def _sync(self) -> list[ConnectionId]:
-        held = self._held()
-        parts = [held[start : start + _PART_SIZE] for start in range(0, len(held), _PART_SIZE)] or [[]]
-        lost: list[ConnectionId] = []
-        for number, part in enumerate(parts, start=1):
-            lost += await self._calls.sync(part, first=number == 1, last=number == len(parts))
-        self._owes_sync = False
-        self._mismatches = 0
-        return lost
+
+def _parts(held: Iterable[HeldConnection]) -> Iterator[tuple[bool, list[HeldConnection], bool]]:
+    """Whether it is the first, the part, whether it is the last; one empty part of nothing."""
+    rest = iter(held)
+    is_first, part = True, list(islice(rest, _PART_SIZE))
+    while True:
+        following = list(islice(rest, _PART_SIZE))
+        yield is_first, part, not following
+        if not following:
+            return
+        is_first, part = False, following

@@ -1,7 +1,7 @@
 """The rooms service over gRPC."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from ws_edge.adapters.convert_rooms import (
     to_person,
     to_ref,
 )
-from ws_edge.adapters.edge_lease import EdgeLease
+from ws_edge.adapters.edge_lease import EdgeLease, Holdings
 from ws_edge.adapters.grpc_channel import open_channel
 from ws_edge.adapters.leave_queue import LeaveQueue
 from ws_edge.adapters.request_batches import BatchFailed, LeftOut, RequestBatches
@@ -58,7 +58,7 @@ class GrpcRooms:
         address: str,
         edge: str,
         *,
-        held: Callable[[], list[HeldConnection]],
+        held: Callable[[], Iterable[HeldConnection]],
         held_count: Callable[[], int],
         lost: Callable[[ConnectionId], None],
         log_sequence: Callable[[], int],
@@ -66,15 +66,22 @@ class GrpcRooms:
         self._address = address
         self._edge = edge
         self._log_sequence = log_sequence
-        wire = asyncio.Lock()
-        self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, wire=wire)
+        self._held_count = held_count
+        # Apart: leaves that fail for as long as they have must not keep anybody from joining.
+        joins_wire, leaves_wire = asyncio.Lock(), asyncio.Lock()
+        self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, wire=joins_wire)
         self._resolves = RequestBatches(self._send_resolves, limit=_BATCH_LIMIT, deadline_s=_DEADLINE_S)
-        self._leaves = LeaveQueue(self._send_leaves, limit=_BATCH_LIMIT, wire=wire)
         self._lease = EdgeLease(
-            self, wire=wire, held=held, held_count=held_count, owed_leaves=lambda: len(self._leaves), lost=lost
+            self, wires=(leaves_wire, joins_wire), held=held, holdings=self._count_holdings, lost=lost
         )
+        self._leaves = LeaveQueue(
+            self._send_leaves, limit=_BATCH_LIMIT, wire=leaves_wire, overflowed=self._lease.owe_sync
+        )
+        self._join_count = 0
         # Joins without an outcome, and whether a leave waits for it: the queues alone would let one overtake the other.
         self._joining: dict[ConnectionId, bool] = {}
+        # The same for the batch that is under way: whoever asked for a join may have stopped waiting for it.
+        self._sent: dict[ConnectionId, bool] = {}
         self._channel: grpc.aio.Channel | None = None
         self._tasks = Tasks()
 
@@ -91,6 +98,7 @@ class GrpcRooms:
         self._tasks.spawn(self._resolves.run(), "rooms resolves")
         self._tasks.spawn(self._leaves.run(), "rooms leaves")
         self._tasks.spawn(self._lease.run(), "rooms lease")
+        self._tasks.spawn(self._lease.run_syncs(), "rooms syncs")
 
     async def stop(self) -> None:
         """Drop every membership of this worker with one call, and close; who still waits is refused."""
@@ -110,6 +118,7 @@ class GrpcRooms:
         """See ports.Rooms."""
         item = to_join_item(connection, ref, identity)
         self._joining[connection] = False
+        self._join_count += 1
         try:
             return await self._joins.ask(item, is_wanted=lambda: not self._joining[connection])
         except LeftOut as reason:
@@ -119,14 +128,14 @@ class GrpcRooms:
             raise RoomsUnavailable(*reason.args) from reason
         finally:
             if self._joining.pop(connection):
-                self._leaves.add(connection)
+                self._owe_leave(connection)
 
     def leave(self, connection: ConnectionId) -> None:
         """See ports.Rooms."""
         if connection in self._joining:
             self._joining[connection] = True
         else:
-            self._leaves.add(connection)
+            self._owe_leave(connection)
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """See ports.Rooms."""
@@ -183,9 +192,31 @@ class GrpcRooms:
         answer = await _batch_answer(self._stub.Sync, request, _JOIN_DEADLINE_S)
         return [ConnectionId(connection) for connection in answer.lost]
 
+    def _owe_leave(self, connection: ConnectionId) -> None:
+        if connection in self._sent:
+            self._sent[connection] = True
+        else:
+            self._leaves.add(connection)
+
+    def _count_holdings(self) -> Holdings:
+        return Holdings(
+            held=self._held_count(),
+            joining=len(self._joining) + len(self._sent),
+            owed=len(self._leaves),
+            joins=self._join_count,
+            leaves=self._leaves.added,
+        )
+
     async def _send_joins(self, items: Sequence[pb.JoinItem]) -> Sequence[Membership | JoinRefusal]:
+        self._sent = {ConnectionId(item.connection): False for item in items}
         request = pb.JoinRequest(edge=self._edge, items=items)
-        answer = await _batch_answer(self._stub.Join, request, _JOIN_DEADLINE_S)
+        try:
+            answer = await _batch_answer(self._stub.Join, request, _JOIN_DEADLINE_S)
+        finally:
+            sent, self._sent = self._sent, {}
+            for connection, owes_leave in sent.items():
+                if owes_leave:
+                    self._leaves.add(connection)
         return [from_outcome(outcome) for outcome in answer.outcomes]
 
     async def _send_leaves(self, connections: Sequence[ConnectionId]) -> None:
