@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 import pytest
@@ -373,64 +373,72 @@ class Service:
             raise BatchFailed("answer lost")
 
 
+class Visits:
+    """The edge's half: people come, and most go again, through the queue and the lease."""
+
+    def __init__(self, service: Service, chance: Random) -> None:
+        joins_wire, leaves_wire = asyncio.Lock(), asyncio.Lock()
+        self.inside: dict[ConnectionId, HeldConnection] = {}
+        self._service, self._chance, self._joins_wire = service, chance, joins_wire
+        self._joining = self._joins = 0
+        self.lease = EdgeLease(
+            service,
+            wires=(leaves_wire, joins_wire),
+            held=self._held,
+            holdings=self._holdings,
+            lost=lambda connection: None,
+            sleep=lambda seconds: asyncio.sleep(0),
+        )
+        self.leaves = LeaveQueue(service.leave, limit=4, wire=leaves_wire, overflowed=self.lease.owe_sync, capacity=5)
+
+    def _held(self) -> Iterator[HeldConnection]:
+        return (one for one in list(self.inside.values()) if one.connection in self.inside)
+
+    def _holdings(self) -> Holdings:
+        return Holdings(len(self.inside), self._joining, len(self.leaves), self._joins, self.leaves.added)
+
+    async def visit(self, one: HeldConnection) -> None:
+        self._joining += 1
+        self._joins += 1
+        try:
+            async with self._joins_wire:
+                await self._service.join(one.connection)
+        except BatchFailed:
+            self.leaves.add(one.connection)
+            return
+        finally:
+            self._joining -= 1
+        self.inside[one.connection] = one
+        if self._chance.random() < 0.7:
+            for _ in range(self._chance.randrange(20)):
+                await asyncio.sleep(0)
+            del self.inside[one.connection]
+            self.leaves.add(one.connection)
+
+
 @pytest.mark.parametrize("seed", range(20))
 async def test_whatever_is_lost_and_forgotten_on_the_way_in_the_end_those_are_members_who_are_inside(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_module, "_PART_SIZE", 3)
-    monkeypatch.setattr(leave_queue, "GATHER_S", 0.0)
-    monkeypatch.setattr(leave_queue, "_FIRST_PAUSE_S", 0.0)
-    monkeypatch.setattr(leave_queue, "_LONGEST_PAUSE_S", 0.0)
-    chance = Random(seed)  # noqa: S311 - the same choices in each run
-    service, inside = Service(chance), dict[ConnectionId, HeldConnection]()
-    joining, joins = 0, 0
-    joins_wire, leaves_wire = asyncio.Lock(), asyncio.Lock()
-    everybody = {one.connection: one for one in held(200)}
-
-    async def step(_seconds: float) -> None:
-        await asyncio.sleep(0)
-
-    rooms = EdgeLease(
-        service,
-        wires=(leaves_wire, joins_wire),
-        held=lambda: (one for one in list(inside.values()) if one.connection in inside),
-        holdings=lambda: Holdings(len(inside), joining, len(leaves), joins, leaves.added),
-        lost=lambda connection: None,
-        sleep=step,
-    )
-    leaves = LeaveQueue(service.leave, limit=4, wire=leaves_wire, overflowed=rooms.owe_sync, capacity=5)
-
-    async def visit(one: HeldConnection) -> None:
-        nonlocal joining, joins
-        joining, joins = joining + 1, joins + 1
-        try:
-            async with joins_wire:
-                await service.join(one.connection)
-        except BatchFailed:
-            leaves.add(one.connection)
-            return
-        finally:
-            joining -= 1
-        inside[one.connection] = one
-        if chance.random() < 0.7:
-            for _ in range(chance.randrange(20)):
-                await asyncio.sleep(0)
-            del inside[one.connection]
-            leaves.add(one.connection)
-
-    running = [asyncio.create_task(work) for work in (rooms.run(), rooms.run_syncs(), leaves.run())]
+    for name in ("GATHER_S", "_FIRST_PAUSE_S", "_LONGEST_PAUSE_S"):
+        monkeypatch.setattr(leave_queue, name, 0.0)
+    chance = Random(seed)
+    service = Service(chance)
+    edge = Visits(service, chance)
+    running = [asyncio.create_task(work) for work in (edge.lease.run(), edge.lease.run_syncs(), edge.leaves.run())]
     async with asyncio.TaskGroup() as visits:
-        for one in everybody.values():
-            visits.create_task(visit(one))
+        for one in held(200):
+            visits.create_task(edge.visit(one))
             for _ in range(chance.randrange(3)):
                 await asyncio.sleep(0)
     service.failing = 0.0
     async with asyncio.timeout(10):
-        while service.members != inside.keys():  # noqa: ASYNC110 - many small steps that nobody announces
+        while service.members != edge.inside.keys():  # noqa: ASYNC110 - many small steps that nobody announces
             await asyncio.sleep(0)
     for _ in range(100):
         await asyncio.sleep(0)
-    assert service.members == inside.keys()
+    assert service.members == edge.inside.keys()
     for task in running:
         task.cancel()
 
