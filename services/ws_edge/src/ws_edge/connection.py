@@ -129,6 +129,11 @@ class ChatConnection:
         if not self._is_over:
             self._perform(self._session.receive_binary(now=self._context.clock.now_s()))
 
+    def receive_part(self) -> None:
+        """A frame that says nothing, and counts all the same."""
+        if not self._is_over:
+            self._perform(self._session.receive_part(now=self._context.clock.now_s()))
+
     def congestion_changed(self, is_congested: bool) -> None:
         """The socket takes nothing more, or does again. Nobody tells it twice: who is in no room yet, which would watch
         it, is closed."""

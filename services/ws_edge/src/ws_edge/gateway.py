@@ -45,6 +45,9 @@ class Refusal:
     def receive_binary(self) -> None:
         """Too late."""
 
+    def receive_part(self) -> None:
+        """Too late."""
+
     def congestion_changed(self, is_congested: bool) -> None:
         """Nothing more is written."""
 

@@ -38,12 +38,13 @@ class LiveConnection:
 
     frame_limit_bytes = FRAME_LIMIT_BYTES
 
-    __slots__ = ("_address", "_gate", "_is_over", "_live", "_refusals", "_transport", "_window")
+    __slots__ = ("_address", "_frames", "_gate", "_is_over", "_live", "_refusals", "_transport", "_window")
 
     def __init__(self, address: str, live: LiveRoom, gate: Gate) -> None:
         self._address = address
         self._live = live
         self._gate = gate
+        self._frames = SlidingWindow(live.context.frames_per_window, WINDOW_S)
         self._window = SlidingWindow(FRAMES_PER_WINDOW, WINDOW_S)
         self._refusals = SlidingWindow(REFUSED_PER_WINDOW, WINDOW_S)
         self._transport: Transport | None = None
@@ -56,7 +57,7 @@ class LiveConnection:
 
     def receive_text(self, payload: bytes) -> None:
         """A frame for everybody."""
-        if self._is_over:
+        if not self._count_frame():
             return
         now_s = self._live.context.clock.now_s()
         if not self._window.admit(now_s):
@@ -69,8 +70,12 @@ class LiveConnection:
 
     def receive_binary(self) -> None:
         """Only text is passed on."""
-        if not self._is_over:
+        if self._count_frame():
             self._refuse(ErrorCode.INVALID_FORMAT)
+
+    def receive_part(self) -> None:
+        """A frame that says nothing, and counts all the same."""
+        self._count_frame()
 
     def congestion_changed(self, is_congested: bool) -> None:
         """The socket takes nothing more, or does again."""
@@ -105,9 +110,22 @@ class LiveConnection:
             self._transport.close(code)
             self._live.context.meter.closed(code)
 
-    def _refuse(self, code: ErrorCode, retry_after_ms: int | None = None) -> None:
+    def _count_frame(self) -> bool:
+        """False where the connection is over, as it is with one frame too many."""
+        if not self._is_over:
+            now_s = self._live.context.clock.now_s()
+            self._frames.record(now_s)
+            if self._frames.is_full(now_s):
+                self._tell(ErrorCode.RATE_LIMITED)
+                self.end(CloseCode.POLICY_VIOLATION)
+        return not self._is_over
+
+    def _tell(self, code: ErrorCode, retry_after_ms: int | None = None) -> None:
         self._live.context.meter.refused(code.value)
         self.write(codec.error(code, retry_after_ms=retry_after_ms))
+
+    def _refuse(self, code: ErrorCode, retry_after_ms: int | None = None) -> None:
+        self._tell(code, retry_after_ms)
         now_s = self._live.context.clock.now_s()
         self._refusals.record(now_s)
         if self._refusals.is_full(now_s):

@@ -46,6 +46,10 @@ class Receiver(Protocol):
     def receive_binary(self) -> None:
         """One whole binary message."""
 
+    def receive_part(self) -> None:
+        """A frame that completes no message: a ping, a pong, or a fragment that others follow. A ping is answered after
+        this call, unless it closed the connection."""
+
     def congestion_changed(self, is_congested: bool) -> None:
         """The socket's write buffer went above its high mark, or below its low mark again."""
 

@@ -44,6 +44,8 @@ class Recorder:
     echoes: bool = True
     on_connected: Callable[[Transport], None] | None = None
     on_text: Callable[[Transport, bytes], None] | None = None
+    on_part: Callable[[Transport], None] | None = None
+    parts: int = 0
     told: list[tuple[Any, ...]] = field(default_factory=list)
     transport: Transport | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,6 +66,11 @@ class Recorder:
 
     def receive_binary(self) -> None:
         self._tell("binary")
+
+    def receive_part(self) -> None:
+        self.parts += 1
+        if self.on_part:
+            self.on_part(self.socket)
 
     def congestion_changed(self, is_congested: bool) -> None:
         self._tell("congested", is_congested)

@@ -19,6 +19,7 @@ from ws_edge.transport.serve import serve
 class Receiver:
     frame_limit_bytes = 100
     def connected(self, transport): transport.write(b"\\x81\\x02hi")
+    def receive_part(self): pass
     def congestion_changed(self, is_congested): pass
     def lost(self): pass
 

@@ -99,6 +99,61 @@ async def test_any_frame_counts_as_a_sign_of_life(start_edge: StartEdge) -> None
         assert await client.read() == (TEXT, b"here")
 
 
+async def test_every_frame_that_completes_no_message_is_told(edge: Edge) -> None:
+    client = await edge.open()
+    client.send(PING, b"1")
+    client.send(PONG)
+    client.send(TEXT, b"a", fin=False)
+    client.send(0, fin=False)
+    client.send(PING, b"2")
+    client.send(0, b"b")
+    assert [await client.read() for _ in range(3)] == [(PONG, b"1"), (PONG, b"2"), (TEXT, b"ab")]
+    assert edge.receiver.parts == 5
+
+
+@pytest.mark.parametrize("flood", [(PING, b"x" * 125, True), (PONG, b"", True), (0, b"", False)])
+async def test_a_receiver_that_has_enough_ends_a_flood_of_such_frames(
+    edge: Edge, flood: tuple[int, bytes, bool]
+) -> None:
+    client = await edge.open()
+    edge.receiver.on_part = lambda transport: transport.close(1008) if edge.receiver.parts == 500 else None
+    opcode, payload, fin = flood
+    client.send(TEXT, b"", fin=False)
+    client.writer.write(client.frame(opcode, payload, fin=fin) * 10_000)
+    pongs = 0
+    while (frame := await client.read()) is not None and frame[0] == PONG:
+        pongs += 1
+    assert frame == (CLOSE, b"\x03\xf0")
+    assert pongs == (498 if opcode == PING else 0)
+    assert edge.receiver.parts == 500
+
+
+async def test_a_receiver_that_fails_at_a_ping_is_closed_with_1011(edge: Edge) -> None:
+    client = await edge.open()
+
+    def fail(_transport: object) -> None:
+        raise ZeroDivisionError
+
+    edge.receiver.on_part = fail
+    with structlog.testing.capture_logs() as logs:
+        client.send(PING)
+        assert await client.read() == (CLOSE, b"\x03\xf3")
+    assert [entry["event"] for entry in logs] == ["receiver_failed"]
+
+
+async def test_a_broken_frame_behind_held_messages_is_refused_after_them(edge: Edge) -> None:
+    client = await edge.open()
+    edge.receiver.on_text = lambda transport, payload: transport.pause_reading() if payload == b"1" else None
+    client.writer.write(client.frame(TEXT, b"1") + client.frame(TEXT, b"2") + client.frame(3))
+    await edge.receiver.until("text", b"1")
+    assert ("lost",) not in edge.receiver.told
+    edge.receiver.socket.resume_reading()
+    assert await client.read() == (TEXT, b"1")
+    assert await client.read() == (TEXT, b"2")
+    assert await client.read_close() == 1002
+    await edge.receiver.until("lost")
+
+
 async def test_nothing_is_received_while_reading_is_paused(edge: Edge) -> None:
     client = await edge.open()
     edge.receiver.on_text = lambda transport, payload: transport.pause_reading() if payload == b"2" else None

@@ -117,6 +117,22 @@ def test_binary_frames_are_frames() -> None:
     assert session.receive_binary(1.0)[-1] == FLOOD
 
 
+def test_frames_that_complete_no_message_are_frames() -> None:
+    session = _session(frames_per_window=4)
+    assert session.receive_part(1.0) == ()
+    assert session.receive(PING, now=1.0) == (PONG,)
+    assert session.receive_part(1.0) == ()
+    told, flood = session.receive_part(1.0)
+    assert _told(told) == {"message": "Rate limit exceeded", "code": "rate_limited"}
+    assert flood == FLOOD
+    assert session.receive_part(1.0) == ()
+
+
+def test_no_limit_of_frames_is_none_for_those_that_complete_no_message() -> None:
+    session = _session(frames_per_window=0)
+    assert [session.receive_part(1.0) for _ in range(1000)] == [()] * 1000
+
+
 def test_frames_are_counted_in_a_window_that_slides() -> None:
     session = _session(frames_per_window=5)
     for n in range(100):
@@ -320,6 +336,26 @@ def test_a_33rd_frame_before_the_join_is_refused_after_it() -> None:
         {"message": "Rate limit exceeded", "code": "rate_limited", "nonce": "n33"},
         {"message": "Rate limit exceeded", "code": "rate_limited"},
     ]
+
+
+def test_frames_before_the_join_are_kept_up_to_64_kib_together() -> None:
+    session = Session(Rank.USER, frames_per_window=500, now=0.0)
+    quarter = _message("x" * (16 * 1024 - len(_message(""))))
+    for _ in range(4):
+        assert session.receive(quarter, now=1.0) == ()
+    assert session.receive(_message("late", "n5"), now=1.0) == ()
+    assert session.receive_binary(1.0) == (), "what has no content still finds room"
+    *effects, refused_binary, refused = session.joined(2.0)
+    assert [_told(effect)["code"] for effect in effects] == ["message_too_long"] * 4
+    assert _told(refused_binary)["code"] == "invalid_format"
+    assert _told(refused) == {"message": "Rate limit exceeded", "code": "rate_limited", "nonce": "n5"}
+
+
+def test_too_many_pings_and_fragments_before_the_join_close_with_1008_in_silence() -> None:
+    session = Session(Rank.USER, frames_per_window=3, now=0.0)
+    assert [session.receive_part(1.0) for _ in range(2)] == [(), ()]
+    assert session.receive_part(1.0) == (FLOOD,)
+    assert session.joined(2.0) == ()
 
 
 def test_no_frame_leaves_before_the_join_even_when_a_flood_ends_it() -> None:

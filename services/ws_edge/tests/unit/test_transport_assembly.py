@@ -3,6 +3,7 @@
 import pytest
 
 from ws_edge.transport.assembly import BINARY, CONTINUATION, TEXT, Assembly, Violation, read_close
+from ws_edge.transport.partial_frame import PartialFrame
 
 Frames = list[tuple[int, bytes, bool]]
 
@@ -43,6 +44,9 @@ def test_fragments_become_one_message(frames: Frames, messages: list[tuple[int, 
         pytest.param([(TEXT, b"\xf4\x90\x80\x80", True)], 1007, id="above U+10FFFF"),
         pytest.param([(TEXT, b"\xc0\xaf", True)], 1007, id="overlong"),
         pytest.param([(TEXT, b"\xe2\x82", False), (CONTINUATION, b"", True)], 1007, id="cut short"),
+        pytest.param([(TEXT, b"a\xff", False)], 1007, id="bad byte in the first fragment"),
+        pytest.param([(TEXT, b"\xed", False), (CONTINUATION, b"\xa0", False)], 1007, id="surrogate, its first half"),
+        pytest.param([(TEXT, b"\xf4", False), (CONTINUATION, b"\x90", False)], 1007, id="above, across fragments"),
         pytest.param([(TEXT, b"1" * 11, True)], 1009, id="one frame over the limit"),
         pytest.param([(TEXT, b"1" * 6, False), (CONTINUATION, b"1" * 5, True)], 1009, id="fragments over the limit"),
         pytest.param([(BINARY, b"1" * 6, False), (CONTINUATION, b"1" * 5, False)], 1009, id="before the last fragment"),
@@ -52,6 +56,66 @@ def test_a_broken_message_names_its_close_code(frames: Frames, code: int) -> Non
     with pytest.raises(Violation) as violation:
         assemble(frames)
     assert violation.value.code == code
+
+
+def can_become_utf8(begun: bytes) -> bool:
+    """Whether some bytes behind it make it valid."""
+    ends = (bytes([first, *[0x80] * more]) for first in (0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF) for more in range(3))
+    return any(is_utf8(begun + end) for end in (b"", *ends))
+
+
+def is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def test_a_text_is_refused_exactly_when_nothing_can_make_it_valid_any_more() -> None:
+    ends = [0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF]
+    begun = [bytes((first, second)) for first in range(0x7F, 256) for second in range(256)]
+    begun += [bytes((first, second, third)) for first in range(0xE0, 0xF8) for second in ends for third in ends]
+    for payload in begun:
+        try:
+            Assembly(10).add(TEXT, payload, is_final=False)
+            is_taken = True
+        except Violation:
+            is_taken = False
+        assert is_taken == can_become_utf8(payload), payload
+
+
+def test_a_frame_on_its_way_is_looked_at_and_taken_when_it_is_whole() -> None:
+    assembly = Assembly(10)
+    assembly.look_ahead(TEXT, b"a\xc3")
+    assembly.look_ahead(TEXT, b"\xa9\xe2")
+    assert assembly.add(TEXT, b"a\xc3\xa9\xe2", is_final=False) is None
+    assembly.look_ahead(CONTINUATION, b"\x82")
+    assembly.look_ahead(CONTINUATION, b"\xac")
+    assert assembly.add(CONTINUATION, b"\x82\xac", is_final=True) == (TEXT, b"a\xc3\xa9\xe2\x82\xac")
+    assembly.look_ahead(BINARY, b"\xff")
+    assert assembly.add(BINARY, b"\xff", is_final=False) is None
+    assembly.look_ahead(CONTINUATION, b"\xff")
+    assert assembly.add(CONTINUATION, b"\xff", is_final=True) == (BINARY, b"\xff\xff")
+
+
+def test_what_breaks_a_text_is_refused_before_its_frame_is_whole() -> None:
+    assembly = Assembly(10)
+    assembly.add(TEXT, b"\xf4", is_final=False)
+    assembly.look_ahead(CONTINUATION, b"")
+    with pytest.raises(Violation) as violation:
+        assembly.look_ahead(CONTINUATION, b"\x90")
+    assert violation.value.code == 1007
+
+
+@pytest.mark.parametrize("head", [b"\x81\x89", b"\x81\xfe\x00\x09", b"\x81\xff\0\0\0\0\0\0\0\x09"])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+def test_a_partial_frame_gives_its_payload_however_it_arrives(head: bytes, size: int) -> None:
+    payload, mask = b"123456789", b"\x01\x02\x03\x04"
+    raw = head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    partial = PartialFrame()
+    assert b"".join(partial.read_on(raw[at : at + size]) for at in range(0, len(raw), size)) == payload
+    assert partial.opcode == TEXT
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999])

@@ -13,7 +13,8 @@ __all__ = ["Disconnect", "Effect", "Moderate", "Post", "Reply", "Session", "Star
 
 MESSAGE_LENGTH = 1000
 KEPT_FRAMES = 32
-"""How many frames may come before the join is done."""
+KEPT_BYTES = 64 * 1024
+"""How many frames, and how much of them together, may come before the join is done."""
 REFUSED_PER_WINDOW = 50
 TYPING_PER_WINDOW = 20
 WINDOW_S = 10.0
@@ -34,6 +35,7 @@ class Session:
 
     __slots__ = (
         "_early",
+        "_early_bytes",
         "_frames",
         "_rank",
         "_refusals",
@@ -54,6 +56,7 @@ class Session:
         self._typing_until: float | None = None
         self._typing_told_at = now
         self._early: list[bytes | None] = []
+        self._early_bytes = 0
         # The nonces of frames that came too early and too many: no more than make a flood of refusals.
         self._surplus: list[str] = []
 
@@ -64,6 +67,11 @@ class Session:
     def receive_binary(self, now: float) -> tuple[Effect, ...]:
         """Take one binary frame: there is none that a client may send."""
         return self._take(None, now)
+
+    def receive_part(self, now: float) -> tuple[Effect, ...]:
+        """Take one frame that completes no message, as pings and fragments do not."""
+        self.state = step(self.state, Input.FRAME)
+        return _NOTHING if self.state is State.CLOSED else self._count_frame(None, now)
 
     def joined(self, now: float) -> tuple[Effect, ...]:
         """The room_joined frame is on its way: handle what came before it. Raises IllegalStep the second time."""
@@ -110,16 +118,24 @@ class Session:
         state = self.state = step(self.state, Input.FRAME)
         if state is State.CLOSED:
             return _NOTHING
-        self._frames.record(now)
-        if self._frames.is_full(now):
-            self.state = step(state, Input.FLOOD)
-            # Nothing may precede room_joined; after it, what is refused is told.
-            return _FLOOD if state is State.JOINING else (_told(ErrorCode.RATE_LIMITED, _nonce_of(payload)), *_FLOOD)
+        flood = self._count_frame(payload, now)
+        if flood:
+            return flood
         return self._handle(payload, now) if state is State.OPEN else self._keep(payload, now)
 
+    def _count_frame(self, payload: bytes | None, now: float) -> tuple[Effect, ...]:
+        self._frames.record(now)
+        if not self._frames.is_full(now):
+            return _NOTHING
+        state, self.state = self.state, step(self.state, Input.FLOOD)
+        # Nothing may precede room_joined; after it, what is refused is told.
+        return _FLOOD if state is State.JOINING else (_told(ErrorCode.RATE_LIMITED, _nonce_of(payload)), *_FLOOD)
+
     def _keep(self, payload: bytes | None, now: float) -> tuple[Effect, ...]:
-        if len(self._early) < KEPT_FRAMES:
+        kept_bytes = self._early_bytes + len(payload or b"")
+        if len(self._early) < KEPT_FRAMES and kept_bytes <= KEPT_BYTES:
             self._early.append(payload)
+            self._early_bytes = kept_bytes
             return _NOTHING
         self._surplus.append(_nonce_of(payload))
         return self._count_refusal(now)

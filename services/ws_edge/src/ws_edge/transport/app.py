@@ -47,6 +47,18 @@ class EdgeParts:
 
 def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
     """An application with every route of the edge; serve() runs it. Its name must be new in this process."""
+    app = empty_app(name, parts.drain_state, is_only_app=parts.is_only_app)
+    add_websocket_routes(app, parts.gateway, parts.trusted_proxies, parts.patience)
+    add_stats_route(app, parts.tokens, parts.rooms)
+    add_graphql_routes(app, parts.tokens, parts.rooms)
+    add_health_routes(app, parts.checks, parts.drain_state, parts.render_metrics)
+    add_page_routes(app, parts.page, parts.page_policy)
+    add_dev_token_route(app, parts.dev_tokens)
+    return app
+
+
+def empty_app(name: str, drain_state: DrainState, *, is_only_app: bool = False) -> SanicApp:
+    """An application that serve() can run, without a route."""
     quiet_sanic_logs()
     config = Config(
         {
@@ -60,18 +72,12 @@ def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
             "KEEP_ALIVE_TIMEOUT": 75,
             # It compiles the signals that nobody listens to out of Sanic's classes: a quarter of the cost of a
             # handshake. It works once in a process.
-            "TOUCHUP": parts.is_only_app,
+            "TOUCHUP": is_only_app,
         },
         env_prefix=None,
     )
     app: SanicApp = Sanic(name, config=config, error_handler=QuietErrors(), configure_logging=False)
-    app.ctx.drain_state = parts.drain_state
+    app.ctx.drain_state = drain_state
     open_sockets: set[ClientSocket] = set()
     app.ctx.open_sockets = open_sockets
-    add_websocket_routes(app, parts.gateway, parts.trusted_proxies, parts.patience)
-    add_stats_route(app, parts.tokens, parts.rooms)
-    add_graphql_routes(app, parts.tokens, parts.rooms)
-    add_health_routes(app, parts.checks, parts.drain_state, parts.render_metrics)
-    add_page_routes(app, parts.page, parts.page_policy)
-    add_dev_token_route(app, parts.dev_tokens)
     return app

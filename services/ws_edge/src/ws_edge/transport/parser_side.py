@@ -1,18 +1,30 @@
-"""What picows is given in place of the transport and the logger: it may write, but neither log nor hang up."""
+"""What picows is given in place of the transport and the logger: it may answer the handshake, and nothing else."""
 
 import asyncio
 
 
 class ParserSide:
-    """Takes note that the parser gave up, which picows tells by an error in its log."""
+    """Keeps the close frame with which the parser gives up, which picows tells by an error in its log. Picows parses
+    one frame ahead: it refuses a frame before it has handed out the one before, which may need an answer first."""
 
-    __slots__ = ("get_extra_info", "get_write_buffer_size", "has_failed", "write")
+    __slots__ = ("_transport", "get_extra_info", "refusal")
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
         self.get_extra_info = transport.get_extra_info
-        self.get_write_buffer_size = transport.get_write_buffer_size
-        self.write = transport.write
-        self.has_failed = False
+        self.refusal: bytes | None = None
+        """The close frame, encoded; empty until picows has made it; None while the parser is well."""
+
+    def write(self, data: bytes) -> None:
+        """The answer to the handshake, or the close frame."""
+        if self.refusal is None:
+            self._transport.write(data)
+        else:
+            self.refusal = data
+
+    def get_write_buffer_size(self) -> int:
+        """Never 0: picows would write to the socket itself, past this class."""
+        return 1
 
     def close(self) -> None:
         """Picows hangs up 10 ms after an error; a client that is sending would never read the close frame."""
@@ -30,7 +42,7 @@ class ParserSide:
     debug = warning = log = info
 
     def error(self, *_args: object) -> None:
-        """The parser refused what it read and has sent its close frame."""
-        self.has_failed = True
+        """The parser refuses what it read; its close frame comes next."""
+        self.refusal = b""
 
     exception = error

@@ -14,6 +14,7 @@ from ws_edge.ports import Receiver
 from ws_edge.transport.assembly import CLOSE, PROTOCOL_ERROR, TEXT, Assembly, Violation, read_close
 from ws_edge.transport.owner import succeeds
 from ws_edge.transport.parser_side import ParserSide
+from ws_edge.transport.partial_frame import PartialFrame
 from ws_edge.transport.patience import Patience
 
 NORMAL_CLOSURE: Final = 1000
@@ -21,6 +22,8 @@ INTERNAL_ERROR: Final = 1011
 
 _PING: Final = 0x9
 _PONG: Final = 0xA
+_BROKEN: Final = -1
+"""In the place of an opcode: the framing is lost here; the payload is the close frame that says so."""
 _PING_FRAME: Final = b"\x89\x00"
 _LONGEST_REASON_BYTES: Final = 123
 _DISCARDED = memoryview(bytearray(65536))
@@ -42,15 +45,18 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
     __slots__ = (
         "_assembly",
         "_held",
+        "_input",
         "_is_paused",
         "_last_heard_s",
         "_loop",
         "_open_sockets",
         "_parser",
+        "_partial",
         "_patience",
         "_pinged_s",
         "_receiver",
         "_stage",
+        "_tail_bytes",
         "_timer",
         "_transport",
         "_ws",
@@ -72,6 +78,10 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         self._assembly = Assembly(receiver.frame_limit_bytes)
         self.parser_side = ParserSide(transport)
         self._parser: WSProtocol | None = None
+        self._input: memoryview | None = None
+        self._tail_bytes: int | None = None
+        """How much was read behind the last whole frame; None: there was none in the last read."""
+        self._partial: PartialFrame | None = None
         self._ws: WSTransport | None = None
         self._stage = _Stage.OPEN
         self._is_paused = False
@@ -116,7 +126,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         if self._stage is not _Stage.OPEN:
             return
         self._held = None
-        self._send_close(code, reason)
+        self._send_close(_close_frame(code, reason))
         if self._is_paused and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -146,17 +156,39 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the loop puts what it reads."""
         parser = self._parser
-        return _DISCARDED if parser is None else parser.get_buffer(sizehint)
+        if parser is None:
+            return _DISCARDED
+        self._input = parser.get_buffer(sizehint)
+        return self._input
 
     def buffer_updated(self, nbytes: int) -> None:
         """The loop has read something."""
-        parser = self._parser
-        if parser is None:
+        parser, view = self._parser, self._input
+        self._input = None
+        if parser is None or view is None:
             return
         self._last_heard_s = self._loop.time()
+        is_open = self._ws is not None
+        arrived = bytes(view[:nbytes])
+        self._tail_bytes = None
         parser.buffer_updated(nbytes)
-        if self.parser_side.has_failed and self._stage is not _Stage.OVER:
-            self._discard()  # picows has sent the close frame
+        if self.parser_side.refusal is not None:
+            self._break(self.parser_side.refusal)
+        elif is_open and self._tail_bytes != 0 and self._parser is not None:
+            self._look_ahead(arrived)
+        else:
+            self._partial = None
+
+    def _look_ahead(self, arrived: bytes) -> None:
+        """A text that is broken already is refused now, not when its frame is whole."""
+        tail_bytes = self._tail_bytes
+        if self._partial is None or tail_bytes is not None:
+            self._partial = PartialFrame()
+        payload = self._partial.read_on(arrived if tail_bytes is None else arrived[-tail_bytes:])
+        try:
+            self._assembly.look_ahead(self._partial.opcode, payload)
+        except Violation as violation:
+            self._break(_close_frame(violation.code, violation.reason))
 
     def eof_received(self) -> None:
         """The peer sends nothing more. What it did not read yet may be flushed for a while, not for ever."""
@@ -193,12 +225,12 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame, whole and unmasked."""
-        if self._stage is _Stage.OPEN or self._stage is _Stage.CLOSING:
+        self._tail_bytes = frame.tail_size
+        if self._parser is not None and (self._stage is _Stage.OPEN or self._stage is _Stage.CLOSING):
             try:
                 self._take(frame)
             except Violation as violation:
-                self._send_close(violation.code, violation.reason)
-                self._discard()
+                self._break(_close_frame(violation.code, violation.reason))
 
     def _take(self, frame: WSFrame) -> None:
         opcode = int(frame.msg_type)  # type: ignore[call-overload]  # an IntEnum, though the stub says Enum
@@ -207,14 +239,24 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         payload = frame.get_payload_as_bytes()
         if opcode < CLOSE:
             message = self._assembly.add(opcode, payload, is_final=bool(frame.fin))
-            if message is not None and self._stage is _Stage.OPEN:
+            if message is None:
+                self._report_frame()
+            elif self._stage is _Stage.OPEN:
                 self._accept(*message)
-        elif opcode == _PING:
-            if self._stage is _Stage.OPEN:
-                self._transport.write(bytes((0x80 | _PONG, len(payload))) + payload)
         elif opcode == CLOSE:
             read_close(payload)
             self._accept(opcode, payload)
+        else:
+            self._report_frame()
+            # The receiver may have closed.
+            if opcode == _PING and self._stage is _Stage.OPEN:
+                self._transport.write(bytes((0x80 | _PONG, len(payload))) + payload)
+
+    def _break(self, close_frame: bytes) -> None:
+        """Nothing that comes after it can be read."""
+        if self._parser is not None:
+            self._parser = None
+            self._accept(_BROKEN, close_frame)
 
     # --- what was received -----------------------------------------------------------------------------------------
 
@@ -225,6 +267,8 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
             self._held.append((opcode, payload))
         elif opcode == CLOSE:
             self._answer_close(read_close(payload))
+        elif opcode == _BROKEN:
+            self._fail(payload)
         else:
             self._deliver(opcode, payload)
 
@@ -246,17 +290,22 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
     # --- the end ---------------------------------------------------------------------------------------------------
 
     def _answer_close(self, code: int | None) -> None:
-        if self._stage is _Stage.OPEN:
-            self._send_close(NORMAL_CLOSURE if code is None else code, "")
-        self._transport.close()
-        self._report_lost()
+        """The handshake of closing is over, whatever the peer still sends."""
+        self._send_close(_close_frame(NORMAL_CLOSURE if code is None else code, ""))
+        self._discard()
 
-    def _send_close(self, code: int, reason: str) -> None:
-        """Picows sends it, so that it sends none of its own later."""
+    def _fail(self, close_frame: bytes) -> None:
+        """The framing is broken. What follows the end of a connection is of no interest, broken or not."""
+        if self._stage is _Stage.OPEN or self._stage is _Stage.CLOSING:
+            self._send_close(close_frame)
+            self._discard()
+
+    def _send_close(self, close_frame: bytes) -> None:
+        """Only the first one is sent."""
         is_open, self._stage = self._stage is _Stage.OPEN, _Stage.CLOSING
         self._await_end()
         if is_open and self._ws is not None and not self._transport.is_closing():
-            self._ws.send_close(code, _cut(reason))  # type: ignore[arg-type]  # any number below 2^16
+            self._transport.write(close_frame)
 
     def _discard(self) -> None:
         """Nothing more can be read; wait for the peer to hang up, since a reset would eat our close frame."""
@@ -292,6 +341,11 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         if self._receiver is not None and not succeeds(self._receiver.connected, self):
             self.close(INTERNAL_ERROR)
 
+    def _report_frame(self) -> None:
+        receiver = self._receiver
+        if receiver is not None and self._stage is _Stage.OPEN and not succeeds(receiver.receive_part):
+            self.close(INTERNAL_ERROR)
+
     def _report_congestion(self, is_congested: bool) -> None:
         receiver = self._receiver
         if receiver is not None and self._stage is _Stage.OPEN:
@@ -303,6 +357,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
             succeeds(receiver.lost)
 
 
-def _cut(reason: str) -> bytes:
-    """A close frame's payload is at most 125 bytes, and whole characters."""
-    return reason.encode()[:_LONGEST_REASON_BYTES].decode(errors="ignore").encode()
+def _close_frame(code: int, reason: str) -> bytes:
+    """Its payload is at most 125 bytes, and whole characters."""
+    cut = reason.encode()[:_LONGEST_REASON_BYTES].decode(errors="ignore").encode()
+    return bytes((0x80 | CLOSE, 2 + len(cut))) + code.to_bytes(2, "big") + cut

@@ -19,6 +19,9 @@ class FailedArrival:
     def receive_binary(self) -> None:
         """Too late."""
 
+    def receive_part(self) -> None:
+        """Too late."""
+
     def congestion_changed(self, is_congested: bool) -> None:
         """Nothing is sent."""
 

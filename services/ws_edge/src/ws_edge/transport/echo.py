@@ -1,0 +1,113 @@
+"""python -m ws_edge.transport.echo --port N: sends each text back, over the same hand-over and sockets as the edge.
+
+For programs that try how a server frames (Autobahn, a fuzzer). Any of the edge's WebSocket addresses will do; tokens
+are not looked at. A binary message, whose content the edge never reads, is not sent back.
+"""
+
+import argparse
+import asyncio
+import signal
+import socket
+import sys
+from typing import Final
+
+import uvloop
+
+from ws_edge.ports import Receiver, Transport
+from ws_edge.protocol.codec import text_frame
+from ws_edge.transport.app import empty_app
+from ws_edge.transport.drain_state import DrainState
+from ws_edge.transport.patience import Patience
+from ws_edge.transport.serve import serve
+from ws_edge.transport.websocket_routes import add_websocket_routes
+
+FRAME_LIMIT_BYTES: Final = 16 * 1024 * 1024
+_HOST: Final = "127.0.0.1"
+
+
+class Echo:
+    """Implements Receiver. Who does not read what comes back is not read from."""
+
+    frame_limit_bytes = FRAME_LIMIT_BYTES
+
+    def __init__(self) -> None:
+        self._transport: Transport | None = None
+
+    def connected(self, transport: Transport) -> None:
+        """The handshake is answered."""
+        self._transport = transport
+
+    def receive_text(self, payload: bytes) -> None:
+        """Send it back."""
+        assert self._transport is not None
+        self._transport.write(text_frame(payload))
+
+    def receive_binary(self) -> None:
+        """Nothing is known of it."""
+
+    def receive_part(self) -> None:
+        """However many."""
+
+    def congestion_changed(self, is_congested: bool) -> None:
+        """Wait until the client has read."""
+        assert self._transport is not None
+        if is_congested:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def lost(self) -> None:
+        """Nothing is held."""
+
+
+class EchoGateway:
+    """Implements Gateway: everybody is let in."""
+
+    async def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
+        """Whatever the room."""
+        return Echo()
+
+    async def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
+        """Whatever the video."""
+        return Echo()
+
+    async def arrive_live(self, address: str) -> Receiver:
+        """See Echo."""
+        return Echo()
+
+
+async def _nobody_drains() -> None:
+    """Clients are closed all at once."""
+
+
+async def _run(sock: socket.socket) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    app = empty_app("echo", DrainState(), is_only_app=True)
+    add_websocket_routes(app, EchoGateway(), (), Patience())
+    port = sock.getsockname()[1]
+    await serve(
+        app,
+        sock,
+        drain=_nobody_drains,
+        stop=stop,
+        started=lambda: _say(f"Echo on ws://{_HOST}:{port}/live/ws"),
+    )
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; 0 then."""
+    parser = argparse.ArgumentParser(prog="ws_edge.transport.echo", description="Send each text message back.")
+    parser.add_argument("--port", type=int, default=9001, help="on the loopback; 0: a free one")
+    uvloop.run(_run(socket.create_server((_HOST, parser.parse_args().port))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
