@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 
 import structlog
 
+_CANCEL_AGAIN_S = 3.0
 _log = structlog.get_logger(__name__)
 
 
@@ -32,11 +33,13 @@ class Tasks:
         task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
-        """Cancel what runs and wait for it."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Cancel what runs and wait for it, again every 3 s: a cancellation can get lost, since asyncio.wait_for of
+        Python 3.11 forgets one that arrives together with what it waits for."""
+        while self._running:
+            running = list(self._running)
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -1,0 +1,45 @@
+"""ws_edge.tasks: what is stopped ends."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from ws_edge import tasks
+from ws_edge.tasks import Tasks
+
+
+async def test_what_is_stopped_has_ended() -> None:
+    owner = Tasks()
+    owner.spawn(asyncio.sleep(3600), "sleeper")
+    await owner.stop()
+    assert len(owner) == 0
+
+
+async def test_a_task_that_loses_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_CANCEL_AGAIN_S", 0.01)
+    refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def loses_one() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+    owner = Tasks()
+    owner.spawn(loses_one(), "connecting")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await owner.stop()
+    assert len(owner) == 0
+
+
+async def test_a_failure_is_logged_and_does_not_keep_the_others_from_ending() -> None:
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    owner = Tasks()
+    owner.spawn(fails(), "failing")
+    owner.spawn(asyncio.sleep(3600), "sleeper")
+    await asyncio.sleep(0)
+    await owner.stop()
+    assert len(owner) == 0
