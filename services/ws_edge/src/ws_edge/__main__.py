@@ -4,13 +4,15 @@ import asyncio
 import signal
 import socket
 import sys
+from contextlib import ExitStack, nullcontext
+from tempfile import TemporaryDirectory
 
 import structlog
 import uvloop
 
 from ws_edge import bootstrap, open_files
 from ws_edge.config import BadSetting, Config, load
-from ws_edge.telemetry import configure_logging
+from ws_edge.telemetry import configure_logging, forget_gauges, shared_registry, sharing_environment
 from ws_edge.workers import WORKER_FLAG, end_with_parent, run_workers
 
 _log = structlog.get_logger("ws_edge")
@@ -23,20 +25,39 @@ async def _run(config: Config, sock: socket.socket) -> None:
         loop.add_signal_handler(number, stop.set)
     port = sock.getsockname()[1]
     edge = bootstrap.build(config)
-    await edge.run(sock, stop=stop, started=lambda: _log.info("listening", host=config.host, port=port))
+    with nullcontext() if _is_worker() else bootstrap.metrics_port(config, edge.metrics.registry()):
+        await edge.run(sock, stop=stop, started=lambda: _log.info("listening", host=config.host, port=port))
+
+
+def _is_worker() -> bool:
+    """One of several processes, started by the one that an operator started."""
+    return WORKER_FLAG in sys.argv[1:]
 
 
 def _serve(config: Config) -> int:
     """This process and, where several workers are wanted, those that it starts."""
     open_files.raise_limit()
-    if WORKER_FLAG in sys.argv[1:]:
+    if _is_worker():
         end_with_parent()
     elif config.workers > 1:
         # The workers share the port with whoever shares it too: that nobody else has it is found out before.
         bootstrap.bind(config, is_shared=False).close()
-        return run_workers(config.workers, config.drain_seconds)
+        return _serve_workers(config)
     uvloop.run(_run(config, bootstrap.bind(config, is_shared=config.workers > 1)))
     return 0
+
+
+def _serve_workers(config: Config) -> int:
+    """The workers, whose numbers meet in a folder."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="salon-metrics-"))
+        stack.enter_context(bootstrap.metrics_port(config, shared_registry(folder)))
+        return run_workers(
+            config.workers,
+            config.drain_seconds,
+            environment=bootstrap.environment() | sharing_environment(folder),
+            ended=lambda pid: forget_gauges(pid, folder),
+        )
 
 
 def main() -> int:

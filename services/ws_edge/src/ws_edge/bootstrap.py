@@ -5,11 +5,12 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from prometheus_client import CollectorRegistry
 
 from ws_edge import page
 from ws_edge.adapters.dev_tokens import issue_token
@@ -21,7 +22,7 @@ from ws_edge.adapters.nats_bus import NatsBus
 from ws_edge.config import BadSetting, Config
 from ws_edge.context import Context
 from ws_edge.gateway import AddressLimits, AnonymousNames, Gateway
-from ws_edge.telemetry import Metrics
+from ws_edge.telemetry import Metrics, serving_metrics, shared_folder
 from ws_edge.transport.app import EdgeParts, create_app
 from ws_edge.transport.dev_token_route import RoleNotAllowed
 from ws_edge.transport.serve import serve
@@ -79,6 +80,7 @@ class Edge:
             settled(lambda: stop.is_set() or all(part.is_connected for part in parts), within_s=SETTLE_S),
         )
         self.worker.start()
+        self.worker.context.tasks.spawn(self.metrics.refresh_repeatedly(), "metrics")
         try:
             await serve(create_app(self.parts), sock, drain=self._drain, stop=stop, started=started)
         finally:
@@ -106,7 +108,7 @@ def build(config: Config) -> Edge:
     """Put one worker together. Needs a running event loop; connects nothing."""
     incarnation = secrets.token_hex(16)
     clock = SystemClock()
-    metrics = Metrics(incarnation)
+    metrics = Metrics(shared_folder(environment()))
     rooms = GrpcRooms(
         config.rooms_address,
         incarnation,
@@ -150,7 +152,7 @@ def build(config: Config) -> Edge:
             "moderation": _check(lambda: moderation.is_connected),
             "nats": _check(lambda: bus.is_connected),
         },
-        render_metrics=metrics.render,
+        render_metrics=None if config.metrics_port else metrics.render,
         page=page.load(),
         page_policy=page.content_security_policy(),
         dev_tokens=_dev_tokens(config),
@@ -179,6 +181,20 @@ def bind(config: Config, *, is_shared: bool) -> socket.socket:
         raise CannotListen(f"cannot listen on {config.host}:{config.port}: {why}") from None
     sock.setblocking(False)
     return sock
+
+
+@contextmanager
+def metrics_port(config: Config, registry: CollectorRegistry) -> Iterator[None]:
+    """Answer scrapes on the port that was set for them, if one was. Raises CannotListen."""
+    if not config.metrics_port:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(serving_metrics(config.host, config.metrics_port, registry))
+        except OSError as problem:
+            raise CannotListen(f"cannot listen on {config.host}:{config.metrics_port}: {problem.strerror}") from None
+        yield
 
 
 def check(config: Config) -> None:

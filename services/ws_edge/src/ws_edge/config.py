@@ -119,6 +119,9 @@ class Config:
         "SALON_ENV", _choice("development", "production"), "development", "production refuses development defaults"
     )
     dev_roles: bool = _setting("SALON_DEV_ROLES", _flag, False, "development tokens may have any role")
+    metrics_port: int = _setting(
+        "WS_EDGE_METRICS_PORT", _whole(0, 65535), 0, "port of `/metrics` alone; 0: `/metrics` is on the main port"
+    )
     trusted_proxies: tuple[Network, ...] = _setting(
         "WS_EDGE_TRUSTED_PROXIES", _networks, (), "networks whose X-Forwarded-For is believed"
     )

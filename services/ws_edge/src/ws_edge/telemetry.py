@@ -1,11 +1,17 @@
 """What operators see: structured logs, one line an event, and Prometheus metrics."""
 
+import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+_SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def configure_logging(service: str) -> None:
@@ -42,11 +48,16 @@ def configure_logging(service: str) -> None:
 
 
 class Metrics:
-    """The edge's metrics. Implements Meter."""
+    """What one edge process counts. Implements Meter.
 
-    def __init__(self, worker: str) -> None:
+    With a shared folder, the one of the environment that this process was started with, the numbers are those of every
+    process of the edge, added up.
+    """
+
+    def __init__(self, shared_folder: str | None = None) -> None:
         self._registry = CollectorRegistry()
-        self._worker = worker
+        self._shared_folder = shared_folder
+        self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
         self._refused = Counter(
             "salon_ws_edge_frames_refused", "Frames answered with an error", ["code"], registry=self._registry
         )
@@ -56,9 +67,20 @@ class Metrics:
         )
 
     def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
-        """A gauge that is read when it is asked for."""
-        gauge = Gauge(f"salon_ws_edge_{name}", about, ["worker"], registry=self._registry)
-        gauge.labels(self._worker).set_function(read)
+        """A gauge that is read by `refresh`; the edge's value is the sum over its processes."""
+        gauge = Gauge(f"salon_ws_edge_{name}", about, registry=self._registry, multiprocess_mode="livesum")
+        self._gauges.append((gauge, read))
+
+    def refresh(self) -> None:
+        """Read every gauge."""
+        for gauge, read in self._gauges:
+            gauge.set(read())
+
+    async def refresh_repeatedly(self, every_s: float = 1.0) -> None:
+        """Keep the gauges so fresh for a scrape that another thread or process answers. Ends by cancellation."""
+        while True:
+            self.refresh()
+            await asyncio.sleep(every_s)
 
     def refused(self, code: str) -> None:
         """A frame was refused."""
@@ -72,6 +94,46 @@ class Metrics:
         """The edge closed a connection."""
         self._closed.labels(str(code)).inc()
 
+    def registry(self) -> CollectorRegistry:
+        """What a scrape is answered from: this process, or all that share the folder."""
+        return shared_registry(self._shared_folder) if self._shared_folder else self._registry
+
     def render(self) -> bytes:
         """Prometheus' text format."""
-        return generate_latest(self._registry)
+        self.refresh()
+        return generate_latest(self.registry())
+
+
+def sharing_environment(folder: str) -> dict[str, str]:
+    """What a process needs in its environment to write its numbers into the folder: the client library decides when it
+    is imported."""
+    return {_SHARED_FOLDER: folder}
+
+
+def shared_folder(environment: Mapping[str, str]) -> str | None:
+    """The folder that this process writes its numbers into, if it is one of several."""
+    return environment.get(_SHARED_FOLDER)
+
+
+def shared_registry(folder: str) -> CollectorRegistry:
+    """The numbers of all processes that write into the folder, added up; counters of ended ones included."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]  # the package leaves it untyped
+    return registry
+
+
+def forget_gauges(pid: int, folder: str) -> None:
+    """A process has ended: what it was doing is over, what it counted stays."""
+    mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]  # the package leaves it untyped
+
+
+@contextmanager
+def serving_metrics(host: str, port: int, registry: CollectorRegistry) -> Iterator[None]:
+    """Answer scrapes on a port of their own, from a thread, for the length of the block. Raises OSError."""
+    server, thread = start_http_server(port, host, registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

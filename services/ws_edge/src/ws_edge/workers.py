@@ -2,60 +2,100 @@
 
 import asyncio
 import ctypes
+import os
 import signal
 import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
 
 import structlog
 
 WORKER_FLAG = "--worker"
+"""Followed by the process id of the one that starts them."""
 _PR_SET_PDEATHSIG = 1
-_STOP_S = 10.0
+_STOP_S: Final = 10.0
+_RESTART_AFTER_S: Final = (1.0, 2.0)
+"""Before the second and the third start of a worker that ends early. The third early end in a row ends the edge."""
+_EARLY_S: Final = 10.0
 
 _log = structlog.get_logger("ws_edge.workers")
 
 
-def run_workers(count: int, drain_seconds: int) -> int:
-    """Run that many workers until SIGTERM or SIGINT; when one ends by itself the others are stopped. The exit code is
-    0, or the one of the worker that ended, 128 and the number of the signal where one ended it."""
-    return asyncio.run(_run(count, drain_seconds))
+def run_workers(count: int, drain_seconds: int, *, environment: Mapping[str, str], ended: Callable[[int], None]) -> int:
+    """Run that many workers until SIGTERM or SIGINT. One that ends by itself is started again, alone; `ended` is called
+    with its process id. A worker that ends within 10 s of its start three times in a row cannot run here: then all are
+    stopped. The exit code is 0, or the one of that worker, 128 and the number of the signal where one ended it."""
+    return asyncio.run(_Workers(count, drain_seconds, environment, ended).run())
 
 
 def end_with_parent() -> None:
     """Ask the kernel to stop this worker when the process that started it is gone, however that went (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != int(sys.argv[-1]):
+        sys.exit(1)  # it went before the kernel was asked
 
 
-async def _run(count: int, drain_seconds: int) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    workers = [await _start() for _ in range(count)]
-    endings = [asyncio.create_task(worker.wait()) for worker in workers]
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([*endings, stopping], return_when=asyncio.FIRST_COMPLETED)
-    failed = [task.result() for task in endings if task.done()] if not stop.is_set() else []
-    if failed:
-        _log.error("worker_ended", exit_code=failed[0])
-    stopping.cancel()
-    for worker in workers:
-        if worker.returncode is None:
+class _Workers:
+    """The processes of one edge and a task for each that keeps it running."""
+
+    def __init__(
+        self, count: int, drain_seconds: int, environment: Mapping[str, str], ended: Callable[[int], None]
+    ) -> None:
+        self._count = count
+        self._stop_within_s = drain_seconds + _STOP_S
+        self._environment = environment
+        self._ended = ended
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with asyncio.TaskGroup() as tasks:
+            kept = [tasks.create_task(self._keep()) for _ in range(self._count)]
+        return max(task.result() for task in kept)
+
+    async def _keep(self) -> int:
+        """One worker, started again each time that it ends by itself. The exit code that it gives to the edge."""
+        loop = asyncio.get_running_loop()
+        early = 0
+        while True:
+            began_s = loop.time()
+            worker = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "ws_edge", WORKER_FLAG, str(os.getpid()), env=self._environment
+            )
+            _log.info("worker_started", pid=worker.pid)
+            code = await self._end_of(worker)
+            self._ended(worker.pid)
+            if self._stop.is_set():
+                return 0
+            early = early + 1 if loop.time() - began_s < _EARLY_S else 0
+            gives_up = early > len(_RESTART_AFTER_S)
+            _log.error("worker_ended", pid=worker.pid, exit_code=code, starts_again=not gives_up)
+            if gives_up:
+                self._stop.set()
+                return exit_code(code)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _RESTART_AFTER_S[early - 1] if early else 0)
+                return 0
+
+    async def _end_of(self, worker: asyncio.subprocess.Process) -> int:
+        """Wait until the worker ends by itself, or end it when all are to stop."""
+        stopping = asyncio.create_task(self._stop.wait())
+        ending = asyncio.create_task(worker.wait())
+        await asyncio.wait({stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not ending.done():
             worker.terminate()
-    _, late = await asyncio.wait(endings, timeout=drain_seconds + _STOP_S)
-    for worker in workers:
-        if worker.returncode is None:
+            await asyncio.wait({ending}, timeout=self._stop_within_s)
+        if not ending.done():
+            _log.error("worker_killed", pid=worker.pid)
             worker.kill()
-    if late:
-        _log.error("workers_killed", count=len(late))
-        await asyncio.wait(late)
-    return _exit_code(failed[0]) if failed else 0
+        return await ending
 
 
-def _exit_code(ended_with: int) -> int:
-    """Of an edge whose worker ended by itself, which is a failure whatever the worker thinks of it."""
+def exit_code(ended_with: int) -> int:
+    """Of an edge whose worker cannot run, which is a failure whatever the worker thinks of it."""
     return 128 - ended_with if ended_with < 0 else ended_with or 1
-
-
-async def _start() -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "ws_edge", WORKER_FLAG)

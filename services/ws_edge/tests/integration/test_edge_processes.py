@@ -10,15 +10,23 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from ws_edge.workers import exit_code
 
 pytestmark = pytest.mark.integration
 
 Start = Callable[..., Awaitable["Run"]]
+
+LIVE_HANDSHAKE = (
+    b"GET /live/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 @dataclass
@@ -29,12 +37,17 @@ class Run:
     lines: list[str] = field(default_factory=list)
 
     async def listening(self, count: int = 1) -> None:
+        await self.events("listening", count)
+
+    async def events(self, name: str, count: int) -> list[dict[str, Any]]:
+        """So many lines of the log with this event, as soon as they are there."""
         assert self.process.stdout is not None
         async with asyncio.timeout(30):
-            while sum('"listening"' in line for line in self.lines) < count:
+            while sum(f'"{name}"' in line for line in self.lines) < count:
                 line = await self.process.stdout.readline()
                 assert line, await self.errors()
                 self.lines.append(line.decode())
+        return [event for event in map(json.loads, self.lines) if event["event"] == name]
 
     async def ended(self) -> int:
         assert self.process.stdout is not None
@@ -74,13 +87,19 @@ async def start() -> AsyncIterator[Start]:
     for run in runs:
         with suppress(ProcessLookupError):
             run.process.kill()
-        await run.process.wait()
+        await run.ended()  # and with it its workers, whose ends of the pipes are closed then
+        await run.errors()
+
+
+def free_ports(count: int) -> list[str]:
+    with ExitStack() as stack:
+        socks = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [str(sock.getsockname()[1]) for sock in socks]
 
 
 @pytest.fixture
 def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return str(sock.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def is_alive(pid: int) -> bool:
@@ -91,12 +110,28 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-async def answer_of(port: str) -> bytes:
+async def get(port: str, path: str) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
-    writer.write(b"GET /chat/ws/room/1?token=SECRET-TOKEN HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     answer = await reader.read()
     writer.close()
     return answer
+
+
+async def answer_of(port: str) -> bytes:
+    return await get(port, "/chat/ws/room/1?token=SECRET-TOKEN")
+
+
+async def value_of(metric: str, port: str) -> float | None:
+    found = re.search(rf"^{metric} (\S+)$", (await get(port, "/metrics")).decode(), re.MULTILINE)
+    return float(found[1]) if found else None
+
+
+async def shows(metric: str, value: float, port: str) -> None:
+    """A scrape gives this value, if not at once then within the time that gauges may be old."""
+    async with asyncio.timeout(10):
+        while await value_of(metric, port) != value:  # noqa: ASYNC110 - a scrape is all that tells
+            await asyncio.sleep(0.05)
 
 
 async def test_sigterm_ends_the_edge_with_0_and_its_log_is_one_json_line_an_event_without_a_token(
@@ -125,17 +160,80 @@ async def test_several_workers_share_the_port_and_sigterm_ends_all_with_0(start:
     assert not any(map(is_alive, workers))
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, 137), (signal.SIGTERM, 1)])
-async def test_a_worker_that_ends_by_itself_ends_all_with_its_code(
-    start: Start, free_port: str, sent: signal.Signals, code: int
-) -> None:
+async def test_a_worker_that_ends_is_started_again_and_the_others_stay(start: Start, free_port: str) -> None:
     run = await start(WS_EDGE_PORT=free_port, WS_EDGE_WORKERS="2")
     await run.listening(2)
     first, other = run.workers()
-    os.kill(first, sent)
-    assert await run.ended() == code
+    os.kill(first, signal.SIGKILL)
+    await run.listening(3)
+    assert (await answer_of(free_port)).startswith(b"HTTP/1.1 426")
+    assert other in run.workers()
+    assert len(run.workers()) == 2
+    ended = [event for event in map(json.loads, run.lines) if event["event"] == "worker_ended"]
+    assert [(event["pid"], event["exit_code"], event["starts_again"]) for event in ended] == [(first, -9, True)]
+    run.process.send_signal(signal.SIGTERM)
+    assert await run.ended() == 0
+
+
+async def test_a_worker_that_ends_early_three_times_in_a_row_ends_all_with_its_code(
+    start: Start, free_port: str
+) -> None:
+    run = await start(WS_EDGE_PORT=free_port, WS_EDGE_WORKERS="2")
+    started = await run.events("worker_started", 2)
+    doomed, other = (event["pid"] for event in started)
+    for count in (3, 4):
+        os.kill(doomed, signal.SIGKILL)
+        doomed = (await run.events("worker_started", count))[-1]["pid"]
+    os.kill(doomed, signal.SIGKILL)
+    assert await run.ended() == 137
     assert not is_alive(other)
-    assert any('"worker_ended"' in line for line in run.lines)
+    ended = [event for event in map(json.loads, run.lines) if event["event"] == "worker_ended"]
+    assert [event["starts_again"] for event in ended] == [True, True, False]
+
+
+@pytest.mark.parametrize(("ended_with", "code"), [(0, 1), (2, 2), (-signal.SIGTERM, 143)])
+def test_a_worker_that_cannot_run_is_a_failure_of_the_edge(ended_with: int, code: int) -> None:
+    assert exit_code(ended_with) == code
+
+
+async def test_numbers_of_all_workers_are_added_up_on_either_port(start: Start, free_port: str) -> None:
+    run = await start(WS_EDGE_PORT=free_port, WS_EDGE_WORKERS="2")
+    await run.listening(2)
+    clients = [await asyncio.open_connection("127.0.0.1", int(free_port)) for _ in range(40)]
+    for _, writer in clients:
+        writer.write(LIVE_HANDSHAKE)
+    for reader, _ in clients:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    # With forty of them both workers have some. Each shows the other's gauges as they were within the last second.
+    await shows("salon_ws_edge_live_connections", 40, free_port)
+    first, _ = run.workers()
+    os.kill(first, signal.SIGKILL)
+    await run.listening(3)
+    for _, writer in clients:
+        writer.close()
+    await shows("salon_ws_edge_live_connections", 0, free_port)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_with_a_port_for_metrics_they_are_there_alone(start: Start, workers: str) -> None:
+    port, metrics_port = free_ports(2)
+    run = await start(WS_EDGE_PORT=port, WS_EDGE_METRICS_PORT=metrics_port, WS_EDGE_WORKERS=workers)
+    await run.listening(int(workers))
+    assert (await get(port, "/metrics")).startswith(b"HTTP/1.1 404")
+    await shows("salon_ws_edge_rooms", 0, metrics_port)
+    run.process.send_signal(signal.SIGTERM)
+    assert await run.ended() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_port_for_metrics_that_somebody_else_uses_is_refused_with_one_line(
+    start: Start, free_port: str, workers: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = str(other.getsockname()[1])
+        run = await start(WS_EDGE_PORT=free_port, WS_EDGE_METRICS_PORT=taken, WS_EDGE_WORKERS=workers)
+        assert await run.ended() == 1
+        assert await run.errors() == f"ws_edge: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
 
 
 async def test_workers_end_with_the_process_that_started_them(start: Start, free_port: str) -> None:

@@ -242,6 +242,18 @@ async def test_all_checks_passed_is_ready(edge: Edge) -> None:
     assert (await edge.http("GET", "/health/ready"))[::2] == (200, b'{"status":"ready","failing":[]}')
 
 
+async def test_an_edge_accepts_newcomers_whose_services_are_away_until_it_drains(start_edge: StartEdge) -> None:
+    async def away() -> None:
+        raise ConnectionError
+
+    edge = await start_edge(checks={"rooms": away, "moderation": away, "nats": away})
+    assert (await edge.http("GET", "/health/ready"))[0] == 503
+    assert (await edge.http("GET", "/health/accepting"))[::2] == (200, b'{"status":"accepting"}')
+    edge.app.ctx.drain_state.is_draining = True
+    assert (await edge.http("GET", "/health/accepting"))[::2] == (503, b'{"status":"draining"}')
+    assert (await edge.http("GET", "/health/live"))[0] == 200
+
+
 async def test_metrics_are_prometheus_text(start_edge: StartEdge) -> None:
     edge = await start_edge(render_metrics=lambda: b"salon_ws_edge_connections 1\n")
     status, headers, body = await edge.http("GET", "/metrics")

@@ -38,6 +38,7 @@ GOOD = [
     ("WS_EDGE_HANDSHAKES_PER_ADDRESS", "5", "handshakes_per_address", 5),
     ("WS_EDGE_FRAMES_PER_WINDOW", "0", "frames_per_window", 0),
     ("WS_EDGE_DRAIN_SECONDS", "0", "drain_seconds", 0),
+    ("WS_EDGE_METRICS_PORT", "9100", "metrics_port", 9100),
     ("WS_EDGE_MODERATION_OUTAGE", "reject", "moderation_outage", "reject"),
 ]
 
@@ -69,6 +70,7 @@ BAD = [
     ("WS_EDGE_HANDSHAKES_PER_ADDRESS", "1.5"),
     ("WS_EDGE_FRAMES_PER_WINDOW", "10000000"),
     ("WS_EDGE_DRAIN_SECONDS", "3601"),
+    ("WS_EDGE_METRICS_PORT", "65536"),
     ("WS_EDGE_MODERATION_OUTAGE", "open"),
 ]
 

@@ -34,7 +34,8 @@ class EdgeParts:
     tokens: Tokens
     rooms: Rooms
     checks: Mapping[str, Check]
-    render_metrics: Callable[[], bytes]
+    render_metrics: Callable[[], bytes] | None
+    """None where /metrics has a port of its own."""
     page: bytes
     page_policy: str
     dev_tokens: DevTokens | None = None

@@ -1,4 +1,4 @@
-"""GET /health/live, /health/ready and /metrics."""
+"""GET /health/live, /health/accepting, /health/ready and /metrics."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,12 +16,19 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def add_health_routes(
-    app: SanicApp, checks: Mapping[str, Check], drain_state: DrainState, render_metrics: Callable[[], bytes]
+    app: SanicApp, checks: Mapping[str, Check], drain_state: DrainState, render_metrics: Callable[[], bytes] | None
 ) -> None:
-    """Readiness asks every dependency at the same time, each for two seconds at most."""
+    """Readiness asks every dependency at the same time, each for two seconds at most. Accepting asks none: an edge
+    whose services are away still serves those who are inside and tells newcomers when to come back, so a load balancer
+    must not take it away. Without `render_metrics` there is no /metrics here."""
 
     async def live(_request: Request) -> HTTPResponse:
         return json({"status": "live"})
+
+    async def accepting(_request: Request) -> HTTPResponse:
+        if drain_state.is_draining:
+            return json({"status": "draining"}, 503)
+        return json({"status": "accepting"})
 
     async def ready(_request: Request) -> HTTPResponse:
         answers = await asyncio.gather(*(_answers(check) for check in checks.values()))
@@ -32,11 +39,17 @@ def add_health_routes(
             return json({"status": "not ready", "failing": failing}, 503)
         return json({"status": "ready", "failing": []})
 
-    async def metrics(_request: Request) -> HTTPResponse:
-        return raw(render_metrics(), content_type=_METRICS_TYPE)
-
     app.add_route(live, "/health/live", methods=["GET"], name="live_check")
     app.add_route(ready, "/health/ready", methods=["GET"], name="ready_check")
+    app.add_route(accepting, "/health/accepting", methods=["GET"], name="accepting_check")
+    if render_metrics is not None:
+        _add_metrics_route(app, render_metrics)
+
+
+def _add_metrics_route(app: SanicApp, render: Callable[[], bytes]) -> None:
+    async def metrics(_request: Request) -> HTTPResponse:
+        return raw(render(), content_type=_METRICS_TYPE)
+
     app.add_route(metrics, "/metrics", methods=["GET"], name="metrics")
 
 
