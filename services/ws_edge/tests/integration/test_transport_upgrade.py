@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
@@ -119,6 +120,97 @@ async def test_what_is_no_handshake_is_refused_and_told_why(
     assert len(edge.gateway.arrivals) == (status == 101)
     if status == 426:
         assert (headers["upgrade"], headers["sec-websocket-version"]) == ("websocket", "13")
+
+
+HEADERS = (
+    "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+HEAD = "GET /chat/ws/room/1 HTTP/1.1\r\n" + HEADERS
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status"),
+    [
+        (HEAD.replace("websocket", "websocket, foo", 1), 101),
+        (HEAD.replace("websocket", "foo, WebSocket", 1), 101),
+        (HEAD.replace("Upgrade: websocket", "Upgrade: foo\r\nUpgrade: websocket"), 101),
+        (HEAD.replace("Upgrade: websocket", "Upgrade: websocket\r\nUpgrade: foo"), 101),
+        (HEAD.replace("websocket", "websocket ", 1), 101),
+        (HEAD.replace("websocket", "websocket/13", 1), 426),
+        (HEAD.replace("Connection: Upgrade\r\n", ""), 426),
+        (HEAD.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade"), 101),
+        (HEAD.replace("Connection: Upgrade", "Connection: keep-alive\r\nConnection: upgrade"), 101),
+        (HEAD.replace("Connection: Upgrade", "Connection: Upgrade, close"), 101),
+        (HEAD.replace("Version: 13", "Version: 8"), 426),
+        (HEAD.replace("Version: 13", "Version: 8, 13"), 426),
+        (HEAD + "Sec-WebSocket-Version: 13\r\n", 400),
+        (HEAD + "Sec-WebSocket-Version: 8\r\n", 400),
+        (HEAD + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", 400),
+        (HEAD.replace("HTTP/1.1", "HTTP/1.0"), 400),
+        (HEAD.replace("HTTP/1.1", "HTTP/1.0").replace("websocket", "websocket, foo", 1), 400),
+        (HEAD.replace("HTTP/1.1", "HTTP/2.0"), 400),
+        (HEAD.replace("GET", "POST") + "Content-Length: 0\r\n", 405),
+        (HEAD.replace("GET", "HEAD"), 405),
+        (HEAD.replace("GET", "OPTIONS"), 405),
+        (HEAD.replace("GET", "get"), 405),
+        ("CONNECT localhost:80 HTTP/1.1\r\n" + HEADERS, 400),
+        ("GET http://[/chat/ws/room/1 HTTP/1.1\r\n" + HEADERS, 400),
+        ("GET http://localhost/chat/ws/room/1 HTTP/1.1\r\n" + HEADERS, 101),
+        ("GET /chat/ws/room/\u00e9 HTTP/1.1\r\n" + HEADERS, 400),
+        ("GET /health/live HTTP/1.1\r\n" + HEADERS, 200),
+        (HEAD + "Content-Length: 0\r\n", 101),
+        (HEAD + "Content-Length: 5\r\n\r\nhello", 400),
+        (HEAD + "Content-Length: five\r\n", 400),
+        (HEAD + "Content-Length: -1\r\n", 400),
+        (HEAD + "Content-Length: 99999999999\r\n", 413),
+        (HEAD + "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", 400),
+        (HEAD + "Transfer-Encoding: chunked\r\n\r\n0\r\n", 101),
+        (HEAD + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", 400),
+        (HEAD + "Transfer-Encoding: chunked\r\n\r\nzz", 400),
+        (HEAD + "Transfer-Encoding: gzip\r\n", 400),
+        (HEAD + "Expect: tea\r\nContent-Length: 0\r\n", 417),
+        (HEAD.replace("Host: localhost\r\n", ""), 101),
+        (HEAD.replace("localhost", "[::1"), 101),
+        (HEAD + "Sec-WebSocket-Protocol: bearer,\u00e9\r\n", 101),
+        (HEAD + "no colon\r\n", 400),
+        (HEAD + "Folded: a\r\n b\r\n", 400),
+    ],
+)
+async def test_whatever_a_handshake_looks_like_the_log_stays_clean(
+    edge: Edge, caplog: pytest.LogCaptureFixture, request_text: str, status: int
+) -> None:
+    client = await edge.raw()
+    with structlog.testing.capture_logs() as logs:
+        answered, headers = await client.request(request_text + "\r\n")
+        assert answered == status
+        if status == 101:
+            client.send(1, b"works")
+            assert await client.read() == (1, b"works")
+            client.send(8)
+            assert await client.read_close() == 1000
+        else:
+            await client.reader.readexactly(int(headers.get("content-length", 0)) if "HEAD" not in request_text else 0)
+        client.writer.close()
+        # What Sanic has to say of a connection it says while it ends.
+        async with asyncio.timeout(5):
+            while any("connection_task" in repr(task) for task in asyncio.all_tasks()):  # noqa: ASYNC110 - not ours
+                await asyncio.sleep(0.01)
+    assert (logs, caplog.text) == ([], "")
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_fault_of_ours(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await edge.raw()
+    client.writer.write((HEAD + "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n").encode())
+    assert await client.reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+    with structlog.testing.capture_logs() as logs:
+        client.writer.close()
+        async with asyncio.timeout(5):
+            while any("connection_task" in repr(task) for task in asyncio.all_tasks()):  # noqa: ASYNC110 - not ours
+                await asyncio.sleep(0.01)
+    assert (logs, caplog.text) == ([], "")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])

@@ -16,7 +16,7 @@ from ws_edge.transport.graphql_route import add_graphql_routes
 from ws_edge.transport.health_routes import Check, add_health_routes
 from ws_edge.transport.page_routes import add_page_routes
 from ws_edge.transport.patience import Patience
-from ws_edge.transport.sanic_app import SanicApp
+from ws_edge.transport.sanic_app import EdgeRequest, SanicApp
 from ws_edge.transport.socket import ClientSocket
 from ws_edge.transport.stats_route import add_stats_route
 from ws_edge.transport.websocket_routes import add_websocket_routes
@@ -77,7 +77,9 @@ def empty_app(name: str, drain_state: DrainState, *, is_only_app: bool = False) 
         },
         env_prefix=None,
     )
-    app: SanicApp = Sanic(name, config=config, error_handler=QuietErrors(), configure_logging=False)
+    app: SanicApp = Sanic(
+        name, config=config, request_class=EdgeRequest, error_handler=QuietErrors(), configure_logging=False
+    )
     app.ctx.drain_state = drain_state
     open_sockets: set[ClientSocket] = set()
     app.ctx.open_sockets = open_sockets

@@ -6,6 +6,7 @@ import traceback
 
 import structlog
 from sanic import HTTPResponse, Request, SanicException, json
+from sanic.exceptions import RequestCancelled
 from sanic.handlers import ErrorHandler
 
 from ws_edge.trace import hold_trace
@@ -23,6 +24,8 @@ class QuietErrors(ErrorHandler):
         """Sanic's own refusals keep their status and headers; anything else is a fault of ours."""
         if isinstance(exception, SanicException) and exception.status_code < 500:
             return json({"message": _phrase(exception)}, exception.status_code, exception.headers)
+        if isinstance(exception, RequestCancelled):
+            return json({"message": "Bad request"}, 400)  # the client has gone: nobody reads it
         self.log(request, exception)
         status = exception.status_code if isinstance(exception, SanicException) else 500
         return json({"message": "Internal server error" if status == 500 else "Service unavailable"}, status)

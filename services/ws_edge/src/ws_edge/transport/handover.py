@@ -35,6 +35,9 @@ def hand_over(request: Request, handshake: Handshake, receiver: Receiver, patien
     protocol = request.protocol
     assert isinstance(protocol, HttpProtocol)
     assert request.transport is not None
+    assert request.stream is not None
+    # Sanic sees an upgrade only where no other protocol is offered, and misses its response everywhere else.
+    request.stream.upgrade_websocket = True
     early = bytes(protocol.recv_buffer)
     _detach(protocol)
     client = ClientSocket(receiver, request.transport, patience, request.app.ctx.open_sockets)

@@ -51,6 +51,8 @@ def read_handshake(request: Request) -> Handshake:
         raise BadHandshake(426, "This address speaks WebSocket")
     if request.version != "1.1" or request.body:
         raise BadHandshake(400, "Not a WebSocket handshake")
+    if len(headers.getall("sec-websocket-version", [])) > 1:
+        raise BadHandshake(400, "Several WebSocket versions")
     if headers.get("sec-websocket-version", "").strip() != _VERSION:
         raise BadHandshake(426, "Unsupported WebSocket version")
     key = headers.get("sec-websocket-key", "").strip()
