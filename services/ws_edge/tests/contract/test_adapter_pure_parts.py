@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 import pytest
+from hypothesis import given, strategies as st
 
 from ws_edge.adapters import edge_lease as lease_module, leave_queue
 from ws_edge.adapters.carried_admissions import CarriedAdmissions
@@ -13,7 +14,7 @@ from ws_edge.adapters.edge_lease import EdgeLease, Holdings
 from ws_edge.adapters.grpc_moderation import target_home
 from ws_edge.adapters.leave_queue import LeaveQueue
 from ws_edge.adapters.nats_headers import read_number, read_status, read_text, read_trace_header, to_milliseconds
-from ws_edge.adapters.rendezvous import choose
+from ws_edge.adapters.rendezvous import choose, choose_behind_names
 from ws_edge.adapters.replica_addresses import is_literal, look_up, split
 from ws_edge.adapters.request_batches import BatchFailed
 from ws_edge.ports import HeldConnection, ModerationRequest
@@ -26,10 +27,12 @@ HEADERS = (
 )
 
 
-def speaker(user_id: int | None = 5, *, address: str = "10.0.0.1", connection: str = "e:1") -> Speaker:
+def speaker(
+    user_id: int | None = 5, *, address: str = "10.0.0.1", connection: str = "e:1", name: str = "ana"
+) -> Speaker:
     rank = Rank.ANONYMOUS if user_id is None else Rank.USER
     user = None if user_id is None else UserId(user_id)
-    return Speaker(Identity(user, "ana", None, (), rank, None), address, connection)
+    return Speaker(Identity(user, name, None, (), rank, None), address, connection)
 
 
 @pytest.mark.parametrize(
@@ -106,29 +109,96 @@ def test_an_action_goes_to_the_home_of_its_target(user_id: int | None, username:
     assert target_home(request) == home
 
 
+@pytest.mark.parametrize("name", ["Anonymous_10.0.0.1", "Anonymous_2001:db8:1:2:3::4", "Anonymous_5f3c9a7700112233"])
+def test_what_an_anonymous_person_says_is_judged_where_actions_on_their_name_are_carried_out(name: str) -> None:
+    for address in ("10.0.0.1", "2001:db8:1:2::/64"):
+        if "_5" in name or (":" in name) == (":" in address):
+            request = ModerationRequest(speaker(1), Action.MUTE, None, name, None, Scope.ROOM, Slug("x"), 0, "")
+            assert speaker(None, name=name, address=address).home == target_home(request)
+
+
+def test_behind_a_name_that_comes_back_with_another_address_are_the_same_keys() -> None:
+    keys = [f"u:{number}" for number in range(600)]
+    before = {"a:1": ["10.0.0.1:1"], "b:1": ["10.0.0.2:1"], "c:1": ["10.0.0.3:1", "10.0.0.4:1"]}
+    after = {"c:1": ["10.0.0.4:1", "10.0.0.9:1"], "a:1": ["10.0.0.7:1"], "b:1": ["10.0.0.2:1"]}
+    for key in keys:
+        old, new = choose_behind_names(key, before), choose_behind_names(key, after)
+        if old == "10.0.0.1:1":
+            assert new == "10.0.0.7:1"
+        elif old == "10.0.0.2:1":
+            assert new == old
+        elif old == "10.0.0.4:1":
+            assert new in (old, "10.0.0.9:1")
+    counts = Counter(choose_behind_names(key, before) for key in keys)
+    assert all(count > 60 for count in counts.values())
+    assert len(counts) == 4
+    without_a = before | {"a:1": []}
+    for key in keys:
+        if choose_behind_names(key, before) != "10.0.0.1:1":
+            assert choose_behind_names(key, without_a) == choose_behind_names(key, before)
+    assert choose_behind_names("u:1", {"a:1": []}) is None
+
+
 def test_a_carried_admission_is_told_once_to_each_stream_that_does_not_know_it() -> None:
     carried = CarriedAdmissions()
     carried.note(speaker(), Life(3), "n", stream=1, now_s=100.0, window_s=10.0)
     carried.note(speaker(6), Life(3), "", stream=None, now_s=104.0, window_s=10.0)
-    homes = {"u:5": 1, "u:6": 1}
 
-    def told(now_s: float) -> list[tuple[int, int, int, bool, str]]:
-        found = carried.untold(homes.get, now_s=now_s, window_s=10.0)
-        return [(stream, c.speaker.user_id, c.age_ms, c.counts, c.nonce) for stream, c in found]
+    def told(stream: int, now_s: float) -> list[tuple[int, int, bool, str]]:
+        found = [c for home in carried.homes() for c in carried.untold(home, stream, now_s=now_s, window_s=10.0)]
+        return [(c.speaker.user_id, c.age_ms, c.counts, c.nonce) for c in found]
 
-    assert told(105.0) == [(1, 6, 1000, True, "")]
-    homes = {"u:5": 2, "u:6": 2}
-    assert told(106.0) == [(2, 5, 6000, True, "n"), (2, 6, 2000, True, "")]
-    assert told(106.0) == []
+    assert told(1, 105.0) == [(6, 1000, True, "")]
+    assert told(2, 106.0) == [(5, 6000, True, "n"), (6, 2000, True, "")]
+    assert told(2, 106.0) == []
 
 
 def test_beyond_the_window_only_nonces_are_carried_and_for_two_minutes() -> None:
     carried = CarriedAdmissions()
     carried.note(speaker(), Life(3), "n", stream=None, now_s=100.0, window_s=10.0)
     carried.note(speaker(), Life(3), "", stream=None, now_s=100.0, window_s=10.0)
-    found = list(carried.untold(lambda home: 1, now_s=110.0, window_s=10.0))
-    assert [(c.nonce, c.life, c.counts) for _, c in found] == [("n", 3, False)]
-    assert list(carried.untold(lambda home: 2, now_s=220.0, window_s=10.0)) == []
+    found = carried.untold("u:5", 1, now_s=110.0, window_s=10.0)
+    assert [(c.nonce, c.life, c.counts) for c in found] == [("n", 3, False)]
+    assert carried.untold("u:5", 2, now_s=220.0, window_s=10.0) == []
+    assert (len(carried), carried.homes()) == (0, [])
+
+
+def test_of_too_many_admissions_the_oldest_are_forgotten() -> None:
+    carried = CarriedAdmissions(limit=3)
+    for number in range(1, 6):
+        carried.note(speaker(number), Life(3), "n", stream=None, now_s=100.0, window_s=10.0)
+    assert carried.homes() == ["u:3", "u:4", "u:5"]
+    for number in range(6, 11):
+        carried.note(speaker(number), Life(3), "n", stream=None, now_s=111.0, window_s=10.0)
+    assert carried.homes() == ["u:3", "u:4", "u:5", "u:8", "u:9", "u:10"]
+
+
+@given(
+    notes=st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["", "n"]), st.sampled_from([0.0, 1.0, 7.0, 60.0]))),
+    wait_s=st.sampled_from([0.0, 5.0, 11.0, 121.0]),
+)
+def test_by_home_as_much_is_found_as_by_looking_at_everything(
+    notes: list[tuple[int, str, float]], wait_s: float
+) -> None:
+    carried, now_s, all_notes = CarriedAdmissions(limit=1000), 1000.0, []
+    for user_id, nonce, pause_s in notes:
+        now_s += pause_s
+        all_notes.append((now_s, user_id, nonce))
+        carried.note(speaker(user_id), Life(3), nonce, stream=None, now_s=now_s, window_s=10.0)
+    now_s += wait_s
+    expected = {
+        user_id: [
+            (round((now_s - at_s) * 1000), nonce, at_s > now_s - 10.0)
+            for at_s, of, nonce in all_notes
+            if of == user_id and (at_s > now_s - 10.0 or (nonce and at_s > now_s - 120.0))
+        ]
+        for user_id in range(1, 5)
+    }
+    found = {
+        user_id: [(c.age_ms, c.nonce, c.counts) for c in carried.untold(f"u:{user_id}", 1, now_s=now_s, window_s=10.0)]
+        for user_id in range(1, 5)
+    }
+    assert found == expected
 
 
 class FakeRooms:

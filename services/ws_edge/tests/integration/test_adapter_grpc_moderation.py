@@ -14,9 +14,10 @@ from salon.moderation.v1.moderation_pb2_grpc import (
     ModerationServiceServicer,
     add_ModerationServiceServicer_to_server,
 )
-from ws_edge.adapters import admission_stream
+from ws_edge.adapters import admission_stream, grpc_moderation
 from ws_edge.adapters.grpc_moderation import GrpcModeration
 from ws_edge.adapters.rendezvous import choose
+from ws_edge.gateway import AnonymousNames
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
 from ws_edge.protocol.identity import Identity, Life, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
@@ -475,6 +476,80 @@ async def test_an_action_is_carried_out_at_the_home_of_its_target(
     assert [r.target_username for r in home.requests] == ["Anonymous_10.0.0.1"]
 
 
+async def test_where_names_hide_addresses_an_action_meets_what_its_target_says_on_another_edge(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    names, verdicts = AnonymousNames("a key"), Verdicts()
+    elsewhere = GrpcModeration([replica.address for replica in replicas], "f" * 32)
+    await elsewhere.start()
+    await eventually(lambda: len(elsewhere._up) == 2)
+    for number in range(1, 21):
+        address = f"10.0.0.{number}"
+        target = Speaker(names.identity(address), address, f"{EDGE}:{number}")
+        moderation.admit(target, SLUG, LIFE, "", verdicts.of(address))
+        await verdicts.hears(number)
+        await elsewhere.act(request(None, target.identity.username))
+    for replica in replicas:
+        spoke = [check.speaker.username for check in replica.moderation.asked()]
+        sanctioned = [r.target_username for r in replica.moderation.requests if isinstance(r, pb.ActRequest)]
+        assert spoke == sanctioned != []
+    await elsewhere.stop()
+
+
+async def test_a_replica_that_comes_back_with_another_address_is_the_home_of_the_same_people(
+    replicas: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = Replica()
+    await moved.start()
+    behind = {"moderation-0:1": [replicas[0].address], "moderation-1:1": [replicas[1].address]}
+
+    async def look_up(address: str) -> list[str]:
+        return behind[address]
+
+    monkeypatch.setattr(grpc_moderation, "look_up", look_up)
+    monkeypatch.setattr(grpc_moderation, "_LOOK_UP_EVERY_S", 0.01)
+    moderation, verdicts = GrpcModeration(list(behind), EDGE), Verdicts()
+    await moderation.start()
+    await eventually(lambda: len(moderation._up) == 2)
+    for user_id in range(1, 41):
+        moderation.admit(speaker(user_id), SLUG, LIFE, "", verdicts.of("u"))
+    await verdicts.hears(40)
+    first = [{check.speaker.user_id for check in replica.moderation.asked()} for replica in replicas]
+    behind["moderation-0:1"] = [moved.address]
+    await eventually(lambda: set(moderation._up) == {moved.address, replicas[1].address})
+    await replicas[0].stop()
+    replicas[1].moderation.requests.clear()
+    for user_id in range(1, 41):
+        moderation.admit(speaker(user_id), SLUG, LIFE, "", verdicts.of("u"))
+    await verdicts.hears(80)
+    asked = [{check.speaker.user_id for check in replica.moderation.asked()} for replica in (moved, replicas[1])]
+    assert asked == first
+    await moderation.stop()
+    await moved.stop()
+
+
+async def test_of_many_speakers_each_is_told_before_they_are_asked_about_and_all_in_slices(
+    replicas: list[Replica], moderation: GrpcModeration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_moderation, "_HOMES_TOLD_AT_ONCE", 10)
+    staying = replicas[1]
+    for number in range(1, 1001):
+        moderation.note_admitted(speaker(number), SLUG, LIFE, str(number))
+    home = home_of(speaker(1), replicas)
+    gone = replicas[0] if home is replicas[0] else staying
+    left = staying if gone is replicas[0] else replicas[0]
+    moderation._set_replicas({left.address: [left.address]})
+    assert len(moderation._behind) == 1000  # none of them while the loop waits
+    verdicts = Verdicts()
+    moderation.admit(speaker(1), SLUG, LIFE, "new", verdicts.of("new"))
+    await verdicts.hears(1)
+    told = left.moderation
+    carried_at = next(i for i, r in enumerate(told.requests) if "1" in [c.nonce for c in r.carried])
+    assert carried_at <= next(i for i, r in enumerate(told.requests) if r.messages)
+    await told.hears(lambda: len(told.carried()) == 1000)
+    assert sorted(int(c.nonce) for c in told.carried()) == list(range(1, 1001))
+
+
 async def test_an_action_is_translated_both_ways(replicas: list[Replica], moderation: GrpcModeration) -> None:
     sanction = pb.Sanction(
         id=3,
@@ -607,7 +682,7 @@ async def test_a_read_that_is_under_way_when_its_replica_is_left_is_unavailable_
     replicas: list[Replica], moderation: GrpcModeration
 ) -> None:
     reading = await read_under_way(replicas, moderation)
-    moderation._set_replicas([])
+    moderation._set_replicas({})
     with pytest.raises(ModerationUnavailable):
         await reading
 
@@ -629,8 +704,8 @@ async def test_a_replica_that_left_its_name_is_left_and_its_questions_answered(
     leaving.moderation.may_answer.clear()
     moderation.admit(who, SLUG, LIFE, "a", verdicts.of("a"))
     await leaving.moderation.hears(lambda: bool(leaving.moderation.asked()))
-    moderation._set_replicas([staying.address])
+    moderation._set_replicas({staying.address: [staying.address]})
     assert verdicts.heard == [("a", UNAVAILABLE)]
     moderation.admit(who, SLUG, LIFE, "b", verdicts.of("b"))
     assert (await verdicts.hears(2))[1] == ("b", ADMITTED)
-    await eventually(lambda: len(moderation._tasks) == 1)
+    await eventually(lambda: len(moderation._tasks) == 2)

@@ -19,6 +19,13 @@ def test_each_anonymous_connection_is_a_participant_of_its_own() -> None:
     assert Speaker(NOBODY, "192.0.2.7", "e1:2").key == "c:e1:2"
 
 
+def test_where_a_name_hides_the_address_the_home_goes_by_the_name() -> None:
+    hidden = Identity(None, "Anonymous_5f3c9a7700112233", None, (), Rank.ANONYMOUS, None)
+    shown = Identity(None, "Anonymous_2001:db8:1:2:3::4", None, (), Rank.ANONYMOUS, None)
+    assert Speaker(hidden, "192.0.2.7", "e1:1").home == "Anonymous_5f3c9a7700112233"
+    assert Speaker(shown, "2001:db8:1:2::/64", "e1:1").home == "a:2001:db8:1:2::/64"
+
+
 def test_a_window_has_one_home_by_user_or_by_address() -> None:
     assert Speaker(ANA, "192.0.2.7", "e1:1").home == "u:7"
     assert Speaker(NOBODY, "192.0.2.7", "e1:1").home == Speaker(NOBODY, "192.0.2.7", "e2:9").home == "a:192.0.2.7"

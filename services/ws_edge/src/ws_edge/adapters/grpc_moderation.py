@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc.aio
@@ -11,7 +11,7 @@ from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.admission_stream import UNAVAILABLE, AdmissionStream, PendingMessage
 from ws_edge.adapters.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.convert_moderation import from_event, from_sanction, to_rank, to_speaker
-from ws_edge.adapters.rendezvous import choose
+from ws_edge.adapters.rendezvous import choose_behind_names
 from ws_edge.adapters.replica_addresses import is_literal, look_up
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
 from ws_edge.protocol.identity import Life, Slug, Speaker
@@ -27,6 +27,7 @@ _READ_DEADLINE_S = 2.0
 _LOOK_UP_EVERY_S = 5.0
 _SLUGS_PER_REQUEST = 1000
 _HOMES_LIMIT = 100_000
+_HOMES_TOLD_AT_ONCE = 100
 _ANONYMOUS = "Anonymous_"
 _BEFORE_ANY_IS_HEARD = AdmissionLimits(messages_per_window=10, window_s=10.0, messages_per_address=100)
 
@@ -35,17 +36,25 @@ A = TypeVar("A")
 
 
 class GrpcModeration:
-    """`addresses`: host:port of every replica; a name stands for all its addresses, looked up every five seconds."""
+    """`addresses`: host:port of every replica; a name stands for all its addresses, looked up every five seconds. Homes
+    go by these texts, so every edge has to have the same ones."""
 
     def __init__(self, addresses: Sequence[str], edge: str) -> None:
-        self._addresses = list(addresses)
+        self._addresses = list(dict.fromkeys(address.lower() for address in addresses))
         self._edge = edge
         self._limits = _BEFORE_ANY_IS_HEARD
         self._streams: dict[str, AdmissionStream] = {}
         self._up: dict[str, AdmissionStream] = {}
+        self._replicas: dict[str, list[str]] = {}
+        """What is known to stand behind each of the addresses."""
+        self._reachable: dict[str, list[str]] = {}
+        """What of that is up."""
         self._homes: dict[str, AdmissionStream] = {}
         self._speaking: dict[str, tuple[AdmissionStream, int]] = {}
         self._carried = CarriedAdmissions()
+        self._behind: set[str] = set()
+        """Whose home may not know yet what was admitted elsewhere."""
+        self._is_behind = asyncio.Event()
         self._tasks = Tasks()
 
     @property
@@ -62,6 +71,7 @@ class GrpcModeration:
         """Begin to open streams; replicas may come up later."""
         self._loop = asyncio.get_running_loop()
         self._tasks.spawn(self._follow_addresses(), "moderation addresses")
+        self._tasks.spawn(self._catch_up(), "moderation carried")
 
     async def stop(self) -> None:
         """Close every stream; what waits is answered as unavailable."""
@@ -77,6 +87,8 @@ class GrpcModeration:
         if stream is None:
             self._loop.call_soon(done, UNAVAILABLE)
             return
+        if home in self._behind:
+            self._tell(home)
         self._speaking[home] = (stream, 1 if speaking is None else speaking[1] + 1)
         stream.ask_message(PendingMessage(speaker, life, nonce, done), slug)
 
@@ -127,11 +139,9 @@ class GrpcModeration:
 
     def _home_of(self, home: str) -> AdmissionStream | None:
         stream = self._homes.get(home)
-        if stream is None and self._up:
+        if stream is None and (address := choose_behind_names(home, self._reachable)) is not None:
             if len(self._homes) >= _HOMES_LIMIT:
                 self._homes.clear()
-            address = choose(home, self._up)
-            assert address is not None
             stream = self._homes[home] = self._up[address]
         return stream
 
@@ -144,28 +154,36 @@ class GrpcModeration:
     def _stream_opened(self, stream: AdmissionStream, limits: AdmissionLimits) -> None:
         self._limits = limits
         self._up[stream.address] = stream
-        self._homes.clear()
-        self._carry()
+        self._homes_changed()
 
     def _stream_closed(self, stream: AdmissionStream) -> None:
         if self._up.get(stream.address) is stream:
             del self._up[stream.address]
+        self._homes_changed()
+
+    def _homes_changed(self) -> None:
+        """The new homes learn what they have to count: each before it is asked about a speaker, and all in time."""
+        self._reachable = {name: [ip for ip in behind if ip in self._up] for name, behind in self._replicas.items()}
         self._homes.clear()
-        self._carry()
+        self._behind = set(self._carried.homes())
+        self._is_behind.set()
 
-    def _carry(self) -> None:
-        """After every change of homes: the new ones learn what they have to count."""
-        streams = {stream.serial: stream for stream in self._up.values()}
-        carried: dict[int, list[pb.CarriedAdmission]] = {serial: [] for serial in streams}
-        now_s, window_s = self._loop.time(), self._limits.window_s
-        for serial, admission in self._carried.untold(self._home_serial, now_s=now_s, window_s=window_s):
-            carried[serial].append(admission)
-        for serial, admissions in carried.items():
-            streams[serial].carry(admissions)
+    async def _catch_up(self) -> None:
+        """In slices: there may be as many speakers as an edge has connections."""
+        while True:
+            await self._is_behind.wait()
+            for _ in range(min(len(self._behind), _HOMES_TOLD_AT_ONCE)):
+                self._tell(self._behind.pop())
+            if not self._behind:
+                self._is_behind.clear()
+            await asyncio.sleep(0)
 
-    def _home_serial(self, home: str) -> int | None:
+    def _tell(self, home: str) -> None:
+        self._behind.discard(home)
         stream = self._home_of(home)
-        return None if stream is None else stream.serial
+        if stream is not None:
+            now_s, window_s = self._loop.time(), self._limits.window_s
+            stream.carry(self._carried.untold(home, stream.serial, now_s=now_s, window_s=window_s))
 
     def _settle(self, stream: AdmissionStream, pending: PendingMessage, verdict: Verdict) -> None:
         home = pending.speaker.home
@@ -181,29 +199,30 @@ class GrpcModeration:
     def _note(self, speaker: Speaker, life: Life, nonce: str, stream: AdmissionStream | None) -> None:
         now_s, window_s = self._loop.time(), self._limits.window_s
         serial = None if stream is None else stream.serial
-        entry = self._carried.note(speaker, life, nonce, stream=serial, now_s=now_s, window_s=window_s)
+        self._carried.note(speaker, life, nonce, stream=serial, now_s=now_s, window_s=window_s)
         # Its home may have changed, or come back, while the verdict was on its way.
-        home = self._home_of(speaker.home)
-        if home is not None and home is not stream:
-            home.carry([entry.tell(home.serial, now_s=now_s, counts=True)])
+        if self._home_of(speaker.home) is not stream:
+            self._tell(speaker.home)
 
     async def _follow_addresses(self) -> None:
-        known: dict[str, list[str]] = {}
         while True:
-            for address, replicas in zip(
-                self._addresses, await asyncio.gather(*map(look_up, self._addresses)), strict=True
-            ):
-                # A name that cannot be looked up just now keeps what stood behind it.
-                known[address] = replicas or known.get(address, [])
-            self._set_replicas(list(dict.fromkeys(ip for replicas in known.values() for ip in replicas)))
+            found = await asyncio.gather(*map(look_up, self._addresses))
+            # A name that cannot be looked up just now keeps what stood behind it.
+            behind = zip(self._addresses, found, strict=True)
+            self._set_replicas({address: ips or self._replicas.get(address, []) for address, ips in behind})
             if all(is_literal(address) for address in self._addresses):
                 return
             await asyncio.sleep(_LOOK_UP_EVERY_S)
 
-    def _set_replicas(self, replicas: list[str]) -> None:
-        for address in self._streams.keys() - set(replicas):
+    def _set_replicas(self, replicas: Mapping[str, list[str]]) -> None:
+        if replicas == self._replicas:
+            return
+        self._replicas = dict(replicas)
+        addresses = dict.fromkeys(ip for behind in replicas.values() for ip in behind)
+        for address in self._streams.keys() - addresses.keys():
             self._streams.pop(address).leave()
-        for address in replicas:
+        self._homes_changed()
+        for address in addresses:
             if address not in self._streams:
                 stream = AdmissionStream(
                     address, opened=self._stream_opened, closed=self._stream_closed, settle=self._settle

@@ -54,6 +54,14 @@ class Speaker:
 
     @property
     def home(self) -> str:
-        """What rendezvous hashing goes by."""
-        user_id = self.identity.user_id
-        return f"a:{self.address}" if user_id is None else f"u:{user_id}"
+        """What rendezvous hashing goes by. Where anonymous names hide addresses it is the name: all that is known of a
+        target on another edge."""
+        identity = self.identity
+        if identity.user_id is not None:
+            return f"u:{identity.user_id}"
+        return f"a:{self.address}" if _shows_address(identity.username) else identity.username
+
+
+def _shows_address(name: str) -> bool:
+    """Every address has one of the two signs, and no hash has."""
+    return "." in name or ":" in name
