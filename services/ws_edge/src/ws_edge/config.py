@@ -106,7 +106,10 @@ class Config:
     workers: int = _setting("WS_EDGE_WORKERS", _whole(1, 64), 1, "processes that share the port")
     rooms_address: str = _setting("WS_EDGE_ROOMS_ADDRESS", _address, "127.0.0.1:50051", "gRPC of the rooms service")
     moderation_addresses: tuple[str, ...] = _setting(
-        "WS_EDGE_MODERATION_ADDRESSES", _addresses, ("127.0.0.1:50052",), "gRPC of every moderation replica, the same text on every edge"
+        "WS_EDGE_MODERATION_ADDRESSES",
+        _addresses,
+        ("127.0.0.1:50052",),
+        "gRPC of every moderation replica, the same text on every edge",
     )
     nats_url: str = _setting("NATS_URL", _nats_url, "nats://127.0.0.1:4222", "the NATS server or servers")
     jwt_secret: str = _setting("JWT_SECRET", _text, DEVELOPMENT_SECRET, "HS256 secret of tokens")

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given, strategies as st
 
+from salon.moderation.v1.moderation_pb2 import CarriedAdmission
 from ws_edge.adapters import edge_lease as lease_module, leave_queue
 from ws_edge.adapters.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.edge_lease import EdgeLease, Holdings
@@ -145,7 +146,12 @@ def test_a_carried_admission_is_told_once_to_each_stream_that_does_not_know_it()
     carried.note(speaker(6), Life(3), "", stream=None, now_s=104.0, window_s=10.0)
 
     def told(stream: int, now_s: float) -> list[tuple[int, int, bool, str]]:
-        found = [c for home in carried.homes() for c in carried.untold(home, stream, now_s=now_s, window_s=10.0)]
+        carried.homes_changed()
+        found: list[CarriedAdmission] = []
+        while (home := carried.next_behind()) is not None:
+            assert carried.is_behind(home)
+            found += carried.untold(home, stream, now_s=now_s, window_s=10.0)
+            assert not carried.is_behind(home)
         return [(c.speaker.user_id, c.age_ms, c.counts, c.nonce) for c in found]
 
     assert told(1, 105.0) == [(6, 1000, True, "")]
@@ -160,17 +166,22 @@ def test_beyond_the_window_only_nonces_are_carried_and_for_two_minutes() -> None
     found = carried.untold("u:5", 1, now_s=110.0, window_s=10.0)
     assert [(c.nonce, c.life, c.counts) for c in found] == [("n", 3, False)]
     assert carried.untold("u:5", 2, now_s=220.0, window_s=10.0) == []
-    assert (len(carried), carried.homes()) == (0, [])
+    carried.homes_changed()
+    assert (len(carried), carried.next_behind()) == (0, None)
 
 
 def test_of_too_many_admissions_the_oldest_are_forgotten() -> None:
     carried = CarriedAdmissions(limit=3)
     for number in range(1, 6):
         carried.note(speaker(number), Life(3), "n", stream=None, now_s=100.0, window_s=10.0)
-    assert carried.homes() == ["u:3", "u:4", "u:5"]
+    assert [number for number in range(1, 6) if knows(carried, number, 100.0)] == [3, 4, 5]
     for number in range(6, 11):
         carried.note(speaker(number), Life(3), "n", stream=None, now_s=111.0, window_s=10.0)
-    assert carried.homes() == ["u:3", "u:4", "u:5", "u:8", "u:9", "u:10"]
+    assert [number for number in range(1, 11) if knows(carried, number, 111.0)] == [3, 4, 5, 8, 9, 10]
+
+
+def knows(carried: CarriedAdmissions, user_id: int, now_s: float) -> bool:
+    return bool(carried.untold(f"u:{user_id}", round(now_s), now_s=now_s, window_s=10.0))
 
 
 @given(

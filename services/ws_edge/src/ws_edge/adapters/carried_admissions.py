@@ -1,6 +1,6 @@
 """What this edge admitted lately, so that windows and nonces survive the replica that counted them."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from salon.moderation.v1 import moderation_pb2 as pb
@@ -35,6 +35,15 @@ class Admitted:
         )
 
 
+@dataclass(slots=True)
+class _OfHome:
+    """What is remembered of one home, oldest first."""
+
+    change: int
+    """The change of homes that it was last looked at for."""
+    entries: dict[Admitted, None] = field(default_factory=dict)
+
+
 class CarriedAdmissions:
     """Bounded twice, by age and by number: the oldest are forgotten first."""
 
@@ -42,7 +51,9 @@ class CarriedAdmissions:
         self._limit = limit
         self._recent: deque[Admitted] = deque()
         self._with_nonce: deque[Admitted] = deque()
-        self._by_home: dict[str, dict[Admitted, None]] = {}
+        self._change = 0
+        # Those that were not looked at since the last change stand in front.
+        self._by_home: OrderedDict[str, _OfHome] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._recent) + len(self._with_nonce)
@@ -53,17 +64,35 @@ class CarriedAdmissions:
         """Remember one admitted message; stream None: admitted by this edge alone."""
         entry = Admitted(now_s, speaker, speaker.home, life, nonce, [] if stream is None else [stream])
         self._recent.append(entry)
-        self._by_home.setdefault(entry.home, {})[entry] = None
+        of_home = self._by_home.get(entry.home)
+        if of_home is None:
+            of_home = self._by_home[entry.home] = _OfHome(self._change)
+        of_home.entries[entry] = None
         self._age(now_s, window_s)
 
-    def homes(self) -> list[str]:
-        """Everybody of whom something is remembered."""
-        return list(self._by_home)
+    def homes_changed(self) -> None:
+        """From now on everybody's home may be one that was told nothing."""
+        self._change += 1
+
+    def is_behind(self, home: str) -> bool:
+        """Whether something is remembered that was not offered to this home since the last change."""
+        of_home = self._by_home.get(home)
+        return of_home is not None and of_home.change != self._change
+
+    def next_behind(self) -> str | None:
+        """One of those that are behind."""
+        home = next(iter(self._by_home), None)
+        return home if home is not None and self.is_behind(home) else None
 
     def untold(self, home: str, stream: int, *, now_s: float, window_s: float) -> list[pb.CarriedAdmission]:
         """What the stream of a home has yet to be told, oldest first; each is given once."""
         self._age(now_s, window_s)
-        entries = [entry for entry in self._by_home.get(home, ()) if stream not in entry.known_to]
+        of_home = self._by_home.get(home)
+        if of_home is None:
+            return []
+        of_home.change = self._change
+        self._by_home.move_to_end(home)
+        entries = [entry for entry in of_home.entries if stream not in entry.known_to]
         return [entry.tell(stream, now_s=now_s, window_s=window_s) for entry in entries]
 
     def _age(self, now_s: float, window_s: float) -> None:
@@ -78,7 +107,7 @@ class CarriedAdmissions:
             self._forget(with_nonce.popleft())
 
     def _forget(self, entry: Admitted) -> None:
-        of_home = self._by_home[entry.home]
-        del of_home[entry]
-        if not of_home:
+        entries = self._by_home[entry.home].entries
+        del entries[entry]
+        if not entries:
             del self._by_home[entry.home]

@@ -52,8 +52,6 @@ class GrpcModeration:
         self._homes: dict[str, AdmissionStream] = {}
         self._speaking: dict[str, tuple[AdmissionStream, int]] = {}
         self._carried = CarriedAdmissions()
-        self._behind: set[str] = set()
-        """Whose home may not know yet what was admitted elsewhere."""
         self._is_behind = asyncio.Event()
         self._tasks = Tasks()
 
@@ -87,7 +85,7 @@ class GrpcModeration:
         if stream is None:
             self._loop.call_soon(done, UNAVAILABLE)
             return
-        if home in self._behind:
+        if self._carried.is_behind(home):
             self._tell(home)
         self._speaking[home] = (stream, 1 if speaking is None else speaking[1] + 1)
         stream.ask_message(PendingMessage(speaker, life, nonce, done), slug)
@@ -165,25 +163,28 @@ class GrpcModeration:
         """The new homes learn what they have to count: each before it is asked about a speaker, and all in time."""
         self._reachable = {name: [ip for ip in behind if ip in self._up] for name, behind in self._replicas.items()}
         self._homes.clear()
-        self._behind = set(self._carried.homes())
+        self._carried.homes_changed()
         self._is_behind.set()
 
     async def _catch_up(self) -> None:
         """In slices: there may be as many speakers as an edge has connections."""
         while True:
             await self._is_behind.wait()
-            for _ in range(min(len(self._behind), _HOMES_TOLD_AT_ONCE)):
-                self._tell(self._behind.pop())
-            if not self._behind:
-                self._is_behind.clear()
+            for _ in range(_HOMES_TOLD_AT_ONCE):
+                home = self._carried.next_behind()
+                if home is None or not self._tell(home):
+                    self._is_behind.clear()
+                    break
             await asyncio.sleep(0)
 
-    def _tell(self, home: str) -> None:
-        self._behind.discard(home)
+    def _tell(self, home: str) -> bool:
+        """False: there is no replica to tell."""
         stream = self._home_of(home)
-        if stream is not None:
-            now_s, window_s = self._loop.time(), self._limits.window_s
-            stream.carry(self._carried.untold(home, stream.serial, now_s=now_s, window_s=window_s))
+        if stream is None:
+            return False
+        now_s, window_s = self._loop.time(), self._limits.window_s
+        stream.carry(self._carried.untold(home, stream.serial, now_s=now_s, window_s=window_s))
+        return True
 
     def _settle(self, stream: AdmissionStream, pending: PendingMessage, verdict: Verdict) -> None:
         home = pending.speaker.home
