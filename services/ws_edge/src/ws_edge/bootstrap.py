@@ -118,7 +118,14 @@ def build(config: Config) -> Edge:
         log_sequence=lambda: bus.highest_sequence,
     )
     moderation = GrpcModeration(config.moderation_addresses, incarnation)
-    bus = NatsBus(config.nats_url, incarnation)
+    bus = NatsBus(
+        config.nats_url,
+        incarnation,
+        memory=rooms,
+        unix_s=clock.unix_s,
+        max_bytes=config.stream_max_bytes,
+        count=metrics.incident,
+    )
     context = Context(
         incarnation,
         rooms,
@@ -151,6 +158,7 @@ def build(config: Config) -> Edge:
             "rooms": _check(lambda: rooms.is_connected),
             "moderation": _check(lambda: moderation.is_connected),
             "nats": _check(lambda: bus.is_connected),
+            "stream": _check(lambda: not bus.is_stream_refused),
         },
         render_metrics=None if config.metrics_port else metrics.render,
         page=page.load(),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 PREFIX = "WS_EDGE_"
 DEVELOPMENT_SECRET = "salon-development-secret-not-for-production"  # noqa: S105 - refused outside of loopback
+MIN_STREAM_BYTES = 1024 * 1024
 _INJECTED = re.compile(r".*_SERVICE_HOST|.*_SERVICE_PORT(_.*)?|.*_PORT_\d+_.*")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -33,6 +34,12 @@ def _whole(smallest: int, largest: int) -> Callable[[str], int]:
         return int(raw)
 
     return parse
+
+
+def _stream_bytes(raw: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", raw, re.ASCII) or 0 < int(raw) < MIN_STREAM_BYTES:
+        raise ValueError(f"must be 0 or a whole number from {MIN_STREAM_BYTES}")
+    return int(raw)
 
 
 def _choice(*words: str) -> Callable[[str], str]:
@@ -112,6 +119,12 @@ class Config:
         "gRPC of every moderation replica, the same text on every edge",
     )
     nats_url: str = _setting("NATS_URL", _nats_url, "nats://127.0.0.1:4222", "the NATS server or servers")
+    stream_max_bytes: int = _setting(
+        "WS_EDGE_STREAM_MAX_BYTES",
+        _stream_bytes,
+        0,
+        "bytes of stored messages, the oldest go first; 0: what the stream has, else 512 MiB",
+    )
     jwt_secret: str = _setting("JWT_SECRET", _text, DEVELOPMENT_SECRET, "HS256 secret of tokens")
     jwt_public_key: str = _setting("WS_EDGE_JWT_PUBLIC_KEY", _text, "", "PEM public key instead of the secret")
     jwt_jwks_url: str = _setting("WS_EDGE_JWT_JWKS_URL", _http_url, "", "URL of a key set instead of the secret")

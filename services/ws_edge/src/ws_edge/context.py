@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ws_edge.fanout.hub import Hub
-from ws_edge.ports import Bus, Moderation, Rooms
+from ws_edge.ports import Bus, Incident, Moderation, Rooms
 from ws_edge.protocol.sanction import SanctionBook, SanctionEvent
 from ws_edge.tasks import Tasks
 
@@ -28,6 +28,9 @@ class Meter(Protocol):
 
     def posted(self) -> None:
         """A message was published."""
+
+    def incident(self, incident: Incident) -> None:
+        """Something happened that should not."""
 
     def closed(self, code: int) -> None:
         """The edge closed a connection."""

@@ -137,6 +137,14 @@ class LogResumption:
     """Where a stream that is behind has to go on; 0: look at the stream again."""
 
 
+class LogMemory(Protocol):
+    """Remembers for all edges how far the message stream had come, also when its files are lost."""
+
+    async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
+        """What is known besides what this edge has seen. With `behind`, the `highest` of the answer before: where the
+        stream goes on, which ended below that when it was looked at afterwards. Raises RoomsUnavailable."""
+
+
 class Rooms(Protocol):
     """The rooms service. Every coroutine raises RoomsUnavailable."""
 
@@ -242,6 +250,17 @@ class Moderation(Protocol):
 
 
 # --- the bus -------------------------------------------------------------------------------------------------------
+
+
+class Incident(Enum):
+    """What should not happen and is counted where it does."""
+
+    MESSAGE_NOT_STORED = "message_not_stored"
+    """The stream answered that it did not take a message."""
+    STREAM_BEGAN_ANEW = "stream_began_anew"
+    """The stream was made again, or had lost some of its messages."""
+    GAP_NOT_FILLED = "gap_not_filled"
+    """Messages that a room had missed could not be read: it went on without them."""
 
 
 class BusUnavailable(Exception):

@@ -4,9 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from ws_edge.context import Context
 from ws_edge.fanout.room import Room
-from ws_edge.ports import BusUnavailable, RoomsUnavailable, StoredMessage
+from ws_edge.log_summary import LogSummary
+from ws_edge.ports import BusUnavailable, Incident, RoomsUnavailable, StoredMessage
+
+_log = structlog.get_logger(__name__)
 
 READS_AT_ONCE = 32
 """After an interruption every room of the worker reads: the services behind it are not asked all at once."""
@@ -17,6 +22,8 @@ PRESENCE_GRACE_S = 0.1
 MESSAGES_LIMIT = 500
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
+LAGGING_TRIES = 6
+"""How often a stream is read that does not give all it has; about five seconds."""
 HOLD_BACK_S = 10.0
 """For so long live messages wait for those that lie before them; then they are shown with the gap, which prev_id
 tells."""
@@ -33,7 +40,7 @@ class _LookUps:
 class Recovery:
     """The reads of one worker. `is_held` says whether a room is still one of its rooms."""
 
-    __slots__ = ("_context", "_is_held", "_look_ups", "_message_turns", "_presence_turns")
+    __slots__ = ("_context", "_gaps", "_is_held", "_look_ups", "_message_turns", "_presence_turns")
 
     def __init__(self, context: Context, is_held: Callable[[Room], bool]) -> None:
         self._context = context
@@ -41,25 +48,40 @@ class Recovery:
         # Apart, or a stream that does not answer would keep everybody from hearing who came and went.
         self._message_turns = asyncio.Semaphore(READS_AT_ONCE)
         self._presence_turns = asyncio.Semaphore(READS_AT_ONCE)
+        self._gaps = LogSummary(_log, "gap_not_filled")
         self._look_ups: dict[Room, _LookUps] = {}
 
     async def messages(self, room: Room) -> None:
         """Fill a gap, and let the room go on."""
         missed: Sequence[StoredMessage] = ()
         pause_s = FIRST_PAUSE_S
+        tries = 0
         try:
             async with asyncio.timeout(HOLD_BACK_S):
                 while self._is_held(room):
                     try:
-                        missed = await self._missed_by(room)
-                        return
+                        missed, is_all = await self._missed_by(room)
+                        tries += 1
+                        if is_all:
+                            return
+                        if tries == LAGGING_TRIES:
+                            break
                     except BusUnavailable:
-                        await asyncio.sleep(pause_s)
-                        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                        pass
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                else:
+                    return
+            self._go_on_without(room, "the stream gives less than it has")
         except TimeoutError:
-            pass  # the room goes on with the gap
+            self._go_on_without(room, "the stream could not be read")
         finally:
             room.messages_restored(missed)
+
+    def _go_on_without(self, room: Room, reason: str) -> None:
+        """The room goes on with what is known."""
+        self._context.meter.incident(Incident.GAP_NOT_FILLED)
+        self._gaps.note(room_id=room.room_id, life=room.life, last_id=room.last_id, reason=reason)
 
     async def presence(self, room: Room) -> None:
         """Have the room tell who came and went meanwhile."""
@@ -84,7 +106,11 @@ class Recovery:
         look_ups.wanted += 1
         try:
             async with asyncio.timeout(LOOK_UP_S), look_ups.turn:
-                return await self._missed_by(room)
+                while True:
+                    missed, is_all = await self._missed_by(room)
+                    if is_all:
+                        return missed
+                    await asyncio.sleep(FIRST_PAUSE_S)
         except TimeoutError as reason:
             raise BusUnavailable("the stream was not read in time") from reason
         finally:
@@ -92,6 +118,17 @@ class Recovery:
             if not look_ups.wanted:
                 del self._look_ups[room]
 
-    async def _missed_by(self, room: Room) -> list[StoredMessage]:
+    async def _missed_by(self, room: Room) -> tuple[list[StoredMessage], bool]:
+        """What the stream gives after last_id, and whether that is all. Any replica may have given it, also one that
+        lags; so it has to reach what is held back, or else what the stream's leader says is the last."""
+        bus = self._context.bus
         async with self._message_turns:
-            return await self._context.bus.messages_after(room.room_id, room.life, room.last_id, limit=MESSAGES_LIMIT)
+            missed: list[StoredMessage] = []
+            if room.holds_back:
+                missed = await bus.messages_after(room.room_id, room.life, room.last_id, limit=MESSAGES_LIMIT)
+                if room.is_closed_by(missed):
+                    return missed, True
+            last_id = await bus.last_message_id(room.room_id, room.life)
+            if not missed and last_id > room.last_id:
+                missed = await bus.messages_after(room.room_id, room.life, room.last_id, limit=MESSAGES_LIMIT)
+            return missed, last_id <= max((message.id for message in missed), default=room.last_id)

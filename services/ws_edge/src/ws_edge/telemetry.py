@@ -11,6 +11,8 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from ws_edge.ports import Incident
+
 _SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -65,6 +67,11 @@ class Metrics:
         self._closed = Counter(
             "salon_ws_edge_connections_closed", "Connections that the edge closed", ["code"], registry=self._registry
         )
+        self._incidents = Counter(
+            "salon_ws_edge_incidents", "What should not happen, by kind", ["kind"], registry=self._registry
+        )
+        for incident in Incident:
+            self._incidents.labels(incident.value)
 
     def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
         """A gauge that is read by `refresh`; the edge's value is the sum over its processes."""
@@ -89,6 +96,10 @@ class Metrics:
     def posted(self) -> None:
         """A message was published."""
         self._posted.inc()
+
+    def incident(self, incident: Incident) -> None:
+        """Something happened that should not."""
+        self._incidents.labels(incident.value).inc()
 
     def closed(self, code: int) -> None:
         """The edge closed a connection."""

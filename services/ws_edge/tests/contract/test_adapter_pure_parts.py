@@ -1,6 +1,7 @@
-"""The parts of the adapters that need no network: headers, homes, carried admissions, the lease."""
+"""The parts of the adapters that need no network: headers, homes, carried admissions, the lease, reading the stream."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
@@ -15,11 +16,12 @@ from ws_edge.adapters.edge_lease import EdgeLease, Holdings
 from ws_edge.adapters.grpc_moderation import target_home
 from ws_edge.adapters.leave_queue import LeaveQueue
 from ws_edge.adapters.nats_headers import read_number, read_status, read_text, read_trace_header, to_milliseconds
+from ws_edge.adapters.nats_history import NatsHistory
 from ws_edge.adapters.rendezvous import choose, choose_behind_names
 from ws_edge.adapters.replica_addresses import is_literal, look_up, split
 from ws_edge.adapters.request_batches import BatchFailed
-from ws_edge.ports import HeldConnection, ModerationRequest
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.ports import BusUnavailable, HeldConnection, ModerationRequest
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.sanction import Action, Scope
 
 HEADERS = (
@@ -576,3 +578,54 @@ async def test_a_defect_ends_neither_the_heartbeats_nor_the_leaves() -> None:
         await sent.wait()
     running.cancel()
     assert batches == [[7], [7]]
+
+
+class FakeStream:
+    """Answers every question of NatsHistory with what the test says, by the kind of the question."""
+
+    def __init__(self, batch: list[tuple[bytes, bytes]], single: tuple[bytes, bytes] = (b"", b"")) -> None:
+        self.batch = batch
+        self.single = single
+        self.history = NatsHistory(self._ask, "inbox")
+
+    def _ask(self, subject: str, reply: str, payload: bytes) -> None:
+        query = json.loads(payload)
+        answers = [self.single]
+        if "next_by_subj" in query:
+            answers = [*self.batch, (b"NATS/1.0 204 EOB\r\n\r\n", b"")]
+        elif "multi_last" in query:
+            answers = [(b"NATS/1.0 404 No Results\r\n\r\n", b"")]
+        for headers, body in answers:
+            asyncio.get_running_loop().call_soon(self.history.receive, reply.encode(), headers, body)
+
+
+def entry(sequence: int, subject: str = "salon.v1.room.1.2.message", payload: bytes = b"") -> tuple[bytes, bytes]:
+    headers = (
+        f"NATS/1.0\r\nNats-Subject: {subject}\r\nNats-Sequence: {sequence}\r\n"
+        "Nats-Time-Stamp: 2026-01-02T03:04:05.1Z\r\n\r\n"
+    )
+    return headers.encode(), payload
+
+
+async def test_what_is_read_is_put_in_order_and_what_belongs_elsewhere_is_left_out() -> None:
+    foreign = [entry(6, "salon.v1.room.1.3.message"), entry(4), entry(8, payload=b"\xff")]
+    stream = FakeStream([entry(9), entry(7), *foreign, entry(5)])
+    read = await stream.history.messages_after(RoomId(1), Life(2), MessageId(4), limit=9)
+    assert [(message.id, message.prev_id) for message in read] == [(5, 0), (7, 5), (9, 7)]
+
+
+async def test_the_last_id_is_the_leaders_and_0_only_where_it_says_that_there_is_none() -> None:
+    answers = {
+        b'{"message":{"subject":"s","seq":7}}': 7,
+        b'{"error":{"code":404,"err_code":10037,"description":"no message found"}}': 0,
+    }
+    for payload, expected in answers.items():
+        stream = FakeStream([], (b"", payload))
+        assert await stream.history.last_message_id(RoomId(1), Life(2)) == expected
+    unavailable = [
+        (b"", b'{"error":{"code":404,"err_code":10059,"description":"stream not found"}}'),
+        (b"NATS/1.0 503\r\n\r\n", b""),
+    ]
+    for answer in unavailable:
+        with pytest.raises(BusUnavailable):
+            await FakeStream([], answer).history.last_message_id(RoomId(1), Life(2))

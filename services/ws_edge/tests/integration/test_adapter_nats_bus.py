@@ -2,125 +2,32 @@
 
 import asyncio
 import json
-import shutil
 import signal
-import socket
-import subprocess
-import tempfile
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import nats
 import pytest
 import structlog
 from nats.aio.client import Client
+from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, NatsServer, eventually, open_bus, say, speaker
 from structlog.contextvars import get_contextvars, merge_contextvars
 
 from salon.events.v1 import events_pb2 as events
 from salon.moderation.v1 import moderation_pb2 as moderation
 from ws_edge.adapters.nats_bus import NatsBus
 from ws_edge.adapters.nats_stream import STREAM
-from ws_edge.ports import BusUnavailable, Participant, PresenceChanged, StoredMessage, TypingChanged
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.ports import (
+    BusUnavailable,
+    Participant,
+    PresenceChanged,
+    StoredMessage,
+    TypingChanged,
+)
+from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
 
 pytestmark = pytest.mark.integration
-
-ROOM, LIFE = RoomId(1), Life(2)
-EDGE, OTHER_EDGE = "e" * 32, "f" * 32
-
-
-class NatsServer:
-    """A server process with a port and a store of its own."""
-
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"nats://127.0.0.1:{self.port}"
-        self.store = tempfile.mkdtemp(prefix="salon-nats-")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        binary = shutil.which("nats-server")
-        assert binary is not None
-        arguments = [binary, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.store]
-        log = (Path(self.store) / "log").open("wb")
-        with log:
-            self._process = subprocess.Popen(arguments, stdout=log, stderr=log)
-        deadline = time.monotonic() + 5
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
-            else:
-                return
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def close(self) -> None:
-        self.stop()
-        shutil.rmtree(self.store)
-
-
-class Listener:
-    """Hears everything, in one list."""
-
-    def __init__(self) -> None:
-        self.heard: list[Any] = []
-        self._news = asyncio.Event()
-        self.fails = False
-        self.on_event: Callable[[], None] = lambda: None
-
-    def _hear(self, what: Any) -> None:
-        self.on_event()
-        self.heard.append(what)
-        self._news.set()
-        if self.fails:
-            raise RuntimeError("a listener with a mistake in it")
-
-    def message_stored(self, message: StoredMessage) -> None:
-        self._hear(message)
-
-    def typing_changed(self, change: TypingChanged) -> None:
-        self._hear(change)
-
-    def presence_changed(self, change: PresenceChanged) -> None:
-        self._hear(change)
-
-    def sanction_changed(self, event: SanctionEvent) -> None:
-        self._hear(event)
-
-    def room_deleted(self, life: Life) -> None:
-        self._hear(("deleted", life))
-
-    def broadcast_received(self, payload: bytes) -> None:
-        self._hear(payload)
-
-    def bus_restored(self) -> None:
-        self._hear("restored")
-
-    async def hears(self, count: int) -> list[Any]:
-        """Waits for so many."""
-        async with asyncio.timeout(5):
-            while len(self.heard) < count:
-                self._news.clear()
-                await self._news.wait()
-        return self.heard
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110 - what is waited for here announces itself to nobody
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -146,7 +53,7 @@ async def service(server: NatsServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def bus(server: NatsServer, worker: Listener) -> AsyncIterator[NatsBus]:
-    bus = NatsBus(server.url, EDGE)
+    bus = open_bus(server)
     bus.listen(worker)
     await bus.start()
     assert bus.is_connected
@@ -156,30 +63,11 @@ async def bus(server: NatsServer, worker: Listener) -> AsyncIterator[NatsBus]:
 
 @pytest.fixture
 async def other(server: NatsServer) -> AsyncIterator[NatsBus]:
-    bus = NatsBus(server.url, OTHER_EDGE)
+    bus = open_bus(server, OTHER_EDGE)
     bus.listen(Listener())
     await bus.start()
     yield bus
     await bus.stop()
-
-
-def speaker(user_id: int | None = 5, connection: str = f"{EDGE}:1") -> Speaker:
-    user = None if user_id is None else UserId(user_id)
-    return Speaker(Identity(user, "ana", None, (), Rank.USER, None), "10.0.0.1", connection)
-
-
-def say(
-    bus: NatsBus,
-    text: str,
-    *,
-    room: RoomId = ROOM,
-    life: Life = LIFE,
-    token: int = 0,
-    nonce: str = "",
-    who: Speaker | None = None,
-    duplicate: Callable[[MessageId], None] = lambda _: None,
-) -> None:
-    bus.publish_message(room, life, who or speaker(), text, token=token, nonce=nonce, duplicate=duplicate)
 
 
 async def test_a_message_comes_back_stored_with_id_time_and_token(bus: NatsBus) -> None:
@@ -412,7 +300,7 @@ async def test_a_subscriber_that_gives_up_takes_its_subscription_along_and_harms
 
 async def test_a_bus_that_starts_before_nats_comes_up_with_it(server: NatsServer) -> None:
     server.stop()
-    bus, worker = NatsBus(server.url, EDGE), Listener()
+    bus, worker = open_bus(server), Listener()
     bus.listen(worker)
     starting = asyncio.create_task(bus.start())
     await asyncio.sleep(0)
@@ -563,7 +451,7 @@ async def test_an_existing_stream_is_corrected_and_keeps_what_the_operator_chose
     await service.jetstream().add_stream(
         name=STREAM, subjects=["salon.v1.room.>"], max_msgs_per_subject=7, max_bytes=10_000_000, description="ours"
     )
-    buses = [NatsBus(server.url, EDGE) for _ in range(3)]
+    buses = [open_bus(server) for _ in range(3)]
     for bus in buses:
         bus.listen(Listener())
     await asyncio.gather(*(bus.start() for bus in buses))
@@ -576,7 +464,7 @@ async def test_an_existing_stream_is_corrected_and_keeps_what_the_operator_chose
 
 
 async def test_workers_that_start_together_make_one_stream(server: NatsServer) -> None:
-    buses = [NatsBus(server.url, EDGE) for _ in range(5)]
+    buses = [open_bus(server) for _ in range(5)]
     for bus in buses:
         bus.listen(Listener())
     await asyncio.gather(*(bus.start() for bus in buses))

@@ -14,6 +14,7 @@ from ws_edge.ports import (
     BusUnavailable,
     Decision,
     GraphQLAnswer,
+    Incident,
     InvalidToken,
     JoinRefusal,
     Membership,
@@ -70,12 +71,16 @@ class FakeMeter:
     def __init__(self) -> None:
         self.refusals: list[str] = []
         self.closes: list[int] = []
+        self.incidents: list[Incident] = []
 
     def refused(self, code: str) -> None:
         self.refusals.append(code)
 
     def posted(self) -> None:
         pass
+
+    def incident(self, incident: Incident) -> None:
+        self.incidents.append(incident)
 
     def closed(self, code: int) -> None:
         self.closes.append(code)

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+import structlog
 from edge_world import Client, World
 
 from ws_edge import recovery, worker
 from ws_edge.fanout.audience import STALL_LIMIT_S, UNSENT_LIMIT_BYTES
 from ws_edge.fanout.room import Room
-from ws_edge.ports import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage
+from ws_edge.ports import Incident, Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Slug, UserId
 
 
@@ -35,16 +36,144 @@ def one_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def never_answer(world: World) -> list[asyncio.Future[None]]:
-    """The stream is read only when the test ends the wait of that read."""
-    read, asked = world.bus.messages_after, []
+    """The stream's leader answers only when the test ends the wait of that question."""
+    ask = world.bus.last_message_id
+    asked: list[asyncio.Future[None]] = []
 
-    async def wait(room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
+    async def wait(room_id: RoomId, life: Life) -> MessageId:
         asked.append(asyncio.get_running_loop().create_future())
         await asked[-1]
-        return await read(room_id, life, after, limit=limit)
+        return await ask(room_id, life)
 
-    world.bus.messages_after = wait  # type: ignore[method-assign]  # a stream without a quorum
+    world.bus.last_message_id = wait  # type: ignore[method-assign]  # a stream without a quorum
     return asked
+
+
+def give(world: World, *answers: Callable[[list[StoredMessage]], list[StoredMessage]]) -> list[int]:
+    """Reads of the stream give what these make of it, the last one from then on; the ids that each gave."""
+    read = world.bus.messages_after
+    given: list[int] = []
+
+    async def some(room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
+        answer = answers[min(len(given), len(answers) - 1)](await read(room_id, life, after, limit=limit))
+        given.append(len(answer))
+        return answer
+
+    world.bus.messages_after = some  # type: ignore[method-assign]  # a replica that lags
+    return given
+
+
+def nothing(messages: list[StoredMessage]) -> list[StoredMessage]:
+    return []
+
+
+def too_little(messages: list[StoredMessage]) -> list[StoredMessage]:
+    return messages[:1]
+
+
+def everything(messages: list[StoredMessage]) -> list[StoredMessage]:
+    return messages
+
+
+async def with_three_missed(world: World) -> Client:
+    """A client whose edge has heard only the last of four messages."""
+    client = await world.join("s", "1:user")
+    world.bus.keeps_copies = True
+    for text in ("one", "two", "three", "four"):
+        client.say(text)
+    del world.bus.copies[:3]
+    return client
+
+
+@pytest.mark.parametrize("answers", [(nothing, everything), (too_little, nothing, everything)])
+async def test_a_fill_that_does_not_reach_what_is_held_back_is_read_again(
+    world: World, answers: tuple[Callable[[list[StoredMessage]], list[StoredMessage]], ...]
+) -> None:
+    client = await with_three_missed(world)
+    give(world, *answers)
+    world.bus.give_copies()
+    await until(lambda: len(client.types) == 4)
+    assert texts(client) == ["one", "two", "three", "four"]
+    assert world.meter.incidents == []
+
+
+async def test_a_fill_that_comes_out_of_order_is_shown_in_order(world: World) -> None:
+    client = await with_three_missed(world)
+    give(world, lambda messages: messages[::-1])
+    world.bus.give_copies()
+    await until(lambda: len(client.types) == 4)
+    assert texts(client) == ["one", "two", "three", "four"]
+
+
+async def test_a_stream_that_keeps_giving_too_little_is_read_so_often_then_the_room_goes_on_and_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "LONGEST_PAUSE_S", 0.0)
+    client = await with_three_missed(world)
+    given = give(world, too_little)
+    with structlog.testing.capture_logs() as logs:
+        world.bus.give_copies()
+        await until(lambda: len(client.types) == 2)
+    assert given == [1] * recovery.LAGGING_TRIES
+    assert texts(client) == ["one", "four"]
+    assert world.meter.incidents == [Incident.GAP_NOT_FILLED]
+    assert [(line["event"], line["reason"]) for line in logs] == [
+        ("gap_not_filled", "the stream gives less than it has")
+    ]
+    client.say("five")
+    world.bus.give_copies()
+    await world.settle()
+    assert texts(client)[2:] == ["five"]
+
+
+async def test_what_was_missed_in_an_interruption_is_read_until_it_reaches_the_last_one_of_the_leader(
+    world: World,
+) -> None:
+    client = await world.join("s", "1:user")
+    world.bus.keeps_copies = True
+    client.say("one")
+    client.say("two")
+    world.bus.copies.clear()
+    given = give(world, nothing, too_little, everything)
+    world.worker.bus_restored()
+    await until(lambda: len(client.types) == 2)
+    assert texts(client) == ["one", "two"]
+    assert given == [0, 1, 2]
+
+
+async def test_a_room_that_missed_nothing_in_an_interruption_reads_no_messages(world: World) -> None:
+    client = await world.join("s", "1:user")
+    client.say("one")
+    given = give(world, everything)
+    world.worker.bus_restored()
+    await world.settle()
+    client.say("two")
+    await world.settle()
+    assert (texts(client), given) == (["one", "two"], [])
+
+
+async def test_a_gap_whose_messages_the_stream_has_lost_holds_nothing_back(world: World) -> None:
+    client = await with_three_missed(world)
+    world.bus.stream[:3] = [(Life(99), message) for _, message in world.bus.stream[:3]]
+    world.bus.give_copies()
+    await until(lambda: len(client.types) == 1)
+    assert texts(client) == ["four"]
+    world.bus.keeps_copies = False
+    client.say("five")
+    await world.settle()
+    assert texts(client)[1:] == ["five"]
+    assert world.meter.incidents == []
+
+
+async def test_an_outcome_that_a_lagging_replica_does_not_know_yet_is_read_again(world: World) -> None:
+    client = await world.join("s", "1:user")
+    world.bus.keeps_copies = True
+    client.say("one", nonce="n")
+    give(world, nothing, everything)
+    world.clock.time_s += 2.0
+    world.worker._look_for_overdue()
+    await until(lambda: client.types == ["chat_message"])
+    assert len(world.worker.posting) == 0
 
 
 async def with_a_gap(world: World) -> Client:
@@ -78,8 +207,11 @@ async def test_after_10_s_without_the_stream_the_room_goes_on_with_the_gap(
     world.bus.give_copies()
     await world.settle()
     assert client.frames == []
-    await until(lambda: client.types == ["chat_message"])
+    with structlog.testing.capture_logs() as logs:
+        await until(lambda: client.types == ["chat_message"])
     assert texts(client) == ["two"]
+    assert [(line["event"], line["reason"]) for line in logs] == [("gap_not_filled", "the stream could not be read")]
+    assert world.meter.incidents == [Incident.GAP_NOT_FILLED]
 
 
 @pytest.mark.usefixtures("one_read_at_once")

@@ -216,6 +216,28 @@ def test_after_a_gap_that_cannot_be_filled_the_room_goes_on_and_prev_id_shows_it
     assert [(f["data"]["id"], f["data"]["prev_id"]) for f in ana.frames] == [(1, 0), (4, 3), (5, 4)]  # type: ignore[index]
 
 
+def test_a_gap_is_closed_by_what_joins_the_last_one_shown_with_all_that_is_held_back() -> None:
+    room, _, _ = open_room("u:1")
+    room.message_stored(message(1, 0))
+    assert not room.holds_back
+    room.message_stored(message(4, 3))
+    room.message_stored(message(6, 5))
+    assert room.holds_back
+    assert not room.is_closed_by([])
+    assert not room.is_closed_by([message(2, 1), message(3, 2)])
+    assert not room.is_closed_by([message(3, 2), message(5, 4)])
+    assert room.is_closed_by([message(5, 4), message(3, 2), message(2, 1)])
+    assert room.is_closed_by([message(3, 1), message(4, 3), message(6, 4)])
+
+
+def test_what_was_shown_already_is_not_held_back() -> None:
+    room, _, _ = open_room("u:1")
+    room.message_stored(message(3, 0))
+    room.recover()
+    room.message_stored(message(3, 0))
+    assert not room.holds_back
+
+
 def test_what_comes_while_a_room_opens_is_shown_after_what_is_history() -> None:
     host = FakeHost()
     room = Room(membership(version=4), host)

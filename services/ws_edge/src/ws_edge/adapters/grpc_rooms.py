@@ -168,8 +168,7 @@ class GrpcRooms:
         return GraphQLAnswer(body=answer.body, http_status=answer.http_status)
 
     async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
-        """Up to where sequences of the stream were given out, besides what this edge has seen; with `behind` (the
-        `highest` of the answer before), where a stream goes on that ended below it. Raises RoomsUnavailable."""
+        """See ports.LogMemory."""
         position = pb.LogPosition(partition=_PARTITION, highest_sequence=seen)
         try:
             answer = await _answer(self._stub.ResumeLog, pb.ResumeLogRequest(seen=position, behind=behind), _DEADLINE_S)

@@ -4,11 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 
-import structlog
-
 from ws_edge.protocol.identity import MessageId
-
-_log = structlog.get_logger(__name__)
 
 _LIMIT = 20_000
 _FORGET_AFTER_S = 5.0
@@ -18,9 +14,11 @@ class DuplicateAcks:
     """Remembers whom to tell of a duplicate, for some seconds and up to a limit.
 
     Whoever hears nothing looks the outcome up, so that the oldest may be forgotten when there are too many.
+    `not_stored` is told what the stream answered where it took a message not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, not_stored: Callable[[str], None]) -> None:
+        self._not_stored = not_stored
         self._next = 0
         self._waiting: OrderedDict[int, tuple[float, Callable[[MessageId], None]]] = OrderedDict()
 
@@ -32,12 +30,12 @@ class DuplicateAcks:
         return self._next
 
     def receive(self, subject: bytes, headers: bytes, payload: bytes) -> None:
-        """Handle one acknowledgement: only duplicates are of interest, errors are left to the look-up."""
+        """Handle one acknowledgement: only duplicates are of interest, errors are counted and left to the look-up."""
         waiting = self._waiting.pop(int(subject.rpartition(b".")[2]), None)
         if waiting is None:
             return
         if b'"error"' in payload or not payload:
-            _log.warning("message_not_stored", answer=(payload or headers)[:200].decode(errors="replace"))
+            self._not_stored((payload or headers)[:200].decode(errors="replace"))
         elif b'"duplicate"' in payload:
             answer = json.loads(payload)
             if answer.get("duplicate"):

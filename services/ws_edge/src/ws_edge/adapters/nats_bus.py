@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import structlog
 from nats.errors import Error as NatsError
+from nats.js.errors import APIError
 
 from salon.events.v1.events_pb2 import RoomDeleted
 from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage
@@ -25,9 +26,19 @@ from ws_edge.adapters.nats_events import (
 )
 from ws_edge.adapters.nats_headers import read_trace_header
 from ws_edge.adapters.nats_history import NatsHistory
-from ws_edge.adapters.nats_stream import ensure_stream
+from ws_edge.adapters.nats_stream import DEFAULT_MAX_BYTES, MessageStream, StreamUnsettled
 from ws_edge.adapters.nats_wire import Handler, WireClient
-from ws_edge.ports import BusUnavailable, RoomListener, StoredMessage, TypingChanged, WorkerListener
+from ws_edge.log_summary import LogSummary
+from ws_edge.ports import (
+    BusUnavailable,
+    Incident,
+    LogMemory,
+    RoomListener,
+    RoomsUnavailable,
+    StoredMessage,
+    TypingChanged,
+    WorkerListener,
+)
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker
 from ws_edge.tasks import Tasks
 from ws_edge.trace import hold_trace
@@ -40,17 +51,32 @@ _CONNECT_TIMEOUT_S = 2
 _PING_INTERVAL_S = 3
 _UNSENT_LIMIT_BYTES = 8 * 1024 * 1024
 _BROADCAST = "salon.v1.broadcast"
+_ENSURE_DEADLINE_S = 10.0
+_LOOK_EVERY_S = 3.0
+_LOOK_AT_MOST_EVERY_S = 0.2
+_FAILED_LOOKS = 2
+"""So many in a row, and the stream counts as away: one may have been lost."""
 
 
 class NatsBus:
-    """Call `listen` once, then `start`. `url`: one NATS address, or several with commas between them."""
+    """Call `listen` once, then `start`. `url`: one NATS address, or several with commas between them. `max_bytes`: see
+    MessageStream. `count` is told of each incident."""
 
-    def __init__(self, url: str, edge: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        edge: str,
+        *,
+        memory: LogMemory,
+        unix_s: Callable[[], float],
+        max_bytes: int = 0,
+        count: Callable[[Incident], None] = lambda _: None,
+    ) -> None:
         self._url = url
         self._edge = edge
         self._inbox = f"_INBOX.salon.{edge}.{uuid4().hex[:8]}"
         self._wire = WireClient()
-        self._acks = DuplicateAcks()
+        self._acks = DuplicateAcks(self._not_stored)
         self._history = NatsHistory(self._ask, f"{self._inbox}.get")
         self._listener: WorkerListener | None = None
         self._is_ready = False
@@ -60,6 +86,14 @@ class NatsBus:
         self._link_number = 0
         self._last_error = ""
         self._highest_sequence = 0
+        self._stream = MessageStream(memory, max_bytes=max_bytes, seen=lambda: self._highest_sequence, unix_s=unix_s)
+        self._max_bytes = max_bytes
+        self._count = count
+        self._not_stored_log = LogSummary(_log, "message_not_stored")
+        self._suspicion = asyncio.Event()
+        self._owes_subscriptions = True
+        self.is_stream_refused = False
+        """NATS answers, and does not let the stream be as it has to be."""
         self._tasks = Tasks()
 
     @property
@@ -85,6 +119,7 @@ class NatsBus:
         self._wire.add(f"{self._inbox}.get.*", self._history.receive)
         self._tasks.spawn(self._keep_connected(), "nats connection")
         self._tasks.spawn(self._keep_prepared(), "nats preparation")
+        self._tasks.spawn(self._watch_stream(), "message stream")
         with suppress(TimeoutError):
             async with asyncio.timeout(_DEADLINE_S):
                 await self._first_ready.wait()
@@ -186,6 +221,8 @@ class NatsBus:
                 message = decode_message(headers, payload)
                 if message.id > self._highest_sequence:
                     self._highest_sequence = message.id
+                elif message.id < self._highest_sequence:
+                    self._suspicion.set()  # the stream gives out what it had given out already
                 listener.message_stored(message)
             elif subject.endswith(b".typing"):
                 listener.typing_changed(decode_typing(payload))
@@ -193,6 +230,11 @@ class NatsBus:
                 listener.presence_changed(decode_presence(payload))
 
         return receive
+
+    def _not_stored(self, answer: str) -> None:
+        self._count(Incident.MESSAGE_NOT_STORED)
+        self._not_stored_log.note(answer=answer)
+        self._suspicion.set()
 
     def _receive_sanction(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         assert self._listener is not None
@@ -237,18 +279,31 @@ class NatsBus:
         while True:
             await self._link_up.wait()
             self._link_up.clear()
+            if self._is_ready:
+                await self._verify_stream()
             while self._wire.is_connected and not self._is_ready:
                 if not await self._prepare():
                     await asyncio.sleep(_RECONNECT_WAIT_S)
 
+    async def _verify_stream(self) -> None:
+        """The rooms service was away when the stream was looked at: chat went on meanwhile."""
+        with suppress(NatsError, OSError, TimeoutError, RoomsUnavailable, StreamUnsettled):
+            async with asyncio.timeout(_ENSURE_DEADLINE_S):
+                await self._ensure_stream()
+
     async def _prepare(self) -> bool:
         link = self._link_number
         try:
-            self._wire.resubscribe()
+            if self._owes_subscriptions:
+                self._wire.resubscribe()
+                self._owes_subscriptions = False
             async with asyncio.timeout(_DEADLINE_S):
                 await asyncio.shield(self._wire.confirm())
-                await ensure_stream(self._wire.jsm())
-        except (NatsError, OSError, TimeoutError) as reason:
+            async with asyncio.timeout(_ENSURE_DEADLINE_S):
+                await self._ensure_stream()
+        except APIError:
+            return False  # told already
+        except (NatsError, OSError, TimeoutError, RoomsUnavailable, StreamUnsettled) as reason:
             await self._report(reason)
             return False
         if link != self._link_number:
@@ -260,6 +315,44 @@ class NatsBus:
             self._tell_restored()
         self._first_ready.set()
         return True
+
+    async def _ensure_stream(self) -> None:
+        try:
+            if await self._stream.ensure(self._wire.jsm()):
+                _log.warning("stream_began_anew")
+                self._count(Incident.STREAM_BEGAN_ANEW)
+        except APIError as refusal:
+            if not self.is_stream_refused:
+                _log.error("stream_refused", reason=str(refusal), max_bytes=self._max_bytes or DEFAULT_MAX_BYTES)
+            self.is_stream_refused = True
+            raise
+        self.is_stream_refused = False
+
+    async def _watch_stream(self) -> None:
+        """A stream that is deleted, emptied or restored tells nobody: look every few seconds, and at once where what is
+        heard does not fit."""
+        failures = 0
+        while True:
+            await asyncio.sleep(_LOOK_AT_MOST_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._suspicion.wait()
+            self._suspicion.clear()
+            if not self.is_connected:
+                continue
+            try:
+                async with asyncio.timeout(_DEADLINE_S):
+                    is_whole = await self._stream.is_whole(self._wire.jsm())
+            except (NatsError, OSError, TimeoutError) as reason:
+                failures += 1
+                await self._report(reason)
+                is_whole = failures < _FAILED_LOOKS
+            else:
+                failures = 0
+            if (not is_whole or not self._stream.is_verified) and self.is_connected:
+                failures = 0
+                self._is_ready = is_whole
+                self._link_up.set()
 
     def _tell_restored(self) -> None:
         assert self._listener is not None
@@ -275,6 +368,8 @@ class NatsBus:
         if self._is_ready:
             _log.warning("nats_disconnected")
         self._is_ready = False
+        self.is_stream_refused = False
+        self._owes_subscriptions = True
         self._link_number += 1
         self._wire.abandon()
         self._acks.clear()

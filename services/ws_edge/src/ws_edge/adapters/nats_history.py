@@ -1,4 +1,4 @@
-"""Reads stored messages by direct get, which needs no consumer."""
+"""Reads stored messages by direct get, which needs no consumer, and asks the leader where they end."""
 
 import asyncio
 import json
@@ -18,6 +18,7 @@ _log = structlog.get_logger(__name__)
 
 _END_OF_BATCH = 204
 _NOT_FOUND = 404
+_NO_MESSAGE = 10037
 _SUBJECT_PREFIX = "salon.v1.room."
 _DEADLINE_S = 2.0
 
@@ -78,22 +79,31 @@ class NatsHistory:
         return _decode(headers, payload, await self._last_up_to(subject, message_id - 1))
 
     async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
-        """At most `limit` messages of the room with higher ids, in order. Raises BusUnavailable."""
+        """At most `limit` messages of the room with higher ids, in order. Any replica answers, and one that lags gives
+        fewer: they are all only where they reach last_message_id. Raises BusUnavailable."""
         subject = stored_subject(room_id, life)
         query = {"seq": after + 1, "next_by_subj": subject, "batch": limit}
         replies, prev_id = await asyncio.gather(self._get(query, is_batch=True), self._last_up_to(subject, after))
         messages = []
-        for headers, payload in replies:
-            message = _decode(headers, payload, prev_id)
+        for headers, payload in sorted(replies, key=_sequence):
+            message = None
+            if read_text(headers, b"Nats-Subject: ") == subject and _sequence((headers, payload)) > after:
+                message = _decode(headers, payload, prev_id)
             if message is not None:
                 messages.append(message)
                 prev_id = message.id
         return messages
 
     async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
-        """The id of the room's newest message, or 0. Raises BusUnavailable."""
-        replies = await self._get({"last_by_subj": stored_subject(room_id, life)})
-        return MessageId(read_number(replies[0][0], b"Nats-Sequence: ")) if replies else MessageId(0)
+        """The id of the room's newest message, or 0, as the stream's leader has it. Raises BusUnavailable."""
+        query = {"last_by_subj": stored_subject(room_id, life)}
+        ((_, payload),) = await self._ask_for(f"$JS.API.STREAM.MSG.GET.{STREAM}", query)
+        answer = json.loads(payload)
+        if "message" in answer:
+            return MessageId(answer["message"]["seq"])
+        if answer.get("error", {}).get("err_code") != _NO_MESSAGE:
+            raise BusUnavailable("the stream does not answer")
+        return MessageId(0)
 
     async def _last_up_to(self, subject: str, message_id: int) -> MessageId:
         """The newest message that is not newer than this one: what the headers of a direct get do not tell."""
@@ -103,11 +113,14 @@ class NatsHistory:
         return MessageId(read_number(replies[0][0], b"Nats-Sequence: ")) if replies else MessageId(0)
 
     async def _get(self, query: dict[str, Any], *, is_batch: bool = False) -> list[Reply]:
+        return await self._ask_for(f"$JS.API.DIRECT.GET.{STREAM}", query, is_batch=is_batch)
+
+    async def _ask_for(self, subject: str, query: dict[str, Any], *, is_batch: bool = False) -> list[Reply]:
         self._next += 1
         number = self._next
         question = self._questions[number] = _Question(is_batch=is_batch)
         try:
-            self._ask(f"$JS.API.DIRECT.GET.{STREAM}", f"{self._inbox}.{number}", json.dumps(query).encode())
+            self._ask(subject, f"{self._inbox}.{number}", json.dumps(query).encode())
             async with asyncio.timeout(_DEADLINE_S):
                 await question.done
         except TimeoutError as reason:
@@ -115,6 +128,10 @@ class NatsHistory:
         finally:
             del self._questions[number]
         return question.replies
+
+
+def _sequence(reply: Reply) -> int:
+    return read_number(reply[0], b"Nats-Sequence: ")
 
 
 def _decode(headers: bytes, payload: bytes, prev_id: MessageId) -> StoredMessage | None:

@@ -1,21 +1,34 @@
-"""The JetStream stream that stores, orders and republishes every room's messages."""
+"""The JetStream stream that stores, orders and republishes every room's messages, and whose sequences are their ids."""
 
+import datetime
+from collections.abc import Callable
 from dataclasses import replace
 
+import structlog
 from nats.js import JetStreamManager
-from nats.js.api import RePublish, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RePublish, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
+from ws_edge.ports import LogMemory, RoomsUnavailable
+
+_log = structlog.get_logger(__name__)
+
 STREAM = "SALON_MESSAGES"
+DEFAULT_MAX_BYTES = 512 * 1024 * 1024
+"""Of a stream that has no limit; fits every configuration in deploy/."""
 _DAY_S = 24 * 60 * 60
 _DUPLICATE_WINDOW_S = 120
 _STREAM_NAME_IN_USE = 10058
+_SEQUENCES_PER_S = 10_000
+"""No stream takes as many messages a second for long: one that begins at the clock begins above all before it."""
+_ROUNDS = 10
 
 _WANTED = StreamConfig(
     name=STREAM,
     subjects=["salon.v1.room.*.*.message"],
     republish=RePublish(src="salon.v1.room.*.*.message", dest="salon.v1.live.{{wildcard(1)}}.{{wildcard(2)}}.message"),
     storage=StorageType.FILE,
+    discard=DiscardPolicy.OLD,
     max_msgs_per_subject=500,
     max_age=_DAY_S,
     duplicate_window=_DUPLICATE_WINDOW_S,
@@ -23,38 +36,129 @@ _WANTED = StreamConfig(
 )
 
 
-async def ensure_stream(manager: JetStreamManager) -> None:
-    """Create the stream, or bring an existing one to these settings; whatever else was chosen for it stays.
+class StreamUnsettled(Exception):
+    """Others change the stream at this moment; try again."""
 
-    Several workers may do this at the same time. Raises nats.errors.Error.
+
+class MessageStream:
+    """Sees to it that the stream is there and goes on above every sequence that was ever given out.
+
+    `max_bytes` 0: what the stream has, else DEFAULT_MAX_BYTES. `seen` is the highest sequence that this worker has
+    heard of, asked for when it is needed.
     """
+
+    def __init__(
+        self, memory: LogMemory, *, max_bytes: int, seen: Callable[[], int], unix_s: Callable[[], float]
+    ) -> None:
+        self._memory = memory
+        self._max_bytes = max_bytes
+        self._seen = seen
+        self._unix_s = unix_s
+        self._created: datetime.datetime | None = None
+        self.is_verified = False
+        """The rooms service was asked how far the stream had come."""
+
+    async def ensure(self, manager: JetStreamManager) -> bool:
+        """Create the stream, or bring an existing one to these settings; whatever else was chosen for it stays.
+        Returns whether it is another one than at the last time, or lost some of its messages since.
+
+        Several workers may do this at the same time. Raises nats.errors.Error, RoomsUnavailable, StreamUnsettled.
+        """
+        began_anew = False
+        for _ in range(_ROUNDS):
+            # In this order: a stream that is looked at later cannot end below this, unless it has lost something.
+            highest = await self._remembered()
+            info = await self._fitted(manager, highest + 1)
+            if info is None:
+                continue
+            if info.state.last_seq >= highest:
+                began_anew |= self._created not in (None, info.created)
+                self._created = info.created
+                return began_anew
+            purge_to = (await self._memory.resume_log(self._seen(), behind=highest)).purge_to
+            if purge_to:
+                _log.warning("stream_behind", last=info.state.last_seq, remembered=highest, purge_to=purge_to)
+                # May be repeated, also late: nothing that was stored at or above it is touched.
+                await manager.purge_stream(STREAM, seq=purge_to)
+                began_anew = True
+        raise StreamUnsettled
+
+    async def is_whole(self, manager: JetStreamManager) -> bool:
+        """Whether the stream is still there, the same, and reaches up to what was heard of it. Raises
+        nats.errors.Error."""
+        seen = self._seen()
+        try:
+            info = await manager.stream_info(STREAM)
+        except NotFoundError:
+            return False
+        return info.created == self._created and info.state.last_seq >= seen
+
+    async def _remembered(self) -> int:
+        """While the rooms service is away this worker knows only what it has seen; nobody gets in meanwhile, so that
+        one that has seen nothing may as well wait."""
+        seen = self._seen()
+        try:
+            found = await self._memory.resume_log(seen)
+        except RoomsUnavailable:
+            self.is_verified = False
+            if not seen:
+                raise
+            return seen
+        self.is_verified = True
+        return max(seen, found.highest)
+
+    async def _fitted(self, manager: JetStreamManager, above: int) -> StreamInfo | None:
+        """The stream with our settings; None: it has to be looked at again."""
+        try:
+            info = await manager.stream_info(STREAM)
+        except NotFoundError:
+            await self._create(manager, first_seq=max(above, int(self._unix_s() * _SEQUENCES_PER_S)))
+            return None
+        # first_seq is for creating alone: where an update raises it the server empties the stream at its next start.
+        present = replace(info.config, first_seq=None)
+        fitted = self._fit(present)
+        if fitted != present:
+            await _update(manager, present, fitted)
+        return info
+
+    def _fit(self, present: StreamConfig) -> StreamConfig:
+        """The number of replicas and the placement are the operator's; storage cannot be changed."""
+        return replace(
+            present,
+            subjects=_WANTED.subjects,
+            republish=_WANTED.republish,
+            discard=_WANTED.discard,
+            max_msgs_per_subject=_WANTED.max_msgs_per_subject,
+            max_age=_WANTED.max_age,
+            max_bytes=self._limit(present.max_bytes),
+            duplicate_window=_WANTED.duplicate_window,
+            allow_direct=_WANTED.allow_direct,
+        )
+
+    def _limit(self, present: int | None) -> int:
+        if self._max_bytes:
+            return self._max_bytes
+        return present if present is not None and present > 0 else DEFAULT_MAX_BYTES
+
+    async def _create(self, manager: JetStreamManager, *, first_seq: int) -> None:
+        try:
+            await manager.add_stream(replace(_WANTED, first_seq=first_seq, max_bytes=self._limit(None)))
+        except APIError as refusal:
+            if refusal.err_code != _STREAM_NAME_IN_USE:
+                raise
+            # Another worker was quicker; if with other settings, the next look finds and corrects them.
+        else:
+            _log.info("stream_created", first_seq=first_seq)
+
+
+async def _update(manager: JetStreamManager, present: StreamConfig, fitted: StreamConfig) -> None:
     try:
-        present = (await manager.stream_info(STREAM)).config
-    except NotFoundError:
-        await _create(manager)
-        return
-    fitted = _fit(present)
-    if fitted != present:
         await manager.update_stream(fitted)
-
-
-def _fit(present: StreamConfig) -> StreamConfig:
-    """The number of replicas, the placement and the limits in bytes are the operator's; storage cannot be changed."""
-    return replace(
-        present,
-        subjects=_WANTED.subjects,
-        republish=_WANTED.republish,
-        max_msgs_per_subject=_WANTED.max_msgs_per_subject,
-        max_age=_WANTED.max_age,
-        duplicate_window=_WANTED.duplicate_window,
-        allow_direct=_WANTED.allow_direct,
-    )
-
-
-async def _create(manager: JetStreamManager) -> None:
-    try:
-        await manager.add_stream(_WANTED)
     except APIError as refusal:
-        if refusal.err_code != _STREAM_NAME_IN_USE:
+        kept = replace(fitted, max_bytes=present.max_bytes)
+        if kept == fitted:
             raise
-        # Another worker was quicker; if with other settings, the next look finds and corrects them.
+        if kept != present:
+            await manager.update_stream(kept)
+        # The server has no room for that limit: chat goes on with the one there is.
+        _log.error("stream_limit_refused", max_bytes=fitted.max_bytes, kept=present.max_bytes, reason=str(refusal))

@@ -177,11 +177,25 @@ class Room:
             self._host.messages_missed(self)
 
     def messages_restored(self, missed: Sequence[StoredMessage]) -> None:
-        """Go on after a gap with what the stream had; with nothing if it could not be read."""
+        """Go on after a gap with what the stream had; without it, if that could not be read: prev_id tells."""
         held, self._held = self._held, []
         self._filling = False
         for message in sorted([*missed, *held], key=lambda m: m.id):
             self._show(message)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether messages wait for those that lie before them."""
+        return any(message.id > self.last_id for message in self._held)
+
+    def is_closed_by(self, missed: Sequence[StoredMessage]) -> bool:
+        """Whether these and what is held back follow last_id without a gap."""
+        last_id = self.last_id
+        for message in sorted([*missed, *self._held], key=lambda m: m.id):
+            if message.prev_id > last_id:
+                return False
+            last_id = max(last_id, message.id)
+        return True
 
     def messages_found(self, found: Sequence[StoredMessage]) -> None:
         """Messages that follow last_id without a gap were found in the stream, outside of any recovery."""

@@ -1,0 +1,369 @@
+"""The message stream on a real nats-server: what it is made with, what becomes of it, and that its ids always go on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+import structlog
+from nats.aio.client import Client
+from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, Memory, NatsServer, eventually, open_bus, say
+
+from ws_edge.adapters.nats_bus import NatsBus
+from ws_edge.adapters.nats_stream import DEFAULT_MAX_BYTES, STREAM
+from ws_edge.ports import Incident, LogResumption
+
+pytestmark = pytest.mark.integration
+
+NOON_S = 1_800_000_000.0
+NOON = 18_000_000_000_000
+"""The same as a sequence."""
+OpenBus = Callable[..., Awaitable[NatsBus]]
+
+
+@pytest.fixture
+def server() -> Iterator[NatsServer]:
+    server = NatsServer()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def memory() -> Memory:
+    return Memory()
+
+
+@pytest.fixture
+async def opened(server: NatsServer, memory: Memory) -> AsyncIterator[OpenBus]:
+    """Opens edges that share what rooms remembers."""
+    buses: list[NatsBus] = []
+
+    async def opened(edge: str = EDGE, worker: Listener | None = None, **how: Any) -> NatsBus:
+        bus = open_bus(server, edge, **{"memory": memory, **how})
+        bus.listen(worker or Listener())
+        buses.append(bus)
+        await bus.start()
+        return bus
+
+    yield opened
+    for bus in buses:
+        await bus.stop()
+
+
+@pytest.fixture
+async def service(server: NatsServer) -> AsyncIterator[Client]:
+    """An operator's tool."""
+    client = await nats.connect(server.url)
+    yield client
+    await client.close()
+
+
+async def restarted(server: NatsServer, *buses: NatsBus, change: Callable[[], None] = lambda: None) -> None:
+    """Stop the server, do something to its files, and start it again."""
+    server.stop()
+    await eventually(lambda: not any(bus.is_connected for bus in buses))
+    change()
+    server.start()
+    await eventually(lambda: all(bus.is_connected for bus in buses))
+
+
+async def heard_after(room: Listener, bus: NatsBus, text: str) -> list[Any]:
+    """Say it, and wait until it is heard."""
+    number = len(room.heard)
+    say(bus, text)
+    return await room.hears(number + 1)
+
+
+async def test_a_new_stream_begins_at_the_clock(opened: OpenBus) -> None:
+    bus = await opened(unix_s=NOON_S)
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    (message,) = await heard_after(room, bus, "first")
+    assert (message.id, message.prev_id) == (NOON, 0)
+    assert bus.highest_sequence == NOON
+
+
+async def test_a_new_stream_begins_above_what_is_remembered_where_that_is_higher(
+    opened: OpenBus, memory: Memory
+) -> None:
+    memory.highest = NOON + 77
+    bus = await opened(unix_s=NOON_S)
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    assert (await heard_after(room, bus, "first"))[0].id == NOON + 78
+
+
+@pytest.mark.parametrize("unix_s", [0.0, NOON_S])
+async def test_edges_that_bring_it_to_its_settings_and_a_restart_leave_everything_there(
+    server: NatsServer, opened: OpenBus, service: Client, unix_s: float
+) -> None:
+    bus = await opened(unix_s=unix_s)
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    for number in range(5):
+        say(bus, f"m{number}")
+    stored = list(await room.hears(5))
+    stream = service.jetstream()
+    for edge in (EDGE, OTHER_EDGE):
+        config = (await stream.stream_info(STREAM)).config
+        await stream.update_stream(name=STREAM, subjects=config.subjects, max_msgs_per_subject=9)  # to be corrected
+        await opened(edge, unix_s=unix_s + 1000)
+        assert (await stream.stream_info(STREAM)).config.max_msgs_per_subject == 500
+    await restarted(server, bus)
+    assert await bus.messages_after(ROOM, LIFE, stored[0].id, limit=100) == stored[1:]
+    last = (await heard_after(room, bus, "next"))[-1]
+    assert (last.id, last.prev_id) == (stored[-1].id + 1, stored[-1].id)
+
+
+async def test_after_its_files_were_lost_all_members_hear_the_next_message_with_a_higher_id(
+    server: NatsServer, opened: OpenBus, memory: Memory
+) -> None:
+    incidents: list[Incident] = []
+    bus, other = await opened(unix_s=NOON_S, incidents=incidents), await opened(OTHER_EDGE, unix_s=NOON_S)
+    here, there = Listener(), Listener()
+    await bus.subscribe(ROOM, LIFE, here)
+    await other.subscribe(ROOM, LIFE, there)
+    for number in range(3):
+        say(bus, f"m{number}")
+    before = list(await here.hears(3))
+    await restarted(server, bus, other, change=server.lose_files)
+    say(other, "after")
+    (heard,) = (await here.hears(4))[3:]
+    assert (await there.hears(4))[3:] == [heard]
+    assert (heard.text, heard.prev_id) == ("after", 0)
+    assert heard.id > before[-1].id
+    assert incidents == [Incident.STREAM_BEGAN_ANEW]
+    assert memory.highest >= before[-1].id
+
+
+async def test_after_an_older_state_was_put_back_ids_go_on_above_all_that_was_given_out(
+    server: NatsServer, opened: OpenBus, tmp_path: Path
+) -> None:
+    incidents: list[Incident] = []
+    bus, other = await opened(incidents=incidents), await opened(OTHER_EDGE)
+    here, there = Listener(), Listener()
+    await bus.subscribe(ROOM, LIFE, here)
+    await other.subscribe(ROOM, LIFE, there)
+    await heard_after(here, bus, "kept")
+    await restarted(server, bus, other, change=lambda: server.save(tmp_path / "older"))
+    await heard_after(here, bus, "lost")
+    before = (await heard_after(here, bus, "lost too"))[-1]
+    await restarted(server, bus, other, change=lambda: server.restore(tmp_path / "older"))
+    say(bus, "after")
+    heard = (await here.hears(4))[-1]
+    assert (await there.hears(4))[-1] == heard
+    assert (heard.text, heard.prev_id) == ("after", 0)
+    assert heard.id > before.id
+    assert Incident.STREAM_BEGAN_ANEW in incidents
+
+
+class SlowMemory(Memory):
+    """An edge that is told where the stream goes on and is slow to do it; or slow to ask."""
+
+    def __init__(self, memory: Memory, *, is_slow_to_ask: bool) -> None:
+        super().__init__()
+        self._memory = memory
+        self._is_slow_to_ask = is_slow_to_ask
+        self.waits, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
+        if behind and self._is_slow_to_ask:
+            await self._wait()
+        answer = await self._memory.resume_log(seen, behind=behind)
+        if behind and not self._is_slow_to_ask:
+            await self._wait()
+        return answer
+
+    async def _wait(self) -> None:
+        self.waits.set()
+        await self.goes_on.wait()
+
+
+@pytest.mark.parametrize("is_slow_to_ask", [True, False])
+async def test_two_edges_that_find_it_behind_delete_nothing_that_was_stored_after_the_first_purge(
+    opened: OpenBus, memory: Memory, *, is_slow_to_ask: bool
+) -> None:
+    maker = await opened()
+    say(maker, "of before")
+    await maker.stop()
+    memory.highest = 50
+    slow = SlowMemory(memory, is_slow_to_ask=is_slow_to_ask)
+    starting = asyncio.ensure_future(opened(memory=slow))
+    await slow.waits.wait()
+    quick = await opened(OTHER_EDGE)
+    room = Listener()
+    await quick.subscribe(ROOM, LIFE, room)
+    stored = [(await heard_after(room, quick, text))[-1] for text in ("one", "two")]
+    memory.highest = max(memory.highest, quick.highest_sequence)  # told with a heartbeat
+    slow.goes_on.set()
+    late = await starting
+    await eventually(lambda: late.is_connected)
+    assert await late.messages_after(ROOM, LIFE, stored[0].id, limit=9) == stored[1:]
+    assert (await heard_after(room, late, "three"))[-1].prev_id == stored[-1].id > 50
+
+
+async def test_a_stream_that_is_deleted_under_connected_edges_is_made_again_and_ids_go_on(
+    opened: OpenBus, service: Client
+) -> None:
+    worker = Listener()
+    bus, other = await opened(worker=worker), await opened(OTHER_EDGE)
+    here, there = Listener(), Listener()
+    await bus.subscribe(ROOM, LIFE, here)
+    await other.subscribe(ROOM, LIFE, there)
+    for number in range(3):
+        say(bus, f"m{number}")
+    before = (await here.hears(3))[-1]
+    await service.jetstream().delete_stream(STREAM)
+    say(bus, "lost", nonce="n")  # whose refusal shows it at once
+    assert await worker.hears(1) == ["restored"]
+    await eventually(lambda: other.is_connected)
+    heard = (await heard_after(here, bus, "after"))[-1]
+    assert (await there.hears(4))[-1] == heard
+    assert (heard.text, heard.prev_id) == ("after", 0)
+    assert heard.id > before.id
+
+
+async def test_an_older_stream_that_is_put_in_its_place_under_connected_edges_goes_on_above(
+    opened: OpenBus, service: Client
+) -> None:
+    worker = Listener()
+    bus = await opened(worker=worker)
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    for number in range(20):
+        say(bus, f"m{number}")
+    before = (await room.hears(20))[-1]
+    stream = service.jetstream()
+    config = (await stream.stream_info(STREAM)).config
+    await stream.delete_stream(STREAM)
+    config.first_seq = 5
+    await stream.add_stream(config)
+    say(bus, "with an id that was given out already")
+    assert await worker.hears(1) == ["restored"]
+    assert (await heard_after(room, bus, "after"))[-1].id > before.id
+
+
+async def test_while_rooms_is_away_an_edge_that_has_seen_messages_goes_on_and_asks_later(
+    server: NatsServer, opened: OpenBus, memory: Memory
+) -> None:
+    bus = await opened(unix_s=NOON_S)
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    before = (await heard_after(room, bus, "before"))[-1]
+    memory.is_away = True
+    await restarted(server, bus, change=server.lose_files)
+    assert (await heard_after(room, bus, "after"))[-1].id > before.id
+    memory.asked.clear()
+    memory.is_away = False
+    await eventually(lambda: bool(memory.asked))
+    assert bus.is_connected
+    assert (await heard_after(room, bus, "still there"))[-1].prev_id == room.heard[-2].id
+
+
+async def test_an_edge_that_has_seen_nothing_waits_for_rooms(opened: OpenBus, memory: Memory) -> None:
+    memory.is_away = True
+    bus = await opened()
+    assert not bus.is_connected
+    memory.is_away = False
+    await eventually(lambda: bus.is_connected)
+
+
+@pytest.mark.parametrize(
+    ("present", "setting", "expected"),
+    [
+        (None, 0, DEFAULT_MAX_BYTES),
+        (None, 5_000_000, 5_000_000),
+        (-1, 0, DEFAULT_MAX_BYTES),
+        (-1, 5_000_000, 5_000_000),
+        (10_000_000, 0, 10_000_000),
+        (10_000_000, 5_000_000, 5_000_000),
+    ],
+)
+async def test_its_limit_in_bytes_is_the_setting_else_the_operators_else_the_default(
+    opened: OpenBus, service: Client, present: int | None, setting: int, expected: int
+) -> None:
+    stream = service.jetstream()
+    if present is not None:
+        await stream.add_stream(name=STREAM, subjects=["salon.v1.room.*.*.message"], max_bytes=present)
+    await opened(max_bytes=setting)
+    config = (await stream.stream_info(STREAM)).config
+    assert (config.max_bytes, config.discard) == (expected, "old")
+
+
+async def test_when_it_is_full_the_oldest_go_and_nobody_is_refused(opened: OpenBus, service: Client) -> None:
+    incidents: list[Incident] = []
+    bus = await opened(max_bytes=1024 * 1024, incidents=incidents)
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    for start in range(0, 1500, 100):
+        for number in range(start, start + 100):
+            say(bus, "x" * 5000, life=LIFE, nonce=f"n{number}")
+        await room.hears(start + 100)
+    assert [m.prev_id for m in room.heard] == [0, *(m.id for m in room.heard[:-1])]
+    state = (await service.jetstream().stream_info(STREAM)).state
+    assert state.bytes <= 1024 * 1024
+    assert (state.last_seq, state.first_seq > 1000) == (1500, True)
+    assert incidents == []
+
+
+async def test_a_server_with_less_room_than_it_wants_is_told_of_and_an_edge_comes_up_once_there_is_a_stream() -> None:
+    server = NatsServer(max_file="2M")
+    server.start()
+    bus = open_bus(server, max_bytes=4 * 1024 * 1024)
+    bus.listen(Listener())
+    try:
+        with structlog.testing.capture_logs() as logs:
+            await bus.start()
+            assert not bus.is_connected
+            assert bus.is_stream_refused
+        (refused,) = [line for line in logs if line["event"] == "stream_refused"]
+        assert refused["log_level"] == "error"
+        assert "insufficient storage resources available" in refused["reason"]
+        assert refused["max_bytes"] == 4 * 1024 * 1024
+        client = await nats.connect(server.url)
+        await client.jetstream().add_stream(name=STREAM, subjects=["salon.v1.room.*.*.message"], max_bytes=1024 * 1024)
+        await client.close()
+        await eventually(lambda: bus.is_connected)
+        assert not bus.is_stream_refused
+    finally:
+        await bus.stop()
+        server.close()
+
+
+async def test_a_limit_that_the_server_has_no_room_for_leaves_a_stream_that_works_as_it_is() -> None:
+    server = NatsServer(max_file="2M")
+    server.start()
+    modest, greedy = open_bus(server, max_bytes=1024 * 1024), open_bus(server, max_bytes=4 * 1024 * 1024)
+    try:
+        with structlog.testing.capture_logs() as logs:
+            for bus in (modest, greedy):
+                bus.listen(Listener())
+                await bus.start()
+                assert bus.is_connected
+        (refused,) = [line for line in logs if line["event"] == "stream_limit_refused"]
+        assert (refused["max_bytes"], refused["kept"]) == (4 * 1024 * 1024, 1024 * 1024)
+        assert not greedy.is_stream_refused
+        room = Listener()
+        await greedy.subscribe(ROOM, LIFE, room)
+        await heard_after(room, greedy, "goes on")
+    finally:
+        await modest.stop()
+        await greedy.stop()
+        server.close()
+
+
+async def test_messages_that_the_stream_does_not_take_are_counted_each_and_logged_together(
+    opened: OpenBus, service: Client
+) -> None:
+    incidents: list[Incident] = []
+    bus = await opened(incidents=incidents)
+    with structlog.testing.capture_logs() as logs:
+        await service.jetstream().delete_stream(STREAM)
+        for number in range(200):
+            say(bus, "lost", nonce=f"n{number}")
+        await eventually(lambda: incidents.count(Incident.MESSAGE_NOT_STORED) == 200)
+    lines = [line for line in logs if line["event"] == "message_not_stored"]
+    assert [line["count"] for line in lines] == [1]

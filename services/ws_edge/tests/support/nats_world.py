@@ -1,0 +1,187 @@
+"""A nats-server of the test's own, and a bus on it."""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ws_edge.adapters.nats_bus import NatsBus
+from ws_edge.ports import Incident, LogResumption, PresenceChanged, RoomsUnavailable, StoredMessage, TypingChanged
+from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Speaker, UserId
+from ws_edge.protocol.sanction import SanctionEvent
+
+ROOM, LIFE = RoomId(1), Life(2)
+EDGE, OTHER_EDGE = "e" * 32, "f" * 32
+
+
+class NatsServer:
+    """A server process with a port and a store of its own. `max_file`: how much JetStream may store, as "4M"."""
+
+    def __init__(self, max_file: str = "") -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.store = tempfile.mkdtemp(prefix="salon-nats-")
+        self._config = Path(tempfile.mkdtemp(prefix="salon-nats-config-")) / "nats.conf"
+        limit = f"max_file: {max_file}" if max_file else ""
+        self._config.write_text(f'jetstream {{\n store_dir: "{self.store}"\n {limit}\n}}\n')
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        binary = shutil.which("nats-server")
+        assert binary is not None
+        arguments = [binary, "-a", "127.0.0.1", "-p", str(self.port), "-c", str(self._config)]
+        log = self._config.with_name("log").open("ab")
+        with log:
+            self._process = subprocess.Popen(arguments, stdout=log, stderr=log)
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            else:
+                return
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.store, ignore_errors=True)
+        shutil.rmtree(self._config.parent)
+
+    def lose_files(self) -> None:
+        """Of a server that is stopped."""
+        shutil.rmtree(self.store)
+
+    def save(self, snapshot: Path) -> None:
+        """Copy what a server that is stopped has stored."""
+        shutil.copytree(self.store, snapshot)
+
+    def restore(self, snapshot: Path) -> None:
+        """Put an older state back, of a server that is stopped."""
+        self.lose_files()
+        shutil.copytree(snapshot, self.store)
+
+
+class Listener:
+    """Hears everything, in one list."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self._news = asyncio.Event()
+        self.fails = False
+        self.on_event: Callable[[], None] = lambda: None
+
+    def _hear(self, what: Any) -> None:
+        self.on_event()
+        self.heard.append(what)
+        self._news.set()
+        if self.fails:
+            raise RuntimeError("a listener with a mistake in it")
+
+    def message_stored(self, message: StoredMessage) -> None:
+        self._hear(message)
+
+    def typing_changed(self, change: TypingChanged) -> None:
+        self._hear(change)
+
+    def presence_changed(self, change: PresenceChanged) -> None:
+        self._hear(change)
+
+    def sanction_changed(self, event: SanctionEvent) -> None:
+        self._hear(event)
+
+    def room_deleted(self, life: Life) -> None:
+        self._hear(("deleted", life))
+
+    def broadcast_received(self, payload: bytes) -> None:
+        self._hear(payload)
+
+    def bus_restored(self) -> None:
+        self._hear("restored")
+
+    async def hears(self, count: int) -> list[Any]:
+        """Waits for so many."""
+        async with asyncio.timeout(5):
+            while len(self.heard) < count:
+                self._news.clear()
+                await self._news.wait()
+        return self.heard
+
+
+class Memory:
+    """Implements LogMemory as the rooms service does."""
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self.resumed = 0
+        self.is_away = False
+        self.asked: list[int] = []
+
+    async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
+        if self.is_away:
+            raise RoomsUnavailable
+        self.asked.append(behind)
+        self.highest = max(self.highest, seen)
+        if not behind or behind != self.highest:
+            return LogResumption(self.highest, 0)
+        if self.resumed != self.highest:
+            self.highest = self.resumed = self.highest + 1000
+        return LogResumption(self.highest, self.highest + 1)
+
+
+def open_bus(
+    server: NatsServer,
+    edge: str = EDGE,
+    *,
+    memory: Memory | None = None,
+    unix_s: float = 0.0,
+    max_bytes: int = 0,
+    incidents: list[Incident] | None = None,
+) -> NatsBus:
+    """A bus whose stream begins at 1, unless the time is said."""
+    return NatsBus(
+        server.url,
+        edge,
+        memory=memory or Memory(),
+        unix_s=lambda: unix_s,
+        max_bytes=max_bytes,
+        count=(incidents if incidents is not None else []).append,
+    )
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110 - what is waited for here announces itself to nobody
+            await asyncio.sleep(0.005)
+
+
+def speaker(user_id: int | None = 5, connection: str = f"{EDGE}:1") -> Speaker:
+    user = None if user_id is None else UserId(user_id)
+    return Speaker(Identity(user, "ana", None, (), Rank.USER, None), "10.0.0.1", connection)
+
+
+def say(
+    bus: NatsBus,
+    text: str,
+    *,
+    room: RoomId = ROOM,
+    life: Life = LIFE,
+    token: int = 0,
+    nonce: str = "",
+    who: Speaker | None = None,
+    duplicate: Callable[[MessageId], None] = lambda _: None,
+) -> None:
+    bus.publish_message(room, life, who or speaker(), text, token=token, nonce=nonce, duplicate=duplicate)

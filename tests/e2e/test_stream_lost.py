@@ -1,0 +1,131 @@
+"""NATS loses its files, or has older ones put back: rooms go on with higher ids, for those inside and newcomers."""
+
+import asyncio
+import json
+import shutil
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest_asyncio
+from chat_client import Client, Person, Visitors, of_type
+from salon_processes import Salon, readiness, wait_for_port, wait_until_ready
+
+
+@pytest_asyncio.fixture
+async def guests(frail: Salon) -> AsyncIterator[Visitors]:
+    """Visitors of the Salon whose parts are killed."""
+    opened = Visitors(frail.edges[0].ws)
+    yield opened
+    await opened.close()
+
+
+async def say_until_heard(client: Client, message: str) -> int:
+    """Send again, with the same nonce, until the message has its outcome; its id."""
+    async with asyncio.timeout(20):
+        while True:
+            await client.send("chat_message", message=message, nonce=f"until-{message}"[:64])
+            outcome = await client.receive()
+            while outcome["type"] != "error" and outcome["data"].get("message") != message:
+                outcome = await client.receive()
+            if outcome["type"] == "chat_message":
+                return int(outcome["data"]["id"])
+            await asyncio.sleep(0.2)
+
+
+def restart_nats(salon: Salon, change: Callable[[], Any]) -> None:
+    """Stop the server, do something to its files, and start it again."""
+    salon.nats.kill()
+    change()
+    salon.nats.start()
+
+
+def remembered(salon: Salon) -> int:
+    """The highest sequence that the rooms service has been told."""
+    with sqlite3.connect(f"file:{salon.folder / 'rooms.sqlite3'}?mode=ro", uri=True, timeout=5) as database:
+        row = database.execute("SELECT highest FROM log_position").fetchone()
+    return int(row[0]) if row else 0
+
+
+async def test_after_the_files_of_nats_were_lost_held_rooms_go_on_with_higher_ids(
+    frail: Salon, guests: Visitors, room: str, ana: Person, bob: Person
+) -> None:
+    here, there = await guests.join(room, ana), await guests.join(room, bob, ws=frail.edges[1].ws)
+    before = [await say_until_heard(here, f"before {number}") for number in range(3)]
+    await there.wait_for("chat_message", id=before[-1])
+    await asyncio.to_thread(restart_nats, frail, lambda: shutil.rmtree(frail.folder / "js"))
+    after = await say_until_heard(here, "after")
+    assert after > before[-1]
+    heard = await there.wait_for("chat_message", 15, message="after")
+    assert (heard["id"], heard["prev_id"]) == (after, 0)
+    newcomer = await guests.join(room)
+    assert newcomer.joined["last_id"] == after
+    await there.say("and on")
+    assert (await newcomer.wait_for("chat_message"))["prev_id"] == after
+    texts = [message["message"] for message in of_type(here.seen, "chat_message")]
+    assert texts[:4] == ["before 0", "before 1", "before 2", "after"]
+
+
+async def test_after_an_older_state_of_nats_was_put_back_ids_go_on_also_for_edges_that_saw_nothing_of_what_was_lost(
+    frail: Salon, guests: Visitors, room: str, ana: Person, bob: Person
+) -> None:
+    here, there = await guests.join(room, ana), await guests.join(room, bob, ws=frail.edges[1].ws)
+    older = frail.folder / "older"
+    await say_until_heard(here, "kept")
+    await asyncio.to_thread(restart_nats, frail, lambda: shutil.copytree(frail.folder / "js", older))
+    lost = await say_until_heard(there, "lost")
+
+    def put_back() -> None:
+        shutil.rmtree(frail.folder / "js")
+        shutil.copytree(older, frail.folder / "js")
+
+    await asyncio.to_thread(restart_nats, frail, put_back)
+    after = await say_until_heard(here, "after")
+    assert after > lost
+    await there.wait_for("chat_message", 15, id=after)
+
+    def wait_until_remembered() -> None:
+        deadline = time.monotonic() + 15
+        while remembered(frail) < after:
+            assert time.monotonic() < deadline, "no heartbeat told of it"
+            time.sleep(0.1)
+
+    def restart_all() -> None:
+        for edge in frail.edges[:2]:
+            edge.process.kill()
+        restart_nats(frail, put_back)
+        for edge in frail.edges[:2]:
+            edge.process.start()
+        for edge in frail.edges[:2]:
+            wait_until_ready(edge)
+
+    await asyncio.to_thread(wait_until_remembered)
+    await asyncio.to_thread(restart_all)
+    again = await guests.join(room, ana)
+    assert await say_until_heard(again, "by new edges") > after
+
+
+async def test_an_edge_that_nats_has_no_room_for_says_so_and_goes_on_once_there_is_a_stream(
+    start_salon: Callable[..., Salon],
+) -> None:
+    salon = start_salon(edges=0)
+    greedy = salon.edge_process({"WS_EDGE_STREAM_MAX_BYTES": "999999999999999"})
+    salon.edges.append(greedy)
+    greedy.process.start()
+
+    def wait_until_refused() -> None:
+        wait_for_port(greedy.port, greedy.process)
+        deadline = time.monotonic() + 15
+        while json.loads(readiness(greedy)[1])["failing"] != ["nats", "stream"]:
+            assert time.monotonic() < deadline, readiness(greedy)
+            time.sleep(0.1)
+
+    await asyncio.to_thread(wait_until_refused)
+    refused = [json.loads(line) for line in greedy.process.text().splitlines() if "stream_refused" in line]
+    assert [(line["level"], line["max_bytes"]) for line in refused] == [("error", 999999999999999)]
+    await asyncio.to_thread(salon.start_edge)
+    await asyncio.to_thread(wait_until_ready, greedy)
+    guests = Visitors(greedy.ws)
+    await (await guests.join("room")).say("goes on")
+    await guests.close()
