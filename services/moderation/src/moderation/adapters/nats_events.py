@@ -58,7 +58,7 @@ class NatsEvents:
                 reconnected_cb=self._reconnected,
             )
             await self._client.subscribe(SUBJECT, cb=self._receive)
-            await self._client.flush()
+            await self._confirm()
             await self._reconnected()
             await asyncio.Event().wait()
         finally:
@@ -70,12 +70,18 @@ class NatsEvents:
             async with asyncio.timeout(_PUBLISH_DEADLINE_S):
                 await self._client.publish(SUBJECT, self._encode(event), headers=trace_headers() or None)
                 if self._client.is_connected:
-                    await self._client.flush()
+                    await self._confirm()
                     return
             problem = "not connected"
         except (NatsError, TimeoutError, OSError) as error:
             problem = type(error).__name__
         _log.warning("event_not_confirmed", event_id=event.event_id, problem=problem)
+
+    async def _confirm(self) -> None:
+        """Wait until the server has what was sent. The client writes a PING at once, past the commands that wait for
+        its next turn, so that its answer proves nothing of them; the answer to a second one does."""
+        await self._client.flush()
+        await self._client.flush()
 
     async def _receive(self, message: Msg) -> None:
         with hold_trace((message.headers or {}).get(TRACE_HEADER)):
