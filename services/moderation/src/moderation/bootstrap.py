@@ -55,7 +55,15 @@ class Service:
         )
         events: Events = self._nats
         self._upkeep = Upkeep(store, events, clock, self._book, self._sightings, admission)
-        self._desk = Desk(store, events, clock, self._book, self._sightings, admission)
+        self._desk = Desk(
+            store,
+            events,
+            clock,
+            self._book,
+            self._sightings,
+            admission,
+            outcome_unknown=self._upkeep.read_soon,
+        )
         self._streams = AdmitStreams(admission, clock, metrics.count)
         self._server = GrpcServer(ModerationServicer(self._streams, self._desk, store, clock), self.is_ready)
         metrics.watch(
@@ -105,7 +113,7 @@ class Service:
         self._book.apply(event.imposed, event.lifted_ids)
 
     def _restored(self) -> None:
-        self._upkeep.events_restored()
+        self._upkeep.read_soon()
 
 
 @asynccontextmanager

@@ -11,7 +11,11 @@ from moderation.domain.sightings import Sighting
 
 
 class StoreUnavailable(Exception):
-    """The database is away or did not answer within its deadline; nothing was changed, as far as is known."""
+    """The database is away or did not answer within its deadline; nothing was changed."""
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """It happened while a change was committed, which may be stored or not: what is in force is to be read again."""
 
 
 class Store(Protocol):

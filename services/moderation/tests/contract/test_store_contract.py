@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
+from tortoise.exceptions import OperationalError
 
 from moderation.adapters.database import Database, answering
 from moderation.adapters.tables import AuditRow, SightingRow
@@ -255,11 +256,12 @@ async def test_ids_up_to_2_to_the_53_are_kept(store: Store) -> None:
     assert found.target.user_id == 2**53 - 1
 
 
-async def test_what_the_database_refuses_is_unavailable_to_the_caller(store: Store, database: Database) -> None:
+async def test_sql_that_the_database_refuses_is_a_mistake_and_no_outage(store: Store, database: Database) -> None:
     async with database.transaction() as connection:
         await connection.execute_script("DROP TABLE sighting")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(OperationalError):
         await store.seen_addresses(ANA, None, since_ms=0)
+    await carry_out(store, order())
 
 
 async def test_a_store_recovers_when_postgresql_drops_its_connections(

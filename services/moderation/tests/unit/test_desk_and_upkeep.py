@@ -96,8 +96,10 @@ class Subject:
         store: Store = self.fake
         events: Events = self.events
         clock: Clock = FakeClock()
-        self.desk = Desk(store, events, clock, self.book, self.sightings, self.admission)
         self.upkeep = Upkeep(store, events, clock, self.book, self.sightings, self.admission)
+        self.desk = Desk(
+            store, events, clock, self.book, self.sightings, self.admission, outcome_unknown=self.upkeep.read_soon
+        )
 
     def is_muted(self, address: str) -> bool:
         anonymous = Speaker(0, f"Anonymous_{address}", address, Rank.ANONYMOUS, "e:2")

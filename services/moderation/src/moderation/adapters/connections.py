@@ -17,21 +17,24 @@ from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionWrapp
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
 
+from moderation.adapters.outages import UNDECIDED
+
 CONNECTION = "default"
 POOL_SIZE = 5
 """Connections of one replica to PostgreSQL: orders go one by one, so more would only wait there."""
 GIVE_BACK_DEADLINE_S = 3.0
 CLOSE_DEADLINE_S = 1.0
-OUTAGES = (
+_BROKEN = (
     OperationalError,
     DBConnectionError,
     TransactionManagementError,
-    sqlite3.OperationalError,  # of a commit, which Tortoise does not translate
+    sqlite3.OperationalError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what it comes to when the server goes away between two messages
+    asyncpg.InternalClientError,
     asyncpg.PostgresError,
     OSError,
 )
+"""Whatever a connection raises that is only begun on or let go of: it is not used further, for whichever reason."""
 
 
 class _Driver(Protocol):
@@ -68,7 +71,7 @@ class _Postgres:
             with suppress(asyncpg.InterfaceError):  # cut by the server: the pool has let go of it already
                 taken._connection.terminate()
         elif self._client._pool is not None:
-            with suppress(TimeoutError, *OUTAGES):  # the pool has thrown it away then
+            with suppress(TimeoutError, *_BROKEN):  # the pool has thrown it away then
                 await self._client._pool.release(taken._connection, timeout=GIVE_BACK_DEADLINE_S)
 
     async def close(self) -> None:
@@ -78,7 +81,7 @@ class _Postgres:
         try:
             async with asyncio.timeout(CLOSE_DEADLINE_S):
                 await pool.close()
-        except (TimeoutError, *OUTAGES):
+        except (TimeoutError, *_BROKEN):
             pool.terminate()
 
 
@@ -94,7 +97,7 @@ class _Sqlite:
     async def give_back(self, taken: TransactionalDBClient, *, is_sound: bool) -> None:
         if not is_sound:
             # Its thread carries out what was cancelled as well; this comes after that.
-            with suppress(*OUTAGES):
+            with suppress(*_BROKEN):
                 await taken._connection.rollback()
 
     async def close(self) -> None:
@@ -114,7 +117,7 @@ class Connections:
         self._ending: set[asyncio.Task[None]] = set()  # as many as there are connections
 
     async def open(self) -> None:
-        """Connect. Raises one of OUTAGES; close it nonetheless."""
+        """Connect. Raises what the driver raises; close it nonetheless."""
         with self._context:
             # The fallback makes the connection known to gRPC's own tasks, which do not inherit our context.
             await self._context.init(config=self._config, _enable_global_fallback=True)
@@ -154,7 +157,11 @@ class Connections:
             except Exception:
                 await taken.rollback()
                 raise
-            await taken.commit()
+            try:
+                await taken.commit()
+            except BaseException as problem:
+                problem.add_note(UNDECIDED)
+                raise
         finally:
             self._context.connections.reset(token)
             self._give_back(self._driver, taken, is_sound=taken._finalized)
@@ -164,7 +171,7 @@ class Connections:
         nothing was asked of them yet, and there are only so many."""
         for _ in range(driver.size):
             taken = await self._take(driver)
-            with suppress(*OUTAGES):
+            with suppress(*_BROKEN):
                 await self._begin(driver, taken)
                 return taken
         taken = await self._take(driver)

@@ -7,13 +7,13 @@ from typing import Any
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.backends.base.config_generator import expand_db_url
-from tortoise.exceptions import IntegrityError
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.migrations.recorder import MigrationRecorder
 from tortoise.migrations.schema_editor.asyncpg import AsyncpgSchemaEditor
 
-from moderation.adapters.connections import CONNECTION, OUTAGES, POOL_SIZE, Connections
-from moderation.ports import StoreUnavailable
+from moderation.adapters.connections import CONNECTION, POOL_SIZE, Connections
+from moderation.adapters.outages import is_away, is_conflict, is_undecided
+from moderation.ports import OutcomeUnknown, StoreUnavailable
 
 DEADLINE_S = 3.0
 """Of one question to the database. PostgreSQL knows it too, so that nothing goes on there that nobody waits for."""
@@ -53,16 +53,21 @@ def tortoise_config(url: str, *, deadline_s: float = DEADLINE_S) -> dict[str, An
 
 @asynccontextmanager
 async def answering(deadline_s: float) -> AsyncIterator[None]:
-    """A span in which the database must answer; translates what its libraries raise. Raises StoreUnavailable."""
+    """A span in which the database must answer. Raises StoreUnavailable for an outage, OutcomeUnknown where that came
+    while a transaction committed; mistakes of ours go through as they are."""
     try:
         async with asyncio.timeout(deadline_s):
             yield
-    except IntegrityError:
-        raise  # a mistake of ours, not an outage
     except TimeoutError as problem:
-        raise StoreUnavailable(f"the database did not answer within {deadline_s:g} s") from problem
-    except OUTAGES as problem:
-        raise StoreUnavailable(f"the database is away: {problem}") from problem
+        raise _unavailable(f"the database did not answer within {deadline_s:g} s", problem) from problem
+    except Exception as problem:
+        if not is_away(problem) and not is_conflict(problem):
+            raise
+        raise _unavailable(f"the database is away: {problem}", problem) from problem
+
+
+def _unavailable(text: str, problem: Exception) -> StoreUnavailable:
+    return OutcomeUnknown(text) if is_undecided(problem) else StoreUnavailable(text)
 
 
 class Database:

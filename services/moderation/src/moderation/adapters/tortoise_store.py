@@ -1,13 +1,17 @@
 """Sanctions, audit and sightings in SQLite or PostgreSQL."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.expressions import Q
 from tortoise.functions import Max
 
 from moderation.adapters.database import DEADLINE_S, Database, answering
+from moderation.adapters.outages import run_again
 from moderation.adapters.rows import audit_row, follow_row, sanction_of, sanction_row
 from moderation.adapters.tables import SanctionAddressRow, SanctionRow, SightingRow
 from moderation.domain.order import Change, Order
@@ -17,6 +21,19 @@ from moderation.domain.sightings import Sighting
 
 FORGOTTEN_AT_ONCE = 5000
 _ORDER_LOCK = 0x5A10_0002
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+
+def _answered(attempt: Callable[_P, Awaitable[_T]]) -> Callable[_P, Coroutine[None, None, _T]]:
+    """A method that is one transaction: run again where it lost to another one, all attempts within one deadline."""
+
+    @wraps(attempt)
+    async def run(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        async with answering(DEADLINE_S):
+            return await run_again(lambda: attempt(*args, **kwargs))
+
+    return run
 
 
 class TortoiseStore:
@@ -24,12 +41,16 @@ class TortoiseStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Orders wait here, one a replica for the lock of all replicas: each that waited there would hold one of the few
+        # connections, and reading would wait for orders as well.
+        self._ordering = asyncio.Lock()
 
+    @_answered
     async def change(
         self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
     ) -> SanctionEvent:
         """Orders go one by one over all replicas: rare as they are, and their event ids rise as they are committed."""
-        async with answering(DEADLINE_S), self._database.transaction() as connection:
+        async with self._ordering, self._database.transaction() as connection:
             await _lock_orders(connection)
             change = decide(await _standing(order.target, addresses, now_ms))
             lifted_ids = tuple(s.id for s in change.lifted)
@@ -55,9 +76,10 @@ class TortoiseStore:
                 lifted_ids=lifted_ids,
             )
 
+    @_answered
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
         """Under the lock of orders, so that no event tells of a sanction after it was lifted."""
-        async with answering(DEADLINE_S), self._database.transaction() as connection:
+        async with self._ordering, self._database.transaction() as connection:
             await _lock_orders(connection)
             sanction = await _find(sanction_id)
             if sanction is None or not sanction.is_in_force(now_ms) or not sanction.may_follow_to(address):
@@ -79,21 +101,25 @@ class TortoiseStore:
                 silent=True,
             )
 
+    @_answered
     async def find(self, sanction_id: int) -> Sanction | None:
-        async with answering(DEADLINE_S), self._database.transaction():
+        async with self._database.transaction():
             return await _find(sanction_id)
 
+    @_answered
     async def in_force(self, slugs: Sequence[str], *, now_ms: int) -> list[Sanction]:
         where = _in_force(now_ms)
         where &= Q(slug__isnull=True) | Q(slug__in=list(slugs)) if slugs else Q(slug__isnull=True)
-        async with answering(DEADLINE_S), self._database.transaction():
+        async with self._database.transaction():
             return await _with_addresses(await SanctionRow.filter(where).order_by("id"))
 
+    @_answered
     async def standing(self, *, after_id: int, first: int, now_ms: int) -> list[Sanction]:
         where = _in_force(now_ms) & Q(id__gt=after_id)
-        async with answering(DEADLINE_S), self._database.transaction():
+        async with self._database.transaction():
             return await _with_addresses(await SanctionRow.filter(where).order_by("id").limit(first))
 
+    @_answered
     async def page(
         self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
     ) -> list[Sanction]:
@@ -102,35 +128,42 @@ class TortoiseStore:
             where &= Q(slug=slug)
         if before_id is not None:
             where &= Q(id__lt=before_id)
-        async with answering(DEADLINE_S), self._database.transaction():
+        async with self._database.transaction():
             return await _with_addresses(await SanctionRow.filter(where).order_by("-id").limit(first))
 
+    @_answered
     async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> list[str]:
         where = Q(user_id=target.user_id, name=target.username, seen_at_ms__gte=since_ms)
         if slug is not None:
             where &= Q(slug=slug)
-        async with answering(DEADLINE_S), self._database.transaction():
+        async with self._database.transaction():
             seen = SightingRow.filter(where).annotate(last_ms=Max("seen_at_ms")).group_by("address")
             newest = await seen.order_by("-last_ms").limit(ADDRESSES_HELD).values_list("address", flat=True)
             return [str(address) for address in newest]
 
+    @_answered
     async def write_sightings(self, sightings: Mapping[Sighting, int]) -> None:
         # Sorted, so that two replicas that write the same rows take their locks in the same order.
         rows = [SightingRow(**s._asdict(), seen_at_ms=at_ms) for s, at_ms in sorted(sightings.items())]
-        async with answering(DEADLINE_S), self._database.transaction():
+        async with self._database.transaction():
             await SightingRow.bulk_create(
                 rows, on_conflict=["user_id", "name", "slug", "address"], update_fields=["seen_at_ms"]
             )
 
     async def forget_sightings(self, before_ms: int) -> None:
         """A part at a time, each within the deadline, however many have come together."""
-        is_done = False
-        while not is_done:
-            async with answering(DEADLINE_S), self._database.transaction():
-                old = SightingRow.filter(seen_at_ms__lt=before_ms).limit(FORGOTTEN_AT_ONCE)
-                ids = await old.values_list("id", flat=True)
-                await SightingRow.filter(id__in=list(ids)).delete()
-            is_done = len(ids) < FORGOTTEN_AT_ONCE
+        while await self._forget_part(before_ms) == FORGOTTEN_AT_ONCE:
+            pass
+
+    @_answered
+    async def _forget_part(self, before_ms: int) -> int:
+        async with self._database.transaction():
+            # Locked when found, and left out where another transaction holds them: somebody who is seen again at this
+            # moment is not forgotten, and nobody waits here who holds what a writer waits for.
+            old = SightingRow.filter(seen_at_ms__lt=before_ms).limit(FORGOTTEN_AT_ONCE)
+            ids = [row.id for row in await old.select_for_update(skip_locked=True).only("id")]  # no lock in values_list
+            await SightingRow.filter(id__in=ids).delete()
+            return len(ids)
 
 
 async def _lock_orders(connection: BaseDBAsyncClient) -> None:

@@ -11,7 +11,7 @@ from moderation.domain.order import Change, Moderator, NotPermitted, Order, chec
 from moderation.domain.people import Target
 from moderation.domain.sanction import Sanction, SanctionEvent, held_addresses
 from moderation.domain.sightings import SightingBuffer
-from moderation.ports import Clock, Events, Store
+from moderation.ports import Clock, Events, OutcomeUnknown, Store
 
 _FOLLOWS_BACK_MS = 3_600_000
 """A sanction of a user holds for the addresses of the hour before it."""
@@ -34,6 +34,8 @@ class Desk:
         book: SanctionBook,
         sightings: SightingBuffer,
         admission: Admission,
+        *,
+        outcome_unknown: Callable[[], None],
     ) -> None:
         self._store = store
         self._events = events
@@ -41,6 +43,7 @@ class Desk:
         self._book = book
         self._sightings = sightings
         self._admission = admission
+        self._outcome_unknown = outcome_unknown
         self._open: set[asyncio.Task[SanctionEvent]] = set()  # as many as there are calls
 
     async def act(self, order: Order) -> SanctionEvent:
@@ -86,7 +89,11 @@ class Desk:
         self, order: Order, addresses: frozenset[str], decision: Callable[[list[Sanction]], Change]
     ) -> SanctionEvent:
         now = self._clock.now()
-        event = await self._store.change(order, addresses, decision, now_ms=now.wall_ms)
+        try:
+            event = await self._store.change(order, addresses, decision, now_ms=now.wall_ms)
+        except OutcomeUnknown:
+            self._outcome_unknown()
+            raise
         await self._tell(event, now)
         return event
 

@@ -1,6 +1,8 @@
 """What goes on behind the answers: reading sanctions again, writing sightings, following addresses."""
 
 import asyncio
+import random
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -14,6 +16,9 @@ READ_EVERY_S = 30.0
 READ_EVERY_WITHOUT_EVENTS_S = 3.0
 WRITE_EVERY_S = 0.5
 FORGET_EVERY_S = 3600.0
+RETRY_FIRST_S = 1.0
+RETRY_LONGEST_S = 8.0
+"""After a failure: doubled each time, and scattered, so that a database that recovers is not met by all at once."""
 _ROWS_AT_ONCE = 500
 READ_AT_ONCE = 500
 """Sanctions of one question: however many there are, none takes long, and messages are judged in between."""
@@ -41,10 +46,16 @@ class Upkeep:
         self._admission = admission
         self._read_soon = asyncio.Event()
         self._writing = asyncio.Lock()
-        self.is_store_answering = True
+        self._failing: set[str] = set()
 
-    def events_restored(self) -> None:
-        """Events may have been missed: read the sanctions again now."""
+    @property
+    def is_store_answering(self) -> bool:
+        """Whether the last question of every kind was answered."""
+        return not self._failing
+
+    def read_soon(self) -> None:
+        """Events may have been missed, or a change's outcome is not known: read the sanctions again. Those who ask
+        while that is under way share the next reading."""
         self._read_soon.set()
 
     async def run(self) -> None:
@@ -106,32 +117,40 @@ class Upkeep:
             except TimeoutError:
                 pass
             self._read_soon.clear()
-            try:
-                await self.read()
-                self.is_store_answering = True
-            except StoreUnavailable as problem:
-                self._store_failed("sanctions_not_read", problem)
-                self._read_soon.set()
-                await asyncio.sleep(1)
+            await self._until_answered("sanctions_not_read", self.read)
+            await asyncio.sleep(_scattered(RETRY_FIRST_S))  # however often it is asked for
 
     async def _keep_writing(self) -> None:
         while True:
             await asyncio.sleep(WRITE_EVERY_S)
-            try:
-                await self.flush()
-            except StoreUnavailable as problem:
-                self._store_failed("sightings_not_written", problem)
-                await asyncio.sleep(1)
+            await self._until_answered("sightings_not_written", self.flush)
 
     async def _keep_forgetting(self) -> None:
         while True:
-            try:
-                await self._store.forget_sightings(self._clock.now().wall_ms - SIGHTINGS_KEPT_MS)
-            except StoreUnavailable as problem:
-                self._store_failed("sightings_not_forgotten", problem)
+            await self._until_answered("sightings_not_forgotten", self._forget)
             await asyncio.sleep(FORGET_EVERY_S)
 
-    def _store_failed(self, what: str, problem: StoreUnavailable) -> None:
-        self.is_store_answering = False
-        self._read_soon.set()  # reading is what finds out that it answers again
-        _log.warning(what, problem=str(problem))
+    async def _forget(self) -> None:
+        await self._store.forget_sightings(self._clock.now().wall_ms - SIGHTINGS_KEPT_MS)
+
+    async def _until_answered(self, failure: str, question: Callable[[], Awaitable[None]]) -> None:
+        """Ask until the database answers, more and more seldom. A mistake of ours must not end the service either: it
+        goes on from memory, and says what it was."""
+        pause_s = RETRY_FIRST_S
+        while True:
+            try:
+                await question()
+            except StoreUnavailable as problem:
+                _log.warning(failure, problem=str(problem))
+            except Exception:  # noqa: BLE001 - whatever it is, it is logged and asked again
+                _log.error(failure, exc_info=True)
+            else:
+                self._failing.discard(failure)
+                return
+            self._failing.add(failure)
+            await asyncio.sleep(_scattered(pause_s))
+            pause_s = min(2 * pause_s, RETRY_LONGEST_S)
+
+
+def _scattered(pause_s: float) -> float:
+    return random.uniform(pause_s / 2, pause_s)  # noqa: S311 - no secret

@@ -1,0 +1,138 @@
+"""What transactions do to each other on PostgreSQL: who waits for whom, and what becomes of those that lose."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+import asyncpg  # type: ignore[import-untyped]  # not typed
+import pytest
+
+from moderation.adapters.connections import POOL_SIZE
+from moderation.adapters.database import Database
+from moderation.adapters.tables import SightingRow
+from moderation.adapters.tortoise_store import TortoiseStore
+from moderation.domain.order import Moderator, Order, decide
+from moderation.domain.people import Rank, Target
+from moderation.domain.sanction import Action, SanctionEvent, Scope
+from moderation.domain.sightings import Sighting
+from moderation.ports import OutcomeUnknown, StoreUnavailable
+
+pytestmark = pytest.mark.integration
+Eventually: TypeAlias = Callable[..., Awaitable[None]]
+ANA, BOB = Sighting(1, "", "live", "10.0.0.1"), Sighting(2, "", "live", "10.0.0.2")
+ORDER_LOCK = 0x5A10_0002
+LATE_COMMIT = """
+CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON audit DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION late();
+"""
+
+
+class Other:
+    """Somebody else's connection to the same database."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    async def count(self, sql: str) -> int:
+        found: int = await self.connection.fetchval(sql)
+        return found
+
+    async def waits(self, count: int) -> bool:
+        """Whether so many transactions wait for a lock."""
+        return await self.count("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted") == count
+
+
+@pytest.fixture
+async def other(postgres_socket: str, postgres_url: str) -> AsyncIterator[Other]:
+    name = postgres_url.partition("?")[0].rpartition("/")[2]
+    connection = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
+    yield Other(connection)
+    await connection.close()
+
+
+@pytest.fixture
+async def store(postgres_url: str) -> AsyncIterator[TortoiseStore]:
+    database = Database(postgres_url)
+    try:
+        await database.open()
+        yield TortoiseStore(database)
+    finally:
+        await database.close()
+
+
+async def mute(store: TortoiseStore, slug: str) -> SanctionEvent:
+    order = Order(Moderator(9, Rank.ADMIN), Action.MUTE, Target(123, ""), None, Scope.ROOM, slug, 0, "spam")
+    return await store.change(order, frozenset({"10.0.0.1"}), partial(decide, order), now_ms=1_000)
+
+
+async def test_orders_that_wait_for_their_turn_leave_the_connections_to_others(
+    store: TortoiseStore, other: Other, eventually: Eventually
+) -> None:
+    async with other.connection.transaction():
+        await other.connection.execute(f"SELECT pg_advisory_xact_lock({ORDER_LOCK})")
+        orders = [asyncio.create_task(mute(store, f"s{n}")) for n in range(2 * POOL_SIZE)]
+        await eventually(partial(other.waits, 1))
+        for _ in range(POOL_SIZE):
+            assert await store.in_force(["live"], now_ms=1_000) == []
+        assert await other.waits(1)
+    assert len({event.event_id for event in await asyncio.gather(*orders)}) == 2 * POOL_SIZE
+
+
+async def test_a_transaction_that_a_deadlock_ended_is_run_again(
+    store: TortoiseStore, other: Other, eventually: Eventually
+) -> None:
+    await store.write_sightings({ANA: 1_000, BOB: 1_000})
+    async with other.connection.transaction():
+        await other.connection.execute("SET LOCAL deadlock_timeout = '20s'")  # the store is the one that gives up
+        await other.connection.execute("UPDATE sighting SET seen_at_ms = 2000 WHERE user_id = 2")
+        writing = asyncio.create_task(store.write_sightings({ANA: 5_000, BOB: 5_000}))
+        await eventually(partial(other.waits, 1))
+        await other.connection.execute("UPDATE sighting SET seen_at_ms = 2000 WHERE user_id = 1")
+    await writing
+    assert [row.seen_at_ms for row in await SightingRow.all()] == [5_000, 5_000]
+
+
+async def test_forgetting_and_writing_the_same_sightings_never_wait_for_each_other(
+    store: TortoiseStore, other: Other, eventually: Eventually
+) -> None:
+    await store.write_sightings({BOB: 1_000})  # the first to be forgotten, the last to be written
+    await store.write_sightings({ANA: 1_000})
+    async with other.connection.transaction():
+        await other.connection.execute("SELECT * FROM sighting WHERE user_id = 2 FOR UPDATE")
+        forgetting = asyncio.create_task(store.forget_sightings(2_000))
+
+        async def forgot() -> bool:
+            return forgetting.done() or await other.waits(1)
+
+        await eventually(forgot)
+        writing = asyncio.create_task(store.write_sightings({ANA: 9_000, BOB: 9_000}))
+
+        async def wrote() -> bool:
+            return await other.waits(1 if forgetting.done() else 2)
+
+        await eventually(wrote)
+    await asyncio.gather(forgetting, writing)
+    seen = {row.user_id: row.seen_at_ms for row in await SightingRow.all()}
+    assert seen == {1: 9_000, 2: 9_000}
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    assert await other.count(deadlocks) == 0
+
+
+async def test_a_deadline_that_passes_while_a_change_commits_leaves_its_outcome_open(
+    store: TortoiseStore, other: Other, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mute(store, "before")
+    await other.connection.execute(LATE_COMMIT)
+    monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 0.3)
+    with pytest.raises(OutcomeUnknown):
+        await mute(store, "live")
+    monkeypatch.undo()
+
+    await other.connection.execute("BEGIN; LOCK TABLE sanction")
+    monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 0.3)
+    with pytest.raises(StoreUnavailable) as caught:
+        await mute(store, "later")
+    assert not isinstance(caught.value, OutcomeUnknown)
+    await other.connection.execute("ROLLBACK")
