@@ -132,13 +132,18 @@ async def test_a_development_token_for_a_malformed_request_is_400(http: httpx.As
     assert "Traceback" not in answer.text
 
 
-async def test_a_development_token_is_not_offered_in_production_and_other_roles_are_with_salon_dev_roles(
+async def test_a_development_token_is_offered_with_the_development_secret_alone_and_other_roles_with_salon_dev_roles(
     salon: Salon,
 ) -> None:
-    production = salon.start_edge({"SALON_ENV": "production"})
+    chosen = {"JWT_SECRET": salon_processes.CHOSEN_SECRET}
+    production, secretive = salon.start_edge({"SALON_ENV": "production", **chosen}), salon.start_edge(chosen)
     roles = salon.start_edge({"SALON_DEV_ROLES": "1"})
     async with httpx.AsyncClient(trust_env=False) as client:
-        assert (await client.post(f"{production.http}/dev/token", json={"username": "x"})).status_code == 404
+        for edge in (production, secretive):
+            assert (await client.post(f"{edge.http}/dev/token", json={"username": "x"})).status_code == 404
+        behind_a_proxy = {"X-Forwarded-For": "127.0.0.1"}
+        answer = await client.post(f"{roles.http}/dev/token", json={"username": "x"}, headers=behind_a_proxy)
+        assert answer.status_code == 404
         answer = await client.post(f"{roles.http}/dev/token", json={"username": "x", "roles": ["moderator"]})
     assert answer.status_code == 200
     salon_processes.MINTED.add(answer.json()["token"])

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 import pytest_asyncio
 import salon_processes
-from chat_client import Person, Visitors, mint, person
+from chat_client import Person, Visitors, in_an_hour, mint, person
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 from salon_processes import CHROMIUM_ARGUMENTS, Edge, Salon
 
@@ -161,11 +161,14 @@ async def test_roles_are_not_offered_where_the_server_gives_out_plain_users_only
 async def test_without_development_tokens_one_comes_in_without_a_name_or_with_a_token(
     window: OpenWindow, salon: Salon, room: str
 ) -> None:
-    production = salon.start_edge({"SALON_ENV": "production"})
+    production = salon.start_edge({"SALON_ENV": "production", "JWT_SECRET": salon_processes.CHOSEN_SECRET})
     nameless, signed = await window(), await window()
+    await nameless.page.goto(production.http)
+    await expect(nameless.page.get_by_text("This server gives out no names")).to_be_visible()
     page = await nameless.enter(production, room, None)
     await expect(page.locator("#whoami")).to_have_text("you are a guest")
-    token = person("Tokena", "moderator").token
+    claims = {"user_id": 77, "username": "Tokena", "roles": ["moderator"], "exp": in_an_hour()}
+    token = mint(claims, secret=salon_processes.CHOSEN_SECRET)
     theirs = signed.page
     await theirs.goto(f"{production.http}/?room={room}")
     await expect(theirs.locator("#way-name")).to_be_hidden()

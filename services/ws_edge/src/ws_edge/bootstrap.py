@@ -232,7 +232,9 @@ def _keys(config: Config) -> KeySource:
         try:
             return public_key(config.jwt_public_key)
         except (ValueError, UnsupportedAlgorithm):
-            raise BadSetting("WS_EDGE_JWT_PUBLIC_KEY: must be PEM of an RSA, EC P-256 or Ed25519 public key") from None
+            raise BadSetting(
+                "WS_EDGE_JWT_PUBLIC_KEY: must be PEM of a public key: RSA of 2048 bits or more, EC P-256 or Ed25519"
+            ) from None
     return secret_key(config.jwt_secret)
 
 
@@ -241,8 +243,9 @@ def _hash_key(config: Config) -> str | None:
 
 
 def _dev_tokens(config: Config) -> DevTokenIssuer | None:
-    """Only in development, on loopback, and where the secret is known."""
-    if config.salon_env == "production" or not config.is_loopback or config.has_asymmetric_key:
+    """Only in development, on loopback, and with the secret that everybody knows: one that somebody chose signs for
+    nobody who merely asks."""
+    if config.salon_env == "production" or not config.is_loopback or not config.has_development_secret:
         return None
     return DevTokenIssuer(config.jwt_secret, any_role=config.dev_roles)
 

@@ -8,6 +8,7 @@ import pytest
 
 from ws_edge import bootstrap
 from ws_edge.bootstrap import Edge, settled
+from ws_edge.config import load
 
 
 async def test_an_edge_waits_until_its_services_answer() -> None:
@@ -51,3 +52,24 @@ async def test_nobody_is_let_in_before_all_services_answer_or_the_edge_is_to_sto
     async with asyncio.timeout(5):
         await running
     assert serves.is_set()
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_offered"),
+    [
+        ({}, True),
+        ({"WS_EDGE_HOST": "::1"}, True),
+        ({"JWT_SECRET": "salon-development-secret-not-for-production"}, True),
+        ({"JWT_SECRET": "a-secret-that-somebody-chose-for-themselves"}, False),
+        ({"JWT_SECRET": "short"}, False),
+        ({"SALON_DEV_ROLES": "1", "JWT_SECRET": "a-secret-that-somebody-chose-for-themselves"}, False),
+        ({"SALON_ENV": "production", "JWT_SECRET": "a-secret-that-somebody-chose-for-themselves"}, False),
+        ({"WS_EDGE_HOST": "0.0.0.0", "JWT_SECRET": "a-secret-that-somebody-chose-for-themselves"}, False),
+        ({"WS_EDGE_JWT_PUBLIC_KEY": "pem"}, False),
+        ({"WS_EDGE_JWT_JWKS_URL": "https://id.example/keys"}, False),
+    ],
+)
+def test_development_tokens_are_offered_with_the_development_secret_on_loopback_alone(
+    settings: dict[str, str], is_offered: bool
+) -> None:
+    assert (bootstrap._dev_tokens(load(settings)) is not None) == is_offered

@@ -1,6 +1,7 @@
 """POST /dev/token: tokens for trying things out on one's own machine."""
 
-from typing import Protocol
+import re
+from typing import Final, Protocol
 
 import msgspec
 from sanic import HTTPResponse, NotFound, Request, json
@@ -8,6 +9,16 @@ from sanic import HTTPResponse, NotFound, Request, json
 from ws_edge.protocol.address import is_loopback
 from ws_edge.transport.content import is_json
 from ws_edge.transport.sanic_app import SanicApp
+
+_HOST: Final = re.compile(r"(?P<name>localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+_PROXY_HEADERS: Final = (
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+)
 
 
 class RoleNotAllowed(Exception):
@@ -34,13 +45,11 @@ class _Wish(msgspec.Struct, frozen=True):
 
 
 def add_dev_token_route(app: SanicApp, issuer: DevTokens | None) -> None:
-    """Without an issuer there is no such address."""
+    """Without an issuer, and for whoever is not on this machine, there is no such address."""
 
     async def issue(request: Request) -> HTTPResponse:
-        if issuer is None:
+        if issuer is None or not _is_local(request):
             raise NotFound
-        if not _is_local(request):
-            return json({"message": "Only from this machine"}, 403)
         # A page of another site can send anything but this content type without asking first.
         if not is_json(request):
             return json({"message": "Content-Type must be application/json"}, 415)
@@ -58,7 +67,19 @@ def add_dev_token_route(app: SanicApp, issuer: DevTokens | None) -> None:
 
 
 def _is_local(request: Request) -> bool:
-    """The Host header too: a foreign name that resolves to this machine is a foreign page's."""
-    host = request.headers.get("host", "").strip().lower()
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return is_loopback(request.ip) and (name == "localhost" or is_loopback(name))
+    """Whether a program or a page of this machine asks, and nobody through a proxy on it: to a proxy's upstream all
+    requests come from the loopback, and many proxies name the upstream in Host."""
+    hosts = request.headers.getall("host", [])
+    host = _HOST.fullmatch(hosts[0].strip().lower()) if len(hosts) == 1 else None
+    return (
+        is_loopback(request.ip)
+        # A foreign name that resolves to this machine is a foreign page's.
+        and host is not None
+        and (host["name"] == "localhost" or is_loopback(host["name"].strip("[]")))
+        and not any(name in request.headers for name in _PROXY_HEADERS)
+        # Proxies are asked with whole addresses, and some ask their upstream in HTTP/1.0.
+        and request.raw_url.startswith(b"/")
+        and request.version == "1.1"
+        and request.headers.get("origin", f"http://{host[0]}").strip().lower() == f"http://{host[0]}"
+        and request.headers.get("sec-fetch-site", "none").strip().lower() in ("none", "same-origin")
+    )
