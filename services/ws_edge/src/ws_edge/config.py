@@ -7,7 +7,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from ws_edge.protocol.address import is_safe_url
+
 PREFIX = "WS_EDGE_"
+SHORTEST_SECRET_BYTES = 32
+"""Of HS256: RFC 7518 section 3.2."""
 DEVELOPMENT_SECRET = "salon-development-secret-not-for-production"  # noqa: S105 - refused outside of loopback
 MIN_STREAM_BYTES = 1024 * 1024
 _INJECTED = re.compile(r".*_SERVICE_HOST|.*_SERVICE_PORT(_.*)?|.*_PORT_\d+_.*")
@@ -85,8 +89,12 @@ def _nats_url(raw: str) -> str:
 
 
 def _http_url(raw: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/]+\S*", raw):
-        raise ValueError("must begin with https:// or http://")
+    try:
+        is_usable = bool(urlsplit(raw).hostname) and re.fullmatch(r"https?://\S+", raw, re.IGNORECASE)
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ValueError("must begin with https:// or http://, followed by a host")
     return raw
 
 
@@ -134,7 +142,7 @@ class Config:
     salon_env: Literal["development", "production"] = _setting(
         "SALON_ENV", _choice("development", "production"), "development", "production refuses development defaults"
     )
-    dev_roles: bool = _setting("SALON_DEV_ROLES", _flag, False, "development tokens may have any role")
+    dev_roles: bool = _setting("SALON_DEV_ROLES", _flag, False, "`POST /dev/token` gives any role")
     metrics_port: int = _setting(
         "WS_EDGE_METRICS_PORT", _whole(0, 65535), 0, "port of `/metrics` alone; 0: `/metrics` is on the main port"
     )
@@ -178,6 +186,11 @@ class Config:
         """Only this machine can connect."""
         return is_loopback(self.host)
 
+    @property
+    def is_exposed(self) -> bool:
+        """Others than the developer may connect, so that what is comfortable for development is refused."""
+        return self.salon_env == "production" or not self.is_loopback
+
 
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine."""
@@ -212,6 +225,16 @@ def _check(config: Config) -> None:
         raise BadSetting("JWT_SECRET: must be set when SALON_ENV=production")
     if config.has_development_secret and not config.is_loopback:
         raise BadSetting(f"JWT_SECRET: must be set to listen on {config.host}")
+    if config.is_exposed and not config.has_asymmetric_key and len(config.jwt_secret.encode()) < SHORTEST_SECRET_BYTES:
+        raise BadSetting(
+            f"JWT_SECRET: must have at least {SHORTEST_SECRET_BYTES} bytes in production and to listen on anything but "
+            "the loopback"
+        )
+    if config.is_exposed and config.jwt_jwks_url and not is_safe_url(config.jwt_jwks_url):
+        raise BadSetting(
+            "WS_EDGE_JWT_JWKS_URL: must begin with https://, or name the loopback, in production and to listen on "
+            "anything but the loopback"
+        )
     if config.port == 0 and config.workers > 1:
         raise BadSetting("WS_EDGE_PORT: several workers need a fixed port")
     if config.jwt_public_key and config.jwt_jwks_url:

@@ -11,8 +11,10 @@ from typing import Any
 
 import jwt
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
+from jwt.warnings import InsecureKeyLengthWarning
 
 from ws_edge.adapters import jwt_keys
 from ws_edge.adapters.jwt_keys import JwksKeys
@@ -48,6 +50,7 @@ class KeyServer:
         self.entries: list[dict[str, Any]] = [first_entry()]
         self.body: bytes | None = None
         self.requests = 0
+        self.redirect_to: str | None = None
         self.pause_s = 0.0
         self.may_answer = threading.Event()
         self.may_answer.set()
@@ -57,6 +60,11 @@ class KeyServer:
             def do_GET(self) -> None:
                 outer.requests += 1
                 outer.may_answer.wait(10)
+                if outer.redirect_to is not None and self.path == "/keys":
+                    self.send_response(302)
+                    self.send_header("Location", outer.redirect_to)
+                    self.end_headers()
+                    return
                 body = json.dumps({"keys": outer.entries}).encode() if outer.body is None else outer.body
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -203,8 +211,9 @@ async def test_a_server_that_does_not_answer_holds_one_thread_however_often_it_w
     key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwt_keys, "_FETCH_DEADLINE_S", 0.05)
-    patiently = urllib.request.urlopen  # as with a server that sends its head byte by byte
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: patiently(url, timeout=200 * timeout))
+    opener = urllib.request.OpenerDirector
+    patiently = opener.open  # as with a server that sends its head byte by byte
+    monkeypatch.setattr(opener, "open", lambda self, url, timeout: patiently(self, url, timeout=200 * timeout))
     monotonic = Monotonic()
     keys = JwksKeys(key_server.url, monotonic=monotonic)
     key_server.may_answer.clear()
@@ -265,3 +274,34 @@ async def test_a_key_set_that_cannot_be_reached_is_unavailable() -> None:
 def test_a_key_set_is_read_over_http_alone() -> None:
     with pytest.raises(ValueError, match="http"):
         JwksKeys("file:///etc/passwd", monotonic=Monotonic())
+
+
+@pytest.mark.parametrize("target", ["http://id.example/keys", "ftp://127.0.0.1/keys", "http://127.0.0.1.example/keys"])
+async def test_a_key_set_is_not_read_from_where_a_redirection_leaves_this_machine_without_https(
+    key_server: KeyServer, target: str
+) -> None:
+    key_server.redirect_to = target
+    keys = JwksKeys(key_server.url, monotonic=Monotonic())
+    with structlog.testing.capture_logs() as logs, pytest.raises(TokensUnavailable):
+        await keys.find("one")
+    assert [entry["event"] for entry in logs] == ["jwks_not_read"]
+    assert "redirected" in logs[0]["reason"]
+
+
+async def test_a_redirection_on_this_machine_is_followed(key_server: KeyServer) -> None:
+    key_server.redirect_to = f"{key_server.url}/moved"
+    tokens = verifier(key_server, Monotonic())
+    assert (await tokens.verify(token(FIRST, "RS256", "one"))).user_id == 3
+    assert key_server.requests == 2
+
+
+async def test_an_rsa_key_below_2048_bits_is_passed_over(key_server: KeyServer) -> None:
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    entry: dict[str, Any] = json.loads(RSAAlgorithm.to_jwk(weak.public_key()))
+    key_server.entries = [entry | {"kid": "weak"}, second_entry()]
+    tokens = verifier(key_server, Monotonic())
+    with pytest.warns(InsecureKeyLengthWarning):
+        forged = token(weak, "RS256", "weak")
+    with pytest.raises(InvalidToken):
+        await tokens.verify(forged)
+    assert (await tokens.verify(token(SECOND, "EdDSA", "two"))).user_id == 3

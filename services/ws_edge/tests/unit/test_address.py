@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from ws_edge.protocol.address import address_key, client_address, is_loopback
+from ws_edge.protocol.address import address_key, client_address, is_loopback, is_safe_url
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("2001:db8:aaaa::/48"))
 
@@ -70,3 +70,23 @@ def test_ipv6_counts_by_its_64_network(address: str, key: str) -> None:
 )
 def test_loopback_is_this_machine_alone(address: str, local: bool) -> None:
     assert is_loopback(address) is local
+
+
+@pytest.mark.parametrize(
+    ("url", "is_safe"),
+    [
+        ("https://id.example/keys", True),
+        ("HTTPS://id.example/keys", True),
+        ("http://localhost:9/keys", True),
+        ("http://127.0.0.1/keys", True),
+        ("http://[::1]:9/keys", True),
+        ("http://id.example/keys", False),
+        ("http://127.0.0.1@id.example/keys", False),
+        ("http://127.0.0.1.example/keys", False),
+        ("http:///keys", False),
+        ("ftp://127.0.0.1/keys", False),
+        ("keys", False),
+    ],
+)
+def test_what_is_read_by_https_or_from_this_machine_is_safe_on_its_way(url: str, is_safe: bool) -> None:
+    assert is_safe_url(url) == is_safe

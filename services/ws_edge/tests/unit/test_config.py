@@ -66,6 +66,8 @@ BAD = [
     ("WS_EDGE_STREAM_MAX_BYTES", "-1"),
     ("WS_EDGE_STREAM_MAX_BYTES", "512M"),
     ("WS_EDGE_JWT_JWKS_URL", "ftp://id.example"),
+    ("WS_EDGE_JWT_JWKS_URL", "https://[::1"),
+    ("WS_EDGE_JWT_JWKS_URL", "https://:443/keys"),
     ("WS_EDGE_JWT_REQUIRE_EXP", "yes"),
     ("SALON_ENV", "staging"),
     ("SALON_DEV_ROLES", "true"),
@@ -141,6 +143,40 @@ def test_the_development_secret_is_refused_on_anything_but_loopback(host: str) -
     with pytest.raises(BadSetting, match=r"^JWT_SECRET: must be set to listen on"):
         load({"WS_EDGE_HOST": host})
     assert load({"WS_EDGE_HOST": host} | SECRET).host == host
+
+
+EXPOSED = [{"SALON_ENV": "production"}, {"WS_EDGE_HOST": "0.0.0.0"}, {"WS_EDGE_HOST": "salon.example"}]
+
+
+@pytest.mark.parametrize("where", EXPOSED, ids=repr)
+@pytest.mark.parametrize("secret", ["a", "x" * 31, "é" * 15])
+def test_a_secret_below_32_bytes_is_refused_in_production_and_on_anything_but_loopback(
+    where: dict[str, str], secret: str
+) -> None:
+    with pytest.raises(BadSetting, match=r"^JWT_SECRET: must have at least 32 bytes"):
+        load(where | {"JWT_SECRET": secret})
+    assert load({"JWT_SECRET": secret}).jwt_secret == secret
+    assert load(where | {"JWT_SECRET": "é" * 16}).jwt_secret == "é" * 16
+    assert load(where | {"JWT_SECRET": secret, "WS_EDGE_JWT_PUBLIC_KEY": "pem"}).has_asymmetric_key
+
+
+@pytest.mark.parametrize("where", EXPOSED, ids=repr)
+@pytest.mark.parametrize(
+    "url",
+    ["http://id.example/keys", "http://localhost.example/keys", "http://127.0.0.1@id.example/", "HTTP://10.0.0.1"],
+)
+def test_a_key_set_that_anybody_on_the_way_may_change_is_refused_there_as_well(where: dict[str, str], url: str) -> None:
+    with pytest.raises(BadSetting, match=r"^WS_EDGE_JWT_JWKS_URL: must begin with https://"):
+        load(where | {"WS_EDGE_JWT_JWKS_URL": url})
+    assert load({"WS_EDGE_JWT_JWKS_URL": url}).jwt_jwks_url == url
+
+
+@pytest.mark.parametrize("where", EXPOSED, ids=repr)
+@pytest.mark.parametrize(
+    "url", ["https://id.example/k", "http://127.0.0.1:9/k", "http://[::1]/k", "http://localhost/k"]
+)
+def test_a_key_set_by_https_or_from_this_machine_is_taken_everywhere(where: dict[str, str], url: str) -> None:
+    assert load(where | {"WS_EDGE_JWT_JWKS_URL": url}).jwt_jwks_url == url
 
 
 def test_hashed_names_need_a_key_of_their_own_where_there_is_no_secret() -> None:

@@ -6,8 +6,9 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
-from typing import Any, Protocol
+from http.client import HTTPException, HTTPMessage
+from typing import IO, Any, Protocol
+from urllib.error import URLError
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK, PyJWTError
 
 from ws_edge.ports import TokensUnavailable
+from ws_edge.protocol.address import is_safe_url
 
 _log = structlog.get_logger(__name__)
 
@@ -25,6 +27,8 @@ _FETCH_LIMIT_BYTES = 1024 * 1024
 _FETCH_PART_BYTES = 64 * 1024
 _FETCH_INTERVAL_S = 10.0
 _FRESH_FOR_S = 600.0
+_SMALLEST_RSA_BITS = 2048
+"""RFC 7518 section 3.3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class JwksKeys:
     """
 
     def __init__(self, url: str, *, monotonic: Callable[[], float]) -> None:
-        if not url.startswith(("https://", "http://")):
+        if not url.lower().startswith(("https://", "http://")):
             raise ValueError("the URL of a key set begins with https:// or http://")
         self._url = url
         self._monotonic = monotonic
@@ -129,11 +133,24 @@ class JwksKeys:
             return await asyncio.shield(self._reading)
 
 
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """What may not be read by plain http is not read by a redirection to it either."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        """See HTTPRedirectHandler. Raises URLError."""
+        if is_safe_url(req.full_url) and not is_safe_url(newurl):
+            fp.close()
+            raise URLError("the key set was redirected to an address that anybody on the way may answer for")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _read(url: str) -> bytes:
     """The timeout of a socket begins anew with every byte: here one deadline holds for the whole body."""
     deadline_s = time.monotonic() + _FETCH_DEADLINE_S
     body = b""
-    with urllib.request.urlopen(url, timeout=_FETCH_DEADLINE_S) as answer:  # noqa: S310 - the scheme was checked
+    with urllib.request.build_opener(_SafeRedirects).open(url, timeout=_FETCH_DEADLINE_S) as answer:
         while part := answer.read1(_FETCH_PART_BYTES):
             body += part
             if len(body) > _FETCH_LIMIT_BYTES:
@@ -164,10 +181,10 @@ def _parse_set(document: Any) -> dict[str | None, VerificationKey]:
 
 
 def _with_algorithm(key: Any) -> VerificationKey:
-    if isinstance(key, RSAPublicKey):
+    if isinstance(key, RSAPublicKey) and key.key_size >= _SMALLEST_RSA_BITS:
         return VerificationKey(key, "RS256")
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
         return VerificationKey(key, "ES256")
     if isinstance(key, Ed25519PublicKey):
         return VerificationKey(key, "EdDSA")
-    raise ValueError("a public key must be RSA, EC on P-256, or Ed25519")
+    raise ValueError(f"a public key must be RSA of {_SMALLEST_RSA_BITS} bits or more, EC on P-256, or Ed25519")

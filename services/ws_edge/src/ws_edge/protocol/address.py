@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -45,6 +46,13 @@ def is_loopback(address: str) -> bool:
     """Whether the address is this machine's own."""
     parsed = _parse(address)
     return parsed is not None and parsed.is_loopback
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether nobody on the way can change what is read from it: by https, or by http from this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme == "https" or (parts.scheme == "http" and (host == "localhost" or is_loopback(host)))
 
 
 def _parse(text: str) -> Address | None:
