@@ -50,7 +50,9 @@ async def serving(config: Config) -> AsyncIterator[int]:
     """Run the service for the length of the block; gives the port. Raises DatabaseInUse, DatabaseUnavailable,
     CannotListen."""
     async with AsyncExitStack() as stack:
-        database = await _open_database(config, stack)
+        _lock_file(config, stack)
+        database = Database(config.database_url)
+        stack.push_async_callback(database.close)
         events = NatsEvents(config.nats_url)
         events.start()
         stack.push_async_callback(events.close)
@@ -70,6 +72,11 @@ async def serving(config: Config) -> AsyncIterator[int]:
         port = await server.start(config.host, config.port)
         stack.push_async_callback(executions.finish)  # those that nobody waits for any more still use the ports
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
+        # Migrations may take long: who probes the port meanwhile finds a process that lives and is not ready.
+        await server.tell_health({"database": False, "nats": events.is_connected})
+        _log.info("starting", host=config.host, port=port)
+        await migrate(config.database_url)
+        await database.open()
         outage = Outage(config.lease_seconds, now_s=time.monotonic())
         await _tell_health(server, database, events, outage)
         async with asyncio.TaskGroup() as tasks:
@@ -94,24 +101,37 @@ async def run(config: Config) -> None:
         loop.add_signal_handler(number, stop.set)
     metrics = telemetry.serve_metrics(config.host, config.metrics_port) if config.metrics_port else None
     try:
-        async with serving(config):
-            await stop.wait()
-            _log.info("stopping")
+        await _serve_until(stop, config)
     finally:
         if metrics is not None:
             metrics.shutdown()
             metrics.server_close()
 
 
-async def _open_database(config: Config, stack: AsyncExitStack) -> Database:
+async def _serve_until(stop: asyncio.Event, config: Config) -> None:
+    """A start that takes long, as one with migrations, is broken off: what it did not commit is done at the next one."""
+    has_started = asyncio.Event()
+
+    async def serve() -> None:
+        async with serving(config):
+            has_started.set()
+            await stop.wait()
+            _log.info("stopping")
+
+    work, asked = asyncio.create_task(serve()), asyncio.create_task(stop.wait())
+    await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not has_started.is_set():
+        work.cancel()
+    await asyncio.wait({work})
+    if not work.cancelled():
+        work.result()
+
+
+def _lock_file(config: Config, stack: AsyncExitStack) -> None:
     if not is_postgres(config.database_url):
         lock = FileLock(Path(config.database_url.removeprefix("sqlite://").partition("?")[0]))
         stack.callback(lock.release)
-    await migrate(config.database_url)
-    database = Database(config.database_url)
-    stack.push_async_callback(database.close)
-    await database.open()
-    return database
 
 
 def _videos(config: Config, catalog: TortoiseCatalog, stack: AsyncExitStack) -> Videos:

@@ -9,7 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped] # has no stubs
+import grpc
+import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from rooms.adapters import migrator
+from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
 
 pytestmark = pytest.mark.integration
 
@@ -27,15 +34,20 @@ def start(directory: Path, **settings: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_until_serving(process: subprocess.Popen[str]) -> list[str]:
+def wait_until(process: subprocess.Popen[str], event: str) -> list[str]:
     """The lines that it logged by then."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if json.loads(line)["event"] == "serving":
+        if json.loads(line)["event"] == event:
             return lines
-    raise AssertionError("it ended before it served")
+    raise AssertionError("it ended before")
+
+
+def wait_until_serving(process: subprocess.Popen[str]) -> list[str]:
+    """The lines that it logged by then."""
+    return wait_until(process, "serving")
 
 
 def test_sigterm_ends_the_process_with_exit_code_0_within_5_seconds(tmp_path: Path) -> None:
@@ -94,8 +106,30 @@ def test_every_event_is_one_json_line_on_stdout(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     rest, errors = process.communicate(timeout=5)
     events = [json.loads(line) for line in (*lines, *rest.splitlines())]
-    assert [e["event"] for e in events if e["logger"] == "rooms.bootstrap"] == ["serving", "stopping"]
+    assert [e["event"] for e in events if e["logger"] == "rooms.bootstrap"] == ["starting", "serving", "stopping"]
     assert all({"event", "level", "logger", "service", "timestamp"} <= event.keys() for event in events)
     assert {event["service"] for event in events} == {"rooms"}
     assert all(re.fullmatch("[a-z0-9_]+", event["event"]) for event in events)
     assert errors == ""
+
+
+async def test_a_replica_that_waits_for_its_migrations_lives_is_not_ready_and_ends_when_it_is_told_to(
+    tmp_path: Path, fresh_postgres: str
+) -> None:
+    name, sockets = re.split(r"\?host=", fresh_postgres.removeprefix("asyncpg://postgres:@/"))
+    other = await asyncpg.connect(host=sockets, user="postgres", database=name)
+    await other.execute("SELECT pg_advisory_lock($1)", migrator._LOCK)
+    process = start(tmp_path, ROOMS_DATABASE_URL=fresh_postgres)
+    port = json.loads(wait_until(process, "starting")[-1])["port"]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[no-untyped-call] # generated
+        said = [(await check(health_pb2.HealthCheckRequest(service=name))).status for name in ("live", "", "database")]
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await rooms_pb2_grpc.RoomsServiceStub(channel).GetStats(rooms_pb2.GetStatsRequest())
+    serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+    assert said == [serving, not_serving, not_serving]
+    assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=5)
+    assert (process.returncode, errors) == (0, "")
+    await other.close()

@@ -134,6 +134,7 @@ class Database:
         self._context = TortoiseContext()
         # Waiting happens here, where it is bounded and may be cancelled, never inside Tortoise's own lock.
         self._gate = asyncio.Semaphore(POOL_SIZE if self.is_postgres else 1)
+        self._is_open = False
 
     async def open(self) -> None:
         """Connect. Raises DatabaseUnavailable."""
@@ -145,9 +146,11 @@ class Database:
             await client.create_connection(with_db=True)
         except AWAY as problem:
             raise DatabaseUnavailable from problem
+        self._is_open = True
 
     async def close(self) -> None:
         """Disconnect."""
+        self._is_open = False
         await self._context.close_connections()
 
     @asynccontextmanager
@@ -166,6 +169,8 @@ class Database:
 
     @asynccontextmanager
     async def _entered(self) -> AsyncIterator[None]:
+        if not self._is_open:
+            raise DatabaseUnavailable
         try:
             async with asyncio.timeout(self._timeouts.gate_s):
                 await self._gate.acquire()

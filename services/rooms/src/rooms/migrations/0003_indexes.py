@@ -2,7 +2,8 @@
 
 from tortoise import migrations
 from tortoise.indexes import Index
-from tortoise.migrations import operations as ops
+
+from rooms.migrations._indexes import AddIndex, AddPartialIndex
 
 # An index on connection_count would make every join write all indexes of the room, on PostgreSQL. These columns change
 # only as a room becomes empty or is visited for the first time.
@@ -17,14 +18,11 @@ class Migration(migrations.Migration):
     dependencies = [("rooms", "0002_deleted_life")]
 
     initial = False
+    atomic = False
 
-    # Rooms before participants, as joins lock them, or a replica of before and this would each wait for the other.
     operations = [
-        ops.RunSQL(
-            [f"CREATE INDEX {name} ON {rows}" for name, rows in _PARTIAL.items()],
-            [f"DROP INDEX {name}" for name in _PARTIAL],
-        ),
-        ops.AddIndex("ParticipantRow", Index(fields=["life", "id"], name="participant_pages")),
-        ops.AddIndex("DeletedSlugRow", Index(fields=["deleted_ms"], name="deleted_slug_by_time")),
-        ops.AddIndex("DeletedLifeRow", Index(fields=["deleted_ms"], name="deleted_life_by_time")),
+        *(AddPartialIndex(name, rows) for name, rows in _PARTIAL.items()),
+        AddIndex("ParticipantRow", Index(fields=["life", "id"], name="participant_pages")),
+        AddIndex("DeletedSlugRow", Index(fields=["deleted_ms"], name="deleted_slug_by_time")),
+        AddIndex("DeletedLifeRow", Index(fields=["deleted_ms"], name="deleted_life_by_time")),
     ]
