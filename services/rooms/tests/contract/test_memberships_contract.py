@@ -61,12 +61,12 @@ async def test_each_anonymous_connection_is_a_user_of_its_own(replica: "Replica"
     assert [p.key for p in snapshot.participants] == [f"c:{'e' * 32}:1", f"c:{'e' * 32}:2"]
 
 
-async def test_every_connection_that_comes_makes_a_version_and_so_does_a_batch_that_leaves(replica: "Replica") -> None:
+async def test_every_connection_that_comes_makes_a_version_and_so_does_everybody_who_leaves(replica: "Replica") -> None:
     await replica.enter(1, "a", 7)
     outcomes = await replica.join_all([replica.arrival(2, "a", 8), replica.arrival(3, "a", 9)])
     await replica.leave(2, 3)
     changes = [change for heard in replica.heard for change in heard.presence]
-    assert [(change.first_version, change.version) for change in changes] == [(1, 1), (2, 3), (4, 4)]
+    assert [(change.first_version, change.version) for change in changes] == [(1, 1), (2, 3), (4, 5)]
     assert [outcome.version for outcome in outcomes if isinstance(outcome, Membership)] == [2, 3]
 
 
@@ -282,3 +282,12 @@ async def test_the_highest_rank_that_somebody_is_connected_with_is_found(replica
     assert await connected(UserId(7), "", None) is Rank.ADMIN
     assert await connected(None, "Anonymous_127.0.0.1", slug) is Rank.ANONYMOUS
     assert await connected(UserId(8), "", None) is None
+
+
+async def test_everybody_who_is_announced_as_left_makes_a_version(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 1)
+    await replica.join_all([replica.arrival(n, "a", n) for n in range(2, 6)])
+    (change,) = (await replica.leave(2, 3, 4)).presence
+    assert (change.first_version, change.version, len(change.left)) == (6, 8, 3)
+    assert (await replica.memberships.snapshot(membership.life)).version == 8
+    assert (await replica.enter(6, "a", 6)).version == 9

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
+from nats.errors import MaxPayloadError
 
 from rooms.adapters import nats_events
 from rooms.adapters.nats_events import NatsEvents
-from rooms.domain.identity import Life, RoomId, Slug
-from rooms.domain.membership import LifeEnded, PresenceChanged
+from rooms.domain.identity import Life, ParticipantKey, RoomId, Slug
+from rooms.domain.membership import Announced, LifeEnded, PresenceChanged
 from salon.events.v1.events_pb2 import Presence
 
 
@@ -17,10 +19,15 @@ class Link:
 
     def __init__(self) -> None:
         self.is_connected = True
+        self.max_payload = 65536
         self.published: list[tuple[str, int]] = []
+        self.events: list[Presence] = []
 
     async def publish(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        if len(payload) > self.max_payload:
+            raise MaxPayloadError
         kind = subject.rpartition(".")[2]
+        self.events += [Presence.FromString(payload)] if kind == "presence" else []
         self.published.append((subject, Presence.FromString(payload).version if kind == "presence" else 0))
 
 
@@ -112,3 +119,46 @@ async def test_no_more_rooms_are_owed_an_event_than_the_bound_allows(rig: Rig, m
         "salon.v1.live.7.2.presence",
         "salon.v1.live.7.3.presence",
     ]
+
+
+def crowd(number: int) -> tuple[Announced, ...]:
+    """People of which every second one came with two connections."""
+    return tuple(Announced(ParticipantKey(f"u:{n}"), None, "x" * 200, 3 * n // 2 + 11) for n in range(number))
+
+
+async def test_a_change_that_is_larger_than_nats_takes_is_told_in_parts_that_follow_on_each_other(rig: Rig) -> None:
+    people = crowd(1000)
+    last = people[-1].version + 7
+    large = replace(change(1, last), first_version=11, joined=people, joined_count=1000, connection_count=1600)
+    rig.events.publish_presence(large)
+    await rig.settle()
+    told = rig.link.events
+    assert len(told) > 1
+    assert [event.first_version for event in told] == [11, *(event.version + 1 for event in told[:-1])]
+    assert told[-1].version == last
+    assert [p.key for event in told for p in event.joined] == [p.key for p in people]
+    assert all(event.first_version <= p.version <= event.version for event in told for p in event.joined)
+    assert sum(event.joined_count for event in told) == 1000
+    assert {event.connection_count for event in told} == {1600}
+
+
+async def test_many_who_leave_at_once_are_told_in_parts_that_follow_on_each_other(rig: Rig) -> None:
+    people = crowd(900)
+    large = replace(change(1, 911), first_version=12, left=people, left_count=950, crowded=True)
+    rig.events.publish_presence(large)
+    await rig.settle()
+    told = rig.link.events
+    assert len(told) > 1
+    assert [event.first_version for event in told] == [12, *(event.version + 1 for event in told[:-1])]
+    assert all(event.version - event.first_version + 1 == len(event.left) for event in told)
+    assert told[-1].version == 911
+    assert [p.key for event in told for p in event.left] == [p.key for p in people]
+    assert (sum(event.left_count for event in told), sum(event.joined_count for event in told)) == (950, 0)
+
+
+async def test_an_event_that_nats_refuses_for_its_size_is_not_tried_for_ever(rig: Rig) -> None:
+    rig.link.max_payload = 10
+    rig.events.publish_presence(replace(change(1, 1), joined=crowd(1), joined_count=1))
+    await rig.settle()
+    await rig.come_back()
+    assert (rig.link.published, rig.events._owed) == ([], {})

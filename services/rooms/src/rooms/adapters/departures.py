@@ -60,7 +60,7 @@ def _count_out(
             room_id=rooms[life].room_id,
             life=life,
             first_version=rooms[life].version + 1,
-            version=rooms[life].version + 1,
+            version=rooms[life].version + max(1, len(announced[life])),  # one for each who is announced
             connection_count=tallies[life].connection_count,
             crowded=tallies[life].crowded,
             joined=(),

@@ -3,6 +3,7 @@ purges wait in a bounded queue for a task of their own."""
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import nats
 import nats.errors
@@ -21,6 +22,9 @@ _PRESENCE = "presence"
 _EVENTS_WAITING = 10_000
 _PURGES_WAITING = 10_000
 _ROOMS_OWED = 10_000
+_PEOPLE_BYTES = 48 * 1024
+"""Of the people in one event: the servers take 64 KiB and more."""
+_FRAMING_BYTES = 4
 _PURGE_DEADLINE_S = 2.0
 _CLOSE_DEADLINE_S = 2.0
 _GONE = (OSError, TimeoutError, RuntimeError)
@@ -83,7 +87,8 @@ class NatsEvents:
     def publish_presence(self, change: PresenceChanged) -> None:
         """Tell the edges with members in the room."""
         subject = f"salon.v1.live.{change.room_id}.{change.life}.presence"
-        self._publish(_PRESENCE, subject, _presence(change).SerializeToString())
+        for part in _parts(change):
+            self._publish(_PRESENCE, subject, part.SerializeToString())
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
         """Tell every edge."""
@@ -116,7 +121,15 @@ class NatsEvents:
         """In the order of the queue, and only while connected: an edge that was cut off reads again anyway."""
         while True:
             kind, subject, payload, headers = await self._outgoing.get()
-            if not await self._try_to_publish(subject, payload, headers):
+            try:
+                is_published = await self._try_to_publish(subject, payload, headers)
+            except nats.errors.MaxPayloadError:
+                # It would be refused again and again. The next event of the room shows the gap.
+                telemetry.EVENTS.labels(kind, "lost").inc()
+                _log.error("event_too_large", subject=subject, bytes=len(payload))
+                self._outgoing.task_done()
+                continue
+            if not is_published:
                 self._lose(kind, subject, payload, headers)
             else:
                 telemetry.EVENTS.labels(kind, "published").inc()
@@ -143,6 +156,8 @@ class NatsEvents:
             return False
         try:
             await self._client.publish(subject, payload, headers=headers or None)
+        except nats.errors.MaxPayloadError:
+            raise
         except Exception as problem:  # noqa: BLE001 - whatever it was, the events behind this one are to be told
             _log.warning("event_lost", subject=subject, reason=type(problem).__name__)
             return False
@@ -203,16 +218,38 @@ class NatsEvents:
         self._pay()
 
 
-def _presence(change: PresenceChanged) -> events_pb2.Presence:
+def _parts(change: PresenceChanged) -> Iterator[events_pb2.Presence]:
+    """One event, or several that follow on each other and together cover the same versions: everybody who is announced
+    has a version of their own, so that there is one to end at behind each of them."""
+    people = [_person(person) for person in change.joined or change.left]
+    first_version, begin, size = change.first_version, 0, 0
+    for place, person in enumerate(people):
+        size += person.ByteSize() + _FRAMING_BYTES
+        if size > _PEOPLE_BYTES and place > begin:
+            # The connections that came between two people are nobody's first, and go with the first of the two.
+            last = change.joined[place].version - 1 if change.joined else change.first_version + place - 1
+            yield _presence(change, people[begin:place], first_version, last, count=place - begin)
+            first_version, begin, size = last + 1, place, person.ByteSize() + _FRAMING_BYTES
+    yield _presence(change, people[begin:], first_version, change.version, count=_counted(change) - begin)
+
+
+def _counted(change: PresenceChanged) -> int:
+    return change.joined_count if change.joined else change.left_count
+
+
+def _presence(
+    change: PresenceChanged, people: list[events_pb2.Person], first_version: int, version: int, *, count: int
+) -> events_pb2.Presence:
+    """`people` came or went, `count` with those who are not announced."""
     return events_pb2.Presence(
-        first_version=change.first_version,
-        version=change.version,
+        first_version=first_version,
+        version=version,
         connection_count=change.connection_count,
         crowded=change.crowded,
-        joined=[_person(person) for person in change.joined],
-        left=[_person(person) for person in change.left],
-        joined_count=change.joined_count,
-        left_count=change.left_count,
+        joined=people if change.joined else [],
+        left=[] if change.joined else people,
+        joined_count=count if change.joined else change.joined_count,
+        left_count=change.left_count if change.joined else count,
         at_ms=change.at_ms,
     )
 

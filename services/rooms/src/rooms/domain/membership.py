@@ -93,7 +93,8 @@ class PresenceChanged:
     life: Life
     first_version: int
     version: int
-    """The last of the versions it covers: one for each connection that came, one for a batch that left."""
+    """The last of the versions it covers: one for each connection that came; one for each person who is announced as
+    left, or for a batch of leaves of which nobody is."""
     connection_count: int
     crowded: bool
     joined: tuple[Announced, ...]
