@@ -209,6 +209,7 @@ class ChatConnection:
         self.membership = membership = await joining.become_member(self.id, self._ref, self.speaker.identity)
         if self._is_over:
             return
+        self._context.hub.note_membership(self)
         self.slug = membership.slug
         held = await joining.hold(membership)
         if self._is_over:

@@ -54,12 +54,13 @@ class HeldRooms:
     context: Context
     host: Host
     by_life: dict[Life, HeldRoom] = field(default_factory=dict)
-    slugs: dict[Slug, int] = field(default_factory=dict)
+    slugs: dict[Slug, dict[Life, Room]] = field(default_factory=dict)
     _wanted: dict[Slug, asyncio.Future[None]] = field(default_factory=dict)
+    _reading_everywhere: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def find_slug(self, slug: Slug) -> list[Room]:
         """The rooms held under a slug: one, or two for the moment in which a life follows another."""
-        return [held.room for held in self.by_life.values() if held.room.slug == slug]
+        return list(self.slugs.get(slug, {}).values())
 
     def holds(self, room: Room) -> bool:
         """Whether anybody here is in the room, or on the way in."""
@@ -73,7 +74,7 @@ class HeldRooms:
         if held is None:
             held = HeldRoom(Room(membership, self.host), asyncio.get_running_loop().create_future())
             self.by_life[membership.life] = held
-            self.slugs[membership.slug] = self.slugs.get(membership.slug, 0) + 1
+            self.slugs.setdefault(membership.slug, {})[membership.life] = held.room
             self.context.tasks.spawn(self._open(held, membership), "open a room")
         held.holders += 1
         try:
@@ -102,24 +103,35 @@ class HeldRooms:
             held.unsubscribe()
             held.unsubscribe = None
         slug = held.room.slug
-        self.slugs[slug] -= 1
-        if self.slugs[slug] == 0:
+        del self.slugs[slug][held.room.life]
+        if not self.slugs[slug]:
             del self.slugs[slug]
             self.context.book.forget(slug)
 
     async def read_sanctions(self, slugs: list[Slug]) -> None:
-        """Read the sanctions in force for these slugs and everywhere into the book. Raises ModerationUnavailable."""
+        """Read the sanctions in force for these slugs into the book. Raises ModerationUnavailable."""
         context = self.context
-        for start in range(0, max(len(slugs), 1), SLUGS_PER_READ):  # without a room there is still everywhere
+        for start in range(0, len(slugs), SLUGS_PER_READ):
             part = slugs[start : start + SLUGS_PER_READ]
             asked_at_s = context.clock.now_s()
             context.book.replace(part, await context.moderation.active(part), read_at_s=asked_at_s)
             for slug in part:
                 if slug not in self.slugs:  # left while the answer was on its way
                     context.book.forget(slug)
-            for heard_at_s, event in context.recent_events:
-                if heard_at_s >= asked_at_s:  # the answer may have been made before it
-                    context.book.apply(event)
+            self._apply_heard_since(asked_at_s)
+
+    async def read_sanctions_everywhere(self) -> None:
+        """Read the sanctions that hold everywhere into the book. Raises ModerationUnavailable."""
+        context = self.context
+        asked_at_s = context.clock.now_s()
+        context.book.replace_everywhere(await context.moderation.active_everywhere(), read_at_s=asked_at_s)
+        self._apply_heard_since(asked_at_s)
+
+    def _apply_heard_since(self, asked_at_s: float) -> None:
+        """The answer may have been made before these."""
+        for heard_at_s, event in self.context.recent_events:
+            if heard_at_s >= asked_at_s:
+                self.context.book.apply(event)
 
     async def _open(self, held: HeldRoom, membership: Membership) -> None:
         """Subscribe first: what happens from then on is heard, and what happened before is read."""
@@ -167,6 +179,7 @@ class HeldRooms:
         wanted, self._wanted = self._wanted, {}
         slugs = list(wanted)
         try:
+            await self._know_everywhere()
             await self.read_sanctions(slugs)
         except BaseException as failure:
             for future in wanted.values():
@@ -176,6 +189,12 @@ class HeldRooms:
         else:
             for future in wanted.values():
                 future.set_result(None)
+
+    async def _know_everywhere(self) -> None:
+        """Rooms that open before it was read wait for one reading; after that events and the refresh keep it."""
+        async with self._reading_everywhere:
+            if self.context.book.everywhere_read_at_s is None:
+                await self.read_sanctions_everywhere()
 
 
 def _fail(future: asyncio.Future[None], failure: BaseException) -> None:
@@ -243,8 +262,11 @@ class Joining:
         self._rooms.release(held)
 
     def _is_fresh(self, slug: Slug) -> bool:
-        read_at_s = self._context.book.read_at_s.get(slug)
-        return read_at_s is not None and self._context.clock.now_s() - read_at_s <= SANCTIONS_FRESH_S
+        book, oldest_s = self._context.book, self._context.clock.now_s() - SANCTIONS_FRESH_S
+        return all(
+            read_at_s is not None and read_at_s >= oldest_s
+            for read_at_s in (book.read_at_s.get(slug), book.everywhere_read_at_s)
+        )
 
     def _banned(self, speaker: Speaker, slug: Slug) -> Sanction | None:
         return self._context.book.find(Action.BAN, speaker, slug, now_s=self._context.clock.unix_s())

@@ -13,6 +13,7 @@ from ws_edge.protocol.effects import Moderate
 from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import Rank, Slug, Speaker
 from ws_edge.protocol.sanction import Action, SanctionEvent, Scope
+from ws_edge.tasks import in_slices
 from ws_edge.trace import begin_trace, hold_trace
 
 REMEMBERED_EVENTS = 1000
@@ -48,15 +49,19 @@ class Moderation:
         reached = context.hub.within_reach(event)
         if not event.silent:
             self._tell(event, reached)
-        self._enforce(reached)
+        for occupant in reached:
+            self._enforce_on(occupant)
 
     async def refresh(self) -> None:
-        """Read the sanctions of every held room again, and obey those whose event was missed."""
+        """Read what holds everywhere and in every held room again, and obey those whose event was missed. Who comes
+        while everybody is looked at is looked at by their own join."""
         try:
+            await self._rooms.read_sanctions_everywhere()
             await self._rooms.read_sanctions(list(self._rooms.slugs))
         except ModerationUnavailable:
             return  # what was read before goes on to hold; joins end when it is 60 s old
-        self._enforce(list(self._context.hub))
+        if self._context.book.by_id:
+            await in_slices(self._context.hub, self._enforce_on)
 
     async def _act(self, speaker: Speaker, slug: Slug, wish: Moderate) -> ErrorCode | None:
         target_rank = await self._rank_of_target(slug, wish)
@@ -108,15 +113,14 @@ class Moderation:
             room.tell(frame)
             room.flush()
 
-    def _enforce(self, occupants: list[Occupant]) -> None:
+    def _enforce_on(self, occupant: Occupant) -> None:
+        slug = occupant.slug
+        if slug is None:
+            return
         context = self._context
         now_s = context.clock.unix_s()
-        for occupant in occupants:
-            slug = occupant.slug
-            if slug is None:
-                continue
-            if context.book.find(Action.BAN, occupant.speaker, slug, now_s=now_s):
-                # Who is still joining has heard nothing of the room: they are turned away as at any later time.
-                occupant.end(CloseCode.FORBIDDEN, None if occupant.room is not None else ErrorCode.ACCESS_DENIED)
-            elif context.book.find(Action.MUTE, occupant.speaker, slug, now_s=now_s):
-                occupant.stop_typing()
+        if context.book.find(Action.BAN, occupant.speaker, slug, now_s=now_s):
+            # Who is still joining has heard nothing of the room: they are turned away as at any later time.
+            occupant.end(CloseCode.FORBIDDEN, None if occupant.room is not None else ErrorCode.ACCESS_DENIED)
+        elif context.book.find(Action.MUTE, occupant.speaker, slug, now_s=now_s):
+            occupant.stop_typing()

@@ -246,7 +246,10 @@ class Moderation(Protocol):
         """Impose or lift; None: not permitted. Raises ModerationUnavailable."""
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
-        """Sanctions in force for these slugs and everywhere. Raises ModerationUnavailable."""
+        """Sanctions in force for these slugs, without those that hold everywhere. Raises ModerationUnavailable."""
+
+    async def active_everywhere(self) -> list[Sanction]:
+        """Sanctions in force that hold everywhere. Raises ModerationUnavailable."""
 
 
 # --- the bus -------------------------------------------------------------------------------------------------------

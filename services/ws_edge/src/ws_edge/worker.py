@@ -1,7 +1,7 @@
 """One edge process: hears the bus, keeps the rooms whole, looks after what nobody else is awake for, and drains."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 
 import structlog
@@ -20,6 +20,7 @@ from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Life
 from ws_edge.protocol.sanction import SanctionEvent
 from ws_edge.recovery import Recovery
+from ws_edge.tasks import SLICE, in_slices
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +47,8 @@ class Worker:
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
-        """Begin the duties that repeat."""
+        """Begin the duties that repeat. What holds everywhere is read before anybody needs it."""
+        self.context.tasks.spawn(self.moderation.refresh(), "sanctions at the start")
         for work, name in (
             (self._every(TICK_S, self._look_for_overdue), "outcomes"),
             (self._every(PROGRESS_S, self._check_progress), "slow readers"),
@@ -72,17 +74,17 @@ class Worker:
 
     # --- what the rooms service's adapter asks and tells -----------------------------------------------------------
 
-    def held_connections(self) -> list[HeldConnection]:
-        """All memberships of this worker, those of connections that are not inside yet included."""
-        return [
-            HeldConnection(o.id, m.room_id, m.life, m.slug, o.speaker.identity)
-            for o in self.context.hub
-            if (m := o.membership) is not None
-        ]
+    def held_connections(self) -> Iterator[HeldConnection]:
+        """All memberships of this worker, those of connections that are not inside yet included; not those that end
+        while they are listed."""
+        hub = self.context.hub
+        for o in hub:
+            if (m := o.membership) is not None and hub.get(o.id) is o:
+                yield HeldConnection(o.id, m.room_id, m.life, m.slug, o.speaker.identity)
 
     def held_count(self) -> int:
         """How many memberships these are: asked with every heartbeat."""
-        return sum(occupant.membership is not None for occupant in self.context.hub)
+        return self.context.hub.member_count
 
     def membership_lost(self, connection: ConnectionId) -> None:
         """While this worker was cut off the slug began another life: the client has to join again."""
@@ -99,9 +101,11 @@ class Worker:
         """deleteChatRoom: those inside are closed, and those who are on their way in, also if nobody here knows yet
         whose way leads there."""
         self.rooms.note_deleted(life)
-        for occupant in self.context.hub:
-            if occupant.membership is not None and occupant.membership.life == life:
-                occupant.end(CloseCode.NOT_FOUND, None if occupant.room is not None else ErrorCode.NOT_FOUND)
+        occupants = self.context.hub.of_life(life)
+        for occupant in occupants[:SLICE]:
+            _delete(occupant)
+        if rest := occupants[SLICE:]:
+            self.context.tasks.spawn(in_slices(rest, _delete), "close a deleted room")
 
     def broadcast_received(self, payload: bytes) -> None:
         """Something for everybody on /live/ws."""
@@ -191,6 +195,11 @@ class Worker:
                 self.context.moderation.sight(occupant.speaker, occupant.room.slug)
             if number % SIGHTINGS_AT_ONCE == 0:
                 await asyncio.sleep(SIGHTINGS_PAUSE_S)
+
+
+def _delete(occupant: Occupant) -> None:
+    """Close it; who is still joining has heard nothing and is told why."""
+    occupant.end(CloseCode.NOT_FOUND, None if occupant.room is not None else ErrorCode.NOT_FOUND)
 
 
 def _restart(occupant: Occupant) -> None:

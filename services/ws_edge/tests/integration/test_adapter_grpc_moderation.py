@@ -646,10 +646,30 @@ async def test_sanctions_in_force_are_read_in_parts_of_a_thousand_slugs(
     addresses = frozenset({"10.0.0.1"})
     expected = Sanction(4, Action.MUTE, None, "Anonymous_10.0.0.1", addresses, SLUG, Rank.MODERATOR, 1_800_000_000.0)
     assert await moderation.active([SLUG]) == [expected]
-    assert await moderation.active([]) == [expected]
-    assert await moderation.active([Slug(f"s{number}") for number in range(2001)]) == [expected]
-    sizes = [len(r.slugs) for replica in replicas for r in replica.moderation.requests]
-    assert sorted(sizes) == [0, 1, 1, 1000, 1000]
+    assert await moderation.active([]) == []
+    assert await moderation.active([Slug(f"s{number}") for number in range(2001)]) == [expected] * 3
+    asked = [r for replica in replicas for r in replica.moderation.requests]
+    assert sorted(len(r.slugs) for r in asked) == [1, 1, 1000, 1000]
+    assert all(r.room_only for r in asked)
+
+
+async def test_what_holds_everywhere_is_asked_for_by_itself_and_left_out_where_an_older_replica_tells_it(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    room = pb.Sanction(
+        id=4, action=pb.ACTION_BAN, target_user_id=5, scope=pb.SCOPE_ROOM, slug="live", moderator_rank=pb.RANK_ADMIN
+    )
+    everywhere = pb.Sanction(
+        id=5, action=pb.ACTION_BAN, target_user_id=5, scope=pb.SCOPE_EVERYWHERE, moderator_rank=pb.RANK_ADMIN
+    )
+    for replica in replicas:
+        replica.moderation.sanctions = [room, everywhere]
+    assert [sanction.id for sanction in await moderation.active([SLUG])] == [4]
+    for replica in replicas:
+        replica.moderation.sanctions = [everywhere]
+        replica.moderation.requests.clear()
+    assert [sanction.id for sanction in await moderation.active_everywhere()] == [5]
+    assert [r for replica in replicas for r in replica.moderation.requests] == [pb.ListActiveRequest()]
 
 
 async def test_a_name_is_followed_to_its_replicas(replicas: list[Replica]) -> None:

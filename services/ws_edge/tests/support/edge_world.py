@@ -183,6 +183,9 @@ class FakeModeration:
     checking: Gate = field(default_factory=Gate)
     finally_checking: Gate = field(default_factory=Gate)
     reading: Gate = field(default_factory=Gate)
+    reading_everywhere: Gate = field(default_factory=Gate)
+    reads: list[tuple[Slug, ...] | None] = field(default_factory=list)
+    """The slugs of each reading; None: what holds everywhere."""
     banned: set[UserId | None] = field(default_factory=set)
     sanctions: list[Sanction] = field(default_factory=list)
     event: SanctionEvent | None = None
@@ -221,7 +224,14 @@ class FakeModeration:
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
         await self.reading.passed()
         self._answer()
-        return [s for s in self.sanctions if s.slug is None or s.slug in slugs]
+        self.reads.append(tuple(slugs))
+        return [s for s in self.sanctions if s.slug in slugs]
+
+    async def active_everywhere(self) -> list[Sanction]:
+        await self.reading_everywhere.passed()
+        self._answer()
+        self.reads.append(None)
+        return [s for s in self.sanctions if s.slug is None]
 
     def _answer(self) -> None:
         if self.is_away:

@@ -1,10 +1,12 @@
 """How a client gets into a room: the steps in their order, each refusal, and a client gone at each step."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from edge_world import Client, FakeTokens, World
 
+from ws_edge.fanout.room import Room
 from ws_edge.ports import JoinRefusal, RoomSnapshot, TokensUnavailable
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
@@ -344,6 +346,77 @@ async def test_a_client_that_joins_a_room_deleted_meanwhile_is_not_found_4004(wo
     await world.settle()
     assert [(client.types, client.closed_with) for client in clients] == [(["not_found"], 4004)] * 2
     assert world.holds_nothing()
+
+
+async def test_what_holds_everywhere_is_read_once_and_a_room_that_opens_reads_its_own_sanctions(world: World) -> None:
+    for slug in ("s", "s", "t", "u"):
+        await world.join(slug, "1:user")
+    assert world.moderation.reads == [None, ("s",), ("t",), ("u",)]
+    await world.worker.moderation.refresh()
+    assert world.moderation.reads[4:] == [None, ("s", "t", "u")]
+
+
+async def test_a_worker_reads_what_holds_everywhere_when_it_starts_and_when_the_bus_is_back(world: World) -> None:
+    world.worker.start()
+    await world.settle()
+    assert world.moderation.reads == [None]
+    world.worker.bus_restored()
+    await world.settle()
+    assert world.moderation.reads == [None, None]
+    await world.context.tasks.stop()
+
+
+async def test_a_refresh_reads_what_holds_everywhere_once_and_not_with_each_part(world: World) -> None:
+    slugs = [f"s{number}" for number in range(1001)]
+    world.worker.rooms.slugs.update({Slug(slug): {} for slug in slugs})
+    await world.worker.moderation.refresh()
+    assert [None if read is None else len(read) for read in world.moderation.reads] == [None, 1000, 1]
+
+
+async def test_rooms_that_open_before_anything_was_read_wait_for_one_reading_of_everywhere(world: World) -> None:
+    world.moderation.reading_everywhere.shut()
+    world.moderation.sanctions += [replace(ban, slug=None) for ban in ban_of(5).imposed]
+    clients = [await world.arrive(slug, "1:user") for slug in "st"]
+    await world.moderation.reading_everywhere.reached.wait()
+    clients.append(await world.arrive("u", "1:user"))
+    await world.settle()
+    assert [client.types for client in clients] == [[]] * 3
+    world.moderation.reading_everywhere.open()
+    await world.settle()
+    assert [client.types for client in clients] == [["room_joined"]] * 3
+    assert world.moderation.reads.count(None) == 1
+    assert list(world.context.book.by_id) == [ban.id for ban in world.moderation.sanctions]
+
+
+async def test_a_room_is_not_fresh_when_what_holds_everywhere_is_not(world: World) -> None:
+    await world.join("s", "1:user")
+    world.clock.time_s += 61
+    await world.worker.rooms.read_sanctions([Slug("s")])
+    world.moderation.is_away = True
+    refused = await world.arrive("s", "2:user")
+    await world.settle()
+    assert refused.closed_with == 1013
+    world.moderation.is_away = False
+    await world.worker.rooms.read_sanctions_everywhere()
+    world.moderation.is_away = True
+    await world.join("s", "2:user")
+
+
+async def test_the_rooms_of_a_slug_are_those_that_looking_at_all_rooms_finds(world: World) -> None:
+    first = await world.join("s", "1:user")
+    await world.join("t", "1:user")
+    world.rooms.lives[Slug("s")] = Life(99)
+    await world.join("s", "2:user")
+    rooms = world.worker.rooms
+
+    def look_at_all(slug: str) -> list[Room]:
+        return [held.room for held in rooms.by_life.values() if held.room.slug == slug]
+
+    assert [len(rooms.find_slug(Slug(slug))) for slug in "stu"] == [2, 1, 0]
+    assert [rooms.find_slug(Slug(slug)) for slug in "stu"] == [look_at_all(slug) for slug in "stu"]
+    first.hang_up()
+    assert [rooms.find_slug(Slug(slug)) for slug in "stu"] == [look_at_all(slug) for slug in "stu"]
+    assert [room.life for room in rooms.find_slug(Slug("s"))] == [99]
 
 
 async def test_a_deletion_heard_while_a_room_opens_turns_away_also_who_learns_of_its_membership_later(

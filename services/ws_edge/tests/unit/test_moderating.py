@@ -1,12 +1,19 @@
 """Sanctions on one worker: what moderators ask for goes out, what was decided is told and obeyed."""
 
 import asyncio
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import pytest
 from edge_world import Client, World
 
-from ws_edge.protocol.identity import Rank, Slug, UserId
+from ws_edge.fanout.room import Room
+from ws_edge.ports import Membership
+from ws_edge.protocol.close import CloseCode
+from ws_edge.protocol.errors import ErrorCode
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
+from ws_edge.tasks import SLICE
 from ws_edge.trace import read_trace
 
 AT_MS = 1_764_261_180_000
@@ -242,6 +249,80 @@ async def test_an_event_that_overtakes_a_reading_is_not_undone_by_it(world: Worl
     assert list(world.context.book.by_id) == []
 
 
+@dataclass(eq=False)
+class Inside:
+    """An occupant of whom nothing is asked but where they are."""
+
+    id: ConnectionId
+    speaker: Speaker
+    slug: Slug
+    membership: Membership
+    room: Room | None = None
+    ended: list[int] = field(default_factory=list)
+
+    def stop_typing(self) -> None: ...
+
+    def write(self, frames: bytes) -> None: ...
+
+    def unsent_bytes(self) -> int:
+        return 0
+
+    def leave_behind(self) -> None: ...
+
+    def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
+        self.ended.append(code)
+
+
+def crowd(world: World, size: int, life: int = 1) -> list[Inside]:
+    """So many signed-in users in the hub, from 1001 on."""
+    people = []
+    for number in range(1001, 1001 + size):
+        identity = Identity(UserId(number), "ana", None, (), Rank.USER, None)
+        membership = Membership(RoomId(1), Life(life), Slug("s"), 1, 1, crowded=False)
+        one = Inside(ConnectionId(number), Speaker(identity, "192.0.2.1", f"e:{number}"), Slug("s"), membership)
+        world.context.hub.add(one)
+        world.context.hub.note_membership(one)
+        people.append(one)
+    return people
+
+
+async def test_a_refresh_looks_at_many_in_slices_and_what_happens_meanwhile_holds(world: World) -> None:
+    people = crowd(world, 5 * SLICE)
+    first, left, last = people[0], people[-2], people[-1]
+    missed = [ban for one in (first, left) for ban in event_of(Action.BAN, target=one.speaker.identity.user_id).imposed]
+    world.moderation.sanctions += [replace(ban, id=10 + number, slug=None) for number, ban in enumerate(missed)]
+    refreshing = asyncio.create_task(world.worker.moderation.refresh())
+    turns = 0
+    while not first.ended:  # noqa: ASYNC110 - the turns of the loop are what is looked at
+        await asyncio.sleep(0)
+    while not refreshing.done():
+        turns += 1
+        if turns == 1:
+            assert (left.ended, last.ended) == ([], [])
+            world.worker.sanction_changed(
+                event_of(Action.BAN, target=last.speaker.identity.user_id, slug=None, scope=Scope.EVERYWHERE, number=99)
+            )
+            assert last.ended == [4003]
+        await asyncio.sleep(0)
+    assert turns >= 4
+    assert (first.ended, left.ended) == ([4003], [4003])
+    assert not any(one.ended for one in people[1:-2])
+
+
+async def test_a_deleted_room_of_many_is_closed_in_slices(world: World) -> None:
+    people = crowd(world, 3 * SLICE + 1, life=7)
+    elsewhere = await world.join("t", "1:user")
+    world.worker.room_deleted(Life(7))
+    counts = [sum(bool(one.ended) for one in people)]
+    while counts[-1] < len(people):
+        await asyncio.sleep(0)
+        counts.append(sum(bool(one.ended) for one in people))
+    assert counts[0] == SLICE
+    assert all(later - earlier <= SLICE for earlier, later in pairwise(counts))
+    assert {tuple(one.ended) for one in people} == {(4004,)}
+    assert elsewhere.closed_with is None
+
+
 async def test_deleted_room_closes_those_inside_with_4004(world: World) -> None:
     inside, outside = await world.join("s", "1:user"), await world.join("t", "1:user")
     life = next(held.room.life for held in world.worker.rooms.by_life.values() if held.room.slug == "s")
@@ -257,7 +338,7 @@ async def test_leaving_tells_moderation_where_somebody_was_last(world: World) ->
 
 async def test_membership_that_another_life_has_replaced_is_closed_with_1012(world: World) -> None:
     client = await world.join("s", "1:user")
-    held = world.worker.held_connections()
+    held = list(world.worker.held_connections())
     assert [(h.connection, h.slug) for h in held] == [(1, "s")]
     world.worker.membership_lost(held[0].connection)
     assert client.closed_with == 1012

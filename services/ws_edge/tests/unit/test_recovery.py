@@ -392,7 +392,7 @@ async def test_the_memberships_that_are_counted_are_those_that_are_held(world: W
     world.moderation.checking.shut()
     await world.arrive("t", "3:user")
     await world.settle()
-    assert world.worker.held_count() == len(world.worker.held_connections()) == 2
+    assert world.worker.held_count() == len(list(world.worker.held_connections())) == 2
 
 
 async def test_a_deletion_that_was_missed_is_found_with_the_presence(world: World) -> None:

@@ -101,7 +101,8 @@ def test_a_sanction_never_applies_to_a_token_of_equal_or_higher_rank(rank: Rank,
 
 def _book(*sanctions: Sanction, slugs: tuple[Slug, ...] = (LIVE,)) -> SanctionBook:
     book = SanctionBook()
-    book.replace(list(slugs), list(sanctions), read_at_s=5.0)
+    book.replace_everywhere([sanction for sanction in sanctions if sanction.slug is None], read_at_s=4.0)
+    book.replace(list(slugs), [sanction for sanction in sanctions if sanction.slug is not None], read_at_s=5.0)
     return book
 
 
@@ -125,11 +126,19 @@ def test_the_book_finds_what_holds_though_something_else_has_ended() -> None:
     assert _book(ended, BAN).find(Action.BAN, _user(7), LIVE, now_s=NOW_S) == BAN
 
 
-def test_reading_again_replaces_what_was_read_of_these_slugs_and_of_everywhere() -> None:
+def test_reading_again_replaces_what_was_read_of_these_slugs_alone() -> None:
     book = _book(BAN, BAN_EVERYWHERE, replace(BAN, id=5, slug=OTHER), slugs=(LIVE, OTHER))
     book.replace([LIVE], [MUTE], read_at_s=9.0)
-    assert set(book.by_id) == {4, 5}
-    assert book.read_at_s == {LIVE: 9.0, OTHER: 5.0}
+    assert set(book.by_id) == {3, 4, 5}
+    assert (book.read_at_s, book.everywhere_read_at_s) == ({LIVE: 9.0, OTHER: 5.0}, 4.0)
+
+
+def test_reading_again_what_holds_everywhere_replaces_nothing_of_a_room() -> None:
+    book = _book(BAN, BAN_EVERYWHERE)
+    book.replace_everywhere([replace(BAN_EVERYWHERE, id=6)], read_at_s=9.0)
+    assert set(book.by_id) == {1, 6}
+    assert (book.read_at_s, book.everywhere_read_at_s) == ({LIVE: 5.0}, 9.0)
+    assert SanctionBook().everywhere_read_at_s is None
 
 
 def test_an_event_imposes_and_lifts() -> None:
@@ -180,7 +189,7 @@ _sanctions = st.builds(
 )
 _steps = st.lists(
     st.tuples(
-        st.sampled_from(["replace", "apply", "forget"]),
+        st.sampled_from(["replace", "everywhere", "apply", "forget"]),
         st.lists(_sanctions, max_size=4),
         st.sampled_from([LIVE, OTHER]),
         st.lists(st.integers(1, 6), max_size=3),
@@ -207,7 +216,9 @@ def test_the_book_finds_exactly_when_some_sanction_in_it_holds(
     book = SanctionBook()
     for what, sanctions, slug, lifted in steps:
         if what == "replace":
-            book.replace([slug], sanctions, read_at_s=0.0)
+            book.replace([slug], [s for s in sanctions if s.slug is not None], read_at_s=0.0)
+        elif what == "everywhere":
+            book.replace_everywhere([s for s in sanctions if s.slug is None], read_at_s=0.0)
         elif what == "apply":
             book.apply(_event(*sanctions, lifted=tuple(lifted)))
         else:

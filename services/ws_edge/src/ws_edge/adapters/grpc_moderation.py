@@ -125,15 +125,20 @@ class GrpcModeration:
         return from_event(answer.event) if answer.permitted else None
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
-        """See ports.Moderation."""
-        found: dict[int, Sanction] = {}
-        for start in range(0, max(len(slugs), 1), _SLUGS_PER_REQUEST):
+        """See ports.Moderation. A replica of an older version tells what holds everywhere as well."""
+        found: list[Sanction] = []
+        for start in range(0, len(slugs), _SLUGS_PER_REQUEST):
             part = slugs[start : start + _SLUGS_PER_REQUEST]
-            stub = self._stub_for(part[0] if part else "")
-            request = pb.ListActiveRequest(slugs=part)
-            answer = await _answer(stub.ListActive, request, _READ_DEADLINE_S)
-            found.update((sanction.id, from_sanction(sanction)) for sanction in answer.sanctions)
-        return list(found.values())
+            found += await self._list_active(part[0], pb.ListActiveRequest(slugs=part, room_only=True))
+        return [sanction for sanction in found if sanction.slug is not None]
+
+    async def active_everywhere(self) -> list[Sanction]:
+        """See ports.Moderation."""
+        return await self._list_active("", pb.ListActiveRequest())
+
+    async def _list_active(self, key: str, request: pb.ListActiveRequest) -> list[Sanction]:
+        answer = await _answer(self._stub_for(key).ListActive, request, _READ_DEADLINE_S)
+        return [from_sanction(sanction) for sanction in answer.sanctions]
 
     def _home_of(self, home: str) -> AdmissionStream | None:
         stream = self._homes.get(home)

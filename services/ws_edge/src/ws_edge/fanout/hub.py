@@ -1,14 +1,14 @@
 """Which connections this worker has, by what a sanction or an announcement may name."""
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
 from ws_edge.fanout.audience import Member
 from ws_edge.fanout.room import Room
 from ws_edge.ports import Membership
 from ws_edge.protocol.close import CloseCode
 from ws_edge.protocol.errors import ErrorCode
-from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker, UserId
+from ws_edge.protocol.identity import ConnectionId, Life, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.sanction import SanctionEvent
 
 
@@ -42,15 +42,23 @@ class Occupant(Member, Protocol):
         """Leave hub and room, tell the error if there is one, and close."""
 
 
+_K = TypeVar("_K", bound=Hashable)
+
+
 class Hub:
     """Indexes over the open connections. Whatever closes a connection takes it out of here first."""
 
-    __slots__ = ("_by_address", "_by_id", "_by_user")
+    __slots__ = ("_by_address", "_by_id", "_by_life", "_by_name", "_by_user", "member_count")
 
     def __init__(self) -> None:
         self._by_id: dict[ConnectionId, Occupant] = {}
         self._by_user: dict[UserId, dict[Occupant, None]] = {}
         self._by_address: dict[str, dict[Occupant, None]] = {}
+        """Those without a token, as in the next one: a token may carry any name."""
+        self._by_name: dict[str, dict[Occupant, None]] = {}
+        self._by_life: dict[Life, dict[Occupant, None]] = {}
+        self.member_count = 0
+        """How many have a membership."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -61,24 +69,40 @@ class Hub:
     def add(self, occupant: Occupant) -> None:
         """Before anything else happens to a connection, so that a sanction meets it."""
         self._by_id[occupant.id] = occupant
-        self._siblings(occupant.speaker)[occupant] = None
+        identity = occupant.speaker.identity
+        if identity.user_id is not None:
+            _put(self._by_user, identity.user_id, occupant)
+        else:
+            _put(self._by_address, occupant.speaker.address, occupant)
+            _put(self._by_name, identity.username, occupant)
+
+    def note_membership(self, occupant: Occupant) -> None:
+        """A connection that is here was given its membership, which it keeps to its end."""
+        assert occupant.membership is not None
+        _put(self._by_life, occupant.membership.life, occupant)
+        self.member_count += 1
 
     def discard(self, occupant: Occupant) -> None:
         """The connection is over, or about to be."""
         if self._by_id.pop(occupant.id, None) is None:
             return
-        siblings = self._siblings(occupant.speaker)
-        del siblings[occupant]
-        if not siblings:
-            speaker = occupant.speaker
-            if speaker.identity.user_id is not None:
-                del self._by_user[speaker.identity.user_id]
-            else:
-                del self._by_address[speaker.address]
+        identity = occupant.speaker.identity
+        if identity.user_id is not None:
+            _take(self._by_user, identity.user_id, occupant)
+        else:
+            _take(self._by_address, occupant.speaker.address, occupant)
+            _take(self._by_name, identity.username, occupant)
+        if occupant.membership is not None:
+            _take(self._by_life, occupant.membership.life, occupant)
+            self.member_count -= 1
 
     def get(self, connection: ConnectionId) -> Occupant | None:
         """One connection by its number, if it is still here."""
         return self._by_id.get(connection)
+
+    def of_life(self, life: Life) -> list[Occupant]:
+        """The connections with a membership of that life."""
+        return list(self._by_life.get(life, ()))
 
     def of_participant(self, key: str) -> list[Occupant]:
         """The connections of "u:<id>", or the one of "c:<edge>:<connection>"."""
@@ -90,10 +114,11 @@ class Hub:
 
     def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
         """The highest rank that somebody is connected with here; slug None: anywhere."""
-        if user_id is None:
-            known: Iterable[Occupant] = self._anonymous(username)
-        else:
+        known: Iterable[Occupant] = ()
+        if user_id is not None:
             known = self._by_user.get(user_id, ())
+        elif username is not None:
+            known = self._by_name.get(username, ())
         ranks = [o.speaker.identity.rank for o in known if slug is None or o.slug == slug]
         return max(ranks, default=None)
 
@@ -102,20 +127,20 @@ class Hub:
         found: list[Occupant] = []
         if event.target_user_id is not None:
             found += self._by_user.get(event.target_user_id, ())
-        else:
-            found += self._anonymous(event.target_username)
+        elif event.target_username is not None:
+            found += self._by_name.get(event.target_username, ())
         for sanction in event.imposed:
             for address in sanction.addresses:
                 found += self._by_address.get(address, ())
         return list(dict.fromkeys(found))
 
-    def _anonymous(self, username: str | None) -> Iterator[Occupant]:
-        """Those without a token who go by that name; a token may carry any name."""
-        for occupants in self._by_address.values():
-            yield from (o for o in occupants if o.speaker.identity.username == username)
 
-    def _siblings(self, speaker: Speaker) -> dict[Occupant, None]:
-        user_id = speaker.identity.user_id
-        if user_id is not None:
-            return self._by_user.setdefault(user_id, {})
-        return self._by_address.setdefault(speaker.address, {})
+def _put(index: dict[_K, dict[Occupant, None]], key: _K, occupant: Occupant) -> None:
+    index.setdefault(key, {})[occupant] = None
+
+
+def _take(index: dict[_K, dict[Occupant, None]], key: _K, occupant: Occupant) -> None:
+    occupants = index[key]
+    del occupants[occupant]
+    if not occupants:
+        del index[key]

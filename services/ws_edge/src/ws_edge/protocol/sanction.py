@@ -91,18 +91,27 @@ class SanctionBook:
     """To be read; changed by the methods below alone."""
     read_at_s: dict[Slug, float] = field(default_factory=dict)
     """When the sanctions of each held slug were last read, by the edge's monotonic clock."""
+    everywhere_read_at_s: float | None = None
+    """The same of those that hold everywhere; None: never."""
     # Every member of a crowded room is looked up when a sanction changes: by who they are, not through all sanctions.
     _by_key: dict[_Key, dict[int, Sanction]] = field(default_factory=dict, repr=False)
     # The answer to a moderator's action comes another way than the events of others, and may overtake one of them.
     _lifted: dict[int, None] = field(default_factory=dict, repr=False)
 
     def replace(self, slugs: list[Slug], sanctions: list[Sanction], *, read_at_s: float) -> None:
-        """Take over what moderation says of these slugs and of everywhere."""
-        for slug in (*slugs, None):
+        """Take over what moderation says of these slugs."""
+        for slug in slugs:
             self._drop_slug(slug)
         for sanction in sanctions:
             self._add(sanction)
         self.read_at_s.update(dict.fromkeys(slugs, read_at_s))
+
+    def replace_everywhere(self, sanctions: list[Sanction], *, read_at_s: float) -> None:
+        """Take over what moderation says of everywhere."""
+        self._drop_slug(None)
+        for sanction in sanctions:
+            self._add(sanction)
+        self.everywhere_read_at_s = read_at_s
 
     def apply(self, event: SanctionEvent) -> None:
         """Follow one event; sanctions of rooms that nobody here is in are not kept."""
