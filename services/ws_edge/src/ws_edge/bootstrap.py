@@ -22,6 +22,7 @@ from ws_edge.adapters.nats_bus import NatsBus
 from ws_edge.config import BadSetting, Config
 from ws_edge.context import Context
 from ws_edge.gateway import AddressLimits, AnonymousNames, Gateway
+from ws_edge.protocol.limits import AddressWindows
 from ws_edge.telemetry import Metrics, serving_metrics, shared_folder
 from ws_edge.transport.app import EdgeParts, create_app
 from ws_edge.transport.dev_token_route import RoleNotAllowed
@@ -29,6 +30,7 @@ from ws_edge.transport.serve import serve
 from ws_edge.worker import Worker
 
 SETTLE_S = 2.0
+GRAPHQL_WINDOW_S = 1.0
 _LOOK_EVERY_S = 0.01
 
 
@@ -165,6 +167,7 @@ def build(config: Config) -> Edge:
         page_policy=page.content_security_policy(),
         dev_tokens=_dev_tokens(config),
         trusted_proxies=config.trusted_proxies,
+        graphql_limit=AddressWindows(config.graphql_per_address, GRAPHQL_WINDOW_S),
         is_only_app=True,
     )
     return Edge(config, rooms, moderation, bus, worker, gateway, metrics, parts)

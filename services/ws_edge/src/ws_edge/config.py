@@ -161,6 +161,9 @@ class Config:
     handshakes_per_address: int = _setting(
         "WS_EDGE_HANDSHAKES_PER_ADDRESS", _whole(0, 10**6), 0, "handshakes a second of one address; 0: no limit"
     )
+    graphql_per_address: int = _setting(
+        "WS_EDGE_GRAPHQL_PER_ADDRESS", _whole(0, 10**6), 100, "GraphQL requests a second of one address; 0: no limit"
+    )
     frames_per_window: int = _setting(
         "WS_EDGE_FRAMES_PER_WINDOW", _whole(0, 10**6), 500, "frames of one connection in 10 s; 0: no limit"
     )

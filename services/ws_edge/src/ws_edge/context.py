@@ -32,6 +32,9 @@ class Meter(Protocol):
     def incident(self, incident: Incident) -> None:
         """Something happened that should not."""
 
+    def turned_away(self, code: str) -> None:
+        """A client was not let in: the code of its error, `internal`, or http_<status> before the upgrade."""
+
     def closed(self, code: int) -> None:
         """The edge closed a connection."""
 

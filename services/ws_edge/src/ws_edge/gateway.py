@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from itertools import count
 
 from ws_edge.connection import CLOSE_OF, ChatConnection, Moderating
@@ -17,7 +17,7 @@ from ws_edge.protocol.address import address_key
 from ws_edge.protocol.close import CloseCode
 from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Identity, Rank, Speaker
-from ws_edge.protocol.limits import SlidingWindow
+from ws_edge.protocol.limits import AddressWindows
 from ws_edge.protocol.reference import MalformedReference, RoomRef, parse_room, parse_video
 
 HANDSHAKE_WINDOW_S = 1.0
@@ -60,14 +60,17 @@ class AddressLimits:
     """How many connections one address has open, and how many handshakes it makes a second; 0: no limit."""
 
     connections: int
-    handshakes: int
+    handshakes: InitVar[int]
+    recent: AddressWindows = field(init=False)
     _open: dict[str, int] = field(default_factory=dict)
-    _recent: dict[str, SlidingWindow] = field(default_factory=dict)
-    _sweep_at_s: float = 0.0
+
+    def __post_init__(self, handshakes: int) -> None:
+        """Handshakes count for a second."""
+        self.recent = AddressWindows(handshakes, HANDSHAKE_WINDOW_S)
 
     def knock(self, address: str, *, now_s: float) -> bool:
         """Count one handshake, whatever comes of it; before anything is done for it."""
-        return not self.handshakes or self._window(address, now_s).admit(now_s)
+        return self.recent.admit(address, now_s) == 0.0
 
     def admit(self, address: str) -> bool:
         """Count one arrival; who is admitted departs later."""
@@ -83,15 +86,6 @@ class AddressLimits:
             self._open[address] = left
         else:
             del self._open[address]
-
-    def _window(self, address: str, now_s: float) -> SlidingWindow:
-        if now_s >= self._sweep_at_s:
-            self._sweep_at_s = now_s + 10 * HANDSHAKE_WINDOW_S
-            self._recent = {a: w for a, w in self._recent.items() if not w.is_idle(now_s)}
-        window = self._recent.get(address)
-        if window is None:
-            window = self._recent[address] = SlidingWindow(self.handshakes, HANDSHAKE_WINDOW_S)
-        return window
 
 
 class AnonymousNames:
@@ -152,29 +146,29 @@ class Gateway:
     async def arrive_live(self, address: str) -> Receiver:
         """A client of /live/ws."""
         if self.is_draining:
-            return Refusal(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
+            return self._refuse(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
         key = address_key(address)
         if not self._limits.knock(key, now_s=self._context.clock.now_s()) or not self._limits.admit(key):
-            return Refusal(ErrorCode.TOO_MANY_CONNECTIONS)
+            return self._refuse(ErrorCode.TOO_MANY_CONNECTIONS)
         return LiveConnection(key, self._live, self._limits)
 
     async def _arrive(self, parse: Callable[[], RoomRef], token: str | None, address: str) -> Receiver:
         key = address_key(address)
         if not self._limits.knock(key, now_s=self._context.clock.now_s()):
-            return Refusal(ErrorCode.TOO_MANY_CONNECTIONS)
+            return self._refuse(ErrorCode.TOO_MANY_CONNECTIONS)
         try:
             identity = self._names.identity(address) if token is None else await self._tokens.verify(token)
             ref = parse()
         except InvalidToken:
-            return Refusal(ErrorCode.INVALID_TOKEN)
+            return self._refuse(ErrorCode.INVALID_TOKEN)
         except TokensUnavailable:
-            return Refusal(ErrorCode.UNAVAILABLE)
+            return self._refuse(ErrorCode.UNAVAILABLE)
         except MalformedReference:
-            return Refusal(ErrorCode.NOT_FOUND)
+            return self._refuse(ErrorCode.NOT_FOUND)
         if self.is_draining:
-            return Refusal(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
+            return self._refuse(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
         if not self._limits.admit(key):
-            return Refusal(ErrorCode.TOO_MANY_CONNECTIONS)
+            return self._refuse(ErrorCode.TOO_MANY_CONNECTIONS)
         number = ConnectionId(next(self._numbers))
         return ChatConnection(
             number,
@@ -186,3 +180,11 @@ class Gateway:
             moderating=self._moderating,
             gate=self._limits,
         )
+
+    def turned_away(self, code: str) -> None:
+        """A client did not come as far as a receiver."""
+        self._context.meter.turned_away(code)
+
+    def _refuse(self, error: ErrorCode, code: CloseCode | None = None) -> Refusal:
+        self.turned_away(error.value)
+        return Refusal(error, code)

@@ -67,6 +67,12 @@ class Metrics:
         self._closed = Counter(
             "salon_ws_edge_connections_closed", "Connections that the edge closed", ["code"], registry=self._registry
         )
+        self._turned_away = Counter(
+            "salon_ws_edge_connections_refused",
+            "Clients turned away at the door, by the code of their error, or by HTTP status before the upgrade",
+            ["code"],
+            registry=self._registry,
+        )
         self._incidents = Counter(
             "salon_ws_edge_incidents", "What should not happen, by kind", ["kind"], registry=self._registry
         )
@@ -100,6 +106,10 @@ class Metrics:
     def incident(self, incident: Incident) -> None:
         """Something happened that should not."""
         self._incidents.labels(incident.value).inc()
+
+    def turned_away(self, code: str) -> None:
+        """A client was not let in."""
+        self._turned_away.labels(code).inc()
 
     def closed(self, code: int) -> None:
         """The edge closed a connection."""

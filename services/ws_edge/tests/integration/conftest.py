@@ -109,6 +109,7 @@ class FakeGateway:
     make: Callable[[], Recorder] = Recorder
     arrivals: list[tuple[str, str, str | None, str]] = field(default_factory=list)
     receivers: list[Recorder] = field(default_factory=list)
+    turned_away_with: list[str] = field(default_factory=list)
     failure: Exception | None = None
     on_arrival: Callable[[], None] = lambda: None
     gate: asyncio.Event | None = None
@@ -123,6 +124,9 @@ class FakeGateway:
 
     async def arrive_live(self, address: str) -> Recorder:
         return await self._arrive("live", "", None, address)
+
+    def turned_away(self, code: str) -> None:
+        self.turned_away_with.append(code)
 
     async def _arrive(self, kind: str, ref: str, token: str | None, address: str) -> Recorder:
         self.arrivals.append((kind, ref, token, address))

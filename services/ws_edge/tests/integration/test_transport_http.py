@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from structlog.contextvars import get_contextvars, merge_contextvars
 
 from ws_edge.ports import TokensUnavailable
 from ws_edge.protocol.identity import Identity, Rank
+from ws_edge.protocol.limits import AddressWindows
 from ws_edge.trace import read_trace
 
 if TYPE_CHECKING:
@@ -148,6 +150,46 @@ async def test_graphql_without_the_rooms_service_is_unavailable(edge: Edge) -> N
     status, _, body = await edge.http("POST", "/graphql", [JSON], b'{"query":"{x}"}')
     assert status == 503
     assert json.loads(body)["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+
+
+async def test_an_address_asks_graphql_so_often_a_second_and_is_told_when_to_come_back(start_edge: StartEdge) -> None:
+    edge = await start_edge(graphql_limit=AddressWindows(3, 60.0))
+    asks = [
+        ("POST", "/graphql", [JSON], b'{"query":"{x}"}'),
+        ("GET", "/graphql?query=x", ["Authorization: Bearer USER"], b""),
+        ("POST", "/graphql", [], b"what cannot be read counts as well"),
+    ]
+    assert [(await edge.http(*ask))[0] for ask in asks] == [200, 200, 415]
+    calls = len(edge.rooms.calls)
+    for method, path, headers, body in asks:
+        accept = ["Accept: application/graphql-response+json"]
+        status, answered, content = await edge.http(method, path, [*headers, *accept], body)
+        assert status == 429
+        assert content == b'{"errors":[{"message":"Too many requests","extensions":{"code":"UNAVAILABLE"}}]}'
+        assert answered["content-type"] == "application/graphql-response+json; charset=utf-8"
+        assert 50 <= int(answered["retry-after"]) <= 60
+    assert len(edge.rooms.calls) == calls
+    assert (await edge.http("GET", "/health/live"))[0] == 200
+
+
+async def test_graphql_counts_the_addresses_behind_trusted_proxies_and_networks_of_ipv6(start_edge: StartEdge) -> None:
+    limit = AddressWindows(1, 60.0)
+    trusting = await start_edge(graphql_limit=limit, trusted_proxies=(ip_network("127.0.0.0/8"),))
+    doubting = await start_edge(graphql_limit=AddressWindows(1, 60.0))
+    told = {
+        address: [
+            (await edge.http("GET", "/graphql?query=x", [f"X-Forwarded-For: {address}"]))[0]
+            for edge in (trusting, doubting)
+        ]
+        for address in ("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
+    }
+    assert told == {
+        "192.0.2.1": [200, 200],
+        "192.0.2.2": [200, 429],
+        "2001:db8::1": [200, 429],
+        "2001:db8::2": [429, 429],
+        "2001:db8:0:1::1": [200, 429],
+    }
 
 
 # --- traces --------------------------------------------------------------------------------------------------------

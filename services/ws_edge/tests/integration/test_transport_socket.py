@@ -258,6 +258,7 @@ async def test_a_gateway_that_fails_closes_with_1011_and_logs_no_token(
     edge.gateway.failure = ValueError("the token was SECRET")
     client = await edge.open("/chat/ws/room/1?token=SECRET")
     assert await client.read_close() == 1011
+    assert edge.gateway.turned_away_with == ["internal"]
     (line,) = capsys.readouterr().out.splitlines()
     assert "SECRET" not in line
     event = json.loads(line)

@@ -118,6 +118,7 @@ async def test_what_is_no_handshake_is_refused_and_told_why(
     answered, headers = await client.request(edge.head(path, **changes))
     assert answered == status
     assert len(edge.gateway.arrivals) == (status == 101)
+    assert edge.gateway.turned_away_with == ([] if status == 101 else [f"http_{status}"])
     if status == 426:
         assert (headers["upgrade"], headers["sec-websocket-version"]) == ("websocket", "13")
 

@@ -71,6 +71,7 @@ class FakeMeter:
     def __init__(self) -> None:
         self.refusals: list[str] = []
         self.closes: list[int] = []
+        self.turned_away_with: list[str] = []
         self.incidents: list[Incident] = []
 
     def refused(self, code: str) -> None:
@@ -81,6 +82,9 @@ class FakeMeter:
 
     def incident(self, incident: Incident) -> None:
         self.incidents.append(incident)
+
+    def turned_away(self, code: str) -> None:
+        self.turned_away_with.append(code)
 
     def closed(self, code: int) -> None:
         self.closes.append(code)

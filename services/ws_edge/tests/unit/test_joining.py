@@ -272,7 +272,7 @@ async def test_ipv6_counts_by_its_64_network(world: World) -> None:
 
 
 async def test_over_the_limit_of_handshakes_a_second_is_too_many_connections(world: World) -> None:
-    world.limits.handshakes = 2
+    world.limits.recent.limit = 2
     await world.join()
     await world.join()
     assert (await world.arrive()).closed_with == 1013
@@ -281,7 +281,7 @@ async def test_over_the_limit_of_handshakes_a_second_is_too_many_connections(wor
 
 
 async def test_bad_tokens_count_as_handshakes(world: World) -> None:
-    world.limits.handshakes = 2
+    world.limits.recent.limit = 2
     refused = [await world.arrive("s", "nonsense") for _ in range(3)]
     assert [client.types for client in refused] == [["invalid_token"], ["invalid_token"], ["too_many_connections"]]
     assert world.holds_nothing()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ws_edge.protocol.identity import Identity, Rank, Speaker, UserId
-from ws_edge.protocol.limits import LocalLimiter, SlidingWindow
+from ws_edge.protocol.limits import AddressWindows, LocalLimiter, SlidingWindow
 
 # The same examples every time, and patience with a busy machine.
 PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -174,3 +174,42 @@ def test_those_who_fell_silent_are_forgotten(counts: str) -> None:
     assert len(limiter) == 2
     count(_user(8), 25.0)
     assert len(limiter) == 1
+
+
+# --- by address ------------------------------------------------------------------------------------------------------
+
+
+def test_each_address_has_a_window_of_its_own() -> None:
+    windows = AddressWindows(2, 1.0)
+    assert [windows.admit("a", 0.0), windows.admit("a", 0.25), windows.admit("b", 0.25)] == [0.0, 0.0, 0.0]
+    assert windows.admit("a", 0.5) == 0.5, "in so many seconds the first one is over"
+    assert windows.admit("a", 1.0) == 0.0
+    assert windows.admit("a", 1.0) == 0.25
+
+
+def test_without_a_limit_by_address_nothing_is_remembered() -> None:
+    windows = AddressWindows(0, 1.0)
+    assert [windows.admit("a", 0.0) for _ in range(1000)] == [0.0] * 1000
+    assert len(windows) == 0
+
+
+def test_addresses_that_came_with_nothing_for_a_window_are_forgotten() -> None:
+    windows = AddressWindows(1, 1.0)
+    for number in range(100):
+        windows.admit(str(number), 0.0)
+    assert len(windows) == 100
+    windows.admit("0", 0.5)
+    windows.admit("new", 1.0)
+    assert len(windows) == 1
+    windows.admit("new", 5.0)
+    assert len(windows) == 1
+
+
+def test_of_too_many_addresses_the_one_not_heard_of_for_longest_is_forgotten() -> None:
+    windows = AddressWindows(1, 1.0, most_addresses=2)
+    assert [windows.admit(address, 0.0) for address in ("a", "b")] == [0.0, 0.0]
+    assert windows.admit("a", 0.5) == 0.5
+    assert windows.admit("c", 0.5) == 0.0
+    assert len(windows) == 2
+    assert windows.admit("a", 0.5) == 0.5, "which refused it is still"
+    assert windows.admit("b", 0.5) == 0.0, "which was forgotten"

@@ -4,6 +4,8 @@ from collections import deque
 
 from ws_edge.protocol.identity import Speaker
 
+ADDRESSES_REMEMBERED = 10_000
+
 
 class SlidingWindow:
     """At most `limit` events in any `window_s` seconds, exactly, in memory for `limit` times. 0: no limit."""
@@ -56,6 +58,44 @@ class SlidingWindow:
         horizon = now - self.window_s
         while times and times[0] <= horizon:
             times.popleft()
+
+
+class AddressWindows:
+    """A sliding window for each address: at most `limit` events in any `window_s` seconds. 0: no limit.
+
+    Holds `most_addresses`; for one more, what is known of the one that was not heard of for longest is forgotten.
+    """
+
+    def __init__(self, limit: int, window_s: float, most_addresses: int = ADDRESSES_REMEMBERED) -> None:
+        self.limit = limit
+        self._window_s = window_s
+        self._most_addresses = most_addresses
+        # In the order in which they were last heard of.
+        self._windows: dict[str, SlidingWindow] = {}
+
+    def __len__(self) -> int:
+        """Addresses in memory: those of the last window length, and what came with none since."""
+        return len(self._windows)
+
+    def admit(self, address: str, now: float) -> float:
+        """Count one event and return 0.0, or return in how many seconds there is room; that does not count."""
+        if not self.limit:
+            return 0.0
+        window = self._windows.pop(address, None) or SlidingWindow(self.limit, self._window_s)
+        self._windows[address] = window
+        self._forget(now)
+        wait_s = window.retry_after_s(now)
+        if wait_s == 0.0:
+            window.record(now)
+        return wait_s
+
+    def _forget(self, now: float) -> None:
+        """The one that was heard of just now is the last, and stays."""
+        while len(self._windows) > 1:
+            oldest = next(iter(self._windows))
+            if len(self._windows) <= self._most_addresses and not self._windows[oldest].is_idle(now):
+                return
+            del self._windows[oldest]
 
 
 class LocalLimiter:

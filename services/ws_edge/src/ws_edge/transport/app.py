@@ -8,6 +8,7 @@ from sanic.config import Config
 
 from ws_edge.ports import Rooms, Tokens
 from ws_edge.protocol.address import Network
+from ws_edge.protocol.limits import AddressWindows
 from ws_edge.transport.dev_token_route import DevTokens, add_dev_token_route
 from ws_edge.transport.drain_state import DrainState
 from ws_edge.transport.errors import QuietErrors, quiet_sanic_logs
@@ -40,6 +41,7 @@ class EdgeParts:
     page_policy: str
     dev_tokens: DevTokens | None = None
     trusted_proxies: Sequence[Network] = ()
+    graphql_limit: AddressWindows = field(default_factory=lambda: AddressWindows(0, 1.0))
     drain_state: DrainState = field(default_factory=DrainState)
     patience: Patience = field(default_factory=Patience)
     is_only_app: bool = False
@@ -51,7 +53,7 @@ def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
     app = empty_app(name, parts.drain_state, is_only_app=parts.is_only_app)
     add_websocket_routes(app, parts.gateway, parts.trusted_proxies, parts.patience)
     add_stats_route(app, parts.tokens, parts.rooms)
-    add_graphql_routes(app, parts.tokens, parts.rooms)
+    add_graphql_routes(app, parts.tokens, parts.rooms, parts.graphql_limit, parts.trusted_proxies)
     add_health_routes(app, parts.checks, parts.drain_state, parts.render_metrics)
     add_page_routes(app, parts.page, parts.page_policy)
     add_dev_token_route(app, parts.dev_tokens)

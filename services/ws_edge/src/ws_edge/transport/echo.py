@@ -75,6 +75,9 @@ class EchoGateway:
         """See Echo."""
         return Echo()
 
+    def turned_away(self, code: str) -> None:
+        """Nobody counts."""
+
 
 async def _nobody_drains() -> None:
     """Clients are closed all at once."""

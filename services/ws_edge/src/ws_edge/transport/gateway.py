@@ -16,3 +16,7 @@ class Gateway(Protocol):
 
     async def arrive_live(self, address: str) -> Receiver:
         """Somebody asks for /live/ws."""
+
+    def turned_away(self, code: str) -> None:
+        """Somebody did not come as far as a Receiver: http_<status> where the handshake was refused, `internal` where
+        the arrival failed."""

@@ -1,5 +1,8 @@
 """POST and GET /graphql: carried to the rooms service, which executes it."""
 
+import asyncio
+import math
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -7,11 +10,13 @@ import msgspec
 from sanic import HTTPResponse, Request, raw
 
 from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens, TokensUnavailable
+from ws_edge.protocol.address import Network, address_key, client_address
 from ws_edge.protocol.identity import Identity
+from ws_edge.protocol.limits import AddressWindows
 from ws_edge.transport.bearer import CHALLENGE, bearer_token
 from ws_edge.transport.content import graphql_media_type, is_json
 from ws_edge.transport.sanic_app import SanicApp
-from ws_edge.transport.traced import traced
+from ws_edge.transport.traced import Handler, traced
 
 _NO_VARIABLES = b"{}"
 
@@ -23,8 +28,11 @@ class _Call(msgspec.Struct, frozen=True):
     extensions: dict[str, Any] | None = None
 
 
-def add_graphql_routes(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
-    """GET reads only; the viewer is the bearer of the token, or nobody."""
+def add_graphql_routes(
+    app: SanicApp, tokens: Tokens, rooms: Rooms, limit: AddressWindows, trusted: Sequence[Network]
+) -> None:
+    """GET reads only; the viewer is the bearer of the token, or nobody. `limit` counts requests, whatever becomes of
+    them."""
 
     async def post(request: Request) -> HTTPResponse:
         if not is_json(request):
@@ -55,8 +63,22 @@ def add_graphql_routes(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
         headers = {"Allow": "POST"} if result.http_status == HTTPStatus.METHOD_NOT_ALLOWED else None
         return raw(result.body, result.http_status, headers, _media_type(request))
 
-    app.add_route(traced(post), "/graphql", methods=["POST"], name="graphql")
-    app.add_route(traced(get), "/graphql", methods=["GET"], name="graphql_read")
+    for handler, method, name in ((post, "POST", "graphql"), (get, "GET", "graphql_read")):
+        app.add_route(traced(_limited(handler, limit, trusted)), "/graphql", methods=[method], name=name)
+
+
+def _limited(handler: Handler, limit: AddressWindows, trusted: Sequence[Network]) -> Handler:
+    """For a request over the limit nothing is read, verified or asked."""
+
+    async def answer(request: Request) -> HTTPResponse:
+        address = client_address(request.ip, request.headers.getall("x-forwarded-for", []), trusted)
+        wait_s = limit.admit(address_key(address), asyncio.get_running_loop().time())
+        if wait_s == 0.0:
+            return await handler(request)
+        retry_after = {"Retry-After": str(math.ceil(wait_s))}
+        return _refusal(request, HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "UNAVAILABLE", retry_after)
+
+    return answer
 
 
 async def _viewer(request: Request, tokens: Tokens) -> Identity | None:

@@ -32,23 +32,24 @@ def add_websocket_routes(app: SanicApp, gateway: Gateway, trusted: Sequence[Netw
         ("video", "/chat/ws/video", gateway.arrive_video),
         ("live", "/live/ws", arrive_live),
     ):
-        handler = _handler(arrive, trusted, patience)
+        handler = _handler(gateway, arrive, trusted, patience)
         app.add_route(handler, path, methods=["GET"], name=name)
         if arrive is not arrive_live:
             app.add_route(handler, path + "/<ref:path>", methods=["GET"], name=f"{name}_ref")
 
 
 def _handler(
-    arrive: Arrive, trusted: Sequence[Network], patience: Patience
+    gateway: Gateway, arrive: Arrive, trusted: Sequence[Network], patience: Patience
 ) -> Callable[..., Coroutine[object, object, HTTPResponse | None]]:
     async def upgrade(request: Request, ref: str = "") -> HTTPResponse | None:
         try:
             handshake = read_handshake(request)
         except BadHandshake as refusal:
+            gateway.turned_away(f"http_{refusal.http_status}")
             return json({"message": refusal.message}, refusal.http_status, refusal.headers)
         address = client_address(request.ip, request.headers.getall("x-forwarded-for", []), trusted)
         forget_request(request)
-        receiver = await _receiver(arrive, _decode(ref), handshake, address)
+        receiver = await _receiver(gateway, arrive, _decode(ref), handshake, address)
         hand_over(request, handshake, receiver, patience)
         return None
 
@@ -57,12 +58,13 @@ def _handler(
     return upgrade
 
 
-async def _receiver(arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
+async def _receiver(gateway: Gateway, arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
     try:
         return await arrive(ref, handshake.token, address)
     except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
         # The exception's words may be the client's: its kind and place are enough.
         log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))  # noqa: TRY400 - no words
+        gateway.turned_away("internal")
         return FailedArrival()
 
 
