@@ -14,11 +14,14 @@ from tortoise.exceptions import OperationalError
 from moderation.adapters.database import Database, answering
 from moderation.adapters.tables import AuditRow, SightingRow
 from moderation.adapters.tortoise_store import TortoiseStore
+from moderation.domain.admission import Admission, Limits, Now
+from moderation.domain.book import SanctionBook
 from moderation.domain.order import Moderator, NotPermitted, Order, decide
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanction import ADDRESSES_HELD, Action, Sanction, SanctionEvent, Scope
-from moderation.domain.sightings import Sighting
+from moderation.domain.sightings import Sighting, SightingBuffer
 from moderation.ports import Store, StoreUnavailable
+from moderation.usecases.desk import Desk
 
 ANA = Target(123, "")
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -42,6 +45,21 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 @pytest.fixture
 def store(database: Database) -> Store:
     return TortoiseStore(database)
+
+
+class FixedClock:
+    def now(self) -> Now:
+        return Now(0, 2_000)
+
+
+class Published:
+    is_connected = True
+
+    def __init__(self) -> None:
+        self.told: list[SanctionEvent] = []
+
+    async def publish(self, event: SanctionEvent) -> None:
+        self.told.append(event)
 
 
 def order(
@@ -331,3 +349,15 @@ async def test_sightings_are_forgotten_part_by_part_until_none_that_is_old_is_le
     assert sorted(row.user_id for row in await SightingRow.all()) == [6, 7]
     await store.forget_sightings(9_999)
     assert await SightingRow.all().count() == 0
+
+
+async def test_two_that_lift_the_same_sanction_at_once_lift_it_once(store: Store) -> None:
+    (sanction,) = (await carry_out(store, order())).imposed
+    events = Published()
+    book, sightings = SanctionBook(), SightingBuffer()
+    admission = Admission(Limits(10, 10, 100), book, sightings)
+    desk = Desk(store, events, FixedClock(), book, sightings, admission, outcome_unknown=lambda: None)
+    answers = await asyncio.gather(*(desk.lift(sanction.id, Moderator(9, Rank.ADMIN)) for _ in range(4)))
+    assert [s.lifted_at_ms for s in answers] == [2_000] * 4
+    assert [e.lifted_ids for e in events.told] == [(sanction.id,)]
+    assert await AuditRow.all().count() == 2

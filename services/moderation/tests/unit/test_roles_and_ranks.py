@@ -94,11 +94,20 @@ def test_imposing_never_shortens_one_by_a_higher_rank() -> None:
     assert change.imposes
 
 
-def test_lifting_in_a_room_lifts_what_holds_there_everywhere_included() -> None:
+def test_lifting_in_a_room_lifts_what_holds_in_that_room_and_leaves_what_holds_everywhere() -> None:
     change = decide(order(UNMUTE), [sanction(1), sanction(2, slug=None), sanction(3, slug="live-2"), sanction(4, BAN)])
-    # decide sees the sanctions of this target; those of other rooms are not meant
-    assert [s.id for s in change.lifted] == [1, 2]
+    assert [s.id for s in change.lifted] == [1]
     assert not change.imposes
+
+
+def test_a_moderator_lifts_in_a_room_what_a_moderator_imposed_there_beside_an_admins_everywhere() -> None:
+    standing = [sanction(1, rank=Rank.MODERATOR), sanction(2, rank=Rank.ADMIN, slug=None)]
+    assert [s.id for s in decide(order(UNMUTE, Rank.MODERATOR), standing).lifted] == [1]
+
+
+def test_lifting_everywhere_is_not_for_moderators() -> None:
+    assert not is_permitted(order(UNMUTE, Rank.MODERATOR, scope=Scope.EVERYWHERE))
+    assert is_permitted(order(UNMUTE, Rank.ADMIN, scope=Scope.EVERYWHERE))
 
 
 def test_lifting_everywhere_lifts_all_of_that_kind() -> None:
@@ -116,7 +125,7 @@ def test_a_moderator_does_not_lift_what_an_admin_imposed() -> None:
 
 
 def test_nothing_is_lifted_where_a_part_may_not_be_lifted() -> None:
-    standing = [sanction(1, rank=Rank.MODERATOR), sanction(2, rank=Rank.ADMIN, slug=None)]
+    standing = [sanction(1, rank=Rank.MODERATOR), sanction(2, rank=Rank.ADMIN)]
     with pytest.raises(NotPermitted):
         decide(order(UNMUTE, Rank.MODERATOR), standing)
 

@@ -78,8 +78,9 @@ def _impose(order: Order, standing: list[Sanction]) -> Change:
 
 
 def _lift(order: Order, standing: list[Sanction]) -> Change:
-    """Lift all that hold there, or nothing: what was told to the room must be true."""
-    meant = [s for s in standing if order.holds_in is None or s.reaches(order.holds_in)]
+    """Lift all of that scope, or nothing: what was told to the room must be true. In a room it is what holds in that
+    room alone: who may act there does not decide about other rooms."""
+    meant = [s for s in standing if order.holds_in is None or s.slug == order.holds_in]
     if any(not may_lift(order.moderator, s) for s in meant):
         raise NotPermitted
     return Change(lifted=tuple(meant), imposes=False)

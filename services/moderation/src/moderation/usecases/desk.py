@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 
 from moderation.domain.address import address_of_name
@@ -21,6 +22,10 @@ SIGHTINGS_KEPT_MS = 86_400_000
 
 class SanctionNotFound(Exception):
     """There never was a sanction with that id."""
+
+
+class _IsOver(Exception):
+    """The sanction was no longer in force when it was this order's turn."""
 
 
 class Desk:
@@ -65,7 +70,9 @@ class Desk:
             return sanction
         order = _lifting(sanction, moderator)
         only_this = partial(_only, sanction_id)
-        await self._finish(self._carry_out(order, sanction.addresses, only_this))
+        # Where somebody else has lifted it meanwhile, that is stored and told already.
+        with suppress(_IsOver):
+            await self._finish(self._carry_out(order, sanction.addresses, only_this))
         return await self._store.find(sanction_id) or sanction
 
     async def finish(self) -> None:
@@ -130,4 +137,7 @@ def _lifting(sanction: Sanction, moderator: Moderator) -> Order:
 
 
 def _only(sanction_id: int, standing: list[Sanction]) -> Change:
-    return Change(lifted=tuple(s for s in standing if s.id == sanction_id), imposes=False)
+    lifted = tuple(s for s in standing if s.id == sanction_id)
+    if not lifted:
+        raise _IsOver
+    return Change(lifted=lifted, imposes=False)
