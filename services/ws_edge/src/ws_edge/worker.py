@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -10,7 +11,7 @@ from ws_edge.context import Context
 from ws_edge.fanout.audience import Audience, Member
 from ws_edge.fanout.hub import Occupant
 from ws_edge.fanout.room import Room
-from ws_edge.joining import HeldRooms, Joining
+from ws_edge.joining import HeldRoom, HeldRooms, Joining
 from ws_edge.live import LiveConnection, LiveRoom
 from ws_edge.moderating import Moderation
 from ws_edge.ports import BusUnavailable, HeldConnection
@@ -22,6 +23,7 @@ from ws_edge.protocol.sanction import SanctionEvent
 from ws_edge.recovery import Recovery
 from ws_edge.tasks import SLICE, in_slices
 
+_T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 
 TICK_S = 0.5
@@ -101,11 +103,7 @@ class Worker:
         """deleteChatRoom: those inside are closed, and those who are on their way in, also if nobody here knows yet
         whose way leads there."""
         self.rooms.note_deleted(life)
-        occupants = self.context.hub.of_life(life)
-        for occupant in occupants[:SLICE]:
-            _delete(occupant)
-        if rest := occupants[SLICE:]:
-            self.context.tasks.spawn(in_slices(rest, _delete), "close a deleted room")
+        self._go_through(self.context.hub.of_life(life), _delete, "close a deleted room")
 
     def broadcast_received(self, payload: bytes) -> None:
         """Something for everybody on /live/ws."""
@@ -113,12 +111,7 @@ class Worker:
 
     def bus_restored(self) -> None:
         """Read again whatever may have been missed."""
-        for held in list(self.rooms.by_life.values()):
-            if held.opened.done():
-                held.room.recover()
-                held.room.reread_presence()
-            else:
-                held.was_interrupted = True
+        self._go_through(list(self.rooms.by_life.values()), _recover, "recover rooms")
         self.context.tasks.spawn(self.moderation.refresh(), "sanctions after an interruption")
 
     # --- Host ------------------------------------------------------------------------------------------------------
@@ -167,6 +160,13 @@ class Worker:
             except Exception:  # noqa: BLE001 - whatever it was, the duty is due again
                 _log.exception("duty_failed", duty=duty.__name__)
 
+    def _go_through(self, items: list[_T], do: Callable[[_T], object], name: str) -> None:
+        """Begin at once, and leave the loop free between slices where there are many."""
+        for item in items[:SLICE]:
+            do(item)
+        if rest := items[SLICE:]:
+            self.context.tasks.spawn(in_slices(rest, do), name)
+
     def _look_for_overdue(self) -> None:
         for room, tokens in self.posting.overdue().items():
             self.context.tasks.spawn(self._find_outcomes(room, tokens), "look up outcomes")
@@ -183,9 +183,8 @@ class Worker:
         finally:
             self.posting.give_up(sorted(lost))
 
-    def _check_progress(self) -> None:
-        for held in list(self.rooms.by_life.values()):
-            held.room.check_progress()
+    async def _check_progress(self) -> None:
+        await in_slices(list(self.rooms.by_life.values()), lambda held: held.room.check_progress())
         self.live.audience.check_progress(self.now_s())
 
     async def _sight_all(self) -> None:
@@ -195,6 +194,15 @@ class Worker:
                 self.context.moderation.sight(occupant.speaker, occupant.room.slug)
             if number % SIGHTINGS_AT_ONCE == 0:
                 await asyncio.sleep(SIGHTINGS_PAUSE_S)
+
+
+def _recover(held: HeldRoom) -> None:
+    """Have an open room read what it may have missed; one that opens does so when it is open."""
+    if held.opened.done():
+        held.room.recover()
+        held.room.reread_presence()
+    else:
+        held.was_interrupted = True
 
 
 def _delete(occupant: Occupant) -> None:

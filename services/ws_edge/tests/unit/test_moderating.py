@@ -8,6 +8,7 @@ import pytest
 from edge_world import Client, World
 
 from ws_edge.fanout.room import Room
+from ws_edge.joining import HeldRoom
 from ws_edge.ports import Membership
 from ws_edge.protocol.close import CloseCode
 from ws_edge.protocol.errors import ErrorCode
@@ -307,6 +308,25 @@ async def test_a_refresh_looks_at_many_in_slices_and_what_happens_meanwhile_hold
     assert turns >= 4
     assert (first.ended, left.ended) == ([4003], [4003])
     assert not any(one.ended for one in people[1:-2])
+
+
+async def test_many_rooms_recover_in_slices_when_the_bus_is_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms = {}
+    for life in range(1, 2 * SLICE + 2):
+        membership = Membership(RoomId(life), Life(life), Slug(f"s{life}"), 1, 1, crowded=False)
+        opened = asyncio.get_running_loop().create_future()
+        if life % 2:
+            opened.set_result(None)
+        rooms[Life(life)] = HeldRoom(Room(membership, world.worker), opened)
+    recovered: list[Life] = []
+    monkeypatch.setattr(Room, "recover", lambda room: recovered.append(room.life))
+    monkeypatch.setattr(Room, "reread_presence", lambda room: None)
+    world.worker.rooms.by_life.update(rooms)
+    world.worker.bus_restored()
+    assert len(recovered) == SLICE // 2
+    await world.settle()
+    assert recovered == list(range(1, 2 * SLICE + 2, 2))
+    assert [life for life, held in rooms.items() if held.was_interrupted] == list(range(2, 2 * SLICE + 1, 2))
 
 
 async def test_a_deleted_room_of_many_is_closed_in_slices(world: World) -> None:

@@ -426,12 +426,12 @@ async def test_a_client_that_takes_nothing_for_30_s_is_closed_with_1013_alone(wo
     slow.receiver.congestion_changed(True)
     world.clock.time_s += STALL_LIMIT_S - 1
     slow.unsent -= 1
-    world.worker._check_progress()
+    await world.worker._check_progress()
     world.clock.time_s += STALL_LIMIT_S - 1
-    world.worker._check_progress()
+    await world.worker._check_progress()
     assert not slow.over.is_set()
     world.clock.time_s += 1
-    world.worker._check_progress()
+    await world.worker._check_progress()
     assert (slow.types, slow.closed_with) == ([], 1013)
     assert quick.closed_with is None
 

@@ -11,6 +11,7 @@ import structlog
 from ws_edge.adapters.request_batches import BatchFailed
 from ws_edge.ports import HeldConnection
 from ws_edge.protocol.identity import ConnectionId
+from ws_edge.tasks import in_slices
 
 _log = structlog.get_logger(__name__)
 
@@ -127,8 +128,7 @@ class EdgeLease:
                 self._owes_sync = True
                 raise
             self._mismatches = 0
-        for connection in lost:
-            self._lost(connection)
+        await in_slices(lost, self._lost)
 
     def _note(self, is_registered: bool, count: int, before: Holdings, after: Holdings) -> None:
         """The service counted at some moment between the two."""
