@@ -39,6 +39,9 @@ endif
 test-all: setup ## every test: clusters, chaos, containers, many browsers too
 	@$(PYTEST)
 
+test-newest-python: setup ## the tests of the services on the newest Python to be had here
+	@tools/newest_python.sh
+
 test-unit: setup ## the tests without network or disk
 	@$(PYTEST) $(wildcard $(SERVICES:%=services/%/tests/unit))
 
@@ -102,10 +105,11 @@ docker-down: ## stop the containers; the data stays
 	docker compose down
 
 clean: ## remove what was generated, the virtual environments included; .data stays
-	rm -rf $(VENV) .venv-load protos/src .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* protos/src .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf --one-file-system /var/tmp/salon-python
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run token setup test test-all test-unit test-services e2e coverage lint lint-style lint-types lint-imports \
+.PHONY: help run token setup test test-all test-newest-python test-unit test-services e2e coverage lint lint-style lint-types lint-imports \
 	lint-protos format protos pins tables load bench bench-quick docker-build docker-up docker-down clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.

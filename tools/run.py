@@ -134,7 +134,8 @@ def _ready(url: str) -> str:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - http, built above
             return "" if response.status == 200 else f"status {response.status}"
     except urllib.error.HTTPError as refusal:
-        return refusal.read(1000).decode("utf-8", "replace")
+        with refusal:
+            return refusal.read(1000).decode("utf-8", "replace")
     except OSError as problem:
         return str(problem)
 

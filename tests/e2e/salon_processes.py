@@ -254,7 +254,8 @@ def readiness(edge: Edge) -> tuple[int, str]:
         with opener.open(f"{edge.http}/health/ready", timeout=2) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refusal:
-        return refusal.code, refusal.read().decode()
+        with refusal:
+            return refusal.code, refusal.read().decode()
     except OSError:
         return 0, ""
 

@@ -47,6 +47,8 @@ async def silent_peer(visitors: Visitors, _edges: Edges) -> dict[str, Any]:
         return {"pinged_s": pinged, "left_s": time.monotonic() - began}
     finally:
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def timed_mute(visitors: Visitors, _edges: Edges) -> dict[str, Any]:
