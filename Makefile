@@ -106,11 +106,11 @@ docker-down: ## stop the containers; the data stays
 
 clean: ## remove what was generated, the virtual environments included; .data stays
 	rm -rf $(VENV) .venv-* protos/src .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf --one-file-system /var/tmp/salon-python
+	@[ ! -O /var/tmp/salon-python ] || rm -rf --one-file-system /var/tmp/salon-python
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run token setup test test-all test-newest-python test-unit test-services e2e coverage lint lint-style lint-types lint-imports \
-	lint-protos format protos pins tables load bench bench-quick docker-build docker-up docker-down clean
+.PHONY: help run token setup test test-all test-newest-python test-unit test-services e2e coverage lint lint-style \
+	lint-types lint-imports lint-protos format protos pins tables load bench bench-quick docker-build docker-up docker-down clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.
 
