@@ -109,7 +109,7 @@ async def run(config: Config) -> None:
 
 
 async def _serve_until(stop: asyncio.Event, config: Config) -> None:
-    """A start that takes long, as one with migrations, is broken off: what it did not commit is done at the next one."""
+    """A start that takes long, as with migrations, is broken off: what it did not commit is done at the next one."""
     has_started = asyncio.Event()
 
     async def serve() -> None:

@@ -41,12 +41,12 @@ async def test_replicas_go_on_writing_while_an_index_is_made(
         await first.execute(insert, 1, "a")
         making = asyncio.create_task(migrate(fresh_postgres))
         async with asyncio.timeout(10):
-            while not await second.fetch(MAKING):
+            while not await second.fetch(MAKING):  # noqa: ASYNC110 - the catalogue of the database is all that tells
                 await asyncio.sleep(0.02)
         await second.execute(insert, 2, "b", timeout=3)
         assert not making.done()
     await making
-    assert INDEXES <= {row["relname"] for row in await first.fetch(VALID)}
+    assert {row["relname"] for row in await first.fetch(VALID)} >= INDEXES
 
 
 async def test_an_index_that_a_broken_off_start_left_unfinished_is_made_again(
@@ -56,4 +56,4 @@ async def test_an_index_that_a_broken_off_start_left_unfinished_is_made_again(
     await first.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'participant_pages'::regclass")
     await first.execute("DROP INDEX room_empty")
     await migrate(fresh_postgres)
-    assert INDEXES <= {row["relname"] for row in await first.fetch(VALID)}
+    assert {row["relname"] for row in await first.fetch(VALID)} >= INDEXES

@@ -18,7 +18,6 @@ async def test_what_is_stopped_has_ended() -> None:
 
 async def test_a_task_that_loses_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "_CANCEL_AGAIN_S", 0.01)
-    refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def loses_one() -> None:
         with suppress(asyncio.CancelledError):
