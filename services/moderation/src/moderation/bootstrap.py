@@ -47,7 +47,7 @@ class Service:
         admission = Admission(limits, self._book, self._sightings)
         store: Store = TortoiseStore(database)
         self._nats = NatsEvents(
-            config.nats_url,
+            config.nats_access,
             encode=encode_event,
             decode=decode_event,
             received=self._follow_event,
@@ -65,7 +65,12 @@ class Service:
             outcome_unknown=self._upkeep.read_soon,
         )
         self._streams = AdmitStreams(admission, clock, metrics.count)
-        self._server = GrpcServer(ModerationServicer(self._streams, self._desk, store, clock), self.is_ready)
+        self._server = GrpcServer(
+            ModerationServicer(self._streams, self._desk, store, clock),
+            self.is_ready,
+            config.grpc_security,
+            has_reflection=config.salon_env != "production",
+        )
         metrics.watch(
             is_ready=self.is_ready,
             in_force=lambda: len(self._book),

@@ -3,21 +3,33 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+from moderation.database_login import is_postgres_url, with_password
+from moderation.peers import (
+    BadSetting as BadSetting,
+    GrpcSecurity,
+    NatsAccess,
+    grpc_security,
+    nats_access,
+    nats_url,
+    service_tokens,
+    with_files,
+)
 
 PREFIX = "MODERATION_"
 _INJECTED = re.compile(r".*_SERVICE_HOST|.*_SERVICE_PORT(_.*)?|.*_PORT_\d+_.*")
-_DATABASE = re.compile(r"sqlite://.+|(postgres|postgresql|asyncpg)://.+")
-_NATS = re.compile(r"(nats|tls)://[^,\s]+(,\s*(nats|tls)://[^,\s]+)*")
-
-
-class BadSetting(Exception):
-    """A setting that cannot be used; the text begins with its name."""
+_SQLITE = re.compile(r"sqlite://.+")
 
 
 def _setting(name: str, parse: Callable[[str], Any], default: Any, about: str) -> Any:
-    return field(default=default, metadata={"name": name, "parse": parse, "about": about})
+    return field(default=default, metadata={"name": name, "parse": parse, "about": about, "secret": False})
+
+
+def _secret(name: str, parse: Callable[[str], Any], default: Any, about: str) -> Any:
+    """Taken from a file as well (NAME_FILE), and never shown."""
+    return field(default=default, repr=False, metadata={"name": name, "parse": parse, "about": about, "secret": True})
 
 
 def _text(raw: str) -> str:
@@ -33,15 +45,22 @@ def _whole(smallest: int, largest: int) -> Callable[[str], int]:
     return parse
 
 
-def _form(pattern: re.Pattern[str], about: str) -> Callable[[str], str]:
-    """The text is not shown in the refusal: it may hold a password."""
-
+def _choice(*words: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
-        if not pattern.fullmatch(raw):
-            raise ValueError(f"must be {about}")
+        if raw not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
         return raw
 
     return parse
+
+
+def _database(raw: str) -> str:
+    """The text is not shown in the refusal: it may hold a password."""
+    if not _SQLITE.fullmatch(raw) and not is_postgres_url(raw):
+        raise ValueError(
+            "must be sqlite://PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME, special characters in it as %XX"
+        )
+    return raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +70,41 @@ class Config:
     host: str = _setting("MODERATION_HOST", _text, "127.0.0.1", "address to listen on")
     port: int = _setting("MODERATION_PORT", _whole(0, 65535), 50052, "port of gRPC; 0: one that is free")
     metrics_port: int = _setting("MODERATION_METRICS_PORT", _whole(0, 65535), 0, "port of /metrics; 0: off")
-    database_url: str = _setting(
+    database_url: str = _secret(
         "MODERATION_DATABASE_URL",
-        _form(_DATABASE, "sqlite://PATH or postgresql://…"),
+        _database,
         "sqlite://.data/moderation.sqlite3",
         "SQLite for one replica, PostgreSQL for more",
     )
+    database_password: str = _secret(
+        "MODERATION_DATABASE_PASSWORD", _text, "", "password apart from the URL, with any characters"
+    )
     nats_url: str = _setting(
-        "NATS_URL", _form(_NATS, "nats://host:port, several separated by commas"), "nats://127.0.0.1:4222", "NATS"
+        "NATS_URL", nats_url, "nats://127.0.0.1:4222", "the NATS servers, several separated by commas"
+    )
+    nats_user: str = _setting("NATS_USER", _text, "", "user of NATS; with NATS_PASSWORD")
+    nats_password: str = _secret("NATS_PASSWORD", _text, "", "password of that user")
+    nats_credentials_file: str = _setting(
+        "NATS_CREDENTIALS_FILE", _text, "", "credentials file of NATS (JWT and seed) instead of user and password"
+    )
+    nats_tls_ca_file: str = _setting(
+        "NATS_TLS_CA_FILE", _text, "", "certificate authorities of the NATS servers, in PEM; set, TLS is demanded"
+    )
+    service_token: tuple[str, ...] = _secret(
+        "SALON_SERVICE_TOKEN",
+        service_tokens,
+        (),
+        "what the services present to each other, at least 32 characters; `new,old` while it is changed",
+    )
+    grpc_tls_cert_file: str = _setting(
+        "SALON_GRPC_TLS_CERT_FILE", _text, "", "certificate of this service, in PEM, for mutual TLS between services"
+    )
+    grpc_tls_key_file: str = _setting("SALON_GRPC_TLS_KEY_FILE", _text, "", "its key, in PEM")
+    grpc_tls_ca_file: str = _setting(
+        "SALON_GRPC_TLS_CA_FILE", _text, "", "certificate authorities of the other services, in PEM"
+    )
+    salon_env: Literal["development", "production"] = _setting(
+        "SALON_ENV", _choice("development", "production"), "development", "production refuses to be open to everybody"
     )
     messages_per_window: int = _setting(
         "MODERATION_MESSAGES_PER_WINDOW", _whole(1, 10**9), 10, "messages of one user in a window"
@@ -67,6 +113,18 @@ class Config:
     messages_per_address: int = _setting(
         "MODERATION_MESSAGES_PER_ADDRESS", _whole(1, 10**9), 100, "messages of all anonymous users of one address"
     )
+
+    @property
+    def grpc_security(self) -> GrpcSecurity:
+        """What gRPC presents and demands. Raises BadSetting."""
+        return grpc_security(self.service_token, self.grpc_tls_cert_file, self.grpc_tls_key_file, self.grpc_tls_ca_file)
+
+    @property
+    def nats_access(self) -> NatsAccess:
+        """Where NATS is, and the way in. Raises BadSetting."""
+        return nats_access(
+            self.nats_url, self.nats_user, self.nats_password, self.nats_credentials_file, self.nats_tls_ca_file
+        )
 
 
 def load_process() -> Config:
@@ -77,6 +135,7 @@ def load_process() -> Config:
 def load(environ: Mapping[str, str]) -> Config:
     """Read every setting. Raises BadSetting."""
     known = {f.metadata["name"]: f for f in fields(Config)}
+    environ = with_files(environ, (name for name, setting in known.items() if setting.metadata["secret"]))
     unknown = sorted(n for n in environ if n.startswith(PREFIX) and n not in known and not _INJECTED.fullmatch(n))
     if unknown:
         raise BadSetting(f"{unknown[0]}: no such setting")
@@ -89,4 +148,22 @@ def load(environ: Mapping[str, str]) -> Config:
             values[setting.name] = setting.metadata["parse"](raw)
         except ValueError as problem:
             raise BadSetting(f"{name}: {problem}") from None
-    return Config(**values)
+    config = _with_password(Config(**values))
+    _check(config)
+    return config
+
+
+def _with_password(config: Config) -> Config:
+    if not config.database_password:
+        return config
+    names = {"of_url": "MODERATION_DATABASE_URL", "of_password": "MODERATION_DATABASE_PASSWORD"}
+    try:
+        return replace(config, database_url=with_password(config.database_url, config.database_password, **names))
+    except ValueError as problem:
+        raise BadSetting(str(problem)) from None
+
+
+def _check(config: Config) -> None:
+    security, _ = config.grpc_security, config.nats_access
+    if config.salon_env == "production":
+        security.demand([config.host])

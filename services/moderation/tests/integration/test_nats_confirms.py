@@ -7,6 +7,7 @@ import pytest
 from moderation.adapters.nats_events import NatsEvents
 from moderation.domain.people import Target
 from moderation.domain.sanction import Action, SanctionEvent, Scope
+from moderation.peers import nats_access
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +44,7 @@ async def test_subscription_and_event_are_at_the_server_when_they_are_said_to_be
 
     host, port = server.sockets[0].getsockname()
     events = NatsEvents(
-        f"nats://{host}:{port}",
+        nats_access(f"nats://{host}:{port}"),
         encode=lambda _: b"event",
         decode=lambda _: pytest.fail("nothing comes"),
         received=lambda _: None,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from moderation.adapters.nats_events import NatsEvents
+from moderation.peers import nats_access
 
 pytestmark = pytest.mark.integration
 
@@ -14,7 +15,7 @@ async def test_events_end_whatever_the_client_is_doing_about_a_server_that_just_
     for turns in range(0, 12, 2):
         connected = asyncio.Event()
         events = NatsEvents(
-            nats_server.url,
+            nats_access(nats_server.url),
             encode=lambda _: b"",
             decode=lambda _: pytest.fail("nothing comes"),
             received=lambda _: None,

@@ -16,6 +16,7 @@ from moderation.adapters.nats_events import SUBJECT, NatsEvents
 from moderation.api.grpc.sanction_convert import decode_event
 from moderation.bootstrap import replica
 from moderation.config import Config
+from moderation.peers import nats_access
 from moderation.telemetry import Metrics
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
@@ -67,7 +68,7 @@ async def test_another_replica_obeys_an_event_under_its_trace_and_a_malformed_on
     held: asyncio.Queue[str | None] = asyncio.Queue()
     connected = asyncio.Event()
     events = NatsEvents(
-        nats_server.url,
+        nats_access(nats_server.url),
         encode=lambda _: b"",
         decode=decode_event,
         received=lambda _: held.put_nowait(get_contextvars().get("trace")),

@@ -53,10 +53,10 @@ async def serving(config: Config) -> AsyncIterator[int]:
         _lock_file(config, stack)
         database = Database(config.database_url)
         stack.push_async_callback(database.close)
-        events = NatsEvents(config.nats_url)
+        events = NatsEvents(config.nats_access)
         events.start()
         stack.push_async_callback(events.close)
-        moderation = GrpcModeration(config.moderation_addresses)
+        moderation = GrpcModeration(config.moderation_addresses, config.grpc_security)
         stack.push_async_callback(moderation.close)
         catalog = TortoiseCatalog(database)
         ports = Ports(
@@ -68,7 +68,9 @@ async def serving(config: Config) -> AsyncIterator[int]:
             moderation=moderation,
             clock=lambda: datetime.now(UTC),
         )
-        server = RoomsServer(RoomsServicer(ports, execute))
+        server = RoomsServer(
+            RoomsServicer(ports, execute), config.grpc_security, has_reflection=config.salon_env != "production"
+        )
         port = await server.start(config.host, config.port)
         stack.push_async_callback(executions.finish)  # those that nobody waits for any more still use the ports
         stack.push_async_callback(server.stop, _STOP_GRACE_S)

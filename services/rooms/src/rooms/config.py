@@ -2,20 +2,33 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
+
+from rooms.database_login import is_postgres_url, with_password
+from rooms.peers import (
+    BadSetting as BadSetting,
+    GrpcSecurity,
+    NatsAccess,
+    grpc_security,
+    nats_access,
+    nats_url,
+    service_tokens,
+    with_files,
+)
 
 PREFIX = "ROOMS_"
 _INJECTED = re.compile(r".*_SERVICE_HOST|.*_SERVICE_PORT(_.*)?|.*_PORT_\d+_.*")
-_DATABASE = re.compile(r"(sqlite://(?!:memory:)|postgres://|postgresql://|asyncpg://).+")
-
-
-class BadSetting(Exception):
-    """A setting that cannot be used; the text begins with its name."""
+_SQLITE = re.compile(r"sqlite://(?!:memory:).+")
 
 
 def _setting(name: str, parse: Callable[[str], Any], default: Any, about: str) -> Any:
-    return field(default=default, metadata={"name": name, "parse": parse, "about": about})
+    return field(default=default, metadata={"name": name, "parse": parse, "about": about, "secret": False})
+
+
+def _secret(name: str, parse: Callable[[str], Any], default: Any, about: str) -> Any:
+    """Taken from a file as well (NAME_FILE), and never shown."""
+    return field(default=default, repr=False, metadata={"name": name, "parse": parse, "about": about, "secret": True})
 
 
 def _text(raw: str) -> str:
@@ -48,8 +61,10 @@ def _addresses(raw: str) -> tuple[str, ...]:
 
 
 def _database(raw: str) -> str:
-    if not _DATABASE.fullmatch(raw):
-        raise ValueError("must be sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/NAME")
+    if not _SQLITE.fullmatch(raw) and not is_postgres_url(raw):
+        raise ValueError(
+            "must be sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/NAME, special characters in it as %XX"
+        )
     return re.sub(r"^postgresql://", "postgres://", raw)
 
 
@@ -66,10 +81,39 @@ class Config:
     host: str = _setting("ROOMS_HOST", _text, "127.0.0.1", "address to listen on")
     port: int = _setting("ROOMS_PORT", _whole(0, 65535), 50051, "port of gRPC")
     metrics_port: int = _setting("ROOMS_METRICS_PORT", _whole(0, 65535), 0, "port of Prometheus metrics; 0: none")
-    database_url: str = _setting(
+    database_url: str = _secret(
         "ROOMS_DATABASE_URL", _database, "sqlite://.data/rooms.sqlite3", "SQLite for one replica, PostgreSQL for more"
     )
-    nats_url: str = _setting("NATS_URL", _text, "nats://127.0.0.1:4222", "the NATS server or servers")
+    database_password: str = _secret(
+        "ROOMS_DATABASE_PASSWORD", _text, "", "password apart from the URL, with any characters"
+    )
+    nats_url: str = _setting(
+        "NATS_URL", nats_url, "nats://127.0.0.1:4222", "the NATS servers, several separated by commas"
+    )
+    nats_user: str = _setting("NATS_USER", _text, "", "user of NATS; with NATS_PASSWORD")
+    nats_password: str = _secret("NATS_PASSWORD", _text, "", "password of that user")
+    nats_credentials_file: str = _setting(
+        "NATS_CREDENTIALS_FILE", _text, "", "credentials file of NATS (JWT and seed) instead of user and password"
+    )
+    nats_tls_ca_file: str = _setting(
+        "NATS_TLS_CA_FILE", _text, "", "certificate authorities of the NATS servers, in PEM; set, TLS is demanded"
+    )
+    service_token: tuple[str, ...] = _secret(
+        "SALON_SERVICE_TOKEN",
+        service_tokens,
+        (),
+        "what the services present to each other, at least 32 characters; `new,old` while it is changed",
+    )
+    grpc_tls_cert_file: str = _setting(
+        "SALON_GRPC_TLS_CERT_FILE", _text, "", "certificate of this service, in PEM, for mutual TLS between services"
+    )
+    grpc_tls_key_file: str = _setting("SALON_GRPC_TLS_KEY_FILE", _text, "", "its key, in PEM")
+    grpc_tls_ca_file: str = _setting(
+        "SALON_GRPC_TLS_CA_FILE", _text, "", "certificate authorities of the other services, in PEM"
+    )
+    salon_env: Literal["development", "production"] = _setting(
+        "SALON_ENV", _choice("development", "production"), "development", "production refuses to be open to everybody"
+    )
     moderation_addresses: tuple[str, ...] = _setting(
         "ROOMS_MODERATION_ADDRESSES", _addresses, ("127.0.0.1:50052",), "gRPC of every moderation replica"
     )
@@ -87,10 +131,23 @@ class Config:
     )
     lease_seconds: int = _setting("ROOMS_LEASE_SECONDS", _whole(1, 3600), 10, "how long a silent edge is believed")
 
+    @property
+    def grpc_security(self) -> GrpcSecurity:
+        """What gRPC presents and demands. Raises BadSetting."""
+        return grpc_security(self.service_token, self.grpc_tls_cert_file, self.grpc_tls_key_file, self.grpc_tls_ca_file)
+
+    @property
+    def nats_access(self) -> NatsAccess:
+        """Where NATS is, and the way in. Raises BadSetting."""
+        return nats_access(
+            self.nats_url, self.nats_user, self.nats_password, self.nats_credentials_file, self.nats_tls_ca_file
+        )
+
 
 def load(environ: Mapping[str, str]) -> Config:
     """Read every setting. Raises BadSetting."""
     known = {f.metadata["name"]: f for f in fields(Config)}
+    environ = with_files(environ, (name for name, setting in known.items() if setting.metadata["secret"]))
     unknown = sorted(n for n in environ if n.startswith(PREFIX) and n not in known and not _is_injected(n, environ[n]))
     if unknown:
         raise BadSetting(f"{unknown[0]}: no such setting")
@@ -103,7 +160,25 @@ def load(environ: Mapping[str, str]) -> Config:
             values[setting.name] = setting.metadata["parse"](raw)
         except ValueError as problem:
             raise BadSetting(f"{name}: {problem}") from None
-    return Config(**values)
+    config = _with_password(Config(**values))
+    _check(config)
+    return config
+
+
+def _with_password(config: Config) -> Config:
+    if not config.database_password:
+        return config
+    names = {"of_url": "ROOMS_DATABASE_URL", "of_password": "ROOMS_DATABASE_PASSWORD"}
+    try:
+        return replace(config, database_url=with_password(config.database_url, config.database_password, **names))
+    except ValueError as problem:
+        raise BadSetting(str(problem)) from None
+
+
+def _check(config: Config) -> None:
+    security, _ = config.grpc_security, config.nats_access
+    if config.salon_env == "production":
+        security.demand((config.host, *(a.rpartition(":")[0] for a in config.moderation_addresses)))
 
 
 def _is_injected(name: str, raw: str) -> bool:

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from rooms.adapters.nats_events import NatsEvents
 from rooms.domain.identity import Life, RoomId, Slug
 from rooms.domain.membership import LifeEnded
+from rooms.peers import nats_access
 
 if TYPE_CHECKING:
     from services.rooms.tests.conftest import NatsServer
@@ -26,7 +27,7 @@ async def test_events_close_whatever_the_client_is_doing_about_a_server_that_jus
     nats_server: "NatsServer",
 ) -> None:
     for turns in range(12):
-        events = NatsEvents(nats_server.url)
+        events = NatsEvents(nats_access(nats_server.url))
         events.start()
         async with asyncio.timeout(5):
             while not events.is_connected:  # noqa: ASYNC110 - nothing tells
@@ -73,7 +74,7 @@ async def test_events_and_purges_go_on_after_one_that_failed_in_whatever_way(
         told.append(subject)
         raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
 
-    events = NatsEvents(nats_server.url)
+    events = NatsEvents(nats_access(nats_server.url))
     events.start()
     async with asyncio.timeout(5):
         while not events.is_connected:  # noqa: ASYNC110 - nothing tells

@@ -11,6 +11,7 @@ from rooms.adapters import nats_events
 from rooms.adapters.nats_events import NatsEvents
 from rooms.domain.identity import Life, ParticipantKey, RoomId, Slug
 from rooms.domain.membership import Announced, LifeEnded, PresenceChanged
+from rooms.peers import nats_access
 from salon.events.v1.events_pb2 import Presence
 
 
@@ -36,7 +37,7 @@ class Rig:
 
     def __init__(self) -> None:
         self.link = Link()
-        self.events = NatsEvents("nats://nowhere")
+        self.events = NatsEvents(nats_access("nats://nowhere"))
         self.events._client = self.link  # type: ignore[assignment]
         self.work = asyncio.create_task(self.events._publish_all())
 

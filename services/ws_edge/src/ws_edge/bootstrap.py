@@ -111,17 +111,19 @@ def build(config: Config) -> Edge:
     incarnation = secrets.token_hex(16)
     clock = SystemClock()
     metrics = Metrics(shared_folder(environment()))
+    security = config.grpc_security
     rooms = GrpcRooms(
         config.rooms_address,
         incarnation,
+        security,
         held=lambda: worker.held_connections(),
         held_count=lambda: worker.held_count(),
         lost=lambda connection: worker.membership_lost(connection),
         log_sequence=lambda: bus.highest_sequence,
     )
-    moderation = GrpcModeration(config.moderation_addresses, incarnation)
+    moderation = GrpcModeration(config.moderation_addresses, incarnation, security)
     bus = NatsBus(
-        config.nats_url,
+        config.nats_access,
         incarnation,
         memory=rooms,
         unix_s=clock.unix_s,

@@ -7,6 +7,17 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from ws_edge.peers import (
+    BadSetting as BadSetting,
+    GrpcSecurity,
+    NatsAccess,
+    grpc_security,
+    is_loopback,
+    nats_access,
+    nats_url,
+    service_tokens,
+    with_files,
+)
 from ws_edge.protocol.address import is_safe_url
 
 PREFIX = "WS_EDGE_"
@@ -19,12 +30,13 @@ _INJECTED = re.compile(r".*_SERVICE_HOST|.*_SERVICE_PORT(_.*)?|.*_PORT_\d+_.*")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class BadSetting(Exception):
-    """A setting that cannot be used; the text begins with its name."""
-
-
 def _setting(name: str, parse: Callable[[str], Any], default: Any, about: str) -> Any:
-    return field(default=default, metadata={"name": name, "parse": parse, "about": about})
+    return field(default=default, metadata={"name": name, "parse": parse, "about": about, "secret": False})
+
+
+def _secret(name: str, parse: Callable[[str], Any], default: Any, about: str) -> Any:
+    """Taken from a file as well (NAME_FILE), and never shown."""
+    return field(default=default, repr=False, metadata={"name": name, "parse": parse, "about": about, "secret": True})
 
 
 def _text(raw: str) -> str:
@@ -73,21 +85,6 @@ def _is_address(text: str) -> bool:
     )
 
 
-def _nats_url(raw: str) -> str:
-    for part in raw.split(","):
-        try:
-            url = urlsplit(part if "://" in part else f"nats://{part}")
-            is_usable = (
-                url.scheme in ("nats", "tls") and bool(url.hostname) and url.port != 0 and not re.search(r"\s", part)
-            )
-        except ValueError:
-            is_usable = False
-        if not is_usable:
-            # The text is not shown: it may hold a password.
-            raise ValueError("must be nats://host:port, several separated by commas")
-    return raw
-
-
 def _http_url(raw: str) -> str:
     try:
         is_usable = bool(urlsplit(raw).hostname) and re.fullmatch(r"https?://\S+", raw, re.IGNORECASE)
@@ -126,15 +123,38 @@ class Config:
         ("127.0.0.1:50052",),
         "gRPC of every moderation replica, the same text on every edge",
     )
-    nats_url: str = _setting("NATS_URL", _nats_url, "nats://127.0.0.1:4222", "the NATS server or servers")
+    nats_url: str = _setting(
+        "NATS_URL", nats_url, "nats://127.0.0.1:4222", "the NATS servers, several separated by commas"
+    )
     stream_max_bytes: int = _setting(
         "WS_EDGE_STREAM_MAX_BYTES",
         _stream_bytes,
         0,
         "bytes of stored messages, the oldest go first; 0: what the stream has, else 512 MiB",
     )
-    jwt_secret: str = _setting("JWT_SECRET", _text, DEVELOPMENT_SECRET, "HS256 secret of tokens")
-    jwt_public_key: str = _setting("WS_EDGE_JWT_PUBLIC_KEY", _text, "", "PEM public key instead of the secret")
+    nats_user: str = _setting("NATS_USER", _text, "", "user of NATS; with NATS_PASSWORD")
+    nats_password: str = _secret("NATS_PASSWORD", _text, "", "password of that user")
+    nats_credentials_file: str = _setting(
+        "NATS_CREDENTIALS_FILE", _text, "", "credentials file of NATS (JWT and seed) instead of user and password"
+    )
+    nats_tls_ca_file: str = _setting(
+        "NATS_TLS_CA_FILE", _text, "", "certificate authorities of the NATS servers, in PEM; set, TLS is demanded"
+    )
+    service_token: tuple[str, ...] = _secret(
+        "SALON_SERVICE_TOKEN",
+        service_tokens,
+        (),
+        "what the services present to each other, at least 32 characters; `new,old` while it is changed",
+    )
+    grpc_tls_cert_file: str = _setting(
+        "SALON_GRPC_TLS_CERT_FILE", _text, "", "certificate of this service, in PEM, for mutual TLS between services"
+    )
+    grpc_tls_key_file: str = _setting("SALON_GRPC_TLS_KEY_FILE", _text, "", "its key, in PEM")
+    grpc_tls_ca_file: str = _setting(
+        "SALON_GRPC_TLS_CA_FILE", _text, "", "certificate authorities of the other services, in PEM"
+    )
+    jwt_secret: str = _secret("JWT_SECRET", _text, DEVELOPMENT_SECRET, "HS256 secret of tokens")
+    jwt_public_key: str = _secret("WS_EDGE_JWT_PUBLIC_KEY", _text, "", "PEM public key instead of the secret")
     jwt_jwks_url: str = _setting("WS_EDGE_JWT_JWKS_URL", _http_url, "", "URL of a key set instead of the secret")
     jwt_issuer: str = _setting("WS_EDGE_JWT_ISSUER", _text, "", "required `iss`; empty: not checked")
     jwt_audience: str = _setting("WS_EDGE_JWT_AUDIENCE", _text, "", "required `aud`; empty: not checked")
@@ -152,7 +172,7 @@ class Config:
     anonymous_names: Literal["plain", "hash"] = _setting(
         "WS_EDGE_ANONYMOUS_NAMES", _choice("plain", "hash"), "plain", "`hash` hides addresses in anonymous names"
     )
-    anonymous_key: str = _setting(
+    anonymous_key: str = _secret(
         "WS_EDGE_ANONYMOUS_KEY", _text, "", "key of the hash, the same on every edge; JWT_SECRET by default"
     )
     connections_per_address: int = _setting(
@@ -194,18 +214,23 @@ class Config:
         """Others than the developer may connect, so that what is comfortable for development is refused."""
         return self.salon_env == "production" or not self.is_loopback
 
+    @property
+    def grpc_security(self) -> GrpcSecurity:
+        """What gRPC presents and demands. Raises BadSetting."""
+        return grpc_security(self.service_token, self.grpc_tls_cert_file, self.grpc_tls_key_file, self.grpc_tls_ca_file)
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    @property
+    def nats_access(self) -> NatsAccess:
+        """Where NATS is, and the way in. Raises BadSetting."""
+        return nats_access(
+            self.nats_url, self.nats_user, self.nats_password, self.nats_credentials_file, self.nats_tls_ca_file
+        )
 
 
 def load(environ: Mapping[str, str]) -> Config:
     """Read every setting. Raises BadSetting."""
     known = {f.metadata["name"]: f for f in fields(Config)}
+    environ = with_files(environ, (name for name, setting in known.items() if setting.metadata["secret"]))
     unknown = sorted(n for n in environ if n.startswith(PREFIX) and n not in known and not _INJECTED.fullmatch(n))
     if unknown:
         raise BadSetting(f"{unknown[0]}: no such setting")
@@ -244,3 +269,10 @@ def _check(config: Config) -> None:
         raise BadSetting("WS_EDGE_JWT_JWKS_URL: not together with WS_EDGE_JWT_PUBLIC_KEY")
     if config.anonymous_names == "hash" and not config.anonymous_key and config.has_asymmetric_key:
         raise BadSetting("WS_EDGE_ANONYMOUS_KEY: must be set for WS_EDGE_ANONYMOUS_NAMES=hash without JWT_SECRET")
+    _check_peers(config)
+
+
+def _check_peers(config: Config) -> None:
+    security, _ = config.grpc_security, config.nats_access
+    if config.salon_env == "production":
+        security.demand(a.rpartition(":")[0] for a in (config.rooms_address, *config.moderation_addresses))

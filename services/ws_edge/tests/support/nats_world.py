@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ws_edge.adapters.nats_bus import NatsBus
+from ws_edge.peers import nats_access
 from ws_edge.ports import Incident, LogResumption, PresenceChanged, RoomsUnavailable, StoredMessage, TypingChanged
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Speaker, UserId
 from ws_edge.protocol.sanction import SanctionEvent
@@ -153,7 +154,7 @@ def open_bus(
 ) -> NatsBus:
     """A bus whose stream begins at 1, unless the time is said."""
     return NatsBus(
-        server.url,
+        nats_access(server.url),
         edge,
         memory=memory or Memory(),
         unix_s=lambda: unix_s,

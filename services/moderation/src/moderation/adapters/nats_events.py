@@ -4,17 +4,19 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from moderation.adapters.nats_client import SecuredClient
 from moderation.domain.sanction import SanctionEvent
+from moderation.peers import NatsAccess
 from moderation.trace import TRACE_HEADER, hold_trace, trace_headers
 
 SUBJECT = "salon.v1.moderation.sanction"
 _PUBLISH_DEADLINE_S = 1.0
 _RECONNECT_S = 0.5
 _CLOSE_DEADLINE_S = 1.0
+_TROUBLES_LIMIT = 100
 
 _log = structlog.get_logger()
 
@@ -24,20 +26,21 @@ class NatsEvents:
 
     def __init__(
         self,
-        url: str,
+        access: NatsAccess,
         *,
         encode: Callable[[SanctionEvent], bytes],
         decode: Callable[[bytes], SanctionEvent],
         received: Callable[[SanctionEvent], None],
         restored: Callable[[], None],
     ) -> None:
-        self._servers = [part.strip() for part in url.split(",")]
+        self._access = access
         self._encode = encode
         self._decode = decode
         self._received = received
         self._restored = restored
-        self._client = Client()
-        self._last_problem = ""
+        self._client = SecuredClient()
+        self._is_closed = asyncio.Event()
+        self._told: set[str] = set()
 
     @property
     def is_connected(self) -> bool:
@@ -45,24 +48,40 @@ class NatsEvents:
         return self._client.is_connected
 
     async def run(self) -> None:
-        """Connect, however long it takes, and listen until cancelled; then say goodbye within a second."""
+        """Connect, however long it takes, and listen until cancelled; then say goodbye within a second.
+
+        nats-py reconnects by itself, but gives up when a server ends the connection with an error, such as credentials
+        that are no longer valid; then a new client begins anew."""
         try:
-            await self._client.connect(
-                self._servers,
-                name="moderation",
-                no_echo=True,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=_RECONNECT_S,  # type: ignore[arg-type]  # it sleeps for it, fractions work
-                error_cb=self._failed,
-                disconnected_cb=self._disconnected,
-                reconnected_cb=self._reconnected,
-            )
-            await self._client.subscribe(SUBJECT, cb=self._receive)
-            await self._confirm()
-            await self._reconnected()
-            await asyncio.Event().wait()
+            while True:
+                self._is_closed.clear()
+                try:
+                    await self._listen()
+                except (NatsError, OSError, TimeoutError) as problem:
+                    await self._failed(problem)
+                    await self._close()
+                await asyncio.sleep(_RECONNECT_S)
+                self._client = SecuredClient()
         finally:
             await self._close()
+
+    async def _listen(self) -> None:
+        """Until the client gives up."""
+        await self._client.connect(
+            **self._access.options,
+            name="moderation",
+            no_echo=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=_RECONNECT_S,  # type: ignore[arg-type]  # it sleeps for it, fractions work
+            error_cb=self._failed,
+            disconnected_cb=self._disconnected,
+            reconnected_cb=self._reconnected,
+            closed_cb=self._closed,
+        )
+        await self._client.subscribe(SUBJECT, cb=self._receive)
+        await self._confirm()
+        await self._reconnected()
+        await self._is_closed.wait()
 
     async def publish(self, event: SanctionEvent) -> None:
         """While NATS is away the client keeps what it can for later; nobody waits for it then."""
@@ -93,17 +112,20 @@ class NatsEvents:
             self._received(event)
 
     async def _failed(self, problem: Exception) -> None:
-        """Once each: while NATS is away every attempt fails in the same way."""
-        name = type(problem).__name__
-        if name != self._last_problem:
-            self._last_problem = name
-            _log.warning("nats_failed", problem=name)
+        """Once each: while NATS is away every attempt at a server fails in the same way."""
+        text = str(problem) or type(problem).__name__
+        if text not in self._told and len(self._told) < _TROUBLES_LIMIT:
+            self._told.add(text)
+            _log.warning("nats_failed", problem=text)
+
+    async def _closed(self) -> None:
+        self._is_closed.set()
 
     async def _disconnected(self) -> None:
         _log.warning("nats_away")
 
     async def _reconnected(self) -> None:
-        self._last_problem = ""
+        self._told.clear()
         _log.info("nats_connected")
         self._restored()
 

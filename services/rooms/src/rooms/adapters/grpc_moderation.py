@@ -8,9 +8,11 @@ import grpc
 import grpc.aio
 import structlog
 
+from rooms.adapters.secured_channel import secured_channel
 from rooms.domain.identity import Rank, Slug, UserId, Viewer
 from rooms.domain.refusals import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
 from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope
+from rooms.peers import GrpcSecurity
 from rooms.trace import trace_headers
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
 
@@ -37,8 +39,9 @@ _OPTIONS = [
 class GrpcModeration:
     """Construct inside a running loop; end with `close`."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._channels = [grpc.aio.insecure_channel(address, options=_OPTIONS) for address in addresses]
+    def __init__(self, addresses: Sequence[str], security: GrpcSecurity | None = None) -> None:
+        secured = security or GrpcSecurity()
+        self._channels = [secured_channel(address, _OPTIONS, secured) for address in addresses]
         self._stubs = [moderation_pb2_grpc.ModerationServiceStub(channel) for channel in self._channels]
         self._deadline_s = min(_DEADLINE_S, _ALL_REPLICAS_S / len(self._stubs))
         self._first = 0

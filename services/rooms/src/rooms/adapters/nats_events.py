@@ -5,14 +5,14 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
 
-import nats
 import nats.errors
 import nats.js.errors
 import structlog
-from nats.aio.client import Client
 
 from rooms import telemetry
+from rooms.adapters.nats_client import SecuredClient
 from rooms.domain.membership import Announced, LifeEnded, PresenceChanged
+from rooms.peers import NatsAccess
 from rooms.trace import trace_headers
 from salon.events.v1 import events_pb2
 
@@ -27,6 +27,8 @@ _PEOPLE_BYTES = 48 * 1024
 _FRAMING_BYTES = 4
 _PURGE_DEADLINE_S = 2.0
 _CLOSE_DEADLINE_S = 2.0
+_CONNECT_AGAIN_S = 0.5
+_TROUBLES_LIMIT = 100
 _GONE = (OSError, TimeoutError, RuntimeError)
 """The last one is what uvloop says of a transport that is closed."""
 _log = structlog.get_logger()
@@ -35,14 +37,15 @@ _log = structlog.get_logger()
 class NatsEvents:
     """Start with `start`, which does not wait for NATS, and end with `close`. Reconnects forever."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._client = Client()
+    def __init__(self, access: NatsAccess) -> None:
+        self._access = access
+        self._client = SecuredClient()
+        self._is_closed = asyncio.Event()
         self._outgoing: asyncio.Queue[tuple[str, str, bytes, dict[str, str]]] = asyncio.Queue(_EVENTS_WAITING)
         self._purges: asyncio.Queue[LifeEnded] = asyncio.Queue(_PURGES_WAITING)
         self._owed: OrderedDict[str, tuple[bytes, dict[str, str]]] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
-        self._last_error = ""
+        self._told: set[str] = set()
 
     def start(self) -> None:
         """Connect in the background."""
@@ -164,10 +167,13 @@ class NatsEvents:
         return True
 
     async def _connect(self) -> None:
+        """nats-py reconnects by itself, but gives up when a server ends the connection with an error, such as
+        credentials that are no longer valid; then a new client begins anew."""
         while True:
+            self._is_closed.clear()
             try:
                 await self._client.connect(
-                    self._url,
+                    **self._access.options,
                     name="rooms",
                     connect_timeout=2,
                     reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds, which need not be whole
@@ -176,13 +182,15 @@ class NatsEvents:
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnected,
                     reconnected_cb=self._on_connected,
+                    closed_cb=self._on_closed,
                 )
             except (nats.errors.Error, OSError, TimeoutError) as problem:
-                _log.warning("nats_away", reason=type(problem).__name__)
-                await asyncio.sleep(0.5)
+                await self._on_error(problem)
             else:
                 await self._on_connected()
-                return
+                await self._is_closed.wait()
+            await asyncio.sleep(_CONNECT_AGAIN_S)
+            self._client = SecuredClient()
 
     async def _purge_all(self) -> None:
         while True:
@@ -204,16 +212,19 @@ class NatsEvents:
         telemetry.EVENTS.labels("purge", "published").inc()
 
     async def _on_error(self, problem: Exception) -> None:
-        reason = type(problem).__name__
-        if reason != self._last_error:  # every attempt to reconnect fails alike
+        reason = str(problem) or type(problem).__name__
+        if reason not in self._told and len(self._told) < _TROUBLES_LIMIT:  # every attempt at a server fails alike
+            self._told.add(reason)
             _log.warning("nats_failed", reason=reason)
-        self._last_error = reason
 
     async def _on_disconnected(self) -> None:
         _log.warning("nats_disconnected")
 
+    async def _on_closed(self) -> None:
+        self._is_closed.set()
+
     async def _on_connected(self) -> None:
-        self._last_error = ""
+        self._told.clear()
         _log.info("nats_connected")
         self._pay()
 

@@ -13,7 +13,6 @@ import structlog
 from salon.moderation.v1 import moderation_pb2 as pb
 from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceStub
 from ws_edge.adapters.convert_moderation import to_speaker
-from ws_edge.adapters.grpc_channel import open_channel
 from ws_edge.ports import AdmissionLimits, Decision, ModerationUnavailable, Verdict
 from ws_edge.protocol.identity import Life, Slug, Speaker
 
@@ -55,12 +54,13 @@ class PendingMessage:
 
 
 class AdmissionStream:
-    """Owned by whoever runs `run`. `opened` is told before anything is asked, and may carry; `closed` before what
-    waits is answered; `settle` once for each message, in the order of asking."""
+    """Owned by whoever runs `run`, which closes the channel at its end. `opened` is told before anything is asked, and
+    may carry; `closed` before what waits is answered; `settle` once for each message, in the order of asking."""
 
     def __init__(
         self,
         address: str,
+        channel: grpc.aio.Channel,
         *,
         opened: Callable[["AdmissionStream", AdmissionLimits], None],
         closed: Callable[["AdmissionStream"], None],
@@ -82,7 +82,7 @@ class AdmissionStream:
         self._is_leaving = False
         self._must_write = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._channel = open_channel(address)
+        self._channel = channel
         self.stub = ModerationServiceStub(self._channel)
 
     async def run(self) -> None:

@@ -81,13 +81,16 @@ class EdgeLease:
 
     async def run(self) -> None:
         """Beat until cancelled."""
+        last_trouble = ""
         while True:
             try:
                 await self.beat()
                 self.is_alive = True
+                last_trouble = ""
             except BatchFailed as reason:
-                if self.is_alive:
-                    _log.warning("rooms_heartbeat_failed", reason=str(reason))
+                if str(reason) != last_trouble:
+                    last_trouble = str(reason)
+                    _log.warning("rooms_heartbeat_failed", reason=last_trouble)
                 self.is_alive = False
             except Exception:  # noqa: BLE001 - without the next heartbeat every connection of this worker would be lost
                 _log.exception("rooms_heartbeat_defect")

@@ -1,7 +1,9 @@
 """How the edge opens gRPC channels."""
 
-import grpc
 import grpc.aio
+
+from ws_edge.adapters.secured_channel import secured_channel
+from ws_edge.peers import GrpcSecurity
 
 _OPTIONS = (
     # A service that was restarted is found again within a second.
@@ -23,6 +25,6 @@ _OPTIONS = (
 )
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
-    """A channel without encryption to host:port, or to whatever else a gRPC target may be."""
-    return grpc.aio.insecure_channel(target, options=_OPTIONS)
+def open_channel(target: str, security: GrpcSecurity, *, server_name: str = "") -> grpc.aio.Channel:
+    """See secured_channel."""
+    return secured_channel(target, _OPTIONS, security, server_name=server_name)

@@ -11,8 +11,10 @@ from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.admission_stream import UNAVAILABLE, AdmissionStream, PendingMessage
 from ws_edge.adapters.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.convert_moderation import from_event, from_sanction, to_rank, to_speaker
+from ws_edge.adapters.grpc_channel import open_channel
 from ws_edge.adapters.rendezvous import choose_behind_names
-from ws_edge.adapters.replica_addresses import is_literal, look_up
+from ws_edge.adapters.replica_addresses import is_literal, look_up, split
+from ws_edge.peers import GrpcSecurity
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
 from ws_edge.protocol.identity import Life, Slug, Speaker
 from ws_edge.protocol.sanction import Sanction, SanctionEvent
@@ -39,7 +41,8 @@ class GrpcModeration:
     """`addresses`: host:port of every replica; a name stands for all its addresses, looked up every five seconds. Homes
     go by these texts, so every edge has to have the same ones."""
 
-    def __init__(self, addresses: Sequence[str], edge: str) -> None:
+    def __init__(self, addresses: Sequence[str], edge: str, security: GrpcSecurity | None = None) -> None:
+        self._security = security or GrpcSecurity()
         self._addresses = list(dict.fromkeys(address.lower() for address in addresses))
         self._edge = edge
         self._limits = _BEFORE_ANY_IS_HEARD
@@ -224,14 +227,19 @@ class GrpcModeration:
         if replicas == self._replicas:
             return
         self._replicas = dict(replicas)
-        addresses = dict.fromkeys(ip for behind in replicas.values() for ip in behind)
+        # Each address with what the operator calls it: that is whom its certificate names.
+        addresses = {ip: split(name)[0] for name, behind in replicas.items() for ip in behind}
         for address in self._streams.keys() - addresses.keys():
             self._streams.pop(address).leave()
         self._homes_changed()
-        for address in addresses:
+        for address, host in addresses.items():
             if address not in self._streams:
                 stream = AdmissionStream(
-                    address, opened=self._stream_opened, closed=self._stream_closed, settle=self._settle
+                    address,
+                    open_channel(address, self._security, server_name=host),
+                    opened=self._stream_opened,
+                    closed=self._stream_closed,
+                    settle=self._settle,
                 )
                 self._streams[address] = stream
                 self._tasks.spawn(stream.run(), f"moderation stream {address}")

@@ -23,6 +23,7 @@ from ws_edge.adapters.edge_lease import EdgeLease, Holdings
 from ws_edge.adapters.grpc_channel import open_channel
 from ws_edge.adapters.leave_queue import LeaveQueue
 from ws_edge.adapters.request_batches import BatchFailed, LeftOut, RequestBatches
+from ws_edge.peers import GrpcSecurity
 from ws_edge.ports import (
     GraphQLAnswer,
     HeldConnection,
@@ -57,6 +58,7 @@ class GrpcRooms:
         self,
         address: str,
         edge: str,
+        security: GrpcSecurity | None = None,
         *,
         held: Callable[[], Iterable[HeldConnection]],
         held_count: Callable[[], int],
@@ -65,6 +67,7 @@ class GrpcRooms:
     ) -> None:
         self._address = address
         self._edge = edge
+        self._security = security or GrpcSecurity()
         self._log_sequence = log_sequence
         self._held_count = held_count
         # Apart: leaves that fail for as long as they have must not keep anybody from joining.
@@ -92,7 +95,7 @@ class GrpcRooms:
 
     async def start(self) -> None:
         """Open the channel; the service may come up later."""
-        self._channel = open_channel(self._address)
+        self._channel = open_channel(self._address, self._security)
         self._stub = RoomsServiceStub(self._channel)
         self._tasks.spawn(self._joins.run(), "rooms joins")
         self._tasks.spawn(self._resolves.run(), "rooms resolves")

@@ -29,6 +29,7 @@ from ws_edge.adapters.nats_history import NatsHistory
 from ws_edge.adapters.nats_stream import DEFAULT_MAX_BYTES, MessageStream, StreamUnsettled
 from ws_edge.adapters.nats_wire import Handler, WireClient
 from ws_edge.log_summary import LogSummary
+from ws_edge.peers import NatsAccess
 from ws_edge.ports import (
     BusUnavailable,
     Incident,
@@ -50,6 +51,7 @@ _RECONNECT_WAIT_S = 0.2
 _CONNECT_TIMEOUT_S = 2
 _PING_INTERVAL_S = 3
 _UNSENT_LIMIT_BYTES = 8 * 1024 * 1024
+_TROUBLES_LIMIT = 100
 _BROADCAST = "salon.v1.broadcast"
 _ENSURE_DEADLINE_S = 10.0
 _LOOK_EVERY_S = 3.0
@@ -59,12 +61,12 @@ _FAILED_LOOKS = 2
 
 
 class NatsBus:
-    """Call `listen` once, then `start`. `url`: one NATS address, or several with commas between them. `max_bytes`: see
+    """Call `listen` once, then `start`. `max_bytes`: see
     MessageStream. `count` is told of each incident."""
 
     def __init__(
         self,
-        url: str,
+        access: NatsAccess,
         edge: str,
         *,
         memory: LogMemory,
@@ -72,7 +74,7 @@ class NatsBus:
         max_bytes: int = 0,
         count: Callable[[Incident], None] = lambda _: None,
     ) -> None:
-        self._url = url
+        self._access = access
         self._edge = edge
         self._inbox = f"_INBOX.salon.{edge}.{uuid4().hex[:8]}"
         self._wire = WireClient()
@@ -84,8 +86,8 @@ class NatsBus:
         self._link_up = asyncio.Event()
         self._link_closed = asyncio.Event()
         self._link_number = 0
-        self._last_error = ""
         self._highest_sequence = 0
+        self._told: set[str] = set()
         self._stream = MessageStream(memory, max_bytes=max_bytes, seen=lambda: self._highest_sequence, unix_s=unix_s)
         self._max_bytes = max_bytes
         self._count = count
@@ -256,7 +258,7 @@ class NatsBus:
             self._link_closed.clear()
             try:
                 await self._wire.connect(
-                    servers=self._url.split(","),
+                    **self._access.options,
                     name=f"ws_edge {self._edge}",
                     error_cb=self._report,
                     disconnected_cb=self._went_down,
@@ -309,7 +311,7 @@ class NatsBus:
         if link != self._link_number:
             return False
         self._is_ready = True
-        self._last_error = ""
+        self._told.clear()
         _log.info("nats_ready")
         if self._first_ready.is_set():
             self._tell_restored()
@@ -379,10 +381,11 @@ class NatsBus:
         self._link_closed.set()
 
     async def _report(self, error: Exception) -> None:
-        # It tries five times a second: the same trouble is told once.
-        if repr(error) != self._last_error:
-            self._last_error = repr(error)
-            _log.warning("nats_error", error=self._last_error)
+        # It tries each server five times a second: the same trouble is told once.
+        trouble = repr(error)
+        if trouble not in self._told and len(self._told) < _TROUBLES_LIMIT:
+            self._told.add(trouble)
+            _log.warning("nats_error", error=trouble)
 
 
 def _message_key(speaker: Speaker, life: Life, nonce: str) -> str:

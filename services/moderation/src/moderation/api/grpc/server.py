@@ -9,7 +9,9 @@ from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined
 from grpc_reflection.v1alpha import reflection
 
 from moderation.api.grpc.interceptor import MaskExceptions
+from moderation.api.grpc.security import guards, open_port
 from moderation.api.grpc.servicer import ModerationServicer
+from moderation.peers import GrpcSecurity
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
@@ -18,26 +20,40 @@ LIVENESS = "live"
 CALLS_AT_ONCE = 1000
 """Streams of edges and of health included; one more is answered with RESOURCE_EXHAUSTED."""
 _LOOK_EVERY_S = 0.25
+_OPTIONS = [
+    # Two processes on one port would share it in silence.
+    ("grpc.so_reuseport", 0),
+]
 
 
 class GrpcServer:
     """Listens from start to stop."""
 
-    def __init__(self, servicer: ModerationServicer, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        servicer: ModerationServicer,
+        is_ready: Callable[[], bool],
+        security: GrpcSecurity,
+        *,
+        has_reflection: bool,
+    ) -> None:
         self._is_ready = is_ready
+        self._security = security
         self._health = health_aio.HealthServicer()
-        # Two processes on one port would share it in silence.
         self._server = grpc.aio.server(
-            interceptors=[MaskExceptions()], options=[("grpc.so_reuseport", 0)], maximum_concurrent_rpcs=CALLS_AT_ONCE
+            interceptors=[*guards(security), MaskExceptions()],
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=CALLS_AT_ONCE,
         )
         pb_grpc.add_ModerationServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]  # not typed
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]  # not typed
+        if has_reflection:
+            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]  # not typed
 
     async def start(self, host: str, port: int) -> int:
         """Bind and serve; the port, chosen by the system where 0 was asked for. Raises RuntimeError."""
-        bound = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        bound = open_port(self._server, host, port, self._security)
         await self._server.start()
         return bound
 

@@ -7,7 +7,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from rooms.api.grpc.masking import MaskingInterceptor
+from rooms.api.grpc.security import guards, open_port
 from rooms.api.grpc.servicer import RoomsServicer
+from rooms.peers import GrpcSecurity
 from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
 
 SERVICE = rooms_pb2.DESCRIPTOR.services_by_name["RoomsService"].full_name
@@ -23,21 +25,25 @@ class CannotListen(Exception):
 class RoomsServer:
     """Start with `start`, end with `stop`."""
 
-    def __init__(self, servicer: RoomsServicer) -> None:
+    def __init__(self, servicer: RoomsServicer, security: GrpcSecurity, *, has_reflection: bool) -> None:
         self._servicer = servicer
+        self._security = security
         self._server = grpc.aio.server(
-            interceptors=[MaskingInterceptor()], options=_OPTIONS, maximum_concurrent_rpcs=CALLS_AT_ONCE
+            interceptors=[*guards(security), MaskingInterceptor()],
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=CALLS_AT_ONCE,
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package binds it without a stub
         rooms_pb2_grpc.add_RoomsServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call] # generated
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call] # has no types
+        if has_reflection:
+            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call] # has no types
 
     async def start(self, host: str, port: int) -> int:
         """Listen; gives the port. Raises CannotListen."""
         try:
-            bound = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            bound = open_port(self._server, host, port, self._security)
         except RuntimeError:
             raise CannotListen(f"cannot listen on {host}:{port}") from None
         await self._server.start()
