@@ -260,6 +260,10 @@ class Incident(Enum):
 
     MESSAGE_NOT_STORED = "message_not_stored"
     """The stream answered that it did not take a message."""
+    MESSAGE_WITHOUT_OUTCOME = "message_without_outcome"
+    """NATS was away, or a message was not found in the stream: its author was told `unavailable`."""
+    MODERATION_AWAY = "moderation_away"
+    """A message had no verdict of moderation: the edge judged it by itself, or refused it."""
     STREAM_BEGAN_ANEW = "stream_began_anew"
     """The stream was made again, or had lost some of its messages."""
     GAP_NOT_FILLED = "gap_not_filled"

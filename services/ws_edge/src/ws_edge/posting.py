@@ -6,15 +6,20 @@ from functools import partial
 from itertools import count
 from typing import Protocol
 
+import structlog
+
 from ws_edge.context import Context
 from ws_edge.fanout.audience import Member
 from ws_edge.fanout.room import Room, chat_frame
-from ws_edge.ports import BusUnavailable, Decision, StoredMessage, Verdict
+from ws_edge.log_summary import LogSummary
+from ws_edge.ports import BusUnavailable, Decision, Incident, StoredMessage, Verdict
 from ws_edge.protocol.admitted_nonces import AdmittedNonces
 from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import MessageId, Slug, Speaker
 from ws_edge.protocol.limits import LocalLimiter
 from ws_edge.protocol.sanction import Action
+
+_log = structlog.get_logger(__name__)
 
 WAITING_LIMIT = 64
 """Frames of one connection that wait for a verdict or for their outcome."""
@@ -49,7 +54,7 @@ class Pending:
 class Posting:
     """All messages of one worker that are on their way."""
 
-    __slots__ = ("_admitted", "_context", "_limiter", "_pending", "_tokens")
+    __slots__ = ("_admitted", "_context", "_judged_here", "_limiter", "_pending", "_tokens", "_without_outcome")
 
     def __init__(self, context: Context) -> None:
         limits = context.moderation.limits
@@ -57,6 +62,8 @@ class Posting:
         self._tokens = count(1)
         self._pending: dict[int, Pending] = {}
         self._admitted = AdmittedNonces()
+        self._without_outcome = LogSummary(_log, "messages_without_outcome")
+        self._judged_here = LogSummary(_log, "messages_judged_without_moderation")
         self._limiter = LocalLimiter(limits.messages_per_window, limits.window_s, limits.messages_per_address)
 
     def __len__(self) -> int:
@@ -98,6 +105,8 @@ class Posting:
         """These were not found in the stream, or it could not be read: perhaps delivered, send again."""
         for token in tokens:
             if pending := self._pending.pop(token, None):
+                self._context.meter.incident(Incident.MESSAGE_WITHOUT_OUTCOME)
+                self._without_outcome.note()
                 pending.author.waiting -= 1
                 pending.author.refuse(ErrorCode.UNAVAILABLE, nonce=pending.nonce)
 
@@ -122,6 +131,8 @@ class Posting:
     def _judge_here(self, author: Author, room: Room, text: str, nonce: str) -> None:
         """Moderation is away: the sanctions that were read and the edge's own windows decide."""
         context = self._context
+        context.meter.incident(Incident.MODERATION_AWAY)
+        self._judged_here.note(outage=context.outage)
         if context.outage == "reject":
             self._refuse(author, ErrorCode.UNAVAILABLE, nonce)
             return

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+import structlog
 
 from salon.moderation.v1 import moderation_pb2 as pb
 from salon.moderation.v1.moderation_pb2_grpc import (
@@ -731,3 +732,17 @@ async def test_a_replica_that_left_its_name_is_left_and_its_questions_answered(
     moderation.admit(who, SLUG, LIFE, "b", verdicts.of("b"))
     assert (await verdicts.hears(2))[1] == ("b", ADMITTED)
     await eventually(lambda: len(moderation._tasks) == 2)
+
+
+async def test_while_every_replica_is_away_no_message_makes_a_line_of_its_own(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    verdicts = Verdicts()
+    with structlog.testing.capture_logs() as logs:
+        for replica in replicas:
+            await replica.stop()
+        await eventually(lambda: not moderation._up)
+        for number in range(200):
+            moderation.admit(speaker(number + 1), SLUG, LIFE, "", verdicts.of("a"))
+        assert await verdicts.hears(200) == [("a", UNAVAILABLE)] * 200
+    assert len(logs) <= 3 * len(replicas)

@@ -246,7 +246,7 @@ async def test_an_older_stream_that_is_put_in_its_place_under_connected_edges_go
     assert (await heard_after(room, bus, "after"))[-1].id > before.id
 
 
-async def test_while_rooms_is_away_an_edge_that_has_seen_messages_goes_on_and_asks_later(
+async def test_while_rooms_is_away_an_edge_goes_on_by_what_it_knows_and_asks_later(
     server: NatsServer, opened: OpenBus, memory: Memory
 ) -> None:
     bus = await opened(unix_s=NOON_S)
@@ -263,7 +263,7 @@ async def test_while_rooms_is_away_an_edge_that_has_seen_messages_goes_on_and_as
     assert (await heard_after(room, bus, "still there"))[-1].prev_id == room.heard[-2].id
 
 
-async def test_an_edge_that_has_seen_nothing_waits_for_rooms(opened: OpenBus, memory: Memory) -> None:
+async def test_an_edge_that_rooms_has_told_nothing_yet_waits_for_it(opened: OpenBus, memory: Memory) -> None:
     memory.is_away = True
     bus = await opened()
     assert not bus.is_connected

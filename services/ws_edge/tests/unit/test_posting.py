@@ -1,9 +1,12 @@
 """From a client's message to its outcome: nothing is dropped in silence, nothing is sent twice."""
 
+from typing import Literal
+
 import pytest
+import structlog
 from edge_world import World
 
-from ws_edge.ports import Decision, Verdict
+from ws_edge.ports import Decision, Incident, Verdict
 from ws_edge.posting import OUTCOME_S, WAITING_LIMIT
 from ws_edge.protocol.admitted_nonces import NONCE_AGE_S
 from ws_edge.protocol.identity import Rank, Slug, UserId
@@ -309,3 +312,30 @@ async def test_typing_that_is_extended_ends_10_seconds_after_the_last_start(worl
     connection._tick_session()  # type: ignore[attr-defined]
     await world.settle()
     assert ben.types == ["typing_start", "typing_stop"]
+
+
+async def test_while_nats_is_away_each_message_is_counted_and_all_are_one_line(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.bus.is_away = True
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(40):
+            ana.say("hello")
+    assert ana.types == ["unavailable"] * 40
+    assert world.meter.incidents == [Incident.MESSAGE_WITHOUT_OUTCOME] * 40
+    assert [(line["event"], line["count"]) for line in logs] == [("messages_without_outcome", 1)]
+
+
+@pytest.mark.parametrize("outage", ["local", "reject"])
+async def test_while_moderation_is_away_each_message_is_counted_and_all_are_one_line(
+    world: World, outage: Literal["local", "reject"]
+) -> None:
+    ana = await world.join("s", "1:user")
+    world.context.outage = outage
+    world.moderation.is_away = True
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(10):
+            ana.say("hello")
+    assert world.meter.incidents == [Incident.MODERATION_AWAY] * 10
+    assert [(line["event"], line["count"], line["outage"]) for line in logs] == [
+        ("messages_judged_without_moderation", 1, outage)
+    ]

@@ -55,6 +55,7 @@ class MessageStream:
         self._seen = seen
         self._unix_s = unix_s
         self._created: datetime.datetime | None = None
+        self._known: int | None = None
         self.is_verified = False
         """The rooms service was asked how far the stream had come."""
 
@@ -75,7 +76,7 @@ class MessageStream:
                 began_anew |= self._created not in (None, info.created)
                 self._created = info.created
                 return began_anew
-            purge_to = (await self._memory.resume_log(self._seen(), behind=highest)).purge_to
+            purge_to = (await self._memory.resume_log(highest, behind=highest)).purge_to
             if purge_to:
                 _log.warning("stream_behind", last=info.state.last_seq, remembered=highest, purge_to=purge_to)
                 # May be repeated, also late: nothing that was stored at or above it is touched.
@@ -86,7 +87,7 @@ class MessageStream:
     async def is_whole(self, manager: JetStreamManager) -> bool:
         """Whether the stream is still there, the same, and reaches up to what was heard of it. Raises
         nats.errors.Error."""
-        seen = self._seen()
+        seen = max(self._seen(), self._known or 0)
         try:
             info = await manager.stream_info(STREAM)
         except NotFoundError:
@@ -94,18 +95,19 @@ class MessageStream:
         return info.created == self._created and info.state.last_seq >= seen
 
     async def _remembered(self) -> int:
-        """While the rooms service is away this worker knows only what it has seen; nobody gets in meanwhile, so that
-        one that has seen nothing may as well wait."""
+        """While the rooms service is away a worker goes by what it was told before and has seen since. Nobody gets in
+        meanwhile, so that one that was never told has nobody inside and may as well wait."""
         seen = self._seen()
         try:
-            found = await self._memory.resume_log(seen)
+            found = await self._memory.resume_log(max(seen, self._known or 0))
         except RoomsUnavailable:
             self.is_verified = False
-            if not seen:
+            if self._known is None:
                 raise
-            return seen
+            return max(seen, self._known)
         self.is_verified = True
-        return max(seen, found.highest)
+        self._known = max(seen, found.highest)
+        return self._known
 
     async def _fitted(self, manager: JetStreamManager, above: int) -> StreamInfo | None:
         """The stream with our settings; None: it has to be looked at again."""
