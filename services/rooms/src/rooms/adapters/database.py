@@ -28,6 +28,7 @@ AWAY = (
     DBConnectionError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # a password that is wrong, or was changed meanwhile
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.QueryCanceledError,
