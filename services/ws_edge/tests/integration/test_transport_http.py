@@ -138,6 +138,12 @@ async def test_a_graphql_body_over_the_limit_is_refused_with_413(edge: Edge) -> 
     assert status == 413
 
 
+async def test_what_other_addresses_refuse_is_not_counted_at_the_door(edge: Edge) -> None:
+    asks = [("PUT", "/graphql"), ("GET", "/nowhere"), ("POST", "/health/live"), ("GET", "/chat/ws/rooms")]
+    assert [(await edge.http(*ask))[0] for ask in asks] == [405, 404, 405, 404]
+    assert edge.gateway.turned_away_with == []
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
 async def test_graphql_knows_get_and_post_alone(edge: Edge, method: str) -> None:
     status, headers, _ = await edge.http(method, "/graphql")
@@ -169,6 +175,7 @@ async def test_an_address_asks_graphql_so_often_a_second_and_is_told_when_to_com
         assert answered["content-type"] == "application/graphql-response+json; charset=utf-8"
         assert 50 <= int(answered["retry-after"]) <= 60
     assert len(edge.rooms.calls) == calls
+    assert edge.gateway.turned_away_with == ["graphql_429"] * 3
     assert (await edge.http("GET", "/health/live"))[0] == 200
 
 

@@ -93,6 +93,7 @@ async def test_a_head_over_16_kib_is_refused_with_413(edge: Edge) -> None:
     client = await edge.raw()
     assert (await client.request(edge.head("/chat/ws/room/1?token=" + "x" * 20000)))[0] == 413
     assert edge.gateway.arrivals == []
+    assert edge.gateway.turned_away_with == ["http_413"]
 
 
 @pytest.mark.parametrize(
@@ -178,13 +179,14 @@ HEAD = "GET /chat/ws/room/1 HTTP/1.1\r\n" + HEADERS
         (HEAD + "Folded: a\r\n b\r\n", 400),
     ],
 )
-async def test_whatever_a_handshake_looks_like_the_log_stays_clean(
+async def test_whatever_a_handshake_looks_like_the_log_stays_clean_and_refusals_are_counted(
     edge: Edge, caplog: pytest.LogCaptureFixture, request_text: str, status: int
 ) -> None:
     client = await edge.raw()
     with structlog.testing.capture_logs() as logs:
         answered, headers = await client.request(request_text + "\r\n")
         assert answered == status
+        assert edge.gateway.turned_away_with == ([] if status in (101, 200) else [f"http_{status}"])
         if status == 101:
             client.send(1, b"works")
             assert await client.read() == (1, b"works")
@@ -219,6 +221,7 @@ async def test_only_get_upgrades(edge: Edge, method: str) -> None:
     client = await edge.raw()
     status, headers = await client.request(edge.head().replace("GET", method, 1))
     assert (status, headers["allow"]) == (405, "GET")
+    assert edge.gateway.turned_away_with == ["http_405"]
 
 
 async def test_http_1_0_does_not_upgrade(edge: Edge) -> None:

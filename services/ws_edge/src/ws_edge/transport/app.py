@@ -50,18 +50,22 @@ class EdgeParts:
 
 def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
     """An application with every route of the edge; serve() runs it. Its name must be new in this process."""
-    app = empty_app(name, parts.drain_state, is_only_app=parts.is_only_app)
+    app = empty_app(name, parts.drain_state, parts.gateway.turned_away, is_only_app=parts.is_only_app)
     add_websocket_routes(app, parts.gateway, parts.trusted_proxies, parts.patience)
     add_stats_route(app, parts.tokens, parts.rooms)
-    add_graphql_routes(app, parts.tokens, parts.rooms, parts.graphql_limit, parts.trusted_proxies)
+    add_graphql_routes(
+        app, parts.tokens, parts.rooms, parts.graphql_limit, parts.trusted_proxies, parts.gateway.turned_away
+    )
     add_health_routes(app, parts.checks, parts.drain_state, parts.render_metrics)
     add_page_routes(app, parts.page, parts.page_policy)
     add_dev_token_route(app, parts.dev_tokens)
     return app
 
 
-def empty_app(name: str, drain_state: DrainState, *, is_only_app: bool = False) -> SanicApp:
-    """An application that serve() can run, without a route."""
+def empty_app(
+    name: str, drain_state: DrainState, turned_away: Callable[[str], None], *, is_only_app: bool = False
+) -> SanicApp:
+    """An application that serve() can run, without a route. `turned_away`: see QuietErrors."""
     quiet_sanic_logs()
     config = Config(
         {
@@ -80,7 +84,11 @@ def empty_app(name: str, drain_state: DrainState, *, is_only_app: bool = False) 
         env_prefix=None,
     )
     app: SanicApp = Sanic(
-        name, config=config, request_class=EdgeRequest, error_handler=QuietErrors(), configure_logging=False
+        name,
+        config=config,
+        request_class=EdgeRequest,
+        error_handler=QuietErrors(turned_away),
+        configure_logging=False,
     )
     app.ctx.drain_state = drain_state
     open_sockets: set[ClientSocket] = set()

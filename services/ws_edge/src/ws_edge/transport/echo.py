@@ -87,8 +87,9 @@ async def _run(sock: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    app = empty_app("echo", DrainState(), is_only_app=True)
-    add_websocket_routes(app, EchoGateway(), (), Patience())
+    gateway = EchoGateway()
+    app = empty_app("echo", DrainState(), gateway.turned_away, is_only_app=True)
+    add_websocket_routes(app, gateway, (), Patience())
     port = sock.getsockname()[1]
     await serve(
         app,

@@ -3,6 +3,7 @@
 import logging
 import re
 import traceback
+from collections.abc import Callable
 
 import structlog
 from sanic import HTTPResponse, Request, SanicException, json
@@ -10,6 +11,8 @@ from sanic.exceptions import RequestCancelled
 from sanic.handlers import ErrorHandler
 
 from ws_edge.trace import hold_trace
+from ws_edge.transport.handshake import is_websocket_address
+from ws_edge.transport.sanic_app import UNREAD
 
 log = structlog.get_logger(__name__)
 
@@ -18,11 +21,18 @@ _TOKEN = re.compile(r"((?:[?&]|\b)token=)[^&\s'\"]*", re.IGNORECASE)
 
 
 class QuietErrors(ErrorHandler):
-    """Answers in JSON and logs the place of a fault instead of the request."""
+    """Answers in JSON and logs the place of a fault instead of the request. `turned_away` is told of what Sanic itself
+    refuses at an address of WebSocket, or before it knows the address, as http_<status>."""
+
+    def __init__(self, turned_away: Callable[[str], None]) -> None:
+        super().__init__()
+        self._turned_away = turned_away
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """Sanic's own refusals keep their status and headers; anything else is a fault of ours."""
         if isinstance(exception, SanicException) and exception.status_code < 500:
+            if request.method == UNREAD or is_websocket_address(request.path):
+                self._turned_away(f"http_{exception.status_code}")
             return json({"message": _phrase(exception)}, exception.status_code, exception.headers)
         if isinstance(exception, RequestCancelled):
             return json({"message": "Bad request"}, 400)  # the client has gone: nobody reads it

@@ -19,4 +19,4 @@ class Gateway(Protocol):
 
     def turned_away(self, code: str) -> None:
         """Somebody did not come as far as a Receiver: http_<status> where the handshake was refused, `internal` where
-        the arrival failed."""
+        the arrival failed. Or asked too often at /graphql: graphql_429."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -29,10 +29,15 @@ class _Call(msgspec.Struct, frozen=True):
 
 
 def add_graphql_routes(
-    app: SanicApp, tokens: Tokens, rooms: Rooms, limit: AddressWindows, trusted: Sequence[Network]
+    app: SanicApp,
+    tokens: Tokens,
+    rooms: Rooms,
+    limit: AddressWindows,
+    trusted: Sequence[Network],
+    turned_away: Callable[[str], None],
 ) -> None:
     """GET reads only; the viewer is the bearer of the token, or nobody. `limit` counts requests, whatever becomes of
-    them."""
+    them; `turned_away` is told of those above it."""
 
     async def post(request: Request) -> HTTPResponse:
         if not is_json(request):
@@ -64,10 +69,12 @@ def add_graphql_routes(
         return raw(result.body, result.http_status, headers, _media_type(request))
 
     for handler, method, name in ((post, "POST", "graphql"), (get, "GET", "graphql_read")):
-        app.add_route(traced(_limited(handler, limit, trusted)), "/graphql", methods=[method], name=name)
+        app.add_route(traced(_limited(handler, limit, trusted, turned_away)), "/graphql", methods=[method], name=name)
 
 
-def _limited(handler: Handler, limit: AddressWindows, trusted: Sequence[Network]) -> Handler:
+def _limited(
+    handler: Handler, limit: AddressWindows, trusted: Sequence[Network], turned_away: Callable[[str], None]
+) -> Handler:
     """For a request over the limit nothing is read, verified or asked."""
 
     async def answer(request: Request) -> HTTPResponse:
@@ -75,6 +82,7 @@ def _limited(handler: Handler, limit: AddressWindows, trusted: Sequence[Network]
         wait_s = limit.admit(address_key(address), asyncio.get_running_loop().time())
         if wait_s == 0.0:
             return await handler(request)
+        turned_away("graphql_429")
         retry_after = {"Retry-After": str(math.ceil(wait_s))}
         return _refusal(request, HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "UNAVAILABLE", retry_after)
 

@@ -8,6 +8,7 @@ from sanic import Request
 
 from ws_edge.transport.bearer import bearer_token
 
+ROOM_PATH, VIDEO_PATH, LIVE_PATH = "/chat/ws/room", "/chat/ws/video", "/live/ws"
 TOKEN_SUBPROTOCOL = "bearer"  # noqa: S105  a name, not a secret
 _VERSION = "13"
 
@@ -42,6 +43,11 @@ class Handshake:
             "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
             f"Sec-WebSocket-Version: {_VERSION}\r\nSec-WebSocket-Key: {self.key}\r\n\r\n"
         ).encode("ascii")
+
+
+def is_websocket_address(path: str) -> bool:
+    """Whether a handshake may come for it."""
+    return f"{path}/".startswith((f"{ROOM_PATH}/", f"{VIDEO_PATH}/", f"{LIVE_PATH}/"))
 
 
 def read_handshake(request: Request) -> Handshake:

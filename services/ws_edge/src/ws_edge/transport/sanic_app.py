@@ -9,9 +9,13 @@ from sanic.config import Config
 SanicApp = Sanic[Config, SimpleNamespace]
 
 
+UNREAD = "NONE"
+"""The method, as Sanic has it, of a request whose head could not be read."""
+
+
 class EdgeRequest(Request):
     """To answer a request that it could not read, Sanic makes another one, without a method and with the same address,
     and fails again where the address was the reason."""
 
     def __init__(self, url_bytes: bytes, headers: Any, version: str, method: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(b"*" if method == "NONE" else url_bytes, headers, version, method, *args, **kwargs)
+        super().__init__(b"*" if method == UNREAD else url_bytes, headers, version, method, *args, **kwargs)

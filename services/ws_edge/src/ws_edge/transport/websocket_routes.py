@@ -11,7 +11,7 @@ from ws_edge.protocol.address import Network, client_address
 from ws_edge.transport.errors import place_of
 from ws_edge.transport.gateway import Gateway
 from ws_edge.transport.handover import forget_request, hand_over
-from ws_edge.transport.handshake import BadHandshake, Handshake, read_handshake
+from ws_edge.transport.handshake import LIVE_PATH, ROOM_PATH, VIDEO_PATH, BadHandshake, Handshake, read_handshake
 from ws_edge.transport.patience import Patience
 from ws_edge.transport.sanic_app import SanicApp
 from ws_edge.transport.stand_in import FailedArrival
@@ -28,9 +28,9 @@ def add_websocket_routes(app: SanicApp, gateway: Gateway, trusted: Sequence[Netw
         return await gateway.arrive_live(address)
 
     for name, path, arrive in (
-        ("room", "/chat/ws/room", gateway.arrive_room),
-        ("video", "/chat/ws/video", gateway.arrive_video),
-        ("live", "/live/ws", arrive_live),
+        ("room", ROOM_PATH, gateway.arrive_room),
+        ("video", VIDEO_PATH, gateway.arrive_video),
+        ("live", LIVE_PATH, arrive_live),
     ):
         handler = _handler(gateway, arrive, trusted, patience)
         app.add_route(handler, path, methods=["GET"], name=name)
