@@ -154,12 +154,14 @@ def test_a_credentials_file_lets_in(starter: Starter, tmp_path: Path) -> None:
     assert is_clean(trio)
 
 
-async def give_every_server_a_copy(url: str) -> None:
-    """What deploy/README.md has an operator do once."""
+async def give_every_server_a_copy(url: str, *, is_set: bool) -> None:
+    """The setting does it, or what deploy/README.md has an operator do once."""
     client = await nats.connect(url, user="salon", password=PASSWORD)
     manager = client.jsm()
     config = (await manager.stream_info("SALON_MESSAGES")).config
-    await manager.update_stream(replace(config, num_replicas=3))
+    if not is_set:
+        config = (await manager.update_stream(replace(config, num_replicas=3))).config
+    assert config.num_replicas == 3
     async with asyncio.timeout(20):
         while True:
             state = (await manager.stream_info("SALON_MESSAGES")).cluster
@@ -201,10 +203,10 @@ def test_every_service_survives_the_loss_of_its_server_of_a_cluster_and_names_na
     servers = cluster(starter)
     login = "salon:kX%2F9%2Bq%23t%401%3D@" if login_in == "url" else ""
     url = ",".join(f"nats://{login}127.0.0.1:{server.port}" for server in servers)
-    trio = starter.trio(NATS_URL=url, **({} if login else KNOWN))
+    trio = starter.trio(NATS_URL=url, **({} if login else KNOWN | {"WS_EDGE_STREAM_REPLICAS": "3"}))
     trio.until_ready()
     trio.until_nats(is_up=True)
-    asyncio.run(give_every_server_a_copy(servers[0].url))
+    asyncio.run(give_every_server_a_copy(servers[0].url, is_set=not login))
     lost = connected_to(trio, servers)[0]
     lost.process.kill()
     until(lambda: lost not in connected_to(trio, servers), "nobody is left at the lost server", trio.processes)

@@ -128,6 +128,7 @@ def build(config: Config) -> Edge:
         memory=rooms,
         unix_s=clock.unix_s,
         max_bytes=config.stream_max_bytes,
+        replicas=config.stream_replicas,
         count=metrics.incident,
     )
     context = Context(

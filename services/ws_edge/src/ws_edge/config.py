@@ -132,6 +132,12 @@ class Config:
         0,
         "bytes of stored messages, the oldest go first; 0: what the stream has, else 512 MiB",
     )
+    stream_replicas: int = _setting(
+        "WS_EDGE_STREAM_REPLICAS",
+        _whole(0, 5),
+        0,
+        "NATS servers with a copy of the stored messages, 3 of a cluster; 0: as many as the stream has, else 1",
+    )
     nats_user: str = _setting("NATS_USER", _text, "", "user of NATS; with NATS_PASSWORD")
     nats_password: str = _secret("NATS_PASSWORD", _text, "", "password of that user")
     nats_credentials_file: str = _setting(

@@ -143,7 +143,7 @@ async def test_after_an_older_state_was_put_back_ids_go_on_above_all_that_was_gi
     server: NatsServer, opened: OpenBus, tmp_path: Path
 ) -> None:
     incidents: list[Incident] = []
-    bus, other = await opened(incidents=incidents), await opened(OTHER_EDGE)
+    bus, other = await opened(incidents=incidents), await opened(OTHER_EDGE, incidents=incidents)
     here, there = Listener(), Listener()
     await bus.subscribe(ROOM, LIFE, here)
     await other.subscribe(ROOM, LIFE, there)
@@ -353,6 +353,19 @@ async def test_a_limit_that_the_server_has_no_room_for_leaves_a_stream_that_work
         await modest.stop()
         await greedy.stop()
         server.close()
+
+
+async def test_more_copies_than_there_are_servers_leave_a_stream_that_works_as_it_is(opened: OpenBus) -> None:
+    await opened()
+    with structlog.testing.capture_logs() as logs:
+        demanding = await opened(OTHER_EDGE, replicas=3)
+    (refused,) = [line for line in logs if line["event"] == "stream_limit_refused"]
+    assert refused["replicas"] == 3
+    assert demanding.is_connected
+    assert not demanding.is_stream_refused
+    room = Listener()
+    await demanding.subscribe(ROOM, LIFE, room)
+    await heard_after(room, demanding, "goes on")
 
 
 async def test_messages_that_the_stream_does_not_take_are_counted_each_and_logged_together(

@@ -150,6 +150,7 @@ def open_bus(
     memory: Memory | None = None,
     unix_s: float = 0.0,
     max_bytes: int = 0,
+    replicas: int = 0,
     incidents: list[Incident] | None = None,
 ) -> NatsBus:
     """A bus whose stream begins at 1, unless the time is said."""
@@ -159,6 +160,7 @@ def open_bus(
         memory=memory or Memory(),
         unix_s=lambda: unix_s,
         max_bytes=max_bytes,
+        replicas=replicas,
         count=(incidents if incidents is not None else []).append,
     )
 

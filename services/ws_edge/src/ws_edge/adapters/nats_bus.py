@@ -61,8 +61,7 @@ _FAILED_LOOKS = 2
 
 
 class NatsBus:
-    """Call `listen` once, then `start`. `max_bytes`: see
-    MessageStream. `count` is told of each incident."""
+    """Call `listen` once, then `start`. `max_bytes`, `replicas`: see MessageStream. `count` is told of incidents."""
 
     def __init__(
         self,
@@ -72,6 +71,7 @@ class NatsBus:
         memory: LogMemory,
         unix_s: Callable[[], float],
         max_bytes: int = 0,
+        replicas: int = 0,
         count: Callable[[Incident], None] = lambda _: None,
     ) -> None:
         self._access = access
@@ -88,7 +88,9 @@ class NatsBus:
         self._link_number = 0
         self._highest_sequence = 0
         self._told: set[str] = set()
-        self._stream = MessageStream(memory, max_bytes=max_bytes, seen=lambda: self._highest_sequence, unix_s=unix_s)
+        self._stream = MessageStream(
+            memory, max_bytes=max_bytes, replicas=replicas, seen=lambda: self._highest_sequence, unix_s=unix_s
+        )
         self._max_bytes = max_bytes
         self._count = count
         self._not_stored_log = LogSummary(_log, "message_not_stored")

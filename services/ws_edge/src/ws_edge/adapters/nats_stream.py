@@ -43,15 +43,22 @@ class StreamUnsettled(Exception):
 class MessageStream:
     """Sees to it that the stream is there and goes on above every sequence that was ever given out.
 
-    `max_bytes` 0: what the stream has, else DEFAULT_MAX_BYTES. `seen` is the highest sequence that this worker has
-    heard of, asked for when it is needed.
+    `max_bytes` 0: what the stream has, else DEFAULT_MAX_BYTES. `replicas` 0: what the stream has, else 1.
+    `seen` is the highest sequence that this worker has heard of, asked for when it is needed.
     """
 
     def __init__(
-        self, memory: LogMemory, *, max_bytes: int, seen: Callable[[], int], unix_s: Callable[[], float]
+        self,
+        memory: LogMemory,
+        *,
+        max_bytes: int,
+        replicas: int,
+        seen: Callable[[], int],
+        unix_s: Callable[[], float],
     ) -> None:
         self._memory = memory
         self._max_bytes = max_bytes
+        self._replicas = replicas
         self._seen = seen
         self._unix_s = unix_s
         self._created: datetime.datetime | None = None
@@ -124,7 +131,7 @@ class MessageStream:
         return info
 
     def _fit(self, present: StreamConfig) -> StreamConfig:
-        """The number of replicas and the placement are the operator's; storage cannot be changed."""
+        """The placement is the operator's; storage cannot be changed."""
         return replace(
             present,
             subjects=_WANTED.subjects,
@@ -133,6 +140,7 @@ class MessageStream:
             max_msgs_per_subject=_WANTED.max_msgs_per_subject,
             max_age=_WANTED.max_age,
             max_bytes=self._limit(present.max_bytes),
+            num_replicas=self._replicas or present.num_replicas,
             duplicate_window=_WANTED.duplicate_window,
             allow_direct=_WANTED.allow_direct,
         )
@@ -144,7 +152,8 @@ class MessageStream:
 
     async def _create(self, manager: JetStreamManager, *, first_seq: int) -> None:
         try:
-            await manager.add_stream(replace(_WANTED, first_seq=first_seq, max_bytes=self._limit(None)))
+            wanted = replace(_WANTED, num_replicas=self._replicas or None, max_bytes=self._limit(None))
+            await manager.add_stream(replace(wanted, first_seq=first_seq))
         except APIError as refusal:
             if refusal.err_code != _STREAM_NAME_IN_USE:
                 raise
@@ -157,10 +166,11 @@ async def _update(manager: JetStreamManager, present: StreamConfig, fitted: Stre
     try:
         await manager.update_stream(fitted)
     except APIError as refusal:
-        kept = replace(fitted, max_bytes=present.max_bytes)
+        kept = replace(fitted, max_bytes=present.max_bytes, num_replicas=present.num_replicas)
         if kept == fitted:
             raise
         if kept != present:
             await manager.update_stream(kept)
-        # The server has no room for that limit: chat goes on with the one there is.
-        _log.error("stream_limit_refused", max_bytes=fitted.max_bytes, kept=present.max_bytes, reason=str(refusal))
+        # The server has no room for that limit, or the cluster not as many servers: chat goes on with what there is.
+        wanted = {"max_bytes": fitted.max_bytes, "replicas": fitted.num_replicas}
+        _log.error("stream_limit_refused", **wanted, kept=present.max_bytes, reason=str(refusal))
