@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 
@@ -32,6 +33,7 @@ from rooms.usecases import membership
 _SWEEP_EVERY_S = 1.0
 _HEALTH_EVERY_S = 0.5
 _STOP_GRACE_S = 2.0
+_T = TypeVar("_T")
 _log = structlog.get_logger()
 
 
@@ -84,6 +86,7 @@ async def serving(config: Config) -> AsyncIterator[int]:
         async with asyncio.TaskGroup() as tasks:
             jobs = [
                 tasks.create_task(_repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, outage))),
+                tasks.create_task(_repeat(_SWEEP_EVERY_S, lambda: _to_its_end(membership.reap(ports)))),
                 tasks.create_task(_repeat(_HEALTH_EVERY_S, lambda: _tell_health(server, database, events, outage))),
             ]
             _log.info("serving", host=config.host, port=port, database=config.database_url.partition(":")[0])
@@ -154,16 +157,20 @@ async def _repeat(every_s: float, job: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(every_s)
 
 
+async def _to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
+    """A transaction of SQLite must not be cancelled half-way, and ends before the database is closed."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
 async def _sweep(ports: Ports, outage: Outage) -> None:
     if not outage.is_over(now_s=time.monotonic()):
         return
-    # A transaction of SQLite must not be cancelled half-way, and ends before the database is closed.
-    sweeping = asyncio.create_task(membership.sweep(ports))
-    try:
-        changes = await asyncio.shield(sweeping)
-    except asyncio.CancelledError:
-        await asyncio.gather(sweeping, return_exceptions=True)
-        raise
+    changes = await _to_its_end(membership.sweep(ports))
     telemetry.SWEPT.inc(len(changes.ended))
     if changes.presence or changes.ended:
         _log.info("swept", rooms_changed=len(changes.presence), rooms_ended=len(changes.ended))

@@ -92,12 +92,15 @@ class Memberships(Protocol):
     ) -> list[ConnectionId]:
         """Register again what an edge holds; gives the connections whose slug lives under another life."""
 
-    async def release(self, edge: EdgeId, *, now: datetime) -> Changes:
+    async def release(self, edge: EdgeId, *, now: datetime, tell: Tell) -> None:
         """Drop the memberships and the lease of an edge."""
 
     async def sweep(self, *, now: datetime, tell: Tell) -> None:
         """Remove what expired edges held, and rooms that are empty or unused for too long. An edge that cannot be
         removed now is left for the next time."""
+
+    async def reap(self, *, now: datetime) -> None:
+        """Remove some of those who are or were in lives that are over."""
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """The announced participants of one life, and whether a life that is over was deleted in the last day."""

@@ -81,6 +81,15 @@ class Replica:
         await self.memberships.sweep(now=now or self.now, tell=told.append)
         return together(told)
 
+    async def release(self, edge: EdgeId = EDGE) -> Changes:
+        told: list[Changes] = []
+        await self.memberships.release(edge, now=self.now, tell=told.append)
+        return together(told)
+
+    async def rows(self, table: str) -> int:
+        async with self.database.session() as session:
+            return int((await session.fetch(f"SELECT count(*) AS n FROM {table}"))[0]["n"])
+
     async def leave(self, *connections: int, edge: EdgeId = EDGE) -> Changes:
         numbers = [ConnectionId(number) for number in connections]
         changes = await self.memberships.leave(edge, numbers, now=self.now)

@@ -19,14 +19,18 @@ FILL = {
     "room": "room_id, slug, created_ms, connection_count, visited) SELECT 1000 + n, 'r' || n, 1, 1, true",
     "deleted_slug": "slug, last_life, deleted_ms) SELECT n, n, 4102444800000",
     "deleted_life": "life, deleted_ms) SELECT n, 4102444800000",
+    "ended_life": "life, reap_after_ms) SELECT 1000000 + n, 4102444800000",
+    "connection": "edge, number, life, participant_id, rank) SELECT 'f', n, 1, n, 1",
 }
-FULL_SCAN = re.compile(r"Seq Scan on (participant|room|deleted_\w+)\b|SCAN (p|r|d|participant|room|deleted_\w+)\b")
+_TABLES = r"participant|room|connection|\w+ed_\w+"
+FULL_SCAN = re.compile(rf"Seq Scan on ({_TABLES})\b|SCAN (p|r|d|c|{_TABLES})\b")
 """By PostgreSQL and by SQLite, which names a table by its alias."""
 USES: dict[str, Callable[["Replica"], Awaitable[object]]] = {
     "snapshot": lambda replica: replica.memberships.snapshot(BIG),
     "count": lambda replica: replica.catalog.find_room(slug=Slug("a")),
     "page": lambda replica: replica.catalog.list_participants([BIG], first=10, after=10),
     "sweep": lambda replica: replica.sweep(),
+    "reap": lambda replica: replica.memberships.reap(now=replica.now),
     "deleted": lambda replica: replica.memberships.snapshot(Life(10**6)),
 }
 
@@ -35,7 +39,7 @@ async def fill(database: Database) -> None:
     numbers = f"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {ROWS})"
     async with database.session() as session:
         for table, rows in FILL.items():
-            number = "i" if table in ("room", "deleted_life") else "CAST(i AS text)"
+            number = "i" if table in ("room", "deleted_life", "ended_life", "connection") else "CAST(i AS text)"
             counted = f"(SELECT {number} AS n, i FROM c) AS numbers"
             values = rows.replace("SELECT n, n,", "SELECT n, i,")
             await session.fetch(f"{numbers} INSERT INTO {table} ({values} FROM {counted}")

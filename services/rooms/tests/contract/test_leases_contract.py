@@ -172,6 +172,6 @@ async def test_registering_and_leaving_cost_in_proportion_to_what_an_edge_holds(
 async def test_release_drops_everything_of_an_edge(replica: "Replica") -> None:
     await replica.enter(1, "a", 7)
     await replica.enter(2, "b", 8)
-    changes = await replica.memberships.release(EDGE, now=replica.now)
+    changes = await replica.release()
     assert sorted(end.slug for end in changes.ended) == ["a", "b"]
     assert await replica.memberships.renew(EDGE) == Lease(False, 0)

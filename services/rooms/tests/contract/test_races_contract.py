@@ -72,8 +72,9 @@ async def test_many_rooms_joined_and_left_at_once_end_with_nobody(pair: Pair) ->
 
     await asyncio.gather(*(visit(number) for number in range(8)))
     assert await pair[0].memberships.stats() == {}
+    await pair[0].memberships.reap(now=pair[0].now)
     async with pair[0].database.session() as session:
-        for table in ("room", "participant", "connection"):
+        for table in ("room", "participant", "connection", "ended_life"):
             assert await session.fetch(f"SELECT * FROM {table}") == []
 
 

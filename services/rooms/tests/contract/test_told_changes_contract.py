@@ -23,11 +23,11 @@ EDGES = [EdgeId(letter * 32) for letter in "abc"]
 class FailingForOneEdge(TortoiseMemberships):
     """A store in which the removal of the second edge fails."""
 
-    async def _remove_edge(self, session: Session, edge: EdgeId, now_ms: int) -> Changes:
-        changes = await super()._remove_edge(session, edge, now_ms)
+    async def _remove_part(self, session: Session, edge: EdgeId, now_ms: int) -> tuple[Changes, bool]:
+        removed = await super()._remove_part(session, edge, now_ms)
         if edge == EDGES[1]:
             raise DatabaseUnavailable
-        return changes
+        return removed
 
 
 def keys(told: Sequence[Changes]) -> list[str]:

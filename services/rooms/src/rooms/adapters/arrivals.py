@@ -147,7 +147,10 @@ async def _save_connections(
 ) -> None:
     await session.fetch(
         "INSERT INTO connection (edge, number, life, participant_id, rank)"
-        f" SELECT $2, x.number, x.life, x.participant_id, x.rank FROM {session.rows(_CONNECTION)}",
+        f" SELECT $2, x.number, x.life, x.participant_id, x.rank FROM {session.rows(_CONNECTION)} WHERE true"
+        # What is there already belongs to a life that is over and is not yet reaped.
+        " ON CONFLICT (edge, number) DO UPDATE SET life = excluded.life, participant_id = excluded.participant_id,"
+        " rank = excluded.rank, stale = false",
         packed(
             [
                 {

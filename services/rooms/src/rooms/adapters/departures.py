@@ -7,35 +7,79 @@ from collections.abc import Sequence
 
 from rooms.adapters.arrivals import save_rooms
 from rooms.adapters.database import Row, Session, packed
-from rooms.adapters.room_rows import LockedRoom, end_lives, lock_rooms_of
-from rooms.domain.identity import Life
+from rooms.adapters.room_rows import LockedRoom, end_lives, lock_lives
+from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank
 from rooms.domain.membership import Announced, Changes, PresenceChanged
 from rooms.domain.policy import RoomPolicy
 from rooms.domain.presence import Tally
 
+PART = 1000
+"""Connections in one transaction."""
+_IDS = {"id": "bigint"}
 
-async def remove(session: Session, policy: RoomPolicy, condition: str, *values: object, now_ms: int) -> Changes:
-    """Remove the connections (`c`) that meet a condition. The caller holds the lease of their edge."""
-    rooms = await lock_rooms_of(session, condition, *values)
-    if not rooms:
-        return Changes()
-    gone = await session.fetch(
-        "DELETE FROM connection AS c WHERE " + condition + " RETURNING id, life, participant_id", *values
+
+async def named(session: Session, edge: EdgeId, connections: Sequence[ConnectionId]) -> list[Row]:
+    """Those of an edge's connections, for `remove`."""
+    return await session.fetch(
+        "SELECT c.id, c.life FROM connection c WHERE c.edge = $2"
+        f" AND c.number IN (SELECT x.number FROM {session.rows({'number': 'bigint'})})",
+        packed([{"number": number} for number in connections]),
+        edge,
     )
+
+
+async def next_part(session: Session, edge: EdgeId, *, after: int, is_stale: bool = False) -> list[Row]:
+    """The following connections of an edge in the order of their numbers, PART at most, for `remove`."""
+    return await session.fetch(
+        f"SELECT c.id, c.life, c.number FROM connection c WHERE c.edge = $1 AND c.number > $2"
+        f" {'AND c.stale' if is_stale else ''} ORDER BY c.number LIMIT {PART}",
+        edge,
+        after,
+    )
+
+
+async def remove(session: Session, policy: RoomPolicy, connections: Sequence[Row], *, now_ms: int) -> Changes:
+    """Remove connections. The caller holds the lease of their edge. Those in a life that is over just go."""
+    if not connections:
+        return Changes()
+    rooms = await lock_lives(session, {row["life"] for row in connections})
+    deleted = await session.fetch(
+        f"DELETE FROM connection WHERE id IN (SELECT x.id FROM {session.rows(_IDS)})"
+        " RETURNING id, life, participant_id, rank",
+        packed([{"id": row["id"]} for row in connections]),
+    )
+    gone = [row for row in deleted if row["life"] in rooms]
+    if not gone:
+        return Changes()
     people = await _count_people(session, gone)
     left = _count_out(rooms, sorted(gone, key=lambda row: int(row["id"])), people, policy, now_ms)
-    await _forget_anonymous(session, list(people.values()))
     return await _save(session, rooms, left, policy, now_ms)
 
 
 async def _count_people(session: Session, gone: Sequence[Row]) -> dict[int, Row]:
-    rows = await session.fetch(
+    """Who they were, with how many connections they have left. Anonymous people go with their only one."""
+    anonymous = [row["participant_id"] for row in gone if row["rank"] == Rank.ANONYMOUS]
+    users = [row["participant_id"] for row in gone if row["rank"] != Rank.ANONYMOUS]
+    rows = await _forget(session, anonymous) if anonymous else []
+    rows += await _count_users(session, users) if users else []
+    return {row["id"]: row for row in rows}
+
+
+async def _forget(session: Session, people: Sequence[int]) -> list[Row]:
+    return await session.fetch(
+        f"DELETE FROM participant WHERE id IN (SELECT x.id FROM {session.rows(_IDS)})"
+        " RETURNING id, key, user_id, username, 0 AS connections, announced",
+        packed([{"id": participant} for participant in people]),
+    )
+
+
+async def _count_users(session: Session, people: Sequence[int]) -> list[Row]:
+    return await session.fetch(
         f"UPDATE participant SET connections = participant.connections - x.n"
         f" FROM {session.rows({'id': 'bigint', 'n': 'int'})} WHERE participant.id = x.id"
         " RETURNING participant.id, key, user_id, username, connections, announced",
-        packed([{"id": i, "n": n} for i, n in Counter(row["participant_id"] for row in gone).items()]),
+        packed([{"id": i, "n": n} for i, n in Counter(people).items()]),
     )
-    return {row["id"]: row for row in rows}
 
 
 def _count_out(
@@ -71,15 +115,6 @@ def _count_out(
         )
         for life in touched
     }
-
-
-async def _forget_anonymous(session: Session, people: Sequence[Row]) -> None:
-    gone = [{"id": row["id"]} for row in people if row["user_id"] is None and row["connections"] <= 0]
-    if gone:
-        await session.fetch(
-            f"DELETE FROM participant WHERE id IN (SELECT x.id FROM {session.rows({'id': 'bigint'})})",
-            packed(gone),
-        )
 
 
 async def _save(

@@ -39,10 +39,11 @@ async def register_again(
 
 
 async def _confirm(session: Session, edge: EdgeId, held: Sequence[HeldConnection]) -> dict[ConnectionId, Life]:
-    """Mark what is there already as still held; what is there in another life goes with the rest. First the rows, then
-    the marks: of one UPDATE with a FROM, SQLite compares every connection of the edge with everything that is held."""
+    """Mark what is there already as still held; what is there in another life goes with the rest, and what is in a
+    life that is over is not there. First the rows, then the marks: of one UPDATE with a FROM, SQLite compares every
+    connection of the edge with everything that is held."""
     rows = await session.fetch(
-        "SELECT c.id, c.number, c.life FROM connection c"
+        "SELECT c.id, c.number, c.life FROM connection c JOIN room r ON r.life = c.life"
         f" WHERE c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows({'number': 'bigint'})})",
         packed([{"number": one.connection} for one in held]),
         edge,
@@ -81,6 +82,11 @@ async def _revive(session: Session, missing: Sequence[HeldConnection], now_ms: i
     if not revived:
         return revived
     await session.never_reuse("room", "life", max(revived))
+    # Who was in it before is here again: a part of a reaping that is under way ends first, and no other follows.
+    await session.fetch(
+        f"DELETE FROM ended_life WHERE life IN (SELECT x.life FROM {session.rows({'life': 'bigint'})})",
+        packed([{"life": life} for life in revived]),
+    )
     # A deletion that was under way held the slug until now, and was not there to be seen by the statement above.
     rows = await session.fetch(
         f"SELECT x.life FROM {session.rows({'life': 'bigint', 'slug': 'text'})} WHERE EXISTS ({_DELETED})",

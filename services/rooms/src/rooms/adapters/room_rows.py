@@ -128,12 +128,12 @@ async def lock_slugs(session: Session, slugs: Iterable[Slug]) -> dict[Slug, Lock
     return {row["slug"]: _locked(row) for row in rows}
 
 
-async def lock_rooms_of(session: Session, condition: str, *values: object) -> dict[Life, LockedRoom]:
-    """Lock the rooms of the connections that meet a condition."""
+async def lock_lives(session: Session, lives: Iterable[Life]) -> dict[Life, LockedRoom]:
+    """Lock those of these lives that are not over."""
     rows = await session.fetch(
-        f"SELECT {_ROOM} FROM room r WHERE r.life IN (SELECT c.life FROM connection c WHERE {condition})"
+        f"SELECT {_ROOM} FROM room r WHERE r.life IN (SELECT x.life FROM {session.rows(_LIVES)})"
         f" ORDER BY r.slug {session.for_update}",
-        *values,
+        packed([{"life": life} for life in lives]),
     )
     return {row["life"]: _locked(row) for row in rows}
 
@@ -153,10 +153,11 @@ async def lock_abandoned(session: Session, *, empty_before_ms: int, unused_befor
 
 
 async def end_lives(session: Session, lives: Iterable[Life]) -> None:
-    """Delete rooms that are locked, with everybody in them."""
+    """Delete rooms that are locked. Who is or was in them is removed later, in parts: see reaping.py."""
     parameter = packed([{"life": life} for life in lives])
-    for table in ("connection", "participant", "room"):
-        await session.fetch(
-            f"DELETE FROM {table} WHERE life IN (SELECT x.life FROM {session.rows(_LIVES)})",
-            parameter,
-        )
+    await session.fetch(f"DELETE FROM room WHERE life IN (SELECT x.life FROM {session.rows(_LIVES)})", parameter)
+    await session.fetch(
+        f"INSERT INTO ended_life (life, reap_after_ms) SELECT x.life, 0 FROM {session.rows(_LIVES)} WHERE true"
+        " ON CONFLICT (life) DO NOTHING",
+        parameter,
+    )

@@ -100,6 +100,17 @@ class EdgeLeaseRow(Model):
         table = "edge_lease"
 
 
+class EndedLifeRow(Model):
+    """A life that is over and whose participants and connections are still to be removed."""
+
+    life = fields.BigIntField(primary_key=True, generated=False)
+    reap_after_ms = fields.BigIntField()
+
+    class Meta:
+        table = "ended_life"
+        indexes: ClassVar = (Index(fields=["reap_after_ms"], name="ended_life_by_time"),)
+
+
 class DeletedSlugRow(Model):
     """What deleteChatRoom ended: no edge may register this life, or an earlier one, again."""
 

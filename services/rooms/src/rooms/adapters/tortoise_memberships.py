@@ -10,8 +10,9 @@ import structlog
 from rooms.adapters.arrivals import Entrant, admit
 from rooms.adapters.conflicts import is_conflict, run_again
 from rooms.adapters.database import Database, Session, packed
-from rooms.adapters.departures import remove
+from rooms.adapters.departures import PART, named, next_part, remove
 from rooms.adapters.join_plan import Plan, Planned, plan
+from rooms.adapters.reaping import OrphanSearch, reap
 from rooms.adapters.registration import register_again
 from rooms.adapters.room_rows import LockedRoom, end_lives, insert_rooms, lock_abandoned, lock_slugs, slugs_of
 from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId
@@ -33,6 +34,10 @@ from rooms.ports import DatabaseUnavailable, Tell
 _NUMBERS = {"number": "bigint"}
 _ROUNDS = 20
 _EDGES_A_SWEEP = 100
+_PARTS_REAPED = 20
+"""In one go; what is left waits for the next."""
+_BEING_REMOVED_MS = -1
+"""When the lease expires of an edge of which a part was removed: no heartbeat renews it, the edge registers again."""
 _log = structlog.get_logger()
 
 
@@ -42,6 +47,7 @@ class TortoiseMemberships:
     def __init__(self, database: Database, policy: RoomPolicy) -> None:
         self._database = database
         self._policy = policy
+        self._orphans = OrphanSearch()
 
     async def resolve(self, refs: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
         """Slugs of the living rooms and kept settings with these public ids."""
@@ -86,13 +92,12 @@ class TortoiseMemberships:
 
     async def leave(self, edge: EdgeId, connections: Sequence[ConnectionId], *, now: datetime) -> Changes:
         """Take connections out."""
-        parameter = packed([{"number": number} for number in connections])
 
         async def attempt() -> Changes:
             async with self._database.transaction() as session:
                 await _lock_lease(session, edge)
-                condition = f"c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows(_NUMBERS)})"
-                return await remove(session, self._policy, condition, parameter, edge, now_ms=_ms(now))
+                gone = await named(session, edge, connections)
+                return await remove(session, self._policy, gone, now_ms=_ms(now))
 
         return await run_again(attempt)
 
@@ -100,7 +105,8 @@ class TortoiseMemberships:
         """As long as nothing was swept, what the lease covers still stands, however late the heartbeat."""
         async with self._database.session() as session:
             rows = await session.fetch(
-                f"UPDATE edge_lease SET expires_ms = {session.now_ms} + $1 WHERE edge = $2"
+                f"UPDATE edge_lease SET expires_ms = {session.now_ms} + $1"
+                f" WHERE edge = $2 AND expires_ms <> {_BEING_REMOVED_MS}"
                 " RETURNING (SELECT count(*) FROM connection WHERE connection.edge = $2) AS held",
                 self._policy.lease_ms,
                 edge,
@@ -110,57 +116,108 @@ class TortoiseMemberships:
     async def sync(
         self, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool, now: datetime, tell: Tell
     ) -> list[ConnectionId]:
-        """Register again what an edge holds; what it does not name is forgotten with the last part."""
+        """Register again what an edge holds; what it does not name is forgotten with the last part. The caller has
+        none of the edge's joins and leaves under way."""
 
         async def register() -> tuple[list[ConnectionId], Changes]:
             async with self._database.transaction() as session:
                 await self._open_lease(session, edge)
-                if first:
-                    await session.fetch("UPDATE connection SET stale = true WHERE edge = $1", edge)
                 return await register_again(session, edge, held, limit=self._policy.presence_limit, now_ms=_ms(now))
 
-        async def forget() -> Changes:
-            async with self._database.transaction() as session:
-                await _lock_lease(session, edge)
-                return await remove(session, self._policy, "c.edge = $1 AND c.stale", edge, now_ms=_ms(now))
-
+        if first:
+            await self._doubt(edge)
         lost, changes = await run_again(register)
         tell(changes)
         if last:
-            tell(await run_again(forget))
+            await self._forget_stale(edge, _ms(now), tell)
         return lost
 
-    async def release(self, edge: EdgeId, *, now: datetime) -> Changes:
-        """Drop all that an edge holds, and its lease."""
+    async def _doubt(self, edge: EdgeId) -> None:
+        """Mark all that an edge held as stale, in parts."""
 
-        async def attempt() -> Changes:
+        async def mark(after: int) -> int | None:
+            async with self._database.transaction() as session:
+                await self._open_lease(session, edge)
+                rows = await session.fetch(
+                    "UPDATE connection SET stale = true WHERE id IN (SELECT c.id FROM connection c"
+                    f" WHERE c.edge = $1 AND c.number > $2 AND NOT c.stale ORDER BY c.number LIMIT {PART})"
+                    " RETURNING number",
+                    edge,
+                    after,
+                )
+                return max(row["number"] for row in rows) if len(rows) == PART else None
+
+        after: int | None = 0
+        while after is not None:
+            after = await run_again(lambda a=after: mark(a))  # type: ignore[misc] # mypy cannot infer a lambda's default
+
+    async def _forget_stale(self, edge: EdgeId, now_ms: int, tell: Tell) -> None:
+        async def forget(after: int) -> tuple[Changes, int | None]:
             async with self._database.transaction() as session:
                 await _lock_lease(session, edge)
-                return await self._remove_edge(session, edge, _ms(now))
+                part = await next_part(session, edge, after=after, is_stale=True)
+                changes = await remove(session, self._policy, part, now_ms=now_ms)
+                return changes, part[-1]["number"] if len(part) == PART else None
 
-        return await run_again(attempt)
+        after: int | None = 0
+        while after is not None:
+            changes, after = await run_again(lambda a=after: forget(a))  # type: ignore[misc] # mypy cannot infer a lambda's default
+            tell(changes)
+
+    async def release(self, edge: EdgeId, *, now: datetime, tell: Tell) -> None:
+        """Drop all that an edge holds, in parts, and its lease."""
+
+        async def attempt() -> tuple[Changes, bool]:
+            async with self._database.transaction() as session:
+                await _lock_lease(session, edge)
+                return await self._remove_part(session, edge, _ms(now))
+
+        has_more = True
+        while has_more:
+            changes, has_more = await run_again(attempt)
+            tell(changes)
 
     async def sweep(self, *, now: datetime, tell: Tell) -> None:
-        """Each expired edge in a transaction of its own. One that fails does not keep the others from theirs."""
+        """Expired edges by turns, each part in a transaction of its own. One that fails does not keep the others from
+        theirs."""
         async with self._database.session() as session:
             rows = await session.fetch(
                 f"SELECT edge FROM edge_lease WHERE expires_ms < {session.now_ms} ORDER BY edge LIMIT {_EDGES_A_SWEEP}"
             )
-        for row in rows:
-            await self._try_to_sweep_edge(row["edge"], _ms(now), tell)
+        edges = [EdgeId(row["edge"]) for row in rows]
+        while edges:
+            edges = [edge for edge in edges if await self._try_to_sweep_edge(edge, _ms(now), tell)]
         tell(await run_again(lambda: self._sweep_rooms(_ms(now))))
 
-    async def _try_to_sweep_edge(self, edge: EdgeId, now_ms: int, tell: Tell) -> None:
+    async def reap(self, *, now: datetime) -> None:
+        """Some parts, each in a transaction of its own."""
+
+        async def part() -> bool:
+            async with self._database.transaction() as session:
+                return await reap(session, now_ms=_ms(now))
+
+        if self._orphans.is_due(now_ms=_ms(now)):
+            async with self._database.session() as session:
+                await self._orphans.step(session, now_ms=_ms(now))
+        for _ in range(_PARTS_REAPED):
+            if not await run_again(part):
+                break
+
+    async def _try_to_sweep_edge(self, edge: EdgeId, now_ms: int, tell: Tell) -> bool:
+        """Whether more of it is left."""
         try:
-            tell(await run_again(lambda: self._sweep_edge(edge, now_ms)))
+            changes, has_more = await run_again(lambda: self._sweep_edge(edge, now_ms))
         except Exception as problem:
             # Where it is not the edge, the next hundred would wait for their timeouts for nothing.
             has_lost = isinstance(problem, DatabaseUnavailable) or is_conflict(problem)
             if not has_lost or not await self._database.is_alive():
                 raise
             _log.warning("edge_not_swept", edge=edge, reason=type(problem.__cause__ or problem).__name__)
+            return False
+        tell(changes)
+        return has_more
 
-    async def _sweep_edge(self, edge: EdgeId, now_ms: int) -> Changes:
+    async def _sweep_edge(self, edge: EdgeId, now_ms: int) -> tuple[Changes, bool]:
         """What another replica is sweeping is left to it, and what was renewed is left alone."""
         async with self._database.transaction() as session:
             rows = await session.fetch(
@@ -168,7 +225,7 @@ class TortoiseMemberships:
                 f" {session.for_update_skip_locked}",
                 edge,
             )
-            return await self._remove_edge(session, edge, now_ms) if rows else Changes()
+            return await self._remove_part(session, edge, now_ms) if rows else (Changes(), False)
 
     async def _sweep_rooms(self, now_ms: int) -> Changes:
         async with self._database.transaction() as session:
@@ -176,14 +233,20 @@ class TortoiseMemberships:
             rooms = await lock_abandoned(session, empty_before_ms=now_ms - grace, unused_before_ms=now_ms - unused)
             if rooms:
                 await end_lives(session, [room.life for room in rooms])
-            for table in ("deleted_slug", "deleted_life"):
-                await session.fetch(f"DELETE FROM {table} WHERE deleted_ms < $1", now_ms - DAY_MS)
+            for table, key in (("deleted_slug", "slug"), ("deleted_life", "life")):
+                old = f"SELECT {key} FROM {table} WHERE deleted_ms < $1 LIMIT {PART}"
+                await session.fetch(f"DELETE FROM {table} WHERE {key} IN ({old})", now_ms - DAY_MS)
             return Changes(ended=tuple(room.ended for room in rooms))
 
-    async def _remove_edge(self, session: Session, edge: EdgeId, now_ms: int) -> Changes:
-        changes = await remove(session, self._policy, "c.edge = $1", edge, now_ms=now_ms)
-        await session.fetch("DELETE FROM edge_lease WHERE edge = $1", edge)
-        return changes
+    async def _remove_part(self, session: Session, edge: EdgeId, now_ms: int) -> tuple[Changes, bool]:
+        """What changed, and whether more is left. The lease goes with the last part."""
+        part = await next_part(session, edge, after=0)
+        changes = await remove(session, self._policy, part, now_ms=now_ms)
+        if len(part) < PART:
+            await session.fetch("DELETE FROM edge_lease WHERE edge = $1", edge)
+            return changes, False
+        await session.fetch("UPDATE edge_lease SET expires_ms = $2 WHERE edge = $1", edge, _BEING_REMOVED_MS)
+        return changes, True
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """One statement, so that people and version belong together. Of a life that it does not find, a deletion is

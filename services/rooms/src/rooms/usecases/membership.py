@@ -48,7 +48,7 @@ async def sync(
 
 async def release(ports: Ports, edge: EdgeId) -> None:
     """End an edge incarnation."""
-    publish(ports.events, await ports.memberships.release(edge, now=ports.clock()))
+    await ports.memberships.release(edge, now=ports.clock(), tell=partial(publish, ports.events))
 
 
 async def sweep(ports: Ports) -> Changes:
@@ -61,6 +61,11 @@ async def sweep(ports: Ports) -> Changes:
 
     await ports.memberships.sweep(now=ports.clock(), tell=tell)
     return Changes(tuple(p for each in told for p in each.presence), tuple(e for each in told for e in each.ended))
+
+
+async def reap(ports: Ports) -> None:
+    """Remove some of those who are or were in lives that are over."""
+    await ports.memberships.reap(now=ports.clock())
 
 
 async def resolve(ports: Ports, refs: Sequence[RoomRef]) -> list[Slug]:
