@@ -10,7 +10,7 @@ STAMPS := $(VENV)/stamps
 PYTEST = PATH=$(abspath $(VENV))/bin:$$PATH $(PY) -m pytest
 SERVICES := ws_edge rooms moderation
 PROTOS := $(shell find protos/salon -name '*.proto')
-CHECKED := $(wildcard $(SERVICES:%=services/%/src) $(SERVICES:%=services/%/tests) tests tools loadtests)
+CHECKED := $(wildcard $(SERVICES:%=services/%/src) $(SERVICES:%=services/%/tests) services/conftest.py tests tools loadtests)
 
 ##@ Use it
 

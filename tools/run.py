@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from tools.ports import held_ports
 from tools.supervisor import Supervisor, die_with_parent
 
 READY_WITHIN_S = 60
@@ -61,19 +62,10 @@ def claim(data_dir: Path) -> IO[str]:
     return lock
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on just now, all different."""
-    sockets = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 def service_environment(environ: Mapping[str, str], port: int, data_dir: Path) -> dict[str, str]:
     """What every process gets: the caller's environment, completed so that the parts find each other."""
-    # The edge does not listen on its own yet, so that port may be among those found.
-    nats, rooms, moderation = [each for each in free_ports(4) if each != port][:3]
+    # The edge does not listen on its own yet, so that port may be among those held.
+    nats, rooms, moderation = [each for each in held_ports(4) if each != port][:3]
     defaults = {
         "WS_EDGE_HOST": LOOPBACK,
         "NATS_URL": f"nats://{LOOPBACK}:{nats}",

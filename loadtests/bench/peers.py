@@ -8,7 +8,7 @@ from pathlib import Path
 from loadtests.bench import installs
 from loadtests.bench.processes import Processes, listens
 from loadtests.bench.systems import Running, System, Wire
-from tools.run import free_ports
+from tools.ports import held_port
 
 Start = Callable[[Processes, int], dict[str, tuple[int, ...]]]
 
@@ -70,7 +70,7 @@ def channels() -> System:
     server = _python("channels_server.py")
 
     def start(processes: Processes, port: int) -> dict[str, tuple[int, ...]]:
-        (redis_port,) = free_ports(1)
+        redis_port = held_port()
         command = [redis, "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         pid = processes.start("redis", [*command, "--dir", str(processes.log("redis").parent)])
         processes.wait_until(lambda: listens(redis_port), "redis")
@@ -94,7 +94,7 @@ def _peer(name: str, wire: Wire, start: Start, versions: dict[str, str]) -> Syst
     def run(folder: Path) -> Running:
         processes = Processes(folder)
         try:
-            (port,) = free_ports(1)
+            port = held_port()
             watched = start(processes, port)
             processes.wait_until(lambda: listens(port), name)
         except BaseException:

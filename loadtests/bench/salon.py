@@ -15,7 +15,8 @@ from loadtests.bench.database import Database
 from loadtests.bench.processes import Processes
 from loadtests.bench.systems import Running, System, Wire
 from loadtests.bench.tokens import SECRET
-from tools.run import free_ports, nats_command, service_environment
+from tools.ports import held_port
+from tools.run import nats_command, service_environment
 
 LIFTED = {
     "MODERATION_MESSAGES_PER_WINDOW": "1000000000",
@@ -58,7 +59,7 @@ def _start(folder: Path, setup: Setup) -> Running:
 
 
 def _start_all(processes: Processes, folder: Path, setup: Setup) -> Running:
-    (port,) = free_ports(1)
+    port = held_port()
     watched: dict[str, tuple[int, ...]] = {}
     extra = LIFTED | {"WS_EDGE_WORKERS": str(setup.workers)} | dict(setup.settings)
     if setup.postgres:

@@ -1,4 +1,4 @@
-"""Real processes for the end-to-end tests: nats-server, rooms, moderation and edges, on free ports of the loopback."""
+"""Real processes for the end-to-end tests: nats-server, rooms, moderation and edges, on ports of their own."""
 
 import contextlib
 import os
@@ -14,6 +14,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tools.ports import held_port
 
 SECRET = "salon-development-secret-not-for-production"
 CHOSEN_SECRET = "an-end-to-end-secret-of-more-than-32-characters"
@@ -38,13 +40,6 @@ MINTED: set[str] = set()
 
 RUNNING: list["Process"] = []
 """What a failing test shows the logs of."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(slots=True)
@@ -135,7 +130,7 @@ class Salon:
     def start(self, edges: int = 1) -> "Salon":
         """Start everything and wait until the edges say they can serve."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.ports = {name: free_port() for name in ("nats", "rooms", "moderation")}
+        self.ports = {name: held_port() for name in ("nats", "rooms", "moderation")}
         server = Path(sysconfig.get_path("scripts")) / "nats-server"
         self.nats = self._process(
             "nats",
@@ -156,7 +151,7 @@ class Salon:
 
     def edge_process(self, settings: Mapping[str, str] | None = None) -> Edge:
         """An edge of this Salon that does not run yet."""
-        port = free_port()
+        port = held_port()
         name = f"edge-{len([p for p in RUNNING if p.log.parent == self.folder]) + len(self.edges)}-{port}"
         return Edge(
             self._process(name, [sys.executable, "-m", "ws_edge"], {"WS_EDGE_PORT": str(port), **(settings or {})}),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.ports import held_port
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,7 +37,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 
 def test_a_data_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = run(tmp_path / "file" / "data", PORT=_free_port())
+    done = run(tmp_path / "file" / "data", PORT=str(held_port()))
     assert done.returncode == 2
     assert done.stderr == f"make run: DATA_DIR={tmp_path}/file/data: Not a directory\n"
 
@@ -43,11 +45,6 @@ def test_a_data_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_a_data_folder_that_another_run_is_using(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = run(tmp_path, PORT=_free_port())
+        done = run(tmp_path, PORT=str(held_port()))
     assert done.returncode == 2
     assert done.stderr == f"make run: DATA_DIR={tmp_path}: another run is using it; give each its own\n"
-
-
-def _free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return str(free.getsockname()[1])

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +13,8 @@ from typing import IO
 import psutil  # type: ignore[import-untyped] # no stubs are installed for it
 import pytest
 
+from tools.ports import held_port
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.e2e
 
@@ -22,8 +23,7 @@ class Run:
     """One run of everything."""
 
     def __init__(self, data_dir: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = held_port()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tools.run"],
             cwd=ROOT,

@@ -14,7 +14,8 @@ import nkeys
 import pytest
 from certificates import Authority
 from network_processes import Nats, Starter, Trio, until
-from salon_processes import free_port
+
+from tools.ports import held_ports
 
 PASSWORD = "kX/9+q#t@1="
 LOGIN = f'authorization {{ user: salon, password: "{PASSWORD}" }}'
@@ -173,7 +174,7 @@ async def give_every_server_a_copy(url: str, *, is_set: bool) -> None:
 
 def cluster(starter: Starter) -> list[Nats]:
     """Three servers that know each other."""
-    routes = [free_port() for _ in range(3)]
+    routes = held_ports(3)
     known = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
     return [
         starter.nats(

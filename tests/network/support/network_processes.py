@@ -10,7 +10,9 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from salon_processes import Edge, Process, free_port, readiness
+from salon_processes import Edge, Process, readiness
+
+from tools.ports import held_port
 
 DEADLINE_S = 30.0
 OURS = ("WS_EDGE_", "ROOMS_", "MODERATION_", "SALON_", "NATS_", "JWT_")
@@ -42,7 +44,7 @@ class Starter:
 
     def nats(self, config: str, *, name: str = "nats", port: int = 0) -> "Nats":
         """A NATS server with JetStream and whatever its configuration says."""
-        port = port or free_port()
+        port = port or held_port()
         path = self.folder / f"{name}.conf"
         path.write_text(f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{self.folder / name}" }}\n{config}\n')
         server = Path(sysconfig.get_path("scripts")) / "nats-server"
@@ -52,7 +54,7 @@ class Starter:
 
     def service(self, service: str, **settings: str) -> "Service":
         """One of the three, on a free port."""
-        port = free_port()
+        port = held_port()
         name = f"{service}-{port}"
         own = {f"{service.upper()}_PORT": str(port), "WS_EDGE_DRAIN_SECONDS": "0", "JWT_SECRET": "j" * 40}
         if service != "ws_edge":

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +18,7 @@ import grpc.aio
 import pytest
 
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
+from tools.ports import held_port
 
 pytestmark = pytest.mark.integration
 
@@ -33,11 +33,11 @@ class Nats(Protocol):
 async def start(**settings: str) -> Process:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MODERATION_")}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "moderation", env={**kept, **settings}, stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", "moderation", env={**kept, "MODERATION_PORT": "0", **settings}, stdout=PIPE, stderr=PIPE
     )
 
 
-async def ended(process: Process, deadline_s: float = 5) -> tuple[int | None, str]:
+async def ended(process: Process, deadline_s: float = 30) -> tuple[int | None, str]:
     """The exit code and what the process wrote; a test fails where it goes on."""
     try:
         async with asyncio.timeout(deadline_s):
@@ -49,22 +49,26 @@ async def ended(process: Process, deadline_s: float = 5) -> tuple[int | None, st
     return process.returncode, errors.decode() + logged.decode()
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+async def port_of(process: Process, lines: list[bytes | str] | None = None) -> int:
+    """The port that a replica says it serves on; the lines that it logged until then are added."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while line := await process.stdout.readline():
+            if lines is not None:
+                lines.append(line)
+            if (event := json.loads(line))["event"] == "serving":
+                return int(event["port"])
+        raise AssertionError((await process.stderr.read()).decode())
 
 
 @asynccontextmanager
 async def replica(
     url: str, nats_url: str, **more: str
 ) -> AsyncIterator[tuple[Process, pb_grpc.ModerationServiceAsyncStub]]:
-    port = free_port()
-    process = await start(MODERATION_PORT=port, MODERATION_DATABASE_URL=url, NATS_URL=nats_url, **more)
+    process = await start(MODERATION_DATABASE_URL=url, NATS_URL=nats_url, **more)
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            async with asyncio.timeout(10):
-                await channel.channel_ready()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{await port_of(process)}") as channel:
             yield process, pb_grpc.ModerationServiceStub(channel)
     finally:
         if process.returncode is None:
@@ -107,7 +111,7 @@ async def test_a_second_replica_on_one_sqlite_file_is_refused_with_a_clear_text(
 ) -> None:
     url = f"sqlite://{tmp_path}/m.sqlite3"
     async with replica(url, nats_server.url):
-        second = await start(MODERATION_PORT=free_port(), MODERATION_DATABASE_URL=url, NATS_URL=nats_server.url)
+        second = await start(MODERATION_DATABASE_URL=url, NATS_URL=nats_server.url)
         code, errors = await ended(second)
     assert code == 1
     assert "is in use by another replica of moderation. SQLite is for one replica" in errors
@@ -115,8 +119,8 @@ async def test_a_second_replica_on_one_sqlite_file_is_refused_with_a_clear_text(
 
 
 async def test_a_database_that_is_away_stops_the_start_with_a_clear_text(nats_server: Nats) -> None:
-    url = f"postgresql://salon:secret@127.0.0.1:{free_port()}/none"
-    code, errors = await ended(await start(MODERATION_PORT="0", MODERATION_DATABASE_URL=url, NATS_URL=nats_server.url))
+    url = "postgresql://salon:secret@127.0.0.1:1/none"
+    code, errors = await ended(await start(MODERATION_DATABASE_URL=url, NATS_URL=nats_server.url))
     assert code == 1
     assert "the database is away" in errors
     assert "Traceback" not in errors
@@ -142,7 +146,7 @@ async def test_sigterm_ends_an_open_stream_writes_sightings_and_exits_with_0(nat
 
 
 async def test_a_replica_starts_serves_and_stops_while_nats_is_away(tmp_path: Path) -> None:
-    async with replica(f"sqlite://{tmp_path}/m.sqlite3", f"nats://127.0.0.1:{free_port()}") as (process, stub):
+    async with replica(f"sqlite://{tmp_path}/m.sqlite3", "nats://127.0.0.1:1") as (process, stub):
         stream = await open_stream(stub)
         assert await decision(stream, ANA) == pb.Verdict.DECISION_ADMITTED
         process.send_signal(signal.SIGTERM)
@@ -152,11 +156,11 @@ async def test_a_replica_starts_serves_and_stops_while_nats_is_away(tmp_path: Pa
 
 
 async def test_metrics_are_told_on_a_port_of_their_own(nats_server: Nats, tmp_path: Path) -> None:
-    port = free_port()
+    port = held_port()
     url = f"sqlite://{tmp_path}/m.sqlite3"
-    async with replica(url, nats_server.url, MODERATION_METRICS_PORT=port) as (_, stub):
+    async with replica(url, nats_server.url, MODERATION_METRICS_PORT=str(port)) as (_, stub):
         await decision(await open_stream(stub), ANA)
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
         async with asyncio.timeout(5):
             text = (await reader.read()).decode()
@@ -199,12 +203,14 @@ async def test_simultaneous_orders_on_two_replicas_leave_one_sanction_in_force(
 
 
 async def test_every_event_is_one_json_line_on_stdout_named_in_snake_case(nats_server: Nats, tmp_path: Path) -> None:
-    async with replica(f"sqlite://{tmp_path}/m.sqlite3", nats_server.url) as (process, _):
-        process.send_signal(signal.SIGTERM)
-        logged, errors = await asyncio.wait_for(process.communicate(), 5)
-    events = [json.loads(line) for line in logged.splitlines()]
+    process = await start(MODERATION_DATABASE_URL=f"sqlite://{tmp_path}/m.sqlite3", NATS_URL=nats_server.url)
+    lines: list[bytes | str] = []
+    await port_of(process, lines)
+    process.send_signal(signal.SIGTERM)
+    code, rest = await ended(process)
+    assert code == 0
+    events = [json.loads(line) for line in [*lines, *rest.splitlines()]]
     assert [e["event"] for e in events if e["logger"] == "__main__"] == ["serving", "stopping", "stopped"]
     assert all({"event", "level", "logger", "service", "timestamp"} <= event.keys() for event in events)
     assert {event["service"] for event in events} == {"moderation"}
     assert all(re.fullmatch("[a-z0-9_]+", event["event"]) for event in events)
-    assert errors == b""

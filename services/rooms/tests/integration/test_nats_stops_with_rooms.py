@@ -18,7 +18,7 @@ from rooms.domain.membership import LifeEnded
 from rooms.peers import nats_access
 
 if TYPE_CHECKING:
-    from services.rooms.tests.conftest import NatsServer
+    from real_nats import NatsServer
 
 pytestmark = pytest.mark.integration
 

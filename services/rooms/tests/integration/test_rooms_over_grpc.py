@@ -28,7 +28,7 @@ from salon.events.v1 import events_pb2
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
 
 if TYPE_CHECKING:
-    from services.rooms.tests.conftest import NatsServer
+    from real_nats import NatsServer
 
 pytestmark = pytest.mark.integration
 EDGE = "e" * 32

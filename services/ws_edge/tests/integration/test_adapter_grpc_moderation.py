@@ -15,6 +15,7 @@ from salon.moderation.v1.moderation_pb2_grpc import (
     ModerationServiceServicer,
     add_ModerationServiceServicer_to_server,
 )
+from tools.ports import held_port
 from ws_edge.adapters import admission_stream, grpc_moderation
 from ws_edge.adapters.grpc_moderation import GrpcModeration
 from ws_edge.adapters.rendezvous import choose
@@ -106,7 +107,7 @@ class Replica:
 
     def __init__(self) -> None:
         self.moderation = FakeModeration()
-        self.port = 0
+        self.port = held_port()
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -116,7 +117,7 @@ class Replica:
     async def start(self) -> None:
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         add_ModerationServiceServicer_to_server(self.moderation, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
 
     async def stop(self) -> None:

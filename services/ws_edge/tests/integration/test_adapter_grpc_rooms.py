@@ -11,6 +11,7 @@ import pytest
 
 from salon.rooms.v1 import rooms_pb2 as pb
 from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceServicer, add_RoomsServiceServicer_to_server
+from tools.ports import held_port
 from ws_edge.adapters import edge_lease
 from ws_edge.adapters.grpc_rooms import GrpcRooms
 from ws_edge.ports import (
@@ -146,13 +147,13 @@ class Service:
 
     def __init__(self) -> None:
         self.rooms = FakeRooms()
-        self.port = 0
+        self.port = held_port()
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         add_RoomsServiceServicer_to_server(self.rooms, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
 
     async def stop(self) -> None:

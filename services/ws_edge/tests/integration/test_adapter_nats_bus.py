@@ -3,14 +3,15 @@
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import nats
 import pytest
 import structlog
 from nats.aio.client import Client
-from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, NatsServer, eventually, open_bus, say, speaker
+from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, eventually, open_bus, say, speaker
+from real_nats import NatsServer
 from structlog.contextvars import get_contextvars, merge_contextvars
 
 from salon.events.v1 import events_pb2 as events
@@ -31,11 +32,8 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def server() -> Iterator[NatsServer]:
-    server = NatsServer()
-    server.start()
-    yield server
-    server.close()
+def server(nats_server: NatsServer) -> NatsServer:
+    return nats_server
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The message stream on a real nats-server: what it is made with, what becomes of it, and that its ids always go on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ import nats
 import pytest
 import structlog
 from nats.aio.client import Client
-from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, Memory, NatsServer, eventually, open_bus, say
+from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, Memory, eventually, open_bus, say
+from real_nats import NatsServer
 
 from ws_edge.adapters.nats_bus import NatsBus
 from ws_edge.adapters.nats_stream import DEFAULT_MAX_BYTES, STREAM
@@ -24,11 +25,8 @@ OpenBus = Callable[..., Awaitable[NatsBus]]
 
 
 @pytest.fixture
-def server() -> Iterator[NatsServer]:
-    server = NatsServer()
-    server.start()
-    yield server
-    server.close()
+def server(nats_server: NatsServer) -> NatsServer:
+    return nats_server
 
 
 @pytest.fixture

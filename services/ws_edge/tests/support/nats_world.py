@@ -1,14 +1,10 @@
-"""A nats-server of the test's own, and a bus on it."""
+"""A bus on a nats-server of the test's own."""
 
 import asyncio
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from real_nats import NatsServer
 
 from ws_edge.adapters.nats_bus import NatsBus
 from ws_edge.peers import nats_access
@@ -18,62 +14,6 @@ from ws_edge.protocol.sanction import SanctionEvent
 
 ROOM, LIFE = RoomId(1), Life(2)
 EDGE, OTHER_EDGE = "e" * 32, "f" * 32
-
-
-class NatsServer:
-    """A server process with a port and a store of its own. `max_file`: how much JetStream may store, as "4M"."""
-
-    def __init__(self, max_file: str = "") -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"nats://127.0.0.1:{self.port}"
-        self.store = tempfile.mkdtemp(prefix="salon-nats-")
-        self._config = Path(tempfile.mkdtemp(prefix="salon-nats-config-")) / "nats.conf"
-        limit = f"max_file: {max_file}" if max_file else ""
-        self._config.write_text(f'jetstream {{\n store_dir: "{self.store}"\n {limit}\n}}\n')
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        binary = shutil.which("nats-server")
-        assert binary is not None
-        arguments = [binary, "-a", "127.0.0.1", "-p", str(self.port), "-c", str(self._config)]
-        log = self._config.with_name("log").open("ab")
-        with log:
-            self._process = subprocess.Popen(arguments, stdout=log, stderr=log)
-        deadline = time.monotonic() + 5
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
-            else:
-                return
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def close(self) -> None:
-        self.stop()
-        shutil.rmtree(self.store, ignore_errors=True)
-        shutil.rmtree(self._config.parent)
-
-    def lose_files(self) -> None:
-        """Of a server that is stopped."""
-        shutil.rmtree(self.store)
-
-    def save(self, snapshot: Path) -> None:
-        """Copy what a server that is stopped has stored."""
-        shutil.copytree(self.store, snapshot)
-
-    def restore(self, snapshot: Path) -> None:
-        """Put an older state back, of a server that is stopped."""
-        self.lose_files()
-        shutil.copytree(snapshot, self.store)
 
 
 class Listener:

