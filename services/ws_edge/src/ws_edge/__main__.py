@@ -40,22 +40,21 @@ def _serve(config: Config) -> int:
     if _is_worker():
         end_with_parent()
     elif config.workers > 1:
-        # The workers share the port with whoever shares it too: that nobody else has it is found out before.
-        bootstrap.bind(config, is_shared=False).close()
-        return _serve_workers(config)
+        with bootstrap.claimed_port(config) as port:
+            return _serve_workers(config, port)
     uvloop.run(_run(config, bootstrap.bind(config, is_shared=config.workers > 1)))
     return 0
 
 
-def _serve_workers(config: Config) -> int:
-    """The workers, whose numbers meet in a folder."""
+def _serve_workers(config: Config, port: int) -> int:
+    """The workers, which share the port, and whose numbers meet in a folder."""
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="salon-metrics-"))
         stack.enter_context(bootstrap.metrics_port(config, shared_registry(folder)))
         return run_workers(
             config.workers,
             config.drain_seconds,
-            environment=bootstrap.environment() | sharing_environment(folder),
+            environment=bootstrap.environment() | {"WS_EDGE_PORT": str(port)} | sharing_environment(folder),
             ended=lambda pid: forget_gauges(pid, folder),
         )
 

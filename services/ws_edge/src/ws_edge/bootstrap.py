@@ -198,6 +198,17 @@ def bind(config: Config, *, is_shared: bool) -> socket.socket:
 
 
 @contextmanager
+def claimed_port(config: Config) -> Iterator[int]:
+    """The port that several workers share: one that nobody else has, kept for them while none of them runs. Where the
+    setting is 0 the system chooses it. Raises CannotListen."""
+    if config.port:
+        # Workers share a port with whoever shares it too: that nobody else has it is found out before.
+        bind(config, is_shared=False).close()
+    with bind(config, is_shared=True) as sock:
+        yield sock.getsockname()[1]
+
+
+@contextmanager
 def metrics_port(config: Config, registry: CollectorRegistry) -> Iterator[None]:
     """Answer scrapes on the port that was set for them, if one was. Raises CannotListen."""
     if not config.metrics_port:

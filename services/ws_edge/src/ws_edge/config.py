@@ -114,7 +114,7 @@ class Config:
     """Every setting of the edge, with its default."""
 
     host: str = _setting("WS_EDGE_HOST", _text, "127.0.0.1", "address to listen on")
-    port: int = _setting("WS_EDGE_PORT", _whole(0, 65535), 8000, "port to listen on")
+    port: int = _setting("WS_EDGE_PORT", _whole(0, 65535), 8000, "port to listen on; 0: one that is free")
     workers: int = _setting("WS_EDGE_WORKERS", _whole(1, 64), 1, "processes that share the port")
     rooms_address: str = _setting("WS_EDGE_ROOMS_ADDRESS", _address, "127.0.0.1:50051", "gRPC of the rooms service")
     moderation_addresses: tuple[str, ...] = _setting(
@@ -269,8 +269,6 @@ def _check(config: Config) -> None:
             "WS_EDGE_JWT_JWKS_URL: must begin with https://, or name the loopback, in production and to listen on "
             "anything but the loopback"
         )
-    if config.port == 0 and config.workers > 1:
-        raise BadSetting("WS_EDGE_PORT: several workers need a fixed port")
     if config.jwt_public_key and config.jwt_jwks_url:
         raise BadSetting("WS_EDGE_JWT_JWKS_URL: not together with WS_EDGE_JWT_PUBLIC_KEY")
     if config.anonymous_names == "hash" and not config.anonymous_key and config.has_asymmetric_key:

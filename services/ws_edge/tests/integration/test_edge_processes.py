@@ -10,19 +10,21 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tools.ports import held_port
 from ws_edge.workers import exit_code
 
 pytestmark = pytest.mark.integration
 
 Start = Callable[..., Awaitable["Run"]]
 
+UNCONNECTED = {"WS_EDGE_PORT": "0", "NATS_URL": "nats://127.0.0.1:1", "WS_EDGE_DRAIN_SECONDS": "0"}
 LIVE_HANDSHAKE = (
     b"GET /live/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -36,8 +38,11 @@ class Run:
     process: asyncio.subprocess.Process
     lines: list[str] = field(default_factory=list)
 
-    async def listening(self, count: int = 1) -> None:
-        await self.events("listening", count)
+    async def listening(self, count: int = 1) -> int:
+        """The port that so many workers have told that they listen on."""
+        ports = {event["port"] for event in await self.events("listening", count)}
+        assert len(ports) == 1
+        return int(ports.pop())
 
     async def events(self, name: str, count: int) -> list[dict[str, Any]]:
         """So many lines of the log with this event, as soon as they are there."""
@@ -76,7 +81,7 @@ async def start() -> AsyncIterator[Start]:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *(how or ("-m", "ws_edge")),
-            env=inherited | {"NATS_URL": "nats://127.0.0.1:1", "WS_EDGE_DRAIN_SECONDS": "0", **settings},
+            env=inherited | UNCONNECTED | settings,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -91,17 +96,6 @@ async def start() -> AsyncIterator[Start]:
         await run.errors()
 
 
-def free_ports(count: int) -> list[str]:
-    with ExitStack() as stack:
-        socks = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [str(sock.getsockname()[1]) for sock in socks]
-
-
-@pytest.fixture
-def free_port() -> str:
-    return free_ports(1)[0]
-
-
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -110,24 +104,24 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-async def get(port: str, path: str) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+async def get(port: int, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     answer = await reader.read()
     writer.close()
     return answer
 
 
-async def answer_of(port: str) -> bytes:
+async def answer_of(port: int) -> bytes:
     return await get(port, "/chat/ws/room/1?token=SECRET-TOKEN")
 
 
-async def value_of(metric: str, port: str) -> float | None:
+async def value_of(metric: str, port: int) -> float | None:
     found = re.search(rf"^{metric} (\S+)$", (await get(port, "/metrics")).decode(), re.MULTILINE)
     return float(found[1]) if found else None
 
 
-async def shows(metric: str, value: float, port: str) -> None:
+async def shows(metric: str, value: float, port: int) -> None:
     """A scrape gives this value, if not at once then within the time that gauges may be old."""
     async with asyncio.timeout(10):
         while await value_of(metric, port) != value:  # noqa: ASYNC110 - a scrape is all that tells
@@ -135,11 +129,11 @@ async def shows(metric: str, value: float, port: str) -> None:
 
 
 async def test_sigterm_ends_the_edge_with_0_and_its_log_is_one_json_line_an_event_without_a_token(
-    start: Start, free_port: str
+    start: Start,
 ) -> None:
-    run = await start(WS_EDGE_PORT=free_port)
-    await run.listening()
-    assert (await answer_of(free_port)).startswith(b"HTTP/1.1 426")
+    run = await start()
+    port = await run.listening()
+    assert (await answer_of(port)).startswith(b"HTTP/1.1 426")
     run.process.send_signal(signal.SIGTERM)
     assert await run.ended() == 0
     assert await run.errors() == ""
@@ -149,24 +143,24 @@ async def test_sigterm_ends_the_edge_with_0_and_its_log_is_one_json_line_an_even
     assert "SECRET-TOKEN" not in "".join(run.lines)
 
 
-async def test_several_workers_share_the_port_and_sigterm_ends_all_with_0(start: Start, free_port: str) -> None:
-    run = await start(WS_EDGE_PORT=free_port, WS_EDGE_WORKERS="2")
-    await run.listening(2)
+async def test_several_workers_share_the_port_that_the_system_chose_and_sigterm_ends_all_with_0(start: Start) -> None:
+    run = await start(WS_EDGE_WORKERS="2")
+    port = await run.listening(2)
     workers = run.workers()
     assert len(workers) == 2
-    assert (await answer_of(free_port)).startswith(b"HTTP/1.1 426")
+    assert (await answer_of(port)).startswith(b"HTTP/1.1 426")
     run.process.send_signal(signal.SIGTERM)
     assert await run.ended() == 0
     assert not any(map(is_alive, workers))
 
 
-async def test_a_worker_that_ends_is_started_again_and_the_others_stay(start: Start, free_port: str) -> None:
-    run = await start(WS_EDGE_PORT=free_port, WS_EDGE_WORKERS="2")
-    await run.listening(2)
+async def test_a_worker_that_ends_is_started_again_and_the_others_stay(start: Start) -> None:
+    run = await start(WS_EDGE_WORKERS="2")
+    port = await run.listening(2)
     first, other = run.workers()
     os.kill(first, signal.SIGKILL)
     await run.listening(3)
-    assert (await answer_of(free_port)).startswith(b"HTTP/1.1 426")
+    assert (await answer_of(port)).startswith(b"HTTP/1.1 426")
     assert other in run.workers()
     assert len(run.workers()) == 2
     ended = [event for event in map(json.loads, run.lines) if event["event"] == "worker_ended"]
@@ -175,10 +169,8 @@ async def test_a_worker_that_ends_is_started_again_and_the_others_stay(start: St
     assert await run.ended() == 0
 
 
-async def test_a_worker_that_ends_early_three_times_in_a_row_ends_all_with_its_code(
-    start: Start, free_port: str
-) -> None:
-    run = await start(WS_EDGE_PORT=free_port, WS_EDGE_WORKERS="2")
+async def test_a_worker_that_ends_early_three_times_in_a_row_ends_all_with_its_code(start: Start) -> None:
+    run = await start(WS_EDGE_WORKERS="2")
     started = await run.events("worker_started", 2)
     doomed, other = (event["pid"] for event in started)
     for count in (3, 4):
@@ -196,29 +188,29 @@ def test_a_worker_that_cannot_run_is_a_failure_of_the_edge(ended_with: int, code
     assert exit_code(ended_with) == code
 
 
-async def test_numbers_of_all_workers_are_added_up_on_either_port(start: Start, free_port: str) -> None:
-    run = await start(WS_EDGE_PORT=free_port, WS_EDGE_WORKERS="2")
-    await run.listening(2)
-    clients = [await asyncio.open_connection("127.0.0.1", int(free_port)) for _ in range(40)]
+async def test_numbers_of_all_workers_are_added_up_on_either_port(start: Start) -> None:
+    run = await start(WS_EDGE_WORKERS="2")
+    port = await run.listening(2)
+    clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
     for _, writer in clients:
         writer.write(LIVE_HANDSHAKE)
     for reader, _ in clients:
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
     # With forty of them both workers have some. Each shows the other's gauges as they were within the last second.
-    await shows("salon_ws_edge_live_connections", 40, free_port)
+    await shows("salon_ws_edge_live_connections", 40, port)
     first, _ = run.workers()
     os.kill(first, signal.SIGKILL)
     await run.listening(3)
     for _, writer in clients:
         writer.close()
-    await shows("salon_ws_edge_live_connections", 0, free_port)
+    await shows("salon_ws_edge_live_connections", 0, port)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_with_a_port_for_metrics_they_are_there_alone(start: Start, workers: str) -> None:
-    port, metrics_port = free_ports(2)
-    run = await start(WS_EDGE_PORT=port, WS_EDGE_METRICS_PORT=metrics_port, WS_EDGE_WORKERS=workers)
-    await run.listening(int(workers))
+    metrics_port = held_port()
+    run = await start(WS_EDGE_METRICS_PORT=str(metrics_port), WS_EDGE_WORKERS=workers)
+    port = await run.listening(int(workers))
     assert (await get(port, "/metrics")).startswith(b"HTTP/1.1 404")
     await shows("salon_ws_edge_rooms", 0, metrics_port)
     run.process.send_signal(signal.SIGTERM)
@@ -226,23 +218,21 @@ async def test_with_a_port_for_metrics_they_are_there_alone(start: Start, worker
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_port_for_metrics_that_somebody_else_uses_is_refused_with_one_line(
-    start: Start, free_port: str, workers: str
-) -> None:
+async def test_a_port_for_metrics_that_somebody_else_uses_is_refused_with_one_line(start: Start, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = str(other.getsockname()[1])
-        run = await start(WS_EDGE_PORT=free_port, WS_EDGE_METRICS_PORT=taken, WS_EDGE_WORKERS=workers)
+        run = await start(WS_EDGE_METRICS_PORT=taken, WS_EDGE_WORKERS=workers)
         assert await run.ended() == 1
         assert await run.errors() == f"ws_edge: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
 
 
-async def test_workers_end_with_the_process_that_started_them(start: Start, free_port: str) -> None:
-    run = await start(WS_EDGE_PORT=free_port, WS_EDGE_WORKERS="2")
-    await run.listening(2)
+async def test_workers_end_with_the_process_that_started_them(start: Start) -> None:
+    run = await start(WS_EDGE_WORKERS="2")
+    port = await run.listening(2)
     run.process.kill()
     await run.ended()  # their ends of the pipe are closed as well
     with pytest.raises(ConnectionRefusedError):
-        await answer_of(free_port)
+        await answer_of(port)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -280,7 +270,7 @@ async def test_a_setting_that_cannot_be_used_is_one_line_and_exit_code_2(
 
 
 async def test_a_host_that_is_none_is_refused_with_one_line(start: Start) -> None:
-    run = await start(WS_EDGE_HOST="no.such.host.invalid", JWT_SECRET="s" * 40)
+    run = await start(WS_EDGE_HOST="no.such.host.invalid", WS_EDGE_PORT="8000", JWT_SECRET="s" * 40)
     assert await run.ended() == 1
     assert re.fullmatch(r"ws_edge: cannot listen on no\.such\.host\.invalid:8000: .+\n", await run.errors())
 
@@ -296,7 +286,7 @@ def build(config):
 bootstrap.build = build
 sys.exit(__main__.main())
 """
-    run = await start("-c", script, WS_EDGE_PORT="0")
+    run = await start("-c", script)
     assert await run.ended() == 1
     assert await run.errors() == ""
     (event,) = map(json.loads, run.lines)
@@ -310,7 +300,7 @@ import resource, runpy
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 runpy.run_module("ws_edge", run_name="__main__")
 """
-    run = await start("-c", shell, WS_EDGE_PORT="0")
+    run = await start("-c", shell)
     await run.listening()
     found = re.search(r"Max open files +(\S+) +(\S+)", run.limits())
     assert found is not None
@@ -329,8 +319,7 @@ class Log:
 log, __main__._log = __main__._log, Log()
 sys.exit(__main__.main())
 """
-    run = await start("-c", script, WS_EDGE_PORT="0")
-    await run.listening()
-    event = json.loads(run.lines[-1])
+    run = await start("-c", script)
+    (event,) = await run.events("listening", 1)
     assert event["is_frozen"]
     assert event["thresholds"][0] >= 10_000

@@ -209,11 +209,6 @@ def test_hashed_names_need_a_key_of_their_own_where_there_is_no_secret() -> None
     assert load(wish | {"WS_EDGE_ANONYMOUS_KEY": "key"}).anonymous_key == "key"
 
 
-def test_several_workers_need_a_fixed_port() -> None:
-    with pytest.raises(BadSetting, match=r"^WS_EDGE_PORT: several workers need a fixed port$"):
-        load({"WS_EDGE_PORT": "0", "WS_EDGE_WORKERS": "2"})
-
-
 def test_a_key_and_a_key_set_do_not_go_together() -> None:
     with pytest.raises(BadSetting, match=r"^WS_EDGE_JWT_JWKS_URL: not together"):
         load({"WS_EDGE_JWT_PUBLIC_KEY": "pem", "WS_EDGE_JWT_JWKS_URL": "https://id.example"})
