@@ -39,13 +39,27 @@ async def _serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
-    async with replica(config) as port:
-        gc.freeze()  # what was made until here stays: collecting it again and again would only cost pauses
-        gc.set_threshold(_GC_THRESHOLD)
-        _log.info("serving", host=config.host, port=port)
-        await stop.wait()
-        _log.info("stopping")
-    _log.info("stopped")
+    has_started = asyncio.Event()
+
+    async def serve() -> None:
+        async with replica(config) as port:
+            has_started.set()
+            gc.freeze()  # what was made until here stays: collecting it again and again would only cost pauses
+            gc.set_threshold(_GC_THRESHOLD)
+            _log.info("serving", host=config.host, port=port)
+            await stop.wait()
+            _log.info("stopping")
+        _log.info("stopped")
+
+    work, asked = asyncio.create_task(serve()), asyncio.create_task(stop.wait())
+    await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not has_started.is_set():
+        # A start that takes long, as one with migrations, is broken off: what is missing is done at the next one.
+        work.cancel()
+    await asyncio.wait({work})
+    if not work.cancelled():
+        work.result()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from moderation.domain.sightings import SightingBuffer
 from moderation.ports import Clock, Events, Store, StoreUnavailable
 from moderation.telemetry import Metrics
 from moderation.usecases.desk import Desk
-from moderation.usecases.upkeep import Upkeep
+from moderation.usecases.upkeep import Retention, Upkeep
 
 STOP_GRACE_S = 1.0
 _FLUSH_DEADLINE_S = 1.5
@@ -42,6 +42,7 @@ class Service:
     def __init__(self, config: Config, database: Database, clock: Clock, metrics: Metrics) -> None:
         limits = Limits(config.messages_per_window, config.window_seconds, config.messages_per_address)
         self._config = config
+        self._database = database
         self._book = SanctionBook()
         self._sightings = SightingBuffer()
         admission = Admission(limits, self._book, self._sightings)
@@ -54,7 +55,8 @@ class Service:
             restored=self._restored,
         )
         events: Events = self._nats
-        self._upkeep = Upkeep(store, events, clock, self._book, self._sightings, admission)
+        retention = Retention(config.audit_days, config.evidence_days)
+        self._upkeep = Upkeep(store, events, clock, self._book, self._sightings, admission, retention)
         self._desk = Desk(
             store,
             events,
@@ -86,11 +88,17 @@ class Service:
     async def running(self) -> AsyncIterator[int]:
         """Serve inside of the block; the port is what it gives. Raises StartFailed."""
         try:
-            await self._upkeep.read()
             port = await self._server.start(self._config.host, self._config.port)
-        except (StoreUnavailable, RuntimeError) as problem:
+            # Migrations may take long: who probes the port meanwhile finds a process that lives and is not ready.
+            _log.info("starting", host=self._config.host, port=port)
+            await self._database.open()
+            await self._upkeep.read()
+        except BaseException as problem:
             await self._server.stop(0)
-            raise StartFailed(str(problem)) from problem
+            if isinstance(problem, StoreUnavailable | RuntimeError):
+                raise StartFailed(str(problem)) from problem
+            raise
+        self._server.open()
         async with asyncio.TaskGroup() as tasks:
             owned = [tasks.create_task(run()) for run in (self._nats.run, self._upkeep.run, self._server.watch)]
             try:
@@ -127,15 +135,15 @@ async def replica(config: Config, *, clock: Clock | None = None, metrics: Metric
     metrics = metrics or Metrics()
     async with AsyncExitStack() as stack:
         try:
-            database = await _open(config, metrics, stack)
-        except (DatabaseInUse, StoreUnavailable, OSError) as problem:
+            database = _prepare(config, metrics, stack)
+        except (DatabaseInUse, OSError) as problem:
             raise StartFailed(str(problem)) from problem
         service = Service(config, database, clock or SystemClock(), metrics)
         yield await stack.enter_async_context(service.running())
 
 
-async def _open(config: Config, metrics: Metrics, stack: AsyncExitStack) -> Database:
-    """What a replica needs before it can serve; the stack gives it back in reverse order."""
+def _prepare(config: Config, metrics: Metrics, stack: AsyncExitStack) -> Database:
+    """What a replica needs before it starts; the stack gives it back in reverse order."""
     if path := _sqlite_file(config.database_url):
         lock = FileLock(path)
         lock.acquire()
@@ -144,7 +152,6 @@ async def _open(config: Config, metrics: Metrics, stack: AsyncExitStack) -> Data
         stack.callback(metrics.serve(config.host, config.metrics_port))
     database = Database(config.database_url)
     stack.push_async_callback(database.close)
-    await database.open()
     return database
 
 

@@ -14,9 +14,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import asyncpg  # type: ignore[import-untyped]  # not typed
+import grpc
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from moderation.adapters import migrator
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 from tools.ports import held_port
 
@@ -49,7 +53,7 @@ async def ended(process: Process, deadline_s: float = 30) -> tuple[int | None, s
     return process.returncode, errors.decode() + logged.decode()
 
 
-async def port_of(process: Process, lines: list[bytes | str] | None = None) -> int:
+async def port_of(process: Process, lines: list[bytes | str] | None = None, *, event: str = "serving") -> int:
     """The port that a replica says it serves on; the lines that it logged until then are added."""
     assert process.stdout is not None
     assert process.stderr is not None
@@ -57,8 +61,8 @@ async def port_of(process: Process, lines: list[bytes | str] | None = None) -> i
         while line := await process.stdout.readline():
             if lines is not None:
                 lines.append(line)
-            if (event := json.loads(line))["event"] == "serving":
-                return int(event["port"])
+            if (entry := json.loads(line))["event"] == event:
+                return int(entry["port"])
         raise AssertionError((await process.stderr.read()).decode())
 
 
@@ -214,3 +218,29 @@ async def test_every_event_is_one_json_line_on_stdout_named_in_snake_case(nats_s
     assert all({"event", "level", "logger", "service", "timestamp"} <= event.keys() for event in events)
     assert {event["service"] for event in events} == {"moderation"}
     assert all(re.fullmatch("[a-z0-9_]+", event["event"]) for event in events)
+
+
+async def test_a_replica_that_waits_for_its_migrations_lives_is_not_ready_and_ends_when_it_is_told_to(
+    nats_server: Nats, postgres_url: str, postgres_socket: str
+) -> None:
+    name = postgres_url.partition("?")[0].rpartition("/")[2]
+    other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
+    await other.execute("SELECT pg_advisory_lock($1)", migrator._LOCK)
+    process = await start(MODERATION_DATABASE_URL=postgres_url, NATS_URL=nats_server.url)
+    port = await port_of(process, event="starting")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[no-untyped-call]  # generated
+        said = [(await check(health_pb2.HealthCheckRequest(service=name))).status for name in ("live", "")]
+        stub = pb_grpc.ModerationServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await stub.ListActive(pb.ListActiveRequest(), timeout=5)
+        with pytest.raises(grpc.aio.AioRpcError) as refusal_of_stream:
+            await open_stream(stub)
+    assert said == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
+    assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert refusal_of_stream.value.code() is grpc.StatusCode.UNAVAILABLE
+    process.send_signal(signal.SIGTERM)
+    code, told_then = await ended(process, 5)
+    assert code == 0
+    assert "Traceback" not in told_then
+    await other.close()

@@ -7,18 +7,15 @@ from typing import Any
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.backends.base.config_generator import expand_db_url
-from tortoise.migrations.executor import MigrationExecutor
-from tortoise.migrations.recorder import MigrationRecorder
-from tortoise.migrations.schema_editor.asyncpg import AsyncpgSchemaEditor
 
 from moderation.adapters.connections import CONNECTION, POOL_SIZE, Connections
+from moderation.adapters.migrator import PATIENCE_S, migrate, migrate_postgres
 from moderation.adapters.outages import is_away, is_conflict, is_undecided
 from moderation.ports import OutcomeUnknown, StoreUnavailable
 
 DEADLINE_S = 3.0
 """Of one question to the database. PostgreSQL knows it too, so that nothing goes on there that nobody waits for."""
 _OPEN_DEADLINE_S = 30.0
-_MIGRATION_LOCK = 0x5A10_0001
 _APP = "moderation"
 _APPS = {
     _APP: {
@@ -52,14 +49,16 @@ def tortoise_config(url: str, *, deadline_s: float = DEADLINE_S) -> dict[str, An
 
 
 @asynccontextmanager
-async def answering(deadline_s: float) -> AsyncIterator[None]:
-    """A span in which the database must answer. Raises StoreUnavailable for an outage, OutcomeUnknown where that came
-    while a transaction committed; mistakes of ours go through as they are."""
+async def answering(deadline_s: float | None) -> AsyncIterator[None]:
+    """A span in which the database must answer; None: what is inside sets its own deadlines. Raises StoreUnavailable
+    for an outage, OutcomeUnknown where that came while a transaction committed; mistakes of ours go through as they
+    are."""
     try:
         async with asyncio.timeout(deadline_s):
             yield
     except TimeoutError as problem:
-        raise _unavailable(f"the database did not answer within {deadline_s:g} s", problem) from problem
+        when = "in time" if deadline_s is None else f"within {deadline_s:g} s"
+        raise _unavailable(f"the database did not answer {when}", problem) from problem
     except Exception as problem:
         if not is_away(problem) and not is_conflict(problem):
             raise
@@ -78,13 +77,15 @@ class Database:
         self._connections = Connections(tortoise_config(url))
 
     async def open(self) -> None:
-        """Connect and bring the schema up to date. Raises StoreUnavailable."""
+        """Bring the schema up to date and connect. Raises StoreUnavailable."""
+        if not is_sqlite(self._url):
+            async with answering(None):  # connecting, each statement and the turn of this replica have deadlines
+                await migrate_postgres(tortoise_config(self._url, deadline_s=PATIENCE_S))
         async with answering(_OPEN_DEADLINE_S):
-            if not is_sqlite(self._url):
-                await self._migrate_patiently()
             await self._connections.open()
             if is_sqlite(self._url):
-                await _migrate(self._connections)
+                async with self._connections.transaction() as connection:
+                    await migrate(connection, tortoise_config(self._url))
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -93,25 +94,6 @@ class Database:
     def transaction(self) -> AbstractAsyncContextManager[BaseDBAsyncClient]:
         """Statements that commit together, reading ones too. Only inside of `answering`."""
         return self._connections.transaction()
-
-    async def _migrate_patiently(self) -> None:
-        """On a connection of its own: waiting for other replicas and changing tables take longer than a question."""
-        connections = Connections(tortoise_config(self._url, deadline_s=_OPEN_DEADLINE_S))
-        try:
-            await connections.open()
-            await _migrate(connections)
-        finally:
-            await connections.close()
-
-
-async def _migrate(connections: Connections) -> None:
-    """One transaction: replicas that start together wait for the first and find nothing to do."""
-    async with connections.transaction() as connection:
-        if connection.capabilities.dialect == "postgres":
-            await connection.execute_query("SELECT pg_advisory_xact_lock($1)", [_MIGRATION_LOCK])
-            # The executor would look for its table first, and a failed look-up spoils a transaction.
-            await MigrationRecorder(connection).ensure_schema(AsyncpgSchemaEditor(connection, atomic=False))
-        await MigrationExecutor(connection, _APPS).migrate()
 
 
 def _tortoise_url(url: str) -> str:

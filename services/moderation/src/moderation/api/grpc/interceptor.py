@@ -39,6 +39,35 @@ class MaskExceptions(grpc.aio.ServerInterceptor):
         )
 
 
+class UntilOpen(grpc.aio.ServerInterceptor):
+    """Refuses the calls of the contract before a replica knows what is in force: it would admit everybody."""
+
+    def __init__(self) -> None:
+        self._is_open = False
+
+    def open(self) -> None:
+        """From now on calls go through."""
+        self._is_open = True
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """See grpc.aio."""
+        if self._is_open or not handler_call_details.method.startswith("/salon."):
+            return await continuation(handler_call_details)
+        return _STARTING
+
+
+async def _refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+
+
+_STARTING: _Handler = grpc.stream_stream_rpc_method_handler(_refuse)
+"""For calls of every kind: it reads nothing of the request."""
+
+
 def _masked_call(behaviour: Any, method: str) -> Any:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         with _trace(context):

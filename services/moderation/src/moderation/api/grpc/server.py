@@ -8,7 +8,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # re-exported by an `if`
 from grpc_reflection.v1alpha import reflection
 
-from moderation.api.grpc.interceptor import MaskExceptions
+from moderation.api.grpc.interceptor import MaskExceptions, UntilOpen
 from moderation.api.grpc.security import guards, open_port
 from moderation.api.grpc.servicer import ModerationServicer
 from moderation.peers import GrpcSecurity
@@ -40,8 +40,9 @@ class GrpcServer:
         self._is_ready = is_ready
         self._security = security
         self._health = health_aio.HealthServicer()
+        self._door = UntilOpen()
         self._server = grpc.aio.server(
-            interceptors=[*guards(security), MaskExceptions()],
+            interceptors=[*guards(security), self._door, MaskExceptions()],
             options=_OPTIONS,
             maximum_concurrent_rpcs=CALLS_AT_ONCE,
         )
@@ -52,20 +53,28 @@ class GrpcServer:
             reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]  # not typed
 
     async def start(self, host: str, port: int) -> int:
-        """Bind and serve; the port, chosen by the system where 0 was asked for. Raises RuntimeError."""
+        """Bind and answer health: alive and not ready, until `open`. The port, chosen by the system where 0 was asked
+        for. Raises RuntimeError."""
         bound = open_port(self._server, host, port, self._security)
         await self._server.start()
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+        await self._tell(is_ready=False)
         return bound
+
+    def open(self) -> None:
+        """Answer the calls of the contract from now on."""
+        self._door.open()
 
     async def watch(self) -> None:
         """Tell health how things are, until cancelled."""
-        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         while True:
-            serving = health_pb2.HealthCheckResponse.SERVING
-            status = serving if self._is_ready() else health_pb2.HealthCheckResponse.NOT_SERVING
-            await self._health.set("", status)
-            await self._health.set(SERVICE, status)
+            await self._tell(is_ready=self._is_ready())
             await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _tell(self, *, is_ready: bool) -> None:
+        response = health_pb2.HealthCheckResponse
+        for name in ("", SERVICE):
+            await self._health.set(name, response.SERVING if is_ready else response.NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:
         """Not ready from now on; calls may finish, streams are cut after the grace."""
