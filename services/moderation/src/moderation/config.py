@@ -113,6 +113,12 @@ class Config:
     messages_per_address: int = _setting(
         "MODERATION_MESSAGES_PER_ADDRESS", _whole(1, 10**9), 100, "messages of all anonymous users of one address"
     )
+    audit_days: int = _setting(
+        "MODERATION_AUDIT_DAYS", _whole(1, 36500), 90, "how long actions, and sanctions that ended, are kept"
+    )
+    evidence_days: int = _setting(
+        "MODERATION_EVIDENCE_DAYS", _whole(1, 36500), 30, "how long their addresses and anonymous names are kept"
+    )
 
     @property
     def grpc_security(self) -> GrpcSecurity:

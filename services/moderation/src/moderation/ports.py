@@ -56,6 +56,16 @@ class Store(Protocol):
     async def forget_sightings(self, before_ms: int) -> None:
         """Delete what is older."""
 
+    async def end_expired(self, before_ms: int) -> None:
+        """Mark the sanctions whose time was up before then, so that no question looks at them again."""
+
+    async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
+        """Erase the addresses, and the names of anonymous people, of what was done, and of sanctions that ended, before
+        then. The rows stay."""
+
+    async def delete_history(self, before_ms: int) -> None:
+        """Delete the audit rows of what was done, and the sanctions that ended, before then."""
+
 
 class Events(Protocol):
     """Tells edges and other replicas."""

@@ -342,7 +342,7 @@ async def test_a_ban_that_replaces_another_goes_on_holding_for_its_addresses(sto
 async def test_sightings_are_forgotten_part_by_part_until_none_that_is_old_is_left(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("moderation.adapters.tortoise_store.FORGOTTEN_AT_ONCE", 2)
+    monkeypatch.setattr("moderation.adapters.retention.ROWS_AT_ONCE", 2)
     seen = {Sighting(n, "", "live", "10.0.0.1"): 1_000 + n for n in range(1, 8)}
     await store.write_sightings(seen)
     await store.forget_sightings(1_006)

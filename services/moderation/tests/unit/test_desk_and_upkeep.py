@@ -13,7 +13,7 @@ from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting, SightingBuffer
 from moderation.ports import Clock, Events, Store, StoreUnavailable
 from moderation.usecases.desk import Desk
-from moderation.usecases.upkeep import READ_AT_ONCE, Upkeep
+from moderation.usecases.upkeep import READ_AT_ONCE, Retention, Upkeep
 
 MUTE = Order(Moderator(9, Rank.ADMIN), Action.MUTE, Target(5, ""), None, Scope.ROOM, "live", 0, "")
 ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
@@ -87,6 +87,15 @@ class FakeStore:
     async def forget_sightings(self, before_ms: int) -> None:
         return None
 
+    async def end_expired(self, before_ms: int) -> None:
+        return None
+
+    async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
+        return None
+
+    async def delete_history(self, before_ms: int) -> None:
+        return None
+
 
 class Subject:
     def __init__(self) -> None:
@@ -96,7 +105,7 @@ class Subject:
         store: Store = self.fake
         events: Events = self.events
         clock: Clock = FakeClock()
-        self.upkeep = Upkeep(store, events, clock, self.book, self.sightings, self.admission)
+        self.upkeep = Upkeep(store, events, clock, self.book, self.sightings, self.admission, Retention(90, 30))
         self.desk = Desk(
             store, events, clock, self.book, self.sightings, self.admission, outcome_unknown=self.upkeep.read_soon
         )

@@ -12,6 +12,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert config == Config()
     assert (config.host, config.port, config.metrics_port) == ("127.0.0.1", 50052, 0)
     assert (config.messages_per_window, config.window_seconds, config.messages_per_address) == (10, 10, 100)
+    assert (config.audit_days, config.evidence_days) == (90, 30)
 
 
 def test_settings_are_read_by_their_names() -> None:
@@ -40,6 +41,8 @@ def test_settings_are_read_by_their_names() -> None:
         ("MODERATION_DATABASE_URL", "mysql://secret@db/x"),
         ("NATS_URL", "localhost"),
         ("MODERATION_SPEED", "1"),
+        ("MODERATION_AUDIT_DAYS", "0"),
+        ("MODERATION_EVIDENCE_DAYS", "forever"),
     ],
 )
 def test_an_unknown_or_bad_setting_is_refused_by_its_name(name: str, value: str) -> None:

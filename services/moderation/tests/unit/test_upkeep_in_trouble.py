@@ -17,7 +17,7 @@ from moderation.domain.sightings import Sighting, SightingBuffer
 from moderation.ports import Events, OutcomeUnknown, Store, StoreUnavailable
 from moderation.usecases import upkeep as module
 from moderation.usecases.desk import Desk
-from moderation.usecases.upkeep import Upkeep
+from moderation.usecases.upkeep import Retention, Upkeep
 
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
 ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
@@ -67,6 +67,12 @@ class FailingStore:
 
     async def forget_sightings(self, before_ms: int) -> None: ...
 
+    async def end_expired(self, before_ms: int) -> None: ...
+
+    async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None: ...
+
+    async def delete_history(self, before_ms: int) -> None: ...
+
 
 class Subject:
     def __init__(self) -> None:
@@ -76,7 +82,7 @@ class Subject:
         store: Any = self.fake
         events: Events = FakeEvents()
         typed: Store = store
-        self.upkeep = Upkeep(typed, events, FakeClock(), book, sightings, self.admission)
+        self.upkeep = Upkeep(typed, events, FakeClock(), book, sightings, self.admission, Retention(90, 30))
         self.desk = Desk(
             typed, events, FakeClock(), book, sightings, self.admission, outcome_unknown=self.upkeep.read_soon
         )

@@ -21,7 +21,7 @@ def sanction_of(row: SanctionRow, addresses: frozenset[str]) -> Sanction:
         moderator_rank=Rank(row.moderator_rank),
         created_at_ms=row.created_at_ms,
         expires_at_ms=row.expires_at_ms,
-        lifted_at_ms=row.lifted_at_ms,
+        lifted_at_ms=None if row.lifted_at_ms == row.expires_at_ms else row.lifted_at_ms,
     )
 
 

@@ -1,4 +1,5 @@
-"""The tables. Rows stay in this package. A docstring becomes the comment of its table and must hold no semicolon."""
+"""The tables. Rows stay in this package. A docstring becomes the comment of its table and must hold no semicolon.
+Indexes on a part of the rows are in migrations/0003_open_indexes.py: Tortoise knows none."""
 
 from tortoise import fields
 from tortoise.indexes import Index
@@ -24,6 +25,8 @@ class SanctionRow(Model):
     created_at_ms = fields.BigIntField()
     expires_at_ms = fields.BigIntField(null=True)
     lifted_at_ms = fields.BigIntField(null=True)
+    """When it ended; null: nobody has found yet that it did. Equal to expires_at_ms: by its time, not by anybody."""
+    evidence_erased_at_ms = fields.BigIntField(null=True)
 
     class Meta:
         table = "sanction"
@@ -66,11 +69,13 @@ class AuditRow(Model):
     imposed_id = fields.BigIntField(null=True)
     lifted_ids: list[int] = fields.JSONField()
     followed_address = fields.CharField(max_length=ADDRESS_LENGTH, null=True)
-    """Set where the service itself added an address to a sanction."""
+    """Set where the service itself added an address to a sanction; empty when the address was erased."""
+    evidence_erased_at_ms = fields.BigIntField(null=True)
 
     class Meta:
         table = "audit"
         app = "moderation"
+        indexes = (Index(fields=("at_ms",), name="audit_by_time"),)
 
 
 class SightingRow(Model):

@@ -7,9 +7,10 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from tortoise.backends.base.client import BaseDBAsyncClient
-from tortoise.expressions import Q
+from tortoise.expressions import Q, Subquery
 from tortoise.functions import Max
 
+from moderation.adapters import retention
 from moderation.adapters.database import DEADLINE_S, Database, answering
 from moderation.adapters.outages import run_again
 from moderation.adapters.rows import audit_row, follow_row, sanction_of, sanction_row
@@ -19,7 +20,6 @@ from moderation.domain.people import Target
 from moderation.domain.sanction import ADDRESSES_HELD, Sanction, SanctionEvent, held_addresses
 from moderation.domain.sightings import Sighting
 
-FORGOTTEN_AT_ONCE = 5000
 _ORDER_LOCK = 0x5A10_0002
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -151,19 +151,32 @@ class TortoiseStore:
             )
 
     async def forget_sightings(self, before_ms: int) -> None:
-        """A part at a time, each within the deadline, however many have come together."""
-        while await self._forget_part(before_ms) == FORGOTTEN_AT_ONCE:
+        """See Store."""
+        await self._in_parts(lambda: retention.forget_sightings(before_ms))
+
+    async def end_expired(self, before_ms: int) -> None:
+        """See Store."""
+        await self._in_parts(lambda: retention.end_expired(before_ms))
+
+    async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
+        """See Store."""
+        await self._in_parts(lambda: retention.erase_evidence_of_sanctions(before_ms, now_ms))
+        await self._in_parts(lambda: retention.erase_evidence_of_audit(before_ms, now_ms))
+
+    async def delete_history(self, before_ms: int) -> None:
+        """See Store."""
+        await self._in_parts(lambda: retention.delete_sanctions(before_ms))
+        await self._in_parts(lambda: retention.delete_audit(before_ms))
+
+    async def _in_parts(self, part: Callable[[], Awaitable[bool]]) -> None:
+        """A part at a time, each a transaction within the deadline, however much has come together."""
+        while await self._answer(part):
             pass
 
     @_answered
-    async def _forget_part(self, before_ms: int) -> int:
+    async def _answer(self, part: Callable[[], Awaitable[bool]]) -> bool:
         async with self._database.transaction():
-            # Locked when found, and left out where another transaction holds them: somebody who is seen again at this
-            # moment is not forgotten, and nobody waits here who holds what a writer waits for.
-            old = SightingRow.filter(seen_at_ms__lt=before_ms).limit(FORGOTTEN_AT_ONCE)
-            ids = [row.id for row in await old.select_for_update(skip_locked=True).only("id")]  # no lock in values_list
-            await SightingRow.filter(id__in=ids).delete()
-            return len(ids)
+            return await part()
 
 
 async def _lock_orders(connection: BaseDBAsyncClient) -> None:
@@ -176,11 +189,13 @@ def _in_force(now_ms: int) -> Q:
 
 
 async def _standing(target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
-    where = Q(target_user_id=target.user_id) & _in_force(now_ms)
-    if not target.user_id:
-        ids = await SanctionAddressRow.filter(address__in=sorted(addresses)).values_list("sanction_id", flat=True)
-        where &= Q(target_username=target.username) | Q(id__in=list(ids))
-    return await _with_addresses(await SanctionRow.filter(where).order_by("id"))
+    """Of an anonymous target by its name and by its addresses, each with an index of its own."""
+    mine = Q(target_user_id=target.user_id) & _in_force(now_ms)
+    found = {row.id: row for row in await SanctionRow.filter(mine, target_username=target.username)}
+    if not target.user_id and addresses:
+        held = SanctionAddressRow.filter(address__in=sorted(addresses)).values("sanction_id")
+        found |= {row.id: row for row in await SanctionRow.filter(mine, id__in=Subquery(held))}
+    return await _with_addresses(found[sanction_id] for sanction_id in sorted(found))
 
 
 async def _insert(order: Order, addresses: frozenset[str], now_ms: int) -> Sanction:

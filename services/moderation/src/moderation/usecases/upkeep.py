@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -16,6 +17,10 @@ READ_EVERY_S = 30.0
 READ_EVERY_WITHOUT_EVENTS_S = 3.0
 WRITE_EVERY_S = 0.5
 FORGET_EVERY_S = 3600.0
+END_EVERY_S = 60.0
+_CLOCKS_APART_MS = 60_000
+"""A sanction is marked as ended so long after it was: replicas' clocks may differ."""
+_MS_PER_DAY = 86_400_000
 RETRY_FIRST_S = 1.0
 RETRY_LONGEST_S = 8.0
 """After a failure: doubled each time, and scattered, so that a database that recovers is not met by all at once."""
@@ -24,6 +29,14 @@ READ_AT_ONCE = 500
 """Sanctions of one question: however many there are, none takes long, and messages are judged in between."""
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is over is kept, in days."""
+
+    audit_days: int
+    evidence_days: int
 
 
 class Upkeep:
@@ -37,6 +50,7 @@ class Upkeep:
         book: SanctionBook,
         sightings: SightingBuffer,
         admission: Admission,
+        retention: Retention,
     ) -> None:
         self._store = store
         self._events = events
@@ -44,6 +58,7 @@ class Upkeep:
         self._book = book
         self._sightings = sightings
         self._admission = admission
+        self._retention = retention
         self._read_soon = asyncio.Event()
         self._writing = asyncio.Lock()
         self._failing: set[str] = set()
@@ -63,6 +78,7 @@ class Upkeep:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_reading())
             tasks.create_task(self._keep_writing())
+            tasks.create_task(self._keep_ending())
             tasks.create_task(self._keep_forgetting())
 
     async def read(self) -> None:
@@ -125,13 +141,28 @@ class Upkeep:
             await asyncio.sleep(WRITE_EVERY_S)
             await self._until_answered("sightings_not_written", self.flush)
 
+    async def _keep_ending(self) -> None:
+        while True:
+            await self._until_answered("sanctions_not_ended", self._end)
+            await asyncio.sleep(END_EVERY_S)
+
     async def _keep_forgetting(self) -> None:
         while True:
             await self._until_answered("sightings_not_forgotten", self._forget)
+            await self._until_answered("history_not_pruned", self._prune)
             await asyncio.sleep(FORGET_EVERY_S)
+
+    async def _end(self) -> None:
+        await self._store.end_expired(self._clock.now().wall_ms - _CLOCKS_APART_MS)
 
     async def _forget(self) -> None:
         await self._store.forget_sightings(self._clock.now().wall_ms - SIGHTINGS_KEPT_MS)
+
+    async def _prune(self) -> None:
+        """Rows before evidence: what goes as a whole needs nothing erased first."""
+        now_ms = self._clock.now().wall_ms
+        await self._store.delete_history(now_ms - self._retention.audit_days * _MS_PER_DAY)
+        await self._store.erase_evidence(now_ms - self._retention.evidence_days * _MS_PER_DAY, now_ms=now_ms)
 
     async def _until_answered(self, failure: str, question: Callable[[], Awaitable[None]]) -> None:
         """Ask until the database answers, more and more seldom. A mistake of ours must not end the service either: it

@@ -1,0 +1,74 @@
+"""What ends, is erased and is deleted as time goes by. Each function is one part, to be run in a transaction of its
+own, and says whether there may be more.
+
+Rows are locked when they are found, and left out where another transaction holds them: nobody waits here who holds what
+somebody else waits for, and two replicas share the work."""
+
+from typing import TypeVar
+
+from tortoise.expressions import F
+from tortoise.models import Model
+from tortoise.queryset import QuerySet
+
+from moderation.adapters.tables import AuditRow, SanctionAddressRow, SanctionRow, SightingRow
+
+ROWS_AT_ONCE = 1000
+SANCTIONS_AT_ONCE = 100
+"""Where their addresses go with them: up to 256 each, and more of those that an older version stored."""
+ERASED_NAME = "Anonymous"
+"""Of an anonymous person: the name tells the address, or stands for it."""
+_Row = TypeVar("_Row", bound=Model)
+
+
+async def forget_sightings(before_ms: int) -> bool:
+    """Delete what was seen before then; who is seen again at this moment is not forgotten."""
+    ids = await _locked(SightingRow.filter(seen_at_ms__lt=before_ms), ROWS_AT_ONCE)
+    await SightingRow.filter(id__in=ids).delete()
+    return len(ids) == ROWS_AT_ONCE
+
+
+async def end_expired(before_ms: int) -> bool:
+    """Mark the sanctions whose time was up before then."""
+    ids = await _locked(SanctionRow.filter(lifted_at_ms__isnull=True, expires_at_ms__lt=before_ms), ROWS_AT_ONCE)
+    await SanctionRow.filter(id__in=ids).update(lifted_at_ms=F("expires_at_ms"))
+    return len(ids) == ROWS_AT_ONCE
+
+
+async def erase_evidence_of_sanctions(before_ms: int, now_ms: int) -> bool:
+    """Erase the addresses of sanctions that ended before then."""
+    old = SanctionRow.filter(lifted_at_ms__lt=before_ms, evidence_erased_at_ms__isnull=True)
+    ids = await _locked(old, SANCTIONS_AT_ONCE)
+    await SanctionAddressRow.filter(sanction_id__in=ids).delete()
+    await SanctionRow.filter(id__in=ids, target_user_id=0).update(target_username=ERASED_NAME)
+    await SanctionRow.filter(id__in=ids).update(evidence_erased_at_ms=now_ms)
+    return len(ids) == SANCTIONS_AT_ONCE
+
+
+async def erase_evidence_of_audit(before_ms: int, now_ms: int) -> bool:
+    """Erase the addresses of what was done before then. A sanction that still holds has its own."""
+    ids = await _locked(AuditRow.filter(at_ms__lt=before_ms, evidence_erased_at_ms__isnull=True), ROWS_AT_ONCE)
+    rows = AuditRow.filter(id__in=ids)
+    await rows.filter(followed_address__isnull=False).update(followed_address="")
+    await rows.filter(target_user_id=0).update(target_username=ERASED_NAME)
+    await rows.update(evidence_erased_at_ms=now_ms)
+    return len(ids) == ROWS_AT_ONCE
+
+
+async def delete_sanctions(before_ms: int) -> bool:
+    """Delete the sanctions that ended before then."""
+    ids = await _locked(SanctionRow.filter(lifted_at_ms__lt=before_ms), SANCTIONS_AT_ONCE)
+    await SanctionAddressRow.filter(sanction_id__in=ids).delete()
+    await SanctionRow.filter(id__in=ids).delete()
+    return len(ids) == SANCTIONS_AT_ONCE
+
+
+async def delete_audit(before_ms: int) -> bool:
+    """Delete the rows of what was done before then."""
+    ids = await _locked(AuditRow.filter(at_ms__lt=before_ms), ROWS_AT_ONCE)
+    await AuditRow.filter(id__in=ids).delete()
+    return len(ids) == ROWS_AT_ONCE
+
+
+async def _locked(rows: QuerySet[_Row], first: int) -> list[int]:
+    found = await rows.limit(first).select_for_update(skip_locked=True).only("id")  # no lock in values_list
+    return [row.pk for row in found]

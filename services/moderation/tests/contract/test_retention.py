@@ -1,0 +1,217 @@
+"""What is kept for how long: sanctions that end by their time, evidence, history."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # not typed
+import pytest
+
+from moderation.adapters import retention
+from moderation.adapters.database import Database, answering
+from moderation.adapters.tables import AuditRow, SanctionAddressRow, SanctionRow
+from moderation.adapters.tortoise_store import TortoiseStore
+from moderation.domain.order import Moderator, Order, decide
+from moderation.domain.people import Rank, Target
+from moderation.domain.sanction import Action, SanctionEvent, Scope
+from moderation.ports import Store
+
+pytestmark = pytest.mark.integration
+ANA = Target(123, "")
+NAMELESS = Target(0, "Anonymous_10.0.0.1")
+ADDRESS = "10.0.0.1"
+MINUTE_MS = 60_000
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    url = f"sqlite://{tmp_path}/m.sqlite3"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    subject = Database(url)
+    try:
+        await subject.open()
+        yield subject
+    finally:
+        await subject.close()
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    return TortoiseStore(database)
+
+
+async def many_expired(database: Database, count: int) -> None:
+    """Sanctions of anonymous people behind one address, and their audit rows; all are over a millisecond after 0."""
+    for first in range(1, count + 1, 4_000):  # each statement within the deadline
+        await _expired(database, first, min(first + 3_999, count))
+
+
+async def _expired(database: Database, first: int, last: int) -> None:
+    ids = f"WITH RECURSIVE ids (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM ids WHERE n < {last})"
+    async with answering(60), database.transaction() as connection:
+        await connection.execute_script(
+            "INSERT INTO sanction (kind, target_user_id, target_username, slug, reason, moderator_user_id,"
+            f" moderator_rank, created_at_ms, expires_at_ms) {ids}"
+            " SELECT 1, 0, 'Anonymous_' || n, 'live', '', 9, 4, 0, 1 FROM ids"
+        )
+        await connection.execute_script(
+            f"INSERT INTO sanction_address (sanction_id, address) {ids} SELECT n, '{ADDRESS}' FROM ids"
+        )
+        await connection.execute_script(
+            "INSERT INTO audit (action, target_user_id, target_username, moderator_user_id, moderator_rank,"
+            f" duration_minutes, scope, slug, reason, at_ms, lifted_ids) {ids} SELECT 1, 0, 'Anonymous_' || n, 9, 4, 1,"
+            " 1, 'live', '', 100 + n, '[]' FROM ids"
+        )
+
+
+async def act(
+    store: Store, action: Action = Action.BAN, target: Target = ANA, *, slug: str = "live", minutes: int = 0, at_ms: int
+) -> SanctionEvent:
+    order = Order(Moderator(9, Rank.ADMIN), action, target, None, Scope.ROOM, slug, minutes, "spam")
+    return await store.change(order, frozenset({ADDRESS}), partial(decide, order), now_ms=at_ms)
+
+
+async def test_what_is_over_by_its_time_is_marked_part_by_part_and_is_not_told_as_lifted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    over = [(await act(store, slug=f"s{n}", minutes=1, at_ms=0)).imposed[0].id for n in range(5)]
+    await act(store, slug="later", minutes=5, at_ms=0)
+    await act(store, slug="permanent", at_ms=0)
+    lifted = (await act(store, slug="lifted", minutes=1, at_ms=0)).imposed[0].id
+    await act(store, Action.UNBAN, slug="lifted", at_ms=5)
+    await store.end_expired(2 * MINUTE_MS)
+    ended = {row.id: row.lifted_at_ms for row in await SanctionRow.filter(lifted_at_ms__isnull=False)}
+    assert ended == dict.fromkeys(over, MINUTE_MS) | {lifted: 5}
+    told = {
+        s.id: s.lifted_at_ms for s in await store.page(None, only_in_force=False, first=9, before_id=None, now_ms=0)
+    }
+    assert [told[sanction_id] for sanction_id in over] == [None] * 5
+    assert told[lifted] == 5
+
+
+async def test_a_sanction_whose_time_is_up_is_not_marked_before_it_is_long_enough_ago(store: Store) -> None:
+    await act(store, minutes=1, at_ms=0)
+    await store.end_expired(MINUTE_MS)
+    assert (await SanctionRow.get()).lifted_at_ms is None
+
+
+async def test_evidence_of_what_ended_long_ago_is_erased_and_the_rest_of_it_is_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SANCTIONS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    for n in range(5):
+        await act(store, target=NAMELESS, slug=f"s{n}", minutes=1, at_ms=n)
+    await act(store, minutes=1, at_ms=0)
+    await store.end_expired(10 * MINUTE_MS)
+    await store.erase_evidence(10 * MINUTE_MS, now_ms=11 * MINUTE_MS)
+    assert await SanctionAddressRow.all().count() == 0
+    rows = await SanctionRow.all().order_by("id")
+    assert [(row.target_user_id, row.target_username) for row in rows] == [(0, "Anonymous")] * 5 + [(123, "")]
+    assert {row.evidence_erased_at_ms for row in rows} == {11 * MINUTE_MS}
+    audit = await AuditRow.all().order_by("id")
+    assert [row.target_username for row in audit] == ["Anonymous"] * 5 + [""]
+    assert {(row.reason, row.moderator_user_id) for row in audit} == {("spam", 9)}
+
+
+async def test_a_sanction_in_force_keeps_its_addresses_and_its_name_however_old_it_is(store: Store) -> None:
+    sanction = (await act(store, target=NAMELESS, at_ms=0)).imposed[0]
+    followed = await store.follow(sanction.id, "10.0.0.2", now_ms=1)
+    assert followed is not None
+    await store.erase_evidence(10 * MINUTE_MS, now_ms=11 * MINUTE_MS)
+    assert await store.find(sanction.id) == followed.imposed[0]
+    audit = await AuditRow.get(id=followed.event_id)
+    assert (audit.followed_address, audit.target_username) == ("", "Anonymous")
+    lifted = await act(store, Action.UNBAN, NAMELESS, at_ms=12 * MINUTE_MS)
+    assert lifted.lifted_ids == (sanction.id,)
+
+
+async def test_evidence_of_what_ended_lately_is_kept(store: Store) -> None:
+    sanction = (await act(store, target=NAMELESS, minutes=1, at_ms=0)).imposed[0]
+    await store.end_expired(10 * MINUTE_MS)
+    await store.erase_evidence(MINUTE_MS, now_ms=10 * MINUTE_MS)
+    found = await store.find(sanction.id)
+    assert found is not None
+    assert (found.target, found.addresses) == (NAMELESS, frozenset({ADDRESS}))
+
+
+async def test_history_goes_part_by_part_and_what_is_in_force_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SANCTIONS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    for n in range(5):
+        await act(store, slug=f"s{n}", minutes=1, at_ms=n)
+    kept = (await act(store, slug="permanent", at_ms=0)).imposed[0]
+    lately = (await act(store, slug="lately", minutes=1, at_ms=20 * MINUTE_MS)).imposed[0]
+    await store.end_expired(30 * MINUTE_MS)
+    await store.delete_history(20 * MINUTE_MS)
+    assert [row.id for row in await SanctionRow.all().order_by("id")] == [kept.id, lately.id]
+    assert sorted({row.sanction_id for row in await SanctionAddressRow.all()}) == [kept.id, lately.id]
+    assert [row.imposed_id for row in await AuditRow.all()] == [lately.id]
+
+
+async def test_ids_never_come_again_when_all_history_was_deleted(store: Store) -> None:
+    """Replicas remember what was lifted by its id, and edges take events by theirs."""
+    before = await act(store, minutes=1, at_ms=0)
+    await store.end_expired(10 * MINUTE_MS)
+    await store.delete_history(10 * MINUTE_MS)
+    assert await AuditRow.all().count() + await SanctionRow.all().count() == 0
+    after = await act(store, at_ms=20 * MINUTE_MS)
+    assert after.event_id > before.event_id
+    assert after.imposed[0].id > before.imposed[0].id
+
+
+async def test_more_sanctions_of_one_address_than_a_question_may_have_values_are_found(
+    store: Store, database: Database
+) -> None:
+    """All anonymous people behind one address, over the days for which evidence is kept."""
+    await many_expired(database, 40_000)
+    sanction = (await act(store, target=Target(0, "Anonymous_3f2a"), at_ms=2)).imposed[0]
+    assert (await act(store, Action.UNBAN, NAMELESS, at_ms=3)).lifted_ids == (sanction.id,)
+
+
+LOOKS: dict[str, Callable[[Store], Awaitable[object]]] = {
+    "sanction_open_by_target": lambda store: act(store, Action.UNBAN, NAMELESS, at_ms=20),
+    "sanction_open_by_slug": lambda store: store.in_force(["s2", "s3"], now_ms=20),
+    "sanction_open": lambda store: store.standing(after_id=5, first=500, now_ms=20),
+    "sanction_evidence": lambda store: store.erase_evidence(1, now_ms=20),
+    "audit_evidence": lambda store: store.erase_evidence(1, now_ms=20),
+    "audit_by_time": lambda store: store.delete_history(1),
+}
+
+
+async def test_what_is_open_and_what_is_old_is_found_by_its_index(
+    postgres_url: str, postgres_socket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL's plans of the very statements, with 20,000 sanctions that have ended and as many that have not."""
+    database = Database(postgres_url)
+    store = TortoiseStore(database)
+    name = postgres_url.partition("?")[0].rpartition("/")[2]
+    other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
+    try:
+        await database.open()
+        await many_expired(database, 40_000)
+        await other.execute("UPDATE sanction SET lifted_at_ms = 1, evidence_erased_at_ms = 9 WHERE id % 2 = 0")
+        await other.execute("UPDATE sanction SET expires_at_ms = NULL, slug = 's' || id % 5000 WHERE id % 2 = 1")
+        await other.execute("UPDATE audit SET evidence_erased_at_ms = 9")
+        await other.execute("DELETE FROM sanction_address WHERE sanction_id % 2 = 1")
+        await other.execute("VACUUM ANALYZE")
+        caplog.set_level(logging.DEBUG, "tortoise.db_client")
+        for index, look in LOOKS.items():
+            caplog.clear()
+            await look(store)
+            said: list[Any] = [record.args for record in caplog.records if isinstance(record.args, tuple)]
+            plans = [str(await other.fetch(f"EXPLAIN {sql}", *values)) for sql, values in said if is_question(sql)]
+            assert any(f" {index} " in plan for plan in plans), plans
+    finally:
+        await other.close()
+        await database.close()
+
+
+def is_question(sql: object) -> bool:
+    return isinstance(sql, str) and sql.startswith("SELECT") and "advisory" not in sql
