@@ -8,6 +8,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet --no-input
 STAMPS := $(VENV)/stamps
 # Tests find nats-server on the path.
 PYTEST = PATH=$(abspath $(VENV))/bin:$$PATH $(PY) -m pytest
+TWO_AT_ONCE := -n 2
 SERVICES := ws_edge rooms moderation
 PROTOS := $(shell find protos/salon -name '*.proto')
 CHECKED := $(wildcard $(SERVICES:%=services/%/src) $(SERVICES:%=services/%/tests) services/conftest.py tests tools loadtests)
@@ -30,14 +31,14 @@ setup: $(STAMPS)/services $(STAMPS)/dev ## what run, test and lint need, without
 ifeq ($(T),)
 test: setup ## every test but those marked slow; T=path: every test there, slow ones too
 	@echo "Every test but those marked slow (make test-all runs them too)"
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) $(TWO_AT_ONCE) -m "not slow"
 else
 test: setup
 	@$(PYTEST) $(T)
 endif
 
 test-all: setup ## every test: clusters, chaos, containers, many browsers too
-	@$(PYTEST)
+	@$(PYTEST) $(TWO_AT_ONCE)
 
 test-newest-python: setup ## the tests of the services on the newest Python to be had here
 	@tools/newest_python.sh
@@ -46,7 +47,7 @@ test-unit: setup ## the tests without network or disk
 	@$(PYTEST) $(wildcard $(SERVICES:%=services/%/tests/unit))
 
 test-services: setup ## the tests of the three services
-	@$(PYTEST) $(wildcard $(SERVICES:%=services/%/tests))
+	@$(PYTEST) $(TWO_AT_ONCE) $(wildcard $(SERVICES:%=services/%/tests))
 
 e2e: setup ## real processes, real clients
 	@$(PYTEST) tests/e2e

@@ -17,7 +17,7 @@ import salon_processes
 import slow_stories
 from chat_client import Person, Visitors
 from graphql_client import GraphQL
-from salon_processes import Edge, Salon
+from salon_processes import Edge, Salon, stop_all
 
 _addresses = itertools.count(2)
 _LOG_SHOWN = 5_000
@@ -67,15 +67,7 @@ def start_salon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
         return salon.start(edges)
 
     yield start
-    problems = []
-    for salon in started:
-        salon.drain()  # all at the same time: an edge takes a second and more
-    for salon in started:
-        try:
-            salon.stop()
-        except AssertionError as problem:
-            problems.append(str(problem))
-    assert not problems, "\n".join(problems)
+    stop_all(started)
 
 
 @pytest.fixture(scope="session")
@@ -151,6 +143,12 @@ def catalogue() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _stories_begin_early(request: pytest.FixtureRequest) -> None:
+    if any(_asks_for_a_story(item) for item in request.session.items):
+        request.getfixturevalue("stories")
+
+
+@pytest.fixture(scope="session")
 def stories(salon: Salon) -> Iterator[slow_stories.Stories]:
     """What takes long by its nature runs from the start, beside everything else."""
     running = slow_stories.Stories(

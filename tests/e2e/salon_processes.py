@@ -11,7 +11,7 @@ import sysconfig
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,7 +125,6 @@ class Salon:
     moderation: Process = field(init=False)
     edges: list[Edge] = field(default_factory=list)
     ports: dict[str, int] = field(default_factory=dict)
-    is_draining: bool = False
 
     def start(self, edges: int = 1) -> "Salon":
         """Start everything and wait until the edges say they can serve."""
@@ -166,29 +165,6 @@ class Salon:
         wait_until_ready(edge)
         return edge
 
-    def drain(self) -> None:
-        """SIGTERM to the edges, once."""
-        if not self.is_draining:
-            self.is_draining = True
-            for edge in self.edges:
-                edge.process.signal(signal.SIGTERM)
-
-    def stop(self) -> None:
-        """SIGTERM to all, edges first; then every log must be free of tokens and tracebacks."""
-        self.drain()
-        problems = [problem for edge in self.edges for problem in _stop_problems(edge.process)]
-        others = [self.rooms, self.moderation, self.nats]
-        for process in others:
-            process.signal(signal.SIGTERM)
-        for process in others:
-            problems += _stop_problems(process)
-        for process in [*(edge.process for edge in self.edges), *others]:
-            problems += log_problems(process)
-            if process in RUNNING:
-                RUNNING.remove(process)
-        shutil.rmtree(self.folder / "js", ignore_errors=True)
-        assert not problems, "\n".join(problems)
-
     def _process(self, name: str, command: list[str], extra: Mapping[str, str] | None = None) -> Process:
         return Process(name, command, {**self._environment(), **(extra or {})}, self.folder / f"{name}.log")
 
@@ -217,6 +193,26 @@ class Salon:
             "MODERATION_DATABASE_URL": f"sqlite://{self.folder / 'moderation.sqlite3'}",
             **self.settings,
         }
+
+
+def stop_all(salons: Sequence[Salon]) -> None:
+    """SIGTERM to all at the same time, edges first; then every log must be free of tokens and tracebacks. Raises
+    AssertionError."""
+    edges = [edge.process for salon in salons for edge in salon.edges]
+    others = [process for salon in salons for process in (salon.rooms, salon.moderation, salon.nats)]
+    problems: list[str] = []
+    for processes in (edges, others):
+        for process in processes:
+            process.signal(signal.SIGTERM)
+        for process in processes:
+            problems += _stop_problems(process)
+    for process in (*edges, *others):
+        problems += log_problems(process)
+        if process in RUNNING:
+            RUNNING.remove(process)
+    for salon in salons:
+        shutil.rmtree(salon.folder / "js", ignore_errors=True)
+    assert not problems, "\n".join(problems)
 
 
 def wait_for_port(port: int, process: Process) -> None:

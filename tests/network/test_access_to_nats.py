@@ -197,6 +197,7 @@ def connected_to(trio: Trio, servers: list[Nats]) -> list[Nats]:
     return [server for server in servers if server.port in ports]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("login_in", ["url", "settings"])
 def test_every_service_survives_the_loss_of_its_server_of_a_cluster_and_names_nats_when_all_are_away(
     starter: Starter, login_in: str

@@ -14,6 +14,7 @@ from typing import Any
 
 USER_OF_ROOT = "embedded_postgres"
 DEFAULT_PORT = 5432
+_ENOUGH_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def postgres(*, user: str = "postgres", password: str = "", port: int = 0) -> It
     """Run one on a socket alone, open to everybody who may walk there; with a port on the loopback as well, with a
     password only to who knows it. As root it runs as a user of its own, which PostgreSQL insists on."""
     commands, owner = _commands()
-    folder = Path(tempfile.mkdtemp(prefix="salon-postgres-", dir="/tmp"))  # a socket's path must be short
+    folder = Path(tempfile.mkdtemp(prefix="salon-postgres-", dir=_place()))
     folder.chmod(0o755)
     data, secret = folder / "data", folder / "secret"
     data.mkdir(mode=0o700)
@@ -56,6 +57,13 @@ def postgres(*, user: str = "postgres", password: str = "", port: int = 0) -> It
     finally:
         commands.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=data, user=owner)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place() -> str:
+    """Memory where there is enough of it: a database for each test is a gigabyte to write and to delete. Else /tmp, for
+    a socket's path must be short."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > _ENOUGH_BYTES else "/tmp"
 
 
 def _commands() -> tuple[Any, str | None]:
