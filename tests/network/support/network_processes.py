@@ -45,10 +45,15 @@ class Starter:
     def nats(self, config: str, *, name: str = "nats", port: int = 0) -> "Nats":
         """A NATS server with JetStream and whatever its configuration says."""
         port = port or held_port()
+        store = f'jetstream {{ store_dir: "{self.folder / name}" }}'
+        return self.nats_as_it_is(f'listen: "127.0.0.1:{port}"\n{store}\n{config}\n', name=name, port=port)
+
+    def nats_as_it_is(self, config: str, *, name: str, port: int) -> "Nats":
+        """A NATS server with this configuration, in which it finds its name as HOSTNAME."""
         path = self.folder / f"{name}.conf"
-        path.write_text(f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{self.folder / name}" }}\n{config}\n')
+        path.write_text(config)
         server = Path(sysconfig.get_path("scripts")) / "nats-server"
-        process = Process(name, [str(server), "-c", str(path)], {}, self.folder / f"{name}.log")
+        process = Process(name, [str(server), "-c", str(path)], {"HOSTNAME": name}, self.folder / f"{name}.log")
         self._start(process)
         return Nats(process, port, path)
 
