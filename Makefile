@@ -9,6 +9,8 @@ STAMPS := $(VENV)/stamps
 # Tests find nats-server on the path.
 PYTEST = PATH=$(abspath $(VENV))/bin:$$PATH $(PY) -m pytest
 TWO_AT_ONCE := -n 2
+# The plugin where there is one, else the older command.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SERVICES := ws_edge rooms moderation
 PROTOS := $(shell find protos/salon -name '*.proto')
 CHECKED := $(wildcard $(SERVICES:%=services/%/src) $(SERVICES:%=services/%/tests) services/conftest.py tests tools loadtests)
@@ -31,14 +33,17 @@ setup: $(STAMPS)/services $(STAMPS)/dev ## what run, test and lint need, without
 ifeq ($(T),)
 test: setup ## every test but those marked slow; T=path: every test there, slow ones too
 	@echo "Every test but those marked slow (make test-all runs them too)"
-	@$(PYTEST) $(TWO_AT_ONCE) -m "not slow"
+	@$(PYTEST) $(TWO_AT_ONCE) -m "not slow and not containers"
 else
 test: setup
 	@$(PYTEST) $(T)
 endif
 
-test-all: setup ## every test: clusters, chaos, containers, many browsers too
-	@$(PYTEST) $(TWO_AT_ONCE)
+test-all: setup ## every test but make compose-test: clusters, chaos, many browsers too
+	@$(PYTEST) $(TWO_AT_ONCE) -m "not containers"
+
+compose-test: setup ## docker-compose.yml on a real engine: crashes, recreates, --scale, down and up (some 8 minutes)
+	@$(PYTEST) tests/containers -x -s
 
 test-newest-python: setup ## the tests of the services on the newest Python to be had here
 	@tools/newest_python.sh
@@ -96,14 +101,23 @@ bench-quick: setup ## the same against one peer in a minute; fails when somethin
 
 ##@ Ship it
 
-docker-build: ## the three images
-	docker compose build
+docker-secrets: ## write the secrets of the containers that are missing
+	@sh deploy/secrets.sh
 
-docker-up: ## everything in containers; JWT_SECRET is required
-	docker compose up --build --wait
+docker-build: ## the three images
+	$(COMPOSE) build
+
+docker-up: docker-secrets ## everything in containers, on http://localhost:8000/
+	$(COMPOSE) up --build -d$(if $(findstring docker compose,$(COMPOSE)), --wait)
 
 docker-down: ## stop the containers; the data stays
-	docker compose down
+	$(COMPOSE) down
+
+docker-ps: ## what runs and how it is
+	$(COMPOSE) ps
+
+docker-logs: ## follow the log of the edge
+	$(COMPOSE) logs -f app
 
 clean: ## remove what was generated, the virtual environments included; .data stays
 	rm -rf $(VENV) .venv-* protos/src .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -111,7 +125,7 @@ clean: ## remove what was generated, the virtual environments included; .data st
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help run token setup test test-all test-newest-python test-unit test-services e2e coverage lint lint-style \
-	lint-types lint-imports lint-protos format protos pins tables load bench bench-quick docker-build docker-up docker-down clean
+	lint-types lint-imports lint-protos format protos pins tables load bench bench-quick compose-test docker-secrets docker-build docker-up docker-down docker-ps docker-logs clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.
 
