@@ -60,7 +60,7 @@ async def serving(config: Config) -> AsyncIterator[int]:
         stack.push_async_callback(events.close)
         moderation = GrpcModeration(config.moderation_addresses, config.grpc_security)
         stack.push_async_callback(moderation.close)
-        catalog = TortoiseCatalog(database)
+        catalog = TortoiseCatalog(database, connections=config.graphql_connections)
         ports = Ports(
             catalog=catalog,
             memberships=TortoiseMemberships(database, policy_of(config)),

@@ -129,6 +129,9 @@ class Config:
     video_catalog_url: str = _setting(
         "ROOMS_VIDEO_CATALOG_URL", _template, "", "https://…/videos/{video_id}; empty: the service's own catalogue"
     )
+    graphql_connections: int = _setting(
+        "ROOMS_GRAPHQL_CONNECTIONS", _whole(1, 9), 3, "how many of the 10 connections to PostgreSQL GraphQL may take"
+    )
     lease_seconds: int = _setting("ROOMS_LEASE_SECONDS", _whole(1, 3600), 10, "how long a silent edge is believed")
 
     @property

@@ -44,6 +44,9 @@ class RoomCatalog(Protocol):
     ) -> Mapping[Life, list[Participant]]:
         """Who is or was in each life, in order of arrival, ONLINE or OFFLINE."""
 
+    async def count_people(self, lives: Sequence[Life]) -> Mapping[Life, int]:
+        """How many are in each life: users once each, anonymous connections each. Of many up to a second old."""
+
     async def create_room(
         self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
     ) -> Room:

@@ -12,13 +12,14 @@ import pytest
 
 from rooms.adapters import tortoise_catalog
 from rooms.adapters.database import Database, Session
-from rooms.domain.identity import Rank, Slug, UserId, Viewer
+from rooms.domain.identity import Life, Rank, Slug, UserId, Viewer
+from rooms.domain.policy import RoomPolicy
 from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
 from rooms.domain.room import Invitation, ParticipantState, RoomSettings, SettingsChange, Video
 from rooms.ports import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from services.rooms.tests.contract.conftest import Replica
+    from services.rooms.tests.contract.conftest import MakeReplica, Replica
 
 ANA = Viewer(UserId(7), "ana", Rank.USER)
 BEA = Viewer(UserId(8), "bea", Rank.USER)
@@ -108,13 +109,62 @@ async def test_a_page_of_a_search_goes_on_where_the_one_before_it_ended(
     assert pages == [["Été-10", "Été-8"], ["Été-7", "Été-5"], ["Été-4", "Été-2"], ["Été-1"]]
 
 
+async def test_a_search_looks_at_so_many_rooms_and_no_further(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rooms.adapters.shown_rooms.SCANNED_AT_ONCE", 2)
+    monkeypatch.setattr("rooms.adapters.shown_rooms.SCANNED_AT_MOST", 4)
+    for connection in range(1, 7):
+        await replica.enter(connection, f"room-{connection}", 7)
+    assert await slugs(replica, None, "room") == ["room-6", "room-5", "room-4", "room-3"]
+
+
+async def test_a_room_that_is_kept_while_empty_is_not_listed_and_is_again_when_somebody_comes(
+    fresh_database: str, make_replica: "MakeReplica"
+) -> None:
+    replica = await make_replica(fresh_database, RoomPolicy(empty_grace_ms=60_000))
+    await replica.enter(1, "a", 7)
+    await replica.leave(1)
+    assert await slugs(replica, None) == []
+    await replica.enter(2, "a", 7)
+    assert await slugs(replica, None) == ["a"]
+
+
+async def test_pages_of_participants_of_several_rooms_end_where_each_of_them_ends(replica: "Replica") -> None:
+    first = await replica.enter(1, "a", 1)
+    second = await replica.enter(2, "b", 1)
+    for number in range(2, 6):
+        await replica.enter(10 + number, "a", number)
+    people = await replica.catalog.list_participants([first.life, second.life], first=3, after=None)
+    assert [p.user_id for p in people[first.life]] == [1, 2, 3]
+    assert [p.user_id for p in people[second.life]] == [1]
+    rest = await replica.catalog.list_participants([first.life], first=3, after=people[first.life][-1].id)
+    assert [p.user_id for p in rest[first.life]] == [4, 5]
+
+
+async def test_many_people_are_counted_once_a_second(replica: "Replica", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rooms.adapters.shown_rooms._MANY_PEOPLE", 1)
+    time_s = 100.0
+    monkeypatch.setattr("rooms.adapters.shown_rooms.time.monotonic", lambda: time_s)
+    few, many = await replica.enter(1, "few", 1), await replica.enter(2, "many", 1)
+    await replica.enter(3, "many", 2)
+    lives = [few.life, many.life]
+    assert await replica.catalog.count_people(lives) == {few.life: 1, many.life: 2}
+    await replica.enter(4, "few", 2)
+    await replica.enter(5, "many", 3)
+    assert await replica.catalog.count_people(lives) == {few.life: 2, many.life: 2}
+    time_s = 101.0
+    assert (await replica.catalog.count_people(lives))[many.life] == 3
+
+
 async def test_participant_count_counts_users_once_and_anonymous_connections_each(replica: "Replica") -> None:
     membership = await replica.enter(1, "a", 7)
     for connection, user_id in ((2, 7), (3, 8), (4, None), (5, None)):
         await replica.enter(connection, "a", user_id)
     room = await replica.catalog.find_room(slug=Slug("a"))
     assert room is not None
-    assert (room.participant_count, room.connection_count, room.room_id) == (4, 5, membership.room_id)
+    assert (room.connection_count, room.room_id) == (5, membership.room_id)
+    assert await replica.catalog.count_people([membership.life, Life(99)]) == {membership.life: 4, 99: 0}
 
 
 async def test_users_who_left_stay_offline_and_anonymous_ones_are_forgotten(replica: "Replica") -> None:

@@ -78,40 +78,40 @@ class Session:
 
     def __init__(self, client: BaseDBAsyncClient, *, is_postgres: bool) -> None:
         self.client = client
-        self._is_postgres = is_postgres
+        self.is_postgres = is_postgres
 
     async def fetch(self, sql: str, *values: object) -> list[Row]:
         """Run one statement, its parameters written $1, $2, …"""
-        if not self._is_postgres:
+        if not self.is_postgres:
             sql = _PARAMETER.sub(r"?\1", sql)
         return list(await self.client.execute_query_dict(sql, list(values)))
 
     @property
     def for_update(self) -> str:
         """The clause that locks what a SELECT finds. SQLite has one writer anyway."""
-        return "FOR UPDATE" if self._is_postgres else ""
+        return "FOR UPDATE" if self.is_postgres else ""
 
     @property
     def for_update_skip_locked(self) -> str:
         """The same, leaving out what another replica holds."""
-        return "FOR UPDATE SKIP LOCKED" if self._is_postgres else ""
+        return "FOR UPDATE SKIP LOCKED" if self.is_postgres else ""
 
     @property
     def now_ms(self) -> str:
         """The database's clock."""
-        if self._is_postgres:
+        if self.is_postgres:
             return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
         return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
     async def never_reuse(self, table: str, column: str, number: int) -> None:
         """Keep a sequence ahead of a number that was written by hand. SQLite's AUTOINCREMENT does so by itself."""
-        if self._is_postgres:
+        if self.is_postgres:
             sequence = f"{table}_{column}_seq"
             await self.fetch(f"SELECT setval('{sequence}', $1) FROM {sequence} WHERE last_value < $1", number)
 
     def rows(self, columns: Mapping[str, str], parameter: str = "$1") -> str:
         """A FROM item `x` made of a parameter that `packed` wrote: many rows in one statement of constant text."""
-        if self._is_postgres:
+        if self.is_postgres:
             declared = ", ".join(f"{name} {kind}" for name, kind in columns.items())
             return f"json_to_recordset({parameter}::text::json) AS x({declared})"
         picked = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
@@ -184,6 +184,15 @@ class Database:
         finally:
             self._gate.release()
 
+    def share(self, connections: int) -> "Share":
+        """A part of its connections. SQLite has one, which a share takes one at a time."""
+        return Share(self, connections if self.is_postgres else 1)
+
+    @property
+    def gate_s(self) -> float:
+        """How long to wait for a place."""
+        return self._timeouts.gate_s
+
     async def is_alive(self) -> bool:
         """Whether it answers."""
         try:
@@ -192,3 +201,35 @@ class Database:
         except DatabaseUnavailable:
             return False
         return True
+
+
+class Share:
+    """What never takes more than so many of a database's connections, so that the rest are always there for others."""
+
+    def __init__(self, database: Database, connections: int) -> None:
+        self._database = database
+        self._places = asyncio.Semaphore(connections)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """As the database's. Raises DatabaseUnavailable."""
+        async with self._place(), self._database.session() as session:
+            yield session
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """As the database's. Raises DatabaseUnavailable."""
+        async with self._place(), self._database.transaction() as session:
+            yield session
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._database.gate_s):
+                await self._places.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable from None
+        try:
+            yield
+        finally:
+            self._places.release()

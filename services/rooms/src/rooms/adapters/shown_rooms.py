@@ -2,20 +2,25 @@
 
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
+import time
 import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rooms.adapters.database import Database, Row, Session, packed
+from rooms.adapters.database import Row, Session, Share, packed
 from rooms.domain.identity import Life, Rank, RoomId, Slug, Viewer
 from rooms.domain.room import Room, RoomSettings
 
 SCANNED_AT_ONCE = 1000
+SCANNED_AT_MOST = 10_000
+"""Rooms that one search looks at, the newest first: each costs processor time, and anybody may search."""
+_MANY_PEOPLE = 500
+"""From here on counting costs enough to be done once a second."""
+_REMEMBERED_S = 1.0
 _KEPT = " FROM room r LEFT JOIN kept_settings k ON k.slug = r.slug"
 _LIVING = (
     "SELECT r.life, r.room_id, r.slug, r.created_ms, r.connection_count,"
-    " k.owner, k.name, k.description, k.is_public, k.allow_anonymous,"
-    f" (SELECT count(*) FROM participant p WHERE p.life = r.life AND p.connections > 0) AS people{_KEPT}"
+    f" k.owner, k.name, k.description, k.is_public, k.allow_anonymous{_KEPT}"
 )
 
 
@@ -36,13 +41,13 @@ async def newest_rooms(session: Session, viewer: Viewer | None, *, first: int, a
 
 
 async def search_rooms(
-    database: Database, viewer: Viewer | None, search: str, *, first: int, after: Life | None
+    database: Share, viewer: Viewer | None, search: str, *, first: int, after: Life | None
 ) -> list[Room]:
-    """Those of them with the text in their name or slug. Compared here: what a database takes for the small letter of
-    another depends on its kind and its locale, and SQLite knows ASCII alone. Between its parts whoever else waits for
-    the database has a turn."""
+    """Those of the SCANNED_AT_MOST newest with the text in their name or slug. Compared here: what a database takes for
+    the small letter of another depends on its kind and its locale, and SQLite knows ASCII alone. Between its parts
+    whoever else waits for the database has a turn."""
     wanted, found = _folded(search), list[Room]()
-    while len(found) < first:
+    for _ in range(SCANNED_AT_MOST // SCANNED_AT_ONCE):
         where, values = _listed(viewer, after)
         async with database.session() as session:
             rows = await session.fetch(
@@ -51,7 +56,7 @@ async def search_rooms(
             )
             matching = [row["life"] for row in rows if wanted in _folded(row["slug"]) or wanted in _folded(row["name"])]
             found += await _living(session, matching[: first - len(found)], viewer)
-        if len(rows) < SCANNED_AT_ONCE:
+        if len(rows) < SCANNED_AT_ONCE or len(found) >= first:
             break
         # A room that ended in between leaves a place on the page, which the next ones fill.
         after = Life(rows[-1]["life"])
@@ -89,6 +94,8 @@ def _listed(viewer: Viewer | None, after: Life | None) -> tuple[str, list[object
 
 
 def _folded(text: str | None) -> str:
+    if text is not None and text.isascii():
+        return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text or "").casefold())
 
 
@@ -110,5 +117,45 @@ def _room(row: Row) -> Room:
         room_type="live",
         created_at=datetime.fromtimestamp(row["created_ms"] / 1000, UTC),
         connection_count=row.get("connection_count") or 0,
-        participant_count=row.get("people") or 0,
     )
+
+
+async def people_of(session: Session, lives: Sequence[Life], *, first: int, after: int) -> list[Row]:
+    """A page of the participants of each life, by the index."""
+    page = "FROM participant q WHERE q.life = x.life AND q.id > $2 ORDER BY q.id LIMIT $3"
+    # SQLite has no LATERAL, and PostgreSQL would look for each participant in each page.
+    joined = f"JOIN LATERAL (SELECT q.* {page}) AS p ON true"
+    if not session.is_postgres:
+        joined = f"JOIN participant p ON p.id IN (SELECT q.id {page})"
+    return await session.fetch(
+        "SELECT p.*, (SELECT max(c.rank) FROM connection c WHERE c.participant_id = p.id) AS highest"
+        f" FROM {session.rows({'life': 'bigint'})} {joined} ORDER BY p.id",
+        packed([{"life": life} for life in lives]),
+        after,
+        first,
+    )
+
+
+class CountedPeople:
+    """How many are in a life, remembered for a second where they are many."""
+
+    def __init__(self) -> None:
+        self._known: dict[Life, tuple[int, float]] = {}
+
+    def recent(self, lives: Sequence[Life]) -> tuple[dict[Life, int], list[Life]]:
+        """What was counted within the last second, and what was not."""
+        now_s = time.monotonic()
+        self._known = {life: known for life, known in self._known.items() if known[1] > now_s}
+        found = {life: self._known[life][0] for life in lives if life in self._known}
+        return found, [life for life in lives if life not in found]
+
+    async def count(self, session: Session, lives: Sequence[Life]) -> dict[Life, int]:
+        """One query for all of them."""
+        rows = await session.fetch(
+            "SELECT x.life, (SELECT count(*) FROM participant p WHERE p.life = x.life AND p.connections > 0) AS people"
+            f" FROM {session.rows({'life': 'bigint'})}",
+            packed([{"life": life} for life in lives]),
+        )
+        until_s = time.monotonic() + _REMEMBERED_S
+        self._known |= {row["life"]: (row["people"], until_s) for row in rows if row["people"] > _MANY_PEOPLE}
+        return {row["life"]: row["people"] for row in rows}

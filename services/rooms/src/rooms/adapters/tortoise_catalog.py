@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from string import ascii_lowercase
 
 from rooms.adapters.conflicts import repeated
-from rooms.adapters.database import Database, Row, Session, packed
+from rooms.adapters.database import Database, Row, Session
 from rooms.adapters.room_rows import LockedRoom, NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
-from rooms.adapters.shown_rooms import find_room, newest_rooms, search_rooms
+from rooms.adapters.shown_rooms import CountedPeople, find_room, newest_rooms, people_of, search_rooms
 from rooms.adapters.tables import InvitationRow, VideoRow
 from rooms.domain.identity import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.membership import LifeEnded
@@ -31,11 +31,17 @@ _ROUNDS = 20
 _LETTERS = 6
 
 
-class TortoiseCatalog:
-    """The RoomCatalog port on SQLite or PostgreSQL. Raises DatabaseUnavailable."""
+GRAPHQL_CONNECTIONS = 3
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+
+class TortoiseCatalog:
+    """The RoomCatalog port on SQLite or PostgreSQL, and the service's own catalogue of videos. Raises
+    DatabaseUnavailable. `connections`: how many the first of the two takes at most."""
+
+    def __init__(self, database: Database, *, connections: int = GRAPHQL_CONNECTIONS) -> None:
+        self._database = database.share(connections)
+        self._for_joins = database
+        self._counted = CountedPeople()
         self._searches = asyncio.Semaphore(_SEARCHES)
 
     async def list_rooms(
@@ -68,19 +74,19 @@ class TortoiseCatalog:
     ) -> Mapping[Life, list[Participant]]:
         """Who is or was in each life, in order of arrival."""
         async with self._database.session() as session:
-            rows = await session.fetch(
-                "SELECT listed.*, (SELECT max(c.rank) FROM connection c WHERE c.participant_id = listed.id) AS highest"
-                " FROM (SELECT p.*, row_number() OVER (PARTITION BY p.life ORDER BY p.id) AS place"
-                f" FROM participant p WHERE p.life IN (SELECT x.life FROM {session.rows({'life': 'bigint'})})"
-                " AND p.id > $2) AS listed WHERE place <= $3 ORDER BY id",
-                packed([{"life": life} for life in lives]),
-                after or 0,
-                first,
-            )
+            rows = await people_of(session, lives, first=first, after=after or 0)
         found: dict[Life, list[Participant]] = {life: [] for life in lives}
         for row in rows:
             found[row["life"]].append(_participant(row))
         return found
+
+    async def count_people(self, lives: Sequence[Life]) -> Mapping[Life, int]:
+        """How many are in each life. Of many the number is up to a second old."""
+        counts, unknown = self._counted.recent(lives)
+        if unknown:
+            async with self._database.session() as session:
+                counts |= await self._counted.count(session, unknown)
+        return counts
 
     async def create_room(
         self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
@@ -195,7 +201,7 @@ class TortoiseCatalog:
 
     async def existing(self, video_ids: frozenset[int]) -> Mapping[int, bool | None]:
         """The Videos port: which of these the service's own catalogue has."""
-        async with self._database.session() as session:
+        async with self._for_joins.session() as session:
             rows = await VideoRow.filter(id__in=list(video_ids)).using_db(session.client)
         found = {row.id for row in rows}
         return {video_id: video_id in found for video_id in video_ids}

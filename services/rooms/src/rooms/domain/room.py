@@ -71,8 +71,6 @@ class Room:
     room_type: str
     created_at: datetime
     connection_count: int = 0
-    participant_count: int = 0
-    """People: users once each, anonymous connections each."""
 
     @property
     def created_by(self) -> UserId:

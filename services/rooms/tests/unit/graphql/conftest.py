@@ -56,6 +56,10 @@ class FakeCatalog:
         self.asked.append(f"list_participants {len(lives)}")
         return {life: [p for p in self.people.get(life, []) if p.id > (after or 0)][:first] for life in lives}
 
+    async def count_people(self, lives: Sequence[Life]) -> Mapping[Life, int]:
+        self.asked.append(f"count_people {len(lives)}")
+        return {room.life: room.connection_count for room in self.rooms.values() if room.life and room.life in lives}
+
     async def create_room(
         self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
     ) -> Room:
@@ -194,7 +198,6 @@ class World:
             "live",
             NOW,
             connection_count=connections,
-            participant_count=connections,
         )
         self.catalog.rooms[room.slug] = room
         return room

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from strawberry.dataloader import DataLoader
 
-from rooms.domain.identity import Slug, Viewer
+from rooms.domain.identity import Life, Slug, Viewer
 from rooms.domain.refusals import InvalidInput, Refusal
 from rooms.domain.room import Participant, Room
 from rooms.domain.sanction import Sanction
@@ -38,6 +38,11 @@ class Request:
         self._participants: DataLoader[ParticipantPage, list[Participant]] = DataLoader(
             self._load_participants, max_batch_size=_BATCH_LIMIT
         )
+        self._counts: DataLoader[Life, int] = DataLoader(self._load_counts, max_batch_size=_BATCH_LIMIT)
+
+    async def participant_count(self, room: Room) -> int:
+        """How many people are in a room. Asked for many rooms at once this is one question to the store."""
+        return 0 if room.life is None else await self._counts.load(room.life)
 
     async def participants(self, page: ParticipantPage) -> list[Participant]:
         """Who is in a room. Asked for many rooms at once this is one question to the store and one to moderation.
@@ -51,6 +56,10 @@ class Request:
         self._elements_left -= number
         if self._elements_left < 0:
             raise InvalidInput(f"The answer would have more than {ELEMENT_LIMIT} list elements: ask for shorter lists")
+
+    async def _load_counts(self, lives: list[Life]) -> list[int]:
+        found = await self.ports.catalog.count_people(lives)
+        return [found.get(life, 0) for life in lives]
 
     async def _load_participants(self, pages: list[ParticipantPage]) -> list[list[Participant] | BaseException]:
         """Pages that differ in the room alone are loaded together; a refusal meets those alone that it is about."""

@@ -46,6 +46,10 @@ class Participant:
         )
 
 
+async def _count_people(root: "ChatRoom", info: Info[Request, None]) -> int:
+    return await info.context.participant_count(root.room)
+
+
 @strawberry.type
 class ChatRoom:
     """A room as it lives, or what is kept of it."""
@@ -59,7 +63,7 @@ class ChatRoom:
     room_type: str
     created_by: SafeInt
     created_at: datetime
-    participant_count: int
+    participant_count: int = strawberry.field(resolver=_count_people)
     connection_count: int
     room: strawberry.Private[domain.Room]
 
@@ -94,7 +98,6 @@ class ChatRoom:
             room_type=room.room_type,
             created_by=SafeInt(room.created_by),
             created_at=room.created_at,
-            participant_count=room.participant_count,
             connection_count=room.connection_count,
             room=room,
         )
