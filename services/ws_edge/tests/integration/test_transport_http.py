@@ -17,7 +17,7 @@ from ws_edge.protocol.limits import AddressWindows
 from ws_edge.trace import read_trace
 
 if TYPE_CHECKING:
-    from services.ws_edge.tests.integration.conftest import Edge, FakeDevTokens, StartEdge
+    from services.ws_edge.tests.integration.conftest import Edge, FakeDevTokens, RawClient, StartEdge
 
 pytestmark = pytest.mark.integration
 
@@ -136,6 +136,34 @@ async def test_a_graphql_body_over_the_limit_is_refused_with_413(edge: Edge) -> 
     head = f"POST /graphql HTTP/1.1\r\nHost: x\r\n{JSON}\r\nContent-Length: 300000\r\n\r\n"
     status, _ = await client.request(head, b"x" * 300000)
     assert status == 413
+
+
+async def send_until_it_fails(client: RawClient) -> None:
+    while True:
+        client.writer.write(b"x" * 1000)
+        await client.writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_is_still_sending_what_was_refused_reads_the_answer_and_is_not_reset(edge: Edge) -> None:
+    client = await edge.raw()
+    head = f"POST /graphql HTTP/1.1\r\nHost: x\r\n{JSON}\r\nContent-Length: 300000\r\n\r\n"
+    assert (await client.request(head))[0] == 413
+    assert await client.reader.read() == b'{"message":"Request too large"}'
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await send_until_it_fails(client)
+
+
+async def test_a_client_that_never_ends_sending_what_was_refused_is_cut_off(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ws_edge.transport.lingering._WITHIN_S", 0.1)
+    client = await edge.raw()
+    assert (await client.request(edge.head("/chat/ws/room/1?token=" + "x" * 20000)))[0] == 413
+    with pytest.raises(ConnectionError):
+        async with asyncio.timeout(5):
+            await send_until_it_fails(client)
 
 
 async def test_what_other_addresses_refuse_is_not_counted_at_the_door(edge: Edge) -> None:

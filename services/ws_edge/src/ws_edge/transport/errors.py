@@ -12,10 +12,12 @@ from sanic.handlers import ErrorHandler
 
 from ws_edge.trace import hold_trace
 from ws_edge.transport.handshake import is_websocket_address
+from ws_edge.transport.lingering import LingeringProtocol
 from ws_edge.transport.sanic_app import UNREAD
 
 log = structlog.get_logger(__name__)
 
+_TOO_LARGE = 413
 _SANIC_LOGGERS = ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets")
 _TOKEN = re.compile(r"((?:[?&]|\b)token=)[^&\s'\"]*", re.IGNORECASE)
 
@@ -33,6 +35,8 @@ class QuietErrors(ErrorHandler):
         if isinstance(exception, SanicException) and exception.status_code < 500:
             if request.method == UNREAD or is_websocket_address(request.path):
                 self._turned_away(f"http_{exception.status_code}")
+            if exception.status_code == _TOO_LARGE and isinstance(request.protocol, LingeringProtocol):
+                request.protocol.leave_unread()
             return json({"message": _phrase(exception)}, exception.status_code, exception.headers)
         if isinstance(exception, RequestCancelled):
             return json({"message": "Bad request"}, 400)  # the client has gone: nobody reads it

@@ -9,6 +9,7 @@ from typing import Final, Protocol, cast
 import structlog
 from sanic.server import HttpProtocol
 
+from ws_edge.transport.lingering import LingeringProtocol
 from ws_edge.transport.sanic_app import SanicApp
 from ws_edge.transport.socket import ClientSocket
 
@@ -52,7 +53,11 @@ async def serve(
     server = cast(
         _Server,
         await app.create_server(
-            sock=sock, access_log=False, backlog=_BACKLOG, asyncio_server_kwargs={"start_serving": False}
+            sock=sock,
+            protocol=LingeringProtocol,
+            access_log=False,
+            backlog=_BACKLOG,
+            asyncio_server_kwargs={"start_serving": False},
         ),
     )
     await server.startup()
