@@ -26,8 +26,15 @@ random() { # 64 hexadecimal digits
 secret jwt_secret "$(random)"
 secret postgres_password "$(random)"
 secret service_token "$(random)"
-secret nats_password "$(random)"
-# The same password as the server reads it.
-users="authorization { user: \"salon\", password: \"$(cat "$folder/nats_password")\" }"
-[ ! -f "$folder/nats_users.conf" ] || [ "$(cat "$folder/nats_users.conf")" = "$users" ] || rm -f "$folder/nats_users.conf"
-secret nats_users.conf "$users"
+for user in ws_edge rooms moderation operator; do
+  secret "nats_$user" "$(random)"
+done
+# The same passwords as the server reads them.
+passwords=$(
+  for user in ws_edge rooms moderation operator; do
+    echo "$(echo "$user" | tr '[:lower:]' '[:upper:]')_PASSWORD: \"$(cat "$folder/nats_$user")\""
+  done
+)
+[ ! -f "$folder/nats_passwords.conf" ] || [ "$(cat "$folder/nats_passwords.conf")" = "$passwords" ] ||
+  rm -f "$folder/nats_passwords.conf"
+secret nats_passwords.conf "$passwords"

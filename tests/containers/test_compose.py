@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 pytestmark = pytest.mark.containers
 
 LARGEST_IMAGE_BYTES = 150_000_000
-SECRETS = ("jwt_secret", "postgres_password", "service_token", "nats_password")
+SECRETS = ("jwt_secret", "postgres_password", "service_token", "nats_ws_edge", "nats_rooms", "nats_moderation")
 
 
 def test_each_container_is_hardened_and_bounded(stack: Stack) -> None:
