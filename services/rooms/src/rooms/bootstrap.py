@@ -26,7 +26,7 @@ from rooms.api.grpc.server import RoomsServer
 from rooms.api.grpc.servicer import RoomsServicer
 from rooms.config import Config
 from rooms.domain.outage import Outage
-from rooms.domain.policy import AutoCreate, RoomPolicy
+from rooms.domain.policy import AutoCreate, CreationPolicy, RoomPolicy
 from rooms.ports import Ports, Videos
 from rooms.usecases import membership
 
@@ -69,6 +69,7 @@ async def serving(config: Config) -> AsyncIterator[int]:
             events=events,
             moderation=moderation,
             clock=lambda: datetime.now(UTC),
+            creation=CreationPolicy(config.create == "admin", config.reserved_slugs),
         )
         server = RoomsServer(
             RoomsServicer(ports, execute), config.grpc_security, has_reflection=config.salon_env != "production"

@@ -1,11 +1,13 @@
 """The settings of a process: taken from its environment at the start, and refused by name if they are wrong."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from rooms.database_login import is_postgres_url, with_password
+from rooms.domain.naming import is_well_formed
 from rooms.peers import (
     BadSetting as BadSetting,
     GrpcSecurity,
@@ -68,6 +70,13 @@ def _database(raw: str) -> str:
     return re.sub(r"^postgresql://", "postgres://", raw)
 
 
+def _patterns(raw: str) -> tuple[str, ...]:
+    found = tuple(unicodedata.normalize("NFC", part.strip()) for part in raw.split(",") if part.strip())
+    if not all(is_well_formed(re.sub(r"\*+", "a", pattern)) for pattern in found):
+        raise ValueError("must be slugs, with * for any characters, several separated by commas")
+    return found
+
+
 def _template(raw: str) -> str:
     if not re.fullmatch(r"https?://[^{}]+\{video_id\}[^{}]*", raw):
         raise ValueError("must be an http or https URL with {video_id} in it")
@@ -119,6 +128,15 @@ class Config:
     )
     auto_create: Literal["any", "slugs", "never"] = _setting(
         "ROOMS_AUTO_CREATE", _choice("any", "slugs", "never"), "any", "for which unknown references a room is made"
+    )
+    create: Literal["signed_in", "admin"] = _setting(
+        "ROOMS_CREATE", _choice("signed_in", "admin"), "signed_in", "who may call createChatRoom"
+    )
+    reserved_slugs: tuple[str, ...] = _setting(
+        "ROOMS_RESERVED_SLUGS",
+        _patterns,
+        (),
+        "slugs that createChatRoom refuses to all but admins, `*` for any characters, several separated by commas",
     )
     empty_grace_seconds: int = _setting(
         "ROOMS_EMPTY_GRACE_SECONDS", _whole(0, 86400), 0, "how long an empty room is kept"

@@ -1,7 +1,7 @@
 """What the rooms service needs from the outside, in its own words. bootstrap.py names the adapters."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from rooms.domain.membership import (
     PresenceChanged,
     RoomSnapshot,
 )
+from rooms.domain.policy import CreationPolicy
 from rooms.domain.room import Invitation, Participant, Room, RoomSettings, SettingsChange, Video
 from rooms.domain.sanction import Sanction
 
@@ -48,10 +49,19 @@ class RoomCatalog(Protocol):
         """How many are in each life: users once each, anonymous connections each. Of many up to a second old."""
 
     async def create_room(
-        self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
+        self,
+        slug: Slug,
+        settings: RoomSettings,
+        owner: UserId,
+        *,
+        is_free_choice: bool,
+        now: datetime,
+        may_take: Callable[[Slug], bool] = ...,
+        quota: int = ...,
     ) -> Room:
         """Make a room live and keep its settings. With `is_free_choice` a slug that lives, or has kept settings of
-        anybody, gets a number or letters behind; else raises SlugTaken."""
+        anybody, gets a number or letters behind, as `may_take` allows; else raises SlugTaken. TooManyRooms where
+        settings of `quota` other rooms are kept for the owner."""
 
     async def update_room(self, room: Room, change: SettingsChange, *, now: datetime) -> Room:
         """Change and keep the settings of a room that was found before. Raises RoomNotFound where its slug is no
@@ -103,7 +113,7 @@ class Memberships(Protocol):
         removed now is left for the next time."""
 
     async def reap(self, *, now: datetime) -> None:
-        """Remove some of those who are or were in lives that are over."""
+        """Remove some of those who are or were in lives that are over, and settings that nobody used for long."""
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """The announced participants of one life, and whether a life that is over was deleted in the last day."""
@@ -170,3 +180,4 @@ class Ports:
     moderation: Moderation
     clock: Callable[[], datetime]
     """The present time in UTC."""
+    creation: CreationPolicy = field(default_factory=CreationPolicy)

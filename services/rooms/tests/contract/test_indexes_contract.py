@@ -19,6 +19,8 @@ FILL = {
     "room": "room_id, slug, created_ms, connection_count, visited) SELECT 1000 + n, 'r' || n, 1, 1, true",
     "deleted_slug": "slug, last_life, deleted_ms) SELECT n, n, 4102444800000",
     "deleted_life": "life, deleted_ms) SELECT n, 4102444800000",
+    "kept_settings": "slug, room_id, owner, name, is_public, allow_anonymous, created_ms, last_used_ms)"
+    " SELECT 'k' || n, 9000000 + n, n, 'x', true, true, 0, 4102444800000",
     "ended_life": "life, reap_after_ms) SELECT 1000000 + n, 4102444800000",
     "connection": "edge, number, life, participant_id, rank) SELECT 'f', n, 1, n, 1",
 }
@@ -40,7 +42,7 @@ async def fill(database: Database) -> None:
     numbers = f"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {ROWS})"
     async with database.session() as session:
         for table, rows in FILL.items():
-            number = "i" if table in ("room", "deleted_life", "ended_life", "connection") else "CAST(i AS text)"
+            number = "CAST(i AS text)" if table in ("participant", "deleted_slug") else "i"
             counted = f"(SELECT {number} AS n, i FROM c) AS numbers"
             values = rows.replace("SELECT n, n,", "SELECT n, i,")
             await session.fetch(f"{numbers} INSERT INTO {table} ({values} FROM {counted}")

@@ -21,12 +21,19 @@ def test_settings_come_from_the_environment() -> None:
     assert config.database_url == "postgres://u@h/d"
 
 
+def test_reserved_slugs_are_patterns() -> None:
+    assert load({"ROOMS_RESERVED_SLUGS": "staff, official-*,*.bot,*"}).reserved_slugs == (
+        "staff", "official-*", "*.bot", "*",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("ROOMS_PORT", "abc"), ("ROOMS_PORT", "65536"), ("ROOMS_PORT", "-1"), ("ROOMS_LEASE_SECONDS", "0"),
      ("ROOMS_DATABASE_URL", "mysql://x/y"), ("ROOMS_DATABASE_URL", "sqlite://:memory:"), ("ROOMS_VIDEO_CATALOG_URL", "https://example.org/videos"),
      ("ROOMS_MODERATION_ADDRESSES", "nowhere"), ("ROOMS_AUTO_CREATE", "Any"), ("ROOMS_X", "1"),
-     ("ROOMS_GRAPHQL_CONNECTIONS", "10"), ("ROOMS_GRAPHQL_CONNECTIONS", "0")],
+     ("ROOMS_GRAPHQL_CONNECTIONS", "10"), ("ROOMS_GRAPHQL_CONNECTIONS", "0"),
+     ("ROOMS_CREATE", "all"), ("ROOMS_RESERVED_SLUGS", "staff,a b")],
 )  # fmt: skip
 def test_a_bad_or_unknown_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=rf"^{name}: "):

@@ -103,6 +103,11 @@ class Session:
             return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
         return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
+    async def lock_number(self, number: int) -> None:
+        """Let transactions of the same number wait for each other. On SQLite all of them do."""
+        if self.is_postgres:
+            await self.fetch("SELECT pg_advisory_xact_lock(1, CAST($1 AS bigint)::bit(32)::int)", number)
+
     async def never_reuse(self, table: str, column: str, number: int) -> None:
         """Keep a sequence ahead of a number that was written by hand. SQLite's AUTOINCREMENT does so by itself."""
         if self.is_postgres:

@@ -155,7 +155,14 @@ async def lock_abandoned(session: Session, *, empty_before_ms: int, unused_befor
 async def end_lives(session: Session, lives: Iterable[Life]) -> None:
     """Delete rooms that are locked. Who is or was in them is removed later, in parts: see reaping.py."""
     parameter = packed([{"life": life} for life in lives])
-    await session.fetch(f"DELETE FROM room WHERE life IN (SELECT x.life FROM {session.rows(_LIVES)})", parameter)
+    ended = await session.fetch(
+        f"DELETE FROM room WHERE life IN (SELECT x.life FROM {session.rows(_LIVES)}) RETURNING slug", parameter
+    )
+    await session.fetch(
+        f"UPDATE kept_settings SET last_used_ms = {session.now_ms}"
+        f" WHERE slug IN (SELECT x.slug FROM {session.rows(_SLUGS)})",
+        packed([{"slug": row["slug"]} for row in ended]),
+    )
     await session.fetch(
         f"INSERT INTO ended_life (life, reap_after_ms) SELECT x.life, 0 FROM {session.rows(_LIVES)} WHERE true"
         " ON CONFLICT (life) DO NOTHING",

@@ -36,9 +36,14 @@ class KeptSettingsRow(Model):
     is_public = fields.BooleanField()
     allow_anonymous = fields.BooleanField()
     created_ms = fields.BigIntField()
+    last_used_ms = fields.BigIntField(null=True)
 
     class Meta:
         table = "kept_settings"
+        indexes: ClassVar = (
+            Index(fields=["last_used_ms"], name="kept_settings_by_use"),
+            Index(fields=["owner"], name="kept_settings_by_owner"),
+        )
 
 
 class InvitationRow(Model):

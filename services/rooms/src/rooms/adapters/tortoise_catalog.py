@@ -4,7 +4,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from string import ascii_lowercase
@@ -17,7 +17,8 @@ from rooms.adapters.tables import InvitationRow, VideoRow
 from rooms.domain.identity import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.membership import LifeEnded
 from rooms.domain.naming import extended, is_video_slug
-from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
+from rooms.domain.policy import CreationPolicy
+from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken, TooManyRooms
 from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
 from rooms.ports import DatabaseUnavailable
 
@@ -89,30 +90,40 @@ class TortoiseCatalog:
         return counts
 
     async def create_room(
-        self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
+        self,
+        slug: Slug,
+        settings: RoomSettings,
+        owner: UserId,
+        *,
+        is_free_choice: bool,
+        now: datetime,
+        may_take: Callable[[Slug], bool] = lambda _: True,
+        quota: int = CreationPolicy().quota,
     ) -> Room:
         """Make a room live and keep its settings."""
         if not is_free_choice:
-            return await self._create(slug, settings, owner, may_revive=True, now=now)
+            return await self._create(slug, settings, owner, may_revive=True, now=now, quota=quota)
         for number in range(1, _ROUNDS):
             wanted = slug if number == 1 else extended(slug, str(number) if number <= _NUMBERED else _letters())
-            if is_video_slug(wanted):
+            if is_video_slug(wanted) or not may_take(wanted):
                 continue
             with suppress(SlugTaken):
-                return await self._create(wanted, settings, owner, may_revive=False, now=now)
+                return await self._create(wanted, settings, owner, may_revive=False, now=now, quota=quota)
         raise SlugTaken
 
     @repeated
     async def _create(
-        self, slug: Slug, settings: RoomSettings, owner: UserId, *, may_revive: bool, now: datetime
+        self, slug: Slug, settings: RoomSettings, owner: UserId, *, may_revive: bool, now: datetime, quota: int
     ) -> Room:
-        """A slug with kept settings is taken, but who kept them may choose it again. Raises SlugTaken."""
+        """A slug with kept settings is taken, but who kept them may choose it again. Raises SlugTaken, TooManyRooms."""
         async with self._database.session() as session:
             before = await find_room(session, slug=slug)
             if before is not None and (before.life is not None or before.owner != owner or not may_revive):
                 raise SlugTaken
             room_id = before.room_id if before is not None else (await take_ids(session, 1))[0]
         async with self._database.transaction() as session:
+            if await _count_others(session, owner, slug) >= quota:
+                raise TooManyRooms
             if not await insert_rooms(session, [NewRoom(slug, room_id)], now_ms=_ms(now)):
                 raise SlugTaken
             if not may_revive and await session.fetch("SELECT slug FROM kept_settings WHERE slug = $1", slug):
@@ -224,13 +235,21 @@ async def _lock_same(session: Session, room: Room) -> tuple[Room, LockedRoom | N
     return now, living
 
 
+async def _count_others(session: Session, owner: UserId, slug: Slug) -> int:
+    """Settings that are kept for a user, who makes one room at a time."""
+    await session.lock_number(owner)
+    rows = await session.fetch("SELECT count(*) AS n FROM kept_settings WHERE owner = $1 AND slug <> $2", owner, slug)
+    return int(rows[0]["n"])
+
+
 async def _keep(
     session: Session, slug: Slug, room_id: RoomId, owner: UserId | None, settings: RoomSettings, now: datetime
 ) -> bool:
     """Write the settings, unless somebody else's are there by now."""
     rows = await session.fetch(
-        "INSERT INTO kept_settings (slug, room_id, owner, name, description, is_public, allow_anonymous, created_ms)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (slug) DO UPDATE SET name = excluded.name,"
+        "INSERT INTO kept_settings (slug, room_id, owner, name, description, is_public, allow_anonymous, created_ms,"
+        f" last_used_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, {session.now_ms})"
+        " ON CONFLICT (slug) DO UPDATE SET name = excluded.name, last_used_ms = excluded.last_used_ms,"
         " description = excluded.description, is_public = excluded.is_public,"
         " allow_anonymous = excluded.allow_anonymous"
         " WHERE kept_settings.room_id = excluded.room_id AND (kept_settings.owner = excluded.owner"

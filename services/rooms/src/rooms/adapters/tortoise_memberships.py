@@ -15,6 +15,7 @@ from rooms.adapters.join_plan import Plan, Planned, plan
 from rooms.adapters.reaping import OrphanSearch, reap
 from rooms.adapters.registration import register_again
 from rooms.adapters.room_rows import LockedRoom, end_lives, insert_rooms, lock_abandoned, lock_slugs, slugs_of
+from rooms.adapters.unused_settings import forget_unused
 from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId
 from rooms.domain.membership import (
     Announced,
@@ -202,6 +203,11 @@ class TortoiseMemberships:
         for _ in range(_PARTS_REAPED):
             if not await run_again(part):
                 break
+        await run_again(self._forget_unused)
+
+    async def _forget_unused(self) -> None:
+        async with self._database.transaction() as session:
+            await forget_unused(session, self._policy.kept_ms)
 
     async def _try_to_sweep_edge(self, edge: EdgeId, now_ms: int, tell: Tell) -> bool:
         """Whether more of it is left."""

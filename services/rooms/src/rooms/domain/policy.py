@@ -1,9 +1,10 @@
 """The operator's choices about rooms."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
-from rooms.domain.identity import Slug
+from rooms.domain.identity import Rank, Slug
 from rooms.domain.naming import is_id, is_video_slug
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -18,6 +19,30 @@ class AutoCreate(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class CreationPolicy:
+    """Who may make a room by createChatRoom, and under which slugs."""
+
+    admins_only: bool = False
+    reserved: tuple[str, ...] = ()
+    """For admins: slugs, whatever their capital letters, with * for any characters."""
+    quota: int = 20
+    """Rooms' settings that are kept for one user."""
+
+    def may_create(self, rank: Rank) -> bool:
+        """Whoever is signed in, or admins alone."""
+        return rank >= (Rank.ADMIN if self.admins_only else Rank.USER)
+
+    def may_take(self, slug: Slug, rank: Rank) -> bool:
+        """Reserved slugs are for admins."""
+        return rank >= Rank.ADMIN or not any(_matches(pattern, slug) for pattern in self.reserved)
+
+
+def _matches(pattern: str, slug: Slug) -> bool:
+    parts = (re.escape(part) for part in re.split(r"\*+", pattern.casefold()))
+    return re.fullmatch(".*".join(parts), slug.casefold()) is not None
+
+
+@dataclass(frozen=True, slots=True)
 class RoomPolicy:
     """How rooms come, stay and go."""
 
@@ -28,6 +53,8 @@ class RoomPolicy:
     lease_ms: int = 10_000
     unused_ms: int = DAY_MS
     """How long a room made through GraphQL waits for its first visitor."""
+    kept_ms: int = 90 * DAY_MS
+    """How long settings are kept that nobody uses."""
 
     def may_create(self, slug: Slug, *, has_kept_settings: bool) -> bool:
         """Videos and slugs with kept settings are never restricted."""

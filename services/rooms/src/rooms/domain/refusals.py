@@ -3,6 +3,8 @@
 Refusal
 ├── NotSignedIn          UNAUTHENTICATED
 ├── NotPermitted         FORBIDDEN
+│   ├── SlugReserved
+│   └── TooManyRooms
 ├── RoomNotFound         NOT_FOUND
 ├── SanctionNotFound     NOT_FOUND
 ├── SlugTaken            CONFLICT
@@ -37,6 +39,18 @@ class NotPermitted(Refusal):
 
     code = "FORBIDDEN"
     text = "You do not have permission to do this"
+
+
+class SlugReserved(NotPermitted):
+    """The operator keeps the slug for admins."""
+
+    text = "The slug is reserved"
+
+
+class TooManyRooms(NotPermitted):
+    """As many rooms' settings are kept for this user as may be."""
+
+    text = "You keep as many rooms as you may: delete one first"
 
 
 class RoomNotFound(Refusal):

@@ -47,7 +47,7 @@ class SettingsChange:
 
 @dataclass(frozen=True, slots=True)
 class KeptSettings:
-    """What holds against a slug and survives its room, until deleteChatRoom."""
+    """What holds against a slug and survives its room, until deleteChatRoom or until nobody used it for 90 days."""
 
     slug: Slug
     room_id: RoomId

@@ -4,19 +4,30 @@ import unicodedata
 
 from rooms.domain import access, naming
 from rooms.domain.identity import LARGEST_ID, RoomId, Slug, UserId, Viewer
-from rooms.domain.refusals import InvalidInput, NotPermitted, NotSignedIn, RoomNotFound
+from rooms.domain.refusals import InvalidInput, NotPermitted, NotSignedIn, RoomNotFound, SlugReserved
 from rooms.domain.room import Invitation, Room, RoomSettings, SettingsChange, Video
 from rooms.ports import Ports
 
 
 async def create_room(ports: Ports, viewer: Viewer | None, settings: RoomSettings, *, slug: str | None = None) -> Room:
-    """Make a room; without slug one is made from the name. Raises NotSignedIn, InvalidInput, SlugTaken."""
-    owner = _signed_in(viewer)
+    """Make a room; without slug one is made from the name. Raises NotSignedIn, NotPermitted, InvalidInput,
+    SlugTaken."""
+    owner, creation = _signed_in(viewer), ports.creation
+    if not creation.may_create(owner.rank):
+        raise NotPermitted
     naming.check_name(settings.name)
     naming.check_description(settings.description)
     wanted = naming.slug_from_name(settings.name) if slug is None else naming.check_slug(slug)
+    if not creation.may_take(wanted, owner.rank):
+        raise SlugReserved
     return await ports.catalog.create_room(
-        wanted, settings, owner.user_id, is_free_choice=slug is None, now=ports.clock()
+        wanted,
+        settings,
+        owner.user_id,
+        is_free_choice=slug is None,
+        now=ports.clock(),
+        may_take=lambda other: creation.may_take(other, owner.rank),
+        quota=creation.quota,
     )
 
 

@@ -1,7 +1,7 @@
 """A small world behind the schema: the ports in memory, and a way to ask."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,15 @@ from rooms.api.graphql.execute import execute
 from rooms.domain import access, naming
 from rooms.domain.identity import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.membership import LifeEnded, PresenceChanged
-from rooms.domain.refusals import ModerationUnavailable, NotPermitted, RoomNotFound, SanctionNotFound, SlugTaken
+from rooms.domain.policy import CreationPolicy
+from rooms.domain.refusals import (
+    ModerationUnavailable,
+    NotPermitted,
+    RoomNotFound,
+    SanctionNotFound,
+    SlugTaken,
+    TooManyRooms,
+)
 from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
 from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope
 from rooms.ports import Ports
@@ -61,8 +69,18 @@ class FakeCatalog:
         return {room.life: room.connection_count for room in self.rooms.values() if room.life and room.life in lives}
 
     async def create_room(
-        self, slug: Slug, settings: RoomSettings, owner: UserId, *, is_free_choice: bool, now: datetime
+        self,
+        slug: Slug,
+        settings: RoomSettings,
+        owner: UserId,
+        *,
+        is_free_choice: bool,
+        now: datetime,
+        may_take: Callable[[Slug], bool] = lambda _: True,
+        quota: int = 20,
     ) -> Room:
+        if sum(room.owner == owner for room in self.rooms.values()) >= quota:
+            raise TooManyRooms
         wanted, number = slug, 2
         while is_free_choice and wanted in self.rooms:
             wanted, number = naming.extended(slug, str(number)), number + 1
@@ -180,6 +198,7 @@ class World:
     catalog: FakeCatalog = field(default_factory=FakeCatalog)
     moderation: FakeModeration = field(default_factory=FakeModeration)
     events: FakeEvents = field(default_factory=FakeEvents)
+    creation: CreationPolicy = field(default_factory=CreationPolicy)
     ana: Viewer = ANA
     ben: Viewer = BEN
     mod: Viewer = MOD
@@ -260,6 +279,7 @@ class World:
             events=self.events,
             moderation=self.moderation,
             clock=lambda: NOW,
+            creation=self.creation,
         )
 
     async def answer(

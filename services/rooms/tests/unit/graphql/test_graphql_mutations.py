@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rooms.domain.identity import Slug
+from rooms.domain.policy import CreationPolicy
 
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World
@@ -34,6 +35,34 @@ REGISTER = """mutation Register($id: SafeInt!, $title: String!) {
 async def test_creating_a_room_needs_a_signed_in_user(world: "World") -> None:
     assert await world.refusal(CREATE, None, name="Room") == "UNAUTHENTICATED"
     assert world.catalog.rooms == {}
+
+
+async def test_creating_a_room_may_be_left_to_admins(world: "World") -> None:
+    world.creation = CreationPolicy(admins_only=True)
+    assert await world.refusal(CREATE, world.mod, name="Room") == "FORBIDDEN"
+    assert await world.data(CREATE, world.admin, name="Room")
+
+
+@pytest.mark.parametrize("slug", ["staff", "STAFF", "official-x", "Official-"])
+async def test_reserved_slugs_are_for_admins(world: "World", slug: str) -> None:
+    world.creation = CreationPolicy(reserved=("staff", "official-*"))
+    assert await world.refusal(CREATE, world.mod, name="Room", slug=slug) == "FORBIDDEN"
+    assert await world.refusal(CREATE, world.mod, name=f"{slug}x" if slug.endswith("-") else slug) == "FORBIDDEN"
+    assert await world.data(CREATE, world.admin, name="Room", slug=slug)
+
+
+@pytest.mark.parametrize("slug", ["staff-1", "unofficial-x", "stuff"])
+async def test_slugs_that_no_pattern_matches_whole_are_not_reserved(world: "World", slug: str) -> None:
+    world.creation = CreationPolicy(reserved=("staff", "official-*", "s.aff"))
+    assert await world.data(CREATE, world.ana, name="Room", slug=slug)
+
+
+async def test_a_user_keeps_the_settings_of_so_many_rooms(world: "World") -> None:
+    world.creation = CreationPolicy(quota=2)
+    for slug in ("a1", "a2"):
+        await world.data(CREATE, world.ana, name="Room", slug=slug)
+    assert await world.refusal(CREATE, world.ana, name="Room", slug="a3") == "FORBIDDEN"
+    assert await world.data(CREATE, world.ben, name="Room", slug="a3")
 
 
 async def test_a_created_room_is_public_and_open_to_anonymous_users_by_default(world: "World") -> None:
