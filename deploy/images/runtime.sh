@@ -12,12 +12,12 @@ chown 10001 "$image/data"
 cp -P "$(dirname "$(python -c 'import sys; print(sys._base_executable)')")"/python3* "$image/usr/local/bin/"
 cp -P /usr/local/bin/python "$image/usr/local/bin/"
 tar -C / -c --exclude='*/site-packages' --exclude='*/ensurepip' --exclude='*/idlelib' --exclude='*/lib2to3' \
-  --exclude='*/pydoc_data' --exclude='*/tkinter' --exclude='*/turtle*' --exclude='*/test' --exclude='*/config-*' \
-  --exclude=__pycache__ "${lib#/}" | tar -C "$image" -x
+  --exclude='*/distutils' --exclude='*/pydoc_data' --exclude='*/tkinter' --exclude='*/turtle*' --exclude='*/test' \
+  --exclude='*/tests' --exclude='*/_test*.so' --exclude='*/config-*' --exclude=__pycache__ "${lib#/}" | tar -C "$image" -x
 tar -C / -c --exclude='*/site-packages/pip' --exclude='*/site-packages/pip-*' --exclude='*/site-packages/setuptools' \
   --exclude='*/site-packages/setuptools-*' --exclude='*/site-packages/pkg_resources' --exclude='*/_distutils_hack' \
   --exclude='*/distutils-precedence.pth' --exclude='*/bin/pip*' --exclude='*/bin/activate*' --exclude='*/bin/Activate*' \
-  --exclude='*.pyx' --exclude='*.pxd' --exclude='*.pxi' --exclude=__pycache__ opt/salon | tar -C "$image" -x
+  --exclude='*.pyx' --exclude='*.pxd' --exclude='*.pxi' --exclude='*/tests' --exclude=__pycache__ opt/salon | tar -C "$image" -x
 # Nothing is written there later, and a health check must not compile what it imports each time.
 python -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$image" -p / "$image$lib" "$image/opt/salon/lib"
 
@@ -35,7 +35,8 @@ done
 
 mkdir -p "$image/etc/ssl/certs"
 cp -L /etc/ssl/certs/ca-certificates.crt "$image/etc/ssl/certs/"
-[ ! -d /usr/share/zoneinfo ] || cp -R /usr/share/zoneinfo "$image/usr/share/"
+[ ! -d /usr/share/zoneinfo ] ||
+  tar -C / -c --exclude='*/right' --exclude='*/posix' usr/share/zoneinfo | tar -C "$image" -x
 cp /etc/ld.so.cache /etc/os-release "$image/etc/"
 echo 'hosts: files dns' >"$image/etc/nsswitch.conf"
 echo 'salon:x:10001:10001::/nonexistent:/sbin/nologin' >"$image/etc/passwd"

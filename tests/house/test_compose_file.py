@@ -1,5 +1,6 @@
 """docker-compose.yml and what it mounts, as far as that can be seen without a container engine (make compose-test)."""
 
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from ws_edge.adapters.nats_stream import DEFAULT_MAX_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN = {"jwt_secret", "postgres_password", "service_token", "nats_ws_edge", "nats_rooms", "nats_moderation"}
@@ -73,6 +76,13 @@ def test_an_empty_folder_that_the_engine_made_in_a_secrets_place_is_replaced(tmp
     (tmp_path / "secrets" / "jwt_secret").mkdir(parents=True)
     write_secrets(tmp_path / "secrets")
     assert (tmp_path / "secrets" / "jwt_secret").is_file()
+
+
+def test_the_stream_of_messages_fits_into_what_its_server_may_keep() -> None:
+    """A server that is full refuses messages, a stream that is full lets its oldest go."""
+    room = re.search(r"max_file: ([0-9]+)G", (ROOT / "deploy" / "nats" / "compose.conf").read_text())
+    assert room is not None
+    assert int(room[1]) * 10**9 > DEFAULT_MAX_BYTES
 
 
 def test_services_may_do_at_nats_what_they_may_in_production() -> None:
