@@ -27,7 +27,7 @@ from rooms.api.grpc.servicer import RoomsServicer
 from rooms.config import Config
 from rooms.domain.outage import Outage
 from rooms.domain.policy import AutoCreate, CreationPolicy, RoomPolicy
-from rooms.ports import Ports, Videos
+from rooms.ports import DatabaseUnavailable, Ports, Videos
 from rooms.usecases import membership
 
 _SWEEP_EVERY_S = 1.0
@@ -149,12 +149,18 @@ def _videos(config: Config, catalog: TortoiseCatalog, stack: AsyncExitStack) -> 
 
 
 async def _repeat(every_s: float, job: Callable[[], Awaitable[None]]) -> None:
-    """Run a job for as long as the service; one failure does not end it."""
+    """Run a job for as long as the service; one failure does not end it. Turns that fail alike in a row are one line
+    in the log, with a traceback unless the database is away."""
+    last = ""
     while True:
         try:
             await job()
-        except Exception:  # noqa: BLE001 - the next turn tries again, whatever it was
-            _log.warning("background_job_failed", exc_info=True)
+            last = ""
+        except Exception as problem:  # noqa: BLE001 - the next turn tries again, whatever it was
+            if repr(problem) != last:
+                last = repr(problem)
+                is_defect = not isinstance(problem, DatabaseUnavailable)
+                _log.warning("background_job_failed", reason=type(problem).__name__, exc_info=is_defect)
         await asyncio.sleep(every_s)
 
 

@@ -10,12 +10,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped] # has no stubs
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.context import TortoiseContext, get_current_context
-from tortoise.exceptions import DBConnectionError
 
+from rooms.adapters.outages import is_away
 from rooms.adapters.transactions import begun
 from rooms.ports import DatabaseUnavailable
 
@@ -23,19 +22,6 @@ Row = Mapping[str, Any]
 APP = "rooms"
 POOL_SIZE = 10
 _PARAMETER = re.compile(r"\$(\d+)")
-AWAY = (
-    OSError,
-    DBConnectionError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InvalidAuthorizationSpecificationError,  # a password that is wrong, or was changed meanwhile
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.QueryCanceledError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InternalClientError,  # what it comes to when the server goes away between two messages
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +136,10 @@ class Database:
         client = self._context.connections.get("default")
         try:
             await client.create_connection(with_db=True)
-        except AWAY as problem:
-            raise DatabaseUnavailable from problem
+        except Exception as problem:
+            if is_away(problem):
+                raise DatabaseUnavailable from problem
+            raise
         self._is_open = True
 
     async def close(self) -> None:
@@ -184,8 +172,10 @@ class Database:
             raise DatabaseUnavailable from None
         try:
             yield
-        except AWAY as problem:
-            raise DatabaseUnavailable from problem
+        except Exception as problem:
+            if is_away(problem):
+                raise DatabaseUnavailable from problem
+            raise
         finally:
             self._gate.release()
 

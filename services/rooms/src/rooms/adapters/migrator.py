@@ -6,7 +6,8 @@ from typing import Any
 from tortoise.context import TortoiseContext
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 
-from rooms.adapters.database import APP, AWAY, Timeouts, is_postgres, tortoise_config
+from rooms.adapters.database import APP, Timeouts, is_postgres, tortoise_config
+from rooms.adapters.outages import is_away
 from rooms.ports import DatabaseUnavailable
 
 _LOCK = 0x53_61_6C_6F_6E_01
@@ -21,8 +22,10 @@ async def migrate(url: str) -> None:
     """Apply every migration that is missing. Raises DatabaseUnavailable."""
     try:
         await _migrate(url)
-    except AWAY as problem:
-        raise DatabaseUnavailable from problem
+    except Exception as problem:
+        if is_away(problem):
+            raise DatabaseUnavailable from problem
+        raise
 
 
 async def _migrate(url: str) -> None:

@@ -9,8 +9,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from string import ascii_lowercase
 
-from rooms.adapters.conflicts import repeated
 from rooms.adapters.database import Database, Row, Session
+from rooms.adapters.outages import repeated
 from rooms.adapters.room_rows import LockedRoom, NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
 from rooms.adapters.shown_rooms import CountedPeople, find_room, newest_rooms, people_of, search_rooms
 from rooms.adapters.tables import InvitationRow, VideoRow

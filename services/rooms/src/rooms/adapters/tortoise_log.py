@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from rooms.adapters.conflicts import run_again
 from rooms.adapters.database import Database, Session
+from rooms.adapters.outages import run_again
 from rooms.domain.log_position import LogPosition, Resumption, resume, seen
 
 

@@ -8,10 +8,10 @@ from datetime import datetime
 import structlog
 
 from rooms.adapters.arrivals import Entrant, admit
-from rooms.adapters.conflicts import is_conflict, run_again
 from rooms.adapters.database import Database, Session, packed
 from rooms.adapters.departures import PART, named, next_part, remove
 from rooms.adapters.join_plan import Plan, Planned, plan
+from rooms.adapters.outages import is_conflict, run_again
 from rooms.adapters.reaping import OrphanSearch, reap
 from rooms.adapters.registration import register_again
 from rooms.adapters.room_rows import LockedRoom, end_lives, insert_rooms, lock_abandoned, lock_slugs, slugs_of
