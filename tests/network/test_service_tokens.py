@@ -1,11 +1,11 @@
-"""Who does not present the service token is refused by rooms and moderation; health alone answers everybody."""
+"""Who does not present the service token is refused by rooms and moderation; health alone is told to everybody."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from network_processes import Service, Starter, edge_links, health, until
 
@@ -62,6 +62,8 @@ def test_a_call_needs_one_of_the_tokens_and_health_needs_none(guarded: Service, 
     if guarded.kind == "moderation":
         admit = moderation_pb2_grpc.ModerationServiceStub(channel).Admit(iter([]), timeout=5)
         assert refusal(lambda: list(admit)) is grpc.StatusCode.UNAUTHENTICATED
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="live"), timeout=5)  # type: ignore[no-untyped-call]
+    assert refusal(lambda: list(watch)) is grpc.StatusCode.UNAUTHENTICATED
     assert guarded.has_logged("caller_refused")
     assert not [secret for secret in (TOKEN, OLD_TOKEN, WRONG_TOKEN) if secret in guarded.process.text()]
 

@@ -76,6 +76,9 @@ def test_what_is_said_to_be_the_same_text_is(name: str, services: tuple[str, ...
         ({"NATS_URL": "nats://u:kX/9@a:1"}, "NATS_URL"),
         ({"NATS_URL": "nats://u:12/9@a:1"}, "NATS_URL"),
         ({"NATS_URL": "nats://a:1,"}, "NATS_URL"),
+        ({"NATS_URL": "nats://salon:@a:1"}, "NATS_URL"),
+        ({"NATS_URL": "nats://:p@a:1"}, "NATS_URL"),
+        ({"NATS_URL": "nats://@a:1"}, "NATS_URL"),
         ({"NATS_URL": "http://a:1"}, "NATS_URL"),
         ({"NATS_CREDENTIALS_FILE": "missing"}, "NATS_CREDENTIALS_FILE"),
         ({"NATS_CREDENTIALS_FILE": "text"}, "NATS_CREDENTIALS_FILE"),
@@ -197,6 +200,16 @@ def test_production_beyond_the_loopback_demands_a_token_or_certificates(
         },
     )
     load(service, open_settings | {"SALON_ENV": "development"})
+
+
+def test_production_demands_a_login_of_a_nats_beyond_the_loopback(service: str) -> None:
+    environ = PRODUCTION | {"NATS_URL": "nats://127.0.0.1:4222,nats://nats:4222"}
+    wanted = "NATS_USER: must be set, or NATS_CREDENTIALS_FILE, for nats when SALON_ENV=production"
+    assert refusal(service, environ) == wanted
+    load(service, environ | {"NATS_USER": "salon", "NATS_PASSWORD": "p"})
+    for login in ("salon:p@", "token@"):
+        load(service, environ | {"NATS_URL": f"nats://{login}nats:4222"})
+    load(service, environ | {"SALON_ENV": "development"})
 
 
 def test_production_on_the_loopback_demands_nothing_more(service: str) -> None:

@@ -170,6 +170,7 @@ def _with_password(config: Config) -> Config:
 
 
 def _check(config: Config) -> None:
-    security, _ = config.grpc_security, config.nats_access
+    security, nats = config.grpc_security, config.nats_access
     if config.salon_env == "production":
+        nats.demand()
         security.demand([config.host])

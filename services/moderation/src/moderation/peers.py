@@ -60,7 +60,14 @@ def nats_url(raw: str) -> str:
     parts = [part.strip() for part in raw.split(",")]
     if not all(_is_nats_address(part) for part in parts):
         raise ValueError("must be nats://host:port, several separated by commas; special characters of a login as %XX")
+    if any(_is_half_a_login(part) for part in parts):
+        raise ValueError("must have a user and a password, or a token alone, before the @")
     return ",".join(parts)
+
+
+def _is_half_a_login(text: str) -> bool:
+    url = urlsplit(text if "://" in text else f"nats://{text}")
+    return "@" in url.netloc and (not url.username or url.password == "")
 
 
 def _is_nats_address(text: str) -> bool:
@@ -157,6 +164,16 @@ class NatsAccess:
     def __repr__(self) -> str:
         """Without secrets."""
         return f"NatsAccess(servers={len(self.servers)}, tls={self.tls is not None})"
+
+    def demand(self) -> None:
+        """Refuse to be without a login in production wherever others reach NATS. Raises BadSetting."""
+        if self.user or self.token or self.credentials_file:
+            return
+        for server in self.servers:
+            host = urlsplit(server).hostname or ""
+            if not is_loopback(host):
+                wanted = "NATS_USER: must be set, or NATS_CREDENTIALS_FILE,"
+                raise BadSetting(f"{wanted} for {host} when SALON_ENV=production")
 
     @property
     def options(self) -> dict[str, Any]:

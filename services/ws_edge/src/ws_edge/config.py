@@ -52,6 +52,14 @@ def _whole(smallest: int, largest: int) -> Callable[[str], int]:
     return parse
 
 
+def _jwt_secret(raw: str) -> str:
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be UTF-8") from None
+    return raw
+
+
 def _stream_bytes(raw: str) -> int:
     if not re.fullmatch(r"[0-9]{1,15}", raw, re.ASCII) or 0 < int(raw) < MIN_STREAM_BYTES:
         raise ValueError(f"must be 0 or a whole number from {MIN_STREAM_BYTES}")
@@ -159,7 +167,7 @@ class Config:
     grpc_tls_ca_file: str = _setting(
         "SALON_GRPC_TLS_CA_FILE", _text, "", "certificate authorities of the other services, in PEM"
     )
-    jwt_secret: str = _secret("JWT_SECRET", _text, DEVELOPMENT_SECRET, "HS256 secret of tokens")
+    jwt_secret: str = _secret("JWT_SECRET", _jwt_secret, DEVELOPMENT_SECRET, "HS256 secret of tokens")
     jwt_public_key: str = _secret("WS_EDGE_JWT_PUBLIC_KEY", _text, "", "PEM public key instead of the secret")
     jwt_jwks_url: str = _setting("WS_EDGE_JWT_JWKS_URL", _http_url, "", "URL of a key set instead of the secret")
     jwt_issuer: str = _setting("WS_EDGE_JWT_ISSUER", _text, "", "required `iss`; empty: not checked")
@@ -203,7 +211,7 @@ class Config:
     @property
     def has_development_secret(self) -> bool:
         """Tokens are signed with the secret that everybody knows."""
-        return not self.has_asymmetric_key and self.jwt_secret == DEVELOPMENT_SECRET
+        return not self.has_asymmetric_key and self.jwt_secret.strip() == DEVELOPMENT_SECRET
 
     @property
     def has_asymmetric_key(self) -> bool:
@@ -259,10 +267,11 @@ def _check(config: Config) -> None:
         raise BadSetting("JWT_SECRET: must be set when SALON_ENV=production")
     if config.has_development_secret and not config.is_loopback:
         raise BadSetting(f"JWT_SECRET: must be set to listen on {config.host}")
-    if config.is_exposed and not config.has_asymmetric_key and len(config.jwt_secret.encode()) < SHORTEST_SECRET_BYTES:
+    is_short = len(config.jwt_secret.strip().encode()) < SHORTEST_SECRET_BYTES
+    if config.is_exposed and not config.has_asymmetric_key and is_short:
         raise BadSetting(
-            f"JWT_SECRET: must have at least {SHORTEST_SECRET_BYTES} bytes in production and to listen on anything but "
-            "the loopback"
+            f"JWT_SECRET: must have at least {SHORTEST_SECRET_BYTES} bytes, white space around them apart, in "
+            "production and to listen on anything but the loopback"
         )
     if config.is_exposed and config.jwt_jwks_url and not is_safe_url(config.jwt_jwks_url):
         raise BadSetting(
@@ -277,6 +286,7 @@ def _check(config: Config) -> None:
 
 
 def _check_peers(config: Config) -> None:
-    security, _ = config.grpc_security, config.nats_access
+    security, nats = config.grpc_security, config.nats_access
     if config.salon_env == "production":
+        nats.demand()
         security.demand(a.rpartition(":")[0] for a in (config.rooms_address, *config.moderation_addresses))

@@ -165,6 +165,8 @@ class ChatConnection:
         """Leave hub and room, tell the error if there is one, and close."""
         if self._is_over or self._transport is None:
             return
+        if error is not None and self.room is None:
+            self._context.meter.turned_away(error.value)
         self._leave()
         if error is not None:
             self._transport.write(codec.error(error))

@@ -9,6 +9,7 @@ import structlog
 SLICE = 500
 """Connections that are gone through at once, which takes about a millisecond."""
 _CANCEL_AGAIN_S = 3.0
+_CANCELLATIONS = 5
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
@@ -38,12 +39,17 @@ class Tasks:
 
     async def stop(self) -> None:
         """Cancel what runs and wait for it, again every 3 s: a cancellation can get lost, since asyncio.wait_for of
-        Python 3.11 forgets one that arrives together with what it waits for."""
-        while self._running:
+        Python 3.11 forgets one that arrives together with what it waits for. What does not end after five is named in
+        the log and left."""
+        for _ in range(_CANCELLATIONS):
             running = list(self._running)
+            if not running:
+                return
             for task in running:
                 task.cancel()
             await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
+        if self._running:
+            _log.error("tasks_not_ended", tasks=sorted(task.get_name() for task in self._running))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

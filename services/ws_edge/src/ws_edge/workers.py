@@ -15,17 +15,18 @@ WORKER_FLAG = "--worker"
 """Followed by the process id of the one that starts them."""
 _PR_SET_PDEATHSIG = 1
 _STOP_S: Final = 10.0
-_RESTART_AFTER_S: Final = (1.0, 2.0)
-"""Before the second and the third start of a worker that ends early. The third early end in a row ends the edge."""
 _EARLY_S: Final = 10.0
+"""A worker that lasts for as long can run here."""
+_EARLY_ENDS: Final = 3
+_LONGEST_PAUSE_S: Final = 30.0
 
 _log = structlog.get_logger("ws_edge.workers")
 
 
 def run_workers(count: int, drain_seconds: int, *, environment: Mapping[str, str], ended: Callable[[int], None]) -> int:
     """Run that many workers until SIGTERM or SIGINT. One that ends by itself is started again, alone; `ended` is called
-    with its process id. A worker that ends within 10 s of its start three times in a row cannot run here: then all are
-    stopped. The exit code is 0, or the one of that worker, 128 and the number of the signal where one ended it."""
+    with its process id. Where one ends within 10 s of its start three times in a row and none has lasted longer, all
+    are stopped. The exit code is 0, or the one of that worker, 128 and the number of the signal where one ended it."""
     return asyncio.run(_Workers(count, drain_seconds, environment, ended).run())
 
 
@@ -48,6 +49,8 @@ class _Workers:
         self._environment = environment
         self._ended = ended
         self._stop = asyncio.Event()
+        self._began_s: dict[int, float] = {}
+        self._has_lasted = False
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -66,20 +69,26 @@ class _Workers:
             worker = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "ws_edge", WORKER_FLAG, str(os.getpid()), env=self._environment
             )
+            self._began_s[worker.pid] = began_s
             _log.info("worker_started", pid=worker.pid)
             code = await self._end_of(worker)
+            self._note_lasting(loop.time())
+            del self._began_s[worker.pid]
             self._ended(worker.pid)
             if self._stop.is_set():
                 return 0
             early = early + 1 if loop.time() - began_s < _EARLY_S else 0
-            gives_up = early > len(_RESTART_AFTER_S)
-            _log.error("worker_ended", pid=worker.pid, exit_code=code, starts_again=not gives_up)
-            if gives_up:
+            pause_s = restart_after_s(early, has_lasted=self._has_lasted)
+            _log.error("worker_ended", pid=worker.pid, exit_code=code, starts_again=pause_s is not None)
+            if pause_s is None:
                 self._stop.set()
                 return exit_code(code)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), _RESTART_AFTER_S[early - 1] if early else 0)
+                await asyncio.wait_for(self._stop.wait(), pause_s)
                 return 0
+
+    def _note_lasting(self, now_s: float) -> None:
+        self._has_lasted |= any(now_s - began_s >= _EARLY_S for began_s in self._began_s.values())
 
     async def _end_of(self, worker: asyncio.subprocess.Process) -> int:
         """Wait until the worker ends by itself, or end it when all are to stop."""
@@ -94,6 +103,14 @@ class _Workers:
             _log.error("worker_killed", pid=worker.pid)
             worker.kill()
         return await ending
+
+
+def restart_after_s(early: int, *, has_lasted: bool) -> float | None:
+    """How long to wait before a worker is started again that has ended early so many times in a row; None: not at all.
+    Where any worker of the edge has lasted, one that keeps ending does not take the others with it."""
+    if early >= _EARLY_ENDS and not has_lasted:
+        return None
+    return min(2.0 ** (early - 1), _LONGEST_PAUSE_S) if early else 0.0
 
 
 def exit_code(ended_with: int) -> int:

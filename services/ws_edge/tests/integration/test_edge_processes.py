@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tools.ports import held_port
-from ws_edge.workers import exit_code
+from ws_edge.workers import exit_code, restart_after_s
 
 pytestmark = pytest.mark.integration
 
@@ -181,6 +181,12 @@ async def test_a_worker_that_ends_early_three_times_in_a_row_ends_all_with_its_c
     assert not is_alive(other)
     ended = [event for event in map(json.loads, run.lines) if event["event"] == "worker_ended"]
     assert [event["starts_again"] for event in ended] == [True, True, False]
+
+
+def test_where_a_worker_has_lasted_one_that_keeps_ending_is_started_again_ever_more_slowly() -> None:
+    pauses = [restart_after_s(early, has_lasted=True) for early in range(8)]
+    assert pauses == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert [restart_after_s(early, has_lasted=False) for early in range(4)] == [0.0, 1.0, 2.0, None]
 
 
 @pytest.mark.parametrize(("ended_with", "code"), [(0, 1), (2, 2), (-signal.SIGTERM, 143)])

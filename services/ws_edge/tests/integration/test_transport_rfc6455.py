@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import websockets
 
+from ws_edge.transport.patience import Patience
+
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
 
@@ -140,6 +142,15 @@ async def test_a_close_without_code_is_answered_with_1000(edge: Edge) -> None:
     client.send(CLOSE)
     assert await client.read_close() == 1000
     assert await client.read() is None
+
+
+async def test_after_the_answer_to_a_close_nothing_more_is_waited_for(start_edge: StartEdge) -> None:
+    edge = await start_edge(patience=Patience(close_within_s=60))
+    client = await edge.open()
+    client.send(CLOSE)
+    assert await client.read_close() == 1000
+    assert await client.read() is None
+    client.reset()
 
 
 async def test_what_follows_a_close_is_not_received(edge: Edge) -> None:

@@ -1,11 +1,12 @@
 """Settings: every one with values that are taken and values that stop the start, by name and without the value."""
 
 import ipaddress
+import os
 from dataclasses import fields
 
 import pytest
 
-from ws_edge.config import PREFIX, BadSetting, Config, load
+from ws_edge.config import DEVELOPMENT_SECRET, PREFIX, BadSetting, Config, load
 
 SECRET = {"JWT_SECRET": "a-secret-of-this-very-test-0123456789"}
 TOKEN, OLD_TOKEN = "n" * 32, "o" * 32
@@ -161,6 +162,16 @@ def test_production_without_a_secret_is_refused() -> None:
     assert load({"SALON_ENV": "production", "WS_EDGE_JWT_PUBLIC_KEY": "pem"}).has_asymmetric_key
 
 
+def test_the_development_secret_is_known_with_white_space_around_it_too() -> None:
+    with pytest.raises(BadSetting, match=r"^JWT_SECRET: must be set when SALON_ENV=production$"):
+        load({"SALON_ENV": "production", "JWT_SECRET": f" {DEVELOPMENT_SECRET}\n"})
+
+
+def test_a_secret_that_is_no_text_is_refused_by_name() -> None:
+    with pytest.raises(BadSetting, match=r"^JWT_SECRET: must be UTF-8$"):
+        load({"JWT_SECRET": os.fsdecode(b"\xff" * 40)})
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "salon.example"])
 def test_the_development_secret_is_refused_on_anything_but_loopback(host: str) -> None:
     with pytest.raises(BadSetting, match=r"^JWT_SECRET: must be set to listen on"):
@@ -172,7 +183,7 @@ EXPOSED = [{"SALON_ENV": "production"}, {"WS_EDGE_HOST": "0.0.0.0"}, {"WS_EDGE_H
 
 
 @pytest.mark.parametrize("where", EXPOSED, ids=repr)
-@pytest.mark.parametrize("secret", ["a", "x" * 31, "é" * 15])
+@pytest.mark.parametrize("secret", ["a", "x" * 31, "é" * 15, " " * 40, "x" * 31 + "\n"])
 def test_a_secret_below_32_bytes_is_refused_in_production_and_on_anything_but_loopback(
     where: dict[str, str], secret: str
 ) -> None:

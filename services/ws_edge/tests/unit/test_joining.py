@@ -128,6 +128,7 @@ async def test_banned_user_gets_access_denied_and_4003_and_makes_no_room(world: 
     await world.settle()
     assert client.frames == [{"type": "error", "data": {"message": "Access denied", "code": "access_denied"}}]
     assert client.closed_with == 4003
+    assert world.meter.turned_away_with == ["access_denied"]
     assert world.rooms.created == 0
     assert world.holds_nothing()
 
@@ -168,6 +169,7 @@ async def test_refusals_of_the_rooms_service_are_told(
     await world.settle()
     assert [f["data"]["message"] for f in client.frames] == [frames]  # type: ignore[index]
     assert client.closed_with == code
+    assert len(world.meter.turned_away_with) == 1
     assert world.holds_nothing()
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from edge_world import Client, World
 
+from ws_edge.fanout.hub import Hub
 from ws_edge.fanout.room import Room
 from ws_edge.joining import HeldRoom
 from ws_edge.ports import Membership
@@ -329,10 +330,14 @@ async def test_many_rooms_recover_in_slices_when_the_bus_is_back(world: World, m
     assert [life for life, held in rooms.items() if held.was_interrupted] == list(range(2, 2 * SLICE + 1, 2))
 
 
-async def test_a_deleted_room_of_many_is_closed_in_slices(world: World) -> None:
+async def test_a_deleted_room_of_many_is_closed_in_slices_and_nobody_elsewhere_is_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     people = crowd(world, 3 * SLICE + 1, life=7)
     elsewhere = await world.join("t", "1:user")
-    world.worker.room_deleted(Life(7))
+    with monkeypatch.context() as patch:
+        patch.setattr(Hub, "__iter__", lambda _: pytest.fail("everybody is gone through"))
+        world.worker.room_deleted(Life(7))
     counts = [sum(bool(one.ended) for one in people)]
     while counts[-1] < len(people):
         await asyncio.sleep(0)

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+import structlog
 
 from ws_edge import tasks
 from ws_edge.tasks import Tasks
@@ -30,6 +31,26 @@ async def test_a_task_that_loses_its_cancellation_is_cancelled_again(monkeypatch
     async with asyncio.timeout(5):
         await owner.stop()
     assert len(owner) == 0
+
+
+async def test_what_never_ends_is_named_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_CANCEL_AGAIN_S", 0.01)
+    free = asyncio.Event()
+
+    async def clings() -> None:
+        while not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+
+    owner = Tasks()
+    owner.spawn(clings(), "clinging")
+    await asyncio.sleep(0)
+    with structlog.testing.capture_logs() as logs:
+        async with asyncio.timeout(5):
+            await owner.stop()
+    assert [(line["event"], line["tasks"]) for line in logs] == [("tasks_not_ended", ["clinging"])]
+    free.set()
+    await asyncio.sleep(0)
 
 
 async def test_a_failure_is_logged_and_does_not_keep_the_others_from_ending() -> None:

@@ -387,7 +387,10 @@ class NatsBus:
         trouble = repr(error)
         if trouble not in self._told and len(self._told) < _TROUBLES_LIMIT:
             self._told.add(trouble)
-            _log.warning("nats_error", error=trouble)
+            if isinstance(error, RoomsUnavailable):
+                _log.warning("stream_waits_for_rooms", error=trouble)
+            else:
+                _log.warning("nats_error", error=trouble)
 
 
 def _message_key(speaker: Speaker, life: Life, nonce: str) -> str:

@@ -106,10 +106,16 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT; 0 then."""
+    """Run until SIGTERM or SIGINT; 0 then, 1 where the port cannot be had."""
     parser = argparse.ArgumentParser(prog="ws_edge.transport.echo", description="Send each text message back.")
     parser.add_argument("--port", type=int, default=9001, help="on the loopback; 0: a free one")
-    uvloop.run(_run(socket.create_server((_HOST, parser.parse_args().port))))
+    port = parser.parse_args().port
+    try:
+        listener = socket.create_server((_HOST, port))
+    except (OSError, OverflowError) as problem:
+        sys.stderr.write(f"cannot listen on {_HOST}:{port}: {getattr(problem, 'strerror', None) or problem}\n")
+        return 1
+    uvloop.run(_run(listener))
     return 0
 
 

@@ -13,8 +13,9 @@ import structlog
 
 from moderation.peers import GrpcSecurity
 
-_OPEN = frozenset({"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"})
-"""Asked by what starts and balances services, and by nobody's token."""
+_OPEN = frozenset({"/grpc.health.v1.Health/Check"})
+"""Asked by what starts and balances services, and by nobody's token. Watch is a stream: a stranger could hold as many
+as there may be calls at once."""
 _TOLD_EVERY_S = 10.0
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Metadata: TypeAlias = "Iterable[tuple[str, str | bytes]]"

@@ -11,7 +11,7 @@ from rooms import telemetry
 from rooms.api.grpc import convert
 from rooms.domain.identity import Life, Slug, UserId, Viewer
 from rooms.domain.membership import JoinRefusal
-from rooms.ports import Ports
+from rooms.ports import DatabaseUnavailable, Ports
 from rooms.usecases import membership
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
 
@@ -67,7 +67,10 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         """Whether the edge's memberships stand."""
         sequences = convert.sequences_of(request.positions)
         lease = await self._finish(self._ports.memberships.renew(convert.edge_of(request.edge)))
-        await self._finish(self._ports.log.remember(sequences))
+        try:
+            await self._finish(self._ports.log.remember(sequences))
+        except DatabaseUnavailable:
+            _log.warning("log_position_not_remembered")  # the next heartbeat brings it; the lease is renewed already
         return pb.HeartbeatResponse(registered=lease.registered, connection_count=lease.connection_count)
 
     async def ResumeLog(self, request: pb.ResumeLogRequest, context: "_Context") -> pb.ResumeLogResponse:  # noqa: N802 - the contract's name
