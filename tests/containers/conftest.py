@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from compose_stack import SERVICES, Stack, compose_commands, docker, missing_engine, say
+from compose_stack import Stack, compose_commands, missing_engine, say
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,22 +18,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def images() -> None:
-    """Build the images, as `make docker-build` does."""
+def engine() -> None:
+    """Without one there is nothing to see, and that is no success."""
     why = missing_engine()
     if why is not None:
         pytest.exit(f"make compose-test needs a Docker engine with compose, and has none: {why}", returncode=3)
-    network = os.environ.get("SALON_BUILD_NETWORK", "default")
-    for folder in SERVICES.values():
-        docker("build", f"--network={network}", "-f", f"services/{folder}/Dockerfile", "-t", f"salon/{folder}", ".")
 
 
 @pytest.fixture(scope="session")
-def stack(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Up and ready."""
     chosen = os.environ.get("COMPOSE", "")
     compose = shlex.split(chosen) if chosen else compose_commands()[0]
     stack = Stack(tmp_path_factory.mktemp("compose") / "secrets", compose)
+    stack.run("build")
     started = time.monotonic()
     try:
         stack.up()

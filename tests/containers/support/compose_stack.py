@@ -117,7 +117,16 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """What compose is started with; nothing else of this machine chooses anything."""
-        kept = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_BUILDKIT", "TMPDIR")
+        kept = (
+            "PATH",
+            "HOME",
+            "DOCKER_HOST",
+            "DOCKER_CONFIG",
+            "DOCKER_CONTEXT",
+            "DOCKER_BUILDKIT",
+            "TMPDIR",
+            "SALON_BUILD_NETWORK",
+        )
         mine = {"SALON_SECRETS": str(self.folder), "PORT": f"127.0.0.1:{self.port}", **self.settings}
         return {**{name: os.environ[name] for name in kept if name in os.environ}, **mine}
 
