@@ -1,9 +1,11 @@
 """NATS and the replica end at the same moment, as with Ctrl-C of `make run`."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
 
 from moderation.adapters.nats_events import NatsEvents
 from moderation.peers import nats_access
@@ -34,3 +36,34 @@ async def test_events_end_whatever_the_client_is_doing_about_a_server_that_just_
         await live()
         assert not events.is_connected
         nats_server.start()
+
+
+async def test_events_end_though_a_cancellation_comes_together_with_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connecting = asyncio.Event()
+
+    async def connect(_client: Client, **_options: object) -> None:
+        connecting.set()
+        with suppress(asyncio.CancelledError):  # as asyncio.wait_for of Python 3.11 does
+            await asyncio.Event().wait()
+
+    async def nothing(_client: Client, *_: object, **_options: object) -> None:
+        """It believes to be connected."""
+
+    monkeypatch.setattr(Client, "connect", connect)
+    monkeypatch.setattr(Client, "subscribe", nothing)
+    monkeypatch.setattr(Client, "flush", nothing)
+    monkeypatch.setattr(Client, "close", nothing)
+    events = NatsEvents(
+        nats_access("nats://127.0.0.1:1"),
+        encode=lambda _: b"",
+        decode=lambda _: pytest.fail("nothing comes"),
+        received=lambda _: None,
+        restored=lambda: None,
+    )
+    running = asyncio.create_task(events.run())
+    await connecting.wait()
+    running.cancel()
+    await asyncio.wait({running}, timeout=8)
+    assert running.cancelled()

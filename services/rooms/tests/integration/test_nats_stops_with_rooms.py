@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,28 @@ def test_sigterm_ends_the_process_with_exit_code_0_when_nats_ends_at_the_same_mo
         assert (process.returncode, errors) == (0, "")
         assert "Traceback" not in rest
         nats_server.start()
+
+
+async def test_events_close_though_a_cancellation_comes_together_with_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connecting = asyncio.Event()
+
+    async def connect(_client: Client, **_options: object) -> None:
+        connecting.set()
+        with suppress(asyncio.CancelledError):  # as asyncio.wait_for of Python 3.11 does
+            await asyncio.Event().wait()
+
+    async def close(_client: Client) -> None:
+        """There was no connection."""
+
+    monkeypatch.setattr(Client, "connect", connect)
+    monkeypatch.setattr(Client, "close", close)
+    events = NatsEvents(nats_access("nats://127.0.0.1:1"))
+    events.start()
+    await connecting.wait()
+    async with asyncio.timeout(8):
+        await events.close()
 
 
 async def test_events_and_purges_go_on_after_one_that_failed_in_whatever_way(

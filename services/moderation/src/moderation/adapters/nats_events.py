@@ -7,7 +7,7 @@ import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from moderation.adapters.nats_client import SecuredClient
+from moderation.adapters.nats_client import SecuredClient, end
 from moderation.domain.sanction import SanctionEvent
 from moderation.peers import NatsAccess
 from moderation.trace import TRACE_HEADER, hold_trace, trace_headers
@@ -48,22 +48,27 @@ class NatsEvents:
         return self._client.is_connected
 
     async def run(self) -> None:
-        """Connect, however long it takes, and listen until cancelled; then say goodbye within a second.
-
-        nats-py reconnects by itself, but gives up when a server ends the connection with an error, such as credentials
-        that are no longer valid; then a new client begins anew."""
+        """Connect, however long it takes, and listen until cancelled; then say goodbye within a second."""
+        keeping = asyncio.create_task(self._keep_connected())
         try:
-            while True:
-                self._is_closed.clear()
-                try:
-                    await self._listen()
-                except (NatsError, OSError, TimeoutError) as problem:
-                    await self._failed(problem)
-                    await self._close()
-                await asyncio.sleep(_RECONNECT_S)
-                self._client = SecuredClient()
+            await asyncio.wait({keeping})
+            keeping.result()
         finally:
+            await end({keeping})
             await self._close()
+
+    async def _keep_connected(self) -> None:
+        """nats-py reconnects by itself, but gives up when a server ends the connection with an error, such as
+        credentials that are no longer valid; then a new client begins anew."""
+        while True:
+            self._is_closed.clear()
+            try:
+                await self._listen()
+            except (NatsError, OSError, TimeoutError) as problem:
+                await self._failed(problem)
+                await self._close()
+            await asyncio.sleep(_RECONNECT_S)
+            self._client = SecuredClient()
 
     async def _listen(self) -> None:
         """Until the client gives up."""

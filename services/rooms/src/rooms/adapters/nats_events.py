@@ -10,7 +10,7 @@ import nats.js.errors
 import structlog
 
 from rooms import telemetry
-from rooms.adapters.nats_client import SecuredClient
+from rooms.adapters.nats_client import SecuredClient, end
 from rooms.domain.membership import Announced, LifeEnded, PresenceChanged
 from rooms.peers import NatsAccess
 from rooms.trace import trace_headers
@@ -58,8 +58,7 @@ class NatsEvents:
                 await self._outgoing.join()
         except TimeoutError:
             _log.warning("events_lost_at_exit", waiting=self._outgoing.qsize())
-        for task in self._tasks:
-            task.cancel()
+        await end(self._tasks)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # In a task of its own: when the server goes away at this moment, the client waits for a future that it has
         # cancelled itself, and what comes of that must not be taken for our own cancellation.
