@@ -1,6 +1,7 @@
 """What the moderation service needs from the outside, in its own words. bootstrap.py names the adapters."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from moderation.domain.admission import Now
@@ -16,6 +17,19 @@ class StoreUnavailable(Exception):
 
 class OutcomeUnknown(StoreUnavailable):
     """It happened while a change was committed, which may be stored or not: what is in force is to be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which sanctions in force somebody wants to know."""
+
+    slugs: Sequence[str] = ()
+    everywhere: bool = True
+    """Also what holds everywhere."""
+    targets: Sequence[Target] = ()
+    """None: aimed at anybody."""
+    addresses: bool = True
+    """False: each is told as if it held for no address."""
 
 
 class Store(Protocol):
@@ -36,8 +50,8 @@ class Store(Protocol):
     async def find(self, sanction_id: int) -> Sanction | None:
         """One sanction, in force or not."""
 
-    async def in_force(self, slugs: Sequence[str], *, now_ms: int) -> list[Sanction]:
-        """Sanctions of these slugs and of everywhere."""
+    async def in_force(self, asked: Asked, *, now_ms: int) -> list[Sanction]:
+        """Those of what is in force that are asked for."""
 
     async def standing(self, *, after_id: int, first: int, now_ms: int) -> list[Sanction]:
         """A part of all that are in force, the oldest first; fewer than asked for: the last part."""

@@ -16,7 +16,7 @@ from moderation.adapters.tortoise_store import TortoiseStore
 from moderation.domain.order import Moderator, Order, decide
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanction import Action, SanctionEvent, Scope
-from moderation.ports import Store
+from moderation.ports import Asked, Store
 
 pytestmark = pytest.mark.integration
 ANA = Target(123, "")
@@ -177,7 +177,7 @@ async def test_more_sanctions_of_one_address_than_a_question_may_have_values_are
 
 LOOKS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "sanction_open_by_target": lambda store: act(store, Action.UNBAN, NAMELESS, at_ms=20),
-    "sanction_open_by_slug": lambda store: store.in_force(["s2", "s3"], now_ms=20),
+    "sanction_open_by_slug": lambda store: store.in_force(Asked(["s2", "s3"]), now_ms=20),
     "sanction_open": lambda store: store.standing(after_id=5, first=500, now_ms=20),
     "sanction_evidence": lambda store: store.erase_evidence(1, now_ms=20),
     "audit_evidence": lambda store: store.erase_evidence(1, now_ms=20),

@@ -16,7 +16,7 @@ from moderation.domain.order import Moderator, Order, decide
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanction import Action, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting
-from moderation.ports import OutcomeUnknown, StoreUnavailable
+from moderation.ports import Asked, OutcomeUnknown, StoreUnavailable
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -75,7 +75,7 @@ async def test_orders_that_wait_for_their_turn_leave_the_connections_to_others(
         orders = [asyncio.create_task(mute(store, f"s{n}")) for n in range(2 * POOL_SIZE)]
         await eventually(partial(other.waits, 1))
         for _ in range(POOL_SIZE):
-            assert await store.in_force(["live"], now_ms=1_000) == []
+            assert await store.in_force(Asked(["live"]), now_ms=1_000) == []
         assert await other.waits(1)
     assert len({event.event_id for event in await asyncio.gather(*orders)}) == 2 * POOL_SIZE
 

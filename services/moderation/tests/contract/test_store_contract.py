@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -20,7 +21,7 @@ from moderation.domain.order import Moderator, NotPermitted, Order, decide
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanction import ADDRESSES_HELD, Action, Sanction, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting, SightingBuffer
-from moderation.ports import Store, StoreUnavailable
+from moderation.ports import Asked, Store, StoreUnavailable
 from moderation.usecases.desk import Desk
 
 ANA = Target(123, "")
@@ -81,7 +82,7 @@ async def carry_out(
 
 
 async def ids_in_force(store: Store, *slugs: str, now_ms: int = 1_000) -> list[int]:
-    return [s.id for s in await store.in_force(slugs, now_ms=now_ms)]
+    return [s.id for s in await store.in_force(Asked(slugs), now_ms=now_ms)]
 
 
 async def test_a_sanction_is_stored_with_its_addresses_and_its_audit_row(store: Store) -> None:
@@ -163,6 +164,37 @@ async def test_in_force_gives_the_slugs_asked_for_and_everywhere(store: Store) -
     everywhere = (await carry_out(store, order(scope=Scope.EVERYWHERE))).imposed[0].id
     assert await ids_in_force(store, "live") == [here, everywhere]
     assert await ids_in_force(store) == [everywhere]
+
+
+async def test_what_holds_everywhere_is_left_out_where_a_room_alone_is_asked_for(store: Store) -> None:
+    here = (await carry_out(store, order())).imposed[0].id
+    await carry_out(store, order(scope=Scope.EVERYWHERE))
+    assert [s.id for s in await store.in_force(Asked(["live"], everywhere=False), now_ms=1_000)] == [here]
+    assert await store.in_force(Asked(everywhere=False), now_ms=1_000) == []
+
+
+async def test_in_force_gives_what_is_aimed_at_the_users_and_names_asked_for(store: Store) -> None:
+    nameless, ben = Target(0, "Anonymous_3f2a"), Target(7, "")
+    of = {}
+    for target in (ANA, ben, nameless, Target(0, "Anonymous_77")):
+        for scope in Scope:
+            what = order(target=target, scope=scope)
+            of[target, scope] = (await carry_out(store, what)).imposed[0].id
+
+    async def ids(*targets: Target, everywhere: bool = True) -> list[int]:
+        asked = Asked(["live"], everywhere=everywhere, targets=targets)
+        return [s.id for s in await store.in_force(asked, now_ms=1_000)]
+
+    assert await ids(ben) == [of[ben, Scope.ROOM], of[ben, Scope.EVERYWHERE]]
+    assert await ids(nameless, everywhere=False) == [of[nameless, Scope.ROOM]]
+    assert await ids(ben, nameless, everywhere=False) == [of[ben, Scope.ROOM], of[nameless, Scope.ROOM]]
+    assert await ids(Target(8, "")) == []
+
+
+async def test_addresses_are_left_out_where_nobody_asks_for_them(store: Store) -> None:
+    (imposed,) = (await carry_out(store, order(), frozenset({"10.0.0.1"}))).imposed
+    found = await store.in_force(Asked(["live"], addresses=False), now_ms=1_000)
+    assert found == [replace(imposed, addresses=NOBODY)]
 
 
 async def test_all_that_are_in_force_come_part_by_part(store: Store) -> None:
@@ -287,7 +319,7 @@ async def test_a_store_recovers_when_postgresql_drops_its_connections(
 ) -> None:
     database = Database(postgres_url)
     store = TortoiseStore(database)
-    sanctions = partial(store.in_force, ["live"], now_ms=1_000)
+    sanctions = partial(store.in_force, Asked(["live"]), now_ms=1_000)
     try:
         await database.open()
         with contextlib.suppress(StoreUnavailable):
@@ -335,7 +367,7 @@ async def test_a_ban_that_replaces_another_goes_on_holding_for_its_addresses(sto
     await carry_out(store, ban, frozenset({"10.0.0.1"}))
     (imposed,) = (await carry_out(store, ban, frozenset({"10.0.0.2"}), now_ms=2_000)).imposed
     assert imposed.addresses == {"10.0.0.1", "10.0.0.2"}
-    (stored,) = await store.in_force(["live"], now_ms=3_000)
+    (stored,) = await store.in_force(Asked(["live"]), now_ms=3_000)
     assert stored.addresses == {"10.0.0.1", "10.0.0.2"}
 
 

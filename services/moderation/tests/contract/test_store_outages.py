@@ -18,7 +18,7 @@ from moderation.domain.order import Moderator, Order, decide
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanction import Action, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting
-from moderation.ports import Store, StoreUnavailable
+from moderation.ports import Asked, Store, StoreUnavailable
 
 pytestmark = pytest.mark.integration
 A_MOMENT_S = 1.5  # the machine may be busy
@@ -68,7 +68,7 @@ async def ask_everything(store: Store, turn: str, sanction_id: int) -> list[obje
     calls: list[Coroutine[None, None, object]] = [
         *(mute(store, f"{turn}-{n}") for n in range(2 * POOL_SIZE)),
         *(store.follow(sanction_id, f"{turn}-{n}", now_ms=1_000) for n in range(POOL_SIZE)),
-        *(store.in_force(["live"], now_ms=1_000) for _ in range(POOL_SIZE)),
+        *(store.in_force(Asked(["live"]), now_ms=1_000) for _ in range(POOL_SIZE)),
         *(store.write_sightings({Sighting(n, "", turn, "10.0.0.1"): 1_000}) for n in range(1, POOL_SIZE)),
         store.find(sanction_id),
         store.forget_sightings(1),
@@ -134,7 +134,7 @@ async def test_a_change_that_is_cancelled_anywhere_does_not_block_the_next_one(d
         with contextlib.suppress(asyncio.CancelledError):
             await gone
         assert (await mute(store, f"kept-{turn}")).imposed
-    assert len(await store.in_force([f"kept-{turn}" for turn in range(40)], now_ms=1_000)) == 40
+    assert len(await store.in_force(Asked([f"kept-{turn}" for turn in range(40)]), now_ms=1_000)) == 40
 
 
 async def test_changes_that_are_cancelled_while_another_goes_on_do_not_block_the_next_one(database: Database) -> None:
@@ -149,7 +149,7 @@ async def test_changes_that_are_cancelled_while_another_goes_on_do_not_block_the
         await asyncio.wait(waiting)
     for n in range(2 * POOL_SIZE):
         await mute(store, f"kept-{n}")
-    assert await store.in_force([f"gone-{n}" for n in range(2 * POOL_SIZE)], now_ms=1_000) == []
+    assert await store.in_force(Asked([f"gone-{n}" for n in range(2 * POOL_SIZE)]), now_ms=1_000) == []
 
 
 async def test_a_change_that_waits_for_another_longer_than_the_deadline_is_given_up(

@@ -417,3 +417,34 @@ async def test_no_more_calls_are_open_at_once_than_the_server_allows(
             await stub.ListActive(pb.ListActiveRequest(), timeout=5)
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         stream.cancel()
+
+
+async def test_who_asks_about_a_room_is_not_told_all_that_holds_everywhere_with_all_its_addresses(edge: Edge) -> None:
+    for user_id in range(10, 30):
+        for n in range(20):
+            await edge.arrive(user(user_id, address=f"10.{user_id}.0.{n}"))
+        await edge.act(pb.ACTION_BAN, target_user_id=user_id, scope=pb.SCOPE_EVERYWHERE)
+    await edge.act(pb.ACTION_MUTE, target_user_id=10)
+    slugs = ["live"]
+
+    async def told(**fields: Any) -> pb.ListActiveResponse:
+        return await edge.stub.ListActive(pb.ListActiveRequest(slugs=slugs, **fields), timeout=5)
+
+    everything = await told()
+    assert len(everything.sanctions) == 21
+    room = await told(room_only=True)
+    assert [s.target_user_id for s in room.sanctions] == [10]
+    people = await told(target_user_ids=[10, 99], target_usernames=["Anonymous_3f2a"], without_addresses=True)
+    assert [(s.target_user_id, s.scope, len(s.addresses)) for s in people.sanctions] == [
+        (10, pb.SCOPE_EVERYWHERE, 0),
+        (10, pb.SCOPE_ROOM, 0),
+    ]
+    assert everything.ByteSize() > 5_000
+    assert people.ByteSize() < 200
+
+
+async def test_who_asks_about_more_than_a_thousand_targets_is_refused(edge: Edge) -> None:
+    request = pb.ListActiveRequest(target_user_ids=range(1, 1_001), target_usernames=["Anonymous_1"])
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await edge.stub.ListActive(request, timeout=5)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -1,7 +1,7 @@
 """usecases/: what a caller gives up, what a database refuses, and what happens meanwhile is not lost."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -11,7 +11,7 @@ from moderation.domain.order import Change, Moderator, Order
 from moderation.domain.people import Rank, Speaker, Target
 from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting, SightingBuffer
-from moderation.ports import Clock, Events, Store, StoreUnavailable
+from moderation.ports import Asked, Clock, Events, Store, StoreUnavailable
 from moderation.usecases.desk import Desk
 from moderation.usecases.upkeep import READ_AT_ONCE, Retention, Upkeep
 
@@ -65,7 +65,7 @@ class FakeStore:
     async def find(self, sanction_id: int) -> Sanction | None:
         return None
 
-    async def in_force(self, slugs: Sequence[str], *, now_ms: int) -> list[Sanction]:
+    async def in_force(self, asked: Asked, *, now_ms: int) -> list[Sanction]:
         return []
 
     async def standing(self, *, after_id: int, first: int, now_ms: int) -> list[Sanction]:

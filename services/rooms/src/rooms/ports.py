@@ -19,7 +19,7 @@ from rooms.domain.membership import (
 )
 from rooms.domain.policy import CreationPolicy
 from rooms.domain.room import Invitation, Participant, Room, RoomSettings, SettingsChange, Video
-from rooms.domain.sanction import Sanction
+from rooms.domain.sanction import Sanction, Target
 
 Tell = Callable[[Changes], None]
 """Hears what a transaction did as soon as it is committed, whatever becomes of the next one."""
@@ -156,8 +156,8 @@ class Events(Protocol):
 class Moderation(Protocol):
     """The moderation service. Every coroutine raises ModerationUnavailable."""
 
-    async def list_active(self, slugs: Sequence[Slug]) -> list[Sanction]:
-        """Sanctions in force for these slugs, and all that hold everywhere."""
+    async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
+        """Sanctions in force in these slugs and everywhere that are aimed at one of these, and maybe others."""
 
     async def list_sanctions(
         self, *, slug: Slug | None, active: bool, first: int, before_id: int | None

@@ -12,13 +12,15 @@ import pytest
 
 from rooms.adapters.grpc_moderation import GrpcModeration
 from rooms.api.graphql.execute import DEADLINE_S
-from rooms.domain.identity import Rank, UserId, Viewer
+from rooms.domain.identity import Rank, Slug, UserId, Viewer
 from rooms.domain.refusals import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
+from rooms.domain.sanction import Target
 from rooms.trace import hold_trace
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
 
 pytestmark = pytest.mark.integration
 ADMIN = Viewer(UserId(1), "admin", Rank.ADMIN)
+LIVE, ANA = Slug("live"), Target(UserId(5), None)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -29,10 +31,12 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     status: grpc.StatusCode | None = None
     hangs: bool = False
     asked: int = 0
+    listed: list[pb.ListActiveRequest] = field(default_factory=list)
     traces: list[str | None] = field(default_factory=list)
 
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
+        self.listed.append(request)
         return pb.ListActiveResponse()
 
     async def LiftSanction(self, request: pb.LiftSanctionRequest, context: Any) -> pb.LiftSanctionResponse:  # noqa: N802 - the contract's name
@@ -90,7 +94,7 @@ async def test_all_replicas_are_tried_within_the_deadline_of_a_graphql_request(a
     moderation = await ask(*replicas)
     began = time.monotonic()
     with pytest.raises(ModerationUnavailable):
-        await moderation.list_active([])
+        await moderation.list_active([LIVE], [ANA])
     assert time.monotonic() - began < DEADLINE_S
     assert [replica.asked for replica in replicas] == [1, 1, 1]
 
@@ -99,7 +103,7 @@ async def test_the_replica_that_answered_last_is_asked_first(ask: Start) -> None
     hanging, good = Replica(hangs=True), Replica()
     moderation = await ask(hanging, good)
     for _ in range(3):
-        assert await moderation.list_active([]) == []
+        assert await moderation.list_active([LIVE], [ANA]) == []
     assert (hanging.asked, good.asked) == (1, 3)
 
 
@@ -126,11 +130,24 @@ async def test_every_call_carries_the_trace_it_belongs_to_with_a_span_of_its_own
     away, replica = Replica(status=grpc.StatusCode.UNAVAILABLE), Replica()
     moderation = await ask(away, replica)
     with hold_trace(TRACE):
-        await moderation.list_active([])
+        await moderation.list_active([LIVE], [ANA])
         await moderation.list_sanctions(slug=None, active=False, first=1, before_id=None)
         await moderation.lift_sanction(5, ADMIN)
     carried = [*away.traces, *replica.traces]
     assert [str(trace)[:36] for trace in carried] == [TRACE[:36]] * 4
     assert len({TRACE, *carried}) == 5
-    await moderation.list_active([])
+    await moderation.list_active([LIVE], [ANA])
     assert replica.traces[3:] == [None]
+
+
+async def test_only_what_is_aimed_at_the_people_asked_for_is_read_without_addresses_and_in_parts(ask: Start) -> None:
+    replica = Replica()
+    moderation = await ask(replica)
+    people = [Target(UserId(number), None) for number in range(1, 1_500)]
+    await moderation.list_active([LIVE], [*people, Target(None, "Anonymous_3f2a")])
+    first, second = replica.listed
+    assert [len(first.target_user_ids), len(second.target_user_ids)] == [1_000, 499]
+    assert [list(first.target_usernames), list(second.target_usernames)] == [[], ["Anonymous_3f2a"]]
+    assert all(list(r.slugs) == ["live"] and r.without_addresses for r in replica.listed)
+    await moderation.list_active([LIVE], [])
+    assert len(replica.listed) == 2

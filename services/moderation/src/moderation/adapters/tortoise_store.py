@@ -19,6 +19,7 @@ from moderation.domain.order import Change, Order
 from moderation.domain.people import Target
 from moderation.domain.sanction import ADDRESSES_HELD, Sanction, SanctionEvent, held_addresses
 from moderation.domain.sightings import Sighting
+from moderation.ports import Asked
 
 _ORDER_LOCK = 0x5A10_0002
 _T = TypeVar("_T")
@@ -107,11 +108,11 @@ class TortoiseStore:
             return await _find(sanction_id)
 
     @_answered
-    async def in_force(self, slugs: Sequence[str], *, now_ms: int) -> list[Sanction]:
-        where = _in_force(now_ms)
-        where &= Q(slug__isnull=True) | Q(slug__in=list(slugs)) if slugs else Q(slug__isnull=True)
+    async def in_force(self, asked: Asked, *, now_ms: int) -> list[Sanction]:
+        where = _in_force(now_ms) & _reach(asked) & _aim(asked.targets)
         async with self._database.transaction():
-            return await _with_addresses(await SanctionRow.filter(where).order_by("id"))
+            rows = await SanctionRow.filter(where).order_by("id")
+            return await _with_addresses(rows) if asked.addresses else [sanction_of(row, frozenset()) for row in rows]
 
     @_answered
     async def standing(self, *, after_id: int, first: int, now_ms: int) -> list[Sanction]:
@@ -186,6 +187,23 @@ async def _lock_orders(connection: BaseDBAsyncClient) -> None:
 
 def _in_force(now_ms: int) -> Q:
     return Q(lifted_at_ms__isnull=True) & (Q(expires_at_ms__isnull=True) | Q(expires_at_ms__gt=now_ms))
+
+
+def _reach(asked: Asked) -> Q:
+    if not asked.everywhere:
+        return Q(slug__in=list(asked.slugs))
+    return Q(slug__isnull=True) | Q(slug__in=list(asked.slugs)) if asked.slugs else Q(slug__isnull=True)
+
+
+def _aim(targets: Sequence[Target]) -> Q:
+    """None are all. Users and names each with the columns of one index."""
+    if not targets:
+        return Q()
+    users = [target.user_id for target in targets if target.user_id]
+    names = [target.username for target in targets if not target.user_id]
+    at_users = Q(target_user_id__in=users)
+    at_names = Q(target_user_id=0, target_username__in=names)
+    return at_users | at_names if users and names else at_users if users else at_names
 
 
 async def _standing(target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:

@@ -1,7 +1,8 @@
 """The Moderation port over gRPC: any replica answers; the next one is tried when one does not."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import product
 from typing import TypeVar
 
 import grpc
@@ -11,7 +12,7 @@ import structlog
 from rooms.adapters.secured_channel import secured_channel
 from rooms.domain.identity import Rank, Slug, UserId, Viewer
 from rooms.domain.refusals import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
-from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope
+from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope, Target
 from rooms.peers import GrpcSecurity
 from rooms.trace import trace_headers
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
@@ -21,6 +22,7 @@ _ALL_REPLICAS_S = 4.0
 _DEADLINE_S = 2.0
 """At most, for one replica."""
 _SLUGS_A_CALL = 1000
+_TARGETS_A_CALL = 1000
 _T = TypeVar("_T")
 _log = structlog.get_logger()
 _REFUSALS: dict[grpc.StatusCode, type[Refusal]] = {
@@ -51,11 +53,16 @@ class GrpcModeration:
         for channel in self._channels:
             await channel.close()
 
-    async def list_active(self, slugs: Sequence[Slug]) -> list[Sanction]:
-        """Sanctions in force for these slugs, and all that hold everywhere."""
+    async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
+        """See ports.Moderation. A replica of an older version tells those of all others as well."""
         found: dict[int, Sanction] = {}
-        for start in range(0, max(len(slugs), 1), _SLUGS_A_CALL):
-            request = pb.ListActiveRequest(slugs=slugs[start : start + _SLUGS_A_CALL])
+        for some, aimed in product(_parts(slugs, _SLUGS_A_CALL), _parts(targets, _TARGETS_A_CALL)):
+            request = pb.ListActiveRequest(
+                slugs=some,
+                target_user_ids=[target.user_id for target in aimed if target.user_id is not None],
+                target_usernames=[target.username for target in aimed if target.username is not None],
+                without_addresses=True,
+            )
             answer = await self._ask(
                 lambda stub, r=request: stub.ListActive(r, timeout=self._deadline_s, metadata=_trace())  # type: ignore[misc] # mypy cannot infer a lambda's default
             )
@@ -94,6 +101,10 @@ class GrpcModeration:
                 self._first = place
                 return answer
         raise ModerationUnavailable
+
+
+def _parts(all_of_them: Sequence[_T], longest: int) -> Iterator[Sequence[_T]]:
+    return (all_of_them[start : start + longest] for start in range(0, len(all_of_them), longest))
 
 
 def _trace() -> tuple[tuple[str, str], ...]:

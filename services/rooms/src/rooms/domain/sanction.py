@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 from rooms.domain.identity import Rank, Slug, UserId
 
@@ -19,6 +20,14 @@ class SanctionScope(Enum):
 
     ROOM = "room"
     EVERYWHERE = "everywhere"
+
+
+class Target(NamedTuple):
+    """Whom a sanction is aimed at: a user by id, anonymous people by name."""
+
+    user_id: UserId | None
+    username: str | None
+    """Of an anonymous target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,11 @@ class Sanction:
     expires_at: datetime | None
     """None: permanent."""
     lifted_at: datetime | None
+
+    @property
+    def target(self) -> Target:
+        """Whom it is aimed at."""
+        return Target(self.target_user_id, self.target_username)
 
     def is_active(self, now: datetime) -> bool:
         """Whether it is in force."""

@@ -8,7 +8,7 @@ from rooms.domain import access
 from rooms.domain.identity import LARGEST_ID, Life, RoomId, Slug, Viewer
 from rooms.domain.refusals import InvalidInput
 from rooms.domain.room import Participant, ParticipantState, Room
-from rooms.domain.sanction import Sanction, SanctionAction
+from rooms.domain.sanction import Sanction, SanctionAction, Target
 from rooms.ports import Ports
 
 LONGEST_LIST = 100
@@ -50,7 +50,8 @@ async def list_participants(
     living = [room for room in rooms if room.life is not None]
     lives = [room.life for room in living if room.life is not None]
     people = await ports.catalog.list_participants(lives, first=clamp(first), after=after) if lives else {}
-    sanctions = await ports.moderation.list_active([room.slug for room in living]) if any(people.values()) else []
+    targets = list(dict.fromkeys(_target(person) for found in people.values() for person in found))
+    sanctions = await ports.moderation.list_active([room.slug for room in living], targets) if targets else []
     return {
         room.room_id: [_with_state(person, room.slug, sanctions) for person in people.get(room.life or Life(0), [])]
         for room in rooms
@@ -77,6 +78,8 @@ def _reaches(sanction: Sanction, person: Participant) -> bool:
     """A sanction keeps its author's rank, and never applies to somebody of the same rank or above."""
     if person.rank is not None and person.rank >= sanction.moderator_rank:
         return False
-    if person.user_id is None:
-        return sanction.target_user_id is None and sanction.target_username == person.username
-    return sanction.target_user_id == person.user_id
+    return sanction.target == _target(person)
+
+
+def _target(person: Participant) -> Target:
+    return Target(person.user_id, person.username if person.user_id is None else None)

@@ -17,7 +17,7 @@ from rooms.api.graphql.execute import execute, executions
 from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
 from rooms.domain.membership import Arrival, BySlug, JoinOutcome, LifeEnded, PresenceChanged
 from rooms.domain.policy import RoomPolicy
-from rooms.domain.sanction import Sanction
+from rooms.domain.sanction import Sanction, Target
 from rooms.ports import Ports
 
 NOW = datetime(2025, 11, 27, 16, 30, tzinfo=UTC)
@@ -39,7 +39,7 @@ class Quiet:
 
     def purge_messages(self, ended: LifeEnded) -> None: ...
 
-    async def list_active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+    async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         self.asked.append(slugs)
         return self.sanctions
 

@@ -22,7 +22,7 @@ from rooms.domain.refusals import (
     TooManyRooms,
 )
 from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
-from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope
+from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope, Target
 from rooms.ports import Ports
 
 NOW = datetime(2025, 11, 27, 16, 30, 0, 123456, tzinfo=UTC)
@@ -126,11 +126,14 @@ class FakeModeration:
 
     sanctions: list[Sanction] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    aimed: list[Target] = field(default_factory=list)
     is_away: bool = False
 
-    async def list_active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+    async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         self._ask(f"list_active {','.join(sorted(slugs))}")
-        return [s for s in self.sanctions if s.is_active(NOW) and (s.slug is None or s.slug in slugs)]
+        self.aimed += targets
+        there = (s for s in self.sanctions if s.is_active(NOW) and (s.slug is None or s.slug in slugs))
+        return [s for s in there if s.target in targets]
 
     async def list_sanctions(
         self, *, slug: Slug | None, active: bool, first: int, before_id: int | None

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rooms.domain.identity import Rank
+from rooms.domain.identity import Rank, UserId
+from rooms.domain.sanction import Target
 
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World
@@ -125,7 +126,7 @@ async def test_the_participants_of_many_rooms_cost_one_question_to_each_service(
     assert len(world.moderation.asked) == 1
 
 
-async def test_the_sanctions_of_a_slug_are_asked_for_once_a_request(world: "World") -> None:
+async def test_nobody_is_asked_about_but_those_who_are_shown_and_each_once_a_request(world: "World") -> None:
     room = world.put_room("room")
     for number in range(1, 4):
         world.put_person(room, number, f"user_{number}")
@@ -136,6 +137,7 @@ async def test_the_sanctions_of_a_slug_are_asked_for_once_a_request(world: "Worl
     )
 
     assert world.moderation.asked == ["list_active room"]
+    assert world.moderation.aimed == [Target(UserId(number), None) for number in range(1, 4)]
 
 
 async def test_names_are_given_while_moderation_is_away_and_states_are_refused(world: "World") -> None:

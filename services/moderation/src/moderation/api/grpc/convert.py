@@ -4,10 +4,13 @@ from moderation.domain.order import Moderator, Order
 from moderation.domain.people import Rank, Speaker, Target
 from moderation.domain.sanction import Action, Scope
 from moderation.domain.sightings import LONGEST_NAME, LONGEST_SLUG
+from moderation.ports import Asked
 from salon.moderation.v1 import moderation_pb2 as pb
 
 _LONGEST_DURATION_MINUTES = 525_600
 _LONGEST_REASON = 500
+_MOST_SLUGS = 1000
+_MOST_TARGETS = 1000
 
 
 class BadRequest(Exception):
@@ -46,6 +49,22 @@ def order_from(message: pb.ActRequest) -> Order:
         slug=_text(message.slug, LONGEST_SLUG, "slug"),
         duration_minutes=message.duration_minutes,
         reason=_text(message.reason, _LONGEST_REASON, "reason"),
+    )
+
+
+def asked_from(message: pb.ListActiveRequest) -> Asked:
+    """Which sanctions in force are asked for."""
+    if len(message.slugs) > _MOST_SLUGS:
+        raise BadRequest("slugs")
+    if len(message.target_user_ids) + len(message.target_usernames) > _MOST_TARGETS:
+        raise BadRequest("target_user_ids")
+    users = (Target(user_id, "") for user_id in message.target_user_ids)
+    names = (Target(0, _text(name, LONGEST_NAME, "target_usernames")) for name in message.target_usernames)
+    return Asked(
+        slugs=list(message.slugs),
+        everywhere=not message.room_only,
+        targets=[*users, *names],
+        addresses=not message.without_addresses,
     )
 
 

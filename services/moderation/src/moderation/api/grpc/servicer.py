@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import grpc.aio
 
 from moderation.api.grpc.admit import AdmitContext, AdmitStreams
-from moderation.api.grpc.convert import BadRequest, moderator_from, order_from
+from moderation.api.grpc.convert import asked_from, moderator_from, order_from
 from moderation.api.grpc.sanction_convert import event_to_message, sanction_to_message, sanctions_to_messages
 from moderation.domain.order import NotPermitted
 from moderation.ports import Clock, Store
@@ -13,7 +13,6 @@ from moderation.usecases.desk import Desk
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
 _LARGEST_PAGE = 100
-_MOST_SLUGS = 1000
 
 
 class ModerationServicer(pb_grpc.ModerationServiceServicer):
@@ -47,9 +46,7 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         context: grpc.aio.ServicerContext[pb.ListActiveRequest, pb.ListActiveResponse],
     ) -> pb.ListActiveResponse:
         """From the database, which is right even where events were missed."""
-        if len(request.slugs) > _MOST_SLUGS:
-            raise BadRequest("slugs")
-        found = await self._store.in_force(list(request.slugs), now_ms=self._clock.now().wall_ms)
+        found = await self._store.in_force(asked_from(request), now_ms=self._clock.now().wall_ms)
         return pb.ListActiveResponse(sanctions=sanctions_to_messages(found))
 
     async def ListSanctions(  # noqa: N802

@@ -8,7 +8,7 @@ from strawberry.dataloader import DataLoader
 from rooms.domain.identity import Life, Slug, Viewer
 from rooms.domain.refusals import InvalidInput, Refusal
 from rooms.domain.room import Participant, Room
-from rooms.domain.sanction import Sanction
+from rooms.domain.sanction import Sanction, Target
 from rooms.ports import Moderation, Ports
 from rooms.usecases import queries
 
@@ -88,19 +88,20 @@ class Request:
 
 
 class _RememberedSanctions:
-    """The moderation port, asked about each slug once a request."""
+    """The moderation port, asked about each target in each slug once a request."""
 
     def __init__(self, moderation: Moderation) -> None:
         self._moderation = moderation
-        self._active: DataLoader[Slug, list[Sanction]] = DataLoader(self._load_active, max_batch_size=_BATCH_LIMIT)
+        self._known: dict[Slug, set[Target]] = {}
+        self._found: dict[int, Sanction] = {}
         self.list_sanctions = moderation.list_sanctions
         self.lift_sanction = moderation.lift_sanction
 
-    async def list_active(self, slugs: Sequence[Slug]) -> list[Sanction]:
-        """Sanctions in force for these slugs, and all that hold everywhere. Raises ModerationUnavailable."""
-        lists = await self._active.load_many(slugs)
-        return list({sanction.id: sanction for sanctions in lists for sanction in sanctions}.values())
-
-    async def _load_active(self, slugs: list[Slug]) -> list[list[Sanction]]:
-        sanctions = await self._moderation.list_active(slugs)
-        return [[sanction for sanction in sanctions if sanction.slug in (None, slug)] for slug in slugs]
+    async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
+        """See Moderation. Raises ModerationUnavailable."""
+        unknown = [target for target in targets if any(target not in self._known.get(slug, ()) for slug in slugs)]
+        if unknown:
+            self._found |= {s.id: s for s in await self._moderation.list_active(slugs, unknown)}
+            for slug in slugs:
+                self._known.setdefault(slug, set()).update(unknown)
+        return list(self._found.values())
