@@ -31,7 +31,7 @@ from rooms.ports import DatabaseUnavailable, Ports, Videos
 from rooms.usecases import membership
 
 _SWEEP_EVERY_S = 1.0
-_HEALTH_EVERY_S = 0.5
+_HEALTH_EVERY_S = 0.25
 _STOP_GRACE_S = 2.0
 _T = TypeVar("_T")
 _log = structlog.get_logger()
@@ -72,7 +72,9 @@ async def serving(config: Config) -> AsyncIterator[int]:
             creation=CreationPolicy(config.create == "admin", config.reserved_slugs),
         )
         server = RoomsServer(
-            RoomsServicer(ports, execute), config.grpc_security, has_reflection=config.salon_env != "production"
+            RoomsServicer(ports, execute, database.away),
+            config.grpc_security,
+            has_reflection=config.salon_env != "production",
         )
         port = await server.start(config.host, config.port)
         stack.push_async_callback(executions.finish)  # those that nobody waits for any more still use the ports

@@ -15,7 +15,7 @@ from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.context import TortoiseContext, get_current_context
 
 from rooms.adapters.outages import is_away
-from rooms.adapters.transactions import begun
+from rooms.adapters.transactions import ask, begun
 from rooms.ports import DatabaseUnavailable
 
 Row = Mapping[str, Any]
@@ -31,12 +31,16 @@ class Timeouts:
     gate_s: float = 5.0
     """For one of the connections."""
     connect_s: float = 5.0
+    answer_s: float = 0.6
+    """For the simplest statement; who takes longer is away. The service looks four times a second, so that nobody who
+    joins waits for more than a second."""
     statement_ms: int = 5000
     """PostgreSQL's own limit of a statement and of waiting for a lock. A server that keeps none is given up after
     twice as long."""
 
 
 DEFAULT_TIMEOUTS = Timeouts()
+_LONGEST_LOOK_S = 2.0
 
 
 def tortoise_config(url: str, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> dict[str, Any]:
@@ -45,7 +49,7 @@ def tortoise_config(url: str, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> dict[str
     if is_postgres(url):
         limits = dict.fromkeys(("statement_timeout", "lock_timeout"), str(timeouts.statement_ms))
         deadlines = {"timeout": timeouts.connect_s, "command_timeout": 2 * timeouts.statement_ms / 1000}
-        pool = {"minsize": 1, "maxsize": POOL_SIZE, **deadlines}
+        pool = {"minsize": 1, "maxsize": POOL_SIZE + 1, **deadlines}  # one is for is_alive alone
         connection["credentials"] = pool | connection["credentials"] | {"server_settings": limits}
     else:
         # What a crash of the machine may cost is a membership, which a Sync of its edge brings back.
@@ -127,6 +131,9 @@ class Database:
         # Waiting happens here, where it is bounded and may be cancelled, never inside Tortoise's own lock.
         self._gate = asyncio.Semaphore(POOL_SIZE if self.is_postgres else 1)
         self._is_open = False
+        self._looking: asyncio.Task[bool] | None = None
+        self.away = asyncio.Event()
+        """Set while PostgreSQL does not answer, as is_alive found it: what is asked of it then fails at once."""
 
     async def open(self) -> None:
         """Connect. Raises DatabaseUnavailable."""
@@ -145,6 +152,9 @@ class Database:
     async def close(self) -> None:
         """Disconnect."""
         self._is_open = False
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
         await self._context.close_connections()
 
     @asynccontextmanager
@@ -163,7 +173,7 @@ class Database:
 
     @asynccontextmanager
     async def _entered(self) -> AsyncIterator[None]:
-        if not self._is_open:
+        if not self._is_open or self.away.is_set():
             raise DatabaseUnavailable
         try:
             async with asyncio.timeout(self._timeouts.gate_s):
@@ -189,13 +199,38 @@ class Database:
         return self._timeouts.gate_s
 
     async def is_alive(self) -> bool:
-        """Whether it answers."""
+        """Whether it answers. PostgreSQL is asked on a connection that nothing else takes, for a moment."""
+        if not self._is_open:
+            return False
+        if not self.is_postgres:
+            return await self._answers()
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._answers_beside())
+        await asyncio.wait({self._looking}, timeout=self._timeouts.answer_s)
+        await asyncio.sleep(0)  # after a loop that stood still the answer may be there, and not read yet
+        is_alive = self._looking.done() and self._looking.result()
+        if is_alive:
+            self.away.clear()
+        else:
+            self.away.set()
+        return is_alive
+
+    async def _answers(self) -> bool:
         try:
             async with self.session() as session:
                 await session.fetch("SELECT 1 AS one")
         except DatabaseUnavailable:
             return False
         return True
+
+    async def _answers_beside(self) -> bool:
+        """A server that is slow to answer may do so after is_alive gave up, which the next call sees."""
+        try:
+            return await ask(self._context.connections.get("default"), timeout_s=_LONGEST_LOOK_S)
+        except Exception as problem:
+            if is_away(problem):
+                return False
+            raise
 
 
 class Share:

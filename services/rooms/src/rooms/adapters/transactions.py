@@ -22,6 +22,23 @@ async def begun(client: BaseDBAsyncClient, *, acquire_timeout_s: float) -> Async
             yield inside
 
 
+async def ask(client: BaseDBAsyncClient, *, timeout_s: float) -> bool:
+    """The simplest statement on a connection of the pool to PostgreSQL, which is closed where it does not answer."""
+    assert isinstance(client, AsyncpgDBClient)
+    pool = client._pool
+    assert pool is not None
+    connection = await pool.acquire(timeout=timeout_s)
+    is_sound = False
+    try:
+        await connection.fetchval("SELECT 1", timeout=timeout_s)
+        is_sound = True
+    finally:
+        if not is_sound:
+            connection.terminate()
+        await pool.release(connection)
+    return True
+
+
 @asynccontextmanager
 async def _on_postgres(client: AsyncpgDBClient, acquire_timeout_s: float) -> AsyncIterator[TransactionalDBClient]:
     pool = client._pool

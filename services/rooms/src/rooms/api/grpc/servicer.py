@@ -29,11 +29,15 @@ class TooManyChanges(Exception):
 
 
 class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
-    """Changes go on to their end when the caller gives up: a transaction that commits has its events published."""
+    """Changes go on to their end when the caller gives up: a transaction that commits has its events published.
 
-    def __init__(self, ports: Ports, execute: Execute) -> None:
+    `away` is set while the database does not answer: what waits for it then is refused, whatever becomes of it.
+    """
+
+    def __init__(self, ports: Ports, execute: Execute, away: asyncio.Event | None = None) -> None:
         self._ports = ports
         self._execute = execute
+        self._away = away or asyncio.Event()
         self._changes: set[asyncio.Task[Any]] = set()
 
     async def drain(self) -> None:
@@ -43,7 +47,7 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     async def Resolve(self, request: pb.ResolveRequest, context: "_Context") -> pb.ResolveResponse:  # noqa: N802 - the contract's name
         """Slugs in the order of the references."""
         convert.check_batch(len(request.refs))
-        slugs = await membership.resolve(self._ports, [convert.ref_of(ref) for ref in request.refs])
+        slugs = await self._answer(membership.resolve(self._ports, [convert.ref_of(ref) for ref in request.refs]))
         return pb.ResolveResponse(slugs=slugs)
 
     async def Join(self, request: pb.JoinRequest, context: "_Context") -> pb.JoinResponse:  # noqa: N802 - the contract's name
@@ -51,7 +55,7 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         convert.check_batch(len(request.items))
         edge = convert.edge_of(request.edge)
         arrivals = [convert.arrival_of(item) for item in request.items]
-        outcomes = await self._finish(membership.join(self._ports, edge, arrivals))
+        outcomes = await self._answer(membership.join(self._ports, edge, arrivals))
         for outcome in outcomes:
             telemetry.JOINS.labels(outcome.value if isinstance(outcome, JoinRefusal) else "joined").inc()
         return pb.JoinResponse(outcomes=[convert.outcome_to(outcome) for outcome in outcomes])
@@ -60,15 +64,15 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         """Answers once it is committed."""
         convert.check_batch(len(request.connections))
         connections = [convert.connection_of(number) for number in request.connections]
-        await self._finish(membership.leave(self._ports, convert.edge_of(request.edge), connections))
+        await self._answer(membership.leave(self._ports, convert.edge_of(request.edge), connections))
         return pb.LeaveResponse()
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: "_Context") -> pb.HeartbeatResponse:  # noqa: N802 - the contract's name
         """Whether the edge's memberships stand."""
         sequences = convert.sequences_of(request.positions)
-        lease = await self._finish(self._ports.memberships.renew(convert.edge_of(request.edge)))
+        lease = await self._answer(self._ports.memberships.renew(convert.edge_of(request.edge)))
         try:
-            await self._finish(self._ports.log.remember(sequences))
+            await self._answer(self._ports.log.remember(sequences))
         except DatabaseUnavailable:
             _log.warning("log_position_not_remembered")  # the next heartbeat brings it; the lease is renewed already
         return pb.HeartbeatResponse(registered=lease.registered, connection_count=lease.connection_count)
@@ -77,7 +81,7 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         """Up to where the sequences of a partition were given out."""
         partition, sequence = convert.position_of(request.seen)
         behind = convert.sequence_of(request.behind, "behind")
-        found = await self._finish(self._ports.log.resume(partition, sequence, behind=behind))
+        found = await self._answer(self._ports.log.resume(partition, sequence, behind=behind))
         if found.purge_to:
             _log.warning("log_behind", partition=partition, behind=behind, purge_to=found.purge_to)
         return pb.ResumeLogResponse(highest_sequence=found.position.highest, purge_to=found.purge_to)
@@ -87,19 +91,19 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         convert.check_batch(len(request.held))
         held = [convert.held_of(one) for one in request.held]
         edge = convert.edge_of(request.edge)
-        lost = await self._finish(membership.sync(self._ports, edge, held, first=request.first, last=request.last))
+        lost = await self._answer(membership.sync(self._ports, edge, held, first=request.first, last=request.last))
         return pb.SyncResponse(lost=lost)
 
     async def Release(self, request: pb.ReleaseRequest, context: "_Context") -> pb.ReleaseResponse:  # noqa: N802 - the contract's name
         """Answers once it is committed."""
-        await self._finish(membership.release(self._ports, convert.edge_of(request.edge)))
+        await self._answer(membership.release(self._ports, convert.edge_of(request.edge)))
         return pb.ReleaseResponse()
 
     async def ListParticipants(  # noqa: N802 - the contract's name
         self, request: pb.ListParticipantsRequest, context: "_Context"
     ) -> pb.ListParticipantsResponse:
         """One life as it is now."""
-        return convert.snapshot_to(await self._finish(self._ports.memberships.snapshot(Life(request.life))))
+        return convert.snapshot_to(await self._answer(self._ports.memberships.snapshot(Life(request.life))))
 
     async def FindConnected(  # noqa: N802 - the contract's name
         self, request: pb.FindConnectedRequest, context: "_Context"
@@ -107,12 +111,12 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         """The highest rank somebody is connected with."""
         user_id = UserId(request.user_id) if request.user_id else None
         slug = Slug(request.slug) if request.slug else None
-        rank = await self._finish(membership.connected_rank(self._ports, user_id, request.username, slug))
+        rank = await self._answer(membership.connected_rank(self._ports, user_id, request.username, slug))
         return pb.FindConnectedResponse(rank=convert.rank_to(rank))
 
     async def GetStats(self, request: pb.GetStatsRequest, context: "_Context") -> pb.GetStatsResponse:  # noqa: N802 - the contract's name
         """Open connections of every room."""
-        rooms = await self._finish(self._ports.memberships.stats())
+        rooms = await self._answer(self._ports.memberships.stats())
         return pb.GetStatsResponse(
             total_connections=sum(rooms.values()), rooms={int(room_id): count for room_id, count in rooms.items()}
         )
@@ -133,10 +137,29 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     async def _finish(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run in a task of its own, so that a caller's deadline cancels the waiting alone. The database's own
         timeouts bound it. Raises TooManyChanges."""
+        return await asyncio.shield(self._begin(work))
+
+    async def _answer(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """The same, for no longer than the database answers. Raises DatabaseUnavailable as well."""
+        task, away = self._begin(work), asyncio.create_task(self._away.wait())
+        try:
+            await asyncio.wait({task, away}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            away.cancel()
+        if not task.done():
+            raise DatabaseUnavailable
+        return task.result()
+
+    def _begin(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         if len(self._changes) >= CHANGES_AT_ONCE:
             work.close()
             raise TooManyChanges
         task = asyncio.create_task(work)
         self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
-        return await asyncio.shield(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever still waits has it from the result
