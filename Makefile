@@ -42,7 +42,7 @@ endif
 test-all: setup ## every test but make compose-test: clusters, chaos, many browsers too
 	@$(PYTEST) $(TWO_AT_ONCE) -m "not containers"
 
-compose-test: setup ## docker-compose.yml on a real engine: crashes, recreates, --scale, down and up (some 8 minutes)
+compose-test: setup ## docker-compose.yml on a real engine: crashes, recreates, --scale, down and up (some 11 minutes)
 	@$(PYTEST) tests/containers -x -s
 
 test-newest-python: setup ## the tests of the services on the newest Python to be had here
