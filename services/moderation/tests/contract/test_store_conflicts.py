@@ -136,3 +136,40 @@ async def test_a_deadline_that_passes_while_a_change_commits_leaves_its_outcome_
         await mute(store, "later")
     assert not isinstance(caught.value, OutcomeUnknown)
     await other.connection.execute("ROLLBACK")
+
+
+async def once(attempt: Callable[[], Awaitable[Any]]) -> Any:
+    return await attempt()
+
+
+async def test_orders_of_two_replicas_on_targets_that_share_addresses_never_deadlock(
+    store: TortoiseStore, other: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However they cross each other, addresses that are added and what is pruned: orders take their one lock before
+    they read, and the rest leaves out what is locked."""
+    monkeypatch.setattr("moderation.adapters.tortoise_store.run_again", once)  # a deadlock would come out
+    monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 60)  # those that wait are many
+    both = store, TortoiseStore(store._database)  # each sends one order at a time to wait for the lock of all
+    names = [Target(0, f"Anonymous_{n}") for n in range(6)]
+    held = [frozenset({f"10.0.0.{n}", f"10.0.0.{(n + 1) % 6}"}) for n in range(6)]
+
+    async def act(replica: TortoiseStore, n: int, action: Action, at_ms: int) -> None:
+        what = Order(Moderator(9, Rank.ADMIN), action, names[n], None, Scope.ROOM, "live", 1, "")
+        event = await replica.change(what, held[n], partial(decide, what), now_ms=at_ms)
+        for sanction in event.imposed:
+            await replica.follow(sanction.id, f"10.0.1.{at_ms % 200}", now_ms=at_ms)
+
+    async def prune(replica: TortoiseStore, at_ms: int) -> None:
+        await replica.end_expired(at_ms)
+        await replica.erase_evidence(at_ms, now_ms=at_ms)
+        await replica.delete_history(at_ms - 3_000)
+
+    work = []
+    for turn in range(8):
+        for n in range(6):
+            crossed = 5 - n if turn % 2 else n
+            action = Action.UNMUTE if turn % 3 == 2 else Action.MUTE
+            work.append(act(both[n % 2], crossed, action, 100_000 + 1_000 * turn + n))
+        work += [prune(replica, 100_000 + 1_000 * turn) for replica in both]
+    await asyncio.gather(*work)
+    assert await other.count("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
