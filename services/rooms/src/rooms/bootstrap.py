@@ -75,6 +75,7 @@ async def serving(config: Config) -> AsyncIterator[int]:
             RoomsServicer(ports, execute, database.away),
             config.grpc_security,
             has_reflection=config.salon_env != "production",
+            connection_age_s=config.connection_age_seconds,
         )
         port = await server.start(config.host, config.port)
         stack.push_async_callback(executions.finish)  # those that nobody waits for any more still use the ports

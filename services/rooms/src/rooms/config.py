@@ -151,6 +151,12 @@ class Config:
         "ROOMS_GRAPHQL_CONNECTIONS", _whole(1, 9), 3, "how many of the 10 connections to PostgreSQL GraphQL may take"
     )
     lease_seconds: int = _setting("ROOMS_LEASE_SECONDS", _whole(1, 3600), 10, "how long a silent edge is believed")
+    connection_age_seconds: int = _setting(
+        "ROOMS_CONNECTION_AGE_SECONDS",
+        _whole(1, 86_400),
+        300,
+        "when a connection is closed, so that its edge finds replicas that came since",
+    )
 
     @property
     def grpc_security(self) -> GrpcSecurity:

@@ -30,6 +30,7 @@ def test_reserved_slugs_are_patterns() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("ROOMS_PORT", "abc"), ("ROOMS_PORT", "65536"), ("ROOMS_PORT", "-1"), ("ROOMS_LEASE_SECONDS", "0"),
+     ("ROOMS_CONNECTION_AGE_SECONDS", "0"),
      ("ROOMS_DATABASE_URL", "mysql://x/y"), ("ROOMS_DATABASE_URL", "sqlite://:memory:"), ("ROOMS_VIDEO_CATALOG_URL", "https://example.org/videos"),
      ("ROOMS_MODERATION_ADDRESSES", "nowhere"), ("ROOMS_AUTO_CREATE", "Any"), ("ROOMS_X", "1"),
      ("ROOMS_GRAPHQL_CONNECTIONS", "10"), ("ROOMS_GRAPHQL_CONNECTIONS", "0"),

@@ -16,8 +16,10 @@ _OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
     # A batch of snapshots of large rooms exceeds the default of 4 MiB.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-    # Several addresses behind one name share the calls.
+    # Several addresses behind one name share the calls. It is looked up again when a connection is lost, by default not
+    # before half a minute has passed, in which all replicas may have been replaced.
     ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
     # Repeating is decided here, call by call.
     ("grpc.enable_retries", 0),
     # Channels of one process do not share connections, nor the backoff of another's.

@@ -23,6 +23,10 @@ _LOOK_EVERY_S = 0.25
 _OPTIONS = [
     # Two processes on one port would share it in silence.
     ("grpc.so_reuseport", 0),
+    # Edges ping every 10 s to notice a peer that is gone. Without this, pings of less than 5 minutes' distance on a
+    # stream that is silent end the connection.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
 ]
 
 

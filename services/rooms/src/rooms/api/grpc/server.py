@@ -15,7 +15,16 @@ from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
 SERVICE = rooms_pb2.DESCRIPTOR.services_by_name["RoomsService"].full_name
 CALLS_AT_ONCE = 1000
 """Streams of health included; one more is answered with RESOURCE_EXHAUSTED."""
-_OPTIONS = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 * 1024 * 1024)]
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    # Edges ping every 10 s to notice a peer that is gone. Without this, pings of less than 5 minutes' distance on a
+    # connection that is silent end it.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Calls under way when a connection is too old: longer than the deadline of any.
+    ("grpc.max_connection_age_grace_ms", 30_000),
+]
 
 
 class CannotListen(Exception):
@@ -25,12 +34,16 @@ class CannotListen(Exception):
 class RoomsServer:
     """Start with `start`, end with `stop`."""
 
-    def __init__(self, servicer: RoomsServicer, security: GrpcSecurity, *, has_reflection: bool) -> None:
+    def __init__(
+        self, servicer: RoomsServicer, security: GrpcSecurity, *, has_reflection: bool, connection_age_s: float
+    ) -> None:
+        """Connections are closed at that age, a tenth sooner or later: an edge looks the name up again when it loses
+        one, and finds the replicas that came since."""
         self._servicer = servicer
         self._security = security
         self._server = grpc.aio.server(
             interceptors=[*guards(security), MaskingInterceptor()],
-            options=_OPTIONS,
+            options=[*_OPTIONS, ("grpc.max_connection_age_ms", int(connection_age_s * 1000))],
             maximum_concurrent_rpcs=CALLS_AT_ONCE,
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # the package binds it without a stub

@@ -1,0 +1,112 @@
+"""Connections between an edge and its services, with both ends' options: silent ones stay, old ones are renewed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from name_server import NameServer
+
+from moderation.api.grpc import server as moderation_server
+from moderation.api.grpc.servicer import ModerationServicer
+from moderation.peers import GrpcSecurity as ModerationSecurity
+from rooms.api.grpc import server as rooms_server
+from rooms.api.grpc.servicer import RoomsServicer
+from rooms.peers import GrpcSecurity as RoomsSecurity
+from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
+from ws_edge.adapters import grpc_channel
+from ws_edge.peers import GrpcSecurity
+
+Options = list[tuple[str, Any]]
+TIMES_FASTER = 10
+"""No more: gRPC pings once a second at most."""
+PINGS = 5
+"""gRPC forgives two before it ends a connection."""
+EDGE_PINGS_EVERY, SERVICE_TAKES_EVERY = "grpc.keepalive_time_ms", "grpc.http2.min_ping_interval_without_data_ms"
+
+
+class CountedRooms(RoomsServicer):
+    """Counts its calls, of which there is one kind."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def GetStats(self, request: Any, context: Any) -> rooms_pb2.GetStatsResponse:  # noqa: N802 - the contract's name
+        self.calls += 1
+        return rooms_pb2.GetStatsResponse()
+
+    async def drain(self) -> None: ...
+
+
+def faster(options: Any) -> Options:
+    """Pings, and what is allowed of them, in a tenth of the time."""
+    pings = (EDGE_PINGS_EVERY, SERVICE_TAKES_EVERY)
+    return [(name, value // TIMES_FASTER if name in pings else value) for name, value in options]
+
+
+def rooms(servicer: Any, *, age_s: float = 3600) -> rooms_server.RoomsServer:
+    return rooms_server.RoomsServer(servicer, RoomsSecurity(), has_reflection=False, connection_age_s=age_s)
+
+
+async def start_rooms(stack: AsyncExitStack) -> int:
+    server = rooms(CountedRooms())
+    stack.push_async_callback(server.stop, 0)
+    return await server.start("127.0.0.1", 0)
+
+
+async def start_moderation(stack: AsyncExitStack) -> int:
+    servicer = object.__new__(ModerationServicer)
+    server = moderation_server.GrpcServer(servicer, lambda: True, ModerationSecurity(), has_reflection=False)
+    stack.push_async_callback(server.stop, 0)
+    return await server.start("127.0.0.1", 0)
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as owned:
+        yield owned
+
+
+@pytest.mark.parametrize("start", [start_rooms, start_moderation])
+async def test_a_stream_that_is_silent_stays_however_often_the_edge_pings(
+    start: Callable[[AsyncExitStack], Awaitable[int]], stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (rooms_server, moderation_server, grpc_channel):
+        monkeypatch.setattr(module, "_OPTIONS", faster(module._OPTIONS))
+    options: dict[str, Any] = dict(grpc_channel._OPTIONS)
+    pause_s = options[EDGE_PINGS_EVERY] / 1000
+    channel = await stack.enter_async_context(
+        grpc_channel.open_channel(f"127.0.0.1:{await start(stack)}", GrpcSecurity())
+    )
+    silent = health_pb2_grpc.HealthStub(channel).Watch(  # type: ignore[no-untyped-call]  # generated
+        health_pb2.HealthCheckRequest(service="nobody")
+    )
+    await silent.read()
+    with pytest.raises(TimeoutError):  # nothing comes, and no end either
+        async with asyncio.timeout(PINGS * pause_s):
+            await silent.read()
+
+
+async def test_an_edge_finds_a_replica_of_rooms_that_came_later_and_loses_no_call(stack: AsyncExitStack) -> None:
+    first, second = CountedRooms(), CountedRooms()
+    names = await stack.enter_async_context(NameServer("127.0.0.1"))
+    replicas = rooms(first, age_s=1), rooms(second, age_s=1)
+    for replica in replicas:
+        stack.push_async_callback(replica.stop, 0)
+    port = await replicas[0].start("127.0.0.1", 0)
+    channel = await stack.enter_async_context(
+        grpc_channel.open_channel(f"dns://127.0.0.1:{names.port}/rooms.test:{port}", GrpcSecurity())
+    )
+    stub = rooms_pb2_grpc.RoomsServiceStub(channel)
+    await stub.GetStats(rooms_pb2.GetStatsRequest(), timeout=5)
+    await replicas[1].start("127.0.0.2", port)
+    names.addresses.append("127.0.0.2")
+    asked = 1
+    async with asyncio.timeout(20):
+        while second.calls < 100:
+            await stub.GetStats(rooms_pb2.GetStatsRequest(), timeout=5)
+            asked += 1
+            await asyncio.sleep(0.005)  # for seconds, through several ages of a connection
+    assert first.calls + second.calls == asked
