@@ -1,12 +1,16 @@
 """What grows with the connections of an edge or the visitors of a room is done in parts, each a short transaction: on
 SQLite and on PostgreSQL."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rooms.adapters import tortoise_memberships
 from rooms.adapters.database import Row, Session
+from rooms.adapters.outages import run_again
 from rooms.domain.identity import EdgeId, Slug
 from rooms.domain.membership import Changes, Lease, Membership
 from rooms.ports import DatabaseUnavailable
@@ -108,6 +112,37 @@ async def test_a_sync_forgets_many_connections(replica: "Replica") -> None:
     assert lost == []
     assert left(changes) == MANY - 1
     assert await replica.memberships.renew(EDGE) == Lease(True, 1)
+
+
+@pytest.mark.parametrize("given_up_at", ["marking", "forgetting"])
+async def test_a_sync_that_was_given_up_undoes_nothing_of_the_one_after_it(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch, given_up_at: str
+) -> None:
+    monkeypatch.setattr("rooms.adapters.tortoise_memberships.PART", 1)
+    monkeypatch.setattr("rooms.adapters.departures.PART", 1)
+    memberships = [await replica.enter(number, "a", number) for number in range(1, 5)]
+    held = [replica.held(number, membership, number) for number, membership in enumerate(memberships, 1)]
+    stands, may_go_on = asyncio.Event(), asyncio.Event()
+    stop_at = 2 if given_up_at == "marking" else 7  # four parts are marked and an end is found, one is registered
+    transactions: list[int] = []
+
+    async def stopping(attempt: Callable[[], Awaitable[object]]) -> object:
+        transactions.append(1)
+        if len(transactions) == stop_at:
+            stands.set()
+            await may_go_on.wait()
+        return await run_again(attempt)
+
+    monkeypatch.setattr(tortoise_memberships, "run_again", stopping)
+    given_up = asyncio.create_task(replica.sync(held[0]))
+    await stands.wait()
+    await replica.sync(*held[:2], last=False)
+    may_go_on.set()
+    with pytest.raises(DatabaseUnavailable):
+        await given_up
+    lost, changes = await replica.sync(*held[2:], first=False)
+    assert (lost, changes) == ([], Changes())
+    assert await replica.memberships.renew(EDGE) == Lease(True, 4)
 
 
 async def test_the_last_leave_of_a_room_with_many_visitors_removes_them_later(replica: "Replica") -> None:

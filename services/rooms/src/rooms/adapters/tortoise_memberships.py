@@ -49,6 +49,7 @@ class TortoiseMemberships:
         self._database = database
         self._policy = policy
         self._orphans = OrphanSearch()
+        self._syncs: dict[EdgeId, object] = {}
 
     async def resolve(self, refs: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
         """Slugs of the living rooms and kept settings with these public ids."""
@@ -126,19 +127,30 @@ class TortoiseMemberships:
                 return await register_again(session, edge, held, limit=self._policy.presence_limit, now_ms=_ms(now))
 
         if first:
+            self._syncs[edge] = object()
             await self._doubt(edge)
+        this = self._syncs.get(edge)
         lost, changes = await run_again(register)
         tell(changes)
         if last:
-            await self._forget_stale(edge, _ms(now), tell)
+            await self._forget_stale(edge, this, _ms(now), tell)
+            self._syncs.pop(edge, None)
         return lost
+
+    def _check_newest(self, edge: EdgeId, sync: object) -> None:
+        """A sync whose edge gave it up and began another one here must not undo what that one did. Raises
+        DatabaseUnavailable."""
+        if self._syncs.get(edge) is not sync:
+            raise DatabaseUnavailable
 
     async def _doubt(self, edge: EdgeId) -> None:
         """Mark all that an edge held as stale, in parts."""
+        this = self._syncs[edge]
 
         async def mark(after: int) -> int | None:
             async with self._database.transaction() as session:
                 await self._open_lease(session, edge)
+                self._check_newest(edge, this)
                 rows = await session.fetch(
                     "UPDATE connection SET stale = true WHERE id IN (SELECT c.id FROM connection c"
                     f" WHERE c.edge = $1 AND c.number > $2 AND NOT c.stale ORDER BY c.number LIMIT {PART})"
@@ -152,10 +164,11 @@ class TortoiseMemberships:
         while after is not None:
             after = await run_again(lambda a=after: mark(a))  # type: ignore[misc] # mypy cannot infer a lambda's default
 
-    async def _forget_stale(self, edge: EdgeId, now_ms: int, tell: Tell) -> None:
+    async def _forget_stale(self, edge: EdgeId, sync: object, now_ms: int, tell: Tell) -> None:
         async def forget(after: int) -> tuple[Changes, int | None]:
             async with self._database.transaction() as session:
                 await _lock_lease(session, edge)
+                self._check_newest(edge, sync)
                 part = await next_part(session, edge, after=after, is_stale=True)
                 changes = await remove(session, self._policy, part, now_ms=now_ms)
                 return changes, part[-1]["number"] if len(part) == PART else None
@@ -173,6 +186,7 @@ class TortoiseMemberships:
                 await _lock_lease(session, edge)
                 return await self._remove_part(session, edge, _ms(now))
 
+        self._syncs.pop(edge, None)
         has_more = True
         while has_more:
             changes, has_more = await run_again(attempt)
@@ -221,6 +235,7 @@ class TortoiseMemberships:
             _log.warning("edge_not_swept", edge=edge, reason=type(problem.__cause__ or problem).__name__)
             return False
         tell(changes)
+        self._syncs.pop(edge, None)
         return has_more
 
     async def _sweep_edge(self, edge: EdgeId, now_ms: int) -> tuple[Changes, bool]:
