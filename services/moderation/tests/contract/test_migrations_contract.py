@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 
-from moderation.adapters.database import Database
+from moderation.adapters.database import Database, tortoise_config
+from moderation.adapters.migrator import migrate_postgres
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -36,7 +37,6 @@ async def migrate(url: str) -> None:
 @pytest.fixture
 async def pair(postgres_url: str, postgres_socket: str) -> AsyncIterator[Pair]:
     """Two connections to a database whose indexes are to be made again."""
-    await migrate(postgres_url)
     name = postgres_url.partition("?")[0].rpartition("/")[2]
     first, second = [await asyncpg.connect(host=postgres_socket, user="postgres", database=name) for _ in range(2)]
     await first.execute("DELETE FROM tortoise_migrations WHERE name = '0003_open_indexes'")
@@ -78,5 +78,5 @@ async def test_an_index_that_a_broken_off_start_left_unfinished_is_made_again(pa
     assert await valid(first) >= INDEXES
 
 
-async def test_replicas_that_start_together_migrate_once(postgres_url: str) -> None:
-    await asyncio.gather(*(migrate(postgres_url) for _ in range(3)))
+async def test_replicas_that_start_together_migrate_once(blank_postgres_url: str) -> None:
+    await asyncio.gather(*(migrate_postgres(tortoise_config(blank_postgres_url)) for _ in range(3)))

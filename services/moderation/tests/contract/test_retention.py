@@ -44,27 +44,34 @@ def store(database: Database) -> Store:
 
 
 async def many_expired(database: Database, count: int) -> None:
-    """Sanctions of anonymous people behind one address, and their audit rows; all are over a millisecond after 0."""
+    """Sanctions of anonymous people, and their audit rows; all are over a millisecond after 0."""
+    await _insert(
+        database,
+        count,
+        "sanction (kind, target_user_id, target_username, slug, reason, moderator_user_id, moderator_rank,"
+        " created_at_ms, expires_at_ms)",
+        "1, 0, 'Anonymous_' || n, 'live', '', 9, 4, 0, 1",
+    )
+    await _insert(
+        database,
+        count,
+        "audit (action, target_user_id, target_username, moderator_user_id, moderator_rank, duration_minutes, scope,"
+        " slug, reason, at_ms, lifted_ids)",
+        "1, 0, 'Anonymous_' || n, 9, 4, 1, 1, 'live', '', 100 + n, '[]'",
+    )
+
+
+async def one_address_of_many(database: Database, count: int, *, after_id: int = 0) -> None:
+    """So many sanctions, of these ids, hold for one address."""
+    await _insert(database, count, "sanction_address (sanction_id, address)", f"{after_id} + n, '{ADDRESS}'")
+
+
+async def _insert(database: Database, count: int, columns: str, values: str) -> None:
     for first in range(1, count + 1, 4_000):  # each statement within the deadline
-        await _expired(database, first, min(first + 3_999, count))
-
-
-async def _expired(database: Database, first: int, last: int) -> None:
-    ids = f"WITH RECURSIVE ids (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM ids WHERE n < {last})"
-    async with answering(60), database.transaction() as connection:
-        await connection.execute_script(
-            "INSERT INTO sanction (kind, target_user_id, target_username, slug, reason, moderator_user_id,"
-            f" moderator_rank, created_at_ms, expires_at_ms) {ids}"
-            " SELECT 1, 0, 'Anonymous_' || n, 'live', '', 9, 4, 0, 1 FROM ids"
-        )
-        await connection.execute_script(
-            f"INSERT INTO sanction_address (sanction_id, address) {ids} SELECT n, '{ADDRESS}' FROM ids"
-        )
-        await connection.execute_script(
-            "INSERT INTO audit (action, target_user_id, target_username, moderator_user_id, moderator_rank,"
-            f" duration_minutes, scope, slug, reason, at_ms, lifted_ids) {ids} SELECT 1, 0, 'Anonymous_' || n, 9, 4, 1,"
-            " 1, 'live', '', 100 + n, '[]' FROM ids"
-        )
+        ids = f"WITH RECURSIVE ids (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM ids WHERE n < {{}})"
+        rows = f"{ids.format(min(first + 3_999, count))} SELECT {values} FROM ids"
+        async with answering(60), database.transaction() as connection:
+            await connection.execute_script(f"INSERT INTO {columns} {rows}")
 
 
 async def act(
@@ -170,8 +177,8 @@ async def test_more_sanctions_of_one_address_than_a_question_may_have_values_are
     store: Store, database: Database
 ) -> None:
     """All anonymous people behind one address, over the days for which evidence is kept."""
-    await many_expired(database, 40_000)
-    sanction = (await act(store, target=Target(0, "Anonymous_3f2a"), at_ms=2)).imposed[0]
+    await one_address_of_many(database, 33_000, after_id=1_000)
+    sanction = (await act(store, target=NAMELESS, at_ms=2)).imposed[0]
     assert (await act(store, Action.UNBAN, NAMELESS, at_ms=3)).lifted_ids == (sanction.id,)
 
 
@@ -188,16 +195,17 @@ LOOKS: dict[str, Callable[[Store], Awaitable[object]]] = {
 async def test_what_is_open_and_what_is_old_is_found_by_its_index(
     postgres_url: str, postgres_socket: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """PostgreSQL's plans of the very statements, with 20,000 sanctions that have ended and as many that have not."""
+    """PostgreSQL's plans of the very statements, with 4,000 sanctions that have ended and as many that have not."""
     database = Database(postgres_url)
     store = TortoiseStore(database)
     name = postgres_url.partition("?")[0].rpartition("/")[2]
     other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
     try:
         await database.open()
-        await many_expired(database, 40_000)
+        await many_expired(database, 8_000)
+        await one_address_of_many(database, 8_000)
         await other.execute("UPDATE sanction SET lifted_at_ms = 1, evidence_erased_at_ms = 9 WHERE id % 2 = 0")
-        await other.execute("UPDATE sanction SET expires_at_ms = NULL, slug = 's' || id % 5000 WHERE id % 2 = 1")
+        await other.execute("UPDATE sanction SET expires_at_ms = NULL, slug = 's' || id % 1000 WHERE id % 2 = 1")
         await other.execute("UPDATE audit SET evidence_erased_at_ms = 9")
         await other.execute("DELETE FROM sanction_address WHERE sanction_id % 2 = 1")
         await other.execute("VACUUM ANALYZE")

@@ -173,9 +173,9 @@ async def test_metrics_are_told_on_a_port_of_their_own(nats_server: Nats, tmp_pa
 
 
 async def test_two_replicas_on_one_postgresql_start_together_and_share_sanctions_by_events(
-    nats_server: Nats, postgres_url: str, eventually: Callable[..., Awaitable[None]]
+    nats_server: Nats, blank_postgres_url: str, eventually: Callable[..., Awaitable[None]]
 ) -> None:
-    both = [replica(postgres_url, nats_server.url) for _ in range(2)]
+    both = [replica(blank_postgres_url, nats_server.url) for _ in range(2)]
     (_, first), (_, second) = await asyncio.gather(*(r.__aenter__() for r in both))
     try:
         stream = await open_stream(second)
