@@ -20,8 +20,9 @@ _OPTIONS = (
     # before half a minute has passed, in which all replicas may have been replaced.
     ("grpc.lb_policy_name", "round_robin"),
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
-    # Repeating is decided here, call by call.
-    ("grpc.enable_retries", 0),
+    # Repeating is decided here, call by call. Only what no server has seen is sent again by itself, as a call that
+    # begins while the service closes the connection for its age.
+    ("grpc.enable_retries", 1),
     # Channels of one process do not share connections, nor the backoff of another's.
     ("grpc.use_local_subchannel_pool", 1),
 )
