@@ -13,7 +13,7 @@ TWO_AT_ONCE := -n 2
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SERVICES := ws_edge rooms moderation
 PROTOS := $(shell find protos/salon -name '*.proto')
-CHECKED := $(wildcard $(SERVICES:%=services/%/src) $(SERVICES:%=services/%/tests) services/conftest.py tests tools loadtests)
+CHECKED := chassis/src chassis/tests $(wildcard $(SERVICES:%=services/%/src) $(SERVICES:%=services/%/tests) tests tools loadtests)
 
 ##@ Use it
 
@@ -49,10 +49,10 @@ test-newest-python: setup ## the tests of the services on the newest Python to b
 	@tools/newest_python.sh
 
 test-unit: setup ## the tests without network or disk
-	@$(PYTEST) $(wildcard $(SERVICES:%=services/%/tests/unit))
+	@$(PYTEST) chassis/tests/unit $(wildcard $(SERVICES:%=services/%/tests/unit))
 
-test-services: setup ## the tests of the three services
-	@$(PYTEST) $(TWO_AT_ONCE) $(wildcard $(SERVICES:%=services/%/tests))
+test-services: setup ## the tests of the chassis and of the three services
+	@$(PYTEST) $(TWO_AT_ONCE) chassis/tests $(wildcard $(SERVICES:%=services/%/tests))
 
 e2e: setup ## real processes, real clients
 	@$(PYTEST) tests/e2e
@@ -143,9 +143,9 @@ $(STAMPS)/protos: $(PROTOS) protos/hatch_build.py protos/pyproject.toml $(STAMPS
 	@PATH=$(abspath $(VENV))/bin:$$PATH $(PIP) install --no-build-isolation --no-deps -e protos >&2
 	@touch $@
 
-$(STAMPS)/services: $(SERVICES:%=services/%/pyproject.toml) | $(STAMPS)/protos
-	@echo "Installing the services" >&2
-	@$(PIP) install --no-build-isolation --no-deps $(SERVICES:%=-e services/%) >&2
+$(STAMPS)/services: chassis/pyproject.toml $(SERVICES:%=services/%/pyproject.toml) | $(STAMPS)/protos
+	@echo "Installing the chassis and the services" >&2
+	@$(PIP) install --no-build-isolation --no-deps -e chassis $(SERVICES:%=-e services/%) >&2
 	@touch $@
 
 $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/run

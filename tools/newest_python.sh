@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of the services, and the life of a room through real processes, on the newest Python to be had here:
+# Runs the tests of the chassis and the services, and the life of a room through real processes, on the newest Python to be had here:
 # an installed one, or, as root on Debian, one in a small Debian of its own under /var/tmp (100 s, once). Where there is
 # none newer than that of .venv it says so and exits with 0; otherwise the exit code is pytest's.
 set -euo pipefail
@@ -10,7 +10,7 @@ shopt -s inherit_errexit
 VERSIONS=(3.14 3.13 3.12)
 declare -A SUITES=([3.14]="testing unstable" [3.13]="stable testing")
 CACHE=/var/tmp/salon-python
-TESTS=(services tests/e2e/test_life_of_a_room.py)
+TESTS=(chassis services tests/e2e/test_life_of_a_room.py)
 PYTEST=(-m pytest -m "not slow" -n 2 --dist loadfile)
 
 say() { echo "newest_python: $*" >&2; }

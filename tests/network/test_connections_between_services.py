@@ -9,6 +9,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from name_server import NameServer
 
+from chassis import grpc_channel
+from chassis.grpc_security import GrpcSecurity
 from moderation.api.grpc import server as moderation_server
 from moderation.api.grpc.servicer import ModerationServicer
 from moderation.peers import GrpcSecurity as ModerationSecurity
@@ -16,8 +18,6 @@ from rooms.api.grpc import server as rooms_server
 from rooms.api.grpc.servicer import RoomsServicer
 from rooms.peers import GrpcSecurity as RoomsSecurity
 from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
-from ws_edge.adapters import grpc_channel
-from ws_edge.peers import GrpcSecurity
 
 Options = list[tuple[str, Any]]
 TIMES_FASTER = 10

@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
-from rooms.adapters.database import Database
-from rooms.adapters.migrator import migrate
+from chassis.database import Database
+from rooms.adapters.store import migrate_rooms, rooms_database
 
 
 def postgres_url(sockets: str, name: str) -> str:
@@ -39,7 +39,7 @@ def migrated_postgres(postgres_socket: str) -> str:
 
     async def make() -> None:
         await run_on_postgres(postgres_socket, "CREATE DATABASE migrated")
-        await migrate(postgres_url(postgres_socket, "migrated"))
+        await migrate_rooms(postgres_url(postgres_socket, "migrated"))
 
     _run(make())
     return "migrated"
@@ -49,7 +49,7 @@ def migrated_postgres(postgres_socket: str) -> str:
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with every table, to be copied."""
     path = tmp_path_factory.mktemp("rooms") / "migrated.sqlite3"
-    _run(migrate(f"sqlite://{path}"))
+    _run(migrate_rooms(f"sqlite://{path}"))
     return path
 
 
@@ -82,7 +82,7 @@ async def open_database() -> AsyncIterator[Callable[[str], Awaitable[Database]]]
     opened: list[Database] = []
 
     async def opening(url: str) -> Database:
-        database = Database(url)
+        database = rooms_database(url)
         await database.open()
         opened.append(database)
         return database

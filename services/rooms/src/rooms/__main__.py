@@ -5,17 +5,17 @@ import sys
 
 import uvloop
 
-from rooms.adapters.file_lock import DatabaseInUse
-from rooms.api.grpc.server import CannotListen
+from chassis.errors import BadSetting, CannotListen, DatabaseUnavailable, FileInUse
+from chassis.logs import configure_logging
 from rooms.bootstrap import run
-from rooms.config import BadSetting, load
-from rooms.ports import DatabaseUnavailable
+from rooms.config import load
 
 
 def main() -> int:
     """The exit code: 0 after a signal, 1 when it cannot serve, 2 for a bad setting."""
     try:
         config = load(os.environ)  # noqa: TID251 - handed to config.py, which reads it
+        configure_logging("rooms")
         uvloop.run(run(config))
     except BadSetting as problem:
         print(problem, file=sys.stderr)  # noqa: T201 - before there is a log
@@ -23,7 +23,7 @@ def main() -> int:
     except DatabaseUnavailable as problem:
         print(f"the database is away: {problem.__cause__}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1
-    except (DatabaseInUse, CannotListen) as problem:
+    except (FileInUse, CannotListen) as problem:
         print(problem, file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1
     return 0

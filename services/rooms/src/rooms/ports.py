@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from chassis.errors import DatabaseUnavailable as DatabaseUnavailable
 from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.log_position import Resumption
 from rooms.domain.membership import (
@@ -23,10 +24,6 @@ from rooms.domain.sanction import Sanction, Target
 
 Tell = Callable[[Changes], None]
 """Hears what a transaction did as soon as it is committed, whatever becomes of the next one."""
-
-
-class DatabaseUnavailable(Exception):
-    """The database is away, or did not answer within its deadline."""
 
 
 class RoomCatalog(Protocol):

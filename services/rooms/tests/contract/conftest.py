@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rooms.adapters.database import Database
+from chassis.database import Database
 from rooms.adapters.tortoise_catalog import TortoiseCatalog
 from rooms.adapters.tortoise_log import TortoiseLogPositions
 from rooms.adapters.tortoise_memberships import TortoiseMemberships

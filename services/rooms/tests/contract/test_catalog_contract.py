@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
+from chassis.database import Database, Session
 from rooms.adapters import tortoise_catalog
-from rooms.adapters.database import Database, Session
 from rooms.domain.identity import Life, Rank, Slug, UserId, Viewer
 from rooms.domain.policy import RoomPolicy
 from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rooms.adapters.database import POOL_SIZE, Database, Timeouts
+from chassis.database import Database, Timeouts
+from rooms.adapters.store import POOL_SIZE, rooms_database
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
 from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, Slug
 from rooms.domain.membership import Arrival, BySlug, Membership
@@ -25,7 +26,7 @@ SHORT = Timeouts(gate_s=1, connect_s=1, statement_ms=400)
 @pytest.fixture
 async def database(fresh_postgres: str) -> AsyncIterator[Database]:
     """One that soon gives up."""
-    opened = Database(fresh_postgres, timeouts=SHORT)
+    opened = rooms_database(fresh_postgres, timeouts=SHORT)
     await opened.open()
     yield opened
     await opened.close()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rooms.adapters.database import Database, Row, Session
+from chassis.database import Database, Row, Session
 from rooms.domain.identity import Life, Slug
 
 if TYPE_CHECKING:

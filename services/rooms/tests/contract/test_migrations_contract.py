@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
-from rooms.adapters.migrator import migrate
+from rooms.adapters.store import migrate_rooms
 
 INDEXES = {
     "room_empty", "room_unused", "participant_present", "participant_pages", "deleted_slug_by_time",
@@ -39,7 +39,7 @@ async def test_replicas_go_on_writing_while_an_index_is_made(
     insert = "INSERT INTO room (room_id, slug, created_ms) VALUES ($1, $2, 1)"
     async with first.transaction():
         await first.execute(insert, 1, "a")
-        making = asyncio.create_task(migrate(fresh_postgres))
+        making = asyncio.create_task(migrate_rooms(fresh_postgres))
         async with asyncio.timeout(10):
             while not await second.fetch(MAKING):  # noqa: ASYNC110 - the catalogue of the database is all that tells
                 await asyncio.sleep(0.02)
@@ -55,5 +55,5 @@ async def test_an_index_that_a_broken_off_start_left_unfinished_is_made_again(
     first, _ = pair
     await first.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'participant_pages'::regclass")
     await first.execute("DROP INDEX room_empty")
-    await migrate(fresh_postgres)
+    await migrate_rooms(fresh_postgres)
     assert {row["relname"] for row in await first.fetch(VALID)} >= INDEXES

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chassis.database import Row, Session
+from chassis.outages import retry_on_conflict
 from rooms.adapters import tortoise_memberships
-from rooms.adapters.database import Row, Session
-from rooms.adapters.outages import run_again
 from rooms.domain.identity import EdgeId, Slug
 from rooms.domain.membership import Changes, Lease, Membership
 from rooms.ports import DatabaseUnavailable
@@ -131,9 +131,9 @@ async def test_a_sync_that_was_given_up_undoes_nothing_of_the_one_after_it(
         if len(transactions) == stop_at:
             stands.set()
             await may_go_on.wait()
-        return await run_again(attempt)
+        return await retry_on_conflict(attempt)
 
-    monkeypatch.setattr(tortoise_memberships, "run_again", stopping)
+    monkeypatch.setattr(tortoise_memberships, "retry_on_conflict", stopping)
     given_up = asyncio.create_task(replica.sync(held[0]))
     await stands.wait()
     await replica.sync(*held[:2], last=False)

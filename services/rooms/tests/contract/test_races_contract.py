@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
-from rooms.adapters import migrator
-from rooms.adapters.database import Timeouts
-from rooms.adapters.migrator import migrate
+from rooms.adapters import store
+from rooms.adapters.store import migrate_rooms
 from rooms.domain.identity import EdgeId, Slug
 from rooms.domain.membership import JoinRefusal, LifeEnded, Membership
 from rooms.domain.policy import RoomPolicy
@@ -138,7 +137,7 @@ async def test_replicas_that_start_together_bring_the_tables_up_to_date_once(pos
     connection = await asyncpg.connect(host=postgres_socket, user="postgres", database="postgres")
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
-    await asyncio.gather(*(migrate(url) for _ in range(3)))
+    await asyncio.gather(*(migrate_rooms(url) for _ in range(3)))
 
 
 async def test_a_migration_may_take_as_long_as_it_is_given_and_no_longer(
@@ -150,12 +149,12 @@ async def test_a_migration_may_take_as_long_as_it_is_given_and_no_longer(
     await other.execute(f"CREATE DATABASE {name}")
     await other.close()
     other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
-    await other.execute("SELECT pg_advisory_lock($1)", migrator._LOCK)
+    await other.execute("SELECT pg_advisory_lock($1)", store._MIGRATION_LOCK)
     with monkeypatch.context() as patch:
-        patch.setattr(migrator, "_PATIENCE", Timeouts(statement_ms=200))
+        patch.setattr("chassis.migrator._PATIENCE_S", 0.2)
         with pytest.raises(DatabaseUnavailable):
-            await migrate(url)
-    patient = asyncio.create_task(migrate(url))
+            await migrate_rooms(url)
+    patient = asyncio.create_task(migrate_rooms(url))
     done, _ = await asyncio.wait({patient}, timeout=0.5)
     assert not done
     await other.close()

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chassis.database import Database, Session
 from rooms.adapters import tortoise_memberships
-from rooms.adapters.database import Database, Session
 from rooms.adapters.join_plan import Plan, plan
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
 from rooms.domain.identity import EdgeId

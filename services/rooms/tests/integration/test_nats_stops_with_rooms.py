@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from nats.aio.client import Client
 
+from chassis.nats_connection import NatsSettings
 from rooms.adapters.nats_events import NatsEvents
 from rooms.domain.identity import Life, RoomId, Slug
 from rooms.domain.membership import LifeEnded
-from rooms.peers import nats_access
 
 if TYPE_CHECKING:
     from real_nats import NatsServer
@@ -28,7 +28,7 @@ async def test_events_close_whatever_the_client_is_doing_about_a_server_that_jus
     nats_server: "NatsServer",
 ) -> None:
     for turns in range(12):
-        events = NatsEvents(nats_access(nats_server.url))
+        events = NatsEvents(NatsSettings(nats_server.url).access)
         events.start()
         async with asyncio.timeout(5):
             while not events.is_connected:  # noqa: ASYNC110 - nothing tells
@@ -81,7 +81,7 @@ async def test_events_close_though_a_cancellation_comes_together_with_the_connec
 
     monkeypatch.setattr(Client, "connect", connect)
     monkeypatch.setattr(Client, "close", close)
-    events = NatsEvents(nats_access("nats://127.0.0.1:1"))
+    events = NatsEvents(NatsSettings("nats://127.0.0.1:1").access)
     events.start()
     await connecting.wait()
     async with asyncio.timeout(8):
@@ -97,7 +97,7 @@ async def test_events_and_purges_go_on_after_one_that_failed_in_whatever_way(
         told.append(subject)
         raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
 
-    events = NatsEvents(nats_access(nats_server.url))
+    events = NatsEvents(NatsSettings(nats_server.url).access)
     events.start()
     async with asyncio.timeout(5):
         while not events.is_connected:  # noqa: ASYNC110 - nothing tells

@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from chassis.nats_connection import NatsSettings
 from rooms.bootstrap import serving
 from rooms.config import Config
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
@@ -85,7 +86,7 @@ async def rooms(
 ) -> AsyncIterator["rooms_pb2_grpc.RoomsServiceAsyncStub"]:
     name = fresh_postgres.partition("?")[0].rpartition("/")[2]
     config = Config(
-        port=0, database_url=f"postgres://postgres:@127.0.0.1:{line.port}/{name}", nats_url=nats_server.url,
+        port=0, database_url=f"postgres://postgres:@127.0.0.1:{line.port}/{name}", nats=NatsSettings(nats_server.url),
         moderation_addresses=("127.0.0.1:1",),
     )  # fmt: skip
     async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

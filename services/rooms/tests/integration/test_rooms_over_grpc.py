@@ -15,10 +15,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
-from rooms.adapters.database import Database
+from chassis.database import Database
+from chassis.grpc_server import GrpcServer
+from chassis.nats_connection import NatsSettings
 from rooms.adapters.tortoise_log import TortoiseLogPositions
 from rooms.api.graphql.execute import executions
-from rooms.api.grpc.server import RoomsServer
 from rooms.bootstrap import serving
 from rooms.config import Config
 from rooms.domain.log_position import MARGIN
@@ -72,7 +73,7 @@ class World:
 @pytest.fixture
 def config(tmp_path: Path, nats_server: "NatsServer") -> Config:
     return Config(
-        port=0, database_url=f"sqlite://{tmp_path}/rooms.sqlite3", nats_url=nats_server.url, lease_seconds=1,
+        port=0, database_url=f"sqlite://{tmp_path}/rooms.sqlite3", nats=NatsSettings(nats_server.url), lease_seconds=1,
         moderation_addresses=("127.0.0.1:1",),
     )  # fmt: skip
 
@@ -229,7 +230,7 @@ async def test_sanctions_are_unavailable_while_moderation_is_away(world: World) 
 
 async def test_the_service_starts_while_nats_is_away(config: Config) -> None:
     async with (
-        serving(replace(config, nats_url="nats://127.0.0.1:1")) as port,
+        serving(replace(config, nats=NatsSettings("nats://127.0.0.1:1"))) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         stub = rooms_pb2_grpc.RoomsServiceStub(channel)
@@ -240,9 +241,9 @@ async def test_an_execution_that_nobody_waits_for_is_finished_before_the_databas
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopping, order = asyncio.Event(), list[str]()
-    stop, close = RoomsServer.stop, Database.close
+    stop, close = GrpcServer.stop, Database.close
 
-    async def stop_server(server: RoomsServer, grace_s: float) -> None:
+    async def stop_server(server: GrpcServer, grace_s: float) -> None:
         await stop(server, grace_s)
         stopping.set()
 
@@ -254,7 +255,7 @@ async def test_an_execution_that_nobody_waits_for_is_finished_before_the_databas
         await stopping.wait()
         order.append("finished")
 
-    monkeypatch.setattr(RoomsServer, "stop", stop_server)
+    monkeypatch.setattr(GrpcServer, "stop", stop_server)
     monkeypatch.setattr(Database, "close", close_database)
     async with serving(config):
         with pytest.raises(TimeoutError):
@@ -286,7 +287,7 @@ async def test_calls_beyond_what_the_database_keeps_waiting_are_refused_at_once(
 async def test_no_more_calls_are_open_at_once_than_the_server_allows(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rooms.api.grpc.server.CALLS_AT_ONCE", 1)
+    monkeypatch.setattr("chassis.grpc_server.CALLS_AT_ONCE", 1)
     async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())  # type: ignore[no-untyped-call] # generated
         await watch.read()

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from nats.errors import MaxPayloadError
 
+from chassis.nats_connection import NatsSettings
 from rooms.adapters import nats_events
 from rooms.adapters.nats_events import NatsEvents
 from rooms.domain.identity import Life, ParticipantKey, RoomId, Slug
 from rooms.domain.membership import Announced, LifeEnded, PresenceChanged
-from rooms.peers import nats_access
 from salon.events.v1.events_pb2 import Presence
 
 
@@ -37,8 +37,8 @@ class Rig:
 
     def __init__(self) -> None:
         self.link = Link()
-        self.events = NatsEvents(nats_access("nats://nowhere"))
-        self.events._client = self.link  # type: ignore[assignment]
+        self.events = NatsEvents(NatsSettings("nats://nowhere").access)
+        self.events._connection.client = self.link  # type: ignore[assignment]
         self.work = asyncio.create_task(self.events._publish_all())
 
     async def settle(self) -> None:
@@ -48,7 +48,7 @@ class Rig:
     async def come_back(self) -> None:
         """NATS is there again."""
         self.link.is_connected = True
-        await self.events._on_connected()
+        self.events._pay()
         await self.settle()
 
 

@@ -10,9 +10,12 @@ from tempfile import TemporaryDirectory
 import structlog
 import uvloop
 
-from ws_edge import bootstrap, open_files
-from ws_edge.config import BadSetting, Config, load
-from ws_edge.telemetry import configure_logging, forget_gauges, shared_registry, sharing_environment
+from chassis.errors import BadSetting, CannotListen
+from chassis.logs import configure_logging
+from chassis.metrics import forget_gauges, shared_registry, sharing_environment
+from chassis.process import raise_open_files_limit
+from ws_edge import bootstrap
+from ws_edge.config import Config, load
 from ws_edge.workers import WORKER_FLAG, end_with_parent, run_workers
 
 _log = structlog.get_logger("ws_edge")
@@ -36,7 +39,7 @@ def _is_worker() -> bool:
 
 def _serve(config: Config) -> int:
     """This process and, where several workers are wanted, those that it starts."""
-    open_files.raise_limit()
+    raise_open_files_limit()
     if _is_worker():
         end_with_parent()
     elif config.workers > 1:
@@ -71,7 +74,7 @@ def main() -> int:
     configure_logging("ws_edge")
     try:
         return _serve(config)
-    except bootstrap.CannotListen as problem:
+    except CannotListen as problem:
         sys.stderr.write(f"ws_edge: {problem}\n")
     except Exception:  # noqa: BLE001 - the last line of the log says what it was
         _log.exception("ended_by_a_defect")

@@ -6,12 +6,14 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from prometheus_client import CollectorRegistry
 
+from chassis.errors import BadSetting, CannotListen
+from chassis.metrics import serving_metrics, shared_folder
 from ws_edge import page
 from ws_edge.adapters.dev_tokens import issue_token
 from ws_edge.adapters.grpc_moderation import GrpcModeration
@@ -19,11 +21,11 @@ from ws_edge.adapters.grpc_rooms import GrpcRooms
 from ws_edge.adapters.jwt_keys import JwksKeys, KeySource, public_key, secret_key
 from ws_edge.adapters.jwt_tokens import JwtTokens
 from ws_edge.adapters.nats_bus import NatsBus
-from ws_edge.config import BadSetting, Config
+from ws_edge.config import Config
 from ws_edge.context import Context
 from ws_edge.gateway import AddressLimits, AnonymousNames, Gateway
 from ws_edge.protocol.limits import AddressWindows
-from ws_edge.telemetry import Metrics, serving_metrics, shared_folder
+from ws_edge.telemetry import Metrics
 from ws_edge.transport.app import EdgeParts, create_app
 from ws_edge.transport.dev_token_route import RoleNotAllowed
 from ws_edge.transport.serve import serve
@@ -111,7 +113,7 @@ def build(config: Config) -> Edge:
     incarnation = secrets.token_hex(16)
     clock = SystemClock()
     metrics = Metrics(shared_folder(environment()))
-    security = config.grpc_security
+    security = config.grpc.security
     rooms = GrpcRooms(
         config.rooms_address,
         incarnation,
@@ -123,7 +125,7 @@ def build(config: Config) -> Edge:
     )
     moderation = GrpcModeration(config.moderation_addresses, incarnation, security)
     bus = NatsBus(
-        config.nats_access,
+        config.nats.access,
         incarnation,
         memory=rooms,
         unix_s=clock.unix_s,
@@ -176,10 +178,6 @@ def build(config: Config) -> Edge:
     return Edge(config, rooms, moderation, bus, worker, gateway, metrics, parts)
 
 
-class CannotListen(Exception):
-    """The port cannot be had; the text says which and why."""
-
-
 def bind(config: Config, *, is_shared: bool) -> socket.socket:
     """The listening socket; shared with the other workers of this edge where there are several. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
@@ -211,14 +209,7 @@ def claimed_port(config: Config) -> Iterator[int]:
 @contextmanager
 def metrics_port(config: Config, registry: CollectorRegistry) -> Iterator[None]:
     """Answer scrapes on the port that was set for them, if one was. Raises CannotListen."""
-    if not config.metrics_port:
-        yield
-        return
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(serving_metrics(config.host, config.metrics_port, registry))
-        except OSError as problem:
-            raise CannotListen(f"cannot listen on {config.host}:{config.metrics_port}: {problem.strerror}") from None
+    with serving_metrics(config.host, config.metrics_port, registry) if config.metrics_port else nullcontext():
         yield
 
 

@@ -4,10 +4,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from chassis.tasks import Tasks
 from ws_edge.fanout.hub import Hub
 from ws_edge.ports import Bus, Incident, Moderation, Rooms
 from ws_edge.protocol.sanction import SanctionBook, SanctionEvent
-from ws_edge.tasks import Tasks
 
 
 class Clock(Protocol):

@@ -2,6 +2,8 @@
 
 from collections import OrderedDict
 
+from chassis.tasks import in_slices
+from chassis.traces import begin_trace, hold_trace
 from ws_edge.context import Context
 from ws_edge.fanout.hub import Occupant
 from ws_edge.fanout.room import Room
@@ -13,8 +15,6 @@ from ws_edge.protocol.effects import Moderate
 from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import Rank, Slug, Speaker
 from ws_edge.protocol.sanction import Action, SanctionEvent, Scope
-from ws_edge.tasks import in_slices
-from ws_edge.trace import begin_trace, hold_trace
 
 REMEMBERED_EVENTS = 1000
 """An event may come twice: from NATS, and as the answer to the action."""

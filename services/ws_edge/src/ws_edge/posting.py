@@ -8,10 +8,10 @@ from typing import Protocol
 
 import structlog
 
+from chassis.logs import LogSummary
 from ws_edge.context import Context
 from ws_edge.fanout.audience import Member
 from ws_edge.fanout.room import Room, chat_frame
-from ws_edge.log_summary import LogSummary
 from ws_edge.ports import BusUnavailable, Decision, Incident, StoredMessage, Verdict
 from ws_edge.protocol.admitted_nonces import AdmittedNonces
 from ws_edge.protocol.errors import ErrorCode

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from chassis.logs import LogSummary
 from ws_edge.context import Context
 from ws_edge.fanout.room import Room
-from ws_edge.log_summary import LogSummary
 from ws_edge.ports import BusUnavailable, Incident, RoomsUnavailable, StoredMessage
 
 _log = structlog.get_logger(__name__)

@@ -1,52 +1,12 @@
-"""What operators see: structured logs, one line an event, and Prometheus metrics."""
+"""What the edge counts, for Prometheus."""
 
 import asyncio
-import logging
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable
 
-import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest, start_http_server
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from chassis.metrics import shared_registry
 from ws_edge.ports import Incident
-
-_SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-
-
-def configure_logging(service: str) -> None:
-    """Everything that is logged becomes one JSON line on stdout, libraries' records included."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.EventRenamer("event"),
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    structlog.contextvars.bind_contextvars(service=service)
 
 
 class Metrics:
@@ -123,38 +83,3 @@ class Metrics:
         """Prometheus' text format."""
         self.refresh()
         return generate_latest(self.registry())
-
-
-def sharing_environment(folder: str) -> dict[str, str]:
-    """What a process needs in its environment to write its numbers into the folder: the client library decides when it
-    is imported."""
-    return {_SHARED_FOLDER: folder}
-
-
-def shared_folder(environment: Mapping[str, str]) -> str | None:
-    """The folder that this process writes its numbers into, if it is one of several."""
-    return environment.get(_SHARED_FOLDER)
-
-
-def shared_registry(folder: str) -> CollectorRegistry:
-    """The numbers of all processes that write into the folder, added up; counters of ended ones included."""
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]  # the package leaves it untyped
-    return registry
-
-
-def forget_gauges(pid: int, folder: str) -> None:
-    """A process has ended: what it was doing is over, what it counted stays."""
-    mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]  # the package leaves it untyped
-
-
-@contextmanager
-def serving_metrics(host: str, port: int, registry: CollectorRegistry) -> Iterator[None]:
-    """Answer scrapes on a port of their own, from a thread, for the length of the block. Raises OSError."""
-    server, thread = start_http_server(port, host, registry)
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import structlog
 
+from chassis.tasks import SLICE, in_slices
 from ws_edge.context import Context
 from ws_edge.fanout.audience import Audience, Member
 from ws_edge.fanout.hub import Occupant
@@ -21,7 +22,6 @@ from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Life
 from ws_edge.protocol.sanction import SanctionEvent
 from ws_edge.recovery import Recovery
-from ws_edge.tasks import SLICE, in_slices
 
 _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)

@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 import structlog
 
+from chassis.traces import hold_trace, read_trace
 from salon.moderation.v1 import moderation_pb2 as pb
 from salon.moderation.v1.moderation_pb2_grpc import (
     ModerationServiceServicer,
@@ -23,7 +24,6 @@ from ws_edge.gateway import AnonymousNames
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
 from ws_edge.protocol.identity import Identity, Life, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
-from ws_edge.trace import hold_trace, read_trace
 
 pytestmark = pytest.mark.integration
 

@@ -9,6 +9,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from chassis.traces import hold_trace, read_trace
 from salon.rooms.v1 import rooms_pb2 as pb
 from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceServicer, add_RoomsServiceServicer_to_server
 from tools.ports import held_port
@@ -26,7 +27,6 @@ from ws_edge.ports import (
 )
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.reference import ById, BySlug, ByVideo
-from ws_edge.trace import hold_trace, read_trace
 
 pytestmark = pytest.mark.integration
 

@@ -11,10 +11,10 @@ import pytest
 import structlog
 from structlog.contextvars import get_contextvars, merge_contextvars
 
+from chassis.traces import read_trace
 from ws_edge.ports import TokensUnavailable
 from ws_edge.protocol.identity import Identity, Rank
 from ws_edge.protocol.limits import AddressWindows
-from ws_edge.trace import read_trace
 
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, FakeDevTokens, RawClient, StartEdge

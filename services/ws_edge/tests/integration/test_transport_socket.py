@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from ws_edge.telemetry import configure_logging
+from chassis.logs import configure_logging
 from ws_edge.transport import websocket_routes
 from ws_edge.transport.patience import Patience
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from real_nats import NatsServer
 
+from chassis.nats_connection import NatsSettings
 from ws_edge.adapters.nats_bus import NatsBus
-from ws_edge.peers import nats_access
 from ws_edge.ports import Incident, LogResumption, PresenceChanged, RoomsUnavailable, StoredMessage, TypingChanged
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Speaker, UserId
 from ws_edge.protocol.sanction import SanctionEvent
@@ -95,7 +95,7 @@ def open_bus(
 ) -> NatsBus:
     """A bus whose stream begins at 1, unless the time is said."""
     return NatsBus(
-        nats_access(server.url),
+        NatsSettings(server.url).access,
         edge,
         memory=memory or Memory(),
         unix_s=lambda: unix_s,

@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 from edge_world import Client, World
 
+from chassis.tasks import SLICE
+from chassis.traces import read_trace
 from ws_edge.fanout.hub import Hub
 from ws_edge.fanout.room import Room
 from ws_edge.joining import HeldRoom
@@ -15,8 +17,6 @@ from ws_edge.protocol.close import CloseCode
 from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
-from ws_edge.tasks import SLICE
-from ws_edge.trace import read_trace
 
 AT_MS = 1_764_261_180_000
 

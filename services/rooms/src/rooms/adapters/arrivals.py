@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rooms.adapters.database import Session, packed
+from chassis.database import Session, packed
 from rooms.adapters.room_rows import LockedRoom
 from rooms.domain.identity import ConnectionId, EdgeId, Life, ParticipantKey, Person
 from rooms.domain.membership import Announced, Membership, PresenceChanged

@@ -5,8 +5,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from chassis.database import Row, Session, packed
 from rooms.adapters.arrivals import save_rooms
-from rooms.adapters.database import Row, Session, packed
 from rooms.adapters.room_rows import LockedRoom, end_lives, lock_lives
 from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank
 from rooms.domain.membership import Announced, Changes, PresenceChanged

@@ -9,12 +9,12 @@ import grpc
 import grpc.aio
 import structlog
 
-from rooms.adapters.secured_channel import secured_channel
+from chassis.grpc_channel import open_channel
+from chassis.grpc_security import GrpcSecurity
+from chassis.traces import trace_headers
 from rooms.domain.identity import Rank, Slug, UserId, Viewer
 from rooms.domain.refusals import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
 from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope, Target
-from rooms.peers import GrpcSecurity
-from rooms.trace import trace_headers
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
 
 _ALL_REPLICAS_S = 4.0
@@ -31,11 +31,6 @@ _REFUSALS: dict[grpc.StatusCode, type[Refusal]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
 }
 """What any replica would answer."""
-_OPTIONS = [
-    ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-]
 
 
 class GrpcModeration:
@@ -43,7 +38,7 @@ class GrpcModeration:
 
     def __init__(self, addresses: Sequence[str], security: GrpcSecurity | None = None) -> None:
         secured = security or GrpcSecurity()
-        self._channels = [secured_channel(address, _OPTIONS, secured) for address in addresses]
+        self._channels = [open_channel(address, secured) for address in addresses]
         self._stubs = [moderation_pb2_grpc.ModerationServiceStub(channel) for channel in self._channels]
         self._deadline_s = min(_DEADLINE_S, _ALL_REPLICAS_S / len(self._stubs))
         self._first = 0

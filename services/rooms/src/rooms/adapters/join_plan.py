@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rooms.adapters.database import Session, packed
+from chassis.database import Session, packed
 from rooms.adapters.room_rows import OPEN, Access, NewRoom, access_of, slugs_of, take_ids
 from rooms.domain.access import may_enter
 from rooms.domain.identity import ConnectionId, Rank, RoomId, Slug, UserId

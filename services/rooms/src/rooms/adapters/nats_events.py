@@ -9,11 +9,11 @@ import nats.errors
 import nats.js.errors
 import structlog
 
+from chassis.nats_connection import NatsAccess, NatsConnection
+from chassis.tasks import Tasks
+from chassis.traces import trace_headers
 from rooms import telemetry
-from rooms.adapters.nats_client import SecuredClient, end
 from rooms.domain.membership import Announced, LifeEnded, PresenceChanged
-from rooms.peers import NatsAccess
-from rooms.trace import trace_headers
 from salon.events.v1 import events_pb2
 
 STREAM = "SALON_MESSAGES"
@@ -26,11 +26,6 @@ _PEOPLE_BYTES = 48 * 1024
 """Of the people in one event: the servers take 64 KiB and more."""
 _FRAMING_BYTES = 4
 _PURGE_DEADLINE_S = 2.0
-_CLOSE_DEADLINE_S = 2.0
-_CONNECT_AGAIN_S = 0.5
-_TROUBLES_LIMIT = 100
-_GONE = (OSError, TimeoutError, RuntimeError)
-"""The last one is what uvloop says of a transport that is closed."""
 _log = structlog.get_logger()
 
 
@@ -38,18 +33,17 @@ class NatsEvents:
     """Start with `start`, which does not wait for NATS, and end with `close`. Reconnects forever."""
 
     def __init__(self, access: NatsAccess) -> None:
-        self._access = access
-        self._client = SecuredClient()
-        self._is_closed = asyncio.Event()
+        self._connection = NatsConnection(access, "rooms", connected=self._pay)
         self._outgoing: asyncio.Queue[tuple[str, str, bytes, dict[str, str]]] = asyncio.Queue(_EVENTS_WAITING)
         self._purges: asyncio.Queue[LifeEnded] = asyncio.Queue(_PURGES_WAITING)
         self._owed: OrderedDict[str, tuple[bytes, dict[str, str]]] = OrderedDict()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._told: set[str] = set()
+        self._tasks = Tasks()
 
     def start(self) -> None:
         """Connect in the background."""
-        self._tasks = [asyncio.create_task(work) for work in (self._connect(), self._publish_all(), self._purge_all())]
+        self._tasks.spawn(self._connection.run(), "nats connection")
+        self._tasks.spawn(self._publish_all(), "events")
+        self._tasks.spawn(self._purge_all(), "purges")
 
     async def close(self) -> None:
         """Send what is buffered, then disconnect."""
@@ -58,33 +52,12 @@ class NatsEvents:
                 await self._outgoing.join()
         except TimeoutError:
             _log.warning("events_lost_at_exit", waiting=self._outgoing.qsize())
-        await end(self._tasks)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # In a task of its own: when the server goes away at this moment, the client waits for a future that it has
-        # cancelled itself, and what comes of that must not be taken for our own cancellation.
-        ending = asyncio.create_task(self._disconnect())
-        await asyncio.wait({ending}, timeout=_CLOSE_DEADLINE_S)
-        ending.cancel()
-        await asyncio.gather(ending, return_exceptions=True)
-        if ending.cancelled():
-            _log.warning("nats_not_closed")
-
-    async def _disconnect(self) -> None:
-        try:
-            async with asyncio.timeout(_CLOSE_DEADLINE_S / 2):
-                if self._client.is_connected:
-                    await self._client.flush()
-        except (nats.errors.Error, *_GONE):
-            _log.warning("events_lost_at_exit")
-        try:
-            await self._client.close()
-        except (nats.errors.Error, *_GONE) as problem:
-            _log.warning("nats_not_closed", reason=type(problem).__name__)
+        await self._tasks.stop()
 
     @property
     def is_connected(self) -> bool:
         """Whether events reach NATS just now."""
-        return self._client.is_connected
+        return self._connection.is_connected
 
     def publish_presence(self, change: PresenceChanged) -> None:
         """Tell the edges with members in the room."""
@@ -154,42 +127,16 @@ class NatsEvents:
             self._enqueue(_PRESENCE, subject, payload, headers)
 
     async def _try_to_publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> bool:
-        if not self._client.is_connected:
+        if not self._connection.is_connected:
             return False
         try:
-            await self._client.publish(subject, payload, headers=headers or None)
+            await self._connection.client.publish(subject, payload, headers=headers or None)
         except nats.errors.MaxPayloadError:
             raise
         except Exception as problem:  # noqa: BLE001 - whatever it was, the events behind this one are to be told
             _log.warning("event_lost", subject=subject, reason=type(problem).__name__)
             return False
         return True
-
-    async def _connect(self) -> None:
-        """nats-py reconnects by itself, but gives up when a server ends the connection with an error, such as
-        credentials that are no longer valid; then a new client begins anew."""
-        while True:
-            self._is_closed.clear()
-            try:
-                await self._client.connect(
-                    **self._access.options,
-                    name="rooms",
-                    connect_timeout=2,
-                    reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds, which need not be whole
-                    max_reconnect_attempts=-1,
-                    allow_reconnect=True,
-                    error_cb=self._on_error,
-                    disconnected_cb=self._on_disconnected,
-                    reconnected_cb=self._on_connected,
-                    closed_cb=self._on_closed,
-                )
-            except (nats.errors.Error, OSError, TimeoutError) as problem:
-                await self._on_error(problem)
-            else:
-                await self._on_connected()
-                await self._is_closed.wait()
-            await asyncio.sleep(_CONNECT_AGAIN_S)
-            self._client = SecuredClient()
 
     async def _purge_all(self) -> None:
         while True:
@@ -203,29 +150,12 @@ class NatsEvents:
                 _log.warning("purge_failed", life=ended.life, reason=type(problem).__name__)
 
     async def _purge(self, ended: LifeEnded) -> None:
-        if not self._client.is_connected:
+        if not self._connection.is_connected:
             telemetry.EVENTS.labels("purge", "lost").inc()
             return
-        context = self._client.jetstream(timeout=_PURGE_DEADLINE_S)
+        context = self._connection.client.jetstream(timeout=_PURGE_DEADLINE_S)
         await context.purge_stream(STREAM, subject=f"salon.v1.room.{ended.room_id}.{ended.life}.message")
         telemetry.EVENTS.labels("purge", "published").inc()
-
-    async def _on_error(self, problem: Exception) -> None:
-        reason = str(problem) or type(problem).__name__
-        if reason not in self._told and len(self._told) < _TROUBLES_LIMIT:  # every attempt at a server fails alike
-            self._told.add(reason)
-            _log.warning("nats_failed", reason=reason)
-
-    async def _on_disconnected(self) -> None:
-        _log.warning("nats_disconnected")
-
-    async def _on_closed(self) -> None:
-        self._is_closed.set()
-
-    async def _on_connected(self) -> None:
-        self._told.clear()
-        _log.info("nats_connected")
-        self._pay()
 
 
 def _parts(change: PresenceChanged) -> Iterator[events_pb2.Presence]:

@@ -9,7 +9,7 @@ life again: neither works on the life while the other does.
 from dataclasses import dataclass
 from typing import Any
 
-from rooms.adapters.database import Session, packed
+from chassis.database import Session, packed
 
 PART = 1000
 """Rows of a table in one transaction."""

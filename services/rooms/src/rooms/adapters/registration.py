@@ -4,8 +4,8 @@
 
 from collections.abc import Sequence
 
+from chassis.database import Session, packed
 from rooms.adapters.arrivals import Entrant, admit
-from rooms.adapters.database import Session, packed
 from rooms.adapters.room_rows import end_lives, lock_slugs
 from rooms.domain.identity import ConnectionId, EdgeId, Life, Slug
 from rooms.domain.membership import Changes, HeldConnection

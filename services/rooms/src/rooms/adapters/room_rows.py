@@ -5,7 +5,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rooms.adapters.database import Row, Session, packed
+from chassis.database import Row, Session, packed
 from rooms.domain.identity import Life, RoomId, Slug, UserId
 from rooms.domain.membership import LifeEnded
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rooms.adapters.database import Row, Session, Share, packed
+from chassis.database import Row, Session, Share, packed
 from rooms.domain.identity import Life, Rank, RoomId, Slug, Viewer
 from rooms.domain.room import Room, RoomSettings
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from string import ascii_lowercase
 
-from rooms.adapters.database import Database, Row, Session
-from rooms.adapters.outages import repeated
+from chassis.database import Database, Row, Session
+from chassis.outages import retried_on_conflict
 from rooms.adapters.room_rows import LockedRoom, NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
 from rooms.adapters.shown_rooms import CountedPeople, find_room, newest_rooms, people_of, search_rooms
 from rooms.adapters.tables import InvitationRow, VideoRow
@@ -111,7 +111,7 @@ class TortoiseCatalog:
                 return await self._create(wanted, settings, owner, may_revive=False, now=now, quota=quota)
         raise SlugTaken
 
-    @repeated
+    @retried_on_conflict
     async def _create(
         self, slug: Slug, settings: RoomSettings, owner: UserId, *, may_revive: bool, now: datetime, quota: int
     ) -> Room:
@@ -134,7 +134,7 @@ class TortoiseCatalog:
         assert room is not None
         return room
 
-    @repeated
+    @retried_on_conflict
     async def update_room(self, room: Room, change: SettingsChange, *, now: datetime) -> Room:
         """Change and keep a room's settings."""
         async with self._database.transaction() as session:
@@ -145,7 +145,7 @@ class TortoiseCatalog:
         assert changed is not None
         return changed
 
-    @repeated
+    @retried_on_conflict
     async def delete_room(self, room: Room) -> LifeEnded | None:
         """End the life, if any, and forget everything that holds against the slug. A dead room gets a life to end,
         higher than any before: nobody makes it live meanwhile, and no edge that was cut off brings it back later."""
@@ -173,7 +173,7 @@ class TortoiseCatalog:
         async with self._database.session() as session:
             return await InvitationRow.filter(slug=slug, user_id=user_id).using_db(session.client).exists()
 
-    @repeated
+    @retried_on_conflict
     async def invite(self, room: Room, invitation: Invitation) -> Invitation:
         """Store it; the first one stands."""
         async with self._database.transaction() as session:
@@ -189,14 +189,14 @@ class TortoiseCatalog:
             row = await InvitationRow.get(slug=invitation.slug, user_id=invitation.user_id, using_db=session.client)
         return Invitation(Slug(row.slug), UserId(row.user_id), UserId(row.invited_by), _time(row.created_ms))
 
-    @repeated
+    @retried_on_conflict
     async def revoke(self, room: Room, user_id: UserId) -> bool:
         """Whether there was one."""
         async with self._database.transaction() as session:
             await _lock_same(session, room)
             return await InvitationRow.filter(slug=room.slug, user_id=user_id).using_db(session.client).delete() > 0
 
-    @repeated
+    @retried_on_conflict
     async def register_video(self, video: Video) -> Video:
         """Store it, or give an existing one the new title."""
         async with self._database.transaction() as session:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from rooms.adapters.database import Database, Session
-from rooms.adapters.outages import run_again
+from chassis.database import Database, Session
+from chassis.outages import retry_on_conflict
 from rooms.domain.log_position import LogPosition, Resumption, resume, seen
 
 
@@ -44,7 +44,7 @@ class TortoiseLogPositions:
                     )
                 return found
 
-        return await run_again(attempt)
+        return await retry_on_conflict(attempt)
 
 
 async def _lock(session: Session, partition: int) -> LogPosition:

@@ -7,11 +7,11 @@ from datetime import datetime
 
 import structlog
 
+from chassis.database import Database, Session, packed
+from chassis.outages import is_conflict, retry_on_conflict
 from rooms.adapters.arrivals import Entrant, admit
-from rooms.adapters.database import Database, Session, packed
 from rooms.adapters.departures import PART, named, next_part, remove
 from rooms.adapters.join_plan import Plan, Planned, plan
-from rooms.adapters.outages import is_conflict, run_again
 from rooms.adapters.reaping import OrphanSearch, reap
 from rooms.adapters.registration import register_again
 from rooms.adapters.room_rows import LockedRoom, end_lives, insert_rooms, lock_abandoned, lock_slugs, slugs_of
@@ -68,7 +68,7 @@ class TortoiseMemberships:
                 break
             async with self._database.session() as session:
                 planned = await plan(session, waiting, self._policy)
-            found, made = await run_again(lambda p=planned: self._join_round(edge, p, _ms(now)))  # type: ignore[misc] # mypy cannot infer a lambda's default
+            found, made = await retry_on_conflict(lambda p=planned: self._join_round(edge, p, _ms(now)))  # type: ignore[misc] # mypy cannot infer a lambda's default
             tell(made)
             outcomes |= found
         return [outcomes.get(arrival.connection, JoinRefusal.UNAVAILABLE) for arrival in arrivals]
@@ -101,7 +101,7 @@ class TortoiseMemberships:
                 gone = await named(session, edge, connections)
                 return await remove(session, self._policy, gone, now_ms=_ms(now))
 
-        return await run_again(attempt)
+        return await retry_on_conflict(attempt)
 
     async def renew(self, edge: EdgeId) -> Lease:
         """As long as nothing was swept, what the lease covers still stands, however late the heartbeat."""
@@ -130,7 +130,7 @@ class TortoiseMemberships:
             self._syncs[edge] = object()
             await self._doubt(edge)
         this = self._syncs.get(edge)
-        lost, changes = await run_again(register)
+        lost, changes = await retry_on_conflict(register)
         tell(changes)
         if last:
             await self._forget_stale(edge, this, _ms(now), tell)
@@ -162,7 +162,7 @@ class TortoiseMemberships:
 
         after: int | None = 0
         while after is not None:
-            after = await run_again(lambda a=after: mark(a))  # type: ignore[misc] # mypy cannot infer a lambda's default
+            after = await retry_on_conflict(lambda a=after: mark(a))  # type: ignore[misc] # mypy cannot infer a lambda's default
 
     async def _forget_stale(self, edge: EdgeId, sync: object, now_ms: int, tell: Tell) -> None:
         async def forget(after: int) -> tuple[Changes, int | None]:
@@ -175,7 +175,7 @@ class TortoiseMemberships:
 
         after: int | None = 0
         while after is not None:
-            changes, after = await run_again(lambda a=after: forget(a))  # type: ignore[misc] # mypy cannot infer a lambda's default
+            changes, after = await retry_on_conflict(lambda a=after: forget(a))  # type: ignore[misc] # mypy cannot infer a lambda's default
             tell(changes)
 
     async def release(self, edge: EdgeId, *, now: datetime, tell: Tell) -> None:
@@ -189,7 +189,7 @@ class TortoiseMemberships:
         self._syncs.pop(edge, None)
         has_more = True
         while has_more:
-            changes, has_more = await run_again(attempt)
+            changes, has_more = await retry_on_conflict(attempt)
             tell(changes)
 
     async def sweep(self, *, now: datetime, tell: Tell) -> None:
@@ -202,7 +202,7 @@ class TortoiseMemberships:
         edges = [EdgeId(row["edge"]) for row in rows]
         while edges:
             edges = [edge for edge in edges if await self._try_to_sweep_edge(edge, _ms(now), tell)]
-        tell(await run_again(lambda: self._sweep_rooms(_ms(now))))
+        tell(await retry_on_conflict(lambda: self._sweep_rooms(_ms(now))))
 
     async def reap(self, *, now: datetime) -> None:
         """Some parts, each in a transaction of its own."""
@@ -215,9 +215,9 @@ class TortoiseMemberships:
             async with self._database.session() as session:
                 await self._orphans.step(session, now_ms=_ms(now))
         for _ in range(_PARTS_REAPED):
-            if not await run_again(part):
+            if not await retry_on_conflict(part):
                 break
-        await run_again(self._forget_unused)
+        await retry_on_conflict(self._forget_unused)
 
     async def _forget_unused(self) -> None:
         async with self._database.transaction() as session:
@@ -226,7 +226,7 @@ class TortoiseMemberships:
     async def _try_to_sweep_edge(self, edge: EdgeId, now_ms: int, tell: Tell) -> bool:
         """Whether more of it is left."""
         try:
-            changes, has_more = await run_again(lambda: self._sweep_edge(edge, now_ms))
+            changes, has_more = await retry_on_conflict(lambda: self._sweep_edge(edge, now_ms))
         except Exception as problem:
             # Where it is not the edge, the next hundred would wait for their timeouts for nothing.
             has_lost = isinstance(problem, DatabaseUnavailable) or is_conflict(problem)

@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
-from rooms.adapters.database import Session, packed
+from chassis.database import Session, packed
 from rooms.adapters.room_rows import NewRoom, insert_rooms, lock_lives
 
 PART = 1000

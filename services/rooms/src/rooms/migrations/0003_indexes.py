@@ -3,7 +3,7 @@
 from tortoise import migrations
 from tortoise.indexes import Index
 
-from rooms.migrations._indexes import AddIndex, AddPartialIndex
+from chassis.index_operations import AddIndex, AddPartialIndex
 
 # An index on connection_count would make every join write all indexes of the room, on PostgreSQL. These columns change
 # only as a room becomes empty or is visited for the first time.

@@ -3,7 +3,7 @@
 from tortoise import migrations
 from tortoise.indexes import Index
 
-from rooms.migrations._indexes import AddIndex
+from chassis.index_operations import AddIndex
 
 
 class Migration(migrations.Migration):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rooms.adapters.database import Database
+from chassis.database import Database
 from rooms.adapters.tortoise_catalog import TortoiseCatalog
 from rooms.adapters.tortoise_log import TortoiseLogPositions
 from rooms.adapters.tortoise_memberships import TortoiseMemberships

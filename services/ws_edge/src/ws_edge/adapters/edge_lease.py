@@ -8,10 +8,10 @@ from typing import Protocol
 
 import structlog
 
+from chassis.tasks import in_slices
 from ws_edge.adapters.request_batches import BatchFailed
 from ws_edge.ports import HeldConnection
 from ws_edge.protocol.identity import ConnectionId
-from ws_edge.tasks import in_slices
 
 _log = structlog.get_logger(__name__)
 

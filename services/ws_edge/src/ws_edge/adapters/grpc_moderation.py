@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 import grpc.aio
 
+from chassis.grpc_channel import open_channel
+from chassis.grpc_security import GrpcSecurity
+from chassis.tasks import Tasks, is_being_cancelled
+from chassis.traces import TRACE_HEADER, next_trace
 from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.admission_stream import UNAVAILABLE, AdmissionStream, PendingMessage
 from ws_edge.adapters.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.convert_moderation import from_event, from_sanction, to_rank, to_speaker
-from ws_edge.adapters.grpc_channel import open_channel
 from ws_edge.adapters.rendezvous import choose_behind_names
 from ws_edge.adapters.replica_addresses import is_literal, look_up, split
-from ws_edge.peers import GrpcSecurity
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
 from ws_edge.protocol.identity import Life, Slug, Speaker
 from ws_edge.protocol.sanction import Sanction, SanctionEvent
-from ws_edge.tasks import Tasks, is_being_cancelled
-from ws_edge.trace import TRACE_HEADER, next_trace
 
 if TYPE_CHECKING:
     from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceAsyncStub

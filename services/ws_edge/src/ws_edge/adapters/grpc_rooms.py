@@ -8,6 +8,10 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 
+from chassis.grpc_channel import open_channel
+from chassis.grpc_security import GrpcSecurity
+from chassis.tasks import Tasks, is_being_cancelled
+from chassis.traces import TRACE_HEADER, next_trace
 from salon.rooms.v1 import rooms_pb2 as pb
 from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceStub
 from ws_edge.adapters.convert_rooms import (
@@ -20,10 +24,8 @@ from ws_edge.adapters.convert_rooms import (
     to_ref,
 )
 from ws_edge.adapters.edge_lease import EdgeLease, Holdings
-from ws_edge.adapters.grpc_channel import open_channel
 from ws_edge.adapters.leave_queue import LeaveQueue
 from ws_edge.adapters.request_batches import BatchFailed, LeftOut, RequestBatches
-from ws_edge.peers import GrpcSecurity
 from ws_edge.ports import (
     GraphQLAnswer,
     HeldConnection,
@@ -35,8 +37,6 @@ from ws_edge.ports import (
 )
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.reference import RoomRef
-from ws_edge.tasks import Tasks, is_being_cancelled
-from ws_edge.trace import TRACE_HEADER, next_trace
 
 _BATCH_LIMIT = 500
 _JOIN_DEADLINE_S = 5.0

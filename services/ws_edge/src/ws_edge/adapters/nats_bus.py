@@ -11,6 +11,10 @@ import structlog
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
+from chassis.logs import LogSummary
+from chassis.nats_connection import NatsAccess
+from chassis.tasks import Tasks
+from chassis.traces import hold_trace
 from salon.events.v1.events_pb2 import RoomDeleted
 from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage
 from ws_edge.adapters.convert_moderation import from_event
@@ -28,8 +32,6 @@ from ws_edge.adapters.nats_headers import read_trace_header
 from ws_edge.adapters.nats_history import NatsHistory
 from ws_edge.adapters.nats_stream import DEFAULT_MAX_BYTES, MessageStream, StreamUnsettled
 from ws_edge.adapters.nats_wire import Handler, WireClient
-from ws_edge.log_summary import LogSummary
-from ws_edge.peers import NatsAccess
 from ws_edge.ports import (
     BusUnavailable,
     Incident,
@@ -41,8 +43,6 @@ from ws_edge.ports import (
     WorkerListener,
 )
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker
-from ws_edge.tasks import Tasks
-from ws_edge.trace import hold_trace
 
 _log = structlog.get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """Reads the few header lines that matter out of a NATS message's raw header block."""
 
-from ws_edge.trace import read_trace
+from chassis.traces import read_trace
 
 _VERSION = b"NATS/1.0"
 

@@ -1,6 +1,6 @@
 """One NATS connection whose subscriptions call plain functions straight from the parser.
 
-nats-py gives every subscription a queue and a task and parses every header into a dict. Four of its private methods
+nats-py gives every subscription a queue and a task and parses every header into a dict. Three of its private methods
 are replaced here, so its version is pinned and test_adapter_nats_bus.py proves each of them.
 """
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import structlog
 from google.protobuf.message import DecodeError
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
+
+from chassis.nats_connection import SecuredClient
 
 _log = structlog.get_logger(__name__)
 
@@ -18,7 +18,7 @@ Handler = Callable[[bytes, bytes, bytes], None]
 """Called with subject, raw headers (empty where there are none) and payload."""
 
 
-class WireClient(Client):
+class WireClient(SecuredClient):
     """Adds to nats-py: direct subscriptions, writes joined per turn of the loop, and confirmations in wire order."""
 
     def __init__(self) -> None:
@@ -101,14 +101,6 @@ class WireClient(Client):
         self._turn_bytes = 0
         assert self._transport is not None
         self._transport.write(joined)
-
-    def _connect_command(self) -> bytes:
-        # nats-py goes on in plain text where the server offers no TLS, and would send the password.
-        assert self._current_server is not None
-        wants_tls = "tls" in self.options or self._current_server.uri.scheme == "tls"
-        if wants_tls and not self._server_info.get("tls_required"):
-            raise NatsError("nats: TLS is wanted and the server does not demand it")
-        return super()._connect_command()
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         direct = self._direct.get(sid)

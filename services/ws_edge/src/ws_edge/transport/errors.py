@@ -10,7 +10,7 @@ from sanic import HTTPResponse, Request, SanicException, json
 from sanic.exceptions import RequestCancelled
 from sanic.handlers import ErrorHandler
 
-from ws_edge.trace import hold_trace
+from chassis.traces import hold_trace
 from ws_edge.transport.handshake import is_websocket_address
 from ws_edge.transport.lingering import LingeringProtocol
 from ws_edge.transport.sanic_app import UNREAD

@@ -5,7 +5,7 @@ from typing import Any
 
 from sanic import HTTPResponse, Request
 
-from ws_edge.trace import TRACE_HEADER, begin_trace, hold_trace, read_trace
+from chassis.traces import TRACE_HEADER, begin_trace, hold_trace, read_trace
 
 Handler = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # at run time the class takes no parameters
     _Context = grpc.aio.ServicerContext[Any, Any]
 
 
+SERVICE = pb.DESCRIPTOR.services_by_name["RoomsService"].full_name
+
+
 class TooManyChanges(Exception):
     """As many calls as are allowed at once still wait for the database or for another service."""
 

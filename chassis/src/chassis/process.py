@@ -1,0 +1,49 @@
+"""A process of a service: how it begins to serve, and ends after a signal."""
+
+import asyncio
+import gc
+import resource
+import signal
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any
+
+_GC_THRESHOLD = 50_000
+
+
+async def serve_until_signal(service: AbstractAsyncContextManager[Any]) -> None:
+    """Serve for as long as the block of `service`, which ends at SIGTERM or SIGINT. A start that takes long, as with
+    migrations, is broken off by them. Raises what the service raises."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    has_started = asyncio.Event()
+
+    async def serve() -> None:
+        async with service:
+            has_started.set()
+            keep_young_garbage()
+            await stop.wait()
+
+    work, asked = asyncio.create_task(serve()), asyncio.create_task(stop.wait())
+    await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not has_started.is_set():
+        work.cancel()
+    await asyncio.wait({work})
+    if not work.cancelled():
+        work.result()
+
+
+def keep_young_garbage() -> None:
+    """What was made until here stays: collecting it again and again would cost pauses of 50 ms and more."""
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
+
+
+def raise_open_files_limit() -> None:
+    """Open as many files as the system allows. Shells and service managers start programs with a soft limit of 1,024;
+    the hard limit is what the operator meant."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS takes no unlimited number of files
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,90 @@
+"""Tasks with an owner: nothing runs that nobody ends, and no failure goes unseen."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import TypeVar
+
+import structlog
+
+from chassis.errors import DatabaseUnavailable
+
+SLICE = 500
+"""Items that are gone through at once, which takes about a millisecond."""
+_CANCEL_AGAIN_S = 0.5
+_CANCELLATIONS = 30
+_log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+
+def is_being_cancelled() -> bool:
+    """Whether a CancelledError is meant for the task that runs, and not the end of something that it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Tasks:
+    """The running tasks of one owner."""
+
+    __slots__ = ("_running",)
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def spawn(self, work: Coroutine[object, object, None], name: str) -> None:
+        """Start a task; what it raises is logged."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """See end_tasks."""
+        while self._running and await end_tasks(self._running):
+            pass
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("task_failed", task=task.get_name(), exc_info=failure)
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> bool:
+    """Cancel tasks and wait for them, again every half second: a cancellation can get lost, since asyncio.wait_for of
+    Python 3.11 forgets one that arrives together with what it waits for. What does not end within 15 s is named in the
+    log and left; False then."""
+    running = set(tasks)
+    for _ in range(_CANCELLATIONS):
+        if not running:
+            return True
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
+    if running:
+        _log.error("tasks_not_ended", tasks=sorted(task.get_name() for task in running))
+    return not running
+
+
+async def repeat(every_s: float, job: Callable[[], Awaitable[None]]) -> None:
+    """Run a job again and again, with this pause after each turn, until cancelled; one failure does not end it. Turns
+    that fail alike in a row are one line in the log, with a traceback unless the database is away."""
+    last = ""
+    while True:
+        try:
+            await job()
+            last = ""
+        except Exception as problem:  # noqa: BLE001 - the next turn tries again, whatever it was
+            if repr(problem) != last:
+                last = repr(problem)
+                is_defect = not isinstance(problem, DatabaseUnavailable)
+                _log.warning("background_job_failed", reason=type(problem).__name__, exc_info=is_defect)
+        await asyncio.sleep(every_s)
+
+
+async def in_slices(items: Iterable[_T], do: Callable[[_T], object], *, size: int = SLICE) -> None:
+    """Do it for every item; after each slice whatever else waits for the loop has its turn."""
+    for number, item in enumerate(items, start=1):
+        do(item)
+        if number % size == 0:
+            await asyncio.sleep(0)

@@ -1,0 +1,18 @@
+"""Where the tables of rooms are, and how many connections a replica has to them."""
+
+from chassis.database import DEFAULT_TIMEOUTS, Database, Schema, Timeouts
+from chassis.migrator import migrate
+
+POOL_SIZE = 10
+SCHEMA = Schema("rooms", "rooms.adapters.tables", "rooms.migrations")
+_MIGRATION_LOCK = 0x53_61_6C_6F_6E_01
+
+
+def rooms_database(url: str, *, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Database:
+    """To be opened and closed by the caller."""
+    return Database(url, SCHEMA, pool_size=POOL_SIZE, timeouts=timeouts)
+
+
+async def migrate_rooms(url: str) -> None:
+    """Bring the tables up to date. Raises DatabaseUnavailable."""
+    await migrate(url, SCHEMA, lock=_MIGRATION_LOCK)

@@ -1,0 +1,14 @@
+"""What a caller reads of an exception: a status and a text of ours."""
+
+from grpc import StatusCode
+
+from chassis.errors import DatabaseUnavailable
+from chassis.grpc_server import Status, StatusTable
+from rooms.api.grpc.convert import MalformedRequest
+from rooms.api.grpc.servicer import TooManyChanges
+
+STATUSES: StatusTable = {
+    MalformedRequest: Status(StatusCode.INVALID_ARGUMENT),
+    TooManyChanges: Status(StatusCode.RESOURCE_EXHAUSTED, "too many calls at once"),
+    DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),
+}

@@ -1,0 +1,29 @@
+"""Real servers for the tests of the chassis and of every service."""
+
+from collections.abc import Iterator
+
+import pytest
+from real_nats import NatsServer
+from real_postgres import Postgres, postgres
+
+
+@pytest.fixture
+def nats_server() -> Iterator[NatsServer]:
+    """A NATS server that runs, and that the test may stop and start."""
+    server = NatsServer()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A PostgreSQL server for all tests; each has a database of its own there."""
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_socket(postgres_server: Postgres) -> str:
+    """The folder of its socket."""
+    return postgres_server.socket
