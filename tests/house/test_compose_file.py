@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ws_edge.adapters.nats_stream import DEFAULT_MAX_BYTES
+from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN = {"jwt_secret", "postgres_password", "service_token", "nats_ws_edge", "nats_rooms", "nats_moderation"}

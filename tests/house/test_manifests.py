@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes_validate import utils as schemas
+
+from chassis.settings import declared
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = {"salon/ws_edge": "ws_edge", "salon/rooms": "rooms", "salon/moderation": "moderation"}
@@ -106,7 +108,7 @@ def config_of(image: str) -> Any:
 @cache
 def settings_of(image: str) -> dict[str, bool]:
     """Each setting by name, and whether it is a secret."""
-    return {f.metadata["name"]: f.metadata["secret"] for f in fields(config_of(image).Config)}
+    return {f.metadata["name"]: f.metadata["secret"] for f in declared(config_of(image).Config)}
 
 
 def services(manifests: Manifests) -> Iterator[tuple[Yaml, Yaml, dict[str, str]]]:

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from name_server import NameServer
+from prometheus_client import CollectorRegistry
 
-from chassis import grpc_channel
+from chassis import grpc_channel, grpc_server
 from chassis.grpc_security import GrpcSecurity
+from chassis.metrics import ServiceMetrics
 from moderation.api.grpc import server as moderation_server
 from moderation.api.grpc.servicer import ModerationServicer
 from moderation.peers import GrpcSecurity as ModerationSecurity
-from rooms.api.grpc import server as rooms_server
-from rooms.api.grpc.servicer import RoomsServicer
-from rooms.peers import GrpcSecurity as RoomsSecurity
+from rooms.api.grpc.servicer import SERVICE, RoomsServicer
 from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
 
 Options = list[tuple[str, Any]]
@@ -46,8 +46,16 @@ def faster(options: Any) -> Options:
     return [(name, value // TIMES_FASTER if name in pings else value) for name, value in options]
 
 
-def rooms(servicer: Any, *, age_s: float = 3600) -> rooms_server.RoomsServer:
-    return rooms_server.RoomsServer(servicer, RoomsSecurity(), has_reflection=False, connection_age_s=age_s)
+def rooms(servicer: RoomsServicer, *, age_s: float = 3600) -> grpc_server.GrpcServer:
+    return grpc_server.GrpcServer(
+        SERVICE,
+        lambda server: rooms_pb2_grpc.add_RoomsServiceServicer_to_server(servicer, server),
+        statuses={},
+        security=GrpcSecurity(),
+        metrics=ServiceMetrics("rooms", CollectorRegistry()),
+        has_reflection=False,
+        connection_age_s=age_s,
+    )
 
 
 async def start_rooms(stack: AsyncExitStack) -> int:
@@ -73,7 +81,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 async def test_a_stream_that_is_silent_stays_however_often_the_edge_pings(
     start: Callable[[AsyncExitStack], Awaitable[int]], stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (rooms_server, moderation_server, grpc_channel):
+    for module in (grpc_server, moderation_server, grpc_channel):
         monkeypatch.setattr(module, "_OPTIONS", faster(module._OPTIONS))
     options: dict[str, Any] = dict(grpc_channel._OPTIONS)
     pause_s = options[EDGE_PINGS_EVERY] / 1000

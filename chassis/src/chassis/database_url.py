@@ -10,13 +10,13 @@ _POSTGRES = ("postgres", "postgresql", "asyncpg")
 
 
 def database_url(raw: str) -> str:
-    """A setting's text: `sqlite://PATH`, or a URL of PostgreSQL, which is given back as `postgres://…`. Raises
+    """A setting's text: `sqlite://PATH`, or a URL of PostgreSQL, `postgresql://` given back as `postgres://`. Raises
     ValueError; the text is not shown, it may hold a password."""
     if not _SQLITE.fullmatch(raw) and not is_postgres_url(raw):
         raise ValueError(
             "must be sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/NAME, special characters in it as %XX"
         )
-    return re.sub(r"^(postgresql|asyncpg)://", "postgres://", raw)
+    return re.sub(r"^postgresql://", "postgres://", raw)
 
 
 def is_postgres_url(text: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import traceback
 from typing import Any
 
 import structlog
@@ -46,6 +47,12 @@ def configure_logging(service: str) -> None:
     for library in _TALKATIVE:
         logging.getLogger(library).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def place_of(exception: BaseException) -> str:
+    """File, line and function of where it was raised: what may be logged of one whose words may be a client's."""
+    frames = traceback.extract_tb(exception.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno} {frames[-1].name}" if frames else "?"
 
 
 class LogSummary:

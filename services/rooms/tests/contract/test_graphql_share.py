@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
-from rooms.adapters.database import POOL_SIZE
+from rooms.adapters.store import POOL_SIZE
 from rooms.domain.identity import EdgeId, Slug, UserId
 from rooms.domain.membership import Lease
 from rooms.domain.policy import RoomPolicy

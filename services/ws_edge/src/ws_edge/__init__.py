@@ -1,0 +1,1 @@
+"""The edge of Salon: sockets, the chat protocol and fan-out."""

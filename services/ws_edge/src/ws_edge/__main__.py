@@ -16,7 +16,7 @@ from chassis.metrics import forget_gauges, shared_registry, sharing_environment
 from chassis.process import raise_open_files_limit
 from ws_edge import bootstrap
 from ws_edge.config import Config, load
-from ws_edge.workers import WORKER_FLAG, end_with_parent, run_workers
+from ws_edge.process.processes import WORKER_FLAG, end_with_parent, run_workers
 
 _log = structlog.get_logger("ws_edge")
 
@@ -67,7 +67,7 @@ def main() -> int:
     for a defect, which is logged."""
     try:
         config = load(bootstrap.environment())
-        bootstrap.check(config)
+        bootstrap.demand_usable_keys(config)
     except BadSetting as problem:
         sys.stderr.write(f"ws_edge: {problem}\n")
         return 2

@@ -14,22 +14,22 @@ from prometheus_client import CollectorRegistry
 
 from chassis.errors import BadSetting, CannotListen
 from chassis.metrics import serving_metrics, shared_folder
-from ws_edge import page
-from ws_edge.adapters.dev_tokens import issue_token
-from ws_edge.adapters.grpc_moderation import GrpcModeration
-from ws_edge.adapters.grpc_rooms import GrpcRooms
-from ws_edge.adapters.jwt_keys import JwksKeys, KeySource, public_key, secret_key
-from ws_edge.adapters.jwt_tokens import JwtTokens
-from ws_edge.adapters.nats_bus import NatsBus
+from ws_edge.adapters.grpc.moderation import GrpcModeration
+from ws_edge.adapters.grpc.rooms import GrpcRooms
+from ws_edge.adapters.jwt.keys import JwksKeys, KeySource, public_key, secret_key
+from ws_edge.adapters.jwt.tokens import JwtTokens, issue_token
+from ws_edge.adapters.nats.bus import NatsBus
+from ws_edge.chat.arrivals import Arrivals
+from ws_edge.chat.context import Context
+from ws_edge.chat.join import AddressLimits, AnonymousNames, Entrance
 from ws_edge.config import Config
-from ws_edge.context import Context
-from ws_edge.gateway import AddressLimits, AnonymousNames, Gateway
+from ws_edge.process.worker import Worker
 from ws_edge.protocol.limits import AddressWindows
 from ws_edge.telemetry import Metrics
-from ws_edge.transport.app import EdgeParts, create_app
-from ws_edge.transport.dev_token_route import RoleNotAllowed
-from ws_edge.transport.serve import serve
-from ws_edge.worker import Worker
+from ws_edge.transport import page
+from ws_edge.transport.routes.dev_token import RoleNotAllowed
+from ws_edge.transport.routes.monitoring import Check
+from ws_edge.transport.server import EdgeParts, create_app, serve
 
 SETTLE_S = 2.0
 GRAPHQL_WINDOW_S = 1.0
@@ -72,7 +72,7 @@ class Edge:
     moderation: GrpcModeration
     bus: NatsBus
     worker: Worker
-    gateway: Gateway
+    entrance: Entrance
     metrics: Metrics
     parts: EdgeParts
 
@@ -94,14 +94,14 @@ class Edge:
             await self.bus.stop()
 
     async def _drain(self) -> None:
-        self.gateway.is_draining = True
+        self.entrance.is_draining = True
         await self.worker.drain(self.config.drain_seconds)
 
 
 async def settled(is_settled: Callable[[], bool], *, within_s: float) -> None:
-    """Wait for it, but not for ever. Whoever comes in an edge's first moment, as clients do that lost the one before,
-    is not to be turned away because its services have not answered yet; where they are away, it has to be there to say
-    so."""
+    """Wait until then, or for `within_s`. Clients of an edge that has just ended come to this one at once: they are not
+    turned away because its services have not answered yet. Where those are away it listens all the same, and tells
+    them."""
     with suppress(TimeoutError):
         async with asyncio.timeout(within_s):
             while not is_settled():  # noqa: ASYNC110 - three parts that reconnect by themselves; none tells
@@ -114,15 +114,7 @@ def build(config: Config) -> Edge:
     clock = SystemClock()
     metrics = Metrics(shared_folder(environment()))
     security = config.grpc.security
-    rooms = GrpcRooms(
-        config.rooms_address,
-        incarnation,
-        security,
-        held=lambda: worker.held_connections(),
-        held_count=lambda: worker.held_count(),
-        lost=lambda connection: worker.membership_lost(connection),
-        log_sequence=lambda: bus.highest_sequence,
-    )
+    rooms = GrpcRooms(config.rooms_address, incarnation, security)
     moderation = GrpcModeration(config.moderation_addresses, incarnation, security)
     bus = NatsBus(
         config.nats.access,
@@ -133,49 +125,50 @@ def build(config: Config) -> Edge:
         replicas=config.stream_replicas,
         count=metrics.incident,
     )
-    context = Context(
-        incarnation,
-        rooms,
-        moderation,
-        bus,
-        clock,
-        metrics,
-        config.moderation_outage,
-        config.frames_per_window,
+    worker = Worker(
+        Context(
+            incarnation,
+            rooms,
+            moderation,
+            bus,
+            clock,
+            metrics,
+            config.moderation_outage,
+            config.frames_per_window,
+        )
     )
-    worker = Worker(context)
     bus.listen(worker)
+    rooms.listen(worker, log_sequence=lambda: bus.highest_sequence)
     tokens = _tokens(config)
-    gateway = Gateway(
-        context,
-        tokens=tokens,
-        names=AnonymousNames(_hash_key(config)),
-        limits=AddressLimits(config.connections_per_address, config.handshakes_per_address),
-        joining=worker.joining,
-        posting=worker.posting,
-        moderating=worker.moderation,
-        live=worker.live,
+    entrance = Entrance(
+        worker.context,
+        worker.sanctions,
+        worker.rooms,
+        tokens,
+        AnonymousNames(_hash_key(config)),
+        AddressLimits(config.connections_per_address, config.handshakes_per_address),
     )
+    arrivals = Arrivals(entrance, posting=worker.posting, moderation=worker.moderation, live=worker.live)
     _watch(metrics, worker)
     parts = EdgeParts(
-        gateway=gateway,
+        acceptor=arrivals,
         tokens=tokens,
         rooms=rooms,
         checks={
-            "rooms": _check(lambda: rooms.is_connected),
-            "moderation": _check(lambda: moderation.is_connected),
-            "nats": _check(lambda: bus.is_connected),
-            "stream": _check(lambda: not bus.is_stream_refused),
+            "rooms": _answers(lambda: rooms.is_connected),
+            "moderation": _answers(lambda: moderation.is_connected),
+            "nats": _answers(lambda: bus.is_connected),
+            "stream": _answers(lambda: not bus.is_stream_refused),
         },
         render_metrics=None if config.metrics_port else metrics.render,
-        page=page.load(),
+        page=page.read_page(),
         page_policy=page.content_security_policy(),
         dev_tokens=_dev_tokens(config),
         trusted_proxies=config.trusted_proxies,
         graphql_limit=AddressWindows(config.graphql_per_address, GRAPHQL_WINDOW_S),
         is_only_app=True,
     )
-    return Edge(config, rooms, moderation, bus, worker, gateway, metrics, parts)
+    return Edge(config, rooms, moderation, bus, worker, entrance, metrics, parts)
 
 
 def bind(config: Config, *, is_shared: bool) -> socket.socket:
@@ -213,7 +206,7 @@ def metrics_port(config: Config, registry: CollectorRegistry) -> Iterator[None]:
         yield
 
 
-def check(config: Config) -> None:
+def demand_usable_keys(config: Config) -> None:
     """What only the parts themselves can say of their settings. Raises BadSetting."""
     _keys(config)
 
@@ -251,26 +244,24 @@ def _hash_key(config: Config) -> str | None:
 
 
 def _dev_tokens(config: Config) -> DevTokenIssuer | None:
-    """Only in development, on loopback, and with the secret that everybody knows: one that somebody chose signs for
-    nobody who merely asks."""
+    """Only in development, on loopback, and with the default secret: with one that somebody chose, whoever can reach
+    the port could sign tokens for a real installation."""
     if config.salon_env == "production" or not config.is_loopback or not config.has_development_secret:
         return None
     return DevTokenIssuer(config.jwt_secret, any_role=config.dev_roles)
 
 
-def _check(is_connected: Callable[[], bool]) -> Callable[[], "asyncio.Future[bool]"]:
-    def check() -> "asyncio.Future[bool]":
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        answer.set_result(is_connected())
-        return answer
+def _answers(is_connected: Callable[[], bool]) -> Check:
+    async def answer() -> bool:
+        return is_connected()
 
-    return check
+    return answer
 
 
 def _watch(metrics: Metrics, worker: Worker) -> None:
     context = worker.context
     held = worker.rooms.by_life
-    metrics.watch("connections", "Open chat connections", lambda: len(context.hub))
+    metrics.watch("connections", "Open chat connections", lambda: len(context.connections))
     metrics.watch("live_connections", "Open connections of /live/ws", lambda: len(worker.live.audience))
     metrics.watch("rooms", "Rooms held", lambda: len(held))
-    metrics.watch("messages_pending", "Messages published and not seen again yet", lambda: len(worker.posting))
+    metrics.watch("messages_pending", "Messages published and not seen again yet", lambda: len(worker.outcomes))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from chassis.errors import BadSetting
+from chassis.errors import BadSetting as BadSetting
 from chassis.grpc_security import GrpcSettings
 from chassis.nats_connection import NatsSettings
 from chassis.settings import (
@@ -24,15 +24,13 @@ from chassis.settings import (
     text,
     whole,
 )
-from ws_edge.protocol.address import is_safe_url
+from ws_edge.protocol.address import Network, is_safe_url
 
 PREFIX = "WS_EDGE_"
 SHORTEST_SECRET_BYTES = 32
 """Of HS256: RFC 7518 section 3.2."""
 DEVELOPMENT_SECRET = "salon-development-secret-not-for-production"  # noqa: S105 - refused outside of loopback
 MIN_STREAM_BYTES = 1024 * 1024
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _jwt_secret(raw: str) -> str:
@@ -152,18 +150,18 @@ class Config:
 
     @property
     def is_exposed(self) -> bool:
-        """Others than the developer may connect, so that what is comfortable for development is refused."""
+        """Others than the developer may connect: defaults for development are refused."""
         return self.salon_env == "production" or not self.is_loopback
 
 
 def load(environ: Mapping[str, str]) -> Config:
     """Read every setting. Raises BadSetting."""
     config = load_settings(Config, environ, prefix=PREFIX)
-    _check(config)
+    _demand_consistency(config)
     return config
 
 
-def _check(config: Config) -> None:
+def _demand_consistency(config: Config) -> None:
     if config.has_development_secret and config.salon_env == "production":
         raise BadSetting("JWT_SECRET: must be set when SALON_ENV=production")
     if config.has_development_secret and not config.is_loopback:
@@ -183,10 +181,10 @@ def _check(config: Config) -> None:
         raise BadSetting("WS_EDGE_JWT_JWKS_URL: not together with WS_EDGE_JWT_PUBLIC_KEY")
     if config.anonymous_names == "hash" and not config.anonymous_key and config.has_asymmetric_key:
         raise BadSetting("WS_EDGE_ANONYMOUS_KEY: must be set for WS_EDGE_ANONYMOUS_NAMES=hash without JWT_SECRET")
-    _check_peers(config)
+    _demand_secured_peers(config)
 
 
-def _check_peers(config: Config) -> None:
+def _demand_secured_peers(config: Config) -> None:
     security, nats = config.grpc.security, config.nats.access
     if config.salon_env == "production":
         nats.demand()

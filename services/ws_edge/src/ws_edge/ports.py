@@ -1,13 +1,85 @@
 """What the edge needs from the outside, in its own words. bootstrap.py names the adapters; mypy proves the fit."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.reference import RoomRef
-from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
+from ws_edge.protocol.references import RoomRef
+from ws_edge.protocol.rooms import (
+    HeldConnection,
+    Membership,
+    PresenceChanged,
+    RoomSnapshot,
+    StoredMessage,
+    TypingChanged,
+)
+from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
+
+# --- time and numbers -------------------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Monotonic time for what lasts, Unix time for what is told."""
+
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+
+    def unix_s(self) -> float:
+        """Seconds since 1970."""
+
+
+class Timer(Protocol):
+    """Something that will run."""
+
+    def cancel(self) -> None:
+        """It will not run after all."""
+
+
+class Timers(Protocol):
+    """Callbacks on the event loop, which fits as it is."""
+
+    def call_soon(self, callback: Callable[[], object], /) -> object:
+        """Run at the end of this loop turn."""
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
+        """Run after so many seconds."""
+
+
+class Incident(Enum):
+    """What should not happen and is counted where it does."""
+
+    MESSAGE_NOT_STORED = "message_not_stored"
+    """The stream answered that it did not take a message."""
+    MESSAGE_WITHOUT_OUTCOME = "message_without_outcome"
+    """NATS was away, or a message was not found in the stream: its author was told `unavailable`."""
+    MODERATION_AWAY = "moderation_away"
+    """A message had no verdict of moderation: the edge judged it by itself, or refused it."""
+    STREAM_BEGAN_ANEW = "stream_began_anew"
+    """The stream was made again, or had lost some of its messages."""
+    GAP_NOT_FILLED = "gap_not_filled"
+    """Messages that a room had missed could not be read: it went on without them."""
+
+
+class Meter(Protocol):
+    """What is counted for operators."""
+
+    def refused(self, code: str) -> None:
+        """A frame was refused."""
+
+    def posted(self) -> None:
+        """A message was published."""
+
+    def incident(self, incident: Incident) -> None:
+        """Something happened that should not."""
+
+    def turned_away(self, code: str) -> None:
+        """A client was not let in: the code of its error, `internal`, or http_<status> before the upgrade."""
+
+    def closed(self, code: int) -> None:
+        """The edge closed a connection."""
+
 
 # --- the client's socket -------------------------------------------------------------------------------------------
 
@@ -23,12 +95,6 @@ class Transport(Protocol):
 
     def unsent_bytes(self) -> int:
         """What the kernel has not taken yet."""
-
-    def pause_reading(self) -> None:
-        """Let the peer's frames wait in the kernel."""
-
-    def resume_reading(self) -> None:
-        """Go on after pause_reading."""
 
 
 class Receiver(Protocol):
@@ -57,6 +123,23 @@ class Receiver(Protocol):
         """The connection is over; last call, exactly once, also after our own close."""
 
 
+class Acceptor(Protocol):
+    """The owner of connections. A refusal is a Receiver that writes its error frame and closes once connected."""
+
+    async def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
+        """Somebody asks for a room; ref is percent-decoded, address the client's IP in full."""
+
+    async def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
+        """Somebody asks for a video's room; video_id is percent-decoded."""
+
+    async def arrive_live(self, address: str) -> Receiver:
+        """Somebody asks for /live/ws."""
+
+    def turned_away(self, code: str) -> None:
+        """Somebody did not come as far as a Receiver: http_<status> where the handshake was refused, `internal` where
+        the arrival failed. Or asked too often at /graphql: graphql_429."""
+
+
 # --- rooms ---------------------------------------------------------------------------------------------------------
 
 
@@ -70,53 +153,6 @@ class JoinRefusal(Enum):
     NOT_FOUND = auto()
     ACCESS_DENIED = auto()
     UNAVAILABLE = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Participant:
-    """A person in one life of a room."""
-
-    key: str
-    user_id: UserId | None
-    username: str
-    version: int = 0
-    """The presence version at which they came; 0 for who left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """A connection's place in a room."""
-
-    room_id: RoomId
-    life: Life
-    slug: Slug
-    connection_count: int
-    version: int
-    """The presence version that this connection made: who has a higher one came later."""
-    crowded: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RoomSnapshot:
-    """Who is in one life of a room; version 0: that life is over."""
-
-    version: int
-    connection_count: int
-    crowded: bool
-    participants: tuple[Participant, ...]
-    deleted: bool = False
-    """The life is over because somebody deleted the room, not because everybody left."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldConnection:
-    """What an edge registers again after its lease had expired."""
-
-    connection: ConnectionId
-    room_id: RoomId
-    life: Life
-    slug: Slug
-    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +179,19 @@ class LogMemory(Protocol):
     async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
         """What is known besides what this edge has seen. With `behind`, the `highest` of the answer before: where the
         stream goes on, which ended below that when it was looked at afterwards. Raises RoomsUnavailable."""
+
+
+class MembershipListener(Protocol):
+    """What the rooms service's adapter asks of a worker, and tells it. Must not raise."""
+
+    def held_connections(self) -> Iterable[HeldConnection]:
+        """All memberships of this worker, one after the other; not those that end while they are listed."""
+
+    def held_count(self) -> int:
+        """How many memberships these are: asked with every heartbeat."""
+
+    def membership_lost(self, connection: ConnectionId) -> None:
+        """While this worker was cut off the slug began another life: the client has to join again."""
 
 
 class Rooms(Protocol):
@@ -239,7 +288,7 @@ class Moderation(Protocol):
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         """Whether the speaker may enter. Raises ModerationUnavailable."""
 
-    def sight(self, speaker: Speaker, slug: Slug) -> None:
+    def report_seen(self, speaker: Speaker, slug: Slug) -> None:
         """Tell that the speaker is in the room just now. Best effort."""
 
     async def act(self, request: ModerationRequest) -> SanctionEvent | None:
@@ -255,67 +304,8 @@ class Moderation(Protocol):
 # --- the bus -------------------------------------------------------------------------------------------------------
 
 
-class Incident(Enum):
-    """What should not happen and is counted where it does."""
-
-    MESSAGE_NOT_STORED = "message_not_stored"
-    """The stream answered that it did not take a message."""
-    MESSAGE_WITHOUT_OUTCOME = "message_without_outcome"
-    """NATS was away, or a message was not found in the stream: its author was told `unavailable`."""
-    MODERATION_AWAY = "moderation_away"
-    """A message had no verdict of moderation: the edge judged it by itself, or refused it."""
-    STREAM_BEGAN_ANEW = "stream_began_anew"
-    """The stream was made again, or had lost some of its messages."""
-    GAP_NOT_FILLED = "gap_not_filled"
-    """Messages that a room had missed could not be read: it went on without them."""
-
-
 class BusUnavailable(Exception):
     """NATS is away or did not answer within the deadline."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A message as the stream holds it."""
-
-    id: MessageId
-    prev_id: MessageId
-    at: str
-    """RFC 3339 in UTC with milliseconds."""
-    text: str
-    user_id: UserId | None
-    username: str
-    edge: str
-    token: int
-    nonce: str
-
-
-@dataclass(frozen=True, slots=True)
-class TypingChanged:
-    """Somebody started or stopped typing."""
-
-    key: str
-    user_id: UserId | None
-    username: str
-    active: bool
-    edge: str
-    connection: ConnectionId
-    at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class PresenceChanged:
-    """One transaction's change of who is in a room: it covers the versions from first_version to version."""
-
-    first_version: int
-    version: int
-    connection_count: int
-    crowded: bool
-    joined: tuple[Participant, ...]
-    left: tuple[Participant, ...]
-    joined_count: int
-    left_count: int
-    at_ms: int
 
 
 class RoomListener(Protocol):

@@ -11,9 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from ws_edge.adapters.dev_tokens import issue_token
-from ws_edge.adapters.jwt_keys import KeySource, public_key, secret_key
-from ws_edge.adapters.jwt_tokens import JwtTokens
+from ws_edge.adapters.jwt.keys import KeySource, public_key, secret_key
+from ws_edge.adapters.jwt.tokens import JwtTokens, issue_token
 from ws_edge.ports import InvalidToken
 from ws_edge.protocol.identity import Identity, Rank, UserId
 

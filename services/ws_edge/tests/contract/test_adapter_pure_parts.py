@@ -10,19 +10,18 @@ import pytest
 from hypothesis import given, strategies as st
 
 from salon.moderation.v1.moderation_pb2 import CarriedAdmission
-from ws_edge.adapters import edge_lease as lease_module, leave_queue
-from ws_edge.adapters.carried_admissions import CarriedAdmissions
-from ws_edge.adapters.edge_lease import EdgeLease, Holdings
-from ws_edge.adapters.grpc_moderation import target_home
-from ws_edge.adapters.leave_queue import LeaveQueue
-from ws_edge.adapters.nats_headers import read_number, read_status, read_text, read_trace_header, to_milliseconds
-from ws_edge.adapters.nats_history import NatsHistory
-from ws_edge.adapters.rendezvous import choose, choose_behind_names
-from ws_edge.adapters.replica_addresses import is_literal, look_up, split
-from ws_edge.adapters.request_batches import BatchFailed
-from ws_edge.ports import BusUnavailable, HeldConnection, ModerationRequest
+from ws_edge.adapters.grpc import batches, lease as lease_module
+from ws_edge.adapters.grpc.batches import BatchFailed, LeaveQueue
+from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
+from ws_edge.adapters.grpc.homes import choose, choose_behind_names, is_literal, look_up, split
+from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
+from ws_edge.adapters.grpc.moderation import target_home
+from ws_edge.adapters.nats.events import read_number, read_status, read_text, read_trace_header, to_milliseconds
+from ws_edge.adapters.nats.replies import NatsHistory
+from ws_edge.ports import BusUnavailable, ModerationRequest
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.sanction import Action, Scope
+from ws_edge.protocol.rooms import HeldConnection
+from ws_edge.protocol.sanctions import Action, Scope
 
 HEADERS = (
     b"NATS/1.0\r\nNats-Stream: SALON_MESSAGES\r\nNats-Sequence: 42\r\n"
@@ -390,8 +389,8 @@ async def test_what_is_owed_while_a_sync_is_under_way_is_owed_another_one() -> N
 async def test_a_leave_that_always_fails_is_alone_in_the_end_and_the_others_go_through(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(leave_queue, "_FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(leave_queue, "_LONGEST_PAUSE_S", 0.002)
+    monkeypatch.setattr(batches, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(batches, "_LONGEST_PAUSE_S", 0.002)
     committed: set[int] = set()
     news = asyncio.Event()
 
@@ -505,7 +504,7 @@ async def test_whatever_is_lost_and_forgotten_on_the_way_in_the_end_those_are_me
 ) -> None:
     monkeypatch.setattr(lease_module, "_PART_SIZE", 3)
     for name in ("GATHER_S", "_FIRST_PAUSE_S", "_LONGEST_PAUSE_S"):
-        monkeypatch.setattr(leave_queue, name, 0.0)
+        monkeypatch.setattr(batches, name, 0.0)
     chance = Random(seed)
     service = Service(chance)
     edge = Visits(service, chance)

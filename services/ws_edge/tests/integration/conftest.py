@@ -14,10 +14,9 @@ from structlog.contextvars import get_contextvars
 
 from ws_edge.ports import GraphQLAnswer, InvalidToken, RoomsUnavailable, Transport
 from ws_edge.protocol.identity import Identity, Rank, UserId
-from ws_edge.transport.app import EdgeParts, create_app
-from ws_edge.transport.dev_token_route import RoleNotAllowed
-from ws_edge.transport.patience import Patience
-from ws_edge.transport.serve import serve
+from ws_edge.transport.routes.dev_token import RoleNotAllowed
+from ws_edge.transport.server import EdgeParts, create_app, serve
+from ws_edge.transport.websocket import Keepalive
 
 WAIT_S = 5.0
 _names = count()
@@ -103,7 +102,7 @@ class Recorder:
 
 
 @dataclass(eq=False)
-class FakeGateway:
+class FakeAcceptor:
     """Receives everybody, perhaps after a while."""
 
     make: Callable[[], Recorder] = Recorder
@@ -255,7 +254,7 @@ class Edge:
     """A running edge."""
 
     port: int
-    gateway: FakeGateway
+    acceptor: FakeAcceptor
     rooms: FakeRooms
     stop: asyncio.Event
     drained: asyncio.Event
@@ -266,7 +265,7 @@ class Edge:
     @property
     def receiver(self) -> Recorder:
         """Of the client that came last."""
-        return self.gateway.receivers[-1]
+        return self.acceptor.receivers[-1]
 
     def url(self, path: str) -> str:
         return f"ws://127.0.0.1:{self.port}{path}"
@@ -323,13 +322,13 @@ StartEdge = Callable[..., Awaitable[Edge]]
 @pytest.fixture
 async def start_edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartEdge]:
     """Edges with whatever parts a test wants to differ. The collector is the test run's own, not theirs."""
-    monkeypatch.setattr("ws_edge.transport.serve.settle_garbage_collection", lambda: None)
+    monkeypatch.setattr("ws_edge.transport.server.settle_garbage_collection", lambda: None)
     async with AsyncExitStack() as stack:
 
         async def start(drain: Callable[[], Awaitable[None]] | None = None, **differing: Any) -> Edge:
-            gateway, rooms = FakeGateway(), FakeRooms()
-            parts = EdgeParts(gateway, FakeTokens(), rooms, {}, lambda: b"", b"<!doctype html>", "default-src 'none'")
-            parts = replace(parts, **{"patience": Patience(close_within_s=0.3)} | differing)
+            acceptor, rooms = FakeAcceptor(), FakeRooms()
+            parts = EdgeParts(acceptor, FakeTokens(), rooms, {}, lambda: b"", b"<!doctype html>", "default-src 'none'")
+            parts = replace(parts, **{"keepalive": Keepalive(close_within_s=0.3)} | differing)
             sock = socket.socket()
             sock.bind(("127.0.0.1", 0))
             stop, drained, started = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -341,7 +340,7 @@ async def start_edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartEdge
 
             app = create_app(parts, f"edge-{next(_names)}")
             served = asyncio.create_task(serve(app, sock, drain=drain_all, stop=stop, started=started.set))
-            edge = Edge(sock.getsockname()[1], gateway, rooms, stop, drained, served, app)
+            edge = Edge(sock.getsockname()[1], acceptor, rooms, stop, drained, served, app)
             served.add_done_callback(lambda _: started.set())
             await started.wait()
             if served.done():

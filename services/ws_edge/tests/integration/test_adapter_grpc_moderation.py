@@ -17,13 +17,13 @@ from salon.moderation.v1.moderation_pb2_grpc import (
     add_ModerationServiceServicer_to_server,
 )
 from tools.ports import held_port
-from ws_edge.adapters import admission_stream, grpc_moderation
-from ws_edge.adapters.grpc_moderation import GrpcModeration
-from ws_edge.adapters.rendezvous import choose
-from ws_edge.gateway import AnonymousNames
+from ws_edge.adapters.grpc import admission_stream, moderation as moderation_module
+from ws_edge.adapters.grpc.homes import choose
+from ws_edge.adapters.grpc.moderation import GrpcModeration
+from ws_edge.chat.join import AnonymousNames
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
 from ws_edge.protocol.identity import Identity, Life, Rank, Slug, Speaker, UserId
-from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
+from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 
 pytestmark = pytest.mark.integration
 
@@ -275,7 +275,7 @@ async def test_without_any_replica_the_answer_is_unavailable_at_once() -> None:
         moderation.admit(speaker(), SLUG, LIFE, "", verdicts.of(name))
     assert verdicts.heard == []
     assert await asyncio.wait_for(verdicts.hears(3), 0.5) == [(name, UNAVAILABLE) for name in "abc"]
-    moderation.sight(speaker(), SLUG)
+    moderation.report_seen(speaker(), SLUG)
     with pytest.raises(ModerationUnavailable):
         await moderation.check_arrival(speaker(), SLUG, final=True)
     with pytest.raises(ModerationUnavailable):
@@ -441,7 +441,7 @@ async def test_an_arrival_without_an_answer_is_unavailable(
 
 
 async def test_a_sighting_goes_to_the_speakers_home(replicas: list[Replica], moderation: GrpcModeration) -> None:
-    moderation.sight(speaker(), SLUG)
+    moderation.report_seen(speaker(), SLUG)
     home = home_of(speaker(), replicas).moderation
     await home.hears(lambda: bool(home.requests))
     (sighting,) = home.requests[0].sightings
@@ -508,8 +508,8 @@ async def test_a_replica_that_comes_back_with_another_address_is_the_home_of_the
     async def look_up(address: str) -> list[str]:
         return behind[address]
 
-    monkeypatch.setattr(grpc_moderation, "look_up", look_up)
-    monkeypatch.setattr(grpc_moderation, "_LOOK_UP_EVERY_S", 0.01)
+    monkeypatch.setattr(moderation_module, "look_up", look_up)
+    monkeypatch.setattr(moderation_module, "_LOOK_UP_EVERY_S", 0.01)
     moderation, verdicts = GrpcModeration(list(behind), EDGE), Verdicts()
     await moderation.start()
     await eventually(lambda: len(moderation._up) == 2)
@@ -533,7 +533,7 @@ async def test_a_replica_that_comes_back_with_another_address_is_the_home_of_the
 async def test_of_many_speakers_each_is_told_before_they_are_asked_about_and_all_in_slices(
     replicas: list[Replica], moderation: GrpcModeration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grpc_moderation, "_HOMES_TOLD_AT_ONCE", 10)
+    monkeypatch.setattr(moderation_module, "_HOMES_TOLD_AT_ONCE", 10)
     staying = replicas[1]
     for number in range(1, 1001):
         moderation.note_admitted(speaker(number), SLUG, LIFE, str(number))

@@ -3,7 +3,7 @@
 # ruff: noqa: N802 - gRPC names its methods so
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import grpc.aio
@@ -13,20 +13,12 @@ from chassis.traces import hold_trace, read_trace
 from salon.rooms.v1 import rooms_pb2 as pb
 from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceServicer, add_RoomsServiceServicer_to_server
 from tools.ports import held_port
-from ws_edge.adapters import edge_lease
-from ws_edge.adapters.grpc_rooms import GrpcRooms
-from ws_edge.ports import (
-    GraphQLAnswer,
-    HeldConnection,
-    JoinRefusal,
-    LogResumption,
-    Membership,
-    Participant,
-    RoomSnapshot,
-    RoomsUnavailable,
-)
+from ws_edge.adapters.grpc import lease
+from ws_edge.adapters.grpc.rooms import GrpcRooms
+from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption, RoomsUnavailable
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, UserId
-from ws_edge.protocol.reference import ById, BySlug, ByVideo
+from ws_edge.protocol.references import ById, BySlug, ByVideo
+from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
 
 pytestmark = pytest.mark.integration
 
@@ -163,12 +155,21 @@ class Service:
 
 
 class Worker:
-    """What the adapter asks of its worker."""
+    """Implements MembershipListener."""
 
     def __init__(self) -> None:
         self.held: list[HeldConnection] = []
         self.lost: list[ConnectionId] = []
         self.log_sequence = 0
+
+    def held_connections(self) -> Iterable[HeldConnection]:
+        return list(self.held)
+
+    def held_count(self) -> int:
+        return len(self.held)
+
+    def membership_lost(self, connection: ConnectionId) -> None:
+        self.lost.append(connection)
 
 
 @pytest.fixture
@@ -185,14 +186,9 @@ async def worker() -> Worker:
 
 
 def open_rooms(service: Service, worker: Worker) -> GrpcRooms:
-    return GrpcRooms(
-        f"127.0.0.1:{service.port}",
-        EDGE,
-        held=lambda: list(worker.held),
-        held_count=lambda: len(worker.held),
-        lost=worker.lost.append,
-        log_sequence=lambda: worker.log_sequence,
-    )
+    rooms = GrpcRooms(f"127.0.0.1:{service.port}", EDGE)
+    rooms.listen(worker, log_sequence=lambda: worker.log_sequence)
+    return rooms
 
 
 @pytest.fixture
@@ -344,7 +340,7 @@ async def test_leaves_are_tried_until_a_restarted_service_has_committed_them(
 async def test_heartbeats_do_not_wait_for_joins_and_leaves_that_hang(
     service: Service, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge_lease, "_INTERVAL_S", 0.02)
+    monkeypatch.setattr(lease, "_INTERVAL_S", 0.02)
     rooms = open_rooms(service, worker)
     await rooms.start()
     await eventually(lambda: rooms.is_connected)

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 from jwt.warnings import InsecureKeyLengthWarning
 
-from ws_edge.adapters import jwt_keys
-from ws_edge.adapters.jwt_keys import JwksKeys
-from ws_edge.adapters.jwt_tokens import JwtTokens
+from ws_edge.adapters.jwt import keys as jwt_keys
+from ws_edge.adapters.jwt.keys import JwksKeys
+from ws_edge.adapters.jwt.tokens import JwtTokens
 from ws_edge.ports import InvalidToken, TokensUnavailable
 
 pytestmark = pytest.mark.integration

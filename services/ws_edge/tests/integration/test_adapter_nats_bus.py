@@ -16,17 +16,12 @@ from structlog.contextvars import get_contextvars, merge_contextvars
 
 from salon.events.v1 import events_pb2 as events
 from salon.moderation.v1 import moderation_pb2 as moderation
-from ws_edge.adapters.nats_bus import NatsBus
-from ws_edge.adapters.nats_stream import STREAM
-from ws_edge.ports import (
-    BusUnavailable,
-    Participant,
-    PresenceChanged,
-    StoredMessage,
-    TypingChanged,
-)
+from ws_edge.adapters.nats.bus import NatsBus
+from ws_edge.adapters.nats.stream import STREAM
+from ws_edge.ports import BusUnavailable
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Slug, UserId
-from ws_edge.protocol.sanction import Action, Sanction, SanctionEvent, Scope
+from ws_edge.protocol.rooms import Participant, PresenceChanged, StoredMessage, TypingChanged
+from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tools.ports import held_port
-from ws_edge.workers import exit_code, restart_after_s
+from ws_edge.process.processes import exit_code, restart_after_s
 
 pytestmark = pytest.mark.integration
 

@@ -12,8 +12,8 @@ from nats.aio.client import Client
 from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, Memory, eventually, open_bus, say
 from real_nats import NatsServer
 
-from ws_edge.adapters.nats_bus import NatsBus
-from ws_edge.adapters.nats_stream import DEFAULT_MAX_BYTES, STREAM
+from ws_edge.adapters.nats.bus import NatsBus
+from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, STREAM
 from ws_edge.ports import Incident, LogResumption
 
 pytestmark = pytest.mark.integration

@@ -12,10 +12,9 @@ import websockets
 from sanic import Request
 from sanic.server import HttpProtocol
 
-from ws_edge.gateway import Refusal
+from ws_edge.chat.arrivals import Refusal
 from ws_edge.protocol import codec
-from ws_edge.protocol.close import CloseCode
-from ws_edge.protocol.errors import ErrorCode
+from ws_edge.protocol.errors import CloseCode, ErrorCode
 
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
@@ -33,14 +32,14 @@ async def test_frames_right_behind_the_head_are_received(edge: Edge) -> None:
     assert await edge.receiver.until_texts(3) == [b"one", b"two" * 2000, b"three"]
 
 
-async def test_frames_sent_while_the_gateway_thinks_are_received(edge: Edge) -> None:
-    edge.gateway.gate = asyncio.Event()
+async def test_frames_sent_while_the_acceptor_thinks_are_received(edge: Edge) -> None:
+    edge.acceptor.gate = asyncio.Event()
     client = await edge.raw()
     client.writer.write(edge.head().encode() + client.frame(TEXT, b"early"))
-    await edge.gateway.waiting.wait()
+    await edge.acceptor.waiting.wait()
     client.send(TEXT, b"later")
     await client.writer.drain()
-    edge.gateway.gate.set()
+    edge.acceptor.gate.set()
     await client.request("")
     client.send(TEXT, b"last")
     texts = [await client.read() for _ in range(3)]
@@ -55,15 +54,15 @@ async def test_half_a_frame_behind_the_head_is_completed_later(edge: Edge) -> No
     assert await client.read() == (TEXT, b"in two pieces")
 
 
-async def test_a_client_that_goes_while_the_gateway_thinks_is_cancelled(edge: Edge) -> None:
-    edge.gateway.gate = asyncio.Event()
+async def test_a_client_that_goes_while_the_acceptor_thinks_is_cancelled(edge: Edge) -> None:
+    edge.acceptor.gate = asyncio.Event()
     client = await edge.raw()
     client.writer.write(edge.head().encode())
-    await edge.gateway.waiting.wait()
+    await edge.acceptor.waiting.wait()
     client.reset()
     async with asyncio.timeout(5):
-        await edge.gateway.cancelled.wait()
-    assert edge.gateway.receivers == []
+        await edge.acceptor.cancelled.wait()
+    assert edge.acceptor.receivers == []
 
 
 async def test_a_client_that_goes_at_the_last_moment_is_connected_and_lost(edge: Edge) -> None:
@@ -72,7 +71,7 @@ async def test_a_client_that_goes_at_the_last_moment_is_connected_and_lost(edge:
             protocol.transport.abort()  # type: ignore[union-attr]  # asked above
         return original(echoes=False)  # type: ignore[call-arg]  # it is the class
 
-    original, edge.gateway.make = edge.gateway.make, make  # type: ignore[assignment]  # returns a Recorder
+    original, edge.acceptor.make = edge.acceptor.make, make  # type: ignore[assignment]  # returns a Recorder
     client = await edge.raw()
     client.writer.write(edge.head().encode())
     assert await client.read() is None
@@ -84,8 +83,8 @@ async def test_a_client_that_goes_at_the_last_moment_is_connected_and_lost(edge:
 
 
 async def test_the_first_frames_and_a_close_may_be_sent_on_connecting(edge: Edge) -> None:
-    make = edge.gateway.make
-    edge.gateway.make = lambda: make(  # type: ignore[call-arg]  # it is the class
+    make = edge.acceptor.make
+    edge.acceptor.make = lambda: make(  # type: ignore[call-arg]  # it is the class
         on_connected=lambda transport: (transport.write(b"\x81\x02no"), transport.close(4003, "é" * 100))
     )
     client = await edge.open()
@@ -166,7 +165,7 @@ async def test_connections_that_drain_leaves_open_are_closed_at_the_stop(start_e
         await edge.served
     assert edge.drained.is_set()
     assert await silent.read_close() == 1012
-    assert [receiver.told[-1] for receiver in edge.gateway.receivers] == [("lost",), ("lost",)]
+    assert [receiver.told[-1] for receiver in edge.acceptor.receivers] == [("lost",), ("lost",)]
 
 
 async def test_while_draining_the_edge_answers_newcomers_and_is_not_ready(start_edge: StartEdge) -> None:
@@ -184,7 +183,7 @@ async def test_while_draining_the_edge_answers_newcomers_and_is_not_ready(start_
     assert (status, body) == (503, b'{"status":"not ready","failing":["draining"]}')
     status, _, body = await edge.http("GET", "/health/ready")
     assert (status, body) == (503, b'{"status":"not ready","failing":["draining"]}')
-    edge.gateway.make = lambda: Refusal(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)  # type: ignore[assignment, return-value]  # no Recorder
+    edge.acceptor.make = lambda: Refusal(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)  # type: ignore[assignment, return-value]  # no Recorder
     late = await edge.open()
     assert await late.read() == (TEXT, codec.error(ErrorCode.UNAVAILABLE)[2:])
     assert await late.read_close() == 1012

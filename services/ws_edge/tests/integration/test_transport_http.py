@@ -169,7 +169,7 @@ async def test_a_client_that_never_ends_sending_what_was_refused_is_cut_off(
 async def test_what_other_addresses_refuse_is_not_counted_at_the_door(edge: Edge) -> None:
     asks = [("PUT", "/graphql"), ("GET", "/nowhere"), ("POST", "/health/live"), ("GET", "/chat/ws/rooms")]
     assert [(await edge.http(*ask))[0] for ask in asks] == [405, 404, 405, 404]
-    assert edge.gateway.turned_away_with == []
+    assert edge.acceptor.turned_away_with == []
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
@@ -203,7 +203,7 @@ async def test_an_address_asks_graphql_so_often_a_second_and_is_told_when_to_com
         assert answered["content-type"] == "application/graphql-response+json; charset=utf-8"
         assert 50 <= int(answered["retry-after"]) <= 60
     assert len(edge.rooms.calls) == calls
-    assert edge.gateway.turned_away_with == ["graphql_429"] * 3
+    assert edge.acceptor.turned_away_with == ["graphql_429"] * 3
     assert (await edge.http("GET", "/health/live"))[0] == 200
 
 
@@ -271,7 +271,7 @@ async def test_a_trace_ends_with_its_request(start_edge: StartEdge) -> None:
         held.append(get_contextvars().get("trace"))
 
     edge = await start_edge(checks={"rooms": check})
-    edge.gateway.on_arrival = lambda: held.append(get_contextvars().get("trace"))
+    edge.acceptor.on_arrival = lambda: held.append(get_contextvars().get("trace"))
     client = await edge.raw()
     query = "GET /graphql?query=%7Bx%7D HTTP/1.1\r\nHost: localhost\r\n"
     for head in (
@@ -310,7 +310,7 @@ async def test_readiness_names_what_fails(start_edge: StartEdge) -> None:
 async def test_readiness_does_not_wait_for_a_silent_dependency(
     start_edge: StartEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ws_edge.transport.health_routes._CHECK_DEADLINE_S", 0.05)
+    monkeypatch.setattr("ws_edge.transport.routes.monitoring._CHECK_DEADLINE_S", 0.05)
     edge = await start_edge(checks={"rooms": asyncio.Event().wait})
     assert (await edge.http("GET", "/health/ready"))[0] == 503
 

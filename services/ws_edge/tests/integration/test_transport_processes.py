@@ -14,8 +14,8 @@ STARTS_AND_STOPS_WITHIN_S = 30.0  # the machine may be busy
 
 SERVER = """
 import asyncio, signal, socket, sys, uvloop
-from ws_edge.transport.app import EdgeParts, create_app
-from ws_edge.transport.serve import serve
+from ws_edge.transport.server import EdgeParts, create_app
+from ws_edge.transport.server import serve
 
 class Receiver:
     frame_limit_bytes = 100
@@ -24,7 +24,7 @@ class Receiver:
     def congestion_changed(self, is_congested): pass
     def lost(self): pass
 
-class Gateway:
+class Acceptor:
     async def arrive_room(self, ref, token, address): return Receiver()
     arrive_video = arrive_live = arrive_room
     def turned_away(self, code): pass
@@ -32,7 +32,7 @@ class Gateway:
 async def drain(): pass
 
 async def main():
-    app = create_app(EdgeParts(Gateway(), None, None, {}, lambda: b"", b"page", "default-src 'none'"))
+    app = create_app(EdgeParts(Acceptor(), None, None, {}, lambda: b"", b"page", "default-src 'none'"))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await serve(app, socket.socket(fileno=int(sys.argv[-1])), drain=drain, stop=stop)

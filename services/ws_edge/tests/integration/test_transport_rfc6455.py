@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import websockets
 
-from ws_edge.transport.patience import Patience
+from ws_edge.transport.websocket import Keepalive
 
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
@@ -145,7 +145,7 @@ async def test_a_close_without_code_is_answered_with_1000(edge: Edge) -> None:
 
 
 async def test_after_the_answer_to_a_close_nothing_more_is_waited_for(start_edge: StartEdge) -> None:
-    edge = await start_edge(patience=Patience(close_within_s=60))
+    edge = await start_edge(keepalive=Keepalive(close_within_s=60))
     client = await edge.open()
     client.send(CLOSE)
     assert await client.read_close() == 1000
@@ -172,8 +172,8 @@ async def test_a_sender_of_too_much_still_reads_its_1009(edge: Edge) -> None:
 
 async def test_the_limit_is_the_receivers_own(start_edge: StartEdge) -> None:
     edge = await start_edge()
-    make = edge.gateway.make
-    edge.gateway.make = lambda: make(frame_limit_bytes=4096)  # type: ignore[call-arg]  # it is the class
+    make = edge.acceptor.make
+    edge.acceptor.make = lambda: make(frame_limit_bytes=4096)  # type: ignore[call-arg]  # it is the class
     client = await edge.open("/live/ws")
     client.send(TEXT, b"x" * 4096)
     assert await client.read() == (TEXT, b"x" * 4096)

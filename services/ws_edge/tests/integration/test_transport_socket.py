@@ -1,4 +1,4 @@
-"""A client's socket: closing, silence, reading paused, slow readers, faults of the owner."""
+"""A client's socket: closing, silence, slow readers, faults of the owner."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 import structlog
 
 from chassis.logs import configure_logging
-from ws_edge.transport import websocket_routes
-from ws_edge.transport.patience import Patience
+from ws_edge.transport import upgrade
+from ws_edge.transport.websocket import Keepalive
 
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
@@ -30,7 +30,7 @@ def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     # A logger that was used once keeps the configuration of that time.
-    monkeypatch.setattr(websocket_routes, "log", structlog.get_logger(websocket_routes.__name__))
+    monkeypatch.setattr(upgrade, "log", structlog.get_logger(upgrade.__name__))
     yield
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
@@ -79,8 +79,8 @@ async def test_a_flooding_client_still_reads_our_close(edge: Edge) -> None:
 
 
 async def test_after_20_s_of_silence_the_server_pings_and_drops_after_20_s_more(start_edge: StartEdge) -> None:
-    assert Patience() == Patience(ping_after_s=20.0, pong_within_s=20.0, close_within_s=2.0)
-    edge = await start_edge(patience=Patience(ping_after_s=0.1, pong_within_s=0.15))
+    assert Keepalive() == Keepalive(ping_after_s=20.0, pong_within_s=20.0, close_within_s=2.0)
+    edge = await start_edge(keepalive=Keepalive(ping_after_s=0.1, pong_within_s=0.15))
     client = await edge.open()
     for _ in range(3):
         assert await client.read() == (PING, b"")
@@ -91,7 +91,7 @@ async def test_after_20_s_of_silence_the_server_pings_and_drops_after_20_s_more(
 
 
 async def test_any_frame_counts_as_a_sign_of_life(start_edge: StartEdge) -> None:
-    edge = await start_edge(patience=Patience(ping_after_s=0.1, pong_within_s=0.1))
+    edge = await start_edge(keepalive=Keepalive(ping_after_s=0.1, pong_within_s=0.1))
     client = await edge.open()
     for _ in range(3):
         assert await client.read() == (PING, b"")
@@ -141,63 +141,11 @@ async def test_a_receiver_that_fails_at_a_ping_is_closed_with_1011(edge: Edge) -
     assert [entry["event"] for entry in logs] == ["receiver_failed"]
 
 
-async def test_a_broken_frame_behind_held_messages_is_refused_after_them(edge: Edge) -> None:
-    client = await edge.open()
-    edge.receiver.on_text = lambda transport, payload: transport.pause_reading() if payload == b"1" else None
-    client.writer.write(client.frame(TEXT, b"1") + client.frame(TEXT, b"2") + client.frame(3))
-    await edge.receiver.until("text", b"1")
-    assert ("lost",) not in edge.receiver.told
-    edge.receiver.socket.resume_reading()
-    assert await client.read() == (TEXT, b"1")
-    assert await client.read() == (TEXT, b"2")
-    assert await client.read_close() == 1002
-    await edge.receiver.until("lost")
-
-
-async def test_nothing_is_received_while_reading_is_paused(edge: Edge) -> None:
-    client = await edge.open()
-    edge.receiver.on_text = lambda transport, payload: transport.pause_reading() if payload == b"2" else None
-    client.writer.write(b"".join(client.frame(TEXT, text) for text in (b"1", b"2", b"3", b"4")) + client.frame(PING))
-    assert [await client.read() for _ in range(3)] == [(TEXT, b"1"), (TEXT, b"2"), (PONG, b"")]
-    client.send(TEXT, b"5")
-    await client.writer.drain()
-    assert await edge.receiver.until_texts(2) == [b"1", b"2"]
-    edge.receiver.on_text = lambda transport, payload: transport.pause_reading() if payload == b"3" else None
-    edge.receiver.socket.resume_reading()
-    assert await client.read() == (TEXT, b"3")
-    assert await edge.receiver.until_texts(3) == [b"1", b"2", b"3"]
-    edge.receiver.socket.resume_reading()
-    edge.receiver.socket.resume_reading()
-    assert [await client.read() for _ in range(2)] == [(TEXT, b"4"), (TEXT, b"5")]
-
-
-async def test_a_close_behind_held_messages_comes_after_them(edge: Edge) -> None:
-    client = await edge.open()
-    edge.receiver.on_text = lambda transport, payload: transport.pause_reading() if payload == b"1" else None
-    frames = client.frame(TEXT, b"1") + client.frame(TEXT, b"2") + client.frame(CLOSE, b"\x03\xe8")
-    client.writer.write(frames)
-    await edge.receiver.until("text", b"1")
-    assert ("lost",) not in edge.receiver.told
-    edge.receiver.socket.resume_reading()
-    assert await client.read_close() == 1000
-    await edge.receiver.until("lost")
-    assert edge.receiver.told == [("connected",), ("text", b"1"), ("text", b"2"), ("lost",)]
-
-
-async def test_a_paused_connection_can_be_closed(edge: Edge) -> None:
-    client = await edge.open()
-    edge.receiver.socket.pause_reading()
-    edge.receiver.socket.close(1008)
-    assert await client.read_close() == 1008
-    client.send(CLOSE, (1008).to_bytes(2, "big"))
-    assert await client.read() is None
-
-
 async def test_a_slow_reader_is_told_of_and_closed_alone(edge: Edge) -> None:
     slow, other = await edge.open(), await edge.open()
     slow.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads
-    receiver = edge.gateway.receivers[0]
+    receiver = edge.acceptor.receivers[0]
     frame = b"\x82\x7e\xff\xff" + b"x" * 65535
     while ("congested", True) not in receiver.told:
         receiver.socket.write(frame)
@@ -231,8 +179,6 @@ async def test_a_client_that_goes_without_a_close_is_lost_once(edge: Edge, how: 
     assert edge.receiver.told == [("connected",), ("lost",)]
     edge.receiver.socket.write(b"\x81\x00")
     edge.receiver.socket.close(1000)
-    edge.receiver.socket.pause_reading()
-    edge.receiver.socket.resume_reading()
 
 
 async def test_a_fault_of_the_owner_closes_its_connection_alone_with_1011(edge: Edge) -> None:
@@ -251,14 +197,14 @@ async def test_a_fault_of_the_owner_closes_its_connection_alone_with_1011(edge: 
 
 
 @pytest.mark.usefixtures("logging_as_before")
-async def test_a_gateway_that_fails_closes_with_1011_and_logs_no_token(
+async def test_an_acceptor_that_fails_closes_with_1011_and_logs_no_token(
     edge: Edge, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging("ws_edge")
-    edge.gateway.failure = ValueError("the token was SECRET")
+    edge.acceptor.failure = ValueError("the token was SECRET")
     client = await edge.open("/chat/ws/room/1?token=SECRET")
     assert await client.read_close() == 1011
-    assert edge.gateway.turned_away_with == ["internal"]
+    assert edge.acceptor.turned_away_with == ["internal"]
     (line,) = capsys.readouterr().out.splitlines()
     assert "SECRET" not in line
     event = json.loads(line)

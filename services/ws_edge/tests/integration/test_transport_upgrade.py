@@ -43,11 +43,11 @@ pytestmark = pytest.mark.integration
         ("/live/ws/", ("live", "")),
     ],
 )
-async def test_every_reference_reaches_the_gateway_percent_decoded(
+async def test_every_reference_reaches_the_acceptor_percent_decoded(
     edge: Edge, path: str, arrival: tuple[str, str]
 ) -> None:
     await edge.open(path)
-    assert edge.gateway.arrivals == [(*arrival, None, "127.0.0.1")]
+    assert edge.acceptor.arrivals == [(*arrival, None, "127.0.0.1")]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_the_token_is_the_first_that_is_present_and_not_empty(
     client = await edge.raw()
     status, answer = await client.request(edge.head("/chat/ws/room/1" + query, **headers))
     assert status == 101
-    assert edge.gateway.arrivals == [("room", "1", token, "127.0.0.1")]
+    assert edge.acceptor.arrivals == [("room", "1", token, "127.0.0.1")]
     offers_pair = headers.get("Sec_WebSocket_Protocol", "").startswith("bearer,")
     assert answer.get("sec-websocket-protocol") == ("bearer" if offers_pair else None)
     assert answer["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -81,19 +81,19 @@ async def test_a_browser_may_send_its_token_as_a_subprotocol(edge: Edge) -> None
     protocols = [websockets.Subprotocol("bearer"), websockets.Subprotocol("a.b-c_d")]
     async with websockets.connect(edge.url("/chat/ws/room/1"), subprotocols=protocols) as client:
         assert client.subprotocol == "bearer"
-    assert edge.gateway.arrivals[0][2] == "a.b-c_d"
+    assert edge.acceptor.arrivals[0][2] == "a.b-c_d"
 
 
 async def test_a_token_of_8_kib_works(edge: Edge) -> None:
     await edge.open("/chat/ws/room/1?token=" + "x" * 8192)
-    assert edge.gateway.arrivals[0][2] == "x" * 8192
+    assert edge.acceptor.arrivals[0][2] == "x" * 8192
 
 
 async def test_a_head_over_16_kib_is_refused_with_413(edge: Edge) -> None:
     client = await edge.raw()
     assert (await client.request(edge.head("/chat/ws/room/1?token=" + "x" * 20000)))[0] == 413
-    assert edge.gateway.arrivals == []
-    assert edge.gateway.turned_away_with == ["http_413"]
+    assert edge.acceptor.arrivals == []
+    assert edge.acceptor.turned_away_with == ["http_413"]
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ async def test_what_is_no_handshake_is_refused_and_told_why(
     client = await edge.raw()
     answered, headers = await client.request(edge.head(path, **changes))
     assert answered == status
-    assert len(edge.gateway.arrivals) == (status == 101)
-    assert edge.gateway.turned_away_with == ([] if status == 101 else [f"http_{status}"])
+    assert len(edge.acceptor.arrivals) == (status == 101)
+    assert edge.acceptor.turned_away_with == ([] if status == 101 else [f"http_{status}"])
     if status == 426:
         assert (headers["upgrade"], headers["sec-websocket-version"]) == ("websocket", "13")
 
@@ -186,7 +186,7 @@ async def test_whatever_a_handshake_looks_like_the_log_stays_clean_and_refusals_
     with structlog.testing.capture_logs() as logs:
         answered, headers = await client.request(request_text + "\r\n")
         assert answered == status
-        assert edge.gateway.turned_away_with == ([] if status in (101, 200) else [f"http_{status}"])
+        assert edge.acceptor.turned_away_with == ([] if status in (101, 200) else [f"http_{status}"])
         if status == 101:
             client.send(1, b"works")
             assert await client.read() == (1, b"works")
@@ -221,7 +221,7 @@ async def test_only_get_upgrades(edge: Edge, method: str) -> None:
     client = await edge.raw()
     status, headers = await client.request(edge.head().replace("GET", method, 1))
     assert (status, headers["allow"]) == (405, "GET")
-    assert edge.gateway.turned_away_with == ["http_405"]
+    assert edge.acceptor.turned_away_with == ["http_405"]
 
 
 async def test_http_1_0_does_not_upgrade(edge: Edge) -> None:
@@ -240,7 +240,7 @@ async def test_x_forwarded_for_is_read_behind_a_trusted_proxy_only(start_edge: S
     for edge, address in ((trusting, "2001:db8::7"), (doubting, "127.0.0.1")):
         client = await edge.raw()
         await client.request(edge.head(X_Forwarded_For="6.6.6.6, [2001:db8::7]:99, 127.0.0.2"))
-        assert edge.gateway.arrivals[0][3] == address
+        assert edge.acceptor.arrivals[0][3] == address
 
 
 async def test_no_token_is_logged_by_anybody(

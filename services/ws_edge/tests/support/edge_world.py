@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from structlog.contextvars import get_contextvars
 
-from ws_edge.context import Context
-from ws_edge.gateway import AddressLimits, AnonymousNames, Gateway
+from ws_edge.chat.arrivals import Arrivals
+from ws_edge.chat.context import Context
+from ws_edge.chat.join import AddressLimits, AnonymousNames, Entrance
 from ws_edge.ports import (
     AdmissionLimits,
     BusUnavailable,
@@ -17,21 +18,18 @@ from ws_edge.ports import (
     Incident,
     InvalidToken,
     JoinRefusal,
-    Membership,
     ModerationRequest,
     ModerationUnavailable,
     Receiver,
     RoomListener,
-    RoomSnapshot,
     RoomsUnavailable,
-    StoredMessage,
-    TypingChanged,
     Verdict,
 )
+from ws_edge.process.worker import Worker
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.reference import ById, BySlug, ByVideo, RoomRef
-from ws_edge.protocol.sanction import Sanction, SanctionEvent
-from ws_edge.worker import Worker
+from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
+from ws_edge.protocol.rooms import Membership, RoomSnapshot, StoredMessage, TypingChanged
+from ws_edge.protocol.sanctions import Sanction, SanctionEvent
 
 AT = "2025-11-27T16:30:00.000Z"
 EDGE = "e" * 32
@@ -196,7 +194,7 @@ class FakeModeration:
     checks: list[tuple[str, bool]] = field(default_factory=list)
     requests: list[ModerationRequest] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)
-    sightings: list[tuple[str, str]] = field(default_factory=list)
+    seen: list[tuple[str, str]] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
     waiting: list[Callable[[Verdict], None]] = field(default_factory=list)
     limits: AdmissionLimits = field(default_factory=lambda: AdmissionLimits(10, 10.0, 100))
@@ -216,8 +214,8 @@ class FakeModeration:
         self._answer()
         return speaker.identity.user_id not in self.banned
 
-    def sight(self, speaker: Speaker, slug: Slug) -> None:
-        self.sightings.append((speaker.key, slug))
+    def report_seen(self, speaker: Speaker, slug: Slug) -> None:
+        self.seen.append((speaker.key, slug))
 
     async def act(self, request: ModerationRequest) -> SanctionEvent | None:
         self._answer()
@@ -363,12 +361,6 @@ class Client:
     def unsent_bytes(self) -> int:
         return self.unsent
 
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
-
     @property
     def frames(self) -> list[dict[str, object]]:
         """All frames so far."""
@@ -413,15 +405,16 @@ class World:
         )
         self.worker = Worker(self.context)
         self.limits = AddressLimits(connections=0, handshakes=0)
-        self.gateway = Gateway(
+        self.entrance = Entrance(
             self.context,
-            tokens=FakeTokens(self.clock),
-            names=AnonymousNames(None),
-            limits=self.limits,
-            joining=self.worker.joining,
-            posting=self.worker.posting,
-            moderating=self.worker.moderation,
-            live=self.worker.live,
+            self.worker.sanctions,
+            self.worker.rooms,
+            FakeTokens(self.clock),
+            AnonymousNames(None),
+            self.limits,
+        )
+        self.arrivals = Arrivals(
+            self.entrance, posting=self.worker.posting, moderation=self.worker.moderation, live=self.worker.live
         )
 
     async def settle(self) -> None:
@@ -430,9 +423,10 @@ class World:
             await asyncio.sleep(0)
 
     async def arrive(self, ref: str = "s", token: str | None = None, address: str = "192.0.2.1") -> Client:
-        """A client whose handshake was just answered."""
-        client = Client(await self.gateway.arrive_room(ref, token, address))
+        """A client whose handshake was just answered, and whose join has begun."""
+        client = Client(await self.arrivals.arrive_room(ref, token, address))
         client.receiver.connected(client)
+        await asyncio.sleep(0)
         return client
 
     async def join(self, ref: str = "s", token: str | None = None, address: str = "192.0.2.1") -> Client:
@@ -446,11 +440,12 @@ class World:
     def holds_nothing(self) -> bool:
         """Whether all that connections took was given back."""
         return (
-            len(self.context.hub) == 0
+            len(self.context.connections) == 0
             and not self.worker.rooms.by_life
-            and not self.worker.rooms.slugs
+            and not self.worker.rooms.by_slug
+            and not self.worker.sanctions.slugs
             and not self.rooms.members
             and not any(self.bus.listeners.values())
-            and not self.context.book.read_at_s
+            and not self.context.sanctions.read_at_s
             and not self.limits._open
         )

@@ -7,10 +7,11 @@ from typing import Any
 from real_nats import NatsServer
 
 from chassis.nats_connection import NatsSettings
-from ws_edge.adapters.nats_bus import NatsBus
-from ws_edge.ports import Incident, LogResumption, PresenceChanged, RoomsUnavailable, StoredMessage, TypingChanged
+from ws_edge.adapters.nats.bus import NatsBus
+from ws_edge.ports import Incident, LogResumption, RoomsUnavailable
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Speaker, UserId
-from ws_edge.protocol.sanction import SanctionEvent
+from ws_edge.protocol.rooms import PresenceChanged, StoredMessage, TypingChanged
+from ws_edge.protocol.sanctions import SanctionEvent
 
 ROOM, LIFE = RoomId(1), Life(2)
 EDGE, OTHER_EDGE = "e" * 32, "f" * 32

@@ -1,0 +1,1 @@
+"""What ports.py asks for, over the wire."""

@@ -1,6 +1,6 @@
-"""What a client is told when something of its own is refused."""
+"""What a client is told when something is refused: the codes of error frames and of close frames."""
 
-from enum import Enum
+from enum import Enum, IntEnum
 
 
 class ErrorCode(Enum):
@@ -62,3 +62,46 @@ class UnknownType(RefusedFrame):
     """A well-formed frame of a type that clients do not send."""
 
     code = ErrorCode.UNKNOWN_TYPE
+
+
+class CloseCode(IntEnum):
+    """RFC 6455, section 7.4, its registry, and the two of the document (4003, 4004)."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    INVALID_PAYLOAD = 1007
+    POLICY_VIOLATION = 1008
+    """Bad or expired token, or a flood."""
+    TOO_BIG = 1009
+    INTERNAL = 1011
+    SERVICE_RESTART = 1012
+    """The edge is draining, or the room lives again under another life."""
+    TRY_AGAIN_LATER = 1013
+    """Too many connections, a service away, or a reader that is too slow."""
+    FORBIDDEN = 4003
+    NOT_FOUND = 4004
+
+
+CLOSE_OF = {
+    ErrorCode.INVALID_TOKEN: CloseCode.POLICY_VIOLATION,
+    ErrorCode.ACCESS_DENIED: CloseCode.FORBIDDEN,
+    ErrorCode.NOT_FOUND: CloseCode.NOT_FOUND,
+    ErrorCode.TOO_MANY_CONNECTIONS: CloseCode.TRY_AGAIN_LATER,
+    ErrorCode.UNAVAILABLE: CloseCode.TRY_AGAIN_LATER,
+}
+"""With which code a connection is closed that is turned away for this reason."""
+
+
+class TurnedAway(Exception):
+    """A connection may not enter its room; `code` says why, `close` is the close code. A browser cannot read an HTTP
+    status: the reason is an error frame after the handshake. `code` None: there is no such frame, the fault is ours."""
+
+    def __init__(self, code: ErrorCode | None, close: CloseCode | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.close = close if close is not None else CloseCode.INTERNAL if code is None else CLOSE_OF[code]
+
+
+class NotAdmitted(TurnedAway):
+    """The same, of a connection that this worker never took for one of its own: counted as refused, not as closed."""

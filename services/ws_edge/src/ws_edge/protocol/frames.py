@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from ws_edge.protocol.identity import UserId
-from ws_edge.protocol.reference import LARGEST_ID
-from ws_edge.protocol.sanction import Action, Scope
+from ws_edge.protocol.references import LARGEST_ID
+from ws_edge.protocol.sanctions import Action, Scope
 
 NONCE_LENGTH = 64
 LONGEST_DURATION_MINUTES = 525_600

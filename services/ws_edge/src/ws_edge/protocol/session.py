@@ -1,13 +1,107 @@
 """One client's conversation: what its frames mean, in its state, at that time. No I/O and no clock."""
 
+from enum import IntEnum, auto
+
+from msgspec import Struct
+
 from ws_edge.protocol import codec
-from ws_edge.protocol.close import CloseCode
-from ws_edge.protocol.effects import Disconnect, Effect, Moderate, Post, Reply, StartTyping, StopTyping
-from ws_edge.protocol.errors import ErrorCode, RefusedFrame
+from ws_edge.protocol.errors import CloseCode, ErrorCode, RefusedFrame
 from ws_edge.protocol.frames import ChatMessage, MessageData, ModerationAction, Ping, TypingStart, TypingStop
-from ws_edge.protocol.identity import Rank
+from ws_edge.protocol.identity import Rank, UserId
 from ws_edge.protocol.limits import SlidingWindow
-from ws_edge.protocol.states import Input, State, step
+from ws_edge.protocol.sanctions import Action, Scope
+
+
+class State(IntEnum):
+    """Where a session is in its life."""
+
+    JOINING = auto()
+    OPEN = auto()
+    CLOSED = auto()
+
+
+class Input(IntEnum):
+    """What may happen to a session."""
+
+    FRAME = auto()
+    JOINED = auto()
+    REFUSED = auto()
+    TICK = auto()
+    FLOOD = auto()
+
+
+class IllegalStep(Exception):
+    """The owner told a session what cannot happen in its state; nothing has changed."""
+
+
+# A step that is missing is illegal. A closed session takes everything and does nothing, because frames that were read
+# together with the last one, and answers that were under way, may still follow.
+STEPS: dict[State, dict[Input, State]] = {
+    State.JOINING: {
+        Input.FRAME: State.JOINING,
+        Input.JOINED: State.OPEN,
+        Input.TICK: State.JOINING,
+        Input.FLOOD: State.CLOSED,
+    },
+    State.OPEN: {
+        Input.FRAME: State.OPEN,
+        Input.REFUSED: State.OPEN,
+        Input.TICK: State.OPEN,
+        Input.FLOOD: State.CLOSED,
+    },
+    State.CLOSED: dict.fromkeys(Input, State.CLOSED),
+}
+
+
+def step(state: State, happened: Input) -> State:
+    """The state after something happened. Raises IllegalStep."""
+    after = STEPS[state].get(happened)
+    if after is None:
+        raise IllegalStep(f"{happened.name} while {state.name}")
+    return after
+
+
+class Reply(Struct, frozen=True, gc=False):
+    """Send this frame to the client."""
+
+    frame: bytes
+
+
+class Post(Struct, frozen=True, gc=False):
+    """Have this message admitted and stored; the nonce may be empty."""
+
+    text: str
+    nonce: str
+
+
+class StartTyping(Struct, frozen=True, gc=False):
+    """Publish that the client's user types, or still does; who hears it twice shows it once."""
+
+
+class StopTyping(Struct, frozen=True, gc=False):
+    """Publish that the client's user no longer types."""
+
+
+class Moderate(Struct, frozen=True, gc=False):
+    """Ask moderation for this; the nonce belongs into the error frame when it is refused."""
+
+    action: Action
+    target_user_id: UserId | None
+    target_username: str | None
+    duration_minutes: int
+    reason: str
+    scope: Scope
+    nonce: str = ""
+
+
+class Disconnect(Struct, frozen=True, gc=False):
+    """Close the connection; the last effect there is."""
+
+    code: CloseCode
+
+
+Effect = Reply | Post | StartTyping | StopTyping | Moderate | Disconnect
+
 
 __all__ = ["Disconnect", "Effect", "Moderate", "Post", "Reply", "Session", "StartTyping", "StopTyping"]
 
@@ -37,19 +131,19 @@ class Session:
         "_early",
         "_early_bytes",
         "_frames",
-        "_rank",
         "_refusals",
         "_surplus",
         "_typing",
         "_typing_told_at",
         "_typing_until",
+        "rank",
         "state",
     )
 
     def __init__(self, rank: Rank, *, frames_per_window: int, now: float) -> None:
         """`frames_per_window`: so many frames in 10 s close the connection; 0: no limit."""
         self.state = State.JOINING
-        self._rank = rank
+        self.rank = rank
         self._frames = SlidingWindow(frames_per_window, WINDOW_S)
         self._refusals = SlidingWindow(REFUSED_PER_WINDOW, WINDOW_S)
         self._typing = SlidingWindow(TYPING_PER_WINDOW, WINDOW_S)
@@ -181,7 +275,7 @@ class Session:
 
     def _moderate(self, frame: ModerationAction, now: float) -> tuple[Effect, ...]:
         data = frame.data
-        if self._rank < Rank.MODERATOR:
+        if self.rank < Rank.MODERATOR:
             return self._refuse(ErrorCode.NOT_MODERATOR, data.nonce, now)
         target = (frame.target_user_id, frame.target_username)
         return (Moderate(frame.action, *target, data.duration_minutes, data.reason, frame.scope, data.nonce),)

@@ -1,0 +1,1 @@
+"""HTTP and WebSocket: Sanic serves, picows frames."""

@@ -15,18 +15,19 @@ import uvloop
 
 from ws_edge.ports import Receiver, Transport
 from ws_edge.protocol.codec import text_frame
-from ws_edge.transport.app import empty_app
-from ws_edge.transport.drain_state import DrainState
-from ws_edge.transport.patience import Patience
-from ws_edge.transport.serve import serve
-from ws_edge.transport.websocket_routes import add_websocket_routes
+from ws_edge.protocol.errors import CloseCode
+from ws_edge.transport.routes.monitoring import DrainState
+from ws_edge.transport.server import empty_app, serve
+from ws_edge.transport.upgrade import add_websocket_routes
+from ws_edge.transport.websocket import Keepalive
 
 FRAME_LIMIT_BYTES: Final = 16 * 1024 * 1024
+UNSENT_LIMIT_BYTES: Final = 4 * FRAME_LIMIT_BYTES
 _HOST: Final = "127.0.0.1"
 
 
 class Echo:
-    """Implements Receiver. Who does not read what comes back is not read from."""
+    """Implements Receiver. Who does not read what comes back is closed with 1013."""
 
     frame_limit_bytes = FRAME_LIMIT_BYTES
 
@@ -41,6 +42,8 @@ class Echo:
         """Send it back."""
         assert self._transport is not None
         self._transport.write(text_frame(payload))
+        if self._transport.unsent_bytes() > UNSENT_LIMIT_BYTES:
+            self._transport.close(CloseCode.TRY_AGAIN_LATER)
 
     def receive_binary(self) -> None:
         """Nothing is known of it."""
@@ -49,19 +52,14 @@ class Echo:
         """However many."""
 
     def congestion_changed(self, is_congested: bool) -> None:
-        """Wait until the client has read."""
-        assert self._transport is not None
-        if is_congested:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+        """See receive_text."""
 
     def lost(self) -> None:
         """Nothing is held."""
 
 
-class EchoGateway:
-    """Implements Gateway: everybody is let in."""
+class EchoAcceptor:
+    """Implements Acceptor: everybody is let in."""
 
     async def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
         """Whatever the room."""
@@ -87,9 +85,9 @@ async def _run(sock: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    gateway = EchoGateway()
-    app = empty_app("echo", DrainState(), gateway.turned_away, is_only_app=True)
-    add_websocket_routes(app, gateway, (), Patience())
+    acceptor = EchoAcceptor()
+    app = empty_app("echo", DrainState(), acceptor.turned_away, is_only_app=True)
+    add_websocket_routes(app, acceptor, (), Keepalive())
     port = sock.getsockname()[1]
     await serve(
         app,

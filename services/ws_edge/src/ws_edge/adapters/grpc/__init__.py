@@ -1,0 +1,1 @@
+"""The rooms and moderation services over gRPC."""

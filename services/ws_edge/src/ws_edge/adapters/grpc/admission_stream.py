@@ -1,0 +1,275 @@
+"""One Admit stream to one replica of the moderation service: batches out, verdicts in, in order."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import TypeAlias
+
+import grpc.aio
+import structlog
+
+from salon.moderation.v1 import moderation_pb2 as pb
+from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceStub
+from ws_edge.adapters.convert import to_speaker
+from ws_edge.ports import AdmissionLimits, Decision, ModerationUnavailable, Verdict
+from ws_edge.protocol.identity import Life, Slug, Speaker
+
+_log = structlog.get_logger(__name__)
+
+_GATHER_S = 0.004
+_OPEN_DEADLINE_S = 2.0
+_VERDICT_DEADLINE_S = 1.5
+_LOOK_EVERY_S = 0.2
+_ARRIVAL_DEADLINE_S = 2.0
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 1.0
+_LAST_SEEN_LIMIT = 5_000
+_CARRIED_PER_REQUEST = 1_000
+_UNANSWERED_LIMIT = 50_000
+
+UNAVAILABLE = Verdict(Decision.UNAVAILABLE)
+_DECISIONS = {
+    pb.Verdict.DECISION_ADMITTED: Decision.ADMITTED,
+    pb.Verdict.DECISION_REPEATED: Decision.REPEATED,
+    pb.Verdict.DECISION_RATE_LIMITED: Decision.RATE_LIMITED,
+    pb.Verdict.DECISION_SANCTIONED: Decision.SANCTIONED,
+}
+_PLAIN = {number: Verdict(decision) for number, decision in _DECISIONS.items()}
+
+_Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AdmitRequest, pb.AdmitResponse]"
+_serials = count(1)
+
+
+@dataclass(slots=True)
+class PendingMessage:
+    """A message that waits for its verdict."""
+
+    speaker: Speaker
+    life: Life
+    nonce: str
+    done: Callable[[Verdict], None]
+    asked_at_s: float = 0.0
+
+
+class AdmissionStream:
+    """Owned by whoever runs `run`, which closes the channel at its end. `opened` is told before anything is asked, and
+    may carry; `closed` before what waits is answered; `settle` once for each message, in the order of asking."""
+
+    def __init__(
+        self,
+        address: str,
+        channel: grpc.aio.Channel,
+        *,
+        opened: Callable[["AdmissionStream", AdmissionLimits], None],
+        closed: Callable[["AdmissionStream"], None],
+        settle: Callable[["AdmissionStream", PendingMessage, Verdict], None],
+    ) -> None:
+        self.address = address
+        self.serial = 0
+        """Another number each time that the stream is opened, unique in this process."""
+        self.is_up = False
+        self._opened, self._closed, self._settle = opened, closed, settle
+        self._call: _Call | None = None
+        self._next_id = 0
+        self._messages: dict[int, PendingMessage] = {}
+        self._arrivals: dict[int, asyncio.Future[bool]] = {}
+        self._batch = pb.AdmitRequest()
+        self._carried: list[pb.CarriedAdmission] = []
+        self._is_gathering = False
+        self._last_trouble = ""
+        self._is_leaving = False
+        self._must_write = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._channel = channel
+        self.stub = ModerationServiceStub(self._channel)
+
+    async def run(self) -> None:
+        """Keep the stream open until cancelled, or told to leave."""
+        pause_s = _FIRST_PAUSE_S
+        try:
+            while not self._is_leaving:
+                if await self._serve():
+                    pause_s = _FIRST_PAUSE_S
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        finally:
+            await self._channel.close()
+
+    def leave(self) -> None:
+        """The replica is no more: `run` ends, and what waits is answered as unavailable."""
+        self._is_leaving = True
+        self._give_up("the replica has left")
+
+    def ask_message(self, pending: PendingMessage, slug: Slug) -> None:
+        """Ask for one verdict; on a stream that is down it is unavailable, after those that are still to be told."""
+        self._next_id += 1
+        pending.asked_at_s = self._loop.time()
+        self._messages[self._next_id] = pending
+        if not self.is_up:
+            return
+        message = self._batch.messages.add()
+        message.id = self._next_id
+        message.slug = slug
+        message.life = pending.life
+        if pending.nonce:
+            message.nonce = pending.nonce
+        to_speaker(pending.speaker, message.speaker)
+        self._gather()
+        if len(self._messages) > _UNANSWERED_LIMIT:
+            self._give_up("too many messages without a verdict")
+
+    async def ask_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
+        """Whether the speaker may enter. Raises ModerationUnavailable."""
+        if not self.is_up:
+            raise ModerationUnavailable("no stream")
+        self._next_id += 1
+        number = self._next_id
+        answer = self._arrivals[number] = self._loop.create_future()
+        self._batch.checks.add(id=number, speaker=to_speaker(speaker), slug=slug, final=final)
+        self._gather()
+        try:
+            async with asyncio.timeout(_ARRIVAL_DEADLINE_S):
+                may_enter: bool = await answer
+                return may_enter
+        except TimeoutError as reason:
+            raise ModerationUnavailable("no answer in time") from reason
+        finally:
+            self._arrivals.pop(number, None)
+
+    def report_seen(self, speaker: Speaker, slug: Slug) -> None:
+        """Best effort: dropped on a stream that is down or far behind."""
+        if self.is_up and len(self._batch.sightings) < _LAST_SEEN_LIMIT:
+            self._batch.sightings.add(speaker=to_speaker(speaker), slug=slug)
+            self._gather()
+
+    def carry(self, carried: Iterable[pb.CarriedAdmission]) -> None:
+        """Tell, before whatever is asked next, what was admitted elsewhere."""
+        self._carried += carried
+        if self._carried:
+            self._gather()
+
+    def _gather(self) -> None:
+        if not self._is_gathering:
+            self._is_gathering = True
+            self._loop.call_later(_GATHER_S, self._must_write.set)
+
+    async def _serve(self) -> bool:
+        """One stream from its opening to its end; whether it was ever up."""
+        call = self.stub.Admit()
+        writer: asyncio.Task[None] | None = None
+        was_up = False
+        try:
+            async with asyncio.timeout(_OPEN_DEADLINE_S):
+                first = await call.read()
+            if isinstance(first, pb.AdmitResponse) and not self._is_leaving:
+                was_up = True
+                self._begin(call, first.limits)
+                writer = asyncio.create_task(self._write(call))
+                await self._read(call)
+        except grpc.aio.AioRpcError as reason:
+            self._report(reason.code().name)
+        except TimeoutError:
+            self._report("no limits in time")
+        except asyncio.CancelledError:
+            # Our own call.cancel() looks like this as well.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+        finally:
+            call.cancel()
+            if writer is not None:
+                writer.cancel()
+                await asyncio.wait([writer])
+            self._end()
+        return was_up
+
+    def _report(self, trouble: str) -> None:
+        # It tries once a second: the same trouble is told once.
+        if trouble != self._last_trouble:
+            self._last_trouble = trouble
+            _log.warning("moderation_stream_failed", replica=self.address, reason=trouble)
+
+    def _begin(self, call: _Call, limits: pb.Limits) -> None:
+        self._call = call
+        self.serial = next(_serials)
+        self._batch = pb.AdmitRequest()
+        self._carried = []
+        self._is_gathering = False
+        self._must_write.clear()
+        self.is_up = True
+        self._last_trouble = ""
+        self._loop.call_later(_LOOK_EVERY_S, self._look, self.serial)
+        _log.info("moderation_stream_up", replica=self.address)
+        self._opened(
+            self, AdmissionLimits(limits.messages_per_window, limits.window_ms / 1000, limits.messages_per_address)
+        )
+
+    def _look(self, serial: int) -> None:
+        """One timer for the stream: answers come in order, so that the oldest is late if any is."""
+        if serial != self.serial or not self.is_up:
+            return
+        oldest = next(iter(self._messages.values()), None)
+        if oldest is not None and self._loop.time() - oldest.asked_at_s > _VERDICT_DEADLINE_S:
+            self._give_up("no verdict in time")
+        else:
+            self._loop.call_later(_LOOK_EVERY_S, self._look, serial)
+
+    def _give_up(self, reason: str) -> None:
+        _log.warning("moderation_stream_given_up", replica=self.address, reason=reason)
+        if self._call is not None:
+            self._call.cancel()
+        self._end()
+
+    def _end(self) -> None:
+        """Answer all that waits, in order; what is asked from within those answers joins the end."""
+        self._call = None
+        if self.is_up:
+            self.is_up = False
+            _log.warning("moderation_stream_down", replica=self.address)
+            self._closed(self)
+        while self._messages:
+            self._answer(self._messages.pop(next(iter(self._messages))), UNAVAILABLE)
+        for answer in self._arrivals.values():
+            if not answer.done():
+                answer.set_exception(ModerationUnavailable("the stream was lost"))
+
+    async def _write(self, call: _Call) -> None:
+        with suppress(grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            while True:
+                await self._must_write.wait()
+                self._must_write.clear()
+                self._is_gathering = False
+                carried, self._carried = self._carried, []
+                batch, self._batch = self._batch, pb.AdmitRequest()
+                for start in range(0, len(carried), _CARRIED_PER_REQUEST):
+                    await call.write(pb.AdmitRequest(carried=carried[start : start + _CARRIED_PER_REQUEST]))
+                if batch.ByteSize():
+                    await call.write(batch)
+
+    async def _read(self, call: _Call) -> None:
+        while isinstance(response := await call.read(), pb.AdmitResponse):
+            for verdict in response.verdicts:
+                self._receive(verdict)
+
+    def _receive(self, verdict: pb.Verdict) -> None:
+        pending = self._messages.pop(verdict.id, None)
+        if pending is not None:
+            self._answer(pending, _from_verdict(verdict))
+            return
+        answer = self._arrivals.get(verdict.id)
+        if answer is not None and not answer.done():
+            answer.set_result(verdict.decision != pb.Verdict.DECISION_SANCTIONED)
+
+    def _answer(self, pending: PendingMessage, verdict: Verdict) -> None:
+        try:
+            self._settle(self, pending, verdict)
+        except Exception:  # noqa: BLE001 - one message's mistake must not take the verdicts of all others with it
+            _log.exception("verdict_not_handled")
+
+
+def _from_verdict(verdict: pb.Verdict) -> Verdict:
+    """A decision of a later version is none."""
+    if not verdict.retry_after_ms:
+        return _PLAIN.get(verdict.decision, UNAVAILABLE)
+    return Verdict(_DECISIONS.get(verdict.decision, Decision.UNAVAILABLE), verdict.retry_after_ms)

@@ -1,0 +1,209 @@
+"""Single requests put together into batches: joins and look-ups that are waited for, and leaves that are owed."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
+from typing import Generic, TypeVar
+
+import structlog
+
+from ws_edge.protocol.identity import ConnectionId
+
+_log = structlog.get_logger(__name__)
+
+GATHER_S = 0.002
+_QUEUE_LIMIT = 20_000
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class BatchFailed(Exception):
+    """There is no answer: the batch failed, the deadline passed, or too much was waiting."""
+
+
+class LeftOut(BatchFailed):
+    """Nobody wanted the answer any more when the batch was put together: the question was never sent."""
+
+
+class RequestBatches(Generic[Q, A]):
+    """One batch at a time, and none while `wire` is held elsewhere. Whoever stopped waiting is left out.
+
+    `call` answers a batch in its order and may raise BatchFailed.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[Q]], Awaitable[Sequence[A]]],
+        *,
+        limit: int,
+        deadline_s: float,
+        wire: asyncio.Lock | None = None,
+    ) -> None:
+        self._call = call
+        self._limit = limit
+        self._deadline_s = deadline_s
+        self._wire = wire or asyncio.Lock()
+        self._waiting: deque[tuple[Q, asyncio.Future[A], Callable[[], bool]]] = deque()
+        self._is_wanted = asyncio.Event()
+        self._is_closed = False
+
+    async def ask(self, question: Q, *, is_wanted: Callable[[], bool] = lambda: True) -> A:
+        """Raises BatchFailed, at the latest when the deadline has passed; LeftOut, if it was not wanted any more when
+        its turn came."""
+        if self._is_closed or len(self._waiting) >= _QUEUE_LIMIT:
+            raise BatchFailed("not accepting requests")
+        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, future, is_wanted))
+        self._is_wanted.set()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await future
+        except TimeoutError as reason:
+            raise BatchFailed("no answer in time") from reason
+
+    async def run(self) -> None:
+        """Send batches until cancelled."""
+        while True:
+            await self._is_wanted.wait()
+            await asyncio.sleep(GATHER_S)
+            async with self._wire:
+                await self._send(self._take())
+
+    def close(self) -> None:
+        """Answer all who wait, and all who come later, with BatchFailed."""
+        self._is_closed = True
+        _fail([future for _, future, _ in self._waiting], BatchFailed("stopping"))
+        self._waiting.clear()
+
+    def _take(self) -> list[tuple[Q, asyncio.Future[A]]]:
+        batch: list[tuple[Q, asyncio.Future[A]]] = []
+        while self._waiting and len(batch) < self._limit:
+            question, future, is_wanted = self._waiting.popleft()
+            if future.done():
+                continue
+            if is_wanted():
+                batch.append((question, future))
+            else:
+                future.set_exception(LeftOut("not wanted any more"))
+        if not self._waiting:
+            self._is_wanted.clear()
+        return batch
+
+    async def _send(self, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
+        if not batch:
+            return
+        futures = [future for _, future in batch]
+        try:
+            answers = await self._call([question for question, _ in batch])
+            if len(answers) != len(batch):
+                raise BatchFailed("a batch was answered in part")
+        except BatchFailed as reason:
+            _fail(futures, reason)
+        except asyncio.CancelledError:
+            _fail(futures, BatchFailed("stopping"))
+            raise
+        except Exception:  # noqa: BLE001 - those who wait are answered whatever went wrong, and the next batch goes on
+            _log.exception("batch_failed")
+            _fail(futures, BatchFailed("internal error"))
+        else:
+            for future, answer in zip(futures, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+
+
+def _fail(futures: Sequence[asyncio.Future[A]], reason: BatchFailed) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(BatchFailed(*reason.args))
+
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
+CAPACITY = 10_000
+
+
+class LeaveQueue:
+    """`call` commits a batch or raises BatchFailed. One batch at a time, and none while `wire` is held elsewhere.
+
+    Holds `capacity` leaves. When more are owed they are all forgotten and `overflowed` is told: a sync, which names
+    what is still held, has the service remove the rest.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[ConnectionId]], Awaitable[None]],
+        *,
+        limit: int,
+        wire: asyncio.Lock,
+        overflowed: Callable[[], None],
+        capacity: int = CAPACITY,
+    ) -> None:
+        self._call = call
+        self._limit = limit
+        self._wire = wire
+        self._overflowed = overflowed
+        self._capacity = capacity
+        self._owed: dict[ConnectionId, None] = {}
+        self._is_wanted = asyncio.Event()
+        self._part = limit
+        self.added = 0
+        """How many leaves there ever were."""
+
+    def __len__(self) -> int:
+        return len(self._owed)
+
+    def add(self, connection: ConnectionId) -> None:
+        """Owe one more."""
+        self.added += 1
+        self._owed[connection] = None
+        if len(self._owed) > self._capacity:
+            _log.warning("rooms_leaves_forgotten", count=len(self._owed))
+            self._owed.clear()
+            self._is_wanted.clear()
+            self._overflowed()
+        else:
+            self._is_wanted.set()
+
+    async def run(self) -> None:
+        """Send batches until cancelled, more slowly and in smaller parts as long as they fail."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            await self._is_wanted.wait()
+            await asyncio.sleep(GATHER_S)
+            try:
+                await self._send()
+                pause_s = _FIRST_PAUSE_S
+            except Exception as reason:  # noqa: BLE001 - a leave is owed whatever went wrong
+                if not isinstance(reason, BatchFailed):
+                    _log.exception("rooms_leave_defect")
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _send(self) -> None:
+        async with self._wire:
+            batch = list(islice(self._owed, self._part))
+            if not batch:
+                return  # forgotten while the wire was taken
+            try:
+                await self._call(batch)
+            except Exception:
+                self._put_back(batch)
+                raise
+            self._part = min(2 * self._part, self._limit)
+            for connection in batch:
+                self._owed.pop(connection, None)
+            if not self._owed:
+                self._is_wanted.clear()
+
+    def _put_back(self, batch: Sequence[ConnectionId]) -> None:
+        """Behind the others and in halves, so that one leave which always fails is alone in the end and the rest go
+        through."""
+        self._part = max(1, len(batch) // 2)
+        for connection in batch:
+            if connection in self._owed:
+                del self._owed[connection]
+                self._owed[connection] = None

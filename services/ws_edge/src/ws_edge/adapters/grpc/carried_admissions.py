@@ -1,0 +1,113 @@
+"""What this edge admitted lately, so that windows and nonces survive the replica that counted them."""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from salon.moderation.v1 import moderation_pb2 as pb
+from ws_edge.adapters.convert import to_speaker
+from ws_edge.protocol.identity import Life, Speaker
+
+_NONCE_AGE_S = 120.0
+_LIMIT = 100_000
+
+
+@dataclass(slots=True, eq=False)
+class Admitted:
+    """One message that was admitted."""
+
+    at_s: float
+    speaker: Speaker
+    home: str
+    life: Life
+    nonce: str
+    known_to: list[int] = field(default_factory=list)
+    """The streams that judged it, or were told: nobody is told twice, or it would count twice."""
+
+    def tell(self, stream: int, *, now_s: float, window_s: float) -> pb.CarriedAdmission:
+        """What to say to a stream, which knows of it from then on."""
+        self.known_to.append(stream)
+        return pb.CarriedAdmission(
+            speaker=to_speaker(self.speaker),
+            age_ms=round((now_s - self.at_s) * 1000),
+            nonce=self.nonce,
+            life=self.life,
+            counts=self.at_s > now_s - window_s,
+        )
+
+
+@dataclass(slots=True)
+class _OfHome:
+    """What is remembered of one home, oldest first."""
+
+    change: int
+    """The change of homes that it was last looked at for."""
+    entries: dict[Admitted, None] = field(default_factory=dict)
+
+
+class CarriedAdmissions:
+    """Bounded twice, by age and by number: the oldest are forgotten first."""
+
+    def __init__(self, limit: int = _LIMIT) -> None:
+        self._limit = limit
+        self._recent: deque[Admitted] = deque()
+        self._with_nonce: deque[Admitted] = deque()
+        self._change = 0
+        # In the order in which they were last offered: those that are behind come first.
+        self._by_home: OrderedDict[str, _OfHome] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._recent) + len(self._with_nonce)
+
+    def note(
+        self, speaker: Speaker, life: Life, nonce: str, *, stream: int | None, now_s: float, window_s: float
+    ) -> None:
+        """Remember one admitted message; stream None: admitted by this edge alone."""
+        entry = Admitted(now_s, speaker, speaker.home, life, nonce, [] if stream is None else [stream])
+        self._recent.append(entry)
+        of_home = self._by_home.get(entry.home)
+        if of_home is None:
+            of_home = self._by_home[entry.home] = _OfHome(self._change)
+        of_home.entries[entry] = None
+        self._age(now_s, window_s)
+
+    def homes_changed(self) -> None:
+        """From now on everybody's home may be one that was told nothing."""
+        self._change += 1
+
+    def is_behind(self, home: str) -> bool:
+        """Whether something is remembered that was not offered to this home since the last change."""
+        of_home = self._by_home.get(home)
+        return of_home is not None and of_home.change != self._change
+
+    def next_behind(self) -> str | None:
+        """One of those that are behind."""
+        home = next(iter(self._by_home), None)
+        return home if home is not None and self.is_behind(home) else None
+
+    def untold(self, home: str, stream: int, *, now_s: float, window_s: float) -> list[pb.CarriedAdmission]:
+        """What the stream of a home has yet to be told, oldest first; each is given once."""
+        self._age(now_s, window_s)
+        of_home = self._by_home.get(home)
+        if of_home is None:
+            return []
+        of_home.change = self._change
+        self._by_home.move_to_end(home)
+        entries = [entry for entry in of_home.entries if stream not in entry.known_to]
+        return [entry.tell(stream, now_s=now_s, window_s=window_s) for entry in entries]
+
+    def _age(self, now_s: float, window_s: float) -> None:
+        recent, with_nonce = self._recent, self._with_nonce
+        while recent and (recent[0].at_s <= now_s - window_s or len(recent) > self._limit):
+            entry = recent.popleft()
+            if entry.nonce and entry.at_s <= now_s - window_s:
+                with_nonce.append(entry)
+            else:
+                self._forget(entry)
+        while with_nonce and (with_nonce[0].at_s <= now_s - _NONCE_AGE_S or len(with_nonce) > self._limit):
+            self._forget(with_nonce.popleft())
+
+    def _forget(self, entry: Admitted) -> None:
+        entries = self._by_home[entry.home].entries
+        del entries[entry]
+        if not entries:
+            del self._by_home[entry.home]

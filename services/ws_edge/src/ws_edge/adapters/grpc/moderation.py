@@ -1,0 +1,269 @@
+"""The moderation service over gRPC: every key has its home replica."""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc.aio
+
+from chassis.grpc_channel import open_channel
+from chassis.grpc_security import GrpcSecurity
+from chassis.tasks import Tasks, is_being_cancelled
+from chassis.traces import TRACE_HEADER, next_trace
+from salon.moderation.v1 import moderation_pb2 as pb
+from ws_edge.adapters.convert import from_event, from_sanction, to_rank, to_speaker
+from ws_edge.adapters.grpc.admission_stream import UNAVAILABLE, AdmissionStream, PendingMessage
+from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
+from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
+from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
+from ws_edge.protocol.identity import Life, Slug, Speaker
+from ws_edge.protocol.sanctions import Sanction, SanctionEvent
+
+if TYPE_CHECKING:
+    from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceAsyncStub
+
+_ACT_DEADLINE_S = 3.0
+_READ_DEADLINE_S = 2.0
+_LOOK_UP_EVERY_S = 5.0
+_SLUGS_PER_REQUEST = 1000
+_HOMES_LIMIT = 100_000
+_HOMES_TOLD_AT_ONCE = 100
+_ANONYMOUS = "Anonymous_"
+_BEFORE_ANY_IS_HEARD = AdmissionLimits(messages_per_window=10, window_s=10.0, messages_per_address=100)
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class GrpcModeration:
+    """`addresses`: host:port of every replica; a name stands for all its addresses, looked up every five seconds. Homes
+    go by these texts, so every edge has to have the same ones."""
+
+    def __init__(self, addresses: Sequence[str], edge: str, security: GrpcSecurity | None = None) -> None:
+        self._security = security or GrpcSecurity()
+        self._addresses = list(dict.fromkeys(address.lower() for address in addresses))
+        self._edge = edge
+        self._limits = _BEFORE_ANY_IS_HEARD
+        self._streams: dict[str, AdmissionStream] = {}
+        self._up: dict[str, AdmissionStream] = {}
+        self._replicas: dict[str, list[str]] = {}
+        """What is known to stand behind each of the addresses."""
+        self._reachable: dict[str, list[str]] = {}
+        """What of that is up."""
+        self._homes: dict[str, AdmissionStream] = {}
+        self._speaking: dict[str, tuple[AdmissionStream, int]] = {}
+        self._carried = CarriedAdmissions()
+        self._is_behind = asyncio.Event()
+        self._tasks = Tasks()
+
+    @property
+    def limits(self) -> AdmissionLimits:
+        """See ports.Moderation."""
+        return self._limits
+
+    @property
+    def is_connected(self) -> bool:
+        """At least one replica answers."""
+        return bool(self._up)
+
+    async def start(self) -> None:
+        """Begin to open streams; replicas may come up later."""
+        self._loop = asyncio.get_running_loop()
+        self._tasks.spawn(self._follow_addresses(), "moderation addresses")
+        self._tasks.spawn(self._catch_up(), "moderation carried")
+
+    async def stop(self) -> None:
+        """Close every stream; what waits is answered as unavailable."""
+        await self._tasks.stop()
+        self._streams.clear()
+
+    def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
+        """See ports.Moderation."""
+        home = speaker.home
+        speaking = self._speaking.get(home)
+        # While something of a speaker is unanswered the rest follows it, or a new home might answer earlier.
+        stream = self._home_of(home) if speaking is None else speaking[0]
+        if stream is None:
+            self._loop.call_soon(done, UNAVAILABLE)
+            return
+        if self._carried.is_behind(home):
+            self._tell(home)
+        self._speaking[home] = (stream, 1 if speaking is None else speaking[1] + 1)
+        stream.ask_message(PendingMessage(speaker, life, nonce, done), slug)
+
+    def note_admitted(self, speaker: Speaker, slug: Slug, life: Life, nonce: str) -> None:
+        """A message that the edge admitted by itself while moderation was away: it is to count when that is back."""
+        self._note(speaker, life, nonce, None)
+
+    async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
+        """See ports.Moderation."""
+        stream = self._home_of(speaker.home)
+        if stream is None:
+            raise ModerationUnavailable("no replica")
+        return await stream.ask_arrival(speaker, slug, final=final)
+
+    def report_seen(self, speaker: Speaker, slug: Slug) -> None:
+        """See ports.Moderation."""
+        stream = self._home_of(speaker.home)
+        if stream is not None:
+            stream.report_seen(speaker, slug)
+
+    async def act(self, request: ModerationRequest) -> SanctionEvent | None:
+        """See ports.Moderation. Not repeated elsewhere when the answer is lost: it may have been carried out."""
+        message = pb.ActRequest(
+            moderator=to_speaker(request.moderator),
+            action=pb.Action.ValueType(request.action.value),
+            target_user_id=request.target_user_id or 0,
+            target_username=request.target_username or "",
+            target_rank=to_rank(request.target_rank),
+            scope=pb.Scope.ValueType(request.scope.value),
+            slug=request.slug,
+            duration_minutes=request.duration_minutes,
+            reason=request.reason,
+        )
+        stub = self._stub_for(target_home(request))
+        answer = await _answer(stub.Act, message, _ACT_DEADLINE_S)
+        return from_event(answer.event) if answer.permitted else None
+
+    async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+        """See ports.Moderation. A replica of an older version tells what holds everywhere as well."""
+        found: list[Sanction] = []
+        for start in range(0, len(slugs), _SLUGS_PER_REQUEST):
+            part = slugs[start : start + _SLUGS_PER_REQUEST]
+            found += await self._list_active(part[0], pb.ListActiveRequest(slugs=part, room_only=True))
+        return [sanction for sanction in found if sanction.slug is not None]
+
+    async def active_everywhere(self) -> list[Sanction]:
+        """See ports.Moderation."""
+        return await self._list_active("", pb.ListActiveRequest())
+
+    async def _list_active(self, key: str, request: pb.ListActiveRequest) -> list[Sanction]:
+        answer = await _answer(self._stub_for(key).ListActive, request, _READ_DEADLINE_S)
+        return [from_sanction(sanction) for sanction in answer.sanctions]
+
+    def _home_of(self, home: str) -> AdmissionStream | None:
+        stream = self._homes.get(home)
+        if stream is None and (address := choose_behind_names(home, self._reachable)) is not None:
+            if len(self._homes) >= _HOMES_LIMIT:
+                self._homes.clear()
+            stream = self._homes[home] = self._up[address]
+        return stream
+
+    def _stub_for(self, key: str) -> "ModerationServiceAsyncStub":
+        stream = self._home_of(key)
+        if stream is None:
+            raise ModerationUnavailable("no replica")
+        return stream.stub
+
+    def _stream_opened(self, stream: AdmissionStream, limits: AdmissionLimits) -> None:
+        self._limits = limits
+        self._up[stream.address] = stream
+        self._homes_changed()
+
+    def _stream_closed(self, stream: AdmissionStream) -> None:
+        if self._up.get(stream.address) is stream:
+            del self._up[stream.address]
+        self._homes_changed()
+
+    def _homes_changed(self) -> None:
+        """The new homes learn what they have to count: each before it is asked about a speaker, and all in time."""
+        self._reachable = {name: [ip for ip in behind if ip in self._up] for name, behind in self._replicas.items()}
+        self._homes.clear()
+        self._carried.homes_changed()
+        self._is_behind.set()
+
+    async def _catch_up(self) -> None:
+        """In slices: there may be as many speakers as an edge has connections."""
+        while True:
+            await self._is_behind.wait()
+            for _ in range(_HOMES_TOLD_AT_ONCE):
+                home = self._carried.next_behind()
+                if home is None or not self._tell(home):
+                    self._is_behind.clear()
+                    break
+            await asyncio.sleep(0)
+
+    def _tell(self, home: str) -> bool:
+        """False: there is no replica to tell."""
+        stream = self._home_of(home)
+        if stream is None:
+            return False
+        now_s, window_s = self._loop.time(), self._limits.window_s
+        stream.carry(self._carried.untold(home, stream.serial, now_s=now_s, window_s=window_s))
+        return True
+
+    def _settle(self, stream: AdmissionStream, pending: PendingMessage, verdict: Verdict) -> None:
+        home = pending.speaker.home
+        unanswered = self._speaking[home][1] - 1
+        if unanswered:
+            self._speaking[home] = (stream, unanswered)
+        else:
+            del self._speaking[home]
+        if verdict.decision is Decision.ADMITTED:
+            self._note(pending.speaker, pending.life, pending.nonce, stream)
+        pending.done(verdict)
+
+    def _note(self, speaker: Speaker, life: Life, nonce: str, stream: AdmissionStream | None) -> None:
+        now_s, window_s = self._loop.time(), self._limits.window_s
+        serial = None if stream is None else stream.serial
+        self._carried.note(speaker, life, nonce, stream=serial, now_s=now_s, window_s=window_s)
+        # Its home may have changed, or come back, while the verdict was on its way.
+        if self._home_of(speaker.home) is not stream:
+            self._tell(speaker.home)
+
+    async def _follow_addresses(self) -> None:
+        while True:
+            found = await asyncio.gather(*map(look_up, self._addresses))
+            # A name that cannot be looked up just now keeps what stood behind it.
+            behind = zip(self._addresses, found, strict=True)
+            self._set_replicas({address: ips or self._replicas.get(address, []) for address, ips in behind})
+            if all(is_literal(address) for address in self._addresses):
+                return
+            await asyncio.sleep(_LOOK_UP_EVERY_S)
+
+    def _set_replicas(self, replicas: Mapping[str, list[str]]) -> None:
+        if replicas == self._replicas:
+            return
+        self._replicas = dict(replicas)
+        # Each address with what the operator calls it: that is whom its certificate names.
+        addresses = {ip: split(name)[0] for name, behind in replicas.items() for ip in behind}
+        for address in self._streams.keys() - addresses.keys():
+            self._streams.pop(address).leave()
+        self._homes_changed()
+        for address, host in addresses.items():
+            if address not in self._streams:
+                stream = AdmissionStream(
+                    address,
+                    open_channel(address, self._security, server_name=host),
+                    opened=self._stream_opened,
+                    closed=self._stream_closed,
+                    settle=self._settle,
+                )
+                self._streams[address] = stream
+                self._tasks.spawn(stream.run(), f"moderation stream {address}")
+
+
+def target_home(request: ModerationRequest) -> str:
+    """The key whose home counts the target: a user's, an address's, or the name's own where it hides the address."""
+    if request.target_user_id is not None:
+        return f"u:{request.target_user_id}"
+    name = request.target_username or ""
+    try:
+        network = ipaddress.ip_network(name.removeprefix(_ANONYMOUS), strict=False)
+    except ValueError:
+        return name
+    if network.version == 4:
+        return f"a:{network.network_address}"
+    return f"a:{ipaddress.ip_network((network.network_address, 64), strict=False)}"
+
+
+async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
+    try:
+        return await method(request, timeout=deadline_s, metadata=((TRACE_HEADER, next_trace()),))
+    except (grpc.aio.AioRpcError, grpc.aio.UsageError) as reason:
+        raise ModerationUnavailable("no answer") from reason
+    except asyncio.CancelledError as reason:
+        if is_being_cancelled():
+            raise
+        raise ModerationUnavailable("the channel was closed") from reason

@@ -1,0 +1,253 @@
+"""The rooms service over gRPC."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import grpc
+import grpc.aio
+
+from chassis.grpc_channel import open_channel
+from chassis.grpc_security import GrpcSecurity
+from chassis.tasks import Tasks, is_being_cancelled
+from chassis.traces import TRACE_HEADER, next_trace
+from salon.rooms.v1 import rooms_pb2 as pb
+from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceStub
+from ws_edge.adapters.convert import (
+    from_outcome,
+    from_rank,
+    from_snapshot,
+    to_held,
+    to_join_item,
+    to_person,
+    to_ref,
+)
+from ws_edge.adapters.grpc.batches import BatchFailed, LeaveQueue, LeftOut, RequestBatches
+from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
+from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption, MembershipListener, RoomsUnavailable
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
+from ws_edge.protocol.references import RoomRef
+from ws_edge.protocol.rooms import HeldConnection, Membership, RoomSnapshot
+
+_BATCH_LIMIT = 500
+_JOIN_DEADLINE_S = 5.0
+_DEADLINE_S = 2.0
+_GRAPHQL_DEADLINE_S = 10.0
+_RELEASE_DEADLINE_S = 2.0
+_PARTITION = 0
+"""Of the log; there is one stream."""
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class GrpcRooms:
+    """Implements Rooms and LogMemory. Call `listen` once, then `start`."""
+
+    def __init__(self, address: str, edge: str, security: GrpcSecurity | None = None) -> None:
+        self._address = address
+        self._edge = edge
+        self._security = security or GrpcSecurity()
+        self._listener: MembershipListener | None = None
+        self._log_sequence: Callable[[], int] = lambda: 0
+        # Apart: leaves that fail for as long as they have must not keep anybody from joining.
+        joins_wire, leaves_wire = asyncio.Lock(), asyncio.Lock()
+        self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, wire=joins_wire)
+        self._resolves = RequestBatches(self._send_resolves, limit=_BATCH_LIMIT, deadline_s=_DEADLINE_S)
+        self._lease = EdgeLease(
+            self,
+            wires=(leaves_wire, joins_wire),
+            held=lambda: self._listening.held_connections(),
+            holdings=self._count_holdings,
+            lost=lambda connection: self._listening.membership_lost(connection),
+        )
+        self._leaves = LeaveQueue(
+            self._send_leaves, limit=_BATCH_LIMIT, wire=leaves_wire, overflowed=self._lease.owe_sync
+        )
+        self._join_count = 0
+        # Joins without an outcome, and whether a leave waits for it: the queues alone would let one overtake the other.
+        self._joining: dict[ConnectionId, bool] = {}
+        # The same for the batch that is under way: whoever asked for a join may have stopped waiting for it.
+        self._sent: dict[ConnectionId, bool] = {}
+        self._channel: grpc.aio.Channel | None = None
+        self._tasks = Tasks()
+
+    @property
+    def is_connected(self) -> bool:
+        """The last heartbeat was answered."""
+        return self._lease.is_alive
+
+    def listen(self, listener: MembershipListener, *, log_sequence: Callable[[], int]) -> None:
+        """Who holds the memberships, and the highest sequence of the stream that this worker has seen; before start,
+        once."""
+        self._listener = listener
+        self._log_sequence = log_sequence
+
+    @property
+    def _listening(self) -> MembershipListener:
+        assert self._listener is not None
+        return self._listener
+
+    async def start(self) -> None:
+        """Open the channel; the service may come up later."""
+        self._channel = open_channel(self._address, self._security)
+        self._stub = RoomsServiceStub(self._channel)
+        self._tasks.spawn(self._joins.run(), "rooms joins")
+        self._tasks.spawn(self._resolves.run(), "rooms resolves")
+        self._tasks.spawn(self._leaves.run(), "rooms leaves")
+        self._tasks.spawn(self._lease.run(), "rooms lease")
+        self._tasks.spawn(self._lease.run_syncs(), "rooms syncs")
+
+    async def stop(self) -> None:
+        """Drop every membership of this worker with one call, and close; who still waits is refused."""
+        await self._tasks.stop()
+        self._joins.close()
+        self._resolves.close()
+        if self._channel is not None:
+            with suppress(RoomsUnavailable):
+                await _answer(self._stub.Release, pb.ReleaseRequest(edge=self._edge), _RELEASE_DEADLINE_S)
+            await self._channel.close()
+
+    async def resolve(self, ref: RoomRef) -> Slug:
+        """See ports.Rooms."""
+        return await _available(self._resolves.ask(to_ref(ref)))
+
+    async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
+        """See ports.Rooms."""
+        item = to_join_item(connection, ref, identity)
+        self._joining[connection] = False
+        self._join_count += 1
+        try:
+            return await self._joins.ask(item, is_wanted=lambda: not self._joining[connection])
+        except LeftOut as reason:
+            self._joining[connection] = False  # the service never heard of it: there is nothing to take back
+            raise RoomsUnavailable(*reason.args) from reason
+        except BatchFailed as reason:
+            raise RoomsUnavailable(*reason.args) from reason
+        finally:
+            if self._joining.pop(connection):
+                self._owe_leave(connection)
+
+    def leave(self, connection: ConnectionId) -> None:
+        """See ports.Rooms."""
+        if connection in self._joining:
+            self._joining[connection] = True
+        else:
+            self._owe_leave(connection)
+
+    async def snapshot(self, life: Life) -> RoomSnapshot:
+        """See ports.Rooms."""
+        request = pb.ListParticipantsRequest(life=life)
+        return from_snapshot(await _answer(self._stub.ListParticipants, request, _DEADLINE_S))
+
+    async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
+        """See ports.Rooms."""
+        request = pb.FindConnectedRequest(user_id=user_id or 0, username=username or "", slug=slug or "")
+        answer = await _answer(self._stub.FindConnected, request, _DEADLINE_S)
+        return from_rank(answer.rank)
+
+    async def stats(self) -> Mapping[int, int]:
+        """See ports.Rooms."""
+        answer = await _answer(self._stub.GetStats, pb.GetStatsRequest(), _DEADLINE_S)
+        return dict(answer.rooms)
+
+    async def execute_graphql(
+        self, query: str, variables_json: bytes, operation_name: str, viewer: Identity | None, *, allow_mutation: bool
+    ) -> GraphQLAnswer:
+        """See ports.Rooms."""
+        request = pb.ExecuteGraphQLRequest(
+            query=query,
+            variables_json=variables_json,
+            operation_name=operation_name,
+            viewer=None if viewer is None else to_person(viewer),
+            allow_mutation=allow_mutation,
+        )
+        answer = await _answer(self._stub.ExecuteGraphQL, request, _GRAPHQL_DEADLINE_S)
+        return GraphQLAnswer(body=answer.body, http_status=answer.http_status)
+
+    async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
+        """See ports.LogMemory."""
+        position = pb.LogPosition(partition=_PARTITION, highest_sequence=seen)
+        try:
+            answer = await _answer(self._stub.ResumeLog, pb.ResumeLogRequest(seen=position, behind=behind), _DEADLINE_S)
+        except RoomsUnavailable as reason:
+            if reason.args != (grpc.StatusCode.UNIMPLEMENTED.name,):
+                raise
+            return LogResumption(seen, behind + 1 if behind else 0)  # a service of before, which remembers nothing
+        return LogResumption(answer.highest_sequence, answer.purge_to)
+
+    async def heartbeat(self) -> tuple[bool, int]:
+        """See edge_lease.LeaseCalls."""
+        seen = pb.LogPosition(partition=_PARTITION, highest_sequence=self._log_sequence())
+        request = pb.HeartbeatRequest(edge=self._edge, positions=[seen] if seen.highest_sequence else ())
+        answer = await _batch_answer(self._stub.Heartbeat, request, _DEADLINE_S)
+        return answer.registered, answer.connection_count
+
+    async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
+        """See edge_lease.LeaseCalls."""
+        request = pb.SyncRequest(edge=self._edge, held=map(to_held, part), first=first, last=last)
+        answer = await _batch_answer(self._stub.Sync, request, _JOIN_DEADLINE_S)
+        return [ConnectionId(connection) for connection in answer.lost]
+
+    def _owe_leave(self, connection: ConnectionId) -> None:
+        if connection in self._sent:
+            self._sent[connection] = True
+        else:
+            self._leaves.add(connection)
+
+    def _count_holdings(self) -> Holdings:
+        return Holdings(
+            held=self._listening.held_count(),
+            joining=len(self._joining) + len(self._sent),
+            owed=len(self._leaves),
+            joins=self._join_count,
+            leaves=self._leaves.added,
+        )
+
+    async def _send_joins(self, items: Sequence[pb.JoinItem]) -> Sequence[Membership | JoinRefusal]:
+        self._sent = {ConnectionId(item.connection): False for item in items}
+        request = pb.JoinRequest(edge=self._edge, items=items)
+        try:
+            answer = await _batch_answer(self._stub.Join, request, _JOIN_DEADLINE_S)
+        finally:
+            sent, self._sent = self._sent, {}
+            for connection, owes_leave in sent.items():
+                if owes_leave:
+                    self._leaves.add(connection)
+        return [from_outcome(outcome) for outcome in answer.outcomes]
+
+    async def _send_leaves(self, connections: Sequence[ConnectionId]) -> None:
+        request = pb.LeaveRequest(edge=self._edge, connections=connections)
+        await _batch_answer(self._stub.Leave, request, _JOIN_DEADLINE_S)
+
+    async def _send_resolves(self, refs: Sequence[pb.RoomRef]) -> Sequence[Slug]:
+        answer = await _batch_answer(self._stub.Resolve, pb.ResolveRequest(refs=refs), _DEADLINE_S)
+        return [Slug(slug) for slug in answer.slugs]
+
+
+async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
+    try:
+        return await method(request, timeout=deadline_s, metadata=((TRACE_HEADER, next_trace()),))
+    except grpc.aio.AioRpcError as reason:
+        raise RoomsUnavailable(reason.code().name) from reason
+    except grpc.aio.UsageError as reason:
+        raise RoomsUnavailable("stopped") from reason
+    except asyncio.CancelledError as reason:
+        if is_being_cancelled():
+            raise
+        raise RoomsUnavailable("the channel was closed") from reason
+
+
+async def _batch_answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
+    try:
+        return await _answer(method, request, deadline_s)
+    except RoomsUnavailable as reason:
+        raise BatchFailed(*reason.args) from reason
+
+
+async def _available(answer: Awaitable[A]) -> A:
+    try:
+        return await answer
+    except BatchFailed as reason:
+        raise RoomsUnavailable(*reason.args) from reason

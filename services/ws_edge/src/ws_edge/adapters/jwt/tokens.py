@@ -1,0 +1,178 @@
+"""JSON Web Tokens: verified, mapped to an identity, and issued for development."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jwt
+from jwt import PyJWTError
+from jwt.types import Options
+
+from ws_edge.adapters.jwt.keys import KeySource, VerificationKey
+from ws_edge.ports import InvalidToken
+from ws_edge.protocol.identity import Identity, Rank, UserId
+
+_LENGTH_LIMIT = 16 * 1024
+
+
+class JwtTokens:
+    """Verifies the signature with PyJWT and the claims by the rules of the chat protocol.
+
+    `keys`: `secret_key(...)`, `public_key(...)` or `JwksKeys(...)`. Issuer and audience None (or empty): not checked.
+    """
+
+    def __init__(
+        self,
+        keys: KeySource,
+        *,
+        clock: Callable[[], float],
+        issuer: str | None = None,
+        audience: str | None = None,
+        require_exp: bool = True,
+    ) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._issuer = issuer or None
+        self._audience = audience or None
+        # check_times does exp and nbf: PyJWT takes a number in text for one, has one leeway for both, and asks the
+        # system for the time. `sub` and `jti` may be numbers here.
+        self._options: Options = {
+            "require": ["exp"] if require_exp else [],
+            "verify_aud": bool(audience),
+            "verify_exp": False,
+            "verify_nbf": False,
+            "verify_iat": False,
+            "verify_sub": False,
+            "verify_jti": False,
+        }
+
+    async def verify(self, token: str) -> Identity:
+        """Raises InvalidToken, which never holds any part of the token, and TokensUnavailable."""
+        if len(token) > _LENGTH_LIMIT:
+            raise InvalidToken("too long")
+        key = await self._keys.find(self._read_key_id(token))
+        if key is None:
+            raise InvalidToken("signed with an unknown key")
+        claims = self._read_claims(token, key)
+        return read_identity(claims, expires_at_s=check_times(claims, now_s=self._clock()))
+
+    def _read_key_id(self, token: str) -> str | None:
+        try:
+            key_id = jwt.get_unverified_header(token).get("kid")
+        except (PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
+            # What PyJWT says of a token may quote it.
+            raise InvalidToken("malformed") from None
+        return key_id if isinstance(key_id, str) else None
+
+    def _read_claims(self, token: str, key: VerificationKey) -> dict[str, Any]:
+        try:
+            return jwt.decode(
+                token,
+                key.key,
+                algorithms=[key.algorithm],
+                options=self._options,
+                issuer=self._issuer,
+                audience=self._audience,
+            )
+        except (PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
+            raise InvalidToken("malformed, badly signed, or for somebody else") from None
+
+
+_LARGEST_ID = 2**53 - 1
+_DECIMAL = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
+_USERNAME_LIMIT = 200
+_EMAIL_LIMIT = 320
+_NOT_BEFORE_LEEWAY_S = 10
+_RANKS = {"user": Rank.USER, "moderator": Rank.MODERATOR, "admin": Rank.ADMIN, "superuser": Rank.SUPERUSER}
+
+
+def check_times(claims: Mapping[str, Any], *, now_s: float) -> float | None:
+    """When the token expires, in Unix seconds, or None. Raises InvalidToken."""
+    not_before_s = _read_time(claims, "nbf")
+    if not_before_s is not None and not_before_s > now_s + _NOT_BEFORE_LEEWAY_S:
+        raise InvalidToken("not valid yet")
+    expires_at_s = _read_time(claims, "exp")
+    if expires_at_s is not None and expires_at_s <= now_s:
+        raise InvalidToken("expired")
+    return expires_at_s
+
+
+def read_identity(claims: Mapping[str, Any], *, expires_at_s: float | None) -> Identity:
+    """Raises InvalidToken without a user id, or with a username that cannot be shown."""
+    user_id = _read_user_id(claims["user_id"] if "user_id" in claims else claims.get("sub"))
+    roles = _read_roles(claims)
+    return Identity(
+        user_id=user_id,
+        username=_read_username(claims.get("username"), user_id),
+        email=_read_email(claims.get("email")),
+        roles=roles,
+        rank=max((_RANKS[role] for role in roles), default=Rank.USER),
+        expires_at_s=expires_at_s,
+    )
+
+
+def _read_time(claims: Mapping[str, Any], name: str) -> float | None:
+    if name not in claims:
+        return None
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidToken(f"{name} is not a number")
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not math.isfinite(seconds):
+        raise InvalidToken(f"{name} is not a time")
+    return seconds
+
+
+def _read_user_id(value: Any) -> UserId:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = int(value)
+    # A bool is an int in Python, and not in JSON.
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST_ID:
+        raise InvalidToken("without a user id")
+    return UserId(value)
+
+
+def _read_username(value: Any, user_id: UserId) -> str:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return f"user_{user_id}"
+    if not isinstance(value, str) or len(value) > _USERNAME_LIMIT or not _can_be_shown(value):
+        raise InvalidToken("with an unusable username")
+    return value
+
+
+def _read_email(value: Any) -> str | None:
+    return value if isinstance(value, str) and len(value) <= _EMAIL_LIMIT and _can_be_shown(value) else None
+
+
+def _read_roles(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """The known ones, once each; the two flags are the same as the role."""
+    named = claims.get("roles")
+    found = [role for role in named if isinstance(role, str) and role in _RANKS] if isinstance(named, list) else []
+    found += [role for role in ("admin", "moderator") if claims.get(f"is_{role}") is True]
+    return tuple(dict.fromkeys(found))
+
+
+def _can_be_shown(text: str) -> bool:
+    """No control characters, and no halves of characters, which JSON may hold and UTF-8 may not."""
+    return not any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in text)
+
+
+def issue_token(
+    secret: str,
+    *,
+    user_id: int,
+    username: str | None = None,
+    roles: Sequence[str] = (),
+    now_s: float,
+    lifetime_s: float = 24 * 60 * 60,
+) -> str:
+    """An HS256 token; `now_s` in Unix seconds."""
+    claims: dict[str, object] = {"user_id": user_id, "roles": list(roles), "exp": int(now_s + lifetime_s)}
+    if username is not None:
+        claims["username"] = username
+    return jwt.encode(claims, secret, algorithm="HS256")

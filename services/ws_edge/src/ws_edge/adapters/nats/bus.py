@@ -1,0 +1,389 @@
+"""The bus over NATS: messages stored and ordered by JetStream, everything else on core subjects."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import blake2b
+from uuid import uuid4
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
+
+from chassis.logs import LogSummary
+from chassis.nats_connection import NatsAccess
+from chassis.tasks import Tasks
+from chassis.traces import hold_trace
+from salon.events.v1.events_pb2 import RoomDeleted
+from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage
+from ws_edge.adapters.convert import from_event
+from ws_edge.adapters.nats.events import (
+    decode_message,
+    decode_presence,
+    decode_typing,
+    encode_message,
+    encode_typing,
+    live_subject,
+    read_trace_header,
+    stored_subject,
+)
+from ws_edge.adapters.nats.replies import DuplicateAcks, NatsHistory
+from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, MessageStream, StreamUnsettled
+from ws_edge.adapters.nats.wire import Handler, WireClient
+from ws_edge.ports import BusUnavailable, Incident, LogMemory, RoomListener, RoomsUnavailable, WorkerListener
+from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker
+from ws_edge.protocol.rooms import StoredMessage, TypingChanged
+
+_log = structlog.get_logger(__name__)
+
+_DEADLINE_S = 2.0
+_RECONNECT_WAIT_S = 0.2
+_CONNECT_TIMEOUT_S = 2
+_PING_INTERVAL_S = 3
+_UNSENT_LIMIT_BYTES = 8 * 1024 * 1024
+_TROUBLES_LIMIT = 100
+_BROADCAST = "salon.v1.broadcast"
+_ENSURE_DEADLINE_S = 10.0
+_LOOK_EVERY_S = 3.0
+_LOOK_AT_MOST_EVERY_S = 0.2
+_FAILED_LOOKS = 2
+"""So many in a row, and the stream counts as away: one may have been lost."""
+
+
+class NatsBus:
+    """Call `listen` once, then `start`. `max_bytes`, `replicas`: see MessageStream. `count` is told of incidents."""
+
+    def __init__(
+        self,
+        access: NatsAccess,
+        edge: str,
+        *,
+        memory: LogMemory,
+        unix_s: Callable[[], float],
+        max_bytes: int = 0,
+        replicas: int = 0,
+        count: Callable[[Incident], None] = lambda _: None,
+    ) -> None:
+        self._access = access
+        self._edge = edge
+        self._inbox = f"_INBOX.salon.{edge}.{uuid4().hex[:8]}"
+        self._wire = WireClient()
+        self._acks = DuplicateAcks(self._not_stored)
+        self._history = NatsHistory(self._ask, f"{self._inbox}.get")
+        self._listener: WorkerListener | None = None
+        self._is_ready = False
+        self._first_ready = asyncio.Event()
+        self._link_up = asyncio.Event()
+        self._link_closed = asyncio.Event()
+        self._link_number = 0
+        self._highest_sequence = 0
+        self._told: set[str] = set()
+        self._stream = MessageStream(
+            memory, max_bytes=max_bytes, replicas=replicas, seen=lambda: self._highest_sequence, unix_s=unix_s
+        )
+        self._max_bytes = max_bytes
+        self._count = count
+        self._not_stored_log = LogSummary(_log, "message_not_stored")
+        self._suspicion = asyncio.Event()
+        self._owes_subscriptions = True
+        self.is_stream_refused = False
+        """NATS answers, and does not let the stream be as it has to be."""
+        self._tasks = Tasks()
+
+    @property
+    def is_connected(self) -> bool:
+        """NATS answers, the stream is there and the subscriptions stand."""
+        return self._is_ready and self._wire.is_connected
+
+    @property
+    def highest_sequence(self) -> int:
+        """The highest sequence of the stream that this worker has heard of."""
+        return self._highest_sequence
+
+    def listen(self, listener: WorkerListener) -> None:
+        """Who hears what is not of one room; before start, once."""
+        self._listener = listener
+        self._wire.add("salon.v1.moderation.sanction", self._receive_sanction)
+        self._wire.add("salon.v1.rooms.deleted", self._receive_deletion)
+        self._wire.add(_BROADCAST, lambda _subject, _headers, payload: listener.broadcast_received(payload))
+
+    async def start(self) -> None:
+        """Begin connecting, for as long as it takes; waits a moment so that a NATS that is there is used at once."""
+        self._wire.add(f"{self._inbox}.ack.*", self._acks.receive)
+        self._wire.add(f"{self._inbox}.get.*", self._history.receive)
+        self._tasks.spawn(self._keep_connected(), "nats connection")
+        self._tasks.spawn(self._keep_prepared(), "nats preparation")
+        self._tasks.spawn(self._watch_stream(), "message stream")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DEADLINE_S):
+                await self._first_ready.wait()
+
+    async def stop(self) -> None:
+        """Write out what is left and disconnect."""
+        await self._tasks.stop()
+        self._is_ready = False
+        with suppress(NatsError, OSError, TimeoutError):
+            async with asyncio.timeout(_DEADLINE_S):
+                if self._wire.is_connected:
+                    await asyncio.shield(self._wire.confirm())
+        with suppress(NatsError, OSError, TimeoutError):
+            async with asyncio.timeout(_DEADLINE_S):
+                await self._wire.close()
+        self._wire.drop()
+        self._wire.abandon()
+
+    async def subscribe(self, room_id: RoomId, life: Life, listener: RoomListener) -> Callable[[], None]:
+        """See ports.Bus: all who ask in one turn share one confirmation."""
+        if not self._wire.is_connected:
+            raise BusUnavailable("not connected")
+        sid = self._wire.add(live_subject(room_id, life, "*"), self._room_handler(listener))
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                is_confirmed = await asyncio.shield(self._wire.confirm())
+        except TimeoutError as reason:
+            self._wire.remove(sid)
+            raise BusUnavailable("the subscription was not confirmed") from reason
+        except BaseException:
+            self._wire.remove(sid)
+            raise
+        if not is_confirmed:
+            self._wire.remove(sid)
+            raise BusUnavailable("the connection was lost")
+        return lambda: self._wire.remove(sid)
+
+    def publish_message(
+        self,
+        room_id: RoomId,
+        life: Life,
+        speaker: Speaker,
+        text: str,
+        *,
+        token: int,
+        nonce: str,
+        duplicate: Callable[[MessageId], None],
+    ) -> None:
+        """See ports.Bus. Raises BusUnavailable."""
+        subject = stored_subject(room_id, life)
+        payload = encode_message(speaker, text, edge=self._edge, token=token, nonce=nonce)
+        if not nonce:
+            self._publish(subject, payload)
+            return
+        self._demand_room()
+        number = self._acks.expect(duplicate, now_s=time.monotonic())
+        headers = f"NATS/1.0\r\nNats-Msg-Id: {_message_key(speaker, life, nonce)}\r\n\r\n".encode()
+        sizes = f"{len(headers)} {len(headers) + len(payload)}"
+        head = f"HPUB {subject} {self._inbox}.ack.{number} {sizes}\r\n".encode()
+        self._wire.send(b"".join((head, headers, payload, b"\r\n")))
+
+    def publish_typing(self, room_id: RoomId, life: Life, change: TypingChanged) -> None:
+        """See ports.Bus. Raises BusUnavailable."""
+        self._publish(live_subject(room_id, life, "typing"), encode_typing(change))
+
+    def publish_broadcast(self, payload: bytes) -> None:
+        """See ports.Bus. Raises BusUnavailable."""
+        self._publish(_BROADCAST, payload)
+
+    async def message(self, message_id: MessageId) -> StoredMessage | None:
+        """See ports.Bus."""
+        return await self._history.message(message_id)
+
+    async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
+        """See ports.Bus. The first one's prev_id is 0 where the message before it is no longer kept."""
+        return await self._history.messages_after(room_id, life, after, limit=limit)
+
+    async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
+        """See ports.Bus."""
+        return await self._history.last_message_id(room_id, life)
+
+    def _publish(self, subject: str, payload: bytes) -> None:
+        self._demand_room()
+        self._wire.send(b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(payload), payload))
+
+    def _ask(self, subject: str, reply: str, payload: bytes) -> None:
+        self._demand_room()
+        self._wire.send(b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply.encode(), len(payload), payload))
+
+    def _demand_room(self) -> None:
+        if not self.is_connected or self._wire.unsent_bytes > _UNSENT_LIMIT_BYTES:
+            raise BusUnavailable("not connected" if not self.is_connected else "NATS takes nothing more")
+
+    def _room_handler(self, listener: RoomListener) -> Handler:
+        """The hot path: one call per event of a room."""
+
+        def receive(subject: bytes, headers: bytes, payload: bytes) -> None:
+            if subject.endswith(b".message"):
+                message = decode_message(headers, payload)
+                if message.id > self._highest_sequence:
+                    self._highest_sequence = message.id
+                elif message.id < self._highest_sequence:
+                    self._suspicion.set()  # the stream gives out what it had given out already
+                listener.message_stored(message)
+            elif subject.endswith(b".typing"):
+                listener.typing_changed(decode_typing(payload))
+            elif subject.endswith(b".presence"):
+                listener.presence_changed(decode_presence(payload))
+
+        return receive
+
+    def _not_stored(self, answer: str) -> None:
+        self._count(Incident.MESSAGE_NOT_STORED)
+        self._not_stored_log.note(answer=answer)
+        self._suspicion.set()
+
+    def _receive_sanction(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
+        assert self._listener is not None
+        with hold_trace(read_trace_header(headers)):
+            event = from_event(SanctionEventMessage.FromString(payload))
+            _log.info("sanction_received", event_id=event.event_id)
+            self._listener.sanction_changed(event)
+
+    def _receive_deletion(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
+        assert self._listener is not None
+        with hold_trace(read_trace_header(headers)):
+            life = Life(RoomDeleted.FromString(payload).life)
+            _log.info("room_deleted", life=life)
+            self._listener.room_deleted(life)
+
+    async def _keep_connected(self) -> None:
+        """nats-py reconnects by itself, but gives up when the server refuses; then this begins anew."""
+        while True:
+            self._link_closed.clear()
+            try:
+                await self._wire.connect(
+                    **self._access.options,
+                    name=f"ws_edge {self._edge}",
+                    error_cb=self._report,
+                    disconnected_cb=self._went_down,
+                    reconnected_cb=self._came_up,
+                    closed_cb=self._closed,
+                    connect_timeout=_CONNECT_TIMEOUT_S,
+                    reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type]  # declared int, used as seconds
+                    max_reconnect_attempts=-1,
+                    ping_interval=_PING_INTERVAL_S,
+                )
+            except (NatsError, OSError, TimeoutError) as reason:
+                await self._report(reason)
+            else:
+                await self._came_up()
+                await self._link_closed.wait()
+            await asyncio.sleep(_RECONNECT_WAIT_S)
+
+    async def _keep_prepared(self) -> None:
+        """After every (re)connect: the subscriptions stand and the stream is there before anything is published."""
+        while True:
+            await self._link_up.wait()
+            self._link_up.clear()
+            if self._is_ready:
+                await self._verify_stream()
+            while self._wire.is_connected and not self._is_ready:
+                if not await self._prepare():
+                    await asyncio.sleep(_RECONNECT_WAIT_S)
+
+    async def _verify_stream(self) -> None:
+        """The rooms service was away when the stream was looked at: chat went on meanwhile."""
+        with suppress(NatsError, OSError, TimeoutError, RoomsUnavailable, StreamUnsettled):
+            async with asyncio.timeout(_ENSURE_DEADLINE_S):
+                await self._ensure_stream()
+
+    async def _prepare(self) -> bool:
+        link = self._link_number
+        try:
+            if self._owes_subscriptions:
+                self._wire.resubscribe()
+                self._owes_subscriptions = False
+            async with asyncio.timeout(_DEADLINE_S):
+                await asyncio.shield(self._wire.confirm())
+            async with asyncio.timeout(_ENSURE_DEADLINE_S):
+                await self._ensure_stream()
+        except APIError:
+            return False  # told already
+        except (NatsError, OSError, TimeoutError, RoomsUnavailable, StreamUnsettled) as reason:
+            await self._report(reason)
+            return False
+        if link != self._link_number:
+            return False
+        self._is_ready = True
+        self._told.clear()
+        _log.info("nats_ready")
+        if self._first_ready.is_set():
+            self._tell_restored()
+        self._first_ready.set()
+        return True
+
+    async def _ensure_stream(self) -> None:
+        try:
+            if await self._stream.ensure(self._wire.jsm()):
+                _log.warning("stream_began_anew")
+                self._count(Incident.STREAM_BEGAN_ANEW)
+        except APIError as refusal:
+            if not self.is_stream_refused:
+                _log.error("stream_refused", reason=str(refusal), max_bytes=self._max_bytes or DEFAULT_MAX_BYTES)
+            self.is_stream_refused = True
+            raise
+        self.is_stream_refused = False
+
+    async def _watch_stream(self) -> None:
+        """A stream that is deleted, emptied or restored tells nobody: look every few seconds, and at once where what is
+        heard does not fit."""
+        failures = 0
+        while True:
+            await asyncio.sleep(_LOOK_AT_MOST_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._suspicion.wait()
+            self._suspicion.clear()
+            if not self.is_connected:
+                continue
+            try:
+                async with asyncio.timeout(_DEADLINE_S):
+                    is_whole = await self._stream.is_whole(self._wire.jsm())
+            except (NatsError, OSError, TimeoutError) as reason:
+                failures += 1
+                await self._report(reason)
+                is_whole = failures < _FAILED_LOOKS
+            else:
+                failures = 0
+            if (not is_whole or not self._stream.is_verified) and self.is_connected:
+                failures = 0
+                self._is_ready = is_whole
+                self._link_up.set()
+
+    def _tell_restored(self) -> None:
+        assert self._listener is not None
+        try:
+            self._listener.bus_restored()
+        except Exception:  # noqa: BLE001 - the listener's mistake must not end the care for the connection
+            _log.exception("nats_handler_failed", subject="")
+
+    async def _came_up(self) -> None:
+        self._link_up.set()
+
+    async def _went_down(self) -> None:
+        if self._is_ready:
+            _log.warning("nats_disconnected")
+        self._is_ready = False
+        self.is_stream_refused = False
+        self._owes_subscriptions = True
+        self._link_number += 1
+        self._wire.abandon()
+        self._acks.clear()
+        self._history.fail()
+
+    async def _closed(self) -> None:
+        self._link_closed.set()
+
+    async def _report(self, error: Exception) -> None:
+        # It tries each server five times a second: the same trouble is told once.
+        trouble = repr(error)
+        if trouble not in self._told and len(self._told) < _TROUBLES_LIMIT:
+            self._told.add(trouble)
+            if isinstance(error, RoomsUnavailable):
+                _log.warning("stream_waits_for_rooms", error=trouble)
+            else:
+                _log.warning("nats_error", error=trouble)
+
+
+def _message_key(speaker: Speaker, life: Life, nonce: str) -> str:
+    """What makes two messages the same one for the stream."""
+    return blake2b(f"{speaker.key}\n{life}\n{nonce}".encode(), digest_size=16).hexdigest()

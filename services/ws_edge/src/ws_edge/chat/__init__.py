@@ -1,0 +1,1 @@
+"""One client, from its arrival to its end, and the connections and rooms of one worker."""

@@ -1,0 +1,281 @@
+"""One chat client: between its socket, its session and its room."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ws_edge.chat.context import Context
+from ws_edge.chat.join import Entrance, JoinRequest, join
+from ws_edge.chat.moderate import ActionQueue, ModerationActions
+from ws_edge.chat.post import Posting
+from ws_edge.chat.typing_timer import TypingTimer
+from ws_edge.ports import Transport
+from ws_edge.protocol import codec
+from ws_edge.protocol.errors import CLOSE_OF, CloseCode, ErrorCode
+from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker
+from ws_edge.protocol.rooms import Membership
+from ws_edge.protocol.session import (
+    Disconnect,
+    Effect,
+    Moderate,
+    Post,
+    Reply,
+    Session,
+    StartTyping,
+    StopTyping,
+)
+from ws_edge.room.room import Room
+
+FRAME_LIMIT_BYTES = 16 * 1024
+DAY_S = 86_400.0
+
+_T = TypeVar("_T")
+
+
+class ChatConnection:
+    """Implements Receiver for the transport, and Connection for the registry."""
+
+    frame_limit_bytes = FRAME_LIMIT_BYTES
+
+    __slots__ = (
+        "_actions",
+        "_context",
+        "_entrance",
+        "_expiry",
+        "_is_over",
+        "_joining",
+        "_moderation",
+        "_owed",
+        "_posting",
+        "_request",
+        "_session",
+        "_transport",
+        "_typing",
+        "id",
+        "limited_until_s",
+        "membership",
+        "room",
+        "slug",
+        "speaker",
+        "waiting",
+    )
+
+    speaker: Speaker
+    """From `identified` on."""
+
+    def __init__(
+        self, request: JoinRequest, entrance: Entrance, *, posting: Posting, moderation: ModerationActions
+    ) -> None:
+        self.id = ConnectionId(0)
+        """0 until `identified`: before, nobody knows of the connection."""
+        self.slug: Slug | None = None
+        self.room: Room | None = None
+        self.membership: Membership | None = None
+        self.waiting = 0
+        self.limited_until_s = 0.0
+        self._context: Context = entrance.context
+        self._entrance = entrance
+        self._posting = posting
+        self._moderation = moderation
+        self._session = Session(
+            Rank.ANONYMOUS,
+            frames_per_window=entrance.context.frames_per_window,
+            now=entrance.context.clock.now_s(),
+        )
+        self._request: JoinRequest | None = request
+        self._joining: asyncio.Task[Any] | None = None
+        self._owed: list[Any] = []  # what is given back and what does it, in turn: pairs would take twice the memory
+        self._is_over = False
+        self._transport: Transport | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._typing: TypingTimer | None = None
+        self._actions: ActionQueue | None = None
+
+    # --- what the transport tells ----------------------------------------------------------------------------------
+
+    def connected(self, transport: Transport) -> None:
+        """The handshake is answered: begin to join."""
+        self._transport = transport
+        self._context.tasks.spawn(self._join(), "join")
+
+    def receive_text(self, payload: bytes) -> None:
+        """A frame of the client."""
+        if not self._is_over:
+            self._perform(self._session.receive(payload, now=self._context.clock.now_s()))
+
+    def receive_binary(self) -> None:
+        """A frame that no client of the document sends."""
+        if not self._is_over:
+            self._perform(self._session.receive_binary(now=self._context.clock.now_s()))
+
+    def receive_part(self) -> None:
+        """A frame that says nothing, and counts all the same."""
+        if not self._is_over:
+            self._perform(self._session.receive_part(now=self._context.clock.now_s()))
+
+    def congestion_changed(self, is_congested: bool) -> None:
+        """The socket takes nothing more, or does again. Nobody tells it twice: who is in no room yet, which would watch
+        it, is closed."""
+        if self.room is not None:
+            self.room.congestion_changed(self, is_congested)
+        elif is_congested:
+            self.close_slow_consumer()
+
+    def lost(self) -> None:
+        """The socket is gone."""
+        self._leave()
+
+    # --- what the registry and the room do -------------------------------------------------------------------------
+
+    def write(self, frames: bytes) -> None:
+        """Send whole frames."""
+        if self._transport is not None and not self._is_over:
+            self._transport.write(frames)
+
+    def unsent_bytes(self) -> int:
+        """What the kernel has not taken yet."""
+        return 0 if self._transport is None else self._transport.unsent_bytes()
+
+    def close_slow_consumer(self) -> None:
+        """The client reads too slowly."""
+        self.end(CloseCode.TRY_AGAIN_LATER)
+
+    def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
+        """Leave registry and room, tell the error if there is one, and close."""
+        is_joining = self.room is None
+        if not self._close(code, error):
+            return
+        self._context.meter.closed(code)
+        if is_joining and error is not None:
+            self._context.meter.turned_away(error.value)
+
+    def stop_typing(self) -> None:
+        """Whoever may write no more does not go on typing either."""
+        if not self._is_over:
+            self._perform(self._session.stop_typing())
+
+    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "") -> None:
+        """Tell why a frame was not accepted; does nothing once the connection is over."""
+        if self._is_over:
+            return
+        self._context.meter.refused(code.value)
+        self.write(codec.error(code, retry_after_ms=retry_after_ms or None, nonce=nonce or None))
+        self._perform(self._session.refused(now=self._context.clock.now_s()))
+
+    def tick(self) -> None:
+        """The session's deadline has come."""
+        self._perform(self._session.tick(now=self._context.clock.now_s()))
+        if not self._is_over and self._typing is not None:
+            self._typing.schedule()
+
+    # --- joining and leaving ---------------------------------------------------------------------------------------
+
+    async def _join(self) -> None:
+        request, self._request = self._request, None
+        self._joining = asyncio.current_task()
+        if request is not None and not self._is_over:
+            await join(self, request, self._entrance)
+        self._joining = None
+
+    def owe(self, give_back: Callable[[_T], object], what: _T) -> None:
+        """See JoiningClient. In place of an exit stack: a client that goes gives all back in that moment, not when its
+        coroutine next runs, and this costs an idle connection a fifth of one."""
+        if self._is_over:
+            give_back(what)
+        else:
+            self._owed += (what, give_back)
+
+    def identified(self, number: ConnectionId, speaker: Speaker) -> None:
+        """See JoiningClient."""
+        self.id = number
+        self.speaker = speaker
+        self._session.rank = speaker.identity.rank
+        self._watch_expiry()
+
+    def turn_away(self, error: ErrorCode | None, code: CloseCode) -> None:
+        """See JoiningClient."""
+        if self._close(code, error):
+            if self.id:
+                self._context.meter.closed(code)
+            self._context.meter.turned_away("internal" if error is None else error.value)
+
+    def welcome(self, room: Room, membership: Membership) -> None:
+        """See JoiningClient."""
+        if not self._is_over:
+            self.room = room
+            self.write(room.welcome(self, self.speaker.key, membership))
+            self._perform(self._session.joined(now=self._context.clock.now_s()))
+
+    def _close(self, code: CloseCode, error: ErrorCode | None) -> bool:
+        """False: it is over already."""
+        if self._is_over or self._transport is None:
+            return False
+        self._leave()
+        if error is not None:
+            self._transport.write(codec.error(error))
+        self._transport.close(code)
+        return True
+
+    def _leave(self) -> None:
+        """Give back, once, all that this connection holds. It has left from here on, for registry, count and
+        user_left."""
+        if self._is_over:
+            return
+        self._is_over = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._joining is not None and self._joining is not asyncio.current_task():
+            self._joining.cancel()
+        room, self.room = self.room, None
+        if room is not None:
+            room.discard(self)
+            self._end_typing()
+            self._context.moderation.report_seen(self.speaker, room.slug)
+        while self._owed:
+            give_back = self._owed.pop()
+            give_back(self._owed.pop())
+
+    def _end_typing(self) -> None:
+        if self._typing is not None and self._session.stop_typing():
+            self._typing.stop()
+
+    def _watch_expiry(self) -> None:
+        """End with the token; looked at once a day at least, since a timer holds no time of a century."""
+        expires_at_s = self.speaker.identity.expires_at_s
+        if expires_at_s is None:
+            return
+        left_s = max(0.0, expires_at_s - self._context.clock.unix_s())
+        loop = asyncio.get_running_loop()
+        if left_s > DAY_S:
+            self._expiry = loop.call_later(DAY_S, self._watch_expiry)
+        else:
+            self._expiry = loop.call_later(left_s, self.end, CLOSE_OF[ErrorCode.INVALID_TOKEN], ErrorCode.INVALID_TOKEN)
+
+    # --- what the session wants ------------------------------------------------------------------------------------
+
+    def _perform(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            if self._is_over:
+                return
+            match effect:
+                case Post(text, nonce):
+                    assert self.room is not None
+                    self._posting.post(self, self.room, text, nonce)
+                case Reply(frame):
+                    self.write(frame)
+                case StartTyping():
+                    self._typing_timer().start()
+                case StopTyping():
+                    self._typing_timer().stop()
+                case Moderate():
+                    if self._actions is None:
+                        self._actions = ActionQueue(self, self._moderation, self._context.tasks)
+                    self._actions.add(effect)
+                case Disconnect(code):
+                    self.end(code)
+
+    def _typing_timer(self) -> TypingTimer:
+        assert self.room is not None
+        if self._typing is None:
+            self._typing = TypingTimer(self, self.room, self._session, self._context)
+        return self._typing

@@ -1,0 +1,244 @@
+"""How a client gets into its room: one coroutine, one order of steps, each of which protects the next."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
+from itertools import count
+from typing import Protocol, TypeVar
+
+import structlog
+
+from chassis.logs import place_of
+from ws_edge.chat.context import Context
+from ws_edge.chat.registry import UNAVAILABLE, Connection, HeldRoom, RoomRegistry
+from ws_edge.chat.sanctions import SanctionReader
+from ws_edge.ports import InvalidToken, JoinRefusal, Tokens, TokensUnavailable
+from ws_edge.protocol.address import address_key
+from ws_edge.protocol.errors import CloseCode, ErrorCode, NotAdmitted, TurnedAway
+from ws_edge.protocol.identity import ConnectionId, Identity, Rank, Slug, Speaker
+from ws_edge.protocol.limits import AddressWindows
+from ws_edge.protocol.references import ById, BySlug, ByVideo, MalformedReference, RoomRef
+from ws_edge.protocol.rooms import Membership
+from ws_edge.room.room import Room
+
+_log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+HANDSHAKE_WINDOW_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """What a client of /chat/ws asks for. `parse` reads the reference and raises MalformedReference."""
+
+    parse: Callable[[], RoomRef]
+    token: str | None
+    address: str
+    """Its IP in full."""
+    key: str
+    """What limits and sanctions go by: see address_key."""
+
+
+class JoiningClient(Connection, Protocol):
+    """What the steps do to the connection that takes them."""
+
+    slug: Slug | None
+    membership: Membership | None
+
+    def owe(self, give_back: Callable[[_T], object], what: _T) -> None:
+        """Call give_back(what) when the connection is over, what was owed last first; at once where it is over."""
+
+    def identified(self, number: ConnectionId, speaker: Speaker) -> None:
+        """Who the client is."""
+
+    def welcome(self, room: Room, membership: Membership) -> None:
+        """The client is in."""
+
+    def turn_away(self, error: ErrorCode | None, code: CloseCode) -> None:
+        """End a connection that this worker never took for one of its own."""
+
+
+async def join(client: JoiningClient, request: JoinRequest, entrance: "Entrance") -> None:
+    """Take the steps, or tell the client why not. Cancelled when the client is gone or sent away meanwhile: whatever
+    was taken until then is given back by the connection, which owes it."""
+    try:
+        await _take_steps(client, request, entrance)
+    except NotAdmitted as refusal:
+        client.turn_away(refusal.code, refusal.close)
+    except TurnedAway as refusal:
+        client.end(refusal.close, refusal.code)
+    except UNAVAILABLE:
+        client.end(CloseCode.TRY_AGAIN_LATER, ErrorCode.UNAVAILABLE)
+    finally:
+        if client.room is None:
+            client.end(CloseCode.INTERNAL)  # only a defect comes here with the client still waiting
+
+
+async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: "Entrance") -> None:
+    context, sanctions = entrance.context, entrance.sanctions
+    # Identity and reference: what cannot be right ends here, before it counts as a connection.
+    identity = await entrance.identify(request)
+    ref = entrance.read_reference(request)
+    # Address: so many connections of one are open, this one among them.
+    entrance.admit(request)
+    client.owe(entrance.depart, request.key)
+    speaker = entrance.introduce(client, identity, request.key)
+    # From now on a ban finds the connection.
+    context.connections.add(client)
+    client.owe(entrance.discard, client)
+    client.slug = await entrance.find_slug(ref)
+    # Sanctions: a banned user makes no room, and is not announced.
+    await sanctions.demand_entry(speaker, client.slug, final=False)
+    # Membership: announced by the rooms service; owed back also where nobody knows whether it was made.
+    client.owe(entrance.leave, client.id)
+    client.membership = membership = await entrance.become_member(client, ref, identity)
+    context.connections.note_membership(client)
+    client.slug = membership.slug
+    # Room: its subscription stands, what happened before was read.
+    held = await entrance.rooms.hold(membership)
+    client.owe(entrance.release, held)
+    # Sanctions once more, after the subscription: no ban falls between the two.
+    await sanctions.demand_entry(speaker, membership.slug, final=True)
+    client.welcome(held.room, membership)
+
+
+class AnonymousNames:
+    """Names for those without a token."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, hash_key: str | None) -> None:
+        """`hash_key`: hide addresses behind a keyed hash; None: show them."""
+        self._key = None if hash_key is None else hash_key.encode()
+
+    def name(self, address: str) -> str:
+        """The document's Anonymous_<ip>."""
+        if self._key is None:
+            return f"Anonymous_{address}"
+        digest = hmac.new(self._key, address_key(address).encode(), hashlib.sha256).hexdigest()
+        return f"Anonymous_{digest[:16]}"
+
+    def identity(self, address: str) -> Identity:
+        """The document's anonymous user."""
+        return Identity(None, self.name(address), None, (), Rank.ANONYMOUS, None)
+
+
+@dataclass(slots=True)
+class AddressLimits:
+    """How many connections one address has open, and how many handshakes it makes a second; 0: no limit. Addresses are
+    those of address_key."""
+
+    connections: int
+    handshakes: InitVar[int]
+    recent: AddressWindows = field(init=False)
+    _open: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self, handshakes: int) -> None:
+        """Handshakes count for a second."""
+        self.recent = AddressWindows(handshakes, HANDSHAKE_WINDOW_S)
+
+    def count_handshake(self, address: str, *, now_s: float) -> bool:
+        """Count one handshake, whatever comes of it; before anything is done for it. False: one too many."""
+        return self.recent.admit(address, now_s) == 0.0
+
+    def admit(self, address: str) -> bool:
+        """Count one connection, which departs later. False: one too many, which is not counted."""
+        if self.connections and self._open.get(address, 0) >= self.connections:
+            return False
+        self._open[address] = self._open.get(address, 0) + 1
+        return True
+
+    def departed(self, address: str) -> None:
+        """One open connection less."""
+        left = self._open[address] - 1
+        if left:
+            self._open[address] = left
+        else:
+            del self._open[address]
+
+
+@dataclass(slots=True)
+class Entrance:
+    """What the steps of a join stand on, and the small ones among them."""
+
+    context: Context
+    sanctions: SanctionReader
+    rooms: RoomRegistry
+    tokens: Tokens
+    names: AnonymousNames
+    limits: AddressLimits
+    is_draining: bool = False
+    """The worker goes away and lets nobody in any more."""
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
+    # What undoes the steps. Bound here, once: every connection keeps all four as long as it is open.
+    depart: Callable[[str], None] = field(init=False)
+    discard: Callable[[Connection], None] = field(init=False)
+    leave: Callable[[ConnectionId], None] = field(init=False)
+    release: Callable[[HeldRoom], None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """See above."""
+        self.depart = self.limits.departed
+        self.discard = self.context.connections.discard
+        self.leave = self.context.rooms.leave
+        self.release = self.rooms.release
+
+    async def identify(self, request: JoinRequest) -> Identity:
+        """The bearer of the token, or the anonymous user of the address. Raises NotAdmitted."""
+        if request.token is None:
+            return self.names.identity(request.address)
+        try:
+            return await self.tokens.verify(request.token)
+        except InvalidToken:
+            raise NotAdmitted(ErrorCode.INVALID_TOKEN) from None
+        except TokensUnavailable:
+            raise NotAdmitted(ErrorCode.UNAVAILABLE) from None
+        except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
+            # The exception's words may be the token's: its kind and place are enough.
+            _log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))
+            raise NotAdmitted(None, CloseCode.INTERNAL) from None
+
+    def read_reference(self, request: JoinRequest) -> RoomRef:
+        """Which room is meant. Raises NotAdmitted."""
+        try:
+            return request.parse()
+        except MalformedReference:
+            raise NotAdmitted(ErrorCode.NOT_FOUND) from None
+
+    def admit(self, request: JoinRequest) -> None:
+        """Count a connection of its address, which the caller owes back. Raises NotAdmitted."""
+        if self.is_draining:
+            raise NotAdmitted(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
+        if not self.limits.admit(request.key):
+            raise NotAdmitted(ErrorCode.TOO_MANY_CONNECTIONS)
+
+    def introduce(self, client: JoiningClient, identity: Identity, address: str) -> Speaker:
+        """Give the connection its number."""
+        number = ConnectionId(next(self._numbers))
+        speaker = Speaker(identity, address, f"{self.context.edge}:{number}")
+        client.identified(number, speaker)
+        return speaker
+
+    async def find_slug(self, ref: RoomRef) -> Slug:
+        """The slug that sanctions of this room are held against. Raises RoomsUnavailable."""
+        match ref:
+            case BySlug(slug):
+                return slug
+            case ByVideo(video_id):
+                return Slug(f"video-{video_id}")
+            case ById():
+                return await self.context.rooms.resolve(ref)
+
+    async def become_member(self, client: JoiningClient, ref: RoomRef, identity: Identity) -> Membership:
+        """Raises TurnedAway and RoomsUnavailable; the caller owes a leave in every case."""
+        outcome = await self.context.rooms.join(client.id, ref, identity)
+        match outcome:
+            case Membership():
+                return outcome
+            case JoinRefusal.NOT_FOUND:
+                raise TurnedAway(ErrorCode.NOT_FOUND)
+            case JoinRefusal.ACCESS_DENIED:
+                raise TurnedAway(ErrorCode.ACCESS_DENIED)
+            case JoinRefusal.UNAVAILABLE:
+                raise TurnedAway(ErrorCode.UNAVAILABLE)

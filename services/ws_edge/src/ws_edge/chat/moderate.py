@@ -1,0 +1,172 @@
+"""Sanctions on this worker: actions of moderators go out, what was decided comes in and is applied."""
+
+from collections import OrderedDict, deque
+from typing import Protocol
+
+from chassis.tasks import Tasks, in_slices
+from chassis.traces import begin_trace, hold_trace
+from ws_edge.chat.context import Context
+from ws_edge.chat.registry import Connection, RoomRegistry
+from ws_edge.chat.sanctions import SanctionReader
+from ws_edge.ports import ModerationRequest, ModerationUnavailable, RoomsUnavailable
+from ws_edge.protocol import codec
+from ws_edge.protocol.errors import CloseCode, ErrorCode
+from ws_edge.protocol.identity import Rank, Slug, Speaker
+from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
+from ws_edge.protocol.session import Moderate
+from ws_edge.room.room import Room
+
+ACTIONS_WAITING = 16
+"""Actions of one client that wait for their turn."""
+REMEMBERED_EVENTS = 1000
+"""An event may come twice: from NATS, and as the answer to the action."""
+
+
+class ModerationActions:
+    """Carries out moderation_action frames, and applies the events that follow from them."""
+
+    __slots__ = ("_applied", "_context", "_rooms", "_sanctions")
+
+    def __init__(self, context: Context, sanctions: SanctionReader, rooms: RoomRegistry) -> None:
+        self._context = context
+        self._sanctions = sanctions
+        self._rooms = rooms
+        self._applied: OrderedDict[int, None] = OrderedDict()
+
+    async def carry_out(self, speaker: Speaker, slug: Slug, action: Moderate) -> ErrorCode | None:
+        """Have one action decided, under a trace of its own; None: done, everybody was told."""
+        with hold_trace(begin_trace()):
+            target_rank = await self._rank_of_target(slug, action)
+            request = ModerationRequest(
+                speaker,
+                action.action,
+                action.target_user_id,
+                action.target_username,
+                target_rank,
+                action.scope,
+                slug,
+                action.duration_minutes,
+                action.reason,
+            )
+            try:
+                event = await self._context.moderation.act(request)
+            except ModerationUnavailable:
+                return ErrorCode.UNAVAILABLE
+            if event is None:
+                return ErrorCode.NOT_MODERATOR
+            self.apply(event)
+            return None
+
+    def apply(self, event: SanctionEvent) -> None:
+        """Tell the rooms concerned, then close whom a ban holds, and end the typing of whom a mute holds. Once for
+        each event, whichever way it comes first."""
+        if event.event_id in self._applied:
+            return
+        self._applied[event.event_id] = None
+        if len(self._applied) > REMEMBERED_EVENTS:
+            self._applied.popitem(last=False)
+        self._sanctions.hear(event)
+        reached = self._context.connections.within_reach(event)
+        if not event.silent:
+            self._announce(event, reached)
+        for connection in reached:
+            self._enforce(connection)
+
+    async def refresh(self) -> None:
+        """Read what holds everywhere and in every held room again, and enforce what of it was missed. Who comes while
+        everybody is looked at is looked at by their own join."""
+        try:
+            await self._sanctions.read_all()
+        except ModerationUnavailable:
+            return  # what was read before goes on to hold; joins end when it is 60 s old
+        if self._context.sanctions.by_id:
+            await in_slices(self._context.connections, self._enforce)
+
+    async def _rank_of_target(self, slug: Slug, action: Moderate) -> Rank | None:
+        where = slug if action.scope is Scope.ROOM else None
+        context = self._context
+        here = context.connections.connected_rank(action.target_user_id, action.target_username, where)
+        try:
+            anywhere = await context.rooms.connected_rank(action.target_user_id, action.target_username, where)
+        except RoomsUnavailable:
+            anywhere = None  # moderation itself never lets a sanction bind an equal or higher rank
+        return max((rank for rank in (here, anywhere) if rank is not None), default=None)
+
+    def _announce(self, event: SanctionEvent, reached: list[Connection]) -> None:
+        rooms: dict[Room, None] = {}
+        if event.slug is not None:
+            rooms.update(dict.fromkeys(self._rooms.find_slug(event.slug)))
+        if event.scope is Scope.EVERYWHERE:
+            rooms.update((c.room, None) for c in reached if c.room is not None)
+        frame = codec.moderation_action(
+            event.action.word,
+            event.target_user_id,
+            event.target_username,
+            event.moderator_user_id,
+            event.duration_minutes,
+            codec.rfc3339(event.at_ms),
+        )
+        for room in rooms:
+            room.broadcast(frame)
+            room.flush()
+
+    def _enforce(self, connection: Connection) -> None:
+        slug = connection.slug
+        if slug is None:
+            return
+        sanctions, now_s = self._context.sanctions, self._context.clock.unix_s()
+        if sanctions.is_banned(connection.speaker, slug, now_s=now_s):
+            # Who is still joining has heard nothing of the room: they are turned away as at any later time.
+            connection.end(CloseCode.FORBIDDEN, None if connection.room is not None else ErrorCode.ACCESS_DENIED)
+        elif sanctions.find(Action.MUTE, connection.speaker, slug, now_s=now_s):
+            connection.stop_typing()
+
+
+class Moderator(Protocol):
+    """A connection whose actions are carried out."""
+
+    @property
+    def speaker(self) -> Speaker:
+        """Who acts."""
+
+    @property
+    def slug(self) -> Slug | None:
+        """Where."""
+
+    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "") -> None:
+        """Tell why a frame was not accepted; does nothing once the connection is over."""
+
+
+class ActionQueue:
+    """The actions of one client, carried out one after the other."""
+
+    __slots__ = ("_actions", "_client", "_is_running", "_tasks", "_waiting")
+
+    def __init__(self, client: Moderator, actions: ModerationActions, tasks: Tasks) -> None:
+        self._client = client
+        self._actions = actions
+        self._tasks = tasks
+        self._waiting: deque[Moderate] = deque()
+        self._is_running = False
+
+    def add(self, action: Moderate) -> None:
+        """Carry it out after those before it; refused where too many wait."""
+        if len(self._waiting) >= ACTIONS_WAITING:
+            self._client.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=1000, nonce=action.nonce)
+            return
+        self._waiting.append(action)
+        if not self._is_running:
+            self._is_running = True
+            self._tasks.spawn(self._run(), "moderate")
+
+    async def _run(self) -> None:
+        client = self._client
+        try:
+            while self._waiting and client.slug is not None:
+                action = self._waiting.popleft()
+                refusal = await self._actions.carry_out(client.speaker, client.slug, action)
+                if refusal is not None:
+                    client.refuse(refusal, nonce=action.nonce)
+        finally:
+            self._is_running = False
+            self._waiting.clear()

@@ -1,0 +1,159 @@
+"""From a message that a client sent to the stream: judged by moderation, or here while that is away, and published.
+
+What becomes of it then is told at the head of room/outcomes.py. Nothing is dropped in silence, and nothing is sent
+twice by the edge itself.
+"""
+
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from chassis.logs import LogSummary
+from ws_edge.chat.context import Context
+from ws_edge.ports import BusUnavailable, Decision, Incident, Verdict
+from ws_edge.protocol.errors import ErrorCode
+from ws_edge.protocol.identity import MessageId, Speaker
+from ws_edge.protocol.limits import AdmittedNonces, LocalLimiter
+from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.room.outcomes import OUTCOME_S, Author, Outcomes
+from ws_edge.room.room import Room, chat_frame
+
+_log = structlog.get_logger(__name__)
+
+WAITING_LIMIT = 64
+"""Frames of one connection that wait for a verdict or for their outcome."""
+
+
+class Poster(Author, Protocol):
+    """An author of whom moderation is asked."""
+
+    limited_until_s: float
+    """Until then the edge refuses by itself what has no nonce; monotonic seconds."""
+
+    @property
+    def speaker(self) -> Speaker:
+        """Who posts."""
+
+
+class Posting:
+    """All messages of one worker that are on their way into the stream."""
+
+    __slots__ = ("_admitted", "_context", "_judged_here", "_limiter", "_outcomes")
+
+    def __init__(self, context: Context, outcomes: Outcomes) -> None:
+        limits = context.moderation.limits
+        self._context = context
+        self._outcomes = outcomes
+        self._admitted = AdmittedNonces()
+        self._judged_here = LogSummary(_log, "messages_judged_without_moderation")
+        self._limiter = LocalLimiter(limits.messages_per_window, limits.window_s, limits.messages_per_address)
+
+    def post(self, author: Poster, room: Room, text: str, nonce: str) -> None:
+        """Have a message judged, then published; its author hears of every other outcome."""
+        now_s = self._context.clock.now_s()
+        if author.waiting >= WAITING_LIMIT:
+            author.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=int(OUTCOME_S * 1000), nonce=nonce)
+        elif not nonce and now_s < author.limited_until_s:
+            author.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=_whole_ms(author.limited_until_s - now_s))
+        else:
+            author.waiting += 1
+            done = partial(self._judged, author, room, text, nonce)
+            self._context.moderation.admit(author.speaker, room.slug, room.life, nonce, done)
+
+    def _judged(self, author: Poster, room: Room, text: str, nonce: str, verdict: Verdict) -> None:
+        match verdict.decision:
+            case Decision.ADMITTED:
+                now_s = self._context.clock.now_s()
+                self._limiter.record(author.speaker, now_s)
+                if nonce:
+                    self._admitted.note(author.speaker.key, room.life, nonce, now_s)
+                self._publish(author, room, text, nonce)
+            case Decision.REPEATED:
+                self._publish(author, room, text, nonce)
+            case Decision.RATE_LIMITED:
+                author.limited_until_s = self._context.clock.now_s() + verdict.retry_after_ms / 1000
+                self._refuse(author, ErrorCode.RATE_LIMITED, nonce, verdict.retry_after_ms)
+            case Decision.SANCTIONED:
+                self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce, verdict.retry_after_ms)
+            case Decision.UNAVAILABLE:
+                self._judge_here(author, room, text, nonce)
+
+    def _judge_here(self, author: Poster, room: Room, text: str, nonce: str) -> None:
+        """Moderation is away: the sanctions that were read and the edge's own windows decide."""
+        context = self._context
+        context.meter.incident(Incident.MODERATION_AWAY)
+        self._judged_here.note(outage=context.outage)
+        if context.outage == "reject":
+            self._refuse(author, ErrorCode.UNAVAILABLE, nonce)
+            return
+        if context.sanctions.is_silenced(author.speaker, room.slug, now_s=context.clock.unix_s()):
+            self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce)
+            return
+        key, now_s = author.speaker.key, context.clock.now_s()
+        if nonce and self._admitted.knows(key, room.life, nonce, now_s):
+            self._publish(author, room, text, nonce)  # a repeat costs nothing; the stream tells whether it has it
+            return
+        limits = context.moderation.limits
+        self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
+        retry_after_ms = self._limiter.admit(author.speaker, now_s)
+        if retry_after_ms:
+            self._refuse(author, ErrorCode.RATE_LIMITED, nonce, retry_after_ms)
+            return
+        if nonce:
+            self._admitted.note(key, room.life, nonce, now_s)
+        context.moderation.note_admitted(author.speaker, room.slug, room.life, nonce)
+        self._publish(author, room, text, nonce)
+
+    def _publish(self, author: Poster, room: Room, text: str, nonce: str) -> None:
+        context = self._context
+        token = self._outcomes.register(author, room, nonce)
+        try:
+            context.bus.publish_message(
+                room.room_id,
+                room.life,
+                author.speaker,
+                text,
+                token=token,
+                nonce=nonce,
+                duplicate=partial(self._repeated, token),
+            )
+        except BusUnavailable:
+            self._outcomes.expire((token,))
+        else:
+            context.meter.posted()
+
+    def _refuse(self, author: Poster, code: ErrorCode, nonce: str, retry_after_ms: int = 0) -> None:
+        author.waiting -= 1
+        author.refuse(code, retry_after_ms=retry_after_ms, nonce=nonce)
+
+    # --- messages that the stream already has ----------------------------------------------------------------------
+
+    def _repeated(self, token: int, message_id: MessageId) -> None:
+        """The stream already has this message: its author alone gets the stored copy once more."""
+        pending = self._outcomes.find(token)
+        if pending is None:
+            return
+        if message := pending.room.repeatable(message_id):
+            self._show_again(token, message)
+        else:
+            self._context.tasks.spawn(self._read_again(token, message_id), "read a repeated message")
+
+    async def _read_again(self, token: int, message_id: MessageId) -> None:
+        """Older than what the room keeps at hand, or from before this edge held it."""
+        try:
+            found = await self._context.bus.message(message_id)
+        except BusUnavailable:
+            found = None
+        if found is None:
+            self._outcomes.expire((token,))
+        else:
+            self._show_again(token, found)
+
+    def _show_again(self, token: int, message: StoredMessage) -> None:
+        if pending := self._outcomes.resolve(token):
+            pending.author.write(chat_frame(pending.room, message, nonce=pending.nonce))
+
+
+def _whole_ms(seconds: float) -> int:
+    return max(1, int(seconds * 1000 + 0.999))

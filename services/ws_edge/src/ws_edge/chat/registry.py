@@ -1,0 +1,312 @@
+"""Which rooms this worker holds, by life and slug, and which connections it has, by user and address."""
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from chassis.tasks import SLICE, Tasks, in_slices
+from ws_edge.chat.sanctions import SanctionReader
+from ws_edge.ports import Bus, BusUnavailable, Clock, ModerationUnavailable, Rooms, RoomsUnavailable
+from ws_edge.protocol.errors import CloseCode, ErrorCode, TurnedAway
+from ws_edge.protocol.identity import ConnectionId, Life, Rank, Slug, Speaker, UserId
+from ws_edge.protocol.rooms import Membership
+from ws_edge.protocol.sanctions import SanctionEvent
+from ws_edge.room.audience import Member
+from ws_edge.room.outcomes import Outcomes
+from ws_edge.room.room import GapReader, Room
+
+_T = TypeVar("_T")
+_K = TypeVar("_K", bound=Hashable)
+
+
+class Connection(Member, Protocol):
+    """A chat connection, from its arrival to its end."""
+
+    @property
+    def id(self) -> ConnectionId:
+        """Its number in this worker."""
+
+    @property
+    def speaker(self) -> Speaker:
+        """Who holds it."""
+
+    @property
+    def slug(self) -> Slug | None:
+        """Where it is or wants to be; None: not resolved yet."""
+
+    @property
+    def membership(self) -> Membership | None:
+        """What the rooms service gave it; None: not yet."""
+
+    @property
+    def room(self) -> Room | None:
+        """Where it is; None: still joining."""
+
+    def stop_typing(self) -> None:
+        """End the typing that others are shown, if there is any."""
+
+    def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
+        """Leave registry and room, tell the error if there is one, and close."""
+
+
+class ConnectionRegistry:
+    """Indexes over the open connections. Whatever closes a connection takes it out of here first."""
+
+    __slots__ = ("_by_address", "_by_id", "_by_life", "_by_name", "_by_user", "member_count")
+
+    def __init__(self) -> None:
+        self._by_id: dict[ConnectionId, Connection] = {}
+        self._by_user: dict[UserId, dict[Connection, None]] = {}
+        self._by_address: dict[str, dict[Connection, None]] = {}
+        """Those without a token, as in the next one: a token may carry any name."""
+        self._by_name: dict[str, dict[Connection, None]] = {}
+        self._by_life: dict[Life, dict[Connection, None]] = {}
+        self.member_count = 0
+        """How many have a membership."""
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._by_id.values()))
+
+    def add(self, connection: Connection) -> None:
+        """Before anything else happens to a connection, so that a sanction meets it."""
+        self._by_id[connection.id] = connection
+        identity = connection.speaker.identity
+        if identity.user_id is not None:
+            _put(self._by_user, identity.user_id, connection)
+        else:
+            _put(self._by_address, connection.speaker.address, connection)
+            _put(self._by_name, identity.username, connection)
+
+    def note_membership(self, connection: Connection) -> None:
+        """A connection that is here was given its membership, which it keeps to its end."""
+        assert connection.membership is not None
+        _put(self._by_life, connection.membership.life, connection)
+        self.member_count += 1
+
+    def discard(self, connection: Connection) -> None:
+        """The connection is over, or about to be."""
+        if self._by_id.pop(connection.id, None) is None:
+            return
+        identity = connection.speaker.identity
+        if identity.user_id is not None:
+            _take(self._by_user, identity.user_id, connection)
+        else:
+            _take(self._by_address, connection.speaker.address, connection)
+            _take(self._by_name, identity.username, connection)
+        if connection.membership is not None:
+            _take(self._by_life, connection.membership.life, connection)
+            self.member_count -= 1
+
+    def get(self, number: ConnectionId) -> Connection | None:
+        """One connection by its number, if it is still here."""
+        return self._by_id.get(number)
+
+    def of_life(self, life: Life) -> list[Connection]:
+        """The connections with a membership of that life."""
+        return list(self._by_life.get(life, ()))
+
+    def of_participant(self, key: str) -> list[Connection]:
+        """The connections of "u:<id>", or the one of "c:<edge>:<connection>"."""
+        kind, _, rest = key.partition(":")
+        if kind == "u":
+            return list(self._by_user.get(UserId(int(rest)), ()))
+        one = self._by_id.get(ConnectionId(int(rest.rpartition(":")[2])))
+        return [one] if one is not None and one.speaker.key == key else []
+
+    def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
+        """The highest rank that somebody is connected with here; slug None: anywhere."""
+        known: Iterable[Connection] = ()
+        if user_id is not None:
+            known = self._by_user.get(user_id, ())
+        elif username is not None:
+            known = self._by_name.get(username, ())
+        ranks = [o.speaker.identity.rank for o in known if slug is None or o.slug == slug]
+        return max(ranks, default=None)
+
+    def within_reach(self, event: SanctionEvent) -> list[Connection]:
+        """Connections that the event may be about: candidates, whom Sanction.holds then judges."""
+        found: list[Connection] = []
+        if event.target_user_id is not None:
+            found += self._by_user.get(event.target_user_id, ())
+        elif event.target_username is not None:
+            found += self._by_name.get(event.target_username, ())
+        for sanction in event.imposed:
+            for address in sanction.addresses:
+                found += self._by_address.get(address, ())
+        return list(dict.fromkeys(found))
+
+
+UNAVAILABLE = (RoomsUnavailable, ModerationUnavailable, BusUnavailable)
+"""What is raised while something behind the edge is away."""
+
+
+@dataclass(slots=True, eq=False)
+class HeldRoom:
+    """A room on this worker, and how many hold it: connections inside and on their way in, and the opening itself while
+    it lasts."""
+
+    room: Room
+    opened: asyncio.Future[None]
+    holders: int = 1
+    unsubscribe: Callable[[], None] | None = None
+    was_interrupted: bool = False
+    """The bus was away while the room was opening: what was read may be too old."""
+    was_deleted: bool = False
+    """Somebody deleted the room while it was held here: whoever gets to it now comes too late."""
+
+    def recover(self) -> None:
+        """Read what may have been missed; a room that opens does so when it is open."""
+        if self.opened.done():
+            self.room.recover()
+            self.room.reread_presence()
+        else:
+            self.was_interrupted = True
+
+
+class RoomRegistry:
+    """The rooms of one worker by life and slug, each subscribed once for all who are in it."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        rooms: Rooms,
+        clock: Clock,
+        tasks: Tasks,
+        connections: ConnectionRegistry,
+        sanctions: SanctionReader,
+        outcomes: Outcomes,
+        gaps: GapReader,
+    ) -> None:
+        self._bus = bus
+        self._rooms = rooms
+        self._clock = clock
+        self._tasks = tasks
+        self._connections = connections
+        self._sanctions = sanctions
+        self._outcomes = outcomes
+        self._gaps = gaps
+        self.by_life: dict[Life, HeldRoom] = {}
+        self.by_slug: dict[Slug, dict[Life, Room]] = {}
+
+    def find_slug(self, slug: Slug) -> list[Room]:
+        """The rooms held under a slug: one, or two for the moment in which a life follows another."""
+        return list(self.by_slug.get(slug, {}).values())
+
+    async def hold(self, membership: Membership) -> HeldRoom:
+        """Hold the room of a membership; returns when its subscription stands, and the caller owes a release. Raises
+        what is unavailable, and TurnedAway where the room was deleted meanwhile; then nothing is owed."""
+        held = self.by_life.get(membership.life)
+        if held is None:
+            held = HeldRoom(self.new_room(membership), asyncio.get_running_loop().create_future())
+            self.by_life[membership.life] = held
+            self.by_slug.setdefault(membership.slug, {})[membership.life] = held.room
+            self._sanctions.keep(membership.slug)
+            self._tasks.spawn(self._open(held), "open a room")
+        held.holders += 1
+        try:
+            await asyncio.shield(held.opened)
+            if held.was_deleted:
+                raise TurnedAway(ErrorCode.NOT_FOUND)
+        except BaseException:
+            self.release(held)
+            raise
+        return held
+
+    def release(self, held: HeldRoom) -> None:
+        """One holder less; without holders the room is forgotten."""
+        held.holders -= 1
+        if held.holders == 0 and self.by_life.get(held.room.life) is held:
+            self._forget(held)
+
+    def delete(self, life: Life) -> None:
+        """The room was deleted: those inside are closed, and those who are on their way in, also where their
+        membership is not known here yet."""
+        if held := self.by_life.get(life):
+            held.was_deleted = True
+        self._go_through(self._connections.of_life(life), close_deleted, "close a deleted room")
+
+    def recover(self) -> None:
+        """Every room may have missed something."""
+        self._go_through(list(self.by_life.values()), HeldRoom.recover, "recover rooms")
+
+    def new_room(self, membership: Membership) -> Room:
+        """A room that nothing was read of yet."""
+        return Room(
+            membership,
+            outcomes=self._outcomes,
+            participants=self._connections,
+            gaps=self._gaps,
+            deleted=self.delete,
+            clock=self._clock,
+            timers=asyncio.get_running_loop(),
+        )
+
+    async def _open(self, held: HeldRoom) -> None:
+        """Subscribe first: what happens from then on is heard, and what happened before is read."""
+        room = held.room
+        try:
+            held.unsubscribe = await self._bus.subscribe(room.room_id, room.life, room)
+            last_id, snapshot, _ = await asyncio.gather(
+                self._bus.last_message_id(room.room_id, room.life),
+                self._rooms.snapshot(room.life),
+                self._sanctions.demand_read(room.slug),
+            )
+            if snapshot.deleted or held.was_deleted:
+                raise TurnedAway(ErrorCode.NOT_FOUND)
+            if not snapshot.version:
+                raise RoomsUnavailable("the room ended while it was entered")
+            room.presence_restored(snapshot)
+            room.opened(last_id)
+        except BaseException as failure:
+            # Whatever it was, those who wait must not wait for ever.
+            is_told = isinstance(failure, (*UNAVAILABLE, TurnedAway))
+            held.opened.set_exception(failure if is_told else RoomsUnavailable("not opened"))
+            held.opened.exception()  # nobody may be waiting any more
+            if not is_told:
+                raise
+        else:
+            held.opened.set_result(None)
+            if held.was_interrupted:
+                held.recover()
+        finally:
+            self.release(held)
+
+    def _forget(self, held: HeldRoom) -> None:
+        room = held.room
+        room.is_closed = True
+        del self.by_life[room.life]
+        if held.unsubscribe is not None:
+            held.unsubscribe()
+            held.unsubscribe = None
+        del self.by_slug[room.slug][room.life]
+        if not self.by_slug[room.slug]:
+            del self.by_slug[room.slug]
+            self._sanctions.forget(room.slug)
+
+    def _go_through(self, items: list[_T], do: Callable[[_T], object], name: str) -> None:
+        """Begin at once, and leave the loop free between slices where there are many."""
+        for item in items[:SLICE]:
+            do(item)
+        if rest := items[SLICE:]:
+            self._tasks.spawn(in_slices(rest, do), name)
+
+
+def close_deleted(connection: Connection) -> None:
+    """The room was deleted; who is still joining has heard nothing and is told why."""
+    connection.end(CloseCode.NOT_FOUND, None if connection.room is not None else ErrorCode.NOT_FOUND)
+
+
+def _put(index: dict[_K, dict[Connection, None]], key: _K, connection: Connection) -> None:
+    index.setdefault(key, {})[connection] = None
+
+
+def _take(index: dict[_K, dict[Connection, None]], key: _K, connection: Connection) -> None:
+    connections = index[key]
+    del connections[connection]
+    if not connections:
+        del index[key]

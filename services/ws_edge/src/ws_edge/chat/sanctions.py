@@ -1,0 +1,130 @@
+"""The sanctions that one worker knows: read when a room opens, read again and again, followed by events in between."""
+
+import asyncio
+from collections import deque
+
+from chassis.tasks import Tasks
+from ws_edge.ports import Clock, Moderation, ModerationUnavailable
+from ws_edge.protocol.errors import ErrorCode, TurnedAway
+from ws_edge.protocol.identity import Slug, Speaker
+from ws_edge.protocol.sanctions import SanctionCache, SanctionEvent
+
+FRESH_S = 60.0
+"""How old the sanctions of a room may be for joins to go on while moderation is away."""
+SLUGS_PER_READ = 1000
+EVENTS_REMEMBERED = 1000
+
+
+class SanctionReader:
+    """Keeps the cache true for the slugs of the rooms that are held here."""
+
+    def __init__(self, moderation: Moderation, cache: SanctionCache, clock: Clock, tasks: Tasks) -> None:
+        self._moderation = moderation
+        self._cache = cache
+        self._clock = clock
+        self._tasks = tasks
+        self.slugs: dict[Slug, None] = {}
+        """Whose sanctions are kept, in the order in which their rooms were first held."""
+        self.recent_events: deque[tuple[float, SanctionEvent]] = deque(maxlen=EVENTS_REMEMBERED)
+        """Events with the monotonic seconds of their arrival."""
+        self._wanted: dict[Slug, asyncio.Future[None]] = {}
+        self._reading_everywhere = asyncio.Lock()
+
+    def keep(self, slug: Slug) -> None:
+        """A room of this slug is held from now on."""
+        self.slugs[slug] = None
+
+    def forget(self, slug: Slug) -> None:
+        """The last room of this slug was left."""
+        self.slugs.pop(slug, None)
+        self._cache.forget(slug)
+
+    def hear(self, event: SanctionEvent) -> None:
+        """Follow one event."""
+        self.recent_events.append((self._clock.now_s(), event))
+        self._cache.apply(event)
+
+    async def demand_entry(self, speaker: Speaker, slug: Slug, *, final: bool) -> None:
+        """Raises TurnedAway for who is banned, ModerationUnavailable where nobody can say.
+
+        The first check keeps a banned user from making a room, or being announced in it; where this edge has just
+        read the room's sanctions it knows by itself. The final one is always moderation's: it comes after the
+        subscription, so that no ban falls between the two.
+        """
+        if final or not self._is_fresh(slug):
+            try:
+                if not await self._moderation.check_arrival(speaker, slug, final=final):
+                    raise TurnedAway(ErrorCode.ACCESS_DENIED)
+            except ModerationUnavailable:
+                if not self._is_fresh(slug):
+                    raise
+        if self._cache.is_banned(speaker, slug, now_s=self._clock.unix_s()):
+            raise TurnedAway(ErrorCode.ACCESS_DENIED)
+
+    async def demand_read(self, slug: Slug) -> None:
+        """Returns once the sanctions of a slug, and those that hold everywhere, were read. Rooms that open at the same
+        time share one question. Raises ModerationUnavailable."""
+        if slug in self._cache.read_at_s:
+            return
+        wanted = self._wanted.get(slug)
+        if wanted is None:
+            if not self._wanted:
+                self._tasks.spawn(self._read_wanted(), "read sanctions")
+            wanted = self._wanted[slug] = asyncio.get_running_loop().create_future()
+        await asyncio.shield(wanted)
+
+    async def read_all(self) -> None:
+        """Read what holds everywhere and in every held room again. Raises ModerationUnavailable."""
+        await self.read_everywhere()
+        await self.read(list(self.slugs))
+
+    async def read(self, slugs: list[Slug]) -> None:
+        """Read the sanctions in force for these slugs. Raises ModerationUnavailable."""
+        for start in range(0, len(slugs), SLUGS_PER_READ):
+            part = slugs[start : start + SLUGS_PER_READ]
+            asked_at_s = self._clock.now_s()
+            self._cache.replace(part, await self._moderation.active(part), read_at_s=asked_at_s)
+            for slug in part:
+                if slug not in self.slugs:  # left while the answer was on its way
+                    self._cache.forget(slug)
+            self._apply_heard_since(asked_at_s)
+
+    async def read_everywhere(self) -> None:
+        """Read the sanctions that hold everywhere. Raises ModerationUnavailable."""
+        asked_at_s = self._clock.now_s()
+        self._cache.replace_everywhere(await self._moderation.active_everywhere(), read_at_s=asked_at_s)
+        self._apply_heard_since(asked_at_s)
+
+    async def _read_wanted(self) -> None:
+        await asyncio.sleep(0)  # everything of this turn goes along
+        wanted, self._wanted = self._wanted, {}
+        try:
+            await self._know_everywhere()
+            await self.read(list(wanted))
+        except BaseException as failure:
+            is_told = isinstance(failure, ModerationUnavailable)
+            for future in wanted.values():
+                future.set_exception(failure if is_told else ModerationUnavailable("not read"))
+                future.exception()  # nobody may be waiting any more
+            if not is_told:
+                raise
+        else:
+            for future in wanted.values():
+                future.set_result(None)
+
+    async def _know_everywhere(self) -> None:
+        """Rooms that open before it was read wait for one reading; after that events and `read_all` keep it."""
+        async with self._reading_everywhere:
+            if self._cache.everywhere_read_at_s is None:
+                await self.read_everywhere()
+
+    def _apply_heard_since(self, asked_at_s: float) -> None:
+        """The answer may have been made before these."""
+        for heard_at_s, event in self.recent_events:
+            if heard_at_s >= asked_at_s:
+                self._cache.apply(event)
+
+    def _is_fresh(self, slug: Slug) -> bool:
+        oldest_s = self._clock.now_s() - FRESH_S
+        here_s, everywhere_s = self._cache.read_at_s.get(slug), self._cache.everywhere_read_at_s
+        return here_s is not None and everywhere_s is not None and min(here_s, everywhere_s) >= oldest_s

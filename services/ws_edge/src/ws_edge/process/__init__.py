@@ -1,0 +1,1 @@
+"""One worker with its duties, and several of them on one port."""

@@ -1,0 +1,147 @@
+"""One worker: its parts, put together in order, the duties that repeat, and the drain at its end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+
+import structlog
+
+from chassis.tasks import in_slices
+from ws_edge.chat.context import Context
+from ws_edge.chat.live import LiveConnection, LiveRoom
+from ws_edge.chat.moderate import ModerationActions
+from ws_edge.chat.post import Posting
+from ws_edge.chat.registry import Connection, RoomRegistry
+from ws_edge.chat.sanctions import SanctionReader
+from ws_edge.protocol.errors import CloseCode, ErrorCode
+from ws_edge.protocol.identity import ConnectionId, Life
+from ws_edge.protocol.rooms import HeldConnection
+from ws_edge.protocol.sanctions import SanctionEvent
+from ws_edge.room.audience import Audience
+from ws_edge.room.outcomes import Outcomes
+from ws_edge.room.recovery import Recovery
+
+_log = structlog.get_logger(__name__)
+
+TICK_S = 0.5
+PROGRESS_S = 1.0
+SANCTIONS_S = 30.0
+LAST_SEEN_S = 600.0
+LAST_SEEN_AT_ONCE = 500
+LAST_SEEN_PAUSE_S = 0.1
+
+
+class Worker:
+    """Implements WorkerListener for the bus, and MembershipListener for the rooms service's adapter. Needs a running
+    event loop."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.outcomes = Outcomes(context.edge, context.clock, context.meter)
+        self.recovery = Recovery(context.bus, context.rooms, self.outcomes, context.tasks, context.meter)
+        self.sanctions = SanctionReader(context.moderation, context.sanctions, context.clock, context.tasks)
+        self.rooms = RoomRegistry(
+            bus=context.bus,
+            rooms=context.rooms,
+            clock=context.clock,
+            tasks=context.tasks,
+            connections=context.connections,
+            sanctions=self.sanctions,
+            outcomes=self.outcomes,
+            gaps=self.recovery,
+        )
+        self.posting = Posting(context, self.outcomes)
+        self.moderation = ModerationActions(context, self.sanctions, self.rooms)
+        self.live = LiveRoom(context, Audience(asyncio.get_running_loop().call_soon))
+
+    def start(self) -> None:
+        """Begin the duties that repeat. What holds everywhere is read before anybody needs it."""
+        self.context.tasks.spawn(self.moderation.refresh(), "sanctions at the start")
+        for work, name in (
+            (self._every(TICK_S, self.recovery.seek_overdue), "outcomes"),
+            (self._every(PROGRESS_S, self.check_progress), "slow consumers"),
+            (self._every(LAST_SEEN_S, self.report_all_seen), "last seen"),
+            (self._every(SANCTIONS_S, self.moderation.refresh), "sanctions"),
+        ):
+            self.context.tasks.spawn(work, name)
+
+    async def drain(self, seconds: float) -> None:
+        """Close every client with 1012, evenly spread over so many seconds, so that they do not return as one."""
+        clock = self.context.clock
+        closes: list[Callable[[], None]] = [partial(_restart, connection) for connection in self.context.connections]
+        for listener in self.live.audience:
+            if isinstance(listener, LiveConnection):
+                closes.append(partial(listener.end, CloseCode.SERVICE_RESTART))
+        started_s = clock.now_s()
+        for number, close in enumerate(closes):
+            ahead_s = started_s + seconds * number / len(closes) - clock.now_s()
+            if ahead_s > 0.001:
+                await asyncio.sleep(ahead_s)
+            close()
+
+    # --- MembershipListener ----------------------------------------------------------------------------------------
+
+    def held_connections(self) -> Iterator[HeldConnection]:
+        """Those of connections that are not inside yet included."""
+        connections = self.context.connections
+        for c in connections:
+            if (m := c.membership) is not None and connections.get(c.id) is c:
+                yield HeldConnection(c.id, m.room_id, m.life, m.slug, c.speaker.identity)
+
+    def held_count(self) -> int:
+        """See MembershipListener."""
+        return self.context.connections.member_count
+
+    def membership_lost(self, connection: ConnectionId) -> None:
+        """See MembershipListener."""
+        if found := self.context.connections.get(connection):
+            _restart(found)
+
+    # --- WorkerListener --------------------------------------------------------------------------------------------
+
+    def sanction_changed(self, event: SanctionEvent) -> None:
+        """A moderator acted somewhere."""
+        self.moderation.apply(event)
+
+    def room_deleted(self, life: Life) -> None:
+        """See WorkerListener."""
+        self.rooms.delete(life)
+
+    def broadcast_received(self, payload: bytes) -> None:
+        """Something for everybody on /live/ws."""
+        self.live.broadcast_received(payload)
+
+    def bus_restored(self) -> None:
+        """Read again whatever may have been missed."""
+        self.rooms.recover()
+        self.context.tasks.spawn(self.moderation.refresh(), "sanctions after an interruption")
+
+    # --- duties that repeat ----------------------------------------------------------------------------------------
+
+    async def check_progress(self) -> None:
+        """Close the slow consumers."""
+        await in_slices(list(self.rooms.by_life.values()), lambda held: held.room.check_progress())
+        self.live.audience.check_progress(self.context.clock.now_s())
+
+    async def report_all_seen(self) -> None:
+        """A part at a time: the stream to moderation drops what is more than it can carry at once."""
+        for number, connection in enumerate(self.context.connections, start=1):
+            if connection.room is not None:
+                self.context.moderation.report_seen(connection.speaker, connection.room.slug)
+            if number % LAST_SEEN_AT_ONCE == 0:
+                await asyncio.sleep(LAST_SEEN_PAUSE_S)
+
+    async def _every(self, interval_s: float, duty: Callable[[], Awaitable[None] | None]) -> None:
+        """A duty that fails is logged, and done again when it is due the next time."""
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                if (going_on := duty()) is not None:
+                    await going_on
+            except Exception:  # noqa: BLE001 - whatever it was, the duty is due again
+                _log.exception("duty_failed", duty=duty.__name__)
+
+
+def _restart(connection: Connection) -> None:
+    """Have it connect again; who is still joining has heard nothing and is told why."""
+    connection.end(CloseCode.SERVICE_RESTART, None if connection.room is not None else ErrorCode.UNAVAILABLE)

@@ -1,0 +1,130 @@
+"""Writing to many: all frames of one loop turn are joined once, and the same bytes go to every member."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
+
+UNSENT_LIMIT_BYTES = 1 << 20
+STALL_LIMIT_S = 30.0
+
+
+class Member(Protocol):
+    """Somebody who is written to. Compared by identity."""
+
+    def write(self, frames: bytes) -> None:
+        """Send whole frames; never waits."""
+
+    def unsent_bytes(self) -> int:
+        """What the kernel has not taken yet."""
+
+    def close_slow_consumer(self) -> None:
+        """This member reads too slowly: close it, which takes it out of the audience first."""
+
+
+class Participants(Protocol):
+    """Whose connections are whose, on this worker."""
+
+    def of_participant(self, key: str) -> Iterable[Member]:
+        """The connections of one participant, in whatever room."""
+
+
+class _Congestion:
+    """The progress of a congested member: `taken_bytes` is what the kernel took of what was written since."""
+
+    __slots__ = ("progressed_at_s", "taken_bytes", "written_bytes")
+
+    def __init__(self, unsent_bytes: int, now_s: float) -> None:
+        self.written_bytes = unsent_bytes
+        self.taken_bytes = 0
+        self.progressed_at_s = now_s
+
+
+class Audience:
+    """Members in the order they came, and the frames that wait for the end of this loop turn."""
+
+    __slots__ = ("_call_soon", "_congested", "_frames", "_instead", "_writers")
+
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._call_soon = call_soon
+        self._writers: dict[Member, Callable[[bytes], None]] = {}
+        self._frames: list[bytes] = []
+        self._instead: dict[Member, dict[int, bytes]] = {}
+        self._congested: dict[Member, _Congestion] = {}
+
+    def __len__(self) -> int:
+        return len(self._writers)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._writers)
+
+    def __contains__(self, member: Member) -> bool:
+        return member in self._writers
+
+    def add(self, member: Member) -> None:
+        """The member gets what is sent from now on; what waits goes to the others first."""
+        self.flush()
+        self._writers[member] = member.write
+
+    def discard(self, member: Member) -> None:
+        """The member gets nothing any more, not even what waits."""
+        self._writers.pop(member, None)
+        self._congested.pop(member, None)
+        self._instead.pop(member, None)
+
+    def broadcast(self, frame: bytes, instead: Mapping[Member, bytes] | None = None) -> None:
+        """Send a frame to all at the end of this turn; those in `instead` get that in its place, b"" for nothing."""
+        if not self._writers:
+            return
+        if not self._frames:
+            self._call_soon(self.flush)
+        if instead:
+            for member, own in instead.items():
+                self._instead.setdefault(member, {})[len(self._frames)] = own
+        self._frames.append(frame)
+
+    def flush(self) -> None:
+        """Write what waits, now."""
+        if not self._frames:
+            return
+        frames, self._frames = self._frames, []
+        instead, self._instead = self._instead, {}
+        joined = frames[0] if len(frames) == 1 else b"".join(frames)
+        if not instead:
+            for write in self._writers.values():
+                write(joined)
+        else:
+            for member, write in self._writers.items():
+                write(joined if member not in instead else _with_own(frames, instead[member]))
+        if self._congested:
+            self._bound(len(joined))
+
+    def congestion_changed(self, member: Member, is_congested: bool, *, now_s: float) -> None:
+        """Watch a member whose socket does not take what is written, until it does again."""
+        if not is_congested:
+            self._congested.pop(member, None)
+        elif member in self._writers:
+            self._congested[member] = _Congestion(member.unsent_bytes(), now_s)
+
+    def check_progress(self, now_s: float) -> None:
+        """Close the slow consumers: who took nothing for 30 s, or has too much unsent, be it of their own answers.
+        Called about once a second."""
+        for member, congestion in list(self._congested.items()):
+            unsent_bytes = member.unsent_bytes()
+            taken = congestion.written_bytes - unsent_bytes
+            if unsent_bytes > UNSENT_LIMIT_BYTES:
+                member.close_slow_consumer()
+            elif taken > congestion.taken_bytes:
+                congestion.taken_bytes = taken
+                congestion.progressed_at_s = now_s
+            elif now_s - congestion.progressed_at_s >= STALL_LIMIT_S:
+                member.close_slow_consumer()
+
+    def _bound(self, written_bytes: int) -> None:
+        """Close who has more than 1 MiB unsent."""
+        for member, congestion in list(self._congested.items()):
+            congestion.written_bytes += written_bytes
+            if member.unsent_bytes() > UNSENT_LIMIT_BYTES:
+                member.close_slow_consumer()
+
+
+def _with_own(frames: list[bytes], own: Mapping[int, bytes]) -> bytes:
+    return b"".join(own.get(index, frame) for index, frame in enumerate(frames))

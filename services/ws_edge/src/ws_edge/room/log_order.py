@@ -1,0 +1,81 @@
+"""The order of a room's log on one worker: every entry once, none before those that lie before it."""
+
+from collections.abc import Sequence
+
+from ws_edge.protocol.identity import MessageId
+from ws_edge.protocol.rooms import StoredMessage
+
+HELD_LIMIT = 1000
+"""Entries that wait while a gap is filled; what does not fit in leaves a gap of its own."""
+
+
+class LogOrder:
+    """Takes entries as they come and returns those to be shown now, in the order of the log. What it returns counts as
+    shown: `last_id` is its last one.
+
+    It begins filling: until `restored` is called for the first time, everything waits.
+    """
+
+    __slots__ = ("_held", "is_filling", "last_id")
+
+    def __init__(self) -> None:
+        self.last_id = MessageId(0)
+        self.is_filling = True
+        """Entries wait for those that lie before them."""
+        self._held: list[StoredMessage] = []
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether entries wait that were not shown."""
+        return any(entry.id > self.last_id for entry in self._held)
+
+    def receive(self, entry: StoredMessage) -> Sequence[StoredMessage]:
+        """Take the next one of the subscription. One that shows a gap waits, and so do all that follow, until
+        `restored`: `is_filling` is true from then on, and the gap has to be read."""
+        if self.is_filling:
+            if len(self._held) < HELD_LIMIT:
+                self._held.append(entry)
+            return ()
+        if entry.prev_id > self.last_id:
+            self.is_filling = True
+            self._held.append(entry)
+            return ()
+        if entry.id <= self.last_id:
+            return ()
+        self.last_id = entry.id
+        return (entry,)
+
+    def restored(self, missed: Sequence[StoredMessage]) -> list[StoredMessage]:
+        """The log was read after last_id: go on with what it had; without it, if it could not be read: prev_id of the
+        next entry tells clients of the gap."""
+        held, self._held = self._held, []
+        self.is_filling = False
+        return self._advance(sorted([*missed, *held], key=_by_id))
+
+    def found(self, found: Sequence[StoredMessage]) -> list[StoredMessage]:
+        """Entries that follow last_id without a gap were read for another reason than a gap."""
+        if self.is_filling:
+            self._held += found
+            return []
+        return self._advance(found)
+
+    def is_closed_by(self, missed: Sequence[StoredMessage]) -> bool:
+        """Whether these and what is held back follow last_id without a gap."""
+        last_id = self.last_id
+        for entry in sorted([*missed, *self._held], key=_by_id):
+            if entry.prev_id > last_id:
+                return False
+            last_id = max(last_id, entry.id)
+        return True
+
+    def _advance(self, entries: Sequence[StoredMessage]) -> list[StoredMessage]:
+        shown = []
+        for entry in entries:
+            if entry.id > self.last_id:
+                self.last_id = entry.id
+                shown.append(entry)
+        return shown
+
+
+def _by_id(entry: StoredMessage) -> MessageId:
+    return entry.id

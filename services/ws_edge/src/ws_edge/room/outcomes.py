@@ -1,0 +1,139 @@
+"""Outcomes of a message
+
+A client that sends a chat_message hears of it exactly once: it sees the message, with everybody else, or it gets an
+error frame. Nothing is dropped in silence, and the edge itself never sends a message a second time. This file holds the
+part of that promise between publishing and hearing again; chat/post.py holds the part before, room/room.py shows.
+
+What a message waits for
+------------------------
+
+    frame ─► verdict ─► published ─► seen            everybody gets it; its author with the nonce
+                │           ├─────► repeated         the stream had it: its author alone gets the stored copy
+                │           ├─────► looked up        no copy within 2 s: the stream is read, and may still have it
+                │           └─────► expired          not found, or not readable: `unavailable`
+                └─► refused                          rate_limited, muted_or_banned, unavailable
+
+A verdict comes from moderation within 2 s, or the edge judges by itself. From then on the message has a *token*: a
+number that is unique in this process, and travels with the message through the stream. `register` gives it out.
+
+The copy is the proof
+---------------------
+
+The stream republishes what it has stored, and only that. So a copy which comes back with this edge's name and one of
+its tokens proves that the message is stored; there is no acknowledgement to wait for, and no future for each message.
+`resolve` takes the token out and names the author, whose own copy carries the nonce. A message with a nonce asks for an
+acknowledgement all the same: a message that the stream already has is not republished, and nothing but the
+acknowledgement says so.
+
+No copy
+-------
+
+A copy may be lost: NATS reconnects, a subscriber is too slow, the leader of the stream dies after it stored. After
+OUTCOME_S `overdue` names each such token once. The room's part of the stream is then read (room/recovery.py): what is
+found is shown like any copy, which resolves it. What is not found, or cannot be read in time, is given to `expire`: its
+author hears `unavailable`, which says "perhaps delivered, send again". Sent again with the same nonce it is found by
+the stream and resolves as repeated; without a nonce only the author can know whether to send it.
+
+Who is told
+-----------
+
+An author may leave before the outcome is known. The message goes on, since others are to see it; `refuse` and `write`
+of a connection that is over do nothing. `waiting` of the author counts the messages between frame and outcome: it goes
+up when a verdict is asked for, and down by one in each of the outcomes above. Whatever ends a message has to pass
+through one of them, or its author would be refused in the end for messages that wait for nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from chassis.logs import LogSummary
+from ws_edge.ports import Clock, Incident, Meter
+from ws_edge.protocol.errors import ErrorCode
+from ws_edge.room.audience import Member
+
+if TYPE_CHECKING:
+    from ws_edge.room.room import Room
+
+_log = structlog.get_logger(__name__)
+
+OUTCOME_S = 2.0
+"""For so long a published message is waited for before the stream is read for it."""
+
+
+class Author(Member, Protocol):
+    """A connection that posts."""
+
+    waiting: int
+    """Its messages that have no outcome yet."""
+
+    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "") -> None:
+        """Tell why a frame was not accepted; does nothing once the connection is over."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """A message that was published and has no outcome yet."""
+
+    author: Author
+    room: "Room"
+    nonce: str
+    published_at_s: float
+    is_sought: bool = False
+
+
+class Outcomes:
+    """The published messages of one worker that have no outcome yet. `edge` is the worker's incarnation."""
+
+    __slots__ = ("_clock", "_expired", "_meter", "_pending", "_tokens", "edge")
+
+    def __init__(self, edge: str, clock: Clock, meter: Meter) -> None:
+        self.edge = edge
+        self._clock = clock
+        self._meter = meter
+        self._tokens = count(1)
+        self._pending: dict[int, Pending] = {}
+        self._expired = LogSummary(_log, "messages_without_outcome")
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def register(self, author: Author, room: "Room", nonce: str) -> int:
+        """Before a message is published; the token that it is published with."""
+        token = next(self._tokens)
+        self._pending[token] = Pending(author, room, nonce, self._clock.now_s())
+        return token
+
+    def find(self, token: int) -> Pending | None:
+        """A message that still waits."""
+        return self._pending.get(token)
+
+    def resolve(self, token: int) -> Pending | None:
+        """The message is stored, and is shown just now. None: nobody waits for it any more."""
+        pending = self._pending.pop(token, None)
+        if pending is not None:
+            pending.author.waiting -= 1
+        return pending
+
+    def overdue(self) -> dict["Room", list[int]]:
+        """Tokens that have had no outcome for OUTCOME_S, by room, each once: look them up, then let them expire."""
+        late_s = self._clock.now_s() - OUTCOME_S
+        found: dict[Room, list[int]] = {}
+        for token, pending in self._pending.items():
+            if pending.published_at_s > late_s:
+                break  # they are in the order of their publishing
+            if not pending.is_sought:
+                pending.is_sought = True
+                found.setdefault(pending.room, []).append(token)
+        return found
+
+    def expire(self, tokens: Iterable[int]) -> None:
+        """These were not found in the stream, or it could not be read, or written: their authors hear `unavailable`."""
+        for token in tokens:
+            if pending := self.resolve(token):
+                self._meter.incident(Incident.MESSAGE_WITHOUT_OUTCOME)
+                self._expired.note()
+                pending.author.refuse(ErrorCode.UNAVAILABLE, nonce=pending.nonce)

@@ -1,0 +1,161 @@
+"""Reads again what a room may have missed, until that succeeds, as long as somebody here is in the room."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from chassis.logs import LogSummary
+from chassis.tasks import Tasks
+from ws_edge.ports import Bus, BusUnavailable, Incident, Meter, Rooms, RoomsUnavailable
+from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.room.outcomes import Outcomes
+from ws_edge.room.room import Room
+
+_log = structlog.get_logger(__name__)
+
+READS_AT_ONCE = 32
+"""After an interruption every room of the worker reads: the services behind it are not asked all at once."""
+LOOK_UP_S = 2.0
+"""For so long somebody waits to hear whether a message was stored, the waiting for one's turn included."""
+PRESENCE_GRACE_S = 0.1
+"""Events of two transactions may overtake each other on their way; a gap mostly closes by itself."""
+MESSAGES_LIMIT = 500
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 2.0
+LAGGING_TRIES = 6
+"""How often a stream is read that does not give all it has; about five seconds."""
+HOLD_BACK_S = 10.0
+"""For so long live messages wait for those that lie before them; then they are shown with the gap, which prev_id
+tells."""
+
+
+@dataclass(slots=True)
+class _LookUps:
+    """The look-ups of one room, one at a time."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+
+
+class Recovery:
+    """Implements GapReader: the reads of one worker."""
+
+    def __init__(self, bus: Bus, rooms: Rooms, outcomes: Outcomes, tasks: Tasks, meter: Meter) -> None:
+        self._bus = bus
+        self._rooms = rooms
+        self._outcomes = outcomes
+        self._tasks = tasks
+        self._meter = meter
+        # Apart, or a stream that does not answer would keep everybody from hearing who came and went.
+        self._message_turns = asyncio.Semaphore(READS_AT_ONCE)
+        self._presence_turns = asyncio.Semaphore(READS_AT_ONCE)
+        self._gaps = LogSummary(_log, "gap_not_filled")
+        self._look_ups: dict[Room, _LookUps] = {}
+
+    def messages_missed(self, room: Room) -> None:
+        """See GapReader."""
+        self._tasks.spawn(self._fill_gap(room), "fetch missed messages")
+
+    def presence_missed(self, room: Room) -> None:
+        """See GapReader."""
+        self._tasks.spawn(self._read_presence(room), "fetch missed presence")
+
+    def seek_overdue(self) -> None:
+        """Read the stream for the published messages that were not seen again in time."""
+        for room, tokens in self._outcomes.overdue().items():
+            self._tasks.spawn(self._find_outcomes(room, tokens), "look up outcomes")
+
+    async def look_up(self, room: Room) -> list[StoredMessage]:
+        """What the stream has by now after the last message that the room has shown, within LOOK_UP_S. Raises
+        BusUnavailable."""
+        look_ups = self._look_ups.setdefault(room, _LookUps())
+        look_ups.wanted += 1
+        try:
+            async with asyncio.timeout(LOOK_UP_S), look_ups.turn:
+                while True:
+                    missed, is_all = await self._missed_by(room)
+                    if is_all:
+                        return missed
+                    await asyncio.sleep(FIRST_PAUSE_S)
+        except TimeoutError as reason:
+            raise BusUnavailable("the stream was not read in time") from reason
+        finally:
+            look_ups.wanted -= 1
+            if not look_ups.wanted:
+                del self._look_ups[room]
+
+    async def _find_outcomes(self, room: Room, tokens: list[int]) -> None:
+        """What the stream has is shown, which resolves it; the rest was not stored, as far as anybody can tell."""
+        lost = set(tokens)
+        try:
+            found = await self.look_up(room)
+            room.messages_found(found)
+            lost -= {message.token for message in found if message.edge == self._outcomes.edge}
+        except BusUnavailable:
+            pass  # perhaps stored: that is what "unavailable" says
+        finally:
+            self._outcomes.expire(sorted(lost))
+
+    async def _fill_gap(self, room: Room) -> None:
+        """Fill a gap, and let the room go on."""
+        missed: Sequence[StoredMessage] = ()
+        pause_s = FIRST_PAUSE_S
+        tries = 0
+        try:
+            async with asyncio.timeout(HOLD_BACK_S):
+                while not room.is_closed:
+                    try:
+                        missed, is_all = await self._missed_by(room)
+                        tries += 1
+                        if is_all:
+                            return
+                        if tries == LAGGING_TRIES:
+                            break
+                    except BusUnavailable:
+                        pass
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                else:
+                    return
+            self._go_on_without(room, "the stream gives less than it has")
+        except TimeoutError:
+            self._go_on_without(room, "the stream could not be read")
+        finally:
+            room.messages_restored(missed)
+
+    def _go_on_without(self, room: Room, reason: str) -> None:
+        """The room goes on with what is known."""
+        self._meter.incident(Incident.GAP_NOT_FILLED)
+        self._gaps.note(room_id=room.room_id, life=room.life, last_id=room.last_id, reason=reason)
+
+    async def _read_presence(self, room: Room) -> None:
+        """Have the room tell who came and went meanwhile."""
+        pause_s = PRESENCE_GRACE_S
+        snapshot = None
+        try:
+            while snapshot is None and not room.is_closed:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                try:
+                    async with self._presence_turns:
+                        snapshot = await self._rooms.snapshot(room.life)
+                except RoomsUnavailable:
+                    continue
+        finally:
+            room.presence_restored(snapshot)
+
+    async def _missed_by(self, room: Room) -> tuple[list[StoredMessage], bool]:
+        """What the stream gives after last_id, and whether that is all. Any replica may have given it, also one that
+        lags; so it has to reach what is held back, or else what the stream's leader says is the last."""
+        async with self._message_turns:
+            missed: list[StoredMessage] = []
+            if room.holds_back:
+                missed = await self._bus.messages_after(room.room_id, room.life, room.last_id, limit=MESSAGES_LIMIT)
+                if room.is_closed_by(missed):
+                    return missed, True
+            last_id = await self._bus.last_message_id(room.room_id, room.life)
+            if not missed and last_id > room.last_id:
+                missed = await self._bus.messages_after(room.room_id, room.life, room.last_id, limit=MESSAGES_LIMIT)
+            return missed, last_id <= max((message.id for message in missed), default=room.last_id)

@@ -1,0 +1,265 @@
+"""One life of a room on this worker: entries of its log come in, frames for its members go out."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ws_edge.ports import Clock, Timers
+from ws_edge.protocol import codec
+from ws_edge.protocol.identity import Life, MessageId
+from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
+from ws_edge.room.audience import Audience, Member, Participants
+from ws_edge.room.log_order import LogOrder
+from ws_edge.room.outcomes import Outcomes
+from ws_edge.room.presence import Announcement, Came, Presence
+from ws_edge.room.typing_indicator import TypingIndicator
+
+REPEATABLE_LIMIT = 1024
+"""Messages with a nonce that are kept for those who send them again; older ones are read from the stream."""
+
+
+class GapReader(Protocol):
+    """Reads again what a room has missed, in tasks of its own."""
+
+    def messages_missed(self, room: "Room") -> None:
+        """Read the log after room.last_id, then call messages_restored."""
+
+    def presence_missed(self, room: "Room") -> None:
+        """Read a snapshot, then call presence_restored."""
+
+
+class Room:
+    """Implements RoomListener. `deleted` is told where a snapshot shows that the room was deleted, the event of which
+    was missed."""
+
+    __slots__ = (
+        "_audience",
+        "_clock",
+        "_deleted",
+        "_gaps",
+        "_log",
+        "_newcomers",
+        "_outcomes",
+        "_participants",
+        "_presence",
+        "_reading_presence",
+        "_repeatable",
+        "_stats_scheduled",
+        "_timers",
+        "_typing",
+        "is_closed",
+        "life",
+        "room_id",
+        "slug",
+    )
+
+    def __init__(
+        self,
+        membership: Membership,
+        *,
+        outcomes: Outcomes,
+        participants: Participants,
+        gaps: GapReader,
+        deleted: Callable[[Life], None],
+        clock: Clock,
+        timers: Timers,
+    ) -> None:
+        self.room_id = membership.room_id
+        self.life = membership.life
+        self.slug = membership.slug
+        self.is_closed = False
+        """Nobody here is in the room any more, or on the way in."""
+        self._outcomes = outcomes
+        self._participants = participants
+        self._gaps = gaps
+        self._deleted = deleted
+        self._clock = clock
+        self._timers = timers
+        self._audience = Audience(timers.call_soon)
+        self._log = LogOrder()
+        self._repeatable: dict[MessageId, StoredMessage] = {}
+        self._presence = Presence(membership.version, membership.connection_count, membership.crowded, is_read=False)
+        self._newcomers: dict[Member, int] = {}
+        self._reading_presence = True
+        self._stats_scheduled = False
+        self._typing = TypingIndicator(self._audience, self._presence, participants, clock, timers)
+
+    def __len__(self) -> int:
+        return len(self._audience)
+
+    # --- members ---------------------------------------------------------------------------------------------------
+
+    def welcome(self, member: Member, key: str, membership: Membership) -> bytes:
+        """Let a participant's connection in. Returns what it is to be written first: room_joined, and who came after
+        it while it was on its way."""
+        self._audience.add(member)
+        presence, count = self._presence, membership.connection_count
+        if membership.version > presence.version:
+            self._newcomers[member] = membership.version
+        elif membership.version < presence.version:
+            count = presence.connection_count
+        at = codec.rfc3339(self._now_ms())
+        later = [p for p in presence.later_than(membership.version) if p.key != key]
+        return b"".join(
+            (
+                codec.room_joined(self.room_id, count, self.last_id),
+                *(codec.user_joined(p.username, p.user_id, at) for p in later),
+            )
+        )
+
+    def discard(self, member: Member) -> None:
+        """Take a member out."""
+        self._audience.discard(member)
+        self._newcomers.pop(member, None)
+
+    def broadcast(self, frame: bytes) -> None:
+        """Send a frame to every member."""
+        self._audience.broadcast(frame)
+
+    def flush(self) -> None:
+        """Write what waits for the end of this loop turn, now."""
+        self._audience.flush()
+
+    def congestion_changed(self, member: Member, is_congested: bool) -> None:
+        """The member's socket takes nothing more, or does again."""
+        self._audience.congestion_changed(member, is_congested, now_s=self._clock.now_s())
+
+    def check_progress(self) -> None:
+        """Close members that stopped reading. Called about once a second."""
+        self._audience.check_progress(self._clock.now_s())
+
+    # --- the log ---------------------------------------------------------------------------------------------------
+
+    @property
+    def last_id(self) -> MessageId:
+        """The last message that members were shown; 0: none."""
+        return self._log.last_id
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether messages wait for those that lie before them."""
+        return self._log.holds_back
+
+    def is_closed_by(self, missed: Sequence[StoredMessage]) -> bool:
+        """Whether these and what is held back follow last_id without a gap."""
+        return self._log.is_closed_by(missed)
+
+    def opened(self, last_id: MessageId) -> None:
+        """The subscription stands, and the room's history reaches to last_id: show what comes after."""
+        self._log.last_id = last_id
+        self.messages_restored([])
+
+    def message_stored(self, message: StoredMessage) -> None:
+        """Show a message, once; after a gap, first what is missing."""
+        was_filling = self._log.is_filling
+        for shown in self._log.receive(message):
+            self._show(shown)
+        if self._log.is_filling and not was_filling:
+            self._gaps.messages_missed(self)
+
+    def recover(self) -> None:
+        """Something may have been missed: hold back what comes until the stream has been read."""
+        if not self._log.is_filling:
+            self._log.is_filling = True
+            self._gaps.messages_missed(self)
+
+    def messages_restored(self, missed: Sequence[StoredMessage]) -> None:
+        """Go on after a gap with what the stream had; without it, if that could not be read: prev_id tells."""
+        for message in self._log.restored(missed):
+            self._show(message)
+
+    def messages_found(self, found: Sequence[StoredMessage]) -> None:
+        """Messages that follow last_id without a gap were found in the stream, outside of any recovery."""
+        for message in self._log.found(found):
+            self._show(message)
+
+    def repeatable(self, message_id: MessageId) -> StoredMessage | None:
+        """A message that was sent with a nonce, if it is still at hand."""
+        return self._repeatable.get(message_id)
+
+    def _show(self, message: StoredMessage) -> None:
+        """To every member the same bytes; to its author, where it has a nonce, a copy with that."""
+        pending = self._outcomes.resolve(message.token) if message.edge == self._outcomes.edge else None
+        instead: dict[Member, bytes] | None = None
+        if message.nonce:
+            if len(self._repeatable) >= REPEATABLE_LIMIT:
+                del self._repeatable[next(iter(self._repeatable))]
+            self._repeatable[message.id] = message
+            if pending is not None:
+                instead = {pending.author: chat_frame(self, message, nonce=message.nonce)}
+        self._audience.broadcast(chat_frame(self, message), instead)
+
+    # --- presence --------------------------------------------------------------------------------------------------
+
+    def presence_changed(self, change: PresenceChanged) -> None:
+        """Tell who came and went."""
+        self._announce(self._presence.receive(change))
+        if self._presence.has_gap and not self._reading_presence:
+            self.reread_presence()
+
+    def reread_presence(self) -> None:
+        """Something may have been missed: compare with what the rooms service knows."""
+        if not self._reading_presence:
+            self._reading_presence = True
+            self._gaps.presence_missed(self)
+
+    def presence_restored(self, snapshot: RoomSnapshot | None) -> None:
+        """Tell the difference; None: it could not be read, or is no longer needed."""
+        self._reading_presence = False
+        if snapshot is not None and snapshot.deleted:
+            self._deleted(self.life)
+        elif snapshot is not None:
+            self._announce(self._presence.restore(snapshot, self._now_ms()))
+            if snapshot.version and self._presence.has_gap:
+                self.reread_presence()
+
+    def _announce(self, announcements: list[Announcement]) -> None:
+        for announcement in announcements:
+            person = announcement.participant
+            if isinstance(announcement, Came):
+                frame = codec.user_joined(person.username, person.user_id, codec.rfc3339(announcement.at_ms))
+            else:
+                self._typing.left(person.key)
+                frame = codec.user_left(person.username, person.user_id)
+            unconcerned: dict[Member, bytes] = dict.fromkeys(self._participants.of_participant(person.key), b"")
+            for member, version in self._newcomers.items():
+                if version >= announcement.version:
+                    unconcerned[member] = b""
+            self._audience.broadcast(frame, unconcerned)
+        version = self._presence.version
+        if self._newcomers:
+            self._newcomers = {m: v for m, v in self._newcomers.items() if v > version}
+        self._schedule_stats()
+
+    def _schedule_stats(self) -> None:
+        due_s = self._presence.stats_due_s(self._clock.now_s())
+        if due_s is not None and not self._stats_scheduled:
+            self._stats_scheduled = True
+            self._timers.call_later(due_s, self._broadcast_stats)
+
+    def _broadcast_stats(self) -> None:
+        self._stats_scheduled = False
+        stats = self._presence.take_stats(self._clock.now_s())
+        self._audience.broadcast(codec.room_stats(stats.connection_count, stats.joined, stats.left))
+
+    def _now_ms(self) -> int:
+        return int(self._clock.unix_s() * 1000)
+
+    # --- typing ----------------------------------------------------------------------------------------------------
+
+    def typing_changed(self, change: TypingChanged) -> None:
+        """Show who starts and stops, to all but the one who types."""
+        self._typing.changed(change)
+
+
+def chat_frame(room: Room, message: StoredMessage, *, nonce: str | None = None) -> bytes:
+    """A stored message as a frame; with `nonce` the sender's own copy."""
+    return codec.chat_message(
+        message.id,
+        message.prev_id,
+        message.text,
+        message.username,
+        message.user_id,
+        message.at,
+        room.room_id,
+        nonce,
+    )

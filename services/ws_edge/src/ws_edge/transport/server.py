@@ -1,0 +1,193 @@
+"""The Sanic application: made of its parts, run on a bound socket until it is told to stop, then left by everybody."""
+
+import asyncio
+import gc
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, cast
+
+import structlog
+from sanic import Sanic
+from sanic.config import Config
+from sanic.server import HttpProtocol
+
+from ws_edge.ports import Acceptor, Rooms, Tokens
+from ws_edge.protocol.address import Network
+from ws_edge.protocol.limits import AddressWindows
+from ws_edge.transport.lingering import LingeringProtocol
+from ws_edge.transport.page import add_page_routes
+from ws_edge.transport.routes.dev_token import DevTokens, add_dev_token_route
+from ws_edge.transport.routes.graphql import add_graphql_routes
+from ws_edge.transport.routes.monitoring import Check, DrainState, add_health_routes, add_stats_route
+from ws_edge.transport.sanic_app import EdgeRequest, QuietErrors, SanicApp, quiet_sanic_logs
+from ws_edge.transport.upgrade import add_websocket_routes
+from ws_edge.transport.websocket import ClientSocket, Keepalive
+
+log = structlog.get_logger(__name__)
+
+_BACKLOG: Final = 4096
+_CONNECTIONS_END_WITHIN_S: Final = 5.0
+_SERVICE_RESTART: Final = 1012
+_LOOK_EVERY_S: Final = 0.02
+_GC_THRESHOLDS: Final = (50_000, 50, 50)
+
+
+class _Server(Protocol):
+    """Sanic's AsyncioServer, which is not typed."""
+
+    connections: set[HttpProtocol]
+    server: asyncio.Server
+
+    def startup(self) -> Awaitable[None]: ...
+    def before_start(self) -> Awaitable[None]: ...
+    def start_serving(self) -> Awaitable[None]: ...
+    def after_start(self) -> Awaitable[None]: ...
+    def before_stop(self) -> Awaitable[None]: ...
+    def after_stop(self) -> Awaitable[None]: ...
+
+
+async def serve(
+    app: SanicApp,
+    sock: socket.socket,
+    *,
+    drain: Callable[[], Awaitable[None]],
+    stop: asyncio.Event,
+    started: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until `stop`: then await `drain`, accept nobody, and give what is still open five seconds.
+
+    `drain` owns its own bounds; whoever connects meanwhile is answered, so that the acceptor can say why it lets nobody
+    in and readiness that it does not. Clients that `drain` leaves open are closed with 1012 all at once. `started` is
+    called once connections are accepted.
+    """
+    server = cast(
+        _Server,
+        await app.create_server(
+            sock=sock,
+            protocol=LingeringProtocol,
+            access_log=False,
+            backlog=_BACKLOG,
+            asyncio_server_kwargs={"start_serving": False},
+        ),
+    )
+    await server.startup()
+    await server.before_start()
+    await server.start_serving()
+    await server.after_start()
+    settle_garbage_collection()
+    started()
+    try:
+        await stop.wait()
+        app.ctx.drain_state.is_draining = True
+        await _stop(app, server, drain)
+    finally:
+        type(app).unregister_app(app)
+
+
+def settle_garbage_collection() -> None:
+    """What was made at the start stays for good; with default thresholds the collector would walk every
+    connection again and again, in pauses of 50 ms and more."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
+async def _stop(app: SanicApp, server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
+    await server.before_stop()
+    try:
+        await drain()
+    finally:
+        server.server.close()
+        for client in tuple(app.ctx.open_sockets):
+            client.close(_SERVICE_RESTART)
+        await _end_connections(server.connections, app.ctx.open_sockets)
+        await server.after_stop()
+
+
+async def _end_connections(requests: set[HttpProtocol], clients: set[ClientSocket]) -> None:
+    """Connections without a request end at once, the others after it. Sanic tells nobody when one ends."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + _CONNECTIONS_END_WITHIN_S
+    while (requests or clients) and loop.time() < deadline_s:
+        for request in tuple(requests):
+            request.close_if_idle()
+        await asyncio.sleep(_LOOK_EVERY_S)
+    for request in tuple(requests):
+        request.abort()  # type: ignore[no-untyped-call]  # Sanic leaves it untyped
+    for client in tuple(clients):
+        client.abort()
+
+
+_BODY_LIMIT_BYTES = 256 * 1024
+_HEAD_LIMIT_BYTES = 16 * 1024
+"""Sanic's own ceiling; tokens of 8 KiB fit in."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeParts:
+    """What the routes stand on."""
+
+    acceptor: Acceptor
+    tokens: Tokens
+    rooms: Rooms
+    checks: Mapping[str, Check]
+    render_metrics: Callable[[], bytes] | None
+    """None where /metrics has a port of its own."""
+    page: bytes
+    page_policy: str
+    dev_tokens: DevTokens | None = None
+    trusted_proxies: Sequence[Network] = ()
+    graphql_limit: AddressWindows = field(default_factory=lambda: AddressWindows(0, 1.0))
+    drain_state: DrainState = field(default_factory=DrainState)
+    keepalive: Keepalive = field(default_factory=Keepalive)
+    is_only_app: bool = False
+    """No other application will be made in this process."""
+
+
+def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
+    """An application with every route of the edge; serve() runs it. Its name must be new in this process."""
+    app = empty_app(name, parts.drain_state, parts.acceptor.turned_away, is_only_app=parts.is_only_app)
+    add_websocket_routes(app, parts.acceptor, parts.trusted_proxies, parts.keepalive)
+    add_stats_route(app, parts.tokens, parts.rooms)
+    add_graphql_routes(
+        app, parts.tokens, parts.rooms, parts.graphql_limit, parts.trusted_proxies, parts.acceptor.turned_away
+    )
+    add_health_routes(app, parts.checks, parts.drain_state, parts.render_metrics)
+    add_page_routes(app, parts.page, parts.page_policy)
+    add_dev_token_route(app, parts.dev_tokens)
+    return app
+
+
+def empty_app(
+    name: str, drain_state: DrainState, turned_away: Callable[[str], None], *, is_only_app: bool = False
+) -> SanicApp:
+    """An application that serve() can run, without a route. `turned_away`: see QuietErrors."""
+    quiet_sanic_logs()
+    config = Config(
+        {
+            "ACCESS_LOG": False,
+            "AUTO_EXTEND": False,
+            "FALLBACK_ERROR_FORMAT": "json",
+            "REQUEST_MAX_SIZE": _BODY_LIMIT_BYTES,
+            "REQUEST_MAX_HEADER_SIZE": _HEAD_LIMIT_BYTES,
+            "REQUEST_TIMEOUT": 15,
+            "RESPONSE_TIMEOUT": 15,
+            "KEEP_ALIVE_TIMEOUT": 75,
+            # It compiles the signals that nobody listens to out of Sanic's classes: a quarter of the cost of a
+            # handshake. It works once in a process.
+            "TOUCHUP": is_only_app,
+        },
+        env_prefix=None,
+    )
+    app: SanicApp = Sanic(
+        name,
+        config=config,
+        request_class=EdgeRequest,
+        error_handler=QuietErrors(turned_away),
+        configure_logging=False,
+    )
+    app.ctx.drain_state = drain_state
+    open_sockets: set[ClientSocket] = set()
+    app.ctx.open_sockets = open_sockets
+    return app

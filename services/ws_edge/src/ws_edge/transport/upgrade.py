@@ -1,0 +1,250 @@
+"""The three WebSocket addresses: check the handshake, then give the connection of the request to picows, on the same
+transport.
+
+Relies on the insides of sanic 25.12, picows 2.3 and uvloop 0.23; requirements.txt pins them, and
+test_transport_handover.py says what an upgrade has to keep.
+"""
+
+import asyncio
+import base64
+import binascii
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import structlog
+from picows import WSAutoPingStrategy, WSUpgradeResponse
+from picows.common import WSUpgradeResponseWithListener
+
+# The protocol class is exported by the extension module, though its stub leaves it out.
+from picows.picows import WSProtocol  # type: ignore[attr-defined]
+from sanic import HTTPResponse, Request, json
+from sanic.server import HttpProtocol
+
+from chassis.logs import place_of
+from ws_edge.ports import Acceptor, Receiver, Transport
+from ws_edge.protocol.address import Network, client_address
+from ws_edge.transport.sanic_app import LIVE_PATH, ROOM_PATH, VIDEO_PATH, SanicApp, bearer_token
+from ws_edge.transport.websocket import INTERNAL_ERROR, ClientSocket, Keepalive
+
+log = structlog.get_logger(__name__)
+
+_RECEIVE_BUFFER_BYTES = 32 * 1024
+"""Of the kernel, which doubles it: one read is never more than that, and so picows' buffer stays small."""
+_READ_BUFFER_BYTES = 2048
+_NOBODY = asyncio.Protocol()
+_UNSENT_LOW_BYTES, _UNSENT_HIGH_BYTES = 16 * 1024, 64 * 1024
+TOKEN_SUBPROTOCOL = "bearer"  # noqa: S105  a name, not a secret
+_VERSION = "13"
+
+
+@dataclass(frozen=True, slots=True)
+class BadHandshake(Exception):
+    """The request cannot become a WebSocket; how to say so."""
+
+    http_status: int
+    message: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer has to name so that the client may do better (RFC 6455 section 4.4)."""
+        if self.http_status == 426:
+            return {"Upgrade": "websocket", "Sec-WebSocket-Version": _VERSION}
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What a valid upgrade request said."""
+
+    key: str
+    token: str | None
+    subprotocol: str | None
+    """The one that the server selects."""
+
+    def head(self) -> bytes:
+        """The request's head with only what picows needs: nothing of the client's, no token, outlives the request."""
+        return (
+            "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+            f"Sec-WebSocket-Version: {_VERSION}\r\nSec-WebSocket-Key: {self.key}\r\n\r\n"
+        ).encode("ascii")
+
+
+def read_handshake(request: Request) -> Handshake:
+    """Check the upgrade request and find its token. Raises BadHandshake."""
+    headers = request.headers
+    if "websocket" not in _tokens(request, "upgrade") or "upgrade" not in _tokens(request, "connection"):
+        raise BadHandshake(426, "This address speaks WebSocket")
+    if request.version != "1.1" or request.body:
+        raise BadHandshake(400, "Not a WebSocket handshake")
+    if len(headers.getall("sec-websocket-version", [])) > 1:
+        raise BadHandshake(400, "Several WebSocket versions")
+    if headers.get("sec-websocket-version", "").strip() != _VERSION:
+        raise BadHandshake(426, "Unsupported WebSocket version")
+    key = headers.get("sec-websocket-key", "").strip()
+    if not _is_key(key) or len(headers.getall("sec-websocket-key")) != 1:
+        raise BadHandshake(400, "Bad Sec-WebSocket-Key")
+    offered = _listed(request, "sec-websocket-protocol")
+    pair = offered[1] if len(offered) > 1 and offered[0] == TOKEN_SUBPROTOCOL else None
+    token = request.args.get("token") or bearer_token(request) or pair
+    return Handshake(key, token or None, TOKEN_SUBPROTOCOL if pair else None)
+
+
+def _listed(request: Request, header: str) -> list[str]:
+    return [part.strip() for line in request.headers.getall(header, []) for part in line.split(",") if part.strip()]
+
+
+def _tokens(request: Request, header: str) -> list[str]:
+    return [part.lower() for part in _listed(request, header)]
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+Arrive = Callable[[str, str | None, str], Awaitable[Receiver]]
+
+
+def add_websocket_routes(app: SanicApp, acceptor: Acceptor, trusted: Sequence[Network], keepalive: Keepalive) -> None:
+    """Whatever stands below /room and /video reaches the acceptor: it says what is malformed, as 4004."""
+
+    async def arrive_live(_ref: str, _token: str | None, address: str) -> Receiver:
+        return await acceptor.arrive_live(address)
+
+    for name, path, arrive in (
+        ("room", ROOM_PATH, acceptor.arrive_room),
+        ("video", VIDEO_PATH, acceptor.arrive_video),
+        ("live", LIVE_PATH, arrive_live),
+    ):
+        handler = _handler(acceptor, arrive, trusted, keepalive)
+        app.add_route(handler, path, methods=["GET"], name=name)
+        if arrive is not arrive_live:
+            app.add_route(handler, path + "/<ref:path>", methods=["GET"], name=f"{name}_ref")
+
+
+def _handler(
+    acceptor: Acceptor, arrive: Arrive, trusted: Sequence[Network], keepalive: Keepalive
+) -> Callable[..., Coroutine[object, object, HTTPResponse | None]]:
+    async def upgrade(request: Request, ref: str = "") -> HTTPResponse | None:
+        try:
+            handshake = read_handshake(request)
+        except BadHandshake as refusal:
+            acceptor.turned_away(f"http_{refusal.http_status}")
+            return json({"message": refusal.message}, refusal.http_status, refusal.headers)
+        address = client_address(request.ip, request.headers.getall("x-forwarded-for", []), trusted)
+        forget_request(request)
+        receiver = await _receiver(acceptor, arrive, _decode(ref), handshake, address)
+        hand_over(request, handshake, receiver, keepalive)
+        return None
+
+    # Sanic then expects no response of the handler.
+    upgrade.is_websocket = True  # type: ignore[attr-defined]
+    return upgrade
+
+
+async def _receiver(acceptor: Acceptor, arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
+    try:
+        return await arrive(ref, handshake.token, address)
+    except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
+        # The exception's words may be the client's: its kind and place are enough.
+        log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))  # noqa: TRY400 - no words
+        acceptor.turned_away("internal")
+        return FailedArrival()
+
+
+def _decode(ref: str) -> str:
+    """One slash at the end means nothing. Bytes that are no UTF-8 become a sign that no reference may contain."""
+    return unquote(ref.removesuffix("/"))
+
+
+class FailedArrival:
+    """Closes as soon as the handshake is answered."""
+
+    frame_limit_bytes = 0
+
+    def connected(self, transport: Transport) -> None:
+        """Say that the fault is ours."""
+        transport.close(INTERNAL_ERROR)
+
+    def receive_text(self, payload: bytes) -> None:
+        """Too late."""
+
+    def receive_binary(self) -> None:
+        """Too late."""
+
+    def receive_part(self) -> None:
+        """Too late."""
+
+    def congestion_changed(self, is_congested: bool) -> None:
+        """Nothing is sent."""
+
+    def lost(self) -> None:
+        """Nothing to release."""
+
+
+def hand_over(request: Request, handshake: Handshake, receiver: Receiver, keepalive: Keepalive) -> None:
+    """Answer the handshake and connect the receiver; Sanic has nothing to do with the connection afterwards.
+
+    A client that has gone meanwhile is connected and lost at once, so that the receiver's life is always whole.
+    """
+    protocol = request.protocol
+    assert isinstance(protocol, HttpProtocol)
+    assert request.transport is not None
+    assert request.stream is not None
+    # Sanic sees an upgrade only where no other protocol is offered, and misses its response everywhere else.
+    request.stream.upgrade_websocket = True
+    early = bytes(protocol.recv_buffer)
+    _detach(protocol)
+    client = ClientSocket(receiver, request.transport, keepalive, request.app.ctx.open_sockets)
+    _attach(request.transport, client, _parser(client, handshake, receiver.frame_limit_bytes), handshake.head(), early)
+
+
+def forget_request(request: Request) -> None:
+    """Take the request out of the task's context, which every task and timer started from here would keep."""
+    type(request)._current.set(None)  # type: ignore[arg-type]  # Sanic reads it for its logs alone
+
+
+def _detach(protocol: HttpProtocol) -> None:
+    protocol.connections.discard(protocol)
+    protocol.transport = None
+    protocol.recv_buffer.clear()
+
+
+def _attach(transport: asyncio.Transport, client: ClientSocket, parser: WSProtocol, head: bytes, early: bytes) -> None:
+    if transport.is_closing():
+        client.miss()
+        return
+    transport.pause_reading()  # reading starts again in the way of the new protocol
+    transport.set_protocol(_NOBODY)  # uvloop keeps the last unbuffered protocol's data_received for good
+    transport.set_protocol(client)
+    transport.set_write_buffer_limits(high=_UNSENT_HIGH_BYTES, low=_UNSENT_LOW_BYTES)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+    transport.resume_reading()
+    client.open(parser, head, early)
+
+
+def _parser(client: ClientSocket, handshake: Handshake, frame_limit_bytes: int) -> WSProtocol:
+    """Pings and pongs are the socket's own: picows would need a task for each connection."""
+    selected = {"Sec-WebSocket-Protocol": handshake.subprotocol} if handshake.subprotocol else None
+    response = WSUpgradeResponse.create_101_response(selected)
+    return WSProtocol(
+        host_port=None,
+        ws_path=None,
+        is_client_side=False,
+        ws_listener_factory=lambda _request: WSUpgradeResponseWithListener(response, client),
+        logger=client.parser_side,
+        disconnect_on_exception=False,
+        websocket_handshake_timeout=None,
+        enable_auto_ping=False,
+        auto_ping_idle_timeout=None,
+        auto_ping_reply_timeout=None,
+        auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
+        enable_auto_pong=False,
+        max_frame_size=frame_limit_bytes,
+        extra_headers=None,
+        read_buffer_init_size=_READ_BUFFER_BYTES,
+    )

@@ -1,0 +1,349 @@
+"""One client's WebSocket: picows parses the frames, this finishes RFC 6455 and owns the end of the connection."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, ParamSpec
+
+import structlog
+from picows import WSFrame, WSListener, WSTransport
+
+# The protocol class is exported by the extension module, though its stub leaves it out.
+from picows.picows import WSProtocol  # type: ignore[attr-defined]
+
+from ws_edge.ports import Receiver
+from ws_edge.transport.framing import (
+    CLOSE,
+    PROTOCOL_ERROR,
+    TEXT,
+    Assembly,
+    ParserSide,
+    PartialFrame,
+    Violation,
+    read_close,
+)
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+
+
+def succeeds(call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+    """Whether the owner took it. One client's fault must not reach the others: it is logged, and that is all."""
+    try:
+        call(*args, **kwargs)
+    except Exception as failure:
+        log.error("receiver_failed", call=getattr(call, "__name__", "?"), exc_info=failure)  # noqa: TRY400  exc_info
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """How long the edge waits for a silent client; in seconds."""
+
+    ping_after_s: float = 20.0
+    """Silence after which the server pings."""
+    pong_within_s: float = 20.0
+    """Further silence after which the connection is dropped."""
+    close_within_s: float = 2.0
+    """How long a close frame may stay unanswered."""
+
+
+NORMAL_CLOSURE: Final = 1000
+INTERNAL_ERROR: Final = 1011
+
+_PING: Final = 0x9
+_PONG: Final = 0xA
+_PING_FRAME: Final = b"\x89\x00"
+_LONGEST_REASON_BYTES: Final = 123
+_DISCARDED = memoryview(bytearray(65536))
+"""Where input goes that nobody reads any more; shared by all connections."""
+
+
+class _Stage(Enum):
+    OPEN = auto()
+    CLOSING = auto()
+    """Our close frame is sent; only the peer's own is still read."""
+    DISCARDING = auto()
+    """The framing is lost or over; input is thrown away until the peer hangs up."""
+    OVER = auto()
+
+
+class ClientSocket(WSListener, asyncio.BufferedProtocol):
+    """A Transport for its Receiver, a protocol for the event loop, a listener for picows."""
+
+    __slots__ = (
+        "_assembly",
+        "_input",
+        "_keepalive",
+        "_last_heard_s",
+        "_loop",
+        "_open_sockets",
+        "_parser",
+        "_partial",
+        "_pinged_s",
+        "_receiver",
+        "_stage",
+        "_tail_bytes",
+        "_timer",
+        "_transport",
+        "_ws",
+        "parser_side",
+    )
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        transport: asyncio.Transport,
+        keepalive: Keepalive,
+        open_sockets: "set[ClientSocket]",
+    ) -> None:
+        self._open_sockets = open_sockets
+        self._receiver: Receiver | None = receiver
+        self._transport = transport
+        self._keepalive = keepalive
+        self._loop = asyncio.get_running_loop()
+        self._assembly = Assembly(receiver.frame_limit_bytes)
+        self.parser_side = ParserSide(transport)
+        self._parser: WSProtocol | None = None
+        self._input: memoryview | None = None
+        self._tail_bytes: int | None = None
+        """How much was read behind the last whole frame; None: there was none in the last read."""
+        self._partial: PartialFrame | None = None
+        self._ws: WSTransport | None = None
+        self._stage = _Stage.OPEN
+        self._last_heard_s = self._loop.time()
+        self._pinged_s = 0.0
+        self._timer = self._loop.call_later(keepalive.ping_after_s, self._keep_alive)
+
+    def open(self, parser: WSProtocol, head: bytes, early: bytes) -> None:
+        """Answer the handshake in `head`, then take the bytes that the client sent behind it."""
+        self._open_sockets.add(self)
+        self._parser = parser
+        parser.connection_made(self.parser_side)
+        self._feed(head)
+        self._feed(early)
+
+    def miss(self) -> None:
+        """The client had gone before the handshake could be answered."""
+        self._stage = _Stage.OVER
+        self._timer.cancel()
+        self._report_connected()
+        self._report_lost()
+
+    def _feed(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            room = self.get_buffer(-1)
+            size = min(len(room), len(rest))
+            room[:size] = rest[:size]
+            self.buffer_updated(size)
+            rest = rest[size:]
+
+    # --- Transport: what the Receiver calls ------------------------------------------------------------------------
+
+    def write(self, frames: bytes) -> None:
+        """Send whole WebSocket frames, already encoded; ignored once closing."""
+        if self._stage is _Stage.OPEN:
+            self._transport.write(frames)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send a close frame, wait for the peer's, then drop. Only the first call counts."""
+        if self._stage is not _Stage.OPEN:
+            return
+        self._send_close(_close_frame(code, reason))
+
+    def abort(self) -> None:
+        """Drop the connection as it is."""
+        self._transport.abort()
+
+    def unsent_bytes(self) -> int:
+        """What the kernel has not taken yet."""
+        return 0 if self._stage is _Stage.OVER else self._transport.get_write_buffer_size()
+
+    # --- the event loop's protocol ---------------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the loop puts what it reads."""
+        parser = self._parser
+        if parser is None:
+            return _DISCARDED
+        self._input = parser.get_buffer(sizehint)
+        return self._input
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """The loop has read something."""
+        parser, view = self._parser, self._input
+        self._input = None
+        if parser is None or view is None:
+            return
+        self._last_heard_s = self._loop.time()
+        is_open = self._ws is not None
+        arrived = bytes(view[:nbytes])
+        self._tail_bytes = None
+        parser.buffer_updated(nbytes)
+        if self.parser_side.refusal is not None:
+            self._break(self.parser_side.refusal)
+        elif is_open and self._tail_bytes != 0 and self._parser is not None:
+            self._look_ahead(arrived)
+        else:
+            self._partial = None
+
+    def _look_ahead(self, arrived: bytes) -> None:
+        """A text that is broken already is refused now, not when its frame is whole."""
+        tail_bytes = self._tail_bytes
+        if self._partial is None or tail_bytes is not None:
+            self._partial = PartialFrame()
+        payload = self._partial.read_on(arrived if tail_bytes is None else arrived[-tail_bytes:])
+        try:
+            self._assembly.look_ahead(self._partial.opcode, payload)
+        except Violation as violation:
+            self._break(_close_frame(violation.code, violation.reason))
+
+    def eof_received(self) -> None:
+        """The peer sends nothing more. What it did not read yet may be flushed for a while, not for ever."""
+        self._await_end()
+        self._report_lost()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._stage = _Stage.OVER
+        self._timer.cancel()
+        if self._parser is not None:
+            self._parser.connection_lost(exc)
+            self._parser = None
+        self._ws = None
+        self._open_sockets.discard(self)
+        self._report_lost()
+
+    def pause_writing(self) -> None:
+        """The write buffer went above its high mark."""
+        self._report_congestion(True)
+
+    def resume_writing(self) -> None:
+        """The write buffer fell below its low mark."""
+        self._report_congestion(False)
+
+    # --- picows' listener ------------------------------------------------------------------------------------------
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The handshake is answered."""
+        self._ws = transport
+        # Nobody asks for the heads again, and they would stay as long as the connection.
+        del transport.request.headers, transport.response.headers
+        self._report_connected()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """One frame, whole and unmasked."""
+        self._tail_bytes = frame.tail_size
+        if self._parser is not None and (self._stage is _Stage.OPEN or self._stage is _Stage.CLOSING):
+            try:
+                self._take(frame)
+            except Violation as violation:
+                self._break(_close_frame(violation.code, violation.reason))
+
+    def _take(self, frame: WSFrame) -> None:
+        opcode = int(frame.msg_type)  # type: ignore[call-overload]  # an IntEnum, though the stub says Enum
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            raise Violation(PROTOCOL_ERROR, "reserved bit set")
+        payload = frame.get_payload_as_bytes()
+        if opcode < CLOSE:
+            message = self._assembly.add(opcode, payload, is_final=bool(frame.fin))
+            if message is None:
+                self._report_frame()
+            elif self._stage is _Stage.OPEN:
+                self._deliver(*message)
+        elif opcode == CLOSE:
+            self._answer_close(read_close(payload))
+        else:
+            self._report_frame()
+            # The receiver may have closed.
+            if opcode == _PING and self._stage is _Stage.OPEN:
+                self._transport.write(bytes((0x80 | _PONG, len(payload))) + payload)
+
+    def _break(self, close_frame: bytes) -> None:
+        """The framing is lost: nothing that comes after it can be read."""
+        if self._parser is not None:
+            self._parser = None
+            if self._stage is _Stage.OPEN or self._stage is _Stage.CLOSING:
+                self._send_close(close_frame)
+                self._discard()
+
+    # --- what was received -----------------------------------------------------------------------------------------
+
+    def _deliver(self, opcode: int, payload: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            return
+        taken = succeeds(receiver.receive_text, payload) if opcode == TEXT else succeeds(receiver.receive_binary)
+        if not taken:
+            self.close(INTERNAL_ERROR)
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def _answer_close(self, code: int | None) -> None:
+        """The handshake of closing is over, whatever the peer still sends."""
+        self._send_close(_close_frame(NORMAL_CLOSURE if code is None else code, ""))
+        self._discard()
+
+    def _send_close(self, close_frame: bytes) -> None:
+        """Only the first one is sent."""
+        is_open, self._stage = self._stage is _Stage.OPEN, _Stage.CLOSING
+        self._await_end()
+        if is_open and self._ws is not None and not self._transport.is_closing():
+            self._transport.write(close_frame)
+
+    def _discard(self) -> None:
+        """Nothing more can be read; wait for the peer to hang up, since a reset would eat our close frame."""
+        self._stage = _Stage.DISCARDING
+        self._parser = None
+        self._await_end()
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+        self._report_lost()
+
+    def _await_end(self) -> None:
+        self._timer.cancel()
+        self._timer = self._loop.call_later(self._keepalive.close_within_s, self._transport.abort)
+
+    def _keep_alive(self) -> None:
+        """Ping a silent peer, drop a dead one."""
+        now_s, keepalive = self._loop.time(), self._keepalive
+        silence_s = now_s - self._last_heard_s
+        if silence_s < keepalive.ping_after_s:
+            self._pinged_s = 0.0
+            self._timer = self._loop.call_later(keepalive.ping_after_s - silence_s, self._keep_alive)
+        elif self._pinged_s <= self._last_heard_s:
+            self._pinged_s = now_s
+            self._transport.write(_PING_FRAME)
+            self._timer = self._loop.call_later(keepalive.pong_within_s, self._keep_alive)
+        else:
+            self._transport.abort()
+            self._report_lost()
+
+    def _report_connected(self) -> None:
+        if self._receiver is not None and not succeeds(self._receiver.connected, self):
+            self.close(INTERNAL_ERROR)
+
+    def _report_frame(self) -> None:
+        receiver = self._receiver
+        if receiver is not None and self._stage is _Stage.OPEN and not succeeds(receiver.receive_part):
+            self.close(INTERNAL_ERROR)
+
+    def _report_congestion(self, is_congested: bool) -> None:
+        receiver = self._receiver
+        if receiver is not None and self._stage is _Stage.OPEN:
+            succeeds(receiver.congestion_changed, is_congested)
+
+    def _report_lost(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            succeeds(receiver.lost)
+
+
+def _close_frame(code: int, reason: str) -> bytes:
+    """Its payload is at most 125 bytes, and whole characters."""
+    cut = reason.encode()[:_LONGEST_REASON_BYTES].decode(errors="ignore").encode()
+    return bytes((0x80 | CLOSE, 2 + len(cut))) + code.to_bytes(2, "big") + cut

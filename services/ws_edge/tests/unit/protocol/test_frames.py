@@ -1,0 +1,106 @@
+"""Frames of clients as values."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from ws_edge.protocol.frames import TYPES, ChatMessage, ClientFrame, MessageData, ModerationAction, ModerationData, Ping
+from ws_edge.protocol.sanctions import Action, Scope
+
+
+def test_the_known_types_are_the_tags_of_the_frames() -> None:
+    assert {frame.__struct_config__.tag for frame in get_args(ClientFrame)} == TYPES
+
+
+def test_a_message_has_no_nonce_unless_it_is_given_one() -> None:
+    assert ChatMessage(MessageData("hi")).data.nonce == ""
+    assert Ping().data == Ping().data
+
+
+@pytest.mark.parametrize(
+    ("word", "action"),
+    [("ban", Action.BAN), ("mute", Action.MUTE), ("unban", Action.UNBAN), ("unmute", Action.UNMUTE)],
+)
+def test_moderation_action_knows_four_words(word: str, action: Action) -> None:
+    assert _moderation({"action": word, "target_user_id": 7}).action is action
+
+
+def test_moderation_action_lasts_for_good_and_in_the_room_by_default() -> None:
+    frame = _moderation({"action": "ban", "target_user_id": 123})
+    assert (frame.target_user_id, frame.target_username, frame.scope) == (123, None, Scope.ROOM)
+    assert (frame.data.duration_minutes, frame.data.reason, frame.data.nonce) == (0, "", "")
+
+
+def test_moderation_action_reads_every_field() -> None:
+    frame = _moderation(
+        {
+            "action": "mute",
+            "target_username": "Anonymous_192.0.2.7",
+            "duration_minutes": 525_600,
+            "reason": "spam",
+            "scope": "everywhere",
+            "nonce": "n",
+        }
+    )
+    assert (frame.target_user_id, frame.target_username, frame.scope) == (None, "Anonymous_192.0.2.7", Scope.EVERYWHERE)
+    assert (frame.data.duration_minutes, frame.data.reason, frame.data.nonce) == (525_600, "spam", "n")
+
+
+def test_a_target_id_stands_before_a_target_name() -> None:
+    frame = _moderation({"action": "ban", "target_user_id": 7, "target_username": "ana"})
+    assert (frame.target_user_id, frame.target_username) == (7, None)
+
+
+def test_an_anonymous_target_may_have_its_null_id_beside_it() -> None:
+    frame = _moderation({"action": "ban", "target_user_id": None, "target_username": "Anonymous_192.0.2.7"})
+    assert (frame.target_user_id, frame.target_username) == (None, "Anonymous_192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"action": "ban"},
+        {"action": "ban", "target_user_id": None},
+        {"action": "ban", "target_username": ""},
+        {"action": "ban", "target_username": "a" * 129},
+        {"action": "ban", "target_username": "a\x00"},
+        {"action": "kick", "target_user_id": 7},
+        {"action": "BAN", "target_user_id": 7},
+        {"target_user_id": 7},
+        {"action": "ban", "target_user_id": 0},
+        {"action": "ban", "target_user_id": -1},
+        {"action": "ban", "target_user_id": 2**53},
+        {"action": "ban", "target_user_id": 1.5},
+        {"action": "ban", "target_user_id": "7"},
+        {"action": "ban", "target_user_id": True},
+        {"action": "ban", "target_user_id": 7, "duration_minutes": -1},
+        {"action": "ban", "target_user_id": 7, "duration_minutes": 525_601},
+        {"action": "ban", "target_user_id": 7, "duration_minutes": False},
+        {"action": "ban", "target_user_id": 7, "duration_minutes": 0.5},
+        {"action": "ban", "target_user_id": 7, "duration_minutes": None},
+        {"action": "ban", "target_user_id": 7, "duration_minutes": "60"},
+        {"action": "ban", "target_user_id": 7, "reason": "r" * 501},
+        {"action": "ban", "target_user_id": 7, "reason": "r\x00"},
+        {"action": "ban", "target_user_id": 7, "reason": None},
+        {"action": "ban", "target_user_id": 7, "scope": "galaxy"},
+        {"action": "ban", "target_user_id": 7, "nonce": "n" * 65},
+    ],
+)
+def test_moderation_action_with_a_wrong_value_is_refused(data: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        _moderation(data)
+
+
+@pytest.mark.parametrize("target", [1, 2**53 - 1])
+def test_target_ids_reach_from_1_to_the_largest_safe_integer(target: int) -> None:
+    assert _moderation({"action": "ban", "target_user_id": target}).target_user_id == target
+
+
+def test_a_reason_may_have_500_characters_and_several_lines() -> None:
+    reason = "é\n" * 250
+    assert _moderation({"action": "ban", "target_user_id": 7, "reason": reason}).data.reason == reason
+
+
+def _moderation(data: dict[str, object]) -> ModerationAction:
+    return ModerationAction(msgspec.json.decode(msgspec.json.encode(data), type=ModerationData))

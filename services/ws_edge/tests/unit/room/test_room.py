@@ -1,0 +1,454 @@
+"""One room on one edge: order, gaps, presence and typing as members see them, in literal frames."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from ws_edge.ports import Incident
+from ws_edge.protocol.errors import ErrorCode
+from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Slug, UserId
+from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
+from ws_edge.room.audience import Member
+from ws_edge.room.outcomes import Outcomes
+from ws_edge.room.room import REPEATABLE_LIMIT, Room
+
+
+class Viewer:
+    """A member that reads its frames."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.frames: list[dict[str, object]] = []
+        self.waiting = 0
+
+    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "") -> None:
+        raise AssertionError("nobody is refused here")
+
+    def write(self, frames: bytes) -> None:
+        while frames:
+            size, start = frames[1], 2
+            if size == 126:
+                size, start = int.from_bytes(frames[2:4], "big"), 4
+            self.frames.append(json.loads(frames[start : start + size]))
+            frames = frames[start + size :]
+
+    def unsent_bytes(self) -> int:
+        return 0
+
+    def close_slow_consumer(self) -> None:
+        raise AssertionError("nobody is slow here")
+
+    def told(self) -> list[tuple[object, object]]:
+        """What was shown, as (type, message or username)."""
+        told: list[tuple[object, object]] = []
+        for frame in self.frames:
+            data = frame["data"]
+            assert isinstance(data, dict)
+            told.append((frame["type"], data.get("message", data.get("username"))))
+        return told
+
+
+class FakeTimer:
+    def __init__(self, timers: "list[FakeTimer]", due_s: float, callback: Callable[[], object]) -> None:
+        self.timers, self.due_s, self.callback = timers, due_s, callback
+        timers.append(self)
+
+    def cancel(self) -> None:
+        self.timers.remove(self)
+
+
+class FakeMeter:
+    """Implements Meter; nothing is counted here."""
+
+    def refused(self, code: str) -> None: ...
+
+    def posted(self) -> None: ...
+
+    def incident(self, incident: Incident) -> None: ...
+
+    def turned_away(self, code: str) -> None: ...
+
+    def closed(self, code: int) -> None: ...
+
+
+class Surroundings:
+    """All that a room needs: clock and timers that the test moves, and what was asked to be read again."""
+
+    def __init__(self) -> None:
+        self.time_s = 100.0
+        self.soon: list[Callable[[], object]] = []
+        self.timers: list[FakeTimer] = []
+        self.viewers: list[Viewer] = []
+        self.outcomes = Outcomes("e1", self, FakeMeter())
+        self.missed: list[str] = []
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def unix_s(self) -> float:
+        return 1_700_000_000.0
+
+    def call_soon(self, callback: Callable[[], object], /) -> object:
+        self.soon.append(callback)
+        return None
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> FakeTimer:
+        return FakeTimer(self.timers, self.time_s + delay, callback)
+
+    def of_participant(self, key: str) -> Iterable[Member]:
+        return [viewer for viewer in self.viewers if viewer.key == key]
+
+    def messages_missed(self, room: Room) -> None:
+        self.missed.append("messages")
+
+    def presence_missed(self, room: Room) -> None:
+        self.missed.append("presence")
+
+    def room_deleted(self, life: Life) -> None:
+        self.missed.append(f"deletion of {life}")
+
+    def room(self, membership: Membership) -> Room:
+        return Room(
+            membership,
+            outcomes=self.outcomes,
+            participants=self,
+            gaps=self,
+            deleted=self.room_deleted,
+            clock=self,
+            timers=self,
+        )
+
+    def end_turn(self) -> None:
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
+
+    def pass_time(self, seconds: float) -> None:
+        self.time_s += seconds
+        while due := [timer for timer in self.timers if timer.due_s <= self.time_s]:
+            self.timers.remove(due[0])
+            due[0].callback()
+        self.end_turn()
+
+
+def membership(*, version: int = 1, crowded: bool = False) -> Membership:
+    return Membership(RoomId(7), Life(3), Slug("s"), 1, version, crowded)
+
+
+def open_room(*keys: str, crowded: bool = False) -> tuple[Room, Surroundings, list[Viewer]]:
+    host = Surroundings()
+    room = host.room(membership(crowded=crowded))
+    room.presence_restored(RoomSnapshot(1, 1, crowded, ()))
+    room.opened(MessageId(0))
+    viewers = [Viewer(key) for key in keys]
+    for viewer in viewers:
+        host.viewers.append(viewer)
+        room.welcome(viewer, viewer.key, membership())
+    return room, host, viewers
+
+
+def message(number: int, prev: int, *, edge: str = "e2", token: int = 0, nonce: str = "") -> StoredMessage:
+    at = "2025-11-27T16:30:00.000Z"
+    return StoredMessage(MessageId(number), MessageId(prev), at, f"m{number}", UserId(1), "ana", edge, token, nonce)
+
+
+def typing(key: str, *, active: bool) -> TypingChanged:
+    user_id = UserId(int(key[2:]))
+    return TypingChanged(key, user_id, f"user_{user_id}", active, "e2", ConnectionId(user_id), 1_700_000_000_000)
+
+
+def person(number: int) -> Participant:
+    return Participant(f"u:{number}", UserId(number), f"user_{number}")
+
+
+def came(version: int, number: int) -> PresenceChanged:
+    return batch(version, version, number)
+
+
+def batch(first: int, last: int, *numbers: int) -> PresenceChanged:
+    people = tuple(replace(person(n), version=first + i) for i, n in enumerate(numbers))
+    return PresenceChanged(first, last, 9, False, people, (), len(people), 0, 1_700_000_000_000)
+
+
+def went(version: int, number: int) -> PresenceChanged:
+    return PresenceChanged(version, version, 2, False, (), (person(number),), 0, 1, 1_700_000_000_000)
+
+
+def test_chat_message_goes_to_everyone_in_the_document_s_form() -> None:
+    room, host, (ana, ben) = open_room("u:1", "u:2")
+    room.message_stored(message(42, 0))
+    host.end_turn()
+    assert ana.frames == ben.frames
+    assert json.dumps(ana.frames[0], separators=(",", ":")) == (
+        '{"type":"chat_message","data":{"id":42,"message":"m42","username":"ana","user_id":1,'
+        '"timestamp":"2025-11-27T16:30:00.000Z","room_id":7,"prev_id":0}}'
+    )
+    assert room.last_id == 42
+
+
+def test_a_message_is_shown_once_however_often_it_comes() -> None:
+    room, host, (ana,) = open_room("u:1")
+    for stored in (message(5, 0), message(5, 0), message(4, 0)):
+        room.message_stored(stored)
+    host.end_turn()
+    assert ana.told() == [("chat_message", "m5")]
+
+
+def test_nonce_comes_back_in_the_sender_s_own_copy_alone() -> None:
+    room, host, (ana, ben) = open_room("u:1", "u:2")
+    token = host.outcomes.register(ana, room, "n1")
+    room.message_stored(message(5, 0, edge="e1", token=token, nonce="n1"))
+    host.end_turn()
+    assert [f["data"].get("nonce") for f in ana.frames] == ["n1"]  # type: ignore[attr-defined]
+    assert [f["data"].get("nonce") for f in ben.frames] == [None]  # type: ignore[attr-defined]
+    assert room.repeatable(MessageId(5)) is not None
+
+
+def test_another_edge_s_token_resolves_nothing_here() -> None:
+    room, host, (ana,) = open_room("u:1")
+    token = host.outcomes.register(ana, room, "")
+    room.message_stored(message(5, 0, edge="e2", token=token))
+    assert host.outcomes.find(token) is not None
+
+
+def test_messages_with_a_nonce_are_kept_within_bounds() -> None:
+    room, host, _ = open_room("u:1")
+    for number in range(1, REPEATABLE_LIMIT + 3):
+        room.message_stored(message(number, number - 1, nonce="n"))
+    host.end_turn()
+    assert room.repeatable(MessageId(2)) is None
+    assert room.repeatable(MessageId(3)) is not None
+
+
+def test_a_gap_is_filled_before_what_comes_after_it() -> None:
+    room, host, (ana,) = open_room("u:1")
+    room.message_stored(message(1, 0))
+    room.message_stored(message(4, 3))
+    room.message_stored(message(5, 4))
+    host.end_turn()
+    assert ana.told() == [("chat_message", "m1")]
+    assert host.missed == ["messages"]
+    room.messages_restored([message(2, 1), message(3, 2), message(4, 3)])
+    host.end_turn()
+    assert [text for _, text in ana.told()] == ["m1", "m2", "m3", "m4", "m5"]
+
+
+def test_after_a_gap_that_cannot_be_filled_the_room_goes_on_and_prev_id_shows_it() -> None:
+    room, host, (ana,) = open_room("u:1")
+    room.message_stored(message(1, 0))
+    room.message_stored(message(4, 3))
+    room.messages_restored([])
+    room.message_stored(message(5, 4))
+    host.end_turn()
+    assert [(f["data"]["id"], f["data"]["prev_id"]) for f in ana.frames] == [(1, 0), (4, 3), (5, 4)]  # type: ignore[index]
+
+
+def test_a_gap_is_closed_by_what_joins_the_last_one_shown_with_all_that_is_held_back() -> None:
+    room, _, _ = open_room("u:1")
+    room.message_stored(message(1, 0))
+    assert not room.holds_back
+    room.message_stored(message(4, 3))
+    room.message_stored(message(6, 5))
+    assert room.holds_back
+    assert not room.is_closed_by([])
+    assert not room.is_closed_by([message(2, 1), message(3, 2)])
+    assert not room.is_closed_by([message(3, 2), message(5, 4)])
+    assert room.is_closed_by([message(5, 4), message(3, 2), message(2, 1)])
+    assert room.is_closed_by([message(3, 1), message(4, 3), message(6, 4)])
+
+
+def test_what_was_shown_already_is_not_held_back() -> None:
+    room, _, _ = open_room("u:1")
+    room.message_stored(message(3, 0))
+    room.recover()
+    room.message_stored(message(3, 0))
+    assert not room.holds_back
+
+
+def test_what_comes_while_a_room_opens_is_shown_after_what_is_history() -> None:
+    host = Surroundings()
+    room = host.room(membership(version=4))
+    room.message_stored(message(8, 7))
+    room.message_stored(message(7, 0))
+    room.opened(MessageId(7))
+    ana = Viewer("u:1")
+    room.welcome(ana, "u:1", membership(version=4))
+    assert room.last_id == 8
+    host.end_turn()
+    assert ana.frames == []
+
+
+def test_user_joined_goes_to_the_others_only() -> None:
+    room, host, (ana, ben) = open_room("u:1", "u:2")
+    room.presence_changed(came(2, 2))
+    host.end_turn()
+    assert ana.frames == [
+        {
+            "type": "user_joined",
+            "data": {"username": "user_2", "user_id": 2, "timestamp": "2023-11-14T22:13:20.000Z"},
+        }
+    ]
+    assert ben.frames == []
+
+
+def test_a_newcomer_is_not_told_of_who_came_before() -> None:
+    room, host, (ana,) = open_room("u:1")
+    ben = Viewer("u:2")
+    room.welcome(ben, "u:2", membership(version=3))
+    room.presence_changed(came(2, 5))
+    room.presence_changed(came(3, 2))
+    room.presence_changed(came(4, 6))
+    host.end_turn()
+    assert ana.told() == [("user_joined", "user_5"), ("user_joined", "user_2"), ("user_joined", "user_6")]
+    assert ben.told() == [("user_joined", "user_6")]
+
+
+def test_a_member_is_told_who_came_after_it_while_it_was_still_on_its_way() -> None:
+    room, host, (ana,) = open_room("u:1")
+    room.presence_changed(batch(2, 4, 2, 3, 4))
+    cleo = Viewer("u:3")
+    cleo.write(room.welcome(cleo, cleo.key, membership(version=3)))
+    host.end_turn()
+    assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3"), ("user_joined", "user_4")]
+    assert cleo.told() == [("room_joined", None), ("user_joined", "user_4")]
+    assert cleo.frames[0]["data"] == {"room_id": 7, "connection_count": 9, "last_id": 0}
+
+
+def test_of_those_who_came_in_one_batch_each_is_told_of_the_later_ones_only() -> None:
+    room, host, (ana,) = open_room("u:1")
+    ben, cleo = Viewer("u:2"), Viewer("u:3")
+    for viewer, version in ((ben, 2), (cleo, 3)):
+        host.viewers.append(viewer)
+        viewer.write(room.welcome(viewer, viewer.key, membership(version=version)))
+    room.presence_changed(batch(2, 3, 2, 3))
+    host.end_turn()
+    assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3")]
+    assert ben.told() == [("room_joined", None), ("user_joined", "user_3")]
+    assert cleo.told() == [("room_joined", None)]
+
+
+def test_a_presence_gap_is_read_again_once() -> None:
+    room, host, (ana,) = open_room("u:1")
+    room.presence_changed(came(3, 3))
+    room.presence_changed(came(4, 4))
+    assert host.missed == ["presence"]
+    room.presence_restored(RoomSnapshot(4, 4, False, (person(2), person(3), person(4))))
+    host.end_turn()
+    assert sorted(str(name) for _, name in ana.told()) == ["user_2", "user_3", "user_4"]
+    room.presence_changed(came(6, 6))
+    assert host.missed == ["presence", "presence"]
+
+
+def test_who_was_there_before_the_room_opened_is_not_announced_again_after_an_interruption() -> None:
+    host = Surroundings()
+    room = host.room(membership(version=4))
+    room.presence_restored(RoomSnapshot(4, 3, False, (person(1), person(2), person(3))))
+    room.opened(MessageId(0))
+    ana = Viewer("u:1")
+    ana.write(room.welcome(ana, "u:1", membership(version=4)))
+    room.reread_presence()
+    room.presence_restored(RoomSnapshot(6, 3, False, (person(1), person(2), person(4))))
+    host.end_turn()
+    assert ana.told() == [("room_joined", None), ("user_left", "user_3"), ("user_joined", "user_4")]
+
+
+def test_an_event_that_comes_while_a_room_opens_waits_for_the_first_snapshot() -> None:
+    host = Surroundings()
+    room = host.room(membership(version=4))
+    room.presence_changed(came(5, 5))
+    assert host.missed == []
+    room.presence_restored(RoomSnapshot(4, 2, False, (person(1), person(2))))
+    room.opened(MessageId(0))
+    ana = Viewer("u:1")
+    ana.write(room.welcome(ana, "u:1", membership(version=4)))
+    room.reread_presence()
+    room.presence_restored(RoomSnapshot(6, 2, False, (person(1), replace(person(5), version=5))))
+    host.end_turn()
+    assert ana.told() == [("room_joined", None), ("user_joined", "user_5"), ("user_left", "user_2")]
+
+
+def test_a_gap_that_the_snapshot_leaves_open_is_read_again() -> None:
+    host = Surroundings()
+    room = host.room(membership(version=4))
+    room.presence_changed(came(7, 7))
+    room.presence_restored(RoomSnapshot(5, 2, False, (person(1),)))
+    assert host.missed == ["presence"]
+
+
+def test_a_snapshot_of_a_deleted_room_is_told_to_the_worker_and_announces_nobody() -> None:
+    room, host, (ana,) = open_room("u:1")
+    room.presence_changed(came(2, 2))
+    room.reread_presence()
+    room.presence_restored(RoomSnapshot(0, 0, False, (), deleted=True))
+    host.end_turn()
+    assert host.missed == ["presence", "deletion of 3"]
+    assert ana.told() == [("user_joined", "user_2")]
+
+
+def test_room_stats_are_told_at_most_once_a_second() -> None:
+    room, host, (ana,) = open_room("u:1", crowded=True)
+    for version in range(2, 6):
+        room.presence_changed(PresenceChanged(version, version, 600 + version, True, (), (), 1, 0, 0))
+    host.pass_time(0.0)
+    room.presence_changed(PresenceChanged(6, 6, 610, True, (), (), 0, 3, 0))
+    host.pass_time(0.9)
+    assert [f["data"] for f in ana.frames] == [{"connection_count": 605, "joined": 4, "left": 0}]
+    host.pass_time(0.2)
+    assert ana.frames[1:] == [{"type": "room_stats", "data": {"connection_count": 610, "joined": 0, "left": 3}}]
+
+
+def test_typing_goes_to_everyone_but_the_sender_and_is_not_repeated() -> None:
+    room, host, (ana, ben, ana_again) = open_room("u:1", "u:2", "u:1")
+    room.typing_changed(typing("u:1", active=True))
+    room.typing_changed(typing("u:1", active=True))
+    room.typing_changed(typing("u:1", active=False))
+    room.typing_changed(typing("u:1", active=False))
+    host.end_turn()
+    assert ana.frames == ana_again.frames == []
+    assert ben.told() == [("typing_start", "user_1"), ("typing_stop", "user_1")]
+
+
+def test_typing_of_who_leaves_is_stopped_first() -> None:
+    room, host, (ben,) = open_room("u:2")
+    room.presence_changed(came(2, 1))
+    room.typing_changed(typing("u:1", active=True))
+    room.presence_changed(went(3, 1))
+    room.typing_changed(typing("u:1", active=False))
+    host.end_turn()
+    assert [kind for kind, _ in ben.told()] == ["user_joined", "typing_start", "typing_stop", "user_left"]
+
+
+def test_typing_whose_stop_never_comes_ends_by_itself() -> None:
+    room, host, (ben,) = open_room("u:2")
+    room.typing_changed(typing("u:1", active=True))
+    for _ in range(13):
+        host.pass_time(1.0)
+    assert ben.told() == [("typing_start", "user_1"), ("typing_stop", "user_1")]
+    assert host.timers == []
+
+
+def test_in_a_crowded_room_at_most_10_typing_frames_a_second_are_shown_in_whole_pairs() -> None:
+    room, host, (viewer,) = open_room("u:99", crowded=True)
+    for number in range(1, 41):
+        room.typing_changed(typing(f"u:{number}", active=True))
+    host.end_turn()
+    assert len(viewer.frames) == 10
+    for number in range(1, 41):
+        room.typing_changed(typing(f"u:{number}", active=False))
+    host.end_turn()
+    assert len(viewer.frames) == 10
+    for _ in range(30):
+        host.pass_time(0.1)
+    assert len(viewer.frames) == 20
+    starts = [name for kind, name in viewer.told() if kind == "typing_start"]
+    stops = [name for kind, name in viewer.told() if kind == "typing_stop"]
+    assert sorted(map(str, starts)) == sorted(map(str, stops))
+
+
+def test_a_room_in_which_somebody_always_types_does_not_gather_timers() -> None:
+    room, host, _ = open_room("u:99", crowded=True)
+    for turn in range(600):
+        room.typing_changed(typing(f"u:{turn % 40 + 1}", active=True))
+        room.typing_changed(typing(f"u:{(turn + 20) % 40 + 1}", active=False))
+        host.pass_time(0.05)
+    assert len(host.timers) == 1
