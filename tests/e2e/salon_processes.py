@@ -20,8 +20,8 @@ from tools.ports import held_port
 SECRET = "salon-development-secret-not-for-production"
 CHOSEN_SECRET = "an-end-to-end-secret-of-more-than-32-characters"
 """For an edge in production, or elsewhere than on the loopback."""
-START_DEADLINE_S = 30.0
-STOP_DEADLINE_S = 15.0
+START_DEADLINE_S = 120.0
+STOP_DEADLINE_S = 60.0
 SUSPICIOUS = ("Traceback (most recent call last)", "was never retrieved", "was destroyed but it is pending", "Unclosed")
 
 CHROMIUM_ARGUMENTS = [

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def run(data_dir: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": os.environ["PATH"], "DATA_DIR": str(data_dir), **settings}
     command = [sys.executable, "-m", "tools.run"]
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "8000x"])

@@ -16,7 +16,7 @@ SECRET = "a-secret-of-at-least-thirty-two-bytes"
 def token(**settings: str) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": os.environ["PATH"], "JWT_SECRET": SECRET, **settings}
     command = [sys.executable, "-m", "tools.mint_token"]
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120)
 
 
 def test_it_prints_one_line_that_is_a_token_with_the_claims_asked_for() -> None:

@@ -14,7 +14,7 @@ from salon_processes import Edge, Process, readiness
 
 from tools.ports import held_port
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 OURS = ("WS_EDGE_", "ROOMS_", "MODERATION_", "SALON_", "NATS_", "JWT_")
 
 

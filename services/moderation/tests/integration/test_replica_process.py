@@ -41,7 +41,7 @@ async def start(**settings: str) -> Process:
     )
 
 
-async def ended(process: Process, deadline_s: float = 30) -> tuple[int | None, str]:
+async def ended(process: Process, deadline_s: float = 120) -> tuple[int | None, str]:
     """The exit code and what the process wrote; a test fails where it goes on."""
     try:
         async with asyncio.timeout(deadline_s):
@@ -57,7 +57,7 @@ async def port_of(process: Process, lines: list[bytes | str] | None = None, *, e
     """The port that a replica says it serves on; the lines that it logged until then are added."""
     assert process.stdout is not None
     assert process.stderr is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while line := await process.stdout.readline():
             if lines is not None:
                 lines.append(line)

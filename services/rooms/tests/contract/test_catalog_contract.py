@@ -78,6 +78,7 @@ async def test_whoever_waits_for_the_database_has_a_turn_between_the_parts_of_a_
     replica: "Replica", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rooms.adapters.shown_rooms.SCANNED_AT_ONCE", 1)
+    monkeypatch.setattr(tortoise_catalog, "_SEARCH_WAIT_S", 60.0)
     for connection in range(1, 31):
         await replica.enter(connection, f"room-{connection}", 7)
     searches = [asyncio.create_task(slugs(replica, None, "nowhere")) for _ in range(20)]

@@ -63,7 +63,7 @@ def test_a_second_replica_on_one_sqlite_file_is_stopped_at_the_start_with_a_clea
     first = start(tmp_path)
     wait_until_serving(first)
     second = start(tmp_path)
-    _, text = second.communicate(timeout=10)
+    _, text = second.communicate(timeout=60)
     first.terminate()
     first.communicate(timeout=5)
     assert second.returncode == 1
@@ -76,7 +76,7 @@ def test_a_second_replica_on_one_sqlite_file_is_stopped_at_the_start_with_a_clea
 )
 def test_an_unknown_or_bad_setting_stops_the_start_with_its_name(tmp_path: Path, name: str, value: str) -> None:
     process = start(tmp_path, **{name: value})
-    _, text = process.communicate(timeout=10)
+    _, text = process.communicate(timeout=60)
     assert process.returncode == 2
     assert re.match(rf"{name}: .+\n$", text)
 
@@ -87,14 +87,14 @@ def test_an_address_that_is_taken_stops_the_start_with_a_clear_text(tmp_path: Pa
         taken.listen()
         port = taken.getsockname()[1]
         process = start(tmp_path, ROOMS_PORT=str(port))
-        _, text = process.communicate(timeout=10)
+        _, text = process.communicate(timeout=60)
     assert process.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in text
 
 
 def test_a_database_that_is_away_stops_the_start_with_a_clear_text(tmp_path: Path) -> None:
     process = start(tmp_path, ROOMS_DATABASE_URL="postgres://salon@127.0.0.1:1/rooms")
-    _, text = process.communicate(timeout=10)
+    _, text = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "the database is away: " in text
     assert "Traceback" not in text

@@ -47,7 +47,7 @@ class Run:
     async def events(self, name: str, count: int) -> list[dict[str, Any]]:
         """So many lines of the log with this event, as soon as they are there."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while sum(f'"{name}"' in line for line in self.lines) < count:
                 line = await self.process.stdout.readline()
                 assert line, await self.errors()
@@ -56,7 +56,7 @@ class Run:
 
     async def ended(self) -> int:
         assert self.process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             self.lines += (await self.process.stdout.read()).decode().splitlines(keepends=True)
             return await self.process.wait()
 
