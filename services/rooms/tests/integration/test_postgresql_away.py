@@ -99,7 +99,7 @@ async def join(rooms: "rooms_pb2_grpc.RoomsServiceAsyncStub", number: int) -> pb
 
 
 async def until_it_answers(rooms: "rooms_pb2_grpc.RoomsServiceAsyncStub", number: int) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             with suppress(grpc.aio.AioRpcError):
                 assert (await join(rooms, number)).outcomes[0].result == pb.JoinOutcome.RESULT_JOINED
@@ -111,7 +111,8 @@ async def until_it_answers(rooms: "rooms_pb2_grpc.RoomsServiceAsyncStub", number
 async def test_joins_are_refused_soon_while_postgresql_is_away_and_go_on_when_it_is_back(
     line: Line, rooms: "rooms_pb2_grpc.RoomsServiceAsyncStub", trouble: str
 ) -> None:
-    await asyncio.gather(*(join(rooms, number) for number in range(1, 30)))
+    # On a machine so busy that PostgreSQL takes 0.6 s for the simplest statement it counts as away, and is back soon.
+    await asyncio.gather(*(until_it_answers(rooms, number) for number in range(1, 30)))
     if trouble == "stopped":
         await line.cut()
     else:
