@@ -126,7 +126,8 @@ async def people_of(session: Session, lives: Sequence[Life], *, first: int, afte
     # SQLite has no LATERAL, and PostgreSQL would look for each participant in each page.
     joined = f"JOIN LATERAL (SELECT q.* {page}) AS p ON true"
     if not session.is_postgres:
-        joined = f"JOIN participant p ON p.id IN (SELECT q.id {page})"
+        # CROSS: SQLite then keeps the order of the two; newer versions may begin with all participants otherwise.
+        joined = f"CROSS JOIN participant p ON p.id IN (SELECT q.id {page})"
     return await session.fetch(
         "SELECT p.*, (SELECT max(c.rank) FROM connection c WHERE c.participant_id = p.id) AS highest"
         f" FROM {session.rows({'life': 'bigint'})} {joined} ORDER BY p.id",
