@@ -1,8 +1,9 @@
 """Databases of both kinds."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from real_postgres import Postgres
@@ -45,3 +46,18 @@ async def database(url: str) -> AsyncIterator[Database]:
     await subject.open()
     yield subject
     await subject.close()
+
+
+@pytest.fixture
+async def new_database() -> AsyncIterator[Callable[..., Database]]:
+    """Makes databases, and closes them whatever becomes of the test: one that stays open would be in the way of all
+    later ones of this process."""
+    made: list[Database] = []
+
+    def make(*args: Any, **options: Any) -> Database:
+        made.append(Database(*args, **options))
+        return made[-1]
+
+    yield make
+    for database in made:
+        await database.close()

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -128,11 +128,13 @@ async def test_a_closed_database_is_away_and_closing_twice_is_nothing(database: 
     assert not await database.is_alive()
 
 
-async def test_replicas_that_start_together_make_the_tables_once(url: str) -> None:
+async def test_replicas_that_start_together_make_the_tables_once(
+    url: str, new_database: Callable[..., Database]
+) -> None:
     starters = 1 if url.startswith("sqlite") else 4
     await asyncio.gather(*(migrate(url, SCHEMA, lock=1) for _ in range(starters)))
     await migrate(url, SCHEMA, lock=1)
-    database = Database(url, SCHEMA)
+    database = new_database(url, SCHEMA)
     await database.open()
     await put(database, "kept")
     await database.close()
@@ -152,9 +154,11 @@ async def test_an_index_that_a_broken_start_left_unfinished_is_made_anew(
     await connection.close()
 
 
-async def test_two_transactions_that_wait_for_each_other_are_both_carried_out(postgres_url: str) -> None:
+async def test_two_transactions_that_wait_for_each_other_are_both_carried_out(
+    postgres_url: str, new_database: Callable[..., Database]
+) -> None:
     await migrate(postgres_url, SCHEMA, lock=1)
-    database = Database(postgres_url, SCHEMA, timeouts=Timeouts(statement_ms=10_000))
+    database = new_database(postgres_url, SCHEMA, timeouts=Timeouts(statement_ms=10_000))
     await database.open()
     for name in ("a", "b"):
         await put(database, name)
@@ -176,11 +180,11 @@ async def test_two_transactions_that_wait_for_each_other_are_both_carried_out(po
 
 
 async def test_a_postgresql_that_freezes_more_often_than_there_are_connections_answers_again_by_itself(
-    postgres_server: Postgres, postgres_url: str
+    postgres_server: Postgres, postgres_url: str, new_database: Callable[..., Database]
 ) -> None:
     await migrate(postgres_url, SCHEMA, lock=1)
     short = Timeouts(gate_s=0.5, connect_s=0.5, statement_ms=300)
-    database = Database(postgres_url, SCHEMA, pool_size=POOL, timeouts=short)
+    database = new_database(postgres_url, SCHEMA, pool_size=POOL, timeouts=short)
     await database.open()
     for turn in range(2):
         await asyncio.gather(*(put(database, f"{turn}-{number}") for number in range(POOL)))
@@ -198,9 +202,11 @@ async def test_a_postgresql_that_freezes_more_often_than_there_are_connections_a
     await database.close()
 
 
-async def test_a_database_is_closed_while_its_server_is_frozen(postgres_server: Postgres, postgres_url: str) -> None:
+async def test_a_database_is_closed_while_its_server_is_frozen(
+    postgres_server: Postgres, postgres_url: str, new_database: Callable[..., Database]
+) -> None:
     await migrate(postgres_url, SCHEMA, lock=1)
-    database = Database(postgres_url, SCHEMA, timeouts=Timeouts(statement_ms=500))
+    database = new_database(postgres_url, SCHEMA, timeouts=Timeouts(statement_ms=500))
     await database.open()
     with frozen(postgres_server):
         asking = asyncio.create_task(put(database, "late"))
@@ -212,11 +218,13 @@ async def test_a_database_is_closed_while_its_server_is_frozen(postgres_server: 
             await asking
 
 
-async def test_a_database_that_is_away_at_the_start_leaves_nothing_open(tmp_path: Path) -> None:
+async def test_a_database_that_is_away_at_the_start_leaves_nothing_open(
+    tmp_path: Path, new_database: Callable[..., Database]
+) -> None:
     away = f"postgres://postgres:@/none?host={tmp_path}"
     with pytest.raises(DatabaseUnavailable):
         await migrate(away, SCHEMA, lock=1)
-    database = Database(away, SCHEMA)
+    database = new_database(away, SCHEMA)
     with pytest.raises(DatabaseUnavailable):
         await database.open()
     await database.close()
