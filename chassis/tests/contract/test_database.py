@@ -175,7 +175,7 @@ async def test_two_transactions_that_wait_for_each_other_are_both_carried_out(
             await session.fetch("SELECT id FROM thing WHERE name = $1 FOR UPDATE", second)
 
     await asyncio.gather(retry_on_conflict(lambda: lock_both("a", "b")), retry_on_conflict(lambda: lock_both("b", "a")))
-    assert attempts == 3
+    assert attempts >= 3  # on a busy machine both may lose to the server's look for deadlocks
     await database.close()
 
 
