@@ -146,7 +146,8 @@ async def test_what_was_deleted_is_remembered_for_a_day(replica: "Replica") -> N
 
 
 async def test_registering_and_leaving_cost_in_proportion_to_what_an_edge_holds(replica: "Replica") -> None:
-    """Comparing each of 6000 with each of 6000 takes 8 s and more."""
+    """Comparing each of 6000 with each of 6000 takes ten times as long as joining does, and more."""
+    before_joins = time.monotonic()
     parts = [range(first, first + 1000) for first in range(1, 6001, 1000)]
     held = [
         [
@@ -159,13 +160,14 @@ async def test_registering_and_leaving_cost_in_proportion_to_what_an_edge_holds(
         for part in parts
     ]
     before = time.monotonic()
+    joining_s = before - before_joins
     for place, part in enumerate(held):
         is_last = place == len(held) - 1
         lost, _ = await replica.sync(*part, first=place == 0, last=is_last)
         assert lost == []
     for numbers in parts:
         await replica.leave(*numbers)
-    assert time.monotonic() - before < 4
+    assert time.monotonic() - before < 5 * joining_s
     assert await replica.memberships.stats() == {}
 
 

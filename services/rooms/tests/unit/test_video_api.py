@@ -100,7 +100,7 @@ async def test_a_catalogue_that_does_not_answer_holds_a_batch_up_for_a_bounded_t
     slow = SlowCatalogue()
     began = time.monotonic()
     assert await slow.api.existing(frozenset(range(1, 301))) == dict.fromkeys(range(1, 301))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5  # one after the other would take 20 s
     assert len(slow.asked) == video_api.AT_ONCE
     monkeypatch.setattr(video_api, "PATIENCE_S", 5)
     slow.may_answer.set()
