@@ -42,8 +42,8 @@ async def test_joins_and_heartbeats_are_answered_while_graphql_holds_all_connect
 
 @pytest.mark.parametrize("read", ["rooms", "search", "participants"])
 async def test_a_join_does_not_wait_for_all_of_the_reads_before_it(replica: "Replica", read: str) -> None:
-    """Also on SQLite, which has one connection. On PostgreSQL every connection has made a join before: the first one of a
-    new connection may take as long as hundreds of reads."""
+    """Also on SQLite, which has one connection. On PostgreSQL every connection has made a join before: the first one of
+    a new connection may take as long as hundreds of reads."""
     membership = await replica.enter(1, "a", 1)
     others = range(10, 10 + POOL_SIZE)
     await asyncio.gather(*(replica.enter(n, f"r{n}", n, EdgeId(f"{n:032x}")) for n in others))
