@@ -14,6 +14,7 @@ import pytest
 import yaml
 from kubernetes_validate import utils as schemas
 
+from chassis.errors import BadSetting
 from chassis.settings import declared
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,7 +159,7 @@ def of_values(manifests: Manifests) -> Iterator[str]:
         try:
             if config.load(plain).salon_env != "production":
                 yield f"{container['name']}: not told that this is production"
-        except config.BadSetting as problem:
+        except BadSetting as problem:
             yield f"{container['name']}: {problem}"
 
 

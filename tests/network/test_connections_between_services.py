@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from name_server import NameServer
@@ -12,11 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from chassis import grpc_channel, grpc_server
 from chassis.grpc_security import GrpcSecurity
+from chassis.grpc_server import GrpcServer
 from chassis.metrics import ServiceMetrics
-from moderation.api.grpc import server as moderation_server
-from moderation.api.grpc.servicer import ModerationServicer
-from moderation.peers import GrpcSecurity as ModerationSecurity
-from rooms.api.grpc.servicer import SERVICE, RoomsServicer
+from moderation.api.grpc.servicer import SERVICE as MODERATION, ModerationServicer
+from rooms.api.grpc.servicer import SERVICE as ROOMS, RoomsServicer
+from salon.moderation.v1 import moderation_pb2_grpc
 from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
 
 Options = list[tuple[str, Any]]
@@ -46,16 +47,20 @@ def faster(options: Any) -> Options:
     return [(name, value // TIMES_FASTER if name in pings else value) for name, value in options]
 
 
-def rooms(servicer: RoomsServicer, *, age_s: float = 3600) -> grpc_server.GrpcServer:
-    return grpc_server.GrpcServer(
-        SERVICE,
-        lambda server: rooms_pb2_grpc.add_RoomsServiceServicer_to_server(servicer, server),
+def serving(service: str, register: Callable[[grpc.aio.Server], None], age_s: float | None = None) -> GrpcServer:
+    return GrpcServer(
+        service,
+        register,
         statuses={},
         security=GrpcSecurity(),
-        metrics=ServiceMetrics("rooms", CollectorRegistry()),
+        metrics=ServiceMetrics("tried", CollectorRegistry()),
         has_reflection=False,
         connection_age_s=age_s,
     )
+
+
+def rooms(servicer: RoomsServicer, *, age_s: float = 3600) -> GrpcServer:
+    return serving(ROOMS, lambda server: rooms_pb2_grpc.add_RoomsServiceServicer_to_server(servicer, server), age_s)
 
 
 async def start_rooms(stack: AsyncExitStack) -> int:
@@ -66,7 +71,8 @@ async def start_rooms(stack: AsyncExitStack) -> int:
 
 async def start_moderation(stack: AsyncExitStack) -> int:
     servicer = object.__new__(ModerationServicer)
-    server = moderation_server.GrpcServer(servicer, lambda: True, ModerationSecurity(), has_reflection=False)
+    add = moderation_pb2_grpc.add_ModerationServiceServicer_to_server
+    server = serving(MODERATION, lambda server: add(servicer, server))
     stack.push_async_callback(server.stop, 0)
     return await server.start("127.0.0.1", 0)
 
@@ -81,7 +87,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 async def test_a_stream_that_is_silent_stays_however_often_the_edge_pings(
     start: Callable[[AsyncExitStack], Awaitable[int]], stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (grpc_server, moderation_server, grpc_channel):
+    for module in (grpc_server, grpc_channel):
         monkeypatch.setattr(module, "_OPTIONS", faster(module._OPTIONS))
     options: dict[str, Any] = dict(grpc_channel._OPTIONS)
     pause_s = options[EDGE_PINGS_EVERY] / 1000

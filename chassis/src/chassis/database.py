@@ -52,8 +52,8 @@ _BROKEN = (
 class Timeouts:
     """How long the service waits for its database."""
 
-    gate_s: float = 5.0
-    """For one of the connections."""
+    gate_s: float | None = 5.0
+    """For one of the connections; None: as long as the caller's deadline lets it."""
     connect_s: float = 5.0
     answer_s: float = 0.6
     """For the simplest statement; who takes longer is away."""
@@ -71,6 +71,8 @@ class Schema:
     """Module of the Tortoise models."""
     migrations: str
     """Package of the migrations."""
+    synchronous: str = "FULL"
+    """Of SQLite. NORMAL: a crash of the machine may cost the last transactions, a crash of the process none."""
 
 
 DEFAULT_TIMEOUTS = Timeouts()
@@ -97,8 +99,7 @@ def tortoise_config(
         pool = {"minsize": 1, "maxsize": pool_size + 1, **deadlines}  # one is for is_alive alone
         connection["credentials"] = pool | connection["credentials"] | {"server_settings": limits}
     else:
-        # A crash of the machine may cost the last transactions, a crash of the process none.
-        connection["credentials"] |= {"synchronous": "NORMAL", "busy_timeout": timeouts.statement_ms}
+        connection["credentials"] |= {"synchronous": schema.synchronous, "busy_timeout": timeouts.statement_ms}
     app = {"models": [schema.models], "default_connection": CONNECTION, "migrations": schema.migrations}
     return {"connections": {CONNECTION: connection}, "apps": {schema.app: app}}
 
@@ -197,7 +198,7 @@ class Database:
             if not is_away(problem):
                 raise
             raise DatabaseUnavailable(f"the database is away: {problem}") from problem
-        wait_s = self._timeouts.gate_s + self._timeouts.connect_s
+        wait_s = (self._timeouts.gate_s or 0.0) + self._timeouts.connect_s
         self._driver = (
             _Postgres(self._client, wait_s) if isinstance(self._client, AsyncpgDBClient) else _sqlite(self._client)
         )
@@ -339,7 +340,7 @@ class Database:
 class Share:
     """What never takes more than so many of a database's connections, so that the rest are always there for others."""
 
-    def __init__(self, database: Database, connections: int, *, wait_s: float) -> None:
+    def __init__(self, database: Database, connections: int, *, wait_s: float | None) -> None:
         self._database = database
         self._gate = _Gate(connections, wait_s=wait_s)
 
@@ -367,7 +368,7 @@ class Share:
 class _Gate:
     """So many at once; who waits for a place longer than `wait_s` is refused."""
 
-    def __init__(self, size: int, *, wait_s: float) -> None:
+    def __init__(self, size: int, *, wait_s: float | None) -> None:
         self._places = asyncio.Semaphore(size)
         self._wait_s = wait_s
 

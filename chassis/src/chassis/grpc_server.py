@@ -75,15 +75,17 @@ class GrpcServer:
         metrics: ServiceMetrics,
         has_reflection: bool,
         connection_age_s: float | None = None,
+        is_open: bool = True,
     ) -> None:
         """`service` is the full name in the contract; `register` adds its servicer. Connections are closed at
         `connection_age_s`, a tenth sooner or later: a channel looks the name up again when it loses one, and finds the
-        replicas that came since."""
+        replicas that came since. Where it is not open, calls of the contract are UNAVAILABLE until `open`."""
+        self._is_open = is_open
         self._service = service
         self._security = security
         guards = [_ServiceTokens(security.tokens)] if security.tokens else []
         self._server = grpc.aio.server(
-            interceptors=[*guards, _Masked(f"/{service}/", statuses, metrics)],
+            interceptors=[*guards, _Masked(f"/{service}/", statuses, metrics, lambda: self._is_open)],
             options=[*_OPTIONS, *_age_limit(connection_age_s)],
             maximum_concurrent_rpcs=CALLS_AT_ONCE,
         )
@@ -106,6 +108,10 @@ class GrpcServer:
         await self.set_health(is_ready=False)
         await self._server.start()
         return bound
+
+    def open(self) -> None:
+        """Answer the calls of the contract from now on."""
+        self._is_open = True
 
     async def set_health(self, *, is_ready: bool, dependencies: Mapping[str, bool] | None = None) -> None:
         """Whether the service can do its work, and which of its dependencies answer."""
@@ -179,7 +185,10 @@ class _Masked(grpc.aio.ServerInterceptor):
     """Maps exceptions to statuses, whose texts grpc.aio would send to the caller otherwise; counts and times calls;
     holds the caller's trace for the log."""
 
-    def __init__(self, prefix: str, statuses: StatusTable, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self, prefix: str, statuses: StatusTable, metrics: ServiceMetrics, is_open: Callable[[], bool]
+    ) -> None:
+        self._is_open = is_open
         self._prefix = prefix
         self._statuses = statuses
         self._metrics = metrics
@@ -194,6 +203,8 @@ class _Masked(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(self._prefix):
             return handler
+        if not self._is_open():
+            return _STARTING
         name = method.removeprefix(self._prefix)
         if handler.request_streaming and handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
@@ -236,6 +247,11 @@ class _Masked(grpc.aio.ServerInterceptor):
         return found if found.text else Status(found.code, str(problem))
 
 
+async def _refuse_until_open(_: Any, context: _Context) -> None:
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+
+
+_STARTING: _Handler = grpc.stream_stream_rpc_method_handler(_refuse_until_open)
 _INTERNAL = Status(grpc.StatusCode.INTERNAL, "internal error")
 
 

@@ -9,8 +9,7 @@ import pytest
 from real_postgres import Postgres
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from moderation.adapters.database import tortoise_config
-from moderation.adapters.migrator import migrate_postgres
+from moderation.adapters.store import migrate_moderation
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +23,8 @@ def migrated_database(postgres_server: Postgres) -> str:
     """The name of a database with this service's tables, to be copied: its migrations take a second."""
     name = f"moderation_{os.urandom(4).hex()}"
     postgres_server.execute(f"CREATE DATABASE {name}")
-    config = tortoise_config(_url(postgres_server, name))
     with ThreadPoolExecutor(1) as beside:  # a loop may be running here
-        beside.submit(asyncio.run, migrate_postgres(config)).result()
+        beside.submit(asyncio.run, migrate_moderation(_url(postgres_server, name))).result()
     EXECUTOR_CACHE.clear()
     return name
 

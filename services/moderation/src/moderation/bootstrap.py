@@ -3,31 +3,37 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import structlog
 
-from moderation.adapters.database import Database, is_sqlite
-from moderation.adapters.file_lock import DatabaseInUse, FileLock
+from chassis.database import Database, is_postgres, sqlite_file
+from chassis.errors import ServiceError
+from chassis.file_lock import file_lock
+from chassis.grpc_server import GrpcServer
+from chassis.metrics import serving_metrics
+from chassis.tasks import repeat
 from moderation.adapters.nats_events import NatsEvents
+from moderation.adapters.store import migrate_moderation, moderation_database
 from moderation.adapters.system_clock import SystemClock
 from moderation.adapters.tortoise_store import TortoiseStore
 from moderation.api.grpc.admit import AdmitStreams
 from moderation.api.grpc.sanction_convert import decode_event, encode_event
-from moderation.api.grpc.server import GrpcServer
-from moderation.api.grpc.servicer import ModerationServicer
+from moderation.api.grpc.servicer import SERVICE, ModerationServicer
+from moderation.api.grpc.status import STATUSES
 from moderation.config import Config
 from moderation.domain.admission import Admission, Limits
 from moderation.domain.book import SanctionBook
 from moderation.domain.sanction import SanctionEvent
 from moderation.domain.sightings import SightingBuffer
-from moderation.ports import Clock, Events, Store, StoreUnavailable
+from moderation.ports import Clock, DatabaseUnavailable, Events, Store
 from moderation.telemetry import Metrics
 from moderation.usecases.desk import Desk
 from moderation.usecases.upkeep import Retention, Upkeep
+from salon.moderation.v1.moderation_pb2_grpc import add_ModerationServiceServicer_to_server
 
 STOP_GRACE_S = 1.0
 _FLUSH_DEADLINE_S = 1.5
+_HEALTH_EVERY_S = 0.25
 
 _log = structlog.get_logger()
 
@@ -48,7 +54,7 @@ class Service:
         admission = Admission(limits, self._book, self._sightings)
         store: Store = TortoiseStore(database)
         self._nats = NatsEvents(
-            config.nats_access,
+            config.nats.access,
             encode=encode_event,
             decode=decode_event,
             received=self._follow_event,
@@ -67,11 +73,16 @@ class Service:
             outcome_unknown=self._upkeep.read_soon,
         )
         self._streams = AdmitStreams(admission, clock, metrics.count)
+        self._metrics = metrics
+        servicer = ModerationServicer(self._streams, self._desk, store, clock)
         self._server = GrpcServer(
-            ModerationServicer(self._streams, self._desk, store, clock),
-            self.is_ready,
-            config.grpc_security,
+            SERVICE,
+            lambda server: add_ModerationServiceServicer_to_server(servicer, server),
+            statuses=STATUSES,
+            security=config.grpc.security,
+            metrics=metrics.service,
             has_reflection=config.salon_env != "production",
+            is_open=False,  # before it knows what is in force it would admit everybody
         )
         metrics.watch(
             is_ready=self.is_ready,
@@ -86,25 +97,33 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[int]:
-        """Serve inside of the block; the port is what it gives. Raises StartFailed."""
+        """Serve inside of the block; the port is what it gives. Raises CannotListen, DatabaseUnavailable."""
         try:
             port = await self._server.start(self._config.host, self._config.port)
             # Migrations may take long: who probes the port meanwhile finds a process that lives and is not ready.
             _log.info("starting", host=self._config.host, port=port)
+            await migrate_moderation(self._config.database_url)
             await self._database.open()
             await self._upkeep.read()
-        except BaseException as problem:
+        except BaseException:
             await self._server.stop(0)
-            if isinstance(problem, StoreUnavailable | RuntimeError):
-                raise StartFailed(str(problem)) from problem
             raise
         self._server.open()
         async with asyncio.TaskGroup() as tasks:
-            owned = [tasks.create_task(run()) for run in (self._nats.run, self._upkeep.run, self._server.watch)]
+            health = repeat(_HEALTH_EVERY_S, self._tell_health)
+            owned = [tasks.create_task(duty) for duty in (self._nats.run(), self._upkeep.run(), health)]
+            _log.info("serving", host=self._config.host, port=port)
             try:
                 yield port
             finally:
+                _log.info("stopping")
                 await self._stop(owned)
+        _log.info("stopped")
+
+    async def _tell_health(self) -> None:
+        dependencies = {"database": self._upkeep.is_store_answering, "nats": self._nats.is_connected}
+        self._metrics.service.dependencies(dependencies)
+        await self._server.set_health(is_ready=self.is_ready(), dependencies=dependencies)
 
     async def _stop(self, owned: list[asyncio.Task[None]]) -> None:
         self._streams.drain()
@@ -119,7 +138,7 @@ class Service:
             async with asyncio.timeout(_FLUSH_DEADLINE_S):
                 await self._desk.finish()
                 await self._upkeep.flush()
-        except (StoreUnavailable, TimeoutError) as problem:
+        except (DatabaseUnavailable, TimeoutError) as problem:
             _log.warning("sightings_lost", count=len(self._sightings), problem=type(problem).__name__)
 
     def _follow_event(self, event: SanctionEvent) -> None:
@@ -135,26 +154,15 @@ async def replica(config: Config, *, clock: Clock | None = None, metrics: Metric
     metrics = metrics or Metrics()
     async with AsyncExitStack() as stack:
         try:
-            database = _prepare(config, metrics, stack)
-        except (DatabaseInUse, OSError) as problem:
+            if not is_postgres(config.database_url):
+                lock = file_lock(sqlite_file(config.database_url), url_setting="MODERATION_DATABASE_URL")
+                stack.enter_context(lock)
+            if config.metrics_port:
+                stack.enter_context(serving_metrics(config.host, config.metrics_port, metrics.registry))
+            database = moderation_database(config.database_url)
+            stack.push_async_callback(database.close)
+            service = Service(config, database, clock or SystemClock(), metrics)
+            port = await stack.enter_async_context(service.running())
+        except (ServiceError, OSError) as problem:
             raise StartFailed(str(problem)) from problem
-        service = Service(config, database, clock or SystemClock(), metrics)
-        yield await stack.enter_async_context(service.running())
-
-
-def _prepare(config: Config, metrics: Metrics, stack: AsyncExitStack) -> Database:
-    """What a replica needs before it starts; the stack gives it back in reverse order."""
-    if path := _sqlite_file(config.database_url):
-        lock = FileLock(path)
-        lock.acquire()
-        stack.callback(lock.release)
-    if config.metrics_port:
-        stack.callback(metrics.serve(config.host, config.metrics_port))
-    database = Database(config.database_url)
-    stack.push_async_callback(database.close)
-    return database
-
-
-def _sqlite_file(url: str) -> Path | None:
-    path = url.removeprefix("sqlite://").partition("?")[0]
-    return Path(path) if is_sqlite(url) and path != ":memory:" else None
+        yield port

@@ -4,19 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from chassis.errors import DatabaseUnavailable as DatabaseUnavailable, OutcomeUnknown as OutcomeUnknown
 from moderation.domain.admission import Now
 from moderation.domain.order import Change, Order
 from moderation.domain.people import Target
 from moderation.domain.sanction import Sanction, SanctionEvent
 from moderation.domain.sightings import Sighting
-
-
-class StoreUnavailable(Exception):
-    """The database is away or did not answer within its deadline; nothing was changed."""
-
-
-class OutcomeUnknown(StoreUnavailable):
-    """It happened while a change was committed, which may be stored or not: what is in force is to be read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +26,7 @@ class Asked:
 
 
 class Store(Protocol):
-    """The database. Every coroutine raises StoreUnavailable."""
+    """The database. Every coroutine raises DatabaseUnavailable."""
 
     async def change(
         self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int

@@ -7,8 +7,7 @@ from typing import Any, TypeAlias
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 
-from moderation.adapters.database import Database, tortoise_config
-from moderation.adapters.migrator import migrate_postgres
+from moderation.adapters.store import migrate_moderation, moderation_database
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -27,8 +26,9 @@ VALUES (1, 5, '', '', 9, 4, 1)
 
 
 async def migrate(url: str) -> None:
-    database = Database(url)
+    database = moderation_database(url)
     try:
+        await migrate_moderation(database.url)
         await database.open()
     finally:
         await database.close()
@@ -79,4 +79,4 @@ async def test_an_index_that_a_broken_off_start_left_unfinished_is_made_again(pa
 
 
 async def test_replicas_that_start_together_migrate_once(blank_postgres_url: str) -> None:
-    await asyncio.gather(*(migrate_postgres(tortoise_config(blank_postgres_url)) for _ in range(3)))
+    await asyncio.gather(*(migrate_moderation(blank_postgres_url) for _ in range(3)))

@@ -9,8 +9,9 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 
+from chassis.database import Database, within as answering
 from moderation.adapters import retention
-from moderation.adapters.database import Database, answering
+from moderation.adapters.store import migrate_moderation, moderation_database
 from moderation.adapters.tables import AuditRow, SanctionAddressRow, SanctionRow
 from moderation.adapters.tortoise_store import TortoiseStore
 from moderation.domain.order import Moderator, Order, decide
@@ -30,8 +31,9 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     url = f"sqlite://{tmp_path}/m.sqlite3"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-    subject = Database(url)
+    subject = moderation_database(url)
     try:
+        await migrate_moderation(subject.url)
         await subject.open()
         yield subject
     finally:
@@ -70,8 +72,8 @@ async def _insert(database: Database, count: int, columns: str, values: str) -> 
     for first in range(1, count + 1, 4_000):  # each statement within the deadline
         ids = f"WITH RECURSIVE ids (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM ids WHERE n < {{}})"
         rows = f"{ids.format(min(first + 3_999, count))} SELECT {values} FROM ids"
-        async with answering(60), database.transaction() as connection:
-            await connection.execute_script(f"INSERT INTO {columns} {rows}")
+        async with answering(60), database.transaction() as session:
+            await session.client.execute_script(f"INSERT INTO {columns} {rows}")
 
 
 async def act(
@@ -196,11 +198,12 @@ async def test_what_is_open_and_what_is_old_is_found_by_its_index(
     postgres_url: str, postgres_socket: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """PostgreSQL's plans of the very statements, with 4,000 sanctions that have ended and as many that have not."""
-    database = Database(postgres_url)
+    database = moderation_database(postgres_url)
     store = TortoiseStore(database)
     name = postgres_url.partition("?")[0].rpartition("/")[2]
     other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
     try:
+        await migrate_moderation(database.url)
         await database.open()
         await many_expired(database, 8_000)
         await one_address_of_many(database, 8_000)

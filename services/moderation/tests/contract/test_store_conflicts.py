@@ -8,15 +8,14 @@ from typing import Any, TypeAlias
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 
-from moderation.adapters.connections import POOL_SIZE
-from moderation.adapters.database import Database
+from moderation.adapters.store import POOL_SIZE, migrate_moderation, moderation_database
 from moderation.adapters.tables import SightingRow
 from moderation.adapters.tortoise_store import TortoiseStore
 from moderation.domain.order import Moderator, Order, decide
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanction import Action, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting
-from moderation.ports import Asked, OutcomeUnknown, StoreUnavailable
+from moderation.ports import Asked, DatabaseUnavailable, OutcomeUnknown
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -54,8 +53,9 @@ async def other(postgres_socket: str, postgres_url: str) -> AsyncIterator[Other]
 
 @pytest.fixture
 async def store(postgres_url: str) -> AsyncIterator[TortoiseStore]:
-    database = Database(postgres_url)
+    database = moderation_database(postgres_url)
     try:
+        await migrate_moderation(database.url)
         await database.open()
         yield TortoiseStore(database)
     finally:
@@ -132,7 +132,7 @@ async def test_a_deadline_that_passes_while_a_change_commits_leaves_its_outcome_
 
     await other.connection.execute("BEGIN; LOCK TABLE sanction")
     monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 0.3)
-    with pytest.raises(StoreUnavailable) as caught:
+    with pytest.raises(DatabaseUnavailable) as caught:
         await mute(store, "later")
     assert not isinstance(caught.value, OutcomeUnknown)
     await other.connection.execute("ROLLBACK")
@@ -147,7 +147,7 @@ async def test_orders_of_two_replicas_on_targets_that_share_addresses_never_dead
 ) -> None:
     """However they cross each other, addresses that are added and what is pruned: orders take their one lock before
     they read, and the rest leaves out what is locked."""
-    monkeypatch.setattr("moderation.adapters.tortoise_store.run_again", once)  # a deadlock would come out
+    monkeypatch.setattr("moderation.adapters.tortoise_store.retry_on_conflict", once)  # a deadlock would come out
     monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 60)  # those that wait are many
     both = store, TortoiseStore(store._database)  # each sends one order at a time to wait for the lock of all
     names = [Target(0, f"Anonymous_{n}") for n in range(6)]

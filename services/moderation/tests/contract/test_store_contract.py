@@ -12,7 +12,8 @@ import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 from tortoise.exceptions import OperationalError
 
-from moderation.adapters.database import Database, answering
+from chassis.database import Database, within as answering
+from moderation.adapters.store import migrate_moderation, moderation_database
 from moderation.adapters.tables import AuditRow, SightingRow
 from moderation.adapters.tortoise_store import TortoiseStore
 from moderation.domain.admission import Admission, Limits, Now
@@ -21,7 +22,7 @@ from moderation.domain.order import Moderator, NotPermitted, Order, decide
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanction import ADDRESSES_HELD, Action, Sanction, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting, SightingBuffer
-from moderation.ports import Asked, Store, StoreUnavailable
+from moderation.ports import Asked, DatabaseUnavailable, Store
 from moderation.usecases.desk import Desk
 
 ANA = Target(123, "")
@@ -35,8 +36,9 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     url = f"sqlite://{tmp_path}/m.sqlite3"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-    subject = Database(url)
+    subject = moderation_database(url)
     try:
+        await migrate_moderation(subject.url)
         await subject.open()
         yield subject
     finally:
@@ -142,7 +144,7 @@ async def test_an_order_that_fails_half_way_changes_nothing(store: Store, monkey
         raise OSError("the disk is full")
 
     monkeypatch.setattr(AuditRow, "save", fail)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(DatabaseUnavailable):
         await carry_out(store, order(minutes=1))
     assert await ids_in_force(store, "live") == [first.id]
 
@@ -307,8 +309,8 @@ async def test_ids_up_to_2_to_the_53_are_kept(store: Store) -> None:
 
 
 async def test_sql_that_the_database_refuses_is_a_mistake_and_no_outage(store: Store, database: Database) -> None:
-    async with database.transaction() as connection:
-        await connection.execute_script("DROP TABLE sighting")
+    async with database.transaction() as session:
+        await session.client.execute_script("DROP TABLE sighting")
     with pytest.raises(OperationalError):
         await store.seen_addresses(ANA, None, since_ms=0)
     await carry_out(store, order())
@@ -317,20 +319,22 @@ async def test_sql_that_the_database_refuses_is_a_mistake_and_no_outage(store: S
 async def test_a_store_recovers_when_postgresql_drops_its_connections(
     postgres_url: str, eventually: Eventually
 ) -> None:
-    database = Database(postgres_url)
+    database = moderation_database(postgres_url)
     store = TortoiseStore(database)
     sanctions = partial(store.in_force, Asked(["live"]), now_ms=1_000)
     try:
+        await migrate_moderation(database.url)
+        await migrate_moderation(database.url)
         await database.open()
-        with contextlib.suppress(StoreUnavailable):
-            async with answering(5), database.transaction() as connection:
+        with contextlib.suppress(DatabaseUnavailable):
+            async with answering(5), database.transaction() as session:
                 everyone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-                await connection.execute_query(everyone)
+                await session.client.execute_query(everyone)
 
         async def answers() -> bool:
             try:
                 return await sanctions() == []
-            except StoreUnavailable:
+            except DatabaseUnavailable:
                 return False
 
         await eventually(answers)
@@ -344,17 +348,19 @@ async def test_a_postgresql_that_cuts_every_connection_is_away_at_most_and_answe
     postgres_socket: str, postgres_url: str
 ) -> None:
     name = postgres_url.partition("?")[0].rpartition("/")[2]
-    database = Database(postgres_url)
+    database = moderation_database(postgres_url)
     store = TortoiseStore(database)
     killer = await asyncpg.connect(host=postgres_socket, user="postgres", database="postgres")
     try:
+        await migrate_moderation(database.url)
+        await migrate_moderation(database.url)
         await database.open()
         for turn in range(5):
             work = [asyncio.create_task(carry_out(store, order(slug=f"s{turn}-{n}"))) for n in range(10)]
             await asyncio.sleep(0.004 * turn)
             await killer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
             for result in await asyncio.gather(*work, return_exceptions=True):
-                assert isinstance(result, SanctionEvent | StoreUnavailable), repr(result)
+                assert isinstance(result, SanctionEvent | DatabaseUnavailable), repr(result)
         await carry_out(store, order(slug="after"))
         assert len(await ids_in_force(store, "after")) == 1
     finally:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from moderation.adapters.connections import POOL_SIZE
-from moderation.adapters.database import DEADLINE_S, Database, answering
+from chassis.database import Database, within as answering
+from moderation.adapters.store import DEADLINE_S, POOL_SIZE, migrate_moderation, moderation_database
 from moderation.adapters.tortoise_store import TortoiseStore
 from moderation.domain.order import Moderator, Order, decide
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanction import Action, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting
-from moderation.ports import Asked, Store, StoreUnavailable
+from moderation.ports import Asked, DatabaseUnavailable, Store
 
 pytestmark = pytest.mark.integration
 A_MOMENT_S = 1.5  # the machine may be busy
@@ -41,8 +41,9 @@ def frozen(socket_directory: str) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
-    database = Database(url)
+    database = moderation_database(url)
     try:
+        await migrate_moderation(database.url)
         await database.open()
         yield database
     finally:
@@ -86,14 +87,14 @@ async def test_a_postgresql_that_freezes_for_longer_than_the_deadline_answers_ag
         await asyncio.sleep(0.005)
         with frozen(postgres_socket):
             started = time.monotonic()
-            with pytest.raises(StoreUnavailable):  # in a task that goes on afterwards
+            with pytest.raises(DatabaseUnavailable):  # in a task that goes on afterwards
                 await mute(store, "live")
             unlucky = [r for r in await begun if isinstance(r, BaseException)]
-            assert all(isinstance(r, StoreUnavailable) for r in unlucky), unlucky
+            assert all(isinstance(r, DatabaseUnavailable) for r in unlucky), unlucky
             assert time.monotonic() - started < DEADLINE_S + A_MOMENT_S
             started = time.monotonic()
             late = await ask_everything(store, "late", sanction_id)
-            assert all(isinstance(r, StoreUnavailable) for r in late), late
+            assert all(isinstance(r, DatabaseUnavailable) for r in late), late
             assert time.monotonic() - started < DEADLINE_S + A_MOMENT_S
         await mute(store, "live")
         for turn in ("again", "and again"):
@@ -111,14 +112,14 @@ async def test_a_database_is_closed_while_its_server_is_frozen_and_another_may_b
             started = time.monotonic()
             await database.close()
             assert time.monotonic() - started < DEADLINE_S
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(DatabaseUnavailable):
                 await asking
     async with opened(f"sqlite://{tmp_path}/m.sqlite3") as other:
         await mute(TortoiseStore(other), "live")
 
 
 async def test_a_database_that_is_away_at_the_start_leaves_nothing_open(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(DatabaseUnavailable):
         async with opened(f"postgresql://postgres:@/none?host={tmp_path}"):
             pass
     async with opened(f"sqlite://{tmp_path}/m.sqlite3") as other:
@@ -139,9 +140,9 @@ async def test_a_change_that_is_cancelled_anywhere_does_not_block_the_next_one(d
 
 async def test_changes_that_are_cancelled_while_another_goes_on_do_not_block_the_next_one(database: Database) -> None:
     store = TortoiseStore(database)
-    async with answering(DEADLINE_S), database.transaction() as connection:
-        if connection.capabilities.dialect == "postgres":
-            await connection.execute_query("LOCK TABLE audit")
+    async with answering(DEADLINE_S), database.transaction() as session:
+        if session.is_postgres:
+            await session.client.execute_query("LOCK TABLE audit")
         waiting = [asyncio.create_task(mute(store, f"gone-{n}")) for n in range(2 * POOL_SIZE)]
         await asyncio.sleep(0.05)
         for task in waiting:
@@ -157,10 +158,10 @@ async def test_a_change_that_waits_for_another_longer_than_the_deadline_is_given
 ) -> None:
     monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 0.1)
     store = TortoiseStore(database)
-    async with answering(DEADLINE_S), database.transaction() as connection:
-        if connection.capabilities.dialect == "postgres":
-            await connection.execute_query("LOCK TABLE audit")
+    async with answering(DEADLINE_S), database.transaction() as session:
+        if session.is_postgres:
+            await session.client.execute_query("LOCK TABLE audit")
         results = await asyncio.gather(*(mute(store, f"s{n}") for n in range(2 * POOL_SIZE)), return_exceptions=True)
-        assert all(isinstance(r, StoreUnavailable) for r in results), results
+        assert all(isinstance(r, DatabaseUnavailable) for r in results), results
     monkeypatch.undo()
     assert (await mute(store, "live")).imposed

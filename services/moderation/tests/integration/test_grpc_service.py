@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
+from chassis.nats_connection import NatsSettings
 from moderation.bootstrap import replica
 from moderation.config import Config
 from moderation.domain.admission import Now
@@ -105,7 +106,7 @@ MODERATOR = user(2, address="10.0.0.2", rank=pb.RANK_MODERATOR)
 
 @asynccontextmanager
 async def edge_of(url: str, directory: Path, clock: Clock) -> AsyncIterator[Edge]:
-    config = Config(port=0, database_url=f"sqlite://{directory}/m.sqlite3", nats_url=url)
+    config = Config(port=0, database_url=f"sqlite://{directory}/m.sqlite3", nats=NatsSettings(url))
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(replica(config, clock=clock, metrics=Metrics(CollectorRegistry())))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
@@ -404,8 +405,8 @@ async def test_reflection_names_the_service(edge: Edge) -> None:
 async def test_no_more_calls_are_open_at_once_than_the_server_allows(
     nats_server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("moderation.api.grpc.server.CALLS_AT_ONCE", 1)
-    config = Config(port=0, database_url=f"sqlite://{tmp_path}/m.sqlite3", nats_url=nats_server.url)
+    monkeypatch.setattr("chassis.grpc_server.CALLS_AT_ONCE", 1)
+    config = Config(port=0, database_url=f"sqlite://{tmp_path}/m.sqlite3", nats=NatsSettings(nats_server.url))
     async with (
         replica(config, clock=Clock(), metrics=Metrics(CollectorRegistry())) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,

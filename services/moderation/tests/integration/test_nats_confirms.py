@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from chassis.nats_connection import NatsSettings
 from moderation.adapters.nats_events import NatsEvents
 from moderation.domain.people import Target
 from moderation.domain.sanction import Action, SanctionEvent, Scope
-from moderation.peers import nats_access
 
 pytestmark = pytest.mark.integration
 
@@ -44,7 +44,7 @@ async def test_subscription_and_event_are_at_the_server_when_they_are_said_to_be
 
     host, port = server.sockets[0].getsockname()
     events = NatsEvents(
-        nats_access(f"nats://{host}:{port}"),
+        NatsSettings(f"nats://{host}:{port}").access,
         encode=lambda _: b"event",
         decode=lambda _: pytest.fail("nothing comes"),
         received=lambda _: None,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
+from chassis.nats_connection import NatsSettings
 from moderation.adapters.nats_events import NatsEvents
-from moderation.peers import nats_access
 
 pytestmark = pytest.mark.integration
 
@@ -17,7 +17,7 @@ async def test_events_end_whatever_the_client_is_doing_about_a_server_that_just_
     for turns in range(0, 12, 2):
         connected = asyncio.Event()
         events = NatsEvents(
-            nats_access(nats_server.url),
+            NatsSettings(nats_server.url).access,
             encode=lambda _: b"",
             decode=lambda _: pytest.fail("nothing comes"),
             received=lambda _: None,
@@ -56,7 +56,7 @@ async def test_events_end_though_a_cancellation_comes_together_with_the_connecti
     monkeypatch.setattr(Client, "flush", nothing)
     monkeypatch.setattr(Client, "close", nothing)
     events = NatsEvents(
-        nats_access("nats://127.0.0.1:1"),
+        NatsSettings("nats://127.0.0.1:1").access,
         encode=lambda _: b"",
         decode=lambda _: pytest.fail("nothing comes"),
         received=lambda _: None,

@@ -20,7 +20,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from moderation.adapters import migrator
+from moderation.adapters import store
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 from tools.ports import held_port
 
@@ -118,7 +118,7 @@ async def test_a_second_replica_on_one_sqlite_file_is_refused_with_a_clear_text(
         second = await start(MODERATION_DATABASE_URL=url, NATS_URL=nats_server.url)
         code, errors = await ended(second)
     assert code == 1
-    assert "is in use by another replica of moderation. SQLite is for one replica" in errors
+    assert "is in use by another replica: SQLite is for one, use PostgreSQL (MODERATION_DATABASE_URL)" in errors
     assert "Traceback" not in errors
 
 
@@ -214,7 +214,8 @@ async def test_every_event_is_one_json_line_on_stdout_named_in_snake_case(nats_s
     code, rest = await ended(process)
     assert code == 0
     events = [json.loads(line) for line in [*lines, *rest.splitlines()]]
-    assert [e["event"] for e in events if e["logger"] == "__main__"] == ["serving", "stopping", "stopped"]
+    steps = [e["event"] for e in events if e["logger"] == "moderation.bootstrap"]
+    assert steps == ["starting", "serving", "stopping", "stopped"]
     assert all({"event", "level", "logger", "service", "timestamp"} <= event.keys() for event in events)
     assert {event["service"] for event in events} == {"moderation"}
     assert all(re.fullmatch("[a-z0-9_]+", event["event"]) for event in events)
@@ -225,7 +226,7 @@ async def test_a_replica_that_waits_for_its_migrations_lives_is_not_ready_and_en
 ) -> None:
     name = postgres_url.partition("?")[0].rpartition("/")[2]
     other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
-    await other.execute("SELECT pg_advisory_lock($1)", migrator._LOCK)
+    await other.execute("SELECT pg_advisory_lock($1)", store._MIGRATION_LOCK)
     process = await start(MODERATION_DATABASE_URL=postgres_url, NATS_URL=nats_server.url)
     port = await port_of(process, event="starting")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -12,11 +12,11 @@ from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 from structlog.contextvars import get_contextvars
 
+from chassis.nats_connection import NatsSettings
 from moderation.adapters.nats_events import SUBJECT, NatsEvents
 from moderation.api.grpc.sanction_convert import decode_event
 from moderation.bootstrap import replica
 from moderation.config import Config
-from moderation.peers import nats_access
 from moderation.telemetry import Metrics
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
@@ -45,7 +45,7 @@ async def test_an_event_carries_the_trace_of_the_call_that_made_it_where_that_ha
 ) -> None:
     heard = await bus.subscribe(SUBJECT)
     await bus.flush()
-    config = Config(port=0, database_url=f"sqlite://{tmp_path}/m.sqlite3", nats_url=nats_server.url)
+    config = Config(port=0, database_url=f"sqlite://{tmp_path}/m.sqlite3", nats=NatsSettings(nats_server.url))
     async with (
         replica(config, metrics=Metrics(CollectorRegistry())) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
@@ -68,7 +68,7 @@ async def test_another_replica_obeys_an_event_under_its_trace_and_a_malformed_on
     held: asyncio.Queue[str | None] = asyncio.Queue()
     connected = asyncio.Event()
     events = NatsEvents(
-        nats_access(nats_server.url),
+        NatsSettings(nats_server.url).access,
         encode=lambda _: b"",
         decode=decode_event,
         received=lambda _: held.put_nowait(get_contextvars().get("trace")),

@@ -11,7 +11,7 @@ from moderation.domain.order import Change, Moderator, Order
 from moderation.domain.people import Rank, Speaker, Target
 from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting, SightingBuffer
-from moderation.ports import Asked, Clock, Events, Store, StoreUnavailable
+from moderation.ports import Asked, Clock, DatabaseUnavailable, Events, Store
 from moderation.usecases.desk import Desk
 from moderation.usecases.upkeep import READ_AT_ONCE, Retention, Upkeep
 
@@ -49,7 +49,7 @@ class FakeStore:
         self.reached.set()
         await self.gate.wait()
         if self.is_away:
-            raise StoreUnavailable("away")
+            raise DatabaseUnavailable("away")
 
     async def change(
         self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
@@ -166,7 +166,7 @@ async def test_sightings_wait_for_a_database_that_is_away() -> None:
     subject = Subject()
     subject.admission.sight(ANA, "live", 1_000)
     subject.fake.is_away = True
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(DatabaseUnavailable):
         await subject.upkeep.flush()
     subject.fake.is_away = False
     await subject.upkeep.flush()
@@ -178,7 +178,7 @@ async def test_what_is_known_stands_while_the_database_is_away() -> None:
     subject = Subject()
     await subject.desk.act(MUTE)
     subject.fake.is_away = True
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(DatabaseUnavailable):
         await subject.upkeep.read()
     assert len(subject.book) == 1
 
@@ -206,7 +206,7 @@ async def test_a_reading_that_fails_half_way_changes_nothing() -> None:
     reading = asyncio.create_task(subject.upkeep.read())
     await subject.fake.reached.wait()
     subject.fake.is_away = True
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(DatabaseUnavailable):
         await reading
     assert subject.is_muted("known")
     assert not subject.is_muted("address 0")

@@ -1,11 +1,9 @@
 """api/grpc/convert.py, sanction_convert.py and status.py: the border of the service."""
 
-import grpc
 import pytest
 
 from moderation.api.grpc.convert import BadRequest, order_from, speaker_from
 from moderation.api.grpc.sanction_convert import decode_event, encode_event
-from moderation.api.grpc.status import status_of
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
 from salon.moderation.v1 import moderation_pb2 as pb
@@ -78,7 +76,3 @@ def test_an_event_travels_unchanged() -> None:
 def test_what_is_no_event_is_refused(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r"SanctionEvent|valid Action"):
         decode_event(payload)
-
-
-def test_the_text_of_an_unexpected_exception_stays_inside() -> None:
-    assert status_of(ValueError("secret")) == (grpc.StatusCode.INTERNAL, "internal error")

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from moderation.config import BadSetting, Config, load
+from chassis.errors import BadSetting
+from moderation.config import Config, load
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:

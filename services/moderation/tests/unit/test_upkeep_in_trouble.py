@@ -14,7 +14,7 @@ from moderation.domain.order import Moderator, Order
 from moderation.domain.people import Rank, Speaker, Target
 from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
 from moderation.domain.sightings import Sighting, SightingBuffer
-from moderation.ports import Events, OutcomeUnknown, Store, StoreUnavailable
+from moderation.ports import DatabaseUnavailable, Events, OutcomeUnknown, Store
 from moderation.usecases import upkeep as module
 from moderation.usecases.desk import Desk
 from moderation.usecases.upkeep import Retention, Upkeep
@@ -118,7 +118,7 @@ async def running(subject: Subject) -> AsyncIterator[None]:
 async def test_writes_that_fail_are_tried_again_and_do_not_have_everything_read(eventually: Eventually) -> None:
     subject = Subject()
     subject.admission.sight(ANA, "live", 1_000)
-    subject.fake.problem = StoreUnavailable("too busy")
+    subject.fake.problem = DatabaseUnavailable("too busy")
     async with running(subject):
         await eventually(lambda: subject.wrote(5))
         assert not subject.upkeep.is_store_answering
@@ -132,8 +132,8 @@ async def test_a_change_whose_outcome_is_not_known_has_the_sanctions_read_and_on
 ) -> None:
     subject = Subject()
     async with running(subject):
-        subject.fake.problem = StoreUnavailable("away")
-        with pytest.raises(StoreUnavailable):
+        subject.fake.problem = DatabaseUnavailable("away")
+        with pytest.raises(DatabaseUnavailable):
             await subject.desk.act(MUTE)
         await asyncio.sleep(0)
         assert subject.fake.reads == 0
@@ -160,7 +160,7 @@ async def test_whoever_asks_while_the_sanctions_are_read_shares_the_next_reading
 
 async def test_a_reading_that_fails_is_repeated_until_it_is_answered(eventually: Eventually) -> None:
     subject = Subject()
-    subject.fake.read_problem = StoreUnavailable("away")
+    subject.fake.read_problem = DatabaseUnavailable("away")
     async with running(subject):
         subject.upkeep.read_soon()
         await eventually(lambda: subject.read(4))

@@ -5,7 +5,7 @@ import sys
 
 import uvloop
 
-from chassis.errors import BadSetting, CannotListen, DatabaseUnavailable, FileInUse
+from chassis.errors import BadSetting, ServiceError
 from chassis.logs import configure_logging
 from rooms.bootstrap import run
 from rooms.config import load
@@ -20,10 +20,7 @@ def main() -> int:
     except BadSetting as problem:
         print(problem, file=sys.stderr)  # noqa: T201 - before there is a log
         return 2
-    except DatabaseUnavailable as problem:
-        print(f"the database is away: {problem.__cause__}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
-        return 1
-    except (FileInUse, CannotListen) as problem:
+    except ServiceError as problem:
         print(problem, file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1
     return 0

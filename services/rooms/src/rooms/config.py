@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chassis.database_url import database_url, with_password
-from chassis.errors import BadSetting as BadSetting
 from chassis.grpc_security import GrpcSettings
 from chassis.nats_connection import NatsSettings
 from chassis.settings import addresses, choice, group, host_of, load as load_settings, secret, setting, text, whole

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rooms.config import BadSetting, Config, load
+from chassis.errors import BadSetting
+from rooms.config import Config, load
 
 
 def test_every_setting_has_its_default() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from chassis.errors import BadSetting as BadSetting
+from chassis.errors import BadSetting
 from chassis.grpc_security import GrpcSettings
 from chassis.nats_connection import NatsSettings
 from chassis.settings import (

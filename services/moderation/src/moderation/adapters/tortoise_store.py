@@ -6,14 +6,14 @@ from dataclasses import replace
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.expressions import Q, Subquery
 from tortoise.functions import Max
 
+from chassis.database import Database, within
+from chassis.outages import retry_on_conflict
 from moderation.adapters import retention
-from moderation.adapters.database import DEADLINE_S, Database, answering
-from moderation.adapters.outages import run_again
 from moderation.adapters.rows import audit_row, follow_row, sanction_of, sanction_row
+from moderation.adapters.store import DEADLINE_S
 from moderation.adapters.tables import SanctionAddressRow, SanctionRow, SightingRow
 from moderation.domain.order import Change, Order
 from moderation.domain.people import Target
@@ -31,8 +31,8 @@ def _answered(attempt: Callable[_P, Awaitable[_T]]) -> Callable[_P, Coroutine[No
 
     @wraps(attempt)
     async def run(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        async with answering(DEADLINE_S):
-            return await run_again(lambda: attempt(*args, **kwargs))
+        async with within(DEADLINE_S):
+            return await retry_on_conflict(lambda: attempt(*args, **kwargs))
 
     return run
 
@@ -51,8 +51,8 @@ class TortoiseStore:
         self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
     ) -> SanctionEvent:
         """Orders go one by one over all replicas: rare as they are, and their event ids rise as they are committed."""
-        async with self._ordering, self._database.transaction() as connection:
-            await _lock_orders(connection)
+        async with self._ordering, self._database.transaction() as session:
+            await session.lock(_ORDER_LOCK)
             change = decide(await _standing(order.target, addresses, now_ms))
             lifted_ids = tuple(s.id for s in change.lifted)
             if lifted_ids:
@@ -80,8 +80,8 @@ class TortoiseStore:
     @_answered
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
         """Under the lock of orders, so that no event tells of a sanction after it was lifted."""
-        async with self._ordering, self._database.transaction() as connection:
-            await _lock_orders(connection)
+        async with self._ordering, self._database.transaction() as session:
+            await session.lock(_ORDER_LOCK)
             sanction = await _find(sanction_id)
             if sanction is None or not sanction.is_in_force(now_ms) or not sanction.may_follow_to(address):
                 return None
@@ -178,11 +178,6 @@ class TortoiseStore:
     async def _answer(self, part: Callable[[], Awaitable[bool]]) -> bool:
         async with self._database.transaction():
             return await part()
-
-
-async def _lock_orders(connection: BaseDBAsyncClient) -> None:
-    if connection.capabilities.dialect == "postgres":  # SQLite has one writer as it is
-        await connection.execute_query("SELECT pg_advisory_xact_lock($1)", [_ORDER_LOCK])
 
 
 def _in_force(now_ms: int) -> Q:

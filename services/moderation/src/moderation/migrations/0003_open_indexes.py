@@ -3,7 +3,7 @@
 from tortoise import migrations
 from tortoise.indexes import Index
 
-from moderation.migrations._indexes import AddIndex, AddPartialIndex
+from chassis.index_operations import AddIndex, AddPartialIndex
 
 _PARTIAL = {
     "sanction_open": "sanction (id) WHERE lifted_at_ms IS NULL",

@@ -52,14 +52,14 @@ class Desk:
         self._open: set[asyncio.Task[SanctionEvent]] = set()  # as many as there are calls
 
     async def act(self, order: Order) -> SanctionEvent:
-        """Carry out an order. Raises NotPermitted, StoreUnavailable."""
+        """Carry out an order. Raises NotPermitted, DatabaseUnavailable."""
         check(order)
         addresses = await self._addresses(order, self._clock.now())
         return await self._finish(self._carry_out(order, addresses, lambda standing: decide(order, standing)))
 
     async def lift(self, sanction_id: int, moderator: Moderator) -> Sanction:
         """End one sanction; one that is over stays as it is. Raises SanctionNotFound, NotPermitted and
-        StoreUnavailable."""
+        DatabaseUnavailable."""
         now = self._clock.now()
         sanction = await self._store.find(sanction_id)
         if sanction is None:

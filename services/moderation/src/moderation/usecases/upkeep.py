@@ -10,7 +10,7 @@ import structlog
 from moderation.domain.admission import Admission
 from moderation.domain.book import SanctionBook
 from moderation.domain.sightings import SightingBuffer
-from moderation.ports import Clock, Events, Store, StoreUnavailable
+from moderation.ports import Clock, DatabaseUnavailable, Events, Store
 from moderation.usecases.desk import SIGHTINGS_KEPT_MS
 
 READ_EVERY_S = 30.0
@@ -82,7 +82,7 @@ class Upkeep:
             tasks.create_task(self._keep_forgetting())
 
     async def read(self) -> None:
-        """Take over the sanctions in force. Raises StoreUnavailable; what was known then stands."""
+        """Take over the sanctions in force. Raises DatabaseUnavailable; what was known then stands."""
         now_ms = self._clock.now().wall_ms
         self._book.start_reading()
         try:
@@ -99,7 +99,7 @@ class Upkeep:
         self._book.finish_reading()
 
     async def flush(self) -> None:
-        """Write what is in memory. Raises StoreUnavailable; nothing is lost then."""
+        """Write what is in memory. Raises DatabaseUnavailable; nothing is lost then."""
         async with self._writing:
             await self._write_sightings()
             await self._follow_addresses()
@@ -171,7 +171,7 @@ class Upkeep:
         while True:
             try:
                 await question()
-            except StoreUnavailable as problem:
+            except DatabaseUnavailable as problem:
                 _log.warning(failure, problem=str(problem))
             except Exception:  # noqa: BLE001 - whatever it is, it is logged and asked again
                 _log.error(failure, exc_info=True)

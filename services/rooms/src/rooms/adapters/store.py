@@ -4,7 +4,8 @@ from chassis.database import DEFAULT_TIMEOUTS, Database, Schema, Timeouts
 from chassis.migrator import migrate
 
 POOL_SIZE = 10
-SCHEMA = Schema("rooms", "rooms.adapters.tables", "rooms.migrations")
+# What a crash of the machine may cost is a membership, which a Sync of its edge brings back.
+SCHEMA = Schema("rooms", "rooms.adapters.tables", "rooms.migrations", synchronous="NORMAL")
 _MIGRATION_LOCK = 0x53_61_6C_6F_6E_01
 
 

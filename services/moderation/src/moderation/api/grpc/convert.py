@@ -16,6 +16,9 @@ _MOST_TARGETS = 1000
 class BadRequest(Exception):
     """The request cannot be meant; the text names the field."""
 
+    def __init__(self, field: str) -> None:
+        super().__init__(f"bad {field}")
+
 
 def speaker_from(message: pb.Speaker) -> Speaker:
     """A speaker as the edge described them; without a rank the lowest that fits."""

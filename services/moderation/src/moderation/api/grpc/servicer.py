@@ -15,6 +15,9 @@ from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_
 _LARGEST_PAGE = 100
 
 
+SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
+
+
 class ModerationServicer(pb_grpc.ModerationServiceServicer):
     """Exceptions go through: the interceptor turns them into status codes."""
 

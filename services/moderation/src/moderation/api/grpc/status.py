@@ -1,23 +1,16 @@
-"""Exceptions to status codes: the one place, and nothing of the inside gets out."""
+"""What a caller reads of an exception: a status and a text of ours."""
 
-import grpc
+from grpc import StatusCode
 
+from chassis.errors import DatabaseUnavailable
+from chassis.grpc_server import Status, StatusTable
 from moderation.api.grpc.convert import BadRequest
 from moderation.domain.order import NotPermitted
-from moderation.ports import StoreUnavailable
 from moderation.usecases.desk import SanctionNotFound
 
-
-def status_of(problem: Exception) -> tuple[grpc.StatusCode, str]:
-    """The code and the text for the caller; INTERNAL is a mistake of ours, to be logged."""
-    match problem:
-        case BadRequest():
-            return grpc.StatusCode.INVALID_ARGUMENT, f"bad {problem}"
-        case NotPermitted():
-            return grpc.StatusCode.PERMISSION_DENIED, "not permitted"
-        case SanctionNotFound():
-            return grpc.StatusCode.NOT_FOUND, "no such sanction"
-        case StoreUnavailable():
-            return grpc.StatusCode.UNAVAILABLE, "database away"
-        case _:
-            return grpc.StatusCode.INTERNAL, "internal error"
+STATUSES: StatusTable = {
+    BadRequest: Status(StatusCode.INVALID_ARGUMENT),
+    NotPermitted: Status(StatusCode.PERMISSION_DENIED, "not permitted"),
+    SanctionNotFound: Status(StatusCode.NOT_FOUND, "no such sanction"),
+    DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),
+}
