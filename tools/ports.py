@@ -12,15 +12,14 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 _FIRST = 20_000
 _IN_A_BLOCK = 50
 _BLOCKS = 240
 """Up to 31,999. Linux gives from 32,768 on to whoever asks for any port, others from 49,152 on."""
 
-_locks: list[IO[str]] = []
-"""Open, and so locked, for as long as this process and those forked from it live."""
+_locks: list[int] = []
+"""Descriptors, open and so locked for as long as this process and those forked from it live."""
 
 
 def held_port() -> int:
@@ -46,11 +45,11 @@ def _claimed_block() -> int:
     folder = Path(tempfile.gettempdir()) / f"salon-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for block in random.sample(range(_BLOCKS), _BLOCKS):
-        lock = (folder / str(block)).open("a")
+        lock = os.open(folder / str(block), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            lock.close()
+            os.close(lock)
             continue
         _locks.append(lock)
         return block
