@@ -48,7 +48,7 @@ compose-test: setup ## docker-compose.yml on a real engine: crashes, recreates, 
 test-newest-python: setup ## the tests of the services on the newest Python to be had here
 	@tools/newest_python.sh
 
-test-unit: setup ## the tests without network or disk
+test-unit: setup ## the tests without servers
 	@$(PYTEST) chassis/tests/unit $(wildcard $(SERVICES:%=services/%/tests/unit))
 
 test-services: setup ## the tests of the chassis and of the three services
