@@ -18,7 +18,7 @@ from nats.errors import Error as NatsError
 from chassis.errors import BadSetting
 from chassis.grpc_security import client_trust
 from chassis.settings import is_loopback, read_file, secret, setting, text
-from chassis.tasks import end_tasks
+from chassis.tasks import end_tasks, to_its_end
 
 NATS_TROUBLES = (NatsError, OSError, TimeoutError, RuntimeError)
 """What a call of the client raises while NATS is away; the last one is what uvloop says of a closed transport."""
@@ -222,8 +222,7 @@ class NatsConnection:
             await asyncio.wait({keeping})
             keeping.result()
         finally:
-            await end_tasks({keeping})
-            await self._close()
+            await to_its_end(self._end(keeping))
 
     async def confirm(self) -> None:
         """Wait until the server has what was sent. The client writes a PING at once, past the commands that wait for
@@ -231,6 +230,10 @@ class NatsConnection:
         OSError or TimeoutError."""
         await self.client.flush()
         await self.client.flush()
+
+    async def _end(self, keeping: asyncio.Task[None]) -> None:
+        await end_tasks({keeping})
+        await self._close()
 
     async def _keep_connected(self) -> None:
         while True:

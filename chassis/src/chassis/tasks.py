@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -10,8 +10,8 @@ from chassis.errors import DatabaseUnavailable
 
 SLICE = 500
 """Items that are gone through at once, which takes about a millisecond."""
-_CANCEL_AGAIN_S = 0.5
-_CANCELLATIONS = 30
+_CANCEL_AGAIN_S = 3.0
+_CANCELLATIONS = 5
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
@@ -51,9 +51,9 @@ class Tasks:
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> bool:
-    """Cancel tasks and wait for them, again every half second: a cancellation can get lost, since asyncio.wait_for of
-    Python 3.11 forgets one that arrives together with what it waits for. What does not end within 15 s is named in the
-    log and left; False then."""
+    """Cancel tasks and wait for them, again every 3 s: a cancellation can get lost, since asyncio.wait_for of Python
+    3.11 forgets one that arrives together with what it waits for. What a task does about its end has that long; where
+    it may not be broken off, see to_its_end. What has not ended after 15 s is named in the log and left; False then."""
     running = set(tasks)
     for _ in range(_CANCELLATIONS):
         if not running:
@@ -64,6 +64,23 @@ async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> bool:
     if running:
         _log.error("tasks_not_ended", tasks=sorted(task.get_name() for task in running))
     return not running
+
+
+async def to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run work that must not be broken off halfway, such as a transaction: however often the caller is cancelled, it
+    waits for the end, and is cancelled then."""
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as cancellation:
+            cancelled = cancellation
+    if cancelled is not None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("task_failed", task=task.get_name(), exc_info=failure)
+        raise cancelled
+    return task.result()
 
 
 async def repeat(every_s: float, job: Callable[[], Awaitable[None]]) -> None:

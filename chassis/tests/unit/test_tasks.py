@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from chassis import tasks
-from chassis.tasks import Tasks, in_slices, repeat
+from chassis.tasks import Tasks, in_slices, repeat, to_its_end
 
 
 async def test_what_is_stopped_has_ended() -> None:
@@ -60,9 +60,41 @@ async def test_a_failure_is_logged_and_does_not_keep_the_others_from_ending() ->
     owner = Tasks()
     owner.spawn(fails(), "failing")
     owner.spawn(asyncio.sleep(3600), "sleeper")
-    await asyncio.sleep(0)
-    await owner.stop()
+    with structlog.testing.capture_logs() as logs:
+        await asyncio.sleep(0)
+        await owner.stop()
     assert len(owner) == 0
+    assert [(line["event"], line["task"]) for line in logs] == [("task_failed", "failing")]
+
+
+async def test_what_must_not_be_broken_off_comes_to_its_end_however_often_its_caller_is_cancelled() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    ended: list[str] = []
+
+    async def transaction() -> None:
+        begun.set()
+        await go_on.wait()
+        ended.append("committed")
+
+    caller = asyncio.create_task(to_its_end(transaction()))
+    await begun.wait()
+    for _ in range(3):
+        caller.cancel()
+        await asyncio.sleep(0)
+    assert not caller.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert ended == ["committed"]
+
+
+async def test_what_comes_to_its_end_gives_its_result_or_what_it_raises() -> None:
+    async def answer(value: int) -> int:
+        return 6 // value
+
+    assert await to_its_end(answer(2)) == 3
+    with pytest.raises(ZeroDivisionError):
+        await to_its_end(answer(0))
 
 
 async def test_a_job_that_fails_is_done_again_until_it_is_cancelled() -> None:

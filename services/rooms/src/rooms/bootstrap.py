@@ -1,11 +1,9 @@
 """The one place where concrete classes meet: builds the service, runs it, and takes it apart again."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, TypeVar
 
 import structlog
 
@@ -14,7 +12,7 @@ from chassis.file_lock import file_lock
 from chassis.grpc_server import GrpcServer
 from chassis.metrics import serving_metrics
 from chassis.process import serve_until_signal
-from chassis.tasks import Tasks, repeat
+from chassis.tasks import Tasks, repeat, to_its_end
 from rooms import telemetry
 from rooms.adapters.grpc_moderation import GrpcModeration
 from rooms.adapters.nats_events import NatsEvents
@@ -36,7 +34,6 @@ from salon.rooms.v1.rooms_pb2_grpc import add_RoomsServiceServicer_to_server
 _SWEEP_EVERY_S = 1.0
 _HEALTH_EVERY_S = 0.25
 _STOP_GRACE_S = 2.0
-_T = TypeVar("_T")
 _log = structlog.get_logger()
 
 
@@ -66,6 +63,8 @@ async def serving(config: Config) -> AsyncIterator[int]:
         server = _server(config, servicer)
         # Migrations may take long: who probes the port meanwhile finds a process that lives and is not ready.
         port = await server.start(config.host, config.port)
+        duties = Tasks()
+        stack.push_async_callback(duties.stop)
         stack.push_async_callback(servicer.drain)
         stack.push_async_callback(executions.finish)  # those that nobody waits for any more still use the ports
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
@@ -75,10 +74,8 @@ async def serving(config: Config) -> AsyncIterator[int]:
         await database.open()
         outage = Outage(config.lease_seconds, now_s=time.monotonic())
         await _tell_health(server, database, events, outage)
-        duties = Tasks()
-        stack.push_async_callback(duties.stop)
         duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, outage)), "sweep")
-        duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _to_its_end(membership.reap(ports))), "reap")
+        duties.spawn(repeat(_SWEEP_EVERY_S, lambda: to_its_end(membership.reap(ports))), "reap")
         duties.spawn(repeat(_HEALTH_EVERY_S, lambda: _tell_health(server, database, events, outage)), "health")
         _log.info("serving", host=config.host, port=port, database=config.database_url.partition(":")[0])
         yield port
@@ -133,20 +130,10 @@ def _videos(config: Config, catalog: TortoiseCatalog, stack: AsyncExitStack) -> 
     return api
 
 
-async def _to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
-    """A transaction of SQLite must not be cancelled half-way, and ends before the database is closed."""
-    task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.gather(task, return_exceptions=True)
-        raise
-
-
 async def _sweep(ports: Ports, outage: Outage) -> None:
     if not outage.is_over(now_s=time.monotonic()):
         return
-    changes = await _to_its_end(membership.sweep(ports))
+    changes = await to_its_end(membership.sweep(ports))
     telemetry.SWEPT.inc(len(changes.ended))
     if changes.presence or changes.ended:
         _log.info("swept", rooms_changed=len(changes.presence), rooms_ended=len(changes.ended))
