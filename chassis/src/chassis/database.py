@@ -1,51 +1,31 @@
 """One database of the process, SQLite or PostgreSQL, through Tortoise: transactions within deadlines, and SQL that both
-understand.
-
-A connection is given back in order whatever becomes of the server, the deadline and the caller. Tortoise's own
-transactions do not: one that is cancelled, or cut off, while it begins keeps its connection, and stays behind as the
-one that later statements of the same task are sent to.
-"""
+understand."""
 
 # ruff: noqa: S608 - the statements are made of constants of the caller; values are always parameters
 
 import asyncio
 import json
 import re
-import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
-import asyncpg  # type: ignore[import-untyped] # not typed
-from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import BaseDBAsyncClient, TransactionalDBClient
 from tortoise.backends.base.config_generator import expand_db_url
-from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionWrapper
 from tortoise.context import TortoiseContext, get_current_context
-from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
 
+from chassis.database_drivers import BROKEN, PostgresDriver, SqliteDriver, driver_of
 from chassis.errors import DatabaseUnavailable, OutcomeUnknown
 from chassis.outages import is_away, is_undecided, mark_undecided
 
 Row = Mapping[str, Any]
 CONNECTION = "default"
-_GIVE_BACK_DEADLINE_S = 3.0
 _CLOSE_DEADLINE_S = 1.0
 _LONGEST_LOOK_S = 2.0
 _PARAMETER = re.compile(r"\$(\d+)")
-_BROKEN = (
-    OperationalError,
-    DBConnectionError,
-    TransactionManagementError,
-    sqlite3.OperationalError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresError,
-    OSError,
-)
-"""Whatever a connection raises that is only begun on or let go of: it is not used further, for whichever reason."""
+_Driver: TypeAlias = PostgresDriver | SqliteDriver
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +179,7 @@ class Database:
                 raise
             raise DatabaseUnavailable(f"the database is away: {problem}") from problem
         wait_s = (self._timeouts.gate_s or 0.0) + self._timeouts.connect_s
-        self._driver = (
-            _Postgres(self._client, wait_s) if isinstance(self._client, AsyncpgDBClient) else _sqlite(self._client)
-        )
+        self._driver = driver_of(self._client, wait_s)
 
     async def close(self) -> None:
         """Let go of every connection, of broken ones too."""
@@ -258,23 +236,24 @@ class Database:
         return Share(self, connections if self.is_postgres else 1, wait_s=self._timeouts.gate_s)
 
     async def is_alive(self) -> bool:
-        """Whether it answers, within Timeouts.answer_s. PostgreSQL is asked on a connection that nothing else takes."""
+        """Whether it answers. PostgreSQL has Timeouts.answer_s for that, on a connection that nothing else takes;
+        SQLite is a file, which answers whoever uses it."""
         if self._driver is None:
             return False
-        if not self.is_postgres:
-            return await self._answers()
+        if isinstance(self._driver, SqliteDriver):
+            return self._gate.is_full or await self._answers()
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._answers_beside(self._driver))
         await asyncio.wait({self._looking}, timeout=self._timeouts.answer_s)
         await asyncio.sleep(0)  # after a loop that stood still the answer may be there, and not read yet
-        is_alive = self._looking.done() and self._looking.result()
-        if is_alive:
-            self.away.clear()
-        else:
+        if not (self._looking.done() and self._looking.result()):
             self.away.set()
-        return is_alive
+        elif self.away.is_set():
+            await self._driver.renew()
+            self.away.clear()
+        return not self.away.is_set()
 
-    async def _answers_beside(self, driver: "_Driver") -> bool:
+    async def _answers_beside(self, driver: PostgresDriver) -> bool:
         """A server that is slow to answer may do so after is_alive gave up, which the next call sees."""
         try:
             await driver.ask(_LONGEST_LOOK_S)
@@ -292,26 +271,30 @@ class Database:
             return False
         return True
 
-    def _opened(self) -> "_Driver":
+    def _opened(self) -> _Driver:
         if self._driver is None:
             raise DatabaseUnavailable("the database is not open")
         if self.away.is_set():
             raise DatabaseUnavailable("the database does not answer")
         return self._driver
 
-    async def _begun(self, driver: "_Driver") -> TransactionalDBClient:
+    async def _begun(self, driver: _Driver) -> TransactionalDBClient:
         """A transaction that has begun. Connections that the server cut while nobody used them are passed over:
-        nothing was asked of them yet, and there are only so many."""
+        nothing was asked of them yet, and there are only so many. One that is silent is not: so may be all."""
         for _ in range(driver.size):
             taken = await self._take(driver)
-            with suppress(*_BROKEN):
+            try:
                 await self._begin(driver, taken)
-                return taken
+            except TimeoutError:
+                raise
+            except BROKEN:
+                continue
+            return taken
         taken = await self._take(driver)
         await self._begin(driver, taken)
         return taken
 
-    async def _take(self, driver: "_Driver") -> TransactionalDBClient:
+    async def _take(self, driver: _Driver) -> TransactionalDBClient:
         await self._gate.enter()
         try:
             return await driver.take()
@@ -319,14 +302,14 @@ class Database:
             self._gate.leave()
             raise
 
-    async def _begin(self, driver: "_Driver", taken: TransactionalDBClient) -> None:
+    async def _begin(self, driver: _Driver, taken: TransactionalDBClient) -> None:
         try:
             await taken.begin()
         except BaseException:
             self._give_back(driver, taken, is_sound=False)
             raise
 
-    def _give_back(self, driver: "_Driver", taken: TransactionalDBClient, *, is_sound: bool) -> None:
+    def _give_back(self, driver: _Driver, taken: TransactionalDBClient, *, is_sound: bool) -> None:
         """In a task of ours: the caller has its answer already, or no time left."""
         task = asyncio.create_task(driver.give_back(taken, is_sound=is_sound))
         self._ending.add(task)
@@ -372,6 +355,11 @@ class _Gate:
         self._places = asyncio.Semaphore(size)
         self._wait_s = wait_s
 
+    @property
+    def is_full(self) -> bool:
+        """Whether who enters now has to wait."""
+        return self._places.locked()
+
     async def enter(self) -> None:
         """Raises DatabaseUnavailable."""
         try:
@@ -408,103 +396,3 @@ async def within(deadline_s: float) -> AsyncIterator[None]:
     except TimeoutError as problem:
         kind = OutcomeUnknown if is_undecided(problem) else DatabaseUnavailable
         raise kind(f"the database did not answer within {deadline_s:g} s") from problem
-
-
-class _Driver(Protocol):
-    """What differs between the two databases."""
-
-    size: int
-
-    @property
-    def client(self) -> BaseDBAsyncClient:
-        """For statements outside of a transaction."""
-
-    async def ask(self, timeout_s: float) -> None:
-        """The simplest statement, on a connection that is closed where it does not answer."""
-
-    async def take(self) -> TransactionalDBClient:
-        """A connection on which nothing has begun. May be cancelled."""
-
-    async def give_back(self, taken: TransactionalDBClient, *, is_sound: bool) -> None:
-        """Nobody waits for it and nothing cancels it; the connection's place is free when it returns."""
-
-    async def close(self) -> None:
-        """Never waits for a broken connection longer than its deadline."""
-
-
-class _Postgres:
-    def __init__(self, client: AsyncpgDBClient, wait_s: float) -> None:
-        assert client._pool is not None
-        self.client: BaseDBAsyncClient = client
-        self.size: int = client._pool.get_max_size() - 1
-        self._tortoise = client
-        self._wait_s = wait_s
-
-    async def ask(self, timeout_s: float) -> None:
-        if self._tortoise._pool is None:
-            raise DBConnectionError("the pool is closed")
-        connection = await self._tortoise._pool.acquire(timeout=timeout_s)
-        is_sound = False
-        try:
-            await connection.fetchval("SELECT 1", timeout=timeout_s)
-            is_sound = True
-        finally:
-            if not is_sound:
-                connection.terminate()
-            await self._tortoise._pool.release(connection)
-
-    async def take(self) -> TransactionalDBClient:
-        if self._tortoise._pool is None:
-            raise DBConnectionError("the pool is closed")
-        taken = TransactionWrapper(self._tortoise)
-        taken._connection = await self._tortoise._pool.acquire(timeout=self._wait_s)
-        return taken
-
-    async def give_back(self, taken: TransactionalDBClient, *, is_sound: bool) -> None:
-        if not is_sound:
-            # To end a statement or a transaction in order would mean to wait for a server that may be frozen.
-            with suppress(asyncpg.InterfaceError):  # cut by the server: the pool has let go of it already
-                taken._connection.terminate()
-        if self._tortoise._pool is not None:
-            with suppress(TimeoutError, *_BROKEN):  # the pool has thrown it away then
-                await self._tortoise._pool.release(taken._connection, timeout=_GIVE_BACK_DEADLINE_S)
-
-    async def close(self) -> None:
-        pool, self._tortoise._pool = self._tortoise._pool, None
-        if pool is None:
-            return
-        try:
-            async with asyncio.timeout(_CLOSE_DEADLINE_S):
-                await pool.close()
-        except (TimeoutError, *_BROKEN):
-            pool.terminate()
-
-
-class _Sqlite:
-    size = 1  # one connection, and a transaction on it is everybody's
-
-    def __init__(self, client: SqliteClient) -> None:
-        self.client: BaseDBAsyncClient = client
-        self._tortoise = client
-
-    async def ask(self, timeout_s: float) -> None:
-        async with asyncio.timeout(timeout_s):
-            await self._tortoise.execute_query("SELECT 1")
-
-    async def take(self) -> TransactionalDBClient:
-        return SqliteTransactionWrapper(self._tortoise)
-
-    async def give_back(self, taken: TransactionalDBClient, *, is_sound: bool) -> None:
-        if not is_sound:
-            # Its thread carries out what was cancelled as well; this comes after that.
-            with suppress(*_BROKEN):
-                await taken._connection.rollback()
-
-    async def close(self) -> None:
-        with suppress(sqlite3.Error):  # its thread ends nonetheless
-            await self._tortoise.close()
-
-
-def _sqlite(client: BaseDBAsyncClient) -> _Sqlite:
-    assert isinstance(client, SqliteClient)
-    return _Sqlite(client)

@@ -6,6 +6,7 @@ port answers meanwhile, and is not ready.
 """
 
 import asyncio
+import time
 from typing import Any
 
 from tortoise.context import TortoiseContext
@@ -15,7 +16,7 @@ from chassis.database import CONNECTION, Schema, Timeouts, is_postgres, tortoise
 from chassis.errors import DatabaseUnavailable
 from chassis.outages import is_away
 
-_PATIENCE_S = 3600.0
+_LONGEST_WAIT_S = 3600.0
 _LOOK_EVERY_S = 0.2
 
 
@@ -24,8 +25,8 @@ async def migrate(url: str, schema: Schema, *, lock: int) -> None:
     uses for nothing else. Raises DatabaseUnavailable."""
     try:
         await _migrate(url, schema, lock)
-    except TimeoutError as problem:
-        raise DatabaseUnavailable("another replica has been migrating for an hour") from problem
+    except DatabaseUnavailable:
+        raise
     except Exception as problem:
         if not is_away(problem):
             raise
@@ -33,7 +34,7 @@ async def migrate(url: str, schema: Schema, *, lock: int) -> None:
 
 
 async def _migrate(url: str, schema: Schema, number: int) -> None:
-    config = tortoise_config(url, schema, timeouts=Timeouts(statement_ms=int(_PATIENCE_S * 1000)))
+    config = tortoise_config(url, schema, timeouts=Timeouts(statement_ms=int(_LONGEST_WAIT_S * 1000)))
     async with TortoiseContext() as context:
         await context.init(config=config, init_connections=False)
         client = context.connections.get(CONNECTION)
@@ -53,7 +54,9 @@ async def _migrate(url: str, schema: Schema, number: int) -> None:
 
 async def _take(connection: Any, number: int) -> None:
     """Look again and again instead of waiting inside a statement: an index that is made concurrently waits for every
-    statement that began before it, and the two would wait for each other. Raises TimeoutError."""
-    async with asyncio.timeout(_PATIENCE_S):
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", number):  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(_LOOK_EVERY_S)
+    statement that began before it, and the two would wait for each other."""
+    give_up_s = time.monotonic() + _LONGEST_WAIT_S
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", number):
+        if time.monotonic() > give_up_s:
+            raise DatabaseUnavailable(f"another replica has been migrating for {_LONGEST_WAIT_S:g} s")
+        await asyncio.sleep(_LOOK_EVERY_S)

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped] # not typed
@@ -14,7 +15,9 @@ from real_postgres import Postgres
 from thing_store import SCHEMA
 from thing_store.tables import Thing
 from tortoise.exceptions import IntegrityError, OperationalError
+from tortoise.migrations.executor import MigrationExecutor
 
+from chassis import migrator
 from chassis.database import Database, Timeouts, packed, within
 from chassis.errors import DatabaseUnavailable, OutcomeUnknown
 from chassis.migrator import migrate
@@ -200,6 +203,100 @@ async def test_a_postgresql_that_freezes_more_often_than_there_are_connections_a
     async with asyncio.timeout(10):
         await asyncio.gather(*(put(database, f"again-{number}") for number in range(2 * POOL)))
     await database.close()
+
+
+async def test_a_transaction_waits_for_one_silent_connection_and_not_for_each_of_the_pool(
+    postgres_server: Postgres, postgres_url: str, new_database: Callable[..., Database]
+) -> None:
+    await migrate(postgres_url, SCHEMA, lock=1)
+    given_up_after_s = 2.0
+    timeouts = Timeouts(statement_ms=int(given_up_after_s * 1000 / 2))
+    database = new_database(postgres_url, SCHEMA, pool_size=POOL, timeouts=timeouts)
+    await database.open()
+    await asyncio.gather(*(put(database, f"early-{number}") for number in range(POOL)))
+    with frozen(postgres_server):
+        began_s = time.monotonic()
+        with pytest.raises(DatabaseUnavailable):
+            await put(database, "late")
+        assert time.monotonic() - began_s < POOL * given_up_after_s
+    await database.close()
+
+
+async def test_connections_from_before_an_outage_are_replaced(
+    postgres_server: Postgres, postgres_url: str, new_database: Callable[..., Database]
+) -> None:
+    await migrate(postgres_url, SCHEMA, lock=1)
+    database = new_database(postgres_url, SCHEMA, pool_size=1)
+    await database.open()
+
+    async def backend() -> int:
+        async with database.session() as session:
+            return int((await session.fetch("SELECT pg_backend_pid() AS pid"))[0]["pid"])
+
+    before = await backend()
+    assert await database.is_alive()
+    assert await backend() == before
+    with frozen(postgres_server):
+        assert not await database.is_alive()
+        with pytest.raises(DatabaseUnavailable, match="does not answer"):
+            await backend()
+    async with asyncio.timeout(60):
+        while not await database.is_alive():
+            pass  # each takes its time
+    assert await backend() != before
+    await database.close()
+
+
+async def test_sqlite_that_is_busy_is_alive(tmp_path: Path, new_database: Callable[..., Database]) -> None:
+    url = f"sqlite://{tmp_path}/things.sqlite3"
+    await migrate(url, SCHEMA, lock=1)
+    database = new_database(url, SCHEMA, timeouts=Timeouts(gate_s=0.01))
+    await database.open()
+    async with database.transaction():
+        assert await database.is_alive()
+    assert await database.is_alive()
+    await database.close()
+    assert not await database.is_alive()
+
+
+@pytest.mark.parametrize("synchronous", ["FULL", "NORMAL"])
+async def test_sqlite_writes_through_as_far_as_the_service_asks(
+    synchronous: str, tmp_path: Path, new_database: Callable[..., Database]
+) -> None:
+    url = f"sqlite://{tmp_path}/things.sqlite3"
+    schema = replace(SCHEMA, synchronous=synchronous)
+    await migrate(url, schema, lock=1)
+    database = new_database(url, schema)
+    await database.open()
+    async with database.session() as session:
+        assert [dict(row) for row in await session.fetch("PRAGMA synchronous")] == [
+            {"synchronous": {"NORMAL": 1, "FULL": 2}[synchronous]}
+        ]
+    await database.close()
+
+
+async def test_who_migrates_waits_for_another_replica_so_long_and_no_longer(
+    postgres_server: Postgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrator, "_LONGEST_WAIT_S", 0.5)
+    name = postgres_url.partition("?")[0].rpartition("/")[2]
+    other = await asyncpg.connect(host=postgres_server.socket, user="postgres", database=name)
+    await other.execute("SELECT pg_advisory_lock(1)")
+    with pytest.raises(DatabaseUnavailable, match="another replica has been migrating"):
+        await migrate(postgres_url, SCHEMA, lock=1)
+    await other.close()
+    await migrate(postgres_url, SCHEMA, lock=1)
+
+
+async def test_a_deadline_of_a_migration_that_passes_is_not_blamed_on_another_replica(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def times_out(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(MigrationExecutor, "migrate", times_out)
+    with pytest.raises(DatabaseUnavailable, match="the database is away"):
+        await migrate(postgres_url, SCHEMA, lock=1)
 
 
 async def test_a_database_is_closed_while_its_server_is_frozen(
