@@ -11,7 +11,7 @@ VERSIONS=(3.14 3.13 3.12)
 declare -A SUITES=([3.14]="testing unstable" [3.13]="stable testing")
 CACHE=/var/tmp/salon-python
 TESTS=(chassis services tests/e2e/test_life_of_a_room.py)
-PYTEST=(-m pytest -m "not slow" -n 2 --dist loadfile)
+PYTEST=(-m pytest -m "not slow" -n 2)
 
 say() { echo "newest_python: $*" >&2; }
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -32,6 +33,20 @@ class Postgres:
         server = ["-h", self.socket, "-p", str(self.port), "-U", self.user, "-d", "postgres"]
         command = [str(self.psql), "-qX", *server, "-c", statement]
         subprocess.run(command, env=os.environ | {"PGPASSWORD": self.password}, check=True)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It stands still within the block, every process of it, with its connections open."""
+        first = int((Path(self.socket) / "data/postmaster.pid").read_text().split()[0])
+        os.kill(first, signal.SIGSTOP)  # so that it starts no more
+        others = [int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+        for pid in others:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in (*others, first):
+                os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

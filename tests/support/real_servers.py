@@ -11,9 +11,11 @@ from real_postgres import Postgres, postgres
 def nats_server() -> Iterator[NatsServer]:
     """A NATS server that runs, and that the test may stop and start."""
     server = NatsServer()
-    server.start()
-    yield server
-    server.close()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from grpc_reflection.v1alpha import reflection
 
 from chassis.errors import CannotListen
 from chassis.grpc_security import GrpcSecurity
+from chassis.logs import LogSummary
 from chassis.metrics import ServiceMetrics
 from chassis.traces import TRACE_HEADER, hold_trace, read_trace
 
@@ -43,7 +44,6 @@ _OPTIONS = [
 _OPEN = frozenset({"/grpc.health.v1.Health/Check"})
 """Asked by what starts and balances services, and by nobody's token. Watch is a stream: a stranger could hold as many
 as there may be calls at once."""
-_TOLD_EVERY_S = 10.0
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _log = structlog.get_logger(__name__)
@@ -145,7 +145,7 @@ class _ServiceTokens(grpc.aio.ServerInterceptor):
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self._accepted = [f"Bearer {token}".encode() for token in tokens]
-        self._told_at_s = -_TOLD_EVERY_S
+        self._refused = LogSummary(_log, "caller_refused")  # whoever is refused may try as often as they like
 
     async def intercept_service(
         self,
@@ -156,7 +156,7 @@ class _ServiceTokens(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if method in _OPEN or self._is_known(handler_call_details.invocation_metadata):
             return await continuation(handler_call_details)
-        self._tell(method)
+        self._refused.note(method=method[:200])
         return _REFUSAL
 
     def _is_known(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
@@ -164,13 +164,6 @@ class _ServiceTokens(grpc.aio.ServerInterceptor):
         presented = given if isinstance(given, bytes) else given.encode()
         # The time that it takes says nothing about how much of a token was right.
         return any(hmac.compare_digest(presented, accepted) for accepted in self._accepted)
-
-    def _tell(self, method: str) -> None:
-        """Now and then: whoever is refused may try as often as they like."""
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._told_at_s >= _TOLD_EVERY_S:
-            self._told_at_s = now_s
-            _log.warning("caller_refused", method=method[:200])
 
 
 async def _refuse(_: Any, context: _Context) -> None:

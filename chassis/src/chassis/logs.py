@@ -71,11 +71,11 @@ class LogSummary:
         self._count += 1
         self._fields = fields
         if not self._is_waiting:
-            self._tell()
+            self._log_count()
 
-    def _tell(self) -> None:
+    def _log_count(self) -> None:
         self._is_waiting = self._count > 0
         if self._is_waiting:
             self._log.warning(self._event, count=self._count, **self._fields)
             self._count = 0
-            asyncio.get_running_loop().call_later(SUMMARY_INTERVAL_S, self._tell)
+            asyncio.get_running_loop().call_later(SUMMARY_INTERVAL_S, self._log_count)

@@ -7,7 +7,7 @@ import signal
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
-_GC_THRESHOLD = 50_000
+_GC_THRESHOLDS = (50_000, 50, 50)
 
 
 async def serve_until_signal(service: AbstractAsyncContextManager[Any]) -> None:
@@ -22,7 +22,7 @@ async def serve_until_signal(service: AbstractAsyncContextManager[Any]) -> None:
     async def serve() -> None:
         async with service:
             has_started.set()
-            keep_young_garbage()
+            settle_garbage_collection()
             await stop.wait()
 
     work, asked = asyncio.create_task(serve()), asyncio.create_task(stop.wait())
@@ -35,10 +35,12 @@ async def serve_until_signal(service: AbstractAsyncContextManager[Any]) -> None:
         work.result()
 
 
-def keep_young_garbage() -> None:
-    """What was made until here stays: collecting it again and again would cost pauses of 50 ms and more."""
+def settle_garbage_collection() -> None:
+    """What was made at the start stays for good; with default thresholds the collector would walk all that the process
+    holds again and again, in pauses of 50 ms and more."""
+    gc.collect()
     gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def raise_open_files_limit() -> None:

@@ -1,11 +1,9 @@
 """database.py on SQLite and PostgreSQL: all or nothing, and never a connection lost."""
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,21 +33,6 @@ async def put(database: Database, name: str) -> None:
 async def names(database: Database) -> set[str]:
     async with database.session() as session:
         return {row["name"] for row in await session.fetch("SELECT name FROM thing")}
-
-
-@contextmanager
-def frozen(server: Postgres) -> Iterator[None]:
-    """The server stands still, every process of it."""
-    first = int((Path(server.socket) / "data/postmaster.pid").read_text().split()[0])
-    os.kill(first, signal.SIGSTOP)  # so that it starts no more
-    others = [int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
-    for pid in others:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in (*others, first):
-            os.kill(pid, signal.SIGCONT)
 
 
 async def test_a_transaction_is_stored_at_its_end_and_one_that_fails_leaves_nothing(database: Database) -> None:
@@ -191,7 +174,7 @@ async def test_a_postgresql_that_freezes_more_often_than_there_are_connections_a
     await database.open()
     for turn in range(2):
         await asyncio.gather(*(put(database, f"{turn}-{number}") for number in range(POOL)))
-        with frozen(postgres_server):
+        with postgres_server.frozen():
             began_s = time.monotonic()
             late = [put(database, f"late-{turn}-{number}") for number in range(2 * POOL)]
             results = await asyncio.gather(*late, return_exceptions=True)
@@ -214,7 +197,7 @@ async def test_a_transaction_waits_for_one_silent_connection_and_not_for_each_of
     database = new_database(postgres_url, SCHEMA, pool_size=POOL, timeouts=timeouts)
     await database.open()
     await asyncio.gather(*(put(database, f"early-{number}") for number in range(POOL)))
-    with frozen(postgres_server):
+    with postgres_server.frozen():
         began_s = time.monotonic()
         with pytest.raises(DatabaseUnavailable):
             await put(database, "late")
@@ -236,7 +219,7 @@ async def test_connections_from_before_an_outage_are_replaced(
     before = await backend()
     assert await database.is_alive()
     assert await backend() == before
-    with frozen(postgres_server):
+    with postgres_server.frozen():
         assert not await database.is_alive()
         with pytest.raises(DatabaseUnavailable, match="does not answer"):
             await backend()
@@ -305,7 +288,7 @@ async def test_a_database_is_closed_while_its_server_is_frozen(
     await migrate(postgres_url, SCHEMA, lock=1)
     database = new_database(postgres_url, SCHEMA, timeouts=Timeouts(statement_ms=500))
     await database.open()
-    with frozen(postgres_server):
+    with postgres_server.frozen():
         asking = asyncio.create_task(put(database, "late"))
         await asyncio.sleep(0.01)
         began_s = time.monotonic()

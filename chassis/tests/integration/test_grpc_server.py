@@ -64,7 +64,7 @@ class Echo:
 class World:
     """A server that listens, and what it has counted."""
 
-    def __init__(self, security: GrpcSecurity, *, has_reflection: bool = True) -> None:
+    def __init__(self, security: GrpcSecurity, *, has_reflection: bool = True, **options: Any) -> None:
         self.echo = Echo()
         self.registry = CollectorRegistry()
         self.server = GrpcServer(
@@ -74,6 +74,7 @@ class World:
             security=security,
             metrics=ServiceMetrics("echo", self.registry),
             has_reflection=has_reflection,
+            **options,
         )
         self.port = 0
 
@@ -82,11 +83,13 @@ class World:
 
 
 @asynccontextmanager
-async def serving(security: GrpcSecurity | None = None, *, has_reflection: bool = True) -> AsyncIterator[World]:
-    world = World(security or GrpcSecurity(), has_reflection=has_reflection)
+async def serving(security: GrpcSecurity | None = None, **options: Any) -> AsyncIterator[World]:
+    world = World(security or GrpcSecurity(), **options)
     world.port = await world.server.start("127.0.0.1", 0)
-    yield world
-    await world.server.stop(0)
+    try:
+        yield world
+    finally:
+        await world.server.stop(0)
 
 
 @asynccontextmanager
@@ -188,6 +191,33 @@ async def test_health_says_alive_from_the_start_and_ready_when_told() -> None:
         await world.server.set_health(is_ready=True, dependencies={"nats": False})
         names = ("live", "", SERVICE, "nats")
         assert [await health(channel, name) for name in names] == [serving_, serving_, serving_, not_serving]
+
+
+async def test_until_it_is_opened_calls_of_the_contract_are_unavailable_and_health_answers() -> None:
+    async with serving(is_open=False) as world, calling(world) as channel:
+        assert await refusal(channel, b"hello") == (grpc.StatusCode.UNAVAILABLE, "starting")
+        assert await health(channel, "live") == health_pb2.HealthCheckResponse.SERVING
+        world.server.open()
+        assert await call(channel, b"hello") == b"hello"
+    assert world.echo.traces == [None]
+
+
+async def test_a_connection_ends_at_its_age_so_that_the_channel_looks_for_other_servers() -> None:
+    async with serving(connection_age_s=1.0) as world, calling(world) as channel:
+        assert await call(channel, b"hello") == b"hello"
+        assert channel.get_state() is grpc.ChannelConnectivity.READY
+        async with asyncio.timeout(30):
+            await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        assert await call(channel, b"hello", wait_for_ready=True) == b"hello"
+
+
+async def test_callers_who_are_refused_are_counted_in_one_line() -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with serving(GrpcSecurity((TOKEN,))) as world, calling(world) as stranger:
+            for _ in range(3):
+                await refusal(stranger, b"hello")
+    (line,) = [line for line in logs if line["event"] == "caller_refused"]
+    assert (line["count"], line["method"]) == (1, f"/{SERVICE}/Echo")
 
 
 async def test_reflection_is_there_only_where_it_is_wanted() -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tools.ports import held_port
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVICES = {"app": "ws_edge", "rooms": "rooms", "moderation": "moderation"}
@@ -93,8 +94,7 @@ class Stack:
 
     def __post_init__(self) -> None:
         """Secrets as deploy/secrets.sh writes them, but for a password that an operator has chosen."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = held_port()
         self.folder.mkdir(exist_ok=True)
         (self.folder / "postgres_password").write_text(f"{HARD_PASSWORD}\n")
         (self.folder / "postgres_password").chmod(0o444)

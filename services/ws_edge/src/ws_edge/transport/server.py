@@ -1,7 +1,6 @@
 """The Sanic application: made of its parts, run on a bound socket until it is told to stop, then left by everybody."""
 
 import asyncio
-import gc
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from sanic import Sanic
 from sanic.config import Config
 from sanic.server import HttpProtocol
 
+from chassis.process import settle_garbage_collection
 from ws_edge.ports import Acceptor, Rooms, Tokens
 from ws_edge.protocol.address import Network
 from ws_edge.protocol.limits import AddressWindows
@@ -30,7 +30,6 @@ _BACKLOG: Final = 4096
 _CONNECTIONS_END_WITHIN_S: Final = 5.0
 _SERVICE_RESTART: Final = 1012
 _LOOK_EVERY_S: Final = 0.02
-_GC_THRESHOLDS: Final = (50_000, 50, 50)
 
 
 class _Server(Protocol):
@@ -83,14 +82,6 @@ async def serve(
         await _stop(app, server, drain)
     finally:
         type(app).unregister_app(app)
-
-
-def settle_garbage_collection() -> None:
-    """What was made at the start stays for good; with default thresholds the collector would walk every
-    connection again and again, in pauses of 50 ms and more."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 async def _stop(app: SanicApp, server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
