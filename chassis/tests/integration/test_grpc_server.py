@@ -220,6 +220,17 @@ async def test_callers_who_are_refused_are_counted_in_one_line() -> None:
     assert (line["count"], line["method"]) == (1, f"/{SERVICE}/Echo")
 
 
+async def test_no_more_calls_are_open_at_once_than_the_server_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc_server, "CALLS_AT_ONCE", 1)
+    async with serving() as world, calling(world) as channel:
+        stream: Any = channel.stream_stream(f"/{SERVICE}/Stream")(timeout=60)
+        await stream.write(b"hello")
+        assert await stream.read() == b"hello"
+        code, _ = await refusal(channel, b"hello")
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        stream.cancel()
+
+
 async def test_reflection_is_there_only_where_it_is_wanted() -> None:
     async with serving(has_reflection=False) as world, calling(world) as channel:
         asked = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(  # type: ignore[no-untyped-call]

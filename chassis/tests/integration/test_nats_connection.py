@@ -1,16 +1,45 @@
-"""nats_connection.py on a real server: it connects when there is one, and stays connected."""
+"""nats_connection.py: it connects when there is a server, stays connected, and ends whatever the server does."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 import structlog
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from real_nats import NatsServer
 
 from chassis.errors import BadSetting
 from chassis.nats_connection import NatsConnection, NatsSettings
+
+INFO = b'INFO {"server_id":"x","version":"2.15.1","max_payload":1048576,"proto":1,"headers":true}\r\n'
+
+
+class LineServer:
+    """Speaks as much of NATS as connecting needs. `confirmed`: the commands that came before a PING it answered."""
+
+    def __init__(self) -> None:
+        self.confirmed: set[bytes] = set()
+        self._come: set[bytes] = set()
+
+    async def speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(INFO)
+        while line := await reader.readline():
+            self._come.add(line.split()[0])
+            if line == b"PING\r\n":
+                self.confirmed |= self._come
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+
+def connection_to(url: str, connected: Callable[[], None]) -> NatsConnection:
+    """One that hears nothing."""
+
+    async def receive(_: Msg) -> None:
+        pytest.fail("nothing comes")
+
+    return NatsConnection(NatsSettings(url).access, "quiet", connected=connected, subscriptions={"things": receive})
 
 
 class Listener:
@@ -83,14 +112,69 @@ async def test_it_ends_within_its_deadline_while_the_server_is_away(nats_server:
         nats_server.stop()
 
 
-async def test_the_server_has_what_was_confirmed(nats_server: NatsServer) -> None:
-    async with listening(nats_server.url) as one, listening(nats_server.url) as other:
-        async with asyncio.timeout(10):
-            await one.connects.get()
-            await other.connects.get()
-            await one.connection.client.publish("things", b"told")
-            await one.connection.confirm()
-            assert await other.heard.get() == b"told"
+async def test_it_ends_whatever_the_client_is_doing_about_a_server_that_just_went_away(nats_server: NatsServer) -> None:
+    for turns in range(0, 12, 2):
+        connected = asyncio.Event()
+        connection = connection_to(nats_server.url, connected.set)
+        async with asyncio.timeout(60):
+            running = asyncio.create_task(connection.run())
+            await connected.wait()
+            nats_server.stop()
+            for _ in range(turns):  # each turn of the loop finds the client at another step
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait({running})
+        assert running.cancelled()
+        assert not connection.is_connected
+        nats_server.start()
+
+
+async def test_it_ends_though_a_cancellation_comes_together_with_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connecting = asyncio.Event()
+
+    async def connect(_client: Client, **_options: object) -> None:
+        connecting.set()
+        with suppress(asyncio.CancelledError):  # as asyncio.wait_for of Python 3.11 does
+            await asyncio.Event().wait()
+
+    async def nothing(_client: Client, *_: object, **_options: object) -> None:
+        """It believes to be connected."""
+
+    monkeypatch.setattr(Client, "connect", connect)
+    monkeypatch.setattr(Client, "subscribe", nothing)
+    monkeypatch.setattr(Client, "flush", nothing)
+    monkeypatch.setattr(Client, "close", nothing)
+    running = asyncio.create_task(connection_to("nats://127.0.0.1:1", lambda: None).run())
+    await connecting.wait()
+    running.cancel()
+    await asyncio.wait({running}, timeout=60)
+    assert running.cancelled()
+
+
+async def test_the_server_has_subscriptions_once_connected_and_what_was_published_once_that_is_confirmed() -> None:
+    """A real server may have both in time although nobody waited for it."""
+    lines = LineServer()
+    server = await asyncio.start_server(lines.speak, "127.0.0.1", 0)
+    is_connected = asyncio.Event()
+    confirmed: list[set[bytes]] = []
+
+    def connected() -> None:
+        confirmed.append(set(lines.confirmed))
+        is_connected.set()
+
+    host, port = server.sockets[0].getsockname()
+    connection = connection_to(f"nats://{host}:{port}", connected)
+    async with asyncio.timeout(60), server, asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(connection.run())
+        await is_connected.wait()
+        await connection.client.publish("things", b"told")
+        await connection.confirm()
+        confirmed.append(set(lines.confirmed))
+        running.cancel()
+    assert b"SUB" in confirmed[0]
+    assert b"PUB" in confirmed[1]
 
 
 @pytest.mark.parametrize(

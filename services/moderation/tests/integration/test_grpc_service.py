@@ -402,24 +402,6 @@ async def test_reflection_names_the_service(edge: Edge) -> None:
     await call.done_writing()
 
 
-async def test_no_more_calls_are_open_at_once_than_the_server_allows(
-    nats_server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("chassis.grpc_server.CALLS_AT_ONCE", 1)
-    config = Config(port=0, database_url=f"sqlite://{tmp_path}/m.sqlite3", nats=NatsSettings(nats_server.url))
-    async with (
-        replica(config, clock=Clock(), metrics=Metrics(CollectorRegistry())) as port,
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-    ):
-        stub = pb_grpc.ModerationServiceStub(channel)
-        stream = stub.Admit()
-        await stream.read()
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stub.ListActive(pb.ListActiveRequest(), timeout=5)
-        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        stream.cancel()
-
-
 async def test_who_asks_about_a_room_is_not_told_all_that_holds_everywhere_with_all_its_addresses(edge: Edge) -> None:
     for user_id in range(10, 30):
         for n in range(20):

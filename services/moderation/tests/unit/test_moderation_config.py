@@ -52,18 +52,6 @@ def test_an_unknown_or_bad_setting_is_refused_by_its_name(name: str, value: str)
     assert "secret" not in str(refusal.value)
 
 
-def test_names_that_kubernetes_injects_are_ignored() -> None:
-    injected = {
-        "MODERATION_SERVICE_HOST": "10.0.0.1",
-        "MODERATION_SERVICE_PORT": "50052",
-        "MODERATION_SERVICE_PORT_GRPC": "50052",
-        "MODERATION_PORT": "tcp://10.0.0.1:50052",
-        "MODERATION_PORT_50052_TCP": "tcp://10.0.0.1:50052",
-        "MODERATION_PORT_50052_TCP_PROTO": "tcp",
-    }
-    assert load(injected) == Config()
-
-
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().port = 1  # type: ignore[misc]  # that is the point
