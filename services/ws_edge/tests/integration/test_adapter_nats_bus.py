@@ -3,13 +3,14 @@
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import nats
 import pytest
 import structlog
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, eventually, open_bus, say, speaker
 from real_nats import NatsServer
 from structlog.contextvars import get_contextvars, merge_contextvars
@@ -359,6 +360,61 @@ async def test_a_connection_that_nats_closed_for_good_is_opened_anew(bus: NatsBu
     assert await worker.hears(2) == ["restored"] * 2
     say(bus, "again")
     assert [m.text for m in await room.hears(1)] == ["again"]
+
+
+@pytest.fixture
+def break_writes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Has uvloop's words for a transport that is closed come of every write, from now on or no longer."""
+    write, writelines = TcpTransport.write, TcpTransport.writelines
+    is_broken = False
+
+    def switch(broken: bool) -> None:
+        nonlocal is_broken
+        is_broken = broken
+
+    def or_break(method: Any) -> Any:
+        def run(transport: TcpTransport, payload: Any) -> None:
+            if is_broken:
+                raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+            method(transport, payload)
+
+        return run
+
+    monkeypatch.setattr(TcpTransport, "write", or_break(write))
+    monkeypatch.setattr(TcpTransport, "writelines", or_break(writelines))
+    return switch
+
+
+async def test_a_subscription_over_a_transport_that_is_closed_fails_at_once(
+    bus: NatsBus, break_writes: Callable[[bool], None]
+) -> None:
+    break_writes(True)
+    with pytest.raises(BusUnavailable, match="the connection was lost"):
+        await bus.subscribe(ROOM, LIFE, Listener())
+
+
+async def test_a_bus_whose_transport_closes_while_it_connects_tries_again(
+    server: NatsServer, break_writes: Callable[[bool], None]
+) -> None:
+    bus = open_bus(server)
+    bus.listen(Listener())
+    break_writes(True)
+    with structlog.testing.capture_logs() as lines:
+        starting = asyncio.create_task(bus.start())
+        await eventually(lambda: any(line["event"] == "nats_error" for line in lines))
+    break_writes(False)
+    await starting
+    await eventually(lambda: bus.is_connected)
+    await bus.stop()
+
+
+async def test_a_bus_whose_transport_is_closed_stops(bus: NatsBus, break_writes: Callable[[bool], None]) -> None:
+    transport = bus._wire._transport
+    assert transport is not None
+    await bus._wire._send_command(b"PING\r\n")
+    break_writes(True)
+    await bus.stop()
+    assert transport._io_writer.is_closing()  # type: ignore[attr-defined]  # nats-py's own
 
 
 def flood(bus: NatsBus) -> int:

@@ -8,11 +8,10 @@ from hashlib import blake2b
 from uuid import uuid4
 
 import structlog
-from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 from chassis.logs import LogSummary
-from chassis.nats_connection import NatsAccess
+from chassis.nats_connection import NATS_TROUBLES, NatsAccess
 from chassis.tasks import Tasks
 from chassis.traces import hold_trace
 from salon.events.v1.events_pb2 import RoomDeleted
@@ -123,11 +122,11 @@ class NatsBus:
         """Write out what is left and disconnect."""
         await self._tasks.stop()
         self._is_ready = False
-        with suppress(NatsError, OSError, TimeoutError):
+        with suppress(*NATS_TROUBLES):
             async with asyncio.timeout(_DEADLINE_S):
                 if self._wire.is_connected:
                     await asyncio.shield(self._wire.confirm())
-        with suppress(NatsError, OSError, TimeoutError):
+        with suppress(*NATS_TROUBLES):
             async with asyncio.timeout(_DEADLINE_S):
                 await self._wire.close()
         self._wire.drop()
@@ -262,7 +261,8 @@ class NatsBus:
                     max_reconnect_attempts=-1,
                     ping_interval=_PING_INTERVAL_S,
                 )
-            except (NatsError, OSError, TimeoutError) as reason:
+            except NATS_TROUBLES as reason:
+                self._wire.drop()
                 await self._report(reason)
             else:
                 await self._came_up()
@@ -282,7 +282,7 @@ class NatsBus:
 
     async def _verify_stream(self) -> None:
         """The rooms service was away when the stream was looked at: chat went on meanwhile."""
-        with suppress(NatsError, OSError, TimeoutError, RoomsUnavailable, StreamUnsettled):
+        with suppress(*NATS_TROUBLES, RoomsUnavailable, StreamUnsettled):
             async with asyncio.timeout(_ENSURE_DEADLINE_S):
                 await self._ensure_stream()
 
@@ -298,7 +298,7 @@ class NatsBus:
                 await self._ensure_stream()
         except APIError:
             return False  # told already
-        except (NatsError, OSError, TimeoutError, RoomsUnavailable, StreamUnsettled) as reason:
+        except (*NATS_TROUBLES, RoomsUnavailable, StreamUnsettled) as reason:
             await self._report(reason)
             return False
         if link != self._link_number:
@@ -338,7 +338,7 @@ class NatsBus:
             try:
                 async with asyncio.timeout(_DEADLINE_S):
                     is_whole = await self._stream.is_whole(self._wire.jsm())
-            except (NatsError, OSError, TimeoutError) as reason:
+            except NATS_TROUBLES as reason:
                 failures += 1
                 await self._report(reason)
                 is_whole = failures < _FAILED_LOOKS

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import structlog
 from google.protobuf.message import DecodeError
 
-from chassis.nats_connection import SecuredClient
+from chassis.nats_connection import NATS_TROUBLES, SecuredClient
 
 _log = structlog.get_logger(__name__)
 
@@ -100,7 +100,10 @@ class WireClient(SecuredClient):
         self._turn.clear()
         self._turn_bytes = 0
         assert self._transport is not None
-        self._transport.write(joined)
+        try:
+            self._transport.write(joined)
+        except NATS_TROUBLES:  # the transport is closed, and nats-py has not noticed yet
+            self.abandon()
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         direct = self._direct.get(sid)
