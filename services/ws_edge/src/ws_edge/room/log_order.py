@@ -22,23 +22,23 @@ class LogOrder:
         self.last_id = MessageId(0)
         self.is_filling = True
         """Entries wait for those that lie before them."""
-        self._held: list[StoredMessage] = []
+        self._held: dict[MessageId, StoredMessage] = {}
 
     @property
     def holds_back(self) -> bool:
         """Whether entries wait that were not shown."""
-        return any(entry.id > self.last_id for entry in self._held)
+        return any(entry_id > self.last_id for entry_id in self._held)
+
+    def is_held_back(self, entry_id: MessageId) -> bool:
+        """Whether an entry waits for those that lie before it."""
+        return entry_id in self._held
 
     def receive(self, entry: StoredMessage) -> Sequence[StoredMessage]:
         """Take the next one of the subscription. One that shows a gap waits, and so do all that follow, until
         `restored`: `is_filling` is true from then on, and the gap has to be read."""
-        if self.is_filling:
-            if len(self._held) < HELD_LIMIT:
-                self._held.append(entry)
-            return ()
-        if entry.prev_id > self.last_id:
+        if self.is_filling or entry.prev_id > self.last_id:
             self.is_filling = True
-            self._held.append(entry)
+            self._hold(entry)
             return ()
         if entry.id <= self.last_id:
             return ()
@@ -48,25 +48,31 @@ class LogOrder:
     def restored(self, missed: Sequence[StoredMessage]) -> list[StoredMessage]:
         """The log was read after last_id: go on with what it had; without it, if it could not be read: prev_id of the
         next entry tells clients of the gap."""
-        held, self._held = self._held, []
+        held, self._held = self._held, {}
         self.is_filling = False
-        return self._advance(sorted([*missed, *held], key=_by_id))
+        return self._advance(sorted([*missed, *held.values()], key=_by_id))
 
     def found(self, found: Sequence[StoredMessage]) -> list[StoredMessage]:
-        """Entries that follow last_id without a gap were read for another reason than a gap."""
-        if self.is_filling:
-            self._held += found
-            return []
-        return self._advance(found)
+        """Entries that follow last_id without a gap were read for another reason than a gap. While one is filled they
+        wait as well, as far as there is room: see `is_held_back`."""
+        if not self.is_filling:
+            return self._advance(found)
+        for entry in found:
+            self._hold(entry)
+        return []
 
     def is_closed_by(self, missed: Sequence[StoredMessage]) -> bool:
         """Whether these and what is held back follow last_id without a gap."""
         last_id = self.last_id
-        for entry in sorted([*missed, *self._held], key=_by_id):
+        for entry in sorted([*missed, *self._held.values()], key=_by_id):
             if entry.prev_id > last_id:
                 return False
             last_id = max(last_id, entry.id)
         return True
+
+    def _hold(self, entry: StoredMessage) -> None:
+        if len(self._held) < HELD_LIMIT:
+            self._held[entry.id] = entry
 
     def _advance(self, entries: Sequence[StoredMessage]) -> list[StoredMessage]:
         shown = []

@@ -87,16 +87,17 @@ class Recovery:
                 del self._look_ups[room]
 
     async def _find_outcomes(self, room: Room, tokens: list[int]) -> None:
-        """What the stream has is shown, which resolves it; the rest was not stored, as far as anybody can tell."""
-        lost = set(tokens)
+        """What the stream has is shown, which resolves it, or waits until it is; the rest was not stored, as far as
+        anybody can tell."""
+        waiting: set[int] = set()
         try:
             found = await self.look_up(room)
             room.messages_found(found)
-            lost -= {message.token for message in found if message.edge == self._outcomes.edge}
+            waiting = {m.token for m in found if m.edge == self._outcomes.edge and room.is_held_back(m.id)}
         except BusUnavailable:
             pass  # perhaps stored: that is what "unavailable" says
         finally:
-            self._outcomes.expire(sorted(lost))
+            self._outcomes.expire(token for token in tokens if token not in waiting)
 
     async def _fill_gap(self, room: Room) -> None:
         """Fill a gap, and let the room go on."""

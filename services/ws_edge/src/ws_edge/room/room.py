@@ -172,6 +172,10 @@ class Room:
         for message in self._log.found(found):
             self._show(message)
 
+    def is_held_back(self, message_id: MessageId) -> bool:
+        """Whether a message waits for those that lie before it."""
+        return self._log.is_held_back(message_id)
+
     def repeatable(self, message_id: MessageId) -> StoredMessage | None:
         """A message that was sent with a nonce, if it is still at hand."""
         return self._repeatable.get(message_id)

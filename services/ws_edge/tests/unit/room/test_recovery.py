@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import pytest
 import structlog
-from edge_world import Client, World
+from edge_world import Client, Gate, World
 
 from ws_edge.ports import Incident
 from ws_edge.process import worker
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Slug, UserId
 from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage
-from ws_edge.room import recovery
+from ws_edge.room import log_order, recovery
 from ws_edge.room.audience import STALL_LIMIT_S, UNSENT_LIMIT_BYTES
 
 
@@ -298,6 +298,51 @@ async def test_an_outcome_found_in_the_stream_is_shown_and_not_refused(world: Wo
     world.worker.recovery.seek_overdue()
     await world.settle()
     assert client.types == ["chat_message"]
+    assert len(world.worker.outcomes) == 0
+
+
+async def test_an_outcome_that_is_found_while_too_much_is_held_back_is_told_as_unavailable(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_order, "HELD_LIMIT", 1)
+    client = await world.join("s", "1:user")
+    world.bus.keeps_copies = True
+    asked = never_answer(world)
+    world.worker.bus_restored()
+    client.say("one")
+    client.say("two", nonce="n")
+    await until(lambda: len(asked) == 1)
+    world.clock.time_s += 2.0
+    world.worker.recovery.seek_overdue()
+    await until(lambda: len(asked) == 2)
+    asked[1].set_result(None)
+    await until(lambda: client.types == ["unavailable"])
+    asked[0].set_result(None)
+    await until(lambda: len(client.types) == 3)
+    assert texts(client)[1:] == ["one", "two"]
+    assert len(world.worker.outcomes) == 0
+
+
+async def test_an_outcome_that_is_found_after_the_room_went_on_without_it_is_told_as_unavailable(world: World) -> None:
+    client = await with_a_gap(world)
+    read, gate = world.bus.messages_after, Gate()
+
+    async def slowly(room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
+        messages = await read(room_id, life, after, limit=limit)
+        await gate.passed()
+        return messages
+
+    world.bus.messages_after = slowly  # type: ignore[method-assign]
+    gate.shut()
+    world.clock.time_s += 2.0
+    world.worker.recovery.seek_overdue()
+    await gate.reached.wait()
+    world.bus.give_copies()
+    (room,) = world.worker.rooms.find_slug(Slug("s"))
+    room.messages_restored([])
+    await until(lambda: client.types == ["chat_message"])
+    gate.open()
+    await until(lambda: client.types == ["chat_message", "unavailable"])
     assert len(world.worker.outcomes) == 0
 
 
