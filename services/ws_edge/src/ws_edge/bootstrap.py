@@ -115,7 +115,7 @@ def build(config: Config) -> Edge:
     metrics = Metrics(shared_folder(environment()))
     security = config.grpc.security
     rooms = GrpcRooms(config.rooms_address, incarnation, security)
-    moderation = GrpcModeration(config.moderation_addresses, incarnation, security)
+    moderation = GrpcModeration(config.moderation_addresses, security)
     bus = NatsBus(
         config.nats.access,
         incarnation,

@@ -282,7 +282,7 @@ class Moderation(Protocol):
     def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
         """Judge one message. `done` is called once, within 2 s, and in the order of the calls for one speaker."""
 
-    def note_admitted(self, speaker: Speaker, slug: Slug, life: Life, nonce: str) -> None:
+    def note_admitted(self, speaker: Speaker, life: Life, nonce: str) -> None:
         """The edge admitted a message itself while no replica was up: tell the next one that is."""
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:

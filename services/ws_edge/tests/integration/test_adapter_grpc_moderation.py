@@ -145,7 +145,7 @@ async def replicas() -> AsyncIterator[list[Replica]]:
 
 @pytest.fixture
 async def moderation(replicas: list[Replica]) -> AsyncIterator[GrpcModeration]:
-    moderation = GrpcModeration([replica.address for replica in replicas], EDGE)
+    moderation = GrpcModeration([replica.address for replica in replicas])
     await moderation.start()
     await eventually(lambda: len(moderation._up) == 2)
     yield moderation
@@ -259,7 +259,7 @@ async def test_everybody_is_asked_about_at_their_own_home(replicas: list[Replica
 
 
 async def test_the_limits_are_those_that_moderation_told(replicas: list[Replica]) -> None:
-    moderation = GrpcModeration([replicas[0].address], EDGE)
+    moderation = GrpcModeration([replicas[0].address])
     assert moderation.limits == AdmissionLimits(10, 10.0, 100)
     await moderation.start()
     await eventually(lambda: moderation.is_connected)
@@ -268,7 +268,7 @@ async def test_the_limits_are_those_that_moderation_told(replicas: list[Replica]
 
 
 async def test_without_any_replica_the_answer_is_unavailable_at_once() -> None:
-    moderation = GrpcModeration(["127.0.0.1:1"], EDGE)
+    moderation = GrpcModeration(["127.0.0.1:1"])
     await moderation.start()
     verdicts = Verdicts()
     for name in "abc":
@@ -341,14 +341,14 @@ async def test_what_the_edge_admitted_alone_is_carried_to_the_first_replica_that
 ) -> None:
     (replica, _), verdicts = replicas, Verdicts()
     await replica.stop()
-    moderation = GrpcModeration([replica.address], EDGE)
+    moderation = GrpcModeration([replica.address])
     await moderation.start()
     moderation.admit(speaker(), SLUG, LIFE, "n", verdicts.of("a"))
     assert await verdicts.hears(1) == [("a", UNAVAILABLE)]
-    moderation.note_admitted(speaker(), SLUG, LIFE, "n")
+    moderation.note_admitted(speaker(), LIFE, "n")
     await replica.start()
     await replica.moderation.hears(lambda: len(replica.moderation.carried()) == 1)
-    moderation.note_admitted(speaker(), SLUG, LIFE, "late")
+    moderation.note_admitted(speaker(), LIFE, "late")
     await replica.moderation.hears(lambda: len(replica.moderation.carried()) == 2)
     assert [(c.nonce, c.counts) for c in replica.moderation.carried()] == [("n", True), ("late", True)]
     await moderation.stop()
@@ -390,7 +390,7 @@ async def test_a_speaker_stays_with_the_replica_that_still_owes_an_answer(replic
     late, first = replicas
     who, verdicts = speaker_at(late, replicas), Verdicts()
     await late.stop()
-    moderation = GrpcModeration([replica.address for replica in replicas], EDGE)
+    moderation = GrpcModeration([replica.address for replica in replicas])
     await moderation.start()
     await eventually(lambda: moderation.is_connected)
     first.moderation.may_answer.clear()
@@ -482,7 +482,7 @@ async def test_where_names_hide_addresses_an_action_meets_what_its_target_says_o
     replicas: list[Replica], moderation: GrpcModeration
 ) -> None:
     names, verdicts = AnonymousNames("a key"), Verdicts()
-    elsewhere = GrpcModeration([replica.address for replica in replicas], "f" * 32)
+    elsewhere = GrpcModeration([replica.address for replica in replicas])
     await elsewhere.start()
     await eventually(lambda: len(elsewhere._up) == 2)
     for number in range(1, 21):
@@ -510,7 +510,7 @@ async def test_a_replica_that_comes_back_with_another_address_is_the_home_of_the
 
     monkeypatch.setattr(moderation_module, "look_up", look_up)
     monkeypatch.setattr(moderation_module, "_LOOK_UP_EVERY_S", 0.01)
-    moderation, verdicts = GrpcModeration(list(behind), EDGE), Verdicts()
+    moderation, verdicts = GrpcModeration(list(behind)), Verdicts()
     await moderation.start()
     await eventually(lambda: len(moderation._up) == 2)
     for user_id in range(1, 41):
@@ -536,7 +536,7 @@ async def test_of_many_speakers_each_is_told_before_they_are_asked_about_and_all
     monkeypatch.setattr(moderation_module, "_HOMES_TOLD_AT_ONCE", 10)
     staying = replicas[1]
     for number in range(1, 1001):
-        moderation.note_admitted(speaker(number), SLUG, LIFE, str(number))
+        moderation.note_admitted(speaker(number), LIFE, str(number))
     home = home_of(speaker(1), replicas)
     gone = replicas[0] if home is replicas[0] else staying
     left = staying if gone is replicas[0] else replicas[0]
@@ -675,7 +675,7 @@ async def test_what_holds_everywhere_is_asked_for_by_itself_and_left_out_where_a
 
 
 async def test_a_name_is_followed_to_its_replicas(replicas: list[Replica]) -> None:
-    moderation = GrpcModeration([f"localhost:{replicas[0].port}", "nobody.invalid:1"], EDGE)
+    moderation = GrpcModeration([f"localhost:{replicas[0].port}", "nobody.invalid:1"])
     await moderation.start()
     await eventually(lambda: moderation.is_connected)
     await moderation.stop()
@@ -683,7 +683,7 @@ async def test_a_name_is_followed_to_its_replicas(replicas: list[Replica]) -> No
 
 
 async def test_stopping_answers_what_waits(replicas: list[Replica]) -> None:
-    moderation, verdicts = GrpcModeration([replicas[0].address], EDGE), Verdicts()
+    moderation, verdicts = GrpcModeration([replicas[0].address]), Verdicts()
     await moderation.start()
     await eventually(lambda: moderation.is_connected)
     replicas[0].moderation.may_answer.clear()

@@ -205,7 +205,7 @@ class FakeModeration:
         else:
             done(Verdict(Decision.UNAVAILABLE) if self.is_away else self.verdict)
 
-    def note_admitted(self, speaker: Speaker, slug: Slug, life: Life, nonce: str) -> None:
+    def note_admitted(self, speaker: Speaker, life: Life, nonce: str) -> None:
         self.noted.append(speaker.key)
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:

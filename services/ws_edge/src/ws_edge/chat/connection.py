@@ -195,8 +195,6 @@ class ChatConnection:
     def turn_away(self, error: ErrorCode | None, code: CloseCode) -> None:
         """See JoiningClient."""
         if self._close(code, error):
-            if self.id:
-                self._context.meter.closed(code)
             self._context.meter.turned_away("internal" if error is None else error.value)
 
     def welcome(self, room: Room, membership: Membership) -> None:

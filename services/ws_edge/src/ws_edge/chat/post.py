@@ -102,7 +102,7 @@ class Posting:
             return
         if nonce:
             self._admitted.note(key, room.life, nonce, now_s)
-        context.moderation.note_admitted(author.speaker, room.slug, room.life, nonce)
+        context.moderation.note_admitted(author.speaker, room.life, nonce)
         self._publish(author, room, text, nonce)
 
     def _publish(self, author: Poster, room: Room, text: str, nonce: str) -> None:

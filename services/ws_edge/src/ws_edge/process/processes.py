@@ -20,7 +20,7 @@ _EARLY_S: Final = 10.0
 _EARLY_ENDS: Final = 3
 _LONGEST_PAUSE_S: Final = 30.0
 
-_log = structlog.get_logger("ws_edge.process.processes")
+_log = structlog.get_logger(__name__)
 
 
 def run_workers(count: int, drain_seconds: int, *, environment: Mapping[str, str], ended: Callable[[int], None]) -> int:

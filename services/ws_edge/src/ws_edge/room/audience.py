@@ -56,9 +56,6 @@ class Audience:
     def __iter__(self) -> Iterator[Member]:
         return iter(self._writers)
 
-    def __contains__(self, member: Member) -> bool:
-        return member in self._writers
-
     def add(self, member: Member) -> None:
         """The member gets what is sent from now on; what waits goes to the others first."""
         self.flush()

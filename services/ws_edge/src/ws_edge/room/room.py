@@ -83,9 +83,6 @@ class Room:
         self._stats_scheduled = False
         self._typing = TypingIndicator(self._audience, self._presence, participants, clock, timers)
 
-    def __len__(self) -> int:
-        return len(self._audience)
-
     # --- members ---------------------------------------------------------------------------------------------------
 
     def welcome(self, member: Member, key: str, membership: Membership) -> bytes:

@@ -40,10 +40,9 @@ class GrpcModeration:
     """`addresses`: host:port of every replica; a name stands for all its addresses, looked up every five seconds. Homes
     go by these texts, so every edge has to have the same ones."""
 
-    def __init__(self, addresses: Sequence[str], edge: str, security: GrpcSecurity | None = None) -> None:
+    def __init__(self, addresses: Sequence[str], security: GrpcSecurity | None = None) -> None:
         self._security = security or GrpcSecurity()
         self._addresses = list(dict.fromkeys(address.lower() for address in addresses))
-        self._edge = edge
         self._limits = _BEFORE_ANY_IS_HEARD
         self._streams: dict[str, AdmissionStream] = {}
         self._up: dict[str, AdmissionStream] = {}
@@ -92,7 +91,7 @@ class GrpcModeration:
         self._speaking[home] = (stream, 1 if speaking is None else speaking[1] + 1)
         stream.ask_message(PendingMessage(speaker, life, nonce, done), slug)
 
-    def note_admitted(self, speaker: Speaker, slug: Slug, life: Life, nonce: str) -> None:
+    def note_admitted(self, speaker: Speaker, life: Life, nonce: str) -> None:
         """A message that the edge admitted by itself while moderation was away: it is to count when that is back."""
         self._note(speaker, life, nonce, None)
 
