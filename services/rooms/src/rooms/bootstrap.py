@@ -24,6 +24,7 @@ from rooms.adapters.video_api import VideoApi
 from rooms.api.graphql.execute import execute, executions
 from rooms.api.grpc.servicer import SERVICE, RoomsServicer
 from rooms.api.grpc.status import STATUSES
+from rooms.api.in_flight import finish
 from rooms.config import Config
 from rooms.domain.outage import Outage
 from rooms.domain.policy import AutoCreate, CreationPolicy, RoomPolicy
@@ -34,6 +35,8 @@ from salon.rooms.v1.rooms_pb2_grpc import add_RoomsServiceServicer_to_server
 _SWEEP_EVERY_S = 1.0
 _HEALTH_EVERY_S = 0.25
 _STOP_GRACE_S = 2.0
+_FINISH_S = 5.0
+"""For calls in flight, at the end of the process."""
 _log = structlog.get_logger()
 
 
@@ -65,8 +68,8 @@ async def serving(config: Config) -> AsyncIterator[int]:
         port = await server.start(config.host, config.port)
         duties = Tasks()
         stack.push_async_callback(duties.stop)
-        stack.push_async_callback(servicer.drain)
-        stack.push_async_callback(executions.finish)  # those that nobody waits for any more still use the ports
+        # Calls that nobody waits for any more still use the ports.
+        stack.push_async_callback(finish, servicer.in_flight, executions, deadline_s=_FINISH_S)
         stack.push_async_callback(server.stop, _STOP_GRACE_S)
         await server.set_health(is_ready=False, dependencies={"database": False, "nats": events.is_connected})
         _log.info("starting", host=config.host, port=port)

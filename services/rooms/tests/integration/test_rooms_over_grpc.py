@@ -65,7 +65,7 @@ class World:
         return int(answer.status)
 
     async def until_health(self, name: str, status: int) -> None:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while await self.health(name) != status:  # noqa: ASYNC110 - health is polled by its nature
                 await asyncio.sleep(0.05)
 
@@ -115,7 +115,7 @@ async def test_an_edge_that_dies_without_a_word_is_swept_with_its_user_left(worl
     await world.join(1, "a", 8, OTHER_EDGE)
     joined = await next_presence(heard, after=1)
     assert [p.user_id for p in joined.joined] == [8]
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         while (await world.rooms.Heartbeat(pb.HeartbeatRequest(edge=EDGE))).registered:
             try:
                 left = events_pb2.Presence.FromString((await heard.next_msg(0.3)).data)
@@ -131,7 +131,7 @@ async def test_the_messages_of_a_life_are_purged_with_it(world: World) -> None:
     first = await world.join(1, "a", 7)
     await stream.publish(f"salon.v1.room.{first.room_id}.{first.life}.message", b"x")
     await world.rooms.Leave(pb.LeaveRequest(edge=EDGE, connections=[1]))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await stream.stream_info("SALON_MESSAGES")).state.messages:  # noqa: ASYNC110 - a purge tells nobody
             await asyncio.sleep(0.02)
 
@@ -265,29 +265,51 @@ async def test_an_execution_that_nobody_waits_for_is_finished_before_the_databas
     monkeypatch.setattr(Database, "close", close_database)
     async with serving(config):
         with pytest.raises(TimeoutError):
-            await executions.run(work(), deadline_s=0)
+            await executions.run("work", work(), deadline_s=0)
     assert order == ["finished", "closed"]
 
 
+async def test_work_that_never_ends_does_not_keep_the_service_from_ending(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("rooms.bootstrap._FINISH_S", 0.1)
+    monkeypatch.setattr("rooms.api.grpc.servicer.membership.connected_rank", hang)
+    with structlog.testing.capture_logs() as lines:
+        async with asyncio.timeout(30), serving(config) as port:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await rooms_pb2_grpc.RoomsServiceStub(channel).FindConnected(pb.FindConnectedRequest(), timeout=0.1)
+            with pytest.raises(TimeoutError):
+                await executions.run("myRooms", hang(), deadline_s=0)
+    (named,) = [line["calls"] for line in lines if line["event"] == "calls_not_ended"]
+    assert len(named) == 2
+    assert "myRooms" in named
+
+
 async def test_calls_beyond_what_the_database_keeps_waiting_are_refused_at_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proceed = asyncio.Event()
 
     async def wait(*_: object) -> None:
         await proceed.wait()
 
-    monkeypatch.setattr("rooms.api.grpc.servicer.CHANGES_AT_ONCE", 2)
+    monkeypatch.setattr("rooms.api.grpc.servicer.CALLS_AT_ONCE", 2)
     monkeypatch.setattr("rooms.api.grpc.servicer.membership.connected_rank", wait)
-    for _ in range(2):
-        with pytest.raises(grpc.aio.AioRpcError) as late:
-            await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7), timeout=0.1)
-        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    with pytest.raises(grpc.aio.AioRpcError) as refusal:
-        await world.join(1, "a", 7)
-    assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    proceed.set()
-    assert (await world.join(1, "a", 7)).result == pb.JoinOutcome.RESULT_JOINED
+    async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        rooms = rooms_pb2_grpc.RoomsServiceStub(channel)
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError) as late:
+                await rooms.FindConnected(pb.FindConnectedRequest(user_id=7), timeout=0.1)
+            assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await rooms.GetStats(pb.GetStatsRequest())
+        assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        proceed.set()
+        assert (await rooms.GetStats(pb.GetStatsRequest())).total_connections == 0
 
 
 async def test_no_more_calls_are_open_at_once_than_the_server_allows(
@@ -356,7 +378,7 @@ async def test_no_edge_is_swept_when_the_database_was_away_for_longer_than_a_lea
 
     monkeypatch.setattr(Database, "is_alive", answers)
     monkeypatch.setattr(membership, "sweep", noted_sweep)
-    async with serving(config), asyncio.timeout(10):
+    async with serving(config), asyncio.timeout(60):
         await asyncio.sleep(2.2)  # two leases of one second
         assert swept_at == []
         is_away = False
@@ -373,7 +395,7 @@ async def test_what_dead_edges_held_at_a_restart_ends_a_lease_after_it(config: C
     async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         rooms = rooms_pb2_grpc.RoomsServiceStub(channel)
         assert (await rooms.GetStats(pb.GetStatsRequest())).total_connections == 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await rooms.GetStats(pb.GetStatsRequest())).total_connections:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.05)
 

@@ -14,6 +14,7 @@ from rooms.adapters.tortoise_catalog import TortoiseCatalog
 from rooms.adapters.tortoise_log import TortoiseLogPositions
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
 from rooms.api.graphql.execute import execute, executions
+from rooms.api.in_flight import finish
 from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
 from rooms.domain.membership import Arrival, BySlug, JoinOutcome, LifeEnded, PresenceChanged
 from rooms.domain.policy import RoomPolicy
@@ -110,4 +111,4 @@ class Stage:
 @pytest.fixture
 async def stage(fresh_database: str, open_database: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Stage]:
     yield Stage(await open_database(fresh_database))
-    await executions.finish()
+    await finish(executions, deadline_s=60)

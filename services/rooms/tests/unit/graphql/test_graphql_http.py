@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rooms.api.graphql import execute as execution
-from rooms.api.graphql.running import Executions
+from rooms.api.in_flight import InFlight, finish
 from rooms.domain.identity import RoomId
 from rooms.ports import DatabaseUnavailable
 
@@ -224,12 +224,12 @@ async def test_a_request_that_takes_too_long_is_503_and_its_work_is_finished(
     assert body == {"errors": [{"message": "The request took too long", "extensions": {"code": "UNAVAILABLE"}}]}
     assert [line["event"] for line in lines] == ["graphql_request_took_too_long"]
     proceed.set()
-    await execution.executions.finish()
+    await finish(execution.executions, deadline_s=60)
     assert finished.is_set()
 
 
 async def test_one_request_more_than_allowed_at_once_is_503(world: "World", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "executions", Executions(0))
+    monkeypatch.setattr(execution, "executions", InFlight(0))
 
     body, status = await world.answer("{ chatRooms { id } }")
 

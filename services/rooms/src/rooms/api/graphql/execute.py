@@ -20,16 +20,16 @@ from strawberry.types.graphql import OperationType
 from rooms.api.graphql.errors import format_error, format_refusal
 from rooms.api.graphql.limits import QUERY_LIMIT_CHARACTERS, VARIABLES_LIMIT_BYTES
 from rooms.api.graphql.request import Request
-from rooms.api.graphql.running import Executions, TooManyExecutions
 from rooms.api.graphql.schema import schema
+from rooms.api.in_flight import InFlight, TooManyInFlight
 from rooms.domain.identity import Viewer
 from rooms.domain.refusals import InvalidInput, Refusal, ServiceUnavailable
 from rooms.ports import Ports
 
 DEADLINE_S = 5.0
 EXECUTION_LIMIT = 64
-executions = Executions(EXECUTION_LIMIT)
-"""Of this process. Whoever closes the ports awaits `executions.finish()` first."""
+executions = InFlight(EXECUTION_LIMIT)
+"""Of this process; to be finished before the ports are closed."""
 _QUERIES = {OperationType.QUERY}
 _ALL = {OperationType.QUERY, OperationType.MUTATION}
 _log = structlog.get_logger()
@@ -54,14 +54,14 @@ async def execute(
             operation_name=operation_name or None,
             allowed_operation_types=_ALL if allow_mutation else _QUERIES,
         )
-        result = await executions.run(work, deadline_s=DEADLINE_S)
+        result = await executions.run(operation_name or "graphql", work, deadline_s=DEADLINE_S)
     except InvalidInput as refusal:
         return _refuse(400, refusal)
     except CannotGetOperationTypeError:
         return _refuse(400, InvalidInput("The document has no such operation"))
     except InvalidOperationTypeError as refusal:
         return _refuse_operation(refusal)
-    except TooManyExecutions:
+    except TooManyInFlight:
         return _refuse(503, ServiceUnavailable("Too many requests at once"))
     except TimeoutError:
         _log.warning("graphql_request_took_too_long", deadline_s=DEADLINE_S)

@@ -9,14 +9,15 @@ import structlog
 
 from rooms import telemetry
 from rooms.api.grpc import convert
+from rooms.api.in_flight import InFlight
 from rooms.domain.identity import Life, Slug, UserId, Viewer
 from rooms.domain.membership import JoinRefusal
 from rooms.ports import DatabaseUnavailable, Ports
 from rooms.usecases import membership
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
 
-CHANGES_AT_ONCE = 500
-"""Also those that no caller waits for any more."""
+CALLS_AT_ONCE = 500
+"""Also those that no caller waits for any more; GraphQL has a limit of its own."""
 Execute = Callable[[str, bytes, str, Viewer | None, Ports, bool], Awaitable[tuple[bytes, int]]]
 _T = TypeVar("_T")
 _log = structlog.get_logger()
@@ -25,10 +26,6 @@ if TYPE_CHECKING:  # at run time the class takes no parameters
 
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RoomsService"].full_name
-
-
-class TooManyChanges(Exception):
-    """As many calls as are allowed at once still wait for the database or for another service."""
 
 
 class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
@@ -41,11 +38,8 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         self._ports = ports
         self._execute = execute
         self._away = away or asyncio.Event()
-        self._changes: set[asyncio.Task[Any]] = set()
-
-    async def drain(self) -> None:
-        """Wait for the changes under way."""
-        await asyncio.gather(*self._changes, return_exceptions=True)
+        self.in_flight = InFlight(CALLS_AT_ONCE)
+        """To be finished before the ports are closed."""
 
     async def Resolve(self, request: pb.ResolveRequest, context: "_Context") -> pb.ResolveResponse:  # noqa: N802 - the contract's name
         """Slugs in the order of the references."""
@@ -129,22 +123,15 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     ) -> pb.ExecuteGraphQLResponse:
         """The HTTP answer to one GraphQL request."""
         viewer = convert.viewer_of(request.viewer) if request.HasField("viewer") else None
-        body, status = await self._finish(self._run(request, viewer))
-        return pb.ExecuteGraphQLResponse(body=body, http_status=status)
-
-    async def _run(self, request: pb.ExecuteGraphQLRequest, viewer: Viewer | None) -> tuple[bytes, int]:
-        return await self._execute(
+        body, status = await self._execute(
             request.query, request.variables_json, request.operation_name, viewer, self._ports, request.allow_mutation
         )
-
-    async def _finish(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run in a task of its own, so that a caller's deadline cancels the waiting alone. The database's own
-        timeouts bound it. Raises TooManyChanges."""
-        return await asyncio.shield(self._begin(work))
+        return pb.ExecuteGraphQLResponse(body=body, http_status=status)
 
     async def _answer(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """The same, for no longer than the database answers. Raises DatabaseUnavailable as well."""
-        task, away = self._begin(work), asyncio.create_task(self._away.wait())
+        """The result of a use case, which goes on to its end when the caller's deadline cancels the waiting; for no
+        longer than the database answers. Raises TooManyInFlight, DatabaseUnavailable."""
+        task, away = self.in_flight.begin(_name(work), work), asyncio.create_task(self._away.wait())
         try:
             await asyncio.wait({task, away}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -153,16 +140,7 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
             raise DatabaseUnavailable
         return task.result()
 
-    def _begin(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        if len(self._changes) >= CHANGES_AT_ONCE:
-            work.close()
-            raise TooManyChanges
-        task = asyncio.create_task(work)
-        self._changes.add(task)
-        task.add_done_callback(self._forget)
-        return task
 
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._changes.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever still waits has it from the result
+def _name(work: Coroutine[Any, Any, Any]) -> str:
+    """Of the use case, for the log."""
+    return getattr(work, "__qualname__", "call")

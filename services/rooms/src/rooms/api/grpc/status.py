@@ -5,10 +5,10 @@ from grpc import StatusCode
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import Status, StatusTable
 from rooms.api.grpc.convert import MalformedRequest
-from rooms.api.grpc.servicer import TooManyChanges
+from rooms.api.in_flight import TooManyInFlight
 
 STATUSES: StatusTable = {
     MalformedRequest: Status(StatusCode.INVALID_ARGUMENT),
-    TooManyChanges: Status(StatusCode.RESOURCE_EXHAUSTED, "too many calls at once"),
+    TooManyInFlight: Status(StatusCode.RESOURCE_EXHAUSTED, "too many calls at once"),
     DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),
 }
