@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from rooms.domain.identity import ConnectionId, EdgeId, Life, ParticipantKey, Person, RoomId, Slug, UserId
+from rooms.domain.identity import ConnectionId, Life, ParticipantKey, Person, RoomId, Slug, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +138,3 @@ class Lease:
 
     registered: bool
     connection_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeArrivals:
-    """One batch of one edge."""
-
-    edge: EdgeId
-    arrivals: tuple[Arrival, ...]

@@ -10,8 +10,7 @@ Refusal
 ├── SlugTaken            CONFLICT
 ├── InvalidInput         INVALID
 └── ServiceUnavailable   UNAVAILABLE
-    ├── ModerationUnavailable
-    └── CatalogUnavailable
+    └── ModerationUnavailable
 """
 
 from typing import ClassVar
@@ -90,7 +89,3 @@ class ServiceUnavailable(Refusal):
 
 class ModerationUnavailable(ServiceUnavailable):
     """No replica of the moderation service answered."""
-
-
-class CatalogUnavailable(ServiceUnavailable):
-    """The video catalogue did not answer, or said neither 200 nor 404."""

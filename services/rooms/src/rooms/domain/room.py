@@ -46,19 +46,6 @@ class SettingsChange:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptSettings:
-    """What holds against a slug and survives its room, until deleteChatRoom or until nobody used it for 90 days."""
-
-    slug: Slug
-    room_id: RoomId
-    owner: UserId | None
-    """Who called createChatRoom; None: an auto-created room that an admin changed."""
-    settings: RoomSettings
-    room_type: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Room:
     """A room as it is shown: one life of it, or, with life None, the kept settings of one that is dead."""
 
