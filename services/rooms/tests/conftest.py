@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
-from chassis.database import Database
+from chassis.database import DEFAULT_TIMEOUTS, Database, Timeouts
 from rooms.adapters.store import migrate_rooms, rooms_database
 
 
@@ -77,12 +77,12 @@ async def _fresh_postgres(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def open_database() -> AsyncIterator[Callable[[str], Awaitable[Database]]]:
+async def open_database() -> AsyncIterator[Callable[..., Awaitable[Database]]]:
     """Opens databases and closes them after the test."""
     opened: list[Database] = []
 
-    async def opening(url: str) -> Database:
-        database = rooms_database(url)
+    async def opening(url: str, *, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Database:
+        database = rooms_database(url, timeouts=timeouts)
         await database.open()
         opened.append(database)
         return database

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chassis.database import Database
+from chassis.database import DEFAULT_TIMEOUTS, Database, Timeouts
 from rooms.adapters.tortoise_catalog import TortoiseCatalog
 from rooms.adapters.tortoise_log import TortoiseLogPositions
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
@@ -118,15 +118,16 @@ def ref(where: str | int) -> RoomRef:
     return ById(RoomId(where)) if isinstance(where, int) else BySlug(Slug(where))
 
 
-MakeReplica = Callable[[str, RoomPolicy], Awaitable[Replica]]
+MakeReplica = Callable[..., Awaitable[Replica]]
+"""Takes the URL and the policy, and how long the replica waits for its database."""
 
 
 @pytest.fixture
-def make_replica(open_database: Callable[[str], Awaitable[Database]]) -> MakeReplica:
+def make_replica(open_database: Callable[..., Awaitable[Database]]) -> MakeReplica:
     """Another process on a database."""
 
-    async def make(url: str, policy: RoomPolicy) -> Replica:
-        return Replica(await open_database(url), policy)
+    async def make(url: str, policy: RoomPolicy, *, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Replica:
+        return Replica(await open_database(url, timeouts=timeouts), policy)
 
     return make
 

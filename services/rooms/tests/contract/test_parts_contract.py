@@ -16,7 +16,7 @@ from rooms.domain.membership import Changes, Lease, Membership
 from rooms.ports import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from services.rooms.tests.contract.conftest import MakeReplica, Replica
+    from services.rooms.tests.contract.conftest import Replica
 
 EDGE, OTHER_EDGE = EdgeId("e" * 32), EdgeId("f" * 32)
 PART = 1000
@@ -208,9 +208,7 @@ async def test_a_life_that_an_older_replica_registers_again_is_not_reaped(replic
     assert await replica.rows("ended_life") == 0
 
 
-async def test_memberships_without_a_lease_and_people_without_a_room_are_found_and_removed(
-    replica: "Replica", fresh_database: str, make_replica: "MakeReplica"
-) -> None:
+async def test_memberships_without_a_lease_and_people_without_a_room_are_found_and_removed(replica: "Replica") -> None:
     await replica.enter(1, "a", 7)
     await replica.enter(1, "a", 8, OTHER_EDGE)
     await replica.enter(2, "b", 9, OTHER_EDGE)
