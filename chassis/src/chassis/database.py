@@ -159,7 +159,7 @@ class Database:
         self._client: BaseDBAsyncClient | None = None
         self._driver: _Driver | None = None
         # Waiting happens here, where it is bounded and may be cancelled, never inside Tortoise's own lock.
-        self._gate = _Gate(pool_size if self.is_postgres else 1, wait_s=timeouts.gate_s)
+        self._gate = Gate(pool_size if self.is_postgres else 1, wait_s=timeouts.gate_s)
         self._ending: set[asyncio.Task[None]] = set()  # at most one a connection
         self._looking: asyncio.Task[bool] | None = None
         self.away = asyncio.Event()
@@ -325,30 +325,22 @@ class Share:
 
     def __init__(self, database: Database, connections: int, *, wait_s: float | None) -> None:
         self._database = database
-        self._gate = _Gate(connections, wait_s=wait_s)
+        self._gate = Gate(connections, wait_s=wait_s)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """As the database's. Raises DatabaseUnavailable."""
-        async with self._place(), self._database.session() as session:
+        async with self._gate.place(), self._database.session() as session:
             yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """As the database's. Raises DatabaseUnavailable."""
-        async with self._place(), self._database.transaction() as session:
+        async with self._gate.place(), self._database.transaction() as session:
             yield session
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        await self._gate.enter()
-        try:
-            yield
-        finally:
-            self._gate.leave()
 
-
-class _Gate:
+class Gate:
     """So many at once; who waits for a place longer than `wait_s` is refused."""
 
     def __init__(self, size: int, *, wait_s: float | None) -> None:
@@ -371,6 +363,15 @@ class _Gate:
     def leave(self) -> None:
         """Another one may enter."""
         self._places.release()
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place for the length of the block. Raises DatabaseUnavailable."""
+        await self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
 
 
 @asynccontextmanager

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
-from chassis.database import Database, Session
-from rooms.adapters import tortoise_catalog
+from chassis.database import Database, Gate, Session
 from rooms.domain.identity import Life, Rank, Slug, UserId, Viewer
 from rooms.domain.policy import RoomPolicy
 from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
@@ -78,7 +77,7 @@ async def test_whoever_waits_for_the_database_has_a_turn_between_the_parts_of_a_
     replica: "Replica", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rooms.adapters.shown_rooms.SCANNED_AT_ONCE", 1)
-    monkeypatch.setattr(tortoise_catalog, "_SEARCH_WAIT_S", 60.0)
+    replica.catalog._searches = Gate(2, wait_s=60)
     for connection in range(1, 31):
         await replica.enter(connection, f"room-{connection}", 7)
     searches = [asyncio.create_task(slugs(replica, None, "nowhere")) for _ in range(20)]
@@ -88,11 +87,8 @@ async def test_whoever_waits_for_the_database_has_a_turn_between_the_parts_of_a_
     assert await asyncio.gather(*searches) == [[]] * 20
 
 
-async def test_a_search_waits_for_its_place_no_longer_than_for_the_database(
-    replica: "Replica", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tortoise_catalog, "_SEARCH_WAIT_S", 0.01)
-    replica.catalog._searches = asyncio.Semaphore(0)
+async def test_a_search_waits_for_its_place_no_longer_than_for_the_database(replica: "Replica") -> None:
+    replica.catalog._searches = Gate(0, wait_s=0.01)
     with pytest.raises(DatabaseUnavailable):
         await slugs(replica, None, "nowhere")
 
@@ -225,7 +221,7 @@ async def test_a_name_that_many_rooms_have_still_makes_a_slug_in_a_few_tries(
         return transaction(database)
 
     monkeypatch.setattr(Database, "transaction", counted)
-    monkeypatch.setattr(tortoise_catalog, "_letters", iter(["abcdef", "abcdef", "uvwxyz"]).__next__)
+    monkeypatch.setattr("rooms.adapters.tortoise_catalog._letters", iter(["abcdef", "abcdef", "uvwxyz"]).__next__)
     made = [
         await replica.catalog.create_room(
             Slug("stream"), RoomSettings("Stream"), UserId(7), is_free_choice=True, now=replica.now

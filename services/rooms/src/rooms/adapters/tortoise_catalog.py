@@ -2,14 +2,13 @@
 
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
-import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from string import ascii_lowercase
 
-from chassis.database import Database, Row, Session
+from chassis.database import Database, Gate, Row, Session
 from chassis.outages import retried_on_conflict
 from rooms.adapters.room_rows import LockedRoom, NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
 from rooms.adapters.shown_rooms import CountedPeople, find_room, newest_rooms, people_of, search_rooms
@@ -20,7 +19,6 @@ from rooms.domain.naming import extended, is_video_slug
 from rooms.domain.policy import CreationPolicy
 from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken, TooManyRooms
 from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
-from rooms.ports import DatabaseUnavailable
 
 _SEARCHES = 2
 """At once: each looks at every room, and people who join are not to wait for them. Whoever waits too long for a place
@@ -43,27 +41,17 @@ class TortoiseCatalog:
         self._database = database.share(connections)
         self._for_joins = database
         self._counted = CountedPeople()
-        self._searches = asyncio.Semaphore(_SEARCHES)
+        self._searches = Gate(_SEARCHES, wait_s=_SEARCH_WAIT_S)
 
     async def list_rooms(
         self, viewer: Viewer | None, *, first: int, after: Life | None, search: str | None
     ) -> list[Room]:
         """Rooms with someone in them that the viewer may enter, newest first. A search looks at all of them."""
         if search:
-            return await self._search(viewer, search, first=first, after=after)
+            async with self._searches.place():
+                return await search_rooms(self._database, viewer, search, first=first, after=after)
         async with self._database.session() as session:
             return await newest_rooms(session, viewer, first=first, after=after)
-
-    async def _search(self, viewer: Viewer | None, search: str, *, first: int, after: Life | None) -> list[Room]:
-        try:
-            async with asyncio.timeout(_SEARCH_WAIT_S):
-                await self._searches.acquire()
-        except TimeoutError:
-            raise DatabaseUnavailable from None
-        try:
-            return await search_rooms(self._database, viewer, search, first=first, after=after)
-        finally:
-            self._searches.release()
 
     async def find_room(self, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
         """The living room, else its kept settings."""
