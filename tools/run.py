@@ -2,7 +2,6 @@
 
 import fcntl
 import ipaddress
-import multiprocessing
 import os
 import re
 import shutil
@@ -155,7 +154,6 @@ def supervise(environ: Mapping[str, str]) -> int:
 
 def main() -> int:
     """0 when asked to stop, 1 when a service ended by itself, 2 when there was no start."""
-    multiprocessing.set_start_method("fork")  # honcho hands its queue to the processes beside the services
     if "MAKELEVEL" in os.environ:
         die_with_parent()  # `make run` killed without a word must not leave Salon running
     try:

@@ -16,9 +16,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
-import multiprocessing, sys
+import sys
 from tools.supervisor import Supervisor
-multiprocessing.set_start_method("fork")
 supervisor = Supervisor([("second", 1), ("first", 1)], lambda: None)
 for name, code in zip(("first", "second"), sys.argv[1:]):
     supervisor.add(name, [sys.executable, "-u", "-c", code], {})
@@ -113,6 +112,16 @@ def test_a_signal_in_the_middle_of_a_line_of_output_stops_it_all_the_same(
     code, out, err = started.end()
     assert (code, err) == (0, "")
     assert out.count(f"{signal.Signals(number).name} received") == 1
+    assert started.survivors(10) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much a pipe holds")
+def test_it_stops_although_nobody_reads_its_output(start: Callable[[str, str], Started]) -> None:
+    started = start(CHATTY, CHATTY)
+    started.wait_until_up()
+    started.wait_until_nothing_more_fits()
+    started.process.send_signal(signal.SIGTERM)
+    assert started.process.wait(timeout=60) == 0
     assert started.survivors(10) == []
 
 
