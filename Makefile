@@ -84,7 +84,7 @@ protos: ## generate the contracts again
 	@rm -f $(STAMPS)/protos
 	@$(MAKE) $(STAMPS)/protos
 
-pins: setup ## write requirements again from what is installed
+pins: setup ## write requirements again; UPGRADE=name, or UPGRADE=all, takes the newest that fits
 	@exec $(PY) -m tools.pins
 
 tables: setup ## write the tables of settings again from the code

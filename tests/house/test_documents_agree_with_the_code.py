@@ -2,13 +2,16 @@
 
 import importlib
 import re
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from chassis.settings import declared
-from tools.pins import FILES, text
+from tools.pins import FILES, OWN
 from tools.settings_tables import SERVICES, with_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,17 +41,29 @@ def test_every_error_text_and_code_is_in_the_protocol_document() -> None:
         assert f"| `{code.text}` | `{code.value}` |" in protocol
 
 
-@pytest.mark.parametrize("path", sorted(path for path in FILES))
+@pytest.mark.parametrize("path", FILES)
 def test_pinned_requirements_name_no_place_and_agree_with_each_other(path: str) -> None:
-    pins = _pins(ROOT / path)
-    everything = _pins(ROOT / "requirements" / "run.txt") | _pins(ROOT / "requirements" / "dev.txt")
-    assert pins
-    assert {name: version for name, version in pins.items() if everything.get(name) != version} == {}
+    """A line a release, with where it is left out, and one a hash of its files."""
+    release = r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+(?: ; [a-z_0-9'\"<>=!. ]+)? \\"
+    for line in (ROOT / path).read_text().splitlines()[1:]:
+        assert re.fullmatch(rf"{release}|    --hash=sha256:[0-9a-f]{{64}}(?: \\)?", line, re.IGNORECASE), line
+    everything = _pins("requirements/dev.txt") | _pins("requirements/run.txt")
+    assert {name: pin for name, pin in _pins(path).items() if everything.get(name) != pin} == {}
 
 
-def test_what_is_installed_is_what_is_pinned() -> None:
-    title, roots, already = FILES["requirements/run.txt"]
-    assert (ROOT / "requirements" / "run.txt").read_text() == text(title, roots, already), "make pins"
+@pytest.mark.parametrize("path", ["requirements/run.txt", "requirements/dev.txt"])
+def test_what_is_installed_is_what_is_pinned(path: str) -> None:
+    wanted = {pin for pin in _pins(path).values() if pin.marker is None or pin.marker.evaluate()}
+    assert len(wanted) > 30
+    assert [str(pin) for pin in wanted if not pin.specifier.contains(version(pin.name))] == [], "make setup"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_service_depends_on_is_pinned_for_its_image(service: str) -> None:
+    parts = [ROOT / "protos", ROOT / "chassis", ROOT / "services" / service]
+    projects = [tomllib.loads((part / "pyproject.toml").read_text())["project"] for part in parts]
+    wanted = {canonicalize_name(Requirement(each).name) for project in projects for each in project["dependencies"]}
+    assert wanted - _pins(f"services/{service}/requirements.txt").keys() <= set(OWN), "make pins"
 
 
 FOLDERS = ("", "docs/**/", "services/*/", "chassis/", "protos/**/", "deploy/**/", "loadtests/", "tests/")
@@ -90,7 +105,6 @@ def test_every_decision_is_in_the_list_of_decisions() -> None:
     assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
 
 
-def _pins(path: Path) -> dict[NormalizedName, str]:
-    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+", line) for line in lines)
-    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+def _pins(path: str) -> dict[NormalizedName, Requirement]:
+    lines = re.findall(r"^(\S+==.*) \\$", (ROOT / path).read_text(), re.MULTILINE)
+    return {canonicalize_name(pin.name): pin for pin in map(Requirement, lines)}
