@@ -61,7 +61,7 @@ def judge(results: Results) -> list[Verdict]:
 def _value(target: Target, results: Results) -> float | None:
     try:
         return target.value(results)
-    except (KeyError, ZeroDivisionError):  # a server that is missing, or had no good sample
+    except (KeyError, ValueError, ZeroDivisionError):  # a server that is missing, or had too few good samples
         return None
 
 
