@@ -26,8 +26,8 @@ from rooms.api.grpc.servicer import SERVICE, RoomsServicer
 from rooms.api.grpc.status import STATUSES
 from rooms.api.in_flight import finish
 from rooms.config import Config
-from rooms.domain.outage import Outage
-from rooms.domain.policy import AutoCreate, CreationPolicy, RoomPolicy
+from rooms.domain.leases import Outage
+from rooms.domain.rooms import AutoCreate, CreationPolicy, RoomPolicy
 from rooms.ports import Ports, Videos
 from rooms.usecases import membership
 from salon.rooms.v1.rooms_pb2_grpc import add_RoomsServiceServicer_to_server

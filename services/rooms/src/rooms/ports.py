@@ -5,22 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from chassis.errors import DatabaseUnavailable as DatabaseUnavailable
-from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.leases import Lease
 from rooms.domain.log_position import Resumption
-from rooms.domain.membership import (
-    Arrival,
-    Changes,
-    HeldConnection,
-    JoinOutcome,
-    Lease,
-    LifeEnded,
-    PresenceChanged,
-    RoomSnapshot,
-)
-from rooms.domain.policy import CreationPolicy
-from rooms.domain.room import Invitation, Participant, Room, RoomSettings, SettingsChange, Video
-from rooms.domain.sanction import Sanction, Target
+from rooms.domain.membership import Arrival, HeldConnection, JoinOutcome
+from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.presence import Changes, LifeEnded, PresenceChanged, RoomSnapshot
+from rooms.domain.rooms import CreationPolicy, Invitation, Participant, Room, RoomSettings, SettingsChange, Video
+from rooms.domain.sanctions import Sanction, Target
 
 Tell = Callable[[Changes], None]
 """Hears what a transaction did as soon as it is committed, whatever becomes of the next one."""

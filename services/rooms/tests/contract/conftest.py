@@ -10,10 +10,10 @@ from chassis.database import DEFAULT_TIMEOUTS, Database, Timeouts
 from rooms.adapters.tortoise_catalog import TortoiseCatalog
 from rooms.adapters.tortoise_log import TortoiseLogPositions
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
-from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, RoomId, Slug, UserId
-from rooms.domain.membership import Arrival, ById, BySlug, Changes, HeldConnection, JoinOutcome, Membership, RoomRef
-from rooms.domain.policy import RoomPolicy
-from rooms.domain.room import Room, RoomSettings
+from rooms.domain.membership import Arrival, ById, BySlug, HeldConnection, JoinOutcome, Membership, RoomRef
+from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, RoomId, Slug, UserId
+from rooms.domain.presence import Changes
+from rooms.domain.rooms import Room, RoomPolicy, RoomSettings
 
 EDGE = EdgeId("e" * 32)
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -11,11 +11,10 @@ import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
 from chassis.database import Database, Gate, Session
-from rooms.domain.identity import Life, Rank, Slug, UserId, Viewer
-from rooms.domain.policy import RoomPolicy
-from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken
-from rooms.domain.room import Invitation, ParticipantState, RoomSettings, SettingsChange, Video
-from rooms.ports import DatabaseUnavailable
+from chassis.errors import DatabaseUnavailable
+from rooms.domain.people import Life, Rank, Slug, UserId, Viewer
+from rooms.domain.rooms import Invitation, ParticipantState, RoomPolicy, RoomSettings, SettingsChange, Video
+from rooms.errors import NotPermitted, RoomNotFound, SlugTaken
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import MakeReplica, Replica

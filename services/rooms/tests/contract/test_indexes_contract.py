@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chassis.database import Database, Row, Session
-from rooms.domain.identity import Life, Slug
+from rooms.domain.people import Life, Slug
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica

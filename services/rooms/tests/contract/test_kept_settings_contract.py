@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rooms.domain.identity import Slug, UserId
-from rooms.domain.policy import DAY_MS
-from rooms.domain.refusals import SlugTaken, TooManyRooms
-from rooms.domain.room import Invitation, SettingsChange
+from rooms.domain.people import Slug, UserId
+from rooms.domain.rooms import DAY_MS, Invitation, SettingsChange
+from rooms.errors import SlugTaken, TooManyRooms
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import MakeReplica, Replica

@@ -5,8 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from rooms.domain.identity import ConnectionId, EdgeId, Life, RoomId, Slug
-from rooms.domain.membership import Lease, Membership
+from rooms.domain.leases import Lease
+from rooms.domain.membership import Membership
+from rooms.domain.people import ConnectionId, EdgeId, Life, RoomId, Slug
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica

@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from rooms.domain.log_position import MARGIN, LogPosition, Resumption
-from rooms.domain.policy import RoomPolicy
+from rooms.domain.rooms import RoomPolicy
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import MakeReplica, Replica

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rooms.domain.identity import EdgeId, Rank, UserId
-from rooms.domain.membership import JoinRefusal, Membership, RoomSnapshot
-from rooms.domain.policy import AutoCreate, RoomPolicy
-from rooms.domain.room import Invitation, SettingsChange
+from rooms.domain.membership import JoinRefusal, Membership
+from rooms.domain.people import EdgeId, Rank, UserId
+from rooms.domain.presence import RoomSnapshot
+from rooms.domain.rooms import AutoCreate, Invitation, RoomPolicy, SettingsChange
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica

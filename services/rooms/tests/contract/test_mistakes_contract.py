@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rooms.ports import DatabaseUnavailable
+from chassis.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica

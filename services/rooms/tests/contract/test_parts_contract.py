@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chassis.database import Row, Session
+from chassis.errors import DatabaseUnavailable
 from chassis.outages import retry_on_conflict
 from rooms.adapters import tortoise_memberships
-from rooms.domain.identity import EdgeId, Slug
-from rooms.domain.membership import Changes, Lease, Membership
-from rooms.ports import DatabaseUnavailable
+from rooms.domain.leases import Lease
+from rooms.domain.membership import Membership
+from rooms.domain.people import EdgeId, Slug
+from rooms.domain.presence import Changes
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica

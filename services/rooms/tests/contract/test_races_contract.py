@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
+from chassis.errors import DatabaseUnavailable
 from rooms.adapters import store
 from rooms.adapters.store import migrate_rooms
-from rooms.domain.identity import EdgeId, Slug
-from rooms.domain.membership import JoinRefusal, LifeEnded, Membership
-from rooms.domain.policy import RoomPolicy
-from rooms.domain.refusals import Refusal
-from rooms.ports import DatabaseUnavailable
+from rooms.domain.membership import JoinRefusal, Membership
+from rooms.domain.people import EdgeId, Slug
+from rooms.domain.presence import LifeEnded
+from rooms.domain.rooms import RoomPolicy
+from rooms.errors import Refusal
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
@@ -151,7 +152,7 @@ async def test_a_migration_may_take_as_long_as_it_is_given_and_no_longer(
     other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
     await other.execute("SELECT pg_advisory_lock($1)", store._MIGRATION_LOCK)
     with monkeypatch.context() as patch:
-        patch.setattr("chassis.migrator._PATIENCE_S", 0.2)
+        patch.setattr("chassis.migrator._LONGEST_WAIT_S", 0.2)
         with pytest.raises(DatabaseUnavailable):
             await migrate_rooms(url)
     patient = asyncio.create_task(migrate_rooms(url))

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chassis.database import Database, Session
+from chassis.errors import DatabaseUnavailable
 from rooms.adapters import tortoise_memberships
 from rooms.adapters.join_plan import Plan, plan
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
-from rooms.domain.identity import EdgeId
-from rooms.domain.membership import Arrival, Changes
-from rooms.domain.policy import RoomPolicy
-from rooms.ports import DatabaseUnavailable
+from rooms.domain.membership import Arrival
+from rooms.domain.people import EdgeId
+from rooms.domain.presence import Changes
+from rooms.domain.rooms import RoomPolicy
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica

@@ -13,9 +13,9 @@ import pytest
 from chassis.traces import hold_trace
 from rooms.adapters.grpc_moderation import GrpcModeration
 from rooms.api.graphql.execute import DEADLINE_S
-from rooms.domain.identity import Rank, Slug, UserId, Viewer
-from rooms.domain.refusals import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
-from rooms.domain.sanction import Target
+from rooms.domain.people import Rank, Slug, UserId, Viewer
+from rooms.domain.sanctions import Target
+from rooms.errors import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
 
 pytestmark = pytest.mark.integration

@@ -15,8 +15,8 @@ from nats.aio.client import Client
 
 from chassis.nats_connection import NatsSettings
 from rooms.adapters.nats_events import NatsEvents
-from rooms.domain.identity import Life, RoomId, Slug
-from rooms.domain.membership import LifeEnded
+from rooms.domain.people import Life, RoomId, Slug
+from rooms.domain.presence import LifeEnded
 
 if TYPE_CHECKING:
     from real_nats import NatsServer

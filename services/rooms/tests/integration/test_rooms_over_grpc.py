@@ -17,6 +17,7 @@ from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
 from chassis.database import Database
+from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import GrpcServer
 from chassis.nats_connection import NatsSettings
 from rooms.adapters.tortoise_log import TortoiseLogPositions
@@ -24,8 +25,8 @@ from rooms.api.graphql.execute import executions
 from rooms.bootstrap import serving
 from rooms.config import Config
 from rooms.domain.log_position import MARGIN
-from rooms.domain.membership import Changes
-from rooms.ports import DatabaseUnavailable, Ports
+from rooms.domain.presence import Changes
+from rooms.ports import Ports
 from rooms.usecases import membership
 from salon.events.v1 import events_pb2
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc

@@ -4,10 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rooms.domain.access import may_enter, may_manage
-from rooms.domain.identity import Life, Rank, RoomId, Slug, UserId, Viewer
-from rooms.domain.policy import AutoCreate, RoomPolicy
-from rooms.domain.room import Room, RoomSettings, SettingsChange
+from rooms.domain.people import Life, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.rooms import AutoCreate, Room, RoomPolicy, RoomSettings, SettingsChange, may_enter, may_manage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 import structlog
 
-from rooms.api.in_flight import InFlight, TooManyInFlight, finish
+from rooms.api.in_flight import InFlight, finish
+from rooms.errors import TooManyInFlight
 
 
 async def _wait_for(event: asyncio.Event) -> str:

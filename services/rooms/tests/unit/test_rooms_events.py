@@ -10,8 +10,8 @@ from nats.errors import MaxPayloadError
 from chassis.nats_connection import NatsSettings
 from rooms.adapters import nats_events
 from rooms.adapters.nats_events import NatsEvents
-from rooms.domain.identity import Life, ParticipantKey, RoomId, Slug
-from rooms.domain.membership import Announced, LifeEnded, PresenceChanged
+from rooms.domain.people import Life, ParticipantKey, RoomId, Slug
+from rooms.domain.presence import Announced, LifeEnded, PresenceChanged
 from salon.events.v1.events_pb2 import Presence
 
 

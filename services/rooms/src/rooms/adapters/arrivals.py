@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from chassis.database import Session, packed
 from rooms.adapters.room_rows import LockedRoom
-from rooms.domain.identity import ConnectionId, EdgeId, Life, ParticipantKey, Person
-from rooms.domain.membership import Announced, Membership, PresenceChanged
-from rooms.domain.presence import Tally
+from rooms.domain.membership import Membership
+from rooms.domain.people import ConnectionId, EdgeId, Life, ParticipantKey, Person
+from rooms.domain.presence import Announced, PresenceChanged, Tally
 
 _PARTICIPANT = {
     "life": "bigint",

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from chassis.database import Row, Session, packed
 from rooms.adapters.arrivals import save_rooms
 from rooms.adapters.room_rows import LockedRoom, end_lives, lock_lives
-from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank
-from rooms.domain.membership import Announced, Changes, PresenceChanged
-from rooms.domain.policy import RoomPolicy
-from rooms.domain.presence import Tally
+from rooms.domain.people import ConnectionId, EdgeId, Life, Rank
+from rooms.domain.presence import Announced, Changes, PresenceChanged, Tally
+from rooms.domain.rooms import RoomPolicy
 
 PART = 1000
 """Connections in one transaction."""

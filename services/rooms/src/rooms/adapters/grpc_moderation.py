@@ -12,9 +12,9 @@ import structlog
 from chassis.grpc_channel import open_channel
 from chassis.grpc_security import GrpcSecurity
 from chassis.traces import trace_headers
-from rooms.domain.identity import Rank, Slug, UserId, Viewer
-from rooms.domain.refusals import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
-from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope, Target
+from rooms.domain.people import Rank, Slug, UserId, Viewer
+from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
+from rooms.errors import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
 
 _ALL_REPLICAS_S = 4.0

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from chassis.database import Session, packed
 from rooms.adapters.room_rows import OPEN, Access, NewRoom, access_of, slugs_of, take_ids
-from rooms.domain.access import may_enter
-from rooms.domain.identity import ConnectionId, Rank, RoomId, Slug, UserId
 from rooms.domain.membership import Arrival, ById, BySlug, JoinRefusal
 from rooms.domain.naming import is_id
-from rooms.domain.policy import RoomPolicy
+from rooms.domain.people import ConnectionId, Rank, RoomId, Slug, UserId
+from rooms.domain.rooms import RoomPolicy, may_enter
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from chassis.nats_connection import NatsAccess, NatsConnection
 from chassis.tasks import Tasks
 from chassis.traces import trace_headers
 from rooms import telemetry
-from rooms.domain.membership import Announced, LifeEnded, PresenceChanged
+from rooms.domain.presence import Announced, LifeEnded, PresenceChanged
 from salon.events.v1 import events_pb2
 
 STREAM = "SALON_MESSAGES"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from chassis.database import Session, packed
 from rooms.adapters.arrivals import Entrant, admit
 from rooms.adapters.room_rows import end_lives, lock_slugs
-from rooms.domain.identity import ConnectionId, EdgeId, Life, Slug
-from rooms.domain.membership import Changes, HeldConnection
+from rooms.domain.membership import HeldConnection
+from rooms.domain.people import ConnectionId, EdgeId, Life, Slug
+from rooms.domain.presence import Changes
 
 _REVIVED = {"life": "bigint", "room_id": "bigint", "slug": "text"}
 _DELETED = "SELECT 1 FROM deleted_slug d WHERE d.slug = x.slug AND x.life <= d.last_life"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chassis.database import Row, Session, packed
-from rooms.domain.identity import Life, RoomId, Slug, UserId
-from rooms.domain.membership import LifeEnded
+from rooms.domain.people import Life, RoomId, Slug, UserId
+from rooms.domain.presence import LifeEnded
 
 FIRST_SERVER_ID = 1_000_000_000
 _SLUGS = {"slug": "text"}

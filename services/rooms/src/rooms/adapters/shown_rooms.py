@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from chassis.database import Row, Session, Share, packed
-from rooms.domain.identity import Life, Rank, RoomId, Slug, Viewer
-from rooms.domain.room import Room, RoomSettings
+from rooms.domain.people import Life, Rank, RoomId, Slug, Viewer
+from rooms.domain.rooms import Room, RoomSettings
 
 SCANNED_AT_ONCE = 1000
 SCANNED_AT_MOST = 10_000

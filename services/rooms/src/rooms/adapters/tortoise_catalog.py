@@ -13,12 +13,20 @@ from chassis.outages import retried_on_conflict
 from rooms.adapters.room_rows import LockedRoom, NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
 from rooms.adapters.shown_rooms import CountedPeople, find_room, newest_rooms, people_of, search_rooms
 from rooms.adapters.tables import InvitationRow, VideoRow
-from rooms.domain.identity import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
-from rooms.domain.membership import LifeEnded
 from rooms.domain.naming import extended, is_video_slug
-from rooms.domain.policy import CreationPolicy
-from rooms.domain.refusals import NotPermitted, RoomNotFound, SlugTaken, TooManyRooms
-from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
+from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.presence import LifeEnded
+from rooms.domain.rooms import (
+    CreationPolicy,
+    Invitation,
+    Participant,
+    ParticipantState,
+    Room,
+    RoomSettings,
+    SettingsChange,
+    Video,
+)
+from rooms.errors import NotPermitted, RoomNotFound, SlugTaken, TooManyRooms
 
 _SEARCHES = 2
 """At once: each looks at every room, and people who join are not to wait for them. Whoever waits too long for a place

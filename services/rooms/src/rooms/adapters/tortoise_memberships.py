@@ -8,6 +8,7 @@ from datetime import datetime
 import structlog
 
 from chassis.database import Database, Session, packed
+from chassis.errors import DatabaseUnavailable
 from chassis.outages import is_conflict, retry_on_conflict
 from rooms.adapters.arrivals import Entrant, admit
 from rooms.adapters.departures import PART, named, next_part, remove
@@ -16,21 +17,12 @@ from rooms.adapters.reaping import OrphanSearch, reap
 from rooms.adapters.registration import register_again
 from rooms.adapters.room_rows import LockedRoom, end_lives, insert_rooms, lock_abandoned, lock_slugs, slugs_of
 from rooms.adapters.unused_settings import forget_unused
-from rooms.domain.identity import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId
-from rooms.domain.membership import (
-    Announced,
-    Arrival,
-    ById,
-    Changes,
-    HeldConnection,
-    JoinOutcome,
-    JoinRefusal,
-    Lease,
-    Membership,
-    RoomSnapshot,
-)
-from rooms.domain.policy import DAY_MS, RoomPolicy
-from rooms.ports import DatabaseUnavailable, Tell
+from rooms.domain.leases import Lease
+from rooms.domain.membership import Arrival, ById, HeldConnection, JoinOutcome, JoinRefusal, Membership
+from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId
+from rooms.domain.presence import Announced, Changes, RoomSnapshot
+from rooms.domain.rooms import DAY_MS, RoomPolicy
+from rooms.ports import Tell
 
 _NUMBERS = {"number": "bigint"}
 _ROUNDS = 20

@@ -6,14 +6,12 @@ from typing import Any, TypeVar
 
 import structlog
 
+from rooms.errors import TooManyInFlight
+
 _CANCEL_S = 1.0
 """For what is cancelled to give its connection to the database back."""
 _T = TypeVar("_T")
 _log = structlog.get_logger()
-
-
-class TooManyInFlight(Exception):
-    """As many as are allowed at once are in flight, those included that no caller waits for any more."""
 
 
 class InFlight:

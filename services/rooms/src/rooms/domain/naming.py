@@ -3,8 +3,8 @@
 import re
 import unicodedata
 
-from rooms.domain.identity import Slug
-from rooms.domain.refusals import InvalidInput
+from rooms.domain.people import Slug
+from rooms.errors import InvalidInput
 
 SLUG_LENGTH = 128
 NAME_LENGTH = 200
@@ -14,7 +14,21 @@ _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 _VIDEO = re.compile(r"video-[0-9]+", re.ASCII)
 
 
+def read_slug(text: str) -> Slug | None:
+    """The slug in NFC, of a room or of a video; None for what no slug can look like, so that nothing is behind it."""
+    slug = unicodedata.normalize("NFC", text)
+    return Slug(slug) if is_well_formed(slug) else None
+
+
 def check_slug(text: str) -> Slug:
+    """The slug in NFC, of a room or of a video. Raises InvalidInput."""
+    slug = read_slug(text)
+    if slug is None:
+        raise InvalidInput("slug is not well-formed")
+    return slug
+
+
+def check_new_slug(text: str) -> Slug:
     """A slug that createChatRoom may take, NFC. Raises InvalidInput."""
     slug = unicodedata.normalize("NFC", text)
     if not is_well_formed(slug):

@@ -1,12 +1,12 @@
-"""What owners and admins do with rooms, invitations and videos."""
+"""What owners, moderators and admins do with rooms, invitations, videos and sanctions."""
 
-import unicodedata
-
-from rooms.domain import access, naming
-from rooms.domain.identity import LARGEST_ID, RoomId, Slug, UserId, Viewer
-from rooms.domain.refusals import InvalidInput, NotPermitted, NotSignedIn, RoomNotFound, SlugReserved
-from rooms.domain.room import Invitation, Room, RoomSettings, SettingsChange, Video
+from rooms.domain import naming
+from rooms.domain.people import LARGEST_ID, RoomId, Slug, UserId, Viewer
+from rooms.domain.rooms import Invitation, Room, RoomSettings, SettingsChange, Video, may_manage, may_register_videos
+from rooms.domain.sanctions import Sanction
+from rooms.errors import InvalidInput, NotPermitted, NotSignedIn, RoomNotFound, SlugReserved
 from rooms.ports import Ports
+from rooms.usecases.queries import moderator_of
 
 
 async def create_room(ports: Ports, viewer: Viewer | None, settings: RoomSettings, *, slug: str | None = None) -> Room:
@@ -17,7 +17,7 @@ async def create_room(ports: Ports, viewer: Viewer | None, settings: RoomSetting
         raise NotPermitted
     naming.check_name(settings.name)
     naming.check_description(settings.description)
-    wanted = naming.slug_from_name(settings.name) if slug is None else naming.check_slug(slug)
+    wanted = naming.slug_from_name(settings.name) if slug is None else naming.check_new_slug(slug)
     if not creation.may_take(wanted, owner.rank):
         raise SlugReserved
     return await ports.catalog.create_room(
@@ -51,36 +51,38 @@ async def delete_room(ports: Ports, viewer: Viewer | None, room_id: RoomId) -> b
     return True
 
 
-async def invite(ports: Ports, viewer: Viewer | None, slug: str, user_id: UserId) -> Invitation:
+async def invite(ports: Ports, viewer: Viewer | None, slug: Slug, user_id: UserId) -> Invitation:
     """Let a user into a private room. Raises NotSignedIn, InvalidInput, RoomNotFound, NotPermitted."""
     signed_in = _signed_in(viewer)
-    room = await _manageable(ports, signed_in, slug=_nfc(slug))
+    room = await _manageable(ports, signed_in, slug=slug)
     _check_id(user_id)
     return await ports.catalog.invite(room, Invitation(room.slug, user_id, signed_in.user_id, ports.clock()))
 
 
-async def revoke(ports: Ports, viewer: Viewer | None, slug: str, user_id: UserId) -> bool:
+async def revoke(ports: Ports, viewer: Viewer | None, slug: Slug, user_id: UserId) -> bool:
     """Take an invitation back; who is inside stays. Raises NotSignedIn, RoomNotFound, NotPermitted."""
-    room = await _manageable(ports, _signed_in(viewer), slug=_nfc(slug))
+    room = await _manageable(ports, _signed_in(viewer), slug=slug)
     return await ports.catalog.revoke(room, user_id)
 
 
 async def register_video(ports: Ports, viewer: Viewer | None, video_id: int, title: str) -> Video:
     """Put a video into the catalogue, or give it a new title. Raises NotSignedIn, NotPermitted, InvalidInput."""
-    if not access.may_register_videos(_signed_in(viewer)):
+    if not may_register_videos(_signed_in(viewer)):
         raise NotPermitted
     _check_id(video_id)
     return await ports.catalog.register_video(Video(video_id, naming.check_name(title), ports.clock()))
+
+
+async def lift_sanction(ports: Ports, viewer: Viewer | None, sanction_id: int) -> Sanction:
+    """End a sanction, as who could have imposed it may. Raises NotSignedIn, NotPermitted, SanctionNotFound,
+    ModerationUnavailable."""
+    return await ports.moderation.lift_sanction(sanction_id, moderator_of(viewer))
 
 
 def _signed_in(viewer: Viewer | None) -> Viewer:
     if viewer is None:
         raise NotSignedIn
     return viewer
-
-
-def _nfc(slug: str) -> Slug:
-    return Slug(unicodedata.normalize("NFC", slug))
 
 
 def _check_id(number: int) -> None:
@@ -92,7 +94,7 @@ async def _manageable(ports: Ports, viewer: Viewer, *, room_id: RoomId | None = 
     room = await ports.catalog.find_room(room_id=room_id, slug=slug)
     if room is None:
         raise RoomNotFound
-    if not access.may_manage(viewer, room):
+    if not may_manage(viewer, room):
         may_know = room.settings.is_public or await ports.catalog.is_invited(room.slug, viewer.user_id)
         raise NotPermitted if may_know else RoomNotFound
     return room

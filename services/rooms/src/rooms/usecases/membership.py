@@ -4,19 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from rooms.domain.identity import ConnectionId, EdgeId, Rank, Slug, UserId
-from rooms.domain.membership import (
-    Arrival,
-    ById,
-    BySlug,
-    ByVideo,
-    Changes,
-    HeldConnection,
-    JoinOutcome,
-    JoinRefusal,
-    RoomRef,
-)
+from rooms.domain.membership import Arrival, ById, BySlug, ByVideo, HeldConnection, JoinOutcome, JoinRefusal, RoomRef
 from rooms.domain.naming import is_id, is_video_slug, is_well_formed
+from rooms.domain.people import ConnectionId, EdgeId, Rank, Slug, UserId
+from rooms.domain.presence import Changes
 from rooms.ports import Events, Ports
 
 

@@ -15,10 +15,11 @@ from rooms.adapters.tortoise_log import TortoiseLogPositions
 from rooms.adapters.tortoise_memberships import TortoiseMemberships
 from rooms.api.graphql.execute import execute, executions
 from rooms.api.in_flight import finish
-from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
-from rooms.domain.membership import Arrival, BySlug, JoinOutcome, LifeEnded, PresenceChanged
-from rooms.domain.policy import RoomPolicy
-from rooms.domain.sanction import Sanction, Target
+from rooms.domain.membership import Arrival, BySlug, JoinOutcome
+from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
+from rooms.domain.presence import LifeEnded, PresenceChanged
+from rooms.domain.rooms import RoomPolicy
+from rooms.domain.sanctions import Sanction, Target
 from rooms.ports import Ports
 
 NOW = datetime(2025, 11, 27, 16, 30, tzinfo=UTC)

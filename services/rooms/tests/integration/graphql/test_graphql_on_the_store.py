@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rooms.domain.identity import Viewer
 from rooms.domain.membership import JoinRefusal, Membership
+from rooms.domain.people import Viewer
 
 if TYPE_CHECKING:
     from services.rooms.tests.integration.graphql.conftest import Stage

@@ -9,20 +9,22 @@ from typing import Any
 import pytest
 
 from rooms.api.graphql.execute import execute
-from rooms.domain import access, naming
-from rooms.domain.identity import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
-from rooms.domain.membership import LifeEnded, PresenceChanged
-from rooms.domain.policy import CreationPolicy
-from rooms.domain.refusals import (
-    ModerationUnavailable,
-    NotPermitted,
-    RoomNotFound,
-    SanctionNotFound,
-    SlugTaken,
-    TooManyRooms,
+from rooms.domain import naming
+from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.presence import LifeEnded, PresenceChanged
+from rooms.domain.rooms import (
+    CreationPolicy,
+    Invitation,
+    Participant,
+    ParticipantState,
+    Room,
+    RoomSettings,
+    SettingsChange,
+    Video,
+    may_manage,
 )
-from rooms.domain.room import Invitation, Participant, ParticipantState, Room, RoomSettings, SettingsChange, Video
-from rooms.domain.sanction import Sanction, SanctionAction, SanctionScope, Target
+from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
+from rooms.errors import ModerationUnavailable, NotPermitted, RoomNotFound, SanctionNotFound, SlugTaken, TooManyRooms
 from rooms.ports import Ports
 
 NOW = datetime(2025, 11, 27, 16, 30, 0, 123456, tzinfo=UTC)
@@ -116,7 +118,7 @@ class FakeCatalog:
 
     def _may_enter(self, viewer: Viewer | None, room: Room) -> bool:
         return room.settings.is_public or (
-            viewer is not None and (access.may_manage(viewer, room) or (room.slug, viewer.user_id) in self.invitations)
+            viewer is not None and (may_manage(viewer, room) or (room.slug, viewer.user_id) in self.invitations)
         )
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from chassis.errors import DatabaseUnavailable
 from rooms.api.graphql import execute as execution
 from rooms.api.in_flight import InFlight, finish
-from rooms.domain.identity import RoomId
-from rooms.ports import DatabaseUnavailable
+from rooms.domain.people import RoomId
 
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from graphql import get_introspection_query
 
-from rooms.api.graphql import limits
-from rooms.api.graphql.limits import ShapeLimit
+from rooms.api.graphql import schema as limits
+from rooms.api.graphql.schema import ShapeLimit
 
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rooms.domain.identity import Slug
-from rooms.domain.policy import CreationPolicy
+from rooms.domain.people import Slug
+from rooms.domain.rooms import CreationPolicy
 
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World

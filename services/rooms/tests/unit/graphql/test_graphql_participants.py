@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rooms.domain.identity import Rank, UserId
-from rooms.domain.sanction import Target
+from rooms.domain.people import Rank, UserId
+from rooms.domain.sanctions import Target
 
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World

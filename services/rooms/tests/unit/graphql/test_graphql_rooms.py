@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rooms.domain.identity import UserId, Viewer
-from rooms.domain.room import Invitation
+from rooms.domain.people import UserId, Viewer
+from rooms.domain.rooms import Invitation
 
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World

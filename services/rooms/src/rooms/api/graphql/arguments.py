@@ -1,14 +1,16 @@
-"""What clients write into arguments, before a use case sees it. Everything raises InvalidInput."""
+"""What clients write into arguments, before a use case sees it; and cursors, opaque to clients, made of the kind of the
+list and the key that it is ordered by. Everything raises InvalidInput."""
 
+import base64
 import unicodedata
 
-from rooms.domain import naming
-from rooms.domain.identity import Slug
-from rooms.domain.refusals import InvalidInput
+from rooms.domain.people import LARGEST_ID
+from rooms.errors import InvalidInput
 
 LIST_LIMIT = 100
 LIST_DEFAULT = 50
 SEARCH_LIMIT = 200
+_CURSOR_LIMIT = 64
 _UNFIT = ("Cc", "Cs")
 _LINE_ENDS = str.maketrans("\r\n\t", "   ")
 
@@ -42,15 +44,28 @@ def check_search(text: str) -> str:
     return unicodedata.normalize("NFC", check_line("search", text))
 
 
-def check_slug(text: str) -> Slug:
-    """A slug in NFC, of a room or of a video, as every room has one."""
-    slug = read_slug(text)
-    if slug is None:
-        raise InvalidInput("slug is not well-formed")
-    return slug
+def encode_cursor(kind: str, key: int) -> str:
+    """The cursor of an element in one kind of list ("room", "participant", "sanction")."""
+    return base64.urlsafe_b64encode(f"{kind}:{key}".encode("ascii")).decode("ascii").rstrip("=")
 
 
-def read_slug(text: str) -> Slug | None:
-    """A slug in NFC; None for what no slug can look like, so that nothing can be behind it."""
-    slug = unicodedata.normalize("NFC", text)
-    return Slug(slug) if naming.is_well_formed(slug) else None
+def decode_cursor(kind: str, cursor: str | None) -> int | None:
+    """The key behind a cursor of that kind; None for none. Raises InvalidInput."""
+    if cursor is None:
+        return None
+    try:
+        return _decode(kind, cursor)
+    except ValueError:  # not ASCII, not base64, or not a number
+        raise InvalidInput("after is not a cursor of this list") from None
+
+
+def _decode(kind: str, cursor: str) -> int:
+    if len(cursor) > _CURSOR_LIMIT:
+        raise ValueError
+    padded = cursor + "=" * (-len(cursor) % 4)
+    found, _, key = (
+        base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True).decode("ascii").partition(":")
+    )
+    if found != kind or not key.isdecimal() or not 0 < int(key) <= LARGEST_ID:
+        raise ValueError
+    return int(key)

@@ -1,7 +1,7 @@
 """What a client reads when a request fails.
 
-rooms.domain.refusals.Refusal   a field said no: its own text and code, both public
-rooms.ports.DatabaseUnavailable UNAVAILABLE; health and metrics tell operators of it
+rooms.errors.Refusal             a field said no: its own text and code, both public
+chassis.errors.DatabaseUnavailable UNAVAILABLE; health and metrics tell operators of it
 GraphQLError                    the request is wrong (syntax, validation, variables): its text, INVALID
 anything else                   a defect: INTERNAL_TEXT outside, a traceback in the log
 """
@@ -10,8 +10,8 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from rooms.domain.refusals import InvalidInput, Refusal, ServiceUnavailable
-from rooms.ports import DatabaseUnavailable
+from chassis.errors import DatabaseUnavailable
+from rooms.errors import InvalidInput, Refusal, ServiceUnavailable
 
 INTERNAL_TEXT = "Internal error"
 

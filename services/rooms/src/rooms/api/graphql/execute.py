@@ -18,12 +18,11 @@ from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from rooms.api.graphql.errors import format_error, format_refusal
-from rooms.api.graphql.limits import QUERY_LIMIT_CHARACTERS, VARIABLES_LIMIT_BYTES
 from rooms.api.graphql.request import Request
-from rooms.api.graphql.schema import schema
-from rooms.api.in_flight import InFlight, TooManyInFlight
-from rooms.domain.identity import Viewer
-from rooms.domain.refusals import InvalidInput, Refusal, ServiceUnavailable
+from rooms.api.graphql.schema import QUERY_LIMIT_CHARACTERS, VARIABLES_LIMIT_BYTES, schema
+from rooms.api.in_flight import InFlight
+from rooms.domain.people import Viewer
+from rooms.errors import InvalidInput, Refusal, ServiceUnavailable, TooManyInFlight
 from rooms.ports import Ports
 
 DEADLINE_S = 5.0

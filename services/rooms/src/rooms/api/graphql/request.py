@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from strawberry.dataloader import DataLoader
 
-from rooms.domain.identity import Life, Slug, Viewer
-from rooms.domain.refusals import InvalidInput, Refusal
-from rooms.domain.room import Participant, Room
-from rooms.domain.sanction import Sanction, Target
+from rooms.domain.people import Life, Slug, Viewer
+from rooms.domain.rooms import Participant, Room
+from rooms.domain.sanctions import Sanction, Target
+from rooms.errors import InvalidInput, Refusal
 from rooms.ports import Moderation, Ports
 from rooms.usecases import queries
 

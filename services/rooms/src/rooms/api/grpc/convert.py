@@ -3,10 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from rooms.domain.identity import LARGEST_ID, ConnectionId, EdgeId, Life, Person, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.log_position import PARTITIONS
 from rooms.domain.membership import (
-    Announced,
     Arrival,
     ById,
     BySlug,
@@ -16,8 +14,10 @@ from rooms.domain.membership import (
     JoinRefusal,
     Membership,
     RoomRef,
-    RoomSnapshot,
 )
+from rooms.domain.people import LARGEST_ID, ConnectionId, EdgeId, Life, Person, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.presence import Announced, RoomSnapshot
+from rooms.errors import MalformedRequest
 from salon.rooms.v1 import rooms_pb2 as pb
 
 BATCH_LIMIT = 1000
@@ -30,11 +30,7 @@ _REFUSALS = {
 }
 
 
-class MalformedRequest(Exception):
-    """A request that breaks the contract; the text names the field."""
-
-
-def edge_of(text: str) -> EdgeId:
+def edge_from_proto(text: str) -> EdgeId:
     """An edge incarnation."""
     if not _EDGE.fullmatch(text):
         raise MalformedRequest("edge: 32 hexadecimal digits")
@@ -47,14 +43,14 @@ def check_batch(number: int) -> None:
         raise MalformedRequest(f"at most {BATCH_LIMIT} in one request")
 
 
-def connection_of(number: int) -> ConnectionId:
+def connection_from_proto(number: int) -> ConnectionId:
     """A connection number."""
     if not 1 <= number <= _LARGEST_CONNECTION:
         raise MalformedRequest("connection: from 1 to 2^63-1")
     return ConnectionId(number)
 
 
-def person_of(person: pb.Person) -> Person:
+def person_from_proto(person: pb.Person) -> Person:
     """Who holds a connection."""
     if not 0 <= person.user_id <= LARGEST_ID:
         raise MalformedRequest("user_id: below 2^53")
@@ -63,14 +59,14 @@ def person_of(person: pb.Person) -> Person:
     return Person(UserId(person.user_id), _text(person.username), _rank(person.rank))
 
 
-def viewer_of(person: pb.Person) -> Viewer:
+def viewer_from_proto(person: pb.Person) -> Viewer:
     """Who asks through GraphQL."""
     if not 1 <= person.user_id <= LARGEST_ID:
         raise MalformedRequest("viewer.user_id: from 1, below 2^53")
     return Viewer(UserId(person.user_id), _text(person.username), _rank(person.rank))
 
 
-def ref_of(ref: pb.RoomRef) -> RoomRef:
+def ref_from_proto(ref: pb.RoomRef) -> RoomRef:
     """A room reference."""
     match ref.WhichOneof("ref"):
         case "room_id":
@@ -83,53 +79,53 @@ def ref_of(ref: pb.RoomRef) -> RoomRef:
             raise MalformedRequest("ref: missing")
 
 
-def arrival_of(item: pb.JoinItem) -> Arrival:
+def arrival_from_proto(item: pb.JoinItem) -> Arrival:
     """One join."""
-    return Arrival(connection_of(item.connection), ref_of(item.ref), person_of(item.person))
+    return Arrival(connection_from_proto(item.connection), ref_from_proto(item.ref), person_from_proto(item.person))
 
 
-def held_of(held: pb.HeldConnection) -> HeldConnection:
+def held_from_proto(held: pb.HeldConnection) -> HeldConnection:
     """One connection that an edge holds."""
     return HeldConnection(
-        connection=connection_of(held.connection),
+        connection=connection_from_proto(held.connection),
         room_id=RoomId(_id(held.room_id, "room_id")),
         life=Life(_id(held.life, "life")),
         slug=Slug(held.slug),
-        person=person_of(held.person),
+        person=person_from_proto(held.person),
     )
 
 
-def sequences_of(positions: Iterable[pb.LogPosition]) -> dict[int, int]:
+def sequences_from_proto(positions: Iterable[pb.LogPosition]) -> dict[int, int]:
     """The highest sequence of each partition; of a partition that is named twice, the higher one."""
     sequences: dict[int, int] = {}
     for position in positions:
-        partition, sequence = position_of(position)
+        partition, sequence = position_from_proto(position)
         sequences[partition] = max(sequence, sequences.get(partition, 0))
     return sequences
 
 
-def position_of(position: pb.LogPosition) -> tuple[int, int]:
+def position_from_proto(position: pb.LogPosition) -> tuple[int, int]:
     """A partition and its highest sequence."""
     if position.partition >= PARTITIONS:
         raise MalformedRequest(f"partition: from 0 to {PARTITIONS - 1}")
-    return position.partition, sequence_of(position.highest_sequence, "highest_sequence")
+    return position.partition, sequence_from_proto(position.highest_sequence, "highest_sequence")
 
 
-def sequence_of(number: int, name: str) -> int:
+def sequence_from_proto(number: int, name: str) -> int:
     """A sequence of the log; 0: none."""
     if not 0 <= number <= LARGEST_ID:
         raise MalformedRequest(f"{name}: from 0, below 2^53")
     return number
 
 
-def outcome_to(outcome: JoinOutcome) -> pb.JoinOutcome:
+def outcome_to_proto(outcome: JoinOutcome) -> pb.JoinOutcome:
     """The answer to one join."""
     if isinstance(outcome, JoinRefusal):
         return pb.JoinOutcome(result=_REFUSALS[outcome])
-    return _membership_to(outcome)
+    return _membership_to_proto(outcome)
 
 
-def _membership_to(membership: Membership) -> pb.JoinOutcome:
+def _membership_to_proto(membership: Membership) -> pb.JoinOutcome:
     return pb.JoinOutcome(
         result=pb.JoinOutcome.RESULT_JOINED,
         room_id=membership.room_id,
@@ -141,22 +137,22 @@ def _membership_to(membership: Membership) -> pb.JoinOutcome:
     )
 
 
-def snapshot_to(snapshot: RoomSnapshot) -> pb.ListParticipantsResponse:
+def snapshot_to_proto(snapshot: RoomSnapshot) -> pb.ListParticipantsResponse:
     """One life as it is now."""
     return pb.ListParticipantsResponse(
         version=snapshot.version,
         connection_count=snapshot.connection_count,
         crowded=snapshot.crowded,
-        participants=[_participant_to(person) for person in snapshot.participants],
+        participants=[_participant_to_proto(person) for person in snapshot.participants],
         deleted=snapshot.deleted,
     )
 
 
-def _participant_to(person: Announced) -> pb.Participant:
+def _participant_to_proto(person: Announced) -> pb.Participant:
     return pb.Participant(key=person.key, user_id=person.user_id or 0, username=person.username, version=person.version)
 
 
-def rank_to(rank: Rank | None) -> pb.Rank.ValueType:
+def rank_to_proto(rank: Rank | None) -> pb.Rank.ValueType:
     """None: unspecified."""
     return pb.RANK_UNSPECIFIED if rank is None else pb.Rank.ValueType(rank)
 

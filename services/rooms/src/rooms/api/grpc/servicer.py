@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc.aio
 import structlog
 
+from chassis.errors import DatabaseUnavailable
 from rooms import telemetry
 from rooms.api.grpc import convert
 from rooms.api.in_flight import InFlight
-from rooms.domain.identity import Life, Slug, UserId, Viewer
 from rooms.domain.membership import JoinRefusal
-from rooms.ports import DatabaseUnavailable, Ports
+from rooms.domain.people import Life, Slug, UserId, Viewer
+from rooms.ports import Ports
 from rooms.usecases import membership
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
 
@@ -44,30 +45,32 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     async def Resolve(self, request: pb.ResolveRequest, context: "_Context") -> pb.ResolveResponse:  # noqa: N802 - the contract's name
         """Slugs in the order of the references."""
         convert.check_batch(len(request.refs))
-        slugs = await self._answer(membership.resolve(self._ports, [convert.ref_of(ref) for ref in request.refs]))
+        slugs = await self._answer(
+            membership.resolve(self._ports, [convert.ref_from_proto(ref) for ref in request.refs])
+        )
         return pb.ResolveResponse(slugs=slugs)
 
     async def Join(self, request: pb.JoinRequest, context: "_Context") -> pb.JoinResponse:  # noqa: N802 - the contract's name
         """Outcomes in the order of the items."""
         convert.check_batch(len(request.items))
-        edge = convert.edge_of(request.edge)
-        arrivals = [convert.arrival_of(item) for item in request.items]
+        edge = convert.edge_from_proto(request.edge)
+        arrivals = [convert.arrival_from_proto(item) for item in request.items]
         outcomes = await self._answer(membership.join(self._ports, edge, arrivals))
         for outcome in outcomes:
             telemetry.JOINS.labels(outcome.value if isinstance(outcome, JoinRefusal) else "joined").inc()
-        return pb.JoinResponse(outcomes=[convert.outcome_to(outcome) for outcome in outcomes])
+        return pb.JoinResponse(outcomes=[convert.outcome_to_proto(outcome) for outcome in outcomes])
 
     async def Leave(self, request: pb.LeaveRequest, context: "_Context") -> pb.LeaveResponse:  # noqa: N802 - the contract's name
         """Answers once it is committed."""
         convert.check_batch(len(request.connections))
-        connections = [convert.connection_of(number) for number in request.connections]
-        await self._answer(membership.leave(self._ports, convert.edge_of(request.edge), connections))
+        connections = [convert.connection_from_proto(number) for number in request.connections]
+        await self._answer(membership.leave(self._ports, convert.edge_from_proto(request.edge), connections))
         return pb.LeaveResponse()
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: "_Context") -> pb.HeartbeatResponse:  # noqa: N802 - the contract's name
         """Whether the edge's memberships stand."""
-        sequences = convert.sequences_of(request.positions)
-        lease = await self._answer(self._ports.memberships.renew(convert.edge_of(request.edge)))
+        sequences = convert.sequences_from_proto(request.positions)
+        lease = await self._answer(self._ports.memberships.renew(convert.edge_from_proto(request.edge)))
         try:
             await self._answer(self._ports.log.remember(sequences))
         except DatabaseUnavailable:
@@ -76,8 +79,8 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
 
     async def ResumeLog(self, request: pb.ResumeLogRequest, context: "_Context") -> pb.ResumeLogResponse:  # noqa: N802 - the contract's name
         """Up to where the sequences of a partition were given out."""
-        partition, sequence = convert.position_of(request.seen)
-        behind = convert.sequence_of(request.behind, "behind")
+        partition, sequence = convert.position_from_proto(request.seen)
+        behind = convert.sequence_from_proto(request.behind, "behind")
         found = await self._answer(self._ports.log.resume(partition, sequence, behind=behind))
         if found.purge_to:
             _log.warning("log_behind", partition=partition, behind=behind, purge_to=found.purge_to)
@@ -86,21 +89,21 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     async def Sync(self, request: pb.SyncRequest, context: "_Context") -> pb.SyncResponse:  # noqa: N802 - the contract's name
         """The connections that are lost."""
         convert.check_batch(len(request.held))
-        held = [convert.held_of(one) for one in request.held]
-        edge = convert.edge_of(request.edge)
+        held = [convert.held_from_proto(one) for one in request.held]
+        edge = convert.edge_from_proto(request.edge)
         lost = await self._answer(membership.sync(self._ports, edge, held, first=request.first, last=request.last))
         return pb.SyncResponse(lost=lost)
 
     async def Release(self, request: pb.ReleaseRequest, context: "_Context") -> pb.ReleaseResponse:  # noqa: N802 - the contract's name
         """Answers once it is committed."""
-        await self._answer(membership.release(self._ports, convert.edge_of(request.edge)))
+        await self._answer(membership.release(self._ports, convert.edge_from_proto(request.edge)))
         return pb.ReleaseResponse()
 
     async def ListParticipants(  # noqa: N802 - the contract's name
         self, request: pb.ListParticipantsRequest, context: "_Context"
     ) -> pb.ListParticipantsResponse:
         """One life as it is now."""
-        return convert.snapshot_to(await self._answer(self._ports.memberships.snapshot(Life(request.life))))
+        return convert.snapshot_to_proto(await self._answer(self._ports.memberships.snapshot(Life(request.life))))
 
     async def FindConnected(  # noqa: N802 - the contract's name
         self, request: pb.FindConnectedRequest, context: "_Context"
@@ -109,7 +112,7 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         user_id = UserId(request.user_id) if request.user_id else None
         slug = Slug(request.slug) if request.slug else None
         rank = await self._answer(membership.connected_rank(self._ports, user_id, request.username, slug))
-        return pb.FindConnectedResponse(rank=convert.rank_to(rank))
+        return pb.FindConnectedResponse(rank=convert.rank_to_proto(rank))
 
     async def GetStats(self, request: pb.GetStatsRequest, context: "_Context") -> pb.GetStatsResponse:  # noqa: N802 - the contract's name
         """Open connections of every room."""
@@ -122,7 +125,7 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         self, request: pb.ExecuteGraphQLRequest, context: "_Context"
     ) -> pb.ExecuteGraphQLResponse:
         """The HTTP answer to one GraphQL request."""
-        viewer = convert.viewer_of(request.viewer) if request.HasField("viewer") else None
+        viewer = convert.viewer_from_proto(request.viewer) if request.HasField("viewer") else None
         body, status = await self._execute(
             request.query, request.variables_json, request.operation_name, viewer, self._ports, request.allow_mutation
         )

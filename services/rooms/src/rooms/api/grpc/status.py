@@ -1,11 +1,10 @@
-"""What a caller reads of an exception: a status and a text of ours."""
+"""What a caller reads of an exception: a status, and a text of ours. Everything else is INTERNAL, and logged."""
 
 from grpc import StatusCode
 
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import Status, StatusTable
-from rooms.api.grpc.convert import MalformedRequest
-from rooms.api.in_flight import TooManyInFlight
+from rooms.errors import MalformedRequest, TooManyInFlight
 
 STATUSES: StatusTable = {
     MalformedRequest: Status(StatusCode.INVALID_ARGUMENT),

@@ -1,15 +1,84 @@
-"""The mutations of the contract. The use cases decide who may do what."""
+"""The queries and mutations of the contract. Each field is one use case, which decides who sees and may do what."""
 
 import strawberry
 from strawberry.types import Info
 
-from rooms.api.graphql.arguments import check_line, check_paragraph, check_slug
+from rooms.api.graphql.arguments import (
+    LIST_DEFAULT,
+    check_line,
+    check_paragraph,
+    check_search,
+    clamp_first,
+    decode_cursor,
+)
 from rooms.api.graphql.request import Request
-from rooms.api.graphql.scalars import SafeInt
-from rooms.api.graphql.types import ChatRoom, Invitation, Sanction, Video
-from rooms.domain.identity import RoomId, UserId
-from rooms.domain.room import UNCHANGED, RoomSettings, SettingsChange
-from rooms.usecases import manage, sanctions
+from rooms.api.graphql.types import ROOMS, SANCTIONS, ChatRoom, Invitation, SafeInt, Sanction, Video
+from rooms.domain import naming
+from rooms.domain.people import Life, RoomId, UserId
+from rooms.domain.rooms import UNCHANGED, RoomSettings, SettingsChange
+from rooms.usecases import manage, queries
+
+
+@strawberry.type
+class Query:
+    """What anyone may ask; each field decides who sees what."""
+
+    @strawberry.field
+    async def chat_rooms(
+        self,
+        info: Info[Request, None],
+        first: int | None = LIST_DEFAULT,
+        after: str | None = strawberry.UNSET,
+        search: str | None = strawberry.UNSET,
+    ) -> list[ChatRoom]:
+        """Rooms with someone in them that the viewer may enter. Raises InvalidInput."""
+        life = decode_cursor(ROOMS, after or None)
+        rooms = await queries.list_rooms(
+            info.context.ports,
+            info.context.viewer,
+            first=clamp_first(first),
+            after=None if life is None else Life(life),
+            search=check_search(search) if search else None,
+        )
+        info.context.count_elements(len(rooms))
+        return [ChatRoom.of(room) for room in rooms]
+
+    @strawberry.field
+    async def chat_room(
+        self,
+        info: Info[Request, None],
+        id: SafeInt | None = strawberry.UNSET,
+        slug: str | None = strawberry.UNSET,
+    ) -> ChatRoom | None:
+        """A room by id or slug; null where there is none that the viewer may see. Raises InvalidInput."""
+        room_id = RoomId(id) if isinstance(id, int) else None
+        wanted = slug if isinstance(slug, str) else None
+        room = await queries.get_room(info.context.ports, info.context.viewer, room_id=room_id, slug=wanted)
+        return None if room is None else ChatRoom.of(room)
+
+    @strawberry.field
+    async def sanctions(
+        self,
+        info: Info[Request, None],
+        slug: str | None = strawberry.UNSET,
+        active: bool | None = True,
+        first: int | None = LIST_DEFAULT,
+        after: str | None = strawberry.UNSET,
+    ) -> list[Sanction]:
+        """The history, newest first, for moderators; `active: false` shows those that are over as well.
+        Raises NotSignedIn, NotPermitted, InvalidInput, ModerationUnavailable."""
+        ports = info.context.ports
+        found = await queries.list_sanctions(
+            ports,
+            info.context.viewer,
+            slug=naming.check_slug(slug) if isinstance(slug, str) else None,
+            active=bool(active),
+            first=clamp_first(first),
+            before_id=decode_cursor(SANCTIONS, after or None),
+        )
+        info.context.count_elements(len(found))
+        now = ports.clock()
+        return [Sanction.of(sanction, now=now) for sanction in found]
 
 
 @strawberry.type
@@ -69,13 +138,13 @@ class Mutation:
     async def invite_to_chat_room(self, info: Info[Request, None], slug: str, user_id: SafeInt) -> Invitation:
         """Let a user in. Raises NotSignedIn, NotPermitted, RoomNotFound, InvalidInput."""
         context = info.context
-        invitation = await manage.invite(context.ports, context.viewer, check_slug(slug), UserId(user_id))
+        invitation = await manage.invite(context.ports, context.viewer, naming.check_slug(slug), UserId(user_id))
         return Invitation.of(invitation)
 
     @strawberry.mutation
     async def revoke_invitation(self, info: Info[Request, None], slug: str, user_id: SafeInt) -> bool:
         """Take an invitation back; false where there was none. Raises NotSignedIn, NotPermitted, RoomNotFound."""
-        return await manage.revoke(info.context.ports, info.context.viewer, check_slug(slug), UserId(user_id))
+        return await manage.revoke(info.context.ports, info.context.viewer, naming.check_slug(slug), UserId(user_id))
 
     @strawberry.mutation
     async def register_video(self, info: Info[Request, None], id: SafeInt, title: str) -> Video:
@@ -88,5 +157,5 @@ class Mutation:
         """End a sanction, as who could have imposed it. Raises NotSignedIn, NotPermitted, SanctionNotFound,
         ModerationUnavailable."""
         ports = info.context.ports
-        lifted = await sanctions.lift_sanction(ports, info.context.viewer, id)
+        lifted = await manage.lift_sanction(ports, info.context.viewer, id)
         return Sanction.of(lifted, now=ports.clock())

@@ -1,4 +1,14 @@
-"""Since when leases could be renewed here without a break."""
+"""How an edge's lease stands, and since when leases could be renewed here without a break."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """How an edge incarnation stands."""
+
+    registered: bool
+    connection_count: int
 
 
 class Outage:

@@ -1,10 +1,14 @@
-"""Rooms, what is kept of them, and who is in them."""
+"""Rooms: what they are, what is kept of them, who may enter and manage them, and what an operator decides."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from rooms.domain.identity import SYSTEM_USER, Life, ParticipantKey, Rank, RoomId, Slug, UserId
+from rooms.domain.naming import is_id, is_video_slug
+from rooms.domain.people import SYSTEM_USER, Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
+
+DAY_MS = 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +112,81 @@ class Video:
     id: int
     title: str
     created_at: datetime
+
+
+def may_enter(
+    *,
+    user_id: UserId | None,
+    rank: Rank,
+    is_public: bool,
+    allow_anonymous: bool,
+    owner: UserId | None,
+    is_invited: bool,
+) -> bool:
+    """Private rooms are for the creator, the invited, admins and superusers; nobody anonymous among them."""
+    if user_id is None:
+        return is_public and allow_anonymous
+    return is_public or rank >= Rank.ADMIN or user_id == owner or is_invited
+
+
+def may_manage(viewer: Viewer, room: Room) -> bool:
+    """The creator, from createChatRoom alone, and admins."""
+    return viewer.rank >= Rank.ADMIN or viewer.user_id == room.owner
+
+
+def may_register_videos(viewer: Viewer) -> bool:
+    """Admins keep the catalogue."""
+    return viewer.rank >= Rank.ADMIN
+
+
+class AutoCreate(Enum):
+    """For which references that nothing answers to a room is made."""
+
+    ANY = "any"
+    SLUGS = "slugs"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class CreationPolicy:
+    """Who may make a room by createChatRoom, and under which slugs."""
+
+    admins_only: bool = False
+    reserved: tuple[str, ...] = ()
+    """For admins: slugs, whatever their capital letters, with * for any characters."""
+    quota: int = 20
+    """Rooms' settings that are kept for one user."""
+
+    def may_create(self, rank: Rank) -> bool:
+        """Whoever is signed in, or admins alone."""
+        return rank >= (Rank.ADMIN if self.admins_only else Rank.USER)
+
+    def may_take(self, slug: Slug, rank: Rank) -> bool:
+        """Reserved slugs are for admins."""
+        return rank >= Rank.ADMIN or not any(_matches(pattern, slug) for pattern in self.reserved)
+
+
+def _matches(pattern: str, slug: Slug) -> bool:
+    parts = (re.escape(part) for part in re.split(r"\*+", pattern.casefold()))
+    return re.fullmatch(".*".join(parts), slug.casefold()) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPolicy:
+    """How rooms come, stay and go."""
+
+    auto_create: AutoCreate = AutoCreate.ANY
+    empty_grace_ms: int = 0
+    """How long an empty room is kept; 0: it ends with the leave that empties it."""
+    presence_limit: int = 500
+    lease_ms: int = 10_000
+    unused_ms: int = DAY_MS
+    """How long a room made through GraphQL waits for its first visitor."""
+    kept_ms: int = 90 * DAY_MS
+    """How long settings are kept that nobody uses."""
+
+    def may_create(self, slug: Slug, *, has_kept_settings: bool) -> bool:
+        """Videos and slugs with kept settings are never restricted."""
+        if has_kept_settings or is_video_slug(slug) or self.auto_create is AutoCreate.ANY:
+            return True
+        return self.auto_create is AutoCreate.SLUGS and not is_id(slug)

@@ -1,9 +1,9 @@
-"""domain/access.py and domain/identity.py: who comes into a private room, and by which key a person is counted."""
+"""Who comes into a private room, and by which key a person is counted."""
 
 import pytest
 
-from rooms.domain.access import may_enter
-from rooms.domain.identity import ConnectionId, EdgeId, Person, Rank, UserId
+from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, UserId
+from rooms.domain.rooms import may_enter
 
 
 @pytest.mark.parametrize(

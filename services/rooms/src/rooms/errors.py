@@ -1,22 +1,39 @@
-"""Refusals, each with the code that GraphQL shows.
+"""Everything that the service raises on purpose, but for what the chassis raises (chassis.errors: DatabaseUnavailable).
 
-Refusal
-├── NotSignedIn          UNAUTHENTICATED
-├── NotPermitted         FORBIDDEN
-│   ├── SlugReserved
-│   └── TooManyRooms
-├── RoomNotFound         NOT_FOUND
-├── SanctionNotFound     NOT_FOUND
-├── SlugTaken            CONFLICT
-├── InvalidInput         INVALID
-└── ServiceUnavailable   UNAVAILABLE
-    └── ModerationUnavailable
+RoomsError
+├── MalformedRequest          a call that breaks the contract of gRPC
+├── TooManyInFlight           more calls at once than are allowed
+└── Refusal                   what people are told, each with the code that GraphQL shows
+    ├── NotSignedIn           UNAUTHENTICATED
+    ├── NotPermitted          FORBIDDEN
+    │   ├── SlugReserved
+    │   └── TooManyRooms
+    ├── RoomNotFound          NOT_FOUND
+    ├── SanctionNotFound      NOT_FOUND
+    ├── SlugTaken             CONFLICT
+    ├── InvalidInput          INVALID
+    └── ServiceUnavailable    UNAVAILABLE
+        └── ModerationUnavailable
+
+api/grpc/status.py says what a caller over gRPC reads of them, api/graphql/errors.py what one over GraphQL does.
 """
 
 from typing import ClassVar
 
 
-class Refusal(Exception):
+class RoomsError(Exception):
+    """The text holds no secret."""
+
+
+class MalformedRequest(RoomsError):
+    """A request that breaks the contract; the text names the field."""
+
+
+class TooManyInFlight(RoomsError):
+    """As many calls as are allowed at once are in flight, those included that no caller waits for any more."""
+
+
+class Refusal(RoomsError):
     """Something a caller asked for and does not get. The text may be shown."""
 
     code: ClassVar[str]

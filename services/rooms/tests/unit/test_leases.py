@@ -1,6 +1,6 @@
-"""domain/outage.py: leases do not run while nobody could renew them."""
+"""Leases do not run while nobody could renew them."""
 
-from rooms.domain.outage import Outage
+from rooms.domain.leases import Outage
 
 
 def test_the_first_sweep_comes_a_full_lease_after_the_start() -> None:
