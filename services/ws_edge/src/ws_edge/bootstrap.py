@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from prometheus_client import CollectorRegistry
@@ -52,7 +52,7 @@ class SystemClock:
 class DevTokenIssuer:
     """Implements DevTokens: tokens for trying things out, signed with the secret that verifies them."""
 
-    secret: str
+    secret: str = field(repr=False)
     any_role: bool
 
     def issue(self, username: str, user_id: int | None, roles: tuple[str, ...]) -> str:

@@ -33,7 +33,7 @@ class JoinRequest:
     """What a client of /chat/ws asks for. `parse` reads the reference and raises MalformedReference."""
 
     parse: Callable[[], RoomRef]
-    token: str | None
+    token: str | None = field(repr=False)
     address: str
     """Its IP in full."""
     key: str

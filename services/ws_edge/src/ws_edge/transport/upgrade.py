@@ -10,7 +10,7 @@ import base64
 import binascii
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 import structlog
@@ -59,7 +59,7 @@ class Handshake:
     """What a valid upgrade request said."""
 
     key: str
-    token: str | None
+    token: str | None = field(repr=False)
     subprotocol: str | None
     """The one that the server selects."""
 

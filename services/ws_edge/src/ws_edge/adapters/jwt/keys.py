@@ -5,7 +5,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any, Protocol
 from urllib.error import URLError
@@ -35,7 +35,7 @@ _SMALLEST_RSA_BITS = 2048
 class VerificationKey:
     """A key with the one algorithm that it is used with."""
 
-    key: Any
+    key: Any = field(repr=False)
     algorithm: str
 
 
