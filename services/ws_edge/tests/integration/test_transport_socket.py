@@ -30,7 +30,7 @@ def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     # A logger that was used once keeps the configuration of that time.
-    monkeypatch.setattr(upgrade, "log", structlog.get_logger(upgrade.__name__))
+    monkeypatch.setattr(upgrade, "_log", structlog.get_logger(upgrade.__name__))
     yield
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()

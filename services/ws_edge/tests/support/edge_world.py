@@ -1,4 +1,4 @@
-"""A whole worker in memory: real session, hub, rooms, joining, posting and moderating, with ports that tests hold."""
+"""A whole worker in memory: real sessions, rooms, joins, posting and moderating, with ports that tests hold."""
 
 import asyncio
 import json

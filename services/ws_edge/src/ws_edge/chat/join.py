@@ -171,14 +171,14 @@ class Entrance:
     is_draining: bool = False
     """The worker goes away and lets nobody in any more."""
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
-    # What undoes the steps. Bound here, once: every connection keeps all four as long as it is open.
+    # What undoes the steps: bound once, since every connection keeps all four as long as it is open.
     depart: Callable[[str], None] = field(init=False)
     discard: Callable[[Connection], None] = field(init=False)
     leave: Callable[[ConnectionId], None] = field(init=False)
     release: Callable[[HeldRoom], None] = field(init=False)
 
     def __post_init__(self) -> None:
-        """See above."""
+        """Bind what undoes the steps."""
         self.depart = self.limits.departed
         self.discard = self.context.connections.discard
         self.leave = self.context.rooms.leave

@@ -11,6 +11,15 @@ import msgspec
 from ws_edge.protocol.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol.frames import TYPES, ClientFrame, Nonce
 
+# ValueError: msgspec's own errors and bad UTF-8. RecursionError: brackets that nobody closes, where the interpreter
+# allows less depth than they have.
+_UNREADABLE = (ValueError, RecursionError)
+MOST_BRACKETS = 512
+"""Objects and arrays in one frame, itself included. It bounds their nesting too: msgspec's bound for that is the
+interpreter's, which differs between versions of Python and is higher on each of them."""
+_SMALL_BYTES = 2 * MOST_BRACKETS
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # the last one may lack its end: no second look at its bytes
+
 # --- from the client -------------------------------------------------------------------------------------------------
 
 
@@ -28,17 +37,6 @@ class _Nonce(msgspec.Struct):
 _frame_decoder: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _nonce_decoder = msgspec.json.Decoder(_Nonce)
-
-# ValueError: msgspec's own errors and bad UTF-8. RecursionError: brackets that nobody closes, where the interpreter
-# allows less depth than they have.
-_UNREADABLE = (ValueError, RecursionError)
-
-MOST_BRACKETS = 512
-"""Objects and arrays in one frame, itself included. It bounds their nesting too: msgspec's bound for that is the
-interpreter's, which differs between versions of Python and is higher on each of them."""
-
-_SMALL_BYTES = 2 * MOST_BRACKETS
-_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # the last one may lack its end: no second look at its bytes
 
 
 def decode(payload: bytes) -> ClientFrame:

@@ -5,6 +5,9 @@ from collections import OrderedDict, deque
 from ws_edge.protocol.identity import Life, Speaker
 
 ADDRESSES_REMEMBERED = 10_000
+NONCE_AGE_S = 120.0
+"""For so long the stream tells a message that it has from a new one."""
+NONCES_LIMIT = 10_000
 
 
 class SlidingWindow:
@@ -162,11 +165,6 @@ def _window(windows: dict[str, SlidingWindow], key: str, limit: int, window_s: f
     if window is None:
         window = windows[key] = SlidingWindow(limit, window_s)
     return window
-
-
-NONCE_AGE_S = 120.0
-"""For so long the stream tells a message that it has from a new one."""
-NONCES_LIMIT = 10_000
 
 
 class AdmittedNonces:

@@ -5,6 +5,9 @@ from enum import IntEnum
 
 from ws_edge.protocol.identity import Rank, Slug, Speaker, UserId
 
+_LIFTED_LIMIT = 1000
+_Key = tuple[str, int | str | None]
+
 
 class Action(IntEnum):
     """The words of the moderation_action frame."""
@@ -76,11 +79,6 @@ class SanctionEvent:
     imposed: tuple[Sanction, ...] = ()
     lifted_ids: tuple[int, ...] = ()
     silent: bool = False
-
-
-_LIFTED_LIMIT = 1000
-
-_Key = tuple[str, int | str | None]
 
 
 @dataclass(slots=True)

@@ -11,6 +11,17 @@ from ws_edge.protocol.identity import Rank, UserId
 from ws_edge.protocol.limits import SlidingWindow
 from ws_edge.protocol.sanctions import Action, Scope
 
+MESSAGE_LENGTH = 1000
+KEPT_FRAMES = 32
+KEPT_BYTES = 64 * 1024
+"""How many frames, and how much of them together, may come before the join is done."""
+REFUSED_PER_WINDOW = 50
+TYPING_PER_WINDOW = 20
+WINDOW_S = 10.0
+TYPING_S = 10.0
+TYPING_REFRESH_S = 2.0
+"""Other edges let typing end 12 s after they last heard of it: they hear of an extension within this time."""
+
 
 class State(IntEnum):
     """Where a session is in its life."""
@@ -101,20 +112,6 @@ class Disconnect(Struct, frozen=True, gc=False):
 
 
 Effect = Reply | Post | StartTyping | StopTyping | Moderate | Disconnect
-
-
-__all__ = ["Disconnect", "Effect", "Moderate", "Post", "Reply", "Session", "StartTyping", "StopTyping"]
-
-MESSAGE_LENGTH = 1000
-KEPT_FRAMES = 32
-KEPT_BYTES = 64 * 1024
-"""How many frames, and how much of them together, may come before the join is done."""
-REFUSED_PER_WINDOW = 50
-TYPING_PER_WINDOW = 20
-WINDOW_S = 10.0
-TYPING_S = 10.0
-TYPING_REFRESH_S = 2.0
-"""Other edges let typing end 12 s after they last heard of it: they hear of an extension within this time."""
 
 
 _NOTHING: tuple[Effect, ...] = ()

@@ -9,6 +9,8 @@ from ws_edge.protocol.rooms import TypingChanged
 HEARD_S = 12.0
 """Longer than a session lets typing last (10 s) plus the time between two extensions, so that the edge that
 publishes ends it, and this only where its stop never comes."""
+_Source = tuple[str, str, ConnectionId]
+FRAMES_PER_SECOND = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +23,6 @@ class Transition:
     active: bool
     at_ms: int
     """Unix milliseconds."""
-
-
-_Source = tuple[str, str, ConnectionId]
 
 
 @dataclass(slots=True)
@@ -109,9 +108,6 @@ def _stop(key: str, typer: _Typer, at_ms: int) -> Transition:
 def _at_ms(typer: _Typer, now: float) -> int:
     """The time of day now, by the last that was heard of the typer."""
     return typer.at_ms + int((now - typer.heard_at) * 1000)
-
-
-FRAMES_PER_SECOND = 10
 
 
 class TypingPacer:

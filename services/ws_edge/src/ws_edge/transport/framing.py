@@ -17,6 +17,9 @@ MESSAGE_TOO_BIG: Final = 1009
 _CLOSE_CODES_OF_THE_PROTOCOL = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
 _CLOSE_CODES_OF_APPLICATIONS = range(3000, 5000)
 _Utf8Decoder = getincrementaldecoder("utf-8")
+_LENGTH_BYTES: Final = {126: 2, 127: 8}
+_MASK_BYTES: Final = 4
+_SHORTEST_HEAD_BYTES: Final = 2 + _MASK_BYTES
 
 
 class Violation(Exception):
@@ -108,11 +111,6 @@ def _require_utf8(payload: bytes) -> None:
         payload.decode()
     except UnicodeDecodeError:
         raise Violation(INVALID_TEXT, "invalid UTF-8") from None
-
-
-_LENGTH_BYTES: Final = {126: 2, 127: 8}
-_MASK_BYTES: Final = 4
-_SHORTEST_HEAD_BYTES: Final = 2 + _MASK_BYTES
 
 
 class PartialFrame:

@@ -22,6 +22,16 @@ SanicApp = Sanic[Config, SimpleNamespace]
 
 UNREAD = "NONE"
 """The method, as Sanic has it, of a request whose head could not be read."""
+_log = structlog.get_logger(__name__)
+_SANIC_LOGGERS = ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets")
+_TOKEN = re.compile(r"((?:[?&]|\b)token=)[^&\s'\"]*", re.IGNORECASE)
+ROOM_PATH, VIDEO_PATH, LIVE_PATH = "/chat/ws/room", "/chat/ws/video", "/live/ws"
+_TOO_LARGE = 413
+Handler = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
+CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+"""What a 401 has to say."""
+JSON = "application/json"
+GRAPHQL_RESPONSE = "application/graphql-response+json"
 
 
 class EdgeRequest(Request):
@@ -30,16 +40,6 @@ class EdgeRequest(Request):
 
     def __init__(self, url_bytes: bytes, headers: Any, version: str, method: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(b"*" if method == UNREAD else url_bytes, headers, version, method, *args, **kwargs)
-
-
-log = structlog.get_logger(__name__)
-
-_SANIC_LOGGERS = ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets")
-_TOKEN = re.compile(r"((?:[?&]|\b)token=)[^&\s'\"]*", re.IGNORECASE)
-
-
-ROOM_PATH, VIDEO_PATH, LIVE_PATH = "/chat/ws/room", "/chat/ws/video", "/live/ws"
-_TOO_LARGE = 413
 
 
 def is_websocket_address(path: str) -> bool:
@@ -74,7 +74,7 @@ class QuietErrors(ErrorHandler):
         """The exception's words may be the client's: its kind and place are enough."""
         route = request.route.name if request.route else None
         with hold_trace(getattr(request.ctx, "trace", None)):
-            log.error("request_failed", route=route, kind=type(exception).__name__, place=place_of(exception))
+            _log.error("request_failed", route=route, kind=type(exception).__name__, place=place_of(exception))
 
 
 def quiet_sanic_logs() -> None:
@@ -103,9 +103,6 @@ def _phrase(exception: SanicException) -> str:
             return "Bad request"
 
 
-Handler = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
-
-
 def traced(handler: Handler) -> Handler:
     """Hold the trace while the request is answered, and no longer: the next one on its connection has another."""
 
@@ -118,18 +115,10 @@ def traced(handler: Handler) -> Handler:
     return answer
 
 
-CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
-"""What a 401 has to say."""
-
-
 def bearer_token(request: Request) -> str | None:
     """The token of `Authorization: Bearer`, None where there is none."""
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
-
-
-JSON = "application/json"
-GRAPHQL_RESPONSE = "application/graphql-response+json"
 
 
 def is_json(request: Request) -> bool:

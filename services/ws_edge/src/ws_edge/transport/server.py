@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
-import structlog
 from sanic import Sanic
 from sanic.config import Config
 from sanic.server import HttpProtocol
@@ -24,12 +23,13 @@ from ws_edge.transport.sanic_app import EdgeRequest, QuietErrors, SanicApp, quie
 from ws_edge.transport.upgrade import add_websocket_routes
 from ws_edge.transport.websocket import ClientSocket, Keepalive
 
-log = structlog.get_logger(__name__)
-
 _BACKLOG: Final = 4096
 _CONNECTIONS_END_WITHIN_S: Final = 5.0
 _SERVICE_RESTART: Final = 1012
 _LOOK_EVERY_S: Final = 0.02
+_BODY_LIMIT_BYTES = 256 * 1024
+_HEAD_LIMIT_BYTES = 16 * 1024
+"""Sanic's own ceiling; tokens of 8 KiB fit in."""
 
 
 class _Server(Protocol):
@@ -108,11 +108,6 @@ async def _end_connections(requests: set[HttpProtocol], clients: set[ClientSocke
         request.abort()  # type: ignore[no-untyped-call]  # Sanic leaves it untyped
     for client in tuple(clients):
         client.abort()
-
-
-_BODY_LIMIT_BYTES = 256 * 1024
-_HEAD_LIMIT_BYTES = 16 * 1024
-"""Sanic's own ceiling; tokens of 8 KiB fit in."""
 
 
 @dataclass(frozen=True, slots=True)

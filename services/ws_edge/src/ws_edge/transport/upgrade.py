@@ -28,7 +28,7 @@ from ws_edge.protocol.address import Network, client_address
 from ws_edge.transport.sanic_app import LIVE_PATH, ROOM_PATH, VIDEO_PATH, SanicApp, bearer_token
 from ws_edge.transport.websocket import INTERNAL_ERROR, ClientSocket, Keepalive
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _RECEIVE_BUFFER_BYTES = 32 * 1024
 """Of the kernel, which doubles it: one read is never more than that, and so picows' buffer stays small."""
@@ -37,6 +37,7 @@ _NOBODY = asyncio.Protocol()
 _UNSENT_LOW_BYTES, _UNSENT_HIGH_BYTES = 16 * 1024, 64 * 1024
 TOKEN_SUBPROTOCOL = "bearer"  # noqa: S105  a name, not a secret
 _VERSION = "13"
+Arrive = Callable[[str, str | None, str], Awaitable[Receiver]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,6 @@ def _is_key(key: str) -> bool:
         return False
 
 
-Arrive = Callable[[str, str | None, str], Awaitable[Receiver]]
-
-
 def add_websocket_routes(app: SanicApp, acceptor: Acceptor, trusted: Sequence[Network], keepalive: Keepalive) -> None:
     """Whatever stands below /room and /video reaches the acceptor: it says what is malformed, as 4004."""
 
@@ -151,7 +149,7 @@ async def _receiver(acceptor: Acceptor, arrive: Arrive, ref: str, handshake: Han
         return await arrive(ref, handshake.token, address)
     except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
         # The exception's words may be the client's: its kind and place are enough.
-        log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))  # noqa: TRY400 - no words
+        _log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))
         acceptor.turned_away("internal")
         return FailedArrival()
 

@@ -24,17 +24,25 @@ from ws_edge.transport.framing import (
     read_close,
 )
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
+NORMAL_CLOSURE: Final = 1000
+INTERNAL_ERROR: Final = 1011
+_PING: Final = 0x9
+_PONG: Final = 0xA
+_PING_FRAME: Final = b"\x89\x00"
+_LONGEST_REASON_BYTES: Final = 123
+_DISCARDED = memoryview(bytearray(65536))
+"""Where input goes that nobody reads any more; shared by all connections."""
 
 
 def succeeds(call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
     """Whether the owner took it. One client's fault must not reach the others: it is logged, and that is all."""
     try:
         call(*args, **kwargs)
-    except Exception as failure:
-        log.error("receiver_failed", call=getattr(call, "__name__", "?"), exc_info=failure)  # noqa: TRY400  exc_info
+    except Exception:  # noqa: BLE001 - whatever it was, it is this client's alone
+        _log.exception("receiver_failed", call=getattr(call, "__name__", "?"))
         return False
     return True
 
@@ -49,17 +57,6 @@ class Keepalive:
     """Further silence after which the connection is dropped."""
     close_within_s: float = 2.0
     """How long a close frame may stay unanswered."""
-
-
-NORMAL_CLOSURE: Final = 1000
-INTERNAL_ERROR: Final = 1011
-
-_PING: Final = 0x9
-_PONG: Final = 0xA
-_PING_FRAME: Final = b"\x89\x00"
-_LONGEST_REASON_BYTES: Final = 123
-_DISCARDED = memoryview(bytearray(65536))
-"""Where input goes that nobody reads any more; shared by all connections."""
 
 
 class _Stage(Enum):

@@ -17,6 +17,9 @@ _QUEUE_LIMIT = 20_000
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
+CAPACITY = 10_000
 
 
 class BatchFailed(Exception):
@@ -117,13 +120,6 @@ def _fail(futures: Sequence[asyncio.Future[A]], reason: BatchFailed) -> None:
     for future in futures:
         if not future.done():
             future.set_exception(BatchFailed(*reason.args))
-
-
-_log = structlog.get_logger(__name__)
-
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 2.0
-CAPACITY = 10_000
 
 
 class LeaveQueue:

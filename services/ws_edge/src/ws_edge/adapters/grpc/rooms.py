@@ -178,14 +178,14 @@ class GrpcRooms:
         return LogResumption(answer.highest_sequence, answer.purge_to)
 
     async def heartbeat(self) -> tuple[bool, int]:
-        """See edge_lease.LeaseCalls."""
+        """See lease.LeaseCalls."""
         seen = pb.LogPosition(partition=_PARTITION, highest_sequence=self._log_sequence())
         request = pb.HeartbeatRequest(edge=self._edge, positions=[seen] if seen.highest_sequence else ())
         answer = await _batch_answer(self._stub.Heartbeat, request, _DEADLINE_S)
         return answer.registered, answer.connection_count
 
     async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
-        """See edge_lease.LeaseCalls."""
+        """See lease.LeaseCalls."""
         request = pb.SyncRequest(edge=self._edge, held=map(to_held, part), first=first, last=last)
         answer = await _batch_answer(self._stub.Sync, request, _JOIN_DEADLINE_S)
         return [ConnectionId(connection) for connection in answer.lost]

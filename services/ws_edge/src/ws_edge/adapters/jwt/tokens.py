@@ -15,6 +15,12 @@ from ws_edge.ports import InvalidToken
 from ws_edge.protocol.identity import Identity, Rank, UserId
 
 _LENGTH_LIMIT = 16 * 1024
+_LARGEST_ID = 2**53 - 1
+_DECIMAL = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
+_USERNAME_LIMIT = 200
+_EMAIL_LIMIT = 320
+_NOT_BEFORE_LEEWAY_S = 10
+_RANKS = {"user": Rank.USER, "moderator": Rank.MODERATOR, "admin": Rank.ADMIN, "superuser": Rank.SUPERUSER}
 
 
 class JwtTokens:
@@ -78,14 +84,6 @@ class JwtTokens:
             )
         except (PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
             raise InvalidToken("malformed, badly signed, or for somebody else") from None
-
-
-_LARGEST_ID = 2**53 - 1
-_DECIMAL = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
-_USERNAME_LIMIT = 200
-_EMAIL_LIMIT = 320
-_NOT_BEFORE_LEEWAY_S = 10
-_RANKS = {"user": Rank.USER, "moderator": Rank.MODERATOR, "admin": Rank.ADMIN, "superuser": Rank.SUPERUSER}
 
 
 def check_times(claims: Mapping[str, Any], *, now_s: float) -> float | None:

@@ -5,6 +5,8 @@ from salon.events.v1.events_pb2 import ChatMessage, Person, Presence, Typing
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Speaker, UserId
 from ws_edge.protocol.rooms import Participant, PresenceChanged, StoredMessage, TypingChanged
 
+_VERSION = b"NATS/1.0"
+
 
 def stored_subject(room_id: RoomId, life: Life) -> str:
     """Where a room's messages are published, and kept."""
@@ -87,9 +89,6 @@ def decode_presence(payload: bytes) -> PresenceChanged:
 
 def _participant(person: Person) -> Participant:
     return Participant(person.key, UserId(person.user_id) if person.user_id else None, person.username, person.version)
-
-
-_VERSION = b"NATS/1.0"
 
 
 def read_number(headers: bytes, name: bytes) -> int:

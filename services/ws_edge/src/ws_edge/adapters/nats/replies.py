@@ -25,6 +25,8 @@ _DEADLINE_S = 2.0
 
 Reply = tuple[bytes, bytes]
 """Raw headers and payload."""
+_ACKS_LIMIT = 20_000
+_FORGET_ACKS_AFTER_S = 5.0
 
 
 class _Question:
@@ -144,10 +146,6 @@ def _decode(headers: bytes, payload: bytes, prev_id: MessageId) -> StoredMessage
         return None
 
 
-_LIMIT = 20_000
-_FORGET_AFTER_S = 5.0
-
-
 class DuplicateAcks:
     """Remembers whom to tell of a duplicate, for some seconds and up to a limit.
 
@@ -186,6 +184,6 @@ class DuplicateAcks:
     def _drop_old(self, now_s: float) -> None:
         while self._waiting:
             number, (since_s, _) = next(iter(self._waiting.items()))
-            if len(self._waiting) < _LIMIT and since_s > now_s - _FORGET_AFTER_S:
+            if len(self._waiting) < _ACKS_LIMIT and since_s > now_s - _FORGET_ACKS_AFTER_S:
                 return
             del self._waiting[number]

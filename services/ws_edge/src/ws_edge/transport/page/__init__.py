@@ -10,6 +10,11 @@ from sanic import HTTPResponse, Request, raw
 from ws_edge.transport.sanic_app import SanicApp
 
 _INLINE = re.compile(rb"<(style|script)(?: [^>]*)?>(.*?)</\1>", re.DOTALL)
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def read_page() -> bytes:
@@ -41,13 +46,6 @@ def _inline_sources(page: bytes) -> dict[str, str]:
 
 def _hash_source(content: bytes) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content).digest()).decode()}'"
-
-
-_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 def add_page_routes(app: SanicApp, page: bytes, policy: str) -> None:
