@@ -126,13 +126,13 @@ class Receiver(Protocol):
 class Acceptor(Protocol):
     """The owner of connections. A refusal is a Receiver that writes its error frame and closes once connected."""
 
-    async def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
+    def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
         """Somebody asks for a room; ref is percent-decoded, address the client's IP in full."""
 
-    async def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
+    def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
         """Somebody asks for a video's room; video_id is percent-decoded."""
 
-    async def arrive_live(self, address: str) -> Receiver:
+    def arrive_live(self, address: str) -> Receiver:
         """Somebody asks for /live/ws."""
 
     def turned_away(self, code: str) -> None:

@@ -103,7 +103,7 @@ class Recorder:
 
 @dataclass(eq=False)
 class FakeAcceptor:
-    """Receives everybody, perhaps after a while."""
+    """Receives everybody."""
 
     make: Callable[[], Recorder] = Recorder
     arrivals: list[tuple[str, str, str | None, str]] = field(default_factory=list)
@@ -111,34 +111,24 @@ class FakeAcceptor:
     turned_away_with: list[str] = field(default_factory=list)
     failure: Exception | None = None
     on_arrival: Callable[[], None] = lambda: None
-    gate: asyncio.Event | None = None
-    waiting: asyncio.Event = field(default_factory=asyncio.Event)
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def arrive_room(self, ref: str, token: str | None, address: str) -> Recorder:
-        return await self._arrive("room", ref, token, address)
+    def arrive_room(self, ref: str, token: str | None, address: str) -> Recorder:
+        return self._arrive("room", ref, token, address)
 
-    async def arrive_video(self, video_id: str, token: str | None, address: str) -> Recorder:
-        return await self._arrive("video", video_id, token, address)
+    def arrive_video(self, video_id: str, token: str | None, address: str) -> Recorder:
+        return self._arrive("video", video_id, token, address)
 
-    async def arrive_live(self, address: str) -> Recorder:
-        return await self._arrive("live", "", None, address)
+    def arrive_live(self, address: str) -> Recorder:
+        return self._arrive("live", "", None, address)
 
     def turned_away(self, code: str) -> None:
         self.turned_away_with.append(code)
 
-    async def _arrive(self, kind: str, ref: str, token: str | None, address: str) -> Recorder:
+    def _arrive(self, kind: str, ref: str, token: str | None, address: str) -> Recorder:
         self.arrivals.append((kind, ref, token, address))
         self.on_arrival()
         if self.failure:
             raise self.failure
-        if self.gate:
-            self.waiting.set()
-            try:
-                await self.gate.wait()
-            except asyncio.CancelledError:
-                self.cancelled.set()
-                raise
         receiver = self.make()
         self.receivers.append(receiver)
         return receiver

@@ -32,14 +32,11 @@ async def test_frames_right_behind_the_head_are_received(edge: Edge) -> None:
     assert await edge.receiver.until_texts(3) == [b"one", b"two" * 2000, b"three"]
 
 
-async def test_frames_sent_while_the_acceptor_thinks_are_received(edge: Edge) -> None:
-    edge.acceptor.gate = asyncio.Event()
+async def test_frames_sent_before_and_after_the_answer_are_received_in_order(edge: Edge) -> None:
     client = await edge.raw()
     client.writer.write(edge.head().encode() + client.frame(TEXT, b"early"))
-    await edge.acceptor.waiting.wait()
     client.send(TEXT, b"later")
     await client.writer.drain()
-    edge.acceptor.gate.set()
     await client.request("")
     client.send(TEXT, b"last")
     texts = [await client.read() for _ in range(3)]
@@ -52,17 +49,6 @@ async def test_half_a_frame_behind_the_head_is_completed_later(edge: Edge) -> No
     await client.request(edge.head(), frame[:5])
     client.writer.write(frame[5:])
     assert await client.read() == (TEXT, b"in two pieces")
-
-
-async def test_a_client_that_goes_while_the_acceptor_thinks_is_cancelled(edge: Edge) -> None:
-    edge.acceptor.gate = asyncio.Event()
-    client = await edge.raw()
-    client.writer.write(edge.head().encode())
-    await edge.acceptor.waiting.wait()
-    client.reset()
-    async with asyncio.timeout(5):
-        await edge.acceptor.cancelled.wait()
-    assert edge.acceptor.receivers == []
 
 
 async def test_a_client_that_goes_at_the_last_moment_is_connected_and_lost(edge: Edge) -> None:

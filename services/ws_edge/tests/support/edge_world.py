@@ -424,7 +424,7 @@ class World:
 
     async def arrive(self, ref: str = "s", token: str | None = None, address: str = "192.0.2.1") -> Client:
         """A client whose handshake was just answered, and whose join has begun."""
-        client = Client(await self.arrivals.arrive_room(ref, token, address))
+        client = Client(self.arrivals.arrive_room(ref, token, address))
         client.receiver.connected(client)
         await asyncio.sleep(0)
         return client

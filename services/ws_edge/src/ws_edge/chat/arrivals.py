@@ -56,15 +56,15 @@ class Arrivals:
         self._moderation = moderation
         self._live = live
 
-    async def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
+    def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
         """A client of /chat/ws/room/{ref}; `ref` percent-decoded, `address` the client's full IP."""
         return self._arrive(JoinRequest(partial(parse_room, ref), token, address, address_key(address)))
 
-    async def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
+    def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
         """A client of /chat/ws/video/{video_id}."""
         return self._arrive(JoinRequest(partial(parse_video, video_id), token, address, address_key(address)))
 
-    async def arrive_live(self, address: str) -> Receiver:
+    def arrive_live(self, address: str) -> Receiver:
         """A client of /live/ws."""
         if self._entrance.is_draining:
             return self._refuse(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)

@@ -61,15 +61,15 @@ class Echo:
 class EchoAcceptor:
     """Implements Acceptor: everybody is let in."""
 
-    async def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
+    def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
         """Whatever the room."""
         return Echo()
 
-    async def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
+    def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
         """Whatever the video."""
         return Echo()
 
-    async def arrive_live(self, address: str) -> Receiver:
+    def arrive_live(self, address: str) -> Receiver:
         """See Echo."""
         return Echo()
 

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import binascii
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -37,7 +37,7 @@ _NOBODY = asyncio.Protocol()
 _UNSENT_LOW_BYTES, _UNSENT_HIGH_BYTES = 16 * 1024, 64 * 1024
 TOKEN_SUBPROTOCOL = "bearer"  # noqa: S105  a name, not a secret
 _VERSION = "13"
-Arrive = Callable[[str, str | None, str], Awaitable[Receiver]]
+Arrive = Callable[[str, str | None, str], Receiver]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ def _is_key(key: str) -> bool:
 def add_websocket_routes(app: SanicApp, acceptor: Acceptor, trusted: Sequence[Network], keepalive: Keepalive) -> None:
     """Whatever stands below /room and /video reaches the acceptor: it says what is malformed, as 4004."""
 
-    async def arrive_live(_ref: str, _token: str | None, address: str) -> Receiver:
-        return await acceptor.arrive_live(address)
+    def arrive_live(_ref: str, _token: str | None, address: str) -> Receiver:
+        return acceptor.arrive_live(address)
 
     for name, path, arrive in (
         ("room", ROOM_PATH, acceptor.arrive_room),
@@ -135,7 +135,7 @@ def _handler(
             return json({"message": refusal.message}, refusal.http_status, refusal.headers)
         address = client_address(request.ip, request.headers.getall("x-forwarded-for", []), trusted)
         forget_request(request)
-        receiver = await _receiver(acceptor, arrive, _decode(ref), handshake, address)
+        receiver = _receiver(acceptor, arrive, _decode(ref), handshake, address)
         hand_over(request, handshake, receiver, keepalive)
         return None
 
@@ -144,9 +144,9 @@ def _handler(
     return upgrade
 
 
-async def _receiver(acceptor: Acceptor, arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
+def _receiver(acceptor: Acceptor, arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
     try:
-        return await arrive(ref, handshake.token, address)
+        return arrive(ref, handshake.token, address)
     except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
         # The exception's words may be the client's: its kind and place are enough.
         _log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))

@@ -33,7 +33,7 @@ async def test_pings_pongs_and_fragments_count_as_frames_while_joining(world: Wo
 @pytest.mark.parametrize("limit", [5, 0])
 async def test_frames_count_on_live_ws_as_well(world: World, limit: int) -> None:
     world.context.frames_per_window = limit
-    client = Client(await world.arrivals.arrive_live("192.0.2.9"))
+    client = Client(world.arrivals.arrive_live("192.0.2.9"))
     client.receiver.connected(client)
     for _ in range(4):
         client.receiver.receive_part()
@@ -47,7 +47,7 @@ async def test_frames_count_on_live_ws_as_well(world: World, limit: int) -> None
 
 async def test_texts_and_binaries_are_frames_on_live_ws(world: World) -> None:
     world.context.frames_per_window = 3
-    client = Client(await world.arrivals.arrive_live("192.0.2.9"))
+    client = Client(world.arrivals.arrive_live("192.0.2.9"))
     client.receiver.connected(client)
     client.receiver.receive_text(b"a")
     client.receiver.receive_binary()
@@ -64,11 +64,11 @@ async def test_whoever_is_turned_away_at_the_door_is_counted_by_code(world: Worl
     world.limits.connections = 1
     await world.arrive("s", "1:user")
     await world.arrive("s", "2:user")
-    await world.arrivals.arrive_live("192.0.2.1")
+    world.arrivals.arrive_live("192.0.2.1")
     assert world.meter.turned_away_with[2:] == ["too_many_connections"] * 2
     world.entrance.is_draining = True
     await world.arrive("s", "2:user")
-    await world.arrivals.arrive_live("192.0.2.1")
+    world.arrivals.arrive_live("192.0.2.1")
     assert world.meter.turned_away_with[4:] == ["unavailable"] * 2
     world.arrivals.turned_away("http_426")
     assert world.meter.turned_away_with[6:] == ["http_426"]

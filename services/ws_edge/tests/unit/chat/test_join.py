@@ -252,7 +252,7 @@ async def test_malformed_room_reference_is_not_found_4004(world: World, ref: str
 
 
 async def test_malformed_video_id_is_not_found_4004(world: World) -> None:
-    client = Client(await world.arrivals.arrive_video("x1", None, "192.0.2.1"))
+    client = Client(world.arrivals.arrive_video("x1", None, "192.0.2.1"))
     client.receiver.connected(client)
     await world.settle()
     assert (client.types, client.closed_with) == (["not_found"], 4004)
@@ -362,7 +362,7 @@ async def test_edge_that_is_draining_refuses_with_1012(world: World) -> None:
 
 async def test_drain_closes_everybody_with_1012_and_gives_all_back(world: World) -> None:
     clients = [await world.join("s", f"{n}:user") for n in range(1, 4)]
-    live = Client(await world.arrivals.arrive_live("192.0.2.9"))
+    live = Client(world.arrivals.arrive_live("192.0.2.9"))
     live.receiver.connected(live)
     await world.worker.drain(0.02)
     assert [client.closed_with for client in (*clients, live)] == [1012] * 4

@@ -368,7 +368,7 @@ async def test_membership_that_another_life_has_replaced_is_closed_with_1012(wor
 
 
 async def live(world: World) -> Client:
-    client = Client(await world.arrivals.arrive_live("192.0.2.1"))
+    client = Client(world.arrivals.arrive_live("192.0.2.1"))
     client.receiver.connected(client)
     return client
 
