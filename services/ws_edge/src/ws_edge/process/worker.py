@@ -1,12 +1,10 @@
 """One worker: its parts, put together in order, the duties that repeat, and the drain at its end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
-import structlog
-
-from chassis.tasks import in_slices
+from chassis.tasks import in_slices, repeat
 from ws_edge.chat.context import Context
 from ws_edge.chat.live import LiveConnection, LiveRoom
 from ws_edge.chat.moderate import ModerationActions
@@ -20,8 +18,6 @@ from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.room.audience import Audience
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.recovery import Recovery
-
-_log = structlog.get_logger(__name__)
 
 TICK_S = 0.5
 PROGRESS_S = 1.0
@@ -55,15 +51,14 @@ class Worker:
         self.live = LiveRoom(context, Audience(asyncio.get_running_loop().call_soon))
 
     def start(self) -> None:
-        """Begin the duties that repeat. What holds everywhere is read before anybody needs it."""
-        self.context.tasks.spawn(self.moderation.refresh(), "sanctions at the start")
-        for work, name in (
-            (self._every(TICK_S, self.recovery.seek_overdue), "outcomes"),
-            (self._every(PROGRESS_S, self.check_progress), "slow consumers"),
-            (self._every(LAST_SEEN_S, self.report_all_seen), "last seen"),
-            (self._every(SANCTIONS_S, self.moderation.refresh), "sanctions"),
+        """Begin the duties that repeat, each at once: what holds everywhere is read before anybody needs it."""
+        for every_s, duty, name in (
+            (TICK_S, self.seek_overdue, "outcomes"),
+            (PROGRESS_S, self.check_progress, "slow consumers"),
+            (LAST_SEEN_S, self.report_all_seen, "last seen"),
+            (SANCTIONS_S, self.moderation.refresh, "sanctions"),
         ):
-            self.context.tasks.spawn(work, name)
+            self.context.tasks.spawn(repeat(every_s, duty), name)
 
     async def drain(self, seconds: float) -> None:
         """Close every client with 1012, evenly spread over so many seconds, so that they do not return as one."""
@@ -118,6 +113,10 @@ class Worker:
 
     # --- duties that repeat ----------------------------------------------------------------------------------------
 
+    async def seek_overdue(self) -> None:
+        """Look for the messages that were published and not seen again in time."""
+        self.recovery.seek_overdue()
+
     async def check_progress(self) -> None:
         """Close the slow consumers."""
         await in_slices(list(self.rooms.by_life.values()), lambda held: held.room.check_progress())
@@ -130,16 +129,6 @@ class Worker:
                 self.context.moderation.report_seen(connection.speaker, connection.room.slug)
             if number % LAST_SEEN_AT_ONCE == 0:
                 await asyncio.sleep(LAST_SEEN_PAUSE_S)
-
-    async def _every(self, interval_s: float, duty: Callable[[], Awaitable[None] | None]) -> None:
-        """A duty that fails is logged, and done again when it is due the next time."""
-        while True:
-            await asyncio.sleep(interval_s)
-            try:
-                if (going_on := duty()) is not None:
-                    await going_on
-            except Exception:  # noqa: BLE001 - whatever it was, the duty is due again
-                _log.exception("duty_failed", duty=duty.__name__)
 
 
 def _restart(connection: Connection) -> None:
