@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from prometheus_client import CollectorRegistry
@@ -21,10 +22,12 @@ from ws_edge.adapters.jwt.tokens import JwtTokens, issue_token
 from ws_edge.adapters.nats.bus import NatsBus
 from ws_edge.chat.arrivals import Arrivals
 from ws_edge.chat.context import Context
-from ws_edge.chat.join import AddressLimits, AnonymousNames, Entrance
+from ws_edge.chat.join import Entrance
 from ws_edge.config import Config
+from ws_edge.ports import DrainState
 from ws_edge.process.worker import Worker
-from ws_edge.protocol.limits import AddressWindows
+from ws_edge.protocol.identity import AnonymousNames
+from ws_edge.protocol.limits import AddressLimits, AddressWindows
 from ws_edge.telemetry import Metrics
 from ws_edge.transport import page
 from ws_edge.transport.routes.dev_token import RoleNotAllowed
@@ -72,7 +75,6 @@ class Edge:
     moderation: GrpcModeration
     bus: NatsBus
     worker: Worker
-    entrance: Entrance
     metrics: Metrics
     parts: EdgeParts
 
@@ -86,16 +88,13 @@ class Edge:
         self.worker.start()
         self.worker.context.tasks.spawn(self.metrics.refresh_repeatedly(), "metrics")
         try:
-            await serve(create_app(self.parts), sock, drain=self._drain, stop=stop, started=started)
+            drain = partial(self.worker.drain, self.config.drain_seconds)
+            await serve(create_app(self.parts), sock, drain=drain, stop=stop, started=started)
         finally:
             await self.worker.context.tasks.stop()
             await self.rooms.stop()
             await self.moderation.stop()
             await self.bus.stop()
-
-    async def _drain(self) -> None:
-        self.entrance.is_draining = True
-        await self.worker.drain(self.config.drain_seconds)
 
 
 async def settled(is_settled: Callable[[], bool], *, within_s: float) -> None:
@@ -140,6 +139,7 @@ def build(config: Config) -> Edge:
     bus.listen(worker)
     rooms.listen(worker, log_sequence=lambda: bus.highest_sequence)
     tokens = _tokens(config)
+    drain_state = DrainState()
     entrance = Entrance(
         worker.context,
         worker.sanctions,
@@ -147,6 +147,7 @@ def build(config: Config) -> Edge:
         tokens,
         AnonymousNames(_hash_key(config)),
         AddressLimits(config.connections_per_address, config.handshakes_per_address),
+        drain_state,
     )
     arrivals = Arrivals(entrance, posting=worker.posting, moderation=worker.moderation, live=worker.live)
     _watch(metrics, worker)
@@ -166,9 +167,10 @@ def build(config: Config) -> Edge:
         dev_tokens=_dev_tokens(config),
         trusted_proxies=config.trusted_proxies,
         graphql_limit=AddressWindows(config.graphql_per_address, GRAPHQL_WINDOW_S),
+        drain_state=drain_state,
         is_only_app=True,
     )
-    return Edge(config, rooms, moderation, bus, worker, entrance, metrics, parts)
+    return Edge(config, rooms, moderation, bus, worker, metrics, parts)
 
 
 def bind(config: Config, *, is_shared: bool) -> socket.socket:

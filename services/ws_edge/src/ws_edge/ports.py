@@ -123,6 +123,13 @@ class Receiver(Protocol):
         """The connection is over; last call, exactly once, also after our own close."""
 
 
+@dataclass(slots=True)
+class DrainState:
+    """Whether the edge goes away. Set at SIGTERM by whoever serves; joins are refused then, and readiness fails."""
+
+    is_draining: bool = False
+
+
 class Acceptor(Protocol):
     """The owner of connections. A refusal is a Receiver that writes its error frame and closes once connected."""
 
@@ -272,6 +279,10 @@ class ModerationRequest:
     reason: str
 
 
+SLUGS_PER_READ = 1000
+"""Of the contract."""
+
+
 class Moderation(Protocol):
     """The moderation service."""
 
@@ -295,7 +306,8 @@ class Moderation(Protocol):
         """Impose or lift; None: not permitted. Raises ModerationUnavailable."""
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
-        """Sanctions in force for these slugs, without those that hold everywhere. Raises ModerationUnavailable."""
+        """Sanctions in force for at most SLUGS_PER_READ slugs, without those that hold everywhere. Raises
+        ModerationUnavailable."""
 
     async def active_everywhere(self) -> list[Sanction]:
         """Sanctions in force that hold everywhere. Raises ModerationUnavailable."""

@@ -9,11 +9,12 @@ from structlog.contextvars import get_contextvars
 
 from ws_edge.chat.arrivals import Arrivals
 from ws_edge.chat.context import Context
-from ws_edge.chat.join import AddressLimits, AnonymousNames, Entrance
+from ws_edge.chat.join import Entrance
 from ws_edge.ports import (
     AdmissionLimits,
     BusUnavailable,
     Decision,
+    DrainState,
     GraphQLAnswer,
     Incident,
     InvalidToken,
@@ -26,7 +27,19 @@ from ws_edge.ports import (
     Verdict,
 )
 from ws_edge.process.worker import Worker
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.identity import (
+    AnonymousNames,
+    ConnectionId,
+    Identity,
+    Life,
+    MessageId,
+    Rank,
+    RoomId,
+    Slug,
+    Speaker,
+    UserId,
+)
+from ws_edge.protocol.limits import AddressLimits
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.rooms import Membership, RoomSnapshot, StoredMessage, TypingChanged
 from ws_edge.protocol.sanctions import Sanction, SanctionEvent
@@ -412,6 +425,7 @@ class World:
             FakeTokens(self.clock),
             AnonymousNames(None),
             self.limits,
+            DrainState(),
         )
         self.arrivals = Arrivals(
             self.entrance, posting=self.worker.posting, moderation=self.worker.moderation, live=self.worker.live
@@ -447,5 +461,5 @@ class World:
             and not self.rooms.members
             and not any(self.bus.listeners.values())
             and not self.context.sanctions.read_at_s
-            and not self.limits._open
+            and not len(self.limits)
         )

@@ -39,7 +39,7 @@ async def test_nobody_is_let_in_before_all_services_answer_or_the_edge_is_to_sto
     parts["bus"].is_connected &= last != "stop"
     worker = MagicMock()
     worker.context.tasks.stop = AsyncMock()
-    edge = Edge(MagicMock(), **parts, worker=worker, entrance=MagicMock(), metrics=MagicMock(), parts=MagicMock())
+    edge = Edge(MagicMock(), **parts, worker=worker, metrics=MagicMock(), parts=MagicMock())
     stop = asyncio.Event()
     running = asyncio.create_task(edge.run(MagicMock(), stop=stop, started=lambda: None))
     for _ in range(5):

@@ -66,7 +66,7 @@ class Arrivals:
 
     def arrive_live(self, address: str) -> Receiver:
         """A client of /live/ws."""
-        if self._entrance.is_draining:
+        if self._entrance.drain_state.is_draining:
             return self._refuse(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
         key = address_key(address)
         if not self._count_handshake(key) or not self._entrance.limits.admit(key):

@@ -1,9 +1,7 @@
 """How a client gets into its room: one coroutine, one order of steps, each of which protects the next."""
 
-import hashlib
-import hmac
 from collections.abc import Callable
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol, TypeVar
 
@@ -13,19 +11,16 @@ from chassis.logs import place_of
 from ws_edge.chat.context import Context
 from ws_edge.chat.registry import UNAVAILABLE, Connection, HeldRoom, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
-from ws_edge.ports import InvalidToken, JoinRefusal, Tokens, TokensUnavailable
-from ws_edge.protocol.address import address_key
+from ws_edge.ports import DrainState, InvalidToken, JoinRefusal, Tokens, TokensUnavailable
 from ws_edge.protocol.errors import CloseCode, ErrorCode, NotAdmitted, TurnedAway
-from ws_edge.protocol.identity import ConnectionId, Identity, Rank, Slug, Speaker
-from ws_edge.protocol.limits import AddressWindows
+from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Slug, Speaker
+from ws_edge.protocol.limits import AddressLimits
 from ws_edge.protocol.references import ById, BySlug, ByVideo, MalformedReference, RoomRef
 from ws_edge.protocol.rooms import Membership
 from ws_edge.room.room import Room
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
-
-HANDSHAKE_WINDOW_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,61 +98,6 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: "En
     client.welcome(held.room, membership)
 
 
-class AnonymousNames:
-    """Names for those without a token."""
-
-    __slots__ = ("_key",)
-
-    def __init__(self, hash_key: str | None) -> None:
-        """`hash_key`: hide addresses behind a keyed hash; None: show them."""
-        self._key = None if hash_key is None else hash_key.encode()
-
-    def name(self, address: str) -> str:
-        """The document's Anonymous_<ip>."""
-        if self._key is None:
-            return f"Anonymous_{address}"
-        digest = hmac.new(self._key, address_key(address).encode(), hashlib.sha256).hexdigest()
-        return f"Anonymous_{digest[:16]}"
-
-    def identity(self, address: str) -> Identity:
-        """The document's anonymous user."""
-        return Identity(None, self.name(address), None, (), Rank.ANONYMOUS, None)
-
-
-@dataclass(slots=True)
-class AddressLimits:
-    """How many connections one address has open, and how many handshakes it makes a second; 0: no limit. Addresses are
-    those of address_key."""
-
-    connections: int
-    handshakes: InitVar[int]
-    recent: AddressWindows = field(init=False)
-    _open: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self, handshakes: int) -> None:
-        """Handshakes count for a second."""
-        self.recent = AddressWindows(handshakes, HANDSHAKE_WINDOW_S)
-
-    def count_handshake(self, address: str, *, now_s: float) -> bool:
-        """Count one handshake, whatever comes of it; before anything is done for it. False: one too many."""
-        return self.recent.admit(address, now_s) == 0.0
-
-    def admit(self, address: str) -> bool:
-        """Count one connection, which departs later. False: one too many, which is not counted."""
-        if self.connections and self._open.get(address, 0) >= self.connections:
-            return False
-        self._open[address] = self._open.get(address, 0) + 1
-        return True
-
-    def departed(self, address: str) -> None:
-        """One open connection less."""
-        left = self._open[address] - 1
-        if left:
-            self._open[address] = left
-        else:
-            del self._open[address]
-
-
 @dataclass(slots=True)
 class Entrance:
     """What the steps of a join stand on, and the small ones among them."""
@@ -168,8 +108,7 @@ class Entrance:
     tokens: Tokens
     names: AnonymousNames
     limits: AddressLimits
-    is_draining: bool = False
-    """The worker goes away and lets nobody in any more."""
+    drain_state: DrainState
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     # What undoes the steps: bound once, since every connection keeps all four as long as it is open.
     depart: Callable[[str], None] = field(init=False)
@@ -208,7 +147,7 @@ class Entrance:
 
     def admit(self, request: JoinRequest) -> None:
         """Count a connection of its address, which the caller owes back. Raises NotAdmitted."""
-        if self.is_draining:
+        if self.drain_state.is_draining:
             raise NotAdmitted(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
         if not self.limits.admit(request.key):
             raise NotAdmitted(ErrorCode.TOO_MANY_CONNECTIONS)

@@ -1,11 +1,10 @@
 """/live/ws: what anybody sends goes, as it is, to everybody."""
 
 from ws_edge.chat.context import Context
-from ws_edge.chat.join import AddressLimits
 from ws_edge.ports import BusUnavailable, Transport
 from ws_edge.protocol import codec
 from ws_edge.protocol.errors import CloseCode, ErrorCode
-from ws_edge.protocol.limits import SlidingWindow
+from ws_edge.protocol.limits import AddressLimits, SlidingWindow
 from ws_edge.room.audience import Audience
 
 FRAME_LIMIT_BYTES = 4 * 1024

@@ -96,7 +96,7 @@ class Posting:
             return
         limits = context.moderation.limits
         self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
-        retry_after_ms = self._limiter.admit(author.speaker, now_s)
+        retry_after_ms = self._limiter.admit_or_wait_ms(author.speaker, now_s)
         if retry_after_ms:
             self._refuse(author, ErrorCode.RATE_LIMITED, nonce, retry_after_ms)
             return

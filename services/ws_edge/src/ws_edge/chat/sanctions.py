@@ -4,14 +4,13 @@ import asyncio
 from collections import deque
 
 from chassis.tasks import Tasks
-from ws_edge.ports import Clock, Moderation, ModerationUnavailable
+from ws_edge.ports import SLUGS_PER_READ, Clock, Moderation, ModerationUnavailable
 from ws_edge.protocol.errors import ErrorCode, TurnedAway
 from ws_edge.protocol.identity import Slug, Speaker
 from ws_edge.protocol.sanctions import SanctionCache, SanctionEvent
 
 FRESH_S = 60.0
 """How old the sanctions of a room may be for joins to go on while moderation is away."""
-SLUGS_PER_READ = 1000
 EVENTS_REMEMBERED = 1000
 
 

@@ -1,8 +1,12 @@
-"""Who a connection belongs to, as its token said it."""
+"""Who a connection belongs to: what a token said, or a name made of an address."""
 
+import hashlib
+import hmac
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NewType
+
+from ws_edge.protocol.address import address_key
 
 UserId = NewType("UserId", int)
 RoomId = NewType("RoomId", int)
@@ -60,6 +64,27 @@ class Speaker:
         if identity.user_id is not None:
             return f"u:{identity.user_id}"
         return f"a:{self.address}" if _shows_address(identity.username) else identity.username
+
+
+class AnonymousNames:
+    """Identities of those without a token."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, hash_key: str | None) -> None:
+        """`hash_key`: hide addresses behind a keyed hash; None: show them."""
+        self._key = None if hash_key is None else hash_key.encode()
+
+    def name(self, address: str) -> str:
+        """The document's Anonymous_<ip>."""
+        if self._key is None:
+            return f"Anonymous_{address}"
+        digest = hmac.new(self._key, address_key(address).encode(), hashlib.sha256).hexdigest()
+        return f"Anonymous_{digest[:16]}"
+
+    def identity(self, address: str) -> Identity:
+        """The document's anonymous user."""
+        return Identity(None, self.name(address), None, (), Rank.ANONYMOUS, None)
 
 
 def _shows_address(name: str) -> bool:

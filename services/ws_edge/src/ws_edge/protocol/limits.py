@@ -5,6 +5,7 @@ from collections import OrderedDict, deque
 from ws_edge.protocol.identity import Life, Speaker
 
 ADDRESSES_REMEMBERED = 10_000
+HANDSHAKE_WINDOW_S = 1.0
 NONCE_AGE_S = 120.0
 """For so long the stream tells a message that it has from a new one."""
 NONCES_LIMIT = 10_000
@@ -80,7 +81,7 @@ class AddressWindows:
         """Addresses in memory: those of the last window length, and what came with none since."""
         return len(self._windows)
 
-    def admit(self, address: str, now: float) -> float:
+    def admit_or_wait_s(self, address: str, now: float) -> float:
         """Count one event and return 0.0, or return in how many seconds there is room; that does not count."""
         if not self.limit:
             return 0.0
@@ -99,6 +100,41 @@ class AddressWindows:
             if len(self._windows) <= self._most_addresses and not self._windows[oldest].is_idle(now):
                 return
             del self._windows[oldest]
+
+
+class AddressLimits:
+    """How many connections one address has open, and how many handshakes it makes in a second; 0: no limit. Addresses
+    are those of address_key."""
+
+    __slots__ = ("_open", "connections", "handshakes")
+
+    def __init__(self, connections: int, handshakes: int) -> None:
+        self.connections = connections
+        self.handshakes = AddressWindows(handshakes, HANDSHAKE_WINDOW_S)
+        self._open: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Addresses with open connections."""
+        return len(self._open)
+
+    def count_handshake(self, address: str, *, now_s: float) -> bool:
+        """Count one handshake, whatever comes of it; before anything is done for it. False: one too many."""
+        return self.handshakes.admit_or_wait_s(address, now_s) == 0.0
+
+    def admit(self, address: str) -> bool:
+        """Count one connection, which departs later. False: one too many, which is not counted."""
+        if self.connections and self._open.get(address, 0) >= self.connections:
+            return False
+        self._open[address] = self._open.get(address, 0) + 1
+        return True
+
+    def departed(self, address: str) -> None:
+        """One open connection less."""
+        left = self._open[address] - 1
+        if left:
+            self._open[address] = left
+        else:
+            del self._open[address]
 
 
 class LocalLimiter:
@@ -124,7 +160,7 @@ class LocalLimiter:
         for window in self._addresses.values():
             window.limit, window.window_s = messages_per_address, window_s
 
-    def admit(self, speaker: Speaker, now: float) -> int:
+    def admit_or_wait_ms(self, speaker: Speaker, now: float) -> int:
         """Count one message and return 0, or return in how many milliseconds there is room; that does not count."""
         self._sweep(now)
         windows = self._windows(speaker)

@@ -11,14 +11,14 @@ from sanic.config import Config
 from sanic.server import HttpProtocol
 
 from chassis.process import settle_garbage_collection
-from ws_edge.ports import Acceptor, Rooms, Tokens
+from ws_edge.ports import Acceptor, DrainState, Rooms, Tokens
 from ws_edge.protocol.address import Network
 from ws_edge.protocol.limits import AddressWindows
 from ws_edge.transport.lingering import LingeringProtocol
 from ws_edge.transport.page import add_page_routes
 from ws_edge.transport.routes.dev_token import DevTokens, add_dev_token_route
 from ws_edge.transport.routes.graphql import add_graphql_routes
-from ws_edge.transport.routes.monitoring import Check, DrainState, add_health_routes, add_stats_route
+from ws_edge.transport.routes.monitoring import Check, add_health_routes, add_stats_route
 from ws_edge.transport.sanic_app import EdgeRequest, QuietErrors, SanicApp, quiet_sanic_logs
 from ws_edge.transport.upgrade import add_websocket_routes
 from ws_edge.transport.websocket import ClientSocket, Keepalive

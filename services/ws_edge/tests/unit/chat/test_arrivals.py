@@ -66,7 +66,7 @@ async def test_whoever_is_turned_away_at_the_door_is_counted_by_code(world: Worl
     await world.arrive("s", "2:user")
     world.arrivals.arrive_live("192.0.2.1")
     assert world.meter.turned_away_with[2:] == ["too_many_connections"] * 2
-    world.entrance.is_draining = True
+    world.entrance.drain_state.is_draining = True
     await world.arrive("s", "2:user")
     world.arrivals.arrive_live("192.0.2.1")
     assert world.meter.turned_away_with[4:] == ["unavailable"] * 2
@@ -75,7 +75,7 @@ async def test_whoever_is_turned_away_at_the_door_is_counted_by_code(world: Worl
 
 
 async def test_handshakes_over_the_limit_are_counted_as_refused(world: World) -> None:
-    world.limits.recent.limit = 2
+    world.limits.handshakes.limit = 2
     told = [await world.arrive("s", "1:user") for _ in range(4)]
     assert [client.types for client in told[2:]] == [["too_many_connections"]] * 2
     assert world.meter.turned_away_with == ["too_many_connections"] * 2

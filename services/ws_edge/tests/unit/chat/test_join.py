@@ -278,7 +278,7 @@ async def test_ipv6_counts_by_its_64_network(world: World) -> None:
 
 
 async def test_over_the_limit_of_handshakes_a_second_is_too_many_connections(world: World) -> None:
-    world.limits.recent.limit = 2
+    world.limits.handshakes.limit = 2
     await world.join()
     await world.join()
     assert (await world.arrive()).closed_with == 1013
@@ -287,7 +287,7 @@ async def test_over_the_limit_of_handshakes_a_second_is_too_many_connections(wor
 
 
 async def test_bad_tokens_count_as_handshakes(world: World) -> None:
-    world.limits.recent.limit = 2
+    world.limits.handshakes.limit = 2
     refused = [await world.arrive("s", "nonsense") for _ in range(3)]
     assert [client.types for client in refused] == [["invalid_token"], ["invalid_token"], ["too_many_connections"]]
     assert world.holds_nothing()
@@ -355,7 +355,7 @@ async def test_what_a_client_owes_when_it_is_over_is_given_back_at_once(world: W
 
 
 async def test_edge_that_is_draining_refuses_with_1012(world: World) -> None:
-    world.entrance.is_draining = True
+    world.entrance.drain_state.is_draining = True
     client = await world.arrive()
     assert (client.types, client.closed_with) == (["unavailable"], 1012)
 

@@ -108,61 +108,61 @@ def _anonymous(connection: str, address: str = "192.0.2.1") -> Speaker:
 
 def test_a_user_has_one_limit_over_all_connections() -> None:
     limiter = LocalLimiter(2, 10.0, 100)
-    assert limiter.admit(_user(7, "e:1"), 0.0) == 0
-    assert limiter.admit(_user(7, "e:2"), 1.0) == 0
-    assert limiter.admit(_user(7, "e:3"), 2.5) == 7500
-    assert limiter.admit(_user(8, "e:4"), 2.5) == 0
-    assert limiter.admit(_user(7, "e:1"), 10.0) == 0
+    assert limiter.admit_or_wait_ms(_user(7, "e:1"), 0.0) == 0
+    assert limiter.admit_or_wait_ms(_user(7, "e:2"), 1.0) == 0
+    assert limiter.admit_or_wait_ms(_user(7, "e:3"), 2.5) == 7500
+    assert limiter.admit_or_wait_ms(_user(8, "e:4"), 2.5) == 0
+    assert limiter.admit_or_wait_ms(_user(7, "e:1"), 10.0) == 0
 
 
 def test_each_anonymous_connection_has_a_limit_and_all_of_an_address_another() -> None:
     limiter = LocalLimiter(2, 10.0, 3)
-    assert [limiter.admit(_anonymous("e:1"), 0.0) for _ in range(3)] == [0, 0, 10_000]
-    assert limiter.admit(_anonymous("e:2"), 1.0) == 0
-    assert limiter.admit(_anonymous("e:2"), 2.0) == 8000
-    assert limiter.admit(_anonymous("e:3", "192.0.2.2"), 2.0) == 0
+    assert [limiter.admit_or_wait_ms(_anonymous("e:1"), 0.0) for _ in range(3)] == [0, 0, 10_000]
+    assert limiter.admit_or_wait_ms(_anonymous("e:2"), 1.0) == 0
+    assert limiter.admit_or_wait_ms(_anonymous("e:2"), 2.0) == 8000
+    assert limiter.admit_or_wait_ms(_anonymous("e:3", "192.0.2.2"), 2.0) == 0
 
 
 def test_what_the_address_refuses_does_not_count_for_the_connection() -> None:
     limiter = LocalLimiter(1, 10.0, 1)
-    assert limiter.admit(_anonymous("e:1"), 0.0) == 0
-    assert limiter.admit(_anonymous("e:2"), 5.0) == 5000
-    assert limiter.admit(_anonymous("e:2"), 10.0) == 0
+    assert limiter.admit_or_wait_ms(_anonymous("e:1"), 0.0) == 0
+    assert limiter.admit_or_wait_ms(_anonymous("e:2"), 5.0) == 5000
+    assert limiter.admit_or_wait_ms(_anonymous("e:2"), 10.0) == 0
 
 
 def test_a_signed_in_user_does_not_use_up_the_limit_of_the_address() -> None:
     limiter = LocalLimiter(5, 10.0, 1)
-    assert limiter.admit(_user(7), 0.0) == 0
-    assert limiter.admit(_anonymous("e:2"), 0.0) == 0
+    assert limiter.admit_or_wait_ms(_user(7), 0.0) == 0
+    assert limiter.admit_or_wait_ms(_anonymous("e:2"), 0.0) == 0
 
 
 def test_the_wait_is_never_told_too_short() -> None:
     limiter = LocalLimiter(1, 10.0, 0)
-    assert limiter.admit(_user(7), 0.0) == 0
-    assert limiter.admit(_user(7), 9.99999) == 1
-    assert limiter.admit(_user(7), 9.9985) == 2
+    assert limiter.admit_or_wait_ms(_user(7), 0.0) == 0
+    assert limiter.admit_or_wait_ms(_user(7), 9.99999) == 1
+    assert limiter.admit_or_wait_ms(_user(7), 9.9985) == 2
 
 
 def test_what_moderation_admitted_counts_when_it_goes_away() -> None:
     limiter = LocalLimiter(2, 10.0, 100)
     limiter.record(_user(7), 0.0)
     limiter.record(_user(7), 1.0)
-    assert limiter.admit(_user(7), 2.0) == 8000
+    assert limiter.admit_or_wait_ms(_user(7), 2.0) == 8000
 
 
 def test_new_limits_hold_for_what_was_counted_before() -> None:
     limiter = LocalLimiter(2, 10.0, 100)
-    assert limiter.admit(_anonymous("e:1"), 0.0) == 0
+    assert limiter.admit_or_wait_ms(_anonymous("e:1"), 0.0) == 0
     limiter.configure(2, 10.0, 100)
-    assert limiter.admit(_anonymous("e:1"), 0.0) == 0
+    assert limiter.admit_or_wait_ms(_anonymous("e:1"), 0.0) == 0
     limiter.configure(3, 20.0, 4)
-    assert limiter.admit(_anonymous("e:1"), 11.0) == 0
-    assert limiter.admit(_anonymous("e:1"), 11.0) == 9000
-    assert limiter.admit(_anonymous("e:2"), 11.0) == 0
-    assert limiter.admit(_anonymous("e:2"), 11.0) == 9000
+    assert limiter.admit_or_wait_ms(_anonymous("e:1"), 11.0) == 0
+    assert limiter.admit_or_wait_ms(_anonymous("e:1"), 11.0) == 9000
+    assert limiter.admit_or_wait_ms(_anonymous("e:2"), 11.0) == 0
+    assert limiter.admit_or_wait_ms(_anonymous("e:2"), 11.0) == 9000
 
 
-@pytest.mark.parametrize("counts", ["admit", "record"])
+@pytest.mark.parametrize("counts", ["admit_or_wait_ms", "record"])
 def test_those_who_fell_silent_are_forgotten(counts: str) -> None:
     limiter = LocalLimiter(2, 10.0, 100)
     count = getattr(limiter, counts)
@@ -181,35 +181,39 @@ def test_those_who_fell_silent_are_forgotten(counts: str) -> None:
 
 def test_each_address_has_a_window_of_its_own() -> None:
     windows = AddressWindows(2, 1.0)
-    assert [windows.admit("a", 0.0), windows.admit("a", 0.25), windows.admit("b", 0.25)] == [0.0, 0.0, 0.0]
-    assert windows.admit("a", 0.5) == 0.5, "in so many seconds the first one is over"
-    assert windows.admit("a", 1.0) == 0.0
-    assert windows.admit("a", 1.0) == 0.25
+    assert [
+        windows.admit_or_wait_s("a", 0.0),
+        windows.admit_or_wait_s("a", 0.25),
+        windows.admit_or_wait_s("b", 0.25),
+    ] == [0.0, 0.0, 0.0]
+    assert windows.admit_or_wait_s("a", 0.5) == 0.5, "in so many seconds the first one is over"
+    assert windows.admit_or_wait_s("a", 1.0) == 0.0
+    assert windows.admit_or_wait_s("a", 1.0) == 0.25
 
 
 def test_without_a_limit_by_address_nothing_is_remembered() -> None:
     windows = AddressWindows(0, 1.0)
-    assert [windows.admit("a", 0.0) for _ in range(1000)] == [0.0] * 1000
+    assert [windows.admit_or_wait_s("a", 0.0) for _ in range(1000)] == [0.0] * 1000
     assert len(windows) == 0
 
 
 def test_addresses_that_came_with_nothing_for_a_window_are_forgotten() -> None:
     windows = AddressWindows(1, 1.0)
     for number in range(100):
-        windows.admit(str(number), 0.0)
+        windows.admit_or_wait_s(str(number), 0.0)
     assert len(windows) == 100
-    windows.admit("0", 0.5)
-    windows.admit("new", 1.0)
+    windows.admit_or_wait_s("0", 0.5)
+    windows.admit_or_wait_s("new", 1.0)
     assert len(windows) == 1
-    windows.admit("new", 5.0)
+    windows.admit_or_wait_s("new", 5.0)
     assert len(windows) == 1
 
 
 def test_of_too_many_addresses_the_one_not_heard_of_for_longest_is_forgotten() -> None:
     windows = AddressWindows(1, 1.0, most_addresses=2)
-    assert [windows.admit(address, 0.0) for address in ("a", "b")] == [0.0, 0.0]
-    assert windows.admit("a", 0.5) == 0.5
-    assert windows.admit("c", 0.5) == 0.0
+    assert [windows.admit_or_wait_s(address, 0.0) for address in ("a", "b")] == [0.0, 0.0]
+    assert windows.admit_or_wait_s("a", 0.5) == 0.5
+    assert windows.admit_or_wait_s("c", 0.5) == 0.0
     assert len(windows) == 2
-    assert windows.admit("a", 0.5) == 0.5, "which refused it is still"
-    assert windows.admit("b", 0.5) == 0.0, "which was forgotten"
+    assert windows.admit_or_wait_s("a", 0.5) == 0.5, "which refused it is still"
+    assert windows.admit_or_wait_s("b", 0.5) == 0.0, "which was forgotten"

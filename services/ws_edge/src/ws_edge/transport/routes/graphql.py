@@ -76,7 +76,7 @@ def _limited(
 
     async def answer(request: Request) -> HTTPResponse:
         address = client_address(request.ip, request.headers.getall("x-forwarded-for", []), trusted)
-        wait_s = limit.admit(address_key(address), asyncio.get_running_loop().time())
+        wait_s = limit.admit_or_wait_s(address_key(address), asyncio.get_running_loop().time())
         if wait_s == 0.0:
             return await handler(request)
         turned_away("graphql_429")

@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 from sanic import HTTPResponse, Request, json, raw
 
-from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens, TokensUnavailable
+from ws_edge.ports import DrainState, InvalidToken, Rooms, RoomsUnavailable, Tokens, TokensUnavailable
 from ws_edge.protocol.identity import Rank
 from ws_edge.transport.sanic_app import CHALLENGE, SanicApp, bearer_token, traced
 
@@ -15,13 +14,6 @@ Check = Callable[[], Awaitable[object]]
 
 _CHECK_DEADLINE_S = 2.0
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-@dataclass(slots=True)
-class DrainState:
-    """Shared by what decides it (serve) and what tells it (readiness)."""
-
-    is_draining: bool = False
 
 
 def add_health_routes(
