@@ -18,7 +18,7 @@ from ws_edge.transport.routes.dev_token import RoleNotAllowed
 from ws_edge.transport.server import EdgeParts, create_app, serve
 from ws_edge.transport.websocket import Keepalive
 
-WAIT_S = 5.0
+WAIT_S = 15.0
 _names = count()
 
 

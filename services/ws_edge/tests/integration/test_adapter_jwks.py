@@ -106,13 +106,13 @@ class Monotonic:
 
 
 async def until_asked(server: KeyServer, times: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while server.requests < times:  # noqa: ASYNC110 - the server is a thread
             await asyncio.sleep(0.005)
 
 
 async def until_read(keys: JwksKeys) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while keys._fetching is not None:  # noqa: ASYNC110 - nobody is told
             await asyncio.sleep(0.005)
 
@@ -167,7 +167,7 @@ async def test_nobody_whose_key_is_held_waits_for_a_new_set(key_server: KeyServe
     key_server.entries.append(second_entry())
     key_server.may_answer.clear()
     monotonic.now_s += 700
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(4):  # the reading of a set has 5 s
         assert (await tokens.verify(token(FIRST, "RS256", "one"))).user_id == 3
     waiting = asyncio.create_task(tokens.verify(token(SECOND, "EdDSA", "two")))
     await until_asked(key_server, 2)

@@ -123,7 +123,7 @@ async def value_of(metric: str, port: int) -> float | None:
 
 async def shows(metric: str, value: float, port: int) -> None:
     """A scrape gives this value, if not at once then within the time that gauges may be old."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await value_of(metric, port) != value:  # noqa: ASYNC110 - a scrape is all that tells
             await asyncio.sleep(0.05)
 

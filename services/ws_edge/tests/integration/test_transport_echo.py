@@ -196,7 +196,7 @@ async def tell(echo: Edge, sent: list[bytes], how: str, answer_bytes: int) -> tu
         client.writer.write(part)
         await client.writer.drain()
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         received = await client.reader.read(-1)
     client.writer.close()
     close = received[answer_bytes:]

@@ -91,7 +91,7 @@ async def test_sanic_keeps_nothing_of_an_upgraded_connection(edge: Edge) -> None
         return [found for found in gc.get_objects() if isinstance(found, Request | HttpProtocol)]
 
     # The client may read the answer before the connection's task has ended: that takes some turns of the loop.
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while left():  # noqa: ASYNC110 - Sanic tells nobody
             await asyncio.sleep(0.01)
     for client in clients:
@@ -147,7 +147,7 @@ async def test_connections_that_drain_leaves_open_are_closed_at_the_stop(start_e
     assert await answering.read_close() == 1012
     answering.send(CLOSE, b"\x03\xf4")
     assert await answering.read() is None
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(4):
         await edge.served
     assert edge.drained.is_set()
     assert await silent.read_close() == 1012
@@ -197,7 +197,7 @@ async def test_a_request_in_flight_is_answered_before_the_stop(start_edge: Start
     answer.set()
     status, _ = await client.request("")
     assert status == 503, "the edge is draining by now"
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(4):
         await edge.served
 
 

@@ -196,7 +196,7 @@ async def test_whatever_a_handshake_looks_like_the_log_stays_clean_and_refusals_
             await client.reader.readexactly(int(headers.get("content-length", 0)) if "HEAD" not in request_text else 0)
         client.writer.close()
         # What Sanic has to say of a connection it says while it ends.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while any("connection_task" in repr(task) for task in asyncio.all_tasks()):  # noqa: ASYNC110 - not ours
                 await asyncio.sleep(0.01)
     assert (logs, caplog.text) == ([], "")
@@ -210,7 +210,7 @@ async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_fault_of_ours(
     assert await client.reader.readline() == b"HTTP/1.1 100 Continue\r\n"
     with structlog.testing.capture_logs() as logs:
         client.writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while any("connection_task" in repr(task) for task in asyncio.all_tasks()):  # noqa: ASYNC110 - not ours
                 await asyncio.sleep(0.01)
     assert (logs, caplog.text) == ([], "")

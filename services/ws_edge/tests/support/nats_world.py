@@ -56,7 +56,7 @@ class Listener:
 
     async def hears(self, count: int) -> list[Any]:
         """Waits for so many."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.heard) < count:
                 self._news.clear()
                 await self._news.wait()
@@ -107,7 +107,7 @@ def open_bus(
 
 
 async def eventually(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not is_so():  # noqa: ASYNC110 - what is waited for here announces itself to nobody
             await asyncio.sleep(0.005)
 

@@ -225,7 +225,7 @@ async def test_bad_token_is_invalid_token_1008(world: World, token: str) -> None
 
 async def test_a_connection_whose_token_expires_is_told_invalid_token_and_closed_with_1008(world: World) -> None:
     client = await world.join("s", "7:user@0.05")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await client.over.wait()
     assert (client.types, client.closed_with) == (["invalid_token"], 1008)
     assert world.holds_nothing()
@@ -239,7 +239,7 @@ async def test_a_token_that_holds_for_years_is_not_taken_for_expired_before(worl
     assert client.types == []
     world.clock.time_s += 1
     connection._watch_expiry()  # type: ignore[attr-defined]
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await client.over.wait()
     assert (client.types, client.closed_with) == (["invalid_token"], 1008)
 
@@ -387,8 +387,8 @@ async def test_who_gets_in_while_the_edge_drains_is_closed_like_all_inside(world
     world.moderation.finally_checking.shut()
     second = await world.arrive("s", "2:user")
     await world.settle()
-    draining = asyncio.create_task(world.worker.drain(0.2))
-    async with asyncio.timeout(2):
+    draining = asyncio.create_task(world.worker.drain(4.0))
+    async with asyncio.timeout(30):
         await first.over.wait()
     world.moderation.finally_checking.open()
     await draining
