@@ -2,14 +2,18 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from real_postgres import Postgres
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from moderation.adapters.store import migrate_moderation
+from chassis.database import Database
+from moderation.adapters.store.database import migrate_moderation, moderation_database
+from moderation.adapters.store.sanctions import TortoiseStore
+from moderation.ports import Store
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +43,26 @@ def postgres_url(postgres_server: Postgres, migrated_database: str) -> Iterator[
 def blank_postgres_url(postgres_server: Postgres) -> Iterator[str]:
     """A fresh database without tables."""
     yield from _fresh(postgres_server, "template1")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """One of each kind, with this service's tables."""
+    url = f"sqlite://{tmp_path}/m.sqlite3"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    subject = moderation_database(url)
+    try:
+        await migrate_moderation(subject.url)
+        await subject.open()
+        yield subject
+    finally:
+        await subject.close()
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    return TortoiseStore(database)
 
 
 def _fresh(server: Postgres, template: str) -> Iterator[str]:

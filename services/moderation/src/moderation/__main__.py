@@ -7,8 +7,9 @@ import uvloop
 from chassis.errors import BadSetting
 from chassis.logs import configure_logging
 from chassis.process import serve_until_signal
-from moderation.bootstrap import StartFailed, replica
+from moderation.bootstrap import serving
 from moderation.config import load_process
+from moderation.errors import StartFailed
 
 EXIT_BAD_SETTING = 2
 
@@ -22,7 +23,7 @@ def main() -> int:
         return EXIT_BAD_SETTING
     configure_logging("moderation")
     try:
-        uvloop.run(serve_until_signal(replica(config)))
+        uvloop.run(serve_until_signal(serving(config)))
     except StartFailed as problem:
         sys.stderr.write(f"moderation: {problem}\n")
         return 1

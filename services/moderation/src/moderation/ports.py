@@ -1,19 +1,21 @@
-"""What the moderation service needs from the outside, in its own words. bootstrap.py names the adapters."""
+"""What the moderation service needs from the outside, in its own words, and what its use cases work with.
+bootstrap.py names the adapters."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from chassis.errors import DatabaseUnavailable as DatabaseUnavailable, OutcomeUnknown as OutcomeUnknown
-from moderation.domain.admission import Now
-from moderation.domain.order import Change, Order
+from moderation.domain.admission import Admission, Now
+from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Target
-from moderation.domain.sanction import Sanction, SanctionEvent
-from moderation.domain.sightings import Sighting
+from moderation.domain.rights import Change
+from moderation.domain.sanction_cache import SanctionCache
+from moderation.domain.sanctions import Command, Sanction, SanctionEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Wanted:
     """Which sanctions in force somebody wants to know."""
 
     slugs: Sequence[str] = ()
@@ -26,14 +28,15 @@ class Asked:
 
 
 class Store(Protocol):
-    """The database. Every coroutine raises DatabaseUnavailable."""
+    """The database. Every coroutine raises DatabaseUnavailable; times are Unix milliseconds."""
 
     async def change(
-        self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
+        self, command: Command, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
     ) -> SanctionEvent:
         """In one transaction, one at a time over all replicas: show the target's sanctions in force to `decide`, do
         what it says, write the audit row. For an anonymous target those of its addresses count as its own. What
-        `decide` raises comes out, and nothing is changed."""
+        `decide` raises comes out, and nothing is changed. Raises OutcomeUnknown where the answer to the commit is
+        missing."""
 
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
         """Add an address to a sanction in force, with its audit row; None: not in force, known already, or the
@@ -43,24 +46,24 @@ class Store(Protocol):
     async def find(self, sanction_id: int) -> Sanction | None:
         """One sanction, in force or not."""
 
-    async def in_force(self, asked: Asked, *, now_ms: int) -> list[Sanction]:
-        """Those of what is in force that are asked for."""
+    async def in_force(self, wanted: Wanted, *, now_ms: int) -> list[Sanction]:
+        """Those of what is in force that are asked for, the oldest first."""
 
-    async def standing(self, *, after_id: int, first: int, now_ms: int) -> list[Sanction]:
-        """A part of all that are in force, the oldest first; fewer than asked for: the last part."""
+    async def in_force_after(self, sanction_id: int, *, first: int, now_ms: int) -> list[Sanction]:
+        """The next `first` of all that are in force, by id; fewer than asked for: the last part."""
 
-    async def page(
+    async def history(
         self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
     ) -> list[Sanction]:
-        """The history, newest first."""
+        """A page of it, newest first; slug None: of every room and everywhere."""
 
     async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> list[str]:
         """Where the target was seen, the last first, as many as a sanction holds for; slug None: anywhere."""
 
-    async def write_sightings(self, sightings: Mapping[Sighting, int]) -> None:
-        """Keep when each was last seen, in Unix milliseconds."""
+    async def write_last_seen(self, seen: Mapping[LastSeen, int]) -> None:
+        """Keep when each was last seen."""
 
-    async def forget_sightings(self, before_ms: int) -> None:
+    async def forget_last_seen(self, before_ms: int) -> None:
         """Delete what is older."""
 
     async def end_expired(self, before_ms: int) -> None:
@@ -75,7 +78,7 @@ class Store(Protocol):
 
 
 class Events(Protocol):
-    """Tells edges and other replicas."""
+    """To and from edges and other replicas."""
 
     @property
     def is_connected(self) -> bool:
@@ -86,8 +89,27 @@ class Events(Protocol):
         database's state again after reconnecting and every 30 s."""
 
 
-class Clock(Protocol):
-    """The time, so that tests may choose it."""
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the use cases work with: the outside, and what one replica keeps in memory between calls."""
 
-    def now(self) -> Now:
-        """Both clocks at once."""
+    store: Store
+    events: Events
+    now: Callable[[], Now]
+    cache: SanctionCache
+    last_seen: LastSeenBuffer
+    admission: Admission
+    """Judges by the two before it."""
+    refresh_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set it where the cache may have missed something: events were lost, or a change's outcome is not known."""
+    in_flight: set[asyncio.Task[SanctionEvent]] = field(default_factory=set)
+    """Commands that are being carried out, at most as many as there are calls."""
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever takes from last_seen or the cache what is to be written."""
+    unanswered: set[str] = field(default_factory=set)
+    """The kinds of questions that the database has not answered when they were asked last."""
+
+    @property
+    def is_store_answering(self) -> bool:
+        """Whether the last question of every kind was answered."""
+        return not self.unanswered

@@ -1,11 +1,13 @@
 """What moderation counts, for Prometheus."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Sized
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from chassis.metrics import ServiceMetrics
-from moderation.domain.verdict import Decision, Verdict
+from moderation.domain.admission import Decision, Verdict
+from moderation.domain.last_seen import LastSeenBuffer
 
 
 class Metrics:
@@ -23,20 +25,13 @@ class Metrics:
         self._lost = Gauge("salon_moderation_sightings_lost", "Sightings lost for want of room.", registry=registry)
 
     def count(self, verdicts: Iterable[Verdict]) -> None:
-        """Answers that were given together."""
-        for verdict in verdicts:
-            self._verdicts[verdict.decision].inc()
+        """Verdicts that were given together: of each decision once, since a counter takes a lock."""
+        for decision, count in Tally(verdict.decision for verdict in verdicts).items():
+            self._verdicts[decision].inc(count)
 
-    def watch(
-        self,
-        *,
-        is_ready: Callable[[], bool],
-        in_force: Callable[[], int],
-        waiting: Callable[[], int],
-        lost: Callable[[], int],
-    ) -> None:
-        """Read these when asked for."""
+    def watch(self, *, is_ready: Callable[[], bool], cache: Sized, last_seen: LastSeenBuffer) -> None:
+        """Read these whenever somebody asks for metrics."""
         self._ready.set_function(is_ready)
-        self._in_force.set_function(in_force)
-        self._waiting.set_function(waiting)
-        self._lost.set_function(lost)
+        self._in_force.set_function(lambda: len(cache))
+        self._waiting.set_function(lambda: len(last_seen))
+        self._lost.set_function(lambda: last_seen.lost)

@@ -1,48 +1,28 @@
 """What is kept for how long: sanctions that end by their time, evidence, history."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 
 from chassis.database import Database, within as answering
-from moderation.adapters import retention
-from moderation.adapters.store import migrate_moderation, moderation_database
-from moderation.adapters.tables import AuditRow, SanctionAddressRow, SanctionRow
-from moderation.adapters.tortoise_store import TortoiseStore
-from moderation.domain.order import Moderator, Order, decide
-from moderation.domain.people import Rank, Target
-from moderation.domain.sanction import Action, SanctionEvent, Scope
-from moderation.ports import Asked, Store
+from moderation.adapters.store import retention
+from moderation.adapters.store.database import migrate_moderation, moderation_database
+from moderation.adapters.store.sanctions import TortoiseStore
+from moderation.adapters.store.tables import AuditRow, SanctionAddressRow, SanctionRow
+from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.rights import decide
+from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
+from moderation.ports import Store, Wanted
 
 pytestmark = pytest.mark.integration
 ANA = Target(123, "")
 NAMELESS = Target(0, "Anonymous_10.0.0.1")
 ADDRESS = "10.0.0.1"
 MINUTE_MS = 60_000
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite://{tmp_path}/m.sqlite3"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    subject = moderation_database(url)
-    try:
-        await migrate_moderation(subject.url)
-        await subject.open()
-        yield subject
-    finally:
-        await subject.close()
-
-
-@pytest.fixture
-def store(database: Database) -> Store:
-    return TortoiseStore(database)
 
 
 async def many_expired(database: Database, count: int) -> None:
@@ -79,8 +59,8 @@ async def _insert(database: Database, count: int, columns: str, values: str) -> 
 async def act(
     store: Store, action: Action = Action.BAN, target: Target = ANA, *, slug: str = "live", minutes: int = 0, at_ms: int
 ) -> SanctionEvent:
-    order = Order(Moderator(9, Rank.ADMIN), action, target, None, Scope.ROOM, slug, minutes, "spam")
-    return await store.change(order, frozenset({ADDRESS}), partial(decide, order), now_ms=at_ms)
+    command = Command(Moderator(9, Rank.ADMIN), action, target, None, Scope.ROOM, slug, minutes, "spam")
+    return await store.change(command, frozenset({ADDRESS}), partial(decide, command), now_ms=at_ms)
 
 
 async def test_what_is_over_by_its_time_is_marked_part_by_part_and_is_not_told_as_lifted(
@@ -96,7 +76,7 @@ async def test_what_is_over_by_its_time_is_marked_part_by_part_and_is_not_told_a
     ended = {row.id: row.lifted_at_ms for row in await SanctionRow.filter(lifted_at_ms__isnull=False)}
     assert ended == dict.fromkeys(over, MINUTE_MS) | {lifted: 5}
     told = {
-        s.id: s.lifted_at_ms for s in await store.page(None, only_in_force=False, first=9, before_id=None, now_ms=0)
+        s.id: s.lifted_at_ms for s in await store.history(None, only_in_force=False, first=9, before_id=None, now_ms=0)
     }
     assert [told[sanction_id] for sanction_id in over] == [None] * 5
     assert told[lifted] == 5
@@ -186,8 +166,8 @@ async def test_more_sanctions_of_one_address_than_a_question_may_have_values_are
 
 LOOKS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "sanction_open_by_target": lambda store: act(store, Action.UNBAN, NAMELESS, at_ms=20),
-    "sanction_open_by_slug": lambda store: store.in_force(Asked(["s2", "s3"]), now_ms=20),
-    "sanction_open": lambda store: store.standing(after_id=5, first=500, now_ms=20),
+    "sanction_open_by_slug": lambda store: store.in_force(Wanted(["s2", "s3"]), now_ms=20),
+    "sanction_open": lambda store: store.in_force_after(5, first=500, now_ms=20),
     "sanction_evidence": lambda store: store.erase_evidence(1, now_ms=20),
     "audit_evidence": lambda store: store.erase_evidence(1, now_ms=20),
     "audit_by_time": lambda store: store.delete_history(1),

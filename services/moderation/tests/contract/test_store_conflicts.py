@@ -8,19 +8,19 @@ from typing import Any, TypeAlias
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 
-from moderation.adapters.store import POOL_SIZE, migrate_moderation, moderation_database
-from moderation.adapters.tables import SightingRow
-from moderation.adapters.tortoise_store import TortoiseStore
-from moderation.domain.order import Moderator, Order, decide
-from moderation.domain.people import Rank, Target
-from moderation.domain.sanction import Action, SanctionEvent, Scope
-from moderation.domain.sightings import Sighting
-from moderation.ports import Asked, DatabaseUnavailable, OutcomeUnknown
+from chassis.errors import DatabaseUnavailable, OutcomeUnknown
+from moderation.adapters.store.database import COMMAND_LOCK, POOL_SIZE, migrate_moderation, moderation_database
+from moderation.adapters.store.sanctions import TortoiseStore
+from moderation.adapters.store.tables import SightingRow
+from moderation.domain.last_seen import LastSeen
+from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.rights import decide
+from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
+from moderation.ports import Wanted
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
-ANA, BOB = Sighting(1, "", "live", "10.0.0.1"), Sighting(2, "", "live", "10.0.0.2")
-ORDER_LOCK = 0x5A10_0002
+ANA, BOB = LastSeen(1, "", "live", "10.0.0.1"), LastSeen(2, "", "live", "10.0.0.2")
 LATE_COMMIT = """
 CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END';
 CREATE CONSTRAINT TRIGGER late AFTER INSERT ON audit DEFERRABLE INITIALLY DEFERRED
@@ -63,51 +63,51 @@ async def store(postgres_url: str) -> AsyncIterator[TortoiseStore]:
 
 
 async def mute(store: TortoiseStore, slug: str) -> SanctionEvent:
-    order = Order(Moderator(9, Rank.ADMIN), Action.MUTE, Target(123, ""), None, Scope.ROOM, slug, 0, "spam")
-    return await store.change(order, frozenset({"10.0.0.1"}), partial(decide, order), now_ms=1_000)
+    command = Command(Moderator(9, Rank.ADMIN), Action.MUTE, Target(123, ""), None, Scope.ROOM, slug, 0, "spam")
+    return await store.change(command, frozenset({"10.0.0.1"}), partial(decide, command), now_ms=1_000)
 
 
-async def test_orders_that_wait_for_their_turn_leave_the_connections_to_others(
+async def test_commands_that_wait_for_their_turn_leave_the_connections_to_others(
     store: TortoiseStore, other: Other, eventually: Eventually
 ) -> None:
     async with other.connection.transaction():
-        await other.connection.execute(f"SELECT pg_advisory_xact_lock({ORDER_LOCK})")
-        orders = [asyncio.create_task(mute(store, f"s{n}")) for n in range(2 * POOL_SIZE)]
+        await other.connection.execute(f"SELECT pg_advisory_xact_lock({COMMAND_LOCK})")
+        commands = [asyncio.create_task(mute(store, f"s{n}")) for n in range(2 * POOL_SIZE)]
         await eventually(partial(other.waits, 1))
         for _ in range(POOL_SIZE):
-            assert await store.in_force(Asked(["live"]), now_ms=1_000) == []
+            assert await store.in_force(Wanted(["live"]), now_ms=1_000) == []
         assert await other.waits(1)
-    assert len({event.event_id for event in await asyncio.gather(*orders)}) == 2 * POOL_SIZE
+    assert len({event.event_id for event in await asyncio.gather(*commands)}) == 2 * POOL_SIZE
 
 
 async def test_a_transaction_that_a_deadlock_ended_is_run_again(
     store: TortoiseStore, other: Other, eventually: Eventually
 ) -> None:
-    await store.write_sightings({ANA: 1_000, BOB: 1_000})
+    await store.write_last_seen({ANA: 1_000, BOB: 1_000})
     async with other.connection.transaction():
         await other.connection.execute("SET LOCAL deadlock_timeout = '20s'")  # the store is the one that gives up
         await other.connection.execute("UPDATE sighting SET seen_at_ms = 2000 WHERE user_id = 2")
-        writing = asyncio.create_task(store.write_sightings({ANA: 5_000, BOB: 5_000}))
+        writing = asyncio.create_task(store.write_last_seen({ANA: 5_000, BOB: 5_000}))
         await eventually(partial(other.waits, 1))
         await other.connection.execute("UPDATE sighting SET seen_at_ms = 2000 WHERE user_id = 1")
     await writing
     assert [row.seen_at_ms for row in await SightingRow.all()] == [5_000, 5_000]
 
 
-async def test_forgetting_and_writing_the_same_sightings_never_wait_for_each_other(
+async def test_forgetting_and_writing_the_same_who_were_seen_never_wait_for_each_other(
     store: TortoiseStore, other: Other, eventually: Eventually
 ) -> None:
-    await store.write_sightings({BOB: 1_000})  # the first to be forgotten, the last to be written
-    await store.write_sightings({ANA: 1_000})
+    await store.write_last_seen({BOB: 1_000})  # the first to be forgotten, the last to be written
+    await store.write_last_seen({ANA: 1_000})
     async with other.connection.transaction():
         await other.connection.execute("SELECT * FROM sighting WHERE user_id = 2 FOR UPDATE")
-        forgetting = asyncio.create_task(store.forget_sightings(2_000))
+        forgetting = asyncio.create_task(store.forget_last_seen(2_000))
 
         async def forgot() -> bool:
             return forgetting.done() or await other.waits(1)
 
         await eventually(forgot)
-        writing = asyncio.create_task(store.write_sightings({ANA: 9_000, BOB: 9_000}))
+        writing = asyncio.create_task(store.write_last_seen({ANA: 9_000, BOB: 9_000}))
 
         async def wrote() -> bool:
             return await other.waits(1 if forgetting.done() else 2)
@@ -125,13 +125,13 @@ async def test_a_deadline_that_passes_while_a_change_commits_leaves_its_outcome_
 ) -> None:
     await mute(store, "before")
     await other.connection.execute(LATE_COMMIT)
-    monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 0.3)
+    monkeypatch.setattr("moderation.adapters.store.database.DEADLINE_S", 0.3)
     with pytest.raises(OutcomeUnknown):
         await mute(store, "live")
     monkeypatch.undo()
 
     await other.connection.execute("BEGIN; LOCK TABLE sanction")
-    monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 0.3)
+    monkeypatch.setattr("moderation.adapters.store.database.DEADLINE_S", 0.3)
     with pytest.raises(DatabaseUnavailable) as caught:
         await mute(store, "later")
     assert not isinstance(caught.value, OutcomeUnknown)
@@ -142,19 +142,19 @@ async def once(attempt: Callable[[], Awaitable[Any]]) -> Any:
     return await attempt()
 
 
-async def test_orders_of_two_replicas_on_targets_that_share_addresses_never_deadlock(
+async def test_commands_of_two_replicas_on_targets_that_share_addresses_never_deadlock(
     store: TortoiseStore, other: Other, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However they cross each other, addresses that are added and what is pruned: orders take their one lock before
+    """However they cross each other, addresses that are added and what is pruned: commands take their one lock before
     they read, and the rest leaves out what is locked."""
-    monkeypatch.setattr("moderation.adapters.tortoise_store.retry_on_conflict", once)  # a deadlock would come out
-    monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 60)  # those that wait are many
-    both = store, TortoiseStore(store._database)  # each sends one order at a time to wait for the lock of all
+    monkeypatch.setattr("moderation.adapters.store.database.retry_on_conflict", once)  # a deadlock would come out
+    monkeypatch.setattr("moderation.adapters.store.database.DEADLINE_S", 60)  # those that wait are many
+    both = store, TortoiseStore(store._database)  # each sends one command at a time to wait for the lock of all
     names = [Target(0, f"Anonymous_{n}") for n in range(6)]
     held = [frozenset({f"10.0.0.{n}", f"10.0.0.{(n + 1) % 6}"}) for n in range(6)]
 
     async def act(replica: TortoiseStore, n: int, action: Action, at_ms: int) -> None:
-        what = Order(Moderator(9, Rank.ADMIN), action, names[n], None, Scope.ROOM, "live", 1, "")
+        what = Command(Moderator(9, Rank.ADMIN), action, names[n], None, Scope.ROOM, "live", 1, "")
         event = await replica.change(what, held[n], partial(decide, what), now_ms=at_ms)
         for sanction in event.imposed:
             await replica.follow(sanction.id, f"10.0.1.{at_ms % 200}", now_ms=at_ms)

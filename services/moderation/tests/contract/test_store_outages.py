@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from chassis.database import Database, within as answering
-from moderation.adapters.store import DEADLINE_S, POOL_SIZE, migrate_moderation, moderation_database
-from moderation.adapters.tortoise_store import TortoiseStore
-from moderation.domain.order import Moderator, Order, decide
-from moderation.domain.people import Rank, Target
-from moderation.domain.sanction import Action, SanctionEvent, Scope
-from moderation.domain.sightings import Sighting
-from moderation.ports import Asked, DatabaseUnavailable, Store
+from chassis.errors import DatabaseUnavailable
+from moderation.adapters.store.database import DEADLINE_S, POOL_SIZE, migrate_moderation, moderation_database
+from moderation.adapters.store.sanctions import TortoiseStore
+from moderation.domain.last_seen import LastSeen
+from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.rights import decide
+from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
+from moderation.ports import Store, Wanted
 
 pytestmark = pytest.mark.integration
 A_MOMENT_S = 1.5  # the machine may be busy
@@ -50,18 +51,9 @@ async def opened(url: str) -> AsyncIterator[Database]:
         await database.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite://{tmp_path}/m.sqlite3"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    async with opened(url) as subject:
-        yield subject
-
-
 async def mute(store: Store, slug: str) -> SanctionEvent:
-    order = Order(Moderator(9, Rank.ADMIN), Action.MUTE, Target(123, ""), None, Scope.ROOM, slug, 0, "spam")
-    return await store.change(order, frozenset({"10.0.0.1"}), partial(decide, order), now_ms=1_000)
+    command = Command(Moderator(9, Rank.ADMIN), Action.MUTE, Target(123, ""), None, Scope.ROOM, slug, 0, "spam")
+    return await store.change(command, frozenset({"10.0.0.1"}), partial(decide, command), now_ms=1_000)
 
 
 async def ask_everything(store: Store, turn: str, sanction_id: int) -> list[object]:
@@ -69,10 +61,10 @@ async def ask_everything(store: Store, turn: str, sanction_id: int) -> list[obje
     calls: list[Coroutine[None, None, object]] = [
         *(mute(store, f"{turn}-{n}") for n in range(2 * POOL_SIZE)),
         *(store.follow(sanction_id, f"{turn}-{n}", now_ms=1_000) for n in range(POOL_SIZE)),
-        *(store.in_force(Asked(["live"]), now_ms=1_000) for _ in range(POOL_SIZE)),
-        *(store.write_sightings({Sighting(n, "", turn, "10.0.0.1"): 1_000}) for n in range(1, POOL_SIZE)),
+        *(store.in_force(Wanted(["live"]), now_ms=1_000) for _ in range(POOL_SIZE)),
+        *(store.write_last_seen({LastSeen(n, "", turn, "10.0.0.1"): 1_000}) for n in range(1, POOL_SIZE)),
         store.find(sanction_id),
-        store.forget_sightings(1),
+        store.forget_last_seen(1),
     ]
     return await asyncio.gather(*calls, return_exceptions=True)
 
@@ -135,7 +127,7 @@ async def test_a_change_that_is_cancelled_anywhere_does_not_block_the_next_one(d
         with contextlib.suppress(asyncio.CancelledError):
             await gone
         assert (await mute(store, f"kept-{turn}")).imposed
-    assert len(await store.in_force(Asked([f"kept-{turn}" for turn in range(40)]), now_ms=1_000)) == 40
+    assert len(await store.in_force(Wanted([f"kept-{turn}" for turn in range(40)]), now_ms=1_000)) == 40
 
 
 async def test_changes_that_are_cancelled_while_another_goes_on_do_not_block_the_next_one(database: Database) -> None:
@@ -150,13 +142,13 @@ async def test_changes_that_are_cancelled_while_another_goes_on_do_not_block_the
         await asyncio.wait(waiting)
     for n in range(2 * POOL_SIZE):
         await mute(store, f"kept-{n}")
-    assert await store.in_force(Asked([f"gone-{n}" for n in range(2 * POOL_SIZE)]), now_ms=1_000) == []
+    assert await store.in_force(Wanted([f"gone-{n}" for n in range(2 * POOL_SIZE)]), now_ms=1_000) == []
 
 
 async def test_a_change_that_waits_for_another_longer_than_the_deadline_is_given_up(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("moderation.adapters.tortoise_store.DEADLINE_S", 0.1)
+    monkeypatch.setattr("moderation.adapters.store.database.DEADLINE_S", 0.1)
     store = TortoiseStore(database)
     async with answering(DEADLINE_S), database.transaction() as session:
         if session.is_postgres:

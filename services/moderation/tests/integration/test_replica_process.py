@@ -20,7 +20,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from moderation.adapters import store
+from moderation.adapters.store.database import MIGRATION_LOCK
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 from tools.ports import held_port
 
@@ -86,7 +86,7 @@ async def open_stream(stub: pb_grpc.ModerationServiceAsyncStub) -> Any:
     return stream
 
 
-def order(action: pb.Action.ValueType) -> pb.ActRequest:
+def act(action: pb.Action.ValueType) -> pb.ActRequest:
     return pb.ActRequest(moderator=ADMIN, action=action, target_user_id=5, scope=pb.SCOPE_ROOM, slug="live")
 
 
@@ -131,7 +131,9 @@ async def test_a_database_that_is_away_stops_the_start_with_a_clear_text(nats_se
     assert "secret" not in errors
 
 
-async def test_sigterm_ends_an_open_stream_writes_sightings_and_exits_with_0(nats_server: Nats, tmp_path: Path) -> None:
+async def test_sigterm_ends_an_open_stream_writes_who_was_seen_and_exits_with_0(
+    nats_server: Nats, tmp_path: Path
+) -> None:
     url = f"sqlite://{tmp_path}/m.sqlite3"
     async with replica(url, nats_server.url) as (process, stub):
         stream = await open_stream(stub)
@@ -180,23 +182,23 @@ async def test_two_replicas_on_one_postgresql_start_together_and_share_sanctions
     try:
         stream = await open_stream(second)
         assert await decision(stream, ANA) == pb.Verdict.DECISION_ADMITTED
-        await first.Act(order(pb.ACTION_BAN), timeout=5)
+        await first.Act(act(pb.ACTION_BAN), timeout=5)
         # Less than the 30 s until the next reading of the database.
         await eventually(lambda: comes_to(stream, pb.Verdict.DECISION_SANCTIONED), deadline_s=20)
-        await second.Act(order(pb.ACTION_UNBAN), timeout=5)
+        await second.Act(act(pb.ACTION_UNBAN), timeout=5)
         other = await open_stream(first)
         await eventually(lambda: comes_to(other, pb.Verdict.DECISION_ADMITTED), deadline_s=20)
     finally:
         await asyncio.gather(*(r.__aexit__(None, None, None) for r in both))
 
 
-async def test_simultaneous_orders_on_two_replicas_leave_one_sanction_in_force(
+async def test_simultaneous_commands_on_two_replicas_leave_one_sanction_in_force(
     nats_server: Nats, postgres_url: str
 ) -> None:
     both = [replica(postgres_url, nats_server.url) for _ in range(2)]
     (_, first), (_, second) = await asyncio.gather(*(r.__aenter__() for r in both))
     try:
-        mute = order(pb.ACTION_MUTE)
+        mute = act(pb.ACTION_MUTE)
         done = await asyncio.gather(*(stub.Act(mute, timeout=5) for stub in (first, second) * 5))
         assert len({d.event.event_id for d in done}) == 10
         for stub in (first, second):
@@ -226,7 +228,7 @@ async def test_a_replica_that_waits_for_its_migrations_lives_is_not_ready_and_en
 ) -> None:
     name = postgres_url.partition("?")[0].rpartition("/")[2]
     other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
-    await other.execute("SELECT pg_advisory_lock($1)", store._MIGRATION_LOCK)
+    await other.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
     process = await start(MODERATION_DATABASE_URL=postgres_url, NATS_URL=nats_server.url)
     port = await port_of(process, event="starting")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 from structlog.contextvars import get_contextvars
 
 from chassis.nats_connection import NatsSettings
-from moderation.adapters.nats_events import SUBJECT, NatsEvents
-from moderation.api.grpc.sanction_convert import decode_event
-from moderation.bootstrap import replica
+from moderation.adapters.nats import SUBJECT, NatsEvents
+from moderation.api.grpc.convert import decode_event
+from moderation.bootstrap import serving
 from moderation.config import Config
 from moderation.telemetry import Metrics
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
@@ -23,7 +23,7 @@ from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_
 pytestmark = pytest.mark.integration
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-ORDER = pb.ActRequest(
+REQUEST = pb.ActRequest(
     moderator=pb.Speaker(user_id=1, username="admin", address="10.0.0.1", rank=pb.RANK_ADMIN, connection="e:1"),
     action=pb.ACTION_MUTE,
     target_user_id=5,
@@ -47,13 +47,13 @@ async def test_an_event_carries_the_trace_of_the_call_that_made_it_where_that_ha
     await bus.flush()
     config = Config(port=0, database_url=f"sqlite://{tmp_path}/m.sqlite3", nats=NatsSettings(nats_server.url))
     async with (
-        replica(config, metrics=Metrics(CollectorRegistry())) as port,
+        serving(config, metrics=Metrics(CollectorRegistry())) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         stub = pb_grpc.ModerationServiceStub(channel)
-        await stub.Act(ORDER, timeout=5, metadata=(("traceparent", TRACE),))
-        await stub.Act(ORDER, timeout=5, metadata=(("traceparent", "00-abc-def-01"),))
-        await stub.Act(ORDER, timeout=5)
+        await stub.Act(REQUEST, timeout=5, metadata=(("traceparent", TRACE),))
+        await stub.Act(REQUEST, timeout=5, metadata=(("traceparent", "00-abc-def-01"),))
+        await stub.Act(REQUEST, timeout=5)
         traced, malformed, untraced = [await heard.next_msg(5) for _ in range(3)]
     assert traced.headers is not None
     carried = traced.headers["traceparent"]
@@ -62,7 +62,7 @@ async def test_an_event_carries_the_trace_of_the_call_that_made_it_where_that_ha
     assert (malformed.headers, untraced.headers) == (None, None)
 
 
-async def test_another_replica_obeys_an_event_under_its_trace_and_a_malformed_one_stops_nothing(
+async def test_another_replica_applies_an_event_under_its_trace_and_a_malformed_one_stops_nothing(
     bus: Client, nats_server: Any
 ) -> None:
     held: asyncio.Queue[str | None] = asyncio.Queue()

@@ -1,31 +1,45 @@
 """domain/admission.py: sanction, then repeat, then limit; users over everything, anonymous people by connection
 and address."""
 
-from moderation.domain.admission import Admission, Limits, Now
-from moderation.domain.book import SanctionBook
+from moderation.domain.admission import (
+    ADMITTED,
+    REPEATED,
+    Admission,
+    ArrivalCheck,
+    CarriedAdmission,
+    Decision,
+    Limits,
+    MessageCheck,
+    Now,
+    Verdict,
+)
+from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Rank, Speaker, Target
-from moderation.domain.sanction import Action, Sanction
-from moderation.domain.sightings import Sighting, SightingBuffer
-from moderation.domain.verdict import ADMITTED, REPEATED, Decision, Verdict
-from moderation.domain.window import Claims
+from moderation.domain.sanction_cache import SanctionCache
+from moderation.domain.sanctions import Action, Sanction
+from moderation.domain.windows import CarryMatcher
 
 S = 1_000_000_000
 BAN = Sanction(1, Action.BAN, Target(5, ""), frozenset(), "live", "", 9, Rank.ADMIN, 0, 60_000)
 
 
 class Subject:
-    """An admission with its book and sightings, on a clock of seconds."""
+    """An admission with its cache and who was last seen, on a clock of seconds."""
 
     def __init__(self) -> None:
-        self.book = SanctionBook()
-        self.sightings = SightingBuffer()
-        self.admission = Admission(Limits(10, 10, 100), self.book, self.sightings)
+        self.cache = SanctionCache()
+        self.last_seen = LastSeenBuffer()
+        self.admission = Admission(Limits(10, 10, 100), self.cache, self.last_seen)
+        self._matcher = CarryMatcher()
 
     def say(self, who: Speaker, at_s: float = 0, *, slug: str = "live", life: int = 1, nonce: str = "") -> Verdict:
-        return self.admission.judge_message(who, slug, life, nonce, now(at_s))
+        return self.admission.judge_message(MessageCheck(who, slug, life, nonce), now(at_s))
 
     def arrive(self, who: Speaker, at_s: float = 0, *, is_final: bool = True) -> Verdict:
-        return self.admission.judge_arrival(who, "live", now(at_s), is_final=is_final)
+        return self.admission.judge_arrival(ArrivalCheck(who, "live", is_final), now(at_s))
+
+    def carry(self, who: Speaker, nonce: str, *, age_ms: int, counts: bool = True) -> None:
+        self.admission.carry(CarriedAdmission(who, 1, nonce, age_ms, counts), now(100), self._matcher)
 
 
 def now(at_s: float) -> Now:
@@ -116,42 +130,41 @@ def test_a_nonce_of_an_anonymous_connection_is_its_own() -> None:
 def test_a_sanctioned_speaker_is_refused_even_with_a_known_nonce_and_it_does_not_count() -> None:
     subject = Subject()
     subject.say(user(), nonce="n")
-    subject.book.apply([BAN], ())
+    subject.cache.apply([BAN], ())
     assert subject.say(user(), 20, nonce="n") == Verdict(Decision.SANCTIONED, 40_000)
     assert all(subject.say(user(), 60) == ADMITTED for _ in range(10))
 
 
 def test_the_banned_do_not_get_in_until_the_ban_ends() -> None:
     subject = Subject()
-    subject.book.apply([BAN], ())
+    subject.cache.apply([BAN], ())
     assert subject.arrive(user(), 59.5) == Verdict(Decision.SANCTIONED, 500)
     assert subject.arrive(user(), 60) == ADMITTED
 
 
-def test_only_a_final_check_is_a_sighting() -> None:
+def test_only_a_final_check_says_that_somebody_was_seen() -> None:
     subject = Subject()
     subject.arrive(user(), is_final=False)
-    assert len(subject.sightings) == 0
+    assert len(subject.last_seen) == 0
     subject.arrive(user())
-    assert subject.sightings.of(Target(5, ""), "live") == [Sighting(5, "", "live", "10.0.0.5")]
+    assert subject.last_seen.of(Target(5, ""), "live") == [LastSeen(5, "", "live", "10.0.0.5")]
 
 
 def test_a_sanctioned_user_who_turns_up_at_a_new_address_takes_the_sanction_there() -> None:
     subject = Subject()
-    subject.book.apply([BAN], ())
+    subject.cache.apply([BAN], ())
     subject.arrive(user(address="10.0.0.77"), is_final=False)
     assert subject.arrive(anonymous("e:9", "10.0.0.77")).decision is Decision.SANCTIONED
-    assert subject.admission.next_followed() == (1, "10.0.0.77")
-    subject.admission.followed(1, "10.0.0.77")
-    assert subject.admission.next_followed() is None
+    assert subject.cache.next_unsaved() == (1, "10.0.0.77")
+    subject.cache.saved(1, "10.0.0.77")
+    assert subject.cache.next_unsaved() is None
 
 
 def test_carried_admissions_count_and_their_nonces_are_known() -> None:
     subject = Subject()
-    claims = Claims()
     for n in range(10):
-        subject.admission.carry(user(), 1, f"n{n}", now(100), age_ms=4_000, counts=True, claims=claims)
-    subject.admission.carry(user(), 1, "old", now(100), age_ms=60_000, counts=False, claims=claims)
+        subject.carry(user(), f"n{n}", age_ms=4_000)
+    subject.carry(user(), "old", age_ms=60_000, counts=False)
     assert subject.say(user(), 100) == Verdict(Decision.RATE_LIMITED, 6_000)
     assert subject.say(user(), 100, nonce="n0") == REPEATED
     assert subject.say(user(), 159, nonce="old") == REPEATED
@@ -160,15 +173,13 @@ def test_carried_admissions_count_and_their_nonces_are_known() -> None:
 
 def test_carried_admissions_of_anonymous_people_count_for_their_address_too() -> None:
     subject = Subject()
-    claims = Claims()
     for n in range(100):
-        who = anonymous(f"e:{n}")
-        subject.admission.carry(who, 1, "", now(100), age_ms=1_000, counts=True, claims=claims)
+        subject.carry(anonymous(f"e:{n}"), "", age_ms=1_000)
     assert subject.say(anonymous("e:200"), 100) == Verdict(Decision.RATE_LIMITED, 9_000)
 
 
 def test_a_carried_admission_older_than_the_window_does_not_count() -> None:
     subject = Subject()
     for _ in range(10):
-        subject.admission.carry(user(), 1, "", now(100), age_ms=10_000, counts=True, claims=Claims())
+        subject.carry(user(), "", age_ms=10_000)
     assert subject.say(user(), 100) == ADMITTED

@@ -1,11 +1,11 @@
-"""api/grpc/convert.py, sanction_convert.py and status.py: the border of the service."""
+"""api/grpc/convert.py: what comes in from callers, and events as they travel."""
 
 import pytest
 
-from moderation.api.grpc.convert import BadRequest, order_from, speaker_from
-from moderation.api.grpc.sanction_convert import decode_event, encode_event
+from moderation.api.grpc.convert import command_from_proto, decode_event, encode_event, speaker_from_proto
 from moderation.domain.people import Rank, Target
-from moderation.domain.sanction import Action, Sanction, SanctionEvent, Scope
+from moderation.domain.sanctions import Action, Sanction, SanctionEvent, Scope
+from moderation.errors import BadRequest
 from salon.moderation.v1 import moderation_pb2 as pb
 
 
@@ -24,10 +24,15 @@ def act(**changes: object) -> pb.ActRequest:
     return request
 
 
-def test_an_order_is_read() -> None:
-    order = order_from(act())
-    assert (order.action, order.target, order.scope, order.slug) == (Action.MUTE, Target(123, ""), Scope.ROOM, "live")
-    assert (order.moderator.user_id, order.moderator.rank, order.target_rank) == (9, Rank.MODERATOR, None)
+def test_a_command_is_read() -> None:
+    command = command_from_proto(act())
+    assert (command.action, command.target, command.scope, command.slug) == (
+        Action.MUTE,
+        Target(123, ""),
+        Scope.ROOM,
+        "live",
+    )
+    assert (command.moderator.user_id, command.moderator.rank, command.target_rank) == (9, Rank.MODERATOR, None)
 
 
 @pytest.mark.parametrize(
@@ -48,20 +53,20 @@ def test_an_order_is_read() -> None:
 )
 def test_a_request_that_cannot_be_meant_is_refused_by_its_field(field: str, value: object) -> None:
     with pytest.raises(BadRequest, match=field.removeprefix("target_") if field == "target_rank" else field):
-        order_from(act(**{field: value}))
+        command_from_proto(act(**{field: value}))
 
 
 def test_the_name_of_a_user_with_an_id_is_no_target() -> None:
-    assert order_from(act(target_username="Anonymous_10.0.0.1")).target == Target(123, "")
+    assert command_from_proto(act(target_username="Anonymous_10.0.0.1")).target == Target(123, "")
 
 
 def test_the_character_that_postgresql_cannot_hold_is_replaced() -> None:
-    assert order_from(act(reason="a\0b")).reason == "a\N{REPLACEMENT CHARACTER}b"
+    assert command_from_proto(act(reason="a\0b")).reason == "a\N{REPLACEMENT CHARACTER}b"
 
 
 def test_a_speaker_without_a_rank_gets_the_lowest_that_fits() -> None:
-    assert speaker_from(pb.Speaker(user_id=5)).rank == Rank.USER
-    assert speaker_from(pb.Speaker()).rank == Rank.ANONYMOUS
+    assert speaker_from_proto(pb.Speaker(user_id=5)).rank == Rank.USER
+    assert speaker_from_proto(pb.Speaker()).rank == Rank.ANONYMOUS
 
 
 def test_an_event_travels_unchanged() -> None:

@@ -1,21 +1,21 @@
-"""domain/window.py: exact, bounded, and sound when admissions are carried from another replica."""
+"""domain/windows.py: exact, bounded, and sound when admissions are carried from another replica."""
 
 import time
 
 from hypothesis import given, strategies as st
 
-from moderation.domain.window import CARRY_TOLERANCE_NS, Claims, Windows
+from moderation.domain.windows import CARRY_TOLERANCE_NS, CarryMatcher, SlidingWindowLimiter
 
 LIMIT = 10
 WINDOW_NS = 10_000_000_000
 MS = 1_000_000
 
 
-def windows() -> Windows:
-    return Windows(LIMIT, WINDOW_NS)
+def windows() -> SlidingWindowLimiter:
+    return SlidingWindowLimiter(LIMIT, WINDOW_NS)
 
 
-def say(subject: Windows, at_ns: int, key: object = 1) -> bool:
+def say(subject: SlidingWindowLimiter, at_ns: int, key: object = 1) -> bool:
     if subject.wait_ns(key, at_ns):
         return False
     subject.accept(key, "e:1", at_ns)
@@ -83,43 +83,43 @@ def test_idle_speakers_cost_no_memory() -> None:
 
 
 def test_carried_admissions_fill_the_window_of_a_new_replica() -> None:
-    subject, claims = windows(), Claims()
+    subject, matcher = windows(), CarryMatcher()
     for number in range(10):
-        subject.carry(1, "e:1", number * MS, claims)
+        subject.carry(1, "e:1", number * MS, matcher)
     assert subject.wait_ns(1, 5_000 * MS) == 5_000 * MS
 
 
 def test_a_carried_admission_that_is_known_here_does_not_count_twice() -> None:
-    subject, claims = windows(), Claims()
+    subject, matcher = windows(), CarryMatcher()
     for _ in range(5):
         subject.accept(1, "e:1", 100 * MS)
     for late_ms in range(5):
-        subject.carry(1, "e:1", (100 + late_ms) * MS, claims)
+        subject.carry(1, "e:1", (100 + late_ms) * MS, matcher)
     assert [say(subject, 200 * MS) for _ in range(6)] == [True] * 5 + [False]
 
 
 def test_a_carried_admission_of_another_connection_counts_even_at_the_same_moment() -> None:
-    subject, claims = windows(), Claims()
+    subject, matcher = windows(), CarryMatcher()
     for _ in range(5):
         subject.accept(1, "e:1", 100 * MS)
-        subject.carry(1, "f:1", 100 * MS, claims)
+        subject.carry(1, "f:1", 100 * MS, matcher)
     assert not say(subject, 200 * MS)
 
 
 def test_a_known_admission_of_long_before_is_not_taken_for_a_carried_one() -> None:
-    subject, claims = windows(), Claims()
+    subject, matcher = windows(), CarryMatcher()
     for at_ms in (100, 2_200):
         subject.accept(1, "e:1", at_ms * MS)
-    subject.carry(1, "e:1", 2_200 * MS, claims)
-    subject.carry(1, "e:1", 2_300 * MS, claims)
+    subject.carry(1, "e:1", 2_200 * MS, matcher)
+    subject.carry(1, "e:1", 2_300 * MS, matcher)
     assert [say(subject, 3_000 * MS) for _ in range(8)] == [True] * 7 + [False]
 
 
 def test_each_known_admission_is_taken_for_one_carried_one_only() -> None:
-    subject, claims = windows(), Claims()
+    subject, matcher = windows(), CarryMatcher()
     subject.accept(1, "e:1", 100 * MS)
     for _ in range(10):
-        subject.carry(1, "e:1", 100 * MS, claims)
+        subject.carry(1, "e:1", 100 * MS, matcher)
     assert not say(subject, 200 * MS)
 
 
@@ -132,26 +132,26 @@ def test_carrying_to_a_replica_that_knows_a_part_gives_the_window_of_one_that_kn
     times_ms: list[int], known: list[bool], delay_ms: int
 ) -> None:
     """An edge went from this replica to another and back; its times are late by the way there."""
-    subject, claims = windows(), Claims()
+    subject, matcher = windows(), CarryMatcher()
     times_ms = sorted(times_ms)
     for at_ms, is_known in zip(times_ms, known, strict=False):
         if is_known:
             subject.accept(1, "e:1", at_ms * MS)
     for at_ms in times_ms:
-        subject.carry(1, "e:1", (at_ms + delay_ms) * MS, claims)
+        subject.carry(1, "e:1", (at_ms + delay_ms) * MS, matcher)
     free = sum(say(subject, 9_000 * MS) for _ in range(LIMIT + 1))
     assert free == LIMIT - len(times_ms)
 
 
 def test_the_latest_admissions_stand_where_more_than_the_limit_are_carried() -> None:
-    subject, claims = windows(), Claims()
+    subject, matcher = windows(), CarryMatcher()
     for number in reversed(range(15)):
-        subject.carry(1, "e:1", number * 100 * MS, claims)
+        subject.carry(1, "e:1", number * 100 * MS, matcher)
     assert subject.wait_ns(1, 1_400 * MS) == WINDOW_NS + 500 * MS - 1_400 * MS
 
 
 def test_a_lifted_limit_costs_memory_for_what_was_admitted_in_the_window_alone() -> None:
-    subject = Windows(10**9, WINDOW_NS)
+    subject = SlidingWindowLimiter(10**9, WINDOW_NS)
     step_ns = 10 * MS
     for turn in range(5_000):
         assert say(subject, turn * step_ns)
@@ -161,34 +161,34 @@ def test_a_lifted_limit_costs_memory_for_what_was_admitted_in_the_window_alone()
 
 def test_carrying_costs_in_proportion_to_what_is_carried_however_high_the_limit() -> None:
     """Comparing each of 40,000 with each of 20,000 takes minutes."""
-    subject, claims = Windows(10**9, WINDOW_NS), Claims()
+    subject, matcher = SlidingWindowLimiter(10**9, WINDOW_NS), CarryMatcher()
     step_ns = WINDOW_NS // 20_000
     for turn in range(20_000):
         subject.accept(1, "e:1", turn * step_ns)
     before = time.process_time()
     for turn in range(20_000):
-        subject.carry(1, "e:1", turn * step_ns + MS, claims)
-        subject.carry(1, "f:1", turn * step_ns, claims)
+        subject.carry(1, "e:1", turn * step_ns + MS, matcher)
+        subject.carry(1, "f:1", turn * step_ns, matcher)
     assert not subject.wait_ns(1, WINDOW_NS)
     assert time.process_time() - before < 2
     assert len(subject._speakers[1]) == 40_000  # shows nowhere else
 
 
 def test_what_this_replica_accepts_after_carrying_began_is_not_taken_for_what_is_carried_later() -> None:
-    subject, claims = windows(), Claims()
-    subject.carry(1, "e:1", 100 * MS, claims)
+    subject, matcher = windows(), CarryMatcher()
+    subject.carry(1, "e:1", 100 * MS, matcher)
     for _ in range(4):
         assert say(subject, 200 * MS)
     for _ in range(4):
-        subject.carry(1, "e:1", 200 * MS, claims)
+        subject.carry(1, "e:1", 200 * MS, matcher)
     assert [say(subject, 300 * MS) for _ in range(2)] == [True, False]
 
 
 def test_an_idle_speaker_with_a_fresh_carried_admission_is_not_forgotten() -> None:
-    subject, claims = windows(), Claims()
+    subject, matcher = windows(), CarryMatcher()
     for _ in range(9):
         say(subject, 0, key="a")
     for number in range(10):
-        subject.carry("a", "f:1", 9_000 * MS + number, claims)
+        subject.carry("a", "f:1", 9_000 * MS + number, matcher)
     say(subject, 10_001 * MS, key="b")
     assert not say(subject, 10_002 * MS, key="a")

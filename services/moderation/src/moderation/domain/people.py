@@ -1,11 +1,15 @@
-"""Who a decision is about, and how people are ordered."""
+"""Who speaks, who acts and who is acted on, and how people are ordered."""
 
+import ipaddress
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+_ANONYMOUS_PREFIX = "Anonymous_"
+
 
 class Rank(IntEnum):
-    """A sanction reaches only those who rank below its author."""
+    """A sanction binds only those who rank below its author."""
 
     ANONYMOUS = 1
     USER = 2
@@ -35,3 +39,31 @@ class Target(NamedTuple):
     """0 for an anonymous target."""
     username: str
     """Of an anonymous target, else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moderator:
+    """Who acts, with the rank that their token gave them."""
+
+    user_id: int
+    """0 for an anonymous connection, which may do nothing."""
+    rank: Rank
+
+    def is_aimed_at(self, target: Target) -> bool:
+        """Whether they would act on themselves."""
+        return self.user_id != 0 and target.user_id == self.user_id
+
+
+def address_of_name(username: str) -> str | None:
+    """The address that an anonymous name (`Anonymous_<ip>`) tells: IPv4 in text, IPv6 as its /64 network; None where
+    the name hides it, or is no anonymous one."""
+    if not username.startswith(_ANONYMOUS_PREFIX):
+        return None
+    text = username.removeprefix(_ANONYMOUS_PREFIX)
+    try:
+        if ":" not in text:
+            return str(ipaddress.IPv4Address(text))
+        host = text.removesuffix("/64")
+        return str(ipaddress.IPv6Network(f"{host}/64", strict=False))
+    except ValueError:
+        return None

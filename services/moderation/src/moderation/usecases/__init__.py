@@ -1,1 +1,1 @@
-"""What the service does, one module a purpose."""
+"""What the service does, one module a purpose: functions whose first argument is Ports."""

@@ -1,4 +1,4 @@
-"""The Admit stream: batches of checks in, verdicts out. The hot path of the service."""
+"""The Admit stream: batches of checks in, verdicts out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 import grpc.aio
 
-from moderation.api.grpc.convert import speaker_from
-from moderation.domain.admission import Admission, Limits, Now
-from moderation.domain.verdict import Verdict
-from moderation.domain.window import Claims
-from moderation.ports import Clock
+from moderation.api.grpc.convert import batch_from_proto, limits_to_proto, verdicts_to_proto
+from moderation.domain.admission import Verdict
+from moderation.domain.windows import CarryMatcher
+from moderation.ports import Ports
+from moderation.usecases.admit import admit
 from salon.moderation.v1 import moderation_pb2 as pb
 
 AdmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.AdmitRequest, pb.AdmitResponse]"
@@ -20,9 +20,8 @@ AdmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.AdmitRequest, pb.AdmitRes
 class AdmitStreams:
     """Serves the streams of all edges from one memory."""
 
-    def __init__(self, admission: Admission, clock: Clock, count: Callable[[list[Verdict]], None]) -> None:
-        self._admission = admission
-        self._clock = clock
+    def __init__(self, ports: Ports, count: Callable[[list[Verdict]], None]) -> None:
+        self._ports = ports
         self._count = count
         self._is_draining = False
 
@@ -31,60 +30,17 @@ class AdmitStreams:
         self._is_draining = True
 
     async def serve(self, stream: AdmitContext) -> None:
-        """Limits first, then one answer for each request, in order."""
-        await stream.write(pb.AdmitResponse(limits=limits_to_message(self._admission.limits)))
-        claims = Claims()
+        """Limits first, then one answer for each request, in order. Read and written by hand: half the cost of
+        generators."""
+        await stream.write(pb.AdmitResponse(limits=limits_to_proto(self._ports.admission.limits)))
+        matcher = CarryMatcher()
         while not self._is_draining:
             request = await stream.read()
             if not isinstance(request, pb.AdmitRequest):  # the edge has finished
                 return
-            await stream.write(self._answer(request, claims))
+            await stream.write(self._answer(request, matcher))
 
-    def _answer(self, request: pb.AdmitRequest, claims: Claims) -> pb.AdmitResponse:
-        now = self._clock.now()
-        if request.carried:
-            self._carry(request, now, claims)
-        for sighting in request.sightings:
-            self._admission.sight(speaker_from(sighting.speaker), sighting.slug, now.wall_ms)
-        response = pb.AdmitResponse()
-        verdicts: list[Verdict] = []
-        for check in request.checks:
-            verdict = self._admission.judge_arrival(speaker_from(check.speaker), check.slug, now, is_final=check.final)
-            verdicts.append(verdict)
-            _add(response, check.id, verdict)
-        judge = self._admission.judge_message
-        for message in request.messages:
-            verdict = judge(speaker_from(message.speaker), message.slug, message.life, message.nonce, now)
-            verdicts.append(verdict)
-            _add(response, message.id, verdict)
+    def _answer(self, request: pb.AdmitRequest, matcher: CarryMatcher) -> pb.AdmitResponse:
+        verdicts = admit(self._ports, batch_from_proto(request), matcher)
         self._count(verdicts)
-        return response
-
-    def _carry(self, request: pb.AdmitRequest, now: Now, claims: Claims) -> None:
-        for carried in sorted(request.carried, key=lambda c: c.age_ms, reverse=True):  # as Windows.carry wants it
-            self._admission.carry(
-                speaker_from(carried.speaker),
-                carried.life,
-                carried.nonce,
-                now,
-                age_ms=carried.age_ms,
-                counts=carried.counts,
-                claims=claims,
-            )
-
-
-def limits_to_message(limits: Limits) -> pb.Limits:
-    """The limits as an edge wants them when it goes on alone."""
-    return pb.Limits(
-        messages_per_window=limits.messages_per_window,
-        window_ms=limits.window_s * 1000,
-        messages_per_address=limits.messages_per_address,
-    )
-
-
-def _add(response: pb.AdmitResponse, check_id: int, verdict: Verdict) -> None:
-    decision, retry_after_ms = verdict
-    if retry_after_ms:
-        response.verdicts.add(id=check_id, decision=decision, retry_after_ms=retry_after_ms)
-    else:
-        response.verdicts.add(id=check_id, decision=decision)
+        return verdicts_to_proto(verdicts, request)

@@ -1,10 +1,17 @@
-"""Requests of the contract to values of the domain. Raises BadRequest."""
+"""Between messages of the contract and values of the domain, both ways; bootstrap.py lends NATS what concerns events.
+What comes from callers raises BadRequest where it cannot be meant."""
 
-from moderation.domain.order import Moderator, Order
-from moderation.domain.people import Rank, Speaker, Target
-from moderation.domain.sanction import Action, Scope
-from moderation.domain.sightings import LONGEST_NAME, LONGEST_SLUG
-from moderation.ports import Asked
+from collections.abc import Iterable
+
+from google.protobuf.message import DecodeError
+
+from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, MessageCheck, Verdict
+from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
+from moderation.domain.people import Moderator, Rank, Speaker, Target
+from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
+from moderation.errors import BadRequest
+from moderation.ports import Wanted
+from moderation.usecases.admit import Batch
 from salon.moderation.v1 import moderation_pb2 as pb
 
 _LONGEST_DURATION_MINUTES = 525_600
@@ -13,27 +20,52 @@ _MOST_SLUGS = 1000
 _MOST_TARGETS = 1000
 
 
-class BadRequest(Exception):
-    """The request cannot be meant; the text names the field."""
+def batch_from_proto(message: pb.AdmitRequest) -> Batch:
+    """All that an edge asks and tells at once."""
+    return Batch(
+        [_carried_from_proto(c) for c in message.carried],
+        [(speaker_from_proto(s.speaker), s.slug) for s in message.sightings],
+        [ArrivalCheck(speaker_from_proto(c.speaker), c.slug, c.final) for c in message.checks],
+        [MessageCheck(speaker_from_proto(m.speaker), m.slug, m.life, m.nonce) for m in message.messages],
+    )
 
-    def __init__(self, field: str) -> None:
-        super().__init__(f"bad {field}")
+
+def verdicts_to_proto(verdicts: Iterable[Verdict], request: pb.AdmitRequest) -> pb.AdmitResponse:
+    """The verdicts of a batch, in its order, each with the id of its check."""
+    response = pb.AdmitResponse()
+    add = response.verdicts.add
+    ids = [*(check.id for check in request.checks), *(message.id for message in request.messages)]
+    for check_id, (decision, retry_after_ms) in zip(ids, verdicts, strict=True):
+        if retry_after_ms:
+            add(id=check_id, decision=decision, retry_after_ms=retry_after_ms)
+        else:
+            add(id=check_id, decision=decision)
+    return response
 
 
-def speaker_from(message: pb.Speaker) -> Speaker:
+def limits_to_proto(limits: Limits) -> pb.Limits:
+    """The limits as an edge wants them when it goes on alone."""
+    return pb.Limits(
+        messages_per_window=limits.messages_per_window,
+        window_ms=limits.window_s * 1000,
+        messages_per_address=limits.messages_per_address,
+    )
+
+
+def speaker_from_proto(message: pb.Speaker) -> Speaker:
     """A speaker as the edge described them; without a rank the lowest that fits."""
     user_id = message.user_id
     rank = message.rank or (Rank.USER if user_id else Rank.ANONYMOUS)
     return Speaker(user_id, message.username, message.address, rank, message.connection)
 
 
-def moderator_from(message: pb.Speaker) -> Moderator:
+def moderator_from_proto(message: pb.Speaker) -> Moderator:
     """Who acts."""
-    speaker = speaker_from(message)
+    speaker = speaker_from_proto(message)
     return Moderator(speaker.user_id, _rank(speaker.rank))
 
 
-def order_from(message: pb.ActRequest) -> Order:
+def command_from_proto(message: pb.ActRequest) -> Command:
     """A moderation_action frame with who sent it."""
     if int(message.action) not in set(Action):
         raise BadRequest("action")
@@ -43,8 +75,8 @@ def order_from(message: pb.ActRequest) -> Order:
         raise BadRequest("slug")
     if not 0 <= message.duration_minutes <= _LONGEST_DURATION_MINUTES:
         raise BadRequest("duration_minutes")
-    return Order(
-        moderator=moderator_from(message.moderator),
+    return Command(
+        moderator=moderator_from_proto(message.moderator),
         action=Action(message.action),
         target=_target(message),
         target_rank=_rank(message.target_rank) if message.target_rank else None,
@@ -55,7 +87,7 @@ def order_from(message: pb.ActRequest) -> Order:
     )
 
 
-def asked_from(message: pb.ListActiveRequest) -> Asked:
+def wanted_from_proto(message: pb.ListActiveRequest) -> Wanted:
     """Which sanctions in force are asked for."""
     if len(message.slugs) > _MOST_SLUGS:
         raise BadRequest("slugs")
@@ -63,12 +95,101 @@ def asked_from(message: pb.ListActiveRequest) -> Asked:
         raise BadRequest("target_user_ids")
     users = (Target(user_id, "") for user_id in message.target_user_ids)
     names = (Target(0, _text(name, LONGEST_NAME, "target_usernames")) for name in message.target_usernames)
-    return Asked(
+    return Wanted(
         slugs=list(message.slugs),
         everywhere=not message.room_only,
         targets=[*users, *names],
         addresses=not message.without_addresses,
     )
+
+
+def sanction_to_proto(sanction: Sanction) -> pb.Sanction:
+    """One sanction for the wire."""
+    return pb.Sanction(
+        id=sanction.id,
+        action=pb.Action.ValueType(sanction.kind),
+        target_user_id=sanction.target.user_id,
+        target_username=sanction.target.username,
+        addresses=sorted(sanction.addresses),
+        scope=pb.Scope.ValueType(sanction.scope),
+        slug=sanction.slug or "",
+        reason=sanction.reason,
+        moderator_user_id=sanction.moderator_user_id,
+        moderator_rank=pb.Rank.ValueType(sanction.moderator_rank),
+        created_at_ms=sanction.created_at_ms,
+        expires_at_ms=sanction.expires_at_ms or 0,
+        lifted_at_ms=sanction.lifted_at_ms or 0,
+    )
+
+
+def sanction_from_proto(message: pb.Sanction) -> Sanction:
+    """One sanction from the wire. Raises ValueError where an enumeration has no such value."""
+    return Sanction(
+        id=message.id,
+        kind=Action(message.action),
+        target=Target(message.target_user_id, message.target_username),
+        addresses=frozenset(message.addresses),
+        slug=None if message.scope == pb.SCOPE_EVERYWHERE else message.slug,
+        reason=message.reason,
+        moderator_user_id=message.moderator_user_id,
+        moderator_rank=Rank(message.moderator_rank),
+        created_at_ms=message.created_at_ms,
+        expires_at_ms=message.expires_at_ms or None,
+        lifted_at_ms=message.lifted_at_ms or None,
+    )
+
+
+def event_to_proto(event: SanctionEvent) -> pb.SanctionEvent:
+    """An event for the wire."""
+    return pb.SanctionEvent(
+        event_id=event.event_id,
+        action=pb.Action.ValueType(event.action),
+        target_user_id=event.target.user_id,
+        target_username=event.target.username,
+        moderator_user_id=event.moderator_user_id,
+        duration_minutes=event.duration_minutes,
+        scope=pb.Scope.ValueType(event.scope),
+        slug=event.slug,
+        at_ms=event.at_ms,
+        imposed=map(sanction_to_proto, event.imposed),
+        lifted_ids=event.lifted_ids,
+        silent=event.silent,
+    )
+
+
+def event_from_proto(message: pb.SanctionEvent) -> SanctionEvent:
+    """An event from the wire. Raises ValueError where an enumeration has no such value."""
+    return SanctionEvent(
+        event_id=message.event_id,
+        action=Action(message.action),
+        target=Target(message.target_user_id, message.target_username),
+        moderator_user_id=message.moderator_user_id,
+        duration_minutes=message.duration_minutes,
+        scope=Scope(message.scope),
+        slug=message.slug,
+        at_ms=message.at_ms,
+        imposed=tuple(map(sanction_from_proto, message.imposed)),
+        lifted_ids=tuple(message.lifted_ids),
+        silent=message.silent,
+    )
+
+
+def encode_event(event: SanctionEvent) -> bytes:
+    """An event as it travels on NATS."""
+    return event_to_proto(event).SerializeToString()
+
+
+def decode_event(payload: bytes) -> SanctionEvent:
+    """An event from NATS. Raises ValueError where it is not one."""
+    try:
+        return event_from_proto(pb.SanctionEvent.FromString(payload))
+    except DecodeError:
+        raise ValueError("not a SanctionEvent") from None
+
+
+def _carried_from_proto(message: pb.CarriedAdmission) -> CarriedAdmission:
+    speaker = speaker_from_proto(message.speaker)
+    return CarriedAdmission(speaker, message.life, message.nonce, message.age_ms, message.counts)
 
 
 def _target(message: pb.ActRequest) -> Target:

@@ -5,15 +5,18 @@ from collections.abc import AsyncIterator
 import grpc.aio
 
 from moderation.api.grpc.admit import AdmitContext, AdmitStreams
-from moderation.api.grpc.convert import asked_from, moderator_from, order_from
-from moderation.api.grpc.sanction_convert import event_to_message, sanction_to_message, sanctions_to_messages
-from moderation.domain.order import NotPermitted
-from moderation.ports import Clock, Store
-from moderation.usecases.desk import Desk
+from moderation.api.grpc.convert import (
+    command_from_proto,
+    event_to_proto,
+    moderator_from_proto,
+    sanction_to_proto,
+    wanted_from_proto,
+)
+from moderation.errors import NotPermitted
+from moderation.ports import Ports
+from moderation.usecases.execute import execute, lift
+from moderation.usecases.queries import list_history, list_in_force
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
-
-_LARGEST_PAGE = 100
-
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
 
@@ -21,36 +24,34 @@ SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
 class ModerationServicer(pb_grpc.ModerationServiceServicer):
     """Exceptions go through: the interceptor turns them into status codes."""
 
-    def __init__(self, streams: AdmitStreams, desk: Desk, store: Store, clock: Clock) -> None:
+    def __init__(self, ports: Ports, streams: AdmitStreams) -> None:
+        self._ports = ports
         self._streams = streams
-        self._desk = desk
-        self._store = store
-        self._clock = clock
 
     async def Admit(  # type: ignore[override]  # noqa: N802 - the contract's name; grpc.aio knows this form as well
         self, request_iterator: AsyncIterator[pb.AdmitRequest], context: AdmitContext
     ) -> None:
-        """One stream of an edge worker, read and written by hand: half the cost of generators."""
+        """One stream of an edge worker."""
         await self._streams.serve(context)
 
     async def Act(  # noqa: N802
         self, request: pb.ActRequest, context: grpc.aio.ServicerContext[pb.ActRequest, pb.ActResponse]
     ) -> pb.ActResponse:
-        """Impose or lift; a refusal by the rules is an answer, not an error."""
+        """Impose or lift; a refusal by the table of rights is an answer, not an error."""
         try:
-            event = await self._desk.act(order_from(request))
+            event = await execute(self._ports, command_from_proto(request))
         except NotPermitted:
             return pb.ActResponse(permitted=False)
-        return pb.ActResponse(permitted=True, event=event_to_message(event))
+        return pb.ActResponse(permitted=True, event=event_to_proto(event))
 
     async def ListActive(  # noqa: N802
         self,
         request: pb.ListActiveRequest,
         context: grpc.aio.ServicerContext[pb.ListActiveRequest, pb.ListActiveResponse],
     ) -> pb.ListActiveResponse:
-        """From the database, which is right even where events were missed."""
-        found = await self._store.in_force(asked_from(request), now_ms=self._clock.now().wall_ms)
-        return pb.ListActiveResponse(sanctions=sanctions_to_messages(found))
+        """What is in force."""
+        found = await list_in_force(self._ports, wanted_from_proto(request))
+        return pb.ListActiveResponse(sanctions=map(sanction_to_proto, found))
 
     async def ListSanctions(  # noqa: N802
         self,
@@ -58,14 +59,14 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         context: grpc.aio.ServicerContext[pb.ListSanctionsRequest, pb.ListSanctionsResponse],
     ) -> pb.ListSanctionsResponse:
         """One page, newest first."""
-        found = await self._store.page(
+        found = await list_history(
+            self._ports,
             request.slug or None,
             only_in_force=request.active,
-            first=min(max(request.first, 0), _LARGEST_PAGE),
+            first=request.first,
             before_id=request.before_id or None,
-            now_ms=self._clock.now().wall_ms,
         )
-        return pb.ListSanctionsResponse(sanctions=sanctions_to_messages(found))
+        return pb.ListSanctionsResponse(sanctions=map(sanction_to_proto, found))
 
     async def LiftSanction(  # noqa: N802
         self,
@@ -73,5 +74,5 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         context: grpc.aio.ServicerContext[pb.LiftSanctionRequest, pb.LiftSanctionResponse],
     ) -> pb.LiftSanctionResponse:
         """NOT_FOUND and PERMISSION_DENIED come from the interceptor."""
-        sanction = await self._desk.lift(request.id, moderator_from(request.moderator))
-        return pb.LiftSanctionResponse(sanction=sanction_to_message(sanction))
+        sanction = await lift(self._ports, request.id, moderator_from_proto(request.moderator))
+        return pb.LiftSanctionResponse(sanction=sanction_to_proto(sanction))

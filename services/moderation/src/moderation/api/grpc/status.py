@@ -4,9 +4,7 @@ from grpc import StatusCode
 
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import Status, StatusTable
-from moderation.api.grpc.convert import BadRequest
-from moderation.domain.order import NotPermitted
-from moderation.usecases.desk import SanctionNotFound
+from moderation.errors import BadRequest, NotPermitted, SanctionNotFound
 
 STATUSES: StatusTable = {
     BadRequest: Status(StatusCode.INVALID_ARGUMENT),

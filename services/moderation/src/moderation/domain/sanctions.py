@@ -1,15 +1,17 @@
-"""Bans and mutes: what they are, whom they bind, and the event that tells of a change."""
+"""Bans and mutes: the command that asks for one, whom it binds, and the event that tells of a change."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain, islice
 
-from moderation.domain.people import Rank, Speaker, Target
+from moderation.domain.people import Moderator, Rank, Speaker, Target
 
-ADDRESSES_HELD = 256
+MOST_ADDRESSES = 256
 """Of one sanction. Nobody comes from so many by chance, but a line with an IPv6 /48 has 65,536 networks of the size
 that counts, and every one of them would be stored, told to all replicas and kept in their memory."""
+
+_MS_PER_MINUTE = 60_000
 
 
 class Action(IntEnum):
@@ -52,6 +54,38 @@ class Scope(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """An action as a moderator asks for it: what, to whom, where."""
+
+    moderator: Moderator
+    action: Action
+    target: Target
+    target_rank: Rank | None
+    """The highest rank the target is connected with; None: not connected."""
+    scope: Scope
+    slug: str
+    """The room in which the moderator acts, also for scope everywhere; may be empty when lifted by id."""
+    duration_minutes: int
+    """0: permanent."""
+    reason: str
+
+    @classmethod
+    def lifting(cls, sanction: "Sanction", moderator: Moderator) -> "Command":
+        """The command that ends a given sanction."""
+        action, slug = sanction.kind.opposite, sanction.slug or ""
+        return cls(moderator, action, sanction.target, None, sanction.scope, slug, duration_minutes=0, reason="")
+
+    @property
+    def holds_in(self) -> str | None:
+        """The slug that the sanction is about; None: everywhere."""
+        return None if self.scope is Scope.EVERYWHERE else self.slug
+
+    def expires_at_ms(self, now_ms: int) -> int | None:
+        """When the sanction ends that is imposed now, in Unix milliseconds; None: never."""
+        return now_ms + self.duration_minutes * _MS_PER_MINUTE if self.duration_minutes else None
+
+
+@dataclass(frozen=True, slots=True)
 class Sanction:
     """One ban or mute, in force or not. Times are Unix milliseconds."""
 
@@ -83,7 +117,7 @@ class Sanction:
     def may_follow_to(self, address: str) -> bool:
         """Whether it holds for one more address from now on. The first ones stay: let the newest push them out, and
         who wants to be rid of the address they live at only has to walk through the others."""
-        return address not in self.addresses and len(self.addresses) < ADDRESSES_HELD
+        return address not in self.addresses and len(self.addresses) < MOST_ADDRESSES
 
     def reaches(self, slug: str) -> bool:
         """Whether it holds in that room."""
@@ -100,9 +134,9 @@ class Sanction:
         )
 
 
-def held_addresses(*sources: Iterable[str]) -> frozenset[str]:
+def first_addresses(*sources: Iterable[str]) -> frozenset[str]:
     """What a new sanction holds for: the first different ones, so the sources come in the order of their weight."""
-    return frozenset(islice(dict.fromkeys(chain.from_iterable(sources)), ADDRESSES_HELD))
+    return frozenset(islice(dict.fromkeys(chain.from_iterable(sources)), MOST_ADDRESSES))
 
 
 @dataclass(frozen=True, slots=True)

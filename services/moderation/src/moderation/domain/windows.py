@@ -1,9 +1,12 @@
-"""Exact sliding windows: never more than the limit in any span of the window's length."""
+"""What was admitted lately: the sliding windows of the rate limits, and the nonces of messages."""
 
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
+NONCES_KEPT_NS = 120_000_000_000
+MOST_NONCES = 500_000
+"""Bounds the memory. What is forgotten early is still found by the stream's duplicate window; it only counts again."""
 CARRY_TOLERANCE_NS = 2_000_000_000
 """How far an edge's time of an admission may be from ours: its deadline for a verdict."""
 
@@ -15,8 +18,8 @@ class Accepted(NamedTuple):
     source: str
 
 
-class Claims:
-    """What was known of each speaker when one stream began to carry their admissions, and is not matched yet."""
+class CarryMatcher:
+    """Of one stream: what was known of each speaker when it began to carry their admissions, and is not matched yet."""
 
     def __init__(self) -> None:
         self._unmatched: dict[Hashable, dict[str, deque[int]]] = {}
@@ -43,9 +46,10 @@ class Claims:
         return True
 
 
-class Windows:
-    """The windows of many speakers. A speaker who was idle for a window's length costs no memory, and an active one
-    what was accepted within a window and CARRY_TOLERANCE_NS, however high the limit.
+class SlidingWindowLimiter:
+    """Exact: never more than `limit` messages of a speaker in any span of `window_ns`. A speaker who was idle for a
+    window's length costs no memory, and an active one what was accepted within a window and CARRY_TOLERANCE_NS, however
+    high the limit.
 
     The last `limit` accepted times are all that exactness needs: a message is accepted when the oldest of them is a
     whole window ago. Windows are half-open: a message exactly `window_ns` after another is in another window.
@@ -78,7 +82,7 @@ class Windows:
         self._drop_old(accepted, now_ns)
         self._drop_idle(now_ns)
 
-    def carry(self, key: Hashable, source: str, at_ns: int, claims: Claims) -> None:
+    def carry(self, key: Hashable, source: str, at_ns: int, matcher: CarryMatcher) -> None:
         """Count a message that was accepted elsewhere, unless it is one that is known here.
 
         The same edge may come back to the same replica. A carried message is taken for a known one of the same
@@ -86,9 +90,9 @@ class Windows:
         oldest first, that matches as many as can be. What cannot be matched is counted, so that in doubt a speaker
         waits rather than exceeds the limit.
         """
-        if not claims.knows(key):
-            claims.begin(key, self._settled(key) or ())
-        if claims.match(key, source, at_ns):
+        if not matcher.knows(key):
+            matcher.begin(key, self._settled(key) or ())
+        if matcher.match(key, source, at_ns):
             return
         carried = self._carried.setdefault(key, [])
         carried.append(Accepted(at_ns, source))
@@ -118,3 +122,33 @@ class Windows:
             if accepted[-1].at_ns + self._window_ns > now_ns:
                 return
             del self._speakers[key]
+
+
+class AdmittedNonces:
+    """Which messages were admitted in the last `keep_ns`, by speaker, life and nonce; the latest `largest` of them."""
+
+    def __init__(self, keep_ns: int = NONCES_KEPT_NS, largest: int = MOST_NONCES) -> None:
+        self._keep_ns = keep_ns
+        self._largest = largest
+        self._admitted: OrderedDict[tuple[int | str, int, str], int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._admitted)
+
+    def knows(self, speaker: int | str, life: int, nonce: str, now_ns: int) -> bool:
+        """Whether that message was admitted within the time kept."""
+        at_ns = self._admitted.get((speaker, life, nonce))
+        return at_ns is not None and at_ns + self._keep_ns > now_ns
+
+    def remember(self, speaker: int | str, life: int, nonce: str, at_ns: int, now_ns: int) -> None:
+        """A message with that nonce was admitted at that time."""
+        message = (speaker, life, nonce)
+        earlier = self._admitted.pop(message, at_ns)
+        self._admitted[message] = max(earlier, at_ns)
+        for _ in range(2):  # more leave than can come
+            oldest, oldest_ns = next(iter(self._admitted.items()))
+            if oldest_ns + self._keep_ns > now_ns and len(self._admitted) <= self._largest:
+                return
+            del self._admitted[oldest]
+            if not self._admitted:
+                return

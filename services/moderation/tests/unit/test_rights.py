@@ -2,16 +2,16 @@
 
 import pytest
 
-from moderation.domain.order import Moderator, NotPermitted, Order, check, decide, may_lift
-from moderation.domain.people import Rank, Target
-from moderation.domain.roles import may_act
-from moderation.domain.sanction import Action, Sanction, Scope
+from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.rights import decide, may_act, may_execute, may_lift
+from moderation.domain.sanctions import Action, Command, Sanction, Scope
+from moderation.errors import NotPermitted
 
 BAN, MUTE, UNBAN, UNMUTE = Action.BAN, Action.MUTE, Action.UNBAN, Action.UNMUTE
 ANA = Target(123, "")
 
 
-def order(
+def command(
     action: Action,
     rank: Rank = Rank.ADMIN,
     *,
@@ -21,22 +21,14 @@ def order(
     scope: Scope = Scope.ROOM,
     slug: str = "live",
     minutes: int = 0,
-) -> Order:
-    return Order(Moderator(by, rank), action, target, target_rank, scope, slug, minutes, "")
+) -> Command:
+    return Command(Moderator(by, rank), action, target, target_rank, scope, slug, minutes, "")
 
 
 def sanction(
     sanction_id: int, kind: Action = MUTE, *, rank: Rank = Rank.ADMIN, slug: str | None = "live", target: Target = ANA
 ) -> Sanction:
     return Sanction(sanction_id, kind, target, frozenset(), slug, "", 8, rank, 0, None)
-
-
-def is_permitted(asked: Order) -> bool:
-    try:
-        check(asked)
-    except NotPermitted:
-        return False
-    return True
 
 
 @pytest.mark.parametrize(
@@ -64,70 +56,72 @@ def test_the_role_table(rank: Rank, may_mute: bool, may_ban: bool, may_everywher
 def test_an_action_is_refused_where_a_connected_target_ranks_equal_or_higher(
     rank: Rank, target_rank: Rank, action: Action
 ) -> None:
-    assert is_permitted(order(action, rank, target_rank=target_rank)) == (target_rank < rank)
+    assert may_execute(command(action, rank, target_rank=target_rank)) == (target_rank < rank)
 
 
 @pytest.mark.parametrize("action", list(Action))
 def test_an_action_on_someone_who_is_not_connected_is_permitted(action: Action) -> None:
-    assert is_permitted(order(action, target_rank=None))
+    assert may_execute(command(action, target_rank=None))
 
 
 @pytest.mark.parametrize("action", list(Action))
 def test_nobody_sanctions_themselves(action: Action) -> None:
-    assert not is_permitted(order(action, Rank.SUPERUSER, by=123))
+    assert not may_execute(command(action, Rank.SUPERUSER, by=123))
 
 
 def test_nobody_without_a_user_id_sanctions() -> None:
-    assert not is_permitted(order(MUTE, Rank.ADMIN, by=0, target=Target(0, "Anonymous_10.0.0.1")))
+    assert not may_execute(command(MUTE, Rank.ADMIN, by=0, target=Target(0, "Anonymous_10.0.0.1")))
 
 
 def test_imposing_again_replaces_the_earlier_one_of_the_same_kind_scope_and_target() -> None:
-    standing = [sanction(1), sanction(2, BAN), sanction(3, slug=None)]
-    change = decide(order(MUTE), standing)
+    in_force = [sanction(1), sanction(2, BAN), sanction(3, slug=None)]
+    change = decide(command(MUTE), in_force)
     assert [s.id for s in change.lifted] == [1]
     assert change.imposes
 
 
 def test_imposing_never_shortens_one_by_a_higher_rank() -> None:
-    change = decide(order(MUTE, Rank.MODERATOR, minutes=1), [sanction(1, rank=Rank.ADMIN)])
+    change = decide(command(MUTE, Rank.MODERATOR, minutes=1), [sanction(1, rank=Rank.ADMIN)])
     assert change.lifted == ()
     assert change.imposes
 
 
 def test_lifting_in_a_room_lifts_what_holds_in_that_room_and_leaves_what_holds_everywhere() -> None:
-    change = decide(order(UNMUTE), [sanction(1), sanction(2, slug=None), sanction(3, slug="live-2"), sanction(4, BAN)])
+    change = decide(
+        command(UNMUTE), [sanction(1), sanction(2, slug=None), sanction(3, slug="live-2"), sanction(4, BAN)]
+    )
     assert [s.id for s in change.lifted] == [1]
     assert not change.imposes
 
 
 def test_a_moderator_lifts_in_a_room_what_a_moderator_imposed_there_beside_an_admins_everywhere() -> None:
-    standing = [sanction(1, rank=Rank.MODERATOR), sanction(2, rank=Rank.ADMIN, slug=None)]
-    assert [s.id for s in decide(order(UNMUTE, Rank.MODERATOR), standing).lifted] == [1]
+    in_force = [sanction(1, rank=Rank.MODERATOR), sanction(2, rank=Rank.ADMIN, slug=None)]
+    assert [s.id for s in decide(command(UNMUTE, Rank.MODERATOR), in_force).lifted] == [1]
 
 
 def test_lifting_everywhere_is_not_for_moderators() -> None:
-    assert not is_permitted(order(UNMUTE, Rank.MODERATOR, scope=Scope.EVERYWHERE))
-    assert is_permitted(order(UNMUTE, Rank.ADMIN, scope=Scope.EVERYWHERE))
+    assert not may_execute(command(UNMUTE, Rank.MODERATOR, scope=Scope.EVERYWHERE))
+    assert may_execute(command(UNMUTE, Rank.ADMIN, scope=Scope.EVERYWHERE))
 
 
 def test_lifting_everywhere_lifts_all_of_that_kind() -> None:
-    change = decide(order(UNMUTE, scope=Scope.EVERYWHERE), [sanction(1), sanction(2, slug=None), sanction(3, BAN)])
+    change = decide(command(UNMUTE, scope=Scope.EVERYWHERE), [sanction(1), sanction(2, slug=None), sanction(3, BAN)])
     assert [s.id for s in change.lifted] == [1, 2]
 
 
 def test_lifting_what_was_never_imposed_is_fine() -> None:
-    assert decide(order(UNBAN), []).lifted == ()
+    assert decide(command(UNBAN), []).lifted == ()
 
 
 def test_a_moderator_does_not_lift_what_an_admin_imposed() -> None:
     with pytest.raises(NotPermitted):
-        decide(order(UNMUTE, Rank.MODERATOR), [sanction(1, rank=Rank.ADMIN)])
+        decide(command(UNMUTE, Rank.MODERATOR), [sanction(1, rank=Rank.ADMIN)])
 
 
 def test_nothing_is_lifted_where_a_part_may_not_be_lifted() -> None:
-    standing = [sanction(1, rank=Rank.MODERATOR), sanction(2, rank=Rank.ADMIN)]
+    in_force = [sanction(1, rank=Rank.MODERATOR), sanction(2, rank=Rank.ADMIN)]
     with pytest.raises(NotPermitted):
-        decide(order(UNMUTE, Rank.MODERATOR), standing)
+        decide(command(UNMUTE, Rank.MODERATOR), in_force)
 
 
 @pytest.mark.parametrize(
@@ -149,10 +143,16 @@ def test_who_could_have_imposed_a_sanction_may_lift_it(
     assert may_lift(Moderator(9, rank), sanction(1, kind, rank=author, slug=slug)) == expected
 
 
+def test_lifting_by_id_is_the_command_that_ends_that_sanction() -> None:
+    moderator, everywhere = Moderator(9, Rank.ADMIN), sanction(1, BAN, slug=None)
+    assert Command.lifting(sanction(1), moderator) == command(UNMUTE)
+    assert Command.lifting(everywhere, moderator) == command(UNBAN, scope=Scope.EVERYWHERE, slug="")
+
+
 def test_nobody_lifts_their_own_sanction() -> None:
     assert not may_lift(Moderator(123, Rank.SUPERUSER), sanction(1))
 
 
 @pytest.mark.parametrize(("minutes", "expected"), [(0, None), (1, 61_000), (525_600, 31_536_001_000)])
 def test_a_duration_of_0_is_permanent(minutes: int, expected: int | None) -> None:
-    assert order(MUTE, minutes=minutes).expires_at_ms(1_000) == expected
+    assert command(MUTE, minutes=minutes).expires_at_ms(1_000) == expected

@@ -1,4 +1,4 @@
-"""Who was seen where: what is not in the database yet."""
+"""Who was last seen where and when: what is not in the database yet. A sanction follows the addresses last seen."""
 
 from typing import NamedTuple
 
@@ -8,20 +8,22 @@ LARGEST = 20_000
 LONGEST_NAME = 255
 LONGEST_SLUG = 128
 LONGEST_ADDRESS = 64
+"""Characters that every database takes."""
 
 
-class Sighting(NamedTuple):
+class LastSeen(NamedTuple):
     """Somebody was in a room, from an address. One of these is one row, with the last time."""
 
     user_id: int
+    """0 for an anonymous speaker."""
     name: str
     """Of an anonymous speaker, else empty."""
     slug: str
     address: str
 
     @classmethod
-    def of(cls, speaker: Speaker, slug: str) -> "Sighting":
-        """What a speaker in a room leaves behind."""
+    def of(cls, speaker: Speaker, slug: str) -> "LastSeen":
+        """A speaker in a room."""
         return cls(speaker.user_id, "" if speaker.user_id else speaker.username, slug, speaker.address)
 
     @property
@@ -35,30 +37,30 @@ class Sighting(NamedTuple):
         return self.user_id == target.user_id and self.name == target.username
 
 
-class SightingBuffer:
-    """Sightings on their way to the database. When full the oldest are lost, and counted."""
+class LastSeenBuffer:
+    """What is on its way to the database, at most `largest`. When full the oldest are lost, and counted."""
 
     def __init__(self, largest: int = LARGEST) -> None:
         self._largest = largest
-        self._waiting: dict[Sighting, int] = {}
-        self._being_written: dict[Sighting, int] = {}
+        self._waiting: dict[LastSeen, int] = {}
+        self._being_written: dict[LastSeen, int] = {}
         self.lost = 0
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._being_written)
 
-    def note(self, sighting: Sighting, at_ms: int) -> None:
-        """Somebody was seen just now."""
-        self._waiting[sighting] = at_ms
+    def put(self, seen: LastSeen, at_ms: int) -> None:
+        """Somebody was seen at that time, in Unix milliseconds."""
+        self._waiting[seen] = at_ms
         if len(self._waiting) > self._largest:
             del self._waiting[next(iter(self._waiting))]
             self.lost += 1
 
-    def take(self, count: int) -> dict[Sighting, int]:
-        """The next ones to write. Call written or put_back afterwards."""
+    def take(self, count: int) -> dict[LastSeen, int]:
+        """The next ones to write, with their times. Call written or put_back afterwards."""
         while self._waiting and len(self._being_written) < count:
-            sighting = next(iter(self._waiting))
-            self._being_written[sighting] = self._waiting.pop(sighting)
+            seen = next(iter(self._waiting))
+            self._being_written[seen] = self._waiting.pop(seen)
         return dict(self._being_written)
 
     def written(self) -> None:
@@ -67,11 +69,11 @@ class SightingBuffer:
 
     def put_back(self) -> None:
         """What was taken could not be written; what came since is newer."""
-        for sighting, at_ms in self._being_written.items():
-            self.note(sighting, max(at_ms, self._waiting.get(sighting, 0)))
+        for seen, at_ms in self._being_written.items():
+            self.put(seen, max(at_ms, self._waiting.get(seen, 0)))
         self._being_written.clear()
 
-    def of(self, target: Target, slug: str | None) -> list[Sighting]:
+    def of(self, target: Target, slug: str | None) -> list[LastSeen]:
         """Where the target was seen, the last at the end; slug None: anywhere."""
         both = (*self._being_written, *self._waiting)
-        return [s for s in both if s.is_of(target) and (slug is None or s.slug == slug)]
+        return [seen for seen in both if seen.is_of(target) and (slug is None or seen.slug == slug)]

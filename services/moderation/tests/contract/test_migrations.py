@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 
-from moderation.adapters.store import migrate_moderation, moderation_database
+from moderation.adapters.store.database import migrate_moderation, moderation_database
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]

@@ -1,40 +1,25 @@
-"""Sanctions, audit and sightings in SQLite or PostgreSQL."""
+"""Sanctions, the audit log, and who was last seen where."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 from tortoise.expressions import Q, Subquery
 from tortoise.functions import Max
 
-from chassis.database import Database, within
-from chassis.outages import retry_on_conflict
-from moderation.adapters import retention
-from moderation.adapters.rows import audit_row, follow_row, sanction_of, sanction_row
-from moderation.adapters.store import DEADLINE_S
-from moderation.adapters.tables import SanctionAddressRow, SanctionRow, SightingRow
-from moderation.domain.order import Change, Order
+from chassis.database import Database
+from moderation.adapters.store import retention
+from moderation.adapters.store.database import COMMAND_LOCK, answered
+from moderation.adapters.store.rows import audit_row, event_from_row, follow_row, sanction_from_row, sanction_to_row
+from moderation.adapters.store.tables import SanctionAddressRow, SanctionRow, SightingRow
+from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Target
-from moderation.domain.sanction import ADDRESSES_HELD, Sanction, SanctionEvent, held_addresses
-from moderation.domain.sightings import Sighting
-from moderation.ports import Asked
+from moderation.domain.rights import Change
+from moderation.domain.sanctions import MOST_ADDRESSES, Command, Sanction, SanctionEvent, first_addresses
+from moderation.ports import Wanted
 
-_ORDER_LOCK = 0x5A10_0002
-_T = TypeVar("_T")
-_P = ParamSpec("_P")
-
-
-def _answered(attempt: Callable[_P, Awaitable[_T]]) -> Callable[_P, Coroutine[None, None, _T]]:
-    """A method that is one transaction: run again where it lost to another one, all attempts within one deadline."""
-
-    @wraps(attempt)
-    async def run(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        async with within(DEADLINE_S):
-            return await retry_on_conflict(lambda: attempt(*args, **kwargs))
-
-    return run
+_IDS_AT_ONCE = 500
+"""Databases limit the number of values in one question."""
 
 
 class TortoiseStore:
@@ -42,86 +27,65 @@ class TortoiseStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Orders wait here, one a replica for the lock of all replicas: each that waited there would hold one of the few
-        # connections, and reading would wait for orders as well.
-        self._ordering = asyncio.Lock()
+        # Commands wait here, one a replica for the lock of all replicas: each that waited there would hold one of the
+        # few connections, and reading would wait for commands as well.
+        self._commanding = asyncio.Lock()
 
-    @_answered
+    @answered
     async def change(
-        self, order: Order, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
+        self, command: Command, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
     ) -> SanctionEvent:
-        """Orders go one by one over all replicas: rare as they are, and their event ids rise as they are committed."""
-        async with self._ordering, self._database.transaction() as session:
-            await session.lock(_ORDER_LOCK)
-            change = decide(await _standing(order.target, addresses, now_ms))
+        """Commands go one by one over all replicas: they are rare, and their event ids rise as they are committed."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            change = decide(await _in_force_of(command.target, addresses, now_ms))
             lifted_ids = tuple(s.id for s in change.lifted)
             if lifted_ids:
                 await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
             # Whoever bans again to make it longer must not let go of the addresses that the ban was following; where
             # they are too many, those of the last hour come first.
-            replaced = (sorted(s.addresses) for s in change.lifted if s.target == order.target)
-            followed = held_addresses(sorted(addresses), *replaced)
-            imposed = (await _insert(order, followed, now_ms),) if change.imposes else ()
-            audit = audit_row(order, imposed, lifted_ids, now_ms)
+            replaced = (sorted(s.addresses) for s in change.lifted if s.target == command.target)
+            followed = first_addresses(sorted(addresses), *replaced)
+            imposed = (await _insert(command, followed, now_ms),) if change.imposes else ()
+            audit = audit_row(command, imposed, lifted_ids, now_ms)
             await audit.save()
-            return SanctionEvent(
-                event_id=audit.id,
-                action=order.action,
-                target=order.target,
-                moderator_user_id=order.moderator.user_id,
-                duration_minutes=order.duration_minutes,
-                scope=order.scope,
-                slug=order.slug,
-                at_ms=now_ms,
-                imposed=imposed,
-                lifted_ids=lifted_ids,
-            )
+            return event_from_row(audit, imposed)
 
-    @_answered
+    @answered
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
-        """Under the lock of orders, so that no event tells of a sanction after it was lifted."""
-        async with self._ordering, self._database.transaction() as session:
-            await session.lock(_ORDER_LOCK)
+        """Under the lock of commands, so that no event tells of a sanction after it was lifted."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
             sanction = await _find(sanction_id)
             if sanction is None or not sanction.is_in_force(now_ms) or not sanction.may_follow_to(address):
                 return None
             await SanctionAddressRow(sanction_id=sanction_id, address=address).save()
-            sanction = replace(sanction, addresses=sanction.addresses | {address})
             audit = follow_row(sanction, address, now_ms)
             await audit.save()
-            return SanctionEvent(
-                event_id=audit.id,
-                action=sanction.kind,
-                target=sanction.target,
-                moderator_user_id=sanction.moderator_user_id,
-                duration_minutes=0,
-                scope=sanction.scope,
-                slug=sanction.slug or "",
-                at_ms=now_ms,
-                imposed=(sanction,),
-                silent=True,
-            )
+            return event_from_row(audit, (replace(sanction, addresses=sanction.addresses | {address}),))
 
-    @_answered
+    @answered
     async def find(self, sanction_id: int) -> Sanction | None:
         async with self._database.transaction():
             return await _find(sanction_id)
 
-    @_answered
-    async def in_force(self, asked: Asked, *, now_ms: int) -> list[Sanction]:
-        where = _in_force(now_ms) & _reach(asked) & _aim(asked.targets)
+    @answered
+    async def in_force(self, wanted: Wanted, *, now_ms: int) -> list[Sanction]:
+        where = _in_force(now_ms) & _reach(wanted) & _aim(wanted.targets)
         async with self._database.transaction():
             rows = await SanctionRow.filter(where).order_by("id")
-            return await _with_addresses(rows) if asked.addresses else [sanction_of(row, frozenset()) for row in rows]
+            if wanted.addresses:
+                return await _with_addresses(rows)
+            return [sanction_from_row(row, frozenset()) for row in rows]
 
-    @_answered
-    async def standing(self, *, after_id: int, first: int, now_ms: int) -> list[Sanction]:
-        where = _in_force(now_ms) & Q(id__gt=after_id)
+    @answered
+    async def in_force_after(self, sanction_id: int, *, first: int, now_ms: int) -> list[Sanction]:
+        where = _in_force(now_ms) & Q(id__gt=sanction_id)
         async with self._database.transaction():
             return await _with_addresses(await SanctionRow.filter(where).order_by("id").limit(first))
 
-    @_answered
-    async def page(
+    @answered
+    async def history(
         self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
     ) -> list[Sanction]:
         where = _in_force(now_ms) if only_in_force else Q()
@@ -132,28 +96,28 @@ class TortoiseStore:
         async with self._database.transaction():
             return await _with_addresses(await SanctionRow.filter(where).order_by("-id").limit(first))
 
-    @_answered
+    @answered
     async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> list[str]:
         where = Q(user_id=target.user_id, name=target.username, seen_at_ms__gte=since_ms)
         if slug is not None:
             where &= Q(slug=slug)
         async with self._database.transaction():
-            seen = SightingRow.filter(where).annotate(last_ms=Max("seen_at_ms")).group_by("address")
-            newest = await seen.order_by("-last_ms").limit(ADDRESSES_HELD).values_list("address", flat=True)
+            latest = SightingRow.filter(where).annotate(last_ms=Max("seen_at_ms")).group_by("address")
+            newest = await latest.order_by("-last_ms").limit(MOST_ADDRESSES).values_list("address", flat=True)
             return [str(address) for address in newest]
 
-    @_answered
-    async def write_sightings(self, sightings: Mapping[Sighting, int]) -> None:
+    @answered
+    async def write_last_seen(self, seen: Mapping[LastSeen, int]) -> None:
         # Sorted, so that two replicas that write the same rows take their locks in the same order.
-        rows = [SightingRow(**s._asdict(), seen_at_ms=at_ms) for s, at_ms in sorted(sightings.items())]
+        rows = [SightingRow(**s._asdict(), seen_at_ms=at_ms) for s, at_ms in sorted(seen.items())]
         async with self._database.transaction():
             await SightingRow.bulk_create(
                 rows, on_conflict=["user_id", "name", "slug", "address"], update_fields=["seen_at_ms"]
             )
 
-    async def forget_sightings(self, before_ms: int) -> None:
+    async def forget_last_seen(self, before_ms: int) -> None:
         """See Store."""
-        await self._in_parts(lambda: retention.forget_sightings(before_ms))
+        await self._in_parts(lambda: retention.forget_last_seen(before_ms))
 
     async def end_expired(self, before_ms: int) -> None:
         """See Store."""
@@ -171,11 +135,11 @@ class TortoiseStore:
 
     async def _in_parts(self, part: Callable[[], Awaitable[bool]]) -> None:
         """A part at a time, each a transaction within the deadline, however much has come together."""
-        while await self._answer(part):
+        while await self._run(part):
             pass
 
-    @_answered
-    async def _answer(self, part: Callable[[], Awaitable[bool]]) -> bool:
+    @answered
+    async def _run(self, part: Callable[[], Awaitable[bool]]) -> bool:
         async with self._database.transaction():
             return await part()
 
@@ -184,10 +148,10 @@ def _in_force(now_ms: int) -> Q:
     return Q(lifted_at_ms__isnull=True) & (Q(expires_at_ms__isnull=True) | Q(expires_at_ms__gt=now_ms))
 
 
-def _reach(asked: Asked) -> Q:
-    if not asked.everywhere:
-        return Q(slug__in=list(asked.slugs))
-    return Q(slug__isnull=True) | Q(slug__in=list(asked.slugs)) if asked.slugs else Q(slug__isnull=True)
+def _reach(wanted: Wanted) -> Q:
+    if not wanted.everywhere:
+        return Q(slug__in=list(wanted.slugs))
+    return Q(slug__isnull=True) | Q(slug__in=list(wanted.slugs)) if wanted.slugs else Q(slug__isnull=True)
 
 
 def _aim(targets: Sequence[Target]) -> Q:
@@ -201,7 +165,7 @@ def _aim(targets: Sequence[Target]) -> Q:
     return at_users | at_names if users and names else at_users if users else at_names
 
 
-async def _standing(target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
+async def _in_force_of(target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
     """Of an anonymous target by its name and by its addresses, each with an index of its own."""
     mine = Q(target_user_id=target.user_id) & _in_force(now_ms)
     found = {row.id: row for row in await SanctionRow.filter(mine, target_username=target.username)}
@@ -211,11 +175,11 @@ async def _standing(target: Target, addresses: frozenset[str], now_ms: int) -> l
     return await _with_addresses(found[sanction_id] for sanction_id in sorted(found))
 
 
-async def _insert(order: Order, addresses: frozenset[str], now_ms: int) -> Sanction:
-    row = sanction_row(order, now_ms)
+async def _insert(command: Command, addresses: frozenset[str], now_ms: int) -> Sanction:
+    row = sanction_to_row(command, now_ms)
     await row.save()
     await SanctionAddressRow.bulk_create([SanctionAddressRow(sanction_id=row.id, address=a) for a in sorted(addresses)])
-    return sanction_of(row, addresses)
+    return sanction_from_row(row, addresses)
 
 
 async def _find(sanction_id: int) -> Sanction | None:
@@ -226,9 +190,9 @@ async def _find(sanction_id: int) -> Sanction | None:
 async def _with_addresses(rows: Iterable[SanctionRow]) -> list[Sanction]:
     rows = list(rows)
     addresses: dict[int, set[str]] = {row.id: set() for row in rows}
-    for start in range(0, len(rows), 500):  # databases limit the number of values in one question
-        ids = [row.id for row in rows[start : start + 500]]
+    for start in range(0, len(rows), _IDS_AT_ONCE):
+        ids = [row.id for row in rows[start : start + _IDS_AT_ONCE]]
         held = SanctionAddressRow.filter(sanction_id__in=ids)
         for sanction_id, address in await held.values_list("sanction_id", "address"):
             addresses[sanction_id].add(address)
-    return [sanction_of(row, frozenset(addresses[row.id])) for row in rows]
+    return [sanction_from_row(row, frozenset(addresses[row.id])) for row in rows]

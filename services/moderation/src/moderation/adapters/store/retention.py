@@ -10,17 +10,17 @@ from tortoise.expressions import F
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
-from moderation.adapters.tables import AuditRow, SanctionAddressRow, SanctionRow, SightingRow
+from moderation.adapters.store.tables import AuditRow, SanctionAddressRow, SanctionRow, SightingRow
 
 ROWS_AT_ONCE = 1000
 SANCTIONS_AT_ONCE = 100
 """Where their addresses go with them: up to 256 each, and more of those that an older version stored."""
 ERASED_NAME = "Anonymous"
-"""Of an anonymous person: the name tells the address, or stands for it."""
+"""Instead of the name of an anonymous person, which tells the address, or stands for it."""
 _Row = TypeVar("_Row", bound=Model)
 
 
-async def forget_sightings(before_ms: int) -> bool:
+async def forget_last_seen(before_ms: int) -> bool:
     """Delete what was seen before then; who is seen again at this moment is not forgotten."""
     ids = await _locked(SightingRow.filter(seen_at_ms__lt=before_ms), ROWS_AT_ONCE)
     await SightingRow.filter(id__in=ids).delete()

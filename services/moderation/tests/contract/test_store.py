@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TypeAlias
 
 import asyncpg  # type: ignore[import-untyped]  # not typed
@@ -13,17 +12,16 @@ import pytest
 from tortoise.exceptions import OperationalError
 
 from chassis.database import Database, within as answering
-from moderation.adapters.store import migrate_moderation, moderation_database
-from moderation.adapters.tables import AuditRow, SightingRow
-from moderation.adapters.tortoise_store import TortoiseStore
-from moderation.domain.admission import Admission, Limits, Now
-from moderation.domain.book import SanctionBook
-from moderation.domain.order import Moderator, NotPermitted, Order, decide
-from moderation.domain.people import Rank, Target
-from moderation.domain.sanction import ADDRESSES_HELD, Action, Sanction, SanctionEvent, Scope
-from moderation.domain.sightings import Sighting, SightingBuffer
-from moderation.ports import Asked, DatabaseUnavailable, Store
-from moderation.usecases.desk import Desk
+from chassis.errors import DatabaseUnavailable
+from moderation.adapters.store.database import migrate_moderation, moderation_database
+from moderation.adapters.store.sanctions import TortoiseStore
+from moderation.adapters.store.tables import AuditRow, SightingRow
+from moderation.domain.last_seen import LastSeen
+from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.rights import decide
+from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent, Scope
+from moderation.errors import NotPermitted
+from moderation.ports import Store, Wanted
 
 ANA = Target(123, "")
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -31,41 +29,7 @@ NOBODY: frozenset[str] = frozenset()
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite://{tmp_path}/m.sqlite3"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    subject = moderation_database(url)
-    try:
-        await migrate_moderation(subject.url)
-        await subject.open()
-        yield subject
-    finally:
-        await subject.close()
-
-
-@pytest.fixture
-def store(database: Database) -> Store:
-    return TortoiseStore(database)
-
-
-class FixedClock:
-    def now(self) -> Now:
-        return Now(0, 2_000)
-
-
-class Published:
-    is_connected = True
-
-    def __init__(self) -> None:
-        self.told: list[SanctionEvent] = []
-
-    async def publish(self, event: SanctionEvent) -> None:
-        self.told.append(event)
-
-
-def order(
+def command(
     action: Action = Action.MUTE,
     *,
     target: Target = ANA,
@@ -73,22 +37,22 @@ def order(
     scope: Scope = Scope.ROOM,
     slug: str = "live",
     minutes: int = 0,
-) -> Order:
-    return Order(Moderator(9, rank), action, target, None, scope, slug, minutes, "spam")
+) -> Command:
+    return Command(Moderator(9, rank), action, target, None, scope, slug, minutes, "spam")
 
 
 async def carry_out(
-    store: Store, what: Order, addresses: frozenset[str] = NOBODY, *, now_ms: int = 1_000
+    store: Store, what: Command, addresses: frozenset[str] = NOBODY, *, now_ms: int = 1_000
 ) -> SanctionEvent:
     return await store.change(what, addresses, partial(decide, what), now_ms=now_ms)
 
 
 async def ids_in_force(store: Store, *slugs: str, now_ms: int = 1_000) -> list[int]:
-    return [s.id for s in await store.in_force(Asked(slugs), now_ms=now_ms)]
+    return [s.id for s in await store.in_force(Wanted(slugs), now_ms=now_ms)]
 
 
 async def test_a_sanction_is_stored_with_its_addresses_and_its_audit_row(store: Store) -> None:
-    event = await carry_out(store, order(minutes=1), frozenset({"10.0.0.1", "2001:db8:1:2::/64"}))
+    event = await carry_out(store, command(minutes=1), frozenset({"10.0.0.1", "2001:db8:1:2::/64"}))
     (imposed,) = event.imposed
     assert await store.find(imposed.id) == imposed
     assert imposed == Sanction(
@@ -108,8 +72,8 @@ async def test_a_sanction_is_stored_with_its_addresses_and_its_audit_row(store: 
 
 
 async def test_imposing_again_lifts_the_earlier_one_in_the_same_change(store: Store) -> None:
-    first = (await carry_out(store, order())).imposed[0]
-    again = await carry_out(store, order(minutes=5), now_ms=2_000)
+    first = (await carry_out(store, command())).imposed[0]
+    again = await carry_out(store, command(minutes=5), now_ms=2_000)
     assert again.lifted_ids == (first.id,)
     assert await ids_in_force(store, "live", now_ms=2_000) == [again.imposed[0].id]
     lifted = await store.find(first.id)
@@ -118,61 +82,61 @@ async def test_imposing_again_lifts_the_earlier_one_in_the_same_change(store: St
 
 
 async def test_event_ids_rise(store: Store) -> None:
-    ids = [(await carry_out(store, order(slug=f"room-{n}"))).event_id for n in range(3)]
+    ids = [(await carry_out(store, command(slug=f"room-{n}"))).event_id for n in range(3)]
     assert ids == sorted(set(ids))
 
 
-async def test_simultaneous_orders_leave_one_sanction_in_force(store: Store) -> None:
-    events = await asyncio.gather(*(carry_out(store, order()) for _ in range(8)))
+async def test_simultaneous_commands_leave_one_sanction_in_force(store: Store) -> None:
+    events = await asyncio.gather(*(carry_out(store, command()) for _ in range(8)))
     assert len(await ids_in_force(store, "live")) == 1
     assert len({e.event_id for e in events}) == 8
 
 
-async def test_an_order_that_is_refused_changes_nothing(store: Store) -> None:
-    await carry_out(store, order())
-    refused = order(Action.UNMUTE, rank=Rank.MODERATOR)
+async def test_an_command_that_is_refused_changes_nothing(store: Store) -> None:
+    await carry_out(store, command())
+    refused = command(Action.UNMUTE, rank=Rank.MODERATOR)
     with pytest.raises(NotPermitted):
         await carry_out(store, refused)
     assert len(await ids_in_force(store, "live")) == 1
     assert await AuditRow.all().count() == 1
 
 
-async def test_an_order_that_fails_half_way_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = (await carry_out(store, order())).imposed[0]
+async def test_an_command_that_fails_half_way_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = (await carry_out(store, command())).imposed[0]
 
     async def fail(row: AuditRow) -> None:
         raise OSError("the disk is full")
 
     monkeypatch.setattr(AuditRow, "save", fail)
     with pytest.raises(DatabaseUnavailable):
-        await carry_out(store, order(minutes=1))
+        await carry_out(store, command(minutes=1))
     assert await ids_in_force(store, "live") == [first.id]
 
 
 async def test_an_anonymous_targets_sanctions_are_found_by_name_and_by_address(store: Store) -> None:
     named = Target(0, "Anonymous_3f2a")
     same_address = Target(0, "Anonymous_10.0.0.1")
-    first = (await carry_out(store, order(target=named), frozenset({"10.0.0.1"}))).imposed[0]
-    other = (await carry_out(store, order(target=Target(0, "Anonymous_77")), frozenset({"10.0.0.7"}))).imposed[0]
-    of_user = (await carry_out(store, order(), frozenset({"10.0.0.1"}))).imposed[0]
-    lifted = await carry_out(store, order(Action.UNMUTE, target=same_address), frozenset({"10.0.0.1"}))
+    first = (await carry_out(store, command(target=named), frozenset({"10.0.0.1"}))).imposed[0]
+    other = (await carry_out(store, command(target=Target(0, "Anonymous_77")), frozenset({"10.0.0.7"}))).imposed[0]
+    of_user = (await carry_out(store, command(), frozenset({"10.0.0.1"}))).imposed[0]
+    lifted = await carry_out(store, command(Action.UNMUTE, target=same_address), frozenset({"10.0.0.1"}))
     assert lifted.lifted_ids == (first.id,)
     assert await ids_in_force(store, "live") == [other.id, of_user.id]
 
 
 async def test_in_force_gives_the_slugs_asked_for_and_everywhere(store: Store) -> None:
-    here = (await carry_out(store, order())).imposed[0].id
-    await carry_out(store, order(slug="there"))
-    everywhere = (await carry_out(store, order(scope=Scope.EVERYWHERE))).imposed[0].id
+    here = (await carry_out(store, command())).imposed[0].id
+    await carry_out(store, command(slug="there"))
+    everywhere = (await carry_out(store, command(scope=Scope.EVERYWHERE))).imposed[0].id
     assert await ids_in_force(store, "live") == [here, everywhere]
     assert await ids_in_force(store) == [everywhere]
 
 
 async def test_what_holds_everywhere_is_left_out_where_a_room_alone_is_asked_for(store: Store) -> None:
-    here = (await carry_out(store, order())).imposed[0].id
-    await carry_out(store, order(scope=Scope.EVERYWHERE))
-    assert [s.id for s in await store.in_force(Asked(["live"], everywhere=False), now_ms=1_000)] == [here]
-    assert await store.in_force(Asked(everywhere=False), now_ms=1_000) == []
+    here = (await carry_out(store, command())).imposed[0].id
+    await carry_out(store, command(scope=Scope.EVERYWHERE))
+    assert [s.id for s in await store.in_force(Wanted(["live"], everywhere=False), now_ms=1_000)] == [here]
+    assert await store.in_force(Wanted(everywhere=False), now_ms=1_000) == []
 
 
 async def test_in_force_gives_what_is_aimed_at_the_users_and_names_asked_for(store: Store) -> None:
@@ -180,11 +144,11 @@ async def test_in_force_gives_what_is_aimed_at_the_users_and_names_asked_for(sto
     of = {}
     for target in (ANA, ben, nameless, Target(0, "Anonymous_77")):
         for scope in Scope:
-            what = order(target=target, scope=scope)
+            what = command(target=target, scope=scope)
             of[target, scope] = (await carry_out(store, what)).imposed[0].id
 
     async def ids(*targets: Target, everywhere: bool = True) -> list[int]:
-        asked = Asked(["live"], everywhere=everywhere, targets=targets)
+        asked = Wanted(["live"], everywhere=everywhere, targets=targets)
         return [s.id for s in await store.in_force(asked, now_ms=1_000)]
 
     assert await ids(ben) == [of[ben, Scope.ROOM], of[ben, Scope.EVERYWHERE]]
@@ -194,44 +158,44 @@ async def test_in_force_gives_what_is_aimed_at_the_users_and_names_asked_for(sto
 
 
 async def test_addresses_are_left_out_where_nobody_asks_for_them(store: Store) -> None:
-    (imposed,) = (await carry_out(store, order(), frozenset({"10.0.0.1"}))).imposed
-    found = await store.in_force(Asked(["live"], addresses=False), now_ms=1_000)
+    (imposed,) = (await carry_out(store, command(), frozenset({"10.0.0.1"}))).imposed
+    found = await store.in_force(Wanted(["live"], addresses=False), now_ms=1_000)
     assert found == [replace(imposed, addresses=NOBODY)]
 
 
 async def test_all_that_are_in_force_come_part_by_part(store: Store) -> None:
-    ids = [(await carry_out(store, order(slug=f"room-{n}", minutes=n), NOBODY)).imposed[0].id for n in range(4)]
-    part = partial(store.standing, first=2, now_ms=61_000)
-    assert [s.id for s in await part(after_id=0)] == [ids[0], ids[2]]
-    assert [s.id for s in await part(after_id=ids[2])] == [ids[3]]
-    assert await part(after_id=ids[3]) == []
+    ids = [(await carry_out(store, command(slug=f"room-{n}", minutes=n), NOBODY)).imposed[0].id for n in range(4)]
+    part = partial(store.in_force_after, first=2, now_ms=61_000)
+    assert [s.id for s in await part(0)] == [ids[0], ids[2]]
+    assert [s.id for s in await part(ids[2])] == [ids[3]]
+    assert await part(ids[3]) == []
 
 
 async def test_a_timed_sanction_is_in_force_until_its_time_is_up(store: Store) -> None:
-    sanction = (await carry_out(store, order(minutes=1))).imposed[0]
+    sanction = (await carry_out(store, command(minutes=1))).imposed[0]
     assert await ids_in_force(store, "live", now_ms=60_999) == [sanction.id]
     assert await ids_in_force(store, "live", now_ms=61_000) == []
 
 
 async def test_pages_are_newest_first_and_go_on_where_the_last_ended(store: Store) -> None:
-    ids = [(await carry_out(store, order(slug=f"room-{n}"))).imposed[0].id for n in range(5)]
-    page = partial(store.page, None, only_in_force=False, now_ms=1_000)
+    ids = [(await carry_out(store, command(slug=f"room-{n}"))).imposed[0].id for n in range(5)]
+    page = partial(store.history, None, only_in_force=False, now_ms=1_000)
     assert [s.id for s in await page(first=2, before_id=None)] == [ids[4], ids[3]]
     assert [s.id for s in await page(first=2, before_id=ids[3])] == [ids[2], ids[1]]
     assert await page(first=0, before_id=None) == []
 
 
 async def test_pages_may_be_of_one_slug_and_of_what_is_in_force(store: Store) -> None:
-    await carry_out(store, order())
-    second = (await carry_out(store, order())).imposed[0].id
-    await carry_out(store, order(slug="other"))
-    found = await store.page("live", only_in_force=True, first=10, before_id=None, now_ms=1_000)
+    await carry_out(store, command())
+    second = (await carry_out(store, command())).imposed[0].id
+    await carry_out(store, command(slug="other"))
+    found = await store.history("live", only_in_force=True, first=10, before_id=None, now_ms=1_000)
     assert [s.id for s in found] == [second]
-    assert len(await store.page("live", only_in_force=False, first=10, before_id=None, now_ms=1_000)) == 2
+    assert len(await store.history("live", only_in_force=False, first=10, before_id=None, now_ms=1_000)) == 2
 
 
 async def test_following_adds_an_address_once_with_an_audit_row(store: Store) -> None:
-    sanction = (await carry_out(store, order(), frozenset({"10.0.0.1"}))).imposed[0]
+    sanction = (await carry_out(store, command(), frozenset({"10.0.0.1"}))).imposed[0]
     event = await store.follow(sanction.id, "10.0.0.2", now_ms=2_000)
     assert event is not None
     assert event.silent
@@ -241,8 +205,8 @@ async def test_following_adds_an_address_once_with_an_audit_row(store: Store) ->
 
 
 async def test_a_sanction_that_holds_for_as_many_addresses_as_it_may_drops_the_new_one(store: Store) -> None:
-    held = frozenset(f"2001:db8:0:{n:x}::/64" for n in range(ADDRESSES_HELD - 1))
-    sanction = (await carry_out(store, order(), held)).imposed[0]
+    held = frozenset(f"2001:db8:0:{n:x}::/64" for n in range(MOST_ADDRESSES - 1))
+    sanction = (await carry_out(store, command(), held)).imposed[0]
     assert await store.follow(sanction.id, "10.0.0.1", now_ms=1_000) is not None
     assert await store.follow(sanction.id, "10.0.0.2", now_ms=1_000) is None
     assert await AuditRow.all().count() == 2
@@ -252,57 +216,57 @@ async def test_a_sanction_that_holds_for_as_many_addresses_as_it_may_drops_the_n
 
 
 async def test_a_ban_that_replaces_a_full_one_holds_first_for_where_the_user_was_in_the_last_hour(store: Store) -> None:
-    held = frozenset(f"2001:db8:0:{n:x}::/64" for n in range(ADDRESSES_HELD))
-    await carry_out(store, order(), held)
-    (imposed,) = (await carry_out(store, order(), frozenset({"10.0.0.1"}))).imposed
-    assert len(imposed.addresses) == ADDRESSES_HELD
+    held = frozenset(f"2001:db8:0:{n:x}::/64" for n in range(MOST_ADDRESSES))
+    await carry_out(store, command(), held)
+    (imposed,) = (await carry_out(store, command(), frozenset({"10.0.0.1"}))).imposed
+    assert len(imposed.addresses) == MOST_ADDRESSES
     assert imposed.addresses - held == {"10.0.0.1"}
 
 
 async def test_the_newest_addresses_are_found_each_once_and_no_more_than_a_sanction_holds_for(store: Store) -> None:
-    seen = {Sighting(123, "", "live", f"2001:db8:0:{n:x}::/64"): n for n in range(1, ADDRESSES_HELD + 5)}
-    await store.write_sightings(seen)
-    await store.write_sightings({Sighting(123, "", "other", "2001:db8:0:1::/64"): 9_000})
+    seen = {LastSeen(123, "", "live", f"2001:db8:0:{n:x}::/64"): n for n in range(1, MOST_ADDRESSES + 5)}
+    await store.write_last_seen(seen)
+    await store.write_last_seen({LastSeen(123, "", "other", "2001:db8:0:1::/64"): 9_000})
     found = await store.seen_addresses(ANA, None, since_ms=0)
-    assert len(found) == ADDRESSES_HELD
-    assert found[:2] == ["2001:db8:0:1::/64", f"2001:db8:0:{ADDRESSES_HELD + 4:x}::/64"]
+    assert len(found) == MOST_ADDRESSES
+    assert found[:2] == ["2001:db8:0:1::/64", f"2001:db8:0:{MOST_ADDRESSES + 4:x}::/64"]
 
 
 async def test_a_sanction_that_is_over_follows_nobody(store: Store) -> None:
-    sanction = (await carry_out(store, order(minutes=1))).imposed[0]
+    sanction = (await carry_out(store, command(minutes=1))).imposed[0]
     assert await store.follow(sanction.id, "10.0.0.2", now_ms=61_000) is None
-    await carry_out(store, order(Action.UNMUTE))
+    await carry_out(store, command(Action.UNMUTE))
     assert await store.follow(sanction.id, "10.0.0.2", now_ms=2_000) is None
     assert await store.follow(99, "10.0.0.2", now_ms=2_000) is None
 
 
-async def test_a_sighting_is_one_row_with_its_last_time(store: Store) -> None:
-    seen = Sighting(123, "", "live", "10.0.0.1")
-    await store.write_sightings({seen: 1_000, Sighting(123, "", "other", "10.0.0.2"): 1_000})
-    await store.write_sightings({seen: 5_000})
+async def test_who_is_seen_again_is_one_row_with_the_last_time(store: Store) -> None:
+    seen = LastSeen(123, "", "live", "10.0.0.1")
+    await store.write_last_seen({seen: 1_000, LastSeen(123, "", "other", "10.0.0.2"): 1_000})
+    await store.write_last_seen({seen: 5_000})
     assert await SightingRow.all().count() == 2
     assert await store.seen_addresses(ANA, "live", since_ms=5_000) == ["10.0.0.1"]
     assert await store.seen_addresses(ANA, "live", since_ms=5_001) == []
     assert await store.seen_addresses(ANA, None, since_ms=0) == ["10.0.0.1", "10.0.0.2"]
 
 
-async def test_old_sightings_are_forgotten(store: Store) -> None:
-    await store.write_sightings(
-        {Sighting(1, "", "live", "10.0.0.1"): 1_000, Sighting(2, "", "live", "10.0.0.1"): 2_000}
+async def test_who_was_seen_long_ago_is_forgotten(store: Store) -> None:
+    await store.write_last_seen(
+        {LastSeen(1, "", "live", "10.0.0.1"): 1_000, LastSeen(2, "", "live", "10.0.0.1"): 2_000}
     )
-    await store.forget_sightings(2_000)
+    await store.forget_last_seen(2_000)
     assert [row.user_id for row in await SightingRow.all()] == [2]
 
 
 async def test_texts_of_any_script_and_full_length_are_kept(store: Store) -> None:
     slug, reason = "聊" * 128, "é" * 500
-    what = Order(Moderator(9, Rank.ADMIN), Action.BAN, Target(0, "ü" * 255), None, Scope.ROOM, slug, 0, reason)
+    what = Command(Moderator(9, Rank.ADMIN), Action.BAN, Target(0, "ü" * 255), None, Scope.ROOM, slug, 0, reason)
     sanction = (await carry_out(store, what)).imposed[0]
     assert await store.find(sanction.id) == sanction
 
 
 async def test_ids_up_to_2_to_the_53_are_kept(store: Store) -> None:
-    sanction = (await carry_out(store, order(target=Target(2**53 - 1, "")))).imposed[0]
+    sanction = (await carry_out(store, command(target=Target(2**53 - 1, "")))).imposed[0]
     found = await store.find(sanction.id)
     assert found is not None
     assert found.target.user_id == 2**53 - 1
@@ -313,7 +277,7 @@ async def test_sql_that_the_database_refuses_is_a_mistake_and_no_outage(store: S
         await session.client.execute_script("DROP TABLE sighting")
     with pytest.raises(OperationalError):
         await store.seen_addresses(ANA, None, since_ms=0)
-    await carry_out(store, order())
+    await carry_out(store, command())
 
 
 async def test_a_store_recovers_when_postgresql_drops_its_connections(
@@ -321,9 +285,8 @@ async def test_a_store_recovers_when_postgresql_drops_its_connections(
 ) -> None:
     database = moderation_database(postgres_url)
     store = TortoiseStore(database)
-    sanctions = partial(store.in_force, Asked(["live"]), now_ms=1_000)
+    sanctions = partial(store.in_force, Wanted(["live"]), now_ms=1_000)
     try:
-        await migrate_moderation(database.url)
         await migrate_moderation(database.url)
         await database.open()
         with contextlib.suppress(DatabaseUnavailable):
@@ -338,7 +301,7 @@ async def test_a_store_recovers_when_postgresql_drops_its_connections(
                 return False
 
         await eventually(answers)
-        await carry_out(store, order())
+        await carry_out(store, command())
         assert len(await sanctions()) == 1
     finally:
         await database.close()
@@ -353,15 +316,14 @@ async def test_a_postgresql_that_cuts_every_connection_is_away_at_most_and_answe
     killer = await asyncpg.connect(host=postgres_socket, user="postgres", database="postgres")
     try:
         await migrate_moderation(database.url)
-        await migrate_moderation(database.url)
         await database.open()
         for turn in range(5):
-            work = [asyncio.create_task(carry_out(store, order(slug=f"s{turn}-{n}"))) for n in range(10)]
+            work = [asyncio.create_task(carry_out(store, command(slug=f"s{turn}-{n}"))) for n in range(10)]
             await asyncio.sleep(0.004 * turn)
             await killer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
             for result in await asyncio.gather(*work, return_exceptions=True):
                 assert isinstance(result, SanctionEvent | DatabaseUnavailable), repr(result)
-        await carry_out(store, order(slug="after"))
+        await carry_out(store, command(slug="after"))
         assert len(await ids_in_force(store, "after")) == 1
     finally:
         await killer.close()
@@ -369,33 +331,21 @@ async def test_a_postgresql_that_cuts_every_connection_is_away_at_most_and_answe
 
 
 async def test_a_ban_that_replaces_another_goes_on_holding_for_its_addresses(store: Store) -> None:
-    ban = order(Action.BAN, minutes=60)
+    ban = command(Action.BAN, minutes=60)
     await carry_out(store, ban, frozenset({"10.0.0.1"}))
     (imposed,) = (await carry_out(store, ban, frozenset({"10.0.0.2"}), now_ms=2_000)).imposed
     assert imposed.addresses == {"10.0.0.1", "10.0.0.2"}
-    (stored,) = await store.in_force(Asked(["live"]), now_ms=3_000)
+    (stored,) = await store.in_force(Wanted(["live"]), now_ms=3_000)
     assert stored.addresses == {"10.0.0.1", "10.0.0.2"}
 
 
-async def test_sightings_are_forgotten_part_by_part_until_none_that_is_old_is_left(
+async def test_who_was_seen_is_forgotten_part_by_part_until_none_that_is_old_is_left(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("moderation.adapters.retention.ROWS_AT_ONCE", 2)
-    seen = {Sighting(n, "", "live", "10.0.0.1"): 1_000 + n for n in range(1, 8)}
-    await store.write_sightings(seen)
-    await store.forget_sightings(1_006)
+    monkeypatch.setattr("moderation.adapters.store.retention.ROWS_AT_ONCE", 2)
+    seen = {LastSeen(n, "", "live", "10.0.0.1"): 1_000 + n for n in range(1, 8)}
+    await store.write_last_seen(seen)
+    await store.forget_last_seen(1_006)
     assert sorted(row.user_id for row in await SightingRow.all()) == [6, 7]
-    await store.forget_sightings(9_999)
+    await store.forget_last_seen(9_999)
     assert await SightingRow.all().count() == 0
-
-
-async def test_two_that_lift_the_same_sanction_at_once_lift_it_once(store: Store) -> None:
-    (sanction,) = (await carry_out(store, order())).imposed
-    events = Published()
-    book, sightings = SanctionBook(), SightingBuffer()
-    admission = Admission(Limits(10, 10, 100), book, sightings)
-    desk = Desk(store, events, FixedClock(), book, sightings, admission, outcome_unknown=lambda: None)
-    answers = await asyncio.gather(*(desk.lift(sanction.id, Moderator(9, Rank.ADMIN)) for _ in range(4)))
-    assert [s.lifted_at_ms for s in answers] == [2_000] * 4
-    assert [e.lifted_ids for e in events.told] == [(sanction.id,)]
-    assert await AuditRow.all().count() == 2

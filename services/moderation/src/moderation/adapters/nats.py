@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 
 from chassis.nats_connection import NatsAccess, NatsConnection
 from chassis.traces import TRACE_HEADER, hold_trace, read_trace, trace_headers
-from moderation.domain.sanction import SanctionEvent
+from moderation.domain.sanctions import SanctionEvent
 
 SUBJECT = "salon.v1.moderation.sanction"
 _PUBLISH_DEADLINE_S = 1.0

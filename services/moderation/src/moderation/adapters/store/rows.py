@@ -1,0 +1,93 @@
+"""Rows to values of the domain, and back."""
+
+from collections.abc import Iterable
+
+from moderation.adapters.store.tables import AuditRow, SanctionRow
+from moderation.domain.people import Rank, Target
+from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
+
+
+def sanction_from_row(row: SanctionRow, addresses: frozenset[str]) -> Sanction:
+    """A sanction as it is stored."""
+    return Sanction(
+        id=row.id,
+        kind=Action(row.kind),
+        target=Target(row.target_user_id, row.target_username),
+        addresses=addresses,
+        slug=row.slug,
+        reason=row.reason,
+        moderator_user_id=row.moderator_user_id,
+        moderator_rank=Rank(row.moderator_rank),
+        created_at_ms=row.created_at_ms,
+        expires_at_ms=row.expires_at_ms,
+        lifted_at_ms=None if row.lifted_at_ms == row.expires_at_ms else row.lifted_at_ms,
+    )
+
+
+def sanction_to_row(command: Command, now_ms: int) -> SanctionRow:
+    """The sanction that a command imposes."""
+    return SanctionRow(
+        kind=int(command.action),
+        target_user_id=command.target.user_id,
+        target_username=command.target.username,
+        slug=command.holds_in,
+        reason=command.reason,
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        created_at_ms=now_ms,
+        expires_at_ms=command.expires_at_ms(now_ms),
+    )
+
+
+def audit_row(command: Command, imposed: Iterable[Sanction], lifted_ids: tuple[int, ...], now_ms: int) -> AuditRow:
+    """What is kept of an command."""
+    return AuditRow(
+        action=int(command.action),
+        target_user_id=command.target.user_id,
+        target_username=command.target.username,
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=command.duration_minutes,
+        scope=int(command.scope),
+        slug=command.slug,
+        reason=command.reason,
+        at_ms=now_ms,
+        imposed_id=next((s.id for s in imposed), None),
+        lifted_ids=list(lifted_ids),
+    )
+
+
+def follow_row(sanction: Sanction, address: str, now_ms: int) -> AuditRow:
+    """What is kept of an address that was added to a sanction."""
+    return AuditRow(
+        action=int(sanction.kind),
+        target_user_id=sanction.target.user_id,
+        target_username=sanction.target.username,
+        moderator_user_id=sanction.moderator_user_id,
+        moderator_rank=int(sanction.moderator_rank),
+        duration_minutes=0,
+        scope=int(sanction.scope),
+        slug=sanction.slug or "",
+        reason=sanction.reason,
+        at_ms=now_ms,
+        imposed_id=sanction.id,
+        lifted_ids=[],
+        followed_address=address,
+    )
+
+
+def event_from_row(row: AuditRow, imposed: tuple[Sanction, ...]) -> SanctionEvent:
+    """What is told of a row that was just stored; silent where the service itself added an address."""
+    return SanctionEvent(
+        event_id=row.id,
+        action=Action(row.action),
+        target=Target(row.target_user_id, row.target_username),
+        moderator_user_id=row.moderator_user_id,
+        duration_minutes=row.duration_minutes,
+        scope=Scope(row.scope),
+        slug=row.slug,
+        at_ms=row.at_ms,
+        imposed=imposed,
+        lifted_ids=tuple(row.lifted_ids),
+        silent=row.followed_address is not None,
+    )

@@ -1,0 +1,77 @@
+"""Who may do what to whom: one table, and what a command changes where it is permitted."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from moderation.domain.people import Moderator, Rank
+from moderation.domain.sanctions import Action, Command, Sanction, Scope
+from moderation.errors import NotPermitted
+
+LOWEST_RANK: Mapping[tuple[Action, Scope], Rank] = {
+    (Action.MUTE, Scope.ROOM): Rank.MODERATOR,
+    (Action.UNMUTE, Scope.ROOM): Rank.MODERATOR,
+    (Action.BAN, Scope.ROOM): Rank.ADMIN,
+    (Action.UNBAN, Scope.ROOM): Rank.ADMIN,
+    (Action.MUTE, Scope.EVERYWHERE): Rank.ADMIN,
+    (Action.UNMUTE, Scope.EVERYWHERE): Rank.ADMIN,
+    (Action.BAN, Scope.EVERYWHERE): Rank.ADMIN,
+    (Action.UNBAN, Scope.EVERYWHERE): Rank.ADMIN,
+}
+"""Those of this rank and above have the action, with that scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a command does to the sanctions of its target."""
+
+    lifted: tuple[Sanction, ...]
+    imposes: bool
+
+
+def may_act(rank: Rank, action: Action, scope: Scope) -> bool:
+    """Whether somebody of that rank has that action with that scope at all."""
+    return rank >= LOWEST_RANK[action, scope]
+
+
+def may_execute(command: Command) -> bool:
+    """Whether rank and role allow it, whatever is in force: signed in, on somebody else, by the table, and above the
+    target's rank where that is connected."""
+    moderator, target_rank = command.moderator, command.target_rank
+    return (
+        moderator.user_id != 0
+        and not moderator.is_aimed_at(command.target)
+        and may_act(moderator.rank, command.action, command.scope)
+        and (target_rank is None or target_rank < moderator.rank)
+    )
+
+
+def may_lift(moderator: Moderator, sanction: Sanction) -> bool:
+    """Whether the moderator could have imposed it: signed in, not on themselves, by the table, and no higher author."""
+    return (
+        moderator.user_id != 0
+        and not moderator.is_aimed_at(sanction.target)
+        and may_act(moderator.rank, sanction.kind, sanction.scope)
+        and sanction.moderator_rank <= moderator.rank
+    )
+
+
+def decide(command: Command, in_force: Iterable[Sanction]) -> Change:
+    """What a command that may be executed changes among its target's sanctions in force. Raises NotPermitted where it
+    would lift what a higher rank imposed."""
+    same_kind = [s for s in in_force if s.kind is command.action.kind]
+    return _impose(command, same_kind) if command.action.imposes else _lift(command, same_kind)
+
+
+def _impose(command: Command, in_force: list[Sanction]) -> Change:
+    """Replace the earlier one of the same kind, scope and target; one by a higher rank stays beside it, unshortened."""
+    replaced = (s for s in in_force if s.slug == command.holds_in and s.moderator_rank <= command.moderator.rank)
+    return Change(lifted=tuple(replaced), imposes=True)
+
+
+def _lift(command: Command, in_force: list[Sanction]) -> Change:
+    """Lift all of that scope, or nothing: what was told to the room must be true. In a room it is what holds in that
+    room alone: who may act there does not decide about other rooms."""
+    meant = [s for s in in_force if command.holds_in is None or s.slug == command.holds_in]
+    if any(not may_lift(command.moderator, s) for s in meant):
+        raise NotPermitted
+    return Change(lifted=tuple(meant), imposes=False)

@@ -1,0 +1,38 @@
+"""Judging what an edge gathered: the hot path of the service. Nothing here waits."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from moderation.domain.admission import ArrivalCheck, CarriedAdmission, MessageCheck, Verdict
+from moderation.domain.people import Speaker
+from moderation.domain.windows import CarryMatcher
+from moderation.ports import Ports
+
+
+class Batch(NamedTuple):
+    """One request of an edge. Its parts are handled in this order."""
+
+    carried: Sequence[CarriedAdmission]
+    """First on a new stream: what this edge admitted lately, in any order."""
+    seen: Sequence[tuple[Speaker, str]]
+    """Who is in which room (slug) just now."""
+    arrivals: Sequence[ArrivalCheck]
+    messages: Sequence[MessageCheck]
+
+
+def admit(ports: Ports, batch: Batch, matcher: CarryMatcher) -> list[Verdict]:
+    """One verdict for each arrival, then one for each message, in their order; all of them at the same time by our
+    clock. The matcher is the stream's."""
+    admission, now = ports.admission, ports.now()
+    for carried in sorted(batch.carried, key=_age, reverse=True):
+        admission.carry(carried, now, matcher)
+    for speaker, slug in batch.seen:
+        admission.report_seen(speaker, slug, now)
+    verdicts = [admission.judge_arrival(arrival, now) for arrival in batch.arrivals]
+    judge = admission.judge_message
+    verdicts += [judge(message, now) for message in batch.messages]
+    return verdicts
+
+
+def _age(carried: CarriedAdmission) -> int:
+    return carried.age_ms

@@ -1,0 +1,25 @@
+"""Which sanctions there are, from the database, which is right even where events were missed."""
+
+from moderation.domain.sanctions import Sanction
+from moderation.ports import Ports, Wanted
+
+LARGEST_PAGE = 100
+
+
+async def list_in_force(ports: Ports, wanted: Wanted) -> list[Sanction]:
+    """What is in force of what is asked for, the oldest first. Raises DatabaseUnavailable."""
+    return await ports.store.in_force(wanted, now_ms=ports.now().wall_ms)
+
+
+async def list_history(
+    ports: Ports, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None
+) -> list[Sanction]:
+    """A page, newest first, of 0 to LARGEST_PAGE sanctions whatever `first` says; slug None: of every room and
+    everywhere; before_id None: from the newest on. Raises DatabaseUnavailable."""
+    return await ports.store.history(
+        slug,
+        only_in_force=only_in_force,
+        first=min(max(first, 0), LARGEST_PAGE),
+        before_id=before_id,
+        now_ms=ports.now().wall_ms,
+    )

@@ -1,0 +1,115 @@
+"""Keeping memory and database together: sanctions are read into the cache again and again, and what memory alone knows
+is written: who was last seen where, and the addresses that sanctions followed to."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from chassis.errors import DatabaseUnavailable
+from moderation.ports import Ports
+
+READ_EVERY_S = 30.0
+READ_EVERY_WITHOUT_EVENTS_S = 3.0
+WRITE_EVERY_S = 0.5
+RETRY_FIRST_S = 1.0
+RETRY_LONGEST_S = 8.0
+"""After a failure: doubled each time, and scattered, so that a database that recovers is not met by all at once."""
+READ_AT_ONCE = 500
+"""Sanctions of one question: however many there are, none takes long, and messages are judged in between."""
+_ROWS_AT_ONCE = 500
+
+_log = structlog.get_logger()
+
+
+async def keep_refreshing(ports: Ports) -> None:
+    """Refresh the cache every 30 s, every 3 s without events, and when it is wanted, until cancelled. Whoever wants it
+    while it is under way shares the next one."""
+    while True:
+        wait_s = READ_EVERY_S if ports.events.is_connected else READ_EVERY_WITHOUT_EVENTS_S
+        try:
+            async with asyncio.timeout(wait_s):
+                await ports.refresh_wanted.wait()
+        except TimeoutError:
+            pass
+        ports.refresh_wanted.clear()
+        await until_answered(ports, "sanctions_not_read", lambda: refresh(ports))
+        await asyncio.sleep(_scattered(RETRY_FIRST_S))  # however often it is asked for
+
+
+async def keep_writing(ports: Ports) -> None:
+    """Write what memory alone knows every half second, until cancelled."""
+    while True:
+        await asyncio.sleep(WRITE_EVERY_S)
+        await until_answered(ports, "sightings_not_written", lambda: write(ports))
+
+
+async def refresh(ports: Ports) -> None:
+    """Take over the sanctions in force. Raises DatabaseUnavailable; what was known stays then."""
+    now_ms = ports.now().wall_ms
+    ports.cache.begin_refresh()
+    try:
+        last_id, is_done = 0, False
+        while not is_done:
+            part = await ports.store.in_force_after(last_id, first=READ_AT_ONCE, now_ms=now_ms)
+            ports.cache.add_to_refresh(part)
+            await asyncio.sleep(0)
+            is_done = len(part) < READ_AT_ONCE
+            last_id = part[-1].id if part else last_id
+    except BaseException:
+        ports.cache.abandon_refresh()
+        raise
+    ports.cache.finish_refresh()
+
+
+async def write(ports: Ports) -> None:
+    """Write what memory alone knows. Raises DatabaseUnavailable; nothing is lost then."""
+    async with ports.writing:
+        await _write_last_seen(ports)
+        await _write_followed(ports)
+
+
+async def until_answered(ports: Ports, failure: str, question: Callable[[], Awaitable[None]]) -> None:
+    """Ask until the database answers, more and more seldom; `failure` is the event in the log meanwhile. A mistake of
+    ours must not end the service either: it goes on from memory, and says what it was."""
+    pause_s = RETRY_FIRST_S
+    while True:
+        try:
+            await question()
+        except DatabaseUnavailable as problem:
+            _log.warning(failure, problem=str(problem))
+        except Exception:  # noqa: BLE001 - whatever it is, it is logged and asked again
+            _log.error(failure, exc_info=True)
+        else:
+            ports.unanswered.discard(failure)
+            return
+        ports.unanswered.add(failure)
+        await asyncio.sleep(_scattered(pause_s))
+        pause_s = min(2 * pause_s, RETRY_LONGEST_S)
+
+
+async def _write_last_seen(ports: Ports) -> None:
+    while batch := ports.last_seen.take(_ROWS_AT_ONCE):
+        try:
+            await ports.store.write_last_seen(batch)
+        except BaseException:
+            ports.last_seen.put_back()
+            raise
+        ports.last_seen.written()
+        # A sanction may have come while these were on their way: neither memory nor database showed them.
+        for seen, at_ms in batch.items():
+            ports.cache.follow(seen, now_ms=at_ms)
+
+
+async def _write_followed(ports: Ports) -> None:
+    while (unsaved := ports.cache.next_unsaved()) is not None:
+        event = await ports.store.follow(*unsaved, now_ms=ports.now().wall_ms)
+        ports.cache.saved(*unsaved)
+        if event is not None:
+            ports.cache.apply(event.imposed, event.lifted_ids)
+            await ports.events.publish(event)
+
+
+def _scattered(pause_s: float) -> float:
+    return random.uniform(pause_s / 2, pause_s)  # noqa: S311 - no secret

@@ -1,0 +1,54 @@
+"""What ends, is erased and is deleted as time goes by."""
+
+import asyncio
+from dataclasses import dataclass
+
+from moderation.ports import Ports
+from moderation.usecases.execute import LAST_SEEN_KEPT_MS
+from moderation.usecases.refresh import until_answered
+
+END_EVERY_S = 60.0
+FORGET_EVERY_S = 3600.0
+_CLOCKS_APART_MS = 60_000
+"""A sanction is marked as ended so long after it was: replicas' clocks may differ."""
+_MS_PER_DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is over is kept, in days."""
+
+    audit_days: int
+    evidence_days: int
+
+
+async def keep_ending(ports: Ports) -> None:
+    """Mark the sanctions that ended by their time, every minute until cancelled."""
+    while True:
+        await until_answered(ports, "sanctions_not_ended", lambda: end_expired(ports))
+        await asyncio.sleep(END_EVERY_S)
+
+
+async def keep_pruning(ports: Ports, retention: Retention) -> None:
+    """Let go of what is too old, every hour until cancelled."""
+    while True:
+        await until_answered(ports, "sightings_not_forgotten", lambda: forget_last_seen(ports))
+        await until_answered(ports, "history_not_pruned", lambda: prune_history(ports, retention))
+        await asyncio.sleep(FORGET_EVERY_S)
+
+
+async def end_expired(ports: Ports) -> None:
+    """Mark the sanctions whose time was up a minute ago. Raises DatabaseUnavailable."""
+    await ports.store.end_expired(ports.now().wall_ms - _CLOCKS_APART_MS)
+
+
+async def forget_last_seen(ports: Ports) -> None:
+    """Delete what no sanction asks for any more. Raises DatabaseUnavailable."""
+    await ports.store.forget_last_seen(ports.now().wall_ms - LAST_SEEN_KEPT_MS)
+
+
+async def prune_history(ports: Ports, retention: Retention) -> None:
+    """Rows before evidence: what goes as a whole needs nothing erased first. Raises DatabaseUnavailable."""
+    now_ms = ports.now().wall_ms
+    await ports.store.delete_history(now_ms - retention.audit_days * _MS_PER_DAY)
+    await ports.store.erase_evidence(now_ms - retention.evidence_days * _MS_PER_DAY, now_ms=now_ms)

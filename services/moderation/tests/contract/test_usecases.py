@@ -1,0 +1,311 @@
+"""usecases/ on a database that is slow, away or fails: what a caller gives up, and what happens meanwhile, is not lost;
+what is asked again, how soon, and what is left alone."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import pytest
+from structlog.testing import capture_logs
+
+from chassis.database import Database
+from chassis.errors import DatabaseUnavailable, OutcomeUnknown
+from moderation.adapters.store.sanctions import TortoiseStore
+from moderation.adapters.store.tables import AuditRow, SightingRow
+from moderation.domain.admission import Admission, Limits, Now
+from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.people import Moderator, Rank, Speaker, Target
+from moderation.domain.sanction_cache import MUTES_AND_BANS, SanctionCache
+from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
+from moderation.ports import Ports
+from moderation.usecases import refresh as module
+from moderation.usecases.execute import execute, finish, lift
+from moderation.usecases.refresh import READ_AT_ONCE, keep_refreshing, keep_writing, refresh, write
+
+pytestmark = pytest.mark.integration
+Eventually: TypeAlias = Callable[..., Awaitable[None]]
+NOW = Now(0, 1_000)
+MUTE = Command(Moderator(9, Rank.ADMIN), Action.MUTE, Target(5, ""), None, Scope.ROOM, "live", 0, "")
+ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
+REFRESH, WRITE = "in_force_after", "write_last_seen"
+STOPPED = {"change", "follow", REFRESH, WRITE}
+
+
+class Published:
+    is_connected = True
+
+    def __init__(self) -> None:
+        self.events: list[SanctionEvent] = []
+
+    async def publish(self, event: SanctionEvent) -> None:
+        self.events.append(event)
+
+
+class Interrupted:
+    """A real store whose questions are counted, wait at `gate` where they change or read much, and fail by name."""
+
+    def __init__(self, store: TortoiseStore) -> None:
+        self._store = store
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.reached = asyncio.Event()
+        self.asked: Counter[str] = Counter()
+        self.problems: dict[str, Exception] = {}
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            self.asked[name] += 1
+            if name in STOPPED:
+                self.reached.set()
+                await self.gate.wait()
+            if name in self.problems:
+                raise self.problems[name]
+            return await getattr(self._store, name)(*args, **kwargs)
+
+        return ask
+
+
+class Subject:
+    """The use cases of one replica, whose clock stands still, and what they work with."""
+
+    def __init__(self, database: Database) -> None:
+        self.store, self.published = Interrupted(TortoiseStore(database)), Published()
+        self.cache, self.last_seen = SanctionCache(), LastSeenBuffer()
+        self.admission = Admission(Limits(10, 10, 100), self.cache, self.last_seen)
+        store: Any = self.store
+        self.ports = Ports(store, self.published, lambda: NOW, self.cache, self.last_seen, self.admission)
+
+    def is_muted(self, address: str) -> bool:
+        anonymous = Speaker(0, f"Anonymous_{address}", address, Rank.ANONYMOUS, "e:2")
+        return self.cache.remaining_ms(anonymous, "live", MUTES_AND_BANS, now_ms=1_000) is not None
+
+    def see_ana(self) -> None:
+        self.admission.report_seen(ANA, "live", NOW)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(duty(self.ports)) for duty in (keep_refreshing, keep_writing)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(task.cancelled() for task in tasks)
+
+    async def asked(self, question: str, count: int) -> bool:
+        return self.store.asked[question] >= count
+
+    async def answers(self) -> bool:
+        return self.ports.is_store_answering
+
+
+@pytest.fixture
+def subject(database: Database) -> Subject:
+    return Subject(database)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses of milliseconds."""
+    monkeypatch.setattr(module, "WRITE_EVERY_S", 0.001)
+    monkeypatch.setattr(module, "RETRY_FIRST_S", 0.002)
+    monkeypatch.setattr(module, "RETRY_LONGEST_S", 0.004)
+
+
+async def test_an_action_whose_caller_goes_away_is_still_applied_and_published(subject: Subject) -> None:
+    subject.store.gate.clear()
+    call = asyncio.create_task(execute(subject.ports, MUTE))
+    await subject.store.reached.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    subject.store.gate.set()
+    await finish(subject.ports)
+    assert len(subject.cache) == 1
+    assert [e.event_id for e in subject.published.events] == [1]
+
+
+async def test_an_action_sees_who_was_seen_and_is_not_written_yet(subject: Subject) -> None:
+    subject.see_ana()
+    event = await execute(subject.ports, MUTE)
+    assert event.imposed[0].addresses == {"10.0.0.5"}
+
+
+async def test_who_is_seen_while_the_action_is_stored_is_followed(subject: Subject) -> None:
+    subject.store.gate.clear()
+    call = asyncio.create_task(execute(subject.ports, MUTE))
+    await subject.store.reached.wait()
+    subject.see_ana()
+    subject.store.gate.set()
+    await call
+    assert subject.is_muted("10.0.0.5")
+    await write(subject.ports)
+    assert [e.silent for e in subject.published.events] == [False, True]
+
+
+async def test_who_was_seen_just_before_the_action_and_is_being_written_is_followed(subject: Subject) -> None:
+    subject.see_ana()
+    subject.store.gate.clear()
+    writing = asyncio.create_task(write(subject.ports))
+    await subject.store.reached.wait()
+    subject.cache.apply([_mute_at(1, user_id=5)], ())  # from another replica
+    subject.store.gate.set()
+    await writing
+    assert subject.is_muted("10.0.0.5")
+
+
+async def test_two_that_lift_the_same_sanction_at_once_lift_it_once(subject: Subject) -> None:
+    (sanction,) = (await execute(subject.ports, MUTE)).imposed
+    subject.published.events.clear()
+    answers = await asyncio.gather(*(lift(subject.ports, sanction.id, MUTE.moderator) for _ in range(4)))
+    assert [s.lifted_at_ms for s in answers] == [1_000] * 4
+    assert [e.lifted_ids for e in subject.published.events] == [(sanction.id,)]
+    assert await AuditRow.all().count() == 2
+
+
+async def test_who_was_seen_waits_for_a_database_that_is_away(subject: Subject) -> None:
+    subject.see_ana()
+    subject.store.problems[WRITE] = DatabaseUnavailable("away")
+    with pytest.raises(DatabaseUnavailable):
+        await write(subject.ports)
+    subject.store.problems.clear()
+    await write(subject.ports)
+    (row,) = await SightingRow.all()
+    assert (row.user_id, row.name, row.slug, row.address, row.seen_at_ms) == (5, "", "live", "10.0.0.5", 1_000)
+    assert len(subject.last_seen) == 0
+
+
+async def test_what_is_known_stays_while_the_database_is_away(subject: Subject) -> None:
+    await execute(subject.ports, MUTE)
+    subject.store.problems[REFRESH] = DatabaseUnavailable("away")
+    with pytest.raises(DatabaseUnavailable):
+        await refresh(subject.ports)
+    assert len(subject.cache) == 1
+
+
+async def test_sanctions_are_read_part_by_part_and_applied_when_all_are_there(
+    subject: Subject, database: Database
+) -> None:
+    count = 2 * READ_AT_ONCE
+    await _store_mutes(database, count)
+    reading = asyncio.create_task(refresh(subject.ports))
+    turns = 0
+    while not reading.done():
+        assert len(subject.cache) == 0
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 3
+    assert subject.store.asked[REFRESH] == 3
+    assert len(subject.cache) == count
+    assert subject.is_muted("address 1")
+    assert subject.is_muted(f"address {count}")
+
+
+async def test_a_refresh_that_fails_half_way_changes_nothing(
+    subject: Subject, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_AT_ONCE", 1)
+    await _store_mutes(database, 2)
+    subject.cache.apply([_mute_at(9_999, address="known")], ())
+    subject.store.gate.clear()
+    reading = asyncio.create_task(refresh(subject.ports))
+    await subject.store.reached.wait()
+    subject.store.gate.set()
+    while subject.store.asked[REFRESH] < 2:  # noqa: ASYNC110 - a part that was read announces itself to nobody
+        await asyncio.sleep(0)
+    subject.store.problems[REFRESH] = DatabaseUnavailable("away")
+    with pytest.raises(DatabaseUnavailable):
+        await reading
+    assert subject.is_muted("known")
+    assert not subject.is_muted("address 1")
+
+
+async def test_writes_that_fail_are_tried_again_and_do_not_have_everything_read(
+    subject: Subject, quick: None, eventually: Eventually
+) -> None:
+    subject.see_ana()
+    subject.store.problems[WRITE] = DatabaseUnavailable("too busy")
+    async with subject.running():
+        await eventually(lambda: subject.asked(WRITE, 5))
+        assert not subject.ports.is_store_answering
+        assert subject.store.asked[REFRESH] == 0
+        subject.store.problems.clear()
+        await eventually(subject.answers)
+
+
+async def test_a_change_whose_outcome_is_not_known_has_the_sanctions_read_and_one_that_failed_has_not(
+    subject: Subject, quick: None, eventually: Eventually
+) -> None:
+    async with subject.running():
+        subject.store.problems["change"] = DatabaseUnavailable("away")
+        with pytest.raises(DatabaseUnavailable):
+            await execute(subject.ports, MUTE)
+        await asyncio.sleep(0)
+        assert subject.store.asked[REFRESH] == 0
+        subject.store.problems["change"] = OutcomeUnknown("late")
+        with pytest.raises(OutcomeUnknown):
+            await execute(subject.ports, MUTE)
+        await eventually(lambda: subject.asked(REFRESH, 1))
+
+
+async def test_whoever_wants_a_refresh_while_one_is_under_way_shares_the_next_one(
+    subject: Subject, quick: None, eventually: Eventually
+) -> None:
+    subject.store.gate.clear()
+    async with subject.running():
+        subject.ports.refresh_wanted.set()
+        await eventually(lambda: subject.asked(REFRESH, 1))
+        for _ in range(100):
+            subject.ports.refresh_wanted.set()
+        subject.store.gate.set()
+        await eventually(lambda: subject.asked(REFRESH, 2))
+        subject.see_ana()
+        await eventually(lambda: subject.asked(WRITE, 1))
+        assert subject.store.asked[REFRESH] == 2
+
+
+async def test_a_refresh_that_fails_is_repeated_until_it_is_answered(
+    subject: Subject, quick: None, eventually: Eventually
+) -> None:
+    subject.store.problems[REFRESH] = DatabaseUnavailable("away")
+    async with subject.running():
+        subject.ports.refresh_wanted.set()
+        await eventually(lambda: subject.asked(REFRESH, 4))
+        assert not subject.ports.is_store_answering
+        subject.store.problems.clear()
+        await eventually(subject.answers)
+
+
+async def test_a_mistake_of_ours_is_logged_with_its_trace_and_ends_nothing(
+    subject: Subject, quick: None, eventually: Eventually
+) -> None:
+    subject.see_ana()
+    subject.store.problems[WRITE] = ZeroDivisionError("ours")
+    with capture_logs() as lines:
+        async with subject.running():
+            await eventually(lambda: subject.asked(WRITE, 2))
+            subject.store.problems.clear()
+            await eventually(subject.answers)
+    (first, *_) = lines
+    assert (first["event"], first["log_level"], first["exc_info"]) == ("sightings_not_written", "error", True)
+
+
+def _mute_at(sanction_id: int, *, user_id: int = 7, address: str = "") -> Sanction:
+    addresses = frozenset({address} if address else ())
+    return Sanction(sanction_id, Action.MUTE, Target(user_id, ""), addresses, "live", "", 9, Rank.ADMIN, 1_000, None)
+
+
+async def _store_mutes(database: Database, count: int) -> None:
+    """So many in force, the first one at "address 1"."""
+    ids = f"WITH RECURSIVE ids (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM ids WHERE n < {count})"
+    mutes = (
+        "sanction (kind, target_user_id, target_username, slug, reason, moderator_user_id, moderator_rank,"
+        f" created_at_ms) {ids} SELECT 2, 7, '', 'live', '', 9, 4, 1000 FROM ids"
+    )
+    async with database.transaction() as session:
+        await session.client.execute_script(f"INSERT INTO {mutes}")
+        addresses = f"sanction_address (sanction_id, address) {ids} SELECT n, 'address ' || n FROM ids"
+        await session.client.execute_script(f"INSERT INTO {addresses}")
