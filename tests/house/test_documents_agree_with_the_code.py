@@ -34,7 +34,7 @@ def test_every_setting_in_the_front_page_exists() -> None:
 
 
 def test_every_error_text_and_code_is_in_the_protocol_document() -> None:
-    from ws_edge.protocol.errors import ErrorCode
+    from ws_edge.errors import ErrorCode
 
     protocol = (ROOT / "docs" / "protocol.md").read_text()
     for code in ErrorCode:

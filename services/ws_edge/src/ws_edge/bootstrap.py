@@ -24,13 +24,13 @@ from ws_edge.chat.arrivals import Arrivals
 from ws_edge.chat.context import Context
 from ws_edge.chat.join import Entrance
 from ws_edge.config import Config
+from ws_edge.errors import RoleNotAllowed
 from ws_edge.ports import DrainState
 from ws_edge.process.worker import Worker
 from ws_edge.protocol.identity import AnonymousNames
 from ws_edge.protocol.limits import AddressLimits, AddressWindows
 from ws_edge.telemetry import Metrics
 from ws_edge.transport import page
-from ws_edge.transport.routes.dev_token import RoleNotAllowed
 from ws_edge.transport.routes.monitoring import Check
 from ws_edge.transport.server import EdgeParts, create_app, serve
 

@@ -150,10 +150,6 @@ class Acceptor(Protocol):
 # --- rooms ---------------------------------------------------------------------------------------------------------
 
 
-class RoomsUnavailable(Exception):
-    """The rooms service did not answer within its deadline."""
-
-
 class JoinRefusal(Enum):
     """Why there is no membership."""
 
@@ -230,10 +226,6 @@ class Rooms(Protocol):
 
 
 # --- moderation ----------------------------------------------------------------------------------------------------
-
-
-class ModerationUnavailable(Exception):
-    """No replica of the moderation service answered within the deadline."""
 
 
 class Decision(Enum):
@@ -316,10 +308,6 @@ class Moderation(Protocol):
 # --- the bus -------------------------------------------------------------------------------------------------------
 
 
-class BusUnavailable(Exception):
-    """NATS is away or did not answer within the deadline."""
-
-
 class RoomListener(Protocol):
     """What a room hears from the bus, in the bus's order. Must not raise."""
 
@@ -380,14 +368,6 @@ class Bus(Protocol):
 
 
 # --- tokens --------------------------------------------------------------------------------------------------------
-
-
-class InvalidToken(Exception):
-    """Malformed, badly signed, expired, or without a user id. Carries no part of the token."""
-
-
-class TokensUnavailable(Exception):
-    """The keys that tokens are verified with could not be read yet: nobody can say whether a token is good."""
 
 
 class Tokens(Protocol):

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ws_edge.adapters.jwt.keys import KeySource, public_key, secret_key
 from ws_edge.adapters.jwt.tokens import JwtTokens, issue_token
-from ws_edge.ports import InvalidToken
+from ws_edge.errors import InvalidToken
 from ws_edge.protocol.identity import Identity, Rank, UserId
 
 NOW_S = 1_800_000_000.0

@@ -11,14 +11,15 @@ from hypothesis import given, strategies as st
 
 from salon.moderation.v1.moderation_pb2 import CarriedAdmission
 from ws_edge.adapters.grpc import batches, lease as lease_module
-from ws_edge.adapters.grpc.batches import BatchFailed, LeaveQueue
+from ws_edge.adapters.grpc.batches import LeaveQueue
 from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.grpc.homes import choose, choose_behind_names, is_literal, look_up, split
 from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
 from ws_edge.adapters.grpc.moderation import target_home
 from ws_edge.adapters.nats.events import read_number, read_status, read_text, read_trace_header, to_milliseconds
 from ws_edge.adapters.nats.replies import NatsHistory
-from ws_edge.ports import BusUnavailable, ModerationRequest
+from ws_edge.errors import BusUnavailable, RoomsUnavailable
+from ws_edge.ports import ModerationRequest
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.rooms import HeldConnection
 from ws_edge.protocol.sanctions import Action, Scope
@@ -225,13 +226,13 @@ class FakeRooms:
     async def heartbeat(self) -> tuple[bool, int]:
         answer = self._answers.pop(0)
         if answer is None:
-            raise BatchFailed("away")
+            raise RoomsUnavailable("away")
         return answer
 
     async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
         if self.fails_at == len(self.synced):
             self.fails_at = None
-            raise BatchFailed("away")
+            raise RoomsUnavailable("away")
         self.synced.append((len(part), first, last))
         return self.lost
 
@@ -318,7 +319,7 @@ async def test_a_sync_that_broke_off_begins_again_though_the_lease_stands_by_the
     rooms = FakeRooms((False, 0), (True, 1000))
     rooms.fails_at = 1
     edge_lease, _ = lease(rooms, holds=1500)
-    with pytest.raises(BatchFailed):
+    with pytest.raises(RoomsUnavailable):
         await beat(edge_lease)
     await beat(edge_lease)
     assert rooms.synced == [(1000, True, False), (1000, True, False), (500, False, True)]
@@ -396,7 +397,7 @@ async def test_a_leave_that_always_fails_is_alone_in_the_end_and_the_others_go_t
 
     async def leave(batch: Sequence[ConnectionId]) -> None:
         if 13 in batch:
-            raise BatchFailed("always")
+            raise RoomsUnavailable("always")
         committed.update(batch)
         news.set()
 
@@ -448,11 +449,11 @@ class Service:
     async def _perform(self, effect: Callable[[], None]) -> None:
         await asyncio.sleep(0)
         if self._chance.random() < self.failing / 2:
-            raise BatchFailed("not arrived")
+            raise RoomsUnavailable("not arrived")
         effect()
         await asyncio.sleep(0)
         if self._chance.random() < self.failing / 2:
-            raise BatchFailed("answer lost")
+            raise RoomsUnavailable("answer lost")
 
 
 class Visits:
@@ -485,7 +486,7 @@ class Visits:
         try:
             async with self._joins_wire:
                 await self._service.join(one.connection)
-        except BatchFailed:
+        except RoomsUnavailable:
             self.leaves.add(one.connection)
             return
         finally:

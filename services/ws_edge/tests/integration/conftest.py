@@ -12,9 +12,9 @@ import pytest
 import uvloop
 from structlog.contextvars import get_contextvars
 
-from ws_edge.ports import GraphQLAnswer, InvalidToken, RoomsUnavailable, Transport
+from ws_edge.errors import InvalidToken, RoleNotAllowed, RoomsUnavailable
+from ws_edge.ports import GraphQLAnswer, Transport
 from ws_edge.protocol.identity import Identity, Rank, UserId
-from ws_edge.transport.routes.dev_token import RoleNotAllowed
 from ws_edge.transport.server import EdgeParts, create_app, serve
 from ws_edge.transport.websocket import Keepalive
 

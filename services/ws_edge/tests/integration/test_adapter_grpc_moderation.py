@@ -20,7 +20,8 @@ from tools.ports import held_port
 from ws_edge.adapters.grpc import admission_stream, moderation as moderation_module
 from ws_edge.adapters.grpc.homes import choose
 from ws_edge.adapters.grpc.moderation import GrpcModeration
-from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
+from ws_edge.errors import ModerationUnavailable
+from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, Verdict
 from ws_edge.protocol.identity import AnonymousNames, Identity, Life, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 

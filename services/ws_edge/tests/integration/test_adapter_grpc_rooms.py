@@ -15,7 +15,8 @@ from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceServicer, add_RoomsService
 from tools.ports import held_port
 from ws_edge.adapters.grpc import lease
 from ws_edge.adapters.grpc.rooms import GrpcRooms
-from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption, RoomsUnavailable
+from ws_edge.errors import RoomsUnavailable
+from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.references import ById, BySlug, ByVideo
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot

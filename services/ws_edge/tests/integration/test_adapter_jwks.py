@@ -19,7 +19,7 @@ from jwt.warnings import InsecureKeyLengthWarning
 from ws_edge.adapters.jwt import keys as jwt_keys
 from ws_edge.adapters.jwt.keys import JwksKeys
 from ws_edge.adapters.jwt.tokens import JwtTokens
-from ws_edge.ports import InvalidToken, TokensUnavailable
+from ws_edge.errors import InvalidToken, TokensUnavailable
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,7 @@ from salon.events.v1 import events_pb2 as events
 from salon.moderation.v1 import moderation_pb2 as moderation
 from ws_edge.adapters.nats.bus import NatsBus
 from ws_edge.adapters.nats.stream import STREAM
-from ws_edge.ports import BusUnavailable
+from ws_edge.errors import BusUnavailable
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.rooms import Participant, PresenceChanged, StoredMessage, TypingChanged
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope

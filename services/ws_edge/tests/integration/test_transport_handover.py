@@ -13,8 +13,8 @@ from sanic import Request
 from sanic.server import HttpProtocol
 
 from ws_edge.chat.arrivals import Refusal
+from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.protocol import codec
-from ws_edge.protocol.errors import CloseCode, ErrorCode
 
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge

@@ -12,7 +12,7 @@ import structlog
 from structlog.contextvars import get_contextvars, merge_contextvars
 
 from chassis.traces import read_trace
-from ws_edge.ports import TokensUnavailable
+from ws_edge.errors import TokensUnavailable
 from ws_edge.protocol.identity import Identity, Rank
 from ws_edge.protocol.limits import AddressWindows
 

@@ -10,20 +10,17 @@ from structlog.contextvars import get_contextvars
 from ws_edge.chat.arrivals import Arrivals
 from ws_edge.chat.context import Context
 from ws_edge.chat.join import Entrance
+from ws_edge.errors import BusUnavailable, InvalidToken, ModerationUnavailable, RoomsUnavailable
 from ws_edge.ports import (
     AdmissionLimits,
-    BusUnavailable,
     Decision,
     DrainState,
     GraphQLAnswer,
     Incident,
-    InvalidToken,
     JoinRefusal,
     ModerationRequest,
-    ModerationUnavailable,
     Receiver,
     RoomListener,
-    RoomsUnavailable,
     Verdict,
 )
 from ws_edge.process.worker import Worker

@@ -8,7 +8,8 @@ from real_nats import NatsServer
 
 from chassis.nats_connection import NatsSettings
 from ws_edge.adapters.nats.bus import NatsBus
-from ws_edge.ports import Incident, LogResumption, RoomsUnavailable
+from ws_edge.errors import RoomsUnavailable
+from ws_edge.ports import Incident, LogResumption
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Speaker, UserId
 from ws_edge.protocol.rooms import PresenceChanged, StoredMessage, TypingChanged
 from ws_edge.protocol.sanctions import SanctionEvent

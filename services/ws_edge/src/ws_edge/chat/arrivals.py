@@ -7,10 +7,10 @@ from ws_edge.chat.join import Entrance, JoinRequest
 from ws_edge.chat.live import LiveConnection, LiveRoom
 from ws_edge.chat.moderate import ModerationActions
 from ws_edge.chat.post import Posting
+from ws_edge.errors import CLOSE_OF, CloseCode, ErrorCode
 from ws_edge.ports import Receiver, Transport
 from ws_edge.protocol import codec
 from ws_edge.protocol.address import address_key
-from ws_edge.protocol.errors import CLOSE_OF, CloseCode, ErrorCode
 from ws_edge.protocol.references import parse_room, parse_video
 
 

@@ -9,9 +9,9 @@ from ws_edge.chat.join import Entrance, JoinRequest, join
 from ws_edge.chat.moderate import ActionQueue, ModerationActions
 from ws_edge.chat.post import Posting
 from ws_edge.chat.typing_timer import TypingTimer
+from ws_edge.errors import CLOSE_OF, CloseCode, ErrorCode
 from ws_edge.ports import Transport
 from ws_edge.protocol import codec
-from ws_edge.protocol.errors import CLOSE_OF, CloseCode, ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.session import (

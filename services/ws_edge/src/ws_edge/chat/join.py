@@ -9,13 +9,22 @@ import structlog
 
 from chassis.logs import place_of
 from ws_edge.chat.context import Context
-from ws_edge.chat.registry import UNAVAILABLE, Connection, HeldRoom, RoomRegistry
+from ws_edge.chat.registry import Connection, HeldRoom, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
-from ws_edge.ports import DrainState, InvalidToken, JoinRefusal, Tokens, TokensUnavailable
-from ws_edge.protocol.errors import CloseCode, ErrorCode, NotAdmitted, TurnedAway
+from ws_edge.errors import (
+    CloseCode,
+    ErrorCode,
+    InvalidToken,
+    MalformedReference,
+    NotAdmitted,
+    TokensUnavailable,
+    TurnedAway,
+    Unavailable,
+)
+from ws_edge.ports import DrainState, JoinRefusal, Tokens
 from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Slug, Speaker
 from ws_edge.protocol.limits import AddressLimits
-from ws_edge.protocol.references import ById, BySlug, ByVideo, MalformedReference, RoomRef
+from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.rooms import Membership
 from ws_edge.room.room import Room
 
@@ -63,7 +72,7 @@ async def join(client: JoiningClient, request: JoinRequest, entrance: "Entrance"
         client.turn_away(refusal.code, refusal.close)
     except TurnedAway as refusal:
         client.end(refusal.close, refusal.code)
-    except UNAVAILABLE:
+    except Unavailable:
         client.end(CloseCode.TRY_AGAIN_LATER, ErrorCode.UNAVAILABLE)
     finally:
         if client.room is None:

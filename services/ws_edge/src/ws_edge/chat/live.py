@@ -1,9 +1,9 @@
 """/live/ws: what anybody sends goes, as it is, to everybody."""
 
 from ws_edge.chat.context import Context
-from ws_edge.ports import BusUnavailable, Transport
+from ws_edge.errors import BusUnavailable, CloseCode, ErrorCode
+from ws_edge.ports import Transport
 from ws_edge.protocol import codec
-from ws_edge.protocol.errors import CloseCode, ErrorCode
 from ws_edge.protocol.limits import AddressLimits, SlidingWindow
 from ws_edge.room.audience import Audience
 

@@ -8,9 +8,9 @@ from chassis.traces import begin_trace, hold_trace
 from ws_edge.chat.context import Context
 from ws_edge.chat.registry import Connection, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
-from ws_edge.ports import ModerationRequest, ModerationUnavailable, RoomsUnavailable
+from ws_edge.errors import CloseCode, ErrorCode, ModerationUnavailable, RoomsUnavailable
+from ws_edge.ports import ModerationRequest
 from ws_edge.protocol import codec
-from ws_edge.protocol.errors import CloseCode, ErrorCode
 from ws_edge.protocol.identity import Rank, Slug, Speaker
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
 from ws_edge.protocol.session import Moderate

@@ -11,8 +11,8 @@ import structlog
 
 from chassis.logs import LogSummary
 from ws_edge.chat.context import Context
-from ws_edge.ports import BusUnavailable, Decision, Incident, Verdict
-from ws_edge.protocol.errors import ErrorCode
+from ws_edge.errors import BusUnavailable, ErrorCode
+from ws_edge.ports import Decision, Incident, Verdict
 from ws_edge.protocol.identity import MessageId, Speaker
 from ws_edge.protocol.limits import AdmittedNonces, LocalLimiter
 from ws_edge.protocol.rooms import StoredMessage

@@ -7,8 +7,14 @@ from typing import Protocol, TypeVar
 
 from chassis.tasks import SLICE, Tasks, in_slices
 from ws_edge.chat.sanctions import SanctionReader
-from ws_edge.ports import Bus, BusUnavailable, Clock, ModerationUnavailable, Rooms, RoomsUnavailable
-from ws_edge.protocol.errors import CloseCode, ErrorCode, TurnedAway
+from ws_edge.errors import (
+    CloseCode,
+    ErrorCode,
+    RoomsUnavailable,
+    TurnedAway,
+    Unavailable,
+)
+from ws_edge.ports import Bus, Clock, Rooms
 from ws_edge.protocol.identity import ConnectionId, Life, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import SanctionEvent
@@ -140,10 +146,6 @@ class ConnectionRegistry:
         return list(dict.fromkeys(found))
 
 
-UNAVAILABLE = (RoomsUnavailable, ModerationUnavailable, BusUnavailable)
-"""What is raised while something behind the edge is away."""
-
-
 @dataclass(slots=True, eq=False)
 class HeldRoom:
     """A room on this worker, and how many hold it: connections inside and on their way in, and the opening itself while
@@ -264,7 +266,7 @@ class RoomRegistry:
             room.opened(last_id)
         except BaseException as failure:
             # Whatever it was, those who wait must not wait for ever.
-            is_told = isinstance(failure, (*UNAVAILABLE, TurnedAway))
+            is_told = isinstance(failure, Unavailable | TurnedAway)
             held.opened.set_exception(failure if is_told else RoomsUnavailable("not opened"))
             held.opened.exception()  # nobody may be waiting any more
             if not is_told:

@@ -4,8 +4,8 @@ import asyncio
 from collections import deque
 
 from chassis.tasks import Tasks
-from ws_edge.ports import SLUGS_PER_READ, Clock, Moderation, ModerationUnavailable
-from ws_edge.protocol.errors import ErrorCode, TurnedAway
+from ws_edge.errors import ErrorCode, ModerationUnavailable, TurnedAway
+from ws_edge.ports import SLUGS_PER_READ, Clock, Moderation
 from ws_edge.protocol.identity import Slug, Speaker
 from ws_edge.protocol.sanctions import SanctionCache, SanctionEvent
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 from ws_edge.chat.context import Context
-from ws_edge.ports import BusUnavailable
+from ws_edge.errors import BusUnavailable
 from ws_edge.protocol.identity import ConnectionId, Speaker
 from ws_edge.protocol.rooms import TypingChanged
 from ws_edge.protocol.session import Session

@@ -11,7 +11,7 @@ from ws_edge.chat.moderate import ModerationActions
 from ws_edge.chat.post import Posting
 from ws_edge.chat.registry import Connection, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
-from ws_edge.protocol.errors import CloseCode, ErrorCode
+from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Life
 from ws_edge.protocol.rooms import HeldConnection
 from ws_edge.protocol.sanctions import SanctionEvent

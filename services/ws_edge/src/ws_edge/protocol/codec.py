@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
-from ws_edge.protocol.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
+from ws_edge.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol.frames import TYPES, ClientFrame, Nonce
 
 # ValueError: msgspec's own errors and bad UTF-8. RecursionError: brackets that nobody closes, where the interpreter

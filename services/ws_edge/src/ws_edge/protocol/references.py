@@ -4,6 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from ws_edge.errors import MalformedReference
 from ws_edge.protocol.identity import RoomId, Slug
 
 LARGEST_ID = 2**53 - 1
@@ -35,10 +36,6 @@ class ByVideo:
 
 
 RoomRef = ById | BySlug | ByVideo
-
-
-class MalformedReference(Exception):
-    """Nothing can be behind such a reference: 4004."""
 
 
 def parse_room(text: str) -> RoomRef:

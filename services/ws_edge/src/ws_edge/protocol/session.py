@@ -4,8 +4,8 @@ from enum import IntEnum, auto
 
 from msgspec import Struct
 
+from ws_edge.errors import CloseCode, ErrorCode, IllegalStep, RefusedFrame
 from ws_edge.protocol import codec
-from ws_edge.protocol.errors import CloseCode, ErrorCode, RefusedFrame
 from ws_edge.protocol.frames import ChatMessage, MessageData, ModerationAction, Ping, TypingStart, TypingStop
 from ws_edge.protocol.identity import Rank, UserId
 from ws_edge.protocol.limits import SlidingWindow
@@ -39,10 +39,6 @@ class Input(IntEnum):
     REFUSED = auto()
     TICK = auto()
     FLOOD = auto()
-
-
-class IllegalStep(Exception):
-    """The owner told a session what cannot happen in its state; nothing has changed."""
 
 
 # A step that is missing is illegal. A closed session takes everything and does nothing, because frames that were read

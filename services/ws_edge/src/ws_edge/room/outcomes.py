@@ -51,8 +51,8 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from chassis.logs import LogSummary
+from ws_edge.errors import ErrorCode
 from ws_edge.ports import Clock, Incident, Meter
-from ws_edge.protocol.errors import ErrorCode
 from ws_edge.room.audience import Member
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import structlog
 
 from chassis.logs import LogSummary
 from chassis.tasks import Tasks
-from ws_edge.ports import Bus, BusUnavailable, Incident, Meter, Rooms, RoomsUnavailable
+from ws_edge.errors import BusUnavailable, RoomsUnavailable
+from ws_edge.ports import Bus, Incident, Meter, Rooms
 from ws_edge.protocol.rooms import StoredMessage
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.room import Room

@@ -13,9 +13,9 @@ from typing import Final
 
 import uvloop
 
+from ws_edge.errors import CloseCode
 from ws_edge.ports import DrainState, Receiver, Transport
 from ws_edge.protocol.codec import text_frame
-from ws_edge.protocol.errors import CloseCode
 from ws_edge.transport.server import empty_app, serve
 from ws_edge.transport.upgrade import add_websocket_routes
 from ws_edge.transport.websocket import Keepalive

@@ -5,6 +5,8 @@ from codecs import IncrementalDecoder, getincrementaldecoder
 from dataclasses import dataclass
 from typing import Final
 
+from ws_edge.errors import Violation
+
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -20,15 +22,6 @@ _Utf8Decoder = getincrementaldecoder("utf-8")
 _LENGTH_BYTES: Final = {126: 2, 127: 8}
 _MASK_BYTES: Final = 4
 _SHORTEST_HEAD_BYTES: Final = 2 + _MASK_BYTES
-
-
-class Violation(Exception):
-    """The peer broke the protocol; carries the close code to answer with and a reason without the peer's words."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
 
 
 @dataclass(slots=True)

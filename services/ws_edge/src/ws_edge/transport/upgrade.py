@@ -23,6 +23,7 @@ from sanic import HTTPResponse, Request, json
 from sanic.server import HttpProtocol
 
 from chassis.logs import place_of
+from ws_edge.errors import BadHandshake
 from ws_edge.ports import Acceptor, Receiver, Transport
 from ws_edge.protocol.address import Network, client_address
 from ws_edge.transport.sanic_app import LIVE_PATH, ROOM_PATH, VIDEO_PATH, SanicApp, bearer_token
@@ -38,21 +39,6 @@ _UNSENT_LOW_BYTES, _UNSENT_HIGH_BYTES = 16 * 1024, 64 * 1024
 TOKEN_SUBPROTOCOL = "bearer"  # noqa: S105  a name, not a secret
 _VERSION = "13"
 Arrive = Callable[[str, str | None, str], Receiver]
-
-
-@dataclass(frozen=True, slots=True)
-class BadHandshake(Exception):
-    """The request cannot become a WebSocket; how to say so."""
-
-    http_status: int
-    message: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What the answer has to name so that the client may do better (RFC 6455 section 4.4)."""
-        if self.http_status == 426:
-            return {"Upgrade": "websocket", "Sec-WebSocket-Version": _VERSION}
-        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +118,7 @@ def _handler(
             handshake = read_handshake(request)
         except BadHandshake as refusal:
             acceptor.turned_away(f"http_{refusal.http_status}")
-            return json({"message": refusal.message}, refusal.http_status, refusal.headers)
+            return json({"message": refusal.text}, refusal.http_status, refusal.headers)
         address = client_address(request.ip, request.headers.getall("x-forwarded-for", []), trusted)
         forget_request(request)
         receiver = _receiver(acceptor, arrive, _decode(ref), handshake, address)

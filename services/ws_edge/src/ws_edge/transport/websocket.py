@@ -12,17 +12,9 @@ from picows import WSFrame, WSListener, WSTransport
 # The protocol class is exported by the extension module, though its stub leaves it out.
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
+from ws_edge.errors import Violation
 from ws_edge.ports import Receiver
-from ws_edge.transport.framing import (
-    CLOSE,
-    PROTOCOL_ERROR,
-    TEXT,
-    Assembly,
-    ParserSide,
-    PartialFrame,
-    Violation,
-    read_close,
-)
+from ws_edge.transport.framing import CLOSE, PROTOCOL_ERROR, TEXT, Assembly, ParserSide, PartialFrame, read_close
 
 _log = structlog.get_logger(__name__)
 

@@ -8,7 +8,8 @@ import structlog
 from edge_world import Client, FakeTokens, World
 
 from ws_edge.chat.connection import ChatConnection
-from ws_edge.ports import JoinRefusal, TokensUnavailable
+from ws_edge.errors import TokensUnavailable
+from ws_edge.ports import JoinRefusal
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.rooms import RoomSnapshot
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope

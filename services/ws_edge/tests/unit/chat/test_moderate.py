@@ -10,7 +10,7 @@ from edge_world import Client, World
 from chassis.tasks import SLICE
 from chassis.traces import read_trace
 from ws_edge.chat.registry import ConnectionRegistry, HeldRoom
-from ws_edge.protocol.errors import CloseCode, ErrorCode
+from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope

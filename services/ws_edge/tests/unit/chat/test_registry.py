@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings, strategies as st
 
 from ws_edge.chat.registry import ConnectionRegistry
-from ws_edge.protocol.errors import CloseCode, ErrorCode
+from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope

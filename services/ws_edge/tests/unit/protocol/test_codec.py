@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from ws_edge.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol import codec
-from ws_edge.protocol.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol.frames import ChatMessage, ModerationAction, Ping, TypingStart, TypingStop
 
 # The same examples every time, and patience with a busy machine.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ws_edge.protocol.errors import CloseCode
+from ws_edge.errors import CloseCode
 from ws_edge.protocol.identity import UserId
 from ws_edge.protocol.sanctions import Action, Scope
 from ws_edge.protocol.session import Disconnect, Moderate, Post, Reply, StartTyping, StopTyping

@@ -4,21 +4,10 @@ import json
 
 import pytest
 
-from ws_edge.protocol.errors import CloseCode
+from ws_edge.errors import CloseCode, IllegalStep
 from ws_edge.protocol.identity import Rank, UserId
 from ws_edge.protocol.sanctions import Action, Scope
-from ws_edge.protocol.session import (
-    Disconnect,
-    Effect,
-    IllegalStep,
-    Moderate,
-    Post,
-    Reply,
-    Session,
-    StartTyping,
-    State,
-    StopTyping,
-)
+from ws_edge.protocol.session import Disconnect, Effect, Moderate, Post, Reply, Session, StartTyping, State, StopTyping
 
 PING = b'{"type":"ping","data":{}}'
 START = b'{"type":"typing_start","data":{}}'

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ws_edge.protocol.session import STEPS, IllegalStep, Input, State, step
+from ws_edge.errors import IllegalStep
+from ws_edge.protocol.session import STEPS, Input, State, step
 
 JOINING, OPEN, CLOSED = State
 FRAME, JOINED, REFUSED, TICK, FLOOD = Input

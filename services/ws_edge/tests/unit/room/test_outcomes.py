@@ -2,8 +2,8 @@
 
 from edge_world import FakeClock, FakeMeter
 
+from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
-from ws_edge.protocol.errors import ErrorCode
 from ws_edge.room.outcomes import OUTCOME_S, Outcomes
 from ws_edge.room.room import Room
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
-from ws_edge.protocol.errors import ErrorCode
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Slug, UserId
 from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
 from ws_edge.room.audience import Member

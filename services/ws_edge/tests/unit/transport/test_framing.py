@@ -2,7 +2,8 @@
 
 import pytest
 
-from ws_edge.transport.framing import BINARY, CONTINUATION, TEXT, Assembly, PartialFrame, Violation, read_close
+from ws_edge.errors import Violation
+from ws_edge.transport.framing import BINARY, CONTINUATION, TEXT, Assembly, PartialFrame, read_close
 
 Frames = list[tuple[int, bytes, bool]]
 

@@ -13,7 +13,8 @@ import structlog
 from salon.moderation.v1 import moderation_pb2 as pb
 from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceStub
 from ws_edge.adapters.convert import to_speaker
-from ws_edge.ports import AdmissionLimits, Decision, ModerationUnavailable, Verdict
+from ws_edge.errors import ModerationUnavailable
+from ws_edge.ports import AdmissionLimits, Decision, Verdict
 from ws_edge.protocol.identity import Life, Slug, Speaker
 
 _log = structlog.get_logger(__name__)

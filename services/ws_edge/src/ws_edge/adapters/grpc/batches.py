@@ -8,32 +8,26 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from ws_edge.errors import NeverSent, RoomsUnavailable
 from ws_edge.protocol.identity import ConnectionId
 
 _log = structlog.get_logger(__name__)
 
 GATHER_S = 0.002
 _QUEUE_LIMIT = 20_000
-
-Q = TypeVar("Q")
-A = TypeVar("A")
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 CAPACITY = 10_000
+"""Leaves that are owed."""
 
-
-class BatchFailed(Exception):
-    """There is no answer: the batch failed, the deadline passed, or too much was waiting."""
-
-
-class LeftOut(BatchFailed):
-    """Nobody wanted the answer any more when the batch was put together: the question was never sent."""
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 
 class RequestBatches(Generic[Q, A]):
     """One batch at a time, and none while `wire` is held elsewhere. Whoever stopped waiting is left out.
 
-    `call` answers a batch in its order and may raise BatchFailed.
+    `call` answers a batch in its order and may raise RoomsUnavailable.
     """
 
     def __init__(
@@ -53,10 +47,10 @@ class RequestBatches(Generic[Q, A]):
         self._is_closed = False
 
     async def ask(self, question: Q, *, is_wanted: Callable[[], bool] = lambda: True) -> A:
-        """Raises BatchFailed, at the latest when the deadline has passed; LeftOut, if it was not wanted any more when
-        its turn came."""
+        """Raises RoomsUnavailable, at the latest when the deadline has passed; NeverSent, if it was not wanted any more
+        when its turn came."""
         if self._is_closed or len(self._waiting) >= _QUEUE_LIMIT:
-            raise BatchFailed("not accepting requests")
+            raise RoomsUnavailable("not accepting requests")
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future, is_wanted))
         self._is_wanted.set()
@@ -64,7 +58,7 @@ class RequestBatches(Generic[Q, A]):
             async with asyncio.timeout(self._deadline_s):
                 return await future
         except TimeoutError as reason:
-            raise BatchFailed("no answer in time") from reason
+            raise RoomsUnavailable("no answer in time") from reason
 
     async def run(self) -> None:
         """Send batches until cancelled."""
@@ -75,9 +69,9 @@ class RequestBatches(Generic[Q, A]):
                 await self._send(self._take())
 
     def close(self) -> None:
-        """Answer all who wait, and all who come later, with BatchFailed."""
+        """Answer all who wait, and all who come later, with RoomsUnavailable."""
         self._is_closed = True
-        _fail([future for _, future, _ in self._waiting], BatchFailed("stopping"))
+        _fail([future for _, future, _ in self._waiting], RoomsUnavailable("stopping"))
         self._waiting.clear()
 
     def _take(self) -> list[tuple[Q, asyncio.Future[A]]]:
@@ -89,7 +83,7 @@ class RequestBatches(Generic[Q, A]):
             if is_wanted():
                 batch.append((question, future))
             else:
-                future.set_exception(LeftOut("not wanted any more"))
+                future.set_exception(NeverSent("not wanted any more"))
         if not self._waiting:
             self._is_wanted.clear()
         return batch
@@ -101,29 +95,29 @@ class RequestBatches(Generic[Q, A]):
         try:
             answers = await self._call([question for question, _ in batch])
             if len(answers) != len(batch):
-                raise BatchFailed("a batch was answered in part")
-        except BatchFailed as reason:
+                raise RoomsUnavailable("a batch was answered in part")
+        except RoomsUnavailable as reason:
             _fail(futures, reason)
         except asyncio.CancelledError:
-            _fail(futures, BatchFailed("stopping"))
+            _fail(futures, RoomsUnavailable("stopping"))
             raise
         except Exception:  # noqa: BLE001 - those who wait are answered whatever went wrong, and the next batch goes on
             _log.exception("batch_failed")
-            _fail(futures, BatchFailed("internal error"))
+            _fail(futures, RoomsUnavailable("internal error"))
         else:
             for future, answer in zip(futures, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
 
 
-def _fail(futures: Sequence[asyncio.Future[A]], reason: BatchFailed) -> None:
+def _fail(futures: Sequence[asyncio.Future[A]], reason: RoomsUnavailable) -> None:
     for future in futures:
         if not future.done():
-            future.set_exception(BatchFailed(*reason.args))
+            future.set_exception(RoomsUnavailable(*reason.args))
 
 
 class LeaveQueue:
-    """`call` commits a batch or raises BatchFailed. One batch at a time, and none while `wire` is held elsewhere.
+    """`call` commits a batch or raises RoomsUnavailable. One batch at a time, and none while `wire` is held elsewhere.
 
     Holds `capacity` leaves. When more are owed they are all forgotten and `overflowed` is told: a sync, which names
     what is still held, has the service remove the rest.
@@ -174,7 +168,7 @@ class LeaveQueue:
                 await self._send()
                 pause_s = _FIRST_PAUSE_S
             except Exception as reason:  # noqa: BLE001 - a leave is owed whatever went wrong
-                if not isinstance(reason, BatchFailed):
+                if not isinstance(reason, RoomsUnavailable):
                     _log.exception("rooms_leave_defect")
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from chassis.tasks import in_slices
-from ws_edge.adapters.grpc.batches import BatchFailed
+from ws_edge.errors import RoomsUnavailable
 from ws_edge.protocol.identity import ConnectionId
 from ws_edge.protocol.rooms import HeldConnection
 
@@ -22,7 +22,7 @@ _MISMATCHES_BEFORE_SYNC = 2
 
 
 class LeaseCalls(Protocol):
-    """What the lease asks of the rooms service; each call raises BatchFailed."""
+    """What the lease asks of the rooms service; each call raises RoomsUnavailable."""
 
     async def heartbeat(self) -> tuple[bool, int]:
         """Whether the lease stands, and how many memberships the service has for this worker."""
@@ -87,7 +87,7 @@ class EdgeLease:
                 await self.beat()
                 self.is_alive = True
                 last_trouble = ""
-            except BatchFailed as reason:
+            except RoomsUnavailable as reason:
                 if str(reason) != last_trouble:
                     last_trouble = str(reason)
                     _log.warning("rooms_heartbeat_failed", reason=last_trouble)
@@ -103,13 +103,13 @@ class EdgeLease:
             self._may_sync.clear()
             try:
                 await self.sync()
-            except BatchFailed as reason:
+            except RoomsUnavailable as reason:
                 _log.warning("rooms_sync_failed", reason=str(reason))
             except Exception:  # noqa: BLE001 - it is owed still, and begins again after the next heartbeat
                 _log.exception("rooms_sync_defect")
 
     async def beat(self) -> None:
-        """One heartbeat, which may show that a sync is owed. Raises BatchFailed."""
+        """One heartbeat, which may show that a sync is owed. Raises RoomsUnavailable."""
         before = self._holdings()
         is_registered, count = await self._calls.heartbeat()
         self._note(is_registered, count, before, self._holdings())
@@ -117,7 +117,7 @@ class EdgeLease:
             self._may_sync.set()
 
     async def sync(self) -> None:
-        """Say all that is held, if that is owed; what fails begins again another time. Raises BatchFailed."""
+        """Say all that is held, if that is owed; what fails begins again another time. Raises RoomsUnavailable."""
         if not self._owes_sync:
             return
         lost: list[ConnectionId] = []

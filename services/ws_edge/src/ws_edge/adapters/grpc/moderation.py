@@ -16,7 +16,8 @@ from ws_edge.adapters.convert import from_event, from_sanction, to_rank, to_spea
 from ws_edge.adapters.grpc.admission_stream import UNAVAILABLE, AdmissionStream, PendingMessage
 from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
-from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, ModerationUnavailable, Verdict
+from ws_edge.errors import ModerationUnavailable
+from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, Verdict
 from ws_edge.protocol.identity import Life, Slug, Speaker
 from ws_edge.protocol.sanctions import Sanction, SanctionEvent
 

@@ -1,7 +1,7 @@
 """The rooms service over gRPC."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -23,9 +23,10 @@ from ws_edge.adapters.convert import (
     to_person,
     to_ref,
 )
-from ws_edge.adapters.grpc.batches import BatchFailed, LeaveQueue, LeftOut, RequestBatches
+from ws_edge.adapters.grpc.batches import LeaveQueue, RequestBatches
 from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
-from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption, MembershipListener, RoomsUnavailable
+from ws_edge.errors import NeverSent, RoomsUnavailable
+from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption, MembershipListener
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.references import RoomRef
 from ws_edge.protocol.rooms import HeldConnection, Membership, RoomSnapshot
@@ -111,7 +112,7 @@ class GrpcRooms:
 
     async def resolve(self, ref: RoomRef) -> Slug:
         """See ports.Rooms."""
-        return await _available(self._resolves.ask(to_ref(ref)))
+        return await self._resolves.ask(to_ref(ref))
 
     async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
         """See ports.Rooms."""
@@ -120,11 +121,9 @@ class GrpcRooms:
         self._join_count += 1
         try:
             return await self._joins.ask(item, is_wanted=lambda: not self._joining[connection])
-        except LeftOut as reason:
-            self._joining[connection] = False  # the service never heard of it: there is nothing to take back
-            raise RoomsUnavailable(*reason.args) from reason
-        except BatchFailed as reason:
-            raise RoomsUnavailable(*reason.args) from reason
+        except NeverSent:
+            self._joining[connection] = False  # there is nothing to take back
+            raise
         finally:
             if self._joining.pop(connection):
                 self._owe_leave(connection)
@@ -181,13 +180,13 @@ class GrpcRooms:
         """See lease.LeaseCalls."""
         seen = pb.LogPosition(partition=_PARTITION, highest_sequence=self._log_sequence())
         request = pb.HeartbeatRequest(edge=self._edge, positions=[seen] if seen.highest_sequence else ())
-        answer = await _batch_answer(self._stub.Heartbeat, request, _DEADLINE_S)
+        answer = await _answer(self._stub.Heartbeat, request, _DEADLINE_S)
         return answer.registered, answer.connection_count
 
     async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
         """See lease.LeaseCalls."""
         request = pb.SyncRequest(edge=self._edge, held=map(to_held, part), first=first, last=last)
-        answer = await _batch_answer(self._stub.Sync, request, _JOIN_DEADLINE_S)
+        answer = await _answer(self._stub.Sync, request, _JOIN_DEADLINE_S)
         return [ConnectionId(connection) for connection in answer.lost]
 
     def _owe_leave(self, connection: ConnectionId) -> None:
@@ -209,7 +208,7 @@ class GrpcRooms:
         self._sent = {ConnectionId(item.connection): False for item in items}
         request = pb.JoinRequest(edge=self._edge, items=items)
         try:
-            answer = await _batch_answer(self._stub.Join, request, _JOIN_DEADLINE_S)
+            answer = await _answer(self._stub.Join, request, _JOIN_DEADLINE_S)
         finally:
             sent, self._sent = self._sent, {}
             for connection, owes_leave in sent.items():
@@ -219,10 +218,10 @@ class GrpcRooms:
 
     async def _send_leaves(self, connections: Sequence[ConnectionId]) -> None:
         request = pb.LeaveRequest(edge=self._edge, connections=connections)
-        await _batch_answer(self._stub.Leave, request, _JOIN_DEADLINE_S)
+        await _answer(self._stub.Leave, request, _JOIN_DEADLINE_S)
 
     async def _send_resolves(self, refs: Sequence[pb.RoomRef]) -> Sequence[Slug]:
-        answer = await _batch_answer(self._stub.Resolve, pb.ResolveRequest(refs=refs), _DEADLINE_S)
+        answer = await _answer(self._stub.Resolve, pb.ResolveRequest(refs=refs), _DEADLINE_S)
         return [Slug(slug) for slug in answer.slugs]
 
 
@@ -237,17 +236,3 @@ async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, 
         if is_being_cancelled():
             raise
         raise RoomsUnavailable("the channel was closed") from reason
-
-
-async def _batch_answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
-    try:
-        return await _answer(method, request, deadline_s)
-    except RoomsUnavailable as reason:
-        raise BatchFailed(*reason.args) from reason
-
-
-async def _available(answer: Awaitable[A]) -> A:
-    try:
-        return await answer
-    except BatchFailed as reason:
-        raise RoomsUnavailable(*reason.args) from reason

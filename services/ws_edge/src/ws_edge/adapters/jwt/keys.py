@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK, PyJWTError
 
-from ws_edge.ports import TokensUnavailable
+from ws_edge.errors import TokensUnavailable
 from ws_edge.protocol.address import is_safe_url
 
 _log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from jwt import PyJWTError
 from jwt.types import Options
 
 from ws_edge.adapters.jwt.keys import KeySource, VerificationKey
-from ws_edge.ports import InvalidToken
+from ws_edge.errors import InvalidToken
 from ws_edge.protocol.identity import Identity, Rank, UserId
 
 _LENGTH_LIMIT = 16 * 1024

@@ -28,9 +28,10 @@ from ws_edge.adapters.nats.events import (
     stored_subject,
 )
 from ws_edge.adapters.nats.replies import DuplicateAcks, NatsHistory
-from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, MessageStream, StreamUnsettled
+from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, MessageStream
 from ws_edge.adapters.nats.wire import Handler, WireClient
-from ws_edge.ports import BusUnavailable, Incident, LogMemory, RoomListener, RoomsUnavailable, WorkerListener
+from ws_edge.errors import BusUnavailable, RoomsUnavailable, StreamUnsettled
+from ws_edge.ports import Incident, LogMemory, RoomListener, WorkerListener
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker
 from ws_edge.protocol.rooms import StoredMessage, TypingChanged
 

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from ws_edge.adapters.nats.events import decode_message, read_number, read_status, read_text, stored_subject
 from ws_edge.adapters.nats.stream import STREAM
-from ws_edge.ports import BusUnavailable
+from ws_edge.errors import BusUnavailable
 from ws_edge.protocol.identity import Life, MessageId, RoomId
 from ws_edge.protocol.rooms import StoredMessage
 

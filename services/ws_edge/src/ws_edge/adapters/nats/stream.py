@@ -9,7 +9,8 @@ from nats.js import JetStreamManager
 from nats.js.api import DiscardPolicy, RePublish, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
-from ws_edge.ports import LogMemory, RoomsUnavailable
+from ws_edge.errors import RoomsUnavailable, StreamUnsettled
+from ws_edge.ports import LogMemory
 
 _log = structlog.get_logger(__name__)
 
@@ -34,10 +35,6 @@ _WANTED = StreamConfig(
     duplicate_window=_DUPLICATE_WINDOW_S,
     allow_direct=True,
 )
-
-
-class StreamUnsettled(Exception):
-    """Others change the stream at this moment; try again."""
 
 
 class MessageStream:

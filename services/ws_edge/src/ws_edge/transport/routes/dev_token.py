@@ -6,6 +6,7 @@ from typing import Final, Protocol
 import msgspec
 from sanic import HTTPResponse, NotFound, Request, json
 
+from ws_edge.errors import RoleNotAllowed
 from ws_edge.protocol.address import is_loopback
 from ws_edge.transport.sanic_app import SanicApp, is_json
 
@@ -18,10 +19,6 @@ _PROXY_HEADERS: Final = (
     "x-forwarded-proto",
     "x-real-ip",
 )
-
-
-class RoleNotAllowed(Exception):
-    """The issuer gives no token with such a role."""
 
 
 class DevTokens(Protocol):

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from sanic import HTTPResponse, Request, raw
 
-from ws_edge.ports import InvalidToken, Rooms, RoomsUnavailable, Tokens, TokensUnavailable
+from ws_edge.errors import InvalidToken, RoomsUnavailable, TokensUnavailable
+from ws_edge.ports import Rooms, Tokens
 from ws_edge.protocol.address import Network, address_key, client_address
 from ws_edge.protocol.identity import Identity
 from ws_edge.protocol.limits import AddressWindows

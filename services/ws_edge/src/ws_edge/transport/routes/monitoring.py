@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from sanic import HTTPResponse, Request, json, raw
 
-from ws_edge.ports import DrainState, InvalidToken, Rooms, RoomsUnavailable, Tokens, TokensUnavailable
+from ws_edge.errors import InvalidToken, RoomsUnavailable, TokensUnavailable
+from ws_edge.ports import DrainState, Rooms, Tokens
 from ws_edge.protocol.identity import Rank
 from ws_edge.transport.sanic_app import CHALLENGE, SanicApp, bearer_token, traced
 

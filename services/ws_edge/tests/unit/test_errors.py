@@ -1,8 +1,8 @@
-"""The texts of errors: literal, because frontends compare them."""
+"""The texts of errors and the numbers of close codes: literal, because frontends compare them."""
 
 import pytest
 
-from ws_edge.protocol.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
+from ws_edge.errors import CloseCode, ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 
 TEXTS = {
     "rate_limited": "Rate limit exceeded",
@@ -31,3 +31,19 @@ def test_a_frame_that_cannot_be_read_says_which_error_answers_it(refusal: type[R
     assert refusal("n1").code is code
     assert refusal("n1").nonce == "n1"
     assert refusal().nonce == ""
+
+
+def test_close_codes_have_the_numbers_of_the_contract() -> None:
+    assert {code.name: int(code) for code in CloseCode} == {
+        "NORMAL": 1000,
+        "GOING_AWAY": 1001,
+        "PROTOCOL_ERROR": 1002,
+        "INVALID_PAYLOAD": 1007,
+        "POLICY_VIOLATION": 1008,
+        "TOO_BIG": 1009,
+        "INTERNAL": 1011,
+        "SERVICE_RESTART": 1012,
+        "TRY_AGAIN_LATER": 1013,
+        "FORBIDDEN": 4003,
+        "NOT_FOUND": 4004,
+    }
