@@ -77,7 +77,7 @@ def _url(server: Postgres, name: str) -> str:
     return f"postgresql://postgres:@/{name}?host={server.socket}"
 
 
-async def become_true(condition: Callable[[], Awaitable[bool]], *, deadline_s: float = 5) -> None:
+async def become_true(condition: Callable[[], Awaitable[bool]], *, deadline_s: float = 60) -> None:
     """Look again and again: for what tells nobody when it happens."""
     async with asyncio.timeout(deadline_s):
         while not await condition():  # noqa: ASYNC110 - there is no event to wait for

@@ -290,7 +290,7 @@ async def test_a_store_recovers_when_postgresql_drops_its_connections(
         await migrate_moderation(database.url)
         await database.open()
         with contextlib.suppress(DatabaseUnavailable):
-            async with answering(5), database.transaction() as session:
+            async with answering(60), database.transaction() as session:
                 everyone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
                 await session.client.execute_query(everyone)
 

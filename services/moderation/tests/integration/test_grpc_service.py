@@ -71,7 +71,7 @@ class Edge:
 
     async def ask(self, request: pb.AdmitRequest) -> list[pb.Verdict]:
         await self._stream.write(request)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             response: pb.AdmitResponse = await self._stream.read()
         return list(response.verdicts)
 
@@ -87,7 +87,7 @@ class Edge:
         request = pb.ActRequest(moderator=by or ADMIN, action=action, scope=pb.SCOPE_ROOM, slug="live")
         for name, value in fields.items():
             setattr(request, name, value)
-        return await self.stub.Act(request, timeout=5)
+        return await self.stub.Act(request, timeout=60)
 
 
 def user(user_id: int = 5, *, address: str = "10.0.0.5", rank: pb.Rank.ValueType = pb.RANK_USER) -> pb.Speaker:
@@ -140,7 +140,7 @@ async def events_of(url: str) -> tuple[Client, asyncio.Queue[pb.SanctionEvent]]:
 
 async def health_of(edge: Edge, service: str = "") -> int:
     stub = health_pb2_grpc.HealthStub(edge.channel)  # type: ignore[no-untyped-call]  # not typed
-    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
     return int(answer.status)
 
 
@@ -245,7 +245,7 @@ async def test_a_sanction_follows_its_user_to_a_new_address_and_tells_silently(e
     client, events = await events_of(nats_server.url)
     try:
         done = await edge.act(pb.ACTION_MUTE, target_user_id=5)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await events.get() == done.event
             await edge.arrive(user(address="2001:db8:1:2::/64"))
             assert await edge.say(anonymous("2001:db8:1:2::/64")) == [SANCTIONED]
@@ -255,7 +255,7 @@ async def test_a_sanction_follows_its_user_to_a_new_address_and_tells_silently(e
     assert followed.silent
     assert followed.event_id > done.event.event_id
     assert list(followed.imposed[0].addresses) == ["2001:db8:1:2::/64"]
-    listed = await edge.stub.ListActive(pb.ListActiveRequest(slugs=["live"]), timeout=5)
+    listed = await edge.stub.ListActive(pb.ListActiveRequest(slugs=["live"]), timeout=60)
     assert list(listed.sanctions) == list(followed.imposed)
 
 
@@ -324,15 +324,15 @@ async def test_a_sanction_is_lifted_by_its_id_and_told_to_all(edge: Edge, nats_s
     client, events = await events_of(nats_server.url)
     try:
         clock.advance(1)
-        lifted = await edge.stub.LiftSanction(pb.LiftSanctionRequest(id=sanction.id, moderator=ADMIN), timeout=5)
-        async with asyncio.timeout(5):
+        lifted = await edge.stub.LiftSanction(pb.LiftSanctionRequest(id=sanction.id, moderator=ADMIN), timeout=60)
+        async with asyncio.timeout(60):
             event = await events.get()
     finally:
         await client.close()
     assert lifted.sanction.lifted_at_ms == clock.ms
     assert (event.action, list(event.lifted_ids), event.slug) == (pb.ACTION_UNBAN, [sanction.id], "live")
     assert (await edge.arrive(user())).decision == ADMITTED
-    again = await edge.stub.LiftSanction(pb.LiftSanctionRequest(id=sanction.id, moderator=ADMIN), timeout=5)
+    again = await edge.stub.LiftSanction(pb.LiftSanctionRequest(id=sanction.id, moderator=ADMIN), timeout=60)
     assert again == lifted
 
 
@@ -345,7 +345,7 @@ async def test_a_sanction_that_may_not_be_lifted_is_refused_by_code(
 ) -> None:
     await edge.act(pb.ACTION_BAN, target_user_id=5)
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
-        await edge.stub.LiftSanction(pb.LiftSanctionRequest(id=sanction_id, moderator=by), timeout=5)
+        await edge.stub.LiftSanction(pb.LiftSanctionRequest(id=sanction_id, moderator=by), timeout=60)
     assert refusal.value.code() == code
 
 
@@ -354,7 +354,7 @@ async def test_the_history_is_paged_newest_first_and_clamped(edge: Edge) -> None
         await edge.act(pb.ACTION_MUTE, target_user_id=10 + number)
 
     async def page(**fields: Any) -> Sequence[int]:
-        found = await edge.stub.ListSanctions(pb.ListSanctionsRequest(**fields), timeout=5)
+        found = await edge.stub.ListSanctions(pb.ListSanctionsRequest(**fields), timeout=60)
         return [s.target_user_id for s in found.sanctions]
 
     assert await page(first=2_000_000_000) == [12, 11, 10]
@@ -372,9 +372,9 @@ async def test_a_request_that_cannot_be_meant_is_an_invalid_argument(edge: Edge)
 
 async def test_more_than_a_thousand_slugs_are_refused_rather_than_cut(edge: Edge) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
-        await edge.stub.ListActive(pb.ListActiveRequest(slugs=["s"] * 1_001), timeout=5)
+        await edge.stub.ListActive(pb.ListActiveRequest(slugs=["s"] * 1_001), timeout=60)
     assert refusal.value.details() == "bad slugs"
-    assert not (await edge.stub.ListActive(pb.ListActiveRequest(slugs=["s"] * 1_000), timeout=5)).sanctions
+    assert not (await edge.stub.ListActive(pb.ListActiveRequest(slugs=["s"] * 1_000), timeout=60)).sanctions
 
 
 async def test_without_nats_all_goes_on_but_readiness_and_it_reconnects(
@@ -411,7 +411,7 @@ async def test_who_asks_about_a_room_is_not_told_all_that_holds_everywhere_with_
     slugs = ["live"]
 
     async def told(**fields: Any) -> pb.ListActiveResponse:
-        return await edge.stub.ListActive(pb.ListActiveRequest(slugs=slugs, **fields), timeout=5)
+        return await edge.stub.ListActive(pb.ListActiveRequest(slugs=slugs, **fields), timeout=60)
 
     everything = await told()
     assert len(everything.sanctions) == 21
@@ -429,5 +429,5 @@ async def test_who_asks_about_a_room_is_not_told_all_that_holds_everywhere_with_
 async def test_who_asks_about_more_than_a_thousand_targets_is_refused(edge: Edge) -> None:
     request = pb.ListActiveRequest(target_user_ids=range(1, 1_001), target_usernames=["Anonymous_1"])
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await edge.stub.ListActive(request, timeout=5)
+        await edge.stub.ListActive(request, timeout=60)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
