@@ -12,9 +12,9 @@ import structlog
 
 from salon.moderation.v1 import moderation_pb2 as pb
 from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceStub
-from ws_edge.adapters.convert import to_speaker
+from ws_edge.adapters.grpc.convert import UNAVAILABLE, limits_from_proto, speaker_to_proto, verdict_from_proto
 from ws_edge.errors import ModerationUnavailable
-from ws_edge.ports import AdmissionLimits, Decision, Verdict
+from ws_edge.ports import AdmissionLimits, Verdict
 from ws_edge.protocol.identity import Life, Slug, Speaker
 
 _log = structlog.get_logger(__name__)
@@ -29,15 +29,6 @@ _LONGEST_PAUSE_S = 1.0
 _LAST_SEEN_LIMIT = 5_000
 _CARRIED_PER_REQUEST = 1_000
 _UNANSWERED_LIMIT = 50_000
-
-UNAVAILABLE = Verdict(Decision.UNAVAILABLE)
-_DECISIONS = {
-    pb.Verdict.DECISION_ADMITTED: Decision.ADMITTED,
-    pb.Verdict.DECISION_REPEATED: Decision.REPEATED,
-    pb.Verdict.DECISION_RATE_LIMITED: Decision.RATE_LIMITED,
-    pb.Verdict.DECISION_SANCTIONED: Decision.SANCTIONED,
-}
-_PLAIN = {number: Verdict(decision) for number, decision in _DECISIONS.items()}
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AdmitRequest, pb.AdmitResponse]"
 _serials = count(1)
@@ -116,7 +107,7 @@ class AdmissionStream:
         message.life = pending.life
         if pending.nonce:
             message.nonce = pending.nonce
-        to_speaker(pending.speaker, message.speaker)
+        speaker_to_proto(pending.speaker, message.speaker)
         self._gather()
         if len(self._messages) > _UNANSWERED_LIMIT:
             self._give_up("too many messages without a verdict")
@@ -128,7 +119,7 @@ class AdmissionStream:
         self._next_id += 1
         number = self._next_id
         answer = self._arrivals[number] = self._loop.create_future()
-        self._batch.checks.add(id=number, speaker=to_speaker(speaker), slug=slug, final=final)
+        self._batch.checks.add(id=number, speaker=speaker_to_proto(speaker), slug=slug, final=final)
         self._gather()
         try:
             async with asyncio.timeout(_ARRIVAL_DEADLINE_S):
@@ -142,7 +133,7 @@ class AdmissionStream:
     def report_seen(self, speaker: Speaker, slug: Slug) -> None:
         """Best effort: dropped on a stream that is down or far behind."""
         if self.is_up and len(self._batch.sightings) < _LAST_SEEN_LIMIT:
-            self._batch.sightings.add(speaker=to_speaker(speaker), slug=slug)
+            self._batch.sightings.add(speaker=speaker_to_proto(speaker), slug=slug)
             self._gather()
 
     def carry(self, carried: Iterable[pb.CarriedAdmission]) -> None:
@@ -202,9 +193,7 @@ class AdmissionStream:
         self._last_trouble = ""
         self._loop.call_later(_LOOK_EVERY_S, self._look, self.serial)
         _log.info("moderation_stream_up", replica=self.address)
-        self._opened(
-            self, AdmissionLimits(limits.messages_per_window, limits.window_ms / 1000, limits.messages_per_address)
-        )
+        self._opened(self, limits_from_proto(limits))
 
     def _look(self, serial: int) -> None:
         """One timer for the stream: answers come in order, so that the oldest is late if any is."""
@@ -256,7 +245,7 @@ class AdmissionStream:
     def _receive(self, verdict: pb.Verdict) -> None:
         pending = self._messages.pop(verdict.id, None)
         if pending is not None:
-            self._answer(pending, _from_verdict(verdict))
+            self._answer(pending, verdict_from_proto(verdict))
             return
         answer = self._arrivals.get(verdict.id)
         if answer is not None and not answer.done():
@@ -267,10 +256,3 @@ class AdmissionStream:
             self._settle(self, pending, verdict)
         except Exception:  # noqa: BLE001 - one message's mistake must not take the verdicts of all others with it
             _log.exception("verdict_not_handled")
-
-
-def _from_verdict(verdict: pb.Verdict) -> Verdict:
-    """A decision of a later version is none."""
-    if not verdict.retry_after_ms:
-        return _PLAIN.get(verdict.decision, UNAVAILABLE)
-    return Verdict(_DECISIONS.get(verdict.decision, Decision.UNAVAILABLE), verdict.retry_after_ms)

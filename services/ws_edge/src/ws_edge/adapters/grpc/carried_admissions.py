@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from salon.moderation.v1 import moderation_pb2 as pb
-from ws_edge.adapters.convert import to_speaker
+from ws_edge.adapters.grpc.convert import speaker_to_proto
 from ws_edge.protocol.identity import Life, Speaker
 
 _NONCE_AGE_S = 120.0
@@ -27,7 +27,7 @@ class Admitted:
         """What to say to a stream, which knows of it from then on."""
         self.known_to.append(stream)
         return pb.CarriedAdmission(
-            speaker=to_speaker(self.speaker),
+            speaker=speaker_to_proto(self.speaker),
             age_ms=round((now_s - self.at_s) * 1000),
             nonce=self.nonce,
             life=self.life,

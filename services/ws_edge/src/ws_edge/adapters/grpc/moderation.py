@@ -12,9 +12,9 @@ from chassis.grpc_security import GrpcSecurity
 from chassis.tasks import Tasks, is_being_cancelled
 from chassis.traces import TRACE_HEADER, next_trace
 from salon.moderation.v1 import moderation_pb2 as pb
-from ws_edge.adapters.convert import from_event, from_sanction, to_rank, to_speaker
-from ws_edge.adapters.grpc.admission_stream import UNAVAILABLE, AdmissionStream, PendingMessage
+from ws_edge.adapters.grpc.admission_stream import AdmissionStream, PendingMessage
 from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
+from ws_edge.adapters.grpc.convert import UNAVAILABLE, event_from_proto, request_to_proto, sanction_from_proto
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, Verdict
@@ -110,20 +110,9 @@ class GrpcModeration:
 
     async def act(self, request: ModerationRequest) -> SanctionEvent | None:
         """See ports.Moderation. Not repeated elsewhere when the answer is lost: it may have been carried out."""
-        message = pb.ActRequest(
-            moderator=to_speaker(request.moderator),
-            action=pb.Action.ValueType(request.action.value),
-            target_user_id=request.target_user_id or 0,
-            target_username=request.target_username or "",
-            target_rank=to_rank(request.target_rank),
-            scope=pb.Scope.ValueType(request.scope.value),
-            slug=request.slug,
-            duration_minutes=request.duration_minutes,
-            reason=request.reason,
-        )
         stub = self._stub_for(target_home(request))
-        answer = await _answer(stub.Act, message, _ACT_DEADLINE_S)
-        return from_event(answer.event) if answer.permitted else None
+        answer = await _answer(stub.Act, request_to_proto(request), _ACT_DEADLINE_S)
+        return event_from_proto(answer.event) if answer.permitted else None
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
         """See ports.Moderation. A replica of an older version tells what holds everywhere as well."""
@@ -138,7 +127,7 @@ class GrpcModeration:
 
     async def _list_active(self, key: str, request: pb.ListActiveRequest) -> list[Sanction]:
         answer = await _answer(self._stub_for(key).ListActive, request, _READ_DEADLINE_S)
-        return [from_sanction(sanction) for sanction in answer.sanctions]
+        return [sanction_from_proto(sanction) for sanction in answer.sanctions]
 
     def _home_of(self, home: str) -> AdmissionStream | None:
         stream = self._homes.get(home)

@@ -14,16 +14,16 @@ from chassis.tasks import Tasks, is_being_cancelled
 from chassis.traces import TRACE_HEADER, next_trace
 from salon.rooms.v1 import rooms_pb2 as pb
 from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceStub
-from ws_edge.adapters.convert import (
-    from_outcome,
-    from_rank,
-    from_snapshot,
-    to_held,
-    to_join_item,
-    to_person,
-    to_ref,
-)
 from ws_edge.adapters.grpc.batches import LeaveQueue, RequestBatches
+from ws_edge.adapters.grpc.convert import (
+    held_to_proto,
+    join_item_to_proto,
+    outcome_from_proto,
+    person_to_proto,
+    rank_from_proto,
+    ref_to_proto,
+    snapshot_from_proto,
+)
 from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
 from ws_edge.errors import NeverSent, RoomsUnavailable
 from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption, MembershipListener
@@ -112,11 +112,11 @@ class GrpcRooms:
 
     async def resolve(self, ref: RoomRef) -> Slug:
         """See ports.Rooms."""
-        return await self._resolves.ask(to_ref(ref))
+        return await self._resolves.ask(ref_to_proto(ref))
 
     async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
         """See ports.Rooms."""
-        item = to_join_item(connection, ref, identity)
+        item = join_item_to_proto(connection, ref, identity)
         self._joining[connection] = False
         self._join_count += 1
         try:
@@ -138,13 +138,13 @@ class GrpcRooms:
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """See ports.Rooms."""
         request = pb.ListParticipantsRequest(life=life)
-        return from_snapshot(await _answer(self._stub.ListParticipants, request, _DEADLINE_S))
+        return snapshot_from_proto(await _answer(self._stub.ListParticipants, request, _DEADLINE_S))
 
     async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
         """See ports.Rooms."""
         request = pb.FindConnectedRequest(user_id=user_id or 0, username=username or "", slug=slug or "")
         answer = await _answer(self._stub.FindConnected, request, _DEADLINE_S)
-        return from_rank(answer.rank)
+        return rank_from_proto(answer.rank)
 
     async def stats(self) -> Mapping[int, int]:
         """See ports.Rooms."""
@@ -159,7 +159,7 @@ class GrpcRooms:
             query=query,
             variables_json=variables_json,
             operation_name=operation_name,
-            viewer=None if viewer is None else to_person(viewer),
+            viewer=None if viewer is None else person_to_proto(viewer),
             allow_mutation=allow_mutation,
         )
         answer = await _answer(self._stub.ExecuteGraphQL, request, _GRAPHQL_DEADLINE_S)
@@ -185,7 +185,7 @@ class GrpcRooms:
 
     async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
         """See lease.LeaseCalls."""
-        request = pb.SyncRequest(edge=self._edge, held=map(to_held, part), first=first, last=last)
+        request = pb.SyncRequest(edge=self._edge, held=map(held_to_proto, part), first=first, last=last)
         answer = await _answer(self._stub.Sync, request, _JOIN_DEADLINE_S)
         return [ConnectionId(connection) for connection in answer.lost]
 
@@ -214,7 +214,7 @@ class GrpcRooms:
             for connection, owes_leave in sent.items():
                 if owes_leave:
                     self._leaves.add(connection)
-        return [from_outcome(outcome) for outcome in answer.outcomes]
+        return [outcome_from_proto(outcome) for outcome in answer.outcomes]
 
     async def _send_leaves(self, connections: Sequence[ConnectionId]) -> None:
         request = pb.LeaveRequest(edge=self._edge, connections=connections)

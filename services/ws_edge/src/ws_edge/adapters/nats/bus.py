@@ -16,7 +16,7 @@ from chassis.tasks import Tasks
 from chassis.traces import hold_trace
 from salon.events.v1.events_pb2 import RoomDeleted
 from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage
-from ws_edge.adapters.convert import from_event
+from ws_edge.adapters.grpc.convert import event_from_proto
 from ws_edge.adapters.nats.events import (
     decode_message,
     decode_presence,
@@ -234,7 +234,7 @@ class NatsBus:
     def _receive_sanction(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         assert self._listener is not None
         with hold_trace(read_trace_header(headers)):
-            event = from_event(SanctionEventMessage.FromString(payload))
+            event = event_from_proto(SanctionEventMessage.FromString(payload))
             _log.info("sanction_received", event_id=event.event_id)
             self._listener.sanction_changed(event)
 

@@ -1,10 +1,8 @@
 """Between the contracts of the rooms and moderation services and the words of the edge."""
 
-from collections.abc import Iterable
-
 from salon.moderation.v1 import moderation_pb2
 from salon.rooms.v1 import rooms_pb2
-from ws_edge.ports import JoinRefusal
+from ws_edge.ports import AdmissionLimits, Decision, JoinRefusal, ModerationRequest, Verdict
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
@@ -15,9 +13,19 @@ _REFUSALS = {
     rooms_pb2.JoinOutcome.RESULT_NOT_FOUND: JoinRefusal.NOT_FOUND,
     rooms_pb2.JoinOutcome.RESULT_ACCESS_DENIED: JoinRefusal.ACCESS_DENIED,
 }
+UNAVAILABLE = Verdict(Decision.UNAVAILABLE)
+"""Moderation said nothing that can be gone by."""
+_DECISIONS = {
+    moderation_pb2.Verdict.DECISION_ADMITTED: Decision.ADMITTED,
+    moderation_pb2.Verdict.DECISION_REPEATED: Decision.REPEATED,
+    moderation_pb2.Verdict.DECISION_RATE_LIMITED: Decision.RATE_LIMITED,
+    moderation_pb2.Verdict.DECISION_SANCTIONED: Decision.SANCTIONED,
+}
+_PLAIN_VERDICTS = {number: Verdict(decision) for number, decision in _DECISIONS.items()}
+"""Made once: most verdicts say nothing of waiting."""
 
 
-def to_ref(ref: RoomRef) -> rooms_pb2.RoomRef:
+def ref_to_proto(ref: RoomRef) -> rooms_pb2.RoomRef:
     """What the client wrote in the path."""
     match ref:
         case ById(room_id):
@@ -28,30 +36,30 @@ def to_ref(ref: RoomRef) -> rooms_pb2.RoomRef:
             return rooms_pb2.RoomRef(video_id=video_id)
 
 
-def to_person(identity: Identity) -> rooms_pb2.Person:
+def person_to_proto(identity: Identity) -> rooms_pb2.Person:
     """Who holds a connection."""
     return rooms_pb2.Person(
         user_id=identity.user_id or 0, username=identity.username, rank=rooms_pb2.Rank.ValueType(identity.rank.value)
     )
 
 
-def to_join_item(connection: ConnectionId, ref: RoomRef, identity: Identity) -> rooms_pb2.JoinItem:
+def join_item_to_proto(connection: ConnectionId, ref: RoomRef, identity: Identity) -> rooms_pb2.JoinItem:
     """One connection that wants in."""
-    return rooms_pb2.JoinItem(connection=connection, ref=to_ref(ref), person=to_person(identity))
+    return rooms_pb2.JoinItem(connection=connection, ref=ref_to_proto(ref), person=person_to_proto(identity))
 
 
-def to_held(held: HeldConnection) -> rooms_pb2.HeldConnection:
+def held_to_proto(held: HeldConnection) -> rooms_pb2.HeldConnection:
     """One open connection, to be registered again."""
     return rooms_pb2.HeldConnection(
         connection=held.connection,
         room_id=held.room_id,
         life=held.life,
         slug=held.slug,
-        person=to_person(held.identity),
+        person=person_to_proto(held.identity),
     )
 
 
-def from_outcome(outcome: rooms_pb2.JoinOutcome) -> Membership | JoinRefusal:
+def outcome_from_proto(outcome: rooms_pb2.JoinOutcome) -> Membership | JoinRefusal:
     """A result of a later version is an unavailable room."""
     if outcome.result != rooms_pb2.JoinOutcome.RESULT_JOINED:
         return _REFUSALS.get(outcome.result, JoinRefusal.UNAVAILABLE)
@@ -65,31 +73,28 @@ def from_outcome(outcome: rooms_pb2.JoinOutcome) -> Membership | JoinRefusal:
     )
 
 
-def from_participants(participants: Iterable[rooms_pb2.Participant]) -> tuple[Participant, ...]:
-    """The people in a room."""
-    return tuple(
-        Participant(person.key, UserId(person.user_id) if person.user_id else None, person.username, person.version)
-        for person in participants
-    )
-
-
-def from_snapshot(answer: rooms_pb2.ListParticipantsResponse) -> RoomSnapshot:
+def snapshot_from_proto(answer: rooms_pb2.ListParticipantsResponse) -> RoomSnapshot:
     """One life of a room."""
     return RoomSnapshot(
         version=answer.version,
         connection_count=answer.connection_count,
         crowded=answer.crowded,
-        participants=from_participants(answer.participants),
+        participants=tuple(_participant_from_proto(person) for person in answer.participants),
         deleted=answer.deleted,
     )
 
 
-def from_rank(rank: rooms_pb2.Rank.ValueType) -> Rank | None:
+def _participant_from_proto(person: rooms_pb2.Participant) -> Participant:
+    user_id = UserId(person.user_id) if person.user_id else None
+    return Participant(person.key, user_id, person.username, person.version)
+
+
+def rank_from_proto(rank: rooms_pb2.Rank.ValueType) -> Rank | None:
     """Ranks have the edge's numbers; None: not connected, or a rank of a later version."""
     return _RANKS.get(rank)
 
 
-def to_speaker(speaker: Speaker, into: moderation_pb2.Speaker | None = None) -> moderation_pb2.Speaker:
+def speaker_to_proto(speaker: Speaker, into: moderation_pb2.Speaker | None = None) -> moderation_pb2.Speaker:
     """Who a decision is about; filled in place where there is a place, which costs a third."""
     message = moderation_pb2.Speaker() if into is None else into
     identity = speaker.identity
@@ -97,17 +102,44 @@ def to_speaker(speaker: Speaker, into: moderation_pb2.Speaker | None = None) -> 
         message.user_id = identity.user_id
     message.username = identity.username
     message.address = speaker.address
-    message.rank = to_rank(identity.rank)
+    message.rank = rank_to_proto(identity.rank)
     message.connection = speaker.connection
     return message
 
 
-def to_rank(rank: Rank | None) -> moderation_pb2.Rank.ValueType:
+def rank_to_proto(rank: Rank | None) -> moderation_pb2.Rank.ValueType:
     """The edge's ranks have the numbers of the contract."""
     return moderation_pb2.Rank.ValueType(0 if rank is None else rank.value)
 
 
-def from_sanction(sanction: moderation_pb2.Sanction) -> Sanction:
+def limits_from_proto(limits: moderation_pb2.Limits) -> AdmissionLimits:
+    """The limits that moderation holds messages to."""
+    return AdmissionLimits(limits.messages_per_window, limits.window_ms / 1000, limits.messages_per_address)
+
+
+def verdict_from_proto(verdict: moderation_pb2.Verdict) -> Verdict:
+    """A decision of a later version is none: unavailable."""
+    if not verdict.retry_after_ms:
+        return _PLAIN_VERDICTS.get(verdict.decision, UNAVAILABLE)
+    return Verdict(_DECISIONS.get(verdict.decision, Decision.UNAVAILABLE), verdict.retry_after_ms)
+
+
+def request_to_proto(request: ModerationRequest) -> moderation_pb2.ActRequest:
+    """What a moderator asks for."""
+    return moderation_pb2.ActRequest(
+        moderator=speaker_to_proto(request.moderator),
+        action=moderation_pb2.Action.ValueType(request.action.value),
+        target_user_id=request.target_user_id or 0,
+        target_username=request.target_username or "",
+        target_rank=rank_to_proto(request.target_rank),
+        scope=moderation_pb2.Scope.ValueType(request.scope.value),
+        slug=request.slug,
+        duration_minutes=request.duration_minutes,
+        reason=request.reason,
+    )
+
+
+def sanction_from_proto(sanction: moderation_pb2.Sanction) -> Sanction:
     """Raises ValueError for an action or rank of a later version."""
     return Sanction(
         id=sanction.id,
@@ -121,7 +153,7 @@ def from_sanction(sanction: moderation_pb2.Sanction) -> Sanction:
     )
 
 
-def from_event(event: moderation_pb2.SanctionEvent) -> SanctionEvent:
+def event_from_proto(event: moderation_pb2.SanctionEvent) -> SanctionEvent:
     """Raises ValueError for an action, scope or rank of a later version."""
     return SanctionEvent(
         event_id=event.event_id,
@@ -133,7 +165,7 @@ def from_event(event: moderation_pb2.SanctionEvent) -> SanctionEvent:
         scope=Scope(event.scope),
         slug=Slug(event.slug) if event.slug else None,
         at_ms=event.at_ms,
-        imposed=tuple(from_sanction(sanction) for sanction in event.imposed),
+        imposed=tuple(sanction_from_proto(sanction) for sanction in event.imposed),
         lifted_ids=tuple(event.lifted_ids),
         silent=event.silent,
     )
