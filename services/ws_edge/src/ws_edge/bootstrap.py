@@ -28,7 +28,7 @@ from ws_edge.errors import RoleNotAllowed
 from ws_edge.ports import DrainState
 from ws_edge.process.worker import Worker
 from ws_edge.protocol.identity import AnonymousNames
-from ws_edge.protocol.limits import AddressLimits, AddressWindows
+from ws_edge.protocol.limits import AddressLimits, SlidingWindowLimiter
 from ws_edge.telemetry import Metrics
 from ws_edge.transport import page
 from ws_edge.transport.routes.monitoring import Check
@@ -166,7 +166,7 @@ def build(config: Config) -> Edge:
         page_policy=page.content_security_policy(),
         dev_tokens=_dev_tokens(config),
         trusted_proxies=config.trusted_proxies,
-        graphql_limit=AddressWindows(config.graphql_per_address, GRAPHQL_WINDOW_S),
+        graphql_limit=SlidingWindowLimiter(config.graphql_per_address, GRAPHQL_WINDOW_S),
         drain_state=drain_state,
         is_only_app=True,
     )

@@ -177,7 +177,7 @@ class LogResumption:
 
 
 class LogMemory(Protocol):
-    """Remembers for all edges how far the message stream had come, also when its files are lost."""
+    """Remembers for all edges how far the message stream had come, also when its files are lost. A call has 2 s."""
 
     async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
         """What is known besides what this edge has seen. With `behind`, the `highest` of the answer before: where the
@@ -185,7 +185,7 @@ class LogMemory(Protocol):
 
 
 class MembershipListener(Protocol):
-    """What the rooms service's adapter asks of a worker, and tells it. Must not raise."""
+    """What the rooms service's adapter asks of a worker, and reports to it. Must not raise."""
 
     def held_connections(self) -> Iterable[HeldConnection]:
         """All memberships of this worker, one after the other; not those that end while they are listed."""
@@ -198,23 +198,24 @@ class MembershipListener(Protocol):
 
 
 class Rooms(Protocol):
-    """The rooms service. Every coroutine raises RoomsUnavailable."""
+    """The rooms service. Every coroutine has 2 s unless it says otherwise, and raises RoomsUnavailable."""
 
     async def resolve(self, ref: RoomRef) -> Slug:
-        """The slug behind a reference; creates nothing."""
+        """The slug behind a reference; creates nothing. Batched: 2 s with the waiting for its batch."""
 
     async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
-        """Batched. When it raises or is cancelled the caller still owes a leave."""
+        """Batched: 5 s with the waiting for its batch. When it raises or is cancelled the caller still owes a leave."""
 
     def leave(self, connection: ConnectionId) -> None:
-        """Queued, batched, and tried until it is committed; after a join of the same connection, never before, and in
-        place of one that was not sent yet."""
+        """Never waits. Queued, batched, and tried until it is committed; after a join of the same connection, never
+        before, and in place of one that was not sent yet. At most 10,000 are owed, see LeaveQueue."""
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
-        """Read a room's participants again after a gap in its presence events."""
+        """The participants of a life at one version; version 0: the life is over."""
 
     async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
-        """The highest rank somebody is connected with; slug None: anywhere."""
+        """The highest rank somebody is connected with, by id or else by name; slug None: anywhere. None: not
+        connected."""
 
     async def stats(self) -> Mapping[int, int]:
         """Connections per room id."""
@@ -222,7 +223,7 @@ class Rooms(Protocol):
     async def execute_graphql(
         self, query: str, variables_json: bytes, operation_name: str, viewer: Identity | None, *, allow_mutation: bool
     ) -> GraphQLAnswer:
-        """Run one GraphQL request."""
+        """Run one GraphQL request, within 10 s. `variables_json` is a JSON object; viewer None: nobody is signed in."""
 
 
 # --- moderation ----------------------------------------------------------------------------------------------------
@@ -286,23 +287,25 @@ class Moderation(Protocol):
         """Judge one message. `done` is called once, within 2 s, and in the order of the calls for one speaker."""
 
     def note_admitted(self, speaker: Speaker, life: Life, nonce: str) -> None:
-        """The edge admitted a message itself while no replica was up: tell the next one that is."""
+        """The edge admitted a message itself while no replica was up: it counts at the next one that is."""
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
-        """Whether the speaker may enter. Raises ModerationUnavailable."""
+        """Whether the speaker may enter, within 2 s. `final`: the room's subscription stands, and who may enter
+        is in it now. Raises ModerationUnavailable."""
 
     def report_seen(self, speaker: Speaker, slug: Slug) -> None:
-        """Tell that the speaker is in the room just now. Best effort."""
+        """The speaker is in the room just now. Never waits; best effort."""
 
     async def act(self, request: ModerationRequest) -> SanctionEvent | None:
-        """Impose or lift; None: not permitted. Raises ModerationUnavailable."""
+        """Impose or lift, within 3 s; None: not permitted. Raises ModerationUnavailable, where it may have been carried
+        out all the same."""
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
-        """Sanctions in force for at most SLUGS_PER_READ slugs, without those that hold everywhere. Raises
+        """Sanctions in force for at most SLUGS_PER_READ slugs, without those that hold everywhere, within 2 s. Raises
         ModerationUnavailable."""
 
     async def active_everywhere(self) -> list[Sanction]:
-        """Sanctions in force that hold everywhere. Raises ModerationUnavailable."""
+        """Sanctions in force that hold everywhere, within 2 s. Raises ModerationUnavailable."""
 
 
 # --- the bus -------------------------------------------------------------------------------------------------------
@@ -332,10 +335,11 @@ class WorkerListener(Protocol):
 
 
 class Bus(Protocol):
-    """NATS. Publishing never waits; it raises BusUnavailable at once while disconnected."""
+    """NATS. Publishing never waits; it raises BusUnavailable at once while disconnected, or while 8 MiB are unsent.
+    Every coroutine has 2 s, and raises BusUnavailable."""
 
     async def subscribe(self, room_id: RoomId, life: Life, listener: RoomListener) -> Callable[[], None]:
-        """Returns, with what unsubscribes, once the server has confirmed it. Raises BusUnavailable."""
+        """Returns, with what unsubscribes, once the server has confirmed it."""
 
     def publish_message(
         self,
@@ -348,23 +352,24 @@ class Bus(Protocol):
         nonce: str,
         duplicate: Callable[[MessageId], None],
     ) -> None:
-        """Store one message. The copy that comes back with `token` proves it; with a nonce, `duplicate` is called
-        instead where the stream already has the message, with its id."""
+        """Have one message stored, of at most 1,000 characters. The copy that comes back with `token` proves it; with a
+        nonce, `duplicate` is called instead where the stream already has the message, with its id."""
 
     def publish_typing(self, room_id: RoomId, life: Life, change: TypingChanged) -> None:
-        """Tell every edge with members in the room."""
+        """Reaches every edge with members in the room."""
 
     def publish_broadcast(self, payload: bytes) -> None:
-        """Tell every edge."""
+        """Reaches every edge, this one included."""
 
     async def message(self, message_id: MessageId) -> StoredMessage | None:
-        """One stored message. Raises BusUnavailable."""
+        """One stored message; None: not there any more. Two questions, each with its 2 s."""
 
     async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
-        """The room's messages with higher ids, in order. Raises BusUnavailable."""
+        """At most `limit` of the room's messages with higher ids, in order. Any replica of the stream may answer, and
+        one that lags gives fewer."""
 
     async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
-        """0 where there is none. Raises BusUnavailable."""
+        """The room's newest message as the stream's leader knows it; 0 where there is none."""
 
 
 # --- tokens --------------------------------------------------------------------------------------------------------
@@ -374,4 +379,5 @@ class Tokens(Protocol):
     """Verification of JSON Web Tokens."""
 
     async def verify(self, token: str) -> Identity:
-        """Raises InvalidToken and TokensUnavailable."""
+        """Whose the token is. At once where its key is known, else after one reading of the keys, which has 5 s. Raises
+        InvalidToken and TokensUnavailable."""

@@ -29,7 +29,7 @@ class Metrics:
         )
         self._turned_away = Counter(
             "salon_ws_edge_connections_refused",
-            "Clients turned away at the door, by the code of their error, by HTTP status, or as graphql_429",
+            "Clients turned away, by the code of their error, by HTTP status, or as graphql_429",
             ["code"],
             registry=self._registry,
         )

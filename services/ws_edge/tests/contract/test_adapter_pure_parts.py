@@ -152,7 +152,7 @@ def test_a_carried_admission_is_told_once_to_each_stream_that_does_not_know_it()
         found: list[CarriedAdmission] = []
         while (home := carried.next_behind()) is not None:
             assert carried.is_behind(home)
-            found += carried.untold(home, stream, now_s=now_s, window_s=10.0)
+            found += carried.owed_to(home, stream, now_s=now_s, window_s=10.0)
             assert not carried.is_behind(home)
         return [(c.speaker.user_id, c.age_ms, c.counts, c.nonce) for c in found]
 
@@ -165,9 +165,9 @@ def test_beyond_the_window_only_nonces_are_carried_and_for_two_minutes() -> None
     carried = CarriedAdmissions()
     carried.note(speaker(), Life(3), "n", stream=None, now_s=100.0, window_s=10.0)
     carried.note(speaker(), Life(3), "", stream=None, now_s=100.0, window_s=10.0)
-    found = carried.untold("u:5", 1, now_s=110.0, window_s=10.0)
+    found = carried.owed_to("u:5", 1, now_s=110.0, window_s=10.0)
     assert [(c.nonce, c.life, c.counts) for c in found] == [("n", 3, False)]
-    assert carried.untold("u:5", 2, now_s=220.0, window_s=10.0) == []
+    assert carried.owed_to("u:5", 2, now_s=220.0, window_s=10.0) == []
     carried.homes_changed()
     assert (len(carried), carried.next_behind()) == (0, None)
 
@@ -183,7 +183,7 @@ def test_of_too_many_admissions_the_oldest_are_forgotten() -> None:
 
 
 def knows(carried: CarriedAdmissions, user_id: int, now_s: float) -> bool:
-    return bool(carried.untold(f"u:{user_id}", round(now_s), now_s=now_s, window_s=10.0))
+    return bool(carried.owed_to(f"u:{user_id}", round(now_s), now_s=now_s, window_s=10.0))
 
 
 @given(
@@ -208,7 +208,7 @@ def test_by_home_as_much_is_found_as_by_looking_at_everything(
         for user_id in range(1, 5)
     }
     found = {
-        user_id: [(c.age_ms, c.nonce, c.counts) for c in carried.untold(f"u:{user_id}", 1, now_s=now_s, window_s=10.0)]
+        user_id: [(c.age_ms, c.nonce, c.counts) for c in carried.owed_to(f"u:{user_id}", 1, now_s=now_s, window_s=10.0)]
         for user_id in range(1, 5)
     }
     assert found == expected

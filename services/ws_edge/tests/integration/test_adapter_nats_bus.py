@@ -207,7 +207,7 @@ async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
         (None, False),
     ],
 )
-async def test_sanctions_and_deletions_are_obeyed_and_logged_under_the_trace_of_who_published(
+async def test_sanctions_and_deletions_are_applied_and_logged_under_the_trace_of_who_published(
     bus: NatsBus, worker: Listener, service: Client, header: dict[str, str] | None, *, trace: bool
 ) -> None:
     held: list[str | None] = []

@@ -14,7 +14,7 @@ from structlog.contextvars import get_contextvars, merge_contextvars
 from chassis.traces import read_trace
 from ws_edge.errors import TokensUnavailable
 from ws_edge.protocol.identity import Identity, Rank
-from ws_edge.protocol.limits import AddressWindows
+from ws_edge.protocol.limits import SlidingWindowLimiter
 
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, FakeDevTokens, RawClient, StartEdge
@@ -166,7 +166,7 @@ async def test_a_client_that_never_ends_sending_what_was_refused_is_cut_off(
             await send_until_it_fails(client)
 
 
-async def test_what_other_addresses_refuse_is_not_counted_at_the_door(edge: Edge) -> None:
+async def test_what_other_addresses_refuse_is_not_counted(edge: Edge) -> None:
     asks = [("PUT", "/graphql"), ("GET", "/nowhere"), ("POST", "/health/live"), ("GET", "/chat/ws/rooms")]
     assert [(await edge.http(*ask))[0] for ask in asks] == [405, 404, 405, 404]
     assert edge.acceptor.turned_away_with == []
@@ -187,7 +187,7 @@ async def test_graphql_without_the_rooms_service_is_unavailable(edge: Edge) -> N
 
 
 async def test_an_address_asks_graphql_so_often_a_second_and_is_told_when_to_come_back(start_edge: StartEdge) -> None:
-    edge = await start_edge(graphql_limit=AddressWindows(3, 60.0))
+    edge = await start_edge(graphql_limit=SlidingWindowLimiter(3, 60.0))
     asks = [
         ("POST", "/graphql", [JSON], b'{"query":"{x}"}'),
         ("GET", "/graphql?query=x", ["Authorization: Bearer USER"], b""),
@@ -208,9 +208,9 @@ async def test_an_address_asks_graphql_so_often_a_second_and_is_told_when_to_com
 
 
 async def test_graphql_counts_the_addresses_behind_trusted_proxies_and_networks_of_ipv6(start_edge: StartEdge) -> None:
-    limit = AddressWindows(1, 60.0)
+    limit = SlidingWindowLimiter(1, 60.0)
     trusting = await start_edge(graphql_limit=limit, trusted_proxies=(ip_network("127.0.0.0/8"),))
-    doubting = await start_edge(graphql_limit=AddressWindows(1, 60.0))
+    doubting = await start_edge(graphql_limit=SlidingWindowLimiter(1, 60.0))
     told = {
         address: [
             (await edge.http("GET", "/graphql?query=x", [f"X-Forwarded-For: {address}"]))[0]

@@ -216,10 +216,10 @@ def test_a_key_set_by_https_or_from_this_machine_is_taken_everywhere(where: dict
 
 
 def test_hashed_names_need_a_key_of_their_own_where_there_is_no_secret() -> None:
-    wish = {"WS_EDGE_ANONYMOUS_NAMES": "hash", "WS_EDGE_JWT_PUBLIC_KEY": "pem"}
+    settings = {"WS_EDGE_ANONYMOUS_NAMES": "hash", "WS_EDGE_JWT_PUBLIC_KEY": "pem"}
     with pytest.raises(BadSetting, match=r"^WS_EDGE_ANONYMOUS_KEY: "):
-        load(wish)
-    assert load(wish | {"WS_EDGE_ANONYMOUS_KEY": "key"}).anonymous_key == "key"
+        load(settings)
+    assert load(settings | {"WS_EDGE_ANONYMOUS_KEY": "key"}).anonymous_key == "key"
 
 
 def test_a_key_and_a_key_set_do_not_go_together() -> None:

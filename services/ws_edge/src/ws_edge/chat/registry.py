@@ -266,10 +266,10 @@ class RoomRegistry:
             room.opened(last_id)
         except BaseException as failure:
             # Whatever it was, those who wait must not wait for ever.
-            is_told = isinstance(failure, Unavailable | TurnedAway)
-            held.opened.set_exception(failure if is_told else RoomsUnavailable("not opened"))
+            is_expected = isinstance(failure, Unavailable | TurnedAway)
+            held.opened.set_exception(failure if is_expected else RoomsUnavailable("not opened"))
             held.opened.exception()  # nobody may be waiting any more
-            if not is_told:
+            if not is_expected:
                 raise
         else:
             held.opened.set_result(None)

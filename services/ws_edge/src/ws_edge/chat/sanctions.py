@@ -101,11 +101,11 @@ class SanctionReader:
             await self._know_everywhere()
             await self.read(list(wanted))
         except BaseException as failure:
-            is_told = isinstance(failure, ModerationUnavailable)
+            is_expected = isinstance(failure, ModerationUnavailable)
             for future in wanted.values():
-                future.set_exception(failure if is_told else ModerationUnavailable("not read"))
+                future.set_exception(failure if is_expected else ModerationUnavailable("not read"))
                 future.exception()  # nobody may be waiting any more
-            if not is_told:
+            if not is_expected:
                 raise
         else:
             for future in wanted.values():

@@ -64,7 +64,7 @@ class SlidingWindow:
             times.popleft()
 
 
-class AddressWindows:
+class SlidingWindowLimiter:
     """A sliding window for each address: at most `limit` events in any `window_s` seconds. 0: no limit.
 
     Holds `most_addresses`; for one more, what is known of the one that was not heard of for longest is forgotten.
@@ -110,7 +110,7 @@ class AddressLimits:
 
     def __init__(self, connections: int, handshakes: int) -> None:
         self.connections = connections
-        self.handshakes = AddressWindows(handshakes, HANDSHAKE_WINDOW_S)
+        self.handshakes = SlidingWindowLimiter(handshakes, HANDSHAKE_WINDOW_S)
         self._open: dict[str, int] = {}
 
     def __len__(self) -> int:

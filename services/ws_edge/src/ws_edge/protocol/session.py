@@ -127,7 +127,7 @@ class Session:
         "_refusals",
         "_surplus",
         "_typing",
-        "_typing_told_at",
+        "_typing_published_at",
         "_typing_until",
         "rank",
         "state",
@@ -141,7 +141,7 @@ class Session:
         self._refusals = SlidingWindow(REFUSED_PER_WINDOW, WINDOW_S)
         self._typing = SlidingWindow(TYPING_PER_WINDOW, WINDOW_S)
         self._typing_until: float | None = None
-        self._typing_told_at = now
+        self._typing_published_at = now
         self._early: list[bytes | None] = []
         self._early_bytes = 0
         # The nonces of frames that came too early and too many: no more than make a flood of refusals.
@@ -172,8 +172,8 @@ class Session:
             effects += self._handle(payload, now)
             if self.state is not State.OPEN:
                 return tuple(effects)
-        # These were counted as refused when they came, and are only told now.
-        effects += [_told(ErrorCode.RATE_LIMITED, nonce) for nonce in surplus]
+        # These were counted as refused when they came, and are answered only now.
+        effects += [_error_reply(ErrorCode.RATE_LIMITED, nonce) for nonce in surplus]
         return tuple(effects)
 
     def refused(self, now: float) -> tuple[Effect, ...]:
@@ -215,8 +215,8 @@ class Session:
         if not self._frames.is_full(now):
             return _NOTHING
         state, self.state = self.state, step(self.state, Input.FLOOD)
-        # Nothing may precede room_joined; after it, what is refused is told.
-        return _FLOOD if state is State.JOINING else (_told(ErrorCode.RATE_LIMITED, _nonce_of(payload)), *_FLOOD)
+        # Nothing may precede room_joined; after it, what is refused is answered.
+        return _FLOOD if state is State.JOINING else (_error_reply(ErrorCode.RATE_LIMITED, _nonce_of(payload)), *_FLOOD)
 
     def _keep(self, payload: bytes | None, now: float) -> tuple[Effect, ...]:
         kept_bytes = self._early_bytes + len(payload or b"")
@@ -259,11 +259,11 @@ class Session:
     def _start_typing(self, now: float) -> tuple[Effect, ...]:
         if not self._typing.admit(now):
             return _NOTHING
-        is_told = self._typing_until is not None and now < self._typing_told_at + TYPING_REFRESH_S
+        is_published = self._typing_until is not None and now < self._typing_published_at + TYPING_REFRESH_S
         self._typing_until = now + TYPING_S
-        if is_told:
+        if is_published:
             return _NOTHING
-        self._typing_told_at = now
+        self._typing_published_at = now
         return _START
 
     def _moderate(self, frame: ModerationAction, now: float) -> tuple[Effect, ...]:
@@ -274,7 +274,7 @@ class Session:
         return (Moderate(frame.action, *target, data.duration_minutes, data.reason, frame.scope, data.nonce),)
 
     def _refuse(self, code: ErrorCode, nonce: str, now: float) -> tuple[Effect, ...]:
-        return (_told(code, nonce), *self._count_refusal(now))
+        return (_error_reply(code, nonce), *self._count_refusal(now))
 
     def _count_refusal(self, now: float) -> tuple[Effect, ...]:
         self._refusals.record(now)
@@ -284,7 +284,7 @@ class Session:
         return _FLOOD
 
 
-def _told(code: ErrorCode, nonce: str) -> Reply:
+def _error_reply(code: ErrorCode, nonce: str) -> Reply:
     return Reply(codec.error(code, nonce=nonce))
 
 

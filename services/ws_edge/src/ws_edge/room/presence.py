@@ -111,7 +111,7 @@ class Presence:
     _joined: int = 0
     _left: int = 0
     _has_news: bool = False
-    _stats_told_at_s: float = float("-inf")
+    _stats_sent_at_s: float = float("-inf")
 
     @property
     def has_gap(self) -> bool:
@@ -143,56 +143,56 @@ class Presence:
             return []
         self.is_read = True
         present = {p.key: p for p in sorted(snapshot.participants, key=lambda p: p.version)}
-        told: list[Announcement] = [
+        announcements: list[Announcement] = [
             Went(p, snapshot.version) for key, p in self.announced.items() if key not in present
         ]
-        told += [Came(p, at_ms, p.version) for key, p in present.items() if key not in self.announced]
+        announcements += [Came(p, at_ms, p.version) for key, p in present.items() if key not in self.announced]
         self.announced = present
         self._note_count(snapshot.connection_count, is_crowded=snapshot.crowded)
         self.version = snapshot.version
         self.connection_count = snapshot.connection_count
         self.crowded = snapshot.crowded
         self._early = {first: change for first, change in self._early.items() if first > self.version}
-        return told + self._follow()
+        return announcements + self._follow()
 
     def stats_due_s(self, now_s: float) -> float | None:
         """In how many seconds take_stats is due; None: there is nothing new in a crowded room."""
         if not self._has_news:
             return None
-        return max(0.0, self._stats_told_at_s + STATS_INTERVAL_S - now_s)
+        return max(0.0, self._stats_sent_at_s + STATS_INTERVAL_S - now_s)
 
     def take_stats(self, now_s: float) -> Stats:
         """What came and went since the last time."""
         stats = Stats(self.connection_count, self._joined, self._left)
         self._joined = self._left = 0
         self._has_news = False
-        self._stats_told_at_s = now_s
+        self._stats_sent_at_s = now_s
         return stats
 
     def _follow(self) -> list[Announcement]:
-        told: list[Announcement] = []
+        announcements: list[Announcement] = []
         while change := self._early.pop(self.version + 1, None):
-            told += self._apply(change)
-        return told
+            announcements += self._apply(change)
+        return announcements
 
     def _apply(self, change: PresenceChanged) -> list[Announcement]:
         self._note_count(change.connection_count, is_crowded=change.crowded)
         self.version = change.version
         self.connection_count = change.connection_count
         self.crowded = change.crowded
-        told: list[Announcement] = []
+        announcements: list[Announcement] = []
         for participant in change.joined:
             self.announced.pop(participant.key, None)
             self.announced[participant.key] = participant
-            told.append(Came(participant, change.at_ms, participant.version))
+            announcements.append(Came(participant, change.at_ms, participant.version))
         for participant in change.left:
             self.announced.pop(participant.key, None)
-            told.append(Went(participant, change.version))
+            announcements.append(Went(participant, change.version))
         if change.crowded:
             self._joined += change.joined_count
             self._left += change.left_count
             self._has_news |= bool(change.joined_count or change.left_count)
-        return told
+        return announcements
 
     def _note_count(self, connection_count: int, *, is_crowded: bool) -> None:
         """A count is news also where nobody came or went: connections that a dead edge left behind are of users who

@@ -28,7 +28,7 @@ class GapReader(Protocol):
 
 
 class Room:
-    """Implements RoomListener. `deleted` is told where a snapshot shows that the room was deleted, the event of which
+    """Implements RoomListener. `deleted` is called where a snapshot shows that the room was deleted, the event of which
     was missed."""
 
     __slots__ = (

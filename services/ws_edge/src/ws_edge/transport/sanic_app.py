@@ -48,8 +48,8 @@ def is_websocket_address(path: str) -> bool:
 
 
 class QuietErrors(ErrorHandler):
-    """Answers in JSON and logs the place of a fault instead of the request. `turned_away` is told of what Sanic itself
-    refuses at an address of WebSocket, or before it knows the address, as http_<status>."""
+    """Answers in JSON and logs the place of a fault instead of the request. `turned_away` is called for what Sanic
+    itself refuses at an address of WebSocket, or before it knows the address, with http_<status>."""
 
     def __init__(self, turned_away: Callable[[str], None]) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from sanic.server import HttpProtocol
 from chassis.process import settle_garbage_collection
 from ws_edge.ports import Acceptor, DrainState, Rooms, Tokens
 from ws_edge.protocol.address import Network
-from ws_edge.protocol.limits import AddressWindows
+from ws_edge.protocol.limits import SlidingWindowLimiter
 from ws_edge.transport.lingering import LingeringProtocol
 from ws_edge.transport.page import add_page_routes
 from ws_edge.transport.routes.dev_token import DevTokens, add_dev_token_route
@@ -124,7 +124,7 @@ class EdgeParts:
     page_policy: str
     dev_tokens: DevTokens | None = None
     trusted_proxies: Sequence[Network] = ()
-    graphql_limit: AddressWindows = field(default_factory=lambda: AddressWindows(0, 1.0))
+    graphql_limit: SlidingWindowLimiter = field(default_factory=lambda: SlidingWindowLimiter(0, 1.0))
     drain_state: DrainState = field(default_factory=DrainState)
     keepalive: Keepalive = field(default_factory=Keepalive)
     is_only_app: bool = False

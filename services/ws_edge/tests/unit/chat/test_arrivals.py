@@ -1,4 +1,4 @@
-"""The door: who is turned away is counted; floods of frames that say nothing, before and after the join."""
+"""Arrivals: who is turned away is counted; floods of frames that say nothing, before and after the join."""
 
 import pytest
 from edge_world import Client, World

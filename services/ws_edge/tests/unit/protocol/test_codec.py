@@ -11,7 +11,7 @@ from ws_edge.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol import codec
 from ws_edge.protocol.frames import ChatMessage, ModerationAction, Ping, TypingStart, TypingStop
 
-# The same examples every time, and patience with a busy machine.
+# The same examples every time, and no deadline for a busy machine to miss.
 PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 AT = "2025-11-27T16:30:00.000Z"

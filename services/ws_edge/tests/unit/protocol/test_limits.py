@@ -4,9 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ws_edge.protocol.identity import Identity, Rank, Speaker, UserId
-from ws_edge.protocol.limits import AddressWindows, LocalLimiter, SlidingWindow
+from ws_edge.protocol.limits import LocalLimiter, SlidingWindow, SlidingWindowLimiter
 
-# The same examples every time, and patience with a busy machine.
+# The same examples every time, and no deadline for a busy machine to miss.
 PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -180,7 +180,7 @@ def test_those_who_fell_silent_are_forgotten(counts: str) -> None:
 
 
 def test_each_address_has_a_window_of_its_own() -> None:
-    windows = AddressWindows(2, 1.0)
+    windows = SlidingWindowLimiter(2, 1.0)
     assert [
         windows.admit_or_wait_s("a", 0.0),
         windows.admit_or_wait_s("a", 0.25),
@@ -192,13 +192,13 @@ def test_each_address_has_a_window_of_its_own() -> None:
 
 
 def test_without_a_limit_by_address_nothing_is_remembered() -> None:
-    windows = AddressWindows(0, 1.0)
+    windows = SlidingWindowLimiter(0, 1.0)
     assert [windows.admit_or_wait_s("a", 0.0) for _ in range(1000)] == [0.0] * 1000
     assert len(windows) == 0
 
 
 def test_addresses_that_came_with_nothing_for_a_window_are_forgotten() -> None:
-    windows = AddressWindows(1, 1.0)
+    windows = SlidingWindowLimiter(1, 1.0)
     for number in range(100):
         windows.admit_or_wait_s(str(number), 0.0)
     assert len(windows) == 100
@@ -210,7 +210,7 @@ def test_addresses_that_came_with_nothing_for_a_window_are_forgotten() -> None:
 
 
 def test_of_too_many_addresses_the_one_not_heard_of_for_longest_is_forgotten() -> None:
-    windows = AddressWindows(1, 1.0, most_addresses=2)
+    windows = SlidingWindowLimiter(1, 1.0, most_addresses=2)
     assert [windows.admit_or_wait_s(address, 0.0) for address in ("a", "b")] == [0.0, 0.0]
     assert windows.admit_or_wait_s("a", 0.5) == 0.5
     assert windows.admit_or_wait_s("c", 0.5) == 0.0

@@ -7,7 +7,7 @@ from ws_edge.errors import MalformedReference
 from ws_edge.protocol.identity import RoomId, Slug
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef, parse_room, parse_video
 
-# The same examples every time, and patience with a busy machine.
+# The same examples every time, and no deadline for a busy machine to miss.
 PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from ws_edge.protocol.identity import Identity, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionCache, SanctionEvent, Scope
 
-# The same examples every time, and patience with a busy machine.
+# The same examples every time, and no deadline for a busy machine to miss.
 PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 LIVE = Slug("live")
@@ -96,83 +96,83 @@ def test_a_sanction_never_applies_to_a_token_of_equal_or_higher_rank(rank: Rank,
     assert BAN.holds(_user(7, rank), LIVE, now_s=NOW_S) is holds
 
 
-# --- the book --------------------------------------------------------------------------------------------------------
+# --- the cache --------------------------------------------------------------------------------------------------------
 
 
-def _book(*sanctions: Sanction, slugs: tuple[Slug, ...] = (LIVE,)) -> SanctionCache:
-    book = SanctionCache()
-    book.replace_everywhere([sanction for sanction in sanctions if sanction.slug is None], read_at_s=4.0)
-    book.replace(list(slugs), [sanction for sanction in sanctions if sanction.slug is not None], read_at_s=5.0)
-    return book
+def _cache(*sanctions: Sanction, slugs: tuple[Slug, ...] = (LIVE,)) -> SanctionCache:
+    cache = SanctionCache()
+    cache.replace_everywhere([sanction for sanction in sanctions if sanction.slug is None], read_at_s=4.0)
+    cache.replace(list(slugs), [sanction for sanction in sanctions if sanction.slug is not None], read_at_s=5.0)
+    return cache
 
 
 def test_the_book_finds_a_sanction_by_user_by_address_and_by_name() -> None:
-    book = _book(BAN, replace(BAN_ANONYMOUS, addresses=frozenset()))
-    assert book.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) == BAN
-    assert book.find(Action.BAN, _anonymous("192.0.2.7"), LIVE, now_s=NOW_S) == BAN
-    found = book.find(Action.BAN, _anonymous("198.51.100.1", "Anonymous_192.0.2.9"), LIVE, now_s=NOW_S)
+    cache = _cache(BAN, replace(BAN_ANONYMOUS, addresses=frozenset()))
+    assert cache.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) == BAN
+    assert cache.find(Action.BAN, _anonymous("192.0.2.7"), LIVE, now_s=NOW_S) == BAN
+    found = cache.find(Action.BAN, _anonymous("198.51.100.1", "Anonymous_192.0.2.9"), LIVE, now_s=NOW_S)
     assert found is not None
     assert found.id == 2
 
 
 def test_the_book_keeps_bans_and_mutes_apart() -> None:
-    book = _book(MUTE)
-    assert book.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is None
-    assert book.find(Action.MUTE, _user(7), LIVE, now_s=NOW_S) == MUTE
+    cache = _cache(MUTE)
+    assert cache.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is None
+    assert cache.find(Action.MUTE, _user(7), LIVE, now_s=NOW_S) == MUTE
 
 
 def test_the_book_finds_what_holds_though_something_else_has_ended() -> None:
     ended = replace(BAN, id=8, expires_at_s=1.0)
-    assert _book(ended, BAN).find(Action.BAN, _user(7), LIVE, now_s=NOW_S) == BAN
+    assert _cache(ended, BAN).find(Action.BAN, _user(7), LIVE, now_s=NOW_S) == BAN
 
 
 def test_reading_again_replaces_what_was_read_of_these_slugs_alone() -> None:
-    book = _book(BAN, BAN_EVERYWHERE, replace(BAN, id=5, slug=OTHER), slugs=(LIVE, OTHER))
-    book.replace([LIVE], [MUTE], read_at_s=9.0)
-    assert set(book.by_id) == {3, 4, 5}
-    assert (book.read_at_s, book.everywhere_read_at_s) == ({LIVE: 9.0, OTHER: 5.0}, 4.0)
+    cache = _cache(BAN, BAN_EVERYWHERE, replace(BAN, id=5, slug=OTHER), slugs=(LIVE, OTHER))
+    cache.replace([LIVE], [MUTE], read_at_s=9.0)
+    assert set(cache.by_id) == {3, 4, 5}
+    assert (cache.read_at_s, cache.everywhere_read_at_s) == ({LIVE: 9.0, OTHER: 5.0}, 4.0)
 
 
 def test_reading_again_what_holds_everywhere_replaces_nothing_of_a_room() -> None:
-    book = _book(BAN, BAN_EVERYWHERE)
-    book.replace_everywhere([replace(BAN_EVERYWHERE, id=6)], read_at_s=9.0)
-    assert set(book.by_id) == {1, 6}
-    assert (book.read_at_s, book.everywhere_read_at_s) == ({LIVE: 5.0}, 9.0)
+    cache = _cache(BAN, BAN_EVERYWHERE)
+    cache.replace_everywhere([replace(BAN_EVERYWHERE, id=6)], read_at_s=9.0)
+    assert set(cache.by_id) == {1, 6}
+    assert (cache.read_at_s, cache.everywhere_read_at_s) == ({LIVE: 5.0}, 9.0)
     assert SanctionCache().everywhere_read_at_s is None
 
 
 def test_an_event_imposes_and_lifts() -> None:
-    book = _book(BAN)
-    book.apply(_event(MUTE, BAN_EVERYWHERE, lifted=(1, 77)))
-    assert set(book.by_id) == {3, 4}
-    assert book.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) == BAN_EVERYWHERE
+    cache = _cache(BAN)
+    cache.apply(_event(MUTE, BAN_EVERYWHERE, lifted=(1, 77)))
+    assert set(cache.by_id) == {3, 4}
+    assert cache.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) == BAN_EVERYWHERE
 
 
 def test_an_event_may_add_an_address_to_a_known_sanction() -> None:
-    book = _book(BAN)
-    book.apply(_event(replace(BAN, addresses=frozenset({"192.0.2.50"}))))
-    assert book.find(Action.BAN, _anonymous("192.0.2.50"), LIVE, now_s=NOW_S) is not None
-    assert book.find(Action.BAN, _anonymous("192.0.2.7"), LIVE, now_s=NOW_S) is None
+    cache = _cache(BAN)
+    cache.apply(_event(replace(BAN, addresses=frozenset({"192.0.2.50"}))))
+    assert cache.find(Action.BAN, _anonymous("192.0.2.50"), LIVE, now_s=NOW_S) is not None
+    assert cache.find(Action.BAN, _anonymous("192.0.2.7"), LIVE, now_s=NOW_S) is None
 
 
 def test_an_event_of_a_room_that_nobody_here_is_in_is_not_kept() -> None:
-    book = _book()
-    book.apply(_event(replace(BAN, slug=OTHER)))
-    assert book.by_id == {}
+    cache = _cache()
+    cache.apply(_event(replace(BAN, slug=OTHER)))
+    assert cache.by_id == {}
 
 
 def test_a_room_that_was_left_is_forgotten_and_nothing_else() -> None:
-    book = _book(BAN, BAN_EVERYWHERE, replace(BAN, id=5, slug=OTHER), slugs=(LIVE, OTHER))
-    book.forget(LIVE)
-    book.forget(Slug("never held"))
-    assert set(book.by_id) == {3, 5}
-    assert book.read_at_s == {OTHER: 5.0}
+    cache = _cache(BAN, BAN_EVERYWHERE, replace(BAN, id=5, slug=OTHER), slugs=(LIVE, OTHER))
+    cache.forget(LIVE)
+    cache.forget(Slug("never held"))
+    assert set(cache.by_id) == {3, 5}
+    assert cache.read_at_s == {OTHER: 5.0}
 
 
 def test_a_sanction_without_a_target_or_address_holds_for_nobody() -> None:
-    book = _book(replace(BAN, target_user_id=None, addresses=frozenset()))
-    assert book.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is None
-    assert book.find(Action.BAN, _anonymous("192.0.2.7"), LIVE, now_s=NOW_S) is None
+    cache = _cache(replace(BAN, target_user_id=None, addresses=frozenset()))
+    assert cache.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is None
+    assert cache.find(Action.BAN, _anonymous("192.0.2.7"), LIVE, now_s=NOW_S) is None
 
 
 _addresses = ["a1", "a2"]
@@ -199,13 +199,13 @@ _steps = st.lists(
 
 
 def test_a_thousand_lifted_sanctions_are_remembered_as_lifted() -> None:
-    book = SanctionCache()
-    book.replace([LIVE], [], read_at_s=0.0)
-    book.apply(_event(lifted=tuple(range(1, 1002))))
-    book.apply(_event(replace(BAN, id=2)))
-    assert book.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is None
-    book.apply(_event(replace(BAN, id=1)))
-    assert book.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is not None
+    cache = SanctionCache()
+    cache.replace([LIVE], [], read_at_s=0.0)
+    cache.apply(_event(lifted=tuple(range(1, 1002))))
+    cache.apply(_event(replace(BAN, id=2)))
+    assert cache.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is None
+    cache.apply(_event(replace(BAN, id=1)))
+    assert cache.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is not None
 
 
 @given(_steps)
@@ -213,22 +213,22 @@ def test_a_thousand_lifted_sanctions_are_remembered_as_lifted() -> None:
 def test_the_book_finds_exactly_when_some_sanction_in_it_holds(
     steps: list[tuple[str, list[Sanction], Slug, list[int]]],
 ) -> None:
-    book = SanctionCache()
+    cache = SanctionCache()
     for what, sanctions, slug, lifted in steps:
         if what == "replace":
-            book.replace([slug], [s for s in sanctions if s.slug is not None], read_at_s=0.0)
+            cache.replace([slug], [s for s in sanctions if s.slug is not None], read_at_s=0.0)
         elif what == "everywhere":
-            book.replace_everywhere([s for s in sanctions if s.slug is None], read_at_s=0.0)
+            cache.replace_everywhere([s for s in sanctions if s.slug is None], read_at_s=0.0)
         elif what == "apply":
-            book.apply(_event(*sanctions, lifted=tuple(lifted)))
+            cache.apply(_event(*sanctions, lifted=tuple(lifted)))
         else:
-            book.forget(slug)
+            cache.forget(slug)
         for speaker in (_user(7), _user(8), _anonymous("a1"), _anonymous("a2")):
             for action in (Action.BAN, Action.MUTE):
                 holding = [
                     sanction
-                    for sanction in book.by_id.values()
+                    for sanction in cache.by_id.values()
                     if sanction.action is action and sanction.holds(speaker, LIVE, now_s=NOW_S)
                 ]
-                found = book.find(action, speaker, LIVE, now_s=NOW_S)
+                found = cache.find(action, speaker, LIVE, now_s=NOW_S)
                 assert found in holding if holding else found is None

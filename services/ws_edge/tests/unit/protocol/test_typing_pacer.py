@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from ws_edge.protocol.identity import UserId
 from ws_edge.protocol.typing_state import Transition, TypingPacer
 
-# The same examples every time, and patience with a busy machine.
+# The same examples every time, and no deadline for a busy machine to miss.
 PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -6,7 +6,7 @@ from ws_edge.protocol.identity import ConnectionId, UserId
 from ws_edge.protocol.rooms import TypingChanged
 from ws_edge.protocol.typing_state import Transition, TypingBoard
 
-# The same examples every time, and patience with a busy machine.
+# The same examples every time, and no deadline for a busy machine to miss.
 PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -46,8 +46,8 @@ class PendingMessage:
 
 
 class AdmissionStream:
-    """Owned by whoever runs `run`, which closes the channel at its end. `opened` is told before anything is asked, and
-    may carry; `closed` before what waits is answered; `settle` once for each message, in the order of asking."""
+    """Owned by whoever runs `run`, which closes the channel at its end. `opened` is called before anything is asked,
+    and may carry; `closed` before what waits is answered; `settle` once for each message, in the order of asking."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class AdmissionStream:
         self.stub = ModerationServiceStub(self._channel)
 
     async def run(self) -> None:
-        """Keep the stream open until cancelled, or told to leave."""
+        """Keep the stream open until cancelled, or until `leave`."""
         pause_s = _FIRST_PAUSE_S
         try:
             while not self._is_leaving:
@@ -177,7 +177,7 @@ class AdmissionStream:
         return was_up
 
     def _report(self, trouble: str) -> None:
-        # It tries once a second: the same trouble is told once.
+        # It tries once a second: the same trouble is logged once.
         if trouble != self._last_trouble:
             self._last_trouble = trouble
             _log.warning("moderation_stream_failed", replica=self.address, reason=trouble)

@@ -119,7 +119,7 @@ def _fail(futures: Sequence[asyncio.Future[A]], reason: RoomsUnavailable) -> Non
 class LeaveQueue:
     """`call` commits a batch or raises RoomsUnavailable. One batch at a time, and none while `wire` is held elsewhere.
 
-    Holds `capacity` leaves. When more are owed they are all forgotten and `overflowed` is told: a sync, which names
+    Holds `capacity` leaves. When more are owed they are all forgotten and `overflowed` is called: a sync, which names
     what is still held, has the service remove the rest.
     """
 

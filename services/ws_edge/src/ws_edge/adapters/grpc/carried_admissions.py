@@ -21,10 +21,10 @@ class Admitted:
     life: Life
     nonce: str
     known_to: list[int] = field(default_factory=list)
-    """The streams that judged it, or were told: nobody is told twice, or it would count twice."""
+    """The streams that judged it, or that it was carried to: it counts once for each."""
 
-    def tell(self, stream: int, *, now_s: float, window_s: float) -> pb.CarriedAdmission:
-        """What to say to a stream, which knows of it from then on."""
+    def carry_to(self, stream: int, *, now_s: float, window_s: float) -> pb.CarriedAdmission:
+        """What a stream is sent, which knows of it from then on."""
         self.known_to.append(stream)
         return pb.CarriedAdmission(
             speaker=speaker_to_proto(self.speaker),
@@ -71,7 +71,7 @@ class CarriedAdmissions:
         self._age(now_s, window_s)
 
     def homes_changed(self) -> None:
-        """From now on everybody's home may be one that was told nothing."""
+        """From now on everybody's home may be one that nothing was carried to."""
         self._change += 1
 
     def is_behind(self, home: str) -> bool:
@@ -84,8 +84,8 @@ class CarriedAdmissions:
         home = next(iter(self._by_home), None)
         return home if home is not None and self.is_behind(home) else None
 
-    def untold(self, home: str, stream: int, *, now_s: float, window_s: float) -> list[pb.CarriedAdmission]:
-        """What the stream of a home has yet to be told, oldest first; each is given once."""
+    def owed_to(self, home: str, stream: int, *, now_s: float, window_s: float) -> list[pb.CarriedAdmission]:
+        """What is yet to be carried to the stream of a home, oldest first; each is given once."""
         self._age(now_s, window_s)
         of_home = self._by_home.get(home)
         if of_home is None:
@@ -93,7 +93,7 @@ class CarriedAdmissions:
         of_home.change = self._change
         self._by_home.move_to_end(home)
         entries = [entry for entry in of_home.entries if stream not in entry.known_to]
-        return [entry.tell(stream, now_s=now_s, window_s=window_s) for entry in entries]
+        return [entry.carry_to(stream, now_s=now_s, window_s=window_s) for entry in entries]
 
     def _age(self, now_s: float, window_s: float) -> None:
         recent, with_nonce = self._recent, self._with_nonce

@@ -28,7 +28,7 @@ _ACT_DEADLINE_S = 3.0
 _READ_DEADLINE_S = 2.0
 _LOOK_UP_EVERY_S = 5.0
 _HOMES_LIMIT = 100_000
-_HOMES_TOLD_AT_ONCE = 100
+_HOMES_AT_ONCE = 100
 _ANONYMOUS = "Anonymous_"
 _BEFORE_ANY_IS_HEARD = AdmissionLimits(messages_per_window=10, window_s=10.0, messages_per_address=100)
 
@@ -87,7 +87,7 @@ class GrpcModeration:
             self._loop.call_soon(done, UNAVAILABLE)
             return
         if self._carried.is_behind(home):
-            self._tell(home)
+            self._carry_to(home)
         self._speaking[home] = (stream, 1 if speaking is None else speaking[1] + 1)
         stream.ask_message(PendingMessage(speaker, life, nonce, done), slug)
 
@@ -164,20 +164,20 @@ class GrpcModeration:
         """In slices: there may be as many speakers as an edge has connections."""
         while True:
             await self._is_behind.wait()
-            for _ in range(_HOMES_TOLD_AT_ONCE):
+            for _ in range(_HOMES_AT_ONCE):
                 home = self._carried.next_behind()
-                if home is None or not self._tell(home):
+                if home is None or not self._carry_to(home):
                     self._is_behind.clear()
                     break
             await asyncio.sleep(0)
 
-    def _tell(self, home: str) -> bool:
-        """False: there is no replica to tell."""
+    def _carry_to(self, home: str) -> bool:
+        """False: no replica is up."""
         stream = self._home_of(home)
         if stream is None:
             return False
         now_s, window_s = self._loop.time(), self._limits.window_s
-        stream.carry(self._carried.untold(home, stream.serial, now_s=now_s, window_s=window_s))
+        stream.carry(self._carried.owed_to(home, stream.serial, now_s=now_s, window_s=window_s))
         return True
 
     def _settle(self, stream: AdmissionStream, pending: PendingMessage, verdict: Verdict) -> None:
@@ -197,7 +197,7 @@ class GrpcModeration:
         self._carried.note(speaker, life, nonce, stream=serial, now_s=now_s, window_s=window_s)
         # Its home may have changed, or come back, while the verdict was on its way.
         if self._home_of(speaker.home) is not stream:
-            self._tell(speaker.home)
+            self._carry_to(speaker.home)
 
     async def _follow_addresses(self) -> None:
         while True:

@@ -52,7 +52,8 @@ _FAILED_LOOKS = 2
 
 
 class NatsBus:
-    """Call `listen` once, then `start`. `max_bytes`, `replicas`: see MessageStream. `count` is told of incidents."""
+    """Implements Bus. Call `listen` once, then `start`. `edge` is the worker's incarnation; `max_bytes`, `replicas`:
+    see MessageStream; `count` is called with incidents."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class NatsBus:
         self._link_closed = asyncio.Event()
         self._link_number = 0
         self._highest_sequence = 0
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._stream = MessageStream(
             memory, max_bytes=max_bytes, replicas=replicas, seen=lambda: self._highest_sequence, unix_s=unix_s
         )
@@ -298,17 +299,17 @@ class NatsBus:
             async with asyncio.timeout(_ENSURE_DEADLINE_S):
                 await self._ensure_stream()
         except APIError:
-            return False  # told already
+            return False  # reported already
         except (*NATS_TROUBLES, RoomsUnavailable, StreamUnsettled) as reason:
             await self._report(reason)
             return False
         if link != self._link_number:
             return False
         self._is_ready = True
-        self._told.clear()
+        self._reported.clear()
         _log.info("nats_ready")
         if self._first_ready.is_set():
-            self._tell_restored()
+            self._report_restored()
         self._first_ready.set()
         return True
 
@@ -350,7 +351,7 @@ class NatsBus:
                 self._is_ready = is_whole
                 self._link_up.set()
 
-    def _tell_restored(self) -> None:
+    def _report_restored(self) -> None:
         assert self._listener is not None
         try:
             self._listener.bus_restored()
@@ -375,10 +376,10 @@ class NatsBus:
         self._link_closed.set()
 
     async def _report(self, error: Exception) -> None:
-        # It tries each server five times a second: the same trouble is told once.
+        # It tries each server five times a second: the same trouble is reported once.
         trouble = repr(error)
-        if trouble not in self._told and len(self._told) < _TROUBLES_LIMIT:
-            self._told.add(trouble)
+        if trouble not in self._reported and len(self._reported) < _TROUBLES_LIMIT:
+            self._reported.add(trouble)
             if isinstance(error, RoomsUnavailable):
                 _log.warning("stream_waits_for_rooms", error=trouble)
             else:

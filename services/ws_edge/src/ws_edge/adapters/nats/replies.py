@@ -147,10 +147,10 @@ def _decode(headers: bytes, payload: bytes, prev_id: MessageId) -> StoredMessage
 
 
 class DuplicateAcks:
-    """Remembers whom to tell of a duplicate, for some seconds and up to a limit.
+    """Remembers who is to hear of a duplicate, for some seconds and up to a limit.
 
     Whoever hears nothing looks the outcome up, so that the oldest may be forgotten when there are too many.
-    `not_stored` is told what the stream answered where it took a message not.
+    `not_stored` is called with what the stream answered where it did not take a message.
     """
 
     def __init__(self, not_stored: Callable[[str], None]) -> None:

@@ -13,7 +13,7 @@ from ws_edge.errors import InvalidToken, RoomsUnavailable, TokensUnavailable
 from ws_edge.ports import Rooms, Tokens
 from ws_edge.protocol.address import Network, address_key, client_address
 from ws_edge.protocol.identity import Identity
-from ws_edge.protocol.limits import AddressWindows
+from ws_edge.protocol.limits import SlidingWindowLimiter
 from ws_edge.transport.sanic_app import CHALLENGE, Handler, SanicApp, bearer_token, graphql_media_type, is_json, traced
 
 _NO_VARIABLES = b"{}"
@@ -30,12 +30,12 @@ def add_graphql_routes(
     app: SanicApp,
     tokens: Tokens,
     rooms: Rooms,
-    limit: AddressWindows,
+    limit: SlidingWindowLimiter,
     trusted: Sequence[Network],
     turned_away: Callable[[str], None],
 ) -> None:
     """GET reads only; the viewer is the bearer of the token, or nobody. `limit` counts requests, whatever becomes of
-    them; `turned_away` is told of those above it."""
+    them; `turned_away` is called for those above it."""
 
     async def post(request: Request) -> HTTPResponse:
         if not is_json(request):
@@ -71,7 +71,7 @@ def add_graphql_routes(
 
 
 def _limited(
-    handler: Handler, limit: AddressWindows, trusted: Sequence[Network], turned_away: Callable[[str], None]
+    handler: Handler, limit: SlidingWindowLimiter, trusted: Sequence[Network], turned_away: Callable[[str], None]
 ) -> Handler:
     """For a request over the limit nothing is read, verified or asked."""
 
