@@ -15,7 +15,7 @@ from moderation.domain.sanctions import Command, Sanction, SanctionEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SanctionQuery:
     """Which sanctions in force somebody wants to know."""
 
     slugs: Sequence[str] = ()
@@ -46,7 +46,7 @@ class Store(Protocol):
     async def find(self, sanction_id: int) -> Sanction | None:
         """One sanction, in force or not."""
 
-    async def in_force(self, wanted: Wanted, *, now_ms: int) -> list[Sanction]:
+    async def in_force(self, query: SanctionQuery, *, now_ms: int) -> list[Sanction]:
         """Those of what is in force that are asked for, the oldest first."""
 
     async def in_force_after(self, sanction_id: int, *, first: int, now_ms: int) -> list[Sanction]:

@@ -16,7 +16,7 @@ from moderation.adapters.store.tables import AuditRow, SanctionAddressRow, Sanct
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import decide
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
-from moderation.ports import Store, Wanted
+from moderation.ports import SanctionQuery, Store
 
 pytestmark = pytest.mark.integration
 ANA = Target(123, "")
@@ -166,7 +166,7 @@ async def test_more_sanctions_of_one_address_than_a_question_may_have_values_are
 
 LOOKS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "sanction_open_by_target": lambda store: act(store, Action.UNBAN, NAMELESS, at_ms=20),
-    "sanction_open_by_slug": lambda store: store.in_force(Wanted(["s2", "s3"]), now_ms=20),
+    "sanction_open_by_slug": lambda store: store.in_force(SanctionQuery(["s2", "s3"]), now_ms=20),
     "sanction_open": lambda store: store.in_force_after(5, first=500, now_ms=20),
     "sanction_evidence": lambda store: store.erase_evidence(1, now_ms=20),
     "audit_evidence": lambda store: store.erase_evidence(1, now_ms=20),

@@ -21,7 +21,7 @@ from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import decide
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent, Scope
 from moderation.errors import NotPermitted
-from moderation.ports import Store, Wanted
+from moderation.ports import SanctionQuery, Store
 
 ANA = Target(123, "")
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -48,7 +48,7 @@ async def carry_out(
 
 
 async def ids_in_force(store: Store, *slugs: str, now_ms: int = 1_000) -> list[int]:
-    return [s.id for s in await store.in_force(Wanted(slugs), now_ms=now_ms)]
+    return [s.id for s in await store.in_force(SanctionQuery(slugs), now_ms=now_ms)]
 
 
 async def test_a_sanction_is_stored_with_its_addresses_and_its_audit_row(store: Store) -> None:
@@ -135,8 +135,8 @@ async def test_in_force_gives_the_slugs_asked_for_and_everywhere(store: Store) -
 async def test_what_holds_everywhere_is_left_out_where_a_room_alone_is_asked_for(store: Store) -> None:
     here = (await carry_out(store, command())).imposed[0].id
     await carry_out(store, command(scope=Scope.EVERYWHERE))
-    assert [s.id for s in await store.in_force(Wanted(["live"], everywhere=False), now_ms=1_000)] == [here]
-    assert await store.in_force(Wanted(everywhere=False), now_ms=1_000) == []
+    assert [s.id for s in await store.in_force(SanctionQuery(["live"], everywhere=False), now_ms=1_000)] == [here]
+    assert await store.in_force(SanctionQuery(everywhere=False), now_ms=1_000) == []
 
 
 async def test_in_force_gives_what_is_aimed_at_the_users_and_names_asked_for(store: Store) -> None:
@@ -148,7 +148,7 @@ async def test_in_force_gives_what_is_aimed_at_the_users_and_names_asked_for(sto
             of[target, scope] = (await carry_out(store, what)).imposed[0].id
 
     async def ids(*targets: Target, everywhere: bool = True) -> list[int]:
-        asked = Wanted(["live"], everywhere=everywhere, targets=targets)
+        asked = SanctionQuery(["live"], everywhere=everywhere, targets=targets)
         return [s.id for s in await store.in_force(asked, now_ms=1_000)]
 
     assert await ids(ben) == [of[ben, Scope.ROOM], of[ben, Scope.EVERYWHERE]]
@@ -159,7 +159,7 @@ async def test_in_force_gives_what_is_aimed_at_the_users_and_names_asked_for(sto
 
 async def test_addresses_are_left_out_where_nobody_asks_for_them(store: Store) -> None:
     (imposed,) = (await carry_out(store, command(), frozenset({"10.0.0.1"}))).imposed
-    found = await store.in_force(Wanted(["live"], addresses=False), now_ms=1_000)
+    found = await store.in_force(SanctionQuery(["live"], addresses=False), now_ms=1_000)
     assert found == [replace(imposed, addresses=NOBODY)]
 
 
@@ -285,7 +285,7 @@ async def test_a_store_recovers_when_postgresql_drops_its_connections(
 ) -> None:
     database = moderation_database(postgres_url)
     store = TortoiseStore(database)
-    sanctions = partial(store.in_force, Wanted(["live"]), now_ms=1_000)
+    sanctions = partial(store.in_force, SanctionQuery(["live"]), now_ms=1_000)
     try:
         await migrate_moderation(database.url)
         await database.open()
@@ -335,7 +335,7 @@ async def test_a_ban_that_replaces_another_goes_on_holding_for_its_addresses(sto
     await carry_out(store, ban, frozenset({"10.0.0.1"}))
     (imposed,) = (await carry_out(store, ban, frozenset({"10.0.0.2"}), now_ms=2_000)).imposed
     assert imposed.addresses == {"10.0.0.1", "10.0.0.2"}
-    (stored,) = await store.in_force(Wanted(["live"]), now_ms=3_000)
+    (stored,) = await store.in_force(SanctionQuery(["live"]), now_ms=3_000)
     assert stored.addresses == {"10.0.0.1", "10.0.0.2"}
 
 

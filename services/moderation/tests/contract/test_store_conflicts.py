@@ -16,7 +16,7 @@ from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import decide
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
-from moderation.ports import Wanted
+from moderation.ports import SanctionQuery
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -75,7 +75,7 @@ async def test_commands_that_wait_for_their_turn_leave_the_connections_to_others
         commands = [asyncio.create_task(mute(store, f"s{n}")) for n in range(2 * POOL_SIZE)]
         await eventually(partial(other.waits, 1))
         for _ in range(POOL_SIZE):
-            assert await store.in_force(Wanted(["live"]), now_ms=1_000) == []
+            assert await store.in_force(SanctionQuery(["live"]), now_ms=1_000) == []
         assert await other.waits(1)
     assert len({event.event_id for event in await asyncio.gather(*commands)}) == 2 * POOL_SIZE
 

@@ -17,7 +17,7 @@ from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import decide
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
-from moderation.ports import Store, Wanted
+from moderation.ports import SanctionQuery, Store
 
 pytestmark = pytest.mark.integration
 LATE_S = 10  # far less than one deadline after the other for all that ask at once
@@ -44,7 +44,7 @@ async def ask_everything(store: Store, turn: str, sanction_id: int) -> list[obje
     calls: list[Coroutine[None, None, object]] = [
         *(mute(store, f"{turn}-{n}") for n in range(2 * POOL_SIZE)),
         *(store.follow(sanction_id, f"{turn}-{n}", now_ms=1_000) for n in range(POOL_SIZE)),
-        *(store.in_force(Wanted(["live"]), now_ms=1_000) for _ in range(POOL_SIZE)),
+        *(store.in_force(SanctionQuery(["live"]), now_ms=1_000) for _ in range(POOL_SIZE)),
         *(store.write_last_seen({LastSeen(n, "", turn, "10.0.0.1"): 1_000}) for n in range(1, POOL_SIZE)),
         store.find(sanction_id),
         store.forget_last_seen(1),
@@ -86,7 +86,7 @@ async def test_a_change_that_is_cancelled_anywhere_does_not_block_the_next_one(d
         with contextlib.suppress(asyncio.CancelledError):
             await gone
         assert (await mute(store, f"kept-{turn}")).imposed
-    assert len(await store.in_force(Wanted([f"kept-{turn}" for turn in range(40)]), now_ms=1_000)) == 40
+    assert len(await store.in_force(SanctionQuery([f"kept-{turn}" for turn in range(40)]), now_ms=1_000)) == 40
 
 
 async def test_changes_that_are_cancelled_while_another_goes_on_do_not_block_the_next_one(database: Database) -> None:
@@ -101,7 +101,7 @@ async def test_changes_that_are_cancelled_while_another_goes_on_do_not_block_the
         await asyncio.wait(waiting)
     for n in range(2 * POOL_SIZE):
         await mute(store, f"kept-{n}")
-    assert await store.in_force(Wanted([f"gone-{n}" for n in range(2 * POOL_SIZE)]), now_ms=1_000) == []
+    assert await store.in_force(SanctionQuery([f"gone-{n}" for n in range(2 * POOL_SIZE)]), now_ms=1_000) == []
 
 
 async def test_a_change_that_waits_for_another_longer_than_the_deadline_is_given_up(

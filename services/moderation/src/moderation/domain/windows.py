@@ -12,7 +12,7 @@ CARRY_TOLERANCE_NS = 2_000_000_000
 
 
 class Accepted(NamedTuple):
-    """One accepted message; who told tells carried ones apart."""
+    """One accepted message. `source` is its connection, by which a message that is carried is recognised."""
 
     at_ns: int
     source: str

@@ -1,14 +1,14 @@
 """Which sanctions there are, from the database, which is right even where events were missed."""
 
 from moderation.domain.sanctions import Sanction
-from moderation.ports import Ports, Wanted
+from moderation.ports import Ports, SanctionQuery
 
 LARGEST_PAGE = 100
 
 
-async def list_in_force(ports: Ports, wanted: Wanted) -> list[Sanction]:
+async def list_in_force(ports: Ports, query: SanctionQuery) -> list[Sanction]:
     """What is in force of what is asked for, the oldest first. Raises DatabaseUnavailable."""
-    return await ports.store.in_force(wanted, now_ms=ports.now().wall_ms)
+    return await ports.store.in_force(query, now_ms=ports.now().wall_ms)
 
 
 async def list_history(

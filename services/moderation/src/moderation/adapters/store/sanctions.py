@@ -16,7 +16,7 @@ from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Target
 from moderation.domain.rights import Change
 from moderation.domain.sanctions import MOST_ADDRESSES, Command, Sanction, SanctionEvent, first_addresses
-from moderation.ports import Wanted
+from moderation.ports import SanctionQuery
 
 _IDS_AT_ONCE = 500
 """Databases limit the number of values in one question."""
@@ -70,11 +70,11 @@ class TortoiseStore:
             return await _find(sanction_id)
 
     @answered
-    async def in_force(self, wanted: Wanted, *, now_ms: int) -> list[Sanction]:
-        where = _in_force(now_ms) & _reach(wanted) & _aim(wanted.targets)
+    async def in_force(self, query: SanctionQuery, *, now_ms: int) -> list[Sanction]:
+        where = _in_force(now_ms) & _reach(query) & _aim(query.targets)
         async with self._database.transaction():
             rows = await SanctionRow.filter(where).order_by("id")
-            if wanted.addresses:
+            if query.addresses:
                 return await _with_addresses(rows)
             return [sanction_from_row(row, frozenset()) for row in rows]
 
@@ -148,10 +148,10 @@ def _in_force(now_ms: int) -> Q:
     return Q(lifted_at_ms__isnull=True) & (Q(expires_at_ms__isnull=True) | Q(expires_at_ms__gt=now_ms))
 
 
-def _reach(wanted: Wanted) -> Q:
-    if not wanted.everywhere:
-        return Q(slug__in=list(wanted.slugs))
-    return Q(slug__isnull=True) | Q(slug__in=list(wanted.slugs)) if wanted.slugs else Q(slug__isnull=True)
+def _reach(query: SanctionQuery) -> Q:
+    if not query.everywhere:
+        return Q(slug__in=list(query.slugs))
+    return Q(slug__isnull=True) | Q(slug__in=list(query.slugs)) if query.slugs else Q(slug__isnull=True)
 
 
 def _aim(targets: Sequence[Target]) -> Q:

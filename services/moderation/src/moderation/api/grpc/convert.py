@@ -10,7 +10,7 @@ from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.errors import BadRequest
-from moderation.ports import Wanted
+from moderation.ports import SanctionQuery
 from moderation.usecases.admit import Batch
 from salon.moderation.v1 import moderation_pb2 as pb
 
@@ -87,7 +87,7 @@ def command_from_proto(message: pb.ActRequest) -> Command:
     )
 
 
-def wanted_from_proto(message: pb.ListActiveRequest) -> Wanted:
+def query_from_proto(message: pb.ListActiveRequest) -> SanctionQuery:
     """Which sanctions in force are asked for."""
     if len(message.slugs) > _MOST_SLUGS:
         raise BadRequest("slugs")
@@ -95,7 +95,7 @@ def wanted_from_proto(message: pb.ListActiveRequest) -> Wanted:
         raise BadRequest("target_user_ids")
     users = (Target(user_id, "") for user_id in message.target_user_ids)
     names = (Target(0, _text(name, LONGEST_NAME, "target_usernames")) for name in message.target_usernames)
-    return Wanted(
+    return SanctionQuery(
         slugs=list(message.slugs),
         everywhere=not message.room_only,
         targets=[*users, *names],

@@ -9,8 +9,8 @@ from moderation.api.grpc.convert import (
     command_from_proto,
     event_to_proto,
     moderator_from_proto,
+    query_from_proto,
     sanction_to_proto,
-    wanted_from_proto,
 )
 from moderation.errors import NotPermitted
 from moderation.ports import Ports
@@ -50,7 +50,7 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         context: grpc.aio.ServicerContext[pb.ListActiveRequest, pb.ListActiveResponse],
     ) -> pb.ListActiveResponse:
         """What is in force."""
-        found = await list_in_force(self._ports, wanted_from_proto(request))
+        found = await list_in_force(self._ports, query_from_proto(request))
         return pb.ListActiveResponse(sanctions=map(sanction_to_proto, found))
 
     async def ListSanctions(  # noqa: N802
