@@ -94,7 +94,7 @@ async def test_a_transaction_that_a_deadlock_ended_is_run_again(
     assert [row.seen_at_ms for row in await SightingRow.all()] == [5_000, 5_000]
 
 
-async def test_forgetting_and_writing_the_same_who_were_seen_never_wait_for_each_other(
+async def test_forgetting_and_writing_who_was_seen_never_wait_for_each_other(
     store: TortoiseStore, other: Other, eventually: Eventually
 ) -> None:
     await store.write_last_seen({BOB: 1_000})  # the first to be forgotten, the last to be written

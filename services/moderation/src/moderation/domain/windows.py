@@ -59,7 +59,7 @@ class SlidingWindowLimiter:
         self._limit = limit
         self._window_ns = window_ns
         self._speakers: OrderedDict[Hashable, deque[Accepted]] = OrderedDict()  # the longest idle first
-        self._carried: dict[Hashable, list[Accepted]] = {}  # not in their places among those yet
+        self._carried: dict[Hashable, list[Accepted]] = {}  # to be sorted into those
 
     def __len__(self) -> int:
         return len(self._speakers)
@@ -101,7 +101,7 @@ class SlidingWindowLimiter:
             self._settled(key)
 
     def _settled(self, key: Hashable) -> deque[Accepted] | None:
-        """What was accepted of a speaker, the carried ones put into their places: once for many of them."""
+        """What was accepted of a speaker. Carried ones are sorted in here, once for many of them."""
         carried = self._carried.pop(key, None)
         if carried is None:
             return self._speakers.get(key)
@@ -114,7 +114,7 @@ class SlidingWindowLimiter:
             accepted.popleft()
 
     def _drop_idle(self, now_ns: int) -> None:
-        """Forget up to two idle speakers: more leave than can come."""
+        """Forget up to two idle speakers. One comes at a time, so that the memory shrinks again."""
         for _ in range(2):
             key = next(iter(self._speakers))
             accepted = self._settled(key)
@@ -145,7 +145,7 @@ class AdmittedNonces:
         message = (speaker, life, nonce)
         earlier = self._admitted.pop(message, at_ns)
         self._admitted[message] = max(earlier, at_ns)
-        for _ in range(2):  # more leave than can come
+        for _ in range(2):  # two go where one comes, so that the memory shrinks again
             oldest, oldest_ns = next(iter(self._admitted.items()))
             if oldest_ns + self._keep_ns > now_ns and len(self._admitted) <= self._largest:
                 return

@@ -1,6 +1,7 @@
 """Judging what an edge gathered: the hot path of the service. Nothing here waits."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from moderation.domain.admission import ArrivalCheck, CarriedAdmission, MessageCheck, Verdict
@@ -24,7 +25,7 @@ def admit(ports: Ports, batch: Batch, matcher: CarryMatcher) -> list[Verdict]:
     """One verdict for each arrival, then one for each message, in their order; all of them at the same time by our
     clock. The matcher is the stream's."""
     admission, now = ports.admission, ports.now()
-    for carried in sorted(batch.carried, key=_age, reverse=True):
+    for carried in sorted(batch.carried, key=attrgetter("age_ms"), reverse=True):
         admission.carry(carried, now, matcher)
     for speaker, slug in batch.seen:
         admission.report_seen(speaker, slug, now)
@@ -32,7 +33,3 @@ def admit(ports: Ports, batch: Batch, matcher: CarryMatcher) -> list[Verdict]:
     judge = admission.judge_message
     verdicts += [judge(message, now) for message in batch.messages]
     return verdicts
-
-
-def _age(carried: CarriedAdmission) -> int:
-    return carried.age_ms

@@ -25,7 +25,7 @@ async def execute(ports: Ports, command: Command) -> SanctionEvent:
     if not may_execute(command):
         raise NotPermitted
     addresses = await _addresses_of_target(ports, command, ports.now())
-    return await _to_its_end(ports, _carry_out(ports, command, addresses, partial(decide, command)))
+    return await _detached(ports, _carry_out(ports, command, addresses, partial(decide, command)))
 
 
 async def lift(ports: Ports, sanction_id: int, moderator: Moderator) -> Sanction:
@@ -43,7 +43,7 @@ async def lift(ports: Ports, sanction_id: int, moderator: Moderator) -> Sanction
     # Where somebody else has lifted it meanwhile, that is stored and published already.
     with suppress(SanctionIsOver):
         work = _carry_out(ports, Command.lifting(sanction, moderator), sanction.addresses, only_this)
-        await _to_its_end(ports, work)
+        await _detached(ports, work)
     return await ports.store.find(sanction_id) or sanction
 
 
@@ -53,7 +53,7 @@ async def finish(ports: Ports) -> None:
         await asyncio.wait(ports.in_flight)
 
 
-async def _to_its_end(ports: Ports, work: Coroutine[None, None, SanctionEvent]) -> SanctionEvent:
+async def _detached(ports: Ports, work: Coroutine[None, None, SanctionEvent]) -> SanctionEvent:
     """A caller that goes away must not leave a sanction that is stored, but neither applied nor published."""
     task = asyncio.create_task(work)
     ports.in_flight.add(task)
@@ -64,7 +64,7 @@ async def _to_its_end(ports: Ports, work: Coroutine[None, None, SanctionEvent]) 
 def _ended(ports: Ports, task: asyncio.Task[SanctionEvent]) -> None:
     ports.in_flight.discard(task)
     if not task.cancelled():
-        task.exception()  # whoever still waits is told it; else it is nobody's
+        task.exception()  # asyncio logs one that nobody has read; the caller gets it, where there still is one
 
 
 async def _carry_out(
@@ -81,7 +81,7 @@ async def _carry_out(
 
 
 async def _addresses_of_target(ports: Ports, command: Command, now: Now) -> frozenset[str]:
-    """Where the target was seen. Memory first: what leaves it meanwhile is in the database then."""
+    """Where the target was seen. Memory is read first: what leaves it meanwhile is found in the database."""
     target, slug = command.target, command.holds_in
     in_name = address_of_name(target.username)
     if in_name is not None:

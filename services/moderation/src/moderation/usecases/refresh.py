@@ -35,7 +35,7 @@ async def keep_refreshing(ports: Ports) -> None:
             pass
         ports.refresh_wanted.clear()
         await until_answered(ports, "sanctions_not_read", lambda: refresh(ports))
-        await asyncio.sleep(_scattered(RETRY_FIRST_S))  # however often it is asked for
+        await asyncio.sleep(_scattered(RETRY_FIRST_S))  # between two refreshes, however often one is wanted
 
 
 async def keep_writing(ports: Ports) -> None:

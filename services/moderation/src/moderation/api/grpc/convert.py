@@ -60,13 +60,14 @@ def speaker_from_proto(message: pb.Speaker) -> Speaker:
 
 
 def moderator_from_proto(message: pb.Speaker) -> Moderator:
-    """Who acts."""
+    """Who acts. Raises BadRequest where there is no such rank."""
     speaker = speaker_from_proto(message)
     return Moderator(speaker.user_id, _rank(speaker.rank))
 
 
 def command_from_proto(message: pb.ActRequest) -> Command:
-    """A moderation_action frame with who sent it."""
+    """A moderation_action frame with who sent it. Raises BadRequest: a reason has up to 500 characters, a
+    name 255, a slug 128; a duration is up to a year."""
     if int(message.action) not in set(Action):
         raise BadRequest("action")
     if int(message.scope) not in set(Scope):
@@ -88,7 +89,7 @@ def command_from_proto(message: pb.ActRequest) -> Command:
 
 
 def query_from_proto(message: pb.ListActiveRequest) -> SanctionQuery:
-    """Which sanctions in force are asked for."""
+    """Which sanctions in force are asked for: of at most 1,000 slugs and 1,000 targets. Raises BadRequest."""
     if len(message.slugs) > _MOST_SLUGS:
         raise BadRequest("slugs")
     if len(message.target_user_ids) + len(message.target_usernames) > _MOST_TARGETS:
