@@ -16,10 +16,11 @@ from chassis.tasks import Tasks, repeat, to_its_end
 from rooms import telemetry
 from rooms.adapters.grpc_moderation import GrpcModeration
 from rooms.adapters.nats_events import NatsEvents
-from rooms.adapters.store import migrate_rooms, rooms_database
-from rooms.adapters.tortoise_catalog import TortoiseCatalog
-from rooms.adapters.tortoise_log import TortoiseLogPositions
-from rooms.adapters.tortoise_memberships import TortoiseMemberships
+from rooms.adapters.store.catalog import TortoiseCatalog
+from rooms.adapters.store.leases import TortoiseLeases
+from rooms.adapters.store.log_positions import TortoiseLogPositions
+from rooms.adapters.store.memberships import TortoiseMemberships
+from rooms.adapters.store.tables import migrate_rooms, rooms_database
 from rooms.adapters.video_api import VideoApi
 from rooms.api.graphql.execute import execute, executions
 from rooms.api.grpc.servicer import SERVICE, RoomsServicer
@@ -29,7 +30,7 @@ from rooms.config import Config
 from rooms.domain.leases import Outage
 from rooms.domain.rooms import AutoCreate, CreationPolicy, RoomPolicy
 from rooms.ports import Ports, Videos
-from rooms.usecases import membership
+from rooms.usecases import leases
 from salon.rooms.v1.rooms_pb2_grpc import add_RoomsServiceServicer_to_server
 
 _SWEEP_EVERY_S = 1.0
@@ -78,7 +79,7 @@ async def serving(config: Config) -> AsyncIterator[int]:
         outage = Outage(config.lease_seconds, now_s=time.monotonic())
         await _tell_health(server, database, events, outage)
         duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, outage)), "sweep")
-        duties.spawn(repeat(_SWEEP_EVERY_S, lambda: to_its_end(membership.reap(ports))), "reap")
+        duties.spawn(repeat(_SWEEP_EVERY_S, lambda: to_its_end(leases.reap(ports))), "reap")
         duties.spawn(repeat(_HEALTH_EVERY_S, lambda: _tell_health(server, database, events, outage)), "health")
         _log.info("serving", host=config.host, port=port, database=config.database_url.partition(":")[0])
         yield port
@@ -89,14 +90,17 @@ def _ports(config: Config, database: Database, events: NatsEvents, stack: AsyncE
     moderation = GrpcModeration(config.moderation_addresses, config.grpc.security)
     stack.push_async_callback(moderation.close)
     catalog = TortoiseCatalog(database, connections=config.graphql_connections)
+    policy = policy_of(config)
     return Ports(
         catalog=catalog,
-        memberships=TortoiseMemberships(database, policy_of(config)),
+        memberships=TortoiseMemberships(database, policy),
+        leases=TortoiseLeases(database, policy),
         log=TortoiseLogPositions(database),
         videos=_videos(config, catalog, stack),
         events=events,
         moderation=moderation,
         clock=lambda: datetime.now(UTC),
+        policy=policy,
         creation=CreationPolicy(config.create == "admin", config.reserved_slugs),
     )
 
@@ -136,7 +140,7 @@ def _videos(config: Config, catalog: TortoiseCatalog, stack: AsyncExitStack) -> 
 async def _sweep(ports: Ports, outage: Outage) -> None:
     if not outage.is_over(now_s=time.monotonic()):
         return
-    changes = await to_its_end(membership.sweep(ports))
+    changes = await to_its_end(leases.sweep(ports))
     telemetry.SWEPT.inc(len(changes.ended))
     if changes.presence or changes.ended:
         _log.info("swept", rooms_changed=len(changes.presence), rooms_ended=len(changes.ended))

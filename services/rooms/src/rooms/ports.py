@@ -5,16 +5,32 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from rooms.domain.leases import Lease
+from rooms.domain.leases import Lease, Syncs
 from rooms.domain.log_position import Resumption
-from rooms.domain.membership import Arrival, HeldConnection, JoinOutcome
+from rooms.domain.membership import Arrival, HeldConnection, JoinOutcome, JoinPlan, RoomRef
 from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId, Viewer
-from rooms.domain.presence import Changes, LifeEnded, PresenceChanged, RoomSnapshot
-from rooms.domain.rooms import CreationPolicy, Invitation, Participant, Room, RoomSettings, SettingsChange, Video
+from rooms.domain.presence import Changes, RoomSnapshot
+from rooms.domain.rooms import (
+    CreationPolicy,
+    Invitation,
+    LifeEnded,
+    Participant,
+    Room,
+    RoomPolicy,
+    RoomSettings,
+    SettingsChange,
+    SlugState,
+    Video,
+)
 from rooms.domain.sanctions import Sanction, Target
 
-Tell = Callable[[Changes], None]
-"""Hears what a transaction did as soon as it is committed, whatever becomes of the next one."""
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What a plan came to. Connections without an outcome are to be planned again."""
+
+    outcomes: Mapping[ConnectionId, JoinOutcome]
+    changes: Changes
 
 
 class RoomCatalog(Protocol):
@@ -73,35 +89,20 @@ class RoomCatalog(Protocol):
 
 
 class Memberships(Protocol):
-    """Connections in rooms, and the leases of those who hold them. Safe to repeat. Every coroutine
-    raises DatabaseUnavailable."""
+    """Connections in rooms. Safe to repeat. Every coroutine is one transaction at most, and raises
+    DatabaseUnavailable."""
 
-    async def resolve(self, refs: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
+    async def resolve(self, ids: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
         """Slugs of the living rooms and kept settings with these public ids; others are missing."""
 
-    async def join(self, edge: EdgeId, arrivals: Sequence[Arrival], *, now: datetime, tell: Tell) -> list[JoinOutcome]:
-        """Outcomes in the order of the arrivals. Also renews or opens the lease. References are slugs or ids."""
+    async def states(self, arrivals: Sequence[Arrival]) -> Mapping[RoomRef, SlugState]:
+        """The slug behind each reference, which is a slug or an id, and what decides who may enter it."""
+
+    async def enter(self, edge: EdgeId, plan: JoinPlan, *, now: datetime) -> Entered:
+        """Carry a plan out. Also renews or opens the lease. Who is in already is answered as the first time."""
 
     async def leave(self, edge: EdgeId, connections: Sequence[ConnectionId], *, now: datetime) -> Changes:
         """Unknown connections are ignored."""
-
-    async def renew(self, edge: EdgeId) -> Lease:
-        """Renew a lease that has not expired."""
-
-    async def sync(
-        self, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool, now: datetime, tell: Tell
-    ) -> list[ConnectionId]:
-        """Register again what an edge holds; gives the connections whose slug lives under another life."""
-
-    async def release(self, edge: EdgeId, *, now: datetime, tell: Tell) -> None:
-        """Drop the memberships and the lease of an edge."""
-
-    async def sweep(self, *, now: datetime, tell: Tell) -> None:
-        """Remove what expired edges held, and rooms that are empty or unused for too long. An edge that cannot be
-        removed now is left for the next time."""
-
-    async def reap(self, *, now: datetime) -> None:
-        """Remove some of those who are or were in lives that are over, and settings that nobody used for long."""
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """The announced participants of one life, and whether a life that is over was deleted in the last day."""
@@ -111,6 +112,60 @@ class Memberships(Protocol):
 
     async def stats(self) -> Mapping[RoomId, int]:
         """Open connections by public room id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What one part of a sync came to."""
+
+    lost: list[ConnectionId]
+    """Those whose slug lives under another life."""
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What the removal of one part came to."""
+
+    changes: Changes
+    has_more: bool
+
+
+class Leases(Protocol):
+    """The leases of edges and what they cover, and what is left behind by lives that are over. Safe to repeat. Every
+    coroutine is one short transaction, but for `reap`, and raises DatabaseUnavailable."""
+
+    async def is_answering(self) -> bool:
+        """Whether the database answers just now."""
+
+    async def renew(self, edge: EdgeId) -> Lease:
+        """Renew a lease of which nothing was removed."""
+
+    async def register(self, edge: EdgeId, held: Sequence[HeldConnection], *, now: datetime) -> Registered:
+        """Register a part of what an edge holds. Also renews or opens the lease."""
+
+    async def mark_stale(
+        self, edge: EdgeId, *, after: ConnectionId, is_newest: Callable[[], bool]
+    ) -> ConnectionId | None:
+        """Mark a part of what an edge holds as not registered again, behind this connection. Gives the last one of it;
+        None: it was the last part. Raises DatabaseUnavailable also where the sync is not the newest any more, as seen
+        while the lease is locked."""
+
+    async def remove_stale(self, edge: EdgeId, *, is_newest: Callable[[], bool], now: datetime) -> Removed:
+        """Remove a part of what is marked and was not registered again. Raises as `mark_stale` does."""
+
+    async def remove(self, edge: EdgeId, *, now: datetime, only_expired: bool = False) -> Removed:
+        """Remove a part of what an edge holds, and with the last part its lease. `only_expired`: nothing where the
+        lease was renewed, or another replica is removing it."""
+
+    async def expired(self) -> list[EdgeId]:
+        """Edges whose lease has expired, 100 at most."""
+
+    async def end_abandoned(self, *, now: datetime) -> Changes:
+        """End rooms that are empty or unused for too long, 500 at most, and forget old deletions."""
+
+    async def reap(self, *, now: datetime) -> None:
+        """Remove some of those who are or were in lives that are over, and settings that nobody used for long."""
 
 
 class LogPositions(Protocol):
@@ -133,12 +188,11 @@ class Videos(Protocol):
 class Events(Protocol):
     """NATS, best effort: while it is away events are lost, and edges read again what they missed."""
 
-    def publish_presence(self, change: PresenceChanged) -> None: ...
+    def publish(self, changes: Changes) -> None:
+        """Presence, to the edges with members in the room. The stream is cleaned up behind lives that are over."""
 
-    def publish_room_deleted(self, ended: LifeEnded) -> None: ...
-
-    def purge_messages(self, ended: LifeEnded) -> None:
-        """Clean up the stream behind a life that is over."""
+    def publish_room_deleted(self, ended: LifeEnded) -> None:
+        """To every edge."""
 
 
 class Moderation(Protocol):
@@ -162,10 +216,13 @@ class Ports:
 
     catalog: RoomCatalog
     memberships: Memberships
+    leases: Leases
     log: LogPositions
     videos: Videos
     events: Events
     moderation: Moderation
     clock: Callable[[], datetime]
     """The present time in UTC."""
+    policy: RoomPolicy = field(default_factory=RoomPolicy)
     creation: CreationPolicy = field(default_factory=CreationPolicy)
+    syncs: Syncs = field(default_factory=Syncs)

@@ -1,19 +1,24 @@
 """The stores under test, as one replica has them."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from chassis.database import DEFAULT_TIMEOUTS, Database, Timeouts
-from rooms.adapters.tortoise_catalog import TortoiseCatalog
-from rooms.adapters.tortoise_log import TortoiseLogPositions
-from rooms.adapters.tortoise_memberships import TortoiseMemberships
+from rooms.adapters.store.catalog import TortoiseCatalog
+from rooms.adapters.store.leases import TortoiseLeases
+from rooms.adapters.store.log_positions import TortoiseLogPositions
+from rooms.adapters.store.memberships import TortoiseMemberships
+from rooms.domain.leases import Syncs
 from rooms.domain.membership import Arrival, ById, BySlug, HeldConnection, JoinOutcome, Membership, RoomRef
-from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, RoomId, Slug, UserId
+from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
-from rooms.domain.rooms import Room, RoomPolicy, RoomSettings
+from rooms.domain.rooms import LifeEnded, Room, RoomPolicy, RoomSettings
+from rooms.domain.sanctions import Sanction, Target
+from rooms.ports import Ports
+from rooms.usecases import leases, membership
 
 EDGE = EdgeId("e" * 32)
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -26,22 +31,71 @@ def person(user_id: int | None, rank: Rank = Rank.USER) -> Person:
     return Person(UserId(user_id), f"user{user_id}", rank)
 
 
+class Heard:
+    """What was made known, in the order of the transactions; a catalogue that has every video; a moderation that is not
+    asked."""
+
+    def __init__(self) -> None:
+        self.changes: list[Changes] = []
+
+    def publish(self, changes: Changes) -> None:
+        self.changes.append(changes)
+
+    def publish_room_deleted(self, ended: LifeEnded) -> None: ...
+
+    async def existing(self, video_ids: frozenset[int]) -> Mapping[int, bool | None]:
+        return dict.fromkeys(video_ids, True)
+
+    async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
+        raise AssertionError("not asked here")
+
+    async def list_sanctions(
+        self, *, slug: Slug | None, active: bool, first: int, before_id: int | None
+    ) -> list[Sanction]:
+        raise AssertionError("not asked here")
+
+    async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
+        raise AssertionError("not asked here")
+
+
 @dataclass
 class Replica:
-    """The stores of one process, and what they made known."""
+    """The stores of one process, the use cases on them, and what they made known."""
 
     database: Database
     policy: RoomPolicy
     now: datetime = NOW
-    heard: list[Changes] = field(default_factory=list)
+    events: Heard = field(default_factory=Heard)
 
     def __post_init__(self) -> None:
         self.memberships = TortoiseMemberships(self.database, self.policy)
+        self.leases = TortoiseLeases(self.database, self.policy)
         self.catalog = TortoiseCatalog(self.database)
         self.log = TortoiseLogPositions(self.database)
+        self.syncs = Syncs()
+
+    @property
+    def heard(self) -> list[Changes]:
+        return self.events.changes
+
+    @property
+    def ports(self) -> Ports:
+        """As bootstrap would give them."""
+        return Ports(
+            catalog=self.catalog,
+            memberships=self.memberships,
+            leases=self.leases,
+            log=self.log,
+            videos=self.events,
+            events=self.events,
+            moderation=self.events,
+            clock=lambda: self.now,
+            policy=self.policy,
+            syncs=self.syncs,
+        )
 
     async def join_all(self, arrivals: Sequence[Arrival], edge: EdgeId = EDGE) -> list[JoinOutcome]:
-        return await self.memberships.join(edge, arrivals, now=self.now, tell=self.heard.append)
+        return await membership.join(self.ports, edge, arrivals)
 
     def arrival(self, connection: int, where: str | int, user_id: int | None, rank: Rank = Rank.USER) -> Arrival:
         return Arrival(ConnectionId(connection), ref(where), person(user_id, rank))
@@ -72,29 +126,27 @@ class Replica:
         self, *held: HeldConnection, edge: EdgeId = EDGE, first: bool = True, last: bool = True
     ) -> tuple[list[ConnectionId], Changes]:
         """One part, which is all unless said otherwise."""
-        told: list[Changes] = []
-        lost = await self.memberships.sync(edge, held, first=first, last=last, now=self.now, tell=told.append)
-        return lost, together(told)
+        events = Heard()
+        lost = await leases.sync(replace(self.ports, events=events), edge, held, first=first, last=last)
+        return lost, Changes.together(events.changes)
 
     async def sweep(self, now: datetime | None = None) -> Changes:
-        told: list[Changes] = []
-        await self.memberships.sweep(now=now or self.now, tell=told.append)
-        return together(told)
+        events = Heard()
+        await leases.sweep(replace(self.ports, events=events, clock=lambda: now or self.now))
+        return Changes.together(events.changes)
 
     async def release(self, edge: EdgeId = EDGE) -> Changes:
-        told: list[Changes] = []
-        await self.memberships.release(edge, now=self.now, tell=told.append)
-        return together(told)
+        events = Heard()
+        await leases.release(replace(self.ports, events=events), edge)
+        return Changes.together(events.changes)
 
     async def rows(self, table: str) -> int:
         async with self.database.session() as session:
             return int((await session.fetch(f"SELECT count(*) AS n FROM {table}"))[0]["n"])
 
     async def leave(self, *connections: int, edge: EdgeId = EDGE) -> Changes:
-        numbers = [ConnectionId(number) for number in connections]
-        changes = await self.memberships.leave(edge, numbers, now=self.now)
-        self.heard.append(changes)
-        return changes
+        await membership.leave(self.ports, edge, [ConnectionId(number) for number in connections])
+        return self.heard[-1]
 
     async def create(self, slug: str, owner: int, *, is_public: bool = True, allow_anonymous: bool = True) -> RoomId:
         settings = RoomSettings("A room", None, is_public, allow_anonymous)
@@ -108,10 +160,6 @@ class Replica:
 
     def later(self, **passed: float) -> None:
         self.now += timedelta(**passed)
-
-
-def together(told: Sequence[Changes]) -> Changes:
-    return Changes(tuple(p for each in told for p in each.presence), tuple(e for each in told for e in each.ended))
 
 
 def ref(where: str | int) -> RoomRef:

@@ -75,7 +75,7 @@ async def test_search_does_not_tell_capital_letters_of_any_script_apart(replica:
 async def test_whoever_waits_for_the_database_has_a_turn_between_the_parts_of_a_search(
     replica: "Replica", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rooms.adapters.shown_rooms.SCANNED_AT_ONCE", 1)
+    monkeypatch.setattr("rooms.adapters.store.listing.SCANNED_AT_ONCE", 1)
     replica.catalog._searches = Gate(2, wait_s=60)
     for connection in range(1, 31):
         await replica.enter(connection, f"room-{connection}", 7)
@@ -95,7 +95,7 @@ async def test_a_search_waits_for_its_place_no_longer_than_for_the_database(repl
 async def test_a_page_of_a_search_goes_on_where_the_one_before_it_ended(
     replica: "Replica", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rooms.adapters.shown_rooms.SCANNED_AT_ONCE", 2)
+    monkeypatch.setattr("rooms.adapters.store.listing.SCANNED_AT_ONCE", 2)
     for connection in range(1, 11):
         await replica.enter(connection, f"{'Été' if connection % 3 else 'hiver'}-{connection}", 7)
     pages, after = [], None
@@ -108,8 +108,8 @@ async def test_a_page_of_a_search_goes_on_where_the_one_before_it_ended(
 async def test_a_search_looks_at_so_many_rooms_and_no_further(
     replica: "Replica", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rooms.adapters.shown_rooms.SCANNED_AT_ONCE", 2)
-    monkeypatch.setattr("rooms.adapters.shown_rooms.SCANNED_AT_MOST", 4)
+    monkeypatch.setattr("rooms.adapters.store.listing.SCANNED_AT_ONCE", 2)
+    monkeypatch.setattr("rooms.adapters.store.listing.SCANNED_AT_MOST", 4)
     for connection in range(1, 7):
         await replica.enter(connection, f"room-{connection}", 7)
     assert await slugs(replica, None, "room") == ["room-6", "room-5", "room-4", "room-3"]
@@ -139,9 +139,9 @@ async def test_pages_of_participants_of_several_rooms_end_where_each_of_them_end
 
 
 async def test_many_people_are_counted_once_a_second(replica: "Replica", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rooms.adapters.shown_rooms._MANY_PEOPLE", 1)
+    monkeypatch.setattr("rooms.adapters.store.listing._MANY_PEOPLE", 1)
     time_s = 100.0
-    monkeypatch.setattr("rooms.adapters.shown_rooms.time.monotonic", lambda: time_s)
+    monkeypatch.setattr("rooms.adapters.store.listing.time.monotonic", lambda: time_s)
     few, many = await replica.enter(1, "few", 1), await replica.enter(2, "many", 1)
     await replica.enter(3, "many", 2)
     lives = [few.life, many.life]
@@ -220,7 +220,7 @@ async def test_a_name_that_many_rooms_have_still_makes_a_slug_in_a_few_tries(
         return transaction(database)
 
     monkeypatch.setattr(Database, "transaction", counted)
-    monkeypatch.setattr("rooms.adapters.tortoise_catalog._letters", iter(["abcdef", "abcdef", "uvwxyz"]).__next__)
+    monkeypatch.setattr("rooms.adapters.store.catalog._letters", iter(["abcdef", "abcdef", "uvwxyz"]).__next__)
     made = [
         await replica.catalog.create_room(
             Slug("stream"), RoomSettings("Stream"), UserId(7), is_free_choice=True, now=replica.now

@@ -7,7 +7,7 @@ import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
 from chassis.database import Timeouts
-from rooms.adapters.store import POOL_SIZE
+from rooms.adapters.store.tables import POOL_SIZE
 from rooms.domain.leases import Lease
 from rooms.domain.people import EdgeId, Slug, UserId
 from rooms.domain.rooms import RoomPolicy
@@ -35,7 +35,7 @@ async def test_joins_and_heartbeats_are_answered_while_graphql_holds_all_connect
                 while await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < 3:
                     pass
                 await asyncio.gather(*(replica.enter(n, f"r{n}", n, EdgeId(f"{n:032x}")) for n in range(2, 12)))
-                assert await replica.memberships.renew(EDGE) == Lease(True, 1)
+                assert await replica.leases.renew(EDGE) == Lease(True, 1)
             assert not any(read.done() for read in reads)
         assert await asyncio.gather(*reads) == [False] * HELD_UP
     finally:

@@ -33,7 +33,7 @@ USES: dict[str, Callable[["Replica"], Awaitable[object]]] = {
     "room": lambda replica: replica.catalog.find_room(slug=Slug("a")),
     "page": lambda replica: replica.catalog.list_participants([BIG], first=10, after=10),
     "sweep": lambda replica: replica.sweep(),
-    "reap": lambda replica: replica.memberships.reap(now=replica.now),
+    "reap": lambda replica: replica.leases.reap(now=replica.now),
     "deleted": lambda replica: replica.memberships.snapshot(Life(10**6)),
 }
 

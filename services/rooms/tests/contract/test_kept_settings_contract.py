@@ -23,7 +23,7 @@ async def age(replica: "Replica", *, days: float | None) -> None:
 
 
 async def reap(replica: "Replica") -> None:
-    await replica.memberships.reap(now=replica.now)
+    await replica.leases.reap(now=replica.now)
 
 
 async def used_room(replica: "Replica", slug: str, owner: int = OWNER) -> None:

@@ -24,14 +24,14 @@ async def test_an_expired_edge_has_its_connections_removed_with_their_user_left(
     changes = await replica.sweep()
     assert [[p.key for p in change.left] for change in changes.presence] == [["u:7"]]
     assert [end.slug for end in changes.ended] == ["b"]
-    assert await replica.memberships.renew(EDGE) == Lease(False, 0)
-    assert await replica.memberships.renew(OTHER_EDGE) == Lease(True, 1)
+    assert await replica.leases.renew(EDGE) == Lease(False, 0)
+    assert await replica.leases.renew(OTHER_EDGE) == Lease(True, 1)
 
 
 async def test_a_heartbeat_keeps_what_was_not_swept_yet(replica: "Replica") -> None:
     await replica.enter(1, "a", 7)
     await replica.heartbeat_late()
-    assert await replica.memberships.renew(EDGE) == Lease(True, 1)
+    assert await replica.leases.renew(EDGE) == Lease(True, 1)
     assert (await replica.sweep()).ended == ()
 
 
@@ -52,7 +52,7 @@ async def test_an_edge_that_was_cut_off_registers_again_and_keeps_room_id_and_li
     assert changes.presence[0].version > membership.version + 1
     again = await replica.enter(2, "a", 8)
     assert (again.room_id, again.life, again.connection_count) == (membership.room_id, membership.life, 2)
-    assert await replica.memberships.renew(EDGE) == Lease(True, 2)
+    assert await replica.leases.renew(EDGE) == Lease(True, 2)
 
 
 async def test_a_life_that_was_registered_again_is_never_given_to_another_room(replica: "Replica") -> None:
@@ -76,11 +76,11 @@ async def test_connections_are_lost_whose_slug_lives_under_another_life(replica:
 async def test_what_a_sync_does_not_name_in_any_part_is_forgotten(replica: "Replica") -> None:
     memberships = [await replica.enter(n, "a", n) for n in (1, 2, 3)]
     await replica.sync(replica.held(1, memberships[0], 1), last=False)
-    assert await replica.memberships.renew(EDGE) == Lease(True, 3)
+    assert await replica.leases.renew(EDGE) == Lease(True, 3)
     lost, changes = await replica.sync(replica.held(3, memberships[2], 3), first=False)
     assert lost == []
     assert [p.user_id for change in changes.presence for p in change.left] == [2]
-    assert await replica.memberships.renew(EDGE) == Lease(True, 2)
+    assert await replica.leases.renew(EDGE) == Lease(True, 2)
 
 
 async def test_a_connection_that_is_registered_under_another_life_is_lost_and_removed(replica: "Replica") -> None:
@@ -177,4 +177,4 @@ async def test_release_drops_everything_of_an_edge(replica: "Replica") -> None:
     await replica.enter(2, "b", 8)
     changes = await replica.release()
     assert sorted(end.slug for end in changes.ended) == ["a", "b"]
-    assert await replica.memberships.renew(EDGE) == Lease(False, 0)
+    assert await replica.leases.renew(EDGE) == Lease(False, 0)

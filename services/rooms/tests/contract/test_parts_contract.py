@@ -11,7 +11,6 @@ import pytest
 from chassis.database import Row, Session
 from chassis.errors import DatabaseUnavailable
 from chassis.outages import retry_on_conflict
-from rooms.adapters import tortoise_memberships
 from rooms.domain.leases import Lease
 from rooms.domain.membership import Membership
 from rooms.domain.people import EdgeId, Slug
@@ -52,7 +51,7 @@ async def enter_many(replica: "Replica", slug: str = "a", edge: EdgeId = EDGE) -
 
 async def reap_all(replica: "Replica") -> None:
     for _ in range(10):
-        await replica.memberships.reap(now=replica.now)
+        await replica.leases.reap(now=replica.now)
 
 
 def left(changes: Changes) -> int:
@@ -68,8 +67,8 @@ async def test_an_edge_with_many_connections_expires(replica: "Replica") -> None
     assert [change.connection_count for change in changes.presence] == [2001, 1001, 1]
     versions = [(change.first_version, change.version) for change in changes.presence]
     assert all(after[0] == before[1] + 1 for before, after in pairwise(versions))
-    assert await replica.memberships.renew(EDGE) == Lease(False, 0)
-    assert await replica.memberships.renew(OTHER_EDGE) == Lease(True, 1)
+    assert await replica.leases.renew(EDGE) == Lease(False, 0)
+    assert await replica.leases.renew(OTHER_EDGE) == Lease(True, 1)
 
 
 async def test_an_edge_that_is_released_with_many_connections_leaves_nothing(replica: "Replica") -> None:
@@ -89,7 +88,7 @@ async def test_an_edge_of_which_a_part_was_removed_registers_again(
     membership = await enter_many(replica)
     await replica.enter(1, "a", 10_000, OTHER_EDGE)
     await replica.heartbeat_late()
-    remove_part, parts = replica.memberships._remove_part, list[int]()
+    remove_part, parts = replica.leases._remove_part, list[int]()
 
     async def failing_at_the_third(*args: object) -> object:
         parts.append(1)
@@ -97,14 +96,14 @@ async def test_an_edge_of_which_a_part_was_removed_registers_again(
             raise DatabaseUnavailable
         return await remove_part(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(replica.memberships, "_remove_part", failing_at_the_third)
+    monkeypatch.setattr(replica.leases, "_remove_part", failing_at_the_third)
     assert left(await replica.sweep()) == 2 * PART
-    assert not (await replica.memberships.renew(EDGE)).registered
+    assert not (await replica.leases.renew(EDGE)).registered
     for start in range(1, MANY, PART):
         held = [replica.held(number, membership, number) for number in range(start, start + PART)]
         lost, _ = await replica.sync(*held, first=start == 1, last=start + PART > MANY)
         assert lost == []
-    assert await replica.memberships.renew(EDGE) == Lease(True, MANY)
+    assert await replica.leases.renew(EDGE) == Lease(True, MANY)
     assert (await replica.memberships.snapshot(membership.life)).connection_count == MANY + 1
 
 
@@ -113,15 +112,15 @@ async def test_a_sync_forgets_many_connections(replica: "Replica") -> None:
     lost, changes = await replica.sync(replica.held(3, membership, 3))
     assert lost == []
     assert left(changes) == MANY - 1
-    assert await replica.memberships.renew(EDGE) == Lease(True, 1)
+    assert await replica.leases.renew(EDGE) == Lease(True, 1)
 
 
 @pytest.mark.parametrize("given_up_at", ["marking", "forgetting"])
 async def test_a_sync_that_was_given_up_undoes_nothing_of_the_one_after_it(
     replica: "Replica", monkeypatch: pytest.MonkeyPatch, given_up_at: str
 ) -> None:
-    monkeypatch.setattr("rooms.adapters.tortoise_memberships.PART", 1)
-    monkeypatch.setattr("rooms.adapters.departures.PART", 1)
+    monkeypatch.setattr("rooms.adapters.store.leases.PART", 1)
+    monkeypatch.setattr("rooms.adapters.store.connections.PART", 1)
     memberships = [await replica.enter(number, "a", number) for number in range(1, 5)]
     held = [replica.held(number, membership, number) for number, membership in enumerate(memberships, 1)]
     stands, may_go_on = asyncio.Event(), asyncio.Event()
@@ -135,7 +134,7 @@ async def test_a_sync_that_was_given_up_undoes_nothing_of_the_one_after_it(
             await may_go_on.wait()
         return await retry_on_conflict(attempt)
 
-    monkeypatch.setattr(tortoise_memberships, "retry_on_conflict", stopping)
+    monkeypatch.setattr("chassis.outages.retry_on_conflict", stopping)
     given_up = asyncio.create_task(replica.sync(held[0]))
     await stands.wait()
     await replica.sync(*held[:2], last=False)
@@ -144,7 +143,7 @@ async def test_a_sync_that_was_given_up_undoes_nothing_of_the_one_after_it(
         await given_up
     lost, changes = await replica.sync(*held[2:], first=False)
     assert (lost, changes) == ([], Changes())
-    assert await replica.memberships.renew(EDGE) == Lease(True, 4)
+    assert await replica.leases.renew(EDGE) == Lease(True, 4)
 
 
 async def test_the_last_leave_of_a_room_with_many_visitors_removes_them_later(replica: "Replica") -> None:
@@ -163,9 +162,9 @@ async def test_a_room_that_is_deleted_has_its_connections_removed_later(replica:
     await replica.catalog.delete_room(await replica.found("a"))
     assert await replica.memberships.stats() == {}
     await replica.leave(1, 2, 3)
-    assert await replica.memberships.renew(EDGE) == Lease(True, MANY - 3)
+    assert await replica.leases.renew(EDGE) == Lease(True, MANY - 3)
     await reap_all(replica)
-    assert await replica.memberships.renew(EDGE) == Lease(True, 0)
+    assert await replica.leases.renew(EDGE) == Lease(True, 0)
     assert await replica.rows("participant") == 0
 
 
@@ -186,7 +185,7 @@ async def test_a_connection_of_a_room_that_was_deleted_is_lost_when_its_edge_reg
     await replica.catalog.delete_room(await replica.found("a"))
     lost, _ = await replica.sync(replica.held(1, membership, 7))
     assert lost == [1]
-    assert await replica.memberships.renew(EDGE) == Lease(True, 0)
+    assert await replica.leases.renew(EDGE) == Lease(True, 0)
 
 
 async def test_a_life_that_is_registered_again_before_it_was_reaped_keeps_its_people(replica: "Replica") -> None:

@@ -8,12 +8,10 @@ import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
 from chassis.errors import DatabaseUnavailable
-from rooms.adapters import store
-from rooms.adapters.store import migrate_rooms
+from rooms.adapters.store.tables import MIGRATION_LOCK, migrate_rooms
 from rooms.domain.membership import JoinRefusal, Membership
 from rooms.domain.people import EdgeId, Slug
-from rooms.domain.presence import LifeEnded
-from rooms.domain.rooms import RoomPolicy
+from rooms.domain.rooms import LifeEnded, RoomPolicy
 from rooms.errors import Refusal
 
 if TYPE_CHECKING:
@@ -72,7 +70,7 @@ async def test_many_rooms_joined_and_left_at_once_end_with_nobody(pair: Pair) ->
 
     await asyncio.gather(*(visit(number) for number in range(8)))
     assert await pair[0].memberships.stats() == {}
-    await pair[0].memberships.reap(now=pair[0].now)
+    await pair[0].leases.reap(now=pair[0].now)
     async with pair[0].database.session() as session:
         for table in ("room", "participant", "connection", "ended_life"):
             assert await session.fetch(f"SELECT * FROM {table}") == []
@@ -150,7 +148,7 @@ async def test_a_migration_may_take_as_long_as_it_is_given_and_no_longer(
     await other.execute(f"CREATE DATABASE {name}")
     await other.close()
     other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
-    await other.execute("SELECT pg_advisory_lock($1)", store._MIGRATION_LOCK)
+    await other.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
     with monkeypatch.context() as patch:
         patch.setattr("chassis.migrator._LONGEST_WAIT_S", 0.2)
         with pytest.raises(DatabaseUnavailable):

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from chassis.nats_connection import NatsSettings
 from rooms.adapters.nats_events import NatsEvents
 from rooms.domain.people import Life, RoomId, Slug
-from rooms.domain.presence import LifeEnded
+from rooms.domain.rooms import LifeEnded
 
 if TYPE_CHECKING:
     from real_nats import NatsServer

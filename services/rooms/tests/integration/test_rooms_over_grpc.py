@@ -20,14 +20,14 @@ from chassis.database import Database
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import GrpcServer
 from chassis.nats_connection import NatsSettings
-from rooms.adapters.tortoise_log import TortoiseLogPositions
+from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.api.graphql.execute import executions
 from rooms.bootstrap import serving
 from rooms.config import Config
 from rooms.domain.log_position import MARGIN
 from rooms.domain.presence import Changes
 from rooms.ports import Ports
-from rooms.usecases import membership
+from rooms.usecases import leases, membership
 from salon.events.v1 import events_pb2
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
 
@@ -225,7 +225,7 @@ async def test_an_exceptions_text_never_reaches_the_caller(world: World, monkeyp
     async def fail(*_: object) -> None:
         raise ValueError("the secret of the house")
 
-    monkeypatch.setattr("rooms.api.grpc.servicer.membership.connected_rank", fail)
+    monkeypatch.setattr("rooms.api.grpc.servicer.queries.connected_rank", fail)
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7))
     assert (refusal.value.code(), refusal.value.details()) == (grpc.StatusCode.INTERNAL, "internal error")
@@ -278,7 +278,7 @@ async def test_work_that_never_ends_does_not_keep_the_service_from_ending(
         await asyncio.Event().wait()
 
     monkeypatch.setattr("rooms.bootstrap._FINISH_S", 0.1)
-    monkeypatch.setattr("rooms.api.grpc.servicer.membership.connected_rank", hang)
+    monkeypatch.setattr("rooms.api.grpc.servicer.queries.connected_rank", hang)
     with structlog.testing.capture_logs() as lines:
         async with asyncio.timeout(30), serving(config) as port:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -300,7 +300,7 @@ async def test_calls_beyond_what_the_database_keeps_waiting_are_refused_at_once(
         await proceed.wait()
 
     monkeypatch.setattr("rooms.api.grpc.servicer.CALLS_AT_ONCE", 2)
-    monkeypatch.setattr("rooms.api.grpc.servicer.membership.connected_rank", wait)
+    monkeypatch.setattr("rooms.api.grpc.servicer.queries.connected_rank", wait)
     async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         rooms = rooms_pb2_grpc.RoomsServiceStub(channel)
         for _ in range(2):
@@ -331,7 +331,7 @@ async def test_a_sweep_that_is_under_way_at_the_end_finds_the_database_open(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, swept = asyncio.Event(), asyncio.Event()
-    sweep = membership.sweep
+    sweep = leases.sweep
 
     async def slow_sweep(ports: Ports) -> Changes:
         begun.set()
@@ -340,7 +340,7 @@ async def test_a_sweep_that_is_under_way_at_the_end_finds_the_database_open(
         swept.set()
         return changes
 
-    monkeypatch.setattr(membership, "sweep", slow_sweep)
+    monkeypatch.setattr(leases, "sweep", slow_sweep)
     async with serving(config):
         await begun.wait()
     assert swept.is_set()
@@ -368,7 +368,7 @@ async def test_no_edge_is_swept_when_the_database_was_away_for_longer_than_a_lea
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_away = True
-    is_alive, sweep = Database.is_alive, membership.sweep
+    is_alive, sweep = Database.is_alive, leases.sweep
     away_at: list[float] = []
     swept_at: list[float] = []
 
@@ -382,7 +382,7 @@ async def test_no_edge_is_swept_when_the_database_was_away_for_longer_than_a_lea
         return await sweep(ports)
 
     monkeypatch.setattr(Database, "is_alive", answers)
-    monkeypatch.setattr(membership, "sweep", noted_sweep)
+    monkeypatch.setattr(leases, "sweep", noted_sweep)
     lease_s = 2  # eight times as long as from one look at the database to the next
     async with serving(replace(config, lease_seconds=lease_s)), asyncio.timeout(60):
         await asyncio.sleep(1.1 * lease_s)

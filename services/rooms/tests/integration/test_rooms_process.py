@@ -15,7 +15,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from rooms.adapters import store
+from rooms.adapters.store.tables import MIGRATION_LOCK
 from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
 
 pytestmark = pytest.mark.integration
@@ -118,7 +118,7 @@ async def test_a_replica_that_waits_for_its_migrations_lives_is_not_ready_and_en
 ) -> None:
     name, sockets = re.split(r"\?host=", fresh_postgres.removeprefix("asyncpg://postgres:@/"))
     other = await asyncpg.connect(host=sockets, user="postgres", database=name)
-    await other.execute("SELECT pg_advisory_lock($1)", store._MIGRATION_LOCK)
+    await other.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
     process = start(tmp_path, ROOMS_DATABASE_URL=fresh_postgres)
     port = json.loads(wait_until(process, "starting")[-1])["port"]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -11,7 +11,8 @@ from chassis.nats_connection import NatsSettings
 from rooms.adapters import nats_events
 from rooms.adapters.nats_events import NatsEvents
 from rooms.domain.people import Life, ParticipantKey, RoomId, Slug
-from rooms.domain.presence import Announced, LifeEnded, PresenceChanged
+from rooms.domain.presence import Announced, PresenceChanged
+from rooms.domain.rooms import LifeEnded
 from salon.events.v1.events_pb2 import Presence
 
 

@@ -13,7 +13,8 @@ from chassis.nats_connection import NatsAccess, NatsConnection
 from chassis.tasks import Tasks
 from chassis.traces import trace_headers
 from rooms import telemetry
-from rooms.domain.presence import Announced, LifeEnded, PresenceChanged
+from rooms.domain.presence import Announced, Changes, PresenceChanged
+from rooms.domain.rooms import LifeEnded
 from salon.events.v1 import events_pb2
 
 STREAM = "SALON_MESSAGES"
@@ -58,6 +59,13 @@ class NatsEvents:
     def is_connected(self) -> bool:
         """Whether events reach NATS just now."""
         return self._connection.is_connected
+
+    def publish(self, changes: Changes) -> None:
+        """What a transaction did, once it is committed."""
+        for change in changes.presence:
+            self.publish_presence(change)
+        for ended in changes.ended:
+            self.purge_messages(ended)
 
     def publish_presence(self, change: PresenceChanged) -> None:
         """Tell the edges with members in the room."""

@@ -1,6 +1,9 @@
-"""How an edge's lease stands, and since when leases could be renewed here without a break."""
+"""Leases of edges: how one stands, which sync of an edge is the newest, and since when leases could be renewed here
+without a break."""
 
 from dataclasses import dataclass
+
+from rooms.domain.people import EdgeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,6 +12,27 @@ class Lease:
 
     registered: bool
     connection_count: int
+
+
+class Syncs:
+    """Which sync of each edge is the newest one here: one that its edge gave up, and that goes on, must not undo what
+    the one after it did. A sync is told by an object that is nothing else's, or by None if its beginning came to
+    another replica."""
+
+    def __init__(self) -> None:
+        self._newest: dict[EdgeId, object] = {}
+
+    def begin(self, edge: EdgeId) -> None:
+        """A sync of this edge begins, and is the newest one."""
+        self._newest[edge] = object()
+
+    def newest(self, edge: EdgeId) -> object | None:
+        """The newest one that has not ended."""
+        return self._newest.get(edge)
+
+    def end(self, edge: EdgeId) -> None:
+        """No sync of this edge goes on."""
+        self._newest.pop(edge, None)
 
 
 class Outage:

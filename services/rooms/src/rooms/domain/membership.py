@@ -1,9 +1,17 @@
-"""Joining and leaving: what edges ask for, and what they are told."""
+"""Joining, leaving and registering again: what edges ask for, what is decided, and what they are told.
 
+A join is decided by what was read before its transaction (`plan_joins`), and confirmed by the rooms that the
+transaction has locked (`Planned.stands`); whoever a room concerns that changed in between is planned again. What a
+batch comes to in rooms that are locked is in presence.py: `apply_joins`, `apply_leaves`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 
+from rooms.domain.naming import is_id
 from rooms.domain.people import ConnectionId, Life, Person, RoomId, Slug
+from rooms.domain.rooms import Access, LivingRoom, RoomPolicy, SlugState, may_enter
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +80,113 @@ class HeldConnection:
     life: Life
     slug: Slug
     person: Person
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A join that may go ahead as long as its room is as it was when this was decided."""
+
+    arrival: Arrival
+    slug: Slug
+    access: Access
+
+    def stands(self, room: LivingRoom | None) -> bool:
+        """Whether the plan still holds for the room that was locked."""
+        if room is None or room.access != self.access:
+            return False
+        ref = self.arrival.ref
+        return not isinstance(ref, ById) or room.room_id == ref.room_id
+
+
+@dataclass(frozen=True, slots=True)
+class JoinPlan:
+    """The decisions about one batch."""
+
+    arrivals: tuple[Arrival, ...]
+    admitted: tuple[Planned, ...]
+    refused: Mapping[ConnectionId, JoinRefusal]
+    new_rooms: Mapping[Slug, RoomId | None]
+    """Rooms to be made, with their public id; None: one that nothing has."""
+
+
+def plan_joins(states: Mapping[RoomRef, SlugState], arrivals: Sequence[Arrival], policy: RoomPolicy) -> JoinPlan:
+    """Decide about each arrival by the state of the slug that it refers to."""
+    admitted: list[Planned] = []
+    refused: dict[ConnectionId, JoinRefusal] = {}
+    new_rooms: dict[Slug, RoomId | None] = {}
+    for arrival in arrivals:
+        state = states[arrival.ref]
+        if refusal := _refusal(state, arrival.person, policy):
+            refused[arrival.connection] = refusal
+            continue
+        admitted.append(Planned(arrival, state.slug, state.access))
+        if not state.is_living:
+            new_rooms[state.slug] = state.access.kept_room_id or _own_number(state.slug)
+    return JoinPlan(tuple(arrivals), tuple(admitted), refused, new_rooms)
+
+
+def _refusal(state: SlugState, person: Person, policy: RoomPolicy) -> JoinRefusal | None:
+    access = state.access
+    if not state.is_living and not policy.may_create(state.slug, has_kept_settings=access.kept_room_id is not None):
+        return JoinRefusal.NOT_FOUND
+    may = may_enter(
+        user_id=person.user_id,
+        rank=person.rank,
+        is_public=access.is_public,
+        allow_anonymous=access.allow_anonymous,
+        owner=access.owner,
+        is_invited=person.user_id in state.invited,
+    )
+    return None if may else JoinRefusal.ACCESS_DENIED
+
+
+def _own_number(slug: Slug) -> RoomId | None:
+    return RoomId(int(slug)) if is_id(slug) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A connection that is let into a room whose row is locked."""
+
+    connection: ConnectionId
+    person: Person
+    room: LivingRoom
+
+
+def find_missing(
+    held: Sequence[HeldConnection], standing: Mapping[ConnectionId, Life]
+) -> tuple[list[HeldConnection], list[ConnectionId]]:
+    """Of what an edge holds, what is in no life that goes on, and what is in another life than the edge believes,
+    which is lost."""
+    missing = [one for one in held if one.connection not in standing]
+    lost = [one.connection for one in held if standing.get(one.connection, one.life) != one.life]
+    return missing, lost
+
+
+def newest_lives(missing: Iterable[HeldConnection]) -> list[HeldConnection]:
+    """For each slug the newest life that was held: what may be made again where the slug does not live."""
+    by_slug: dict[Slug, HeldConnection] = {}
+    for one in missing:
+        if one.slug not in by_slug or by_slug[one.slug].life < one.life:
+            by_slug[one.slug] = one
+    return list(by_slug.values())
+
+
+def take_back(
+    missing: Sequence[HeldConnection], rooms: Mapping[Slug, LivingRoom]
+) -> tuple[list[Entrant], list[ConnectionId]]:
+    """Who comes back into the life that they were in, and who is lost because the slug lives under another one."""
+    entrants: list[Entrant] = []
+    lost: list[ConnectionId] = []
+    for one in missing:
+        room = rooms.get(one.slug)
+        if room is not None and room.life == one.life:
+            entrants.append(Entrant(one.connection, one.person, room))
+        else:
+            lost.append(one.connection)
+    return entrants, lost
+
+
+def lives_without(lives: Set[Life], entrants: Iterable[Entrant]) -> Set[Life]:
+    """Those of the lives that nobody comes into."""
+    return lives - {entrant.room.life for entrant in entrants}

@@ -1,8 +1,17 @@
-"""Who is in a life of a room: what is made known of comings and goings, and when they are only counted."""
+"""Who is in a life of a room: what batches of joins and leaves come to, what is made known of them, and when people are
+only counted.
 
-from dataclasses import dataclass
+Every connection that comes makes a version of the life's presence; of those who leave, each who is announced makes one,
+or a batch of which nobody is. An event covers the versions of one transaction, so that whoever misses one sees the gap.
+"""
 
-from rooms.domain.people import Life, ParticipantKey, RoomId, Slug, UserId
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rooms.domain.membership import Entrant, Membership
+from rooms.domain.people import ConnectionId, EdgeId, Life, ParticipantKey, Person, RoomId, UserId
+from rooms.domain.rooms import LifeEnded, LivingRoom, RoomPolicy, RoomUpdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +45,17 @@ class PresenceChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class LifeEnded:
-    """A room's row is gone."""
-
-    room_id: RoomId
-    life: Life
-    slug: Slug
-
-
-@dataclass(frozen=True, slots=True)
 class Changes:
     """What a transaction did that others must hear of, once it is committed."""
 
     presence: tuple[PresenceChanged, ...] = ()
     ended: tuple[LifeEnded, ...] = ()
+
+    @classmethod
+    def together(cls, parts: Iterable["Changes"]) -> "Changes":
+        """Those of several transactions, in their order."""
+        known = list(parts)
+        return cls(tuple(p for each in known for p in each.presence), tuple(e for each in known for e in each.ended))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +96,177 @@ class Tally:
             self.crowded = True
         elif self.connection_count * 5 < self.limit * 4:
             self.crowded = False
+
+
+@dataclass(slots=True)
+class Newcomer:
+    """What a batch brings of one person into one room."""
+
+    person: Person
+    is_announced: bool
+    version: int
+    connections: int = 0
+
+
+@dataclass(slots=True)
+class _Filling:
+    """One room while a batch goes in."""
+
+    room: LivingRoom
+    tally: Tally
+    version: int
+    people: dict[ParticipantKey, Newcomer] = field(default_factory=dict)
+
+
+class Joins:
+    """What a batch of entrants comes to."""
+
+    def __init__(self) -> None:
+        self.memberships: dict[ConnectionId, Membership] = {}
+        self._rooms: dict[Life, _Filling] = {}
+
+    @property
+    def newcomers(self) -> Iterable[tuple[Life, ParticipantKey, Newcomer]]:
+        """Each person of the batch once a room."""
+        return ((life, key, one) for life, room in self._rooms.items() for key, one in room.people.items())
+
+    @property
+    def updates(self) -> list[RoomUpdate]:
+        """What is to be written of the rooms."""
+        return [
+            RoomUpdate(life, room.tally.connection_count, room.version, room.tally.crowded, None)
+            for life, room in self._rooms.items()
+        ]
+
+    def presence(self, connections: Mapping[tuple[Life, ParticipantKey], int], now_ms: int) -> Changes:
+        """One event a room. `connections`: how many each newcomer has now; those who had some before are no news."""
+        return Changes(tuple(self._event(life, connections, now_ms) for life in self._rooms))
+
+    def add(self, edge: EdgeId, entrant: Entrant, limit: int) -> None:
+        """Every connection makes a version, so that of those who come in one batch each can be told of the later
+        ones."""
+        room, person = entrant.room, entrant.person
+        filling = self._rooms.get(room.life)
+        if filling is None:
+            tally = Tally(limit, room.connection_count, room.crowded)
+            filling = self._rooms[room.life] = _Filling(room, tally, room.version)
+        is_announced = filling.tally.arrive()
+        filling.version += 1
+        key = person.key(edge, entrant.connection)
+        filling.people.setdefault(key, Newcomer(person, is_announced, filling.version)).connections += 1
+        self.memberships[entrant.connection] = Membership(
+            room_id=room.room_id,
+            life=room.life,
+            slug=room.slug,
+            connection_count=filling.tally.connection_count,
+            version=filling.version,
+            crowded=filling.tally.crowded,
+        )
+
+    def _event(
+        self, life: Life, connections: Mapping[tuple[Life, ParticipantKey], int], now_ms: int
+    ) -> PresenceChanged:
+        filling = self._rooms[life]
+        first = [(key, one) for key, one in filling.people.items() if connections[life, key] == one.connections]
+        return PresenceChanged(
+            room_id=filling.room.room_id,
+            life=life,
+            first_version=filling.room.version + 1,
+            version=filling.version,
+            connection_count=filling.tally.connection_count,
+            crowded=filling.tally.crowded,
+            joined=tuple(
+                Announced(key, one.person.user_id, one.person.username, one.version)
+                for key, one in first
+                if one.is_announced
+            ),
+            left=(),
+            joined_count=len(first),
+            left_count=0,
+            at_ms=now_ms,
+        )
+
+
+def apply_joins(edge: EdgeId, entrants: Sequence[Entrant], *, limit: int) -> Joins:
+    """Count entrants into their rooms; `limit`: connections above which a room is crowded."""
+    joins = Joins()
+    for entrant in entrants:
+        joins.add(edge, entrant, limit)
+    return joins
+
+
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """Somebody of whom connections were taken out of a life."""
+
+    key: ParticipantKey
+    user_id: UserId | None
+    username: str
+    is_announced: bool
+    connections: int
+    """What they have left there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """What a batch of leaves comes to."""
+
+    updates: tuple[RoomUpdate, ...]
+    """Of the rooms that go on."""
+    presence: tuple[PresenceChanged, ...]
+    ended: tuple[LifeEnded, ...]
+
+    @property
+    def changes(self) -> Changes:
+        """What others must hear of."""
+        return Changes(self.presence, self.ended)
+
+
+def apply_leaves(
+    rooms: Mapping[Life, LivingRoom], gone: Sequence[tuple[Life, Leaver]], policy: RoomPolicy, *, now_ms: int
+) -> Leaves:
+    """Count connections out of their rooms, in this order, one item each. A room that becomes empty ends, unless it is
+    kept for a while."""
+    events = _count_out(rooms, gone, policy.presence_limit, now_ms)
+    is_over = {e.life for e in events if e.connection_count <= 0 and policy.empty_grace_ms == 0}
+    going_on = tuple(event for event in events if event.life not in is_over)
+    updates = (
+        RoomUpdate(e.life, e.connection_count, e.version, e.crowded, now_ms if e.connection_count <= 0 else None)
+        for e in going_on
+    )
+    return Leaves(tuple(updates), going_on, tuple(rooms[life].ended for life in sorted(is_over)))
+
+
+def _count_out(
+    rooms: Mapping[Life, LivingRoom], gone: Sequence[tuple[Life, Leaver]], limit: int, now_ms: int
+) -> list[PresenceChanged]:
+    tallies = {life: Tally(limit, rooms[life].connection_count, rooms[life].crowded) for life, _ in gone}
+    remaining = Counter((life, leaver.key) for life, leaver in gone)
+    announced: dict[Life, list[Announced]] = {life: [] for life in tallies}
+    left: Counter[Life] = Counter()
+    for life, leaver in gone:
+        remaining[life, leaver.key] -= 1
+        is_told = tallies[life].depart(was_announced=leaver.is_announced)
+        if remaining[life, leaver.key] == 0 and leaver.connections <= 0:
+            left[life] += 1
+            if is_told:
+                announced[life].append(Announced(leaver.key, leaver.user_id, leaver.username))
+    return [_left_event(rooms[life], tally, announced[life], left[life], now_ms) for life, tally in tallies.items()]
+
+
+def _left_event(
+    room: LivingRoom, tally: Tally, announced: Sequence[Announced], left_count: int, now_ms: int
+) -> PresenceChanged:
+    return PresenceChanged(
+        room_id=room.room_id,
+        life=room.life,
+        first_version=room.version + 1,
+        version=room.version + max(1, len(announced)),  # one for each who is announced
+        connection_count=tally.connection_count,
+        crowded=tally.crowded,
+        joined=(),
+        left=tuple(announced),
+        joined_count=0,
+        left_count=left_count,
+        at_ms=now_ms,
+    )

@@ -69,6 +69,70 @@ class Room:
         return SYSTEM_USER if self.owner is None else self.owner
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What decides who may enter a slug."""
+
+    kept_room_id: RoomId | None
+    """The public id of its kept settings; None: there are none."""
+    owner: UserId | None
+    is_public: bool
+    allow_anonymous: bool
+
+
+OPEN = Access(None, None, True, True)
+"""An auto-created room."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlugState:
+    """A slug as it was read for a batch of joins."""
+
+    slug: Slug
+    is_living: bool
+    access: Access = OPEN
+    invited: frozenset[UserId] = frozenset()
+    """Those of the batch who have an invitation."""
+
+
+@dataclass(frozen=True, slots=True)
+class LifeEnded:
+    """A room's row is gone."""
+
+    room_id: RoomId
+    life: Life
+    slug: Slug
+
+
+@dataclass(frozen=True, slots=True)
+class LivingRoom:
+    """A living room whose row the transaction holds."""
+
+    life: Life
+    room_id: RoomId
+    slug: Slug
+    connection_count: int
+    version: int
+    crowded: bool
+    access: Access = OPEN
+
+    @property
+    def ended(self) -> LifeEnded:
+        """The event of its end."""
+        return LifeEnded(self.room_id, self.life, self.slug)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomUpdate:
+    """What a batch of joins or leaves changes of a room's row."""
+
+    life: Life
+    connection_count: int
+    version: int
+    crowded: bool
+    empty_since_ms: int | None
+
+
 class ParticipantState(Enum):
     """Muted and banned stand before online and offline."""
 

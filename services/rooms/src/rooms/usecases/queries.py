@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from rooms.domain import naming
-from rooms.domain.people import LARGEST_ID, Life, RoomId, Slug, Viewer
+from rooms.domain.people import LARGEST_ID, Life, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.presence import RoomSnapshot
 from rooms.domain.rooms import Participant, Room, may_manage
 from rooms.domain.sanctions import Sanction, may_read_sanctions, target_of, with_state
 from rooms.errors import InvalidInput, NotPermitted, NotSignedIn
@@ -55,6 +56,22 @@ async def list_participants(
         room.room_id: [with_state(person, room.slug, sanctions) for person in people.get(room.life or Life(0), [])]
         for room in rooms
     }
+
+
+async def list_announced(ports: Ports, life: Life) -> RoomSnapshot:
+    """The announced participants of one life as it is now. Raises DatabaseUnavailable."""
+    return await ports.memberships.snapshot(life)
+
+
+async def connected_rank(ports: Ports, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
+    """The highest rank that a user, or the anonymous ones with a name, are connected with; slug None: anywhere. Raises
+    DatabaseUnavailable."""
+    return await ports.memberships.connected_rank(user_id, username, slug)
+
+
+async def count_connections(ports: Ports) -> Mapping[RoomId, int]:
+    """Open connections by public room id. Raises DatabaseUnavailable."""
+    return await ports.memberships.stats()
 
 
 async def list_sanctions(

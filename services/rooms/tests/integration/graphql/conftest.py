@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 
 from chassis.database import Database
-from rooms.adapters.tortoise_catalog import TortoiseCatalog
-from rooms.adapters.tortoise_log import TortoiseLogPositions
-from rooms.adapters.tortoise_memberships import TortoiseMemberships
+from rooms.adapters.store.catalog import TortoiseCatalog
+from rooms.adapters.store.leases import TortoiseLeases
+from rooms.adapters.store.log_positions import TortoiseLogPositions
+from rooms.adapters.store.memberships import TortoiseMemberships
 from rooms.api.graphql.execute import execute, executions
 from rooms.api.in_flight import finish
 from rooms.domain.membership import Arrival, BySlug, JoinOutcome
 from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
-from rooms.domain.presence import LifeEnded, PresenceChanged
-from rooms.domain.rooms import RoomPolicy
+from rooms.domain.presence import Changes
+from rooms.domain.rooms import LifeEnded, RoomPolicy
 from rooms.domain.sanctions import Sanction, Target
 from rooms.ports import Ports
+from rooms.usecases import membership
 
 NOW = datetime(2025, 11, 27, 16, 30, tzinfo=UTC)
 EDGE = EdgeId("e" * 32)
@@ -34,12 +36,10 @@ class Quiet:
     sanctions: list[Sanction] = field(default_factory=list)
     asked: list[Sequence[Slug]] = field(default_factory=list)
 
-    def publish_presence(self, change: PresenceChanged) -> None: ...
+    def publish(self, changes: Changes) -> None: ...
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
         self.deleted.append(ended)
-
-    def purge_messages(self, ended: LifeEnded) -> None: ...
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         self.asked.append(slugs)
@@ -63,12 +63,19 @@ class Stage:
 
     def __init__(self, database: Database) -> None:
         self.quiet = Quiet()
-        self.memberships = TortoiseMemberships(database, RoomPolicy())
         catalog = TortoiseCatalog(database)
         self._seconds = itertools.count()
         self._connections = itertools.count(1)
-        log = TortoiseLogPositions(database)
-        self._ports = Ports(catalog, self.memberships, log, catalog, self.quiet, self.quiet, self._tick)
+        self._ports = Ports(
+            catalog=catalog,
+            memberships=TortoiseMemberships(database, RoomPolicy()),
+            leases=TortoiseLeases(database, RoomPolicy()),
+            log=TortoiseLogPositions(database),
+            videos=catalog,
+            events=self.quiet,
+            moderation=self.quiet,
+            clock=self._tick,
+        )
 
     async def connect(self, slug: str, user: Viewer | None = None) -> tuple[ConnectionId, JoinOutcome]:
         """Open a connection of a user, or of somebody anonymous."""
@@ -79,12 +86,12 @@ class Stage:
             else Person(user.user_id, user.username, user.rank)
         )
         arrival = Arrival(connection, BySlug(Slug(slug)), person)
-        (outcome,) = await self.memberships.join(EDGE, [arrival], now=self._tick(), tell=lambda _: None)
+        (outcome,) = await membership.join(self._ports, EDGE, [arrival])
         return connection, outcome
 
     async def disconnect(self, connection: ConnectionId) -> None:
         """Close a connection."""
-        await self.memberships.leave(EDGE, [connection], now=self._tick())
+        await membership.leave(self._ports, EDGE, [connection])
 
     async def answer(self, query: str, viewer: Viewer | None = None, **variables: object) -> dict[str, Any]:
         """The decoded body of an answer with status 200."""

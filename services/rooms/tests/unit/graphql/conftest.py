@@ -11,10 +11,11 @@ import pytest
 from rooms.api.graphql.execute import execute
 from rooms.domain import naming
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
-from rooms.domain.presence import LifeEnded, PresenceChanged
+from rooms.domain.presence import Changes
 from rooms.domain.rooms import (
     CreationPolicy,
     Invitation,
+    LifeEnded,
     Participant,
     ParticipantState,
     Room,
@@ -172,14 +173,12 @@ class FakeEvents:
     deleted: list[LifeEnded] = field(default_factory=list)
     purged: list[LifeEnded] = field(default_factory=list)
 
-    def publish_presence(self, change: PresenceChanged) -> None:
-        raise AssertionError("GraphQL changes no presence")
+    def publish(self, changes: Changes) -> None:
+        assert changes.presence == (), "GraphQL changes no presence"
+        self.purged += changes.ended
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
         self.deleted.append(ended)
-
-    def purge_messages(self, ended: LifeEnded) -> None:
-        self.purged.append(ended)
 
 
 class _Unused:
@@ -279,6 +278,7 @@ class World:
         return Ports(
             catalog=self.catalog,
             memberships=_Unused(),
+            leases=_Unused(),
             log=_Unused(),
             videos=_Unused(),
             events=self.events,

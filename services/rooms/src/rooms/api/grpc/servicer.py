@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc.aio
-import structlog
 
 from chassis.errors import DatabaseUnavailable
 from rooms import telemetry
@@ -14,14 +13,13 @@ from rooms.api.in_flight import InFlight
 from rooms.domain.membership import JoinRefusal
 from rooms.domain.people import Life, Slug, UserId, Viewer
 from rooms.ports import Ports
-from rooms.usecases import membership
+from rooms.usecases import leases, membership, queries
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
 
 CALLS_AT_ONCE = 500
 """Also those that no caller waits for any more; GraphQL has a limit of its own."""
 Execute = Callable[[str, bytes, str, Viewer | None, Ports, bool], Awaitable[tuple[bytes, int]]]
 _T = TypeVar("_T")
-_log = structlog.get_logger()
 if TYPE_CHECKING:  # at run time the class takes no parameters
     _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -70,20 +68,14 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: "_Context") -> pb.HeartbeatResponse:  # noqa: N802 - the contract's name
         """Whether the edge's memberships stand."""
         sequences = convert.sequences_from_proto(request.positions)
-        lease = await self._answer(self._ports.memberships.renew(convert.edge_from_proto(request.edge)))
-        try:
-            await self._answer(self._ports.log.remember(sequences))
-        except DatabaseUnavailable:
-            _log.warning("log_position_not_remembered")  # the next heartbeat brings it; the lease is renewed already
+        lease = await self._answer(leases.heartbeat(self._ports, convert.edge_from_proto(request.edge), sequences))
         return pb.HeartbeatResponse(registered=lease.registered, connection_count=lease.connection_count)
 
     async def ResumeLog(self, request: pb.ResumeLogRequest, context: "_Context") -> pb.ResumeLogResponse:  # noqa: N802 - the contract's name
         """Up to where the sequences of a partition were given out."""
         partition, sequence = convert.position_from_proto(request.seen)
         behind = convert.sequence_from_proto(request.behind, "behind")
-        found = await self._answer(self._ports.log.resume(partition, sequence, behind=behind))
-        if found.purge_to:
-            _log.warning("log_behind", partition=partition, behind=behind, purge_to=found.purge_to)
+        found = await self._answer(leases.resume_log(self._ports, partition, sequence, behind=behind))
         return pb.ResumeLogResponse(highest_sequence=found.position.highest, purge_to=found.purge_to)
 
     async def Sync(self, request: pb.SyncRequest, context: "_Context") -> pb.SyncResponse:  # noqa: N802 - the contract's name
@@ -91,19 +83,19 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         convert.check_batch(len(request.held))
         held = [convert.held_from_proto(one) for one in request.held]
         edge = convert.edge_from_proto(request.edge)
-        lost = await self._answer(membership.sync(self._ports, edge, held, first=request.first, last=request.last))
+        lost = await self._answer(leases.sync(self._ports, edge, held, first=request.first, last=request.last))
         return pb.SyncResponse(lost=lost)
 
     async def Release(self, request: pb.ReleaseRequest, context: "_Context") -> pb.ReleaseResponse:  # noqa: N802 - the contract's name
         """Answers once it is committed."""
-        await self._answer(membership.release(self._ports, convert.edge_from_proto(request.edge)))
+        await self._answer(leases.release(self._ports, convert.edge_from_proto(request.edge)))
         return pb.ReleaseResponse()
 
     async def ListParticipants(  # noqa: N802 - the contract's name
         self, request: pb.ListParticipantsRequest, context: "_Context"
     ) -> pb.ListParticipantsResponse:
         """One life as it is now."""
-        return convert.snapshot_to_proto(await self._answer(self._ports.memberships.snapshot(Life(request.life))))
+        return convert.snapshot_to_proto(await self._answer(queries.list_announced(self._ports, Life(request.life))))
 
     async def FindConnected(  # noqa: N802 - the contract's name
         self, request: pb.FindConnectedRequest, context: "_Context"
@@ -111,12 +103,12 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         """The highest rank somebody is connected with."""
         user_id = UserId(request.user_id) if request.user_id else None
         slug = Slug(request.slug) if request.slug else None
-        rank = await self._answer(membership.connected_rank(self._ports, user_id, request.username, slug))
+        rank = await self._answer(queries.connected_rank(self._ports, user_id, request.username, slug))
         return pb.FindConnectedResponse(rank=convert.rank_to_proto(rank))
 
     async def GetStats(self, request: pb.GetStatsRequest, context: "_Context") -> pb.GetStatsResponse:  # noqa: N802 - the contract's name
         """Open connections of every room."""
-        rooms = await self._answer(self._ports.memberships.stats())
+        rooms = await self._answer(queries.count_connections(self._ports))
         return pb.GetStatsResponse(
             total_connections=sum(rooms.values()), rooms={int(room_id): count for room_id, count in rooms.items()}
         )

@@ -1,19 +1,21 @@
-"""What a committed transaction did is told, whatever becomes of the next one: on SQLite and on PostgreSQL."""
+"""What a committed transaction did is made known, whatever becomes of the next one: on SQLite and on PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chassis.database import Database, Session
 from chassis.errors import DatabaseUnavailable
-from rooms.adapters import tortoise_memberships
-from rooms.adapters.join_plan import Plan, plan
-from rooms.adapters.tortoise_memberships import TortoiseMemberships
-from rooms.domain.membership import Arrival
+from rooms.adapters.store import leases as lease_store
+from rooms.adapters.store.leases import TortoiseLeases
+from rooms.domain.membership import Arrival, JoinPlan, RoomRef, plan_joins
 from rooms.domain.people import EdgeId
 from rooms.domain.presence import Changes
-from rooms.domain.rooms import RoomPolicy
+from rooms.domain.rooms import RoomPolicy, SlugState
+from rooms.ports import Removed
+from rooms.usecases import leases, membership
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
@@ -21,10 +23,10 @@ if TYPE_CHECKING:
 EDGES = [EdgeId(letter * 32) for letter in "abc"]
 
 
-class FailingForOneEdge(TortoiseMemberships):
+class FailingForOneEdge(TortoiseLeases):
     """A store in which the removal of the second edge fails."""
 
-    async def _remove_part(self, session: Session, edge: EdgeId, now_ms: int) -> tuple[Changes, bool]:
+    async def _remove_part(self, session: Session, edge: EdgeId, now_ms: int) -> Removed:
         removed = await super()._remove_part(session, edge, now_ms)
         if edge == EDGES[1]:
             raise DatabaseUnavailable
@@ -48,8 +50,10 @@ async def test_an_edge_whose_removal_fails_holds_up_neither_other_edges_nor_room
     await put_expired_edges_in(replica)
     await replica.create("unused", 7)
     replica.later(days=2)
-    told: list[Changes] = []
-    await FailingForOneEdge(replica.database, RoomPolicy()).sweep(now=replica.now, tell=told.append)
+    failing = replace(replica.ports, leases=FailingForOneEdge(replica.database, RoomPolicy()))
+    replica.heard.clear()
+    await leases.sweep(failing)
+    told = replica.heard
     assert keys(told) == ["u:10", "u:12"]
     assert [ended.slug for changes in told for ended in changes.ended] == ["unused"]
     assert keys([await replica.sweep()]) == ["u:11"]
@@ -64,28 +68,28 @@ async def test_a_sweep_ends_where_the_database_is_away_and_what_was_swept_before
         return False
 
     monkeypatch.setattr(Database, "is_alive", is_away)
-    told: list[Changes] = []
+    failing = replace(replica.ports, leases=FailingForOneEdge(replica.database, RoomPolicy()))
+    replica.heard.clear()
     with pytest.raises(DatabaseUnavailable):
-        await FailingForOneEdge(replica.database, RoomPolicy()).sweep(now=replica.now, tell=told.append)
-    assert keys(told) == ["u:10"]
+        await leases.sweep(failing)
+    assert keys(replica.heard) == ["u:10"]
 
 
 async def test_what_a_sync_registered_is_told_though_what_it_does_not_name_cannot_be_forgotten(
     replica: "Replica", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    membership = await replica.enter(1, "a", 7)
+    entered = await replica.enter(1, "a", 7)
     await replica.enter(2, "a", 8)
     await replica.leave(1)
 
     async def fail(*_: object, **__: object) -> Changes:
         raise DatabaseUnavailable
 
-    monkeypatch.setattr(tortoise_memberships, "remove", fail)
-    told: list[Changes] = []
-    held = [replica.held(1, membership, 7)]
+    monkeypatch.setattr(lease_store, "remove_connections", fail)
+    replica.heard.clear()
     with pytest.raises(DatabaseUnavailable):
-        await replica.memberships.sync(EdgeId("e" * 32), held, first=True, last=True, now=replica.now, tell=told.append)
-    assert keys(told) == ["u:7"]
+        await leases.sync(replica.ports, EdgeId("e" * 32), [replica.held(1, entered, 7)], first=True, last=True)
+    assert keys(replica.heard) == ["u:7"]
 
 
 async def test_who_got_in_is_told_though_the_round_for_the_others_fails(
@@ -93,13 +97,13 @@ async def test_who_got_in_is_told_though_the_round_for_the_others_fails(
 ) -> None:
     rounds: list[int] = []
 
-    async def first_of_them(session: Session, arrivals: Sequence[Arrival], policy: RoomPolicy) -> Plan:
+    def first_of_them(states: Mapping[RoomRef, SlugState], arrivals: Sequence[Arrival], policy: RoomPolicy) -> JoinPlan:
         rounds.append(len(arrivals))
         if len(rounds) > 1:
             raise DatabaseUnavailable
-        return await plan(session, arrivals[:1], policy)
+        return plan_joins(states, arrivals[:1], policy)
 
-    monkeypatch.setattr(tortoise_memberships, "plan", first_of_them)
+    monkeypatch.setattr(membership, "plan_joins", first_of_them)
     with pytest.raises(DatabaseUnavailable):
         await replica.join_all([replica.arrival(1, "a", 7), replica.arrival(2, "a", 8)])
     assert rounds == [2, 1]

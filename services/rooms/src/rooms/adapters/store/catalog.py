@@ -10,15 +10,16 @@ from string import ascii_lowercase
 
 from chassis.database import Database, Gate, Row, Session
 from chassis.outages import retried_on_conflict
-from rooms.adapters.room_rows import LockedRoom, NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
-from rooms.adapters.shown_rooms import CountedPeople, find_room, newest_rooms, people_of, search_rooms
-from rooms.adapters.tables import InvitationRow, VideoRow
+from rooms.adapters.store.listing import CountedPeople, find_room, newest_rooms, people_of, search_rooms
+from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
+from rooms.adapters.store.tables import InvitationRow, VideoRow
 from rooms.domain.naming import extended, is_video_slug
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
-from rooms.domain.presence import LifeEnded
 from rooms.domain.rooms import (
     CreationPolicy,
     Invitation,
+    LifeEnded,
+    LivingRoom,
     Participant,
     ParticipantState,
     Room,
@@ -218,7 +219,7 @@ def _letters() -> str:
     return "".join(secrets.choice(ascii_lowercase) for _ in range(_LETTERS))
 
 
-async def _lock_same(session: Session, room: Room) -> tuple[Room, LockedRoom | None]:
+async def _lock_same(session: Session, room: Room) -> tuple[Room, LivingRoom | None]:
     """A room that was found before, as it is now and until the transaction ends, with its life if it has one.
     Raises RoomNotFound, NotPermitted when what was decided about it does not hold any more."""
     living = (await lock_slugs(session, [room.slug])).get(room.slug)

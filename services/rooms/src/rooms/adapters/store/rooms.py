@@ -1,33 +1,29 @@
-"""Rows of rooms: finding, making, locking and ending them. Rooms are always locked in the order of their slugs."""
+"""Rows of rooms and of what is kept of them: finding, making, locking, writing and ending. Rooms are always locked in
+the order of their slugs."""
 
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
 
 from chassis.database import Row, Session, packed
 from rooms.domain.people import Life, RoomId, Slug, UserId
-from rooms.domain.presence import LifeEnded
+from rooms.domain.rooms import OPEN, Access, LivingRoom, RoomUpdate, SlugState
 
 FIRST_SERVER_ID = 1_000_000_000
+PART = 1000
+"""Rows in one transaction of what may be many."""
 _SLUGS = {"slug": "text"}
 _LIVES = {"life": "bigint"}
+_UPDATE = {
+    "life": "bigint",
+    "connection_count": "int",
+    "version": "bigint",
+    "crowded": "boolean",
+    "empty_since_ms": "bigint",
+}
 _ROOM = "r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded"
 _ACCESS = "k.room_id AS kept_room_id, k.owner, k.is_public, k.allow_anonymous"
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What decides who may enter a slug."""
-
-    kept_room_id: RoomId | None
-    owner: UserId | None
-    is_public: bool
-    allow_anonymous: bool
-
-
-OPEN = Access(None, None, True, True)
-"""An auto-created room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +34,16 @@ class NewRoom:
     room_id: RoomId
 
 
-@dataclass(frozen=True, slots=True)
-class LockedRoom:
-    """A living room whose row this transaction holds."""
-
-    life: Life
-    room_id: RoomId
-    slug: Slug
-    connection_count: int
-    version: int
-    crowded: bool
-    access: Access
-
-    @property
-    def ended(self) -> LifeEnded:
-        """The event of its end."""
-        return LifeEnded(self.room_id, self.life, self.slug)
-
-
 def _access(row: Row) -> Access:
     if row["kept_room_id"] is None:
         return OPEN
     return Access(row["kept_room_id"], row["owner"], bool(row["is_public"]), bool(row["allow_anonymous"]))
 
 
-def _locked(row: Row) -> LockedRoom:
+def _locked(row: Row) -> LivingRoom:
     access = _access(row) if "kept_room_id" in row else OPEN
     count, version = row["connection_count"], row["version"]
-    return LockedRoom(row["life"], row["room_id"], row["slug"], count, version, bool(row["crowded"]), access)
+    return LivingRoom(row["life"], row["room_id"], row["slug"], count, version, bool(row["crowded"]), access)
 
 
 async def slugs_of(session: Session, ids: Iterable[RoomId]) -> dict[RoomId, Slug]:
@@ -78,14 +56,36 @@ async def slugs_of(session: Session, ids: Iterable[RoomId]) -> dict[RoomId, Slug
     return {row["id"]: row["slug"] for row in rows if row["slug"] is not None}
 
 
-async def access_of(session: Session, slugs: Iterable[Slug]) -> dict[Slug, tuple[bool, Access]]:
-    """For each slug whether it lives, and who may enter it."""
+async def states_of(session: Session, visitors: Mapping[Slug, Set[UserId]]) -> dict[Slug, SlugState]:
+    """Whether each slug lives, and who may enter it: the invited ones among its visitors, where it is private."""
     rows = await session.fetch(
         f"SELECT x.slug, r.life, {_ACCESS} FROM {session.rows(_SLUGS)} LEFT JOIN room r ON r.slug = x.slug"
         " LEFT JOIN kept_settings k ON k.slug = x.slug",
-        packed([{"slug": slug} for slug in slugs]),
+        packed([{"slug": slug} for slug in visitors]),
     )
-    return {row["slug"]: (row["life"] is not None, _access(row)) for row in rows}
+    access = {row["slug"]: _access(row) for row in rows}
+    private = {slug: visitors[slug] for slug, one in access.items() if not one.is_public}
+    invited = await _invited(session, [(slug, user_id) for slug, users in private.items() for user_id in users])
+    return {
+        row["slug"]: SlugState(
+            slug=row["slug"],
+            is_living=row["life"] is not None,
+            access=access[row["slug"]],
+            invited=frozenset(u for u in private.get(row["slug"], ()) if (row["slug"], u) in invited),
+        )
+        for row in rows
+    }
+
+
+async def _invited(session: Session, wanted: Sequence[tuple[Slug, UserId]]) -> set[tuple[Slug, UserId]]:
+    if not wanted:
+        return set()
+    rows = await session.fetch(
+        f"SELECT i.slug, i.user_id FROM invitation i JOIN {session.rows({'slug': 'text', 'user_id': 'bigint'})}"
+        " ON x.slug = i.slug AND x.user_id = i.user_id",
+        packed([{"slug": slug, "user_id": user_id} for slug, user_id in wanted]),
+    )
+    return {(row["slug"], row["user_id"]) for row in rows}
 
 
 async def take_ids(session: Session, number: int) -> list[RoomId]:
@@ -117,7 +117,7 @@ async def insert_rooms(session: Session, rooms: Sequence[NewRoom], *, now_ms: in
     return {row["life"] for row in rows}
 
 
-async def lock_slugs(session: Session, slugs: Iterable[Slug]) -> dict[Slug, LockedRoom]:
+async def lock_slugs(session: Session, slugs: Iterable[Slug]) -> dict[Slug, LivingRoom]:
     """Lock the living ones of these rooms, with who may enter them."""
     of_room = f"{session.for_update} OF r" if session.for_update else ""
     rows = await session.fetch(
@@ -128,7 +128,7 @@ async def lock_slugs(session: Session, slugs: Iterable[Slug]) -> dict[Slug, Lock
     return {row["slug"]: _locked(row) for row in rows}
 
 
-async def lock_lives(session: Session, lives: Iterable[Life]) -> dict[Life, LockedRoom]:
+async def lock_lives(session: Session, lives: Iterable[Life]) -> dict[Life, LivingRoom]:
     """Lock those of these lives that are not over."""
     rows = await session.fetch(
         f"SELECT {_ROOM} FROM room r WHERE r.life IN (SELECT x.life FROM {session.rows(_LIVES)})"
@@ -138,7 +138,7 @@ async def lock_lives(session: Session, lives: Iterable[Life]) -> dict[Life, Lock
     return {row["life"]: _locked(row) for row in rows}
 
 
-async def lock_abandoned(session: Session, *, empty_before_ms: int, unused_before_ms: int) -> list[LockedRoom]:
+async def lock_abandoned(session: Session, *, empty_before_ms: int, unused_before_ms: int) -> list[LivingRoom]:
     """Lock rooms that are empty, or still unused, for too long. They are looked up first, since for an OR SQLite reads
     the whole table; the condition is repeated for a room that somebody enters before it is locked."""
     empty, unused = "visited AND empty_since_ms <= $1", "NOT visited AND created_ms <= $2"
@@ -150,6 +150,15 @@ async def lock_abandoned(session: Session, *, empty_before_ms: int, unused_befor
         unused_before_ms,
     )
     return [_locked(row) for row in rows]
+
+
+async def save_rooms(session: Session, updates: Sequence[RoomUpdate]) -> None:
+    """Write what a batch changed of rooms that are locked; whoever is written here has been visited."""
+    await session.fetch(
+        "UPDATE room SET connection_count = x.connection_count, version = x.version, crowded = x.crowded,"
+        f" visited = true, empty_since_ms = x.empty_since_ms FROM {session.rows(_UPDATE)} WHERE room.life = x.life",
+        packed([asdict(update) for update in updates]),
+    )
 
 
 async def end_lives(session: Session, lives: Iterable[Life]) -> None:
@@ -167,4 +176,37 @@ async def end_lives(session: Session, lives: Iterable[Life]) -> None:
         f"INSERT INTO ended_life (life, reap_after_ms) SELECT x.life, 0 FROM {session.rows(_LIVES)} WHERE true"
         " ON CONFLICT (life) DO NOTHING",
         parameter,
+    )
+
+
+async def forget_unused(session: Session, kept_ms: int) -> None:
+    """One part; the next one follows with the next sweep. A room is made for each of the slugs for as long as the
+    transaction lasts: nobody makes one that lives while its settings go."""
+    await session.fetch(
+        f"UPDATE kept_settings SET last_used_ms = {session.now_ms}"
+        f" WHERE slug IN (SELECT slug FROM kept_settings WHERE last_used_ms IS NULL LIMIT {PART})"
+    )
+    unused = f"last_used_ms < {session.now_ms} - $1"
+    rows = await session.fetch(
+        f"SELECT k.slug, k.room_id FROM kept_settings k WHERE {unused}"
+        f" AND NOT EXISTS (SELECT 1 FROM room r WHERE r.slug = k.slug) LIMIT {PART}",
+        kept_ms,
+    )
+    if not rows:
+        return
+    made = await insert_rooms(session, [NewRoom(row["slug"], row["room_id"]) for row in rows], now_ms=0)
+    held = await lock_lives(session, made)
+    forgotten = await session.fetch(
+        f"DELETE FROM kept_settings WHERE {unused}"
+        f" AND slug IN (SELECT x.slug FROM {session.rows(_SLUGS, '$2')}) RETURNING slug",
+        kept_ms,
+        packed([{"slug": room.slug} for room in held.values()]),
+    )
+    await session.fetch(
+        f"DELETE FROM invitation WHERE slug IN (SELECT x.slug FROM {session.rows(_SLUGS)})",
+        packed([{"slug": row["slug"]} for row in forgotten]),
+    )
+    await session.fetch(
+        f"DELETE FROM room WHERE life IN (SELECT x.life FROM {session.rows(_LIVES)})",
+        packed([{"life": life} for life in made]),
     )

@@ -1,0 +1,135 @@
+"""The Memberships port on SQLite or PostgreSQL. Every change is one transaction."""
+
+# ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from chassis.database import Database
+from chassis.outages import retried_on_conflict
+from rooms.adapters.store.connections import add_connections, named, remove_connections, standing
+from rooms.adapters.store.leases import lock_lease, open_lease
+from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, slugs_of, states_of, take_ids
+from rooms.domain.membership import Arrival, ById, BySlug, Entrant, JoinOutcome, JoinPlan, RoomRef, lives_without
+from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId
+from rooms.domain.presence import Announced, Changes, RoomSnapshot
+from rooms.domain.rooms import RoomPolicy, SlugState
+from rooms.ports import Entered
+
+
+class TortoiseMemberships:
+    """Raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database, policy: RoomPolicy) -> None:
+        self._database = database
+        self._policy = policy
+
+    async def resolve(self, ids: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
+        """Slugs of the living rooms and kept settings with these public ids."""
+        async with self._database.session() as session:
+            return await slugs_of(session, ids)
+
+    async def states(self, arrivals: Sequence[Arrival]) -> Mapping[RoomRef, SlugState]:
+        """The slug behind each reference as it is now."""
+        ids = {arrival.ref.room_id for arrival in arrivals if isinstance(arrival.ref, ById)}
+        async with self._database.session() as session:
+            known = await slugs_of(session, ids) if ids else {}
+            slugs = {arrival.ref: _slug(arrival.ref, known) for arrival in arrivals}
+            visitors: dict[Slug, set[UserId]] = {slug: set() for slug in slugs.values()}
+            for arrival in arrivals:
+                if arrival.person.user_id is not None:
+                    visitors[slugs[arrival.ref]].add(arrival.person.user_id)
+            states = await states_of(session, visitors)
+        return {ref: states[slug] for ref, slug in slugs.items()}
+
+    async def enter(self, edge: EdgeId, plan: JoinPlan, *, now: datetime) -> Entered:
+        """Carry a plan out. Numbers are taken before: in the transaction all other joins would wait for it."""
+        unnumbered = sum(room_id is None for room_id in plan.new_rooms.values())
+        numbers = iter(await self._take_ids(unnumbered))
+        rooms = {slug: NewRoom(slug, room_id or next(numbers)) for slug, room_id in plan.new_rooms.items()}
+        return await self._enter(edge, plan, rooms, int(now.timestamp() * 1000))
+
+    async def _take_ids(self, number: int) -> list[RoomId]:
+        if not number:
+            return []
+        async with self._database.session() as session:
+            return await take_ids(session, number)
+
+    @retried_on_conflict
+    async def _enter(self, edge: EdgeId, plan: JoinPlan, new_rooms: Mapping[Slug, NewRoom], now_ms: int) -> Entered:
+        async with self._database.transaction() as session:
+            await open_lease(session, edge, self._policy.lease_ms)
+            outcomes: dict[ConnectionId, JoinOutcome] = {**plan.refused, **await standing(session, edge, plan.arrivals)}
+            admitted = [item for item in plan.admitted if item.arrival.connection not in outcomes]
+            slugs = {item.slug for item in admitted}
+            new = [room for slug, room in new_rooms.items() if slug in slugs]
+            created = await insert_rooms(session, new, now_ms=now_ms) if new else set()
+            locked = await lock_slugs(session, slugs) if slugs else {}
+            entrants = [
+                Entrant(item.arrival.connection, item.arrival.person, locked[item.slug])
+                for item in admitted
+                if item.stands(locked.get(item.slug))
+            ]
+            if unused := lives_without(created, entrants):
+                await end_lives(session, unused)
+            limit = self._policy.presence_limit
+            memberships, changes = await add_connections(session, edge, entrants, limit=limit, now_ms=now_ms)
+            return Entered({**outcomes, **memberships}, changes)
+
+    @retried_on_conflict
+    async def leave(self, edge: EdgeId, connections: Sequence[ConnectionId], *, now: datetime) -> Changes:
+        """Take connections out."""
+        async with self._database.transaction() as session:
+            await lock_lease(session, edge)
+            gone = await named(session, edge, connections)
+            return await remove_connections(session, self._policy, gone, now_ms=int(now.timestamp() * 1000))
+
+    async def snapshot(self, life: Life) -> RoomSnapshot:
+        """One statement, so that people and version belong together. Of a life that it does not find, a deletion is
+        seen by the one after it: both were committed at once."""
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                "SELECT r.version, r.connection_count, r.crowded,"
+                " p.key, p.user_id, p.username, p.version AS came FROM room r"
+                " LEFT JOIN participant p ON p.life = r.life AND p.announced AND p.connections > 0"
+                " WHERE r.life = $1 ORDER BY p.version",
+                life,
+            )
+            if not rows:
+                deleted = await session.fetch("SELECT life FROM deleted_life WHERE life = $1", life)
+                return RoomSnapshot(0, 0, False, (), deleted=bool(deleted))
+        people = tuple(
+            Announced(row["key"], row["user_id"], row["username"], row["came"])
+            for row in rows
+            if row["key"] is not None
+        )
+        return RoomSnapshot(rows[0]["version"], rows[0]["connection_count"], bool(rows[0]["crowded"]), people)
+
+    async def connected_rank(self, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
+        """The highest rank of the connections of a user, or of the anonymous ones with a name."""
+        who = "p.user_id = $1" if user_id is not None else "p.user_id IS NULL AND p.username = $1"
+        where = "" if slug is None else " AND r.slug = $2"
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                "SELECT max(c.rank) AS highest FROM participant p JOIN connection c ON c.participant_id = p.id"
+                f" JOIN room r ON r.life = p.life WHERE {who}{where}",
+                user_id if user_id is not None else username,
+                *([] if slug is None else [slug]),
+            )
+        return None if rows[0]["highest"] is None else Rank(rows[0]["highest"])
+
+    async def stats(self) -> Mapping[RoomId, int]:
+        """Open connections by public room id."""
+        async with self._database.session() as session:
+            rows = await session.fetch("SELECT room_id, connection_count FROM room WHERE connection_count > 0")
+        return {row["room_id"]: row["connection_count"] for row in rows}
+
+
+def _slug(ref: RoomRef, known: Mapping[RoomId, Slug]) -> Slug:
+    match ref:
+        case ById(room_id):
+            return known.get(room_id, Slug(str(room_id)))
+        case BySlug(slug):
+            return slug
+        case _:
+            raise AssertionError("videos are turned into slugs before")

@@ -1,0 +1,144 @@
+"""What is decided about batches of joins, leaves and connections that are registered again, without a database."""
+
+from rooms.domain.membership import (
+    Arrival,
+    ById,
+    BySlug,
+    Entrant,
+    HeldConnection,
+    JoinRefusal,
+    Planned,
+    RoomRef,
+    find_missing,
+    newest_lives,
+    plan_joins,
+    take_back,
+)
+from rooms.domain.people import ConnectionId, EdgeId, Life, ParticipantKey, Person, Rank, RoomId, Slug, UserId
+from rooms.domain.presence import Leaver, apply_joins, apply_leaves
+from rooms.domain.rooms import OPEN, Access, AutoCreate, LivingRoom, RoomPolicy, SlugState
+
+EDGE = EdgeId("e" * 32)
+A = Slug("a")
+PRIVATE = Access(RoomId(5), UserId(7), is_public=False, allow_anonymous=True)
+
+
+def person(user_id: int | None) -> Person:
+    if user_id is None:
+        return Person(None, "Anonymous_1", Rank.ANONYMOUS)
+    return Person(UserId(user_id), f"user{user_id}", Rank.USER)
+
+
+def arrival(connection: int, user_id: int | None = 7, ref: ById | BySlug | None = None) -> Arrival:
+    return Arrival(ConnectionId(connection), ref or BySlug(A), person(user_id))
+
+
+def living(*, life: int = 3, connections: int = 0, version: int = 0, crowded: bool = False) -> LivingRoom:
+    return LivingRoom(Life(life), RoomId(9), A, connections, version, crowded)
+
+
+def leaver(user_id: int, *, connections: int = 0, is_announced: bool = True) -> Leaver:
+    return Leaver(ParticipantKey(f"u:{user_id}"), UserId(user_id), f"user{user_id}", is_announced, connections)
+
+
+def held(connection: int, *, life: int, slug: str = "a") -> HeldConnection:
+    return HeldConnection(ConnectionId(connection), RoomId(9), Life(life), Slug(slug), person(7))
+
+
+def test_a_room_that_does_not_live_is_planned_once_for_all_who_come_with_a_number_that_is_still_to_be_taken() -> None:
+    plan = plan_joins({BySlug(A): SlugState(A, is_living=False)}, [arrival(1), arrival(2)], RoomPolicy())
+    assert [planned.arrival.connection for planned in plan.admitted] == [1, 2]
+    assert plan.new_rooms == {A: None}
+
+
+def test_a_new_room_has_the_number_of_its_kept_settings_or_that_it_was_asked_for_by() -> None:
+    kept, number = SlugState(A, is_living=False, access=PRIVATE), SlugState(Slug("41"), is_living=False)
+    states: dict[RoomRef, SlugState] = {BySlug(A): kept, ById(RoomId(41)): number}
+    plan = plan_joins(states, [arrival(1), arrival(2, ref=ById(RoomId(41)))], RoomPolicy())
+    assert plan.new_rooms == {A: 5, "41": 41}
+
+
+def test_what_the_policy_lets_nobody_create_is_not_found_while_living_rooms_are_entered() -> None:
+    policy = RoomPolicy(auto_create=AutoCreate.NEVER)
+    states: dict[RoomRef, SlugState] = {
+        BySlug(A): SlugState(A, is_living=False),
+        BySlug(Slug("b")): SlugState(Slug("b"), is_living=True),
+    }
+    plan = plan_joins(states, [arrival(1), arrival(2, ref=BySlug(Slug("b")))], policy)
+    assert plan.refused == {1: JoinRefusal.NOT_FOUND}
+    assert [planned.slug for planned in plan.admitted] == ["b"]
+    assert plan.new_rooms == {}
+
+
+def test_a_private_room_admits_its_owner_and_the_invited_of_the_batch() -> None:
+    state = SlugState(A, is_living=True, access=PRIVATE, invited=frozenset({UserId(8)}))
+    arrivals = [arrival(1, 7), arrival(2, 8), arrival(3, 9), arrival(4, None)]
+    plan = plan_joins({BySlug(A): state}, arrivals, RoomPolicy())
+    assert [planned.arrival.connection for planned in plan.admitted] == [1, 2]
+    assert plan.refused == {3: JoinRefusal.ACCESS_DENIED, 4: JoinRefusal.ACCESS_DENIED}
+
+
+def test_a_plan_stands_for_the_room_that_it_was_made_for_with_the_same_access() -> None:
+    planned = Planned(arrival(1, ref=ById(RoomId(9))), A, OPEN)
+    assert planned.stands(living())
+    assert not planned.stands(None)
+    assert not planned.stands(LivingRoom(Life(3), RoomId(9), A, 0, 0, False, PRIVATE))
+    assert not Planned(arrival(1, ref=ById(RoomId(8))), A, OPEN).stands(living())
+
+
+def test_every_connection_that_comes_makes_a_version_and_every_person_is_announced_once() -> None:
+    room = living(connections=4, version=10)
+    joins = apply_joins(EDGE, [Entrant(ConnectionId(n), person(u), room) for n, u in ((1, 7), (2, 7), (3, 8))], limit=9)
+    assert [m.version for m in joins.memberships.values()] == [11, 12, 13]
+    assert [m.connection_count for m in joins.memberships.values()] == [5, 6, 7]
+    assert [(key, one.connections) for _, key, one in joins.newcomers] == [("u:7", 2), ("u:8", 1)]
+    now = {(room.life, ParticipantKey("u:7")): 2, (room.life, ParticipantKey("u:8")): 2}  # 8 was here before
+    (event,) = joins.presence(now, now_ms=1).presence
+    assert (event.first_version, event.version, event.connection_count, event.joined_count) == (11, 13, 7, 1)
+    assert [(p.key, p.version) for p in event.joined] == [("u:7", 11)]
+
+
+def test_above_the_limit_those_who_come_are_counted_and_not_announced() -> None:
+    joins = apply_joins(EDGE, [Entrant(ConnectionId(n), person(n), living(connections=1)) for n in (1, 2)], limit=2)
+    now = {(life, key): one.connections for life, key, one in joins.newcomers}
+    (event,) = joins.presence(now, now_ms=1).presence
+    assert ([p.key for p in event.joined], event.joined_count, event.crowded) == (["u:1"], 2, True)
+    assert [update.crowded for update in joins.updates] == [True]
+
+
+def test_a_room_that_its_last_connection_leaves_ends_or_is_kept_for_the_grace() -> None:
+    rooms, gone = {Life(3): living(connections=1, version=4)}, [(Life(3), leaver(7))]
+    ended = apply_leaves(rooms, gone, RoomPolicy(), now_ms=1)
+    assert ([e.life for e in ended.ended], ended.presence, ended.updates) == ([3], (), ())
+    kept = apply_leaves(rooms, gone, RoomPolicy(empty_grace_ms=5), now_ms=1)
+    assert [(u.connection_count, u.version, u.empty_since_ms) for u in kept.updates] == [(0, 5, 1)]
+    assert ([p.key for p in kept.presence[0].left], kept.ended) == (["u:7"], ())
+
+
+def test_who_has_connections_left_has_not_left_and_a_batch_of_which_nobody_is_announced_makes_one_version() -> None:
+    rooms = {Life(3): living(connections=5, version=4)}
+    leaves = apply_leaves(rooms, [(Life(3), leaver(7, connections=1))] * 2, RoomPolicy(), now_ms=1)
+    (event,) = leaves.presence
+    assert (event.first_version, event.version, event.left, event.left_count) == (5, 5, (), 0)
+    assert event.connection_count == 3
+
+
+def test_in_a_crowded_room_those_alone_are_announced_as_left_who_were_announced_on_coming() -> None:
+    rooms = {Life(3): living(connections=900, version=4, crowded=True)}
+    gone = [(Life(3), leaver(7)), (Life(3), leaver(8, is_announced=False))]
+    (event,) = apply_leaves(rooms, gone, RoomPolicy(), now_ms=1).presence
+    assert ([p.key for p in event.left], event.left_count, event.version) == (["u:7"], 2, 5)
+
+
+def test_of_what_an_edge_holds_the_missing_comes_back_and_what_is_in_another_life_is_lost() -> None:
+    missing, lost = find_missing(
+        [held(1, life=3), held(2, life=3), held(3, life=3)], {ConnectionId(1): Life(3), ConnectionId(2): Life(4)}
+    )
+    assert ([one.connection for one in missing], lost) == ([3], [2])
+    entrants, turned_away = take_back([held(3, life=3), held(4, life=2), held(5, life=3, slug="gone")], {A: living()})
+    assert ([entrant.connection for entrant in entrants], turned_away) == ([3], [4, 5])
+
+
+def test_of_each_slug_the_newest_life_may_be_made_again() -> None:
+    newest = newest_lives([held(1, life=3), held(2, life=5), held(3, life=4), held(4, life=1, slug="b")])
+    assert [(one.slug, one.life) for one in newest] == [("a", 5), ("b", 1)]
