@@ -21,30 +21,30 @@ from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 
 
 class Clock(Protocol):
-    """Monotonic time for what lasts, Unix time for what is told."""
+    """Monotonic time for what lasts, Unix time for what others read."""
 
     def now_s(self) -> float:
-        """Monotonic seconds."""
+        """Monotonic seconds, those of the event loop."""
 
     def unix_s(self) -> float:
-        """Seconds since 1970."""
+        """Unix seconds."""
 
 
 class Timer(Protocol):
-    """Something that will run."""
+    """A callback that will run."""
 
     def cancel(self) -> None:
         """It will not run after all."""
 
 
 class Timers(Protocol):
-    """Callbacks on the event loop, which fits as it is."""
+    """Callbacks on the event loop; a loop of asyncio is one."""
 
     def call_soon(self, callback: Callable[[], object], /) -> object:
         """Run at the end of this loop turn."""
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
-        """Run after so many seconds."""
+        """Run once, after `delay` seconds."""
 
 
 class Incident(Enum):
@@ -66,19 +66,19 @@ class Meter(Protocol):
     """What is counted for operators."""
 
     def refused(self, code: str) -> None:
-        """A frame was refused."""
+        """A frame was answered by an error with this code."""
 
     def posted(self) -> None:
         """A message was published."""
 
     def incident(self, incident: Incident) -> None:
-        """Something happened that should not."""
+        """It happened once more."""
 
     def turned_away(self, code: str) -> None:
         """A client was not let in: the code of its error, `internal`, or http_<status> before the upgrade."""
 
     def closed(self, code: int) -> None:
-        """The edge closed a connection."""
+        """The edge closed a connection with this close code."""
 
 
 # --- the client's socket -------------------------------------------------------------------------------------------
@@ -94,11 +94,11 @@ class Transport(Protocol):
         """Send a close frame, wait up to 2 s for the peer's, then drop. Only the first call counts."""
 
     def unsent_bytes(self) -> int:
-        """What the kernel has not taken yet."""
+        """Bytes that the kernel has not taken yet."""
 
 
 class Receiver(Protocol):
-    """What a Transport tells its owner."""
+    """The owner of a Transport, which calls it."""
 
     frame_limit_bytes: int
     """Text frames above this size close the connection with 1009."""
@@ -110,7 +110,7 @@ class Receiver(Protocol):
         """One whole text message, put together from its fragments, valid UTF-8, within the limit."""
 
     def receive_binary(self) -> None:
-        """One whole binary message."""
+        """One whole binary message, within the limit; nobody reads what is in it."""
 
     def receive_part(self) -> None:
         """A frame that completes no message: a ping, a pong, or a fragment that others follow. A ping is answered after
@@ -140,7 +140,7 @@ class Acceptor(Protocol):
         """Somebody asks for a video's room; video_id is percent-decoded."""
 
     def arrive_live(self, address: str) -> Receiver:
-        """Somebody asks for /live/ws."""
+        """Somebody asks for /live/ws; address is the client's IP in full."""
 
     def turned_away(self, code: str) -> None:
         """Somebody did not come as far as a Receiver: http_<status> where the handshake was refused, `internal` where
@@ -218,7 +218,7 @@ class Rooms(Protocol):
         connected."""
 
     async def stats(self) -> Mapping[int, int]:
-        """Connections per room id."""
+        """Open connections by public room id, over all edges."""
 
     async def execute_graphql(
         self, query: str, variables_json: bytes, operation_name: str, viewer: Identity | None, *, allow_mutation: bool
@@ -277,7 +277,7 @@ SLUGS_PER_READ = 1000
 
 
 class Moderation(Protocol):
-    """The moderation service."""
+    """The moderation service: judges messages and arrivals, and keeps sanctions."""
 
     @property
     def limits(self) -> AdmissionLimits:
@@ -314,21 +314,27 @@ class Moderation(Protocol):
 class RoomListener(Protocol):
     """What a room hears from the bus, in the bus's order. Must not raise."""
 
-    def message_stored(self, message: StoredMessage) -> None: ...
+    def message_stored(self, message: StoredMessage) -> None:
+        """The stream has stored a message, which may come again, or leave a gap before it."""
 
-    def typing_changed(self, change: TypingChanged) -> None: ...
+    def typing_changed(self, change: TypingChanged) -> None:
+        """One connection of any edge began or ceased to type, or types still."""
 
-    def presence_changed(self, change: PresenceChanged) -> None: ...
+    def presence_changed(self, change: PresenceChanged) -> None:
+        """A transaction of the rooms service; may come late, twice, or not at all."""
 
 
 class WorkerListener(Protocol):
     """What a worker hears whatever rooms it holds. Must not raise."""
 
-    def sanction_changed(self, event: SanctionEvent) -> None: ...
+    def sanction_changed(self, event: SanctionEvent) -> None:
+        """A moderator acted, in whatever room."""
 
-    def room_deleted(self, life: Life) -> None: ...
+    def room_deleted(self, life: Life) -> None:
+        """Somebody deleted a room, whether it is held here or not."""
 
-    def broadcast_received(self, payload: bytes) -> None: ...
+    def broadcast_received(self, payload: bytes) -> None:
+        """A text of /live/ws, UTF-8."""
 
     def bus_restored(self) -> None:
         """NATS is back after an interruption: what was published meanwhile was missed."""
@@ -376,7 +382,7 @@ class Bus(Protocol):
 
 
 class Tokens(Protocol):
-    """Verification of JSON Web Tokens."""
+    """Says whose a JSON Web Token is."""
 
     async def verify(self, token: str) -> Identity:
         """Whose the token is. At once where its key is known, else after one reading of the keys, which has 5 s. Raises

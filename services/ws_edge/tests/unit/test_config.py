@@ -8,7 +8,7 @@ import pytest
 
 from chassis.errors import BadSetting
 from chassis.settings import declared
-from ws_edge.config import DEVELOPMENT_SECRET, PREFIX, Config, load
+from ws_edge.config import DEVELOPMENT_SECRET, Config, load
 
 SECRET = {"JWT_SECRET": "a-secret-of-this-very-test-0123456789"}
 TOKEN, OLD_TOKEN = "n" * 32, "o" * 32
@@ -140,21 +140,6 @@ def test_an_unknown_name_with_the_prefix_stops_the_start_and_others_are_not_ours
     with pytest.raises(BadSetting, match=r"^WS_EDGE_PROT: no such setting$"):
         load({"WS_EDGE_PROT": "8000"})
     assert load({"ROOMS_PROT": "8000", "PATH": "/bin"}) == Config()
-
-
-@pytest.mark.parametrize(
-    ("name", "raw"),
-    [
-        ("SERVICE_HOST", "10.0.0.7"),
-        ("SERVICE_PORT", "8000"),
-        ("SERVICE_PORT_HTTP", "8000"),
-        ("PORT", "tcp://10.0.0.7:8000"),
-        ("PORT_8000_TCP", "tcp://10.0.0.7:8000"),
-        ("PORT_8000_TCP_ADDR", "10.0.0.7"),
-    ],
-)
-def test_names_that_kubernetes_injects_are_ignored(name: str, raw: str) -> None:
-    assert load({PREFIX + name: raw}) == Config()
 
 
 def test_production_without_a_secret_is_refused() -> None:

@@ -94,7 +94,7 @@ class LiveConnection:
             self._transport.write(frames)
 
     def unsent_bytes(self) -> int:
-        """What the kernel has not taken yet."""
+        """Bytes that the kernel has not taken yet."""
         return 0 if self._transport is None else self._transport.unsent_bytes()
 
     def close_slow_consumer(self) -> None:

@@ -47,7 +47,7 @@ class Connection(Member, Protocol):
 
     @property
     def room(self) -> Room | None:
-        """Where it is; None: still joining."""
+        """The room that it is in; None: still joining."""
 
     def stop_typing(self) -> None:
         """End the typing that others are shown, if there is any."""

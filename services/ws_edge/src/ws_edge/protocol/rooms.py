@@ -10,6 +10,7 @@ class Participant:
     """A person in one life of a room."""
 
     key: str
+    """u:<user id>, or c:<edge>:<connection> of an anonymous connection."""
     user_id: UserId | None
     username: str
     version: int = 0
@@ -64,13 +65,15 @@ class StoredMessage:
     user_id: UserId | None
     username: str
     edge: str
+    """The incarnation that published it, with a token of its own choice."""
     token: int
     nonce: str
+    """Empty where the client gave none."""
 
 
 @dataclass(frozen=True, slots=True)
 class TypingChanged:
-    """Somebody started or stopped typing."""
+    """One connection of a participant started or stopped typing; a start is repeated while it lasts."""
 
     key: str
     user_id: UserId | None
@@ -79,6 +82,7 @@ class TypingChanged:
     edge: str
     connection: ConnectionId
     at_ms: int
+    """Unix milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,10 @@ class PresenceChanged:
     connection_count: int
     crowded: bool
     joined: tuple[Participant, ...]
+    """To be announced one by one, as in `left`."""
     left: tuple[Participant, ...]
     joined_count: int
+    """All who came, those listed included: people, not connections."""
     left_count: int
     at_ms: int
+    """Unix milliseconds."""

@@ -76,9 +76,11 @@ class SanctionEvent:
     scope: Scope
     slug: Slug | None
     at_ms: int
+    """Unix milliseconds."""
     imposed: tuple[Sanction, ...] = ()
     lifted_ids: tuple[int, ...] = ()
     silent: bool = False
+    """Nothing is told to the room: an address was added to a sanction."""
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ class Member(Protocol):
         """Send whole frames; never waits."""
 
     def unsent_bytes(self) -> int:
-        """What the kernel has not taken yet."""
+        """Bytes that the kernel has not taken yet."""
 
     def close_slow_consumer(self) -> None:
         """This member reads too slowly: close it, which takes it out of the audience first."""

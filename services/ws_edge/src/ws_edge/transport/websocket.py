@@ -149,7 +149,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         self._transport.abort()
 
     def unsent_bytes(self) -> int:
-        """What the kernel has not taken yet."""
+        """Bytes that the kernel has not taken yet."""
         return 0 if self._stage is _Stage.OVER else self._transport.get_write_buffer_size()
 
     # --- the event loop's protocol ---------------------------------------------------------------------------------

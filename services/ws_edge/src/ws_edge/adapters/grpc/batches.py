@@ -147,7 +147,7 @@ class LeaveQueue:
         return len(self._owed)
 
     def add(self, connection: ConnectionId) -> None:
-        """Owe one more."""
+        """Owe one more; never waits."""
         self.added += 1
         self._owed[connection] = None
         if len(self._owed) > self._capacity:

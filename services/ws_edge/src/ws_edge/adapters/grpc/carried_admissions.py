@@ -80,7 +80,7 @@ class CarriedAdmissions:
         return of_home is not None and of_home.change != self._change
 
     def next_behind(self) -> str | None:
-        """One of those that are behind."""
+        """The home that is behind for longest; None: none is."""
         home = next(iter(self._by_home), None)
         return home if home is not None and self.is_behind(home) else None
 

@@ -37,8 +37,8 @@ A = TypeVar("A")
 
 
 class GrpcModeration:
-    """`addresses`: host:port of every replica; a name stands for all its addresses, looked up every five seconds. Homes
-    go by these texts, so every edge has to have the same ones."""
+    """Implements Moderation. `addresses`: host:port of every replica; a name stands for all its addresses, looked up
+    every five seconds. Homes go by these texts, so every edge has to have the same ones."""
 
     def __init__(self, addresses: Sequence[str], security: GrpcSecurity | None = None) -> None:
         self._security = security or GrpcSecurity()

@@ -59,12 +59,12 @@ class FixedKey:
 
 
 def secret_key(secret: str) -> FixedKey:
-    """HS256."""
+    """HS256 for every token."""
     return FixedKey(VerificationKey(secret.encode(), "HS256"))
 
 
 def public_key(pem: str) -> FixedKey:
-    """RS256, ES256 or EdDSA; line ends may be written as backslash n. Raises ValueError."""
+    """RS256, ES256 or EdDSA by the kind of the PEM; line ends may be written as backslash n. Raises ValueError."""
     return FixedKey(_with_algorithm(load_pem_public_key(pem.replace("\\n", "\n").encode())))
 
 

@@ -45,7 +45,7 @@ def decode_message(headers: bytes, payload: bytes, *, prev_id: MessageId | None 
 
 
 def encode_typing(change: TypingChanged) -> bytes:
-    """A start or a stop."""
+    """A start or a stop of typing, as it is published."""
     return Typing(
         key=change.key,
         user_id=change.user_id or 0,
@@ -58,7 +58,7 @@ def encode_typing(change: TypingChanged) -> bytes:
 
 
 def decode_typing(payload: bytes) -> TypingChanged:
-    """Raises DecodeError."""
+    """One connection's start or stop. Raises DecodeError."""
     event = Typing.FromString(payload)
     return TypingChanged(
         key=event.key,
@@ -72,7 +72,7 @@ def decode_typing(payload: bytes) -> TypingChanged:
 
 
 def decode_presence(payload: bytes) -> PresenceChanged:
-    """Raises DecodeError."""
+    """One transaction of the rooms service. Raises DecodeError."""
     event = Presence.FromString(payload)
     return PresenceChanged(
         first_version=event.first_version,
