@@ -1,5 +1,6 @@
 """gRPC channels to other services: they present the service token or a certificate, and find a restarted peer soon."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,12 +24,26 @@ _OPTIONS = (
     # before half a minute has passed, in which all replicas may have been replaced.
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
     ("grpc.lb_policy_name", "round_robin"),
-    # Repeating is decided call by call. Only what no server has seen is sent again by itself, as a call that begins
-    # while the service closes the connection for its age.
+    # Repeating is decided call by call, or by a retry_policy. Otherwise only what no server has seen is sent again by
+    # itself, as a call that begins while the service closes the connection for its age.
     ("grpc.enable_retries", 1),
     # Channels of one process do not share connections, nor the backoff of another's.
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+
+def retry_policy(attempts: int) -> tuple[str, str]:
+    """An option of open_channel: a call that is answered with UNAVAILABLE, or that cannot be sent, is sent again within
+    its deadline, by `round_robin` to the next address of the target. `attempts` in all, 2 to 5. An attempt that is not
+    answered is not given up before the deadline."""
+    policy = {
+        "maxAttempts": attempts,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "0.2s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]}))
 
 
 def open_channel(

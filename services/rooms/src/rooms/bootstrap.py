@@ -14,7 +14,7 @@ from chassis.metrics import serving_metrics
 from chassis.process import serve_until_signal
 from chassis.tasks import Tasks, repeat, to_its_end
 from rooms import telemetry
-from rooms.adapters.grpc_moderation import GrpcModeration
+from rooms.adapters.moderation import GrpcModeration
 from rooms.adapters.nats_events import NatsEvents
 from rooms.adapters.store.catalog import TortoiseCatalog
 from rooms.adapters.store.leases import TortoiseLeases

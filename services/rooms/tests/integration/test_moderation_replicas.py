@@ -11,7 +11,7 @@ import grpc.aio
 import pytest
 
 from chassis.traces import hold_trace
-from rooms.adapters.grpc_moderation import GrpcModeration
+from rooms.adapters.moderation import GrpcModeration
 from rooms.api.graphql.execute import DEADLINE_S
 from rooms.domain.people import Rank, Slug, UserId, Viewer
 from rooms.domain.sanctions import Target
@@ -63,6 +63,7 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
 
 
 Start = Callable[..., Awaitable[GrpcModeration]]
+"""Takes the replicas; `is_one_target`: they are several addresses of one target, as where a name has several."""
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ async def ask() -> AsyncIterator[Start]:
     servers: list[grpc.aio.Server] = []
     ports: list[GrpcModeration] = []
 
-    async def start(*replicas: Replica) -> GrpcModeration:
+    async def start(*replicas: Replica, is_one_target: bool = False) -> GrpcModeration:
         addresses = []
         for replica in replicas:
             server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
@@ -79,7 +80,7 @@ async def ask() -> AsyncIterator[Start]:
             addresses.append(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
             await server.start()
             servers.append(server)
-        ports.append(GrpcModeration(addresses))
+        ports.append(GrpcModeration([f"ipv4:{','.join(addresses)}"] if is_one_target else addresses))
         return ports[-1]
 
     yield start
@@ -105,6 +106,23 @@ async def test_the_replica_that_answered_last_is_asked_first(ask: Start) -> None
     for _ in range(3):
         assert await moderation.list_active([LIVE], [ANA]) == []
     assert (hanging.asked, good.asked) == (1, 3)
+
+
+@pytest.mark.parametrize("is_one_target", [True, False])
+async def test_a_replica_that_is_away_makes_no_call_fail(ask: Start, is_one_target: bool) -> None:
+    replicas = [Replica(status=grpc.StatusCode.UNAVAILABLE), Replica(), Replica()]
+    moderation = await ask(*replicas, is_one_target=is_one_target)
+    for _ in range(6):
+        assert await moderation.list_active([LIVE], [ANA]) == []
+    assert sum(len(replica.listed) for replica in replicas) == 6
+
+
+async def test_replicas_behind_one_name_share_the_calls(ask: Start) -> None:
+    replicas = [Replica(), Replica()]
+    moderation = await ask(*replicas, is_one_target=True)
+    async with asyncio.timeout(60):
+        while not all(replica.asked for replica in replicas):
+            await moderation.list_active([LIVE], [ANA])
 
 
 @pytest.mark.parametrize(
