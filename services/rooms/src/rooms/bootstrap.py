@@ -77,10 +77,10 @@ async def serving(config: Config) -> AsyncIterator[int]:
         await migrate_rooms(config.database_url)
         await database.open()
         outage = Outage(config.lease_seconds, now_s=time.monotonic())
-        await _tell_health(server, database, events, outage)
+        await _report_health(server, database, events, outage)
         duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, outage)), "sweep")
         duties.spawn(repeat(_SWEEP_EVERY_S, lambda: to_its_end(leases.reap(ports))), "reap")
-        duties.spawn(repeat(_HEALTH_EVERY_S, lambda: _tell_health(server, database, events, outage)), "health")
+        duties.spawn(repeat(_HEALTH_EVERY_S, lambda: _report_health(server, database, events, outage)), "health")
         _log.info("serving", host=config.host, port=port, database=config.database_url.partition(":")[0])
         yield port
         _log.info("stopping")
@@ -146,7 +146,7 @@ async def _sweep(ports: Ports, outage: Outage) -> None:
         _log.info("swept", rooms_changed=len(changes.presence), rooms_ended=len(changes.ended))
 
 
-async def _tell_health(server: GrpcServer, database: Database, events: NatsEvents, outage: Outage) -> None:
+async def _report_health(server: GrpcServer, database: Database, events: NatsEvents, outage: Outage) -> None:
     dependencies = {"database": await database.is_alive(), "nats": events.is_connected}
     if not dependencies["database"]:
         outage.note(now_s=time.monotonic())

@@ -3,7 +3,7 @@
 RoomsError
 ├── MalformedRequest          a call that breaks the contract of gRPC
 ├── TooManyInFlight           more calls at once than are allowed
-└── Refusal                   what people are told, each with the code that GraphQL shows
+└── Refusal                   what people are answered, each with the code that GraphQL shows
     ├── NotSignedIn           UNAUTHENTICATED
     ├── NotPermitted          FORBIDDEN
     │   ├── SlugReserved

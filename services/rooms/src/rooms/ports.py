@@ -53,19 +53,10 @@ class RoomCatalog(Protocol):
         """How many are in each life: users once each, anonymous connections each. Of many up to a second old."""
 
     async def create_room(
-        self,
-        slug: Slug,
-        settings: RoomSettings,
-        owner: UserId,
-        *,
-        is_free_choice: bool,
-        now: datetime,
-        may_take: Callable[[Slug], bool] = ...,
-        quota: int = ...,
+        self, slug: Slug, settings: RoomSettings, owner: UserId, *, may_revive: bool, quota: int, now: datetime
     ) -> Room:
-        """Make a room live and keep its settings. With `is_free_choice` a slug that lives, or has kept settings of
-        anybody, gets a number or letters behind, as `may_take` allows; else raises SlugTaken. TooManyRooms where
-        settings of `quota` other rooms are kept for the owner."""
+        """Make a room live and keep its settings. Raises SlugTaken where the slug lives or has kept settings, with
+        `may_revive` but for the owner's own; TooManyRooms where settings of `quota` other rooms are kept for them."""
 
     async def update_room(self, room: Room, change: SettingsChange, *, now: datetime) -> Room:
         """Change and keep the settings of a room that was found before. Raises RoomNotFound where its slug is no

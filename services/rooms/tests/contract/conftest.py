@@ -15,7 +15,7 @@ from rooms.domain.leases import Syncs
 from rooms.domain.membership import Arrival, ById, BySlug, HeldConnection, JoinOutcome, Membership, RoomRef
 from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
-from rooms.domain.rooms import LifeEnded, Room, RoomPolicy, RoomSettings
+from rooms.domain.rooms import CreationPolicy, LifeEnded, Room, RoomPolicy, RoomSettings
 from rooms.domain.sanctions import Sanction, Target
 from rooms.ports import Ports
 from rooms.usecases import leases, membership
@@ -150,7 +150,9 @@ class Replica:
 
     async def create(self, slug: str, owner: int, *, is_public: bool = True, allow_anonymous: bool = True) -> RoomId:
         settings = RoomSettings("A room", None, is_public, allow_anonymous)
-        room = await self.catalog.create_room(Slug(slug), settings, UserId(owner), is_free_choice=False, now=self.now)
+        room = await self.catalog.create_room(
+            Slug(slug), settings, UserId(owner), may_revive=True, quota=CreationPolicy().quota, now=self.now
+        )
         return room.room_id
 
     async def found(self, slug: str) -> Room:

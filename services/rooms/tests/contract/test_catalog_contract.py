@@ -15,6 +15,7 @@ from chassis.errors import DatabaseUnavailable
 from rooms.domain.people import Life, Rank, Slug, UserId, Viewer
 from rooms.domain.rooms import Invitation, ParticipantState, RoomPolicy, RoomSettings, SettingsChange, Video
 from rooms.errors import NotPermitted, RoomNotFound, SlugTaken
+from rooms.usecases import manage
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import MakeReplica, Replica
@@ -65,7 +66,7 @@ async def test_search_looks_for_the_text_in_name_and_slug(replica: "Replica", se
 @pytest.mark.parametrize("search", ["été", "ÉTÉ", "E\u0301te\u0301", "un Été"])
 async def test_search_does_not_tell_capital_letters_of_any_script_apart(replica: "Replica", search: str) -> None:
     settings = RoomSettings("Un Été à Paris")
-    await replica.catalog.create_room(Slug("paris"), settings, UserId(7), is_free_choice=False, now=replica.now)
+    await manage.create_room(replica.ports, ANA, settings, slug="paris")
     for connection, slug in enumerate(["paris", "un-Été", "ete"], 1):
         await replica.enter(connection, slug, 7)
     expected = ["paris"] if search == "un Été" else ["un-Été", "paris"]
@@ -202,10 +203,7 @@ async def test_a_creator_makes_a_dead_room_live_again_with_new_settings(replica:
 
 async def test_a_slug_made_from_the_name_is_kept_unique(replica: "Replica") -> None:
     settings = RoomSettings("Général")
-    made = [
-        await replica.catalog.create_room(Slug("général"), settings, UserId(7), is_free_choice=True, now=replica.now)
-        for _ in range(3)
-    ]
+    made = [await manage.create_room(replica.ports, ANA, settings) for _ in range(3)]
     assert [room.slug for room in made] == ["général", "général-2", "général-3"]
 
 
@@ -220,25 +218,15 @@ async def test_a_name_that_many_rooms_have_still_makes_a_slug_in_a_few_tries(
         return transaction(database)
 
     monkeypatch.setattr(Database, "transaction", counted)
-    monkeypatch.setattr("rooms.adapters.store.catalog._letters", iter(["abcdef", "abcdef", "uvwxyz"]).__next__)
-    made = [
-        await replica.catalog.create_room(
-            Slug("stream"), RoomSettings("Stream"), UserId(7), is_free_choice=True, now=replica.now
-        )
-        for _ in range(11)
-    ]
+    monkeypatch.setattr("rooms.usecases.manage._letters", iter(["abcdef", "abcdef", "uvwxyz"]).__next__)
+    made = [await manage.create_room(replica.ports, ANA, RoomSettings("Stream")) for _ in range(11)]
     assert [room.slug for room in made] == [
         "stream", *(f"stream-{number}" for number in range(2, 10)), "stream-abcdef", "stream-uvwxyz"]  # fmt: skip
     assert len(begun) == 11
 
 
 async def test_a_slug_made_from_a_name_never_belongs_to_a_video(replica: "Replica") -> None:
-    made = [
-        await replica.catalog.create_room(
-            Slug("video"), RoomSettings("Video"), UserId(7), is_free_choice=True, now=replica.now
-        )
-        for _ in range(3)
-    ]
+    made = [await manage.create_room(replica.ports, ANA, RoomSettings("Video")) for _ in range(3)]
     assert made[0].slug == "video"
     assert all(re.fullmatch(r"video-[a-z]{6}", room.slug) for room in made[1:])
 
@@ -271,9 +259,7 @@ async def test_a_change_that_loses_to_another_transaction_is_made_again(
 async def test_a_slug_made_from_the_name_is_never_one_with_kept_settings(replica: "Replica") -> None:
     made = []
     for connection, settings in enumerate([RoomSettings("Discussion", "first", False), RoomSettings("Discussion")], 1):
-        room = await replica.catalog.create_room(
-            Slug("discussion"), settings, UserId(7), is_free_choice=True, now=replica.now
-        )
+        room = await manage.create_room(replica.ports, ANA, settings)
         await replica.enter(connection, room.slug, 7)
         await replica.leave(connection)
         made.append(room.slug)

@@ -21,12 +21,12 @@ class Link:
 
     def __init__(self) -> None:
         self.is_connected = True
-        self.max_payload = 65536
+        self.max_publish_lostload = 65536
         self.published: list[tuple[str, int]] = []
         self.events: list[Presence] = []
 
     async def publish(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
-        if len(payload) > self.max_payload:
+        if len(payload) > self.max_publish_lostload:
             raise MaxPayloadError
         kind = subject.rpartition(".")[2]
         self.events += [Presence.FromString(payload)] if kind == "presence" else []
@@ -49,7 +49,7 @@ class Rig:
     async def come_back(self) -> None:
         """NATS is there again."""
         self.link.is_connected = True
-        self.events._pay()
+        self.events._publish_lost()
         await self.settle()
 
 
@@ -110,8 +110,8 @@ async def test_deletions_are_not_told_late(rig: Rig) -> None:
     assert rig.link.published == []
 
 
-async def test_no_more_rooms_are_owed_an_event_than_the_bound_allows(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nats_events, "_ROOMS_OWED", 2)
+async def test_no_more_rooms_are_lost_an_event_than_the_bound_allows(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_events, "_ROOMS_LOST", 2)
     rig.link.is_connected = False
     for life in (1, 2, 3):
         rig.events.publish_presence(change(life, 1))
@@ -159,8 +159,8 @@ async def test_many_who_leave_at_once_are_told_in_parts_that_follow_on_each_othe
 
 
 async def test_an_event_that_nats_refuses_for_its_size_is_not_tried_for_ever(rig: Rig) -> None:
-    rig.link.max_payload = 10
+    rig.link.max_publish_lostload = 10
     rig.events.publish_presence(replace(change(1, 1), joined=crowd(1), joined_count=1))
     await rig.settle()
     await rig.come_back()
-    assert (rig.link.published, rig.events._owed) == ([], {})
+    assert (rig.link.published, rig.events._lost) == ([], {})

@@ -95,14 +95,14 @@ class SlowCatalogue:
 async def test_a_catalogue_that_does_not_answer_holds_a_batch_up_for_a_bounded_time_however_many_its_videos(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(video_api, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(video_api, "WAIT_S", 0.1)
     monkeypatch.setattr(video_api, "WAITING", 200)
     slow = SlowCatalogue()
     began = time.monotonic()
     assert await slow.api.existing(frozenset(range(1, 301))) == dict.fromkeys(range(1, 301))
     assert time.monotonic() - began < 5  # one after the other would take 20 s
     assert len(slow.asked) == video_api.AT_ONCE
-    monkeypatch.setattr(video_api, "PATIENCE_S", 5)
+    monkeypatch.setattr(video_api, "WAIT_S", 5)
     slow.may_answer.set()
     assert set((await slow.api.existing(frozenset(range(1, 301)))).values()) == {True, None}
     assert len(slow.asked) == 200
@@ -112,12 +112,12 @@ async def test_a_catalogue_that_does_not_answer_holds_a_batch_up_for_a_bounded_t
 async def test_who_comes_again_does_not_wait_again_and_finds_the_answer_that_came_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(video_api, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(video_api, "WAIT_S", 0.05)
     slow = SlowCatalogue()
     assert await slow.api.existing(frozenset({42})) == {42: None}
-    monkeypatch.setattr(video_api, "PATIENCE_S", 0)
+    monkeypatch.setattr(video_api, "WAIT_S", 0)
     assert await slow.api.existing(frozenset({42})) == {42: None}
-    monkeypatch.setattr(video_api, "PATIENCE_S", 5)
+    monkeypatch.setattr(video_api, "WAIT_S", 5)
     slow.may_answer.set()
     assert await slow.api.existing(frozenset({42})) == {42: True}
     assert slow.asked == ["42"]

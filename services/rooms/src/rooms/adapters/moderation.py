@@ -58,7 +58,7 @@ class GrpcModeration:
             await channel.close()
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
-        """See ports.Moderation. A replica of an older version tells those of all others as well."""
+        """See ports.Moderation. A replica of an older version answers with those of all others as well."""
         found: dict[int, Sanction] = {}
         for some, aimed in product(_parts(slugs, _SLUGS_A_CALL), _parts(targets, _TARGETS_A_CALL)):
             request = pb.ListActiveRequest(

@@ -22,7 +22,7 @@ DELETED = "salon.v1.rooms.deleted"
 _PRESENCE = "presence"
 _EVENTS_WAITING = 10_000
 _PURGES_WAITING = 10_000
-_ROOMS_OWED = 10_000
+_ROOMS_LOST = 10_000
 _PEOPLE_BYTES = 48 * 1024
 """Of the people in one event: the servers take 64 KiB and more."""
 _FRAMING_BYTES = 4
@@ -34,10 +34,10 @@ class NatsEvents:
     """Start with `start`, which does not wait for NATS, and end with `close`. Reconnects forever."""
 
     def __init__(self, access: NatsAccess) -> None:
-        self._connection = NatsConnection(access, "rooms", connected=self._pay)
+        self._connection = NatsConnection(access, "rooms", connected=self._publish_lost)
         self._outgoing: asyncio.Queue[tuple[str, str, bytes, dict[str, str]]] = asyncio.Queue(_EVENTS_WAITING)
         self._purges: asyncio.Queue[LifeEnded] = asyncio.Queue(_PURGES_WAITING)
-        self._owed: OrderedDict[str, tuple[bytes, dict[str, str]]] = OrderedDict()
+        self._lost: OrderedDict[str, tuple[bytes, dict[str, str]]] = OrderedDict()
         self._tasks = Tasks()
 
     def start(self) -> None:
@@ -68,13 +68,13 @@ class NatsEvents:
             self.purge_messages(ended)
 
     def publish_presence(self, change: PresenceChanged) -> None:
-        """Tell the edges with members in the room."""
+        """To the edges with members in the room."""
         subject = f"salon.v1.live.{change.room_id}.{change.life}.presence"
         for part in _parts(change):
             self._publish(_PRESENCE, subject, part.SerializeToString())
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
-        """Tell every edge."""
+        """To every edge."""
         event = events_pb2.RoomDeleted(room_id=ended.room_id, life=ended.life, slug=ended.slug)
         self._publish("deleted", DELETED, event.SerializeToString())
 
@@ -98,7 +98,7 @@ class NatsEvents:
     def _lose(self, kind: str, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         telemetry.EVENTS.labels(kind, "lost").inc()
         if kind == _PRESENCE:
-            self._owe(subject, payload, headers)
+            self._keep(subject, payload, headers)
 
     async def _publish_all(self) -> None:
         """In the order of the queue, and only while connected: an edge that was cut off reads again anyway."""
@@ -117,21 +117,21 @@ class NatsEvents:
             else:
                 telemetry.EVENTS.labels(kind, "published").inc()
                 if self._outgoing.empty():
-                    self._pay()
+                    self._publish_lost()
             self._outgoing.task_done()
 
-    def _owe(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+    def _keep(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         """An edge that was not cut off itself would notice nothing until somebody comes or goes again: the last event
-        of a room, told late, closes the gap or shows it. Whoever knows better goes by the version."""
-        self._owed.pop(subject, None)
-        self._owed[subject] = (payload, headers)
-        if len(self._owed) > _ROOMS_OWED:
-            self._owed.popitem(last=False)
+        of a room, published late, closes the gap or shows it. Whoever knows better goes by the version."""
+        self._lost.pop(subject, None)
+        self._lost[subject] = (payload, headers)
+        if len(self._lost) > _ROOMS_LOST:
+            self._lost.popitem(last=False)
 
-    def _pay(self) -> None:
+    def _publish_lost(self) -> None:
         """When NATS is back, and when a queue that was full has been worked off."""
-        owed, self._owed = self._owed, OrderedDict()
-        for subject, (payload, headers) in owed.items():
+        lost, self._lost = self._lost, OrderedDict()
+        for subject, (payload, headers) in lost.items():
             self._enqueue(_PRESENCE, subject, payload, headers)
 
     async def _try_to_publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> bool:
@@ -141,7 +141,7 @@ class NatsEvents:
             await self._connection.client.publish(subject, payload, headers=headers or None)
         except nats.errors.MaxPayloadError:
             raise
-        except Exception as problem:  # noqa: BLE001 - whatever it was, the events behind this one are to be told
+        except Exception as problem:  # noqa: BLE001 - whatever it was, the events behind this one are to be published
             _log.warning("event_lost", subject=subject, reason=type(problem).__name__)
             return False
         return True

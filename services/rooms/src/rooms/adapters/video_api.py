@@ -9,7 +9,7 @@ import httpx
 import structlog
 
 _log = structlog.get_logger()
-PATIENCE_S = 1.0
+WAIT_S = 1.0
 """How long a batch of joins waits for the catalogue, counted for each video from when its look-up began."""
 DEADLINE_S = 3.0
 """How long a look-up goes on, so that who comes again finds its answer."""
@@ -56,7 +56,7 @@ class VideoApi:
                 return None
             self._begin(video_id)
         task, began = self._under_way[video_id]
-        done, _ = await asyncio.wait({task}, timeout=max(0, began + PATIENCE_S - time.monotonic()))
+        done, _ = await asyncio.wait({task}, timeout=max(0, began + WAIT_S - time.monotonic()))
         return task.result() if done and not task.cancelled() else None
 
     def _begin(self, video_id: int) -> None:

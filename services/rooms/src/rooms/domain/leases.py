@@ -16,7 +16,7 @@ class Lease:
 
 class Syncs:
     """Which sync of each edge is the newest one here: one that its edge gave up, and that goes on, must not undo what
-    the one after it did. A sync is told by an object that is nothing else's, or by None if its beginning came to
+    the one after it did. A sync is known by an object of its own, or by None if its beginning came to
     another replica."""
 
     def __init__(self) -> None:

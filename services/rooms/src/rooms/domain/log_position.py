@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 PARTITIONS = 256
 MARGIN = 10_000_000
-"""What edges may have seen and not told yet when a stream loses its end: they tell every 3 seconds."""
+"""What edges may have seen and not reported yet when a stream loses its end: they report every 3 seconds."""
 
 
 @dataclass(frozen=True, slots=True)

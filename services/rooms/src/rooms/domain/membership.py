@@ -1,4 +1,4 @@
-"""Joining, leaving and registering again: what edges ask for, what is decided, and what they are told.
+"""Joining, leaving and registering again: what edges ask for, what is decided, and what they are answered.
 
 A join is decided by what was read before its transaction (`plan_joins`), and confirmed by the rooms that the
 transaction has locked (`Planned.stands`); whoever a room concerns that changed in between is planned again. What a

@@ -22,7 +22,7 @@ class Announced:
     user_id: UserId | None
     username: str
     version: int = 0
-    """The version at which they came; not told of those who leave."""
+    """The version at which they came; 0 for those who leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Joins:
         return Changes(tuple(self._event(life, connections, now_ms) for life in self._rooms))
 
     def add(self, edge: EdgeId, entrant: Entrant, limit: int) -> None:
-        """Every connection makes a version, so that of those who come in one batch each can be told of the later
+        """Every connection makes a version, so that each of those who come in one batch can hear of the later
         ones."""
         room, person = entrant.room, entrant.person
         filling = self._rooms.get(room.life)

@@ -193,6 +193,12 @@ def may_enter(
     return is_public or rank >= Rank.ADMIN or user_id == owner or is_invited
 
 
+def may_make(before: Room | None, owner: UserId, *, may_revive: bool) -> bool:
+    """Whether a slug may become this owner's room, by what answers to it: nothing, or with `may_revive` settings that
+    are kept for the same owner."""
+    return before is None or (may_revive and before.life is None and before.owner == owner)
+
+
 def may_manage(viewer: Viewer, room: Room) -> bool:
     """The creator, from createChatRoom alone, and admins."""
     return viewer.rank >= Rank.ADMIN or viewer.user_id == room.owner

@@ -1,35 +1,42 @@
 """What owners, moderators and admins do with rooms, invitations, videos and sanctions."""
 
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from string import ascii_lowercase
+
 from rooms.domain import naming
 from rooms.domain.people import LARGEST_ID, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
 from rooms.domain.rooms import Invitation, Room, RoomSettings, SettingsChange, Video, may_manage, may_register_videos
 from rooms.domain.sanctions import Sanction
-from rooms.errors import InvalidInput, NotPermitted, NotSignedIn, RoomNotFound, SlugReserved
+from rooms.errors import InvalidInput, NotPermitted, NotSignedIn, RoomNotFound, SlugReserved, SlugTaken
 from rooms.ports import Ports
 from rooms.usecases.queries import moderator_of
+
+_NUMBERED = 9
+"""Rooms of one name that are told apart by a number; the ones after them would have to ask for each of the numbers."""
+_TRIES_WITH_LETTERS = 10
 
 
 async def create_room(ports: Ports, viewer: Viewer | None, settings: RoomSettings, *, slug: str | None = None) -> Room:
     """Make a room; without slug one is made from the name. Raises NotSignedIn, NotPermitted, InvalidInput,
     SlugTaken."""
-    owner, creation = _signed_in(viewer), ports.creation
-    if not creation.may_create(owner.rank):
+    owner = _signed_in(viewer)
+    if not ports.creation.may_create(owner.rank):
         raise NotPermitted
     naming.check_name(settings.name)
     naming.check_description(settings.description)
     wanted = naming.slug_from_name(settings.name) if slug is None else naming.check_new_slug(slug)
-    if not creation.may_take(wanted, owner.rank):
+    if not ports.creation.may_take(wanted, owner.rank):
         raise SlugReserved
-    return await ports.catalog.create_room(
-        wanted,
-        settings,
-        owner.user_id,
-        is_free_choice=slug is None,
-        now=ports.clock(),
-        may_take=lambda other: creation.may_take(other, owner.rank),
-        quota=creation.quota,
-    )
+    if slug is not None:
+        return await _create(ports, owner, settings, wanted, may_revive=True)
+    for candidate in _candidates(wanted):
+        if ports.creation.may_take(candidate, owner.rank):
+            with suppress(SlugTaken):
+                return await _create(ports, owner, settings, candidate, may_revive=False)
+    raise SlugTaken
 
 
 async def update_room(ports: Ports, viewer: Viewer | None, room_id: RoomId, change: SettingsChange) -> Room:
@@ -78,6 +85,24 @@ async def lift_sanction(ports: Ports, viewer: Viewer | None, sanction_id: int) -
     """End a sanction, as who could have imposed it may. Raises NotSignedIn, NotPermitted, SanctionNotFound,
     ModerationUnavailable."""
     return await ports.moderation.lift_sanction(sanction_id, moderator_of(viewer))
+
+
+async def _create(ports: Ports, owner: Viewer, settings: RoomSettings, slug: Slug, *, may_revive: bool) -> Room:
+    quota, now = ports.creation.quota, ports.clock()
+    return await ports.catalog.create_room(slug, settings, owner.user_id, may_revive=may_revive, quota=quota, now=now)
+
+
+def _candidates(slug: Slug) -> Iterator[Slug]:
+    """The slug that was made of a name, and what to try where it is taken. None of them belongs to a video."""
+    yield slug
+    for number in range(2, _NUMBERED + _TRIES_WITH_LETTERS + 1):
+        found = naming.extended(slug, str(number) if number <= _NUMBERED else _letters())
+        if not naming.is_video_slug(found):
+            yield found
+
+
+def _letters() -> str:
+    return "".join(secrets.choice(ascii_lowercase) for _ in range(6))
 
 
 def _signed_in(viewer: Viewer | None) -> Viewer:

@@ -1,7 +1,7 @@
 """A small world behind the schema: the ports in memory, and a way to ask."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from rooms.api.graphql.execute import execute
-from rooms.domain import naming
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
 from rooms.domain.rooms import (
@@ -22,6 +21,7 @@ from rooms.domain.rooms import (
     RoomSettings,
     SettingsChange,
     Video,
+    may_make,
     may_manage,
 )
 from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
@@ -72,26 +72,15 @@ class FakeCatalog:
         return {room.life: room.connection_count for room in self.rooms.values() if room.life and room.life in lives}
 
     async def create_room(
-        self,
-        slug: Slug,
-        settings: RoomSettings,
-        owner: UserId,
-        *,
-        is_free_choice: bool,
-        now: datetime,
-        may_take: Callable[[Slug], bool] = lambda _: True,
-        quota: int = 20,
+        self, slug: Slug, settings: RoomSettings, owner: UserId, *, may_revive: bool, quota: int, now: datetime
     ) -> Room:
-        if sum(room.owner == owner for room in self.rooms.values()) >= quota:
-            raise TooManyRooms
-        wanted, number = slug, 2
-        while is_free_choice and wanted in self.rooms:
-            wanted, number = naming.extended(slug, str(number)), number + 1
-        if wanted in self.rooms:
+        if not may_make(self.rooms.get(slug), owner, may_revive=may_revive):
             raise SlugTaken
+        if sum(room.owner == owner for room in self.rooms.values() if room.slug != slug) >= quota:
+            raise TooManyRooms
         number = len(self.rooms) + 1
-        room = Room(Life(number), RoomId(1_000_000_000 + number), wanted, settings, owner, "live", now)
-        self.rooms[wanted] = room
+        room = Room(Life(number), RoomId(1_000_000_000 + number), slug, settings, owner, "live", now)
+        self.rooms[slug] = room
         return room
 
     async def update_room(self, room: Room, change: SettingsChange, *, now: datetime) -> Room:

@@ -2,21 +2,16 @@
 
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
-import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from string import ascii_lowercase
 
 from chassis.database import Database, Gate, Row, Session
 from chassis.outages import retried_on_conflict
 from rooms.adapters.store.listing import CountedPeople, find_room, newest_rooms, people_of, search_rooms
 from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
 from rooms.adapters.store.tables import InvitationRow, VideoRow
-from rooms.domain.naming import extended, is_video_slug
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.rooms import (
-    CreationPolicy,
     Invitation,
     LifeEnded,
     LivingRoom,
@@ -26,6 +21,7 @@ from rooms.domain.rooms import (
     RoomSettings,
     SettingsChange,
     Video,
+    may_make,
 )
 from rooms.errors import NotPermitted, RoomNotFound, SlugTaken, TooManyRooms
 
@@ -33,10 +29,6 @@ _SEARCHES = 2
 """At once: each looks at every room, and people who join are not to wait for them. Whoever waits too long for a place
 gets none, since nobody cancels a search whose asker has gone."""
 _SEARCH_WAIT_S = 5.0
-_NUMBERED = 9
-"""Rooms of one name that are told apart by a number; the ones after them would have to ask for each of the numbers."""
-_ROUNDS = 20
-_LETTERS = 6
 
 
 GRAPHQL_CONNECTIONS = 3
@@ -86,36 +78,14 @@ class TortoiseCatalog:
                 counts |= await self._counted.count(session, unknown)
         return counts
 
+    @retried_on_conflict
     async def create_room(
-        self,
-        slug: Slug,
-        settings: RoomSettings,
-        owner: UserId,
-        *,
-        is_free_choice: bool,
-        now: datetime,
-        may_take: Callable[[Slug], bool] = lambda _: True,
-        quota: int = CreationPolicy().quota,
+        self, slug: Slug, settings: RoomSettings, owner: UserId, *, may_revive: bool, quota: int, now: datetime
     ) -> Room:
         """Make a room live and keep its settings."""
-        if not is_free_choice:
-            return await self._create(slug, settings, owner, may_revive=True, now=now, quota=quota)
-        for number in range(1, _ROUNDS):
-            wanted = slug if number == 1 else extended(slug, str(number) if number <= _NUMBERED else _letters())
-            if is_video_slug(wanted) or not may_take(wanted):
-                continue
-            with suppress(SlugTaken):
-                return await self._create(wanted, settings, owner, may_revive=False, now=now, quota=quota)
-        raise SlugTaken
-
-    @retried_on_conflict
-    async def _create(
-        self, slug: Slug, settings: RoomSettings, owner: UserId, *, may_revive: bool, now: datetime, quota: int
-    ) -> Room:
-        """A slug with kept settings is taken, but who kept them may choose it again. Raises SlugTaken, TooManyRooms."""
         async with self._database.session() as session:
             before = await find_room(session, slug=slug)
-            if before is not None and (before.life is not None or before.owner != owner or not may_revive):
+            if not may_make(before, owner, may_revive=may_revive):
                 raise SlugTaken
             room_id = before.room_id if before is not None else (await take_ids(session, 1))[0]
         async with self._database.transaction() as session:
@@ -213,10 +183,6 @@ class TortoiseCatalog:
             rows = await VideoRow.filter(id__in=list(video_ids)).using_db(session.client)
         found = {row.id for row in rows}
         return {video_id: video_id in found for video_id in video_ids}
-
-
-def _letters() -> str:
-    return "".join(secrets.choice(ascii_lowercase) for _ in range(_LETTERS))
 
 
 async def _lock_same(session: Session, room: Room) -> tuple[Room, LivingRoom | None]:

@@ -33,8 +33,8 @@ class TortoiseLogPositions:
         async def attempt() -> Resumption:
             async with self._database.transaction() as session:
                 before = await _lock(session, partition)
-                told = seen(before, sequence)
-                found = resume(told, behind) if behind else Resumption(told, 0)
+                reported = seen(before, sequence)
+                found = resume(reported, behind) if behind else Resumption(reported, 0)
                 if found.position != before:
                     await session.fetch(
                         "UPDATE log_position SET highest = $2, resumed = $3 WHERE partition_number = $1",

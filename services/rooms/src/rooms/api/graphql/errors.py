@@ -1,7 +1,7 @@
 """What a client reads when a request fails.
 
 rooms.errors.Refusal             a field said no: its own text and code, both public
-chassis.errors.DatabaseUnavailable UNAVAILABLE; health and metrics tell operators of it
+chassis.errors.DatabaseUnavailable UNAVAILABLE; operators see it in health and metrics
 GraphQLError                    the request is wrong (syntax, validation, variables): its text, INVALID
 anything else                   a defect: INTERNAL_TEXT outside, a traceback in the log
 """
