@@ -127,6 +127,7 @@ async def test_after_its_files_were_lost_all_members_hear_the_next_message_with_
     for number in range(3):
         say(bus, f"m{number}")
     before = list(await here.hears(3))
+    await there.hears(3)
     await restarted(server, bus, other, change=server.lose_files)
     say(other, "after")
     (heard,) = (await here.hears(4))[3:]
@@ -146,9 +147,11 @@ async def test_after_an_older_state_was_put_back_ids_go_on_above_all_that_was_gi
     await bus.subscribe(ROOM, LIFE, here)
     await other.subscribe(ROOM, LIFE, there)
     await heard_after(here, bus, "kept")
+    await there.hears(1)
     await restarted(server, bus, other, change=lambda: server.save(tmp_path / "older"))
     await heard_after(here, bus, "lost")
     before = (await heard_after(here, bus, "lost too"))[-1]
+    await there.hears(3)  # or the last one is lost with the server
     await restarted(server, bus, other, change=lambda: server.restore(tmp_path / "older"))
     say(bus, "after")
     heard = (await here.hears(4))[-1]
