@@ -53,20 +53,30 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def new_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Awaitable[str]]:
+    """Makes an empty database of a kind, with every table; gives its URL."""
+
+    async def make(kind: str) -> str:
+        if kind == "sqlite":
+            path = tmp_path / "rooms.sqlite3"
+            shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+            return f"sqlite://{path}"
+        return await _fresh_postgres(request)
+
+    return make
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-async def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+async def fresh_database(request: pytest.FixtureRequest, new_database_url: Callable[[str], Awaitable[str]]) -> str:
     """The URL of an empty database with every table; each test runs on both kinds."""
-    if request.param == "sqlite":
-        path = tmp_path / "rooms.sqlite3"
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
-        return f"sqlite://{path}"
-    return await _fresh_postgres(request)
+    return await new_database_url(request.param)
 
 
 @pytest.fixture
-async def fresh_postgres(request: pytest.FixtureRequest) -> str:
+async def fresh_postgres(new_database_url: Callable[[str], Awaitable[str]]) -> str:
     """The URL of an empty PostgreSQL database, for what two replicas do."""
-    return await _fresh_postgres(request)
+    return await new_database_url("postgres")
 
 
 async def _fresh_postgres(request: pytest.FixtureRequest) -> str:

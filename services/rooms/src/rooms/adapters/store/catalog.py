@@ -118,6 +118,8 @@ class TortoiseCatalog:
         higher than any before: nobody makes it live meanwhile, and no edge that was cut off brings it back later."""
         async with self._database.transaction() as session:
             made = await insert_rooms(session, [NewRoom(room.slug, room.room_id)], now_ms=0)
+            if made and not await _lock_settings(session, room.slug):
+                raise RoomNotFound
             _, living = await _lock_same(session, room)
             kept = await session.fetch("DELETE FROM kept_settings WHERE slug = $1 RETURNING room_id", room.slug)
             if living is None or (made and [row["room_id"] for row in kept] != [room.room_id]):
@@ -189,13 +191,18 @@ async def _lock_same(session: Session, room: Room) -> tuple[Room, LivingRoom | N
     """A room that was found before, as it is now and until the transaction ends, with its life if it has one.
     Raises RoomNotFound, NotPermitted when what was decided about it does not hold any more."""
     living = (await lock_slugs(session, [room.slug])).get(room.slug)
-    await session.fetch(f"SELECT slug FROM kept_settings WHERE slug = $1 {session.for_update}", room.slug)
+    await _lock_settings(session, room.slug)
     now = await find_room(session, slug=room.slug)
     if now is None or now.room_id != room.room_id:
         raise RoomNotFound
     if now.owner != room.owner:
         raise NotPermitted
     return now, living
+
+
+async def _lock_settings(session: Session, slug: Slug) -> bool:
+    """Whether any are kept."""
+    return bool(await session.fetch(f"SELECT slug FROM kept_settings WHERE slug = $1 {session.for_update}", slug))
 
 
 async def _count_others(session: Session, owner: UserId, slug: Slug) -> int:
