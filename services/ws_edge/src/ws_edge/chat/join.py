@@ -21,7 +21,7 @@ from ws_edge.errors import (
     TurnedAway,
     Unavailable,
 )
-from ws_edge.ports import DrainState, JoinRefusal, Tokens
+from ws_edge.ports import DrainState, JoinRefusal, Rooms, Tokens
 from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Slug, Speaker
 from ws_edge.protocol.limits import AddressLimits
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
@@ -63,7 +63,34 @@ class JoiningClient(Connection, Protocol):
         """End a connection that this worker never took for one of its own."""
 
 
-async def join(client: JoiningClient, request: JoinRequest, entrance: "Entrance") -> None:
+@dataclass(slots=True)
+class Entrance:
+    """What the steps of a join use."""
+
+    context: Context
+    sanctions: SanctionReader
+    rooms: RoomRegistry
+    tokens: Tokens
+    names: AnonymousNames
+    limits: AddressLimits
+    drain_state: DrainState
+    numbers: "count[int]" = field(default_factory=lambda: count(1))
+    """Of connections of this worker."""
+    # What undoes the steps: bound once, since every connection keeps all four as long as it is open.
+    depart: Callable[[str], None] = field(init=False)
+    discard: Callable[[Connection], None] = field(init=False)
+    leave: Callable[[ConnectionId], None] = field(init=False)
+    release: Callable[[HeldRoom], None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bind what undoes the steps."""
+        self.depart = self.limits.departed
+        self.discard = self.context.connections.discard
+        self.leave = self.context.rooms.leave
+        self.release = self.rooms.release
+
+
+async def join(client: JoiningClient, request: JoinRequest, entrance: Entrance) -> None:
     """Take the steps, or tell the client why not. Cancelled when the client is gone or sent away meanwhile: whatever
     was taken until then is given back by the connection, which owes it."""
     try:
@@ -79,24 +106,24 @@ async def join(client: JoiningClient, request: JoinRequest, entrance: "Entrance"
             client.end(CloseCode.INTERNAL)  # only a defect comes here with the client still waiting
 
 
-async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: "Entrance") -> None:
+async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Entrance) -> None:
     context, sanctions = entrance.context, entrance.sanctions
     # Identity and reference: what cannot be right ends here, before it counts as a connection.
-    identity = await entrance.identify(request)
-    ref = entrance.read_reference(request)
+    identity = await _identify(entrance, request)
+    ref = _read_reference(request)
     # Address: so many connections of one are open, this one among them.
-    entrance.admit(request)
+    _admit(entrance, request)
     client.owe(entrance.depart, request.key)
-    speaker = entrance.introduce(client, identity, request.key)
+    speaker = _introduce(entrance, client, identity, request.key)
     # From now on a ban finds the connection.
     context.connections.add(client)
     client.owe(entrance.discard, client)
-    client.slug = await entrance.find_slug(ref)
+    client.slug = await _find_slug(context.rooms, ref)
     # Sanctions: a banned user makes no room, and is not announced.
     await sanctions.demand_entry(speaker, client.slug, final=False)
     # Membership: announced by the rooms service; owed back also where nobody knows whether it was made.
     client.owe(entrance.leave, client.id)
-    client.membership = membership = await entrance.become_member(client, ref, identity)
+    client.membership = membership = await _become_member(context.rooms, client.id, ref, identity)
     context.connections.note_membership(client)
     client.slug = membership.slug
     # Room: its subscription stands, what happened before was read.
@@ -107,86 +134,66 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: "En
     client.welcome(held.room, membership)
 
 
-@dataclass(slots=True)
-class Entrance:
-    """What the steps of a join stand on, and the small ones among them."""
+async def _identify(entrance: Entrance, request: JoinRequest) -> Identity:
+    """The bearer of the token, or the anonymous user of the address. Raises NotAdmitted."""
+    if request.token is None:
+        return entrance.names.identity(request.address)
+    try:
+        return await entrance.tokens.verify(request.token)
+    except InvalidToken:
+        raise NotAdmitted(ErrorCode.INVALID_TOKEN) from None
+    except TokensUnavailable:
+        raise NotAdmitted(ErrorCode.UNAVAILABLE) from None
+    except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
+        # The exception's words may be the token's: its kind and place are enough.
+        _log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))
+        raise NotAdmitted(None, CloseCode.INTERNAL) from None
 
-    context: Context
-    sanctions: SanctionReader
-    rooms: RoomRegistry
-    tokens: Tokens
-    names: AnonymousNames
-    limits: AddressLimits
-    drain_state: DrainState
-    _numbers: "count[int]" = field(default_factory=lambda: count(1))
-    # What undoes the steps: bound once, since every connection keeps all four as long as it is open.
-    depart: Callable[[str], None] = field(init=False)
-    discard: Callable[[Connection], None] = field(init=False)
-    leave: Callable[[ConnectionId], None] = field(init=False)
-    release: Callable[[HeldRoom], None] = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Bind what undoes the steps."""
-        self.depart = self.limits.departed
-        self.discard = self.context.connections.discard
-        self.leave = self.context.rooms.leave
-        self.release = self.rooms.release
+def _read_reference(request: JoinRequest) -> RoomRef:
+    """Which room is meant. Raises NotAdmitted."""
+    try:
+        return request.parse()
+    except MalformedReference:
+        raise NotAdmitted(ErrorCode.NOT_FOUND) from None
 
-    async def identify(self, request: JoinRequest) -> Identity:
-        """The bearer of the token, or the anonymous user of the address. Raises NotAdmitted."""
-        if request.token is None:
-            return self.names.identity(request.address)
-        try:
-            return await self.tokens.verify(request.token)
-        except InvalidToken:
-            raise NotAdmitted(ErrorCode.INVALID_TOKEN) from None
-        except TokensUnavailable:
-            raise NotAdmitted(ErrorCode.UNAVAILABLE) from None
-        except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
-            # The exception's words may be the token's: its kind and place are enough.
-            _log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))
-            raise NotAdmitted(None, CloseCode.INTERNAL) from None
 
-    def read_reference(self, request: JoinRequest) -> RoomRef:
-        """Which room is meant. Raises NotAdmitted."""
-        try:
-            return request.parse()
-        except MalformedReference:
-            raise NotAdmitted(ErrorCode.NOT_FOUND) from None
+def _admit(entrance: Entrance, request: JoinRequest) -> None:
+    """Count a connection of its address, which the caller owes back. Raises NotAdmitted."""
+    if entrance.drain_state.is_draining:
+        raise NotAdmitted(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
+    if not entrance.limits.admit(request.key):
+        raise NotAdmitted(ErrorCode.TOO_MANY_CONNECTIONS)
 
-    def admit(self, request: JoinRequest) -> None:
-        """Count a connection of its address, which the caller owes back. Raises NotAdmitted."""
-        if self.drain_state.is_draining:
-            raise NotAdmitted(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
-        if not self.limits.admit(request.key):
-            raise NotAdmitted(ErrorCode.TOO_MANY_CONNECTIONS)
 
-    def introduce(self, client: JoiningClient, identity: Identity, address: str) -> Speaker:
-        """Give the connection its number."""
-        number = ConnectionId(next(self._numbers))
-        speaker = Speaker(identity, address, f"{self.context.edge}:{number}")
-        client.identified(number, speaker)
-        return speaker
+def _introduce(entrance: Entrance, client: JoiningClient, identity: Identity, address: str) -> Speaker:
+    """Give the connection its number."""
+    number = ConnectionId(next(entrance.numbers))
+    speaker = Speaker(identity, address, f"{entrance.context.edge}:{number}")
+    client.identified(number, speaker)
+    return speaker
 
-    async def find_slug(self, ref: RoomRef) -> Slug:
-        """The slug that sanctions of this room are held against. Raises RoomsUnavailable."""
-        match ref:
-            case BySlug(slug):
-                return slug
-            case ByVideo(video_id):
-                return Slug(f"video-{video_id}")
-            case ById():
-                return await self.context.rooms.resolve(ref)
 
-    async def become_member(self, client: JoiningClient, ref: RoomRef, identity: Identity) -> Membership:
-        """Raises TurnedAway and RoomsUnavailable; the caller owes a leave in every case."""
-        outcome = await self.context.rooms.join(client.id, ref, identity)
-        match outcome:
-            case Membership():
-                return outcome
-            case JoinRefusal.NOT_FOUND:
-                raise TurnedAway(ErrorCode.NOT_FOUND)
-            case JoinRefusal.ACCESS_DENIED:
-                raise TurnedAway(ErrorCode.ACCESS_DENIED)
-            case JoinRefusal.UNAVAILABLE:
-                raise TurnedAway(ErrorCode.UNAVAILABLE)
+async def _find_slug(rooms: Rooms, ref: RoomRef) -> Slug:
+    """The slug that sanctions of this room are held against. Raises RoomsUnavailable."""
+    match ref:
+        case BySlug(slug):
+            return slug
+        case ByVideo(video_id):
+            return Slug(f"video-{video_id}")
+        case ById():
+            return await rooms.resolve(ref)
+
+
+async def _become_member(rooms: Rooms, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership:
+    """Raises TurnedAway and RoomsUnavailable; the caller owes a leave in every case."""
+    outcome = await rooms.join(connection, ref, identity)
+    match outcome:
+        case Membership():
+            return outcome
+        case JoinRefusal.NOT_FOUND:
+            raise TurnedAway(ErrorCode.NOT_FOUND)
+        case JoinRefusal.ACCESS_DENIED:
+            raise TurnedAway(ErrorCode.ACCESS_DENIED)
+        case JoinRefusal.UNAVAILABLE:
+            raise TurnedAway(ErrorCode.UNAVAILABLE)
