@@ -150,7 +150,12 @@ def build(config: Config) -> Edge:
         drain_state,
     )
     arrivals = Arrivals(entrance, posting=worker.posting, moderation=worker.moderation, live=worker.live)
-    _watch(metrics, worker)
+    metrics.watch(
+        connections=worker.context.connections,
+        live_connections=worker.live.audience,
+        rooms=worker.rooms.by_life,
+        pending=worker.outcomes,
+    )
     parts = EdgeParts(
         acceptor=arrivals,
         tokens=tokens,
@@ -258,12 +263,3 @@ def _answers(is_connected: Callable[[], bool]) -> Check:
         return is_connected()
 
     return answer
-
-
-def _watch(metrics: Metrics, worker: Worker) -> None:
-    context = worker.context
-    held = worker.rooms.by_life
-    metrics.watch("connections", "Open chat connections", lambda: len(context.connections))
-    metrics.watch("live_connections", "Open connections of /live/ws", lambda: len(worker.live.audience))
-    metrics.watch("rooms", "Rooms held", lambda: len(held))
-    metrics.watch("messages_pending", "Messages published and not seen again yet", lambda: len(worker.outcomes))

@@ -1,7 +1,7 @@
 """What the edge counts, for Prometheus."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sized
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
@@ -19,7 +19,7 @@ class Metrics:
     def __init__(self, shared_folder: str | None = None) -> None:
         self._registry = CollectorRegistry()
         self._shared_folder = shared_folder
-        self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
+        self._gauges: list[tuple[Gauge, Sized]] = []
         self._refused = Counter(
             "salon_ws_edge_frames_refused", "Frames answered with an error", ["code"], registry=self._registry
         )
@@ -39,15 +39,21 @@ class Metrics:
         for incident in Incident:
             self._incidents.labels(incident.value)
 
-    def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
-        """A gauge that is read by `refresh`; the edge's value is the sum over its processes."""
-        gauge = Gauge(f"salon_ws_edge_{name}", about, registry=self._registry, multiprocess_mode="livesum")
-        self._gauges.append((gauge, read))
+    def watch(self, *, connections: Sized, live_connections: Sized, rooms: Sized, pending: Sized) -> None:
+        """Tell how many there are of each; the edge's values are the sums over its processes."""
+        for name, about, what in (
+            ("connections", "Open chat connections", connections),
+            ("live_connections", "Open connections of /live/ws", live_connections),
+            ("rooms", "Rooms held", rooms),
+            ("messages_pending", "Messages published and not seen again yet", pending),
+        ):
+            gauge = Gauge(f"salon_ws_edge_{name}", about, registry=self._registry, multiprocess_mode="livesum")
+            self._gauges.append((gauge, what))
 
     def refresh(self) -> None:
-        """Read every gauge."""
-        for gauge, read in self._gauges:
-            gauge.set(read())
+        """Set every gauge to what it is at this moment."""
+        for gauge, what in self._gauges:
+            gauge.set(len(what))
 
     async def refresh_repeatedly(self, every_s: float = 1.0) -> None:
         """Keep the gauges so fresh for a scrape that another thread or process answers. Ends by cancellation."""
