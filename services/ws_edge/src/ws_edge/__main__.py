@@ -1,10 +1,7 @@
 """python -m ws_edge"""
 
-import asyncio
-import signal
-import socket
 import sys
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 
 import structlog
@@ -13,23 +10,12 @@ import uvloop
 from chassis.errors import BadSetting, CannotListen
 from chassis.logs import configure_logging
 from chassis.metrics import forget_gauges, shared_registry, sharing_environment
-from chassis.process import raise_open_files_limit
+from chassis.process import raise_open_files_limit, serve_until_signal
 from ws_edge import bootstrap
 from ws_edge.config import Config, load
 from ws_edge.process.processes import WORKER_FLAG, end_with_parent, run_workers
 
 _log = structlog.get_logger("ws_edge")
-
-
-async def _run(config: Config, sock: socket.socket) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    port = sock.getsockname()[1]
-    edge = bootstrap.build(config)
-    with nullcontext() if _is_worker() else bootstrap.metrics_port(config, edge.metrics.registry()):
-        await edge.run(sock, stop=stop, started=lambda: _log.info("listening", host=config.host, port=port))
 
 
 def _is_worker() -> bool:
@@ -45,7 +31,8 @@ def _serve(config: Config) -> int:
     elif config.workers > 1:
         with bootstrap.claimed_port(config) as port:
             return _serve_workers(config, port)
-    uvloop.run(_run(config, bootstrap.bind(config, is_shared=config.workers > 1)))
+    sock = bootstrap.bind(config, is_shared=config.workers > 1)
+    uvloop.run(serve_until_signal(bootstrap.serving(config, sock, answers_scrapes=not _is_worker())))
     return 0
 
 

@@ -1,15 +1,16 @@
-"""The composition root: the only place that names concrete classes."""
+"""The composition root: names the concrete classes, starts them in order and stops them in reverse."""
 
 import asyncio
 import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from prometheus_client import CollectorRegistry
 
@@ -32,79 +33,49 @@ from ws_edge.protocol.limits import AddressLimits, SlidingWindowLimiter
 from ws_edge.telemetry import Metrics
 from ws_edge.transport import page
 from ws_edge.transport.routes.monitoring import Check
-from ws_edge.transport.server import EdgeParts, create_app, serve
+from ws_edge.transport.server import EdgeParts, create_app, listening
 
 SETTLE_S = 2.0
 GRAPHQL_WINDOW_S = 1.0
 _LOOK_EVERY_S = 0.01
+_log = structlog.get_logger("ws_edge")
 
 
-class SystemClock:
-    """Implements Clock."""
-
-    def now_s(self) -> float:
-        """Monotonic seconds, the event loop's own."""
-        return time.monotonic()
-
-    def unix_s(self) -> float:
-        """Seconds since 1970."""
-        return time.time()
+@asynccontextmanager
+async def serving(config: Config, sock: socket.socket, *, answers_scrapes: bool) -> AsyncIterator[int]:
+    """Run one worker on a bound socket for the length of the block, then drain it; gives the port. With
+    `answers_scrapes` also the port for metrics, if one was set. Raises CannotListen."""
+    edge = build(config)
+    async with AsyncExitStack() as stack:
+        if answers_scrapes:
+            stack.enter_context(metrics_port(config, edge.metrics.registry()))
+        dependencies = (edge.bus, edge.moderation, edge.rooms)
+        for dependency in dependencies:
+            stack.push_async_callback(dependency.stop)
+        await asyncio.gather(
+            *(dependency.start() for dependency in dependencies),
+            settled(lambda: all(dependency.is_connected for dependency in dependencies), within_s=SETTLE_S),
+        )
+        stack.push_async_callback(edge.worker.context.tasks.stop)
+        edge.worker.start()
+        edge.worker.context.tasks.spawn(edge.metrics.refresh_repeatedly(), "metrics")
+        drain = partial(edge.worker.drain, config.drain_seconds)
+        await stack.enter_async_context(listening(create_app(edge.parts), sock, drain=drain))
+        port = sock.getsockname()[1]
+        _log.info("listening", host=config.host, port=port)
+        yield port
 
 
 @dataclass(frozen=True, slots=True)
-class DevTokenIssuer:
-    """Implements DevTokens: tokens for trying things out, signed with the secret that verifies them."""
-
-    secret: str = field(repr=False)
-    any_role: bool
-
-    def issue(self, username: str, user_id: int | None, roles: tuple[str, ...]) -> str:
-        """See DevTokens."""
-        if not self.any_role and set(roles) - {"user"}:
-            raise RoleNotAllowed
-        chosen = secrets.randbelow(2**52) + 1 if user_id is None else user_id
-        return issue_token(self.secret, user_id=chosen, username=username, roles=roles, now_s=time.time())
-
-
-@dataclass(slots=True)
 class Edge:
     """One worker, put together and not yet started."""
 
-    config: Config
     rooms: GrpcRooms
     moderation: GrpcModeration
     bus: NatsBus
     worker: Worker
     metrics: Metrics
     parts: EdgeParts
-
-    async def run(self, sock: socket.socket, *, stop: asyncio.Event, started: Callable[[], None]) -> None:
-        """Serve on a bound socket until `stop`, then drain and give everything back."""
-        parts = (self.bus, self.rooms, self.moderation)
-        await asyncio.gather(
-            *(part.start() for part in parts),
-            settled(lambda: stop.is_set() or all(part.is_connected for part in parts), within_s=SETTLE_S),
-        )
-        self.worker.start()
-        self.worker.context.tasks.spawn(self.metrics.refresh_repeatedly(), "metrics")
-        try:
-            drain = partial(self.worker.drain, self.config.drain_seconds)
-            await serve(create_app(self.parts), sock, drain=drain, stop=stop, started=started)
-        finally:
-            await self.worker.context.tasks.stop()
-            await self.rooms.stop()
-            await self.moderation.stop()
-            await self.bus.stop()
-
-
-async def settled(is_settled: Callable[[], bool], *, within_s: float) -> None:
-    """Wait until then, or for `within_s`. Clients of an edge that has just ended come to this one at once: they are not
-    turned away because its services have not answered yet. Where those are away it listens all the same, and tells
-    them."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within_s):
-            while not is_settled():  # noqa: ASYNC110 - three parts that reconnect by themselves; none tells
-                await asyncio.sleep(_LOOK_EVERY_S)
 
 
 def build(config: Config) -> Edge:
@@ -175,7 +146,44 @@ def build(config: Config) -> Edge:
         drain_state=drain_state,
         is_only_app=True,
     )
-    return Edge(config, rooms, moderation, bus, worker, metrics, parts)
+    return Edge(rooms, moderation, bus, worker, metrics, parts)
+
+
+async def settled(is_settled: Callable[[], bool], *, within_s: float) -> None:
+    """Wait until then, or for `within_s`. Clients of an edge that has just ended come to this one at once: they are not
+    turned away because its services have not answered yet. Where those are away it listens all the same, and tells
+    them."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while not is_settled():  # noqa: ASYNC110 - three parts that reconnect by themselves; none tells
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+
+class SystemClock:
+    """Implements Clock."""
+
+    def now_s(self) -> float:
+        """Monotonic seconds, the event loop's own."""
+        return time.monotonic()
+
+    def unix_s(self) -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class DevTokenIssuer:
+    """Implements DevTokens: tokens for trying things out, signed with the secret that verifies them."""
+
+    secret: str = field(repr=False)
+    any_role: bool
+
+    def issue(self, username: str, user_id: int | None, roles: tuple[str, ...]) -> str:
+        """See DevTokens."""
+        if not self.any_role and set(roles) - {"user"}:
+            raise RoleNotAllowed
+        chosen = secrets.randbelow(2**52) + 1 if user_id is None else user_id
+        return issue_token(self.secret, user_id=chosen, username=username, roles=roles, now_s=time.time())
 
 
 def bind(config: Config, *, is_shared: bool) -> socket.socket:

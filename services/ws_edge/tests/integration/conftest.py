@@ -15,7 +15,7 @@ from structlog.contextvars import get_contextvars
 from ws_edge.errors import InvalidToken, RoleNotAllowed, RoomsUnavailable
 from ws_edge.ports import GraphQLAnswer, Transport
 from ws_edge.protocol.identity import Identity, Rank, UserId
-from ws_edge.transport.server import EdgeParts, create_app, serve
+from ws_edge.transport.server import EdgeParts, create_app, listening
 from ws_edge.transport.websocket import Keepalive
 
 WAIT_S = 15.0
@@ -329,7 +329,13 @@ async def start_edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartEdge
                 drained.set()
 
             app = create_app(parts, f"edge-{next(_names)}")
-            served = asyncio.create_task(serve(app, sock, drain=drain_all, stop=stop, started=started.set))
+
+            async def serve() -> None:
+                async with listening(app, sock, drain=drain_all):
+                    started.set()
+                    await stop.wait()
+
+            served = asyncio.create_task(serve())
             edge = Edge(sock.getsockname()[1], acceptor, rooms, stop, drained, served, app)
             served.add_done_callback(lambda _: started.set())
             await started.wait()

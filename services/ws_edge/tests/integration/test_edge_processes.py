@@ -316,13 +316,13 @@ runpy.run_module("ws_edge", run_name="__main__")
 async def test_garbage_collection_is_settled_when_the_edge_listens(start: Start) -> None:
     script = """
 import gc, sys
-from ws_edge import __main__
+from ws_edge import __main__, bootstrap
 
 class Log:
     def info(self, event, **about):
         log.info(event, thresholds=gc.get_threshold(), is_frozen=gc.get_freeze_count() > 10_000)
 
-log, __main__._log = __main__._log, Log()
+log, bootstrap._log = bootstrap._log, Log()
 sys.exit(__main__.main())
 """
     run = await start("-c", script)

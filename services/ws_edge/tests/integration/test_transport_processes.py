@@ -13,9 +13,9 @@ pytestmark = pytest.mark.integration
 STARTS_AND_STOPS_WITHIN_S = 60.0  # the machine may be busy
 
 SERVER = """
-import asyncio, signal, socket, sys, uvloop
-from ws_edge.transport.server import EdgeParts, create_app
-from ws_edge.transport.server import serve
+import contextlib, socket, sys, uvloop
+from chassis.process import serve_until_signal
+from ws_edge.transport.server import EdgeParts, create_app, listening
 
 class Receiver:
     frame_limit_bytes = 100
@@ -31,13 +31,13 @@ class Acceptor:
 
 async def drain(): pass
 
-async def main():
+@contextlib.asynccontextmanager
+async def serving():
     app = create_app(EdgeParts(Acceptor(), None, None, {}, lambda: b"", b"page", "default-src 'none'"))
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await serve(app, socket.socket(fileno=int(sys.argv[-1])), drain=drain, stop=stop)
+    async with listening(app, socket.socket(fileno=int(sys.argv[-1])), drain=drain):
+        yield
 
-uvloop.run(main())
+uvloop.run(serve_until_signal(serving()))
 """
 
 

@@ -1,6 +1,8 @@
 """ws_edge.bootstrap: when an edge begins to listen. What it puts together is started by the integration tests."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
@@ -23,35 +25,56 @@ async def test_an_edge_whose_services_are_away_listens_after_a_while_all_the_sam
         await settled(lambda: False, within_s=0.02)
 
 
-@pytest.mark.parametrize("last", ["rooms", "moderation", "bus", "stop"])
-async def test_nobody_is_let_in_before_all_services_answer_or_the_edge_is_to_stop(
-    monkeypatch: pytest.MonkeyPatch, last: str
-) -> None:
-    monkeypatch.setattr(bootstrap, "SETTLE_S", 60)
-    monkeypatch.setattr(bootstrap, "create_app", MagicMock())
-    serves = asyncio.Event()
+class Starting:
+    """An edge whose services are there but for `last`."""
 
-    async def serve(*_: Any, **__: Any) -> None:
-        serves.set()
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+        self.listens = asyncio.Event()
+        self.parts = {name: AsyncMock(is_connected=name != last) for name in ("rooms", "moderation", "bus")}
+        worker = MagicMock()
+        worker.context.tasks.stop = AsyncMock()
+        edge = Edge(**self.parts, worker=worker, metrics=MagicMock(), parts=MagicMock())
+        monkeypatch.setattr(bootstrap, "SETTLE_S", 60)
+        monkeypatch.setattr(bootstrap, "build", lambda _: edge)
+        monkeypatch.setattr(bootstrap, "create_app", MagicMock())
+        monkeypatch.setattr(bootstrap, "listening", self._listening)
 
-    monkeypatch.setattr(bootstrap, "serve", serve)
-    parts = {name: AsyncMock(is_connected=name != last) for name in ("rooms", "moderation", "bus")}
-    parts["bus"].is_connected &= last != "stop"
-    worker = MagicMock()
-    worker.context.tasks.stop = AsyncMock()
-    edge = Edge(MagicMock(), **parts, worker=worker, metrics=MagicMock(), parts=MagicMock())
-    stop = asyncio.Event()
-    running = asyncio.create_task(edge.run(MagicMock(), stop=stop, started=lambda: None))
+    @asynccontextmanager
+    async def _listening(self, *_: Any, **__: Any) -> AsyncIterator[None]:
+        self.listens.set()
+        yield
+
+    async def run(self) -> None:
+        async with bootstrap.serving(MagicMock(), MagicMock(), answers_scrapes=False):
+            pass
+
+
+@pytest.mark.parametrize("last", ["rooms", "moderation", "bus"])
+async def test_nobody_is_let_in_before_all_services_answer(monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    edge = Starting(monkeypatch, last)
+    running = asyncio.create_task(edge.run())
     for _ in range(5):
         await asyncio.sleep(0)
-    assert not serves.is_set()
-    if last == "stop":
-        stop.set()
-    else:
-        parts[last].is_connected = True
+    assert not edge.listens.is_set()
+    edge.parts[last].is_connected = True
     async with asyncio.timeout(30):
         await running
-    assert serves.is_set()
+    assert edge.listens.is_set()
+
+
+async def test_an_edge_that_is_to_stop_before_its_services_answer_gives_back_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    edge = Starting(monkeypatch, "rooms")
+    running = asyncio.create_task(edge.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    running.cancel()  # as serve_until_signal does
+    async with asyncio.timeout(30):
+        await asyncio.wait({running})
+    assert running.cancelled()
+    assert not edge.listens.is_set()
+    assert [part.stop.await_count for part in edge.parts.values()] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,19 @@ are not looked at. A binary message, whose content the edge never reads, is not 
 """
 
 import argparse
-import asyncio
-import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import uvloop
 
+from chassis.process import serve_until_signal
 from ws_edge.errors import CloseCode
 from ws_edge.ports import DrainState, Receiver, Transport
 from ws_edge.protocol.codec import text_frame
-from ws_edge.transport.server import empty_app, serve
+from ws_edge.transport.server import empty_app, listening
 from ws_edge.transport.upgrade import add_websocket_routes
 from ws_edge.transport.websocket import Keepalive
 
@@ -80,26 +81,15 @@ async def _nobody_drains() -> None:
     """Clients are closed all at once."""
 
 
-async def _run(sock: socket.socket) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+@asynccontextmanager
+async def _serving(sock: socket.socket) -> AsyncIterator[None]:
     acceptor = EchoAcceptor()
     app = empty_app("echo", DrainState(), acceptor.turned_away, is_only_app=True)
     add_websocket_routes(app, acceptor, (), Keepalive())
-    port = sock.getsockname()[1]
-    await serve(
-        app,
-        sock,
-        drain=_nobody_drains,
-        stop=stop,
-        started=lambda: _say(f"Echo on ws://{_HOST}:{port}/live/ws"),
-    )
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    async with listening(app, sock, drain=_nobody_drains):
+        sys.stdout.write(f"Echo on ws://{_HOST}:{sock.getsockname()[1]}/live/ws\n")
+        sys.stdout.flush()
+        yield
 
 
 def main() -> int:
@@ -112,7 +102,7 @@ def main() -> int:
     except (OSError, OverflowError) as problem:
         sys.stderr.write(f"cannot listen on {_HOST}:{port}: {getattr(problem, 'strerror', None) or problem}\n")
         return 1
-    uvloop.run(_run(listener))
+    uvloop.run(serve_until_signal(_serving(listener)))
     return 0
 
 

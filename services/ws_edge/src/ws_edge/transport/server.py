@@ -1,8 +1,9 @@
-"""The Sanic application: made of its parts, run on a bound socket until it is told to stop, then left by everybody."""
+"""The Sanic application: made of its parts, run on a bound socket, then left by everybody."""
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
@@ -46,19 +47,13 @@ class _Server(Protocol):
     def after_stop(self) -> Awaitable[None]: ...
 
 
-async def serve(
-    app: SanicApp,
-    sock: socket.socket,
-    *,
-    drain: Callable[[], Awaitable[None]],
-    stop: asyncio.Event,
-    started: Callable[[], None] = lambda: None,
-) -> None:
-    """Serve until `stop`: then await `drain`, accept nobody, and give what is still open five seconds.
+@asynccontextmanager
+async def listening(app: SanicApp, sock: socket.socket, *, drain: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Accept connections on a bound socket for the length of the block: then await `drain`, accept nobody, and give
+    what is still open five seconds.
 
     `drain` owns its own bounds; whoever connects meanwhile is answered, so that the acceptor can say why it lets nobody
-    in and readiness that it does not. Clients that `drain` leaves open are closed with 1012 all at once. `started` is
-    called once connections are accepted.
+    in and readiness that it does not. Clients that `drain` leaves open are closed with 1012 all at once.
     """
     server = cast(
         _Server,
@@ -75,13 +70,14 @@ async def serve(
     await server.start_serving()
     await server.after_start()
     settle_garbage_collection()
-    started()
     try:
-        await stop.wait()
-        app.ctx.drain_state.is_draining = True
-        await _stop(app, server, drain)
+        yield
     finally:
-        type(app).unregister_app(app)
+        app.ctx.drain_state.is_draining = True
+        try:
+            await _stop(app, server, drain)
+        finally:
+            type(app).unregister_app(app)
 
 
 async def _stop(app: SanicApp, server: _Server, drain: Callable[[], Awaitable[None]]) -> None:
@@ -132,7 +128,7 @@ class EdgeParts:
 
 
 def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
-    """An application with every route of the edge; serve() runs it. Its name must be new in this process."""
+    """An application with every route of the edge; listening() runs it. Its name must be new in this process."""
     app = empty_app(name, parts.drain_state, parts.acceptor.turned_away, is_only_app=parts.is_only_app)
     add_websocket_routes(app, parts.acceptor, parts.trusted_proxies, parts.keepalive)
     add_stats_route(app, parts.tokens, parts.rooms)
@@ -148,7 +144,7 @@ def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
 def empty_app(
     name: str, drain_state: DrainState, turned_away: Callable[[str], None], *, is_only_app: bool = False
 ) -> SanicApp:
-    """An application that serve() can run, without a route. `turned_away`: see QuietErrors."""
+    """An application that listening() can run, without a route. `turned_away`: see QuietErrors."""
     quiet_sanic_logs()
     config = Config(
         {
