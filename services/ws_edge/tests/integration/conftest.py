@@ -109,7 +109,8 @@ class FakeAcceptor:
     arrivals: list[tuple[str, str, str | None, str]] = field(default_factory=list)
     receivers: list[Recorder] = field(default_factory=list)
     turned_away_with: list[str] = field(default_factory=list)
-    failure: Exception | None = None
+    failure: Callable[[], Exception] | None = None
+    """Makes what every arrival raises: one that is kept would keep the requests of its traceback."""
     on_arrival: Callable[[], None] = lambda: None
 
     def arrive_room(self, ref: str, token: str | None, address: str) -> Recorder:
@@ -128,7 +129,7 @@ class FakeAcceptor:
         self.arrivals.append((kind, ref, token, address))
         self.on_arrival()
         if self.failure:
-            raise self.failure
+            raise self.failure()
         receiver = self.make()
         self.receivers.append(receiver)
         return receiver

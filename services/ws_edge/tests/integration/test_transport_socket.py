@@ -201,7 +201,7 @@ async def test_an_acceptor_that_fails_closes_with_1011_and_logs_no_token(
     edge: Edge, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logging("ws_edge")
-    edge.acceptor.failure = ValueError("the token was SECRET")
+    edge.acceptor.failure = lambda: ValueError("the token was SECRET")
     client = await edge.open("/chat/ws/room/1?token=SECRET")
     assert await client.read_close() == 1011
     assert edge.acceptor.turned_away_with == ["internal"]
