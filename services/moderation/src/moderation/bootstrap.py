@@ -40,32 +40,32 @@ _HEALTH_EVERY_S = 0.25
 _log = structlog.get_logger()
 
 
-def system_now() -> Now:
-    """The clocks of this machine."""
+def system_clock() -> Now:
+    """The present time, by this machine."""
     return Now(time.monotonic_ns(), time.time_ns() // 1_000_000)
 
 
 @asynccontextmanager
 async def serving(
-    config: Config, *, now: Callable[[], Now] = system_now, metrics: Metrics | None = None
+    config: Config, *, clock: Callable[[], Now] = system_clock, metrics: Metrics | None = None
 ) -> AsyncIterator[int]:
     """One whole replica, which serves inside of the block; gives the port of its gRPC. Raises StartFailed."""
     async with AsyncExitStack() as stack:
         try:
-            port = await _enter(stack, config, now, metrics or Metrics())
+            port = await _enter(stack, config, clock, metrics or Metrics())
         except (ServiceError, OSError) as problem:
             raise StartFailed(str(problem)) from problem
         yield port
 
 
-async def _enter(stack: AsyncExitStack, config: Config, now: Callable[[], Now], metrics: Metrics) -> int:
+async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now], metrics: Metrics) -> int:
     if not is_postgres(config.database_url):
         stack.enter_context(file_lock(sqlite_file(config.database_url), url_setting="MODERATION_DATABASE_URL"))
     if config.metrics_port:
         stack.enter_context(serving_metrics(config.host, config.metrics_port, metrics.registry))
     database = moderation_database(config.database_url)
     stack.push_async_callback(database.close)
-    replica = _wire(config, database, now, metrics)
+    replica = _wire(config, database, clock, metrics)
     return await stack.enter_async_context(_running(replica, config, database))
 
 
@@ -94,7 +94,7 @@ class _Replica:
         await self.server.set_health(is_ready=self.is_ready(), dependencies=self.dependencies)
 
 
-def _wire(config: Config, database: Database, now: Callable[[], Now], metrics: Metrics) -> _Replica:
+def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics: Metrics) -> _Replica:
     cache, last_seen, refresh_wanted = SanctionCache(), LastSeenBuffer(), asyncio.Event()
     limits = Limits(config.messages_per_window, config.window_seconds, config.messages_per_address)
     nats = NatsEvents(
@@ -105,7 +105,7 @@ def _wire(config: Config, database: Database, now: Callable[[], Now], metrics: M
         restored=refresh_wanted.set,
     )
     admission = Admission(limits, cache, last_seen)
-    ports = Ports(TortoiseStore(database), nats, now, cache, last_seen, admission, refresh_wanted)
+    ports = Ports(TortoiseStore(database), nats, clock, cache, last_seen, admission, refresh_wanted)
     streams = AdmitStreams(ports, metrics.count)
     servicer = ModerationServicer(ports, streams)
     server = GrpcServer(

@@ -1,15 +1,14 @@
-"""Everything that moderation raises on purpose, and what comes of it.
+"""Everything that moderation raises on purpose, but for what comes out of the store (chassis.errors:
+DatabaseUnavailable and, under it, OutcomeUnknown).
 
 ModerationError
- ├─ BadRequest               a request cannot be meant; the text names the field (INVALID_ARGUMENT)
- ├─ NotPermitted             the table of rights refuses an action (an answer to Act, PERMISSION_DENIED elsewhere)
- ├─ SanctionNotFound         there never was a sanction with that id (NOT_FOUND)
- ├─ SanctionIsOver           it was lifted before its turn to be lifted came (never leaves usecases/execute.py)
- └─ StartFailed              the replica cannot run; the text tells an operator why (exit code 1)
+├── MalformedRequest          a call that breaks the contract of gRPC: INVALID_ARGUMENT
+├── NotPermitted              the table of rights refuses an action: an answer to Act, PERMISSION_DENIED elsewhere
+├── SanctionNotFound          there never was a sanction with that id: NOT_FOUND
+├── SanctionIsOver            it was lifted before its turn to be lifted came: never leaves usecases/execute.py
+└── StartFailed               the replica cannot run: exit code 1
 
-Of the chassis' errors two come out of the store: DatabaseUnavailable (UNAVAILABLE), trying again later may help, and
-under it OutcomeUnknown, what was to be changed may be stored or not. It is named here and not imported: the domain
-raises NotPermitted and imports no chassis.
+api/grpc/status.py says what a caller reads of them.
 """
 
 
@@ -17,8 +16,8 @@ class ModerationError(Exception):
     """What is refused, or cannot be."""
 
 
-class BadRequest(ModerationError):
-    """The request cannot be meant."""
+class MalformedRequest(ModerationError):
+    """A request that breaks the contract; the text names the field."""
 
     def __init__(self, field: str) -> None:
         super().__init__(f"bad {field}")

@@ -95,7 +95,8 @@ class Ports:
 
     store: Store
     events: Events
-    now: Callable[[], Now]
+    clock: Callable[[], Now]
+    """The present time, by both clocks."""
     cache: SanctionCache
     last_seen: LastSeenBuffer
     admission: Admission

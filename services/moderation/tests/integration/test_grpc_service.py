@@ -108,7 +108,7 @@ MODERATOR = user(2, address="10.0.0.2", rank=pb.RANK_MODERATOR)
 async def edge_of(url: str, directory: Path, clock: Clock) -> AsyncIterator[Edge]:
     config = Config(port=0, database_url=f"sqlite://{directory}/m.sqlite3", nats=NatsSettings(url))
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(serving(config, now=clock.now, metrics=Metrics(CollectorRegistry())))
+        port = await stack.enter_async_context(serving(config, clock=clock.now, metrics=Metrics(CollectorRegistry())))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         edge = Edge(channel)
         await edge.open()

@@ -5,7 +5,7 @@ import pytest
 from moderation.api.grpc.convert import command_from_proto, decode_event, encode_event, speaker_from_proto
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanctions import Action, Sanction, SanctionEvent, Scope
-from moderation.errors import BadRequest
+from moderation.errors import MalformedRequest
 from salon.moderation.v1 import moderation_pb2 as pb
 
 
@@ -52,7 +52,7 @@ def test_a_command_is_read() -> None:
     ],
 )
 def test_a_request_that_cannot_be_meant_is_refused_by_its_field(field: str, value: object) -> None:
-    with pytest.raises(BadRequest, match=field.removeprefix("target_") if field == "target_rank" else field):
+    with pytest.raises(MalformedRequest, match=field.removeprefix("target_") if field == "target_rank" else field):
         command_from_proto(act(**{field: value}))
 
 

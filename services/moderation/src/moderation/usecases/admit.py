@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 def admit(ports: Ports, batch: Batch, matcher: CarryMatcher) -> list[Verdict]:
     """One verdict for each arrival, then one for each message, in their order; all of them at the same time by our
     clock. The matcher is the stream's."""
-    admission, now = ports.admission, ports.now()
+    admission, now = ports.admission, ports.clock()
     for carried in sorted(batch.carried, key=attrgetter("age_ms"), reverse=True):
         admission.carry(carried, now, matcher)
     for speaker, slug in batch.seen:

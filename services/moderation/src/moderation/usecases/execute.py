@@ -24,14 +24,14 @@ async def execute(ports: Ports, command: Command) -> SanctionEvent:
     DatabaseUnavailable; OutcomeUnknown where it may be stored."""
     if not may_execute(command):
         raise NotPermitted
-    addresses = await _addresses_of_target(ports, command, ports.now())
+    addresses = await _addresses_of_target(ports, command, ports.clock())
     return await _detached(ports, _carry_out(ports, command, addresses, partial(decide, command)))
 
 
 async def lift(ports: Ports, sanction_id: int, moderator: Moderator) -> Sanction:
     """End one sanction; one that is over stays as it is. Raises SanctionNotFound, NotPermitted, DatabaseUnavailable;
     OutcomeUnknown where it may be lifted."""
-    now = ports.now()
+    now = ports.clock()
     sanction = await ports.store.find(sanction_id)
     if sanction is None:
         raise SanctionNotFound
@@ -70,7 +70,7 @@ def _ended(ports: Ports, task: asyncio.Task[SanctionEvent]) -> None:
 async def _carry_out(
     ports: Ports, command: Command, addresses: frozenset[str], decision: Callable[[list[Sanction]], Change]
 ) -> SanctionEvent:
-    now = ports.now()
+    now = ports.clock()
     try:
         event = await ports.store.change(command, addresses, decision, now_ms=now.wall_ms)
     except OutcomeUnknown:

@@ -8,7 +8,7 @@ LARGEST_PAGE = 100
 
 async def list_in_force(ports: Ports, query: SanctionQuery) -> list[Sanction]:
     """What is in force of what is asked for, the oldest first. Raises DatabaseUnavailable."""
-    return await ports.store.in_force(query, now_ms=ports.now().wall_ms)
+    return await ports.store.in_force(query, now_ms=ports.clock().wall_ms)
 
 
 async def list_history(
@@ -21,5 +21,5 @@ async def list_history(
         only_in_force=only_in_force,
         first=min(max(first, 0), LARGEST_PAGE),
         before_id=before_id,
-        now_ms=ports.now().wall_ms,
+        now_ms=ports.clock().wall_ms,
     )

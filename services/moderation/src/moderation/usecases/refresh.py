@@ -47,7 +47,7 @@ async def keep_writing(ports: Ports) -> None:
 
 async def refresh(ports: Ports) -> None:
     """Take over the sanctions in force. Raises DatabaseUnavailable; what was known stays then."""
-    now_ms = ports.now().wall_ms
+    now_ms = ports.clock().wall_ms
     ports.cache.begin_refresh()
     try:
         last_id, is_done = 0, False
@@ -104,7 +104,7 @@ async def _write_last_seen(ports: Ports) -> None:
 
 async def _write_followed(ports: Ports) -> None:
     while (unsaved := ports.cache.next_unsaved()) is not None:
-        event = await ports.store.follow(*unsaved, now_ms=ports.now().wall_ms)
+        event = await ports.store.follow(*unsaved, now_ms=ports.clock().wall_ms)
         ports.cache.saved(*unsaved)
         if event is not None:
             ports.cache.apply(event.imposed, event.lifted_ids)

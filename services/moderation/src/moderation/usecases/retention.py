@@ -39,16 +39,16 @@ async def keep_pruning(ports: Ports, retention: Retention) -> None:
 
 async def end_expired(ports: Ports) -> None:
     """Mark the sanctions whose time was up a minute ago. Raises DatabaseUnavailable."""
-    await ports.store.end_expired(ports.now().wall_ms - _CLOCKS_APART_MS)
+    await ports.store.end_expired(ports.clock().wall_ms - _CLOCKS_APART_MS)
 
 
 async def forget_last_seen(ports: Ports) -> None:
     """Delete what no sanction asks for any more. Raises DatabaseUnavailable."""
-    await ports.store.forget_last_seen(ports.now().wall_ms - LAST_SEEN_KEPT_MS)
+    await ports.store.forget_last_seen(ports.clock().wall_ms - LAST_SEEN_KEPT_MS)
 
 
 async def prune_history(ports: Ports, retention: Retention) -> None:
     """Rows before evidence: what goes as a whole needs nothing erased first. Raises DatabaseUnavailable."""
-    now_ms = ports.now().wall_ms
+    now_ms = ports.clock().wall_ms
     await ports.store.delete_history(now_ms - retention.audit_days * _MS_PER_DAY)
     await ports.store.erase_evidence(now_ms - retention.evidence_days * _MS_PER_DAY, now_ms=now_ms)

@@ -1,5 +1,5 @@
 """Between messages of the contract and values of the domain, both ways; bootstrap.py lends NATS what concerns events.
-What comes from callers raises BadRequest where it cannot be meant."""
+What comes from callers raises MalformedRequest where it breaks the contract."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, 
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
-from moderation.errors import BadRequest
+from moderation.errors import MalformedRequest
 from moderation.ports import SanctionQuery
 from moderation.usecases.admit import Batch
 from salon.moderation.v1 import moderation_pb2 as pb
@@ -60,22 +60,22 @@ def speaker_from_proto(message: pb.Speaker) -> Speaker:
 
 
 def moderator_from_proto(message: pb.Speaker) -> Moderator:
-    """Who acts. Raises BadRequest where there is no such rank."""
+    """Who acts. Raises MalformedRequest where there is no such rank."""
     speaker = speaker_from_proto(message)
     return Moderator(speaker.user_id, _rank(speaker.rank))
 
 
 def command_from_proto(message: pb.ActRequest) -> Command:
-    """A moderation_action frame with who sent it. Raises BadRequest: a reason has up to 500 characters, a
+    """A moderation_action frame with who sent it. Raises MalformedRequest: a reason has up to 500 characters, a
     name 255, a slug 128; a duration is up to a year."""
     if int(message.action) not in set(Action):
-        raise BadRequest("action")
+        raise MalformedRequest("action")
     if int(message.scope) not in set(Scope):
-        raise BadRequest("scope")
+        raise MalformedRequest("scope")
     if message.scope == pb.SCOPE_ROOM and not message.slug:
-        raise BadRequest("slug")
+        raise MalformedRequest("slug")
     if not 0 <= message.duration_minutes <= _LONGEST_DURATION_MINUTES:
-        raise BadRequest("duration_minutes")
+        raise MalformedRequest("duration_minutes")
     return Command(
         moderator=moderator_from_proto(message.moderator),
         action=Action(message.action),
@@ -89,11 +89,11 @@ def command_from_proto(message: pb.ActRequest) -> Command:
 
 
 def query_from_proto(message: pb.ListActiveRequest) -> SanctionQuery:
-    """Which sanctions in force are asked for: of at most 1,000 slugs and 1,000 targets. Raises BadRequest."""
+    """Which sanctions in force are asked for: of at most 1,000 slugs and 1,000 targets. Raises MalformedRequest."""
     if len(message.slugs) > _MOST_SLUGS:
-        raise BadRequest("slugs")
+        raise MalformedRequest("slugs")
     if len(message.target_user_ids) + len(message.target_usernames) > _MOST_TARGETS:
-        raise BadRequest("target_user_ids")
+        raise MalformedRequest("target_user_ids")
     users = (Target(user_id, "") for user_id in message.target_user_ids)
     names = (Target(0, _text(name, LONGEST_NAME, "target_usernames")) for name in message.target_usernames)
     return SanctionQuery(
@@ -195,7 +195,7 @@ def _carried_from_proto(message: pb.CarriedAdmission) -> CarriedAdmission:
 
 def _target(message: pb.ActRequest) -> Target:
     if message.target_user_id < 0 or not (message.target_user_id or message.target_username):
-        raise BadRequest("target_user_id")
+        raise MalformedRequest("target_user_id")
     if message.target_user_id:
         return Target(message.target_user_id, "")
     return Target(0, _text(message.target_username, LONGEST_NAME, "target_username"))
@@ -205,11 +205,11 @@ def _rank(value: int) -> Rank:
     try:
         return Rank(value)
     except ValueError:
-        raise BadRequest("rank") from None
+        raise MalformedRequest("rank") from None
 
 
 def _text(raw: str, longest: int, field: str) -> str:
     """PostgreSQL cannot hold the character 0, and nobody can see it."""
     if len(raw) > longest:
-        raise BadRequest(field)
+        raise MalformedRequest(field)
     return raw.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -4,10 +4,10 @@ from grpc import StatusCode
 
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import Status, StatusTable
-from moderation.errors import BadRequest, NotPermitted, SanctionNotFound
+from moderation.errors import MalformedRequest, NotPermitted, SanctionNotFound
 
 STATUSES: StatusTable = {
-    BadRequest: Status(StatusCode.INVALID_ARGUMENT),
+    MalformedRequest: Status(StatusCode.INVALID_ARGUMENT),
     NotPermitted: Status(StatusCode.PERMISSION_DENIED, "not permitted"),
     SanctionNotFound: Status(StatusCode.NOT_FOUND, "no such sanction"),
     DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),
