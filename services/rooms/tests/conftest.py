@@ -12,7 +12,7 @@ import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
 from chassis.database import DEFAULT_TIMEOUTS, Database, Timeouts
-from rooms.adapters.store.tables import migrate_rooms, rooms_database
+from rooms.adapters.store.database import migrate_rooms, rooms_database
 
 
 def postgres_url(sockets: str, name: str) -> str:

@@ -15,12 +15,12 @@ from chassis.process import serve_until_signal
 from chassis.tasks import Tasks, repeat, to_its_end
 from rooms import telemetry
 from rooms.adapters.moderation import GrpcModeration
-from rooms.adapters.nats_events import NatsEvents
+from rooms.adapters.nats import NatsEvents
 from rooms.adapters.store.catalog import TortoiseCatalog
+from rooms.adapters.store.database import migrate_rooms, rooms_database
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
-from rooms.adapters.store.tables import migrate_rooms, rooms_database
 from rooms.adapters.video_api import VideoApi
 from rooms.api.graphql.execute import execute, executions
 from rooms.api.grpc.servicer import SERVICE, RoomsServicer

@@ -119,7 +119,8 @@ class Removed:
     """What the removal of one part came to."""
 
     changes: Changes
-    has_more: bool
+    last: ConnectionId | None
+    """The last connection of the part; None: it was the last part."""
 
 
 class Leases(Protocol):
@@ -142,8 +143,11 @@ class Leases(Protocol):
         None: it was the last part. Raises DatabaseUnavailable also where the sync is not the newest any more, as seen
         while the lease is locked."""
 
-    async def remove_stale(self, edge: EdgeId, *, is_newest: Callable[[], bool], now: datetime) -> Removed:
-        """Remove a part of what is marked and was not registered again. Raises as `mark_stale` does."""
+    async def remove_stale(
+        self, edge: EdgeId, *, after: ConnectionId, is_newest: Callable[[], bool], now: datetime
+    ) -> Removed:
+        """Remove a part of what is marked and was not registered again, behind this connection. Raises as `mark_stale`
+        does."""
 
     async def remove(self, edge: EdgeId, *, now: datetime, only_expired: bool = False) -> Removed:
         """Remove a part of what an edge holds, and with the last part its lease. `only_expired`: nothing where the

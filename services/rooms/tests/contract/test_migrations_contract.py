@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
-from rooms.adapters.store.tables import migrate_rooms
+from rooms.adapters.store.database import migrate_rooms
 
 INDEXES = {
     "room_empty", "room_unused", "participant_present", "participant_pages", "deleted_slug_by_time",

@@ -8,7 +8,7 @@ import asyncpg  # type: ignore[import-untyped] # has no stubs
 import pytest
 
 from chassis.errors import DatabaseUnavailable
-from rooms.adapters.store.tables import MIGRATION_LOCK, migrate_rooms
+from rooms.adapters.store.database import MIGRATION_LOCK, migrate_rooms
 from rooms.domain.membership import JoinRefusal, Membership
 from rooms.domain.people import EdgeId, Slug
 from rooms.domain.rooms import LifeEnded, RoomPolicy

@@ -14,7 +14,7 @@ import pytest
 from nats.aio.client import Client
 
 from chassis.nats_connection import NatsSettings
-from rooms.adapters.nats_events import NatsEvents
+from rooms.adapters.nats import NatsEvents
 from rooms.domain.people import Life, RoomId, Slug
 from rooms.domain.rooms import LifeEnded
 

@@ -15,7 +15,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from rooms.adapters.store.tables import MIGRATION_LOCK
+from rooms.adapters.store.database import MIGRATION_LOCK
 from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
 
 pytestmark = pytest.mark.integration

@@ -1,4 +1,4 @@
-"""rooms.adapters.nats_events: what becomes of events while NATS is away."""
+"""rooms.adapters.nats: what becomes of events while NATS is away."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,8 +8,8 @@ import pytest
 from nats.errors import MaxPayloadError
 
 from chassis.nats_connection import NatsSettings
-from rooms.adapters import nats_events
-from rooms.adapters.nats_events import NatsEvents
+from rooms.adapters import nats as nats_events
+from rooms.adapters.nats import NatsEvents
 from rooms.domain.people import Life, ParticipantKey, RoomId, Slug
 from rooms.domain.presence import Announced, PresenceChanged
 from rooms.domain.rooms import LifeEnded

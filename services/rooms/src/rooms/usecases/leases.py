@@ -62,11 +62,11 @@ async def sync(
 async def release(ports: Ports, edge: EdgeId) -> None:
     """End an edge incarnation: its memberships and its lease. Raises DatabaseUnavailable."""
     ports.syncs.end(edge)
-    has_more = True
-    while has_more:
+    is_over = False
+    while not is_over:
         removed = await ports.leases.remove(edge, now=ports.clock())
         ports.events.publish(removed.changes)
-        has_more = removed.has_more
+        is_over = removed.last is None
 
 
 async def sweep(ports: Ports) -> Changes:
@@ -98,11 +98,11 @@ async def _mark_stale(ports: Ports, edge: EdgeId, is_newest: Callable[[], bool])
 
 
 async def _forget_stale(ports: Ports, edge: EdgeId, is_newest: Callable[[], bool]) -> None:
-    has_more = True
-    while has_more:
-        removed = await ports.leases.remove_stale(edge, is_newest=is_newest, now=ports.clock())
+    after: ConnectionId | None = ConnectionId(0)
+    while after is not None:
+        removed = await ports.leases.remove_stale(edge, after=after, is_newest=is_newest, now=ports.clock())
         ports.events.publish(removed.changes)
-        has_more = removed.has_more
+        after = removed.last
 
 
 async def _remove_expired(ports: Ports, edge: EdgeId, publish: Callable[[Changes], None]) -> bool:
@@ -117,4 +117,4 @@ async def _remove_expired(ports: Ports, edge: EdgeId, publish: Callable[[Changes
         return False
     publish(removed.changes)
     ports.syncs.end(edge)
-    return removed.has_more
+    return removed.last is not None

@@ -3,13 +3,13 @@
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from chassis.database import Database, Gate, Row, Session
 from chassis.outages import retried_on_conflict
 from rooms.adapters.store.listing import CountedPeople, find_room, newest_rooms, people_of, search_rooms
 from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
-from rooms.adapters.store.tables import InvitationRow, VideoRow
+from rooms.adapters.store.tables import InvitationRow, VideoRow, from_ms, to_ms
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.rooms import (
     Invitation,
@@ -91,7 +91,7 @@ class TortoiseCatalog:
         async with self._database.transaction() as session:
             if await _count_others(session, owner, slug) >= quota:
                 raise TooManyRooms
-            if not await insert_rooms(session, [NewRoom(slug, room_id)], now_ms=_ms(now)):
+            if not await insert_rooms(session, [NewRoom(slug, room_id)], now_ms=to_ms(now)):
                 raise SlugTaken
             if not may_revive and await session.fetch("SELECT slug FROM kept_settings WHERE slug = $1", slug):
                 raise SlugTaken
@@ -153,10 +153,10 @@ class TortoiseCatalog:
                 invitation.slug,
                 invitation.user_id,
                 invitation.invited_by,
-                _ms(invitation.created_at),
+                to_ms(invitation.created_at),
             )
             row = await InvitationRow.get(slug=invitation.slug, user_id=invitation.user_id, using_db=session.client)
-        return Invitation(Slug(row.slug), UserId(row.user_id), UserId(row.invited_by), _time(row.created_ms))
+        return Invitation(Slug(row.slug), UserId(row.user_id), UserId(row.invited_by), from_ms(row.created_ms))
 
     @retried_on_conflict
     async def revoke(self, room: Room, user_id: UserId) -> bool:
@@ -174,10 +174,10 @@ class TortoiseCatalog:
                 " ON CONFLICT (id) DO UPDATE SET title = excluded.title",
                 video.id,
                 video.title,
-                _ms(video.created_at),
+                to_ms(video.created_at),
             )
             row = await VideoRow.get(id=video.id, using_db=session.client)
-        return Video(row.id, row.title, _time(row.created_ms))
+        return Video(row.id, row.title, from_ms(row.created_ms))
 
     async def existing(self, video_ids: frozenset[int]) -> Mapping[int, bool | None]:
         """The Videos port: which of these the service's own catalogue has."""
@@ -231,7 +231,7 @@ async def _keep(
         settings.description,
         settings.is_public,
         settings.allow_anonymous,
-        _ms(now),
+        to_ms(now),
     )
     return bool(rows)
 
@@ -243,15 +243,7 @@ def _participant(row: Row) -> Participant:
         user_id=row["user_id"],
         username=row["username"],
         connection_count=row["connections"],
-        joined_at=_time(row["joined_ms"]),
+        joined_at=from_ms(row["joined_ms"]),
         state=ParticipantState.ONLINE if row["connections"] > 0 else ParticipantState.OFFLINE,
         rank=None if row["highest"] is None else Rank(row["highest"]),
     )
-
-
-def _ms(when: datetime) -> int:
-    return int(when.timestamp() * 1000)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -75,12 +75,13 @@ async def named(session: Session, edge: EdgeId, connections: Sequence[Connection
     )
 
 
-async def next_part(session: Session, edge: EdgeId, *, is_stale: bool = False) -> list[Row]:
+async def next_part(session: Session, edge: EdgeId, *, after: ConnectionId, is_stale: bool = False) -> list[Row]:
     """The following connections of an edge in the order of their numbers, PART at most, for `remove_connections`."""
     return await session.fetch(
-        f"SELECT c.id, c.life FROM connection c WHERE c.edge = $1"
+        "SELECT c.id, c.life, c.number FROM connection c WHERE c.edge = $1 AND c.number > $2"
         f" {'AND c.stale' if is_stale else ''} ORDER BY c.number LIMIT {PART}",
         edge,
+        after,
     )
 
 

@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime
 
 from chassis.database import Database, Session, packed
@@ -11,6 +11,7 @@ from chassis.outages import retried_on_conflict, retry_on_conflict
 from rooms.adapters.store.connections import add_connections, confirm, next_part, remove_connections
 from rooms.adapters.store.reaping import OrphanSearch, reap
 from rooms.adapters.store.rooms import PART, end_lives, forget_unused, lock_abandoned, lock_slugs
+from rooms.adapters.store.tables import to_ms
 from rooms.domain.leases import Lease
 from rooms.domain.membership import HeldConnection, find_missing, lives_without, newest_lives, take_back
 from rooms.domain.people import ConnectionId, EdgeId, Life
@@ -69,7 +70,7 @@ class TortoiseLeases:
     @retried_on_conflict
     async def register(self, edge: EdgeId, held: Sequence[HeldConnection], *, now: datetime) -> Registered:
         """Register a part of what an edge holds, after its lease had expired or an answer was lost."""
-        now_ms = _ms(now)
+        now_ms = to_ms(now)
         async with self._database.transaction() as session:
             await open_lease(session, edge, self._policy.lease_ms)
             if not held:
@@ -101,14 +102,16 @@ class TortoiseLeases:
             return max(row["number"] for row in rows) if len(rows) == PART else None
 
     @retried_on_conflict
-    async def remove_stale(self, edge: EdgeId, *, is_newest: Callable[[], bool], now: datetime) -> Removed:
+    async def remove_stale(
+        self, edge: EdgeId, *, after: ConnectionId, is_newest: Callable[[], bool], now: datetime
+    ) -> Removed:
         """Remove a part of what is marked."""
         async with self._database.transaction() as session:
             await lock_lease(session, edge)
             _check_newest(is_newest)
-            part = await next_part(session, edge, is_stale=True)
-            changes = await remove_connections(session, self._policy, part, now_ms=_ms(now))
-            return Removed(changes, len(part) == PART)
+            part = await next_part(session, edge, after=after, is_stale=True)
+            changes = await remove_connections(session, self._policy, part, now_ms=to_ms(now))
+            return Removed(changes, part[-1]["number"] if len(part) == PART else None)
 
     @retried_on_conflict
     async def remove(self, edge: EdgeId, *, now: datetime, only_expired: bool = False) -> Removed:
@@ -117,17 +120,17 @@ class TortoiseLeases:
             if not only_expired:
                 await lock_lease(session, edge)
             elif not await _lock_expired(session, edge):
-                return Removed(Changes(), False)
-            return await self._remove_part(session, edge, _ms(now))
+                return Removed(Changes(), None)
+            return await self._remove_part(session, edge, to_ms(now))
 
     async def _remove_part(self, session: Session, edge: EdgeId, now_ms: int) -> Removed:
-        part = await next_part(session, edge)
+        part = await next_part(session, edge, after=ConnectionId(0))
         changes = await remove_connections(session, self._policy, part, now_ms=now_ms)
         if len(part) < PART:
             await session.fetch("DELETE FROM edge_lease WHERE edge = $1", edge)
-            return Removed(changes, False)
+            return Removed(changes, None)
         await session.fetch("UPDATE edge_lease SET expires_ms = $2 WHERE edge = $1", edge, _BEING_REMOVED_MS)
-        return Removed(changes, True)
+        return Removed(changes, part[-1]["number"])
 
     async def expired(self) -> list[EdgeId]:
         """By the database's clock."""
@@ -140,7 +143,7 @@ class TortoiseLeases:
     @retried_on_conflict
     async def end_abandoned(self, *, now: datetime) -> Changes:
         """End rooms that are empty or unused for too long."""
-        now_ms = _ms(now)
+        now_ms = to_ms(now)
         async with self._database.transaction() as session:
             grace, unused = self._policy.empty_grace_ms, self._policy.unused_ms
             rooms = await lock_abandoned(session, empty_before_ms=now_ms - grace, unused_before_ms=now_ms - unused)
@@ -156,11 +159,11 @@ class TortoiseLeases:
 
         async def part() -> bool:
             async with self._database.transaction() as session:
-                return await reap(session, now_ms=_ms(now))
+                return await reap(session, now_ms=to_ms(now))
 
-        if self._orphans.is_due(now_ms=_ms(now)):
+        if self._orphans.is_due(now_ms=to_ms(now)):
             async with self._database.session() as session:
-                await self._orphans.step(session, now_ms=_ms(now))
+                await self._orphans.step(session, now_ms=to_ms(now))
         for _ in range(_PARTS_REAPED):
             if not await retry_on_conflict(part):
                 break
@@ -170,10 +173,6 @@ class TortoiseLeases:
     async def _forget_unused(self) -> None:
         async with self._database.transaction() as session:
             await forget_unused(session, self._policy.kept_ms)
-
-
-def _ms(when: datetime) -> int:
-    return int(when.timestamp() * 1000)
 
 
 def _check_newest(is_newest: Callable[[], bool]) -> None:
@@ -191,22 +190,10 @@ async def _lock_expired(session: Session, edge: EdgeId) -> bool:
     return bool(rows)
 
 
-async def _revive(session: Session, missing: Sequence[HeldConnection], now_ms: int) -> set[Life]:
+async def _revive(session: Session, missing: Sequence[HeldConnection], now_ms: int) -> Set[Life]:
     """Make rooms again with their old life where the slug does not live and nobody deleted it."""
     newest = newest_lives(missing)
-    if not newest:
-        return set()
-    # Which versions the edges have seen is not known any more: the clock is beyond all of them, and the gap makes
-    # every edge read the participants again.
-    rows = await session.fetch(
-        "INSERT INTO room (life, room_id, slug, created_ms, version)"
-        f" SELECT x.life, x.room_id, x.slug, $2, $3 FROM {session.rows(_REVIVED)}"
-        f" WHERE NOT EXISTS ({_DELETED}) ORDER BY x.slug ON CONFLICT DO NOTHING RETURNING life",
-        packed([{"life": one.life, "room_id": one.room_id, "slug": one.slug} for one in newest]),
-        now_ms,
-        now_ms,
-    )
-    revived = {row["life"] for row in rows}
+    revived = await _insert_lives(session, newest, now_ms) if newest else set()
     if not revived:
         return revived
     await session.never_reuse("room", "life", max(revived))
@@ -215,11 +202,30 @@ async def _revive(session: Session, missing: Sequence[HeldConnection], now_ms: i
         f"DELETE FROM ended_life WHERE life IN (SELECT x.life FROM {session.rows({'life': 'bigint'})})",
         packed([{"life": life} for life in revived]),
     )
-    # A deletion that was under way held the slug until now, and was not there to be seen by the statement above.
-    rows = await session.fetch(
-        f"SELECT x.life FROM {session.rows({'life': 'bigint', 'slug': 'text'})} WHERE EXISTS ({_DELETED})",
-        packed([{"life": one.life, "slug": one.slug} for one in newest if one.life in revived]),
-    )
-    if deleted := {row["life"] for row in rows}:
+    deleted = await _deleted_lives(session, [one for one in newest if one.life in revived])
+    if deleted:
         await end_lives(session, deleted)
     return revived - deleted
+
+
+async def _insert_lives(session: Session, held: Sequence[HeldConnection], now_ms: int) -> set[Life]:
+    """Those whose slug is free. Which versions the edges have seen is not known any more: the clock is beyond all of
+    them, and the gap makes every edge read the participants again."""
+    rows = await session.fetch(
+        "INSERT INTO room (life, room_id, slug, created_ms, version)"
+        f" SELECT x.life, x.room_id, x.slug, $2, $3 FROM {session.rows(_REVIVED)}"
+        f" WHERE NOT EXISTS ({_DELETED}) ORDER BY x.slug ON CONFLICT DO NOTHING RETURNING life",
+        packed([{"life": one.life, "room_id": one.room_id, "slug": one.slug} for one in held]),
+        now_ms,
+        now_ms,
+    )
+    return {row["life"] for row in rows}
+
+
+async def _deleted_lives(session: Session, held: Sequence[HeldConnection]) -> set[Life]:
+    """A deletion that was under way held the slug until now, and was not there to be seen before."""
+    rows = await session.fetch(
+        f"SELECT x.life FROM {session.rows({'life': 'bigint', 'slug': 'text'})} WHERE EXISTS ({_DELETED})",
+        packed([{"life": one.life, "slug": one.slug} for one in held]),
+    )
+    return {row["life"] for row in rows}

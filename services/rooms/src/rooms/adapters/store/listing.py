@@ -5,9 +5,9 @@
 import time
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from chassis.database import Row, Session, Share, packed
+from rooms.adapters.store.tables import from_ms
 from rooms.domain.people import Life, Rank, RoomId, Slug, Viewer
 from rooms.domain.rooms import Room, RoomSettings
 
@@ -115,7 +115,7 @@ def _room(row: Row) -> Room:
         settings=settings,
         owner=row["owner"],
         room_type="live",
-        created_at=datetime.fromtimestamp(row["created_ms"] / 1000, UTC),
+        created_at=from_ms(row["created_ms"]),
         connection_count=row.get("connection_count") or 0,
     )
 

@@ -10,6 +10,7 @@ from chassis.outages import retried_on_conflict
 from rooms.adapters.store.connections import add_connections, named, remove_connections, standing
 from rooms.adapters.store.leases import lock_lease, open_lease
 from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, slugs_of, states_of, take_ids
+from rooms.adapters.store.tables import to_ms
 from rooms.domain.membership import Arrival, ById, BySlug, Entrant, JoinOutcome, JoinPlan, RoomRef, lives_without
 from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId
 from rooms.domain.presence import Announced, Changes, RoomSnapshot
@@ -47,7 +48,7 @@ class TortoiseMemberships:
         unnumbered = sum(room_id is None for room_id in plan.new_rooms.values())
         numbers = iter(await self._take_ids(unnumbered))
         rooms = {slug: NewRoom(slug, room_id or next(numbers)) for slug, room_id in plan.new_rooms.items()}
-        return await self._enter(edge, plan, rooms, int(now.timestamp() * 1000))
+        return await self._enter(edge, plan, rooms, to_ms(now))
 
     async def _take_ids(self, number: int) -> list[RoomId]:
         if not number:
@@ -82,7 +83,7 @@ class TortoiseMemberships:
         async with self._database.transaction() as session:
             await lock_lease(session, edge)
             gone = await named(session, edge, connections)
-            return await remove_connections(session, self._policy, gone, now_ms=int(now.timestamp() * 1000))
+            return await remove_connections(session, self._policy, gone, now_ms=to_ms(now))
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """One statement, so that people and version belong together. Of a life that it does not find, a deletion is

@@ -1,29 +1,22 @@
-"""The tables, and how a replica gets at them. Times are Unix milliseconds, so that both databases compare them alike.
+"""The tables. Times are Unix milliseconds, so that both databases compare them alike.
 Indexes on a part of the rows are in the migrations alone."""
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
 
-from chassis.database import DEFAULT_TIMEOUTS, Database, Schema, Timeouts
-from chassis.migrator import migrate
 
-POOL_SIZE = 10
-# What a crash of the machine may cost is a membership, which a Sync of its edge brings back.
-SCHEMA = Schema("rooms", "rooms.adapters.store.tables", "rooms.migrations", synchronous="NORMAL")
-MIGRATION_LOCK = 0x53_61_6C_6F_6E_01
+def to_ms(when: datetime) -> int:
+    """As a column has it: Unix milliseconds."""
+    return int(when.timestamp() * 1000)
 
 
-def rooms_database(url: str, *, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Database:
-    """To be opened and closed by the caller."""
-    return Database(url, SCHEMA, pool_size=POOL_SIZE, timeouts=timeouts)
-
-
-async def migrate_rooms(url: str) -> None:
-    """Bring the tables up to date. Raises DatabaseUnavailable."""
-    await migrate(url, SCHEMA, lock=MIGRATION_LOCK)
+def from_ms(ms: int) -> datetime:
+    """In UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 class RoomRow(Model):
