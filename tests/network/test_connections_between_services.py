@@ -38,8 +38,6 @@ class CountedRooms(RoomsServicer):
         self.calls += 1
         return rooms_pb2.GetStatsResponse()
 
-    async def drain(self) -> None: ...
-
 
 def faster(options: Any) -> Options:
     """Pings, and what is allowed of them, in a tenth of the time."""

@@ -4,8 +4,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from chassis.database import Database, is_postgres, sqlite_file
 from chassis.file_lock import file_lock
@@ -13,7 +15,6 @@ from chassis.grpc_server import GrpcServer
 from chassis.metrics import serving_metrics
 from chassis.process import serve_until_signal
 from chassis.tasks import Tasks, repeat, to_its_end
-from rooms import telemetry
 from rooms.adapters.moderation import GrpcModeration
 from rooms.adapters.nats import NatsEvents
 from rooms.adapters.store.catalog import TortoiseCatalog
@@ -30,6 +31,7 @@ from rooms.config import Config
 from rooms.domain.leases import Outage
 from rooms.domain.rooms import AutoCreate, CreationPolicy, RoomPolicy
 from rooms.ports import Ports, Videos
+from rooms.telemetry import Metrics
 from rooms.usecases import leases
 from salon.rooms.v1.rooms_pb2_grpc import add_RoomsServiceServicer_to_server
 
@@ -52,19 +54,20 @@ def policy_of(config: Config) -> RoomPolicy:
 
 
 @asynccontextmanager
-async def serving(config: Config) -> AsyncIterator[int]:
-    """Run the service for the length of the block; gives the port. Raises FileInUse, DatabaseUnavailable,
-    CannotListen."""
+async def serving(config: Config, *, metrics: Metrics | None = None) -> AsyncIterator[int]:
+    """Run the service for the length of the block; gives the port. Without `metrics` nobody sees them. Raises
+    FileInUse, DatabaseUnavailable, CannotListen."""
+    metrics = metrics or Metrics(CollectorRegistry())
     async with AsyncExitStack() as stack:
         stack.enter_context(_lock_file(config))
         database = rooms_database(config.database_url)
         stack.push_async_callback(database.close)
-        events = NatsEvents(config.nats.access)
+        events = NatsEvents(config.nats.access, count=metrics.event)
         events.start()
         stack.push_async_callback(events.close)
         ports = _ports(config, database, events, stack)
-        servicer = RoomsServicer(ports, execute, database.away)
-        server = _server(config, servicer)
+        servicer = RoomsServicer(ports, execute, away=database.away, count_joins=metrics.joined)
+        server = _server(config, servicer, metrics)
         # Migrations may take long: who probes the port meanwhile finds a process that lives and is not ready.
         port = await server.start(config.host, config.port)
         duties = Tasks()
@@ -77,10 +80,11 @@ async def serving(config: Config) -> AsyncIterator[int]:
         await migrate_rooms(config.database_url)
         await database.open()
         outage = Outage(config.lease_seconds, now_s=time.monotonic())
-        await _report_health(server, database, events, outage)
-        duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, outage)), "sweep")
+        report_health = partial(_report_health, server, metrics, database, events, outage)
+        await report_health()
+        duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, outage, metrics)), "sweep")
         duties.spawn(repeat(_SWEEP_EVERY_S, lambda: to_its_end(leases.reap(ports))), "reap")
-        duties.spawn(repeat(_HEALTH_EVERY_S, lambda: _report_health(server, database, events, outage)), "health")
+        duties.spawn(repeat(_HEALTH_EVERY_S, report_health), "health")
         _log.info("serving", host=config.host, port=port, database=config.database_url.partition(":")[0])
         yield port
         _log.info("stopping")
@@ -105,13 +109,13 @@ def _ports(config: Config, database: Database, events: NatsEvents, stack: AsyncE
     )
 
 
-def _server(config: Config, servicer: RoomsServicer) -> GrpcServer:
+def _server(config: Config, servicer: RoomsServicer, metrics: Metrics) -> GrpcServer:
     return GrpcServer(
         SERVICE,
         lambda server: add_RoomsServiceServicer_to_server(servicer, server),
         statuses=STATUSES,
         security=config.grpc.security,
-        metrics=telemetry.SERVICE,
+        metrics=metrics.service,
         has_reflection=config.salon_env != "production",
         connection_age_s=config.connection_age_seconds,
     )
@@ -119,8 +123,9 @@ def _server(config: Config, servicer: RoomsServicer) -> GrpcServer:
 
 async def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT."""
-    with serving_metrics(config.host, config.metrics_port) if config.metrics_port else nullcontext():
-        await serve_until_signal(serving(config))
+    metrics = Metrics()
+    with serving_metrics(config.host, config.metrics_port, metrics.registry) if config.metrics_port else nullcontext():
+        await serve_until_signal(serving(config, metrics=metrics))
 
 
 def _lock_file(config: Config) -> AbstractContextManager[None]:
@@ -137,19 +142,21 @@ def _videos(config: Config, catalog: TortoiseCatalog, stack: AsyncExitStack) -> 
     return api
 
 
-async def _sweep(ports: Ports, outage: Outage) -> None:
+async def _sweep(ports: Ports, outage: Outage, metrics: Metrics) -> None:
     if not outage.is_over(now_s=time.monotonic()):
         return
     changes = await to_its_end(leases.sweep(ports))
-    telemetry.SWEPT.inc(len(changes.ended))
+    metrics.swept(len(changes.ended))
     if changes.presence or changes.ended:
         _log.info("swept", rooms_changed=len(changes.presence), rooms_ended=len(changes.ended))
 
 
-async def _report_health(server: GrpcServer, database: Database, events: NatsEvents, outage: Outage) -> None:
+async def _report_health(
+    server: GrpcServer, metrics: Metrics, database: Database, events: NatsEvents, outage: Outage
+) -> None:
     dependencies = {"database": await database.is_alive(), "nats": events.is_connected}
     if not dependencies["database"]:
         outage.note(now_s=time.monotonic())
-    telemetry.SERVICE.dependencies(dependencies)
+    metrics.service.dependencies(dependencies)
     # The service goes on without NATS, never without its database.
     await server.set_health(is_ready=dependencies["database"], dependencies=dependencies)

@@ -1,11 +1,33 @@
 """What rooms counts, for Prometheus."""
 
-from prometheus_client import Counter
+from collections.abc import Iterable
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
 from chassis.metrics import ServiceMetrics
 
-SERVICE = ServiceMetrics("rooms")
-"""Calls, and dependencies that are up."""
-JOINS = Counter("salon_rooms_joins_total", "Joins by result", ["result"])
-SWEPT = Counter("salon_rooms_swept_total", "Lives that the sweeper ended")
-EVENTS = Counter("salon_rooms_events_total", "Events for NATS by kind and what became of them", ["kind", "outcome"])
+
+class Metrics:
+    """Everything that is counted."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.registry = registry
+        self.service = ServiceMetrics("rooms", registry)
+        """Calls, and dependencies that are up."""
+        self._joins = Counter("salon_rooms_joins", "Joins by result", ["result"], registry=registry)
+        self._swept = Counter("salon_rooms_swept", "Lives that the sweeper ended", registry=registry)
+        about = "Events for NATS by kind and what became of them"
+        self._events = Counter("salon_rooms_events", about, ["kind", "outcome"], registry=registry)
+
+    def joined(self, results: Iterable[str]) -> None:
+        """Answers to joins: `joined`, or why not."""
+        for result in results:
+            self._joins.labels(result).inc()
+
+    def swept(self, lives: int) -> None:
+        """Lives that a sweep ended."""
+        self._swept.inc(lives)
+
+    def event(self, kind: str, outcome: str) -> None:
+        """`kind`: presence, deleted, purge; `outcome`: published, lost."""
+        self._events.labels(kind, outcome).inc()

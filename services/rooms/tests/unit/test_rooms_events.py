@@ -21,12 +21,12 @@ class Link:
 
     def __init__(self) -> None:
         self.is_connected = True
-        self.max_publish_lostload = 65536
+        self.max_payload = 65536
         self.published: list[tuple[str, int]] = []
         self.events: list[Presence] = []
 
     async def publish(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
-        if len(payload) > self.max_publish_lostload:
+        if len(payload) > self.max_payload:
             raise MaxPayloadError
         kind = subject.rpartition(".")[2]
         self.events += [Presence.FromString(payload)] if kind == "presence" else []
@@ -159,7 +159,7 @@ async def test_many_who_leave_at_once_are_told_in_parts_that_follow_on_each_othe
 
 
 async def test_an_event_that_nats_refuses_for_its_size_is_not_tried_for_ever(rig: Rig) -> None:
-    rig.link.max_publish_lostload = 10
+    rig.link.max_payload = 10
     rig.events.publish_presence(replace(change(1, 1), joined=crowd(1), joined_count=1))
     await rig.settle()
     await rig.come_back()

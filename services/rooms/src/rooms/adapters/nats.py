@@ -3,7 +3,7 @@ purges wait in a bounded queue for a task of their own."""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import nats.errors
 import nats.js.errors
@@ -12,7 +12,6 @@ import structlog
 from chassis.nats_connection import NatsAccess, NatsConnection
 from chassis.tasks import Tasks
 from chassis.traces import trace_headers
-from rooms import telemetry
 from rooms.domain.presence import Announced, Changes, PresenceChanged
 from rooms.domain.rooms import LifeEnded
 from salon.events.v1 import events_pb2
@@ -33,7 +32,9 @@ _log = structlog.get_logger()
 class NatsEvents:
     """Start with `start`, which does not wait for NATS, and end with `close`. Reconnects forever."""
 
-    def __init__(self, access: NatsAccess) -> None:
+    def __init__(self, access: NatsAccess, *, count: Callable[[str, str], None] = lambda _kind, _outcome: None) -> None:
+        """`count`: hears of each event its kind and what became of it, see telemetry.py."""
+        self._count = count
         self._connection = NatsConnection(access, "rooms", connected=self._publish_lost)
         self._outgoing: asyncio.Queue[tuple[str, str, bytes, dict[str, str]]] = asyncio.Queue(_EVENTS_WAITING)
         self._purges: asyncio.Queue[LifeEnded] = asyncio.Queue(_PURGES_WAITING)
@@ -83,7 +84,7 @@ class NatsEvents:
         try:
             self._purges.put_nowait(ended)
         except asyncio.QueueFull:
-            telemetry.EVENTS.labels("purge", "lost").inc()
+            self._count("purge", "lost")
 
     def _publish(self, kind: str, subject: str, payload: bytes) -> None:
         """The trace is taken here: the task that sends holds none."""
@@ -96,7 +97,7 @@ class NatsEvents:
             self._lose(kind, subject, payload, headers)
 
     def _lose(self, kind: str, subject: str, payload: bytes, headers: dict[str, str]) -> None:
-        telemetry.EVENTS.labels(kind, "lost").inc()
+        self._count(kind, "lost")
         if kind == _PRESENCE:
             self._keep(subject, payload, headers)
 
@@ -108,14 +109,14 @@ class NatsEvents:
                 is_published = await self._try_to_publish(subject, payload, headers)
             except nats.errors.MaxPayloadError:
                 # It would be refused again and again. The next event of the room shows the gap.
-                telemetry.EVENTS.labels(kind, "lost").inc()
+                self._count(kind, "lost")
                 _log.error("event_too_large", subject=subject, bytes=len(payload))
                 self._outgoing.task_done()
                 continue
             if not is_published:
                 self._lose(kind, subject, payload, headers)
             else:
-                telemetry.EVENTS.labels(kind, "published").inc()
+                self._count(kind, "published")
                 if self._outgoing.empty():
                     self._publish_lost()
             self._outgoing.task_done()
@@ -154,16 +155,16 @@ class NatsEvents:
             except nats.js.errors.NotFoundError:
                 pass  # no edge has made the stream yet: nothing to clean up
             except Exception as problem:  # noqa: BLE001 - whatever it was, the lives behind this one are to be purged
-                telemetry.EVENTS.labels("purge", "lost").inc()
+                self._count("purge", "lost")
                 _log.warning("purge_failed", life=ended.life, reason=type(problem).__name__)
 
     async def _purge(self, ended: LifeEnded) -> None:
         if not self._connection.is_connected:
-            telemetry.EVENTS.labels("purge", "lost").inc()
+            self._count("purge", "lost")
             return
         context = self._connection.client.jetstream(timeout=_PURGE_DEADLINE_S)
         await context.purge_stream(STREAM, subject=f"salon.v1.room.{ended.room_id}.{ended.life}.message")
-        telemetry.EVENTS.labels("purge", "published").inc()
+        self._count("purge", "published")
 
 
 def _parts(change: PresenceChanged) -> Iterator[events_pb2.Presence]:

@@ -1,13 +1,12 @@
 """The RoomsService of the contract on the use cases."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc.aio
 
 from chassis.errors import DatabaseUnavailable
-from rooms import telemetry
 from rooms.api.grpc import convert
 from rooms.api.in_flight import InFlight
 from rooms.domain.membership import JoinRefusal
@@ -31,12 +30,16 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     """Changes go on to their end when the caller gives up: a transaction that commits has its events published.
 
     `away` is set while the database does not answer: what waits for it then is refused, whatever becomes of it.
+    `count_joins` hears the results of each batch.
     """
 
-    def __init__(self, ports: Ports, execute: Execute, away: asyncio.Event | None = None) -> None:
+    def __init__(
+        self, ports: Ports, execute: Execute, *, away: asyncio.Event, count_joins: Callable[[Iterable[str]], None]
+    ) -> None:
         self._ports = ports
         self._execute = execute
-        self._away = away or asyncio.Event()
+        self._away = away
+        self._count_joins = count_joins
         self.in_flight = InFlight(CALLS_AT_ONCE)
         """To be finished before the ports are closed."""
 
@@ -54,8 +57,7 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         edge = convert.edge_from_proto(request.edge)
         arrivals = [convert.arrival_from_proto(item) for item in request.items]
         outcomes = await self._answer(membership.join(self._ports, edge, arrivals))
-        for outcome in outcomes:
-            telemetry.JOINS.labels(outcome.value if isinstance(outcome, JoinRefusal) else "joined").inc()
+        self._count_joins(outcome.value if isinstance(outcome, JoinRefusal) else "joined" for outcome in outcomes)
         return pb.JoinResponse(outcomes=[convert.outcome_to_proto(outcome) for outcome in outcomes])
 
     async def Leave(self, request: pb.LeaveRequest, context: "_Context") -> pb.LeaveResponse:  # noqa: N802 - the contract's name
