@@ -130,7 +130,7 @@ class ConnectionRegistry:
             known = self._by_user.get(user_id, ())
         elif username is not None:
             known = self._by_name.get(username, ())
-        ranks = [o.speaker.identity.rank for o in known if slug is None or o.slug == slug]
+        ranks = [one.speaker.identity.rank for one in known if slug is None or one.slug == slug]
         return max(ranks, default=None)
 
     def within_reach(self, event: SanctionEvent) -> list[Connection]:

@@ -285,7 +285,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
             self._transport.write(close_frame)
 
     def _discard(self) -> None:
-        """Nothing more can be read; wait for the peer to hang up, since a reset would eat our close frame."""
+        """Nothing more can be read; wait for the peer to hang up: it would lose our close frame by a reset."""
         self._stage = _Stage.DISCARDING
         self._parser = None
         self._await_end()

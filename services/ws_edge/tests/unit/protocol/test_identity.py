@@ -1,6 +1,8 @@
 """Who a connection belongs to."""
 
-from ws_edge.protocol.identity import Identity, Rank, Speaker, UserId
+import re
+
+from ws_edge.protocol.identity import AnonymousNames, Identity, Rank, Speaker, UserId
 
 ANA = Identity(UserId(7), "ana", "ana@example.org", ("user",), Rank.USER, 1_764_261_000.0)
 NOBODY = Identity(None, "Anonymous_192.0.2.7", None, (), Rank.ANONYMOUS, None)
@@ -29,3 +31,14 @@ def test_where_a_name_hides_the_address_the_home_goes_by_the_name() -> None:
 def test_a_window_has_one_home_by_user_or_by_address() -> None:
     assert Speaker(ANA, "192.0.2.7", "e1:1").home == "u:7"
     assert Speaker(NOBODY, "192.0.2.7", "e1:1").home == Speaker(NOBODY, "192.0.2.7", "e2:9").home == "a:192.0.2.7"
+
+
+def test_who_has_no_token_is_named_after_their_address() -> None:
+    assert AnonymousNames(None).identity("192.0.2.7") == NOBODY
+
+
+def test_a_hashed_name_hides_the_address_and_is_the_same_for_its_64_network_alone() -> None:
+    names, others = AnonymousNames("key"), AnonymousNames("another key")
+    assert re.fullmatch(r"Anonymous_[0-9a-f]{16}", names.name("192.0.2.7"))
+    assert names.name("2001:db8::1") == names.name("2001:db8::2") != names.name("2001:db8:0:1::1")
+    assert len({names.name("192.0.2.7"), names.name("192.0.2.8"), others.name("192.0.2.7")}) == 3

@@ -80,7 +80,7 @@ class EdgeLease:
         self._owes_sync = True
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Send heartbeats until cancelled."""
         last_trouble = ""
         while True:
             try:

@@ -355,7 +355,7 @@ class NatsBus:
         assert self._listener is not None
         try:
             self._listener.bus_restored()
-        except Exception:  # noqa: BLE001 - the listener's mistake must not end the care for the connection
+        except Exception:  # noqa: BLE001 - the listener's mistake must not end this task
             _log.exception("nats_handler_failed", subject="")
 
     async def _came_up(self) -> None:
