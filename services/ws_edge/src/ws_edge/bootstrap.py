@@ -208,7 +208,7 @@ def claimed_port(config: Config) -> Iterator[int]:
     """The port that several workers share: one that nobody else has, kept for them while none of them runs. Where the
     setting is 0 the system chooses it. Raises CannotListen."""
     if config.port:
-        # Workers share a port with whoever shares it too: that nobody else has it is found out before.
+        # SO_REUSEPORT would share the port with a foreign process too: without it, binding shows whether there is one.
         bind(config, is_shared=False).close()
     with bind(config, is_shared=True) as sock:
         yield sock.getsockname()[1]

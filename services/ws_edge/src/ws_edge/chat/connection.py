@@ -114,8 +114,8 @@ class ChatConnection:
             self._perform(self._session.receive_part(now=self._context.clock.now_s()))
 
     def congestion_changed(self, is_congested: bool) -> None:
-        """The socket takes nothing more, or does again. Nobody tells it twice: who is in no room yet, which would watch
-        it, is closed."""
+        """The socket takes nothing more, or does again; reported once each. A room watches its members; a connection
+        that is in none yet is closed."""
         if self.room is not None:
             self.room.congestion_changed(self, is_congested)
         elif is_congested:

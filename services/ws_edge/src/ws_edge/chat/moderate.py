@@ -116,7 +116,7 @@ class ModerationActions:
             return
         sanctions, now_s = self._context.sanctions, self._context.clock.unix_s()
         if sanctions.is_banned(connection.speaker, slug, now_s=now_s):
-            # Who is still joining has heard nothing of the room: they are turned away as at any later time.
+            # A connection that is still joining was sent nothing of the room: it gets the error of a later join.
             connection.end(CloseCode.FORBIDDEN, None if connection.room is not None else ErrorCode.ACCESS_DENIED)
         elif sanctions.find(Action.MUTE, connection.speaker, slug, now_s=now_s):
             connection.stop_typing()

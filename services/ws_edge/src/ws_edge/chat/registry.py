@@ -158,7 +158,7 @@ class HeldRoom:
     was_interrupted: bool = False
     """The bus was away while the room was opening: what was read may be too old."""
     was_deleted: bool = False
-    """Somebody deleted the room while it was held here: whoever gets to it now comes too late."""
+    """Somebody deleted the room while it was held here: a join that gets to it now is refused."""
 
     def recover(self) -> None:
         """Read what may have been missed; a room that opens does so when it is open."""
@@ -249,7 +249,7 @@ class RoomRegistry:
         )
 
     async def _open(self, held: HeldRoom) -> None:
-        """Subscribe first: what happens from then on is heard, and what happened before is read."""
+        """Subscribe first: what happens from then on arrives, and what happened before is read."""
         room = held.room
         try:
             held.unsubscribe = await self._bus.subscribe(room.room_id, room.life, room)
@@ -268,7 +268,7 @@ class RoomRegistry:
             # Whatever it was, those who wait must not wait for ever.
             is_expected = isinstance(failure, Unavailable | TurnedAway)
             held.opened.set_exception(failure if is_expected else RoomsUnavailable("not opened"))
-            held.opened.exception()  # nobody may be waiting any more
+            held.opened.exception()  # or asyncio logs it where nobody waits any more
             if not is_expected:
                 raise
         else:

@@ -104,7 +104,7 @@ class SanctionReader:
             is_expected = isinstance(failure, ModerationUnavailable)
             for future in wanted.values():
                 future.set_exception(failure if is_expected else ModerationUnavailable("not read"))
-                future.exception()  # nobody may be waiting any more
+                future.exception()  # or asyncio logs it where nobody waits any more
             if not is_expected:
                 raise
         else:

@@ -172,7 +172,7 @@ class LocalLimiter:
         return 0
 
     def record(self, speaker: Speaker, now: float) -> None:
-        """Count a message that moderation admitted, so that the window holds when it goes away."""
+        """Count a message that moderation admitted, so that the window is right when moderation goes away."""
         self._sweep(now)
         for window in self._windows(speaker):
             window.record(now)

@@ -77,7 +77,7 @@ class TypingBoard:
         return stops
 
     def next_deadline(self) -> float | None:
-        """When `expired` may have something to say; None: nobody types."""
+        """When `expired` may return something; None: nobody types."""
         return next(iter(self._expires_at.values()), None)
 
     def _started(self, source: _Source, change: TypingChanged, now: float) -> Transition | None:
@@ -106,7 +106,7 @@ def _stop(key: str, typer: _Typer, at_ms: int) -> Transition:
 
 
 def _at_ms(typer: _Typer, now: float) -> int:
-    """The time of day now, by the last that was heard of the typer."""
+    """Unix milliseconds at `now`, counted from the last event of the typer."""
     return typer.at_ms + int((now - typer.heard_at) * 1000)
 
 

@@ -8,7 +8,7 @@ STALL_LIMIT_S = 30.0
 
 
 class Member(Protocol):
-    """Somebody who is written to. Compared by identity."""
+    """A connection that frames are written to. Compared by identity."""
 
     def write(self, frames: bytes) -> None:
         """Send whole frames; never waits."""

@@ -195,6 +195,6 @@ class Presence:
         return announcements
 
     def _note_count(self, connection_count: int, *, is_crowded: bool) -> None:
-        """A count is news also where nobody came or went: connections that a dead edge left behind are of users who
-        are back through another one."""
+        """A count is news also where nobody came or went: the connections that a dead edge had are removed, while
+        their users are back through another one."""
         self._has_news |= is_crowded and connection_count != self.connection_count

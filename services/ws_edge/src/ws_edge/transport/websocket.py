@@ -285,7 +285,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
             self._transport.write(close_frame)
 
     def _discard(self) -> None:
-        """Nothing more can be read; wait for the peer to hang up: it would lose our close frame by a reset."""
+        """Nothing more can be read. The peer is to hang up first: a reset would lose our close frame."""
         self._stage = _Stage.DISCARDING
         self._parser = None
         self._await_end()

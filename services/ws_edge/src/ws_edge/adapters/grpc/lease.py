@@ -140,7 +140,7 @@ class EdgeLease:
         if not before.held - left <= count <= before.held + before.owed + came:
             self._mismatches += 1
         elif not came and not left:
-            self._mismatches = 0  # with somebody on the way one too many might not show
+            self._mismatches = 0  # while joins or leaves are under way, one too many might not show
         if not is_registered or self._mismatches >= _MISMATCHES_BEFORE_SYNC:
             _log.info("rooms_sync_needed", is_registered=is_registered, held=before.held, count=count)
             self._owes_sync = True

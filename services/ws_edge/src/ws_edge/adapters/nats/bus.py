@@ -326,8 +326,8 @@ class NatsBus:
         self.is_stream_refused = False
 
     async def _watch_stream(self) -> None:
-        """A stream that is deleted, emptied or restored tells nobody: look every few seconds, and at once where what is
-        heard does not fit."""
+        """No event says that a stream was deleted, emptied or restored: look every few seconds, and at once where what
+        arrives does not fit."""
         failures = 0
         while True:
             await asyncio.sleep(_LOOK_AT_MOST_EVERY_S)

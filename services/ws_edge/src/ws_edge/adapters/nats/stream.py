@@ -99,8 +99,8 @@ class MessageStream:
         return info.created == self._created and info.state.last_seq >= seen
 
     async def _remembered(self) -> int:
-        """While the rooms service is away a worker goes by what it was told before and has seen since. Nobody gets in
-        meanwhile, so that one that was never told has nobody inside and may as well wait."""
+        """While the rooms service is away a worker goes by its last answer and by what it has seen since. Joins fail
+        meanwhile, so a worker that never had an answer has no members and may wait."""
         seen = self._seen()
         try:
             found = await self._memory.resume_log(max(seen, self._known or 0))
