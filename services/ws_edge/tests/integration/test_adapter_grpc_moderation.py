@@ -536,7 +536,7 @@ async def test_a_replica_that_comes_back_with_another_address_is_the_home_of_the
 async def test_of_many_speakers_each_is_told_before_they_are_asked_about_and_all_in_slices(
     replicas: list[Replica], moderation: GrpcModeration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moderation_module, "_HOMES_TOLD_AT_ONCE", 10)
+    monkeypatch.setattr(moderation_module, "_HOMES_AT_ONCE", 10)
     staying = replicas[1]
     for number in range(1, 1001):
         moderation.note_admitted(speaker(number), LIFE, str(number))
