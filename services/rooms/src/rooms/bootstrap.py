@@ -1,7 +1,7 @@
 """The one place where concrete classes meet: builds the service, runs it, and takes it apart again."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
@@ -82,12 +82,18 @@ async def serving(config: Config, *, metrics: Metrics | None = None) -> AsyncIte
         outage = Outage(config.lease_seconds, now_s=time.monotonic())
         report_health = partial(_report_health, server, metrics, database, events, outage)
         await report_health()
-        duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, outage, metrics)), "sweep")
-        duties.spawn(repeat(_SWEEP_EVERY_S, lambda: to_its_end(leases.reap(ports))), "reap")
-        duties.spawn(repeat(_HEALTH_EVERY_S, report_health), "health")
+        _start(duties, ports, outage, metrics, report_health)
         _log.info("serving", host=config.host, port=port, database=config.database_url.partition(":")[0])
         yield port
         _log.info("stopping")
+
+
+def _start(
+    duties: Tasks, ports: Ports, outage: Outage, metrics: Metrics, report_health: Callable[[], Awaitable[None]]
+) -> None:
+    duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, outage, metrics)), "sweep")
+    duties.spawn(repeat(_SWEEP_EVERY_S, lambda: to_its_end(leases.reap(ports))), "reap")
+    duties.spawn(repeat(_HEALTH_EVERY_S, report_health), "health")
 
 
 def _ports(config: Config, database: Database, events: NatsEvents, stack: AsyncExitStack) -> Ports:

@@ -43,19 +43,28 @@ async def may_see(ports: Ports, viewer: Viewer | None, room: Room) -> bool:
     return may_manage(viewer, room) or await ports.catalog.is_invited(room.slug, viewer.user_id)
 
 
+async def count_people(ports: Ports, lives: Sequence[Life]) -> Mapping[Life, int]:
+    """How many are in each life: users once each, anonymous connections each. Raises DatabaseUnavailable."""
+    return await ports.catalog.count_people(lives)
+
+
 async def list_participants(
-    ports: Ports, rooms: Sequence[Room], *, first: int, after: int | None = None
-) -> Mapping[RoomId, list[Participant]]:
-    """Who is or was in each of these rooms, with their state. One call for many rooms. Raises ModerationUnavailable."""
-    living = [room for room in rooms if room.life is not None]
-    lives = [room.life for room in living if room.life is not None]
-    people = await ports.catalog.list_participants(lives, first=first, after=after) if lives else {}
+    ports: Ports, rooms: Sequence[Room], *, first: int, after: int | None = None, with_states: bool = True
+) -> Mapping[Room, list[Participant]]:
+    """Who is or was in each of these rooms, `first` of each at most, behind the participant `after`. One call for many
+    rooms. `with_states`: muted and banned as moderation has them; without it names come also while moderation is away.
+    Raises DatabaseUnavailable, ModerationUnavailable."""
+    lives = [room.life for room in rooms if room.life is not None]
+    found = await ports.catalog.list_participants(lives, first=first, after=after) if lives else {}
+    people = {room: [] if room.life is None else found.get(room.life, []) for room in rooms}
+    return await _with_states(ports, people) if with_states else people
+
+
+async def _with_states(ports: Ports, people: Mapping[Room, Sequence[Participant]]) -> Mapping[Room, list[Participant]]:
     targets = list(dict.fromkeys(target_of(person) for found in people.values() for person in found))
-    sanctions = await ports.moderation.list_active([room.slug for room in living], targets) if targets else []
-    return {
-        room.room_id: [with_state(person, room.slug, sanctions) for person in people.get(room.life or Life(0), [])]
-        for room in rooms
-    }
+    slugs = [room.slug for room in people if room.life is not None]
+    sanctions = await ports.moderation.list_active(slugs, targets) if targets else []
+    return {room: [with_state(person, room.slug, sanctions) for person in found] for room, found in people.items()}
 
 
 async def list_announced(ports: Ports, life: Life) -> RoomSnapshot:

@@ -186,27 +186,33 @@ async def forget_unused(session: Session, kept_ms: int) -> None:
         f"UPDATE kept_settings SET last_used_ms = {session.now_ms}"
         f" WHERE slug IN (SELECT slug FROM kept_settings WHERE last_used_ms IS NULL LIMIT {PART})"
     )
-    unused = f"last_used_ms < {session.now_ms} - $1"
     rows = await session.fetch(
-        f"SELECT k.slug, k.room_id FROM kept_settings k WHERE {unused}"
+        f"SELECT k.slug, k.room_id FROM kept_settings k WHERE {_unused(session)}"
         f" AND NOT EXISTS (SELECT 1 FROM room r WHERE r.slug = k.slug) LIMIT {PART}",
         kept_ms,
     )
-    if not rows:
-        return
-    made = await insert_rooms(session, [NewRoom(row["slug"], row["room_id"]) for row in rows], now_ms=0)
-    held = await lock_lives(session, made)
+    if rows:
+        made = await insert_rooms(session, [NewRoom(row["slug"], row["room_id"]) for row in rows], now_ms=0)
+        held = await lock_lives(session, made)
+        await _forget(session, [room.slug for room in held.values()], kept_ms)
+        await session.fetch(
+            f"DELETE FROM room WHERE life IN (SELECT x.life FROM {session.rows(_LIVES)})",
+            packed([{"life": life} for life in made]),
+        )
+
+
+def _unused(session: Session) -> str:
+    return f"last_used_ms < {session.now_ms} - $1"
+
+
+async def _forget(session: Session, slugs: Sequence[Slug], kept_ms: int) -> None:
     forgotten = await session.fetch(
-        f"DELETE FROM kept_settings WHERE {unused}"
+        f"DELETE FROM kept_settings WHERE {_unused(session)}"
         f" AND slug IN (SELECT x.slug FROM {session.rows(_SLUGS, '$2')}) RETURNING slug",
         kept_ms,
-        packed([{"slug": room.slug} for room in held.values()]),
+        packed([{"slug": slug} for slug in slugs]),
     )
     await session.fetch(
         f"DELETE FROM invitation WHERE slug IN (SELECT x.slug FROM {session.rows(_SLUGS)})",
         packed([{"slug": row["slug"]} for row in forgotten]),
-    )
-    await session.fetch(
-        f"DELETE FROM room WHERE life IN (SELECT x.life FROM {session.rows(_LIVES)})",
-        packed([{"life": life} for life in made]),
     )

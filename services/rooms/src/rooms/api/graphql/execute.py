@@ -44,16 +44,8 @@ async def execute(
 ) -> tuple[bytes, int]:
     """The JSON body and the HTTP status. `variables` is a JSON object or empty; never raises for what a client sent."""
     try:
-        _check_length(query)
-        values = _read_variables(variables)
-        work = schema.execute(
-            query,
-            variable_values=values,
-            context_value=Request(context, viewer, operation_name),
-            operation_name=operation_name or None,
-            allowed_operation_types=_ALL if allow_mutation else _QUERIES,
-        )
-        result = await executions.run(operation_name or "graphql", work, deadline_s=DEADLINE_S)
+        request = Request(context, viewer, operation_name)
+        return _answer(await _run(query, variables, request, _ALL if allow_mutation else _QUERIES))
     except InvalidInput as refusal:
         return _refuse(400, refusal)
     except CannotGetOperationTypeError:
@@ -65,7 +57,18 @@ async def execute(
     except TimeoutError:
         _log.warning("graphql_request_took_too_long", deadline_s=DEADLINE_S)
         return _refuse(503, ServiceUnavailable("The request took too long"))
-    return _answer(result)
+
+
+async def _run(query: str, variables: bytes, request: Request, allowed: set[OperationType]) -> ExecutionResult:
+    _check_length(query)
+    work = schema.execute(
+        query,
+        variable_values=_read_variables(variables),
+        context_value=request,
+        operation_name=request.operation_name or None,
+        allowed_operation_types=allowed,
+    )
+    return await executions.run(request.operation_name or "graphql", work, deadline_s=DEADLINE_S)
 
 
 def _check_length(query: str) -> None:

@@ -58,7 +58,7 @@ class Request:
             raise InvalidInput(f"The answer would have more than {ELEMENT_LIMIT} list elements: ask for shorter lists")
 
     async def _load_counts(self, lives: list[Life]) -> list[int]:
-        found = await self.ports.catalog.count_people(lives)
+        found = await queries.count_people(self.ports, lives)
         return [found.get(life, 0) for life in lives]
 
     async def _load_participants(self, pages: list[ParticipantPage]) -> list[list[Participant] | BaseException]:
@@ -69,22 +69,13 @@ class Request:
         found: dict[ParticipantPage, list[Participant] | BaseException] = {}
         for (first, after, with_state), rooms in alike.items():
             try:
-                by_room = await self._load_alike(rooms, first, after, with_state)
-                found |= {ParticipantPage(r, first, after, with_state): by_room.get(r, []) for r in rooms}
+                people = await queries.list_participants(
+                    self.ports, rooms, first=first, after=after, with_states=with_state
+                )
+                found |= {ParticipantPage(r, first, after, with_state): people[r] for r in rooms}
             except Refusal as refusal:
                 found |= {ParticipantPage(r, first, after, with_state): refusal for r in rooms}
         return [found[page] for page in pages]
-
-    async def _load_alike(
-        self, rooms: Sequence[Room], first: int, after: int | None, with_state: bool
-    ) -> dict[Room, list[Participant]]:
-        if with_state:
-            people = await queries.list_participants(self.ports, rooms, first=first, after=after)
-            return {room: people[room.room_id] for room in rooms}
-        # Who did not ask for states gets names also while moderation is away.
-        lives = [room.life for room in rooms if room.life is not None]
-        by_life = await self.ports.catalog.list_participants(lives, first=first, after=after) if lives else {}
-        return {room: by_life.get(room.life, []) for room in rooms if room.life is not None}
 
 
 class _RememberedSanctions:
