@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -109,8 +109,24 @@ def build(config: Config) -> Edge:
     )
     bus.listen(worker)
     rooms.listen(worker, log_sequence=lambda: bus.highest_sequence)
-    tokens = _tokens(config)
-    drain_state = DrainState()
+    metrics.watch(
+        connections=worker.context.connections,
+        live_connections=worker.live.audience,
+        rooms=worker.rooms.by_life,
+        pending=worker.outcomes,
+    )
+    checks = {
+        "rooms": _answers(lambda: rooms.is_connected),
+        "moderation": _answers(lambda: moderation.is_connected),
+        "nats": _answers(lambda: bus.is_connected),
+        "stream": _answers(lambda: not bus.is_stream_refused),
+    }
+    return Edge(rooms, moderation, bus, worker, metrics, _parts(config, worker, metrics, checks))
+
+
+def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str, Check]) -> EdgeParts:
+    """What the routes use, and how clients get from there to the worker."""
+    tokens, drain_state = _tokens(config), DrainState()
     entrance = Entrance(
         worker.context,
         worker.sanctions,
@@ -120,23 +136,11 @@ def build(config: Config) -> Edge:
         AddressLimits(config.connections_per_address, config.handshakes_per_address),
         drain_state,
     )
-    arrivals = Arrivals(entrance, posting=worker.posting, moderation=worker.moderation, live=worker.live)
-    metrics.watch(
-        connections=worker.context.connections,
-        live_connections=worker.live.audience,
-        rooms=worker.rooms.by_life,
-        pending=worker.outcomes,
-    )
-    parts = EdgeParts(
-        acceptor=arrivals,
+    return EdgeParts(
+        acceptor=Arrivals(entrance, posting=worker.posting, moderation=worker.moderation, live=worker.live),
         tokens=tokens,
-        rooms=rooms,
-        checks={
-            "rooms": _answers(lambda: rooms.is_connected),
-            "moderation": _answers(lambda: moderation.is_connected),
-            "nats": _answers(lambda: bus.is_connected),
-            "stream": _answers(lambda: not bus.is_stream_refused),
-        },
+        rooms=worker.context.rooms,
+        checks=checks,
         render_metrics=None if config.metrics_port else metrics.render,
         page=page.read_page(),
         page_policy=page.content_security_policy(),
@@ -146,7 +150,6 @@ def build(config: Config) -> Edge:
         drain_state=drain_state,
         is_only_app=True,
     )
-    return Edge(rooms, moderation, bus, worker, metrics, parts)
 
 
 async def settled(is_settled: Callable[[], bool], *, within_s: float) -> None:
