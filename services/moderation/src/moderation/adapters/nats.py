@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 import structlog
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 
-from chassis.nats_connection import NatsAccess, NatsConnection
+from chassis.nats_connection import NATS_TROUBLES, NatsAccess, NatsConnection
 from chassis.traces import TRACE_HEADER, hold_trace, read_trace, trace_headers
 from moderation.domain.sanctions import SanctionEvent
 
@@ -54,7 +53,7 @@ class NatsEvents:
                     await self._connection.confirm()
                     return
             problem = "not connected"
-        except (NatsError, TimeoutError, OSError) as error:
+        except NATS_TROUBLES as error:
             problem = type(error).__name__
         _log.warning("event_not_confirmed", event_id=event.event_id, problem=problem)
 

@@ -1,0 +1,79 @@
+"""Sanction events are published once; who acts waits until the server has them, and not for a server that is away."""
+
+from collections.abc import Callable
+
+import pytest
+import structlog
+from nats.errors import ConnectionClosedError
+
+from chassis.nats_connection import NatsSettings
+from moderation.adapters.nats import SUBJECT, NatsEvents
+from moderation.domain.people import Target
+from moderation.domain.sanctions import Action, SanctionEvent, Scope
+
+EVENT = SanctionEvent(7, Action.UNMUTE, Target(5, ""), 1, 0, Scope.ROOM, "live", 0)
+
+
+class FakeConnection:
+    """In place of NatsConnection: what was done with it, in turn."""
+
+    def __init__(self, *, is_connected: bool = True, failure: Exception | None = None) -> None:
+        self.is_connected = is_connected
+        self.done: list[object] = []
+        self._failure = failure
+
+    @property
+    def client(self) -> "FakeConnection":
+        return self
+
+    async def publish(self, subject: str, payload: bytes, *, headers: dict[str, str] | None) -> None:
+        self.done.append((subject, payload))
+        if self._failure is not None:
+            raise self._failure
+
+    async def confirm(self) -> None:
+        self.done.append("confirmed")
+
+
+@pytest.fixture
+def over() -> Callable[[FakeConnection], NatsEvents]:
+    """NatsEvents over such a connection."""
+
+    def made(connection: FakeConnection) -> NatsEvents:
+        events = NatsEvents(
+            NatsSettings().access,
+            encode=lambda event: str(event.event_id).encode(),
+            decode=lambda _: EVENT,
+            received=lambda _: None,
+            restored=lambda: None,
+        )
+        events._connection = connection  # type: ignore[assignment] # all that is used of it
+        return events
+
+    return made
+
+
+async def test_an_event_is_published_and_then_confirmed(over: Callable[[FakeConnection], NatsEvents]) -> None:
+    connection = FakeConnection()
+    await over(connection).publish(EVENT)
+    assert connection.done == [(SUBJECT, b"7"), "confirmed"]
+
+
+@pytest.mark.parametrize(
+    ("connection", "problem"),
+    [
+        (FakeConnection(is_connected=False), "not connected"),
+        (FakeConnection(failure=ConnectionClosedError()), "ConnectionClosedError"),
+        (FakeConnection(failure=RuntimeError("unable to perform operation; the handler is closed")), "RuntimeError"),
+    ],
+    ids=["away", "closed", "closing"],
+)
+async def test_an_event_that_nats_may_not_have_is_said_in_the_log_and_stops_nothing(
+    over: Callable[[FakeConnection], NatsEvents], connection: FakeConnection, problem: str
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await over(connection).publish(EVENT)
+    assert "confirmed" not in connection.done
+    assert [(line["event"], line["event_id"], line["problem"]) for line in logs] == [
+        ("event_not_confirmed", 7, problem)
+    ]
