@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -32,6 +33,7 @@ from ws_edge.protocol.identity import AnonymousNames
 from ws_edge.protocol.limits import AddressLimits, SlidingWindowLimiter
 from ws_edge.telemetry import Metrics
 from ws_edge.transport import page
+from ws_edge.transport.origins import Origins
 from ws_edge.transport.routes.monitoring import Check
 from ws_edge.transport.server import EdgeParts, create_app, listening
 
@@ -147,6 +149,8 @@ def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str
         dev_tokens=_dev_tokens(config),
         trusted_proxies=config.trusted_proxies,
         graphql_limit=SlidingWindowLimiter(config.graphql_per_address, GRAPHQL_WINDOW_S),
+        origins=Origins(config.allowed_origins),
+        has_live=config.has_live,
         drain_state=drain_state,
         is_only_app=True,
     )
@@ -254,7 +258,10 @@ def _keys(config: Config) -> KeySource:
             raise BadSetting(
                 "WS_EDGE_JWT_PUBLIC_KEY: must be PEM of a public key: RSA of 2048 bits or more, EC P-256 or Ed25519"
             ) from None
-    return secret_key(config.jwt_secret)
+    if not config.jwt_previous_secret:
+        return secret_key(config.jwt_secret)
+    until_s = datetime.fromisoformat(config.jwt_previous_secret_until).timestamp()
+    return secret_key(config.jwt_secret, previous=config.jwt_previous_secret, previous_until_s=until_s)
 
 
 def _hash_key(config: Config) -> str | None:

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -39,6 +40,23 @@ def _jwt_secret(raw: str) -> str:
     except UnicodeEncodeError:
         raise ValueError("must be UTF-8") from None
     return raw
+
+
+def _moment(raw: str) -> str:
+    try:
+        has_offset = datetime.fromisoformat(raw).tzinfo is not None
+    except ValueError:
+        has_offset = False
+    if not has_offset:
+        raise ValueError("must be a date and time with its offset, as 2026-12-31T00:00:00Z")
+    return raw
+
+
+def _origins(raw: str) -> tuple[str, ...]:
+    found = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
+    if not all(re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+", origin) for origin in found):
+        raise ValueError("must be origins such as https://example.org, without a path, several separated by commas")
+    return found
 
 
 def _stream_bytes(raw: str) -> int:
@@ -93,6 +111,12 @@ class Config:
     )
     grpc: GrpcSettings = group(GrpcSettings)
     jwt_secret: str = secret("JWT_SECRET", _jwt_secret, DEVELOPMENT_SECRET, "HS256 secret of tokens")
+    jwt_previous_secret: str = secret(
+        "JWT_PREVIOUS_SECRET", _jwt_secret, "", "another secret that tokens may be signed with, while it is changed"
+    )
+    jwt_previous_secret_until: str = setting(
+        "JWT_PREVIOUS_SECRET_UNTIL", _moment, "", "until when, as 2026-12-31T00:00:00Z"
+    )
     jwt_public_key: str = secret("WS_EDGE_JWT_PUBLIC_KEY", text, "", "PEM public key instead of the secret")
     jwt_jwks_url: str = setting("WS_EDGE_JWT_JWKS_URL", _http_url, "", "URL of a key set instead of the secret")
     jwt_issuer: str = setting("WS_EDGE_JWT_ISSUER", text, "", "required `iss`; empty: not checked")
@@ -108,6 +132,14 @@ class Config:
     trusted_proxies: tuple[Network, ...] = setting(
         "WS_EDGE_TRUSTED_PROXIES", _networks, (), "networks whose X-Forwarded-For is believed"
     )
+    allowed_origins: tuple[str, ...] = setting(
+        "WS_EDGE_ALLOWED_ORIGINS",
+        _origins,
+        (),
+        "origins of pages that may open a WebSocket, and read GraphQL and statistics, several separated by commas; "
+        "empty: any page may open a WebSocket, no other site's may read",
+    )
+    has_live: bool = setting("WS_EDGE_LIVE", flag, True, "0: no `/live/ws`")
     anonymous_names: Literal["plain", "hash"] = setting(
         "WS_EDGE_ANONYMOUS_NAMES", choice("plain", "hash"), "plain", "`hash` hides addresses in anonymous names"
     )
@@ -177,11 +209,28 @@ def _demand_consistency(config: Config) -> None:
             "WS_EDGE_JWT_JWKS_URL: must begin with https://, or name the loopback, in production and to listen on "
             "anything but the loopback"
         )
+    _demand_whole_rotation(config)
     if config.jwt_public_key and config.jwt_jwks_url:
         raise BadSetting("WS_EDGE_JWT_JWKS_URL: not together with WS_EDGE_JWT_PUBLIC_KEY")
     if config.anonymous_names == "hash" and not config.anonymous_key and config.has_asymmetric_key:
         raise BadSetting("WS_EDGE_ANONYMOUS_KEY: must be set for WS_EDGE_ANONYMOUS_NAMES=hash without JWT_SECRET")
     _demand_secured_peers(config)
+
+
+def _demand_whole_rotation(config: Config) -> None:
+    if bool(config.jwt_previous_secret) != bool(config.jwt_previous_secret_until):
+        raise BadSetting("JWT_PREVIOUS_SECRET_UNTIL: must be set together with JWT_PREVIOUS_SECRET")
+    if not config.jwt_previous_secret:
+        return
+    if config.has_asymmetric_key:
+        raise BadSetting("JWT_PREVIOUS_SECRET: not together with WS_EDGE_JWT_PUBLIC_KEY or WS_EDGE_JWT_JWKS_URL")
+    if config.is_exposed and len(config.jwt_previous_secret.strip().encode()) < SHORTEST_SECRET_BYTES:
+        raise BadSetting(
+            f"JWT_PREVIOUS_SECRET: must have at least {SHORTEST_SECRET_BYTES} bytes, white space around them apart, in "
+            "production and to listen on anything but the loopback"
+        )
+    if config.is_exposed and config.jwt_previous_secret.strip() == DEVELOPMENT_SECRET:
+        raise BadSetting("JWT_PREVIOUS_SECRET: must not be the development secret")
 
 
 def _demand_secured_peers(config: Config) -> None:

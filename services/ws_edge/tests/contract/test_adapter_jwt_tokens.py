@@ -263,6 +263,32 @@ async def test_a_malformed_or_badly_signed_token_is_refused_and_never_quoted(tok
         assert token[:5] not in str(refusal.value)
 
 
+OLD_SECRET = "another secret of at least thirty-two bytes"
+
+
+async def test_a_previous_secret_signs_until_its_end_and_not_a_moment_longer() -> None:
+    claims = {"user_id": 1, "exp": NOW_S + 3600}
+    new, old = signed(claims), signed(claims, secret=OLD_SECRET)
+    still = tokens(secret_key(SECRET, previous=OLD_SECRET, previous_until_s=NOW_S + 0.001))
+    assert (await still.verify(new)).user_id == (await still.verify(old)).user_id == 1
+    over = tokens(secret_key(SECRET, previous=OLD_SECRET, previous_until_s=NOW_S))
+    assert (await over.verify(new)).user_id == 1
+    for refusing in (over, tokens()):
+        with pytest.raises(InvalidToken):
+            await refusing.verify(old)
+
+
+async def test_a_previous_secret_lifts_no_other_check() -> None:
+    verifier = tokens(secret_key(SECRET, previous=OLD_SECRET, previous_until_s=NOW_S + 60), audience="salon")
+    for claims in (
+        {"user_id": 1, "exp": NOW_S - 1, "aud": "salon"},
+        {"user_id": 1, **EXP, "aud": "others"},
+        {**EXP, "aud": "salon"},
+    ):
+        with pytest.raises(InvalidToken):
+            await verifier.verify(signed(claims, secret=OLD_SECRET))
+
+
 async def test_an_issued_development_token_is_valid_for_its_lifetime() -> None:
     token = issue_token(SECRET, user_id=9, username="ana", roles=["admin"], now_s=NOW_S, lifetime_s=60)
     assert await tokens().verify(token) == Identity(UserId(9), "ana", None, ("admin",), Rank.ADMIN, NOW_S + 60)

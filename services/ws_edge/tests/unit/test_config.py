@@ -20,8 +20,10 @@ IN_COMPANY = {
     "SALON_GRPC_TLS_CERT_FILE",
     "SALON_GRPC_TLS_KEY_FILE",
     "SALON_GRPC_TLS_CA_FILE",
+    "JWT_PREVIOUS_SECRET",
+    "JWT_PREVIOUS_SECRET_UNTIL",
 }
-"""Of use together, or with files: tests/network tries them in all three services."""
+"""Of use together, or with files: below, and tests/network tries those of links in all three services."""
 
 GOOD = [
     ("WS_EDGE_HOST", "::1", "host", "::1"),
@@ -37,6 +39,13 @@ GOOD = [
     ("WS_EDGE_STREAM_REPLICAS", "3", "stream_replicas", 3),
     ("SALON_SERVICE_TOKEN", f"{TOKEN}, {OLD_TOKEN}", "grpc.service_token", (TOKEN, OLD_TOKEN)),
     ("JWT_SECRET", SECRET["JWT_SECRET"], "jwt_secret", SECRET["JWT_SECRET"]),
+    (
+        "WS_EDGE_ALLOWED_ORIGINS",
+        "https://a.example, HTTP://b:81",
+        "allowed_origins",
+        ("https://a.example", "http://b:81"),
+    ),
+    ("WS_EDGE_LIVE", "0", "has_live", False),
     ("WS_EDGE_JWT_PUBLIC_KEY", "pem", "jwt_public_key", "pem"),
     ("WS_EDGE_JWT_JWKS_URL", "https://id.example/keys", "jwt_jwks_url", "https://id.example/keys"),
     ("WS_EDGE_JWT_ISSUER", "https://id.example", "jwt_issuer", "https://id.example"),
@@ -89,6 +98,12 @@ BAD = [
     ("SALON_SERVICE_TOKEN", f"{TOKEN},"),
     ("SALON_SERVICE_TOKEN", "é" * 32),
     ("SALON_SERVICE_TOKEN", " ".join([TOKEN, OLD_TOKEN])),
+    ("WS_EDGE_ALLOWED_ORIGINS", "a.example"),
+    ("WS_EDGE_ALLOWED_ORIGINS", "https://a.example/"),
+    ("WS_EDGE_ALLOWED_ORIGINS", "*"),
+    ("WS_EDGE_LIVE", "no"),
+    ("JWT_PREVIOUS_SECRET_UNTIL", "tomorrow"),
+    ("JWT_PREVIOUS_SECRET_UNTIL", "2026-12-31T00:00:00"),
     ("WS_EDGE_JWT_JWKS_URL", "ftp://id.example"),
     ("WS_EDGE_JWT_JWKS_URL", "https://[::1"),
     ("WS_EDGE_JWT_JWKS_URL", "https://:443/keys"),
@@ -210,3 +225,35 @@ def test_hashed_names_need_a_key_of_their_own_where_there_is_no_secret() -> None
 def test_a_key_and_a_key_set_do_not_go_together() -> None:
     with pytest.raises(BadSetting, match=r"^WS_EDGE_JWT_JWKS_URL: not together"):
         load({"WS_EDGE_JWT_PUBLIC_KEY": "pem", "WS_EDGE_JWT_JWKS_URL": "https://id.example"})
+
+
+def test_a_previous_secret_is_taken_with_its_end() -> None:
+    until = "2026-12-31T00:00:00Z"
+    config = load({"JWT_PREVIOUS_SECRET": "p" * 32, "JWT_PREVIOUS_SECRET_UNTIL": until})
+    assert (config.jwt_previous_secret, config.jwt_previous_secret_until) == ("p" * 32, until)
+    assert "p" * 32 not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"JWT_PREVIOUS_SECRET": "p" * 32}, "JWT_PREVIOUS_SECRET_UNTIL"),
+        ({"JWT_PREVIOUS_SECRET_UNTIL": "2026-12-31T00:00:00Z"}, "JWT_PREVIOUS_SECRET_UNTIL"),
+        ({"JWT_PREVIOUS_SECRET": "p" * 31, "JWT_PREVIOUS_SECRET_UNTIL": "2026-12-31T00:00:00Z"}, "JWT_PREVIOUS_SECRET"),
+        (
+            {"JWT_PREVIOUS_SECRET": DEVELOPMENT_SECRET, "JWT_PREVIOUS_SECRET_UNTIL": "2026-12-31T00:00:00Z"},
+            "JWT_PREVIOUS_SECRET",
+        ),
+        (
+            {
+                "JWT_PREVIOUS_SECRET": "p" * 32,
+                "JWT_PREVIOUS_SECRET_UNTIL": "2026-12-31T00:00:00Z",
+                "WS_EDGE_JWT_PUBLIC_KEY": "pem",
+            },
+            "JWT_PREVIOUS_SECRET",
+        ),
+    ],
+)
+def test_a_rotation_of_secrets_that_is_half_set_or_weak_is_refused(settings: dict[str, str], named: str) -> None:
+    with pytest.raises(BadSetting, match=rf"^{named}: "):
+        load(SECRET | {"WS_EDGE_HOST": "0.0.0.0"} | settings)

@@ -16,6 +16,7 @@ from ws_edge.ports import Acceptor, DrainState, Rooms, Tokens
 from ws_edge.protocol.address import Network
 from ws_edge.protocol.limits import SlidingWindowLimiter
 from ws_edge.transport.lingering import LingeringProtocol
+from ws_edge.transport.origins import Origins
 from ws_edge.transport.page import add_page_routes
 from ws_edge.transport.routes.dev_token import DevTokens, add_dev_token_route
 from ws_edge.transport.routes.graphql import add_graphql_routes
@@ -121,6 +122,8 @@ class EdgeParts:
     dev_tokens: DevTokens | None = None
     trusted_proxies: Sequence[Network] = ()
     graphql_limit: SlidingWindowLimiter = field(default_factory=lambda: SlidingWindowLimiter(0, 1.0))
+    origins: Origins = field(default_factory=Origins)
+    has_live: bool = True
     drain_state: DrainState = field(default_factory=DrainState)
     keepalive: Keepalive = field(default_factory=Keepalive)
     is_only_app: bool = False
@@ -130,11 +133,10 @@ class EdgeParts:
 def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
     """An application with every route of the edge; listening() runs it. Its name must be new in this process."""
     app = empty_app(name, parts.drain_state, parts.acceptor.turned_away, is_only_app=parts.is_only_app)
-    add_websocket_routes(app, parts.acceptor, parts.trusted_proxies, parts.keepalive)
-    add_stats_route(app, parts.tokens, parts.rooms)
-    add_graphql_routes(
-        app, parts.tokens, parts.rooms, parts.graphql_limit, parts.trusted_proxies, parts.acceptor.turned_away
-    )
+    acceptor, trusted, origins = parts.acceptor, parts.trusted_proxies, parts.origins
+    add_websocket_routes(app, acceptor, trusted, parts.keepalive, origins, has_live=parts.has_live)
+    add_stats_route(app, parts.tokens, parts.rooms, origins)
+    add_graphql_routes(app, parts.tokens, parts.rooms, parts.graphql_limit, trusted, acceptor.turned_away, origins)
     add_health_routes(app, parts.checks, parts.drain_state, parts.render_metrics)
     add_page_routes(app, parts.page, parts.page_policy)
     add_dev_token_route(app, parts.dev_tokens)

@@ -26,6 +26,7 @@ from chassis.logs import place_of
 from ws_edge.errors import BadHandshake
 from ws_edge.ports import Acceptor, Receiver, Transport
 from ws_edge.protocol.address import Network, client_address
+from ws_edge.transport.origins import Origins
 from ws_edge.transport.sanic_app import LIVE_PATH, ROOM_PATH, VIDEO_PATH, SanicApp, bearer_token
 from ws_edge.transport.websocket import INTERNAL_ERROR, ClientSocket, Keepalive
 
@@ -39,6 +40,7 @@ _UNSENT_LOW_BYTES, _UNSENT_HIGH_BYTES = 16 * 1024, 64 * 1024
 TOKEN_SUBPROTOCOL = "bearer"  # noqa: S105  a name, not a secret
 _VERSION = "13"
 Arrive = Callable[[str, str | None, str], Receiver]
+_ANY_ORIGIN = Origins()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,29 +95,41 @@ def _is_key(key: str) -> bool:
         return False
 
 
-def add_websocket_routes(app: SanicApp, acceptor: Acceptor, trusted: Sequence[Network], keepalive: Keepalive) -> None:
+def add_websocket_routes(
+    app: SanicApp,
+    acceptor: Acceptor,
+    trusted: Sequence[Network],
+    keepalive: Keepalive,
+    origins: Origins = _ANY_ORIGIN,
+    *,
+    has_live: bool = True,
+) -> None:
     """Whatever stands below /room and /video reaches the acceptor: it says what is malformed, as 4004."""
 
     def arrive_live(_ref: str, _token: str | None, address: str) -> Receiver:
         return acceptor.arrive_live(address)
 
-    for name, path, arrive in (
+    routes: list[tuple[str, str, Arrive]] = [
         ("room", ROOM_PATH, acceptor.arrive_room),
         ("video", VIDEO_PATH, acceptor.arrive_video),
-        ("live", LIVE_PATH, arrive_live),
-    ):
-        handler = _handler(acceptor, arrive, trusted, keepalive)
+    ]
+    if has_live:
+        routes.append(("live", LIVE_PATH, arrive_live))
+    for name, path, arrive in routes:
+        handler = _handler(acceptor, arrive, trusted, keepalive, origins)
         app.add_route(handler, path, methods=["GET"], name=name)
         if arrive is not arrive_live:
             app.add_route(handler, path + "/<ref:path>", methods=["GET"], name=f"{name}_ref")
 
 
 def _handler(
-    acceptor: Acceptor, arrive: Arrive, trusted: Sequence[Network], keepalive: Keepalive
+    acceptor: Acceptor, arrive: Arrive, trusted: Sequence[Network], keepalive: Keepalive, origins: Origins
 ) -> Callable[..., Coroutine[object, object, HTTPResponse | None]]:
     async def upgrade(request: Request, ref: str = "") -> HTTPResponse | None:
         try:
             handshake = read_handshake(request)
+            if not origins.may_connect(request):
+                raise BadHandshake(403, "Origin not allowed")
         except BadHandshake as refusal:
             acceptor.turned_away(f"http_{refusal.http_status}")
             return json({"message": refusal.text}, refusal.http_status, refusal.headers)

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import math
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any, Protocol
@@ -37,35 +38,40 @@ class VerificationKey:
 
     key: Any = field(repr=False)
     algorithm: str
+    until_s: float = math.inf
+    """No token is accepted with it from then on, in Unix seconds."""
 
 
 class KeySource(Protocol):
     """Where the key of a token is found."""
 
-    async def find(self, key_id: str | None) -> VerificationKey | None:
-        """The key that the token's header names, or the only one there is. Raises TokensUnavailable where no key could
-        be read yet."""
+    async def find(self, key_id: str | None) -> Sequence[VerificationKey]:
+        """Those that may have signed it, the likeliest first: the one that the token's header names, or the only ones
+        there are; none where it names another. Raises TokensUnavailable where no key could be read yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class FixedKey:
-    """One key for every token."""
+class FixedKeys:
+    """The same for every token."""
 
-    key: VerificationKey
+    keys: tuple[VerificationKey, ...]
 
-    async def find(self, key_id: str | None) -> VerificationKey | None:
-        """The key, whatever the header names."""
-        return self.key
-
-
-def secret_key(secret: str) -> FixedKey:
-    """HS256 for every token."""
-    return FixedKey(VerificationKey(secret.encode(), "HS256"))
+    async def find(self, key_id: str | None) -> Sequence[VerificationKey]:
+        """All, whatever the header names."""
+        return self.keys
 
 
-def public_key(pem: str) -> FixedKey:
+def secret_key(secret: str, *, previous: str = "", previous_until_s: float = 0.0) -> FixedKeys:
+    """HS256. `previous` is another secret that tokens may be signed with until then, in Unix seconds; empty: none."""
+    keys = [VerificationKey(secret.encode(), "HS256")]
+    if previous:
+        keys.append(VerificationKey(previous.encode(), "HS256", previous_until_s))
+    return FixedKeys(tuple(keys))
+
+
+def public_key(pem: str) -> FixedKeys:
     """RS256, ES256 or EdDSA by the kind of the PEM; line ends may be written as backslash n. Raises ValueError."""
-    return FixedKey(_with_algorithm(load_pem_public_key(pem.replace("\\n", "\n").encode())))
+    return FixedKeys((_with_algorithm(load_pem_public_key(pem.replace("\\n", "\n").encode())),))
 
 
 class JwksKeys:
@@ -87,7 +93,7 @@ class JwksKeys:
         self._fetching: asyncio.Task[None] | None = None
         self._reading: asyncio.Future[bytes] | None = None
 
-    async def find(self, key_id: str | None) -> VerificationKey | None:
+    async def find(self, key_id: str | None) -> Sequence[VerificationKey]:
         """Waits for at most one fetch, and for none while the key is held; an old set serves as long as no new one can
         be read. Raises TokensUnavailable where none was ever read."""
         if self._fetching is None and self._must_fetch(key_id):
@@ -98,7 +104,7 @@ class JwksKeys:
             key = self._held(key_id)
         if not self._keys:
             raise TokensUnavailable("no key set was read")
-        return key
+        return () if key is None else (key,)
 
     def _held(self, key_id: str | None) -> VerificationKey | None:
         if key_id is None and len(self._keys) == 1:

@@ -58,11 +58,10 @@ class JwtTokens:
         """Raises InvalidToken, which never holds any part of the token, and TokensUnavailable."""
         if len(token) > _LENGTH_LIMIT:
             raise InvalidToken("too long")
-        key = await self._keys.find(self._read_key_id(token))
-        if key is None:
-            raise InvalidToken("signed with an unknown key")
-        claims = self._read_claims(token, key)
-        return read_identity(claims, expires_at_s=check_times(claims, now_s=self._clock()))
+        keys = await self._keys.find(self._read_key_id(token))
+        now_s = self._clock()
+        claims = self._read_claims(token, [key for key in keys if now_s < key.until_s])
+        return read_identity(claims, expires_at_s=check_times(claims, now_s=now_s))
 
     def _read_key_id(self, token: str) -> str | None:
         try:
@@ -72,18 +71,20 @@ class JwtTokens:
             raise InvalidToken("malformed") from None
         return key_id if isinstance(key_id, str) else None
 
-    def _read_claims(self, token: str, key: VerificationKey) -> dict[str, Any]:
-        try:
-            return jwt.decode(
-                token,
-                key.key,
-                algorithms=[key.algorithm],
-                options=self._options,
-                issuer=self._issuer,
-                audience=self._audience,
-            )
-        except (PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
-            raise InvalidToken("malformed, badly signed, or for somebody else") from None
+    def _read_claims(self, token: str, keys: Sequence[VerificationKey]) -> dict[str, Any]:
+        for key in keys:
+            try:
+                return jwt.decode(
+                    token,
+                    key.key,
+                    algorithms=[key.algorithm],
+                    options=self._options,
+                    issuer=self._issuer,
+                    audience=self._audience,
+                )
+            except (PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
+                continue
+        raise InvalidToken("malformed, badly signed, for somebody else, or signed with an unknown key")
 
 
 def check_times(claims: Mapping[str, Any], *, now_s: float) -> float | None:

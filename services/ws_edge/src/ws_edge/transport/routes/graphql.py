@@ -14,6 +14,7 @@ from ws_edge.ports import Rooms, Tokens
 from ws_edge.protocol.address import Network, address_key, client_address
 from ws_edge.protocol.identity import Identity
 from ws_edge.protocol.limits import SlidingWindowLimiter
+from ws_edge.transport.origins import Origins
 from ws_edge.transport.sanic_app import CHALLENGE, Handler, SanicApp, bearer_token, graphql_media_type, is_json, traced
 
 _NO_VARIABLES = b"{}"
@@ -33,6 +34,7 @@ def add_graphql_routes(
     limit: SlidingWindowLimiter,
     trusted: Sequence[Network],
     turned_away: Callable[[str], None],
+    origins: Origins,
 ) -> None:
     """GET reads only; the viewer is the bearer of the token, or nobody. `limit` counts requests, whatever becomes of
     them; `turned_away` is called for those above it."""
@@ -67,7 +69,9 @@ def add_graphql_routes(
         return raw(result.body, result.http_status, headers, _media_type(request))
 
     for handler, method, name in ((post, "POST", "graphql"), (get, "GET", "graphql_read")):
-        app.add_route(traced(_limited(handler, limit, trusted, turned_away)), "/graphql", methods=[method], name=name)
+        limited = origins.readable(traced(_limited(handler, limit, trusted, turned_away)))
+        app.add_route(limited, "/graphql", methods=[method], name=name)
+    origins.add_preflight(app, "/graphql", methods="GET, POST")
 
 
 def _limited(

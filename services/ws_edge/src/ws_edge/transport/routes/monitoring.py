@@ -8,6 +8,7 @@ from sanic import HTTPResponse, Request, json, raw
 from ws_edge.errors import InvalidToken, RoomsUnavailable, TokensUnavailable
 from ws_edge.ports import DrainState, Rooms, Tokens
 from ws_edge.protocol.identity import Rank
+from ws_edge.transport.origins import Origins
 from ws_edge.transport.sanic_app import CHALLENGE, SanicApp, bearer_token, traced
 
 Check = Callable[[], Awaitable[object]]
@@ -63,7 +64,7 @@ async def _answers(check: Check) -> bool:
         return False
 
 
-def add_stats_route(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
+def add_stats_route(app: SanicApp, tokens: Tokens, rooms: Rooms, origins: Origins) -> None:
     """For admins and superusers: connections over all edges."""
 
     async def stats(request: Request) -> HTTPResponse:
@@ -90,4 +91,6 @@ def add_stats_route(app: SanicApp, tokens: Tokens, rooms: Rooms) -> None:
             }
         )
 
-    app.add_route(traced(stats), "/monitoring/chat/stats", methods=["GET"], name="stats")
+    path = "/monitoring/chat/stats"
+    app.add_route(origins.readable(traced(stats)), path, methods=["GET"], name="stats")
+    origins.add_preflight(app, path, methods="GET")
