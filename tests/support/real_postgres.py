@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,15 +39,23 @@ class Postgres:
     def frozen(self) -> Iterator[None]:
         """It stands still within the block, every process of it, with its connections open."""
         first = int((Path(self.socket) / "data/postmaster.pid").read_text().split()[0])
-        os.kill(first, signal.SIGSTOP)  # so that it starts no more
-        others = [int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
-        for pid in others:
-            os.kill(pid, signal.SIGSTOP)
+        stopped: list[int] = []
         try:
+            _stop(first, stopped)  # it starts no more
+            for child in Path(f"/proc/{first}/task/{first}/children").read_text().split():
+                _stop(int(child), stopped)
             yield
         finally:
-            for pid in (*others, first):
+            for pid in reversed(stopped):
                 os.kill(pid, signal.SIGCONT)
+
+
+def _stop(pid: int, stopped: list[int]) -> None:
+    """Returns when it stands still: one that is starting another process goes on until that is done."""
+    os.kill(pid, signal.SIGSTOP)
+    stopped.append(pid)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("T", "Z"):
+        time.sleep(0.001)
 
 
 @contextmanager
