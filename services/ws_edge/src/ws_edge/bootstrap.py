@@ -260,7 +260,7 @@ def _keys(config: Config) -> KeySource:
             ) from None
     if not config.jwt_previous_secret:
         return secret_key(config.jwt_secret)
-    until_s = datetime.fromisoformat(config.jwt_previous_secret_until).timestamp()
+    until_s = datetime.fromisoformat(config.jwt_previous_until).timestamp()
     return secret_key(config.jwt_secret, previous=config.jwt_previous_secret, previous_until_s=until_s)
 
 

@@ -114,9 +114,7 @@ class Config:
     jwt_previous_secret: str = secret(
         "JWT_PREVIOUS_SECRET", _jwt_secret, "", "another secret that tokens may be signed with, while it is changed"
     )
-    jwt_previous_secret_until: str = setting(
-        "JWT_PREVIOUS_SECRET_UNTIL", _moment, "", "until when, as 2026-12-31T00:00:00Z"
-    )
+    jwt_previous_until: str = setting("JWT_PREVIOUS_SECRET_UNTIL", _moment, "", "until when, as 2026-12-31T00:00:00Z")
     jwt_public_key: str = secret("WS_EDGE_JWT_PUBLIC_KEY", text, "", "PEM public key instead of the secret")
     jwt_jwks_url: str = setting("WS_EDGE_JWT_JWKS_URL", _http_url, "", "URL of a key set instead of the secret")
     jwt_issuer: str = setting("WS_EDGE_JWT_ISSUER", text, "", "required `iss`; empty: not checked")
@@ -218,7 +216,7 @@ def _demand_consistency(config: Config) -> None:
 
 
 def _demand_whole_rotation(config: Config) -> None:
-    if bool(config.jwt_previous_secret) != bool(config.jwt_previous_secret_until):
+    if bool(config.jwt_previous_secret) != bool(config.jwt_previous_until):
         raise BadSetting("JWT_PREVIOUS_SECRET_UNTIL: must be set together with JWT_PREVIOUS_SECRET")
     if not config.jwt_previous_secret:
         return

@@ -230,7 +230,7 @@ def test_a_key_and_a_key_set_do_not_go_together() -> None:
 def test_a_previous_secret_is_taken_with_its_end() -> None:
     until = "2026-12-31T00:00:00Z"
     config = load({"JWT_PREVIOUS_SECRET": "p" * 32, "JWT_PREVIOUS_SECRET_UNTIL": until})
-    assert (config.jwt_previous_secret, config.jwt_previous_secret_until) == ("p" * 32, until)
+    assert (config.jwt_previous_secret, config.jwt_previous_until) == ("p" * 32, until)
     assert "p" * 32 not in repr(config)
 
 
