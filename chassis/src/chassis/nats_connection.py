@@ -186,7 +186,8 @@ class NatsConnection:
     """Connects with `run`, however long it takes, and stays connected until that is cancelled.
 
     nats-py reconnects by itself, but gives up when a server ends the connection with an error, such as credentials
-    that are no longer valid; then a new client begins anew, with the same subscriptions.
+    that are no longer valid; then a new client begins anew, with the same subscriptions. So it does after an exception
+    that nobody foresaw.
     """
 
     def __init__(
@@ -240,7 +241,7 @@ class NatsConnection:
             self._has_ended.clear()
             try:
                 await self._stay_connected()
-            except NATS_TROUBLES as problem:
+            except Exception as problem:  # noqa: BLE001 - whatever it was, a new client may do better
                 await self._on_error(problem)
                 await self._close()
             await asyncio.sleep(_CONNECT_AGAIN_S)
@@ -267,19 +268,21 @@ class NatsConnection:
         await self._has_ended.wait()
 
     async def _on_error(self, problem: Exception) -> None:
-        """Logged once each: while NATS is away every attempt at a server fails in the same way."""
+        """Logged once each: while NATS is away every attempt at a server fails in the same way. What is no trouble of
+        NATS is a defect, and logged with its trace."""
         reason = str(problem) or type(problem).__name__
         if reason not in self._told and len(self._told) < _TROUBLES_LIMIT:
             self._told.add(reason)
-            _log.warning("nats_failed", reason=reason)
+            defect = None if isinstance(problem, NATS_TROUBLES) else problem
+            _log.warning("nats_failed", reason=reason, exc_info=defect)
 
     async def _on_disconnected(self) -> None:
         _log.warning("nats_disconnected")
 
     async def _on_connected(self) -> None:
-        self._told.clear()
         _log.info("nats_connected")
         self._connected()
+        self._told.clear()
 
     async def _on_closed(self) -> None:
         self._has_ended.set()

@@ -105,6 +105,27 @@ async def test_it_is_connected_again_with_its_subscriptions_after_the_server_was
         await listener.hears(b"again")
 
 
+async def test_it_connects_again_after_an_exception_that_nobody_foresaw_and_logs_its_trace(
+    nats_server: NatsServer,
+) -> None:
+    defect = LookupError("nobody foresaw it")
+    left, is_connected = [defect], asyncio.Event()
+
+    def connected() -> None:
+        if left:
+            raise left.pop()
+        is_connected.set()
+
+    connection = connection_to(nats_server.url, connected)
+    with structlog.testing.capture_logs() as logs:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(connection.run())
+            await is_connected.wait()
+            assert connection.is_connected
+            running.cancel()
+    assert [line["exc_info"] for line in logs if line["event"] == "nats_failed"] == [defect]
+
+
 async def test_it_ends_within_its_deadline_while_the_server_is_away(nats_server: NatsServer) -> None:
     async with listening(nats_server.url) as listener:
         async with asyncio.timeout(10):
