@@ -3,6 +3,7 @@
 RoomsError
 ├── MalformedRequest          a call that breaks the contract of gRPC
 ├── TooManyInFlight           more calls at once than are allowed
+├── SyncSuperseded            a sync that its edge has given up
 └── Refusal                   what people are answered, each with the code that GraphQL shows
     ├── NotSignedIn           UNAUTHENTICATED
     ├── NotPermitted          FORBIDDEN
@@ -31,6 +32,10 @@ class MalformedRequest(RoomsError):
 
 class TooManyInFlight(RoomsError):
     """As many calls as are allowed at once are in flight, those included that no caller waits for any more."""
+
+
+class SyncSuperseded(RoomsError):
+    """The edge has begun another sync, which does all of it anew."""
 
 
 class Refusal(RoomsError):

@@ -140,8 +140,8 @@ class Leases(Protocol):
         self, edge: EdgeId, *, after: ConnectionId, is_newest: Callable[[], bool]
     ) -> ConnectionId | None:
         """Mark a part of what an edge holds as not registered again, behind this connection. Gives the last one of it;
-        None: it was the last part. Raises DatabaseUnavailable also where the sync is not the newest any more, as seen
-        while the lease is locked."""
+        None: it was the last part. Raises SyncSuperseded where the sync is not the newest any more, as seen while the
+        lease is locked."""
 
     async def remove_stale(
         self, edge: EdgeId, *, after: ConnectionId, is_newest: Callable[[], bool], now: datetime

@@ -15,6 +15,7 @@ from rooms.domain.leases import Lease
 from rooms.domain.membership import Membership
 from rooms.domain.people import EdgeId, Slug
 from rooms.domain.presence import Changes
+from rooms.errors import SyncSuperseded
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
@@ -139,7 +140,7 @@ async def test_a_sync_that_was_given_up_undoes_nothing_of_the_one_after_it(
     await stands.wait()
     await replica.sync(*held[:2], last=False)
     may_go_on.set()
-    with pytest.raises(DatabaseUnavailable):
+    with pytest.raises(SyncSuperseded):
         await given_up
     lost, changes = await replica.sync(*held[2:], first=False)
     assert (lost, changes) == ([], Changes())

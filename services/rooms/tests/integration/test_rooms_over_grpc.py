@@ -20,11 +20,13 @@ from chassis.database import Database
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import GrpcServer
 from chassis.nats_connection import NatsSettings
+from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.api.graphql.execute import executions
 from rooms.bootstrap import serving
 from rooms.config import Config
 from rooms.domain.log_position import MARGIN
+from rooms.domain.people import ConnectionId
 from rooms.domain.presence import Changes
 from rooms.ports import Ports
 from rooms.usecases import leases, membership
@@ -229,6 +231,29 @@ async def test_an_exceptions_text_never_reaches_the_caller(world: World, monkeyp
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7))
     assert (refusal.value.code(), refusal.value.details()) == (grpc.StatusCode.INTERNAL, "internal error")
+
+
+async def test_a_sync_that_its_edge_gave_up_is_refused_as_such_and_not_as_a_database_that_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark_stale = TortoiseLeases.mark_stale
+    stands, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def stopping(*args: Any, **kwargs: Any) -> ConnectionId | None:
+        if not stands.is_set():
+            stands.set()
+            await may_go_on.wait()
+        return await mark_stale(*args, **kwargs)
+
+    monkeypatch.setattr(TortoiseLeases, "mark_stale", stopping)
+    given_up = world.rooms.Sync(pb.SyncRequest(edge=EDGE, first=True, last=True))
+    await stands.wait()
+    await world.rooms.Sync(pb.SyncRequest(edge=EDGE, first=True))
+    may_go_on.set()
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await given_up
+    said = (refusal.value.code(), refusal.value.details())
+    assert said == (grpc.StatusCode.UNAVAILABLE, "the edge has begun another sync")
 
 
 async def test_sanctions_are_unavailable_while_moderation_is_away(world: World) -> None:

@@ -40,8 +40,8 @@ async def sync(
     ports: Ports, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool
 ) -> list[ConnectionId]:
     """Register again one part of what an edge holds; what no part names is forgotten with the last one. The edge has no
-    joins and leaves under way. Gives the connections whose slug lives under another life. Raises DatabaseUnavailable,
-    also for a sync that is not the newest of its edge any more."""
+    joins and leaves under way. Gives the connections whose slug lives under another life. Raises DatabaseUnavailable;
+    SyncSuperseded where it is not the newest sync of its edge any more."""
     if first:
         ports.syncs.begin(edge)
     this = ports.syncs.newest(edge)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence, Set
 from datetime import datetime
 
 from chassis.database import Database, Session, packed
-from chassis.errors import DatabaseUnavailable
 from chassis.outages import retried_on_conflict, retry_on_conflict
 from rooms.adapters.store.connections import add_connections, confirm, next_part, remove_connections
 from rooms.adapters.store.reaping import OrphanSearch, reap
@@ -17,6 +16,7 @@ from rooms.domain.membership import HeldConnection, find_missing, lives_without,
 from rooms.domain.people import ConnectionId, EdgeId, Life
 from rooms.domain.presence import Changes
 from rooms.domain.rooms import DAY_MS, RoomPolicy
+from rooms.errors import SyncSuperseded
 from rooms.ports import Registered, Removed
 
 _EDGES_A_SWEEP = 100
@@ -44,7 +44,7 @@ async def lock_lease(session: Session, edge: EdgeId) -> None:
 
 
 class TortoiseLeases:
-    """Raises DatabaseUnavailable."""
+    """Raises DatabaseUnavailable, SyncSuperseded."""
 
     def __init__(self, database: Database, policy: RoomPolicy) -> None:
         self._database = database
@@ -177,7 +177,7 @@ class TortoiseLeases:
 
 def _check_newest(is_newest: Callable[[], bool]) -> None:
     if not is_newest():
-        raise DatabaseUnavailable("the edge has begun another sync")
+        raise SyncSuperseded
 
 
 async def _lock_expired(session: Session, edge: EdgeId) -> bool:

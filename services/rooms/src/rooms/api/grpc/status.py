@@ -4,10 +4,11 @@ from grpc import StatusCode
 
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import Status, StatusTable
-from rooms.errors import MalformedRequest, TooManyInFlight
+from rooms.errors import MalformedRequest, SyncSuperseded, TooManyInFlight
 
 STATUSES: StatusTable = {
     MalformedRequest: Status(StatusCode.INVALID_ARGUMENT),
     TooManyInFlight: Status(StatusCode.RESOURCE_EXHAUSTED, "too many calls at once"),
+    SyncSuperseded: Status(StatusCode.UNAVAILABLE, "the edge has begun another sync"),
     DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),
 }
