@@ -79,19 +79,17 @@ async def serving(config: Config, *, metrics: Metrics | None = None) -> AsyncIte
         _log.info("starting", host=config.host, port=port)
         await migrate_rooms(config.database_url)
         await database.open()
-        outage = Outage(config.lease_seconds, now_s=time.monotonic())
-        report_health = partial(_report_health, server, metrics, database, events, outage)
+        leases.note_outage(ports)
+        report_health = partial(_report_health, server, metrics, ports, events)
         await report_health()
-        _start(duties, ports, outage, metrics, report_health)
+        _start(duties, ports, metrics, report_health)
         _log.info("serving", host=config.host, port=port, database=config.database_url.partition(":")[0])
         yield port
         _log.info("stopping")
 
 
-def _start(
-    duties: Tasks, ports: Ports, outage: Outage, metrics: Metrics, report_health: Callable[[], Awaitable[None]]
-) -> None:
-    duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, outage, metrics)), "sweep")
+def _start(duties: Tasks, ports: Ports, metrics: Metrics, report_health: Callable[[], Awaitable[None]]) -> None:
+    duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, metrics)), "sweep")
     duties.spawn(repeat(_SWEEP_EVERY_S, lambda: to_its_end(leases.reap(ports))), "reap")
     duties.spawn(repeat(_HEALTH_EVERY_S, report_health), "health")
 
@@ -110,6 +108,8 @@ def _ports(config: Config, database: Database, events: NatsEvents, stack: AsyncE
         events=events,
         moderation=moderation,
         clock=lambda: datetime.now(UTC),
+        elapsed_s=time.monotonic,
+        outage=Outage(config.lease_seconds, now_s=time.monotonic()),
         policy=policy,
         creation=CreationPolicy(config.create == "admin", config.reserved_slugs),
     )
@@ -148,21 +148,13 @@ def _videos(config: Config, catalog: TortoiseCatalog, stack: AsyncExitStack) -> 
     return api
 
 
-async def _sweep(ports: Ports, outage: Outage, metrics: Metrics) -> None:
-    if not outage.is_over(now_s=time.monotonic()):
-        return
-    changes = await to_its_end(leases.sweep(ports))
+async def _sweep(ports: Ports, metrics: Metrics) -> None:
+    changes = await leases.sweep_if_due(ports)
     metrics.swept(len(changes.ended))
-    if changes.presence or changes.ended:
-        _log.info("swept", rooms_changed=len(changes.presence), rooms_ended=len(changes.ended))
 
 
-async def _report_health(
-    server: GrpcServer, metrics: Metrics, database: Database, events: NatsEvents, outage: Outage
-) -> None:
-    dependencies = {"database": await database.is_alive(), "nats": events.is_connected}
-    if not dependencies["database"]:
-        outage.note(now_s=time.monotonic())
+async def _report_health(server: GrpcServer, metrics: Metrics, ports: Ports, events: NatsEvents) -> None:
+    dependencies = {"database": await leases.is_database_answering(ports), "nats": events.is_connected}
     metrics.service.dependencies(dependencies)
     # The service goes on without NATS, never without its database.
     await server.set_health(is_ready=dependencies["database"], dependencies=dependencies)

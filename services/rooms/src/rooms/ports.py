@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from rooms.domain.leases import Lease, Syncs
+from rooms.domain.leases import Lease, Outage, Syncs
 from rooms.domain.log_position import Resumption
 from rooms.domain.membership import Arrival, HeldConnection, JoinOutcome, JoinPlan, RoomRef
 from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId, Viewer
@@ -218,6 +218,10 @@ class Ports:
     moderation: Moderation
     clock: Callable[[], datetime]
     """The present time in UTC."""
+    elapsed_s: Callable[[], float]
+    """Seconds since some moment; nobody sets it back, as they may a clock."""
+    outage: Outage
+    """In seconds of `elapsed_s`."""
     policy: RoomPolicy = field(default_factory=RoomPolicy)
     creation: CreationPolicy = field(default_factory=CreationPolicy)
     syncs: Syncs = field(default_factory=Syncs)

@@ -11,7 +11,7 @@ from rooms.adapters.store.catalog import TortoiseCatalog
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
-from rooms.domain.leases import Syncs
+from rooms.domain.leases import Outage, Syncs
 from rooms.domain.membership import Arrival, ById, BySlug, HeldConnection, JoinOutcome, Membership, RoomRef
 from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
@@ -90,6 +90,8 @@ class Replica:
             events=self.events,
             moderation=self.events,
             clock=lambda: self.now,
+            elapsed_s=self.now.timestamp,
+            outage=Outage(self.policy.lease_ms / 1000, now_s=0),
             policy=self.policy,
             syncs=self.syncs,
         )

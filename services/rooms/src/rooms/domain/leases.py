@@ -37,7 +37,7 @@ class Syncs:
 
 class Outage:
     """While the service is down, or its database away, no edge can renew its lease: none is taken for expired until
-    each had a whole lease's time to do so."""
+    each had a whole lease's time to do so. Times are seconds of a clock that nobody sets."""
 
     def __init__(self, lease_s: float, *, now_s: float) -> None:
         self._lease_s = lease_s
@@ -48,5 +48,5 @@ class Outage:
         self._last_s = now_s
 
     def is_over(self, *, now_s: float) -> bool:
-        """Whether every edge that lives had the time to say so."""
+        """Whether every edge that lives had a whole lease's time to renew its lease."""
         return now_s - self._last_s >= self._lease_s

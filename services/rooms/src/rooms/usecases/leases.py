@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from chassis.errors import DatabaseUnavailable
+from chassis.tasks import to_its_end
 from rooms.domain.leases import Lease
 from rooms.domain.log_position import Resumption
 from rooms.domain.membership import HeldConnection
@@ -67,6 +68,30 @@ async def release(ports: Ports, edge: EdgeId) -> None:
         removed = await ports.leases.remove(edge, now=ports.clock())
         ports.events.publish(removed.changes)
         is_over = removed.last is None
+
+
+def note_outage(ports: Ports) -> None:
+    """No lease could be renewed until now: the service is starting, or its database is away."""
+    ports.outage.note(now_s=ports.elapsed_s())
+
+
+async def is_database_answering(ports: Ports) -> bool:
+    """Whether the database answers just now. Where it does not, sweeps wait until every edge could renew its lease."""
+    is_answering = await ports.leases.is_answering()
+    if not is_answering:
+        note_outage(ports)
+    return is_answering
+
+
+async def sweep_if_due(ports: Ports) -> Changes:
+    """Sweep, unless there was no time yet for every edge to renew its lease. What has begun goes on to its end when
+    the caller is cancelled. Raises as `sweep` does."""
+    if not ports.outage.is_over(now_s=ports.elapsed_s()):
+        return Changes()
+    changes = await to_its_end(sweep(ports))
+    if changes.presence or changes.ended:
+        _log.info("swept", rooms_changed=len(changes.presence), rooms_ended=len(changes.ended))
+    return changes
 
 
 async def sweep(ports: Ports) -> Changes:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
 from rooms.api.graphql.execute import execute, executions
 from rooms.api.in_flight import finish
+from rooms.domain.leases import Outage
 from rooms.domain.membership import Arrival, BySlug, JoinOutcome
 from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
@@ -75,6 +77,8 @@ class Stage:
             events=self.quiet,
             moderation=self.quiet,
             clock=self._tick,
+            elapsed_s=time.monotonic,
+            outage=Outage(RoomPolicy().lease_ms / 1000, now_s=0),
         )
 
     async def connect(self, slug: str, user: Viewer | None = None) -> tuple[ConnectionId, JoinOutcome]:

@@ -10,6 +10,7 @@ import pytest
 from memory_catalog import MemoryCatalog
 
 from rooms.api.graphql.execute import execute
+from rooms.domain.leases import Outage
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
 from rooms.domain.rooms import (
@@ -188,6 +189,8 @@ class World:
             events=self.events,
             moderation=self.moderation,
             clock=lambda: NOW,
+            elapsed_s=NOW.timestamp,
+            outage=Outage(0, now_s=0),
             creation=self.creation,
         )
 
