@@ -23,10 +23,10 @@ from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
 from rooms.adapters.video_api import VideoApi
-from rooms.api.graphql.execute import execute, executions
+from rooms.api.graphql.execute import EXECUTION_LIMIT, execute
 from rooms.api.grpc.servicer import SERVICE, RoomsServicer
 from rooms.api.grpc.status import STATUSES
-from rooms.api.in_flight import finish
+from rooms.api.in_flight import InFlight, finish
 from rooms.config import Config
 from rooms.domain.leases import Outage
 from rooms.domain.rooms import AutoCreate, CreationPolicy, RoomPolicy
@@ -66,7 +66,8 @@ async def serving(config: Config, *, metrics: Metrics | None = None) -> AsyncIte
         events.start()
         stack.push_async_callback(events.close)
         ports = _ports(config, database, events, stack)
-        servicer = RoomsServicer(ports, execute, away=database.away, count_joins=metrics.joined)
+        executions = InFlight(EXECUTION_LIMIT)
+        servicer = RoomsServicer(ports, partial(execute, executions), away=database.away, count_joins=metrics.joined)
         server = _server(config, servicer, metrics)
         # Migrations may take long: who probes the port meanwhile finds a process that lives and is not ready.
         port = await server.start(config.host, config.port)

@@ -20,14 +20,15 @@ from chassis.database import Database
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import GrpcServer
 from chassis.nats_connection import NatsSettings
+from rooms.adapters.store.catalog import TortoiseCatalog
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
-from rooms.api.graphql.execute import executions
 from rooms.bootstrap import serving
 from rooms.config import Config
 from rooms.domain.log_position import MARGIN
 from rooms.domain.people import ConnectionId
 from rooms.domain.presence import Changes
+from rooms.domain.rooms import Room
 from rooms.ports import Ports
 from rooms.usecases import leases, membership
 from salon.events.v1 import events_pb2
@@ -273,7 +274,7 @@ async def test_the_service_starts_while_nats_is_away(config: Config) -> None:
 async def test_an_execution_that_nobody_waits_for_is_finished_before_the_database_is_closed(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopping, order = asyncio.Event(), list[str]()
+    begun, stopping, order = asyncio.Event(), asyncio.Event(), list[str]()
     stop, close = GrpcServer.stop, Database.close
 
     async def stop_server(server: GrpcServer, grace_s: float) -> None:
@@ -284,37 +285,48 @@ async def test_an_execution_that_nobody_waits_for_is_finished_before_the_databas
         order.append("closed")
         await close(database)
 
-    async def work() -> None:
+    async def list_rooms(*_: object, **__: object) -> list[Room]:
+        begun.set()
         await stopping.wait()
         order.append("finished")
+        return []
 
     monkeypatch.setattr(GrpcServer, "stop", stop_server)
     monkeypatch.setattr(Database, "close", close_database)
-    async with serving(config):
-        with pytest.raises(TimeoutError):
-            await executions.run("work", work(), deadline_s=0)
+    monkeypatch.setattr(TortoiseCatalog, "list_rooms", list_rooms)
+    async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        request = pb.ExecuteGraphQLRequest(query="{ chatRooms { id } }")
+        call = rooms_pb2_grpc.RoomsServiceStub(channel).ExecuteGraphQL(request)
+        await begun.wait()
+        call.cancel()
     assert order == ["finished", "closed"]
 
 
 async def test_work_that_never_ends_does_not_keep_the_service_from_ending(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = asyncio.Event()
+    begun = asyncio.Semaphore(0)
 
-    async def hang(*_: object) -> None:
-        begun.set()
+    async def hang(*_: object, **__: object) -> None:
+        begun.release()
         await asyncio.Event().wait()
 
     monkeypatch.setattr("rooms.bootstrap._FINISH_S", 0.1)
+    monkeypatch.setattr(TortoiseCatalog, "list_rooms", hang)
     monkeypatch.setattr("rooms.api.grpc.servicer.queries.connected_rank", hang)
     with structlog.testing.capture_logs() as lines:
-        async with asyncio.timeout(60), serving(config) as port:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                call = rooms_pb2_grpc.RoomsServiceStub(channel).FindConnected(pb.FindConnectedRequest())
-                await begun.wait()
-                call.cancel()
-            with pytest.raises(TimeoutError):
-                await executions.run("myRooms", hang(), deadline_s=0)
+        async with (
+            asyncio.timeout(60),
+            serving(config) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            rooms = rooms_pb2_grpc.RoomsServiceStub(channel)
+            query = pb.ExecuteGraphQLRequest(query="query myRooms { chatRooms { id } }", operation_name="myRooms")
+            call, execution = rooms.FindConnected(pb.FindConnectedRequest()), rooms.ExecuteGraphQL(query)
+            for _ in (call, execution):
+                await begun.acquire()
+            call.cancel()
+            execution.cancel()
     (named,) = [line["calls"] for line in lines if line["event"] == "calls_not_ended"]
     assert len(named) == 2
     assert "myRooms" in named

@@ -15,8 +15,8 @@ from rooms.adapters.store.catalog import TortoiseCatalog
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
-from rooms.api.graphql.execute import execute, executions
-from rooms.api.in_flight import finish
+from rooms.api.graphql.execute import EXECUTION_LIMIT, execute
+from rooms.api.in_flight import InFlight, finish
 from rooms.domain.leases import Outage
 from rooms.domain.membership import Arrival, BySlug, JoinOutcome
 from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
@@ -65,6 +65,7 @@ class Stage:
 
     def __init__(self, database: Database) -> None:
         self.quiet = Quiet()
+        self.executions = InFlight(EXECUTION_LIMIT)
         catalog = TortoiseCatalog(database)
         self._seconds = itertools.count()
         self._connections = itertools.count(1)
@@ -99,7 +100,8 @@ class Stage:
 
     async def answer(self, query: str, viewer: Viewer | None = None, **variables: object) -> dict[str, Any]:
         """The decoded body of an answer with status 200."""
-        raw, status = await execute(query, json.dumps(variables).encode(), "", viewer, self._ports, True)
+        sent = json.dumps(variables).encode()
+        raw, status = await execute(self.executions, query, sent, "", viewer, self._ports, True)
         body = json.loads(raw)
         assert status == 200, body
         assert isinstance(body, dict)
@@ -122,5 +124,6 @@ class Stage:
 
 @pytest.fixture
 async def stage(fresh_database: str, open_database: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Stage]:
-    yield Stage(await open_database(fresh_database))
-    await finish(executions, deadline_s=60)
+    found = Stage(await open_database(fresh_database))
+    yield found
+    await finish(found.executions, deadline_s=60)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from memory_catalog import MemoryCatalog
 
-from rooms.api.graphql.execute import execute
+from rooms.api.graphql.execute import EXECUTION_LIMIT, execute
+from rooms.api.in_flight import InFlight
 from rooms.domain.leases import Outage
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
@@ -108,6 +109,7 @@ class World:
     moderation: FakeModeration = field(default_factory=FakeModeration)
     events: FakeEvents = field(default_factory=FakeEvents)
     creation: CreationPolicy = field(default_factory=CreationPolicy)
+    executions: InFlight = field(default_factory=lambda: InFlight(EXECUTION_LIMIT))
     ana: Viewer = ANA
     ben: Viewer = BEN
     mod: Viewer = MOD
@@ -204,7 +206,7 @@ class World:
         allow_mutation: bool = True,
     ) -> tuple[dict[str, Any], int]:
         """The decoded body and the status."""
-        body, status = await execute(query, variables, operation, viewer, self.ports, allow_mutation)
+        body, status = await execute(self.executions, query, variables, operation, viewer, self.ports, allow_mutation)
         decoded = json.loads(body)
         assert isinstance(decoded, dict)
         return decoded, status

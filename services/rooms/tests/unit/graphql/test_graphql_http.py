@@ -200,7 +200,7 @@ async def test_text_that_utf8_cannot_hold_does_not_break_the_answer(world: "Worl
 
 async def test_texts_go_out_as_they_are(world: "World") -> None:
     world.put_room("été")
-    raw, _ = await execution.execute("{ chatRooms { slug } }", b"", "", None, world.ports, False)
+    raw, _ = await execution.execute(world.executions, "{ chatRooms { slug } }", b"", "", None, world.ports, False)
 
     assert raw == '{"data":{"chatRooms":[{"slug":"été"}]}}'.encode()
 
@@ -224,12 +224,12 @@ async def test_a_request_that_takes_too_long_is_503_and_its_work_is_finished(
     assert body == {"errors": [{"message": "The request took too long", "extensions": {"code": "UNAVAILABLE"}}]}
     assert [line["event"] for line in lines] == ["graphql_request_took_too_long"]
     proceed.set()
-    await finish(execution.executions, deadline_s=60)
+    await finish(world.executions, deadline_s=60)
     assert finished.is_set()
 
 
-async def test_one_request_more_than_allowed_at_once_is_503(world: "World", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "executions", InFlight(0))
+async def test_one_request_more_than_allowed_at_once_is_503(world: "World") -> None:
+    world.executions = InFlight(0)
 
     body, status = await world.answer("{ chatRooms { id } }")
 

@@ -8,7 +8,7 @@ time was up or too much is going on.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -27,14 +27,14 @@ from rooms.ports import Ports
 
 DEADLINE_S = 5.0
 EXECUTION_LIMIT = 64
-executions = InFlight(EXECUTION_LIMIT)
-"""Of this process; to be finished before the ports are closed."""
+"""At once."""
 _QUERIES = {OperationType.QUERY}
 _ALL = {OperationType.QUERY, OperationType.MUTATION}
 _log = structlog.get_logger()
 
 
 async def execute(
+    executions: InFlight,
     query: str,
     variables: bytes,
     operation_name: str,
@@ -42,10 +42,12 @@ async def execute(
     context: Ports,
     allow_mutation: bool,
 ) -> tuple[bytes, int]:
-    """The JSON body and the HTTP status. `variables` is a JSON object or empty; never raises for what a client sent."""
+    """The JSON body and the HTTP status. `variables` is a JSON object or empty; never raises for what a client sent.
+    The execution goes on among `executions` when nobody waits for it any more."""
     try:
         request = Request(context, viewer, operation_name)
-        return _answer(await _run(query, variables, request, _ALL if allow_mutation else _QUERIES))
+        execution = _execution(query, variables, request, _ALL if allow_mutation else _QUERIES)
+        return _answer(await executions.run(request.operation_name or "graphql", execution, deadline_s=DEADLINE_S))
     except InvalidInput as refusal:
         return _refuse(400, refusal)
     except CannotGetOperationTypeError:
@@ -59,16 +61,17 @@ async def execute(
         return _refuse(503, ServiceUnavailable("The request took too long"))
 
 
-async def _run(query: str, variables: bytes, request: Request, allowed: set[OperationType]) -> ExecutionResult:
+def _execution(
+    query: str, variables: bytes, request: Request, allowed: set[OperationType]
+) -> Coroutine[Any, Any, ExecutionResult]:
     _check_length(query)
-    work = schema.execute(
+    return schema.execute(
         query,
         variable_values=_read_variables(variables),
         context_value=request,
         operation_name=request.operation_name or None,
         allowed_operation_types=allowed,
     )
-    return await executions.run(request.operation_name or "graphql", work, deadline_s=DEADLINE_S)
 
 
 def _check_length(query: str) -> None:
