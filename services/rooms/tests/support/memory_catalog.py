@@ -13,10 +13,12 @@ from rooms.domain.rooms import (
     RoomSettings,
     SettingsChange,
     Video,
+    check_quota,
+    check_unchanged,
     may_make,
     may_manage,
 )
-from rooms.errors import NotPermitted, RoomNotFound, SlugTaken, TooManyRooms
+from rooms.errors import SlugTaken
 
 
 @dataclass
@@ -64,8 +66,7 @@ class MemoryCatalog:
     ) -> Room:
         if not may_make(self.rooms.get(slug), owner, may_revive=may_revive):
             raise SlugTaken
-        if sum(room.owner == owner for room in self.rooms.values() if room.slug != slug) >= quota:
-            raise TooManyRooms
+        check_quota(sum(room.owner == owner for room in self.rooms.values() if room.slug != slug), quota)
         number = len(self.rooms) + 1
         room = Room(Life(number), RoomId(1_000_000_000 + number), slug, settings, owner, "live", now)
         self.rooms[slug] = room
@@ -98,12 +99,7 @@ class MemoryCatalog:
         return video
 
     def _same(self, room: Room) -> Room:
-        now = self.rooms.get(room.slug)
-        if now is None or now.room_id != room.room_id:
-            raise RoomNotFound
-        if now.owner != room.owner:
-            raise NotPermitted
-        return now
+        return check_unchanged(room, self.rooms.get(room.slug))
 
     def _may_enter(self, viewer: Viewer | None, room: Room) -> bool:
         return room.settings.is_public or (

@@ -7,6 +7,7 @@ from enum import Enum
 
 from rooms.domain.naming import is_id, is_video_slug
 from rooms.domain.people import SYSTEM_USER, Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
+from rooms.errors import NotPermitted, RoomNotFound, TooManyRooms
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -197,6 +198,22 @@ def may_make(before: Room | None, owner: UserId, *, may_revive: bool) -> bool:
     """Whether a slug may become this owner's room, by what answers to it: nothing, or with `may_revive` settings that
     are kept for the same owner."""
     return before is None or (may_revive and before.life is None and before.owner == owner)
+
+
+def check_quota(others: int, quota: int) -> None:
+    """Whether settings of one more room may be kept for a user, beside those of `others`. Raises TooManyRooms."""
+    if others >= quota:
+        raise TooManyRooms
+
+
+def check_unchanged(before: Room, now: Room | None) -> Room:
+    """The room as it is now, if what was decided about it before still holds. Raises RoomNotFound where its slug is no
+    longer that room's, NotPermitted where it has another owner by now."""
+    if now is None or now.room_id != before.room_id:
+        raise RoomNotFound
+    if now.owner != before.owner:
+        raise NotPermitted
+    return now
 
 
 def may_manage(viewer: Viewer, room: Room) -> bool:

@@ -21,9 +21,11 @@ from rooms.domain.rooms import (
     RoomSettings,
     SettingsChange,
     Video,
+    check_quota,
+    check_unchanged,
     may_make,
 )
-from rooms.errors import NotPermitted, RoomNotFound, SlugTaken, TooManyRooms
+from rooms.errors import RoomNotFound, SlugTaken
 
 _SEARCHES = 2
 """At once: each looks at every room, and people who join are not to wait for them. Whoever waits too long for a place
@@ -89,8 +91,7 @@ class TortoiseCatalog:
                 raise SlugTaken
             room_id = before.room_id if before is not None else (await take_ids(session, 1))[0]
         async with self._database.transaction() as session:
-            if await _count_others(session, owner, slug) >= quota:
-                raise TooManyRooms
+            check_quota(await _count_others(session, owner, slug), quota)
             if not await insert_rooms(session, [NewRoom(slug, room_id)], now_ms=to_ms(now)):
                 raise SlugTaken
             if not may_revive and await session.fetch("SELECT slug FROM kept_settings WHERE slug = $1", slug):
@@ -189,15 +190,10 @@ class TortoiseCatalog:
 
 async def _lock_same(session: Session, room: Room) -> tuple[Room, LivingRoom | None]:
     """A room that was found before, as it is now and until the transaction ends, with its life if it has one.
-    Raises RoomNotFound, NotPermitted when what was decided about it does not hold any more."""
+    Raises as check_unchanged does."""
     living = (await lock_slugs(session, [room.slug])).get(room.slug)
     await _lock_settings(session, room.slug)
-    now = await find_room(session, slug=room.slug)
-    if now is None or now.room_id != room.room_id:
-        raise RoomNotFound
-    if now.owner != room.owner:
-        raise NotPermitted
-    return now, living
+    return check_unchanged(room, await find_room(session, slug=room.slug)), living
 
 
 async def _lock_settings(session: Session, slug: Slug) -> bool:
