@@ -234,6 +234,19 @@ async def test_an_exceptions_text_never_reaches_the_caller(world: World, monkeyp
     assert (refusal.value.code(), refusal.value.details()) == (grpc.StatusCode.INTERNAL, "internal error")
 
 
+async def test_a_name_with_the_character_0_does_not_become_the_name_without_it(world: World) -> None:
+    person = pb.Person(username="Anonymous\0_1")
+    item = pb.JoinItem(connection=1, ref=pb.RoomRef(slug="a"), person=person)
+    joined = (await world.rooms.Join(pb.JoinRequest(edge=EDGE, items=[item]))).outcomes[0]
+    there = await world.rooms.ListParticipants(pb.ListParticipantsRequest(life=joined.life))
+    assert [shown.username for shown in there.participants] == ["Anonymous\N{REPLACEMENT CHARACTER}_1"]
+    ranks = [
+        (await world.rooms.FindConnected(pb.FindConnectedRequest(username=name, slug="a"))).rank
+        for name in ("Anonymous\0_1", "Anonymous_1")
+    ]
+    assert ranks == [pb.RANK_ANONYMOUS, pb.RANK_UNSPECIFIED]
+
+
 async def test_a_sync_that_its_edge_gave_up_is_refused_as_such_and_not_as_a_database_that_is_away(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

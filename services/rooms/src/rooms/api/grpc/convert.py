@@ -50,20 +50,26 @@ def connection_from_proto(number: int) -> ConnectionId:
     return ConnectionId(number)
 
 
+def text_from_proto(text: str) -> str:
+    """A text that PostgreSQL can hold, which the character 0 keeps it from. It is replaced, as moderation does, since
+    without it one name could become another."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def person_from_proto(person: pb.Person) -> Person:
     """Who holds a connection."""
     if not 0 <= person.user_id <= LARGEST_ID:
         raise MalformedRequest("user_id: below 2^53")
     if not person.user_id:
-        return Person(None, _text(person.username), Rank.ANONYMOUS)
-    return Person(UserId(person.user_id), _text(person.username), _rank(person.rank))
+        return Person(None, text_from_proto(person.username), Rank.ANONYMOUS)
+    return Person(UserId(person.user_id), text_from_proto(person.username), _rank(person.rank))
 
 
 def viewer_from_proto(person: pb.Person) -> Viewer:
     """Who asks through GraphQL."""
     if not 1 <= person.user_id <= LARGEST_ID:
         raise MalformedRequest("viewer.user_id: from 1, below 2^53")
-    return Viewer(UserId(person.user_id), _text(person.username), _rank(person.rank))
+    return Viewer(UserId(person.user_id), text_from_proto(person.username), _rank(person.rank))
 
 
 def ref_from_proto(ref: pb.RoomRef) -> RoomRef:
@@ -167,8 +173,3 @@ def _id(number: int, name: str) -> int:
     if not 1 <= number <= LARGEST_ID:
         raise MalformedRequest(f"{name}: from 1, below 2^53")
     return number
-
-
-def _text(text: str) -> str:
-    # PostgreSQL stores no NUL.
-    return text.replace("\x00", "")

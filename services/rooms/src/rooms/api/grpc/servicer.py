@@ -104,8 +104,9 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     ) -> pb.FindConnectedResponse:
         """The highest rank somebody is connected with."""
         user_id = UserId(request.user_id) if request.user_id else None
-        slug = Slug(request.slug) if request.slug else None
-        rank = await self._answer(queries.connected_rank(self._ports, user_id, request.username, slug))
+        slug = Slug(convert.text_from_proto(request.slug)) if request.slug else None
+        username = convert.text_from_proto(request.username)
+        rank = await self._answer(queries.connected_rank(self._ports, user_id, username, slug))
         return pb.FindConnectedResponse(rank=convert.rank_to_proto(rank))
 
     async def GetStats(self, request: pb.GetStatsRequest, context: "_Context") -> pb.GetStatsResponse:  # noqa: N802 - the contract's name
