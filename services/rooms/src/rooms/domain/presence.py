@@ -139,7 +139,8 @@ class Joins:
         ]
 
     def presence(self, connections: Mapping[tuple[Life, ParticipantKey], int], now_ms: int) -> Changes:
-        """One event a room. `connections`: how many each newcomer has now; those who had some before are no news."""
+        """One event a room. `connections`: how many each newcomer has now; who had some before is not among those who
+        joined."""
         return Changes(tuple(self._event(life, connections, now_ms) for life in self._rooms))
 
     def add(self, edge: EdgeId, entrant: Entrant, limit: int) -> None:
@@ -246,10 +247,10 @@ def _count_out(
     left: Counter[Life] = Counter()
     for life, leaver in gone:
         remaining[life, leaver.key] -= 1
-        is_told = tallies[life].depart(was_announced=leaver.is_announced)
+        is_announced = tallies[life].depart(was_announced=leaver.is_announced)
         if remaining[life, leaver.key] == 0 and leaver.connections <= 0:
             left[life] += 1
-            if is_told:
+            if is_announced:
                 announced[life].append(Announced(leaver.key, leaver.user_id, leaver.username))
     return [_left_event(rooms[life], tally, announced[life], left[life], now_ms) for life, tally in tallies.items()]
 

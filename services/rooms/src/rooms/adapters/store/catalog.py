@@ -115,8 +115,9 @@ class TortoiseCatalog:
 
     @retried_on_conflict
     async def delete_room(self, room: Room) -> LifeEnded | None:
-        """End the life, if any, and forget everything that holds against the slug. A dead room gets a life to end,
-        higher than any before: nobody makes it live meanwhile, and no edge that was cut off brings it back later."""
+        """End the life, if any, and delete settings and invitations. A room of which only settings are kept is inserted
+        and ended in the same transaction: while it holds the row nobody else can insert the room, and `deleted_slug`
+        gets the number of a life that is higher than any before, so that no edge can register an older one again."""
         async with self._database.transaction() as session:
             made = await insert_rooms(session, [NewRoom(room.slug, room.room_id)], now_ms=0)
             if made and not await _lock_settings(session, room.slug):

@@ -180,8 +180,9 @@ async def end_lives(session: Session, lives: Iterable[Life]) -> None:
 
 
 async def forget_unused(session: Session, kept_ms: int) -> None:
-    """One part; the next one follows with the next sweep. A room is made for each of the slugs for as long as the
-    transaction lasts: nobody makes one that lives while its settings go."""
+    """Delete one part of the settings that nobody used for `kept_ms`; the next part follows with the next sweep. For
+    each of the slugs a room is inserted, and deleted before the commit: its row keeps others from inserting the room
+    while the settings are deleted."""
     await session.fetch(
         f"UPDATE kept_settings SET last_used_ms = {session.now_ms}"
         f" WHERE slug IN (SELECT slug FROM kept_settings WHERE last_used_ms IS NULL LIMIT {PART})"
