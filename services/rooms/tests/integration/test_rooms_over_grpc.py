@@ -471,7 +471,7 @@ async def test_a_heartbeat_tells_how_far_the_log_has_come_and_an_edge_is_told_wh
     answer = await world.rooms.ResumeLog(pb.ResumeLogRequest(seen=position(7)))
     assert answer == pb.ResumeLogResponse(highest_sequence=41)
     decided = await world.rooms.ResumeLog(pb.ResumeLogRequest(seen=position(7), behind=41))
-    assert decided == pb.ResumeLogResponse(highest_sequence=41 + MARGIN, purge_to=41 + MARGIN + 1)
+    assert decided == pb.ResumeLogResponse(highest_sequence=41 + MARGIN, purge_to=41 + MARGIN + 1, resumed=41 + MARGIN)
 
 
 async def test_a_lease_is_renewed_also_where_the_position_of_the_log_cannot_be_stored(

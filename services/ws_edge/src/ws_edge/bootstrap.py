@@ -133,13 +133,20 @@ def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str
         worker.context,
         worker.sanctions,
         worker.rooms,
+        worker.replays,
         tokens,
         AnonymousNames(_hash_key(config)),
         AddressLimits(config.connections_per_address, config.handshakes_per_address),
         drain_state,
     )
     return EdgeParts(
-        acceptor=Arrivals(entrance, posting=worker.posting, moderation=worker.moderation, live=worker.live),
+        acceptor=Arrivals(
+            entrance,
+            posting=worker.posting,
+            moderation=worker.moderation,
+            histories=worker.histories,
+            live=worker.live,
+        ),
         tokens=tokens,
         rooms=worker.context.rooms,
         checks=checks,

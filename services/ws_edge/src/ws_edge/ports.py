@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.references import RoomRef
+from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.rooms import (
     HeldConnection,
     Membership,
@@ -133,10 +133,13 @@ class DrainState:
 class Acceptor(Protocol):
     """The owner of connections. A refusal is a Receiver that writes its error frame and closes once connected."""
 
-    def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
-        """Somebody asks for a room; ref is percent-decoded, address the client's IP in full."""
+    def arrive_room(self, ref: str, token: str | None, address: str, resume: ResumePoint | None = None) -> Receiver:
+        """Somebody asks for a room; ref is percent-decoded, address the client's IP in full, `resume` where a client
+        that comes back had left the log."""
 
-    def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
+    def arrive_video(
+        self, video_id: str, token: str | None, address: str, resume: ResumePoint | None = None
+    ) -> Receiver:
         """Somebody asks for a video's room; video_id is percent-decoded."""
 
     def arrive_live(self, address: str) -> Receiver:
@@ -174,6 +177,8 @@ class LogResumption:
     """The highest sequence that may have been given out."""
     purge_to: int
     """Where a stream that is behind has to go on; 0: look at the stream again."""
+    resumed: int = 0
+    """The last such decision, the same for all edges; 0: none was made."""
 
 
 class LogMemory(Protocol):
@@ -356,6 +361,7 @@ class Bus(Protocol):
         *,
         token: int,
         nonce: str,
+        reply_to: MessageId | None = None,
         duplicate: Callable[[MessageId], None],
     ) -> None:
         """Have one message stored, of at most 1,000 characters. The copy that comes back with `token` proves it; with a
@@ -374,8 +380,16 @@ class Bus(Protocol):
         """At most `limit` of the room's messages with higher ids, in order. Any replica of the stream may answer, and
         one that lags gives fewer."""
 
+    async def messages_before(
+        self, room_id: RoomId, life: Life, before: MessageId | None, *, limit: int
+    ) -> list[StoredMessage]:
+        """The newest of the room's messages with lower ids, in order; None: of all. Raises BusUnavailable."""
+
     async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
         """The room's newest message as the stream's leader knows it; 0 where there is none."""
+
+    def epoch(self, life: Life) -> str:
+        """Another one for each life, and after each loss of what was stored; the same on all edges."""
 
 
 # --- tokens --------------------------------------------------------------------------------------------------------

@@ -611,7 +611,7 @@ async def test_what_is_read_is_put_in_order_and_what_belongs_elsewhere_is_left_o
     foreign = [entry(6, "salon.v1.room.1.3.message"), entry(4), entry(8, payload=b"\xff")]
     stream = FakeStream([entry(9), entry(7), *foreign, entry(5)])
     read = await stream.history.messages_after(RoomId(1), Life(2), MessageId(4), limit=9)
-    assert [(message.id, message.prev_id) for message in read] == [(5, 0), (7, 5), (9, 7)]
+    assert [(message.id, message.prev_id) for message in read] == [(5, 4), (7, 5), (9, 7)]
 
 
 async def test_the_last_id_is_the_leaders_and_0_only_where_it_says_that_there_is_none() -> None:

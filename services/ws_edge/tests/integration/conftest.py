@@ -15,6 +15,7 @@ from structlog.contextvars import get_contextvars
 from ws_edge.errors import InvalidToken, RoleNotAllowed, RoomsUnavailable
 from ws_edge.ports import GraphQLAnswer, Transport
 from ws_edge.protocol.identity import Identity, Rank, UserId
+from ws_edge.protocol.references import ResumePoint
 from ws_edge.transport.server import EdgeParts, create_app, listening
 from ws_edge.transport.websocket import Keepalive
 
@@ -107,16 +108,21 @@ class FakeAcceptor:
 
     make: Callable[[], Recorder] = Recorder
     arrivals: list[tuple[str, str, str | None, str]] = field(default_factory=list)
+    resumes: list[ResumePoint | None] = field(default_factory=list)
     receivers: list[Recorder] = field(default_factory=list)
     turned_away_with: list[str] = field(default_factory=list)
     failure: Callable[[], Exception] | None = None
     """Makes what every arrival raises: one that is kept would keep the requests of its traceback."""
     on_arrival: Callable[[], None] = lambda: None
 
-    def arrive_room(self, ref: str, token: str | None, address: str) -> Recorder:
+    def arrive_room(self, ref: str, token: str | None, address: str, resume: ResumePoint | None = None) -> Recorder:
+        self.resumes.append(resume)
         return self._arrive("room", ref, token, address)
 
-    def arrive_video(self, video_id: str, token: str | None, address: str) -> Recorder:
+    def arrive_video(
+        self, video_id: str, token: str | None, address: str, resume: ResumePoint | None = None
+    ) -> Recorder:
+        self.resumes.append(resume)
         return self._arrive("video", video_id, token, address)
 
     def arrive_live(self, address: str) -> Recorder:

@@ -96,7 +96,8 @@ class FakeRooms(RoomsServiceServicer):
         if not self.remembers_the_log:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "an older service")
         await self._take(request, context)
-        return pb.ResumeLogResponse(highest_sequence=41, purge_to=42 if request.behind else 0)
+        purge_to = 42 if request.behind else 0
+        return pb.ResumeLogResponse(highest_sequence=41, purge_to=purge_to, resumed=40)
 
     async def Sync(self, request: pb.SyncRequest, context: Context) -> pb.SyncResponse:
         await self._take(request, context)
@@ -545,8 +546,8 @@ async def test_heartbeats_tell_how_far_the_log_has_come(service: Service, worker
 
 
 async def test_what_is_remembered_of_the_log_is_asked_for(service: Service, rooms: GrpcRooms) -> None:
-    assert await rooms.resume_log(7) == LogResumption(41, 0)
-    assert await rooms.resume_log(7, behind=41) == LogResumption(41, 42)
+    assert await rooms.resume_log(7) == LogResumption(41, 0, 40)
+    assert await rooms.resume_log(7, behind=41) == LogResumption(41, 42, 40)
     seen = pb.LogPosition(highest_sequence=7)
     assert await service.rooms.hears(pb.ResumeLogRequest, 2) == [
         pb.ResumeLogRequest(seen=seen),

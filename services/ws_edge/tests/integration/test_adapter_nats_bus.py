@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import nats
@@ -70,7 +71,7 @@ async def test_a_message_comes_back_stored_with_id_time_and_token(bus: NatsBus) 
     say(bus, "Hello 🎈", token=77, nonce="n-1")
     (message,) = await room.hears(1)
     assert message == StoredMessage(
-        MessageId(1), MessageId(0), message.at, "Hello 🎈", UserId(5), "ana", EDGE, token=77, nonce="n-1"
+        MessageId(1), MessageId(0), message.at, "Hello 🎈", UserId(5), "ana", EDGE, token=77, nonce="n-1", role="user"
     )
     assert len(message.at) == len("2026-01-02T03:04:05.678Z")
     assert message.at.endswith("Z")
@@ -455,6 +456,52 @@ async def test_messages_after_an_id_come_in_order_and_stay_within_the_limit(serv
     assert await bus.message(MessageId(10_000)) is None
 
 
+async def test_messages_before_an_id_come_in_order_and_stay_within_the_limit(bus: NatsBus) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    for number in range(10):
+        say(bus, f"m{number}", token=number)
+        say(bus, "elsewhere", room=RoomId(9))
+    stored = await room.hears(10)
+    ids = [message.id for message in stored]
+
+    async def read(before: MessageId | None, limit: int) -> list[MessageId]:
+        return [message.id for message in await bus.messages_before(ROOM, LIFE, before, limit=limit)]
+
+    assert await read(None, 100) == ids
+    assert await read(None, 3) == ids[-3:]
+    assert await read(stored[5].id, 3) == ids[2:5]
+    assert await read(MessageId(stored[5].id + 1), 2) == ids[4:6]
+    assert await read(stored[0].id, 3) == []
+    assert await read(MessageId(2**53 - 1), 1) == ids[-1:]
+    assert await bus.messages_before(ROOM, Life(99), None, limit=3) == []
+
+
+async def test_what_answers_and_who_speaks_is_stored_with_a_message(bus: NatsBus) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    admin = speaker()
+    admin = replace(admin, identity=replace(admin.identity, rank=Rank.ADMIN))
+    bus.publish_message(ROOM, LIFE, admin, "yes", token=1, nonce="", reply_to=MessageId(40), duplicate=lambda _: None)
+    (message,) = await room.hears(1)
+    assert (message.reply_to, message.role) == (40, "admin")
+    assert await bus.messages_after(ROOM, LIFE, MessageId(0), limit=1) == [message]
+
+
+async def test_a_message_from_before_roles_were_told_is_a_users_or_nobodys(bus: NatsBus, service: Client) -> None:
+    room = Listener()
+    await bus.subscribe(ROOM, LIFE, room)
+    for user_id in (7, 0):
+        old = events.ChatMessage(text="old", user_id=user_id, username="ana", edge=EDGE, token=1)
+        await service.publish("salon.v1.room.1.2.message", old.SerializeToString())
+    assert [(m.role, m.reply_to) for m in await room.hears(2)] == [("user", None), (None, None)]
+
+
+async def test_the_epoch_is_the_same_on_every_edge_and_another_one_for_each_life(bus: NatsBus, other: NatsBus) -> None:
+    assert bus.epoch(LIFE) == other.epoch(LIFE)
+    assert bus.epoch(LIFE) != bus.epoch(Life(LIFE + 1))
+
+
 async def test_deleted_messages_are_left_out_of_what_is_read(server: NatsServer, bus: NatsBus, service: Client) -> None:
     room = Listener()
     await bus.subscribe(ROOM, LIFE, room)
@@ -479,7 +526,9 @@ async def test_a_room_keeps_its_last_500_messages(bus: NatsBus) -> None:
     assert [m.id for m in read] == list(range(11, 511))
     # The message before the first one is not kept any more: a gap is not to look closed.
     read = await bus.messages_after(ROOM, LIFE, MessageId(5), limit=1)
-    assert [(m.id, m.prev_id) for m in read] == [(11, 0)]
+    assert [(m.id, m.prev_id) for m in read] == [(11, 10)]
+    read = await bus.messages_after(ROOM, LIFE, MessageId(11), limit=1)
+    assert [(m.id, m.prev_id) for m in read] == [(12, 11)]
 
 
 async def test_the_stream_has_the_settings_of_the_contract(server: NatsServer, bus: NatsBus, service: Client) -> None:

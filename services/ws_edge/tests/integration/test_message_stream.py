@@ -13,8 +13,8 @@ from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, Memory, eventuall
 from real_nats import NatsServer
 
 from ws_edge.adapters.nats.bus import NatsBus
-from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, STREAM
-from ws_edge.ports import Incident, LogResumption
+from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, STREAM, MessageStream
+from ws_edge.ports import Incident, LogMemory, LogResumption
 
 pytestmark = pytest.mark.integration
 
@@ -75,6 +75,34 @@ async def heard_after(room: Listener, bus: NatsBus, text: str) -> list[Any]:
     return await room.hears(number + 1)
 
 
+async def test_a_worker_that_looks_at_the_stream_while_another_one_purges_it_has_the_same_epoch(
+    service: Client, memory: Memory
+) -> None:
+    def stream(of: LogMemory) -> MessageStream:
+        return MessageStream(of, max_bytes=0, replicas=0, seen=lambda: 0, unix_s=lambda: 0.0)
+
+    first = stream(memory)
+    await first.ensure(service.jsm())
+    memory.highest = 500  # so much was given out, and the stream has lost it
+
+    class Overtaken:
+        """Answers, and has the other worker purge the stream before this one looks at it."""
+
+        is_first = True
+
+        async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
+            found = await memory.resume_log(seen, behind=behind)
+            if self.is_first:
+                self.is_first = False
+                await first.ensure(service.jsm())
+            return found
+
+    second = stream(Overtaken())
+    await second.ensure(service.jsm())
+    assert first.epoch == second.epoch
+    assert memory.resumed
+
+
 async def test_a_new_stream_begins_at_the_clock(opened: OpenBus) -> None:
     bus = await opened(unix_s=NOON_S)
     room = Listener()
@@ -128,12 +156,14 @@ async def test_after_its_files_were_lost_all_members_hear_the_next_message_with_
         say(bus, f"m{number}")
     before = list(await here.hears(3))
     await there.hears(3)
+    epoch = bus.epoch(LIFE)
     await restarted(server, bus, other, change=server.lose_files)
     say(other, "after")
     (heard,) = (await here.hears(4))[3:]
     assert (await there.hears(4))[3:] == [heard]
     assert (heard.text, heard.prev_id) == ("after", 0)
     assert heard.id > before[-1].id
+    assert bus.epoch(LIFE) == other.epoch(LIFE) != epoch
     assert incidents == [Incident.STREAM_BEGAN_ANEW]
     assert memory.highest >= before[-1].id
 
@@ -152,12 +182,14 @@ async def test_after_an_older_state_was_put_back_ids_go_on_above_all_that_was_gi
     await heard_after(here, bus, "lost")
     before = (await heard_after(here, bus, "lost too"))[-1]
     await there.hears(3)  # or the last one is lost with the server
+    epoch = bus.epoch(LIFE)
     await restarted(server, bus, other, change=lambda: server.restore(tmp_path / "older"))
     say(bus, "after")
     heard = (await here.hears(4))[-1]
     assert (await there.hears(4))[-1] == heard
     assert (heard.text, heard.prev_id) == ("after", 0)
     assert heard.id > before.id
+    assert bus.epoch(LIFE) == other.epoch(LIFE) != epoch
     assert Incident.STREAM_BEGAN_ANEW in incidents
 
 

@@ -11,6 +11,9 @@ import pytest
 import structlog
 import websockets
 
+from ws_edge.protocol.identity import MessageId
+from ws_edge.protocol.references import ResumePoint
+
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
 
@@ -48,6 +51,26 @@ async def test_every_reference_reaches_the_acceptor_percent_decoded(
 ) -> None:
     await edge.open(path)
     assert edge.acceptor.arrivals == [(*arrival, None, "127.0.0.1")]
+
+
+@pytest.mark.parametrize(
+    ("query", "resume"),
+    [
+        ("", None),
+        ("?epoch=3.1", None),
+        ("?since=42&epoch=3.1", ResumePoint(MessageId(42), "3.1")),
+        ("?epoch=a%2Bb&token=T&since=0", ResumePoint(MessageId(0), "a+b")),
+        ("?since=42", ResumePoint(MessageId(42), "")),
+        ("?since=abc&epoch=3.1", ResumePoint(None, "3.1")),
+        ("?since=&since=42&epoch=3.1", ResumePoint(MessageId(42), "3.1")),
+    ],
+)
+@pytest.mark.parametrize("path", ["/chat/ws/room/1", "/chat/ws/video/1"])
+async def test_where_a_client_had_left_the_log_reaches_the_acceptor(
+    edge: Edge, path: str, query: str, resume: ResumePoint | None
+) -> None:
+    await edge.open(path + query)
+    assert edge.acceptor.resumes == [resume]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from structlog.contextvars import get_contextvars
 
@@ -37,7 +37,7 @@ from ws_edge.protocol.identity import (
     UserId,
 )
 from ws_edge.protocol.limits import AddressLimits
-from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
+from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.rooms import Membership, RoomSnapshot, StoredMessage, TypingChanged
 from ws_edge.protocol.sanctions import Sanction, SanctionEvent
 
@@ -109,6 +109,7 @@ class FakeRooms:
     members: dict[ConnectionId, Slug] = field(default_factory=dict)
     lives: dict[Slug, Life] = field(default_factory=dict)
     versions: dict[Slug, int] = field(default_factory=dict)
+    first_version: int = 1
     left: list[ConnectionId] = field(default_factory=list)
     in_flight: set[ConnectionId] = field(default_factory=set)
     ranks: dict[int | None, Rank] = field(default_factory=dict)
@@ -134,7 +135,7 @@ class FakeRooms:
         if slug not in self.lives:
             self.created += 1
             self.lives[slug] = Life(self.created)
-            self.versions[slug] = 0
+            self.versions[slug] = self.first_version - 1
         self.members[connection] = slug
         self.versions[slug] += 1
         count = sum(1 for where in self.members.values() if where == slug)
@@ -258,6 +259,14 @@ class FakeBus:
     keeps_copies: bool = False
     loses_messages: bool = False
     subscribing: Gate = field(default_factory=Gate)
+    reading: Gate = field(default_factory=Gate)
+    reads: int = 0
+    """How often messages were read."""
+    kept_from: int = 1
+    """The stream has let go of all messages before this one."""
+    lags: int = 0
+    """So many reads give nothing of the newest message."""
+    generation: int = 1
     listeners: dict[Life, list[RoomListener]] = field(default_factory=dict)
     stream: list[tuple[Life, StoredMessage]] = field(default_factory=list)
     nonces: dict[tuple[str, int, str], MessageId] = field(default_factory=dict)
@@ -280,6 +289,7 @@ class FakeBus:
         *,
         token: int,
         nonce: str,
+        reply_to: MessageId | None = None,
         duplicate: Callable[[MessageId], None],
     ) -> None:
         self._answer()
@@ -293,7 +303,8 @@ class FakeBus:
         earlier = [m.id for where, m in self.stream if where == life]
         number = MessageId(len(self.stream) + 1)
         prev = earlier[-1] if earlier else MessageId(0)
-        stored = StoredMessage(number, prev, AT, text, identity.user_id, identity.username, EDGE, token, nonce)
+        author = (identity.user_id, identity.username, EDGE, token, nonce)
+        stored = StoredMessage(number, prev, AT, text, *author, reply_to, identity.rank.role)
         self.nonces[key] = number
         self.stream.append((life, stored))
         self.copies.append((life, stored))
@@ -321,8 +332,28 @@ class FakeBus:
         return next((m for _, m in self.stream if m.id == message_id), None)
 
     async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
+        await self.reading.passed()
         self._answer()
-        return [m for where, m in self.stream if where == life and m.id > after][:limit]
+        self.reads += 1
+        kept = [m for where, m in self.stream if where == life and m.id >= self.kept_from]
+        if self.lags:
+            self.lags -= 1
+            kept = kept[:-1]
+        found = [m for m in kept if m.id > after][:limit]
+        if found and after and not any(m.id <= after for m in kept):
+            found[0] = replace(found[0], prev_id=MessageId(found[0].id - 1))
+        elif found and found[0].prev_id < self.kept_from and not after:
+            found[0] = replace(found[0], prev_id=MessageId(0))
+        return found
+
+    async def messages_before(
+        self, room_id: RoomId, life: Life, before: MessageId | None, *, limit: int
+    ) -> list[StoredMessage]:
+        self._answer()
+        return [m for where, m in self.stream if where == life and (before is None or m.id < before)][-limit:]
+
+    def epoch(self, life: Life) -> str:
+        return f"{life}.{self.generation}"
 
     async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
         self._answer()
@@ -419,13 +450,18 @@ class World:
             self.context,
             self.worker.sanctions,
             self.worker.rooms,
+            self.worker.replays,
             FakeTokens(self.clock),
             AnonymousNames(None),
             self.limits,
             DrainState(),
         )
         self.arrivals = Arrivals(
-            self.entrance, posting=self.worker.posting, moderation=self.worker.moderation, live=self.worker.live
+            self.entrance,
+            posting=self.worker.posting,
+            moderation=self.worker.moderation,
+            histories=self.worker.histories,
+            live=self.worker.live,
         )
 
     async def settle(self) -> None:
@@ -433,9 +469,16 @@ class World:
         for _ in range(30):
             await asyncio.sleep(0)
 
-    async def arrive(self, ref: str = "s", token: str | None = None, address: str = "192.0.2.1") -> Client:
+    async def arrive(
+        self,
+        ref: str = "s",
+        token: str | None = None,
+        address: str = "192.0.2.1",
+        *,
+        resume: ResumePoint | None = None,
+    ) -> Client:
         """A client whose handshake was just answered, and whose join has begun."""
-        client = Client(self.arrivals.arrive_room(ref, token, address))
+        client = Client(self.arrivals.arrive_room(ref, token, address, resume))
         client.receiver.connected(client)
         await asyncio.sleep(0)
         return client

@@ -79,10 +79,10 @@ class Memory:
         self.asked.append(behind)
         self.highest = max(self.highest, seen)
         if not behind or behind != self.highest:
-            return LogResumption(self.highest, 0)
+            return LogResumption(self.highest, 0, self.resumed)
         if self.resumed != self.highest:
             self.highest = self.resumed = self.highest + 1000
-        return LogResumption(self.highest, self.highest + 1)
+        return LogResumption(self.highest, self.highest + 1, self.resumed)
 
 
 def open_bus(

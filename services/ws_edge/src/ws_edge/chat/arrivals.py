@@ -3,6 +3,7 @@
 from functools import partial
 
 from ws_edge.chat.connection import ChatConnection
+from ws_edge.chat.history import Histories
 from ws_edge.chat.join import Entrance, JoinRequest
 from ws_edge.chat.live import LiveConnection, LiveRoom
 from ws_edge.chat.moderate import ModerationActions
@@ -11,7 +12,7 @@ from ws_edge.errors import CLOSE_OF, CloseCode, ErrorCode
 from ws_edge.ports import Receiver, Transport
 from ws_edge.protocol import codec
 from ws_edge.protocol.address import address_key
-from ws_edge.protocol.references import parse_room, parse_video
+from ws_edge.protocol.references import ResumePoint, parse_room, parse_video
 
 
 class Refusal:
@@ -49,20 +50,31 @@ class Refusal:
 class Arrivals:
     """Implements Acceptor."""
 
-    def __init__(self, entrance: Entrance, *, posting: Posting, moderation: ModerationActions, live: LiveRoom) -> None:
+    def __init__(
+        self,
+        entrance: Entrance,
+        *,
+        posting: Posting,
+        moderation: ModerationActions,
+        histories: Histories,
+        live: LiveRoom,
+    ) -> None:
         self._context = entrance.context
         self._entrance = entrance
         self._posting = posting
         self._moderation = moderation
+        self._histories = histories
         self._live = live
 
-    def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
+    def arrive_room(self, ref: str, token: str | None, address: str, resume: ResumePoint | None = None) -> Receiver:
         """A client of /chat/ws/room/{ref}; `ref` percent-decoded, `address` the client's full IP."""
-        return self._arrive(JoinRequest(partial(parse_room, ref), token, address, address_key(address)))
+        return self._arrive(JoinRequest(partial(parse_room, ref), token, address, address_key(address), resume))
 
-    def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
+    def arrive_video(
+        self, video_id: str, token: str | None, address: str, resume: ResumePoint | None = None
+    ) -> Receiver:
         """A client of /chat/ws/video/{video_id}."""
-        return self._arrive(JoinRequest(partial(parse_video, video_id), token, address, address_key(address)))
+        return self._arrive(JoinRequest(partial(parse_video, video_id), token, address, address_key(address), resume))
 
     def arrive_live(self, address: str) -> Receiver:
         """A client of /live/ws."""
@@ -80,7 +92,13 @@ class Arrivals:
     def _arrive(self, request: JoinRequest) -> Receiver:
         if not self._count_handshake(request.key):
             return self._refuse(ErrorCode.TOO_MANY_CONNECTIONS)
-        return ChatConnection(request, self._entrance, posting=self._posting, moderation=self._moderation)
+        return ChatConnection(
+            request,
+            self._entrance,
+            posting=self._posting,
+            moderation=self._moderation,
+            histories=self._histories,
+        )
 
     def _count_handshake(self, key: str) -> bool:
         return self._entrance.limits.count_handshake(key, now_s=self._context.clock.now_s())

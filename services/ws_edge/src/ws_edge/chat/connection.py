@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ws_edge.chat.context import Context
+from ws_edge.chat.history import Histories
 from ws_edge.chat.join import Entrance, JoinRequest, join
 from ws_edge.chat.moderate import ActionQueue, ModerationActions
 from ws_edge.chat.post import Posting
@@ -13,12 +14,15 @@ from ws_edge.errors import CLOSE_OF, CloseCode, ErrorCode
 from ws_edge.ports import Transport
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker
+from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership
+from ws_edge.protocol.sanctions import Action
 from ws_edge.protocol.session import (
     Disconnect,
     Effect,
     Moderate,
     Post,
+    ReadHistory,
     Reply,
     Session,
     StartTyping,
@@ -42,6 +46,7 @@ class ChatConnection:
         "_context",
         "_entrance",
         "_expiry",
+        "_histories",
         "_is_over",
         "_joining",
         "_moderation",
@@ -51,6 +56,7 @@ class ChatConnection:
         "_session",
         "_transport",
         "_typing",
+        "history_turn",
         "id",
         "limited_until_s",
         "membership",
@@ -64,7 +70,13 @@ class ChatConnection:
     """From `identified` on."""
 
     def __init__(
-        self, request: JoinRequest, entrance: Entrance, *, posting: Posting, moderation: ModerationActions
+        self,
+        request: JoinRequest,
+        entrance: Entrance,
+        *,
+        posting: Posting,
+        moderation: ModerationActions,
+        histories: Histories,
     ) -> None:
         self.id = ConnectionId(0)
         """0 until `identified`: before, nobody knows of the connection."""
@@ -73,10 +85,12 @@ class ChatConnection:
         self.membership: Membership | None = None
         self.waiting = 0
         self.limited_until_s = 0.0
+        self.history_turn: asyncio.Lock | None = None
         self._context: Context = entrance.context
         self._entrance = entrance
         self._posting = posting
         self._moderation = moderation
+        self._histories = histories
         self._session = Session(
             Rank.ANONYMOUS,
             frames_per_window=entrance.context.frames_per_window,
@@ -197,11 +211,15 @@ class ChatConnection:
         if self._close(code, error):
             self._context.meter.turned_away("internal" if error is None else error.value)
 
-    def welcome(self, room: Room, membership: Membership) -> None:
+    def welcome(self, room: Room, membership: Membership, resume: ResumePoint | None) -> None:
         """See JoiningClient."""
         if not self._is_over:
             self.room = room
-            self.write(room.welcome(self, self.speaker.key, membership))
+            mute = self._context.sanctions.longest(
+                Action.MUTE, self.speaker, room.slug, now_s=self._context.clock.unix_s()
+            )
+            you = codec.you(self.speaker.identity, mute)
+            self.write(room.welcome(self, self.speaker, membership, you=you, resume=resume))
             self._perform(self._session.joined(now=self._context.clock.now_s()))
 
     def _close(self, code: CloseCode, error: ErrorCode | None) -> bool:
@@ -256,9 +274,11 @@ class ChatConnection:
             if self._is_over:
                 return
             match effect:
-                case Post(text, nonce):
+                case Post():
                     assert self.room is not None
-                    self._posting.post(self, self.room, text, nonce)
+                    self._posting.post(self, self.room, effect)
+                case ReadHistory():
+                    self._read_history(effect)
                 case Reply(frame):
                     self.write(frame)
                 case StartTyping():
@@ -266,11 +286,19 @@ class ChatConnection:
                 case StopTyping():
                     self._typing_timer().stop()
                 case Moderate():
-                    if self._actions is None:
-                        self._actions = ActionQueue(self, self._moderation, self._context.tasks)
-                    self._actions.add(effect)
+                    self._action_queue().add(effect)
                 case Disconnect(code):
                     self.end(code)
+
+    def _action_queue(self) -> ActionQueue:
+        if self._actions is None:
+            self._actions = ActionQueue(self, self._moderation, self._context.tasks)
+        return self._actions
+
+    def _read_history(self, wanted: ReadHistory) -> None:
+        assert self.room is not None
+        answer = self._histories.answer(self, self.room, wanted.before, wanted.limit)
+        self._context.tasks.spawn(answer, "history")
 
     def _typing_timer(self) -> TypingTimer:
         assert self.room is not None

@@ -24,8 +24,9 @@ from ws_edge.errors import (
 from ws_edge.ports import DrainState, JoinRefusal, Rooms, Tokens
 from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Slug, Speaker
 from ws_edge.protocol.limits import AddressLimits
-from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
+from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.rooms import Membership
+from ws_edge.room.replay import ReplayReader
 from ws_edge.room.room import Room
 
 _log = structlog.get_logger(__name__)
@@ -42,6 +43,8 @@ class JoinRequest:
     """Its IP in full."""
     key: str
     """What limits and sanctions go by: see address_key."""
+    resume: ResumePoint | None = None
+    """Where a client that comes back had left the log."""
 
 
 class JoiningClient(Connection, Protocol):
@@ -56,8 +59,8 @@ class JoiningClient(Connection, Protocol):
     def identified(self, number: ConnectionId, speaker: Speaker) -> None:
         """Who the client is."""
 
-    def welcome(self, room: Room, membership: Membership) -> None:
-        """The client is in."""
+    def welcome(self, room: Room, membership: Membership, resume: ResumePoint | None) -> None:
+        """The client is in, and gets what it has missed."""
 
     def turn_away(self, error: ErrorCode | None, code: CloseCode) -> None:
         """End a connection that this worker never took for one of its own."""
@@ -70,6 +73,7 @@ class Entrance:
     context: Context
     sanctions: SanctionReader
     rooms: RoomRegistry
+    replays: ReplayReader
     tokens: Tokens
     names: AnonymousNames
     limits: AddressLimits
@@ -129,9 +133,12 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     # Room: its subscription stands, what happened before was read.
     held = await entrance.rooms.hold(membership)
     client.owe(entrance.release, held)
+    # Replay: what the client has missed is at hand, and what is shown from now on is kept with it.
+    if request.resume is not None:
+        await entrance.replays.prepare(held.room, request.resume)
     # Sanctions once more, after the subscription: no ban falls between the two.
     await sanctions.demand_entry(speaker, membership.slug, final=True)
-    client.welcome(held.room, membership)
+    client.welcome(held.room, membership, request.resume)
 
 
 async def _identify(entrance: Entrance, request: JoinRequest) -> Identity:

@@ -16,6 +16,7 @@ from ws_edge.ports import Decision, Incident, Verdict
 from ws_edge.protocol.identity import MessageId, Speaker
 from ws_edge.protocol.limits import AdmittedNonces, LocalLimiter
 from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.session import Post
 from ws_edge.room.outcomes import OUTCOME_S, Author, Outcomes
 from ws_edge.room.room import Room, chat_frame
 
@@ -49,39 +50,40 @@ class Posting:
         self._judged_here = LogSummary(_log, "messages_judged_without_moderation")
         self._limiter = LocalLimiter(limits.messages_per_window, limits.window_s, limits.messages_per_address)
 
-    def post(self, author: Poster, room: Room, text: str, nonce: str) -> None:
+    def post(self, author: Poster, room: Room, message: Post) -> None:
         """Have a message judged, then published; its author hears of every other outcome."""
-        now_s = self._context.clock.now_s()
+        now_s, nonce = self._context.clock.now_s(), message.nonce
         if author.waiting >= WAITING_LIMIT:
             author.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=int(OUTCOME_S * 1000), nonce=nonce)
         elif not nonce and now_s < author.limited_until_s:
             author.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=_whole_ms(author.limited_until_s - now_s))
         else:
             author.waiting += 1
-            done = partial(self._judged, author, room, text, nonce)
+            done = partial(self._judged, author, room, message)
             self._context.moderation.admit(author.speaker, room.slug, room.life, nonce, done)
 
-    def _judged(self, author: Poster, room: Room, text: str, nonce: str, verdict: Verdict) -> None:
+    def _judged(self, author: Poster, room: Room, message: Post, verdict: Verdict) -> None:
+        nonce = message.nonce
         match verdict.decision:
             case Decision.ADMITTED:
                 now_s = self._context.clock.now_s()
                 self._limiter.record(author.speaker, now_s)
                 if nonce:
                     self._admitted.note(author.speaker.key, room.life, nonce, now_s)
-                self._publish(author, room, text, nonce)
+                self._publish(author, room, message)
             case Decision.REPEATED:
-                self._publish(author, room, text, nonce)
+                self._publish(author, room, message)
             case Decision.RATE_LIMITED:
                 author.limited_until_s = self._context.clock.now_s() + verdict.retry_after_ms / 1000
                 self._refuse(author, ErrorCode.RATE_LIMITED, nonce, verdict.retry_after_ms)
             case Decision.SANCTIONED:
                 self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce, verdict.retry_after_ms)
             case Decision.UNAVAILABLE:
-                self._judge_here(author, room, text, nonce)
+                self._judge_here(author, room, message)
 
-    def _judge_here(self, author: Poster, room: Room, text: str, nonce: str) -> None:
+    def _judge_here(self, author: Poster, room: Room, message: Post) -> None:
         """Moderation is away: the sanctions that were read and the edge's own windows decide."""
-        context = self._context
+        context, nonce = self._context, message.nonce
         context.meter.incident(Incident.MODERATION_AWAY)
         self._judged_here.note(outage=context.outage)
         if context.outage == "reject":
@@ -92,7 +94,7 @@ class Posting:
             return
         key, now_s = author.speaker.key, context.clock.now_s()
         if nonce and self._admitted.knows(key, room.life, nonce, now_s):
-            self._publish(author, room, text, nonce)  # a repeat costs nothing; the stream tells whether it has it
+            self._publish(author, room, message)  # a repeat costs nothing; the stream tells whether it has it
             return
         limits = context.moderation.limits
         self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
@@ -103,19 +105,20 @@ class Posting:
         if nonce:
             self._admitted.note(key, room.life, nonce, now_s)
         context.moderation.note_admitted(author.speaker, room.life, nonce)
-        self._publish(author, room, text, nonce)
+        self._publish(author, room, message)
 
-    def _publish(self, author: Poster, room: Room, text: str, nonce: str) -> None:
+    def _publish(self, author: Poster, room: Room, message: Post) -> None:
         context = self._context
-        token = self._outcomes.register(author, room, nonce)
+        token = self._outcomes.register(author, room, message.nonce)
         try:
             context.bus.publish_message(
                 room.room_id,
                 room.life,
                 author.speaker,
-                text,
+                message.text,
                 token=token,
-                nonce=nonce,
+                nonce=message.nonce,
+                reply_to=message.reply_to,
                 duplicate=partial(self._repeated, token),
             )
         except BusUnavailable:

@@ -244,6 +244,7 @@ class RoomRegistry:
             participants=self._connections,
             gaps=self._gaps,
             deleted=self.delete,
+            epoch=self._bus.epoch,
             clock=self._clock,
             timers=asyncio.get_running_loop(),
         )

@@ -6,6 +6,7 @@ from functools import partial
 
 from chassis.tasks import in_slices, repeat
 from ws_edge.chat.context import Context
+from ws_edge.chat.history import Histories
 from ws_edge.chat.live import LiveConnection, LiveRoom
 from ws_edge.chat.moderate import ModerationActions
 from ws_edge.chat.post import Posting
@@ -18,6 +19,7 @@ from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.room.audience import Audience
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.recovery import Recovery
+from ws_edge.room.replay import ReplayReader
 
 TICK_S = 0.5
 PROGRESS_S = 1.0
@@ -48,6 +50,8 @@ class Worker:
         )
         self.posting = Posting(context, self.outcomes)
         self.moderation = ModerationActions(context, self.sanctions, self.rooms)
+        self.replays = ReplayReader(context.bus)
+        self.histories = Histories(context.bus)
         self.live = LiveRoom(context, Audience(asyncio.get_running_loop().call_soon))
 
     def start(self) -> None:

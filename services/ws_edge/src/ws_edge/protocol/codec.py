@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -10,6 +10,9 @@ import msgspec
 
 from ws_edge.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol.frames import TYPES, ClientFrame, Nonce
+from ws_edge.protocol.identity import Identity
+from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.sanctions import Sanction, rights
 
 # ValueError: msgspec's own errors and bad UTF-8. RecursionError: brackets that nobody closes, where the interpreter
 # allows less depth than they have.
@@ -101,35 +104,62 @@ def _frame(envelope: Mapping[str, object]) -> bytes:
         return text_frame(json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
 
 
-def room_joined(room_id: int, connection_count: int, last_id: int) -> bytes:
-    """The first frame of a room."""
-    data = {"room_id": room_id, "connection_count": connection_count, "last_id": last_id}
+def room_joined(
+    room_id: int,
+    connection_count: int,
+    last_id: int,
+    *,
+    epoch: str,
+    you: Mapping[str, object],
+    recovered: bool | None = None,
+) -> bytes:
+    """The first frame of a room; `recovered` where it was asked for alone."""
+    data: dict[str, object] = {"room_id": room_id, "connection_count": connection_count, "last_id": last_id}
+    data |= {"epoch": epoch, "you": you}
+    if recovered is not None:
+        data["recovered"] = recovered
     return _frame({"type": "room_joined", "data": data})
 
 
-def chat_message(
-    id: int,
-    prev_id: int,
-    text: str,
-    username: str,
-    user_id: int | None,
-    at: str,
-    room_id: int,
-    nonce: str | None = None,
-) -> bytes:
-    """A stored message; `nonce` in the sender's own copy alone."""
-    data: dict[str, object] = {
-        "id": id,
-        "message": text,
-        "username": username,
-        "user_id": user_id,
-        "timestamp": at,
-        "room_id": room_id,
-        "prev_id": prev_id,
-    }
+def chat_message(message: StoredMessage, room_id: int, *, prev_id: int | None = None, nonce: str = "") -> bytes:
+    """A stored message; `prev_id` in place of the stored one, `nonce` in the sender's own copy alone."""
+    data = _message_data(message, room_id, prev_id=message.prev_id if prev_id is None else prev_id)
     if nonce:
         data["nonce"] = nonce
     return _frame({"type": "chat_message", "data": data})
+
+
+def history(messages: Iterable[StoredMessage], room_id: int, *, has_more: bool) -> bytes:
+    """Older messages, oldest first."""
+    data = {"messages": [_message_data(message, room_id) for message in messages], "has_more": has_more}
+    return _frame({"type": "history", "data": data})
+
+
+def you(identity: Identity, mute: Sanction | None) -> dict[str, object]:
+    """Who a connection is, and what it may do in its room."""
+    data: dict[str, object] = {"user_id": identity.user_id, "username": identity.username, "roles": identity.roles}
+    data["may"] = rights(identity.rank, is_muted=mute is not None)
+    if mute is not None:
+        until_s = mute.expires_at_s
+        data["muted_until"] = None if until_s is None else rfc3339(int(until_s * 1000))
+    return data
+
+
+def _message_data(message: StoredMessage, room_id: int, *, prev_id: int | None = None) -> dict[str, object]:
+    data: dict[str, object] = {
+        "id": message.id,
+        "message": message.text,
+        "username": message.username,
+        "user_id": message.user_id,
+        "timestamp": message.at,
+        "room_id": room_id,
+    }
+    if prev_id is not None:
+        data["prev_id"] = prev_id
+    data["role"] = message.role
+    if message.reply_to is not None:
+        data["reply_to"] = message.reply_to
+    return data
 
 
 def user_joined(username: str, user_id: int | None, at: str) -> bytes:

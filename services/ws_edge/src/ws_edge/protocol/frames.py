@@ -10,6 +10,8 @@ from ws_edge.protocol.sanctions import Action, Scope
 
 NONCE_LENGTH = 64
 LONGEST_DURATION_MINUTES = 525_600
+HISTORY_LIMIT = 100
+"""Messages in one answer."""
 _REASON_LENGTH = 500
 _USERNAME_LENGTH = 128
 
@@ -32,6 +34,7 @@ class MessageData(Struct, frozen=True):
 
     message: str
     nonce: Nonce = ""
+    reply_to: _Id | None = None
 
 
 class ModerationData(Struct, frozen=True):
@@ -95,13 +98,26 @@ class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="
         return self.data.target_username if self.data.target_user_id is None else None
 
 
+class HistoryData(Struct, frozen=True):
+    """`data` of a history request."""
+
+    before: _Id | None = None
+    limit: Annotated[int, Meta(ge=1, le=HISTORY_LIMIT)] = 50
+
+
+class History(Struct, frozen=True, tag="history", tag_field="type"):
+    """Asks for older messages."""
+
+    data: HistoryData = field(default_factory=HistoryData)
+
+
 class Ping(Struct, frozen=True, tag="ping", tag_field="type"):
     """Answered by a pong."""
 
     data: NoData = field(default_factory=NoData)
 
 
-ClientFrame = ChatMessage | TypingStart | TypingStop | ModerationAction | Ping
+ClientFrame = ChatMessage | TypingStart | TypingStop | ModerationAction | History | Ping
 
-TYPES = frozenset({"chat_message", "typing_start", "typing_stop", "moderation_action", "ping"})
+TYPES = frozenset({"chat_message", "typing_start", "typing_stop", "moderation_action", "history", "ping"})
 """The tags above: what tells a malformed frame from one of an unknown type."""

@@ -26,6 +26,11 @@ class Rank(IntEnum):
     ADMIN = 4
     SUPERUSER = 5
 
+    @property
+    def role(self) -> str | None:
+        """What clients are told; None: anonymous."""
+        return None if self is Rank.ANONYMOUS else self.name.lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

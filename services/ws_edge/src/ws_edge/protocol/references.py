@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from ws_edge.errors import MalformedReference
-from ws_edge.protocol.identity import RoomId, Slug
+from ws_edge.protocol.identity import MessageId, RoomId, Slug
 
 LARGEST_ID = 2**53 - 1
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
@@ -36,6 +36,21 @@ class ByVideo:
 
 
 RoomRef = ById | BySlug | ByVideo
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePoint:
+    """Where a client that comes back says it had left the log."""
+
+    since: MessageId | None
+    """The last id that it saw, 0: none; None: malformed."""
+    epoch: str
+
+
+def parse_resume_point(since: str, epoch: str) -> ResumePoint:
+    """Read `since` and `epoch` of the address. What is malformed asks for nothing that could be given."""
+    is_id = _DIGITS.fullmatch(since) and len(since) <= len(str(LARGEST_ID)) and int(since) <= LARGEST_ID
+    return ResumePoint(MessageId(int(since)) if is_id else None, epoch)
 
 
 def parse_room(text: str) -> RoomRef:

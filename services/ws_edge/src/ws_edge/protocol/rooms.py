@@ -69,6 +69,9 @@ class StoredMessage:
     token: int
     nonce: str
     """Empty where the client gave none."""
+    reply_to: MessageId | None = None
+    role: str | None = None
+    """The author's highest role; None: anonymous."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Bans and mutes as an edge knows them: it applies them and never makes any."""
 
+import math
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -61,6 +62,16 @@ class Sanction:
         return speaker.address in self.addresses or (
             self.target_user_id is None and identity.username == self.target_username
         )
+
+
+def rights(rank: Rank, *, is_muted: bool) -> tuple[str, ...]:
+    """What somebody may do in a room, as clients are told; moderation decides."""
+    found: tuple[str, ...] = () if is_muted else ("write",)
+    if rank >= Rank.MODERATOR:
+        found += ("mute",)
+    if rank >= Rank.ADMIN:
+        found += ("ban",)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +147,16 @@ class SanctionCache:
                 if sanction.action is action and sanction.holds(speaker, slug, now_s=now_s):
                     return sanction
         return None
+
+    def longest(self, action: Action, speaker: Speaker, slug: Slug, *, now_s: float) -> Sanction | None:
+        """Of the sanctions of this kind that bind the speaker here and now the one that ends last."""
+        binding = [
+            sanction
+            for key in _keys_of_speaker(speaker)
+            for sanction in self._by_key.get(key, {}).values()
+            if sanction.action is action and sanction.holds(speaker, slug, now_s=now_s)
+        ]
+        return max(binding, key=lambda each: math.inf if each.expires_at_s is None else each.expires_at_s, default=None)
 
     def is_banned(self, speaker: Speaker, slug: Slug, *, now_s: float) -> bool:
         """Whether the speaker may not be in the room. `now_s` in Unix seconds, as everywhere here."""

@@ -6,8 +6,17 @@ from msgspec import Struct
 
 from ws_edge.errors import CloseCode, ErrorCode, IllegalStep, RefusedFrame
 from ws_edge.protocol import codec
-from ws_edge.protocol.frames import ChatMessage, MessageData, ModerationAction, Ping, TypingStart, TypingStop
-from ws_edge.protocol.identity import Rank, UserId
+from ws_edge.protocol.frames import (
+    ChatMessage,
+    History,
+    HistoryData,
+    MessageData,
+    ModerationAction,
+    Ping,
+    TypingStart,
+    TypingStop,
+)
+from ws_edge.protocol.identity import MessageId, Rank, UserId
 from ws_edge.protocol.limits import SlidingWindow
 from ws_edge.protocol.sanctions import Action, Scope
 
@@ -17,6 +26,7 @@ KEPT_BYTES = 64 * 1024
 """How many frames, and how much of them together, may come before the join is done."""
 REFUSED_PER_WINDOW = 50
 TYPING_PER_WINDOW = 20
+HISTORIES_PER_WINDOW = 20
 WINDOW_S = 10.0
 TYPING_S = 10.0
 TYPING_REFRESH_S = 2.0
@@ -79,6 +89,14 @@ class Post(Struct, frozen=True, gc=False):
 
     text: str
     nonce: str
+    reply_to: MessageId | None = None
+
+
+class ReadHistory(Struct, frozen=True, gc=False):
+    """Answer with the newest messages before this id, None: of all."""
+
+    before: MessageId | None
+    limit: int
 
 
 class StartTyping(Struct, frozen=True, gc=False):
@@ -107,7 +125,7 @@ class Disconnect(Struct, frozen=True, gc=False):
     code: CloseCode
 
 
-Effect = Reply | Post | StartTyping | StopTyping | Moderate | Disconnect
+Effect = Reply | Post | ReadHistory | StartTyping | StopTyping | Moderate | Disconnect
 
 
 _NOTHING: tuple[Effect, ...] = ()
@@ -124,6 +142,7 @@ class Session:
         "_early",
         "_early_bytes",
         "_frames",
+        "_histories",
         "_refusals",
         "_surplus",
         "_typing",
@@ -140,6 +159,7 @@ class Session:
         self._frames = SlidingWindow(frames_per_window, WINDOW_S)
         self._refusals = SlidingWindow(REFUSED_PER_WINDOW, WINDOW_S)
         self._typing = SlidingWindow(TYPING_PER_WINDOW, WINDOW_S)
+        self._histories = SlidingWindow(HISTORIES_PER_WINDOW, WINDOW_S)
         self._typing_until: float | None = None
         self._typing_published_at = now
         self._early: list[bytes | None] = []
@@ -243,6 +263,8 @@ class Session:
                 return self.stop_typing() if self._typing.admit(now) else _NOTHING
             case ModerationAction():
                 return self._moderate(frame, now)
+            case History():
+                return self._read_history(frame.data, now)
             case Ping():  # pragma: no branch - mypy proves that there is no other frame
                 return _PONG
 
@@ -253,8 +275,13 @@ class Session:
             return self._refuse(ErrorCode.MESSAGE_EMPTY, data.nonce, now)
         if len(text) > MESSAGE_LENGTH:
             return self._refuse(ErrorCode.MESSAGE_TOO_LONG, data.nonce, now)
-        post = Post(text, data.nonce)
+        post = Post(text, data.nonce, None if data.reply_to is None else MessageId(data.reply_to))
         return (post,) if self._typing_until is None else (*self.stop_typing(), post)
+
+    def _read_history(self, data: HistoryData, now: float) -> tuple[Effect, ...]:
+        if not self._histories.admit(now):
+            return self._refuse(ErrorCode.RATE_LIMITED, "", now)
+        return (ReadHistory(None if data.before is None else MessageId(data.before), data.limit),)
 
     def _start_typing(self, now: float) -> tuple[Effect, ...]:
         if not self._typing.admit(now):

@@ -41,7 +41,7 @@ class _Congestion:
 class Audience:
     """Members in the order they came, and the frames that wait for the end of this loop turn."""
 
-    __slots__ = ("_call_soon", "_congested", "_frames", "_instead", "_writers")
+    __slots__ = ("_allowed_bytes", "_call_soon", "_congested", "_frames", "_instead", "_writers")
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
         self._call_soon = call_soon
@@ -49,6 +49,8 @@ class Audience:
         self._frames: list[bytes] = []
         self._instead: dict[Member, dict[int, bytes]] = {}
         self._congested: dict[Member, _Congestion] = {}
+        self._allowed_bytes: dict[Member, int] = {}
+        """What a member may have unsent above the limit, until it has caught up."""
 
     def __len__(self) -> int:
         return len(self._writers)
@@ -56,15 +58,19 @@ class Audience:
     def __iter__(self) -> Iterator[Member]:
         return iter(self._writers)
 
-    def add(self, member: Member) -> None:
-        """The member gets what is sent from now on; what waits goes to the others first."""
+    def add(self, member: Member, *, allowed_bytes: int = 0) -> None:
+        """The member gets what is sent from now on; what waits goes to the others first. `allowed_bytes`: what it is
+        written at once, which it may take its time for."""
         self.flush()
         self._writers[member] = member.write
+        if allowed_bytes:
+            self._allowed_bytes[member] = allowed_bytes
 
     def discard(self, member: Member) -> None:
         """The member gets nothing any more, not even what waits."""
         self._writers.pop(member, None)
         self._congested.pop(member, None)
+        self._allowed_bytes.pop(member, None)
         self._instead.pop(member, None)
 
     def broadcast(self, frame: bytes, instead: Mapping[Member, bytes] | None = None) -> None:
@@ -104,10 +110,12 @@ class Audience:
     def check_progress(self, now_s: float) -> None:
         """Close the slow consumers: who took nothing for 30 s, or has too much unsent, be it of their own answers.
         Called about once a second."""
+        for caught_up in [member for member in self._allowed_bytes if member not in self._congested]:
+            del self._allowed_bytes[caught_up]
         for member, congestion in list(self._congested.items()):
             unsent_bytes = member.unsent_bytes()
             taken = congestion.written_bytes - unsent_bytes
-            if unsent_bytes > UNSENT_LIMIT_BYTES:
+            if unsent_bytes > self._limit_of(member):
                 member.close_slow_consumer()
             elif taken > congestion.taken_bytes:
                 congestion.taken_bytes = taken
@@ -119,8 +127,11 @@ class Audience:
         """Close who has more than 1 MiB unsent."""
         for member, congestion in list(self._congested.items()):
             congestion.written_bytes += written_bytes
-            if member.unsent_bytes() > UNSENT_LIMIT_BYTES:
+            if member.unsent_bytes() > self._limit_of(member):
                 member.close_slow_consumer()
+
+    def _limit_of(self, member: Member) -> int:
+        return UNSENT_LIMIT_BYTES + self._allowed_bytes.get(member, 0)
 
 
 def _with_own(frames: list[bytes], own: Mapping[int, bytes]) -> bytes:

@@ -1,16 +1,19 @@
 """One life of a room on this worker: entries of its log come in, frames for its members go out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from ws_edge.ports import Clock, Timers
 from ws_edge.protocol import codec
-from ws_edge.protocol.identity import Life, MessageId
+from ws_edge.protocol.identity import Life, MessageId, Speaker
+from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
 from ws_edge.room.audience import Audience, Member, Participants
 from ws_edge.room.log_order import LogOrder
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.presence import Announcement, Came, Presence
+from ws_edge.room.replay import HELD_S, RecentLog
 from ws_edge.room.typing_indicator import TypingIndicator
 
 REPEATABLE_LIMIT = 1024
@@ -35,6 +38,7 @@ class Room:
         "_audience",
         "_clock",
         "_deleted",
+        "_epoch",
         "_gaps",
         "_log",
         "_newcomers",
@@ -42,13 +46,16 @@ class Room:
         "_participants",
         "_presence",
         "_reading_presence",
+        "_recent",
         "_repeatable",
         "_stats_scheduled",
         "_timers",
         "_typing",
+        "_version_at_first",
         "is_closed",
         "life",
         "room_id",
+        "shown_in_all",
         "slug",
     )
 
@@ -60,6 +67,7 @@ class Room:
         participants: Participants,
         gaps: GapReader,
         deleted: Callable[[Life], None],
+        epoch: Callable[[Life], str],
         clock: Clock,
         timers: Timers,
     ) -> None:
@@ -72,10 +80,15 @@ class Room:
         self._participants = participants
         self._gaps = gaps
         self._deleted = deleted
+        self._epoch = epoch
         self._clock = clock
         self._timers = timers
         self._audience = Audience(timers.call_soon)
         self._log = LogOrder()
+        self._recent: RecentLog | None = None
+        self._version_at_first = membership.version
+        self.shown_in_all: int | None = None
+        """How many entries of this life were shown, where that are all there were: this worker made the life."""
         self._repeatable: dict[MessageId, StoredMessage] = {}
         self._presence = Presence(membership.version, membership.connection_count, membership.crowded, is_read=False)
         self._newcomers: dict[Member, int] = {}
@@ -85,20 +98,33 @@ class Room:
 
     # --- members ---------------------------------------------------------------------------------------------------
 
-    def welcome(self, member: Member, key: str, membership: Membership) -> bytes:
-        """Let a participant's connection in. Returns what it is to be written first: room_joined, and who came after
-        it while it was on its way."""
-        self._audience.add(member)
+    def welcome(
+        self,
+        member: Member,
+        speaker: Speaker,
+        membership: Membership,
+        *,
+        you: Mapping[str, object],
+        resume: ResumePoint | None = None,
+    ) -> bytes:
+        """Let a participant's connection in. Returns what it is to be written first: room_joined, what it has missed
+        where it comes back, and who came after it while it was on its way."""
+        self._audience.flush()
+        missed = None if resume is None else self._missed_since(resume)
+        replay = b"" if not missed else self._replayed(missed, speaker, _since(resume))
+        self._audience.add(member, allowed_bytes=len(replay))
         presence, count = self._presence, membership.connection_count
         if membership.version > presence.version:
             self._newcomers[member] = membership.version
         elif membership.version < presence.version:
             count = presence.connection_count
         at = codec.rfc3339(self._now_ms())
-        later = [p for p in presence.later_than(membership.version) if p.key != key]
+        later = [p for p in presence.later_than(membership.version) if p.key != speaker.key]
+        recovered = None if resume is None else missed is not None
         return b"".join(
             (
-                codec.room_joined(self.room_id, count, self.last_id),
+                codec.room_joined(self.room_id, count, self.last_id, epoch=self.epoch, you=you, recovered=recovered),
+                replay,
                 *(codec.user_joined(p.username, p.user_id, at) for p in later),
             )
         )
@@ -121,8 +147,11 @@ class Room:
         self._audience.congestion_changed(member, is_congested, now_s=self._clock.now_s())
 
     def check_progress(self) -> None:
-        """Close members that stopped reading. Called about once a second."""
-        self._audience.check_progress(self._clock.now_s())
+        """Close members that stopped reading, and let go of what nobody came back for. Called about once a second."""
+        now_s = self._clock.now_s()
+        self._audience.check_progress(now_s)
+        if self._recent is not None and now_s - self._recent.used_at_s > HELD_S:
+            self._recent = None
 
     # --- the log ---------------------------------------------------------------------------------------------------
 
@@ -130,6 +159,46 @@ class Room:
     def last_id(self) -> MessageId:
         """The last message that members were shown; 0: none."""
         return self._log.last_id
+
+    @property
+    def epoch(self) -> str:
+        """What tells this log from that of another life, and from what it was before stored entries were lost."""
+        return self._epoch(self.life)
+
+    def hold_recent(self) -> RecentLog:
+        """From now on, and for HELD_S, hold what is shown."""
+        now_s = self._clock.now_s()
+        if self._recent is None:
+            self._recent = RecentLog(self.last_id, now_s=now_s)
+        self._recent.used_at_s = now_s
+        return self._recent
+
+    def shown_since(self, since: MessageId) -> list[StoredMessage] | None:
+        """The entries that were shown after this one, in order; None: they are not at hand, or it was not shown yet."""
+        if since == self.last_id:
+            return []
+        if self._recent is None or since > self.last_id:
+            return None
+        return self._recent.since(since)
+
+    def _missed_since(self, resume: ResumePoint) -> list[StoredMessage] | None:
+        if resume.since is None or resume.epoch != self.epoch:
+            return None
+        return self.shown_since(resume.since)
+
+    def _replayed(self, missed: Sequence[StoredMessage], speaker: Speaker, since: MessageId) -> bytes:
+        """The same bytes for all, but for the first one, which names `since` as the one before it, and a client's own
+        messages: their nonces tell it that they were stored."""
+        recent, user_id = self.hold_recent(), speaker.identity.user_id
+        frames: list[bytes] = []
+        for entry in missed:
+            is_own = bool(entry.nonce) and user_id is not None and entry.user_id == user_id
+            if frames and not is_own:
+                frames.append(recent.frame_of(entry, partial(chat_frame, self)))
+                continue
+            prev_id = entry.prev_id if frames else since
+            frames.append(codec.chat_message(entry, self.room_id, prev_id=prev_id, nonce=entry.nonce if is_own else ""))
+        return b"".join(frames)
 
     @property
     def holds_back(self) -> bool:
@@ -143,6 +212,8 @@ class Room:
     def opened(self, last_id: MessageId) -> None:
         """The subscription stands, and the room's history reaches to last_id: show what comes after."""
         self._log.last_id = last_id
+        if last_id == 0 and self._version_at_first == 1:
+            self.shown_in_all = 0
         self.messages_restored([])
 
     def message_stored(self, message: StoredMessage) -> None:
@@ -179,6 +250,10 @@ class Room:
 
     def _show(self, message: StoredMessage) -> None:
         """To every member the same bytes; to its author, where it has a nonce, a copy with that."""
+        if self.shown_in_all is not None:
+            self.shown_in_all += 1
+        if self._recent is not None:
+            self._recent.append(message)
         pending = self._outcomes.resolve(message.token) if message.edge == self._outcomes.edge else None
         instead: dict[Member, bytes] | None = None
         if message.nonce:
@@ -252,15 +327,10 @@ class Room:
         self._typing.changed(change)
 
 
-def chat_frame(room: Room, message: StoredMessage, *, nonce: str | None = None) -> bytes:
+def chat_frame(room: Room, message: StoredMessage, *, nonce: str = "") -> bytes:
     """A stored message as a frame; with `nonce` the sender's own copy."""
-    return codec.chat_message(
-        message.id,
-        message.prev_id,
-        message.text,
-        message.username,
-        message.user_id,
-        message.at,
-        room.room_id,
-        nonce,
-    )
+    return codec.chat_message(message, room.room_id, nonce=nonce)
+
+
+def _since(resume: ResumePoint | None) -> MessageId:
+    return MessageId(0) if resume is None or resume.since is None else resume.since

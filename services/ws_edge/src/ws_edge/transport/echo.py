@@ -17,6 +17,7 @@ from chassis.process import serve_until_signal
 from ws_edge.errors import CloseCode
 from ws_edge.ports import DrainState, Receiver, Transport
 from ws_edge.protocol.codec import text_frame
+from ws_edge.protocol.references import ResumePoint
 from ws_edge.transport.server import empty_app, listening
 from ws_edge.transport.upgrade import add_websocket_routes
 from ws_edge.transport.websocket import Keepalive
@@ -61,11 +62,13 @@ class Echo:
 class EchoAcceptor:
     """Implements Acceptor: everybody is let in."""
 
-    def arrive_room(self, ref: str, token: str | None, address: str) -> Receiver:
+    def arrive_room(self, ref: str, token: str | None, address: str, resume: ResumePoint | None = None) -> Receiver:
         """Whatever the room."""
         return Echo()
 
-    def arrive_video(self, video_id: str, token: str | None, address: str) -> Receiver:
+    def arrive_video(
+        self, video_id: str, token: str | None, address: str, resume: ResumePoint | None = None
+    ) -> Receiver:
         """Whatever the video."""
         return Echo()
 

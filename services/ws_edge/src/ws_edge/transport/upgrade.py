@@ -26,6 +26,7 @@ from chassis.logs import place_of
 from ws_edge.errors import BadHandshake
 from ws_edge.ports import Acceptor, Receiver, Transport
 from ws_edge.protocol.address import Network, client_address
+from ws_edge.protocol.references import ResumePoint, parse_resume_point
 from ws_edge.transport.origins import Origins
 from ws_edge.transport.sanic_app import LIVE_PATH, ROOM_PATH, VIDEO_PATH, SanicApp, bearer_token
 from ws_edge.transport.websocket import INTERNAL_ERROR, ClientSocket, Keepalive
@@ -39,7 +40,7 @@ _NOBODY = asyncio.Protocol()
 _UNSENT_LOW_BYTES, _UNSENT_HIGH_BYTES = 16 * 1024, 64 * 1024
 TOKEN_SUBPROTOCOL = "bearer"  # noqa: S105  a name, not a secret
 _VERSION = "13"
-Arrive = Callable[[str, str | None, str], Receiver]
+Arrive = Callable[[str, str | None, str, ResumePoint | None], Receiver]
 _ANY_ORIGIN = Origins()
 
 
@@ -51,6 +52,7 @@ class Handshake:
     token: str | None = field(repr=False)
     subprotocol: str | None
     """The one that the server selects."""
+    resume: ResumePoint | None = None
 
     def head(self) -> bytes:
         """The request's head with only what picows needs: nothing of the client's, no token, outlives the request."""
@@ -77,7 +79,9 @@ def read_handshake(request: Request) -> Handshake:
     offered = _listed(request, "sec-websocket-protocol")
     pair = offered[1] if len(offered) > 1 and offered[0] == TOKEN_SUBPROTOCOL else None
     token = request.args.get("token") or bearer_token(request) or pair
-    return Handshake(key, token or None, TOKEN_SUBPROTOCOL if pair else None)
+    since = request.args.get("since")
+    resume = None if since is None else parse_resume_point(since, request.args.get("epoch") or "")
+    return Handshake(key, token or None, TOKEN_SUBPROTOCOL if pair else None, resume)
 
 
 def _listed(request: Request, header: str) -> list[str]:
@@ -106,7 +110,7 @@ def add_websocket_routes(
 ) -> None:
     """Whatever stands below /room and /video reaches the acceptor: it says what is malformed, as 4004."""
 
-    def arrive_live(_ref: str, _token: str | None, address: str) -> Receiver:
+    def arrive_live(_ref: str, _token: str | None, address: str, _resume: ResumePoint | None) -> Receiver:
         return acceptor.arrive_live(address)
 
     routes: list[tuple[str, str, Arrive]] = [
@@ -146,7 +150,7 @@ def _handler(
 
 def _receiver(acceptor: Acceptor, arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
     try:
-        return arrive(ref, handshake.token, address)
+        return arrive(ref, handshake.token, address, handshake.resume)
     except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
         # The exception's words may be the client's: its kind and place are enough.
         _log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))

@@ -28,7 +28,9 @@ def ban_of(
 async def test_first_frame_after_a_successful_join_is_room_joined(world: World) -> None:
     client = await world.arrive("s")
     await world.settle()
-    assert client.frames == [{"type": "room_joined", "data": {"room_id": 7, "connection_count": 1, "last_id": 0}}]
+    you = {"user_id": None, "username": "Anonymous_192.0.2.1", "roles": [], "may": ["write"]}
+    data = {"room_id": 7, "connection_count": 1, "last_id": 0, "epoch": "1.1", "you": you}
+    assert client.frames == [{"type": "room_joined", "data": data}]
 
 
 async def test_connection_count_includes_the_new_one(world: World) -> None:

@@ -27,6 +27,7 @@ async def test_chat_message_is_delivered_to_everyone_the_sender_too(world: World
         "timestamp": "2025-11-27T16:30:00.000Z",
         "room_id": 7,
         "prev_id": 0,
+        "role": "user",
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,18 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ws_edge.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol import codec
-from ws_edge.protocol.frames import ChatMessage, ModerationAction, Ping, TypingStart, TypingStop
+from ws_edge.protocol.frames import (
+    ChatMessage,
+    History,
+    HistoryData,
+    ModerationAction,
+    Ping,
+    TypingStart,
+    TypingStop,
+)
+from ws_edge.protocol.identity import Identity, MessageId, Rank, Slug, UserId
+from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.sanctions import Action, Sanction
 
 # The same examples every time, and no deadline for a busy machine to miss.
 PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -34,6 +46,35 @@ AT = "2025-11-27T16:30:00.000Z"
 )
 def test_frames_without_data_are_read_whatever_else_they_hold(payload: bytes, frame: object) -> None:
     assert codec.decode(payload) == frame
+
+
+@pytest.mark.parametrize(
+    ("payload", "data"),
+    [
+        (b'{"type":"history"}', HistoryData()),
+        (b'{"type":"history","data":{}}', HistoryData(None, 50)),
+        (b'{"type":"history","data":{"before":42,"limit":100}}', HistoryData(42, 100)),
+    ],
+)
+def test_history_asks_for_50_messages_before_the_end_where_it_says_nothing_else(
+    payload: bytes, data: HistoryData
+) -> None:
+    assert codec.decode(payload) == History(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"limit":101}', b'{"limit":0}', b'{"before":0}', b'{"before":"1"}', b'{"limit":1.5}']
+)
+def test_a_history_request_out_of_bounds_is_malformed(data: bytes) -> None:
+    with pytest.raises(MalformedFrame):
+        codec.decode(b'{"type":"history","data":' + data + b"}")
+
+
+@pytest.mark.parametrize("reply_to", [b"0", b"-1", b"9007199254740992", b'"7"', b"1.5", b"true", b"[]"])
+def test_a_malformed_reply_to_is_refused_with_the_nonce(reply_to: bytes) -> None:
+    with pytest.raises(MalformedFrame) as refused:
+        codec.decode(b'{"type":"chat_message","data":{"message":"a","nonce":"n","reply_to":' + reply_to + b"}}")
+    assert refused.value.nonce == "n"
 
 
 def test_the_chat_message_of_the_document_is_read() -> None:
@@ -256,7 +297,7 @@ def test_a_text_is_delivered_exactly_as_it_was_sent(text: str, is_escaped: bool)
     sent = {"type": "chat_message", "data": {"message": text}}
     frame = codec.decode(json.dumps(sent, ensure_ascii=is_escaped).encode())
     assert isinstance(frame, ChatMessage)
-    received = _read(codec.chat_message(1, 0, frame.data.message, "ana", 7, AT, 1))
+    received = _read(codec.chat_message(message(1, 0, frame.data.message, "ana", 7), 1))
     assert received["data"]["message"] == text
 
 
@@ -297,25 +338,91 @@ def test_a_text_frame_has_the_shortest_header_for_its_length(length: int, header
     assert codec.text_frame(payload) == bytes.fromhex(header) + payload
 
 
+def message(id: int, prev_id: int, text: str, username: str, user_id: int | None) -> StoredMessage:
+    author, role = (None, None) if user_id is None else (UserId(user_id), "user")
+    return StoredMessage(MessageId(id), MessageId(prev_id), AT, text, author, username, "e" * 32, 1, "", None, role)
+
+
 def test_room_joined_adds_last_id_to_the_document() -> None:
-    assert _payload(codec.room_joined(1, 5, 41)) == (
-        b'{"type":"room_joined","data":{"room_id":1,"connection_count":5,"last_id":41}}'
+    assert _payload(codec.room_joined(1, 5, 41, epoch="3.1", you={})) == (
+        b'{"type":"room_joined","data":{"room_id":1,"connection_count":5,"last_id":41,"epoch":"3.1","you":{}}}'
+    )
+
+
+@pytest.mark.parametrize(("recovered", "told"), [(True, b',"recovered":true}}'), (False, b',"recovered":false}}')])
+def test_room_joined_tells_whether_all_was_recovered_where_that_was_asked_for(recovered: bool, told: bytes) -> None:
+    assert codec.room_joined(1, 5, 41, epoch="3.1", you={}, recovered=recovered).endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("identity", "mute_until_s", "told"),
+    [
+        (("ana", 7, ("user",), Rank.USER), 0.0, '{"user_id":7,"username":"ana","roles":["user"],"may":["write"]}'),
+        (
+            ("mo", 8, ("moderator",), Rank.MODERATOR),
+            0.0,
+            '{"user_id":8,"username":"mo","roles":["moderator"],"may":["write","mute"]}',
+        ),
+        (
+            ("ada", 9, ("admin",), Rank.ADMIN),
+            0.0,
+            '{"user_id":9,"username":"ada","roles":["admin"],"may":["write","mute","ban"]}',
+        ),
+        (
+            ("Anonymous_192.0.2.7", None, (), Rank.ANONYMOUS),
+            1764261000.0,
+            '{"user_id":null,"username":"Anonymous_192.0.2.7","roles":[],"may":[],'
+            '"muted_until":"2025-11-27T16:30:00.000Z"}',
+        ),
+        (
+            ("ana", 7, (), Rank.USER),
+            None,
+            '{"user_id":7,"username":"ana","roles":[],"may":[],"muted_until":null}',
+        ),
+    ],
+)
+def test_you_says_who_a_connection_is_and_what_it_may_do(
+    identity: tuple[str, int | None, tuple[str, ...], Rank], mute_until_s: float | None, told: str
+) -> None:
+    name, user_id, roles, rank = identity
+    who = Identity(None if user_id is None else UserId(user_id), name, None, roles, rank, None)
+    mute = Sanction(1, Action.MUTE, UserId(7), None, frozenset(), Slug("s"), Rank.ADMIN, mute_until_s)
+    assert json.dumps(codec.you(who, None if mute_until_s == 0.0 else mute), separators=(",", ":")) == told
+
+
+def test_history_has_messages_without_prev_id_and_tells_whether_there_are_more() -> None:
+    assert _payload(codec.history([message(42, 41, "Hello", "ana", 7)], 1, has_more=True)) == (
+        b'{"type":"history","data":{"messages":[{"id":42,"message":"Hello","username":"ana","user_id":7,'
+        b'"timestamp":"2025-11-27T16:30:00.000Z","room_id":1,"role":"user"}],"has_more":true}}'
+    )
+    assert (
+        _payload(codec.history([], 1, has_more=False)) == b'{"type":"history","data":{"messages":[],"has_more":false}}'
     )
 
 
 def test_chat_message_has_the_fields_of_the_document_in_its_order_and_prev_id() -> None:
-    assert _payload(codec.chat_message(42, 41, "Hello everyone!", "john_doe", 123, AT, 1)) == (
+    assert _payload(codec.chat_message(message(42, 41, "Hello everyone!", "john_doe", 123), 1)) == (
         b'{"type":"chat_message","data":{"id":42,"message":"Hello everyone!","username":"john_doe",'
-        b'"user_id":123,"timestamp":"2025-11-27T16:30:00.000Z","room_id":1,"prev_id":41}}'
+        b'"user_id":123,"timestamp":"2025-11-27T16:30:00.000Z","room_id":1,"prev_id":41,'
+        b'"role":"user"}}'
     )
+
+
+def test_chat_message_carries_what_it_answers_to() -> None:
+    answer = replace(message(42, 41, "Yes", "ana", 7), reply_to=MessageId(40))
+    assert _payload(codec.chat_message(answer, 1)).endswith(b'"prev_id":41,"role":"user","reply_to":40}}')
+
+
+def test_a_replayed_chat_message_names_the_one_that_was_replayed_before_it() -> None:
+    assert _read(codec.chat_message(message(42, 41, "a", "ana", 7), 1, prev_id=30))["data"]["prev_id"] == 30
 
 
 def test_chat_message_carries_the_nonce_in_the_sender_s_copy() -> None:
-    assert codec.chat_message(42, 0, "a", "Anonymous_192.0.2.7", None, AT, 1, "n1").endswith(
+    assert codec.chat_message(message(42, 0, "a", "Anonymous_192.0.2.7", None), 1, nonce="n1").endswith(
         b'"username":"Anonymous_192.0.2.7","user_id":null,"timestamp":"2025-11-27T16:30:00.000Z","room_id":1,'
-        b'"prev_id":0,"nonce":"n1"}}'
+        b'"prev_id":0,"role":null,"nonce":"n1"}}'
     )
-    assert b"nonce" not in codec.chat_message(42, 0, "a", "ana", 7, AT, 1, "")
+    assert b"nonce" not in codec.chat_message(message(42, 0, "a", "ana", 7), 1, nonce="")
 
 
 def test_user_joined_and_user_left_are_as_the_document_shows() -> None:
@@ -383,13 +490,13 @@ def test_every_error_has_a_frame(code: ErrorCode) -> None:
 
 def test_half_a_surrogate_pair_out_of_a_token_never_breaks_a_frame() -> None:
     assert _read(codec.user_joined("a\ud800b", 7, AT))["data"]["username"] == "a?b"
-    assert _read(codec.chat_message(1, 0, 'é"\udc00', "ana", 7, AT, 1))["data"]["message"] == 'é"?'
+    assert _read(codec.chat_message(message(1, 0, 'é"\udc00', "ana", 7), 1))["data"]["message"] == 'é"?'
 
 
 @given(st.text(st.characters(codec=None, categories=["L", "Cs", "Cc", "So"])), st.text(max_size=20))
 @PROOF
 def test_every_text_and_name_gives_a_frame_that_can_be_read(text: str, username: str) -> None:
-    assert _read(codec.chat_message(2, 1, text, username, None, AT, 1))["data"]["username"] == username
+    assert _read(codec.chat_message(message(2, 1, text, username, None), 1))["data"]["username"] == username
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def _cache(*sanctions: Sanction, slugs: tuple[Slug, ...] = (LIVE,)) -> SanctionC
     return cache
 
 
-def test_the_book_finds_a_sanction_by_user_by_address_and_by_name() -> None:
+def test_the_cache_finds_a_sanction_by_user_by_address_and_by_name() -> None:
     cache = _cache(BAN, replace(BAN_ANONYMOUS, addresses=frozenset()))
     assert cache.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) == BAN
     assert cache.find(Action.BAN, _anonymous("192.0.2.7"), LIVE, now_s=NOW_S) == BAN
@@ -115,13 +115,13 @@ def test_the_book_finds_a_sanction_by_user_by_address_and_by_name() -> None:
     assert found.id == 2
 
 
-def test_the_book_keeps_bans_and_mutes_apart() -> None:
+def test_the_cache_keeps_bans_and_mutes_apart() -> None:
     cache = _cache(MUTE)
     assert cache.find(Action.BAN, _user(7), LIVE, now_s=NOW_S) is None
     assert cache.find(Action.MUTE, _user(7), LIVE, now_s=NOW_S) == MUTE
 
 
-def test_the_book_finds_what_holds_though_something_else_has_ended() -> None:
+def test_the_cache_finds_what_holds_though_something_else_has_ended() -> None:
     ended = replace(BAN, id=8, expires_at_s=1.0)
     assert _cache(ended, BAN).find(Action.BAN, _user(7), LIVE, now_s=NOW_S) == BAN
 
@@ -210,7 +210,7 @@ def test_a_thousand_lifted_sanctions_are_remembered_as_lifted() -> None:
 
 @given(_steps)
 @PROOF
-def test_the_book_finds_exactly_when_some_sanction_in_it_holds(
+def test_the_cache_finds_exactly_when_some_sanction_in_it_holds(
     steps: list[tuple[str, list[Sanction], Slug, list[int]]],
 ) -> None:
     cache = SanctionCache()
@@ -232,3 +232,13 @@ def test_the_book_finds_exactly_when_some_sanction_in_it_holds(
                 ]
                 found = cache.find(action, speaker, LIVE, now_s=NOW_S)
                 assert found in holding if holding else found is None
+
+
+def test_of_several_mutes_the_one_that_ends_last_is_told() -> None:
+    brief = replace(MUTE, id=90, slug=LIVE, expires_at_s=NOW_S + 60)
+    longer = replace(MUTE, id=91, slug=LIVE, expires_at_s=NOW_S + 600)
+    permanent = replace(MUTE, id=92, slug=None, expires_at_s=None)
+    ended = replace(MUTE, id=93, slug=LIVE, expires_at_s=NOW_S - 1)
+    assert _cache(brief, longer, ended).longest(Action.MUTE, _user(7), LIVE, now_s=NOW_S) == longer
+    assert _cache(brief, permanent, longer).longest(Action.MUTE, _user(7), LIVE, now_s=NOW_S) == permanent
+    assert _cache(ended).longest(Action.MUTE, _user(7), LIVE, now_s=NOW_S) is None

@@ -168,3 +168,33 @@ def test_congestion_of_somebody_who_left_is_nobodys() -> None:
     audience.congestion_changed(slow, True, now_s=0.0)
     audience.check_progress(100.0)
     assert not slow.is_left_behind
+
+
+def test_who_is_given_much_at_once_may_take_its_time_for_that_and_for_no_more() -> None:
+    slow = Reader()
+    turn = Turn()
+    audience = Audience(turn.call_soon)
+    slow.audience = audience
+    audience.add(slow, allowed_bytes=1000)
+    audience.congestion_changed(slow, True, now_s=0.0)
+    slow.unsent = UNSENT_LIMIT_BYTES + 1000
+    audience.broadcast(b"1")
+    turn.end()
+    audience.check_progress(1.0)
+    assert not slow.is_left_behind
+    slow.unsent += 1
+    audience.check_progress(2.0)
+    assert slow.is_left_behind
+
+
+def test_who_has_caught_up_is_held_to_the_limit_of_all() -> None:
+    slow = Reader()
+    turn = Turn()
+    audience = Audience(turn.call_soon)
+    slow.audience = audience
+    audience.add(slow, allowed_bytes=1000)
+    audience.check_progress(1.0)
+    audience.congestion_changed(slow, True, now_s=2.0)
+    slow.unsent = UNSENT_LIMIT_BYTES + 1
+    audience.check_progress(3.0)
+    assert slow.is_left_behind

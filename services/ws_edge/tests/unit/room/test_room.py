@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
-from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Slug, UserId
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
 from ws_edge.room.audience import Member
 from ws_edge.room.outcomes import Outcomes
@@ -114,6 +114,7 @@ class Surroundings:
             participants=self,
             gaps=self,
             deleted=self.room_deleted,
+            epoch=lambda life: f"{life}.1",
             clock=self,
             timers=self,
         )
@@ -131,6 +132,14 @@ class Surroundings:
         self.end_turn()
 
 
+def speaker(key: str) -> Speaker:
+    """Who has the key of a participant, "u:7" or "c:e1:7"."""
+    kind, _, rest = key.partition(":")
+    if kind == "u":
+        return Speaker(Identity(UserId(int(rest)), f"user_{rest}", None, (), Rank.USER, None), "192.0.2.1", "e1:1")
+    return Speaker(Identity(None, "Anonymous_192.0.2.1", None, (), Rank.ANONYMOUS, None), "192.0.2.1", rest)
+
+
 def membership(*, version: int = 1, crowded: bool = False) -> Membership:
     return Membership(RoomId(7), Life(3), Slug("s"), 1, version, crowded)
 
@@ -143,7 +152,7 @@ def open_room(*keys: str, crowded: bool = False) -> tuple[Room, Surroundings, li
     viewers = [Viewer(key) for key in keys]
     for viewer in viewers:
         host.viewers.append(viewer)
-        room.welcome(viewer, viewer.key, membership())
+        room.welcome(viewer, speaker(viewer.key), membership(), you={})
     return room, host, viewers
 
 
@@ -181,7 +190,7 @@ def test_chat_message_goes_to_everyone_in_the_document_s_form() -> None:
     assert ana.frames == ben.frames
     assert json.dumps(ana.frames[0], separators=(",", ":")) == (
         '{"type":"chat_message","data":{"id":42,"message":"m42","username":"ana","user_id":1,'
-        '"timestamp":"2025-11-27T16:30:00.000Z","room_id":7,"prev_id":0}}'
+        '"timestamp":"2025-11-27T16:30:00.000Z","room_id":7,"prev_id":0,"role":null}}'
     )
     assert room.last_id == 42
 
@@ -272,7 +281,7 @@ def test_what_comes_while_a_room_opens_is_shown_after_what_is_history() -> None:
     room.message_stored(message(7, 0))
     room.opened(MessageId(7))
     ana = Viewer("u:1")
-    room.welcome(ana, "u:1", membership(version=4))
+    room.welcome(ana, speaker("u:1"), membership(version=4), you={})
     assert room.last_id == 8
     host.end_turn()
     assert ana.frames == []
@@ -294,7 +303,7 @@ def test_user_joined_goes_to_the_others_only() -> None:
 def test_a_newcomer_is_not_told_of_who_came_before() -> None:
     room, host, (ana,) = open_room("u:1")
     ben = Viewer("u:2")
-    room.welcome(ben, "u:2", membership(version=3))
+    room.welcome(ben, speaker("u:2"), membership(version=3), you={})
     room.presence_changed(came(2, 5))
     room.presence_changed(came(3, 2))
     room.presence_changed(came(4, 6))
@@ -307,11 +316,17 @@ def test_a_member_is_told_who_came_after_it_while_it_was_still_on_its_way() -> N
     room, host, (ana,) = open_room("u:1")
     room.presence_changed(batch(2, 4, 2, 3, 4))
     cleo = Viewer("u:3")
-    cleo.write(room.welcome(cleo, cleo.key, membership(version=3)))
+    cleo.write(room.welcome(cleo, speaker(cleo.key), membership(version=3), you={}))
     host.end_turn()
     assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3"), ("user_joined", "user_4")]
     assert cleo.told() == [("room_joined", None), ("user_joined", "user_4")]
-    assert cleo.frames[0]["data"] == {"room_id": 7, "connection_count": 9, "last_id": 0}
+    assert cleo.frames[0]["data"] == {
+        "room_id": 7,
+        "connection_count": 9,
+        "last_id": 0,
+        "epoch": "3.1",
+        "you": {},
+    }
 
 
 def test_of_those_who_came_in_one_batch_each_is_told_of_the_later_ones_only() -> None:
@@ -319,7 +334,7 @@ def test_of_those_who_came_in_one_batch_each_is_told_of_the_later_ones_only() ->
     ben, cleo = Viewer("u:2"), Viewer("u:3")
     for viewer, version in ((ben, 2), (cleo, 3)):
         host.viewers.append(viewer)
-        viewer.write(room.welcome(viewer, viewer.key, membership(version=version)))
+        viewer.write(room.welcome(viewer, speaker(viewer.key), membership(version=version), you={}))
     room.presence_changed(batch(2, 3, 2, 3))
     host.end_turn()
     assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3")]
@@ -345,7 +360,7 @@ def test_who_was_there_before_the_room_opened_is_not_announced_again_after_an_in
     room.presence_restored(RoomSnapshot(4, 3, False, (person(1), person(2), person(3))))
     room.opened(MessageId(0))
     ana = Viewer("u:1")
-    ana.write(room.welcome(ana, "u:1", membership(version=4)))
+    ana.write(room.welcome(ana, speaker("u:1"), membership(version=4), you={}))
     room.reread_presence()
     room.presence_restored(RoomSnapshot(6, 3, False, (person(1), person(2), person(4))))
     host.end_turn()
@@ -360,7 +375,7 @@ def test_an_event_that_comes_while_a_room_opens_waits_for_the_first_snapshot() -
     room.presence_restored(RoomSnapshot(4, 2, False, (person(1), person(2))))
     room.opened(MessageId(0))
     ana = Viewer("u:1")
-    ana.write(room.welcome(ana, "u:1", membership(version=4)))
+    ana.write(room.welcome(ana, speaker("u:1"), membership(version=4), you={}))
     room.reread_presence()
     room.presence_restored(RoomSnapshot(6, 2, False, (person(1), replace(person(5), version=5))))
     host.end_turn()

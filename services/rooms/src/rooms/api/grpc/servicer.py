@@ -78,7 +78,10 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         partition, sequence = convert.position_from_proto(request.seen)
         behind = convert.sequence_from_proto(request.behind, "behind")
         found = await self._answer(leases.resume_log(self._ports, partition, sequence, behind=behind))
-        return pb.ResumeLogResponse(highest_sequence=found.position.highest, purge_to=found.purge_to)
+        position = found.position
+        return pb.ResumeLogResponse(
+            highest_sequence=position.highest, purge_to=found.purge_to, resumed=position.resumed
+        )
 
     async def Sync(self, request: pb.SyncRequest, context: "_Context") -> pb.SyncResponse:  # noqa: N802 - the contract's name
         """The connections that are lost."""

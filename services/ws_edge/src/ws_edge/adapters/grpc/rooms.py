@@ -174,7 +174,7 @@ class GrpcRooms:
             if reason.args != (grpc.StatusCode.UNIMPLEMENTED.name,):
                 raise
             return LogResumption(seen, behind + 1 if behind else 0)  # a service of before, which remembers nothing
-        return LogResumption(answer.highest_sequence, answer.purge_to)
+        return LogResumption(answer.highest_sequence, answer.purge_to, answer.resumed)
 
     async def heartbeat(self) -> tuple[bool, int]:
         """See lease.LeaseCalls."""

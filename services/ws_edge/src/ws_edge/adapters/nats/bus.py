@@ -162,11 +162,12 @@ class NatsBus:
         *,
         token: int,
         nonce: str,
+        reply_to: MessageId | None = None,
         duplicate: Callable[[MessageId], None],
     ) -> None:
         """See ports.Bus. Raises BusUnavailable."""
         subject = stored_subject(room_id, life)
-        payload = encode_message(speaker, text, edge=self._edge, token=token, nonce=nonce)
+        payload = encode_message(speaker, text, edge=self._edge, token=token, nonce=nonce, reply_to=reply_to)
         if not nonce:
             self._publish(subject, payload)
             return
@@ -190,12 +191,22 @@ class NatsBus:
         return await self._history.message(message_id)
 
     async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
-        """See ports.Bus. The first one's prev_id is 0 where the message before it is no longer kept."""
+        """See ports.Bus."""
         return await self._history.messages_after(room_id, life, after, limit=limit)
+
+    async def messages_before(
+        self, room_id: RoomId, life: Life, before: MessageId | None, *, limit: int
+    ) -> list[StoredMessage]:
+        """See ports.Bus. Each one's prev_id is that of the one before it here."""
+        return await self._history.messages_before(room_id, life, before, limit=limit)
 
     async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
         """See ports.Bus."""
         return await self._history.last_message_id(room_id, life)
+
+    def epoch(self, life: Life) -> str:
+        """See ports.Bus."""
+        return f"{life}.{self._stream.epoch}"
 
     def _publish(self, subject: str, payload: bytes) -> None:
         self._demand_room()

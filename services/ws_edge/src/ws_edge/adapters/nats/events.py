@@ -2,7 +2,7 @@
 
 from chassis.traces import read_trace
 from salon.events.v1.events_pb2 import ChatMessage, Person, Presence, Typing
-from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Speaker, UserId
+from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Speaker, UserId
 from ws_edge.protocol.rooms import Participant, PresenceChanged, StoredMessage, TypingChanged
 
 _VERSION = b"NATS/1.0"
@@ -18,11 +18,20 @@ def live_subject(room_id: RoomId, life: Life, kind: str) -> str:
     return f"salon.v1.live.{room_id}.{life}.{kind}"
 
 
-def encode_message(speaker: Speaker, text: str, *, edge: str, token: int, nonce: str) -> bytes:
+def encode_message(
+    speaker: Speaker, text: str, *, edge: str, token: int, nonce: str, reply_to: MessageId | None = None
+) -> bytes:
     """A chat message as it is stored."""
     identity = speaker.identity
     return ChatMessage(
-        text=text, user_id=identity.user_id or 0, username=identity.username, edge=edge, token=token, nonce=nonce
+        text=text,
+        user_id=identity.user_id or 0,
+        username=identity.username,
+        edge=edge,
+        token=token,
+        nonce=nonce,
+        reply_to=reply_to or 0,
+        role=identity.rank.role or "",
     ).SerializeToString()
 
 
@@ -41,6 +50,8 @@ def decode_message(headers: bytes, payload: bytes, *, prev_id: MessageId | None 
         event.edge,
         event.token,
         event.nonce,
+        MessageId(event.reply_to) if event.reply_to else None,
+        event.role or (Rank.USER.role if event.user_id else None),
     )
 
 

@@ -83,16 +83,48 @@ class NatsHistory:
 
     async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
         """At most `limit` messages of the room with higher ids, in order. Any replica answers, and one that lags gives
-        fewer: they are all only where they reach last_message_id. Raises BusUnavailable."""
+        fewer: they are all only where they reach last_message_id. Raises BusUnavailable.
+
+        The first one's prev_id is the newest message up to `after`; where none of those is kept any more, and there
+        were some, it is the id before its own, so that the gap shows."""
         subject = stored_subject(room_id, life)
-        query = {"seq": after + 1, "next_by_subj": subject, "batch": limit}
-        replies, prev_id = await asyncio.gather(self._get(query, is_batch=True), self._last_up_to(subject, after))
+        prev_id = await self._last_up_to(subject, after)
+        # From there on, not from behind it: the replica that answers may be another one, and may have let go of it.
+        query = {"seq": prev_id or after + 1, "next_by_subj": subject, "batch": limit + bool(prev_id)}
+        replies = sorted(await self._get(query, is_batch=True), key=_sequence)
+        found = [reply for reply in replies if read_text(reply[0], b"Nats-Subject: ") == subject]
+        is_kept = not after or (bool(prev_id) and bool(found) and _sequence(found[0]) == prev_id)
+        messages: list[StoredMessage] = []
+        for headers, payload in found:
+            if (sequence := _sequence((headers, payload))) <= after:
+                continue
+            known = prev_id if messages or is_kept else MessageId(sequence - 1)
+            if (message := _decode(headers, payload, known)) is not None:
+                messages.append(message)
+                prev_id = message.id
+        return messages
+
+    async def messages_before(
+        self, room_id: RoomId, life: Life, before: MessageId | None, *, limit: int
+    ) -> list[StoredMessage]:
+        """The newest `limit` messages of the room with lower ids, in order. A direct get reads forwards alone, so that
+        this asks once for each of them. Raises BusUnavailable."""
+        subject = stored_subject(room_id, life)
+        last_id = await self.last_message_id(room_id, life)
+        up_to = last_id if before is None else min(last_id, before - 1)
+        newest_first: list[Reply] = []
+        while up_to > 0 and len(newest_first) < limit:
+            replies = await self._get({"multi_last": [subject], "up_to_seq": up_to, "batch": 1}, is_batch=True)
+            if up_to == last_id and (not replies or _sequence(replies[0]) != last_id):
+                raise BusUnavailable("the stream gives less than it has")  # a replica that lags has answered
+            if not replies:
+                break
+            newest_first.append(replies[0])
+            up_to = _sequence(replies[0]) - 1
+        prev_id = MessageId(0)
         messages = []
-        for headers, payload in sorted(replies, key=_sequence):
-            message = None
-            if read_text(headers, b"Nats-Subject: ") == subject and _sequence((headers, payload)) > after:
-                message = _decode(headers, payload, prev_id)
-            if message is not None:
+        for headers, payload in reversed(newest_first):
+            if (message := _decode(headers, payload, prev_id)) is not None:
                 messages.append(message)
                 prev_id = message.id
         return messages

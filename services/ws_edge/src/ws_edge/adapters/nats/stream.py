@@ -60,8 +60,16 @@ class MessageStream:
         self._unix_s = unix_s
         self._created: datetime.datetime | None = None
         self._known: int | None = None
+        self._resumed = 0
         self.is_verified = False
         """The rooms service was asked how far the stream had come."""
+
+    @property
+    def epoch(self) -> str:
+        """Another one wherever something that was stored is gone: the stream was made anew, or purged because it ended
+        below what had been given out. The same for all workers."""
+        made_us = 0 if self._created is None else int(self._created.timestamp() * 1_000_000)
+        return f"{made_us:x}.{self._resumed:x}"
 
     async def ensure(self, manager: JetStreamManager) -> bool:
         """Create the stream, or bring an existing one to these settings; whatever else was chosen for it stays.
@@ -77,10 +85,13 @@ class MessageStream:
             if info is None:
                 continue
             if info.state.last_seq >= highest:
+                if await self._was_resumed():
+                    continue  # another worker has purged it meanwhile
                 began_anew |= self._created not in (None, info.created)
                 self._created = info.created
                 return began_anew
-            purge_to = (await self._memory.resume_log(highest, behind=highest)).purge_to
+            decision = await self._memory.resume_log(highest, behind=highest)
+            purge_to, self._resumed = decision.purge_to, max(self._resumed, decision.resumed)
             if purge_to:
                 _log.warning("stream_behind", last=info.state.last_seq, remembered=highest, purge_to=purge_to)
                 # May be repeated, also late: nothing that was stored at or above it is touched.
@@ -111,7 +122,14 @@ class MessageStream:
             return max(seen, self._known)
         self.is_verified = True
         self._known = max(seen, found.highest)
+        self._resumed = max(self._resumed, found.resumed)  # a service of before tells none
         return self._known
+
+    async def _was_resumed(self) -> bool:
+        """Whether there was a decision about this stream since _remembered asked."""
+        before = self._resumed
+        await self._remembered()
+        return self._resumed != before
 
     async def _fitted(self, manager: JetStreamManager, above: int) -> StreamInfo | None:
         """The stream with our settings; None: it has to be looked at again."""

@@ -1,0 +1,47 @@
+"""Answers to `history`: older messages, for the one who asked alone."""
+
+import asyncio
+from typing import Protocol
+
+from ws_edge.errors import BusUnavailable, ErrorCode
+from ws_edge.ports import Bus
+from ws_edge.protocol import codec
+from ws_edge.protocol.identity import MessageId
+from ws_edge.room.room import Room
+
+READS_AT_ONCE = 32
+"""Of one worker."""
+READ_S = 5.0
+"""For so long a client waits, the waiting for its turn included."""
+
+
+class Reader(Protocol):
+    """A connection that asks."""
+
+    history_turn: asyncio.Lock | None
+    """One answer at a time, in the order of the questions."""
+
+    def write(self, frames: bytes) -> None:
+        """Send whole frames; does nothing once the connection is over."""
+
+    def refuse(self, code: ErrorCode) -> None:
+        """Tell why a frame was not accepted; does nothing once the connection is over."""
+
+
+class Histories:
+    """The reads of one worker."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._turns = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def answer(self, reader: Reader, room: Room, before: MessageId | None, limit: int) -> None:
+        """Write the newest messages before this id, None: of all; or that they cannot be read."""
+        turn = reader.history_turn = reader.history_turn or asyncio.Lock()
+        try:
+            async with asyncio.timeout(READ_S), turn, self._turns:
+                found = await self._bus.messages_before(room.room_id, room.life, before, limit=limit + 1)
+        except (BusUnavailable, TimeoutError):
+            reader.refuse(ErrorCode.UNAVAILABLE)
+        else:
+            reader.write(codec.history(found[-limit:], room.room_id, has_more=len(found) > limit))

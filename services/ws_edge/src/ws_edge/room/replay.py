@@ -1,0 +1,180 @@
+"""What a client that comes back has missed: read from the log once for all who come back to a room, held for a while,
+and followed by what is shown meanwhile, so that nothing is left out and nothing comes twice.
+
+A client names the last entry that it saw (`since`) and the epoch of that log. `ReplayReader.prepare` has the room hold
+what was shown after it; the room writes that behind room_joined, in the same moment in which it lets the client in.
+What cannot be given whole is not given in part: the client is told so, and reads the history.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ws_edge.errors import BusUnavailable
+from ws_edge.ports import Bus
+from ws_edge.protocol.identity import MessageId
+from ws_edge.protocol.references import ResumePoint
+from ws_edge.protocol.rooms import StoredMessage
+
+if TYPE_CHECKING:
+    from ws_edge.room.room import Room
+
+REPLAY_LIMIT = 500
+"""Entries that one client is given; who has missed more reads the history."""
+REPLAY_S = 5.0
+"""For so long a client waits for its replay; then it is let in without one."""
+HELD_S = 30.0
+"""For so long after the last client came back a room holds what it has shown."""
+READS_AT_ONCE = 32
+"""Of one worker; the others wait their turn."""
+_PAUSE_S = 0.05
+
+
+class RecentLog:
+    """Entries without a gap: all that the room has shown after `after`, at most REPLAY_LIMIT of them."""
+
+    __slots__ = ("_entries", "_frames", "_last_id", "after", "too_old", "used_at_s")
+
+    def __init__(self, last_id: MessageId, *, now_s: float) -> None:
+        """Begins empty, at the last entry that was shown."""
+        self.after = last_id
+        self._last_id = last_id
+        self._entries: deque[StoredMessage] = deque()
+        self._frames: dict[MessageId, bytes] = {}
+        self.too_old = MessageId(-1)
+        """Up to here the log is known not to give what came after."""
+        self.used_at_s = now_s
+
+    def append(self, entry: StoredMessage) -> None:
+        """An entry is shown. One behind a gap that was not filled leaves nothing before it."""
+        if entry.prev_id > self._last_id:
+            self._entries.clear()
+            self._frames.clear()
+            self.after = entry.prev_id
+        self._entries.append(entry)
+        self._last_id = entry.id
+        if len(self._entries) > REPLAY_LIMIT:
+            self.after = self._entries.popleft().id
+            self._frames.pop(self.after, None)
+
+    def prepend(self, earlier: Sequence[StoredMessage], *, after: MessageId) -> bool:
+        """Entries of the log after `after` were read. False: they do not reach to where this begins."""
+        before_this = [entry for entry in earlier if after < entry.id <= self.after]
+        if after < self.after and (not before_this or before_this[-1].id < self.after):
+            return False
+        room = REPLAY_LIMIT - len(self._entries)
+        if len(before_this) > room:
+            after = before_this[-room - 1].id
+            before_this = before_this[-room:] if room else []
+        self._entries.extendleft(reversed(before_this))
+        self.after = min(after, self.after)
+        return True
+
+    def since(self, since: MessageId) -> list[StoredMessage] | None:
+        """What was shown after this entry, in order; None: it reaches further back than this."""
+        if since < self.after:
+            return None
+        return [entry for entry in self._entries if entry.id > since]
+
+    def frame_of(self, entry: StoredMessage, encode: Callable[[StoredMessage], bytes]) -> bytes:
+        """The frame that all who come back are shown, encoded once."""
+        frame = self._frames.get(entry.id)
+        if frame is None:
+            frame = self._frames[entry.id] = encode(entry)
+        return frame
+
+
+@dataclass(slots=True)
+class _ComingBack:
+    """Those who come back to one room at present, and the one of them for whom the log is read."""
+
+    sinces: list[MessageId] = field(default_factory=list)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class ReplayReader:
+    """The replays of one worker."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._coming_back: dict[Room, _ComingBack] = {}
+        self._turns = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def prepare(self, room: "Room", point: ResumePoint) -> None:
+        """Have the room hold what was shown after this point, where that is to be had within REPLAY_S; whether it does
+        shows when the client is let in."""
+        since = point.since
+        if since is None or point.epoch != room.epoch:
+            return
+        recent = room.hold_recent()  # what is shown from now on
+        with suppress(TimeoutError, BusUnavailable):
+            async with asyncio.timeout(REPLAY_S):
+                if since > room.last_id and not await self._catch_up(room, since):
+                    return
+                if room.shown_since(since) is not None or since <= recent.too_old:
+                    return
+                async with self._turn(room, since) as coming_back:
+                    # One read for all who wait, from where the first of them was; who asks for too much is left out.
+                    lowest = min((each for each in coming_back.sinces if each > recent.too_old), default=since)
+                    for each in (lowest, since):
+                        if room.shown_since(since) is None and each > recent.too_old:
+                            await self._read(room, each)
+
+    async def _catch_up(self, room: "Room", since: MessageId) -> bool:
+        """The client has seen what this worker has not shown yet, or says so. Raises BusUnavailable."""
+        if not await self._has(room, since):
+            return False
+        room.recover()
+        while room.last_id < since:  # noqa: ASYNC110 - a room tells nobody
+            await asyncio.sleep(_PAUSE_S)
+        return True
+
+    @asynccontextmanager
+    async def _turn(self, room: "Room", since: MessageId) -> AsyncIterator[_ComingBack]:
+        coming_back = self._coming_back.setdefault(room, _ComingBack())
+        coming_back.sinces.append(since)
+        try:
+            async with coming_back.turn:
+                yield coming_back
+        finally:
+            coming_back.sinces.remove(since)
+            if not coming_back.sinces:
+                del self._coming_back[room]
+
+    async def _read(self, room: "Room", since: MessageId) -> None:
+        """Have the room hold what the log has after this entry, or know that it is too old. Any replica may answer, and
+        lag: what is read has to reach to what the room has shown."""
+        while True:
+            recent = room.hold_recent()
+            try:
+                async with self._turns:
+                    missed = await self._bus.messages_after(room.room_id, room.life, since, limit=REPLAY_LIMIT + 1)
+                    reaches = bool(missed) and missed[-1].id >= recent.after
+                    is_lagging = not reaches and await self._has(room, recent.after)
+            except BusUnavailable:
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            if is_lagging:
+                await asyncio.sleep(_PAUSE_S)
+            elif not reaches or not _is_all_after(since, missed, room):
+                recent.too_old = max(recent.too_old, since)
+                return
+            elif recent.prepend(missed, after=since):
+                return
+
+    async def _has(self, room: "Room", entry_id: MessageId) -> bool:
+        """Whether the stream's leader has the room's log up to this entry. Raises BusUnavailable."""
+        return await self._bus.last_message_id(room.room_id, room.life) >= entry_id
+
+
+def _is_all_after(since: MessageId, missed: Sequence[StoredMessage], room: "Room") -> bool:
+    """Whether nothing that came after this entry is gone already: the entry, or one before it, is still there, or the
+    room has shown every entry of its life and these are as many."""
+    if len(missed) > REPLAY_LIMIT:
+        return False
+    if missed and missed[0].prev_id and missed[0].prev_id <= since:
+        return True
+    return since == 0 and room.shown_in_all == sum(entry.id <= room.last_id for entry in missed)

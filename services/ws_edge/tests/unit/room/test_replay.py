@@ -1,0 +1,106 @@
+"""The entries that a room holds for those who come back: without a gap, within bounds."""
+
+import pytest
+
+from ws_edge.protocol.identity import MessageId, UserId
+from ws_edge.protocol.references import ResumePoint, parse_resume_point
+from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.room.replay import REPLAY_LIMIT, RecentLog
+
+AT = "2025-11-27T16:30:00.000Z"
+
+
+def entry(id: int, prev_id: int | None = None) -> StoredMessage:
+    before = MessageId(id - 1 if prev_id is None else prev_id)
+    return StoredMessage(MessageId(id), before, AT, str(id), UserId(7), "ana", "e", 1, "")
+
+
+def ids(entries: list[StoredMessage] | None) -> list[int] | None:
+    return None if entries is None else [each.id for each in entries]
+
+
+def recent(last_id: int) -> RecentLog:
+    return RecentLog(MessageId(last_id), now_s=0.0)
+
+
+def test_what_is_shown_after_it_began_is_held_and_what_lies_before_is_not() -> None:
+    held = recent(10)
+    held.append(entry(11))
+    held.append(entry(12))
+    assert ids(held.since(MessageId(10))) == [11, 12]
+    assert ids(held.since(MessageId(11))) == [12]
+    assert held.since(MessageId(9)) is None
+
+
+def test_what_was_read_goes_before_what_is_shown_meanwhile() -> None:
+    held = recent(10)
+    held.append(entry(11))
+    assert held.prepend([entry(8), entry(9), entry(10), entry(11)], after=MessageId(7))
+    assert ids(held.since(MessageId(7))) == [8, 9, 10, 11]
+    assert held.since(MessageId(6)) is None
+
+
+def test_what_was_read_and_does_not_reach_to_what_is_held_is_not_taken() -> None:
+    held = recent(10)
+    assert not held.prepend([entry(8), entry(9)], after=MessageId(7))
+    assert not held.prepend([], after=MessageId(7))
+    assert held.since(MessageId(7)) is None
+    assert ids(held.since(MessageId(10))) == []
+
+
+def test_a_read_that_gives_less_than_is_held_changes_nothing() -> None:
+    held = recent(10)
+    assert held.prepend([entry(9), entry(10)], after=MessageId(8))
+    assert held.prepend([entry(10)], after=MessageId(9))
+    assert ids(held.since(MessageId(8))) == [9, 10]
+
+
+def test_a_frame_is_encoded_once_for_all_and_let_go_of_with_its_entry() -> None:
+    held = recent(0)
+    encoded: list[int] = []
+
+    def encode(each: StoredMessage) -> bytes:
+        encoded.append(each.id)
+        return b"frame"
+
+    for number in range(1, REPLAY_LIMIT + 2):
+        held.append(entry(number))
+        held.frame_of(entry(number), encode)
+    assert held.frame_of(entry(REPLAY_LIMIT), encode) == b"frame"
+    assert len(encoded) == REPLAY_LIMIT + 1
+    assert len(held._frames) == REPLAY_LIMIT
+
+
+def test_an_entry_behind_a_gap_leaves_nothing_before_it() -> None:
+    held = recent(10)
+    held.append(entry(11))
+    held.append(entry(15, prev_id=13))
+    assert held.since(MessageId(10)) is None
+    assert held.since(MessageId(12)) is None
+    assert ids(held.since(MessageId(13))) == [15]
+
+
+def test_the_oldest_go_where_there_are_too_many() -> None:
+    held = recent(0)
+    for number in range(1, REPLAY_LIMIT + 3):
+        held.append(entry(number))
+    assert held.since(MessageId(1)) is None
+    assert ids(held.since(MessageId(2))) == list(range(3, REPLAY_LIMIT + 3))
+
+
+def test_of_what_was_read_the_oldest_go_where_there_are_too_many() -> None:
+    held = recent(10)
+    held.append(entry(11))
+    read = [entry(number) for number in range(11 - REPLAY_LIMIT, 11)]
+    assert held.prepend(read, after=MessageId(10 - REPLAY_LIMIT))
+    assert held.since(MessageId(10 - REPLAY_LIMIT)) is None
+    assert ids(held.since(MessageId(11 - REPLAY_LIMIT))) == list(range(12 - REPLAY_LIMIT, 12))
+
+
+@pytest.mark.parametrize(
+    ("since", "id"),
+    [("0", 0), ("42", 42), ("9007199254740991", 2**53 - 1)]
+    + [(raw, None) for raw in ("", "-1", "1.5", "abc", "9007199254740992", "٣", " 1", "1" * 5000)],
+)
+def test_since_is_an_id_or_nothing(since: str, id: int | None) -> None:
+    assert parse_resume_point(since, "3.1") == ResumePoint(None if id is None else MessageId(id), "3.1")
