@@ -5,7 +5,7 @@ ModerationError
 ├── MalformedRequest          a call that breaks the contract of gRPC: INVALID_ARGUMENT
 ├── NotPermitted              the table of rights refuses an action: an answer to Act, PERMISSION_DENIED elsewhere
 ├── SanctionNotFound          there never was a sanction with that id: NOT_FOUND
-├── SanctionIsOver            it was lifted before its turn to be lifted came: never leaves usecases/execute.py
+├── SanctionIsOver            another command lifted it first: caught in usecases/execute.py
 └── StartFailed               the replica cannot run: exit code 1
 
 api/grpc/status.py says what a caller reads of them.
@@ -32,8 +32,8 @@ class SanctionNotFound(ModerationError):
 
 
 class SanctionIsOver(ModerationError):
-    """The sanction was no longer in force when it was this command's turn."""
+    """When the command that lifts it got the lock of commands, the sanction was no longer in force."""
 
 
 class StartFailed(ModerationError):
-    """The text tells an operator why the replica cannot run."""
+    """The text is for an operator: why the replica cannot run."""

@@ -24,7 +24,7 @@ class SanctionQuery:
     targets: Sequence[Target] = ()
     """None: aimed at anybody."""
     addresses: bool = True
-    """False: each is told as if it held for no address."""
+    """False: each is given without its addresses, which spares reading them."""
 
 
 class Store(Protocol):

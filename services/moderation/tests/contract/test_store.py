@@ -92,7 +92,7 @@ async def test_simultaneous_commands_leave_one_sanction_in_force(store: Store) -
     assert len({e.event_id for e in events}) == 8
 
 
-async def test_an_command_that_is_refused_changes_nothing(store: Store) -> None:
+async def test_a_command_that_is_refused_changes_nothing(store: Store) -> None:
     await carry_out(store, command())
     refused = command(Action.UNMUTE, rank=Rank.MODERATOR)
     with pytest.raises(NotPermitted):
@@ -101,7 +101,7 @@ async def test_an_command_that_is_refused_changes_nothing(store: Store) -> None:
     assert await AuditRow.all().count() == 1
 
 
-async def test_an_command_that_fails_half_way_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_command_that_fails_half_way_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     first = (await carry_out(store, command())).imposed[0]
 
     async def fail(row: AuditRow) -> None:

@@ -69,8 +69,8 @@ def _impose(command: Command, in_force: list[Sanction]) -> Change:
 
 
 def _lift(command: Command, in_force: list[Sanction]) -> Change:
-    """Lift all of that scope, or nothing: what was told to the room must be true. In a room it is what holds in that
-    room alone: who may act there does not decide about other rooms."""
+    """Lift all of that scope, or nothing: what the room is sent about it must be true. In a room it is what holds in
+    that room alone: who may act there does not decide about other rooms."""
     meant = [s for s in in_force if command.holds_in is None or s.slug == command.holds_in]
     if any(not may_lift(command.moderator, s) for s in meant):
         raise NotPermitted

@@ -1,4 +1,4 @@
-"""Bans and mutes: the command that asks for one, whom it binds, and the event that tells of a change."""
+"""Bans and mutes: the command that asks for one, whom it binds, and the event of a change."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from moderation.domain.people import Moderator, Rank, Speaker, Target
 
 MOST_ADDRESSES = 256
 """Of one sanction. Nobody comes from so many by chance, but a line with an IPv6 /48 has 65,536 networks of the size
-that counts, and every one of them would be stored, told to all replicas and kept in their memory."""
+that counts, and every one of them would be stored, published to all replicas and kept in their memory."""
 
 _MS_PER_MINUTE = 60_000
 
@@ -155,4 +155,4 @@ class SanctionEvent:
     imposed: tuple[Sanction, ...] = ()
     lifted_ids: tuple[int, ...] = ()
     silent: bool = False
-    """Nothing is to be told to the room."""
+    """The room is sent nothing about it."""

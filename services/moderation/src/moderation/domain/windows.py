@@ -19,7 +19,8 @@ class Accepted(NamedTuple):
 
 
 class CarryMatcher:
-    """Of one stream: what was known of each speaker when it began to carry their admissions, and is not matched yet."""
+    """Finds out which of the admissions that one stream carries were known before. It holds, for each speaker, what was
+    known when the stream began to carry theirs; each of these is matched with one admission at most."""
 
     def __init__(self) -> None:
         self._unmatched: dict[Hashable, dict[str, deque[int]]] = {}

@@ -93,7 +93,7 @@ async def _addresses_of_target(ports: Ports, command: Command, now: Now) -> froz
 
 
 async def _apply_and_publish(ports: Ports, event: SanctionEvent, now: Now) -> None:
-    """Apply it first, then tell the others. Who was seen while the database was busy is followed now."""
+    """Apply it here first, then publish it. Who was seen while the database was busy is followed now."""
     ports.cache.apply(event.imposed, event.lifted_ids)
     for sanction in event.imposed:
         for seen in ports.last_seen.of(sanction.target, sanction.slug):

@@ -40,7 +40,7 @@ def sanction_to_row(command: Command, now_ms: int) -> SanctionRow:
 
 
 def audit_row(command: Command, imposed: Iterable[Sanction], lifted_ids: tuple[int, ...], now_ms: int) -> AuditRow:
-    """What is kept of an command."""
+    """What is kept of a command."""
     return AuditRow(
         action=int(command.action),
         target_user_id=command.target.user_id,
@@ -77,7 +77,7 @@ def follow_row(sanction: Sanction, address: str, now_ms: int) -> AuditRow:
 
 
 def event_from_row(row: AuditRow, imposed: tuple[Sanction, ...]) -> SanctionEvent:
-    """What is told of a row that was just stored; silent where the service itself added an address."""
+    """What is published of a row that was just stored; silent where the service itself added an address."""
     return SanctionEvent(
         event_id=row.id,
         action=Action(row.action),

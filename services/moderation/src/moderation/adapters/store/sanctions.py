@@ -53,7 +53,7 @@ class TortoiseStore:
 
     @answered
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
-        """Under the lock of commands, so that no event tells of a sanction after it was lifted."""
+        """Under the lock of commands, so that no event of a sanction is published after it was lifted."""
         async with self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)
             sanction = await _find(sanction_id)
