@@ -34,7 +34,7 @@ class Store(Protocol):
         self, command: Command, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
     ) -> SanctionEvent:
         """In one transaction, one at a time over all replicas: show the target's sanctions in force to `decide`, do
-        what it says, write the audit row. For an anonymous target those of its addresses count as its own. What
+        what it says, write the audit row. For an anonymous target those in force at `addresses` count as its own. What
         `decide` raises comes out, and nothing is changed. Raises OutcomeUnknown where the answer to the commit is
         missing."""
 

@@ -60,7 +60,8 @@ async def act(
     store: Store, action: Action = Action.BAN, target: Target = ANA, *, slug: str = "live", minutes: int = 0, at_ms: int
 ) -> SanctionEvent:
     command = Command(Moderator(9, Rank.ADMIN), action, target, None, Scope.ROOM, slug, minutes, "spam")
-    return await store.change(command, frozenset({ADDRESS}), partial(decide, command), now_ms=at_ms)
+    seen_at = frozenset({ADDRESS})
+    return await store.change(command, seen_at, partial(decide, command, addresses=seen_at), now_ms=at_ms)
 
 
 async def test_what_is_over_by_its_time_is_marked_part_by_part_and_is_not_told_as_lifted(

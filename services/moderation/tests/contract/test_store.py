@@ -44,7 +44,7 @@ def command(
 async def carry_out(
     store: Store, what: Command, addresses: frozenset[str] = NOBODY, *, now_ms: int = 1_000
 ) -> SanctionEvent:
-    return await store.change(what, addresses, partial(decide, what), now_ms=now_ms)
+    return await store.change(what, addresses, partial(decide, what, addresses=addresses), now_ms=now_ms)
 
 
 async def ids_in_force(store: Store, *slugs: str, now_ms: int = 1_000) -> list[int]:

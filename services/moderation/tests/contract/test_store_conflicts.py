@@ -64,7 +64,8 @@ async def store(postgres_url: str) -> AsyncIterator[TortoiseStore]:
 
 async def mute(store: TortoiseStore, slug: str) -> SanctionEvent:
     command = Command(Moderator(9, Rank.ADMIN), Action.MUTE, Target(123, ""), None, Scope.ROOM, slug, 0, "spam")
-    return await store.change(command, frozenset({"10.0.0.1"}), partial(decide, command), now_ms=1_000)
+    seen_at = frozenset({"10.0.0.1"})
+    return await store.change(command, seen_at, partial(decide, command, addresses=seen_at), now_ms=1_000)
 
 
 async def test_commands_that_wait_for_their_turn_leave_the_connections_to_others(
@@ -155,7 +156,7 @@ async def test_commands_of_two_replicas_on_targets_that_share_addresses_never_de
 
     async def act(replica: TortoiseStore, n: int, action: Action, at_ms: int) -> None:
         what = Command(Moderator(9, Rank.ADMIN), action, names[n], None, Scope.ROOM, "live", 1, "")
-        event = await replica.change(what, held[n], partial(decide, what), now_ms=at_ms)
+        event = await replica.change(what, held[n], partial(decide, what, addresses=held[n]), now_ms=at_ms)
         for sanction in event.imposed:
             await replica.follow(sanction.id, f"10.0.1.{at_ms % 200}", now_ms=at_ms)
 

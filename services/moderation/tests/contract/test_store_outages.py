@@ -36,7 +36,8 @@ async def opened(url: str) -> AsyncIterator[Database]:
 
 async def mute(store: Store, slug: str) -> SanctionEvent:
     command = Command(Moderator(9, Rank.ADMIN), Action.MUTE, Target(123, ""), None, Scope.ROOM, slug, 0, "spam")
-    return await store.change(command, frozenset({"10.0.0.1"}), partial(decide, command), now_ms=1_000)
+    seen_at = frozenset({"10.0.0.1"})
+    return await store.change(command, seen_at, partial(decide, command, addresses=seen_at), now_ms=1_000)
 
 
 async def ask_everything(store: Store, turn: str, sanction_id: int) -> list[object]:

@@ -1,10 +1,13 @@
 """The role table of the WebSocket API and "Sanctions" of the chat protocol, row by row."""
 
+from collections.abc import Iterable
+
 import pytest
 
+from moderation.domain import rights
 from moderation.domain.people import Moderator, Rank, Target
-from moderation.domain.rights import decide, may_act, may_execute, may_lift
-from moderation.domain.sanctions import Action, Command, Sanction, Scope
+from moderation.domain.rights import Change, may_act, may_execute, may_lift
+from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, Scope
 from moderation.errors import NotPermitted
 
 BAN, MUTE, UNBAN, UNMUTE = Action.BAN, Action.MUTE, Action.UNBAN, Action.UNMUTE
@@ -26,9 +29,19 @@ def command(
 
 
 def sanction(
-    sanction_id: int, kind: Action = MUTE, *, rank: Rank = Rank.ADMIN, slug: str | None = "live", target: Target = ANA
+    sanction_id: int,
+    kind: Action = MUTE,
+    *,
+    rank: Rank = Rank.ADMIN,
+    slug: str | None = "live",
+    target: Target = ANA,
+    addresses: Iterable[str] = (),
 ) -> Sanction:
-    return Sanction(sanction_id, kind, target, frozenset(), slug, "", 8, rank, 0, None)
+    return Sanction(sanction_id, kind, target, frozenset(addresses), slug, "", 8, rank, 0, None)
+
+
+def decide(what: Command, in_force: Iterable[Sanction], *seen_at: str) -> Change:
+    return rights.decide(what, in_force, addresses=frozenset(seen_at))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +97,32 @@ def test_imposing_never_shortens_one_by_a_higher_rank() -> None:
     change = decide(command(MUTE, Rank.MODERATOR, minutes=1), [sanction(1, rank=Rank.ADMIN)])
     assert change.lifted == ()
     assert change.imposes
+
+
+def test_a_new_sanction_holds_where_the_target_was_seen_and_where_those_that_it_replaces_held() -> None:
+    in_force = [
+        sanction(1, addresses=["10.0.0.1", "10.0.0.2"]),
+        sanction(2, BAN, addresses=["of another kind"]),
+        sanction(3, slug="elsewhere", addresses=["of another room"]),
+        sanction(4, rank=Rank.SUPERUSER, addresses=["of one that stays"]),
+    ]
+    assert decide(command(MUTE), in_force, "10.0.0.2", "10.0.0.3").addresses == {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
+    assert decide(command(UNMUTE, Rank.SUPERUSER), in_force, "10.0.0.3").addresses == frozenset()
+
+
+def test_a_new_sanction_of_an_anonymous_target_inherits_no_address_of_somebody_else_at_the_same_one() -> None:
+    named, other = Target(0, "Anonymous_3f2a"), Target(0, "Anonymous_77")
+    in_force = [sanction(1, target=other, addresses=["10.0.0.1", "10.0.0.7"])]
+    change = decide(command(MUTE, target=named), in_force, "10.0.0.1")
+    assert [s.id for s in change.lifted] == [1]
+    assert change.addresses == {"10.0.0.1"}
+
+
+def test_where_a_new_sanction_would_hold_for_too_many_addresses_those_where_the_target_was_seen_come_first() -> None:
+    seen_at = [f"seen {n}" for n in range(6)]
+    in_force = [sanction(1, addresses=[f"held {n:03}" for n in range(MOST_ADDRESSES)])]
+    addresses = decide(command(MUTE), in_force, *seen_at).addresses
+    assert addresses == {*seen_at, *(f"held {n:03}" for n in range(MOST_ADDRESSES - 6))}
 
 
 def test_lifting_in_a_room_lifts_what_holds_in_that_room_and_leaves_what_holds_everywhere() -> None:

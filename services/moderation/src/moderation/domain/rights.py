@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from moderation.domain.people import Moderator, Rank
-from moderation.domain.sanctions import Action, Command, Sanction, Scope
+from moderation.domain.sanctions import Action, Command, Sanction, Scope, first_addresses
 from moderation.errors import NotPermitted
 
 LOWEST_RANK: Mapping[tuple[Action, Scope], Rank] = {
@@ -26,6 +26,8 @@ class Change:
 
     lifted: tuple[Sanction, ...]
     imposes: bool
+    addresses: frozenset[str] = frozenset()
+    """What the sanction that it imposes holds for, MOST_ADDRESSES at most."""
 
 
 def may_act(rank: Rank, action: Action, scope: Scope) -> bool:
@@ -55,17 +57,20 @@ def may_lift(moderator: Moderator, sanction: Sanction) -> bool:
     )
 
 
-def decide(command: Command, in_force: Iterable[Sanction]) -> Change:
-    """What a command that may be executed changes among its target's sanctions in force. Raises NotPermitted where it
-    would lift what a higher rank imposed."""
+def decide(command: Command, in_force: Iterable[Sanction], *, addresses: frozenset[str]) -> Change:
+    """What a command that may be executed changes among its target's sanctions in force; `addresses` are where the
+    target was seen. Raises NotPermitted where it would lift what a higher rank imposed."""
     same_kind = [s for s in in_force if s.kind is command.action.kind]
-    return _impose(command, same_kind) if command.action.imposes else _lift(command, same_kind)
+    return _impose(command, same_kind, addresses) if command.action.imposes else _lift(command, same_kind)
 
 
-def _impose(command: Command, in_force: list[Sanction]) -> Change:
-    """Replace the earlier one of the same kind, scope and target; one by a higher rank stays beside it, unshortened."""
-    replaced = (s for s in in_force if s.slug == command.holds_in and s.moderator_rank <= command.moderator.rank)
-    return Change(lifted=tuple(replaced), imposes=True)
+def _impose(command: Command, in_force: list[Sanction], addresses: frozenset[str]) -> Change:
+    """Replace the earlier one of the same kind, scope and target; one by a higher rank stays beside it, unshortened.
+    Whoever bans again to make it longer must not let go of the addresses that the ban was following; where they are too
+    many, those of the last hour come first."""
+    replaced = [s for s in in_force if s.slug == command.holds_in and s.moderator_rank <= command.moderator.rank]
+    followed = (sorted(s.addresses) for s in replaced if s.target == command.target)
+    return Change(tuple(replaced), imposes=True, addresses=first_addresses(sorted(addresses), *followed))
 
 
 def _lift(command: Command, in_force: list[Sanction]) -> Change:

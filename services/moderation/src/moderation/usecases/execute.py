@@ -25,7 +25,8 @@ async def execute(ports: Ports, command: Command) -> SanctionEvent:
     if not may_execute(command):
         raise NotPermitted
     addresses = await _addresses_of_target(ports, command, ports.clock())
-    return await _detached(ports, _carry_out(ports, command, addresses, partial(decide, command)))
+    decision = partial(decide, command, addresses=addresses)
+    return await _detached(ports, _carry_out(ports, command, addresses, decision))
 
 
 async def lift(ports: Ports, sanction_id: int, moderator: Moderator) -> Sanction:

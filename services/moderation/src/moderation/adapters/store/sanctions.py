@@ -15,7 +15,7 @@ from moderation.adapters.store.tables import SanctionAddressRow, SanctionRow, Si
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Target
 from moderation.domain.rights import Change
-from moderation.domain.sanctions import MOST_ADDRESSES, Command, Sanction, SanctionEvent, first_addresses
+from moderation.domain.sanctions import MOST_ADDRESSES, Command, Sanction, SanctionEvent
 from moderation.ports import SanctionQuery
 
 _IDS_AT_ONCE = 500
@@ -42,11 +42,7 @@ class TortoiseStore:
             lifted_ids = tuple(s.id for s in change.lifted)
             if lifted_ids:
                 await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
-            # Whoever bans again to make it longer must not let go of the addresses that the ban was following; where
-            # they are too many, those of the last hour come first.
-            replaced = (sorted(s.addresses) for s in change.lifted if s.target == command.target)
-            followed = first_addresses(sorted(addresses), *replaced)
-            imposed = (await _insert(command, followed, now_ms),) if change.imposes else ()
+            imposed = (await _insert(command, change.addresses, now_ms),) if change.imposes else ()
             audit = audit_row(command, imposed, lifted_ids, now_ms)
             await audit.save()
             return event_from_row(audit, imposed)
