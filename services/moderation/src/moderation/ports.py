@@ -28,7 +28,8 @@ class SanctionQuery:
 
 
 class Store(Protocol):
-    """The database. Every coroutine raises DatabaseUnavailable; times are Unix milliseconds."""
+    """The database. Every coroutine raises DatabaseUnavailable; times are Unix milliseconds. Sanctions that a later
+    version stored, with an action or rank that this one does not know, are left out as if they were not there."""
 
     async def change(
         self, command: Command, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
@@ -49,8 +50,9 @@ class Store(Protocol):
     async def in_force(self, query: SanctionQuery, *, now_ms: int) -> list[Sanction]:
         """Those of what is in force that are asked for, the oldest first."""
 
-    async def in_force_after(self, sanction_id: int, *, first: int, now_ms: int) -> list[Sanction]:
-        """The next `first` of all that are in force, by id; fewer than asked for: the last part."""
+    async def in_force_after(self, sanction_id: int, *, first: int, now_ms: int) -> tuple[list[Sanction], int | None]:
+        """The next `first` of all that are in force, by id, and the id after which the next part begins; None: this
+        was the last one. A part may hold fewer."""
 
     async def history(
         self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int

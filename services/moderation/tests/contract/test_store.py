@@ -9,11 +9,12 @@ from typing import TypeAlias
 
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
+from structlog.testing import capture_logs
 from tortoise.exceptions import OperationalError
 
 from chassis.database import Database, within as answering
 from chassis.errors import DatabaseUnavailable
-from moderation.adapters.store.database import migrate_moderation, moderation_database
+from moderation.adapters.store.database import DEADLINE_S, migrate_moderation, moderation_database
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, SightingRow
 from moderation.domain.last_seen import LastSeen
@@ -166,9 +167,40 @@ async def test_addresses_are_left_out_where_nobody_asks_for_them(store: Store) -
 async def test_all_that_are_in_force_come_part_by_part(store: Store) -> None:
     ids = [(await carry_out(store, command(slug=f"room-{n}", minutes=n), NOBODY)).imposed[0].id for n in range(4)]
     part = partial(store.in_force_after, first=2, now_ms=61_000)
-    assert [s.id for s in await part(0)] == [ids[0], ids[2]]
-    assert [s.id for s in await part(ids[2])] == [ids[3]]
-    assert await part(ids[3]) == []
+    found, after_id = await part(0)
+    assert ([s.id for s in found], after_id) == ([ids[0], ids[2]], ids[2])
+    found, after_id = await part(ids[2])
+    assert ([s.id for s in found], after_id) == ([ids[3]], None)
+    assert await part(ids[3]) == ([], None)
+
+
+@pytest.mark.parametrize("change", ["kind = 9", "moderator_rank = 9"])
+async def test_a_row_with_a_value_of_a_later_version_is_left_out_and_logged_and_hides_no_other(
+    store: Store, database: Database, change: str
+) -> None:
+    ids = [(await carry_out(store, command(slug=f"room-{n}"), NOBODY)).imposed[0].id for n in range(4)]
+    slugs = [f"room-{n}" for n in range(4)]
+    async with answering(DEADLINE_S), database.transaction() as session:
+        await session.client.execute_script(f"UPDATE sanction SET {change} WHERE id IN ({ids[1]}, {ids[2]})")
+    with capture_logs() as lines:
+        assert await ids_in_force(store, *slugs) == [ids[0], ids[3]]
+        found, after_id = await store.in_force_after(ids[0], first=2, now_ms=1_000)
+        assert (found, after_id) == ([], ids[2])
+        found, _ = await store.in_force_after(ids[2], first=2, now_ms=1_000)
+        assert [s.id for s in found] == [ids[3]]
+    assert (lines[0]["event"], lines[0]["count"], lines[0]["sanction_id"]) == ("sanctions_not_understood", 1, ids[1])
+    assert await store.find(ids[1]) is None
+    assert await store.follow(ids[1], "10.0.0.1", now_ms=1_000) is None
+    assert (await carry_out(store, command(slug="room-1"))).lifted_ids == ()
+
+
+async def test_a_page_of_the_history_is_full_beside_rows_of_a_later_version(store: Store, database: Database) -> None:
+    ids = [(await carry_out(store, command(slug=f"room-{n}"), NOBODY)).imposed[0].id for n in range(4)]
+    async with answering(DEADLINE_S), database.transaction() as session:
+        await session.client.execute_script(f"UPDATE sanction SET kind = 9 WHERE id = {ids[3]}")
+        await session.client.execute_script(f"UPDATE sanction SET moderator_rank = 9 WHERE id = {ids[1]}")
+    page = await store.history(None, only_in_force=False, first=2, before_id=None, now_ms=1_000)
+    assert [s.id for s in page] == [ids[2], ids[0]]
 
 
 async def test_a_timed_sanction_is_in_force_until_its_time_is_up(store: Store) -> None:

@@ -223,6 +223,17 @@ async def test_a_refresh_that_fails_half_way_changes_nothing(
     assert not subject.is_muted("address 1")
 
 
+async def test_a_refresh_takes_over_all_but_rows_with_a_value_of_a_later_version(
+    subject: Subject, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_AT_ONCE", 2)
+    await _store_mutes(database, 6)
+    async with database.transaction() as session:
+        await session.client.execute_script("UPDATE sanction SET kind = 9 WHERE id IN (2, 3, 4)")
+    await refresh(subject.ports)
+    assert [n for n in range(1, 7) if subject.is_muted(f"address {n}")] == [1, 5, 6]
+
+
 async def test_writes_that_fail_are_tried_again_and_do_not_have_everything_read(
     subject: Subject, quick: None, eventually: Eventually
 ) -> None:

@@ -50,13 +50,11 @@ async def refresh(ports: Ports) -> None:
     now_ms = ports.clock().wall_ms
     ports.cache.begin_refresh()
     try:
-        last_id, is_done = 0, False
-        while not is_done:
-            part = await ports.store.in_force_after(last_id, first=READ_AT_ONCE, now_ms=now_ms)
+        after_id: int | None = 0
+        while after_id is not None:
+            part, after_id = await ports.store.in_force_after(after_id, first=READ_AT_ONCE, now_ms=now_ms)
             ports.cache.add_to_refresh(part)
             await asyncio.sleep(0)
-            is_done = len(part) < READ_AT_ONCE
-            last_id = part[-1].id if part else last_id
     except BaseException:
         ports.cache.abandon_refresh()
         raise

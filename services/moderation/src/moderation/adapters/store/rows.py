@@ -8,7 +8,8 @@ from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent
 
 
 def sanction_from_row(row: SanctionRow, addresses: frozenset[str]) -> Sanction:
-    """A sanction as it is stored."""
+    """A sanction as it is stored. Raises ValueError where a later version stored an action or rank that this one does
+    not know."""
     return Sanction(
         id=row.id,
         kind=Action(row.kind),

@@ -1,25 +1,30 @@
 """Sanctions, the audit log, and who was last seen where."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
+import structlog
 from tortoise.expressions import Q, Subquery
 from tortoise.functions import Max
 
 from chassis.database import Database
+from chassis.logs import LogSummary
 from moderation.adapters.store import retention
 from moderation.adapters.store.database import COMMAND_LOCK, answered
 from moderation.adapters.store.rows import audit_row, event_from_row, follow_row, sanction_from_row, sanction_to_row
 from moderation.adapters.store.tables import SanctionAddressRow, SanctionRow, SightingRow
 from moderation.domain.last_seen import LastSeen
-from moderation.domain.people import Target
+from moderation.domain.people import Rank, Target
 from moderation.domain.rights import Change
-from moderation.domain.sanctions import MOST_ADDRESSES, Command, Sanction, SanctionEvent
+from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
 from moderation.ports import SanctionQuery
 
 _IDS_AT_ONCE = 500
 """Databases limit the number of values in one question."""
+_ACTIONS = [int(action) for action in Action]
+_RANKS = [int(rank) for rank in Rank]
+_log = structlog.get_logger()
 
 
 class TortoiseStore:
@@ -30,6 +35,7 @@ class TortoiseStore:
         # Commands wait here, one a replica for the lock of all replicas: each that waited there would hold one of the
         # few connections, and reading would wait for commands as well.
         self._commanding = asyncio.Lock()
+        self._not_understood = LogSummary(_log, "sanctions_not_understood")
 
     @answered
     async def change(
@@ -38,7 +44,7 @@ class TortoiseStore:
         """Commands go one by one over all replicas: they are rare, and their event ids rise as they are committed."""
         async with self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)
-            change = decide(await _in_force_of(command.target, addresses, now_ms))
+            change = decide(await self._in_force_of(command.target, addresses, now_ms))
             lifted_ids = tuple(s.id for s in change.lifted)
             if lifted_ids:
                 await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
@@ -52,7 +58,7 @@ class TortoiseStore:
         """Under the lock of commands, so that no event of a sanction is published after it was lifted."""
         async with self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)
-            sanction = await _find(sanction_id)
+            sanction = await self._find(sanction_id)
             if sanction is None or not sanction.is_in_force(now_ms) or not sanction.may_follow_to(address):
                 return None
             await SanctionAddressRow(sanction_id=sanction_id, address=address).save()
@@ -63,7 +69,7 @@ class TortoiseStore:
     @answered
     async def find(self, sanction_id: int) -> Sanction | None:
         async with self._database.transaction():
-            return await _find(sanction_id)
+            return await self._find(sanction_id)
 
     @answered
     async def in_force(self, query: SanctionQuery, *, now_ms: int) -> list[Sanction]:
@@ -71,26 +77,30 @@ class TortoiseStore:
         async with self._database.transaction():
             rows = await SanctionRow.filter(where).order_by("id")
             if query.addresses:
-                return await _with_addresses(rows)
-            return [sanction_from_row(row, frozenset()) for row in rows]
+                return await self._with_addresses(rows)
+            return self._understood(rows, {})
 
     @answered
-    async def in_force_after(self, sanction_id: int, *, first: int, now_ms: int) -> list[Sanction]:
+    async def in_force_after(self, sanction_id: int, *, first: int, now_ms: int) -> tuple[list[Sanction], int | None]:
         where = _in_force(now_ms) & Q(id__gt=sanction_id)
         async with self._database.transaction():
-            return await _with_addresses(await SanctionRow.filter(where).order_by("id").limit(first))
+            rows = await SanctionRow.filter(where).order_by("id").limit(first)
+            return await self._with_addresses(rows), rows[-1].id if len(rows) == first else None
 
     @answered
     async def history(
         self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
     ) -> list[Sanction]:
-        where = _in_force(now_ms) if only_in_force else Q()
+        # Left out here already, so that no page is short, which would be taken for the last one.
+        where = Q(kind__in=_ACTIONS, moderator_rank__in=_RANKS)
+        if only_in_force:
+            where &= _in_force(now_ms)
         if slug is not None:
             where &= Q(slug=slug)
         if before_id is not None:
             where &= Q(id__lt=before_id)
         async with self._database.transaction():
-            return await _with_addresses(await SanctionRow.filter(where).order_by("-id").limit(first))
+            return await self._with_addresses(await SanctionRow.filter(where).order_by("-id").limit(first))
 
     @answered
     async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> list[str]:
@@ -139,6 +149,38 @@ class TortoiseStore:
         async with self._database.transaction():
             return await part()
 
+    async def _in_force_of(self, target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
+        """Of an anonymous target by its name and by its addresses, each with an index of its own."""
+        mine = Q(target_user_id=target.user_id) & _in_force(now_ms)
+        found = {row.id: row for row in await SanctionRow.filter(mine, target_username=target.username)}
+        if not target.user_id and addresses:
+            held = SanctionAddressRow.filter(address__in=sorted(addresses)).values("sanction_id")
+            found |= {row.id: row for row in await SanctionRow.filter(mine, id__in=Subquery(held))}
+        return await self._with_addresses([found[sanction_id] for sanction_id in sorted(found)])
+
+    async def _find(self, sanction_id: int) -> Sanction | None:
+        found = await self._with_addresses(await SanctionRow.filter(id=sanction_id))
+        return found[0] if found else None
+
+    async def _with_addresses(self, rows: Sequence[SanctionRow]) -> list[Sanction]:
+        addresses: dict[int, set[str]] = {row.id: set() for row in rows}
+        for start in range(0, len(rows), _IDS_AT_ONCE):
+            ids = [row.id for row in rows[start : start + _IDS_AT_ONCE]]
+            held = SanctionAddressRow.filter(sanction_id__in=ids)
+            for sanction_id, address in await held.values_list("sanction_id", "address"):
+                addresses[sanction_id].add(address)
+        return self._understood(rows, addresses)
+
+    def _understood(self, rows: Sequence[SanctionRow], addresses: Mapping[int, set[str]]) -> list[Sanction]:
+        """Without those of a later version, which must not keep this one from the others."""
+        found = []
+        for row in rows:
+            try:
+                found.append(sanction_from_row(row, frozenset(addresses.get(row.id, ()))))
+            except ValueError as problem:
+                self._not_understood.note(sanction_id=row.id, problem=str(problem))
+        return found
+
 
 def _in_force(now_ms: int) -> Q:
     return Q(lifted_at_ms__isnull=True) & (Q(expires_at_ms__isnull=True) | Q(expires_at_ms__gt=now_ms))
@@ -161,34 +203,8 @@ def _aim(targets: Sequence[Target]) -> Q:
     return at_users | at_names if users and names else at_users if users else at_names
 
 
-async def _in_force_of(target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
-    """Of an anonymous target by its name and by its addresses, each with an index of its own."""
-    mine = Q(target_user_id=target.user_id) & _in_force(now_ms)
-    found = {row.id: row for row in await SanctionRow.filter(mine, target_username=target.username)}
-    if not target.user_id and addresses:
-        held = SanctionAddressRow.filter(address__in=sorted(addresses)).values("sanction_id")
-        found |= {row.id: row for row in await SanctionRow.filter(mine, id__in=Subquery(held))}
-    return await _with_addresses(found[sanction_id] for sanction_id in sorted(found))
-
-
 async def _insert(command: Command, addresses: frozenset[str], now_ms: int) -> Sanction:
     row = sanction_to_row(command, now_ms)
     await row.save()
     await SanctionAddressRow.bulk_create([SanctionAddressRow(sanction_id=row.id, address=a) for a in sorted(addresses)])
     return sanction_from_row(row, addresses)
-
-
-async def _find(sanction_id: int) -> Sanction | None:
-    found = await _with_addresses(await SanctionRow.filter(id=sanction_id))
-    return found[0] if found else None
-
-
-async def _with_addresses(rows: Iterable[SanctionRow]) -> list[Sanction]:
-    rows = list(rows)
-    addresses: dict[int, set[str]] = {row.id: set() for row in rows}
-    for start in range(0, len(rows), _IDS_AT_ONCE):
-        ids = [row.id for row in rows[start : start + _IDS_AT_ONCE]]
-        held = SanctionAddressRow.filter(sanction_id__in=ids)
-        for sanction_id, address in await held.values_list("sanction_id", "address"):
-            addresses[sanction_id].add(address)
-    return [sanction_from_row(row, frozenset(addresses[row.id])) for row in rows]
