@@ -10,6 +10,7 @@ from chassis.process import serve_until_signal
 from moderation.bootstrap import serving
 from moderation.config import load_process
 from moderation.errors import StartFailed
+from moderation.telemetry import Metrics
 
 EXIT_BAD_SETTING = 2
 
@@ -23,7 +24,7 @@ def main() -> int:
         return EXIT_BAD_SETTING
     configure_logging("moderation")
     try:
-        uvloop.run(serve_until_signal(serving(config)))
+        uvloop.run(serve_until_signal(serving(config, metrics=Metrics())))
     except StartFailed as problem:
         sys.stderr.write(f"moderation: {problem}\n")
         return 1

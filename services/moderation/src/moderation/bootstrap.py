@@ -7,13 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from chassis.database import Database, is_postgres, sqlite_file
 from chassis.errors import DatabaseUnavailable, ServiceError
 from chassis.file_lock import file_lock
 from chassis.grpc_server import GrpcServer
 from chassis.metrics import serving_metrics
-from chassis.tasks import repeat
+from chassis.tasks import Tasks, repeat
 from moderation.adapters.nats import NatsEvents
 from moderation.adapters.store.database import migrate_moderation, moderation_database
 from moderation.adapters.store.sanctions import TortoiseStore
@@ -30,7 +31,7 @@ from moderation.ports import Ports
 from moderation.telemetry import Metrics
 from moderation.usecases.execute import finish
 from moderation.usecases.refresh import keep_refreshing, keep_writing, refresh, write
-from moderation.usecases.retention import Retention, keep_ending, keep_pruning
+from moderation.usecases.retention import Retention, keep_ending, keep_forgetting, keep_pruning
 from salon.moderation.v1.moderation_pb2_grpc import add_ModerationServiceServicer_to_server
 
 STOP_GRACE_S = 1.0
@@ -49,13 +50,31 @@ def system_clock() -> Now:
 async def serving(
     config: Config, *, clock: Callable[[], Now] = system_clock, metrics: Metrics | None = None
 ) -> AsyncIterator[int]:
-    """One whole replica, which serves inside of the block; gives the port of its gRPC. Raises StartFailed."""
+    """One whole replica, which serves inside of the block; gives the port of its gRPC. Without `metrics` it counts in a
+    registry of its own. Raises StartFailed."""
+    metrics = metrics or Metrics(CollectorRegistry())
     async with AsyncExitStack() as stack:
         try:
-            port = await _enter(stack, config, clock, metrics or Metrics())
+            port = await _enter(stack, config, clock, metrics)
         except (ServiceError, OSError) as problem:
             raise StartFailed(str(problem)) from problem
-        yield port
+        try:
+            yield port
+        finally:
+            _log.info("stopping")
+    _log.info("stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class _Replica:
+    """What runs, wired and not started."""
+
+    ports: Ports
+    database: Database
+    nats: NatsEvents
+    streams: AdmitStreams
+    server: GrpcServer
+    metrics: Metrics
 
 
 async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now], metrics: Metrics) -> int:
@@ -66,32 +85,19 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
     database = moderation_database(config.database_url)
     stack.push_async_callback(database.close)
     replica = _wire(config, database, clock, metrics)
-    return await stack.enter_async_context(_running(replica, config, database))
-
-
-@dataclass(frozen=True, slots=True)
-class _Replica:
-    """What runs, wired and not started."""
-
-    ports: Ports
-    nats: NatsEvents
-    streams: AdmitStreams
-    server: GrpcServer
-    metrics: Metrics
-
-    @property
-    def dependencies(self) -> dict[str, bool]:
-        """Which of them answer; it is ready when all do. Admission goes on without either."""
-        return {"database": self.ports.is_store_answering, "nats": self.nats.is_connected}
-
-    def is_ready(self) -> bool:
-        """Whether database and NATS answer."""
-        return all(self.dependencies.values())
-
-    async def report_health(self) -> None:
-        """To whoever asks gRPC's health service, and Prometheus."""
-        self.metrics.service.dependencies(self.dependencies)
-        await self.server.set_health(is_ready=self.is_ready(), dependencies=self.dependencies)
+    duties = Tasks()
+    stack.push_async_callback(duties.stop)
+    port = await replica.server.start(config.host, config.port)
+    stack.push_async_callback(_stop, replica)
+    # Migrations may take long: who probes the port meanwhile finds a process that lives and is not ready.
+    _log.info("starting", host=config.host, port=port)
+    await migrate_moderation(config.database_url)
+    await database.open()
+    await refresh(replica.ports)
+    replica.server.open()
+    _start(duties, replica, Retention(config.audit_days, config.evidence_days))
+    _log.info("serving", host=config.host, port=port)
+    return port
 
 
 def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics: Metrics) -> _Replica:
@@ -117,45 +123,27 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         has_reflection=config.salon_env != "production",
         is_open=False,  # before it knows what is in force it would admit everybody
     )
-    replica = _Replica(ports, nats, streams, server, metrics)
-    metrics.watch(is_ready=replica.is_ready, cache=cache, last_seen=last_seen)
-    return replica
+    metrics.watch(cache=cache, last_seen=last_seen)
+    return _Replica(ports, database, nats, streams, server, metrics)
 
 
-@asynccontextmanager
-async def _running(replica: _Replica, config: Config, database: Database) -> AsyncIterator[int]:
-    port = await _start(replica, config, database)
-    ports, retention = replica.ports, Retention(config.audit_days, config.evidence_days)
-    duties = [replica.nats.run(), keep_refreshing(ports), keep_writing(ports)]
-    duties += [keep_ending(ports), keep_pruning(ports, retention)]
-    async with asyncio.TaskGroup() as tasks:
-        health = tasks.create_task(repeat(_HEALTH_EVERY_S, replica.report_health))
-        owned = [tasks.create_task(duty) for duty in duties]
-        _log.info("serving", host=config.host, port=port)
-        try:
-            yield port
-        finally:
-            _log.info("stopping")
-            health.cancel()  # health is told by stop from here on
-            await _stop(replica)
-            for task in owned:
-                task.cancel()
-    _log.info("stopped")
+def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
+    ports = replica.ports
+    duties.spawn(replica.nats.run(), "nats connection")
+    duties.spawn(keep_refreshing(ports), "refresh")
+    duties.spawn(keep_writing(ports), "write")
+    duties.spawn(keep_ending(ports), "end")
+    duties.spawn(keep_forgetting(ports), "forget")
+    duties.spawn(keep_pruning(ports, retention), "prune")
+    duties.spawn(repeat(_HEALTH_EVERY_S, lambda: _report_health(replica)), "health")
 
 
-async def _start(replica: _Replica, config: Config, database: Database) -> int:
-    try:
-        port = await replica.server.start(config.host, config.port)
-        # Migrations may take long: who probes the port meanwhile finds a process that lives and is not ready.
-        _log.info("starting", host=config.host, port=port)
-        await migrate_moderation(config.database_url)
-        await database.open()
-        await refresh(replica.ports)
-    except BaseException:
-        await replica.server.stop(0)
-        raise
-    replica.server.open()
-    return port
+async def _report_health(replica: _Replica) -> None:
+    """To whoever asks gRPC's health service, and Prometheus. It is ready when both answer; admission goes on without
+    either."""
+    dependencies = {"database": await replica.database.is_alive(), "nats": replica.nats.is_connected}
+    replica.metrics.dependencies(dependencies)
+    await replica.server.set_health(is_ready=all(dependencies.values()), dependencies=dependencies)
 
 
 async def _stop(replica: _Replica) -> None:

@@ -109,10 +109,3 @@ class Ports:
     """Commands that are being carried out, at most as many as there are calls."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever takes from last_seen or the cache what is to be written."""
-    unanswered: set[str] = field(default_factory=set)
-    """The kinds of questions that the database has not answered when they were asked last."""
-
-    @property
-    def is_store_answering(self) -> bool:
-        """Whether the last question of every kind was answered."""
-        return not self.unanswered

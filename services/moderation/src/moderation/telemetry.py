@@ -1,7 +1,7 @@
 """What moderation counts, for Prometheus."""
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Iterable, Mapping, Sized
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
@@ -29,9 +29,13 @@ class Metrics:
         for decision, count in Tally(verdict.decision for verdict in verdicts).items():
             self._verdicts[decision].inc(count)
 
-    def watch(self, *, is_ready: Callable[[], bool], cache: Sized, last_seen: LastSeenBuffer) -> None:
+    def dependencies(self, are_up: Mapping[str, bool]) -> None:
+        """Who answers at this moment; the replica is ready when all do."""
+        self.service.dependencies(are_up)
+        self._ready.set(all(are_up.values()))
+
+    def watch(self, *, cache: Sized, last_seen: LastSeenBuffer) -> None:
         """Read these whenever somebody asks for metrics."""
-        self._ready.set_function(is_ready)
         self._in_force.set_function(lambda: len(cache))
         self._waiting.set_function(lambda: len(last_seen))
         self._lost.set_function(lambda: last_seen.lost)

@@ -15,13 +15,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from nats.aio.client import Client
-from prometheus_client import CollectorRegistry
 
 from chassis.nats_connection import NatsSettings
 from moderation.bootstrap import serving
 from moderation.config import Config
 from moderation.domain.admission import Now
-from moderation.telemetry import Metrics
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
 pytestmark = pytest.mark.integration
@@ -108,7 +106,7 @@ MODERATOR = user(2, address="10.0.0.2", rank=pb.RANK_MODERATOR)
 async def edge_of(url: str, directory: Path, clock: Clock) -> AsyncIterator[Edge]:
     config = Config(port=0, database_url=f"sqlite://{directory}/m.sqlite3", nats=NatsSettings(url))
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(serving(config, clock=clock.now, metrics=Metrics(CollectorRegistry())))
+        port = await stack.enter_async_context(serving(config, clock=clock.now))
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         edge = Edge(channel)
         await edge.open()

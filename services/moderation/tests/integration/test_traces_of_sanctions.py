@@ -9,7 +9,6 @@ import grpc.aio
 import nats
 import pytest
 from nats.aio.client import Client
-from prometheus_client import CollectorRegistry
 from structlog.contextvars import get_contextvars
 
 from chassis.nats_connection import NatsSettings
@@ -17,7 +16,6 @@ from moderation.adapters.nats import SUBJECT, NatsEvents
 from moderation.api.grpc.convert import decode_event
 from moderation.bootstrap import serving
 from moderation.config import Config
-from moderation.telemetry import Metrics
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
 pytestmark = pytest.mark.integration
@@ -47,7 +45,7 @@ async def test_an_event_carries_the_trace_of_the_call_that_made_it_where_that_ha
     await bus.flush()
     config = Config(port=0, database_url=f"sqlite://{tmp_path}/m.sqlite3", nats=NatsSettings(nats_server.url))
     async with (
-        serving(config, metrics=Metrics(CollectorRegistry())) as port,
+        serving(config) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         stub = pb_grpc.ModerationServiceStub(channel)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from chassis.errors import DatabaseUnavailable
+from chassis.tasks import repeat
 from moderation.ports import Ports
 
 READ_EVERY_S = 30.0
@@ -34,15 +35,13 @@ async def keep_refreshing(ports: Ports) -> None:
         except TimeoutError:
             pass
         ports.refresh_wanted.clear()
-        await until_answered(ports, "sanctions_not_read", lambda: refresh(ports))
+        await until_answered("sanctions_not_read", lambda: refresh(ports))
         await asyncio.sleep(_scattered(RETRY_FIRST_S))  # between two refreshes, however often one is wanted
 
 
 async def keep_writing(ports: Ports) -> None:
     """Write what memory alone knows every half second, until cancelled."""
-    while True:
-        await asyncio.sleep(WRITE_EVERY_S)
-        await until_answered(ports, "sightings_not_written", lambda: write(ports))
+    await repeat(WRITE_EVERY_S, lambda: until_answered("sightings_not_written", lambda: write(ports)))
 
 
 async def refresh(ports: Ports) -> None:
@@ -68,9 +67,9 @@ async def write(ports: Ports) -> None:
         await _write_followed(ports)
 
 
-async def until_answered(ports: Ports, failure: str, question: Callable[[], Awaitable[None]]) -> None:
-    """Ask until the database answers, more and more seldom; `failure` is the event in the log meanwhile. A mistake of
-    ours must not end the service either: it goes on from memory, and says what it was."""
+async def until_answered(failure: str, question: Callable[[], Awaitable[None]]) -> None:
+    """Ask until the database answers, more and more seldom; `failure` is the event in the log meanwhile. A defect must
+    not end the service either: it goes on from memory, and the log has the trace."""
     pause_s = RETRY_FIRST_S
     while True:
         try:
@@ -80,9 +79,7 @@ async def until_answered(ports: Ports, failure: str, question: Callable[[], Awai
         except Exception:  # noqa: BLE001 - whatever it is, it is logged and asked again
             _log.error(failure, exc_info=True)
         else:
-            ports.unanswered.discard(failure)
             return
-        ports.unanswered.add(failure)
         await asyncio.sleep(_scattered(pause_s))
         pause_s = min(2 * pause_s, RETRY_LONGEST_S)
 

@@ -1,8 +1,8 @@
 """What ends, is erased and is deleted as time goes by."""
 
-import asyncio
 from dataclasses import dataclass
 
+from chassis.tasks import repeat
 from moderation.ports import Ports
 from moderation.usecases.execute import LAST_SEEN_KEPT_MS
 from moderation.usecases.refresh import until_answered
@@ -24,17 +24,17 @@ class Retention:
 
 async def keep_ending(ports: Ports) -> None:
     """Mark the sanctions that ended by their time, every minute until cancelled."""
-    while True:
-        await until_answered(ports, "sanctions_not_ended", lambda: end_expired(ports))
-        await asyncio.sleep(END_EVERY_S)
+    await repeat(END_EVERY_S, lambda: until_answered("sanctions_not_ended", lambda: end_expired(ports)))
+
+
+async def keep_forgetting(ports: Ports) -> None:
+    """Forget who was seen too long ago, every hour until cancelled."""
+    await repeat(FORGET_EVERY_S, lambda: until_answered("sightings_not_forgotten", lambda: forget_last_seen(ports)))
 
 
 async def keep_pruning(ports: Ports, retention: Retention) -> None:
-    """Let go of what is too old, every hour until cancelled."""
-    while True:
-        await until_answered(ports, "sightings_not_forgotten", lambda: forget_last_seen(ports))
-        await until_answered(ports, "history_not_pruned", lambda: prune_history(ports, retention))
-        await asyncio.sleep(FORGET_EVERY_S)
+    """Erase and delete what is too old of history, every hour until cancelled."""
+    await repeat(FORGET_EVERY_S, lambda: until_answered("history_not_pruned", lambda: prune_history(ports, retention)))
 
 
 async def end_expired(ports: Ports) -> None:

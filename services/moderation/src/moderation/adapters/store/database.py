@@ -11,7 +11,8 @@ from chassis.outages import retry_on_conflict
 DEADLINE_S = 3.0
 """Of one question to the database. PostgreSQL knows it too, so that nothing goes on there that nobody waits for."""
 POOL_SIZE = 5
-"""Connections of one replica to PostgreSQL: commands go one by one, so more would only wait there."""
+"""Connections of one replica to PostgreSQL: commands go one by one, so more would only wait there. One more is for
+asking whether it is alive."""
 MIGRATION_LOCK = 0x5A10_0001
 COMMAND_LOCK = 0x5A10_0002
 SCHEMA = Schema("moderation", "moderation.adapters.store.tables", "moderation.migrations")
