@@ -239,6 +239,32 @@ async def test_it_reconnects_by_itself_and_sends_what_was_written_meanwhile(
     await page.close()
 
 
+async def test_what_was_said_while_it_was_cut_off_is_shown_when_it_is_back(
+    window: OpenWindow, dev_edge: Edge, visitors: Visitors, room: str, ana: Person
+) -> None:
+    talker = await visitors.join(room, ana)
+    reader = await window()
+    page = await reader.enter(dev_edge, room, "Reader")
+    log = page.get_by_role("log")
+    await talker.say("said before")
+    await expect(log).to_contain_text("said before")
+    dev_edge.process.kill()
+    await expect(page.locator("#state")).to_have_text("Reconnecting…")
+    await talker.say("said meanwhile")
+    await talker.say("and more")
+    dev_edge.process.start()
+    await asyncio.to_thread(salon_processes.wait_until_ready, dev_edge)
+    await reader.connected()
+    await talker.say("said after")
+    await expect(log).to_contain_text("said after", timeout=10_000)
+    text = await log.inner_text()
+    places = [text.index(said) for said in ("said before", "said meanwhile", "and more", "said after")]
+    assert places == sorted(places)
+    assert "Connected again." in text
+    assert "missed" not in text
+    await page.close()
+
+
 async def test_every_control_has_a_name_and_the_log_is_a_polite_live_region(
     window: OpenWindow, dev_edge: Edge, room: str
 ) -> None:
