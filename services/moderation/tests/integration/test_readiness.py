@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import CollectorRegistry
 from real_postgres import Postgres
 from structlog.testing import capture_logs
 
@@ -17,6 +18,7 @@ from chassis.nats_connection import NatsSettings
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.bootstrap import serving
 from moderation.config import Config
+from moderation.telemetry import Metrics
 from moderation.usecases import refresh
 
 pytestmark = pytest.mark.integration
@@ -44,20 +46,31 @@ class Health:
 
 
 @asynccontextmanager
-async def health_of_a_replica(database_url: str, nats_url: str) -> AsyncIterator[Health]:
+async def health_of_a_replica(
+    database_url: str, nats_url: str, metrics: Metrics | None = None
+) -> AsyncIterator[Health]:
     config = Config(port=0, database_url=database_url, nats=NatsSettings(nats_url))
-    async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with serving(config, metrics=metrics) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield Health(channel)
 
 
 async def test_a_replica_that_nobody_uses_notices_a_postgresql_that_freezes_and_one_that_goes_on(
     postgres_server: Postgres, postgres_url: str, nats_server: Nats, eventually: Eventually
 ) -> None:
-    async with health_of_a_replica(postgres_url, nats_server.url) as health:
+    metrics = Metrics(CollectorRegistry())
+
+    def counted() -> tuple[float | None, ...]:
+        read = metrics.registry.get_sample_value
+        up = [read("salon_moderation_dependency_up", {"dependency": name}) for name in ("database", "nats")]
+        return (read("salon_moderation_ready"), *up)
+
+    async with health_of_a_replica(postgres_url, nats_server.url, metrics) as health:
         await eventually(health.is_serving)
+        assert counted() == (1, 1, 1)
         with postgres_server.frozen():
             await eventually(lambda: health.is_away("database"), deadline_s=SOON_S)
             assert await health.is_away()
+            assert counted() == (0, 0, 1)
             assert await health.is_serving("nats")
             assert await health.is_serving("live")
         await eventually(lambda: health.is_serving("database"))
