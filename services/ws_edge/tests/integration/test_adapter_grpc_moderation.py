@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 import structlog
 
+from chassis.logs import LogSummary
 from chassis.traces import hold_trace, read_trace
 from salon.moderation.v1 import moderation_pb2 as pb
 from salon.moderation.v1.moderation_pb2_grpc import (
@@ -17,7 +18,7 @@ from salon.moderation.v1.moderation_pb2_grpc import (
     add_ModerationServiceServicer_to_server,
 )
 from tools.ports import held_port
-from ws_edge.adapters.grpc import admission_stream, moderation as moderation_module
+from ws_edge.adapters.grpc import admission_stream, convert, moderation as moderation_module
 from ws_edge.adapters.grpc.homes import choose
 from ws_edge.adapters.grpc.moderation import GrpcModeration
 from ws_edge.errors import ModerationUnavailable
@@ -673,6 +674,43 @@ async def test_what_holds_everywhere_is_asked_for_by_itself_and_left_out_where_a
         replica.moderation.requests.clear()
     assert [sanction.id for sanction in await moderation.active_everywhere()] == [5]
     assert [r for replica in replicas for r in replica.moderation.requests] == [pb.ListActiveRequest()]
+
+
+def ban(number: int, **differing: Any) -> pb.Sanction:
+    """One of the user 7 in the room, or what differs from that."""
+    known: dict[str, Any] = {"action": pb.ACTION_BAN, "scope": pb.SCOPE_ROOM, "moderator_rank": pb.RANK_ADMIN}
+    return pb.Sanction(id=number, target_user_id=7, slug=SLUG, **known | differing)
+
+
+@pytest.mark.parametrize("later", [{"action": 99}, {"moderator_rank": 99}, {"scope": 99}])
+async def test_a_sanction_of_a_later_version_is_left_out_and_the_others_are_read(
+    replicas: list[Replica], moderation: GrpcModeration, monkeypatch: pytest.MonkeyPatch, later: dict[str, Any]
+) -> None:
+    for replica in replicas:
+        replica.moderation.sanctions = [ban(4), ban(5, **later), ban(6)]
+    monkeypatch.setattr(convert, "_skipped", LogSummary(structlog.get_logger(), "sanction_not_understood"))
+    with structlog.testing.capture_logs() as logs:
+        assert [sanction.id for sanction in await moderation.active([SLUG])] == [4, 6]
+        assert [sanction.id for sanction in await moderation.active([SLUG])] == [4, 6]
+    assert [(entry["event"], entry["sanction"]) for entry in logs] == [("sanction_not_understood", 5)]
+
+
+async def test_an_event_with_a_sanction_of_a_later_version_is_applied_without_it(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    event = pb.SanctionEvent(
+        event_id=8,
+        action=pb.ACTION_BAN,
+        target_user_id=7,
+        scope=pb.SCOPE_ROOM,
+        slug="live",
+        imposed=[ban(3), ban(4, action=99)],
+        lifted_ids=[2],
+    )
+    home_of(speaker(7), replicas).moderation.act = pb.ActResponse(permitted=True, event=event)
+    answer = await moderation.act(request())
+    assert answer is not None
+    assert ([sanction.id for sanction in answer.imposed], answer.lifted_ids) == ([3], (2,))
 
 
 async def test_a_name_is_followed_to_its_replicas(replicas: list[Replica]) -> None:

@@ -1,5 +1,10 @@
 """Between the contracts of the rooms and moderation services and the words of the edge."""
 
+from collections.abc import Iterable
+
+import structlog
+
+from chassis.logs import LogSummary
 from salon.moderation.v1 import moderation_pb2
 from salon.rooms.v1 import rooms_pb2
 from ws_edge.ports import AdmissionLimits, Decision, JoinRefusal, ModerationRequest, Verdict
@@ -7,6 +12,9 @@ from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
+
+_log = structlog.get_logger(__name__)
+_skipped = LogSummary(_log, "sanction_not_understood")
 
 _RANKS = {rank.value: rank for rank in Rank}
 _REFUSALS = {
@@ -139,22 +147,34 @@ def request_to_proto(request: ModerationRequest) -> moderation_pb2.ActRequest:
     )
 
 
-def sanction_from_proto(sanction: moderation_pb2.Sanction) -> Sanction:
-    """Raises ValueError for an action or rank of a later version."""
+def sanctions_from_proto(sanctions: Iterable[moderation_pb2.Sanction]) -> list[Sanction]:
+    """Those that this version understands: one with an action, scope or rank of a later version is left out and logged,
+    the others hold. Needs a running event loop."""
+    understood = []
+    for sanction in sanctions:
+        try:
+            understood.append(_sanction_from_proto(sanction))
+        except ValueError as reason:
+            _skipped.note(sanction=sanction.id, reason=str(reason))
+    return understood
+
+
+def _sanction_from_proto(sanction: moderation_pb2.Sanction) -> Sanction:
     return Sanction(
         id=sanction.id,
         action=Action(sanction.action),
         target_user_id=UserId(sanction.target_user_id) if sanction.target_user_id else None,
         target_username=sanction.target_username or None,
         addresses=frozenset(sanction.addresses),
-        slug=None if sanction.scope == moderation_pb2.SCOPE_EVERYWHERE else Slug(sanction.slug),
+        slug=None if Scope(sanction.scope) is Scope.EVERYWHERE else Slug(sanction.slug),
         moderator_rank=Rank(sanction.moderator_rank),
         expires_at_s=sanction.expires_at_ms / 1000 if sanction.expires_at_ms else None,
     )
 
 
 def event_from_proto(event: moderation_pb2.SanctionEvent) -> SanctionEvent:
-    """Raises ValueError for an action, scope or rank of a later version."""
+    """Leaves out what sanctions_from_proto leaves out. Raises ValueError where what the moderator did is an action or
+    scope of a later version."""
     return SanctionEvent(
         event_id=event.event_id,
         action=Action(event.action),
@@ -165,7 +185,7 @@ def event_from_proto(event: moderation_pb2.SanctionEvent) -> SanctionEvent:
         scope=Scope(event.scope),
         slug=Slug(event.slug) if event.slug else None,
         at_ms=event.at_ms,
-        imposed=tuple(sanction_from_proto(sanction) for sanction in event.imposed),
+        imposed=tuple(sanctions_from_proto(event.imposed)),
         lifted_ids=tuple(event.lifted_ids),
         silent=event.silent,
     )

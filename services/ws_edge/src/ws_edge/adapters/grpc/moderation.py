@@ -14,7 +14,7 @@ from chassis.traces import TRACE_HEADER, next_trace
 from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.grpc.admission_stream import AdmissionStream, PendingMessage
 from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
-from ws_edge.adapters.grpc.convert import UNAVAILABLE, event_from_proto, request_to_proto, sanction_from_proto
+from ws_edge.adapters.grpc.convert import UNAVAILABLE, event_from_proto, request_to_proto, sanctions_from_proto
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, Verdict
@@ -127,7 +127,7 @@ class GrpcModeration:
 
     async def _list_active(self, key: str, request: pb.ListActiveRequest) -> list[Sanction]:
         answer = await _answer(self._stub_for(key).ListActive, request, _READ_DEADLINE_S)
-        return [sanction_from_proto(sanction) for sanction in answer.sanctions]
+        return sanctions_from_proto(answer.sanctions)
 
     def _home_of(self, home: str) -> AdmissionStream | None:
         stream = self._homes.get(home)
