@@ -3,6 +3,9 @@
 from collections import OrderedDict, deque
 from typing import Protocol
 
+import structlog
+
+from chassis.logs import place_of
 from chassis.tasks import Tasks, in_slices
 from chassis.traces import begin_trace, hold_trace
 from ws_edge.chat.context import Context
@@ -15,6 +18,8 @@ from ws_edge.protocol.identity import Rank, Slug, Speaker
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
 from ws_edge.protocol.session import Moderate
 from ws_edge.room.room import Room
+
+_log = structlog.get_logger(__name__)
 
 ACTIONS_WAITING = 16
 """Actions of one client that wait for their turn."""
@@ -36,26 +41,14 @@ class ModerationActions:
     async def carry_out(self, speaker: Speaker, slug: Slug, action: Moderate) -> ErrorCode | None:
         """Have one action decided, under a trace of its own; None: done, everybody was told."""
         with hold_trace(begin_trace()):
-            target_rank = await self._rank_of_target(slug, action)
-            request = ModerationRequest(
-                speaker,
-                action.action,
-                action.target_user_id,
-                action.target_username,
-                target_rank,
-                action.scope,
-                slug,
-                action.duration_minutes,
-                action.reason,
-            )
             try:
-                event = await self._context.moderation.act(request)
+                return await self._decide(speaker, slug, action)
             except ModerationUnavailable:
                 return ErrorCode.UNAVAILABLE
-            if event is None:
-                return ErrorCode.NOT_MODERATOR
-            self.apply(event)
-            return None
+            except Exception as failure:  # noqa: BLE001 - the moderator is answered, and their next action has its turn
+                # The exception's words may be a client's: its kind and place are enough.
+                _log.error("moderation_action_failed", kind=type(failure).__name__, place=place_of(failure))
+                return ErrorCode.UNAVAILABLE
 
     def apply(self, event: SanctionEvent) -> None:
         """Tell the rooms concerned, then close whom a ban holds, and end the typing of whom a mute holds. Once for
@@ -81,6 +74,25 @@ class ModerationActions:
             return  # what was read before goes on to hold; joins end when it is 60 s old
         if self._context.sanctions.by_id:
             await in_slices(self._context.connections, self._enforce)
+
+    async def _decide(self, speaker: Speaker, slug: Slug, action: Moderate) -> ErrorCode | None:
+        """Raises ModerationUnavailable."""
+        request = ModerationRequest(
+            speaker,
+            action.action,
+            action.target_user_id,
+            action.target_username,
+            await self._rank_of_target(slug, action),
+            action.scope,
+            slug,
+            action.duration_minutes,
+            action.reason,
+        )
+        event = await self._context.moderation.act(request)
+        if event is None:
+            return ErrorCode.NOT_MODERATOR
+        self.apply(event)
+        return None
 
     async def _rank_of_target(self, slug: Slug, action: Moderate) -> Rank | None:
         where = slug if action.scope is Scope.ROOM else None

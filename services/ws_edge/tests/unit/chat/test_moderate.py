@@ -5,12 +5,15 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
+import structlog
 from edge_world import Client, World
+from structlog.contextvars import merge_contextvars
 
 from chassis.tasks import SLICE
 from chassis.traces import read_trace
 from ws_edge.chat.registry import ConnectionRegistry, HeldRoom
 from ws_edge.errors import CloseCode, ErrorCode
+from ws_edge.ports import ModerationRequest
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
@@ -217,6 +220,31 @@ async def test_moderation_away_an_action_is_unavailable(world: World) -> None:
     moderator.send("moderation_action", action="mute", target_user_id=5)
     await world.settle()
     assert moderator.types == ["unavailable"]
+
+
+async def test_an_action_that_fails_is_logged_and_refused_with_its_nonce_and_the_next_is_carried_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moderator = await world.join("s", "1:moderator")
+    act, failures = world.moderation.act, [KeyError("spam"), None]
+
+    async def fail_once(request: ModerationRequest) -> SanctionEvent | None:
+        if failure := failures.pop(0):
+            raise failure
+        return await act(request)
+
+    monkeypatch.setattr(world.moderation, "act", fail_once)
+    world.moderation.event = event_of(Action.MUTE)
+    with structlog.testing.capture_logs(processors=[merge_contextvars]) as logs:
+        for nonce in ("first", "second"):
+            moderator.send("moderation_action", action="mute", target_user_id=5, nonce=nonce)
+        await world.settle()
+    assert moderator.types == ["unavailable", "moderation_action"]
+    assert moderator.frames[0]["data"]["nonce"] == "first"  # type: ignore[index]
+    (entry,) = logs
+    assert (entry["event"], entry["kind"]) == ("moderation_action_failed", "KeyError")
+    assert entry["trace"] == read_trace(entry["trace"])
+    assert "spam" not in str(entry)
 
 
 async def test_a_ban_whose_event_was_missed_is_enforced_at_the_next_reading(world: World) -> None:
