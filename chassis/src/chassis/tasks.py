@@ -1,7 +1,7 @@
 """Tasks with an owner: nothing runs that nobody ends, and no failure goes unseen."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 import structlog
@@ -38,6 +38,13 @@ class Tasks:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._ended)
+
+    def go_through(self, items: Sequence[_T], do: Callable[[_T], object], name: str) -> None:
+        """Do it for every item: for the first SLICE at once, for what is more in a task of this name, in slices."""
+        for item in items[:SLICE]:
+            do(item)
+        if rest := items[SLICE:]:
+            self.spawn(in_slices(rest, do), name)
 
     async def stop(self) -> None:
         """See end_tasks."""

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from chassis import tasks
-from chassis.tasks import Tasks, in_slices, repeat, to_its_end
+from chassis.tasks import SLICE, Tasks, in_slices, repeat, to_its_end
 
 
 async def test_what_is_stopped_has_ended() -> None:
@@ -129,3 +129,16 @@ async def test_after_each_slice_the_loop_has_its_turn() -> None:
     await looking
     assert done == list(range(10))
     assert set(seen) >= {4, 8}
+
+
+async def test_the_first_slice_is_done_at_once_and_the_rest_by_a_task() -> None:
+    owner = Tasks()
+    done: list[int] = []
+    owner.go_through(range(SLICE), done.append, "few")
+    assert (len(done), len(owner)) == (SLICE, 0)
+    owner.go_through(range(SLICE, 3 * SLICE), done.append, "many")
+    assert (len(done), len(owner)) == (2 * SLICE, 1)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(owner) == 0
+    assert done == list(range(3 * SLICE))

@@ -62,8 +62,7 @@ class ModerationActions:
         reached = self._context.connections.within_reach(event)
         if not event.silent:
             self._announce(event, reached)
-        for connection in reached:
-            self._enforce(connection)
+        self._context.tasks.go_through(reached, self._enforce, "enforce a sanction")
 
     async def refresh(self) -> None:
         """Read what holds everywhere and in every held room again, and enforce what of it was missed. Who comes while

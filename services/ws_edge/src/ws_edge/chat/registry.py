@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from chassis.tasks import SLICE, Tasks, in_slices
+from chassis.tasks import Tasks
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.errors import (
     CloseCode,
@@ -22,7 +22,6 @@ from ws_edge.room.audience import Member
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.room import GapReader, Room
 
-_T = TypeVar("_T")
 _K = TypeVar("_K", bound=Hashable)
 
 
@@ -230,11 +229,11 @@ class RoomRegistry:
         membership is not known here yet."""
         if held := self.by_life.get(life):
             held.was_deleted = True
-        self._go_through(self._connections.of_life(life), close_deleted, "close a deleted room")
+        self._tasks.go_through(self._connections.of_life(life), close_deleted, "close a deleted room")
 
     def recover(self) -> None:
         """Every room may have missed something."""
-        self._go_through(list(self.by_life.values()), HeldRoom.recover, "recover rooms")
+        self._tasks.go_through(list(self.by_life.values()), HeldRoom.recover, "recover rooms")
 
     def new_room(self, membership: Membership) -> Room:
         """A room that nothing was read of yet."""
@@ -290,13 +289,6 @@ class RoomRegistry:
         if not self.by_slug[room.slug]:
             del self.by_slug[room.slug]
             self._sanctions.forget(room.slug)
-
-    def _go_through(self, items: list[_T], do: Callable[[_T], object], name: str) -> None:
-        """Begin at once, and leave the loop free between slices where there are many."""
-        for item in items[:SLICE]:
-            do(item)
-        if rest := items[SLICE:]:
-            self._tasks.spawn(in_slices(rest, do), name)
 
 
 def close_deleted(connection: Connection) -> None:

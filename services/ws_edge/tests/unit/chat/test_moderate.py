@@ -301,11 +301,11 @@ class Inside:
         self.ended.append(code)
 
 
-def crowd(world: World, size: int, life: int = 1) -> list[Inside]:
-    """So many signed-in users in the registry, from 1001 on."""
+def crowd(world: World, size: int, life: int = 1, *, user_id: int | None = None) -> list[Inside]:
+    """So many signed-in users in the registry, from 1001 on; `user_id`: so many connections of one user."""
     people = []
     for number in range(1001, 1001 + size):
-        identity = Identity(UserId(number), "ana", None, (), Rank.USER, None)
+        identity = Identity(UserId(user_id or number), "ana", None, (), Rank.USER, None)
         membership = Membership(RoomId(1), Life(life), Slug("s"), 1, 1, crowded=False)
         one = Inside(ConnectionId(number), Speaker(identity, "192.0.2.1", f"e:{number}"), Slug("s"), membership)
         world.context.connections.add(one)
@@ -372,6 +372,18 @@ async def test_a_deleted_room_of_many_is_closed_in_slices_and_nobody_elsewhere_i
     assert all(later - earlier <= SLICE for earlier, later in pairwise(counts))
     assert {tuple(one.ended) for one in people} == {(4004,)}
     assert elsewhere.closed_with is None
+
+
+async def test_a_ban_that_holds_many_connections_is_enforced_in_slices_and_the_first_at_once(world: World) -> None:
+    people = crowd(world, 3 * SLICE + 1, user_id=5)
+    world.worker.sanction_changed(event_of(Action.BAN, scope=Scope.EVERYWHERE))
+    counts = [sum(bool(one.ended) for one in people)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+        counts.append(sum(bool(one.ended) for one in people))
+    assert counts[0] == SLICE
+    assert all(later - earlier <= SLICE for earlier, later in pairwise(counts))
+    assert {tuple(one.ended) for one in people} == {(4003,)}
 
 
 async def test_deleted_room_closes_those_inside_with_4004(world: World) -> None:
