@@ -4,15 +4,20 @@ import asyncio
 import gc
 import resource
 import signal
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any
+from typing import TypeVar
 
+_T = TypeVar("_T")
 _GC_THRESHOLDS = (50_000, 50, 50)
 
 
-async def serve_until_signal(service: AbstractAsyncContextManager[Any]) -> None:
+async def serve_until_signal(
+    service: AbstractAsyncContextManager[_T], *, started: Callable[[_T], object] = lambda _: None
+) -> None:
     """Serve for as long as the block of `service`, which ends at SIGTERM or SIGINT. A start that takes long, as with
-    migrations, is broken off by them. Raises what the service raises."""
+    migrations, is broken off by them. `started` is called with what the block gives, once everything is ready and the
+    garbage collection settled. Raises what the service raises."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -20,9 +25,10 @@ async def serve_until_signal(service: AbstractAsyncContextManager[Any]) -> None:
     has_started = asyncio.Event()
 
     async def serve() -> None:
-        async with service:
+        async with service as given:
             has_started.set()
-            settle_garbage_collection()
+            _settle_garbage_collection()
+            started(given)
             await stop.wait()
 
     work, asked = asyncio.create_task(serve()), asyncio.create_task(stop.wait())
@@ -35,7 +41,7 @@ async def serve_until_signal(service: AbstractAsyncContextManager[Any]) -> None:
         work.result()
 
 
-def settle_garbage_collection() -> None:
+def _settle_garbage_collection() -> None:
     """What was made at the start stays for good; with default thresholds the collector would walk all that the process
     holds again and again, in pauses of 50 ms and more."""
     gc.collect()

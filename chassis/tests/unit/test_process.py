@@ -5,7 +5,8 @@ import gc
 import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -78,6 +79,23 @@ async def test_a_signal_ends_the_block_of_the_service(number: signal.Signals) ->
     async with asyncio.timeout(5):
         await running
     assert service.steps == ["starting", "serving", "stopped"]
+
+
+@pytest.mark.usefixtures("unfrozen")
+async def test_whoever_waits_for_the_start_hears_of_it_when_the_collector_is_settled() -> None:
+    heard: list[tuple[str, bool]] = []
+
+    @asynccontextmanager
+    async def service() -> AsyncIterator[str]:
+        yield "port"
+
+    def started(given: str) -> None:
+        heard.append((given, gc.get_freeze_count() > 0))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async with asyncio.timeout(5):
+        await serve_until_signal(service(), started=started)
+    assert heard == [("port", True)]
 
 
 async def test_a_start_that_takes_long_is_broken_off() -> None:

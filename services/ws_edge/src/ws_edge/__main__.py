@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import structlog
@@ -32,7 +33,8 @@ def _serve(config: Config) -> int:
         with bootstrap.claimed_port(config) as port:
             return _serve_workers(config, port)
     sock = bootstrap.bind(config, is_shared=config.workers > 1)
-    uvloop.run(serve_until_signal(bootstrap.serving(config, sock, answers_scrapes=not _is_worker())))
+    service = bootstrap.serving(config, sock, answers_scrapes=not _is_worker())
+    uvloop.run(serve_until_signal(service, started=partial(bootstrap.log_listening, config)))
     return 0
 
 

@@ -63,9 +63,12 @@ async def serving(config: Config, sock: socket.socket, *, answers_scrapes: bool)
         edge.worker.context.tasks.spawn(edge.metrics.refresh_repeatedly(), "metrics")
         drain = partial(edge.worker.drain, config.drain_seconds)
         await stack.enter_async_context(listening(create_app(edge.parts), sock, drain=drain))
-        port = sock.getsockname()[1]
-        _log.info("listening", host=config.host, port=port)
-        yield port
+        yield sock.getsockname()[1]
+
+
+def log_listening(config: Config, port: int) -> None:
+    """What those wait for in the log who start edges: from now on clients are served."""
+    _log.info("listening", host=config.host, port=port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,9 +317,8 @@ StartEdge = Callable[..., Awaitable[Edge]]
 
 
 @pytest.fixture
-async def start_edge(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartEdge]:
-    """Edges with whatever parts a test wants to differ. The collector is the test run's own, not theirs."""
-    monkeypatch.setattr("ws_edge.transport.server.settle_garbage_collection", lambda: None)
+async def start_edge() -> AsyncIterator[StartEdge]:
+    """Edges with whatever parts a test wants to differ."""
     async with AsyncExitStack() as stack:
 
         async def start(drain: Callable[[], Awaitable[None]] | None = None, **differing: Any) -> Edge:

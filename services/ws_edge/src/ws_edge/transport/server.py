@@ -11,7 +11,6 @@ from sanic import Sanic
 from sanic.config import Config
 from sanic.server import HttpProtocol
 
-from chassis.process import settle_garbage_collection
 from ws_edge.ports import Acceptor, DrainState, Rooms, Tokens
 from ws_edge.protocol.address import Network
 from ws_edge.protocol.limits import SlidingWindowLimiter
@@ -70,7 +69,6 @@ async def listening(app: SanicApp, sock: socket.socket, *, drain: Callable[[], A
     await server.before_start()
     await server.start_serving()
     await server.after_start()
-    settle_garbage_collection()
     try:
         yield
     finally:
