@@ -162,7 +162,7 @@ def speaker(user_id: int | None = 5, *, connection: int = 1, address: str = "10.
 
 
 def home_of(who: Speaker, replicas: list[Replica]) -> Replica:
-    address = choose(who.home, [replica.address for replica in replicas])
+    address = choose(who.routing_key, [replica.address for replica in replicas])
     return next(replica for replica in replicas if replica.address == address)
 
 

@@ -34,9 +34,14 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
 
 def address_key(address: str) -> str:
     """What limits and sanctions go by: IPv4 in text, IPv6 as its /64 network."""
-    parsed = _parse(address)
+    return find_address_key(address) or UNKNOWN
+
+
+def find_address_key(text: str) -> str | None:
+    """The same of a text that may be something else; None: it is no address."""
+    parsed = _parse(text)
     if parsed is None:
-        return UNKNOWN
+        return None
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, _KEY_PREFIX_BITS), strict=False))
     return str(parsed)

@@ -2,11 +2,11 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NewType
 
-from ws_edge.protocol.address import address_key
+from ws_edge.protocol.address import address_key, find_address_key
 
 UserId = NewType("UserId", int)
 RoomId = NewType("RoomId", int)
@@ -15,6 +15,10 @@ Slug = NewType("Slug", str)
 MessageId = NewType("MessageId", int)
 ConnectionId = NewType("ConnectionId", int)
 """Unique within one worker incarnation, from 1, never used again."""
+
+
+ANONYMOUS = "Anonymous_"
+"""How the names of those without a token begin; what follows is an address, or a hash that hides it."""
 
 
 class Rank(IntEnum):
@@ -54,6 +58,13 @@ class Speaker:
     """IPv4 in text, IPv6 as its /64 network."""
     connection: str
     """<edge>:<connection id>."""
+    routing_key: str = field(init=False, repr=False, compare=False)
+    """What rendezvous hashing goes by. Where anonymous names hide addresses it is the name: all that is known of a
+    target on another edge."""
+
+    def __post_init__(self) -> None:
+        """The key is needed several times for each message: it is made once."""
+        object.__setattr__(self, "routing_key", self._make_routing_key())
 
     @property
     def key(self) -> str:
@@ -61,14 +72,20 @@ class Speaker:
         user_id = self.identity.user_id
         return f"c:{self.connection}" if user_id is None else f"u:{user_id}"
 
-    @property
-    def home(self) -> str:
-        """What rendezvous hashing goes by. Where anonymous names hide addresses it is the name: all that is known of a
-        target on another edge."""
+    def _make_routing_key(self) -> str:
         identity = self.identity
         if identity.user_id is not None:
             return f"u:{identity.user_id}"
         return f"a:{self.address}" if _shows_address(identity.username) else identity.username
+
+
+def target_routing_key(user_id: UserId | None, username: str | None) -> str:
+    """The routing key of somebody of whom a moderator knows this much: the same as their own, see Speaker."""
+    if user_id is not None:
+        return f"u:{user_id}"
+    name = username or ""
+    key = find_address_key(name.removeprefix(ANONYMOUS).removesuffix("/64"))
+    return name if key is None else f"a:{key}"
 
 
 class AnonymousNames:
@@ -83,9 +100,9 @@ class AnonymousNames:
     def name(self, address: str) -> str:
         """The document's Anonymous_<ip>."""
         if self._key is None:
-            return f"Anonymous_{address}"
+            return f"{ANONYMOUS}{address}"
         digest = hmac.new(self._key, address_key(address).encode(), hashlib.sha256).hexdigest()
-        return f"Anonymous_{digest[:16]}"
+        return f"{ANONYMOUS}{digest[:16]}"
 
     def identity(self, address: str) -> Identity:
         """The document's anonymous user."""

@@ -2,7 +2,9 @@
 
 import re
 
-from ws_edge.protocol.identity import AnonymousNames, Identity, Rank, Speaker, UserId
+import pytest
+
+from ws_edge.protocol.identity import AnonymousNames, Identity, Rank, Speaker, UserId, target_routing_key
 
 ANA = Identity(UserId(7), "ana", "ana@example.org", ("user",), Rank.USER, 1_764_261_000.0)
 NOBODY = Identity(None, "Anonymous_192.0.2.7", None, (), Rank.ANONYMOUS, None)
@@ -24,13 +26,39 @@ def test_each_anonymous_connection_is_a_participant_of_its_own() -> None:
 def test_where_a_name_hides_the_address_the_home_goes_by_the_name() -> None:
     hidden = Identity(None, "Anonymous_5f3c9a7700112233", None, (), Rank.ANONYMOUS, None)
     shown = Identity(None, "Anonymous_2001:db8:1:2:3::4", None, (), Rank.ANONYMOUS, None)
-    assert Speaker(hidden, "192.0.2.7", "e1:1").home == "Anonymous_5f3c9a7700112233"
-    assert Speaker(shown, "2001:db8:1:2::/64", "e1:1").home == "a:2001:db8:1:2::/64"
+    assert Speaker(hidden, "192.0.2.7", "e1:1").routing_key == "Anonymous_5f3c9a7700112233"
+    assert Speaker(shown, "2001:db8:1:2::/64", "e1:1").routing_key == "a:2001:db8:1:2::/64"
 
 
 def test_a_window_has_one_home_by_user_or_by_address() -> None:
-    assert Speaker(ANA, "192.0.2.7", "e1:1").home == "u:7"
-    assert Speaker(NOBODY, "192.0.2.7", "e1:1").home == Speaker(NOBODY, "192.0.2.7", "e2:9").home == "a:192.0.2.7"
+    assert Speaker(ANA, "192.0.2.7", "e1:1").routing_key == "u:7"
+    first, second = Speaker(NOBODY, "192.0.2.7", "e1:1"), Speaker(NOBODY, "192.0.2.7", "e2:9")
+    assert first.routing_key == second.routing_key == "a:192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    ("user_id", "username", "key"),
+    [
+        (7, None, "u:7"),
+        (None, "Anonymous_192.168.1.10", "a:192.168.1.10"),
+        (None, "Anonymous_2001:db8:1:2:3::4", "a:2001:db8:1:2::/64"),
+        (None, "Anonymous_2001:db8:1:2::/64", "a:2001:db8:1:2::/64"),
+        (None, "Anonymous_::ffff:192.0.2.7", "a:192.0.2.7"),
+        (None, "Anonymous_5f3c9a", "Anonymous_5f3c9a"),
+        (None, "somebody", "somebody"),
+        (None, None, ""),
+    ],
+)
+def test_an_action_goes_to_the_home_of_its_target(user_id: int | None, username: str | None, key: str) -> None:
+    assert target_routing_key(None if user_id is None else UserId(user_id), username) == key
+
+
+@pytest.mark.parametrize("name", ["Anonymous_10.0.0.1", "Anonymous_2001:db8:1:2:3::4", "Anonymous_5f3c9a7700112233"])
+def test_what_an_anonymous_person_says_is_judged_where_actions_on_their_name_are_carried_out(name: str) -> None:
+    anonymous = Identity(None, name, None, (), Rank.ANONYMOUS, None)
+    for address in ("10.0.0.1", "2001:db8:1:2::/64"):
+        if "_5" in name or (":" in name) == (":" in address):
+            assert Speaker(anonymous, address, "e:1").routing_key == target_routing_key(None, name)
 
 
 def test_who_has_no_token_is_named_after_their_address() -> None:

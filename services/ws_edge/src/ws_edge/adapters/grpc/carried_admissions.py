@@ -17,7 +17,6 @@ class Admitted:
 
     at_s: float
     speaker: Speaker
-    home: str
     life: Life
     nonce: str
     known_to: list[int] = field(default_factory=list)
@@ -36,8 +35,8 @@ class Admitted:
 
 
 @dataclass(slots=True)
-class _OfHome:
-    """What is remembered of one home, oldest first."""
+class _OfKey:
+    """What is remembered of one routing key, oldest first."""
 
     change: int
     """The change of homes that it was last looked at for."""
@@ -53,7 +52,7 @@ class CarriedAdmissions:
         self._with_nonce: deque[Admitted] = deque()
         self._change = 0
         # In the order in which they were last offered: those that are behind come first.
-        self._by_home: OrderedDict[str, _OfHome] = OrderedDict()
+        self._by_key: OrderedDict[str, _OfKey] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._recent) + len(self._with_nonce)
@@ -62,37 +61,38 @@ class CarriedAdmissions:
         self, speaker: Speaker, life: Life, nonce: str, *, stream: int | None, now_s: float, window_s: float
     ) -> None:
         """Remember one admitted message; stream None: admitted by this edge alone."""
-        entry = Admitted(now_s, speaker, speaker.home, life, nonce, [] if stream is None else [stream])
+        entry = Admitted(now_s, speaker, life, nonce, [] if stream is None else [stream])
         self._recent.append(entry)
-        of_home = self._by_home.get(entry.home)
-        if of_home is None:
-            of_home = self._by_home[entry.home] = _OfHome(self._change)
-        of_home.entries[entry] = None
+        key = speaker.routing_key
+        of_key = self._by_key.get(key)
+        if of_key is None:
+            of_key = self._by_key[key] = _OfKey(self._change)
+        of_key.entries[entry] = None
         self._age(now_s, window_s)
 
     def homes_changed(self) -> None:
-        """From now on everybody's home may be one that nothing was carried to."""
+        """From now on the home of every key may be one that nothing was carried to."""
         self._change += 1
 
-    def is_behind(self, home: str) -> bool:
-        """Whether something is remembered that was not offered to this home since the last change."""
-        of_home = self._by_home.get(home)
-        return of_home is not None and of_home.change != self._change
+    def is_behind(self, key: str) -> bool:
+        """Whether something is remembered that was not offered to the home of this key since the last change."""
+        of_key = self._by_key.get(key)
+        return of_key is not None and of_key.change != self._change
 
     def next_behind(self) -> str | None:
-        """The home that is behind for longest; None: none is."""
-        home = next(iter(self._by_home), None)
-        return home if home is not None and self.is_behind(home) else None
+        """The key whose home is behind for longest; None: none is."""
+        key = next(iter(self._by_key), None)
+        return key if key is not None and self.is_behind(key) else None
 
-    def owed_to(self, home: str, stream: int, *, now_s: float, window_s: float) -> list[pb.CarriedAdmission]:
-        """What is yet to be carried to the stream of a home, oldest first; each is given once."""
+    def owed_to(self, key: str, stream: int, *, now_s: float, window_s: float) -> list[pb.CarriedAdmission]:
+        """What is yet to be carried to the stream of a key's home, oldest first; each is given once."""
         self._age(now_s, window_s)
-        of_home = self._by_home.get(home)
-        if of_home is None:
+        of_key = self._by_key.get(key)
+        if of_key is None:
             return []
-        of_home.change = self._change
-        self._by_home.move_to_end(home)
-        entries = [entry for entry in of_home.entries if stream not in entry.known_to]
+        of_key.change = self._change
+        self._by_key.move_to_end(key)
+        entries = [entry for entry in of_key.entries if stream not in entry.known_to]
         return [entry.carry_to(stream, now_s=now_s, window_s=window_s) for entry in entries]
 
     def _age(self, now_s: float, window_s: float) -> None:
@@ -107,7 +107,8 @@ class CarriedAdmissions:
             self._forget(with_nonce.popleft())
 
     def _forget(self, entry: Admitted) -> None:
-        entries = self._by_home[entry.home].entries
+        key = entry.speaker.routing_key
+        entries = self._by_key[key].entries
         del entries[entry]
         if not entries:
-            del self._by_home[entry.home]
+            del self._by_key[key]

@@ -1,24 +1,21 @@
 """The moderation service over gRPC: every key has its home replica."""
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
-
-import grpc.aio
+from typing import TYPE_CHECKING
 
 from chassis.grpc_channel import open_channel
 from chassis.grpc_security import GrpcSecurity
-from chassis.tasks import Tasks, is_being_cancelled
-from chassis.traces import TRACE_HEADER, next_trace
+from chassis.tasks import Tasks
 from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.grpc.admission_stream import AdmissionStream, PendingMessage
+from ws_edge.adapters.grpc.calls import call
 from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.grpc.convert import UNAVAILABLE, event_from_proto, request_to_proto, sanctions_from_proto
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, Verdict
-from ws_edge.protocol.identity import Life, Slug, Speaker
+from ws_edge.protocol.identity import Life, Slug, Speaker, target_routing_key
 from ws_edge.protocol.sanctions import Sanction, SanctionEvent
 
 if TYPE_CHECKING:
@@ -29,11 +26,7 @@ _READ_DEADLINE_S = 2.0
 _LOOK_UP_EVERY_S = 5.0
 _HOMES_LIMIT = 100_000
 _HOMES_AT_ONCE = 100
-_ANONYMOUS = "Anonymous_"
 _BEFORE_ANY_IS_HEARD = AdmissionLimits(messages_per_window=10, window_s=10.0, messages_per_address=100)
-
-Q = TypeVar("Q")
-A = TypeVar("A")
 
 
 class GrpcModeration:
@@ -79,16 +72,16 @@ class GrpcModeration:
 
     def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
         """See ports.Moderation."""
-        home = speaker.home
-        speaking = self._speaking.get(home)
+        key = speaker.routing_key
+        speaking = self._speaking.get(key)
         # While something of a speaker is unanswered the rest follows it, or a new home might answer earlier.
-        stream = self._home_of(home) if speaking is None else speaking[0]
+        stream = self._home_of(key) if speaking is None else speaking[0]
         if stream is None:
             self._loop.call_soon(done, UNAVAILABLE)
             return
-        if self._carried.is_behind(home):
-            self._carry_to(home)
-        self._speaking[home] = (stream, 1 if speaking is None else speaking[1] + 1)
+        if self._carried.is_behind(key):
+            self._carry_to_home_of(key)
+        self._speaking[key] = (stream, 1 if speaking is None else speaking[1] + 1)
         stream.ask_message(PendingMessage(speaker, life, nonce, done), slug)
 
     def note_admitted(self, speaker: Speaker, life: Life, nonce: str) -> None:
@@ -97,21 +90,21 @@ class GrpcModeration:
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         """See ports.Moderation."""
-        stream = self._home_of(speaker.home)
+        stream = self._home_of(speaker.routing_key)
         if stream is None:
             raise ModerationUnavailable("no replica")
         return await stream.ask_arrival(speaker, slug, final=final)
 
     def report_seen(self, speaker: Speaker, slug: Slug) -> None:
         """See ports.Moderation."""
-        stream = self._home_of(speaker.home)
+        stream = self._home_of(speaker.routing_key)
         if stream is not None:
             stream.report_seen(speaker, slug)
 
     async def act(self, request: ModerationRequest) -> SanctionEvent | None:
         """See ports.Moderation. Not repeated elsewhere when the answer is lost: it may have been carried out."""
-        stub = self._stub_for(target_home(request))
-        answer = await _answer(stub.Act, request_to_proto(request), _ACT_DEADLINE_S)
+        stub = self._stub_for(target_routing_key(request.target_user_id, request.target_username))
+        answer = await call(stub.Act, request_to_proto(request), _ACT_DEADLINE_S, ModerationUnavailable)
         return event_from_proto(answer.event) if answer.permitted else None
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
@@ -126,15 +119,15 @@ class GrpcModeration:
         return await self._list_active("", pb.ListActiveRequest())
 
     async def _list_active(self, key: str, request: pb.ListActiveRequest) -> list[Sanction]:
-        answer = await _answer(self._stub_for(key).ListActive, request, _READ_DEADLINE_S)
+        answer = await call(self._stub_for(key).ListActive, request, _READ_DEADLINE_S, ModerationUnavailable)
         return sanctions_from_proto(answer.sanctions)
 
-    def _home_of(self, home: str) -> AdmissionStream | None:
-        stream = self._homes.get(home)
-        if stream is None and (address := choose_behind_names(home, self._reachable)) is not None:
+    def _home_of(self, key: str) -> AdmissionStream | None:
+        stream = self._homes.get(key)
+        if stream is None and (address := choose_behind_names(key, self._reachable)) is not None:
             if len(self._homes) >= _HOMES_LIMIT:
                 self._homes.clear()
-            stream = self._homes[home] = self._up[address]
+            stream = self._homes[key] = self._up[address]
         return stream
 
     def _stub_for(self, key: str) -> "ModerationServiceAsyncStub":
@@ -165,28 +158,28 @@ class GrpcModeration:
         while True:
             await self._is_behind.wait()
             for _ in range(_HOMES_AT_ONCE):
-                home = self._carried.next_behind()
-                if home is None or not self._carry_to(home):
+                key = self._carried.next_behind()
+                if key is None or not self._carry_to_home_of(key):
                     self._is_behind.clear()
                     break
             await asyncio.sleep(0)
 
-    def _carry_to(self, home: str) -> bool:
+    def _carry_to_home_of(self, key: str) -> bool:
         """False: no replica is up."""
-        stream = self._home_of(home)
+        stream = self._home_of(key)
         if stream is None:
             return False
         now_s, window_s = self._loop.time(), self._limits.window_s
-        stream.carry(self._carried.owed_to(home, stream.serial, now_s=now_s, window_s=window_s))
+        stream.carry(self._carried.owed_to(key, stream.serial, now_s=now_s, window_s=window_s))
         return True
 
     def _settle(self, stream: AdmissionStream, pending: PendingMessage, verdict: Verdict) -> None:
-        home = pending.speaker.home
-        unanswered = self._speaking[home][1] - 1
+        key = pending.speaker.routing_key
+        unanswered = self._speaking[key][1] - 1
         if unanswered:
-            self._speaking[home] = (stream, unanswered)
+            self._speaking[key] = (stream, unanswered)
         else:
-            del self._speaking[home]
+            del self._speaking[key]
         if verdict.decision is Decision.ADMITTED:
             self._note(pending.speaker, pending.life, pending.nonce, stream)
         pending.done(verdict)
@@ -196,8 +189,8 @@ class GrpcModeration:
         serial = None if stream is None else stream.serial
         self._carried.note(speaker, life, nonce, stream=serial, now_s=now_s, window_s=window_s)
         # Its home may have changed, or come back, while the verdict was on its way.
-        if self._home_of(speaker.home) is not stream:
-            self._carry_to(speaker.home)
+        if self._home_of(speaker.routing_key) is not stream:
+            self._carry_to_home_of(speaker.routing_key)
 
     async def _follow_addresses(self) -> None:
         while True:
@@ -229,28 +222,3 @@ class GrpcModeration:
                 )
                 self._streams[address] = stream
                 self._tasks.spawn(stream.run(), f"moderation stream {address}")
-
-
-def target_home(request: ModerationRequest) -> str:
-    """The key whose home counts the target: a user's, an address's, or the name's own where it hides the address."""
-    if request.target_user_id is not None:
-        return f"u:{request.target_user_id}"
-    name = request.target_username or ""
-    try:
-        network = ipaddress.ip_network(name.removeprefix(_ANONYMOUS), strict=False)
-    except ValueError:
-        return name
-    if network.version == 4:
-        return f"a:{network.network_address}"
-    return f"a:{ipaddress.ip_network((network.network_address, 64), strict=False)}"
-
-
-async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
-    try:
-        return await method(request, timeout=deadline_s, metadata=((TRACE_HEADER, next_trace()),))
-    except (grpc.aio.AioRpcError, grpc.aio.UsageError) as reason:
-        raise ModerationUnavailable("no answer") from reason
-    except asyncio.CancelledError as reason:
-        if is_being_cancelled():
-            raise
-        raise ModerationUnavailable("the channel was closed") from reason

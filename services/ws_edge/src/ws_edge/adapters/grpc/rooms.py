@@ -3,18 +3,17 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeVar
 
 import grpc
 import grpc.aio
 
 from chassis.grpc_channel import open_channel
 from chassis.grpc_security import GrpcSecurity
-from chassis.tasks import Tasks, is_being_cancelled
-from chassis.traces import TRACE_HEADER, next_trace
+from chassis.tasks import Tasks
 from salon.rooms.v1 import rooms_pb2 as pb
 from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceStub
 from ws_edge.adapters.grpc.batches import LeaveQueue, RequestBatches
+from ws_edge.adapters.grpc.calls import call
 from ws_edge.adapters.grpc.convert import (
     held_to_proto,
     join_item_to_proto,
@@ -38,9 +37,6 @@ _GRAPHQL_DEADLINE_S = 10.0
 _RELEASE_DEADLINE_S = 2.0
 _PARTITION = 0
 """Of the log; there is one stream."""
-
-Q = TypeVar("Q")
-A = TypeVar("A")
 
 
 class GrpcRooms:
@@ -107,7 +103,8 @@ class GrpcRooms:
         self._resolves.close()
         if self._channel is not None:
             with suppress(RoomsUnavailable):
-                await _answer(self._stub.Release, pb.ReleaseRequest(edge=self._edge), _RELEASE_DEADLINE_S)
+                request = pb.ReleaseRequest(edge=self._edge)
+                await call(self._stub.Release, request, _RELEASE_DEADLINE_S, RoomsUnavailable)
             await self._channel.close()
 
     async def resolve(self, ref: RoomRef) -> Slug:
@@ -138,17 +135,17 @@ class GrpcRooms:
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """See ports.Rooms."""
         request = pb.ListParticipantsRequest(life=life)
-        return snapshot_from_proto(await _answer(self._stub.ListParticipants, request, _DEADLINE_S))
+        return snapshot_from_proto(await call(self._stub.ListParticipants, request, _DEADLINE_S, RoomsUnavailable))
 
     async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
         """See ports.Rooms."""
         request = pb.FindConnectedRequest(user_id=user_id or 0, username=username or "", slug=slug or "")
-        answer = await _answer(self._stub.FindConnected, request, _DEADLINE_S)
+        answer = await call(self._stub.FindConnected, request, _DEADLINE_S, RoomsUnavailable)
         return rank_from_proto(answer.rank)
 
     async def stats(self) -> Mapping[int, int]:
         """See ports.Rooms."""
-        answer = await _answer(self._stub.GetStats, pb.GetStatsRequest(), _DEADLINE_S)
+        answer = await call(self._stub.GetStats, pb.GetStatsRequest(), _DEADLINE_S, RoomsUnavailable)
         return dict(answer.rooms)
 
     async def execute_graphql(
@@ -162,14 +159,15 @@ class GrpcRooms:
             viewer=None if viewer is None else person_to_proto(viewer),
             allow_mutation=allow_mutation,
         )
-        answer = await _answer(self._stub.ExecuteGraphQL, request, _GRAPHQL_DEADLINE_S)
+        answer = await call(self._stub.ExecuteGraphQL, request, _GRAPHQL_DEADLINE_S, RoomsUnavailable)
         return GraphQLAnswer(body=answer.body, http_status=answer.http_status)
 
     async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
         """See ports.LogMemory."""
         position = pb.LogPosition(partition=_PARTITION, highest_sequence=seen)
+        request = pb.ResumeLogRequest(seen=position, behind=behind)
         try:
-            answer = await _answer(self._stub.ResumeLog, pb.ResumeLogRequest(seen=position, behind=behind), _DEADLINE_S)
+            answer = await call(self._stub.ResumeLog, request, _DEADLINE_S, RoomsUnavailable)
         except RoomsUnavailable as reason:
             if reason.args != (grpc.StatusCode.UNIMPLEMENTED.name,):
                 raise
@@ -180,13 +178,13 @@ class GrpcRooms:
         """See lease.LeaseCalls."""
         seen = pb.LogPosition(partition=_PARTITION, highest_sequence=self._log_sequence())
         request = pb.HeartbeatRequest(edge=self._edge, positions=[seen] if seen.highest_sequence else ())
-        answer = await _answer(self._stub.Heartbeat, request, _DEADLINE_S)
+        answer = await call(self._stub.Heartbeat, request, _DEADLINE_S, RoomsUnavailable)
         return answer.registered, answer.connection_count
 
     async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
         """See lease.LeaseCalls."""
         request = pb.SyncRequest(edge=self._edge, held=map(held_to_proto, part), first=first, last=last)
-        answer = await _answer(self._stub.Sync, request, _JOIN_DEADLINE_S)
+        answer = await call(self._stub.Sync, request, _JOIN_DEADLINE_S, RoomsUnavailable)
         return [ConnectionId(connection) for connection in answer.lost]
 
     def _owe_leave(self, connection: ConnectionId) -> None:
@@ -208,7 +206,7 @@ class GrpcRooms:
         self._sent = {ConnectionId(item.connection): False for item in items}
         request = pb.JoinRequest(edge=self._edge, items=items)
         try:
-            answer = await _answer(self._stub.Join, request, _JOIN_DEADLINE_S)
+            answer = await call(self._stub.Join, request, _JOIN_DEADLINE_S, RoomsUnavailable)
         finally:
             sent, self._sent = self._sent, {}
             for connection, owes_leave in sent.items():
@@ -218,21 +216,8 @@ class GrpcRooms:
 
     async def _send_leaves(self, connections: Sequence[ConnectionId]) -> None:
         request = pb.LeaveRequest(edge=self._edge, connections=connections)
-        await _answer(self._stub.Leave, request, _JOIN_DEADLINE_S)
+        await call(self._stub.Leave, request, _JOIN_DEADLINE_S, RoomsUnavailable)
 
     async def _send_resolves(self, refs: Sequence[pb.RoomRef]) -> Sequence[Slug]:
-        answer = await _answer(self._stub.Resolve, pb.ResolveRequest(refs=refs), _DEADLINE_S)
+        answer = await call(self._stub.Resolve, pb.ResolveRequest(refs=refs), _DEADLINE_S, RoomsUnavailable)
         return [Slug(slug) for slug in answer.slugs]
-
-
-async def _answer(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
-    try:
-        return await method(request, timeout=deadline_s, metadata=((TRACE_HEADER, next_trace()),))
-    except grpc.aio.AioRpcError as reason:
-        raise RoomsUnavailable(reason.code().name) from reason
-    except grpc.aio.UsageError as reason:
-        raise RoomsUnavailable("stopped") from reason
-    except asyncio.CancelledError as reason:
-        if is_being_cancelled():
-            raise
-        raise RoomsUnavailable("the channel was closed") from reason
