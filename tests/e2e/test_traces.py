@@ -24,7 +24,7 @@ async def line_of(edge: Edge, event: str, part: str) -> dict[str, Any]:
             await asyncio.sleep(0.02)  # a log tells nobody that it grew
 
 
-async def test_the_trace_of_a_graphql_request_reaches_the_log_of_every_edge_that_obeys_what_came_of_it(
+async def test_the_trace_of_a_graphql_request_reaches_the_log_of_every_edge_that_applies_what_came_of_it(
     visitors: Visitors,
     http: httpx.AsyncClient,
     graphql: GraphQL,

@@ -255,7 +255,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """The limits in force, as moderation told them."""
+    """The limits in force, as moderation last sent them."""
 
     messages_per_window: int
     window_s: float

@@ -218,7 +218,7 @@ def lease(rooms: FakeRooms, *, holds: int, owes: int = 0) -> tuple[EdgeLease, li
     lost: list[ConnectionId] = []
     return EdgeLease(
         rooms,
-        wires=(asyncio.Lock(), asyncio.Lock()),
+        locks=(asyncio.Lock(), asyncio.Lock()),
         held=lambda: held(holds),
         holdings=lambda: Holdings(holds, owed=owes),
         lost=lost.append,
@@ -274,7 +274,7 @@ async def test_a_heartbeat_that_finds_all_in_order_counts_what_is_held_and_does_
 
     edge_lease = EdgeLease(
         FakeRooms((True, 3), (False, 3)),
-        wires=(asyncio.Lock(), asyncio.Lock()),
+        locks=(asyncio.Lock(), asyncio.Lock()),
         held=list_held,
         holdings=lambda: Holdings(3),
         lost=lambda connection: None,
@@ -312,7 +312,7 @@ async def test_who_comes_or_goes_during_a_heartbeat_may_be_counted_or_not(
     rooms = FakeRooms((True, counted), (True, counted))
     edge_lease = EdgeLease(
         rooms,
-        wires=(asyncio.Lock(), asyncio.Lock()),
+        locks=(asyncio.Lock(), asyncio.Lock()),
         held=list,
         holdings=lambda: moments.pop(0),
         lost=lambda connection: None,
@@ -328,7 +328,7 @@ async def test_a_mismatch_is_not_forgotten_for_a_heartbeat_during_which_somebody
     rooms = FakeRooms((True, 4), (True, 4), (True, 4))
     edge_lease = EdgeLease(
         rooms,
-        wires=(asyncio.Lock(), asyncio.Lock()),
+        locks=(asyncio.Lock(), asyncio.Lock()),
         held=lambda: held(3),
         holdings=lambda: moments.pop(0),
         lost=lambda connection: None,
@@ -371,7 +371,7 @@ async def test_a_leave_that_always_fails_is_alone_in_the_end_and_the_others_go_t
         committed.update(batch)
         news.set()
 
-    leaves = LeaveQueue(leave, limit=500, wire=asyncio.Lock(), overflowed=lambda: None)
+    leaves = LeaveQueue(leave, limit=500, lock=asyncio.Lock(), overflowed=lambda: None)
     for number in range(1, 1201):
         leaves.add(ConnectionId(number))
     running = asyncio.create_task(leaves.run())
@@ -430,19 +430,19 @@ class Visits:
     """The edge's half: people come, and most go again, through the queue and the lease."""
 
     def __init__(self, service: Service, chance: Random) -> None:
-        joins_wire, leaves_wire = asyncio.Lock(), asyncio.Lock()
+        joins_lock, leaves_lock = asyncio.Lock(), asyncio.Lock()
         self.inside: dict[ConnectionId, HeldConnection] = {}
-        self._service, self._chance, self._joins_wire = service, chance, joins_wire
+        self._service, self._chance, self._joins_lock = service, chance, joins_lock
         self._joining = self._joins = 0
         self.lease = EdgeLease(
             service,
-            wires=(leaves_wire, joins_wire),
+            locks=(leaves_lock, joins_lock),
             held=self._held,
             holdings=self._holdings,
             lost=lambda connection: None,
             sleep=lambda seconds: asyncio.sleep(0),
         )
-        self.leaves = LeaveQueue(service.leave, limit=4, wire=leaves_wire, overflowed=self.lease.owe_sync, capacity=5)
+        self.leaves = LeaveQueue(service.leave, limit=4, lock=leaves_lock, overflowed=self.lease.owe_sync, capacity=5)
 
     def _held(self) -> Iterator[HeldConnection]:
         return (one for one in list(self.inside.values()) if one.connection in self.inside)
@@ -454,7 +454,7 @@ class Visits:
         self._joining += 1
         self._joins += 1
         try:
-            async with self._joins_wire:
+            async with self._joins_lock:
                 await self._service.join(one.connection)
         except RoomsUnavailable:
             self.leaves.add(one.connection)
@@ -524,7 +524,7 @@ async def test_a_defect_ends_neither_the_heartbeats_nor_the_leaves() -> None:
 
     lease = EdgeLease(
         Calls(),
-        wires=(asyncio.Lock(), asyncio.Lock()),
+        locks=(asyncio.Lock(), asyncio.Lock()),
         held=list,
         holdings=lambda: Holdings(0),
         lost=lambda connection: None,
@@ -541,7 +541,7 @@ async def test_a_defect_ends_neither_the_heartbeats_nor_the_leaves() -> None:
             raise ZeroDivisionError
         sent.set()
 
-    leaves = LeaveQueue(leave, limit=10, wire=asyncio.Lock(), overflowed=lambda: None)
+    leaves = LeaveQueue(leave, limit=10, lock=asyncio.Lock(), overflowed=lambda: None)
     running = asyncio.create_task(leaves.run())
     leaves.add(ConnectionId(7))
     async with asyncio.timeout(30):

@@ -1,4 +1,4 @@
-"""What the typing of one client tells the other edges, and the timer that ends it."""
+"""The typing of one client: published to the other edges, and ended by a timer."""
 
 import asyncio
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What the edge is told of a room and of those in it, as values."""
+"""A room and those in it, as values: what the rooms service and the events on NATS say of them."""
 
 from dataclasses import dataclass
 

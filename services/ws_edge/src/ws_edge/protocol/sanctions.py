@@ -91,7 +91,7 @@ class SanctionEvent:
     imposed: tuple[Sanction, ...] = ()
     lifted_ids: tuple[int, ...] = ()
     silent: bool = False
-    """Nothing is told to the room: an address was added to a sanction."""
+    """Nothing is sent to the room: an address was added to a sanction."""
 
 
 @dataclass(slots=True)

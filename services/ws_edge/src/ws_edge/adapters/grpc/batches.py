@@ -25,7 +25,7 @@ A = TypeVar("A")
 
 
 class RequestBatches(Generic[Q, A]):
-    """One batch at a time, and none while `wire` is held elsewhere. Whoever stopped waiting is left out.
+    """One batch at a time, and none while `lock` is held elsewhere. Whoever stopped waiting is left out.
 
     `call` answers a batch in its order and may raise RoomsUnavailable.
     """
@@ -36,12 +36,12 @@ class RequestBatches(Generic[Q, A]):
         *,
         limit: int,
         deadline_s: float,
-        wire: asyncio.Lock | None = None,
+        lock: asyncio.Lock | None = None,
     ) -> None:
         self._call = call
         self._limit = limit
         self._deadline_s = deadline_s
-        self._wire = wire or asyncio.Lock()
+        self._lock = lock or asyncio.Lock()
         self._waiting: deque[tuple[Q, asyncio.Future[A], Callable[[], bool]]] = deque()
         self._is_wanted = asyncio.Event()
         self._is_closed = False
@@ -65,7 +65,7 @@ class RequestBatches(Generic[Q, A]):
         while True:
             await self._is_wanted.wait()
             await asyncio.sleep(GATHER_S)
-            async with self._wire:
+            async with self._lock:
                 await self._send(self._take())
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ def _fail(futures: Sequence[asyncio.Future[A]], reason: RoomsUnavailable) -> Non
 
 
 class LeaveQueue:
-    """`call` commits a batch or raises RoomsUnavailable. One batch at a time, and none while `wire` is held elsewhere.
+    """`call` commits a batch or raises RoomsUnavailable. One batch at a time, and none while `lock` is held elsewhere.
 
     Holds `capacity` leaves. When more are owed they are all forgotten and `overflowed` is called: a sync, which names
     what is still held, has the service remove the rest.
@@ -128,13 +128,13 @@ class LeaveQueue:
         call: Callable[[Sequence[ConnectionId]], Awaitable[None]],
         *,
         limit: int,
-        wire: asyncio.Lock,
+        lock: asyncio.Lock,
         overflowed: Callable[[], None],
         capacity: int = CAPACITY,
     ) -> None:
         self._call = call
         self._limit = limit
-        self._wire = wire
+        self._lock = lock
         self._overflowed = overflowed
         self._capacity = capacity
         self._owed: dict[ConnectionId, None] = {}
@@ -174,10 +174,10 @@ class LeaveQueue:
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _send(self) -> None:
-        async with self._wire:
+        async with self._lock:
             batch = list(islice(self._owed, self._part))
             if not batch:
-                return  # forgotten while the wire was taken
+                return  # forgotten while the lock was waited for
             try:
                 await self._call(batch)
             except Exception:

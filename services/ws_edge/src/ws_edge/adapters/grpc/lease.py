@@ -57,14 +57,14 @@ class EdgeLease:
         self,
         calls: LeaseCalls,
         *,
-        wires: tuple[asyncio.Lock, asyncio.Lock],
+        locks: tuple[asyncio.Lock, asyncio.Lock],
         held: Callable[[], Iterable[HeldConnection]],
         holdings: Callable[[], Holdings],
         lost: Callable[[ConnectionId], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._calls = calls
-        self._wires = wires
+        self._locks = locks
         self._held = held
         self._holdings = holdings
         self._lost = lost
@@ -121,7 +121,7 @@ class EdgeLease:
         if not self._owes_sync:
             return
         lost: list[ConnectionId] = []
-        leaves, joins = self._wires  # joins last, so that they do not wait for the leaves under way
+        leaves, joins = self._locks  # joins last, so that they do not wait for the leaves under way
         async with leaves, joins:
             self._owes_sync = False  # first: leaves that are forgotten while the parts are under way owe another one
             try:

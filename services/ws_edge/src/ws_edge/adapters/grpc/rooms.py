@@ -49,18 +49,18 @@ class GrpcRooms:
         self._listener: MembershipListener | None = None
         self._log_sequence: Callable[[], int] = lambda: 0
         # Apart: leaves that fail for as long as they have must not keep anybody from joining.
-        joins_wire, leaves_wire = asyncio.Lock(), asyncio.Lock()
-        self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, wire=joins_wire)
+        joins_lock, leaves_lock = asyncio.Lock(), asyncio.Lock()
+        self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, lock=joins_lock)
         self._resolves = RequestBatches(self._send_resolves, limit=_BATCH_LIMIT, deadline_s=_DEADLINE_S)
         self._lease = EdgeLease(
             self,
-            wires=(leaves_wire, joins_wire),
+            locks=(leaves_lock, joins_lock),
             held=lambda: self._listening.held_connections(),
             holdings=self._count_holdings,
             lost=lambda connection: self._listening.membership_lost(connection),
         )
         self._leaves = LeaveQueue(
-            self._send_leaves, limit=_BATCH_LIMIT, wire=leaves_wire, overflowed=self._lease.owe_sync
+            self._send_leaves, limit=_BATCH_LIMIT, lock=leaves_lock, overflowed=self._lease.owe_sync
         )
         self._join_count = 0
         # Joins without an outcome, and whether a leave waits for it: the queues alone would let one overtake the other.
