@@ -171,7 +171,8 @@ class _Server:
 
 
 class SecuredClient(Client):
-    """nats-py's client, which does not fall back to plain text. Replaces a private method, so the version is pinned."""
+    """nats-py's client, which does not fall back to plain text, and does not fall over who has given up waiting.
+    Replaces private methods, so the version is pinned."""
 
     def _connect_command(self) -> bytes:
         # Where the server offers no TLS, the password would be sent in plain text.
@@ -180,6 +181,14 @@ class SecuredClient(Client):
         if wants_tls and not self._server_info.get("tls_required"):
             raise NatsError("nats: TLS is wanted and the server does not demand it")
         return super()._connect_command()
+
+    async def _process_pong(self) -> None:
+        # nats-py raises, and so ends its read loop, where whoever waited for the answer was cancelled.
+        if self._pongs and self._pongs[0].done():
+            del self._pongs[0]
+            self._pings_outstanding = 0
+            return
+        await super()._process_pong()
 
 
 class NatsConnection:

@@ -126,6 +126,25 @@ async def test_it_connects_again_after_an_exception_that_nobody_foresaw_and_logs
     assert [line["exc_info"] for line in logs if line["event"] == "nats_failed"] == [defect]
 
 
+async def test_who_gives_up_waiting_for_an_answer_does_not_end_the_connection_for_others(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening(nats_server.url) as listener:
+        async with asyncio.timeout(30):
+            await listener.connects.get()
+        client = listener.connection.client
+        waiting = [asyncio.create_task(client.flush()) for _ in range(3)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        await listener.connection.confirm()
+        await listener.hears(b"still there")
+        assert listener.connection.client is client
+        assert listener.connects.empty()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("nats")] == []
+
+
 async def test_it_ends_within_its_deadline_while_the_server_is_away(nats_server: NatsServer) -> None:
     async with listening(nats_server.url) as listener:
         async with asyncio.timeout(10):
