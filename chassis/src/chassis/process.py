@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TypeVar
 
+from chassis.tasks import end_tasks
+
 _T = TypeVar("_T")
 _GC_THRESHOLDS = (50_000, 50, 50)
 
@@ -18,6 +20,7 @@ async def serve_until_signal(
     """Serve for as long as the block of `service`, which ends at SIGTERM or SIGINT. A start that takes long, as with
     migrations, is broken off by them. `started` is called with what the block gives, once everything is ready and the
     garbage collection settled. Raises what the service raises."""
+    of_others = asyncio.all_tasks()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -37,6 +40,9 @@ async def serve_until_signal(
     if not has_started.is_set():
         work.cancel()
     await asyncio.wait({work})
+    # What libraries left running, as the NATS client its reconnecting. asyncio itself cancels it once, and waits for
+    # ever where that gets lost.
+    await end_tasks(asyncio.all_tasks() - of_others)
     if not work.cancelled():
         work.result()
 

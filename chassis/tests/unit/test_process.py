@@ -6,10 +6,11 @@ import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from chassis import tasks
 from chassis.errors import CannotListen
 from chassis.process import raise_open_files_limit, serve_until_signal
 
@@ -96,6 +97,36 @@ async def test_whoever_waits_for_the_start_hears_of_it_when_the_collector_is_set
     async with asyncio.timeout(5):
         await serve_until_signal(service(), started=started)
     assert heard == [("port", True)]
+
+
+@pytest.mark.usefixtures("unfrozen")
+async def test_what_a_library_leaves_running_is_ended_although_its_first_cancellation_gets_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tasks, "_CANCEL_AGAIN_S", 0.01)
+    left: list[asyncio.Task[None]] = []
+
+    async def reconnect() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+    class Leaving(Service):
+        async def __aenter__(self) -> None:
+            left.append(asyncio.create_task(reconnect()))
+            await super().__aenter__()
+
+    service = Leaving()
+    others = asyncio.create_task(asyncio.sleep(3600))
+    running = asyncio.create_task(serve_until_signal(service))
+    await service.reached.wait()
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(30):
+        await running
+    assert left[0].cancelled()
+    assert not others.done()
+    others.cancel()
 
 
 async def test_a_start_that_takes_long_is_broken_off() -> None:
