@@ -159,7 +159,7 @@ def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str
         dev_tokens=_dev_tokens(config),
         trusted_proxies=config.trusted_proxies,
         graphql_limit=SlidingWindowLimiter(config.graphql_per_address, GRAPHQL_WINDOW_S),
-        origins=Origins(config.allowed_origins),
+        origins=Origins(frozenset(config.allowed_origins)),
         has_live=config.has_live,
         drain_state=drain_state,
         is_only_app=True,

@@ -15,7 +15,7 @@ EdgeError
 │   ├── ModerationUnavailable
 │   ├── BusUnavailable
 │   └── TokensUnavailable     the keys of tokens could not be read
-├── BadHandshake              HTTP 400 or 426
+├── BadHandshake              HTTP 400, 403 or 426
 ├── RoleNotAllowed            HTTP 403 of POST /dev/token
 ├── Violation                 the peer broke RFC 6455; answered by a close frame
 ├── StreamUnsettled           the message stream changes at this moment; it is looked at again

@@ -21,7 +21,7 @@ JSON = "Content-Type: application/json"
 @pytest.fixture
 async def guarded(start_edge: StartEdge) -> Edge:
     """An edge for the pages of one site."""
-    return await start_edge(origins=Origins((SITE, "http://localhost:8000")))
+    return await start_edge(origins=Origins(frozenset({SITE, "http://localhost:8000"})))
 
 
 async def handshake(edge: Edge, origin: str | None, path: str = "/chat/ws/room/1") -> int:

@@ -1,6 +1,6 @@
 """Which pages may speak to the edge: the origin that a browser names, against an allow-list."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sanic import HTTPResponse, Request, empty
 
@@ -13,30 +13,25 @@ _PREFLIGHT_LASTS_S = 600
 class Origins:
     """`allowed` are origins in lower case; empty: any page may open a WebSocket, no other site's may read answers."""
 
-    allowed: tuple[str, ...] = ()
-    _known: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """One look-up a handshake."""
-        object.__setattr__(self, "_known", frozenset(self.allowed))
+    allowed: frozenset[str] = frozenset()
 
     def may_connect(self, request: Request) -> bool:
         """Whether a handshake comes from a page of the list, or from no browser: those name no origin."""
-        if not self._known:
+        if not self.allowed:
             return True
         named = request.headers.getall("origin", [])
-        return not named or (len(named) == 1 and named[0].strip().lower() in self._known)
+        return not named or (len(named) == 1 and named[0].strip().lower() in self.allowed)
 
     def readable(self, handler: Handler) -> Handler:
         """A route whose answers pages of the list may read."""
-        if not self._known:
+        if not self.allowed:
             return handler
 
         async def answer(request: Request) -> HTTPResponse:
             response = await handler(request)
             response.headers["Vary"] = "Origin"
             origin = request.headers.get("origin", "").strip()
-            if origin.lower() in self._known:
+            if origin.lower() in self.allowed:
                 response.headers["Access-Control-Allow-Origin"] = origin
             return response
 
@@ -44,7 +39,7 @@ class Origins:
 
     def add_preflight(self, app: SanicApp, path: str, *, methods: str) -> None:
         """Answer what a browser asks before it sends a token or JSON from another site."""
-        if not self._known:
+        if not self.allowed:
             return
 
         async def allow(_request: Request) -> HTTPResponse:
