@@ -132,7 +132,8 @@ class Supervisor:
                 text = f"{name} did not stop within {grace_s:g} s and is killed"
                 self._thread(f"{name} killed", self._print, "system", text)
                 _signal_group(process.pid, signal.SIGKILL)
-            self._threads[name].join(_PRINTED_WITHIN_S)
+            if name in self._threads:  # all were started
+                self._threads[name].join(_PRINTED_WITHIN_S)
 
 
 @contextlib.contextmanager

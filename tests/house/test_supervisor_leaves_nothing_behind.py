@@ -155,3 +155,20 @@ def test_killed_without_a_word_it_leaves_no_process(start: Callable[[str, str], 
     started.wait_until_up()
     started.process.kill()
     assert started.survivors(20) == []
+
+
+def test_a_process_that_cannot_be_started_is_named_and_those_before_it_are_ended() -> None:
+    program = """
+import sys
+from tools.supervisor import Supervisor
+supervisor = Supervisor([("second", 1), ("first", 1)], lambda: None)
+supervisor.add("first", [sys.executable, "-c", "import time; time.sleep(60)"], {})
+supervisor.add("second", ["/no/such/program"], {})
+supervisor.run()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.strip().endswith("FileNotFoundError: [Errno 2] No such file or directory: '/no/such/program'")
+    assert "During handling" not in ended.stderr
