@@ -66,7 +66,7 @@ _TEXTS = {
 
 
 class CloseCode(IntEnum):
-    """RFC 6455, section 7.4, its registry, and the two of the document (4003, 4004)."""
+    """RFC 6455, section 7.4, its registry, and two of our own (4003, 4004), as docs/protocol.md has them."""
 
     NORMAL = 1000
     GOING_AWAY = 1001

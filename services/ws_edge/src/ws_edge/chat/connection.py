@@ -118,7 +118,7 @@ class ChatConnection:
             self._perform(self._session.receive(payload, now=self._context.clock.now_s()))
 
     def receive_binary(self) -> None:
-        """A frame that no client of the document sends."""
+        """A binary frame, which is answered with an error."""
         if not self._is_over:
             self._perform(self._session.receive_binary(now=self._context.clock.now_s()))
 

@@ -98,14 +98,14 @@ class AnonymousNames:
         self._key = None if hash_key is None else hash_key.encode()
 
     def name(self, address: str) -> str:
-        """The document's Anonymous_<ip>."""
+        """Anonymous_<ip>, as docs/protocol.md has it, or a hash in place of the address."""
         if self._key is None:
             return f"{ANONYMOUS}{address}"
         digest = hmac.new(self._key, address_key(address).encode(), hashlib.sha256).hexdigest()
         return f"{ANONYMOUS}{digest[:16]}"
 
     def identity(self, address: str) -> Identity:
-        """The document's anonymous user."""
+        """The user that whoever brings no token is."""
         return Identity(None, self.name(address), None, (), Rank.ANONYMOUS, None)
 
 

@@ -48,7 +48,7 @@ class Holdings:
 
 class EdgeLease:
     """Heartbeats wait for nothing, or slow batches would cost the lease that they renew. Syncs run while no join and
-    no leave is under way, or one of them could be undone by a part that says what was before it.
+    no leave is under way: a part of a sync that was made before one of them would overwrite it.
 
     `held` gives the memberships one after the other, leaving out those that end meanwhile.
     """
