@@ -23,11 +23,10 @@ from ws_edge.adapters.jwt.keys import JwksKeys, KeySource, public_key, secret_ke
 from ws_edge.adapters.jwt.tokens import JwtTokens, issue_token
 from ws_edge.adapters.nats.bus import NatsBus
 from ws_edge.chat.arrivals import Arrivals
-from ws_edge.chat.context import Context
 from ws_edge.chat.join import Entrance
 from ws_edge.config import Config
 from ws_edge.errors import RoleNotAllowed
-from ws_edge.ports import DrainState
+from ws_edge.ports import DrainState, Ports
 from ws_edge.process.worker import Worker
 from ws_edge.protocol.identity import AnonymousNames
 from ws_edge.protocol.limits import AddressLimits, SlidingWindowLimiter
@@ -58,9 +57,9 @@ async def serving(config: Config, sock: socket.socket, *, answers_scrapes: bool)
             *(dependency.start() for dependency in dependencies),
             settled(lambda: all(dependency.is_connected for dependency in dependencies), within_s=SETTLE_S),
         )
-        stack.push_async_callback(edge.worker.context.tasks.stop)
+        stack.push_async_callback(edge.worker.ports.tasks.stop)
         edge.worker.start()
-        edge.worker.context.tasks.spawn(edge.metrics.refresh_repeatedly(), "metrics")
+        edge.worker.ports.tasks.spawn(edge.metrics.refresh_repeatedly(), "metrics")
         drain = partial(edge.worker.drain, config.drain_seconds)
         await stack.enter_async_context(listening(create_app(edge.parts), sock, drain=drain))
         yield sock.getsockname()[1]
@@ -101,7 +100,7 @@ def build(config: Config) -> Edge:
         count=metrics.incident,
     )
     worker = Worker(
-        Context(
+        Ports(
             incarnation,
             rooms,
             moderation,
@@ -115,9 +114,9 @@ def build(config: Config) -> Edge:
     bus.listen(worker)
     rooms.listen(worker, log_sequence=lambda: bus.highest_sequence)
     metrics.watch(
-        connections=worker.context.connections,
+        connections=worker.connections,
         live_connections=worker.live.audience,
-        rooms=worker.rooms.by_life,
+        rooms=worker.held_rooms.by_life,
         pending=worker.outcomes,
     )
     checks = {
@@ -133,9 +132,10 @@ def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str
     """What the routes use, and how clients get from there to the worker."""
     tokens, drain_state = _tokens(config), DrainState()
     entrance = Entrance(
-        worker.context,
-        worker.sanctions,
-        worker.rooms,
+        worker.ports,
+        worker.connections,
+        worker.sanction_reader,
+        worker.held_rooms,
         worker.replays,
         tokens,
         AnonymousNames(_hash_key(config)),
@@ -146,12 +146,12 @@ def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str
         acceptor=Arrivals(
             entrance,
             posting=worker.posting,
-            moderation=worker.moderation,
+            actions=worker.actions,
             histories=worker.histories,
             live=worker.live,
         ),
         tokens=tokens,
-        rooms=worker.context.rooms,
+        rooms=worker.ports.rooms,
         checks=checks,
         render_metrics=None if config.metrics_port else metrics.render,
         page=page.read_page(),

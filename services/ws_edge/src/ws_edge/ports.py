@@ -1,10 +1,11 @@
 """What the edge needs from the outside, in its own words. bootstrap.py names the adapters; mypy proves the fit."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
+from typing import Literal, Protocol
 
+from chassis.tasks import Tasks
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.rooms import (
@@ -15,7 +16,7 @@ from ws_edge.protocol.rooms import (
     StoredMessage,
     TypingChanged,
 )
-from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
+from ws_edge.protocol.sanctions import Action, Sanction, SanctionCache, SanctionEvent, Scope
 
 # --- time and numbers -------------------------------------------------------------------------------------------------
 
@@ -401,3 +402,25 @@ class Tokens(Protocol):
     async def verify(self, token: str) -> Identity:
         """Whose the token is. At once where its key is known, else after one reading of the keys, which has 5 s. Raises
         InvalidToken and TokensUnavailable."""
+
+
+# --- together ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the use cases of one worker work with: the outside, and what all its connections share."""
+
+    edge: str
+    """The worker's incarnation: 32 hexadecimal digits, new with every process."""
+    rooms: Rooms
+    moderation: Moderation
+    bus: Bus
+    clock: Clock
+    meter: Meter
+    outage: Literal["local", "reject"]
+    """What becomes of messages while moderation is away."""
+    frames_per_window: int
+    """WebSocket frames of one connection in any 10 seconds; 0: no limit."""
+    cache: SanctionCache = field(default_factory=SanctionCache)
+    tasks: Tasks = field(default_factory=Tasks)

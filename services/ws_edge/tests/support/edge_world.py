@@ -4,11 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from structlog.contextvars import get_contextvars
 
 from ws_edge.chat.arrivals import Arrivals
-from ws_edge.chat.context import Context
 from ws_edge.chat.join import Entrance
 from ws_edge.errors import BusUnavailable, InvalidToken, ModerationUnavailable, RoomsUnavailable
 from ws_edge.ports import (
@@ -19,6 +19,7 @@ from ws_edge.ports import (
     Incident,
     JoinRefusal,
     ModerationRequest,
+    Ports,
     Receiver,
     RoomListener,
     Verdict,
@@ -435,21 +436,22 @@ class Client:
 class World:
     """One worker and everything around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, outage: Literal["local", "reject"] = "local", frames_per_window: int = 500) -> None:
         self.clock = FakeClock()
         self.meter = FakeMeter()
         self.rooms = FakeRooms()
         self.moderation = FakeModeration()
         self.bus = FakeBus()
-        self.context = Context(
-            EDGE, self.rooms, self.moderation, self.bus, self.clock, self.meter, "local", frames_per_window=500
+        self.ports = Ports(
+            EDGE, self.rooms, self.moderation, self.bus, self.clock, self.meter, outage, frames_per_window
         )
-        self.worker = Worker(self.context)
+        self.worker = Worker(self.ports)
         self.limits = AddressLimits(connections=0, handshakes=0)
         self.entrance = Entrance(
-            self.context,
-            self.worker.sanctions,
-            self.worker.rooms,
+            self.ports,
+            self.worker.connections,
+            self.worker.sanction_reader,
+            self.worker.held_rooms,
             self.worker.replays,
             FakeTokens(self.clock),
             AnonymousNames(None),
@@ -459,7 +461,7 @@ class World:
         self.arrivals = Arrivals(
             self.entrance,
             posting=self.worker.posting,
-            moderation=self.worker.moderation,
+            actions=self.worker.actions,
             histories=self.worker.histories,
             live=self.worker.live,
         )
@@ -494,12 +496,12 @@ class World:
     def holds_nothing(self) -> bool:
         """Whether all that connections took was given back."""
         return (
-            len(self.context.connections) == 0
-            and not self.worker.rooms.by_life
-            and not self.worker.rooms.by_slug
-            and not self.worker.sanctions.slugs
+            len(self.worker.connections) == 0
+            and not self.worker.held_rooms.by_life
+            and not self.worker.held_rooms.by_slug
+            and not self.worker.sanction_reader.slugs
             and not self.rooms.members
             and not any(self.bus.listeners.values())
-            and not self.context.sanctions.read_at_s
+            and not self.ports.cache.read_at_s
             and not len(self.limits)
         )

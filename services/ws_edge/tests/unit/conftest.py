@@ -7,7 +7,8 @@ from edge_world import World
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """Settings that are not the usual ones are its parameter, as keywords of World."""
+    world = World(**getattr(request, "param", {}))
     yield world
-    await world.context.tasks.stop()
+    await world.ports.tasks.stop()

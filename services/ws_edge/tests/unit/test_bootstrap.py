@@ -32,7 +32,7 @@ class Starting:
         self.listens = asyncio.Event()
         self.parts = {name: AsyncMock(is_connected=name != last) for name in ("rooms", "moderation", "bus")}
         worker = MagicMock()
-        worker.context.tasks.stop = AsyncMock()
+        worker.ports.tasks.stop = AsyncMock()
         edge = Edge(**self.parts, worker=worker, metrics=MagicMock(), parts=MagicMock())
         monkeypatch.setattr(bootstrap, "SETTLE_S", 60)
         monkeypatch.setattr(bootstrap, "build", lambda _: edge)

@@ -55,14 +55,14 @@ class Arrivals:
         entrance: Entrance,
         *,
         posting: Posting,
-        moderation: ModerationActions,
+        actions: ModerationActions,
         histories: Histories,
         live: LiveRoom,
     ) -> None:
-        self._context = entrance.context
+        self._ports = entrance.ports
         self._entrance = entrance
         self._posting = posting
-        self._moderation = moderation
+        self._actions = actions
         self._histories = histories
         self._live = live
 
@@ -87,7 +87,7 @@ class Arrivals:
 
     def turned_away(self, code: str) -> None:
         """A client did not come as far as a receiver."""
-        self._context.meter.turned_away(code)
+        self._ports.meter.turned_away(code)
 
     def _arrive(self, request: JoinRequest) -> Receiver:
         if not self._count_handshake(request.key):
@@ -96,12 +96,12 @@ class Arrivals:
             request,
             self._entrance,
             posting=self._posting,
-            moderation=self._moderation,
+            actions=self._actions,
             histories=self._histories,
         )
 
     def _count_handshake(self, key: str) -> bool:
-        return self._entrance.limits.count_handshake(key, now_s=self._context.clock.now_s())
+        return self._entrance.limits.count_handshake(key, now_s=self._ports.clock.now_s())
 
     def _refuse(self, error: ErrorCode, code: CloseCode | None = None) -> Refusal:
         self.turned_away(error.value)

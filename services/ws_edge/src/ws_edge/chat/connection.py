@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ws_edge.chat.context import Context
 from ws_edge.chat.history import Histories
 from ws_edge.chat.join import Entrance, JoinRequest, join
 from ws_edge.chat.moderate import ActionQueue, ModerationActions
 from ws_edge.chat.post import Posting
 from ws_edge.chat.typing_timer import TypingTimer
 from ws_edge.errors import CLOSE_OF, CloseCode, ErrorCode
-from ws_edge.ports import Transport
+from ws_edge.ports import Ports, Transport
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker
 from ws_edge.protocol.references import ResumePoint
@@ -43,15 +42,15 @@ class ChatConnection:
 
     __slots__ = (
         "_actions",
-        "_context",
         "_entrance",
         "_expiry",
         "_histories",
         "_is_over",
         "_joining",
-        "_moderation",
         "_owed",
+        "_ports",
         "_posting",
+        "_queue",
         "_request",
         "_session",
         "_transport",
@@ -75,7 +74,7 @@ class ChatConnection:
         entrance: Entrance,
         *,
         posting: Posting,
-        moderation: ModerationActions,
+        actions: ModerationActions,
         histories: Histories,
     ) -> None:
         self.id = ConnectionId(0)
@@ -86,15 +85,15 @@ class ChatConnection:
         self.waiting = 0
         self.limited_until_s = 0.0
         self.history_turn: asyncio.Lock | None = None
-        self._context: Context = entrance.context
+        self._ports: Ports = entrance.ports
         self._entrance = entrance
         self._posting = posting
-        self._moderation = moderation
+        self._actions = actions
         self._histories = histories
         self._session = Session(
             Rank.ANONYMOUS,
-            frames_per_window=entrance.context.frames_per_window,
-            now=entrance.context.clock.now_s(),
+            frames_per_window=entrance.ports.frames_per_window,
+            now=entrance.ports.clock.now_s(),
         )
         self._request: JoinRequest | None = request
         self._joining: asyncio.Task[Any] | None = None
@@ -103,29 +102,29 @@ class ChatConnection:
         self._transport: Transport | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._typing: TypingTimer | None = None
-        self._actions: ActionQueue | None = None
+        self._queue: ActionQueue | None = None
 
     # --- what the transport tells ----------------------------------------------------------------------------------
 
     def connected(self, transport: Transport) -> None:
         """The handshake is answered: begin to join."""
         self._transport = transport
-        self._context.tasks.spawn(self._join(), "join")
+        self._ports.tasks.spawn(self._join(), "join")
 
     def receive_text(self, payload: bytes) -> None:
         """A frame of the client."""
         if not self._is_over:
-            self._perform(self._session.receive(payload, now=self._context.clock.now_s()))
+            self._perform(self._session.receive(payload, now=self._ports.clock.now_s()))
 
     def receive_binary(self) -> None:
         """A binary frame, which is answered with an error."""
         if not self._is_over:
-            self._perform(self._session.receive_binary(now=self._context.clock.now_s()))
+            self._perform(self._session.receive_binary(now=self._ports.clock.now_s()))
 
     def receive_part(self) -> None:
         """A frame that says nothing, and counts all the same."""
         if not self._is_over:
-            self._perform(self._session.receive_part(now=self._context.clock.now_s()))
+            self._perform(self._session.receive_part(now=self._ports.clock.now_s()))
 
     def congestion_changed(self, is_congested: bool) -> None:
         """The socket takes nothing more, or does again; reported once each. A room watches its members; a connection
@@ -159,9 +158,9 @@ class ChatConnection:
         is_joining = self.room is None
         if not self._close(code, error):
             return
-        self._context.meter.closed(code)
+        self._ports.meter.closed(code)
         if is_joining and error is not None:
-            self._context.meter.turned_away(error.value)
+            self._ports.meter.turned_away(error.value)
 
     def stop_typing(self) -> None:
         """Whoever may write no more does not go on typing either."""
@@ -172,13 +171,13 @@ class ChatConnection:
         """Tell why a frame was not accepted; does nothing once the connection is over."""
         if self._is_over:
             return
-        self._context.meter.refused(code.value)
+        self._ports.meter.refused(code.value)
         self.write(codec.error(code, retry_after_ms=retry_after_ms or None, nonce=nonce or None))
-        self._perform(self._session.refused(now=self._context.clock.now_s()))
+        self._perform(self._session.refused(now=self._ports.clock.now_s()))
 
     def tick(self) -> None:
         """The session's deadline has come."""
-        self._perform(self._session.tick(now=self._context.clock.now_s()))
+        self._perform(self._session.tick(now=self._ports.clock.now_s()))
         if not self._is_over and self._typing is not None:
             self._typing.schedule()
 
@@ -209,18 +208,16 @@ class ChatConnection:
     def turn_away(self, error: ErrorCode | None, code: CloseCode) -> None:
         """See JoiningClient."""
         if self._close(code, error):
-            self._context.meter.turned_away("internal" if error is None else error.value)
+            self._ports.meter.turned_away("internal" if error is None else error.value)
 
     def welcome(self, room: Room, membership: Membership, resume: ResumePoint | None) -> None:
         """See JoiningClient."""
         if not self._is_over:
             self.room = room
-            mute = self._context.sanctions.longest(
-                Action.MUTE, self.speaker, room.slug, now_s=self._context.clock.unix_s()
-            )
+            mute = self._ports.cache.longest(Action.MUTE, self.speaker, room.slug, now_s=self._ports.clock.unix_s())
             you = codec.you(self.speaker.identity, mute)
             self.write(room.welcome(self, self.speaker, membership, you=you, resume=resume))
-            self._perform(self._session.joined(now=self._context.clock.now_s()))
+            self._perform(self._session.joined(now=self._ports.clock.now_s()))
 
     def _close(self, code: CloseCode, error: ErrorCode | None) -> bool:
         """False: it is over already."""
@@ -246,7 +243,7 @@ class ChatConnection:
         if room is not None:
             room.discard(self)
             self._end_typing()
-            self._context.moderation.report_seen(self.speaker, room.slug)
+            self._ports.moderation.report_seen(self.speaker, room.slug)
         while self._owed:
             give_back = self._owed.pop()
             give_back(self._owed.pop())
@@ -260,7 +257,7 @@ class ChatConnection:
         expires_at_s = self.speaker.identity.expires_at_s
         if expires_at_s is None:
             return
-        left_s = max(0.0, expires_at_s - self._context.clock.unix_s())
+        left_s = max(0.0, expires_at_s - self._ports.clock.unix_s())
         loop = asyncio.get_running_loop()
         if left_s > DAY_S:
             self._expiry = loop.call_later(DAY_S, self._watch_expiry)
@@ -291,17 +288,17 @@ class ChatConnection:
                     self.end(code)
 
     def _action_queue(self) -> ActionQueue:
-        if self._actions is None:
-            self._actions = ActionQueue(self, self._moderation, self._context.tasks)
-        return self._actions
+        if self._queue is None:
+            self._queue = ActionQueue(self, self._actions, self._ports.tasks)
+        return self._queue
 
     def _read_history(self, wanted: ReadHistory) -> None:
         assert self.room is not None
         answer = self._histories.answer(self, self.room, wanted.before, wanted.limit)
-        self._context.tasks.spawn(answer, "history")
+        self._ports.tasks.spawn(answer, "history")
 
     def _typing_timer(self) -> TypingTimer:
         assert self.room is not None
         if self._typing is None:
-            self._typing = TypingTimer(self, self.room, self._session, self._context)
+            self._typing = TypingTimer(self, self.room, self._session, self._ports)
         return self._typing

@@ -8,8 +8,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from chassis.logs import place_of
-from ws_edge.chat.context import Context
-from ws_edge.chat.registry import Connection, HeldRoom, RoomRegistry
+from ws_edge.chat.registry import Connection, ConnectionRegistry, HeldRoom, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.errors import (
     CloseCode,
@@ -21,7 +20,7 @@ from ws_edge.errors import (
     TurnedAway,
     Unavailable,
 )
-from ws_edge.ports import DrainState, JoinRefusal, Rooms, Tokens
+from ws_edge.ports import DrainState, JoinRefusal, Ports, Rooms, Tokens
 from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Slug, Speaker
 from ws_edge.protocol.limits import AddressLimits
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
@@ -70,9 +69,10 @@ class JoiningClient(Connection, Protocol):
 class Entrance:
     """What the steps of a join use."""
 
-    context: Context
-    sanctions: SanctionReader
-    rooms: RoomRegistry
+    ports: Ports
+    connections: ConnectionRegistry
+    sanction_reader: SanctionReader
+    held_rooms: RoomRegistry
     replays: ReplayReader
     tokens: Tokens
     names: AnonymousNames
@@ -89,9 +89,9 @@ class Entrance:
     def __post_init__(self) -> None:
         """Bind what undoes the steps."""
         self.depart = self.limits.departed
-        self.discard = self.context.connections.discard
-        self.leave = self.context.rooms.leave
-        self.release = self.rooms.release
+        self.discard = self.connections.discard
+        self.leave = self.ports.rooms.leave
+        self.release = self.held_rooms.release
 
 
 async def join(client: JoiningClient, request: JoinRequest, entrance: Entrance) -> None:
@@ -111,7 +111,7 @@ async def join(client: JoiningClient, request: JoinRequest, entrance: Entrance) 
 
 
 async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Entrance) -> None:
-    context, sanctions = entrance.context, entrance.sanctions
+    rooms, connections, sanction_reader = entrance.ports.rooms, entrance.connections, entrance.sanction_reader
     # Identity and reference: what cannot be right ends here, before it counts as a connection.
     identity = await _identify(entrance, request)
     ref = _read_reference(request)
@@ -120,24 +120,24 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     client.owe(entrance.depart, request.key)
     speaker = _introduce(entrance, client, identity, request.key)
     # From now on a ban finds the connection.
-    context.connections.add(client)
+    connections.add(client)
     client.owe(entrance.discard, client)
-    client.slug = await _find_slug(context.rooms, ref)
+    client.slug = await _find_slug(rooms, ref)
     # Sanctions: a banned user makes no room, and is not announced.
-    await sanctions.demand_entry(speaker, client.slug, final=False)
+    await sanction_reader.demand_entry(speaker, client.slug, final=False)
     # Membership: announced by the rooms service; owed back also where nobody knows whether it was made.
     client.owe(entrance.leave, client.id)
-    client.membership = membership = await _become_member(context.rooms, client.id, ref, identity)
-    context.connections.note_membership(client)
+    client.membership = membership = await _become_member(rooms, client.id, ref, identity)
+    connections.note_membership(client)
     client.slug = membership.slug
     # Room: its subscription stands, what happened before was read.
-    held = await entrance.rooms.hold(membership)
+    held = await entrance.held_rooms.hold(membership)
     client.owe(entrance.release, held)
     # Replay: what the client has missed is at hand, and what is shown from now on is kept with it.
     if request.resume is not None:
         await entrance.replays.prepare(held.room, request.resume)
     # Sanctions once more, after the subscription: no ban falls between the two.
-    await sanctions.demand_entry(speaker, membership.slug, final=True)
+    await sanction_reader.demand_entry(speaker, membership.slug, final=True)
     client.welcome(held.room, membership, request.resume)
 
 
@@ -176,7 +176,7 @@ def _admit(entrance: Entrance, request: JoinRequest) -> None:
 def _introduce(entrance: Entrance, client: JoiningClient, identity: Identity, address: str) -> Speaker:
     """Give the connection its number."""
     number = ConnectionId(next(entrance.numbers))
-    speaker = Speaker(identity, address, f"{entrance.context.edge}:{number}")
+    speaker = Speaker(identity, address, f"{entrance.ports.edge}:{number}")
     client.identified(number, speaker)
     return speaker
 

@@ -1,8 +1,7 @@
 """/live/ws: what anybody sends goes, as it is, to everybody."""
 
-from ws_edge.chat.context import Context
 from ws_edge.errors import BusUnavailable, CloseCode, ErrorCode
-from ws_edge.ports import Transport
+from ws_edge.ports import Ports, Transport
 from ws_edge.protocol import codec
 from ws_edge.protocol.limits import AddressLimits, SlidingWindow
 from ws_edge.room.audience import Audience
@@ -16,15 +15,15 @@ REFUSED_PER_WINDOW = 50
 class LiveRoom:
     """Everybody on /live/ws of this worker."""
 
-    __slots__ = ("audience", "context")
+    __slots__ = ("audience", "ports")
 
-    def __init__(self, context: Context, audience: Audience) -> None:
-        self.context = context
+    def __init__(self, ports: Ports, audience: Audience) -> None:
+        self.ports = ports
         self.audience = audience
 
     def publish(self, payload: bytes) -> None:
         """Tell every edge, this one included. Raises BusUnavailable."""
-        self.context.bus.publish_broadcast(payload)
+        self.ports.bus.publish_broadcast(payload)
 
     def broadcast_received(self, payload: bytes) -> None:
         """Somebody, on some edge, sent this."""
@@ -42,7 +41,7 @@ class LiveConnection:
         self._address = address
         self._live = live
         self._limits = limits
-        self._frames = SlidingWindow(live.context.frames_per_window, WINDOW_S)
+        self._frames = SlidingWindow(live.ports.frames_per_window, WINDOW_S)
         self._window = SlidingWindow(FRAMES_PER_WINDOW, WINDOW_S)
         self._refusals = SlidingWindow(REFUSED_PER_WINDOW, WINDOW_S)
         self._transport: Transport | None = None
@@ -57,7 +56,7 @@ class LiveConnection:
         """A frame for everybody."""
         if not self._count_frame():
             return
-        now_s = self._live.context.clock.now_s()
+        now_s = self._live.ports.clock.now_s()
         if not self._window.admit(now_s):
             self._refuse(ErrorCode.RATE_LIMITED, int(self._window.retry_after_s(now_s) * 1000) + 1)
             return
@@ -78,7 +77,7 @@ class LiveConnection:
     def congestion_changed(self, is_congested: bool) -> None:
         """The socket takes nothing more, or does again."""
         if not self._is_over:
-            now_s = self._live.context.clock.now_s()
+            now_s = self._live.ports.clock.now_s()
             self._live.audience.congestion_changed(self, is_congested, now_s=now_s)
 
     def lost(self) -> None:
@@ -106,12 +105,12 @@ class LiveConnection:
         if not self._is_over and self._transport is not None:
             self.lost()
             self._transport.close(code)
-            self._live.context.meter.closed(code)
+            self._live.ports.meter.closed(code)
 
     def _count_frame(self) -> bool:
         """False where the connection is over, as it is with one frame too many."""
         if not self._is_over:
-            now_s = self._live.context.clock.now_s()
+            now_s = self._live.ports.clock.now_s()
             self._frames.record(now_s)
             if self._frames.is_full(now_s):
                 self._report(ErrorCode.RATE_LIMITED)
@@ -119,12 +118,12 @@ class LiveConnection:
         return not self._is_over
 
     def _report(self, code: ErrorCode, retry_after_ms: int | None = None) -> None:
-        self._live.context.meter.refused(code.value)
+        self._live.ports.meter.refused(code.value)
         self.write(codec.error(code, retry_after_ms=retry_after_ms))
 
     def _refuse(self, code: ErrorCode, retry_after_ms: int | None = None) -> None:
         self._report(code, retry_after_ms)
-        now_s = self._live.context.clock.now_s()
+        now_s = self._live.ports.clock.now_s()
         self._refusals.record(now_s)
         if self._refusals.is_full(now_s):
             self.end(CloseCode.POLICY_VIOLATION)

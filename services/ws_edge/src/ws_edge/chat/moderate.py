@@ -8,11 +8,10 @@ import structlog
 from chassis.logs import place_of
 from chassis.tasks import Tasks, in_slices
 from chassis.traces import begin_trace, hold_trace
-from ws_edge.chat.context import Context
-from ws_edge.chat.registry import Connection, RoomRegistry
+from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.errors import CloseCode, ErrorCode, ModerationUnavailable, RoomsUnavailable
-from ws_edge.ports import ModerationRequest
+from ws_edge.ports import ModerationRequest, Ports
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import Rank, Slug, Speaker
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
@@ -30,12 +29,15 @@ REMEMBERED_EVENTS = 1000
 class ModerationActions:
     """Carries out moderation_action frames, and applies the events that follow from them."""
 
-    __slots__ = ("_applied", "_context", "_rooms", "_sanctions")
+    __slots__ = ("_applied", "_connections", "_held_rooms", "_ports", "_sanction_reader")
 
-    def __init__(self, context: Context, sanctions: SanctionReader, rooms: RoomRegistry) -> None:
-        self._context = context
-        self._sanctions = sanctions
-        self._rooms = rooms
+    def __init__(
+        self, ports: Ports, connections: ConnectionRegistry, sanction_reader: SanctionReader, held_rooms: RoomRegistry
+    ) -> None:
+        self._ports = ports
+        self._connections = connections
+        self._sanction_reader = sanction_reader
+        self._held_rooms = held_rooms
         self._applied: OrderedDict[int, None] = OrderedDict()
 
     async def carry_out(self, speaker: Speaker, slug: Slug, action: Moderate) -> ErrorCode | None:
@@ -58,21 +60,21 @@ class ModerationActions:
         self._applied[event.event_id] = None
         if len(self._applied) > REMEMBERED_EVENTS:
             self._applied.popitem(last=False)
-        self._sanctions.hear(event)
-        reached = self._context.connections.within_reach(event)
+        self._sanction_reader.hear(event)
+        reached = self._connections.within_reach(event)
         if not event.silent:
             self._announce(event, reached)
-        self._context.tasks.go_through(reached, self._enforce, "enforce a sanction")
+        self._ports.tasks.go_through(reached, self._enforce, "enforce a sanction")
 
     async def refresh(self) -> None:
         """Read what holds everywhere and in every held room again, and enforce what of it was missed. Who comes while
         everybody is looked at is looked at by their own join."""
         try:
-            await self._sanctions.read_all()
+            await self._sanction_reader.read_all()
         except ModerationUnavailable:
             return  # what was read before goes on to hold; joins end when it is 60 s old
-        if self._context.sanctions.by_id:
-            await in_slices(self._context.connections, self._enforce)
+        if self._ports.cache.by_id:
+            await in_slices(self._connections, self._enforce)
 
     async def _decide(self, speaker: Speaker, slug: Slug, action: Moderate) -> ErrorCode | None:
         """Raises ModerationUnavailable."""
@@ -87,7 +89,7 @@ class ModerationActions:
             action.duration_minutes,
             action.reason,
         )
-        event = await self._context.moderation.act(request)
+        event = await self._ports.moderation.act(request)
         if event is None:
             return ErrorCode.NOT_MODERATOR
         self.apply(event)
@@ -95,10 +97,9 @@ class ModerationActions:
 
     async def _rank_of_target(self, slug: Slug, action: Moderate) -> Rank | None:
         where = slug if action.scope is Scope.ROOM else None
-        context = self._context
-        here = context.connections.connected_rank(action.target_user_id, action.target_username, where)
+        here = self._connections.connected_rank(action.target_user_id, action.target_username, where)
         try:
-            anywhere = await context.rooms.connected_rank(action.target_user_id, action.target_username, where)
+            anywhere = await self._ports.rooms.connected_rank(action.target_user_id, action.target_username, where)
         except RoomsUnavailable:
             anywhere = None  # moderation itself never lets a sanction bind an equal or higher rank
         return max((rank for rank in (here, anywhere) if rank is not None), default=None)
@@ -106,7 +107,7 @@ class ModerationActions:
     def _announce(self, event: SanctionEvent, reached: list[Connection]) -> None:
         rooms: dict[Room, None] = {}
         if event.slug is not None:
-            rooms.update(dict.fromkeys(self._rooms.find_slug(event.slug)))
+            rooms.update(dict.fromkeys(self._held_rooms.find_slug(event.slug)))
         if event.scope is Scope.EVERYWHERE:
             rooms.update((c.room, None) for c in reached if c.room is not None)
         frame = codec.moderation_action(
@@ -125,11 +126,11 @@ class ModerationActions:
         slug = connection.slug
         if slug is None:
             return
-        sanctions, now_s = self._context.sanctions, self._context.clock.unix_s()
-        if sanctions.is_banned(connection.speaker, slug, now_s=now_s):
+        cache, now_s = self._ports.cache, self._ports.clock.unix_s()
+        if cache.is_banned(connection.speaker, slug, now_s=now_s):
             # A connection that is still joining was sent nothing of the room: it gets the error of a later join.
             connection.end(CloseCode.FORBIDDEN, None if connection.room is not None else ErrorCode.ACCESS_DENIED)
-        elif sanctions.find(Action.MUTE, connection.speaker, slug, now_s=now_s):
+        elif cache.find(Action.MUTE, connection.speaker, slug, now_s=now_s):
             connection.stop_typing()
 
 

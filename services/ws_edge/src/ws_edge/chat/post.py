@@ -10,9 +10,8 @@ from typing import Protocol
 import structlog
 
 from chassis.logs import LogSummary
-from ws_edge.chat.context import Context
 from ws_edge.errors import BusUnavailable, ErrorCode
-from ws_edge.ports import Decision, Incident, Verdict
+from ws_edge.ports import Decision, Incident, Ports, Verdict
 from ws_edge.protocol.identity import MessageId, Speaker
 from ws_edge.protocol.limits import AdmittedNonces, LocalLimiter
 from ws_edge.protocol.rooms import StoredMessage
@@ -40,11 +39,11 @@ class Poster(Author, Protocol):
 class Posting:
     """All messages of one worker that are on their way into the stream."""
 
-    __slots__ = ("_admitted", "_context", "_judged_here", "_limiter", "_outcomes")
+    __slots__ = ("_admitted", "_judged_here", "_limiter", "_outcomes", "_ports")
 
-    def __init__(self, context: Context, outcomes: Outcomes) -> None:
-        limits = context.moderation.limits
-        self._context = context
+    def __init__(self, ports: Ports, outcomes: Outcomes) -> None:
+        limits = ports.moderation.limits
+        self._ports = ports
         self._outcomes = outcomes
         self._admitted = AdmittedNonces()
         self._judged_here = LogSummary(_log, "messages_judged_without_moderation")
@@ -52,7 +51,7 @@ class Posting:
 
     def post(self, author: Poster, room: Room, message: Post) -> None:
         """Have a message judged, then published; its author hears of every other outcome."""
-        now_s, nonce = self._context.clock.now_s(), message.nonce
+        now_s, nonce = self._ports.clock.now_s(), message.nonce
         if author.waiting >= WAITING_LIMIT:
             author.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=int(OUTCOME_S * 1000), nonce=nonce)
         elif not nonce and now_s < author.limited_until_s:
@@ -60,13 +59,13 @@ class Posting:
         else:
             author.waiting += 1
             done = partial(self._judged, author, room, message)
-            self._context.moderation.admit(author.speaker, room.slug, room.life, nonce, done)
+            self._ports.moderation.admit(author.speaker, room.slug, room.life, nonce, done)
 
     def _judged(self, author: Poster, room: Room, message: Post, verdict: Verdict) -> None:
         nonce = message.nonce
         match verdict.decision:
             case Decision.ADMITTED:
-                now_s = self._context.clock.now_s()
+                now_s = self._ports.clock.now_s()
                 self._limiter.record(author.speaker, now_s)
                 if nonce:
                     self._admitted.note(author.speaker.key, room.life, nonce, now_s)
@@ -74,7 +73,7 @@ class Posting:
             case Decision.REPEATED:
                 self._publish(author, room, message)
             case Decision.RATE_LIMITED:
-                author.limited_until_s = self._context.clock.now_s() + verdict.retry_after_ms / 1000
+                author.limited_until_s = self._ports.clock.now_s() + verdict.retry_after_ms / 1000
                 self._refuse(author, ErrorCode.RATE_LIMITED, nonce, verdict.retry_after_ms)
             case Decision.SANCTIONED:
                 self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce, verdict.retry_after_ms)
@@ -83,20 +82,20 @@ class Posting:
 
     def _judge_here(self, author: Poster, room: Room, message: Post) -> None:
         """Moderation is away: the sanctions that were read and the edge's own windows decide."""
-        context, nonce = self._context, message.nonce
-        context.meter.incident(Incident.MODERATION_AWAY)
-        self._judged_here.note(outage=context.outage)
-        if context.outage == "reject":
+        ports, nonce = self._ports, message.nonce
+        ports.meter.incident(Incident.MODERATION_AWAY)
+        self._judged_here.note(outage=ports.outage)
+        if ports.outage == "reject":
             self._refuse(author, ErrorCode.UNAVAILABLE, nonce)
             return
-        if context.sanctions.is_silenced(author.speaker, room.slug, now_s=context.clock.unix_s()):
+        if ports.cache.is_silenced(author.speaker, room.slug, now_s=ports.clock.unix_s()):
             self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce)
             return
-        key, now_s = author.speaker.key, context.clock.now_s()
+        key, now_s = author.speaker.key, ports.clock.now_s()
         if nonce and self._admitted.knows(key, room.life, nonce, now_s):
             self._publish(author, room, message)  # a repeat costs nothing; the stream tells whether it has it
             return
-        limits = context.moderation.limits
+        limits = ports.moderation.limits
         self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
         retry_after_ms = self._limiter.admit_or_wait_ms(author.speaker, now_s)
         if retry_after_ms:
@@ -104,14 +103,14 @@ class Posting:
             return
         if nonce:
             self._admitted.note(key, room.life, nonce, now_s)
-        context.moderation.note_admitted(author.speaker, room.life, nonce)
+        ports.moderation.note_admitted(author.speaker, room.life, nonce)
         self._publish(author, room, message)
 
     def _publish(self, author: Poster, room: Room, message: Post) -> None:
-        context = self._context
+        ports = self._ports
         token = self._outcomes.register(author, room, message.nonce)
         try:
-            context.bus.publish_message(
+            ports.bus.publish_message(
                 room.room_id,
                 room.life,
                 author.speaker,
@@ -124,7 +123,7 @@ class Posting:
         except BusUnavailable:
             self._outcomes.expire((token,))
         else:
-            context.meter.posted()
+            ports.meter.posted()
 
     def _refuse(self, author: Poster, code: ErrorCode, nonce: str, retry_after_ms: int = 0) -> None:
         author.waiting -= 1
@@ -140,12 +139,12 @@ class Posting:
         if message := pending.room.repeatable(message_id):
             self._show_again(token, message)
         else:
-            self._context.tasks.spawn(self._read_again(token, message_id), "read a repeated message")
+            self._ports.tasks.spawn(self._read_again(token, message_id), "read a repeated message")
 
     async def _read_again(self, token: int, message_id: MessageId) -> None:
         """Older than what the room keeps at hand, or from before this edge held it."""
         try:
-            found = await self._context.bus.message(message_id)
+            found = await self._ports.bus.message(message_id)
         except BusUnavailable:
             found = None
         if found is None:

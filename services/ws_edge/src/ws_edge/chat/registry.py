@@ -179,7 +179,7 @@ class RoomRegistry:
         clock: Clock,
         tasks: Tasks,
         connections: ConnectionRegistry,
-        sanctions: SanctionReader,
+        sanction_reader: SanctionReader,
         outcomes: Outcomes,
         gaps: GapReader,
     ) -> None:
@@ -188,7 +188,7 @@ class RoomRegistry:
         self._clock = clock
         self._tasks = tasks
         self._connections = connections
-        self._sanctions = sanctions
+        self._sanction_reader = sanction_reader
         self._outcomes = outcomes
         self._gaps = gaps
         self.by_life: dict[Life, HeldRoom] = {}
@@ -206,7 +206,7 @@ class RoomRegistry:
             held = HeldRoom(self.new_room(membership), asyncio.get_running_loop().create_future())
             self.by_life[membership.life] = held
             self.by_slug.setdefault(membership.slug, {})[membership.life] = held.room
-            self._sanctions.keep(membership.slug)
+            self._sanction_reader.keep(membership.slug)
             self._tasks.spawn(self._open(held), "open a room")
         held.holders += 1
         try:
@@ -256,7 +256,7 @@ class RoomRegistry:
             last_id, snapshot, _ = await asyncio.gather(
                 self._bus.last_message_id(room.room_id, room.life),
                 self._rooms.snapshot(room.life),
-                self._sanctions.demand_read(room.slug),
+                self._sanction_reader.demand_read(room.slug),
             )
             if snapshot.deleted or held.was_deleted:
                 raise TurnedAway(ErrorCode.NOT_FOUND)
@@ -288,7 +288,7 @@ class RoomRegistry:
         del self.by_slug[room.slug][room.life]
         if not self.by_slug[room.slug]:
             del self.by_slug[room.slug]
-            self._sanctions.forget(room.slug)
+            self._sanction_reader.forget(room.slug)
 
 
 def close_deleted(connection: Connection) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Protocol
 
-from ws_edge.chat.context import Context
 from ws_edge.errors import BusUnavailable
+from ws_edge.ports import Ports
 from ws_edge.protocol.identity import ConnectionId, Speaker
 from ws_edge.protocol.rooms import TypingChanged
 from ws_edge.protocol.session import Session
@@ -29,20 +29,20 @@ class Typist(Protocol):
 class TypingTimer:
     """Made with the first typing_start of a connection: most have none."""
 
-    __slots__ = ("_client", "_context", "_room", "_session", "handle")
+    __slots__ = ("_client", "_ports", "_room", "_session", "handle")
 
-    def __init__(self, client: Typist, room: Room, session: Session, context: Context) -> None:
+    def __init__(self, client: Typist, room: Room, session: Session, ports: Ports) -> None:
         self._client = client
         self._room = room
         self._session = session
-        self._context = context
+        self._ports = ports
         self.handle: asyncio.TimerHandle | None = None
         """What will end the typing; None: nobody types."""
 
     def start(self) -> None:
         """The client types, or still does; whoever may not write does not type either."""
-        context = self._context
-        if not context.sanctions.is_silenced(self._client.speaker, self._room.slug, now_s=context.clock.unix_s()):
+        ports = self._ports
+        if not ports.cache.is_silenced(self._client.speaker, self._room.slug, now_s=ports.clock.unix_s()):
             self._publish(active=True)
             self.schedule()
 
@@ -62,21 +62,21 @@ class TypingTimer:
         self.cancel()
         deadline_s = self._session.next_deadline()
         if deadline_s is not None:
-            left_s = max(0.0, deadline_s - self._context.clock.now_s())
+            left_s = max(0.0, deadline_s - self._ports.clock.now_s())
             self.handle = asyncio.get_running_loop().call_later(left_s, self._client.tick)
 
     def _publish(self, *, active: bool) -> None:
-        context, speaker = self._context, self._client.speaker
+        ports, speaker = self._ports, self._client.speaker
         change = TypingChanged(
             speaker.key,
             speaker.identity.user_id,
             speaker.identity.username,
             active,
-            context.edge,
+            ports.edge,
             self._client.id,
-            int(context.clock.unix_s() * 1000),
+            int(ports.clock.unix_s() * 1000),
         )
         try:
-            context.bus.publish_typing(self._room.room_id, self._room.life, change)
+            ports.bus.publish_typing(self._room.room_id, self._room.life, change)
         except BusUnavailable:
             return  # an indicator that is not shown loses nothing; one that is shown ends by itself

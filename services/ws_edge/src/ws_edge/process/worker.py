@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from chassis.tasks import in_slices, repeat
-from ws_edge.chat.context import Context
 from ws_edge.chat.history import Histories
 from ws_edge.chat.live import LiveConnection, LiveRoom
 from ws_edge.chat.moderate import ModerationActions
 from ws_edge.chat.post import Posting
-from ws_edge.chat.registry import Connection, RoomRegistry
+from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.errors import CloseCode, ErrorCode
+from ws_edge.ports import Ports
 from ws_edge.protocol.identity import ConnectionId, Life
 from ws_edge.protocol.rooms import HeldConnection
 from ws_edge.protocol.sanctions import SanctionEvent
@@ -33,26 +33,27 @@ class Worker:
     """Implements WorkerListener for the bus, and MembershipListener for the rooms service's adapter. Needs a running
     event loop."""
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self.outcomes = Outcomes(context.edge, context.clock, context.meter)
-        self.recovery = Recovery(context.bus, context.rooms, self.outcomes, context.tasks, context.meter)
-        self.sanctions = SanctionReader(context.moderation, context.sanctions, context.clock, context.tasks)
-        self.rooms = RoomRegistry(
-            bus=context.bus,
-            rooms=context.rooms,
-            clock=context.clock,
-            tasks=context.tasks,
-            connections=context.connections,
-            sanctions=self.sanctions,
+    def __init__(self, ports: Ports) -> None:
+        self.ports = ports
+        self.connections = ConnectionRegistry()
+        self.outcomes = Outcomes(ports.edge, ports.clock, ports.meter)
+        self.recovery = Recovery(ports.bus, ports.rooms, self.outcomes, ports.tasks, ports.meter)
+        self.sanction_reader = SanctionReader(ports.moderation, ports.cache, ports.clock, ports.tasks)
+        self.held_rooms = RoomRegistry(
+            bus=ports.bus,
+            rooms=ports.rooms,
+            clock=ports.clock,
+            tasks=ports.tasks,
+            connections=self.connections,
+            sanction_reader=self.sanction_reader,
             outcomes=self.outcomes,
             gaps=self.recovery,
         )
-        self.posting = Posting(context, self.outcomes)
-        self.moderation = ModerationActions(context, self.sanctions, self.rooms)
-        self.replays = ReplayReader(context.bus)
-        self.histories = Histories(context.bus)
-        self.live = LiveRoom(context, Audience(asyncio.get_running_loop().call_soon))
+        self.posting = Posting(ports, self.outcomes)
+        self.actions = ModerationActions(ports, self.connections, self.sanction_reader, self.held_rooms)
+        self.replays = ReplayReader(ports.bus)
+        self.histories = Histories(ports.bus)
+        self.live = LiveRoom(ports, Audience(asyncio.get_running_loop().call_soon))
 
     def start(self) -> None:
         """Begin the duties that repeat, each at once: what holds everywhere is read before anybody needs it."""
@@ -60,14 +61,14 @@ class Worker:
             (TICK_S, self.seek_overdue, "outcomes"),
             (PROGRESS_S, self.check_progress, "slow consumers"),
             (LAST_SEEN_S, self.report_all_seen, "last seen"),
-            (SANCTIONS_S, self.moderation.refresh, "sanctions"),
+            (SANCTIONS_S, self.actions.refresh, "sanctions"),
         ):
-            self.context.tasks.spawn(repeat(every_s, duty), name)
+            self.ports.tasks.spawn(repeat(every_s, duty), name)
 
     async def drain(self, seconds: float) -> None:
         """Close every client with 1012, evenly spread over so many seconds, so that they do not return as one."""
-        clock = self.context.clock
-        closes: list[Callable[[], None]] = [partial(_restart, connection) for connection in self.context.connections]
+        clock = self.ports.clock
+        closes: list[Callable[[], None]] = [partial(_restart, connection) for connection in self.connections]
         for listener in self.live.audience:
             if isinstance(listener, LiveConnection):
                 closes.append(partial(listener.end, CloseCode.SERVICE_RESTART))
@@ -82,29 +83,28 @@ class Worker:
 
     def held_connections(self) -> Iterator[HeldConnection]:
         """Those of connections that are not inside yet included."""
-        connections = self.context.connections
-        for c in connections:
-            if (m := c.membership) is not None and connections.get(c.id) is c:
+        for c in self.connections:
+            if (m := c.membership) is not None and self.connections.get(c.id) is c:
                 yield HeldConnection(c.id, m.room_id, m.life, m.slug, c.speaker.identity)
 
     def held_count(self) -> int:
         """See MembershipListener."""
-        return self.context.connections.member_count
+        return self.connections.member_count
 
     def membership_lost(self, connection: ConnectionId) -> None:
         """See MembershipListener."""
-        if found := self.context.connections.get(connection):
+        if found := self.connections.get(connection):
             _restart(found)
 
     # --- WorkerListener --------------------------------------------------------------------------------------------
 
     def sanction_changed(self, event: SanctionEvent) -> None:
         """A moderator acted somewhere."""
-        self.moderation.apply(event)
+        self.actions.apply(event)
 
     def room_deleted(self, life: Life) -> None:
         """See WorkerListener."""
-        self.rooms.delete(life)
+        self.held_rooms.delete(life)
 
     def broadcast_received(self, payload: bytes) -> None:
         """Something for everybody on /live/ws."""
@@ -112,8 +112,8 @@ class Worker:
 
     def bus_restored(self) -> None:
         """Read again whatever may have been missed."""
-        self.rooms.recover()
-        self.context.tasks.spawn(self.moderation.refresh(), "sanctions after an interruption")
+        self.held_rooms.recover()
+        self.ports.tasks.spawn(self.actions.refresh(), "sanctions after an interruption")
 
     # --- duties that repeat ----------------------------------------------------------------------------------------
 
@@ -123,14 +123,14 @@ class Worker:
 
     async def check_progress(self) -> None:
         """Close the slow consumers."""
-        await in_slices(list(self.rooms.by_life.values()), lambda held: held.room.check_progress())
-        self.live.audience.check_progress(self.context.clock.now_s())
+        await in_slices(list(self.held_rooms.by_life.values()), lambda held: held.room.check_progress())
+        self.live.audience.check_progress(self.ports.clock.now_s())
 
     async def report_all_seen(self) -> None:
         """A part at a time: the stream to moderation drops what is more than it can carry at once."""
-        for number, connection in enumerate(self.context.connections, start=1):
+        for number, connection in enumerate(self.connections, start=1):
             if connection.room is not None:
-                self.context.moderation.report_seen(connection.speaker, connection.room.slug)
+                self.ports.moderation.report_seen(connection.speaker, connection.room.slug)
             if number % LAST_SEEN_AT_ONCE == 0:
                 await asyncio.sleep(LAST_SEEN_PAUSE_S)
 

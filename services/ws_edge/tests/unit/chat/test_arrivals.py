@@ -30,9 +30,10 @@ async def test_pings_pongs_and_fragments_count_as_frames_while_joining(world: Wo
     assert world.holds_nothing()
 
 
-@pytest.mark.parametrize("limit", [5, 0])
+@pytest.mark.parametrize(
+    ("world", "limit"), [({"frames_per_window": each}, each) for each in (5, 0)], indirect=["world"]
+)
 async def test_frames_count_on_live_ws_as_well(world: World, limit: int) -> None:
-    world.context.frames_per_window = limit
     client = Client(world.arrivals.arrive_live("192.0.2.9"))
     client.receiver.connected(client)
     for _ in range(4):
@@ -45,8 +46,8 @@ async def test_frames_count_on_live_ws_as_well(world: World, limit: int) -> None
     assert world.holds_nothing()
 
 
+@pytest.mark.parametrize("world", [{"frames_per_window": 3}], indirect=True)
 async def test_texts_and_binaries_are_frames_on_live_ws(world: World) -> None:
-    world.context.frames_per_window = 3
     client = Client(world.arrivals.arrive_live("192.0.2.9"))
     client.receiver.connected(client)
     client.receiver.receive_text(b"a")

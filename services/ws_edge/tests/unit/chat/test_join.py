@@ -72,7 +72,7 @@ async def test_50_first_joins_at_once_hold_one_room_with_one_subscription(world:
     await world.settle()
     assert [client.types[0] for client in clients] == ["room_joined"] * 50
     assert sum(len(listeners) for listeners in world.bus.listeners.values()) == 1
-    assert len(world.worker.rooms.by_life) == 1
+    assert len(world.worker.held_rooms.by_life) == 1
     for client in clients:
         client.hang_up()
     assert world.holds_nothing()
@@ -117,7 +117,7 @@ async def test_a_client_gone_while_joining_leaves_the_others_in_the_room(world: 
     stays.say("still here")
     await world.settle()
     assert stays.types == ["chat_message"]
-    assert len(world.worker.rooms.by_life) == 1
+    assert len(world.worker.held_rooms.by_life) == 1
 
 
 async def test_a_membership_that_was_asked_for_is_always_given_back(world: World) -> None:
@@ -236,7 +236,7 @@ async def test_a_connection_whose_token_expires_is_told_invalid_token_and_closed
 
 async def test_a_token_that_holds_for_years_is_not_taken_for_expired_before(world: World) -> None:
     client = await world.join("s", "7:user@400000000")
-    connection = next(iter(world.context.connections))
+    connection = next(iter(world.worker.connections))
     world.clock.time_s += 399_999_999
     connection._watch_expiry()  # type: ignore[attr-defined]
     assert client.types == []
@@ -335,17 +335,17 @@ async def test_a_client_gone_while_its_token_is_verified_leaves_nothing_behind(
     monkeypatch.setattr(FakeTokens, "verify", wait)
     client = await world.arrive("s", "1:user")
     client.say("early")
-    assert len(world.context.tasks) == 1
+    assert len(world.ports.tasks) == 1
     client.hang_up()
     await world.settle()
-    assert (client.frames, len(world.context.tasks)) == ([], 0)
+    assert (client.frames, len(world.ports.tasks)) == ([], 0)
     assert (world.meter.turned_away_with, world.meter.closes) == ([], [])
     assert world.holds_nothing()
 
 
 async def test_what_a_client_owes_when_it_is_over_is_given_back_at_once(world: World) -> None:
     client = await world.join("s", "1:user")
-    (connection,) = world.context.connections
+    (connection,) = world.worker.connections
     assert isinstance(connection, ChatConnection)
     given_back: list[int] = []
     connection.owe(given_back.append, 1)
@@ -410,7 +410,7 @@ async def test_what_holds_everywhere_is_read_once_and_a_room_that_opens_reads_it
     for slug in ("s", "s", "t", "u"):
         await world.join(slug, "1:user")
     assert world.moderation.reads == [None, ("s",), ("t",), ("u",)]
-    await world.worker.moderation.refresh()
+    await world.worker.actions.refresh()
     assert world.moderation.reads[4:] == [None, ("s", "t", "u")]
 
 
@@ -421,13 +421,13 @@ async def test_a_worker_reads_what_holds_everywhere_when_it_starts_and_when_the_
     world.worker.bus_restored()
     await world.settle()
     assert world.moderation.reads == [None, None]
-    await world.context.tasks.stop()
+    await world.ports.tasks.stop()
 
 
 async def test_a_refresh_reads_what_holds_everywhere_once_and_not_with_each_part(world: World) -> None:
     slugs = [f"s{number}" for number in range(1001)]
-    world.worker.sanctions.slugs.update(dict.fromkeys(map(Slug, slugs)))
-    await world.worker.moderation.refresh()
+    world.worker.sanction_reader.slugs.update(dict.fromkeys(map(Slug, slugs)))
+    await world.worker.actions.refresh()
     assert [None if read is None else len(read) for read in world.moderation.reads] == [None, 1000, 1]
 
 
@@ -443,19 +443,19 @@ async def test_rooms_that_open_before_anything_was_read_wait_for_one_reading_of_
     await world.settle()
     assert [client.types for client in clients] == [["room_joined"]] * 3
     assert world.moderation.reads.count(None) == 1
-    assert list(world.context.sanctions.by_id) == [ban.id for ban in world.moderation.sanctions]
+    assert list(world.ports.cache.by_id) == [ban.id for ban in world.moderation.sanctions]
 
 
 async def test_a_room_is_not_fresh_when_what_holds_everywhere_is_not(world: World) -> None:
     await world.join("s", "1:user")
     world.clock.time_s += 61
-    await world.worker.sanctions.read([Slug("s")])
+    await world.worker.sanction_reader.read([Slug("s")])
     world.moderation.is_away = True
     refused = await world.arrive("s", "2:user")
     await world.settle()
     assert refused.closed_with == 1013
     world.moderation.is_away = False
-    await world.worker.sanctions.read_everywhere()
+    await world.worker.sanction_reader.read_everywhere()
     world.moderation.is_away = True
     await world.join("s", "2:user")
 
@@ -465,16 +465,16 @@ async def test_the_rooms_of_a_slug_are_those_that_looking_at_all_rooms_finds(wor
     await world.join("t", "1:user")
     world.rooms.lives[Slug("s")] = Life(99)
     await world.join("s", "2:user")
-    rooms = world.worker.rooms
+    held_rooms = world.worker.held_rooms
 
     def look_at_all(slug: str) -> list[Room]:
-        return [held.room for held in rooms.by_life.values() if held.room.slug == slug]
+        return [held.room for held in held_rooms.by_life.values() if held.room.slug == slug]
 
-    assert [len(rooms.find_slug(Slug(slug))) for slug in "stu"] == [2, 1, 0]
-    assert [rooms.find_slug(Slug(slug)) for slug in "stu"] == [look_at_all(slug) for slug in "stu"]
+    assert [len(held_rooms.find_slug(Slug(slug))) for slug in "stu"] == [2, 1, 0]
+    assert [held_rooms.find_slug(Slug(slug)) for slug in "stu"] == [look_at_all(slug) for slug in "stu"]
     first.hang_up()
-    assert [rooms.find_slug(Slug(slug)) for slug in "stu"] == [look_at_all(slug) for slug in "stu"]
-    assert [room.life for room in rooms.find_slug(Slug("s"))] == [99]
+    assert [held_rooms.find_slug(Slug(slug)) for slug in "stu"] == [look_at_all(slug) for slug in "stu"]
+    assert [room.life for room in held_rooms.find_slug(Slug("s"))] == [99]
 
 
 async def test_a_deletion_heard_while_a_room_opens_turns_away_also_who_learns_of_its_membership_later(
@@ -502,7 +502,7 @@ async def test_a_deletion_heard_when_the_room_is_open_turns_away_who_learns_of_i
     world: World,
 ) -> None:
     stays = await world.join("s", "1:user")
-    (held,) = world.worker.rooms.by_life.values()
+    (held,) = world.worker.held_rooms.by_life.values()
     held.holders += 1  # somebody who left and has yet to give it back
     world.rooms.joining.shut()
     late = await world.arrive("s", "2:user")
@@ -514,7 +514,7 @@ async def test_a_deletion_heard_when_the_room_is_open_turns_away_who_learns_of_i
     await world.settle()
     assert (stays.types, stays.closed_with) == ([], 4004)
     assert (late.types, late.closed_with) == (["not_found"], 4004)
-    world.worker.rooms.release(held)
+    world.worker.held_rooms.release(held)
     assert world.holds_nothing()
 
 

@@ -87,7 +87,7 @@ async def test_lifting_is_told_and_no_longer_in_the_book(world: World, action: A
     world.worker.sanction_changed(event_of(Action.MUTE))
     world.worker.sanction_changed(event_of(action, number=2))
     assert [f["data"]["action"] for f in target.frames] == ["mute", action.word]  # type: ignore[index]
-    assert world.context.sanctions.by_id == {}
+    assert world.ports.cache.by_id == {}
 
 
 async def test_an_event_that_comes_twice_is_told_once(world: World) -> None:
@@ -168,9 +168,9 @@ async def test_each_moderation_action_begins_a_trace_of_its_own(world: World) ->
 
 async def test_a_token_that_carries_an_anonymous_name_does_not_shield_who_has_that_name(world: World) -> None:
     await world.join("s", "7:admin")
-    assert world.context.connections.connected_rank(None, "user_7", None) is None
+    assert world.worker.connections.connected_rank(None, "user_7", None) is None
     await world.join("s", address="192.0.2.1")
-    assert world.context.connections.connected_rank(None, "Anonymous_192.0.2.1", Slug("s")) is Rank.ANONYMOUS
+    assert world.worker.connections.connected_rank(None, "Anonymous_192.0.2.1", Slug("s")) is Rank.ANONYMOUS
 
 
 async def test_a_ban_whose_lifting_was_heard_first_closes_nobody(world: World) -> None:
@@ -250,7 +250,7 @@ async def test_an_action_that_fails_is_logged_and_refused_with_its_nonce_and_the
 async def test_a_ban_whose_event_was_missed_is_enforced_at_the_next_reading(world: World) -> None:
     target = await world.join("s", "5:user")
     world.moderation.sanctions.extend(event_of(Action.BAN).imposed)
-    await world.worker.moderation.refresh()
+    await world.worker.actions.refresh()
     assert target.closed_with == 4003
 
 
@@ -262,19 +262,20 @@ async def test_a_ban_everywhere_whose_lifting_was_missed_ends_on_an_idle_edge_wi
     await world.settle()
     assert refused.closed_with == 4003
     world.clock.time_s += 1
-    await world.worker.moderation.refresh()
+    await world.worker.actions.refresh()
     await world.join("s", "5:user")
 
 
 async def test_an_event_that_overtakes_a_reading_is_not_undone_by_it(world: World) -> None:
     await world.join("s", "2:user")
     world.worker.sanction_changed(event_of(Action.MUTE))
-    world.worker.sanctions.recent_events[-1] = (world.clock.now_s(), world.worker.sanctions.recent_events[-1][1])
-    await world.worker.moderation.refresh()
-    assert list(world.context.sanctions.by_id) == [1]
+    heard = world.worker.sanction_reader.recent_events
+    heard[-1] = (world.clock.now_s(), heard[-1][1])
+    await world.worker.actions.refresh()
+    assert list(world.ports.cache.by_id) == [1]
     world.clock.time_s += 1
-    await world.worker.moderation.refresh()
-    assert list(world.context.sanctions.by_id) == []
+    await world.worker.actions.refresh()
+    assert list(world.ports.cache.by_id) == []
 
 
 @dataclass(eq=False)
@@ -308,8 +309,8 @@ def crowd(world: World, size: int, life: int = 1, *, user_id: int | None = None)
         identity = Identity(UserId(user_id or number), "ana", None, (), Rank.USER, None)
         membership = Membership(RoomId(1), Life(life), Slug("s"), 1, 1, crowded=False)
         one = Inside(ConnectionId(number), Speaker(identity, "192.0.2.1", f"e:{number}"), Slug("s"), membership)
-        world.context.connections.add(one)
-        world.context.connections.note_membership(one)
+        world.worker.connections.add(one)
+        world.worker.connections.note_membership(one)
         people.append(one)
     return people
 
@@ -319,7 +320,7 @@ async def test_a_refresh_looks_at_many_in_slices_and_what_happens_meanwhile_hold
     first, left, last = people[0], people[-2], people[-1]
     missed = [ban for one in (first, left) for ban in event_of(Action.BAN, target=one.speaker.identity.user_id).imposed]
     world.moderation.sanctions += [replace(ban, id=10 + number, slug=None) for number, ban in enumerate(missed)]
-    refreshing = asyncio.create_task(world.worker.moderation.refresh())
+    refreshing = asyncio.create_task(world.worker.actions.refresh())
     turns = 0
     while not first.ended:  # noqa: ASYNC110 - the turns of the loop are what is looked at
         await asyncio.sleep(0)
@@ -344,11 +345,11 @@ async def test_many_rooms_recover_in_slices_when_the_bus_is_back(world: World, m
         opened = asyncio.get_running_loop().create_future()
         if life % 2:
             opened.set_result(None)
-        rooms[Life(life)] = HeldRoom(world.worker.rooms.new_room(membership), opened)
+        rooms[Life(life)] = HeldRoom(world.worker.held_rooms.new_room(membership), opened)
     recovered: list[Life] = []
     monkeypatch.setattr(Room, "recover", lambda room: recovered.append(room.life))
     monkeypatch.setattr(Room, "reread_presence", lambda room: None)
-    world.worker.rooms.by_life.update(rooms)
+    world.worker.held_rooms.by_life.update(rooms)
     world.worker.bus_restored()
     assert len(recovered) == SLICE // 2
     await world.settle()
@@ -388,7 +389,7 @@ async def test_a_ban_that_holds_many_connections_is_enforced_in_slices_and_the_f
 
 async def test_deleted_room_closes_those_inside_with_4004(world: World) -> None:
     inside, outside = await world.join("s", "1:user"), await world.join("t", "1:user")
-    life = next(held.room.life for held in world.worker.rooms.by_life.values() if held.room.slug == "s")
+    life = next(held.room.life for held in world.worker.held_rooms.by_life.values() if held.room.slug == "s")
     world.worker.room_deleted(life)
     assert (inside.closed_with, outside.closed_with) == (4004, None)
 
@@ -463,7 +464,7 @@ async def test_sanctions_of_a_room_left_while_they_were_read_are_not_kept(world:
     client = await world.join("s", "1:user")
     world.moderation.reading.shut()
     world.moderation.reading.reached.clear()
-    reading = asyncio.create_task(world.worker.moderation.refresh())
+    reading = asyncio.create_task(world.worker.actions.refresh())
     await world.moderation.reading.reached.wait()
     client.hang_up()
     world.moderation.reading.open()

@@ -1,7 +1,5 @@
 """From a client's message to its outcome: nothing is dropped in silence, nothing is sent twice."""
 
-from typing import Literal
-
 import pytest
 import structlog
 from edge_world import World
@@ -103,7 +101,7 @@ async def test_a_repeat_whose_first_copy_this_edge_never_saw_is_read_from_the_st
     ana.say("first", nonce="m")
     ana.say("once", nonce="n")
     await world.settle()
-    for held in world.worker.rooms.by_life.values():
+    for held in world.worker.held_rooms.by_life.values():
         held.room._repeatable.clear()
     ana.say("once", nonce="n")
     await world.settle()
@@ -219,7 +217,7 @@ async def test_moderation_away_who_was_muted_meanwhile_repeats_nothing(world: Wo
     world.moderation.is_away = True
     ana.say("x", nonce="n")
     mute = Sanction(1, Action.MUTE, UserId(1), None, frozenset(), Slug("s"), Rank.MODERATOR, None)
-    world.context.sanctions.replace([Slug("s")], [mute], read_at_s=world.clock.now_s())
+    world.ports.cache.replace([Slug("s")], [mute], read_at_s=world.clock.now_s())
     await world.settle()
     ana.say("x", nonce="n")
     assert ana.types == ["chat_message", "muted_or_banned"]
@@ -234,8 +232,8 @@ async def test_moderation_away_the_sanctions_that_were_read_hold(world: World) -
     assert ana.types == ["muted_or_banned"]
 
 
+@pytest.mark.parametrize("world", [{"outage": "reject"}], indirect=True)
 async def test_moderation_away_and_reject_refuses(world: World) -> None:
-    world.context.outage = "reject"
     ana = await world.join("s", "1:user")
     world.moderation.is_away = True
     ana.say("x")
@@ -304,7 +302,7 @@ async def test_typing_that_is_extended_ends_10_seconds_after_the_last_start(worl
     ana.send("typing_start")
     world.clock.time_s += 1.5
     ana.send("typing_start")
-    connection = next(iter(world.context.connections))
+    connection = next(iter(world.worker.connections))
     world.clock.time_s += 8.6
     connection.tick()  # type: ignore[attr-defined]
     await world.settle()
@@ -327,12 +325,11 @@ async def test_while_nats_is_away_each_message_is_counted_and_all_are_one_line(w
     assert [(line["event"], line["count"]) for line in logs] == [("messages_without_outcome", 1)]
 
 
-@pytest.mark.parametrize("outage", ["local", "reject"])
-async def test_while_moderation_is_away_each_message_is_counted_and_all_are_one_line(
-    world: World, outage: Literal["local", "reject"]
-) -> None:
+@pytest.mark.parametrize(
+    ("world", "outage"), [({"outage": each}, each) for each in ("local", "reject")], indirect=["world"]
+)
+async def test_while_moderation_is_away_each_message_is_counted_and_all_are_one_line(world: World, outage: str) -> None:
     ana = await world.join("s", "1:user")
-    world.context.outage = outage
     world.moderation.is_away = True
     with structlog.testing.capture_logs() as logs:
         for _ in range(10):

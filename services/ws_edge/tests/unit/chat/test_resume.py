@@ -286,5 +286,5 @@ async def test_what_nobody_comes_back_for_is_let_go_of(world: World) -> None:
 
 async def _let_go(world: World) -> None:
     world.clock.time_s += HELD_S + 1
-    for held in list(world.worker.rooms.by_life.values()):
+    for held in list(world.worker.held_rooms.by_life.values()):
         held.room.check_progress()

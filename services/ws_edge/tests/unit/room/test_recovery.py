@@ -222,7 +222,7 @@ async def test_a_gap_that_waits_for_its_turn_is_held_back_no_longer_than_others(
     monkeypatch.setattr(recovery, "HOLD_BACK_S", 0.1)
     client = await with_a_gap(world)
     asked = never_answer(world)
-    first = world.worker.rooms.new_room(Membership(RoomId(8), Life(8), Slug("other"), 1, 1, False))
+    first = world.worker.held_rooms.new_room(Membership(RoomId(8), Life(8), Slug("other"), 1, 1, False))
     other = asyncio.create_task(world.worker.recovery.look_up(first))
     await until(lambda: len(asked) == 1)
     world.bus.give_copies()
@@ -338,7 +338,7 @@ async def test_an_outcome_that_is_found_after_the_room_went_on_without_it_is_tol
     world.worker.recovery.seek_overdue()
     await gate.reached.wait()
     world.bus.give_copies()
-    (room,) = world.worker.rooms.find_slug(Slug("s"))
+    (room,) = world.worker.held_rooms.find_slug(Slug("s"))
     room.messages_restored([])
     await until(lambda: client.types == ["chat_message"])
     gate.open()
@@ -365,7 +365,7 @@ async def test_nothing_is_read_for_a_room_that_nobody_is_in_any_more(world: Worl
     world.worker.bus_restored()
     await world.settle()
     client.hang_up()
-    await until(lambda: len(world.context.tasks) == 0)
+    await until(lambda: len(world.ports.tasks) == 0)
 
 
 async def test_an_interruption_while_a_room_opens_is_made_good_when_it_is_open(world: World) -> None:
@@ -494,7 +494,7 @@ async def test_a_duty_that_fails_is_done_again(world: World, monkeypatch: pytest
     world.worker.recovery.seek_overdue = fail  # type: ignore[method-assign]  # a defect
     world.worker.start()
     await until(lambda: asked > 2)
-    await world.context.tasks.stop()
+    await world.ports.tasks.stop()
 
 
 async def test_everybody_inside_is_reported_as_seen_a_part_at_a_time(
