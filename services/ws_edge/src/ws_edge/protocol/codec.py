@@ -2,17 +2,20 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from ws_edge.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
-from ws_edge.protocol.frames import TYPES, ClientFrame, Nonce
+from ws_edge.protocol import server_frames
+from ws_edge.protocol.frames import TYPES, ClientFrame, NoData, Nonce
 from ws_edge.protocol.identity import Identity
 from ws_edge.protocol.rooms import StoredMessage
 from ws_edge.protocol.sanctions import Sanction, rights
+from ws_edge.protocol.server_frames import You
 
 # ValueError: msgspec's own errors and bad UTF-8. RecursionError: brackets that nobody closes, where the interpreter
 # allows less depth than they have.
@@ -96,92 +99,98 @@ def text_frame(payload: bytes) -> bytes:
     return b"\x81\x7f" + length.to_bytes(8) + payload
 
 
-def _frame(envelope: Mapping[str, object]) -> bytes:
+def _written(frame: server_frames.ServerFrame) -> bytes:
     try:
-        return text_frame(_encode(envelope))
+        return text_frame(_encode(frame))
     except UnicodeEncodeError:
         # A name out of a token may hold half a surrogate pair, which no UTF-8 can carry: it is shown as "?".
-        return text_frame(json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+        text = json.dumps(msgspec.to_builtins(frame), ensure_ascii=False, separators=(",", ":"))
+        return text_frame(text.encode(errors="replace"))
 
 
 def room_joined(
-    room_id: int,
-    connection_count: int,
-    last_id: int,
-    *,
-    epoch: str,
-    you: Mapping[str, object],
-    recovered: bool | None = None,
+    room_id: int, connection_count: int, last_id: int, *, epoch: str, you: You, recovered: bool | None = None
 ) -> bytes:
     """The first frame of a room; `recovered` where it was asked for alone."""
-    data: dict[str, object] = {"room_id": room_id, "connection_count": connection_count, "last_id": last_id}
-    data |= {"epoch": epoch, "you": you}
-    if recovered is not None:
-        data["recovered"] = recovered
-    return _frame({"type": "room_joined", "data": data})
+    data = server_frames.RoomJoinedData(
+        room_id=room_id,
+        connection_count=connection_count,
+        last_id=last_id,
+        epoch=epoch,
+        you=you,
+        recovered=UNSET if recovered is None else recovered,
+    )
+    return _written(server_frames.RoomJoined(data))
 
 
 def chat_message(message: StoredMessage, room_id: int, *, prev_id: int | None = None, nonce: str = "") -> bytes:
     """A stored message; `prev_id` in place of the stored one, `nonce` in the sender's own copy alone."""
-    data = _message_data(message, room_id, prev_id=message.prev_id if prev_id is None else prev_id)
-    if nonce:
-        data["nonce"] = nonce
-    return _frame({"type": "chat_message", "data": data})
+    shown = _message(message, room_id, message.prev_id if prev_id is None else prev_id, nonce or UNSET)
+    return _written(server_frames.ChatMessage(shown))
 
 
 def history(messages: Iterable[StoredMessage], room_id: int, *, has_more: bool) -> bytes:
     """Older messages, oldest first."""
-    data = {"messages": [_message_data(message, room_id) for message in messages], "has_more": has_more}
-    return _frame({"type": "history", "data": data})
+    shown = [_message(message, room_id) for message in messages]
+    return _written(server_frames.History(server_frames.HistoryData(messages=shown, has_more=has_more)))
 
 
-def you(identity: Identity, mute: Sanction | None) -> dict[str, object]:
+def you(identity: Identity, mute: Sanction | None) -> You:
     """Who a connection is, and what it may do in its room."""
-    data: dict[str, object] = {"user_id": identity.user_id, "username": identity.username, "roles": identity.roles}
-    data["may"] = rights(identity.rank, is_muted=mute is not None)
-    if mute is not None:
-        until_s = mute.expires_at_s
-        data["muted_until"] = None if until_s is None else rfc3339(int(until_s * 1000))
-    return data
+    return You(
+        user_id=identity.user_id,
+        username=identity.username,
+        roles=identity.roles,
+        may=rights(identity.rank, is_muted=mute is not None),
+        muted_until=UNSET if mute is None else _end(mute),
+    )
 
 
-def _message_data(message: StoredMessage, room_id: int, *, prev_id: int | None = None) -> dict[str, object]:
-    data: dict[str, object] = {
-        "id": message.id,
-        "message": message.text,
-        "username": message.username,
-        "user_id": message.user_id,
-        "timestamp": message.at,
-        "room_id": room_id,
-    }
-    if prev_id is not None:
-        data["prev_id"] = prev_id
-    data["role"] = message.role
-    if message.reply_to is not None:
-        data["reply_to"] = message.reply_to
-    return data
+def _end(sanction: Sanction) -> str | None:
+    return None if sanction.expires_at_s is None else rfc3339(int(sanction.expires_at_s * 1000))
+
+
+def _message(
+    message: StoredMessage, room_id: int, prev_id: int | UnsetType = UNSET, nonce: str | UnsetType = UNSET
+) -> server_frames.MessageData:
+    return server_frames.MessageData(
+        id=message.id,
+        message=message.text,
+        username=message.username,
+        user_id=message.user_id,
+        timestamp=message.at,
+        room_id=room_id,
+        prev_id=prev_id,
+        role=message.role,
+        reply_to=UNSET if message.reply_to is None else message.reply_to,
+        nonce=nonce,
+    )
 
 
 def user_joined(username: str, user_id: int | None, at: str) -> bytes:
     """Somebody's first connection in the room opened."""
-    return _frame({"type": "user_joined", "data": {"username": username, "user_id": user_id, "timestamp": at}})
+    return _written(server_frames.UserJoined(_person(username, user_id, at)))
 
 
 def user_left(username: str, user_id: int | None) -> bytes:
     """Somebody's last connection in the room closed."""
-    return _frame({"type": "user_left", "data": {"username": username, "user_id": user_id}})
+    return _written(server_frames.UserLeft(server_frames.UserLeftData(username=username, user_id=user_id)))
 
 
 def room_stats(connection_count: int, joined: int, left: int) -> bytes:
     """Instead of single joins and leaves in a crowded room."""
-    data = {"connection_count": connection_count, "joined": joined, "left": left}
-    return _frame({"type": "room_stats", "data": data})
+    data = server_frames.RoomStatsData(connection_count=connection_count, joined=joined, left=left)
+    return _written(server_frames.RoomStats(data))
 
 
 def typing(active: bool, username: str, user_id: int | None, at: str) -> bytes:
     """Somebody started, or stopped, typing."""
-    data = {"username": username, "user_id": user_id, "timestamp": at}
-    return _frame({"type": "typing_start" if active else "typing_stop", "data": data})
+    frame = server_frames.TypingStart if active else server_frames.TypingStop
+    return _written(frame(_person(username, user_id, at)))
+
+
+def _person(username: str, user_id: int | None, at: str) -> server_frames.PersonData:
+    return server_frames.PersonData(username=username, user_id=user_id, timestamp=at)
 
 
 def moderation_action(
@@ -194,18 +203,16 @@ def moderation_action(
     reason: str | None = None,
 ) -> bytes:
     """What a moderator did; `target_username` is told of anonymous targets alone."""
-    data: dict[str, object] = {
-        "action": word,
-        "target_user_id": target_user_id,
-        "moderator_user_id": moderator_user_id,
-        "duration_minutes": duration_minutes,
-        "timestamp": at,
-    }
-    if target_user_id is None:
-        data["target_username"] = target_username
-    if reason:
-        data["reason"] = reason
-    return _frame({"type": "moderation_action", "data": data})
+    data = server_frames.ModerationActionData(
+        action=word,
+        target_user_id=target_user_id,
+        moderator_user_id=moderator_user_id,
+        duration_minutes=duration_minutes,
+        timestamp=at,
+        target_username=target_username if target_user_id is None else UNSET,
+        reason=reason or UNSET,
+    )
+    return _written(server_frames.ModerationAction(data))
 
 
 def pong() -> bytes:
@@ -221,15 +228,16 @@ def error(code: ErrorCode, *, retry_after_ms: int | None = None, nonce: str | No
 
 
 def _error(code: ErrorCode, retry_after_ms: int | None = None, nonce: str | None = None) -> bytes:
-    data: dict[str, object] = {"message": code.text, "code": code.value}
-    if retry_after_ms is not None:
-        data["retry_after_ms"] = retry_after_ms
-    if nonce:
-        data["nonce"] = nonce
-    return _frame({"type": "error", "data": data})
+    data = server_frames.ErrorData(
+        message=code.text,
+        code=code,
+        retry_after_ms=UNSET if retry_after_ms is None else retry_after_ms,
+        nonce=nonce or UNSET,
+    )
+    return _written(server_frames.Error(data))
 
 
-_PONG = _frame({"type": "pong", "data": {}})
+_PONG = _written(server_frames.Pong(NoData()))
 _PLAIN_ERRORS = {code: _error(code) for code in ErrorCode}
 
 

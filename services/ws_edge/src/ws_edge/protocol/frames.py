@@ -8,6 +8,7 @@ from ws_edge.protocol.identity import UserId
 from ws_edge.protocol.references import LARGEST_ID
 from ws_edge.protocol.sanctions import Action, Scope
 
+MESSAGE_LENGTH = 1000
 NONCE_LENGTH = 64
 LONGEST_DURATION_MINUTES = 525_600
 HISTORY_LIMIT = 100
@@ -16,7 +17,7 @@ _REASON_LENGTH = 500
 _USERNAME_LENGTH = 128
 
 # Text that is kept in a database: PostgreSQL cannot hold U+0000.
-_STORABLE = r"\A[^\x00]*\Z"
+_STORABLE = r"^[^\x00]*$"
 
 Nonce = Annotated[str, Meta(max_length=NONCE_LENGTH)]
 _Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
@@ -32,7 +33,7 @@ class NoData(Struct, frozen=True):
 class MessageData(Struct, frozen=True):
     """`data` of a chat_message; the session judges the length, for it has errors of its own."""
 
-    message: str
+    message: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MESSAGE_LENGTH})]
     nonce: Nonce = ""
     reply_to: _Id | None = None
 

@@ -6,6 +6,8 @@ from enum import IntEnum
 
 from ws_edge.protocol.identity import Rank, Slug, Speaker, UserId
 
+RIGHTS = ("write", "mute", "ban")
+"""What somebody may do in a room, as clients are told."""
 _LIFTED_LIMIT = 1000
 _Key = tuple[str, int | str | None]
 

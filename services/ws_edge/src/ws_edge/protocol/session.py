@@ -7,6 +7,7 @@ from msgspec import Struct
 from ws_edge.errors import CloseCode, ErrorCode, IllegalStep, RefusedFrame
 from ws_edge.protocol import codec
 from ws_edge.protocol.frames import (
+    MESSAGE_LENGTH,
     ChatMessage,
     History,
     HistoryData,
@@ -20,7 +21,6 @@ from ws_edge.protocol.identity import MessageId, Rank, UserId
 from ws_edge.protocol.limits import SlidingWindow
 from ws_edge.protocol.sanctions import Action, Scope
 
-MESSAGE_LENGTH = 1000
 KEPT_FRAMES = 32
 KEPT_BYTES = 64 * 1024
 """How many frames, and how much of them together, may come before the join is done."""

@@ -1,6 +1,6 @@
 """One life of a room on this worker: entries of its log come in, frames for its members go out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.identity import Life, MessageId, Speaker
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
+from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Audience, Member, Participants
 from ws_edge.room.log_order import LogOrder
 from ws_edge.room.outcomes import Outcomes
@@ -104,7 +105,7 @@ class Room:
         speaker: Speaker,
         membership: Membership,
         *,
-        you: Mapping[str, object],
+        you: You,
         resume: ResumePoint | None = None,
     ) -> bytes:
         """Let a participant's connection in. Returns what it is to be written first: room_joined, what it has missed

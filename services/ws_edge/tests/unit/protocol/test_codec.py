@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
@@ -22,10 +23,12 @@ from ws_edge.protocol.frames import (
 from ws_edge.protocol.identity import Identity, MessageId, Rank, Slug, UserId
 from ws_edge.protocol.rooms import StoredMessage
 from ws_edge.protocol.sanctions import Action, Sanction
+from ws_edge.protocol.server_frames import You
 
 # The same examples every time, and no deadline for a busy machine to miss.
 PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
+YOU = You(user_id=7, username="ana", roles=(), may=())
 AT = "2025-11-27T16:30:00.000Z"
 
 
@@ -344,14 +347,15 @@ def message(id: int, prev_id: int, text: str, username: str, user_id: int | None
 
 
 def test_room_joined_adds_last_id_to_the_document() -> None:
-    assert _payload(codec.room_joined(1, 5, 41, epoch="3.1", you={})) == (
-        b'{"type":"room_joined","data":{"room_id":1,"connection_count":5,"last_id":41,"epoch":"3.1","you":{}}}'
+    assert _payload(codec.room_joined(1, 5, 41, epoch="3.1", you=YOU)) == (
+        b'{"type":"room_joined","data":{"room_id":1,"connection_count":5,"last_id":41,"epoch":"3.1",'
+        b'"you":{"user_id":7,"username":"ana","roles":[],"may":[]}}}'
     )
 
 
 @pytest.mark.parametrize(("recovered", "told"), [(True, b',"recovered":true}}'), (False, b',"recovered":false}}')])
 def test_room_joined_tells_whether_all_was_recovered_where_that_was_asked_for(recovered: bool, told: bytes) -> None:
-    assert codec.room_joined(1, 5, 41, epoch="3.1", you={}, recovered=recovered).endswith(told)
+    assert codec.room_joined(1, 5, 41, epoch="3.1", you=YOU, recovered=recovered).endswith(told)
 
 
 @pytest.mark.parametrize(
@@ -387,7 +391,7 @@ def test_you_says_who_a_connection_is_and_what_it_may_do(
     name, user_id, roles, rank = identity
     who = Identity(None if user_id is None else UserId(user_id), name, None, roles, rank, None)
     mute = Sanction(1, Action.MUTE, UserId(7), None, frozenset(), Slug("s"), Rank.ADMIN, mute_until_s)
-    assert json.dumps(codec.you(who, None if mute_until_s == 0.0 else mute), separators=(",", ":")) == told
+    assert msgspec.json.encode(codec.you(who, None if mute_until_s == 0.0 else mute)).decode() == told
 
 
 def test_history_has_messages_without_prev_id_and_tells_whether_there_are_more() -> None:

@@ -8,9 +8,12 @@ from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
+from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Member
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.room import REPEATABLE_LIMIT, Room
+
+YOU = You(user_id=7, username="ana", roles=(), may=())
 
 
 class Viewer:
@@ -152,7 +155,7 @@ def open_room(*keys: str, crowded: bool = False) -> tuple[Room, Surroundings, li
     viewers = [Viewer(key) for key in keys]
     for viewer in viewers:
         host.viewers.append(viewer)
-        room.welcome(viewer, speaker(viewer.key), membership(), you={})
+        room.welcome(viewer, speaker(viewer.key), membership(), you=YOU)
     return room, host, viewers
 
 
@@ -281,7 +284,7 @@ def test_what_comes_while_a_room_opens_is_shown_after_what_is_history() -> None:
     room.message_stored(message(7, 0))
     room.opened(MessageId(7))
     ana = Viewer("u:1")
-    room.welcome(ana, speaker("u:1"), membership(version=4), you={})
+    room.welcome(ana, speaker("u:1"), membership(version=4), you=YOU)
     assert room.last_id == 8
     host.end_turn()
     assert ana.frames == []
@@ -303,7 +306,7 @@ def test_user_joined_goes_to_the_others_only() -> None:
 def test_a_newcomer_is_not_told_of_who_came_before() -> None:
     room, host, (ana,) = open_room("u:1")
     ben = Viewer("u:2")
-    room.welcome(ben, speaker("u:2"), membership(version=3), you={})
+    room.welcome(ben, speaker("u:2"), membership(version=3), you=YOU)
     room.presence_changed(came(2, 5))
     room.presence_changed(came(3, 2))
     room.presence_changed(came(4, 6))
@@ -316,7 +319,7 @@ def test_a_member_is_told_who_came_after_it_while_it_was_still_on_its_way() -> N
     room, host, (ana,) = open_room("u:1")
     room.presence_changed(batch(2, 4, 2, 3, 4))
     cleo = Viewer("u:3")
-    cleo.write(room.welcome(cleo, speaker(cleo.key), membership(version=3), you={}))
+    cleo.write(room.welcome(cleo, speaker(cleo.key), membership(version=3), you=YOU))
     host.end_turn()
     assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3"), ("user_joined", "user_4")]
     assert cleo.told() == [("room_joined", None), ("user_joined", "user_4")]
@@ -325,7 +328,7 @@ def test_a_member_is_told_who_came_after_it_while_it_was_still_on_its_way() -> N
         "connection_count": 9,
         "last_id": 0,
         "epoch": "3.1",
-        "you": {},
+        "you": {"user_id": 7, "username": "ana", "roles": [], "may": []},
     }
 
 
@@ -334,7 +337,7 @@ def test_of_those_who_came_in_one_batch_each_is_told_of_the_later_ones_only() ->
     ben, cleo = Viewer("u:2"), Viewer("u:3")
     for viewer, version in ((ben, 2), (cleo, 3)):
         host.viewers.append(viewer)
-        viewer.write(room.welcome(viewer, speaker(viewer.key), membership(version=version), you={}))
+        viewer.write(room.welcome(viewer, speaker(viewer.key), membership(version=version), you=YOU))
     room.presence_changed(batch(2, 3, 2, 3))
     host.end_turn()
     assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3")]
@@ -360,7 +363,7 @@ def test_who_was_there_before_the_room_opened_is_not_announced_again_after_an_in
     room.presence_restored(RoomSnapshot(4, 3, False, (person(1), person(2), person(3))))
     room.opened(MessageId(0))
     ana = Viewer("u:1")
-    ana.write(room.welcome(ana, speaker("u:1"), membership(version=4), you={}))
+    ana.write(room.welcome(ana, speaker("u:1"), membership(version=4), you=YOU))
     room.reread_presence()
     room.presence_restored(RoomSnapshot(6, 3, False, (person(1), person(2), person(4))))
     host.end_turn()
@@ -375,7 +378,7 @@ def test_an_event_that_comes_while_a_room_opens_waits_for_the_first_snapshot() -
     room.presence_restored(RoomSnapshot(4, 2, False, (person(1), person(2))))
     room.opened(MessageId(0))
     ana = Viewer("u:1")
-    ana.write(room.welcome(ana, speaker("u:1"), membership(version=4), you={}))
+    ana.write(room.welcome(ana, speaker("u:1"), membership(version=4), you=YOU))
     room.reread_presence()
     room.presence_restored(RoomSnapshot(6, 2, False, (person(1), replace(person(5), version=5))))
     host.end_turn()

@@ -1,0 +1,218 @@
+"""The frames that clients are sent, as values: what the codec writes, and what docs/api/asyncapi.yaml shows. The bounds
+in their annotations are for that document; nothing checks them on the way out. An UNSET field is left out."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from ws_edge.errors import ErrorCode
+from ws_edge.protocol.frames import LONGEST_DURATION_MINUTES, MESSAGE_LENGTH, NoData, Nonce
+from ws_edge.protocol.identity import Rank
+from ws_edge.protocol.references import LARGEST_ID
+from ws_edge.protocol.sanctions import RIGHTS, Action
+
+_Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
+_EntryId = Annotated[int, Meta(ge=0, le=LARGEST_ID)]
+_Count = Annotated[int, Meta(ge=0, le=LARGEST_ID)]
+_Text = Annotated[str, Meta(min_length=1, max_length=MESSAGE_LENGTH)]
+_Time = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
+        examples=["2025-11-27T16:30:00.123Z"],
+    ),
+]
+_Role = Annotated[str, Meta(extra_json_schema={"enum": [rank.role for rank in reversed(Rank) if rank.role]})]
+_Right = Annotated[str, Meta(extra_json_schema={"enum": RIGHTS})]
+_Action = Annotated[str, Meta(extra_json_schema={"enum": [action.word for action in Action]})]
+
+
+class You(Struct, frozen=True, gc=False):
+    """Who a connection is, and what it may do in its room."""
+
+    user_id: _Id | None
+    """null: anonymous."""
+    username: str
+    roles: tuple[_Role, ...]
+    may: tuple[_Right, ...]
+    muted_until: _Time | UnsetType | None = UNSET
+    """There while a mute holds; null: it does not end."""
+
+
+class RoomJoinedData(Struct, frozen=True, gc=False):
+    """`data` of room_joined."""
+
+    room_id: _Id
+    connection_count: _Count
+    """Open connections of the room on all edges, this one included."""
+    last_id: _EntryId
+    """The last entry of the room's log before this connection's; 0: there is none."""
+    epoch: str
+    """Another one for every life of the room, and after each loss of stored messages: for `epoch` of the address."""
+    you: You
+    recovered: bool | UnsetType = UNSET
+    """There where the address had a `since`: whether everything since then follows."""
+
+
+class MessageData(Struct, frozen=True, kw_only=True, gc=False):
+    """One stored message."""
+
+    id: _Id
+    """Rises along the order of the room; never given twice, in any room."""
+    message: _Text
+    username: str
+    user_id: _Id | None
+    """null: anonymous."""
+    timestamp: _Time
+    room_id: _Id
+    prev_id: _EntryId | UnsetType = UNSET
+    """The entry shown before this one, 0: none. Who holds something else has missed some. Not within `history`."""
+    role: _Role | None
+    """The author's highest; null: anonymous."""
+    reply_to: _Id | UnsetType = UNSET
+    """The message that it answers, where its author said so; nobody has checked that there is one."""
+    nonce: Nonce | UnsetType = UNSET
+    """As its author gave it; in the author's own copy alone."""
+
+
+class HistoryData(Struct, frozen=True, gc=False):
+    """`data` of a history."""
+
+    messages: list[MessageData]
+    """Oldest first."""
+    has_more: bool
+    """Whether there are still older ones."""
+
+
+class PersonData(Struct, frozen=True, gc=False):
+    """Somebody, at a time."""
+
+    username: str
+    user_id: _Id | None
+    """null: anonymous."""
+    timestamp: _Time
+
+
+class UserLeftData(Struct, frozen=True, gc=False):
+    """`data` of user_left."""
+
+    username: str
+    user_id: _Id | None
+    """null: anonymous."""
+
+
+class RoomStatsData(Struct, frozen=True, gc=False):
+    """`data` of room_stats."""
+
+    connection_count: _Count
+    joined: _Count
+    """How many came since the last one, or since joins were last announced one by one."""
+    left: _Count
+
+
+class ModerationActionData(Struct, frozen=True, gc=False):
+    """`data` of a moderation_action."""
+
+    action: _Action
+    target_user_id: _Id | None
+    """null: an anonymous target."""
+    moderator_user_id: _Id
+    duration_minutes: Annotated[int, Meta(ge=0, le=LONGEST_DURATION_MINUTES)]
+    """0: permanent."""
+    timestamp: _Time
+    target_username: str | UnsetType | None = UNSET
+    """There for an anonymous target."""
+    reason: str | UnsetType = UNSET
+
+
+class ErrorData(Struct, frozen=True, gc=False):
+    """`data` of an error."""
+
+    message: str
+    """A fixed text for each code."""
+    code: ErrorCode
+    retry_after_ms: _Count | UnsetType = UNSET
+    """How long to wait, where waiting helps."""
+    nonce: Nonce | UnsetType = UNSET
+    """Of the frame that was refused, where it had one."""
+
+
+class RoomJoined(Struct, frozen=True, gc=False, tag="room_joined", tag_field="type"):
+    """The first frame after a successful join."""
+
+    data: RoomJoinedData
+
+
+class ChatMessage(Struct, frozen=True, gc=False, tag="chat_message", tag_field="type"):
+    """A message, to everybody in the room; in one order that is the same for all."""
+
+    data: MessageData
+
+
+class History(Struct, frozen=True, gc=False, tag="history", tag_field="type"):
+    """Older messages, to the one who asked."""
+
+    data: HistoryData
+
+
+class UserJoined(Struct, frozen=True, gc=False, tag="user_joined", tag_field="type"):
+    """Somebody's first connection in the room opened; told to the others."""
+
+    data: PersonData
+
+
+class UserLeft(Struct, frozen=True, gc=False, tag="user_left", tag_field="type"):
+    """Somebody's last connection in the room closed."""
+
+    data: UserLeftData
+
+
+class RoomStats(Struct, frozen=True, gc=False, tag="room_stats", tag_field="type"):
+    """In place of user_joined and user_left in a crowded room, at most once a second."""
+
+    data: RoomStatsData
+
+
+class TypingStart(Struct, frozen=True, gc=False, tag="typing_start", tag_field="type"):
+    """Somebody else began to type."""
+
+    data: PersonData
+
+
+class TypingStop(Struct, frozen=True, gc=False, tag="typing_stop", tag_field="type"):
+    """Somebody else no longer types."""
+
+    data: PersonData
+
+
+class ModerationAction(Struct, frozen=True, gc=False, tag="moderation_action", tag_field="type"):
+    """A moderator imposed or lifted a sanction."""
+
+    data: ModerationActionData
+
+
+class Pong(Struct, frozen=True, gc=False, tag="pong", tag_field="type"):
+    """The answer to a ping."""
+
+    data: NoData
+
+
+class Error(Struct, frozen=True, gc=False, tag="error", tag_field="type"):
+    """Something was refused. The connection stays open, unless a close follows."""
+
+    data: ErrorData
+
+
+ServerFrame = (
+    RoomJoined
+    | ChatMessage
+    | History
+    | UserJoined
+    | UserLeft
+    | RoomStats
+    | TypingStart
+    | TypingStop
+    | ModerationAction
+    | Pong
+    | Error
+)
