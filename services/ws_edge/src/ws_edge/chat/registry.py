@@ -239,9 +239,9 @@ class RoomRegistry:
         """A room that nothing was read of yet."""
         return Room(
             membership,
-            outcomes=self._outcomes,
             participants=self._connections,
             gaps=self._gaps,
+            resolve=self._outcomes.resolve_copy,
             deleted=self.delete,
             epoch=self._bus.epoch,
             clock=self._clock,

@@ -21,8 +21,8 @@ The copy is the proof
 
 The stream republishes what it has stored, and only that. So a copy which comes back with this edge's name and one of
 its tokens proves that the message is stored; there is no acknowledgement to wait for, and no future for each message.
-`resolve` takes the token out and names the author, whose own copy carries the nonce. A message with a nonce asks for an
-acknowledgement all the same: a message that the stream already has is not republished, and nothing but the
+`resolve_copy` takes the token out and names the author, whose own copy carries the nonce. A message with a nonce asks
+for an acknowledgement all the same: a message that the stream already has is not republished, and nothing but the
 acknowledgement says so.
 
 No copy
@@ -46,17 +46,16 @@ through one of them, or its author would be refused in the end for messages that
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import structlog
 
 from chassis.logs import LogSummary
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Clock, Incident, Meter
+from ws_edge.protocol.rooms import StoredMessage
 from ws_edge.room.audience import Member
-
-if TYPE_CHECKING:
-    from ws_edge.room.room import Room
+from ws_edge.room.room import Room
 
 _log = structlog.get_logger(__name__)
 
@@ -79,7 +78,7 @@ class Pending:
     """A message that was published and has no outcome yet."""
 
     author: Author
-    room: "Room"
+    room: Room
     nonce: str
     published_at_s: float
     is_sought: bool = False
@@ -101,7 +100,7 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self._pending)
 
-    def register(self, author: Author, room: "Room", nonce: str) -> int:
+    def register(self, author: Author, room: Room, nonce: str) -> int:
         """Before a message is published; the token that it is published with."""
         token = next(self._tokens)
         self._pending[token] = Pending(author, room, nonce, self._clock.now_s())
@@ -112,13 +111,18 @@ class Outcomes:
         return self._pending.get(token)
 
     def resolve(self, token: int) -> Pending | None:
-        """The message is stored, and is shown just now. None: nobody waits for it any more."""
+        """The message has its outcome. None: it had one before."""
         pending = self._pending.pop(token, None)
         if pending is not None:
             pending.author.waiting -= 1
         return pending
 
-    def overdue(self) -> dict["Room", list[int]]:
+    def resolve_copy(self, message: StoredMessage) -> Author | None:
+        """The author of a message that is stored and shown just now; None: another worker's, or it has an outcome."""
+        pending = self.resolve(message.token) if message.edge == self.edge else None
+        return None if pending is None else pending.author
+
+    def overdue(self) -> dict[Room, list[int]]:
         """Tokens that have had no outcome for OUTCOME_S, by room, each once: look them up, then let them expire."""
         late_s = self._clock.now_s() - OUTCOME_S
         found: dict[Room, list[int]] = {}

@@ -7,84 +7,23 @@ What cannot be given whole is not given in part: the client is told so, and read
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ws_edge.errors import BusUnavailable
 from ws_edge.ports import Bus
 from ws_edge.protocol.identity import MessageId
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.room.recent_log import REPLAY_LIMIT
+from ws_edge.room.room import Room
 
-if TYPE_CHECKING:
-    from ws_edge.room.room import Room
-
-REPLAY_LIMIT = 500
-"""Entries that one client is given; who has missed more reads the history."""
 REPLAY_S = 5.0
 """For so long a client waits for its replay; then it is let in without one."""
-HELD_S = 30.0
-"""For so long after the last client came back a room holds what it has shown."""
 READS_AT_ONCE = 32
 """Of one worker; the others wait their turn."""
 _PAUSE_S = 0.05
-
-
-class RecentLog:
-    """Entries without a gap: all that the room has shown after `after`, at most REPLAY_LIMIT of them."""
-
-    __slots__ = ("_entries", "_frames", "_last_id", "after", "too_old", "used_at_s")
-
-    def __init__(self, last_id: MessageId, *, now_s: float) -> None:
-        """Begins empty, at the last entry that was shown."""
-        self.after = last_id
-        self._last_id = last_id
-        self._entries: deque[StoredMessage] = deque()
-        self._frames: dict[MessageId, bytes] = {}
-        self.too_old = MessageId(-1)
-        """Up to here the log is known not to give what came after."""
-        self.used_at_s = now_s
-
-    def append(self, entry: StoredMessage) -> None:
-        """An entry is shown. One behind a gap that was not filled leaves nothing before it."""
-        if entry.prev_id > self._last_id:
-            self._entries.clear()
-            self._frames.clear()
-            self.after = entry.prev_id
-        self._entries.append(entry)
-        self._last_id = entry.id
-        if len(self._entries) > REPLAY_LIMIT:
-            self.after = self._entries.popleft().id
-            self._frames.pop(self.after, None)
-
-    def prepend(self, earlier: Sequence[StoredMessage], *, after: MessageId) -> bool:
-        """Entries of the log after `after` were read. False: they do not reach to where this begins."""
-        before_this = [entry for entry in earlier if after < entry.id <= self.after]
-        if after < self.after and (not before_this or before_this[-1].id < self.after):
-            return False
-        room = REPLAY_LIMIT - len(self._entries)
-        if len(before_this) > room:
-            after = before_this[-room - 1].id
-            before_this = before_this[-room:] if room else []
-        self._entries.extendleft(reversed(before_this))
-        self.after = min(after, self.after)
-        return True
-
-    def since(self, since: MessageId) -> list[StoredMessage] | None:
-        """What was shown after this entry, in order; None: it reaches further back than this."""
-        if since < self.after:
-            return None
-        return [entry for entry in self._entries if entry.id > since]
-
-    def frame_of(self, entry: StoredMessage, encode: Callable[[StoredMessage], bytes]) -> bytes:
-        """The frame that all who come back are shown, encoded once."""
-        frame = self._frames.get(entry.id)
-        if frame is None:
-            frame = self._frames[entry.id] = encode(entry)
-        return frame
 
 
 @dataclass(slots=True)
@@ -103,7 +42,7 @@ class ReplayReader:
         self._coming_back: dict[Room, _ComingBack] = {}
         self._turns = asyncio.Semaphore(READS_AT_ONCE)
 
-    async def prepare(self, room: "Room", point: ResumePoint) -> None:
+    async def prepare(self, room: Room, point: ResumePoint) -> None:
         """Have the room hold what was shown after this point, where that is to be had within REPLAY_S; whether it does
         shows when the client is let in."""
         since = point.since
@@ -123,7 +62,7 @@ class ReplayReader:
                         if room.shown_since(since) is None and each > recent.too_old:
                             await self._read(room, each)
 
-    async def _catch_up(self, room: "Room", since: MessageId) -> bool:
+    async def _catch_up(self, room: Room, since: MessageId) -> bool:
         """The client has seen what this worker has not shown yet, or says so. Raises BusUnavailable."""
         if not await self._has(room, since):
             return False
@@ -133,7 +72,7 @@ class ReplayReader:
         return True
 
     @asynccontextmanager
-    async def _turn(self, room: "Room", since: MessageId) -> AsyncIterator[_ComingBack]:
+    async def _turn(self, room: Room, since: MessageId) -> AsyncIterator[_ComingBack]:
         coming_back = self._coming_back.setdefault(room, _ComingBack())
         coming_back.sinces.append(since)
         try:
@@ -144,7 +83,7 @@ class ReplayReader:
             if not coming_back.sinces:
                 del self._coming_back[room]
 
-    async def _read(self, room: "Room", since: MessageId) -> None:
+    async def _read(self, room: Room, since: MessageId) -> None:
         """Have the room hold what the log has after this entry, or know that it is too old. Any replica may answer, and
         lag: what is read has to reach to what the room has shown."""
         while True:
@@ -165,12 +104,12 @@ class ReplayReader:
             elif recent.prepend(missed, after=since):
                 return
 
-    async def _has(self, room: "Room", entry_id: MessageId) -> bool:
+    async def _has(self, room: Room, entry_id: MessageId) -> bool:
         """Whether the stream's leader has the room's log up to this entry. Raises BusUnavailable."""
         return await self._bus.last_message_id(room.room_id, room.life) >= entry_id
 
 
-def _is_all_after(since: MessageId, missed: Sequence[StoredMessage], room: "Room") -> bool:
+def _is_all_after(since: MessageId, missed: Sequence[StoredMessage], room: Room) -> bool:
     """Whether nothing that came after this entry is gone already: the entry, or one before it, is still there, or the
     room has shown every entry of its life and these are as many."""
     if len(missed) > REPLAY_LIMIT:

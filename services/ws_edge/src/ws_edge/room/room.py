@@ -12,9 +12,8 @@ from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, St
 from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Audience, Member, Participants
 from ws_edge.room.log_order import LogOrder
-from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.presence import Announcement, Came, Presence
-from ws_edge.room.replay import HELD_S, RecentLog
+from ws_edge.room.recent_log import HELD_S, RecentLog
 from ws_edge.room.typing_indicator import TypingIndicator
 
 REPEATABLE_LIMIT = 1024
@@ -32,8 +31,9 @@ class GapReader(Protocol):
 
 
 class Room:
-    """Implements RoomListener. `deleted` is called where a snapshot shows that the room was deleted, the event of which
-    was missed."""
+    """Implements RoomListener. `resolve` is called with each message that is shown, and gives its author where that is
+    a connection of this worker; `deleted` where a snapshot shows that the room was deleted, the event of which was
+    missed."""
 
     __slots__ = (
         "_audience",
@@ -43,12 +43,12 @@ class Room:
         "_gaps",
         "_log",
         "_newcomers",
-        "_outcomes",
         "_participants",
         "_presence",
         "_reading_presence",
         "_recent",
         "_repeatable",
+        "_resolve",
         "_stats_scheduled",
         "_timers",
         "_typing",
@@ -64,9 +64,9 @@ class Room:
         self,
         membership: Membership,
         *,
-        outcomes: Outcomes,
         participants: Participants,
         gaps: GapReader,
+        resolve: Callable[[StoredMessage], Member | None],
         deleted: Callable[[Life], None],
         epoch: Callable[[Life], str],
         clock: Clock,
@@ -77,9 +77,9 @@ class Room:
         self.slug = membership.slug
         self.is_closed = False
         """Nobody here is in the room any more, or on the way in."""
-        self._outcomes = outcomes
         self._participants = participants
         self._gaps = gaps
+        self._resolve = resolve
         self._deleted = deleted
         self._epoch = epoch
         self._clock = clock
@@ -255,14 +255,14 @@ class Room:
             self.shown_in_all += 1
         if self._recent is not None:
             self._recent.append(message)
-        pending = self._outcomes.resolve(message.token) if message.edge == self._outcomes.edge else None
+        author = self._resolve(message)
         instead: dict[Member, bytes] | None = None
         if message.nonce:
             if len(self._repeatable) >= REPEATABLE_LIMIT:
                 del self._repeatable[next(iter(self._repeatable))]
             self._repeatable[message.id] = message
-            if pending is not None:
-                instead = {pending.author: chat_frame(self, message, nonce=message.nonce)}
+            if author is not None:
+                instead = {author: chat_frame(self, message, nonce=message.nonce)}
         self._audience.broadcast(chat_frame(self, message), instead)
 
     # --- presence --------------------------------------------------------------------------------------------------

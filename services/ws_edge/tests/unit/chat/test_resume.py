@@ -8,7 +8,7 @@ from edge_world import Client, World
 from ws_edge.protocol.identity import MessageId, UserId
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.room import replay
-from ws_edge.room.replay import HELD_S, REPLAY_LIMIT
+from ws_edge.room.recent_log import HELD_S, REPLAY_LIMIT
 
 
 def said(client: Client) -> list[dict[str, object]]:

@@ -1,9 +1,13 @@
 """Published messages and what becomes of them: each author hears once."""
 
-from edge_world import FakeClock, FakeMeter
+from dataclasses import replace
+
+from edge_world import AT, FakeClock, FakeMeter
 
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
+from ws_edge.protocol.identity import MessageId
+from ws_edge.protocol.rooms import StoredMessage
 from ws_edge.room.outcomes import OUTCOME_S, Outcomes
 from ws_edge.room.room import Room
 
@@ -47,6 +51,16 @@ def test_a_message_that_is_stored_resolves_once() -> None:
     assert pending is not None
     assert (pending.author, pending.nonce, ana.waiting) == (ana, "n", 0)
     assert (waiting.find(token), waiting.resolve(token), len(waiting), ana.waiting) == (None, None, 0, 0)
+
+
+def test_a_copy_of_another_worker_resolves_nothing_here() -> None:
+    waiting, _, _ = outcomes()
+    ana = Sender()
+    token = sent(waiting, ana)
+    copy = StoredMessage(MessageId(1), MessageId(0), AT, "x", None, "ana", "e2", token, "")
+    assert (waiting.resolve_copy(copy), len(waiting)) == (None, 1)
+    own = replace(copy, edge="e1")
+    assert (waiting.resolve_copy(own), waiting.resolve_copy(own), len(waiting)) == (ana, None, 0)
 
 
 def test_tokens_are_never_used_again() -> None:

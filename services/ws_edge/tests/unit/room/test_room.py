@@ -113,9 +113,9 @@ class Surroundings:
     def room(self, membership: Membership) -> Room:
         return Room(
             membership,
-            outcomes=self.outcomes,
             participants=self,
             gaps=self,
+            resolve=self.outcomes.resolve_copy,
             deleted=self.room_deleted,
             epoch=lambda life: f"{life}.1",
             clock=self,

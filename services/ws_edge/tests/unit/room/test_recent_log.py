@@ -5,7 +5,7 @@ import pytest
 from ws_edge.protocol.identity import MessageId, UserId
 from ws_edge.protocol.references import ResumePoint, parse_resume_point
 from ws_edge.protocol.rooms import StoredMessage
-from ws_edge.room.replay import REPLAY_LIMIT, RecentLog
+from ws_edge.room.recent_log import REPLAY_LIMIT, RecentLog
 
 AT = "2025-11-27T16:30:00.000Z"
 

@@ -1,0 +1,67 @@
+"""The newest entries that a room has shown, held in memory while clients come back: what room/replay.py fills, and the
+room writes behind room_joined."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from ws_edge.protocol.identity import MessageId
+from ws_edge.protocol.rooms import StoredMessage
+
+REPLAY_LIMIT = 500
+"""Entries that one client is given; who has missed more reads the history."""
+HELD_S = 30.0
+"""For so long after the last client came back a room holds what it has shown."""
+
+
+class RecentLog:
+    """Entries without a gap: all that the room has shown after `after`, at most REPLAY_LIMIT of them."""
+
+    __slots__ = ("_entries", "_frames", "_last_id", "after", "too_old", "used_at_s")
+
+    def __init__(self, last_id: MessageId, *, now_s: float) -> None:
+        """Begins empty, at the last entry that was shown."""
+        self.after = last_id
+        self._last_id = last_id
+        self._entries: deque[StoredMessage] = deque()
+        self._frames: dict[MessageId, bytes] = {}
+        self.too_old = MessageId(-1)
+        """Up to here the log is known not to give what came after."""
+        self.used_at_s = now_s
+
+    def append(self, entry: StoredMessage) -> None:
+        """An entry is shown. One behind a gap that was not filled leaves nothing before it."""
+        if entry.prev_id > self._last_id:
+            self._entries.clear()
+            self._frames.clear()
+            self.after = entry.prev_id
+        self._entries.append(entry)
+        self._last_id = entry.id
+        if len(self._entries) > REPLAY_LIMIT:
+            self.after = self._entries.popleft().id
+            self._frames.pop(self.after, None)
+
+    def prepend(self, earlier: Sequence[StoredMessage], *, after: MessageId) -> bool:
+        """Entries of the log after `after` were read. False: they do not reach to where this begins."""
+        before_this = [entry for entry in earlier if after < entry.id <= self.after]
+        if after < self.after and (not before_this or before_this[-1].id < self.after):
+            return False
+        room = REPLAY_LIMIT - len(self._entries)
+        if len(before_this) > room:
+            after = before_this[-room - 1].id
+            before_this = before_this[-room:] if room else []
+        self._entries.extendleft(reversed(before_this))
+        self.after = min(after, self.after)
+        return True
+
+    def since(self, since: MessageId) -> list[StoredMessage] | None:
+        """What was shown after this entry, in order; None: it reaches further back than this."""
+        if since < self.after:
+            return None
+        return [entry for entry in self._entries if entry.id > since]
+
+    def frame_of(self, entry: StoredMessage, encode: Callable[[StoredMessage], bytes]) -> bytes:
+        """The frame that all who come back are shown, encoded once."""
+        frame = self._frames.get(entry.id)
+        if frame is None:
+            frame = self._frames[entry.id] = encode(entry)
+        return frame
