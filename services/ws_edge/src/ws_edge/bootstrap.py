@@ -172,7 +172,7 @@ async def settled(is_settled: Callable[[], bool], *, within_s: float) -> None:
     them."""
     with suppress(TimeoutError):
         async with asyncio.timeout(within_s):
-            while not is_settled():  # noqa: ASYNC110 - three parts that reconnect by themselves; none tells
+            while not is_settled():  # noqa: ASYNC110 - three parts that reconnect by themselves; none has an event for it
                 await asyncio.sleep(_LOOK_EVERY_S)
 
 

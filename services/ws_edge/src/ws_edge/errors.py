@@ -152,7 +152,7 @@ class RoomsUnavailable(Unavailable):
 
 
 class NeverSent(RoomsUnavailable):
-    """Nobody wanted the answer any more when the batch was put together: the service never heard of the request."""
+    """Nobody wanted the answer any more when the batch was put together: the request was never sent."""
 
 
 class ModerationUnavailable(Unavailable):
@@ -201,4 +201,4 @@ class StreamUnsettled(EdgeError):
 
 
 class IllegalStep(EdgeError):
-    """The owner told a session what cannot happen in its state; nothing has changed."""
+    """The owner called a method of a session that its state does not allow; nothing has changed."""

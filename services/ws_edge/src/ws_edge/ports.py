@@ -287,7 +287,7 @@ class Moderation(Protocol):
 
     @property
     def limits(self) -> AdmissionLimits:
-        """The last limits heard; the specification's own before."""
+        """The limits that moderation sent last; the specification's own before."""
 
     def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
         """Judge one message. `done` is called once, within 2 s, and in the order of the calls for one speaker."""
@@ -318,7 +318,7 @@ class Moderation(Protocol):
 
 
 class RoomListener(Protocol):
-    """What a room hears from the bus, in the bus's order. Must not raise."""
+    """What a room is called with by the bus, in the bus's order. Must not raise."""
 
     def message_stored(self, message: StoredMessage) -> None:
         """The stream has stored a message, which may come again, or leave a gap before it."""
@@ -331,7 +331,7 @@ class RoomListener(Protocol):
 
 
 class WorkerListener(Protocol):
-    """What a worker hears whatever rooms it holds. Must not raise."""
+    """What a worker is called with whatever rooms it holds. Must not raise."""
 
     def sanction_changed(self, event: SanctionEvent) -> None:
         """A moderator acted, in whatever room."""

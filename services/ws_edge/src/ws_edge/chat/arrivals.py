@@ -1,4 +1,4 @@
-"""Where clients arrive: each gets a Receiver, which lets it in or tells it why not."""
+"""Where clients arrive: each gets a Receiver, which joins a room or sends the error."""
 
 from functools import partial
 

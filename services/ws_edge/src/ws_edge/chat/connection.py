@@ -104,7 +104,7 @@ class ChatConnection:
         self._typing: TypingTimer | None = None
         self._queue: ActionQueue | None = None
 
-    # --- what the transport tells ----------------------------------------------------------------------------------
+    # --- called by the transport -----------------------------------------------------------------------------------
 
     def connected(self, transport: Transport) -> None:
         """The handshake is answered: begin to join."""
@@ -138,7 +138,7 @@ class ChatConnection:
         """The socket is gone."""
         self._leave()
 
-    # --- what the registry and the room do -------------------------------------------------------------------------
+    # --- called by the registry and the room -----------------------------------------------------------------------
 
     def write(self, frames: bytes) -> None:
         """Send whole frames."""
@@ -154,7 +154,7 @@ class ChatConnection:
         self.end(CloseCode.TRY_AGAIN_LATER)
 
     def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
-        """Leave registry and room, tell the error if there is one, and close."""
+        """Leave registry and room, send the error if there is one, and close."""
         is_joining = self.room is None
         if not self._close(code, error):
             return
@@ -264,7 +264,7 @@ class ChatConnection:
         else:
             self._expiry = loop.call_later(left_s, self.end, CLOSE_OF[ErrorCode.INVALID_TOKEN], ErrorCode.INVALID_TOKEN)
 
-    # --- what the session wants ------------------------------------------------------------------------------------
+    # --- effects of the session ------------------------------------------------------------------------------------
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:

@@ -95,8 +95,8 @@ class Entrance:
 
 
 async def join(client: JoiningClient, request: JoinRequest, entrance: Entrance) -> None:
-    """Take the steps, or tell the client why not. Cancelled when the client is gone or sent away meanwhile: whatever
-    was taken until then is given back by the connection, which owes it."""
+    """Take the steps, or send the client the reason why not. Cancelled when the client is gone or was closed
+    meanwhile: whatever was taken until then is given back by the connection, which owes it."""
     try:
         await _take_steps(client, request, entrance)
     except NotAdmitted as refusal:

@@ -22,7 +22,7 @@ class LiveRoom:
         self.audience = audience
 
     def publish(self, payload: bytes) -> None:
-        """Tell every edge, this one included. Raises BusUnavailable."""
+        """Send to every edge, this one included. Raises BusUnavailable."""
         self.ports.bus.publish_broadcast(payload)
 
     def broadcast_received(self, payload: bytes) -> None:

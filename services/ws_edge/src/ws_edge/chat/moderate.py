@@ -41,7 +41,7 @@ class ModerationActions:
         self._applied: OrderedDict[int, None] = OrderedDict()
 
     async def carry_out(self, speaker: Speaker, slug: Slug, action: Moderate) -> ErrorCode | None:
-        """Have one action decided, under a trace of its own; None: done, everybody was told."""
+        """Have one action decided, under a trace of its own; None: done, and sent to the room."""
         with hold_trace(begin_trace()):
             try:
                 return await self._decide(speaker, slug, action)
@@ -53,14 +53,14 @@ class ModerationActions:
                 return ErrorCode.UNAVAILABLE
 
     def apply(self, event: SanctionEvent) -> None:
-        """Tell the rooms concerned, then close whom a ban holds, and end the typing of whom a mute holds. Once for
+        """Notify the rooms concerned, then close whom a ban holds, and end the typing of whom a mute holds. Once for
         each event, whichever way it comes first."""
         if event.event_id in self._applied:
             return
         self._applied[event.event_id] = None
         if len(self._applied) > REMEMBERED_EVENTS:
             self._applied.popitem(last=False)
-        self._sanction_reader.hear(event)
+        self._sanction_reader.apply(event)
         reached = self._connections.within_reach(event)
         if not event.silent:
             self._announce(event, reached)

@@ -1,6 +1,6 @@
 """From a message that a client sent to the stream: judged by moderation, or here while that is away, and published.
 
-What becomes of it then is told at the head of room/outcomes.py. Nothing is dropped in silence, and nothing is sent
+What becomes of it then is described at the head of room/outcomes.py. Nothing is dropped in silence, and nothing is sent
 twice by the edge itself.
 """
 
@@ -50,7 +50,7 @@ class Posting:
         self._limiter = LocalLimiter(limits.messages_per_window, limits.window_s, limits.messages_per_address)
 
     def post(self, author: Poster, room: Room, message: Post) -> None:
-        """Have a message judged, then published; its author hears of every other outcome."""
+        """Have a message judged, then published; its author is sent every other outcome as an error."""
         now_s, nonce = self._ports.clock.now_s(), message.nonce
         if author.waiting >= WAITING_LIMIT:
             author.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=int(OUTCOME_S * 1000), nonce=nonce)
@@ -93,7 +93,7 @@ class Posting:
             return
         key, now_s = author.speaker.key, ports.clock.now_s()
         if nonce and self._admitted.knows(key, room.life, nonce, now_s):
-            self._publish(author, room, message)  # a repeat costs nothing; the stream tells whether it has it
+            self._publish(author, room, message)  # a repeat costs nothing; the stream itself finds duplicates
             return
         limits = ports.moderation.limits
         self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)

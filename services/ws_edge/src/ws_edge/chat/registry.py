@@ -52,7 +52,7 @@ class Connection(Member, Protocol):
         """End the typing that others are shown, if there is any."""
 
     def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
-        """Leave registry and room, tell the error if there is one, and close."""
+        """Leave registry and room, send the error if there is one, and close."""
 
 
 class ConnectionRegistry:
@@ -77,7 +77,7 @@ class ConnectionRegistry:
         return iter(list(self._by_id.values()))
 
     def add(self, connection: Connection) -> None:
-        """Before anything else happens to a connection, so that a sanction meets it."""
+        """Before anything else happens to a connection, so that a sanction finds it."""
         self._by_id[connection.id] = connection
         identity = connection.speaker.identity
         if identity.user_id is not None:
@@ -292,7 +292,7 @@ class RoomRegistry:
 
 
 def close_deleted(connection: Connection) -> None:
-    """The room was deleted; who is still joining has heard nothing and is told why."""
+    """The room was deleted; who is still joining was sent nothing yet and gets the reason as an error."""
     connection.end(CloseCode.NOT_FOUND, None if connection.room is not None else ErrorCode.NOT_FOUND)
 
 

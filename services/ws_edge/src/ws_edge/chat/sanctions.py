@@ -38,8 +38,8 @@ class SanctionReader:
         self.slugs.pop(slug, None)
         self._cache.forget(slug)
 
-    def hear(self, event: SanctionEvent) -> None:
-        """Follow one event."""
+    def apply(self, event: SanctionEvent) -> None:
+        """Apply one event to the cache, and once more to each answer that may have been made before it."""
         self.recent_events.append((self._clock.now_s(), event))
         self._cache.apply(event)
 
@@ -86,19 +86,19 @@ class SanctionReader:
             for slug in part:
                 if slug not in self.slugs:  # left while the answer was on its way
                     self._cache.forget(slug)
-            self._apply_heard_since(asked_at_s)
+            self._apply_events_since(asked_at_s)
 
     async def read_everywhere(self) -> None:
         """Read the sanctions that hold everywhere. Raises ModerationUnavailable."""
         asked_at_s = self._clock.now_s()
         self._cache.replace_everywhere(await self._moderation.active_everywhere(), read_at_s=asked_at_s)
-        self._apply_heard_since(asked_at_s)
+        self._apply_events_since(asked_at_s)
 
     async def _read_wanted(self) -> None:
         await asyncio.sleep(0)  # everything of this turn goes along
         wanted, self._wanted = self._wanted, {}
         try:
-            await self._know_everywhere()
+            await self._read_everywhere_once()
             await self.read(list(wanted))
         except BaseException as failure:
             is_expected = isinstance(failure, ModerationUnavailable)
@@ -111,16 +111,16 @@ class SanctionReader:
             for future in wanted.values():
                 future.set_result(None)
 
-    async def _know_everywhere(self) -> None:
+    async def _read_everywhere_once(self) -> None:
         """Rooms that open before it was read wait for one reading; after that events and `read_all` keep it."""
         async with self._reading_everywhere:
             if self._cache.everywhere_read_at_s is None:
                 await self.read_everywhere()
 
-    def _apply_heard_since(self, asked_at_s: float) -> None:
-        """The answer may have been made before these."""
-        for heard_at_s, event in self.recent_events:
-            if heard_at_s >= asked_at_s:
+    def _apply_events_since(self, asked_at_s: float) -> None:
+        """The answer to a question of that time may have been made before these."""
+        for received_at_s, event in self.recent_events:
+            if received_at_s >= asked_at_s:
                 self._cache.apply(event)
 
     def _is_fresh(self, slug: Slug) -> bool:

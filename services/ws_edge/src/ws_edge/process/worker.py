@@ -58,7 +58,7 @@ class Worker:
     def start(self) -> None:
         """Begin the duties that repeat, each at once: what holds everywhere is read before anybody needs it."""
         for every_s, duty, name in (
-            (TICK_S, self.seek_overdue, "outcomes"),
+            (TICK_S, self.look_up_overdue, "outcomes"),
             (PROGRESS_S, self.check_progress, "slow consumers"),
             (LAST_SEEN_S, self.report_all_seen, "last seen"),
             (SANCTIONS_S, self.actions.refresh, "sanctions"),
@@ -117,9 +117,9 @@ class Worker:
 
     # --- duties that repeat ----------------------------------------------------------------------------------------
 
-    async def seek_overdue(self) -> None:
-        """Look for the messages that were published and not seen again in time."""
-        self.recovery.seek_overdue()
+    async def look_up_overdue(self) -> None:
+        """Look up the published messages that have had no outcome in time."""
+        self.recovery.look_up_overdue()
 
     async def check_progress(self) -> None:
         """Close the slow consumers."""
@@ -136,5 +136,5 @@ class Worker:
 
 
 def _restart(connection: Connection) -> None:
-    """Have it connect again; who is still joining has heard nothing and is told why."""
+    """Have it connect again; who is still joining was sent nothing yet and gets the reason as an error."""
     connection.end(CloseCode.SERVICE_RESTART, None if connection.room is not None else ErrorCode.UNAVAILABLE)

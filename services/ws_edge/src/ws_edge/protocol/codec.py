@@ -202,7 +202,7 @@ def moderation_action(
     at: str,
     reason: str | None = None,
 ) -> bytes:
-    """What a moderator did; `target_username` is told of anonymous targets alone."""
+    """What a moderator did; `target_username` is sent for anonymous targets alone."""
     data = server_frames.ModerationActionData(
         action=word,
         target_user_id=target_user_id,

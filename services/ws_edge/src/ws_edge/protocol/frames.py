@@ -121,4 +121,4 @@ class Ping(Struct, frozen=True, tag="ping", tag_field="type"):
 ClientFrame = ChatMessage | TypingStart | TypingStop | ModerationAction | History | Ping
 
 TYPES = frozenset({"chat_message", "typing_start", "typing_stop", "moderation_action", "history", "ping"})
-"""The tags above: what tells a malformed frame from one of an unknown type."""
+"""The tags above: with them a malformed frame differs from one of an unknown type."""

@@ -7,7 +7,7 @@ from ws_edge.protocol.identity import Life, Speaker
 ADDRESSES_REMEMBERED = 10_000
 HANDSHAKE_WINDOW_S = 1.0
 NONCE_AGE_S = 120.0
-"""For so long the stream tells a message that it has from a new one."""
+"""For so long the stream finds duplicates."""
 NONCES_LIMIT = 10_000
 
 
@@ -74,7 +74,7 @@ class SlidingWindowLimiter:
         self.limit = limit
         self._window_s = window_s
         self._most_addresses = most_addresses
-        # In the order in which they were last heard of.
+        # In the order of their last use.
         self._windows: dict[str, SlidingWindow] = {}
 
     def __len__(self) -> int:
@@ -151,7 +151,7 @@ class LocalLimiter:
         return len(self._speakers) + len(self._addresses)
 
     def configure(self, messages_per_window: int, window_s: float, messages_per_address: int) -> None:
-        """Follow the limits as moderation last told them; what was counted stays counted."""
+        """Follow the limits as moderation last sent them; what was counted stays counted."""
         if (messages_per_window, window_s, messages_per_address) == self._limits:
             return
         self._limits = (messages_per_window, window_s, messages_per_address)

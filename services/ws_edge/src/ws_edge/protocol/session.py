@@ -100,7 +100,7 @@ class ReadHistory(Struct, frozen=True, gc=False):
 
 
 class StartTyping(Struct, frozen=True, gc=False):
-    """Publish that the client's user types, or still does; who hears it twice shows it once."""
+    """Publish that the client's user types, or still does; edges show a repetition once."""
 
 
 class StopTyping(Struct, frozen=True, gc=False):
@@ -197,7 +197,7 @@ class Session:
         return tuple(effects)
 
     def refused(self, now: float) -> tuple[Effect, ...]:
-        """A frame was refused later, by others, who also told the client. Raises IllegalStep before `joined`."""
+        """A frame was refused later, by others, who have answered it. Raises IllegalStep before `joined`."""
         self.state = step(self.state, Input.REFUSED)
         if self.state is State.CLOSED:
             return _NOTHING

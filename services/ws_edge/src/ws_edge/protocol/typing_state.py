@@ -32,7 +32,7 @@ class _Typer:
     user_id: UserId | None
     username: str
     at_ms: int
-    heard_at: float
+    received_at: float
     sources: set[_Source] = field(default_factory=set)
 
 
@@ -65,7 +65,7 @@ class TypingBoard:
         return _stop(key, typer, _at_ms(typer, now))
 
     def expired(self, now: float) -> list[Transition]:
-        """The stops of those who were not heard of again in time."""
+        """The stops of those whose typing was not repeated in time."""
         stops = []
         for source, expires_at in list(self._expires_at.items()):
             if expires_at > now:
@@ -85,7 +85,7 @@ class TypingBoard:
         self._expires_at[source] = now + HEARD_S
         typer = self._typers.get(change.key)
         if typer is not None:
-            typer.at_ms, typer.heard_at = change.at_ms, now
+            typer.at_ms, typer.received_at = change.at_ms, now
             typer.sources.add(source)
             return None
         self._typers[change.key] = _Typer(change.user_id, change.username, change.at_ms, now, {source})
@@ -107,7 +107,7 @@ def _stop(key: str, typer: _Typer, at_ms: int) -> Transition:
 
 def _at_ms(typer: _Typer, now: float) -> int:
     """Unix milliseconds at `now`, counted from the last event of the typer."""
-    return typer.at_ms + int((now - typer.heard_at) * 1000)
+    return typer.at_ms + int((now - typer.received_at) * 1000)
 
 
 class TypingPacer:

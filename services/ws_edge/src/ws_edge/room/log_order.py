@@ -47,7 +47,7 @@ class LogOrder:
 
     def restored(self, missed: Sequence[StoredMessage]) -> list[StoredMessage]:
         """The log was read after last_id: go on with what it had; without it, if it could not be read: prev_id of the
-        next entry tells clients of the gap."""
+        next entry shows clients the gap."""
         held, self._held = self._held, {}
         self.is_filling = False
         return self._advance(sorted([*missed, *held.values()], key=_by_id))

@@ -81,7 +81,7 @@ class Pending:
     room: Room
     nonce: str
     published_at_s: float
-    is_sought: bool = False
+    is_looked_up: bool = False
 
 
 class Outcomes:
@@ -129,13 +129,13 @@ class Outcomes:
         for token, pending in self._pending.items():
             if pending.published_at_s > late_s:
                 break  # they are in the order of their publishing
-            if not pending.is_sought:
-                pending.is_sought = True
+            if not pending.is_looked_up:
+                pending.is_looked_up = True
                 found.setdefault(pending.room, []).append(token)
         return found
 
     def expire(self, tokens: Iterable[int]) -> None:
-        """These were not found in the stream, or it could not be read, or written: their authors hear `unavailable`."""
+        """These were not found in the stream, or it could not be read, or written: `unavailable` for their authors."""
         for token in tokens:
             if pending := self.resolve(token):
                 self._meter.incident(Incident.MESSAGE_WITHOUT_OUTCOME)

@@ -48,8 +48,8 @@ Rereads
 -------
 
 A snapshot says who is in the room at one version. `restore` compares it with who was announced here and tells the
-difference: `Went` for who is no longer there, `Came` for who is new, in the order of their versions. Early events that
-the snapshot includes are dropped, those that follow it are applied. A snapshot older than what is known changes
+difference: `Left` for who is no longer there, `Joined` for who is new, in the order of their versions. Early events
+that the snapshot includes are dropped, those that follow it are applied. A snapshot older than what is known changes
 nothing. A room is read again when it has a gap, after every interruption of NATS, and once when its first member here
 comes: the subscription stands before that, so that what happens later is heard and what happened before is read.
 
@@ -69,8 +69,8 @@ STATS_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
-    """To be told as user_joined, but not to the person, nor to members who came later than they did."""
+class Joined:
+    """To be sent as user_joined, but not to the person, nor to members who came later than they did."""
 
     participant: Participant
     at_ms: int
@@ -78,8 +78,8 @@ class Came:
 
 
 @dataclass(frozen=True, slots=True)
-class Went:
-    """To be told as user_left."""
+class Left:
+    """To be sent as user_left."""
 
     participant: Participant
     version: int
@@ -87,14 +87,14 @@ class Went:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """To be told as room_stats."""
+    """To be sent as room_stats."""
 
     connection_count: int
     joined: int
     left: int
 
 
-Announcement = Came | Went
+Announcement = Joined | Left
 
 
 @dataclass(slots=True)
@@ -106,11 +106,11 @@ class Presence:
     crowded: bool
     announced: dict[str, Participant] = field(default_factory=dict)
     is_read: bool = True
-    """False until the first snapshot: who was there before is not known, so nothing is told yet."""
+    """False until the first snapshot: who was there before is not known, so nothing is announced yet."""
     _early: dict[int, PresenceChanged] = field(default_factory=dict)
     _joined: int = 0
     _left: int = 0
-    _has_news: bool = False
+    _has_changes: bool = False
     _stats_sent_at_s: float = float("-inf")
 
     @property
@@ -119,7 +119,7 @@ class Presence:
         return bool(self._early)
 
     def receive(self, change: PresenceChanged) -> list[Announcement]:
-        """Take one event, in whatever order they come; returns what is to be told now."""
+        """Take one event, in whatever order they come; returns what is to be announced now."""
         if change.version <= self.version:
             return []
         if self.is_read and change.first_version == self.version + 1:
@@ -138,15 +138,15 @@ class Presence:
         return later[::-1]
 
     def restore(self, snapshot: RoomSnapshot, at_ms: int) -> list[Announcement]:
-        """Take over what the rooms service says, and tell the difference. An older snapshot changes nothing."""
+        """Take over what the rooms service says, and return the difference. An older snapshot changes nothing."""
         if snapshot.version < self.version:
             return []
         self.is_read = True
         present = {p.key: p for p in sorted(snapshot.participants, key=lambda p: p.version)}
         announcements: list[Announcement] = [
-            Went(p, snapshot.version) for key, p in self.announced.items() if key not in present
+            Left(p, snapshot.version) for key, p in self.announced.items() if key not in present
         ]
-        announcements += [Came(p, at_ms, p.version) for key, p in present.items() if key not in self.announced]
+        announcements += [Joined(p, at_ms, p.version) for key, p in present.items() if key not in self.announced]
         self.announced = present
         self._note_count(snapshot.connection_count, is_crowded=snapshot.crowded)
         self.version = snapshot.version
@@ -157,7 +157,7 @@ class Presence:
 
     def stats_due_s(self, now_s: float) -> float | None:
         """In how many seconds take_stats is due; None: there is nothing new in a crowded room."""
-        if not self._has_news:
+        if not self._has_changes:
             return None
         return max(0.0, self._stats_sent_at_s + STATS_INTERVAL_S - now_s)
 
@@ -165,7 +165,7 @@ class Presence:
         """What came and went since the last time."""
         stats = Stats(self.connection_count, self._joined, self._left)
         self._joined = self._left = 0
-        self._has_news = False
+        self._has_changes = False
         self._stats_sent_at_s = now_s
         return stats
 
@@ -184,17 +184,17 @@ class Presence:
         for participant in change.joined:
             self.announced.pop(participant.key, None)
             self.announced[participant.key] = participant
-            announcements.append(Came(participant, change.at_ms, participant.version))
+            announcements.append(Joined(participant, change.at_ms, participant.version))
         for participant in change.left:
             self.announced.pop(participant.key, None)
-            announcements.append(Went(participant, change.version))
+            announcements.append(Left(participant, change.version))
         if change.crowded:
             self._joined += change.joined_count
             self._left += change.left_count
-            self._has_news |= bool(change.joined_count or change.left_count)
+            self._has_changes |= bool(change.joined_count or change.left_count)
         return announcements
 
     def _note_count(self, connection_count: int, *, is_crowded: bool) -> None:
-        """A count is news also where nobody came or went: the connections that a dead edge had are removed, while
+        """A count is to be sent also where nobody came or went: the connections that a dead edge had are removed, while
         their users are back through another one."""
-        self._has_news |= is_crowded and connection_count != self.connection_count
+        self._has_changes |= is_crowded and connection_count != self.connection_count

@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 READS_AT_ONCE = 32
 """After an interruption every room of the worker reads: the services behind it are not asked all at once."""
 LOOK_UP_S = 2.0
-"""For so long somebody waits to hear whether a message was stored, the waiting for one's turn included."""
+"""How long the look-up of a message may take, the waiting for its turn included."""
 PRESENCE_GRACE_S = 0.1
 """Events of two transactions may overtake each other on their way; a gap mostly closes by itself."""
 MESSAGES_LIMIT = 500
@@ -29,7 +29,7 @@ LAGGING_TRIES = 6
 """How often a stream is read that does not give all it has; about five seconds."""
 HOLD_BACK_S = 10.0
 """For so long live messages wait for those that lie before them; then they are shown with the gap, which prev_id
-tells."""
+shows."""
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Recovery:
         self._outcomes = outcomes
         self._tasks = tasks
         self._meter = meter
-        # Apart, or a stream that does not answer would keep everybody from hearing who came and went.
+        # Two, so that a stream that does not answer delays no presence.
         self._message_turns = asyncio.Semaphore(READS_AT_ONCE)
         self._presence_turns = asyncio.Semaphore(READS_AT_ONCE)
         self._gaps = LogSummary(_log, "gap_not_filled")
@@ -63,7 +63,7 @@ class Recovery:
         """See GapReader."""
         self._tasks.spawn(self._read_presence(room), "fetch missed presence")
 
-    def seek_overdue(self) -> None:
+    def look_up_overdue(self) -> None:
         """Read the stream for the published messages that were not seen again in time."""
         for room, tokens in self._outcomes.overdue().items():
             self._tasks.spawn(self._find_outcomes(room, tokens), "look up outcomes")
@@ -133,7 +133,7 @@ class Recovery:
         self._gaps.note(room_id=room.room_id, life=room.life, last_id=room.last_id, reason=reason)
 
     async def _read_presence(self, room: Room) -> None:
-        """Have the room tell who came and went meanwhile."""
+        """Have the room announce who came and went meanwhile."""
         pause_s = PRESENCE_GRACE_S
         snapshot = None
         try:

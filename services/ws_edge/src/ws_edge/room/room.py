@@ -12,7 +12,7 @@ from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, St
 from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Audience, Member, Participants
 from ws_edge.room.log_order import LogOrder
-from ws_edge.room.presence import Announcement, Came, Presence
+from ws_edge.room.presence import Announcement, Joined, Presence
 from ws_edge.room.recent_log import HELD_S, RecentLog
 from ws_edge.room.typing_indicator import TypingIndicator
 
@@ -163,7 +163,7 @@ class Room:
 
     @property
     def epoch(self) -> str:
-        """What tells this log from that of another life, and from what it was before stored entries were lost."""
+        """Differs from that of every other life, and from what it was before stored entries were lost."""
         return self._epoch(self.life)
 
     def hold_recent(self) -> RecentLog:
@@ -232,7 +232,7 @@ class Room:
             self._gaps.messages_missed(self)
 
     def messages_restored(self, missed: Sequence[StoredMessage]) -> None:
-        """Go on after a gap with what the stream had; without it, if that could not be read: prev_id tells."""
+        """Go on after a gap with what the stream had; without it, if that could not be read: prev_id shows the gap."""
         for message in self._log.restored(missed):
             self._show(message)
 
@@ -292,7 +292,7 @@ class Room:
     def _announce(self, announcements: list[Announcement]) -> None:
         for announcement in announcements:
             person = announcement.participant
-            if isinstance(announcement, Came):
+            if isinstance(announcement, Joined):
                 frame = codec.user_joined(person.username, person.user_id, codec.rfc3339(announcement.at_ms))
             else:
                 self._typing.left(person.key)

@@ -9,8 +9,8 @@ from ws_edge.room.presence import Presence
 
 
 class TypingIndicator:
-    """Follows who types, and tells all members but the one who does. How much a crowded room is shown is the
-    pacer's."""
+    """Shows who types to all members but the one who does. The pacer decides how much of it a crowded room is
+    shown."""
 
     __slots__ = ("_audience", "_board", "_clock", "_due_s", "_pacer", "_participants", "_presence", "_timer", "_timers")
 
@@ -32,7 +32,7 @@ class TypingIndicator:
         self._show(self._board.changed(change, self._clock.now_s()))
 
     def left(self, key: str) -> None:
-        """A participant is gone from the room: their typing ends first."""
+        """A participant left the room: their typing ends first."""
         self._show(self._board.left(key, self._clock.now_s()))
 
     def _show(self, transition: Transition | None) -> None:
@@ -49,7 +49,7 @@ class TypingIndicator:
             self._audience.broadcast(frame, own)
 
     def _schedule(self) -> None:
-        """A timer for whatever comes first: a stop that never came, or one that waits for its turn."""
+        """A timer for whatever comes first: a stop that never came, or one that the pacer puts off."""
         now_s = self._clock.now_s()
         deadlines = [self._board.next_deadline(), self._pacer.next_deadline(now_s)]
         due_s = min((d for d in deadlines if d is not None), default=None)
@@ -57,10 +57,10 @@ class TypingIndicator:
             self._due_s = due_s
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._timers.call_later(max(0.0, due_s - now_s), self._keep_typing)
+            self._timer = self._timers.call_later(max(0.0, due_s - now_s), self._expire)
 
-    def _keep_typing(self) -> None:
-        """End the typing that was not heard of again, and show the stops that have room now."""
+    def _expire(self) -> None:
+        """End the typing that was not repeated in time, and show the stops that the pacer had put off."""
         self._due_s, self._timer = float("inf"), None
         now_s, crowded = self._clock.now_s(), self._presence.crowded
         shown = [*self._pacer.due(now_s, crowded=crowded)]

@@ -141,7 +141,7 @@ async def test_what_has_no_outcome_after_2_seconds_is_looked_up_in_the_stream(wo
     ana.say("stored, but its copy was lost")
     world.bus.copies.clear()
     world.clock.time_s += OUTCOME_S
-    world.worker.recovery.seek_overdue()
+    world.worker.recovery.look_up_overdue()
     await world.settle()
     assert ana.types == ["chat_message"]
     assert len(world.worker.outcomes) == 0
@@ -152,12 +152,12 @@ async def test_what_is_not_found_in_the_stream_is_unavailable(world: World) -> N
     world.bus.loses_messages = True
     ana.say("lost", nonce="n")
     world.clock.time_s += OUTCOME_S - 0.01
-    world.worker.recovery.seek_overdue()
+    world.worker.recovery.look_up_overdue()
     await world.settle()
     assert ana.types == []
     world.clock.time_s += 0.01
-    world.worker.recovery.seek_overdue()
-    world.worker.recovery.seek_overdue()
+    world.worker.recovery.look_up_overdue()
+    world.worker.recovery.look_up_overdue()
     await world.settle()
     assert ana.types == ["unavailable"]
     assert ana.frames[0]["data"]["nonce"] == "n"  # type: ignore[index]
@@ -169,7 +169,7 @@ async def test_what_cannot_be_looked_up_is_unavailable(world: World) -> None:
     ana.say("lost")
     world.bus.is_away = True
     world.clock.time_s += OUTCOME_S
-    world.worker.recovery.seek_overdue()
+    world.worker.recovery.look_up_overdue()
     await world.settle()
     assert ana.types == ["unavailable"]
 

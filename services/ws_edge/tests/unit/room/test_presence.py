@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ws_edge.protocol.identity import UserId
 from ws_edge.protocol.rooms import Participant, PresenceChanged, RoomSnapshot
-from ws_edge.room.presence import EARLY_LIMIT, Announcement, Came, Presence, Stats, Went
+from ws_edge.room.presence import EARLY_LIMIT, Announcement, Joined, Left, Presence, Stats
 
 
 def person(number: int) -> Participant:
@@ -35,8 +35,8 @@ def names(told: list[Announcement]) -> list[tuple[str, str]]:
 
 def test_who_comes_and_goes_is_told_in_the_order_of_versions() -> None:
     presence = Presence(1, 1, False)
-    assert presence.receive(change(2, joined=(2,))) == [Came(replace(person(2), version=2), 1002, 2)]
-    assert presence.receive(change(3, left=(2,))) == [Went(person(2), 3)]
+    assert presence.receive(change(2, joined=(2,))) == [Joined(replace(person(2), version=2), 1002, 2)]
+    assert presence.receive(change(3, left=(2,))) == [Left(person(2), 3)]
     assert (presence.version, presence.connection_count) == (3, 7)
 
 
@@ -50,7 +50,7 @@ def test_an_event_that_comes_early_waits_for_the_one_before_it() -> None:
     presence = Presence(1, 1, False)
     assert presence.receive(change(3, left=(2,))) == []
     assert presence.has_gap
-    assert names(presence.receive(change(2, joined=(2,)))) == [("Came", "user_2"), ("Went", "user_2")]
+    assert names(presence.receive(change(2, joined=(2,)))) == [("Joined", "user_2"), ("Left", "user_2")]
     assert not presence.has_gap
 
 
@@ -58,8 +58,8 @@ def test_a_snapshot_tells_the_difference_and_goes_on_with_what_is_later() -> Non
     presence = Presence(1, 2, False, {p.key: p for p in (person(1), person(2))})
     presence.receive(change(5, joined=(5,)))
     told = presence.restore(snapshot(4, 2, 3), at_ms=77)
-    assert names(told) == [("Went", "user_1"), ("Came", "user_3"), ("Came", "user_5")]
-    assert told[1] == Came(replace(person(3), version=4), 77, 4)
+    assert names(told) == [("Left", "user_1"), ("Joined", "user_3"), ("Joined", "user_5")]
+    assert told[1] == Joined(replace(person(3), version=4), 77, 4)
     assert presence.version == 5
     assert not presence.has_gap
     assert set(presence.announced) == {"u:2", "u:3", "u:5"}

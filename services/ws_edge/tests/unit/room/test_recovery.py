@@ -172,7 +172,7 @@ async def test_an_outcome_that_a_lagging_replica_does_not_know_yet_is_read_again
     client.say("one", nonce="n")
     give(world, nothing, everything)
     world.clock.time_s += 2.0
-    world.worker.recovery.seek_overdue()
+    world.worker.recovery.look_up_overdue()
     await until(lambda: client.types == ["chat_message"])
     assert len(world.worker.outcomes) == 0
 
@@ -255,7 +255,7 @@ async def test_a_sender_hears_unavailable_within_2_s_of_the_look_up_also_where_t
         client.say("lost")
     asked = never_answer(world)
     world.clock.time_s += 2.0
-    world.worker.recovery.seek_overdue()
+    world.worker.recovery.look_up_overdue()
     await until(lambda: len(world.worker.outcomes) == 0)
     assert len(asked) >= recovery.READS_AT_ONCE
     assert {tuple(client.types) for client in clients} == {("unavailable",)}
@@ -268,7 +268,7 @@ async def test_a_room_is_looked_up_once_at_a_time(world: World) -> None:
     for text in ("one", "two", "three"):
         client.say(text)
         world.clock.time_s += 2.0
-        world.worker.recovery.seek_overdue()
+        world.worker.recovery.look_up_overdue()
         await world.settle()
     assert len(asked) == 1
     for _ in range(3):
@@ -283,7 +283,7 @@ async def test_an_outcome_that_cannot_be_looked_up_does_not_end_the_filling_of_a
     world.bus.is_away = True
     world.bus.give_copies()
     world.clock.time_s += 2.0
-    world.worker.recovery.seek_overdue()
+    world.worker.recovery.look_up_overdue()
     await until(lambda: "unavailable" in client.types)
     world.bus.is_away = False
     await until(lambda: "chat_message" in client.types)
@@ -295,7 +295,7 @@ async def test_an_outcome_found_in_the_stream_is_shown_and_not_refused(world: Wo
     world.bus.keeps_copies = True
     client.say("one", nonce="n")
     world.clock.time_s += 2.0
-    world.worker.recovery.seek_overdue()
+    world.worker.recovery.look_up_overdue()
     await world.settle()
     assert client.types == ["chat_message"]
     assert len(world.worker.outcomes) == 0
@@ -313,7 +313,7 @@ async def test_an_outcome_that_is_found_while_too_much_is_held_back_is_told_as_u
     client.say("two", nonce="n")
     await until(lambda: len(asked) == 1)
     world.clock.time_s += 2.0
-    world.worker.recovery.seek_overdue()
+    world.worker.recovery.look_up_overdue()
     await until(lambda: len(asked) == 2)
     asked[1].set_result(None)
     await until(lambda: client.types == ["unavailable"])
@@ -335,7 +335,7 @@ async def test_an_outcome_that_is_found_after_the_room_went_on_without_it_is_tol
     world.bus.messages_after = slowly  # type: ignore[method-assign]
     gate.shut()
     world.clock.time_s += 2.0
-    world.worker.recovery.seek_overdue()
+    world.worker.recovery.look_up_overdue()
     await gate.reached.wait()
     world.bus.give_copies()
     (room,) = world.worker.held_rooms.find_slug(Slug("s"))
@@ -491,7 +491,7 @@ async def test_a_duty_that_fails_is_done_again(world: World, monkeypatch: pytest
         raise ZeroDivisionError
 
     monkeypatch.setattr(worker, "TICK_S", 0.001)
-    world.worker.recovery.seek_overdue = fail  # type: ignore[method-assign]  # a defect
+    world.worker.recovery.look_up_overdue = fail  # type: ignore[method-assign]  # a defect
     world.worker.start()
     await until(lambda: asked > 2)
     await world.ports.tasks.stop()

@@ -108,7 +108,7 @@ class GrpcModeration:
         return event_from_proto(answer.event) if answer.permitted else None
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
-        """See ports.Moderation. A replica of an older version tells what holds everywhere as well."""
+        """See ports.Moderation. A replica of an older version sends what holds everywhere as well."""
         if not slugs:
             return []  # the contract has another meaning for a request without any
         found = await self._list_active(slugs[0], pb.ListActiveRequest(slugs=slugs, room_only=True))

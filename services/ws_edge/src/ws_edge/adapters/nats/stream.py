@@ -122,7 +122,7 @@ class MessageStream:
             return max(seen, self._known)
         self.is_verified = True
         self._known = max(seen, found.highest)
-        self._resumed = max(self._resumed, found.resumed)  # a service of before tells none
+        self._resumed = max(self._resumed, found.resumed)  # an older rooms service sends none
         return self._known
 
     async def _was_resumed(self) -> bool:
