@@ -161,6 +161,7 @@ def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str
         graphql_limit=SlidingWindowLimiter(config.graphql_per_address, GRAPHQL_WINDOW_S),
         origins=Origins(frozenset(config.allowed_origins)),
         has_live=config.has_live,
+        has_compression=config.has_compression,
         drain_state=drain_state,
         is_only_app=True,
     )

@@ -138,6 +138,9 @@ class Config:
         "empty: any page may open a WebSocket, no other site's may read",
     )
     has_live: bool = setting("WS_EDGE_LIVE", flag, True, "0: no `/live/ws`")
+    has_compression: bool = setting(
+        "WS_EDGE_COMPRESSION", flag, False, "1: permessage-deflate with clients that offer it"
+    )
     anonymous_names: Literal["plain", "hash"] = setting(
         "WS_EDGE_ANONYMOUS_NAMES", choice("plain", "hash"), "plain", "`hash` hides addresses in anonymous names"
     )

@@ -88,6 +88,9 @@ class Meter(Protocol):
 class Transport(Protocol):
     """One client's WebSocket. Nothing here waits and nothing raises, whatever state the socket is in."""
 
+    takes_compressed: bool
+    """Whether compressed frames may be written: permessage-deflate was negotiated."""
+
     def write(self, frames: bytes) -> None:
         """Send whole WebSocket frames, already encoded; ignored once closing."""
 

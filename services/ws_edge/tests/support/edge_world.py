@@ -384,6 +384,8 @@ class FakeTokens:
 class Client:
     """Implements Transport, and is the person at the other end."""
 
+    takes_compressed = False
+
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
         self.raw = b""

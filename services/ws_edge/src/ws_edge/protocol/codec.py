@@ -89,14 +89,14 @@ def _refusal(payload: bytes) -> RefusedFrame:
 _encode = msgspec.json.Encoder().encode
 
 
-def text_frame(payload: bytes) -> bytes:
+def text_frame(payload: bytes, *, is_compressed: bool = False) -> bytes:
     """One whole unmasked WebSocket text frame."""
-    length = len(payload)
+    first, length = b"\xc1" if is_compressed else b"\x81", len(payload)
     if length < 126:
-        return b"\x81" + length.to_bytes(1) + payload
+        return first + length.to_bytes(1) + payload
     if length < 65536:
-        return b"\x81\x7e" + length.to_bytes(2) + payload
-    return b"\x81\x7f" + length.to_bytes(8) + payload
+        return first + b"\x7e" + length.to_bytes(2) + payload
+    return first + b"\x7f" + length.to_bytes(8) + payload
 
 
 def _written(frame: server_frames.ServerFrame) -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ws_edge.errors import Violation
+from ws_edge.protocol.compression import compressed_limit, inflate
 
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
@@ -21,6 +22,7 @@ _CLOSE_CODES_OF_APPLICATIONS = range(3000, 5000)
 _Utf8Decoder = getincrementaldecoder("utf-8")
 _LENGTH_BYTES: Final = {126: 2, 127: 8}
 _MASK_BYTES: Final = 4
+_RSV1: Final = 0x40
 _SHORTEST_HEAD_BYTES: Final = 2 + _MASK_BYTES
 
 
@@ -30,35 +32,50 @@ class Assembly:
     refused with the fragment that shows it."""
 
     limit_bytes: int
+    """After inflating."""
     _opcode: int = CONTINUATION
+    _is_compressed: bool = False
     _begun: bytearray | None = None
+    """As it arrived."""
     _decoder: IncrementalDecoder | None = None
-    """Of an unfinished text: has seen what was begun."""
+    """Of an unfinished text that is not compressed: has seen what was begun."""
     _ahead: IncrementalDecoder | None = None
     """The same, and what has come of the frame that is on its way."""
 
-    def add(self, opcode: int, payload: bytes, *, is_final: bool) -> tuple[int, bytes] | None:
-        """Take one data frame; the opcode and payload of the message it completes. Raises Violation."""
+    def add(
+        self, opcode: int, payload: bytes, *, is_final: bool, is_compressed: bool = False
+    ) -> tuple[int, bytes] | None:
+        """Take one data frame; the opcode and payload of the message it completes. `is_compressed` is what the first
+        frame says of its message. Raises Violation."""
         begun, self._ahead = self._begun, None
         if (opcode == CONTINUATION) != (begun is not None):
             raise Violation(PROTOCOL_ERROR, "fragments out of order")
-        if len(payload) + (0 if begun is None else len(begun)) > self.limit_bytes:
+        if begun is None:
+            self._is_compressed = is_compressed
+        limit_bytes = compressed_limit(self.limit_bytes) if self._is_compressed else self.limit_bytes
+        if len(payload) + (0 if begun is None else len(begun)) > limit_bytes:
             raise Violation(MESSAGE_TOO_BIG, "message too big")
         if begun is None:
             if is_final:
-                if opcode == TEXT:
-                    _require_utf8(payload)
-                return opcode, payload
+                return opcode, self._checked(opcode, payload)
             self._begun = begun = bytearray()
             self._opcode = opcode
-            self._decoder = _Utf8Decoder() if opcode == TEXT else None
+            self._decoder = _Utf8Decoder() if opcode == TEXT and not is_compressed else None
         if self._decoder is not None:
             _decode(self._decoder, payload, is_final=is_final)
         begun += payload
         if not is_final:
             return None
+        is_checked = self._decoder is not None
         self._begun = self._decoder = None
-        return self._opcode, bytes(begun)
+        return self._opcode, bytes(begun) if is_checked else self._checked(self._opcode, bytes(begun))
+
+    def _checked(self, opcode: int, payload: bytes) -> bytes:
+        if self._is_compressed:
+            payload = inflate(payload, self.limit_bytes)
+        if opcode == TEXT:
+            _require_utf8(payload)
+        return payload
 
     def look_ahead(self, opcode: int, payload: bytes) -> None:
         """Look at the next bytes of a frame that is not whole yet; add() takes them when it is. Raises Violation."""
@@ -109,7 +126,7 @@ def _require_utf8(payload: bytes) -> None:
 class PartialFrame:
     """From the frame's first byte on. The parser is the judge of its header: here it is only read."""
 
-    __slots__ = ("_head", "_mask", "_taken", "opcode")
+    __slots__ = ("_head", "_mask", "_taken", "is_compressed", "opcode")
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -117,6 +134,7 @@ class PartialFrame:
         self._taken = 0
         """Bytes of the payload so far."""
         self.opcode = 0
+        self.is_compressed = False
 
     def read_on(self, arrived: bytes) -> bytes:
         """The next bytes of the frame; what they hold of its payload, unmasked."""
@@ -127,6 +145,7 @@ class PartialFrame:
                 return b""
             arrived = bytes(self._head[size:])
             self.opcode = self._head[0] & 0x0F
+            self.is_compressed = bool(self._head[0] & _RSV1)
             self._mask = bytes(self._head[size - _MASK_BYTES : size])
         return self._unmask(self._mask, arrived)
 

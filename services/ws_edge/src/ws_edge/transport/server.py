@@ -122,6 +122,7 @@ class EdgeParts:
     graphql_limit: SlidingWindowLimiter = field(default_factory=lambda: SlidingWindowLimiter(0, 1.0))
     origins: Origins = field(default_factory=Origins)
     has_live: bool = True
+    has_compression: bool = False
     drain_state: DrainState = field(default_factory=DrainState)
     keepalive: Keepalive = field(default_factory=Keepalive)
     is_only_app: bool = False
@@ -132,7 +133,15 @@ def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
     """An application with every route of the edge; listening() runs it. Its name must be new in this process."""
     app = empty_app(name, parts.drain_state, parts.acceptor.turned_away, is_only_app=parts.is_only_app)
     acceptor, trusted, origins = parts.acceptor, parts.trusted_proxies, parts.origins
-    add_websocket_routes(app, acceptor, trusted, parts.keepalive, origins, has_live=parts.has_live)
+    add_websocket_routes(
+        app,
+        acceptor,
+        trusted,
+        parts.keepalive,
+        origins,
+        has_live=parts.has_live,
+        has_compression=parts.has_compression,
+    )
     add_stats_route(app, parts.tokens, parts.rooms, origins)
     add_graphql_routes(app, parts.tokens, parts.rooms, parts.graphql_limit, trusted, acceptor.turned_away, origins)
     add_health_routes(app, parts.checks, parts.drain_state, parts.render_metrics)

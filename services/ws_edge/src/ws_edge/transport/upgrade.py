@@ -26,6 +26,7 @@ from chassis.logs import place_of
 from ws_edge.errors import BadHandshake
 from ws_edge.ports import Acceptor, Receiver, Transport
 from ws_edge.protocol.address import Network, client_address
+from ws_edge.protocol.compression import accept_offer, compressed_limit
 from ws_edge.protocol.references import ResumePoint, parse_resume_point
 from ws_edge.transport.origins import Origins
 from ws_edge.transport.sanic_app import LIVE_PATH, ROOM_PATH, VIDEO_PATH, SanicApp, bearer_token
@@ -53,6 +54,8 @@ class Handshake:
     subprotocol: str | None
     """The one that the server selects."""
     resume: ResumePoint | None = None
+    extension: str | None = None
+    """The answer to an offer of compression."""
 
     def head(self) -> bytes:
         """The request's head with only what picows needs: nothing of the client's, no token, outlives the request."""
@@ -62,7 +65,7 @@ class Handshake:
         ).encode("ascii")
 
 
-def read_handshake(request: Request) -> Handshake:
+def read_handshake(request: Request, *, has_compression: bool = False) -> Handshake:
     """Check the upgrade request and find its token. Raises BadHandshake."""
     headers = request.headers
     if "websocket" not in _tokens(request, "upgrade") or "upgrade" not in _tokens(request, "connection"):
@@ -81,7 +84,8 @@ def read_handshake(request: Request) -> Handshake:
     token = request.args.get("token") or bearer_token(request) or pair
     since = request.args.get("since")
     resume = None if since is None else parse_resume_point(since, request.args.get("epoch") or "")
-    return Handshake(key, token or None, TOKEN_SUBPROTOCOL if pair else None, resume)
+    extension = accept_offer(headers.getall("sec-websocket-extensions", [])) if has_compression else None
+    return Handshake(key, token or None, TOKEN_SUBPROTOCOL if pair else None, resume, extension)
 
 
 def _listed(request: Request, header: str) -> list[str]:
@@ -107,6 +111,7 @@ def add_websocket_routes(
     origins: Origins = _ANY_ORIGIN,
     *,
     has_live: bool = True,
+    has_compression: bool = False,
 ) -> None:
     """Whatever stands below /room and /video reaches the acceptor: it says what is malformed, as 4004."""
 
@@ -120,18 +125,24 @@ def add_websocket_routes(
     if has_live:
         routes.append(("live", LIVE_PATH, arrive_live))
     for name, path, arrive in routes:
-        handler = _handler(acceptor, arrive, trusted, keepalive, origins)
+        handler = _handler(acceptor, arrive, trusted, keepalive, origins, has_compression=has_compression)
         app.add_route(handler, path, methods=["GET"], name=name)
         if arrive is not arrive_live:
             app.add_route(handler, path + "/<ref:path>", methods=["GET"], name=f"{name}_ref")
 
 
 def _handler(
-    acceptor: Acceptor, arrive: Arrive, trusted: Sequence[Network], keepalive: Keepalive, origins: Origins
+    acceptor: Acceptor,
+    arrive: Arrive,
+    trusted: Sequence[Network],
+    keepalive: Keepalive,
+    origins: Origins,
+    *,
+    has_compression: bool,
 ) -> Callable[..., Coroutine[object, object, HTTPResponse | None]]:
     async def upgrade(request: Request, ref: str = "") -> HTTPResponse | None:
         try:
-            handshake = read_handshake(request)
+            handshake = read_handshake(request, has_compression=has_compression)
             if not origins.may_connect(request):
                 raise BadHandshake(403, "Origin not allowed")
         except BadHandshake as refusal:
@@ -201,7 +212,13 @@ def hand_over(request: Request, handshake: Handshake, receiver: Receiver, keepal
     request.stream.upgrade_websocket = True
     early = bytes(protocol.recv_buffer)
     _detach(protocol)
-    client = ClientSocket(receiver, request.transport, keepalive, request.app.ctx.open_sockets)
+    client = ClientSocket(
+        receiver,
+        request.transport,
+        keepalive,
+        request.app.ctx.open_sockets,
+        takes_compressed=handshake.extension is not None,
+    )
     _attach(request.transport, client, _parser(client, handshake, receiver.frame_limit_bytes), handshake.head(), early)
 
 
@@ -231,7 +248,10 @@ def _attach(transport: asyncio.Transport, client: ClientSocket, parser: WSProtoc
 
 def _parser(client: ClientSocket, handshake: Handshake, frame_limit_bytes: int) -> WSProtocol:
     """Pings and pongs are the socket's own: picows would need a task for each connection."""
-    selected = {"Sec-WebSocket-Protocol": handshake.subprotocol} if handshake.subprotocol else None
+    selected = {"Sec-WebSocket-Protocol": handshake.subprotocol} if handshake.subprotocol else {}
+    if handshake.extension is not None:
+        selected["Sec-WebSocket-Extensions"] = handshake.extension
+        frame_limit_bytes = compressed_limit(frame_limit_bytes)
     response = WSUpgradeResponse.create_101_response(selected)
     return WSProtocol(
         host_port=None,

@@ -14,7 +14,16 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from ws_edge.errors import Violation
 from ws_edge.ports import Receiver
-from ws_edge.transport.framing import CLOSE, PROTOCOL_ERROR, TEXT, Assembly, ParserSide, PartialFrame, read_close
+from ws_edge.transport.framing import (
+    BINARY,
+    CLOSE,
+    PROTOCOL_ERROR,
+    TEXT,
+    Assembly,
+    ParserSide,
+    PartialFrame,
+    read_close,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -80,6 +89,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         "_transport",
         "_ws",
         "parser_side",
+        "takes_compressed",
     )
 
     def __init__(
@@ -88,7 +98,10 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         transport: asyncio.Transport,
         keepalive: Keepalive,
         open_sockets: "set[ClientSocket]",
+        *,
+        takes_compressed: bool = False,
     ) -> None:
+        self.takes_compressed = takes_compressed
         self._open_sockets = open_sockets
         self._receiver: Receiver | None = receiver
         self._transport = transport
@@ -186,6 +199,8 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         if self._partial is None or tail_bytes is not None:
             self._partial = PartialFrame()
         payload = self._partial.read_on(arrived if tail_bytes is None else arrived[-tail_bytes:])
+        if self._partial.is_compressed:
+            return
         try:
             self._assembly.look_ahead(self._partial.opcode, payload)
         except Violation as violation:
@@ -235,11 +250,12 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
 
     def _take(self, frame: WSFrame) -> None:
         opcode = int(frame.msg_type)  # type: ignore[call-overload]  # an IntEnum, though the stub says Enum
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+        is_compressed = bool(frame.rsv1)
+        if frame.rsv2 or frame.rsv3 or (is_compressed and not (self.takes_compressed and opcode in (TEXT, BINARY))):
             raise Violation(PROTOCOL_ERROR, "reserved bit set")
         payload = frame.get_payload_as_bytes()
         if opcode < CLOSE:
-            message = self._assembly.add(opcode, payload, is_final=bool(frame.fin))
+            message = self._assembly.add(opcode, payload, is_final=bool(frame.fin), is_compressed=is_compressed)
             if message is None:
                 self._report_frame()
             elif self._stage is _Stage.OPEN:

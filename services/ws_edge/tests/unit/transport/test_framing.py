@@ -1,5 +1,7 @@
 """RFC 6455 above the single frame, without a socket."""
 
+import zlib
+
 import pytest
 
 from ws_edge.errors import Violation
@@ -56,6 +58,59 @@ def test_a_broken_message_names_its_close_code(frames: Frames, code: int) -> Non
     with pytest.raises(Violation) as violation:
         assemble(frames)
     assert violation.value.code == code
+
+
+def deflated(message: bytes) -> bytes:
+    deflate = zlib.compressobj(wbits=-15)
+    return (deflate.compress(message) + deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\x00\x00\xff\xff")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 20])
+def test_a_compressed_message_may_come_in_fragments_of_which_the_first_says_so(cut: int) -> None:
+    text = "é, ten times: ".encode() * 10
+    payload, assembly = deflated(text), Assembly(200)
+    assert assembly.add(TEXT, payload[:cut], is_final=False, is_compressed=True) is None
+    assembly.look_ahead(CONTINUATION, b"\xff")
+    assert assembly.add(CONTINUATION, payload[cut:-1], is_final=False) is None
+    assert assembly.add(CONTINUATION, payload[-1:], is_final=True) == (TEXT, text)
+    assert assembly.add(TEXT, b"plain", is_final=False) is None
+    assert assembly.add(CONTINUATION, b" again", is_final=True) == (TEXT, b"plain again")
+
+
+@pytest.mark.parametrize(
+    ("opcode", "message", "code"),
+    [
+        pytest.param(TEXT, b"x" * 201, 1009, id="a text over the limit"),
+        pytest.param(BINARY, b"x" * 201, 1009, id="a binary message over the limit"),
+        pytest.param(TEXT, b"\xff", 1007, id="bad UTF-8"),
+    ],
+)
+def test_what_a_compressed_message_must_be_shows_when_it_is_inflated(opcode: int, message: bytes, code: int) -> None:
+    payload, assembly = deflated(message), Assembly(200)
+    with pytest.raises(Violation) as whole:
+        assembly.add(opcode, payload, is_final=True, is_compressed=True)
+    assert whole.value.code == code
+    assembly = Assembly(200)
+    assembly.add(opcode, payload[:2], is_final=False, is_compressed=True)
+    with pytest.raises(Violation) as in_fragments:
+        assembly.add(CONTINUATION, payload[2:], is_final=True)
+    assert in_fragments.value.code == code
+
+
+def test_fragments_that_hold_nothing_compressed_are_bounded_too() -> None:
+    assembly = Assembly(200)
+    nothing = deflated(b"") + b"\x00\x00\xff\xff"
+    with pytest.raises(Violation) as violation:  # noqa: PT012 - the fragment at which it ends is not the point
+        assembly.add(TEXT, nothing, is_final=False, is_compressed=True)
+        for _ in range(200):
+            assembly.add(CONTINUATION, nothing, is_final=False)
+    assert violation.value.code == 1009
+
+
+def test_a_plain_message_has_the_limit_also_where_compressed_ones_may_arrive_longer() -> None:
+    with pytest.raises(Violation) as violation:
+        Assembly(200).add(TEXT, b"x" * 201, is_final=True)
+    assert violation.value.code == 1009
 
 
 def can_become_utf8(begun: bytes) -> bool:
