@@ -212,11 +212,12 @@ class ChatConnection:
 
     def welcome(self, room: Room, membership: Membership, resume: ResumePoint | None) -> None:
         """See JoiningClient."""
-        if not self._is_over:
+        if not self._is_over and self._transport is not None:
             self.room = room
+            takes = self._transport.takes_compressed
             mute = self._ports.cache.longest(Action.MUTE, self.speaker, room.slug, now_s=self._ports.clock.unix_s())
             you = codec.you(self.speaker.identity, mute)
-            self.write(room.welcome(self, self.speaker, membership, you=you, resume=resume))
+            self.write(room.welcome(self, self.speaker, membership, you=you, resume=resume, takes_compressed=takes))
             self._perform(self._session.joined(now=self._ports.clock.now_s()))
 
     def _close(self, code: CloseCode, error: ErrorCode | None) -> bool:

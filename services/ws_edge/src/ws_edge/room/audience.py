@@ -1,10 +1,17 @@
 """Writing to many: all frames of one loop turn are joined once, and the same bytes go to every member."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Protocol
+
+from ws_edge.protocol.compression import compressed
 
 UNSENT_LIMIT_BYTES = 1 << 20
 STALL_LIMIT_S = 30.0
+COMPRESS_FROM_MEMBERS = 32
+COMPRESS_FROM_BYTES = 256
+
+Writers = dict["Member", Callable[[bytes], None]]
 
 
 class Member(Protocol):
@@ -39,13 +46,15 @@ class _Congestion:
 
 
 class Audience:
-    """Members in the order they came, and the frames that wait for the end of this loop turn."""
+    """Members in the order they came, those who take compressed frames behind the others; and the frames that wait for
+    the end of this loop turn."""
 
-    __slots__ = ("_allowed_bytes", "_call_soon", "_congested", "_frames", "_instead", "_writers")
+    __slots__ = ("_allowed_bytes", "_call_soon", "_congested", "_frames", "_inflating", "_instead", "_writers")
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
         self._call_soon = call_soon
-        self._writers: dict[Member, Callable[[bytes], None]] = {}
+        self._writers: Writers = {}
+        self._inflating: Writers = {}
         self._frames: list[bytes] = []
         self._instead: dict[Member, dict[int, bytes]] = {}
         self._congested: dict[Member, _Congestion] = {}
@@ -53,29 +62,31 @@ class Audience:
         """What a member may have unsent above the limit, until it has caught up."""
 
     def __len__(self) -> int:
-        return len(self._writers)
+        return len(self._writers) + len(self._inflating)
 
     def __iter__(self) -> Iterator[Member]:
-        return iter(self._writers)
+        return chain(self._writers, self._inflating)
 
-    def add(self, member: Member, *, allowed_bytes: int = 0) -> None:
+    def add(self, member: Member, *, takes_compressed: bool = False, allowed_bytes: int = 0) -> None:
         """The member gets what is sent from now on; what waits goes to the others first. `allowed_bytes`: what it is
         written at once, which it may take its time for."""
         self.flush()
-        self._writers[member] = member.write
+        writers = self._inflating if takes_compressed else self._writers
+        writers[member] = member.write
         if allowed_bytes:
             self._allowed_bytes[member] = allowed_bytes
 
     def discard(self, member: Member) -> None:
         """The member gets nothing any more, not even what waits."""
         self._writers.pop(member, None)
+        self._inflating.pop(member, None)
         self._congested.pop(member, None)
         self._allowed_bytes.pop(member, None)
         self._instead.pop(member, None)
 
     def broadcast(self, frame: bytes, instead: Mapping[Member, bytes] | None = None) -> None:
         """Send a frame to all at the end of this turn; those in `instead` get that in its place, b"" for nothing."""
-        if not self._writers:
+        if not self._writers and not self._inflating:
             return
         if not self._frames:
             self._call_soon(self.flush)
@@ -90,21 +101,16 @@ class Audience:
             return
         frames, self._frames = self._frames, []
         instead, self._instead = self._instead, {}
-        joined = frames[0] if len(frames) == 1 else b"".join(frames)
-        if not instead:
-            for write in self._writers.values():
-                write(joined)
-        else:
-            for member, write in self._writers.items():
-                write(joined if member not in instead else _with_own(frames, instead[member]))
+        plain_bytes = _write(self._writers, frames, instead)
+        compressed_bytes = _write(self._inflating, self._compressed(frames), instead) if self._inflating else 0
         if self._congested:
-            self._bound(len(joined))
+            self._bound(plain_bytes, compressed_bytes)
 
     def congestion_changed(self, member: Member, is_congested: bool, *, now_s: float) -> None:
         """Watch a member whose socket does not take what is written, until it does again."""
         if not is_congested:
             self._congested.pop(member, None)
-        elif member in self._writers:
+        elif member in self._writers or member in self._inflating:
             self._congested[member] = _Congestion(member.unsent_bytes(), now_s)
 
     def check_progress(self, now_s: float) -> None:
@@ -123,15 +129,33 @@ class Audience:
             elif now_s - congestion.progressed_at_s >= STALL_LIMIT_S:
                 member.close_slow_consumer()
 
-    def _bound(self, written_bytes: int) -> None:
+    def _compressed(self, frames: list[bytes]) -> list[bytes]:
+        """Each once and in a frame of its own, where that pays; the same frames otherwise."""
+        if len(self._inflating) < COMPRESS_FROM_MEMBERS:
+            return frames
+        return [compressed(frame) if len(frame) >= COMPRESS_FROM_BYTES else frame for frame in frames]
+
+    def _bound(self, plain_bytes: int, compressed_bytes: int) -> None:
         """Close who has more than 1 MiB unsent."""
         for member, congestion in list(self._congested.items()):
-            congestion.written_bytes += written_bytes
+            congestion.written_bytes += compressed_bytes if member in self._inflating else plain_bytes
             if member.unsent_bytes() > self._limit_of(member):
                 member.close_slow_consumer()
 
     def _limit_of(self, member: Member) -> int:
         return UNSENT_LIMIT_BYTES + self._allowed_bytes.get(member, 0)
+
+
+def _write(writers: Writers, frames: list[bytes], instead: Mapping[Member, Mapping[int, bytes]]) -> int:
+    """How much each was written, but for those who have frames of their own."""
+    joined = frames[0] if len(frames) == 1 else b"".join(frames)
+    if not instead:
+        for write in writers.values():
+            write(joined)
+    else:
+        for member, write in writers.items():
+            write(joined if member not in instead else _with_own(frames, instead[member]))
+    return len(joined)
 
 
 def _with_own(frames: list[bytes], own: Mapping[int, bytes]) -> bytes:

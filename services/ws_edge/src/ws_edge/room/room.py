@@ -107,13 +107,14 @@ class Room:
         *,
         you: You,
         resume: ResumePoint | None = None,
+        takes_compressed: bool = False,
     ) -> bytes:
         """Let a participant's connection in. Returns what it is to be written first: room_joined, what it has missed
         where it comes back, and who came after it while it was on its way."""
         self._audience.flush()
         missed = None if resume is None else self._missed_since(resume)
         replay = b"" if not missed else self._replayed(missed, speaker, _since(resume))
-        self._audience.add(member, allowed_bytes=len(replay))
+        self._audience.add(member, takes_compressed=takes_compressed, allowed_bytes=len(replay))
         presence, count = self._presence, membership.connection_count
         if membership.version > presence.version:
             self._newcomers[member] = membership.version

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from ws_edge.protocol.codec import text_frame
+from ws_edge.protocol.compression import inflate
 from ws_edge.room.audience import STALL_LIMIT_S, UNSENT_LIMIT_BYTES, Audience
 
 
@@ -197,4 +199,102 @@ def test_who_has_caught_up_is_held_to_the_limit_of_all() -> None:
     audience.congestion_changed(slow, True, now_s=2.0)
     slow.unsent = UNSENT_LIMIT_BYTES + 1
     audience.check_progress(3.0)
+    assert slow.is_left_behind
+
+
+def text(letter: str, size: int = 300) -> bytes:
+    return text_frame(letter.encode() * size)
+
+
+def compressing(size: int) -> tuple[Audience, Turn, list[Reader]]:
+    """So many members who take compressed frames."""
+    audience, turn = gather()
+    readers = [Reader() for _ in range(size)]
+    for reader in readers:
+        reader.audience = audience
+        audience.add(reader, takes_compressed=True)
+    return audience, turn, readers
+
+
+def told(raw: bytes) -> list[tuple[bool, bytes]]:
+    """The frames in what was written: whether each was compressed, and its message."""
+    frames = []
+    while raw:
+        size, head_bytes = (raw[1], 2) if raw[1] < 126 else (int.from_bytes(raw[2:4]), 4)
+        is_compressed, payload = raw[0] == 0xC1, raw[head_bytes : head_bytes + size]
+        frames.append((is_compressed, inflate(payload, 1000) if is_compressed else payload))
+        raw = raw[head_bytes + size :]
+    return frames
+
+
+def test_where_32_negotiated_it_a_long_frame_is_compressed_once_for_them_all() -> None:
+    audience, turn, readers = compressing(32)
+    plain = Reader()
+    audience.add(plain)
+    audience.broadcast(text("a"))
+    turn.end()
+    assert plain.got == [text("a")]
+    assert [told(b"".join(reader.got)) for reader in readers] == [[(True, b"a" * 300)]] * 32
+    assert len({id(reader.got[0]) for reader in readers}) == 1
+    assert len(audience) == 33
+    assert set(audience) == {plain, *readers}
+
+
+def test_where_fewer_negotiated_it_all_get_the_same_plain_bytes() -> None:
+    audience, turn, readers = compressing(31)
+    plain = [Reader() for _ in range(40)]
+    for reader in plain:
+        audience.add(reader)
+    audience.broadcast(text("a"))
+    turn.end()
+    assert all(reader.got == [text("a")] for reader in (*plain, *readers))
+
+
+def test_what_is_compressed_follows_who_is_there_when_it_is_written() -> None:
+    audience, turn, readers = compressing(32)
+    audience.broadcast(text("a"))
+    audience.discard(readers[0])
+    turn.end()
+    assert readers[0].got == []
+    assert readers[1].got == [text("a")]
+
+
+def test_frames_under_256_bytes_and_own_copies_stay_plain_and_in_their_place() -> None:
+    audience, turn, readers = compressing(33)
+    shortest, longest_plain = text_frame(b"c" * 252), text_frame(b"b" * 251)
+    assert (len(shortest), len(longest_plain)) == (256, 255)
+    audience.broadcast(text("a"), {readers[0]: text("A")})
+    audience.broadcast(longest_plain)
+    audience.broadcast(shortest, {readers[1]: b""})
+    audience.broadcast(text("d"))
+    turn.end()
+    of_all = [(True, b"a" * 300), (False, b"b" * 251), (True, b"c" * 252), (True, b"d" * 300)]
+    assert all(len(reader.got) == 1 for reader in readers)
+    assert told(readers[0].got[0]) == [(False, b"A" * 300), *of_all[1:]]
+    assert told(readers[1].got[0]) == [*of_all[:2], of_all[3]]
+    assert all(told(reader.got[0]) == of_all for reader in readers[2:])
+
+
+def test_who_takes_compressed_frames_leaves_and_reads_too_slowly_like_everybody() -> None:
+    audience, turn, readers = compressing(33)
+    gone, slow = readers[:2]
+    audience.congestion_changed(slow, True, now_s=0.0)
+    audience.broadcast(text("a"))
+    audience.discard(gone)
+    slow.unsent = UNSENT_LIMIT_BYTES + 1
+    turn.end()
+    assert gone.got == []
+    assert slow.is_left_behind
+    assert set(audience) == set(readers[2:])
+
+
+def test_compressed_frames_do_not_hide_either_that_a_member_takes_none() -> None:
+    audience, turn, readers = compressing(32)
+    slow = readers[0]
+    slow.unsent = 1000
+    audience.congestion_changed(slow, True, now_s=0.0)
+    audience.broadcast(text("a"))
+    turn.end()
+    slow.unsent += len(slow.got[0])
+    audience.check_progress(STALL_LIMIT_S)
     assert slow.is_left_behind
