@@ -173,7 +173,12 @@ MAY_PUBLISH = {
         "$JS.API.STREAM.MSG.GET.SALON_MESSAGES",
         "$JS.API.DIRECT.GET.SALON_MESSAGES",
     },
-    "rooms": {"salon.v1.live.1.2.presence", "salon.v1.rooms.deleted", "$JS.API.STREAM.PURGE.SALON_MESSAGES"},
+    "rooms": {
+        "salon.v1.live.1.2.presence",
+        "salon.v1.rooms.deleted",
+        "$JS.API.STREAM.PURGE.SALON_MESSAGES",
+        "$JS.API.STREAM.PURGE.SALON_LOG_255",
+    },
     "moderation": {"salon.v1.moderation.sanction"},
 }
 NOBODY_PUBLISHES = {

@@ -50,6 +50,7 @@ def policy_of(config: Config) -> RoomPolicy:
         empty_grace_ms=config.empty_grace_seconds * 1000,
         presence_limit=config.presence_broadcast_limit,
         lease_ms=config.lease_seconds * 1000,
+        log_partitions=config.log_partitions,
     )
 
 

@@ -10,6 +10,7 @@ from chassis.database_url import database_url, with_password
 from chassis.grpc_security import GrpcSettings
 from chassis.nats_connection import NatsSettings
 from chassis.settings import addresses, choice, group, host_of, load as load_settings, secret, setting, text, whole
+from rooms.domain.log_position import PARTITIONS
 from rooms.domain.naming import is_well_formed
 
 PREFIX = "ROOMS_"
@@ -69,6 +70,12 @@ class Config:
     )
     presence_broadcast_limit: int = setting(
         "ROOMS_PRESENCE_BROADCAST_LIMIT", whole(0, 10**6), 500, "connections above which joins are only counted"
+    )
+    log_partitions: int = setting(
+        "ROOMS_LOG_PARTITIONS",
+        whole(1, PARTITIONS),
+        1,
+        "over how many partitions of the log new lives are spread; lives keep theirs",
     )
     video_catalog_url: str = setting(
         "ROOMS_VIDEO_CATALOG_URL", _template, "", "https://…/videos/{video_id}; empty: the service's own catalogue"

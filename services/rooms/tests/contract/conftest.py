@@ -96,21 +96,38 @@ class Replica:
             syncs=self.syncs,
         )
 
-    async def join_all(self, arrivals: Sequence[Arrival], edge: EdgeId = EDGE) -> list[JoinOutcome]:
-        return await membership.join(self.ports, edge, arrivals)
+    async def join_all(
+        self, arrivals: Sequence[Arrival], edge: EdgeId = EDGE, *, uses_partitions: bool = True
+    ) -> list[JoinOutcome]:
+        return await membership.join(self.ports, edge, arrivals, uses_partitions=uses_partitions)
 
     def arrival(self, connection: int, where: str | int, user_id: int | None, rank: Rank = Rank.USER) -> Arrival:
         return Arrival(ConnectionId(connection), ref(where), person(user_id, rank))
 
     async def join(
-        self, connection: int, where: str | int, user_id: int | None, edge: EdgeId = EDGE, *, rank: Rank = Rank.USER
+        self,
+        connection: int,
+        where: str | int,
+        user_id: int | None,
+        edge: EdgeId = EDGE,
+        *,
+        rank: Rank = Rank.USER,
+        uses_partitions: bool = True,
     ) -> JoinOutcome:
-        return (await self.join_all([self.arrival(connection, where, user_id, rank)], edge))[0]
+        arrivals = [self.arrival(connection, where, user_id, rank)]
+        return (await self.join_all(arrivals, edge, uses_partitions=uses_partitions))[0]
 
     async def enter(
-        self, connection: int, where: str | int, user_id: int | None, edge: EdgeId = EDGE, *, rank: Rank = Rank.USER
+        self,
+        connection: int,
+        where: str | int,
+        user_id: int | None,
+        edge: EdgeId = EDGE,
+        *,
+        rank: Rank = Rank.USER,
+        uses_partitions: bool = True,
     ) -> Membership:
-        outcome = await self.join(connection, where, user_id, edge, rank=rank)
+        outcome = await self.join(connection, where, user_id, edge, rank=rank, uses_partitions=uses_partitions)
         assert isinstance(outcome, Membership), outcome
         return outcome
 
@@ -121,7 +138,12 @@ class Replica:
 
     def held(self, connection: int, membership: Membership, user_id: int | None) -> HeldConnection:
         return HeldConnection(
-            ConnectionId(connection), membership.room_id, membership.life, membership.slug, person(user_id)
+            ConnectionId(connection),
+            membership.room_id,
+            membership.life,
+            membership.slug,
+            person(user_id),
+            membership.partition,
         )
 
     async def sync(

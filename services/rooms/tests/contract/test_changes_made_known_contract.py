@@ -101,7 +101,7 @@ async def test_who_got_in_is_told_though_the_round_for_the_others_fails(
         rounds.append(len(arrivals))
         if len(rounds) > 1:
             raise DatabaseUnavailable
-        return plan_joins(states, arrivals[:1], policy)
+        return plan_joins(states, arrivals[:1], policy, uses_partitions=True)
 
     monkeypatch.setattr(membership, "plan_joins", first_of_them)
     with pytest.raises(DatabaseUnavailable):

@@ -52,13 +52,16 @@ class World:
     nats_server: "NatsServer"
     bus: Client
 
-    async def join(self, connection: int, slug: str, user_id: int, edge: str = EDGE) -> pb.JoinOutcome:
+    async def join(
+        self, connection: int, slug: str, user_id: int, edge: str = EDGE, *, log_version: int = 1
+    ) -> pb.JoinOutcome:
         item = pb.JoinItem(
             connection=connection,
             ref=pb.RoomRef(slug=slug),
             person=pb.Person(user_id=user_id, username="ana", rank=pb.RANK_USER),
         )
-        return (await self.rooms.Join(pb.JoinRequest(edge=edge, items=[item]))).outcomes[0]
+        request = pb.JoinRequest(edge=edge, items=[item], log_version=log_version)
+        return (await self.rooms.Join(request)).outcomes[0]
 
     async def graphql(self, query: str, viewer: pb.Person | None = None) -> str:
         request = pb.ExecuteGraphQLRequest(query=query, viewer=viewer, allow_mutation=True)
@@ -130,15 +133,70 @@ async def test_an_edge_that_dies_without_a_word_is_swept_with_its_user_left(worl
     assert [p.user_id for p in left.left] == [8]
 
 
-async def test_the_messages_of_a_life_are_purged_with_it(world: World) -> None:
+@pytest.mark.parametrize(
+    ("log_version", "name", "subjects"),
+    [
+        (0, "SALON_MESSAGES", ["salon.v1.room.{room}.{life}.message"]),
+        (1, "SALON_LOG_0", ["salon.v1.log.0.{room}.{life}", "salon.v1.log.0.{room}.{life}.erasures"]),
+    ],
+)
+async def test_the_messages_of_a_life_are_purged_with_it_and_no_others(
+    world: World, log_version: int, name: str, subjects: list[str]
+) -> None:
     stream = world.bus.jetstream()
-    await stream.add_stream(StreamConfig(name="SALON_MESSAGES", subjects=["salon.v1.room.>"]))
-    first = await world.join(1, "a", 7)
-    await stream.publish(f"salon.v1.room.{first.room_id}.{first.life}.message", b"x")
+    await stream.add_stream(StreamConfig(name=name, subjects=["salon.v1.room.>", "salon.v1.log.>"]))
+    first = await world.join(1, "a", 7, log_version=log_version)
+    for life in (first.life, first.life + 1):
+        for subject in subjects:
+            await stream.publish(subject.format(room=first.room_id, life=life), b"x")
     await world.rooms.Leave(pb.LeaveRequest(edge=EDGE, connections=[1]))
     async with asyncio.timeout(60):
-        while (await stream.stream_info("SALON_MESSAGES")).state.messages:  # noqa: ASYNC110 - a purge tells nobody
+        while (await stream.stream_info(name)).state.messages > len(subjects):  # noqa: ASYNC110 - a purge tells nobody
             await asyncio.sleep(0.02)
+    for subject in subjects:
+        await stream.get_last_msg(name, subject.format(room=first.room_id, life=first.life + 1))
+
+
+async def test_an_edge_of_before_and_one_of_now_do_not_share_a_life(config: Config) -> None:
+    async with (
+        serving(replace(config, lease_seconds=60)) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        rooms = rooms_pb2_grpc.RoomsServiceStub(channel)
+        person = pb.Person(user_id=7, username="ana", rank=pb.RANK_USER)
+
+        async def join(connection: int, edge: str, *, log_version: int) -> pb.JoinOutcome:
+            item = pb.JoinItem(connection=connection, ref=pb.RoomRef(slug="a"), person=person)
+            request = pb.JoinRequest(edge=edge, items=[item], log_version=log_version)
+            return (await rooms.Join(request)).outcomes[0]
+
+        async def sync(edge: str, life: int, room_id: int, partition: int | None) -> list[int]:
+            held = pb.HeldConnection(
+                connection=1, room_id=room_id, life=life, slug="a", person=person, partition=partition
+            )
+            return list((await rooms.Sync(pb.SyncRequest(edge=edge, held=[held], first=True, last=True))).lost)
+
+        before = await join(1, EDGE, log_version=0)
+        assert (before.result, before.HasField("partition")) == (pb.JoinOutcome.RESULT_JOINED, False)
+        now = await join(1, OTHER_EDGE, log_version=1)
+        assert (now.room_id, now.life > before.life, now.HasField("partition")) == (before.room_id, True, True)
+        assert (await join(2, EDGE, log_version=0)).result == pb.JoinOutcome.RESULT_UNAVAILABLE
+        async with asyncio.timeout(60):
+            while (await rooms.Heartbeat(pb.HeartbeatRequest(edge=EDGE))).connection_count:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.02)
+        assert await sync(EDGE, before.life, before.room_id, None) == [1]
+        assert await sync(OTHER_EDGE, now.life, now.room_id, now.partition) == []
+        over = await rooms.ListParticipants(pb.ListParticipantsRequest(life=before.life))
+        assert over == pb.ListParticipantsResponse()
+        assert list((await rooms.GetStats(pb.GetStatsRequest())).rooms.values()) == [1]
+
+
+async def test_a_partition_that_cannot_be_is_refused(world: World) -> None:
+    person = pb.Person(user_id=7, username="ana", rank=pb.RANK_USER)
+    held = pb.HeldConnection(connection=1, room_id=1, life=1, slug="a", person=person, partition=256)
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await world.rooms.Sync(pb.SyncRequest(edge=EDGE, held=[held], first=True, last=True))
+    assert refusal.value.details() == "partition: from 0 to 255"
 
 
 async def test_deletechatroom_tells_every_edge_and_forgets_the_members(world: World) -> None:

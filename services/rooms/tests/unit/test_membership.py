@@ -1,16 +1,25 @@
 """What is decided about batches of joins, leaves and connections that are registered again, without a database."""
 
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from rooms.domain.log_position import LifeLog, partition_of
 from rooms.domain.membership import (
     Arrival,
     ById,
     BySlug,
     Entrant,
     HeldConnection,
+    JoinPlan,
     JoinRefusal,
     Planned,
     RoomRef,
     find_missing,
+    let_in,
     newest_lives,
+    outdated,
     plan_joins,
     take_back,
 )
@@ -41,12 +50,14 @@ def leaver(user_id: int, *, connections: int = 0, is_announced: bool = True) -> 
     return Leaver(ParticipantKey(f"u:{user_id}"), UserId(user_id), f"user{user_id}", is_announced, connections)
 
 
-def held(connection: int, *, life: int, slug: str = "a") -> HeldConnection:
-    return HeldConnection(ConnectionId(connection), RoomId(9), Life(life), Slug(slug), person(7))
+def held(connection: int, *, life: int, slug: str = "a", partition: int | None = None) -> HeldConnection:
+    return HeldConnection(ConnectionId(connection), RoomId(9), Life(life), Slug(slug), person(7), partition)
 
 
 def test_a_room_that_does_not_live_is_planned_once_for_all_who_come_with_a_number_that_is_still_to_be_taken() -> None:
-    plan = plan_joins({BySlug(A): SlugState(A, is_living=False)}, [arrival(1), arrival(2)], RoomPolicy())
+    plan = plan_joins(
+        {BySlug(A): SlugState(A, is_living=False)}, [arrival(1), arrival(2)], RoomPolicy(), uses_partitions=True
+    )
     assert [planned.arrival.connection for planned in plan.admitted] == [1, 2]
     assert plan.new_rooms == {A: None}
 
@@ -54,7 +65,7 @@ def test_a_room_that_does_not_live_is_planned_once_for_all_who_come_with_a_numbe
 def test_a_new_room_has_the_number_of_its_kept_settings_or_that_it_was_asked_for_by() -> None:
     kept, number = SlugState(A, is_living=False, access=PRIVATE), SlugState(Slug("41"), is_living=False)
     states: dict[RoomRef, SlugState] = {BySlug(A): kept, ById(RoomId(41)): number}
-    plan = plan_joins(states, [arrival(1), arrival(2, ref=ById(RoomId(41)))], RoomPolicy())
+    plan = plan_joins(states, [arrival(1), arrival(2, ref=ById(RoomId(41)))], RoomPolicy(), uses_partitions=True)
     assert plan.new_rooms == {A: 5, "41": 41}
 
 
@@ -64,7 +75,7 @@ def test_what_the_policy_lets_nobody_create_is_not_found_while_living_rooms_are_
         BySlug(A): SlugState(A, is_living=False),
         BySlug(Slug("b")): SlugState(Slug("b"), is_living=True),
     }
-    plan = plan_joins(states, [arrival(1), arrival(2, ref=BySlug(Slug("b")))], policy)
+    plan = plan_joins(states, [arrival(1), arrival(2, ref=BySlug(Slug("b")))], policy, uses_partitions=True)
     assert plan.refused == {1: JoinRefusal.NOT_FOUND}
     assert [planned.slug for planned in plan.admitted] == ["b"]
     assert plan.new_rooms == {}
@@ -73,7 +84,7 @@ def test_what_the_policy_lets_nobody_create_is_not_found_while_living_rooms_are_
 def test_a_private_room_admits_its_owner_and_the_invited_of_the_batch() -> None:
     state = SlugState(A, is_living=True, access=PRIVATE, invited=frozenset({UserId(8)}))
     arrivals = [arrival(1, 7), arrival(2, 8), arrival(3, 9), arrival(4, None)]
-    plan = plan_joins({BySlug(A): state}, arrivals, RoomPolicy())
+    plan = plan_joins({BySlug(A): state}, arrivals, RoomPolicy(), uses_partitions=True)
     assert [planned.arrival.connection for planned in plan.admitted] == [1, 2]
     assert plan.refused == {3: JoinRefusal.ACCESS_DENIED, 4: JoinRefusal.ACCESS_DENIED}
 
@@ -132,7 +143,8 @@ def test_in_a_crowded_room_those_alone_are_announced_as_left_who_were_announced_
 
 def test_of_what_an_edge_holds_the_missing_comes_back_and_what_is_in_another_life_is_lost() -> None:
     missing, lost = find_missing(
-        [held(1, life=3), held(2, life=3), held(3, life=3)], {ConnectionId(1): Life(3), ConnectionId(2): Life(4)}
+        [held(1, life=3), held(2, life=3), held(3, life=3)],
+        {ConnectionId(1): LifeLog(Life(3), None), ConnectionId(2): LifeLog(Life(4), None)},
     )
     assert ([one.connection for one in missing], lost) == ([3], [2])
     entrants, turned_away = take_back([held(3, life=3), held(4, life=2), held(5, life=3, slug="gone")], {A: living()})
@@ -142,3 +154,57 @@ def test_of_what_an_edge_holds_the_missing_comes_back_and_what_is_in_another_lif
 def test_of_each_slug_the_newest_life_may_be_made_again() -> None:
     newest = newest_lives([held(1, life=3), held(2, life=5), held(3, life=4), held(4, life=1, slug="b")])
     assert [(one.slug, one.life) for one in newest] == [("a", 5), ("b", 1)]
+
+
+def test_what_an_edge_believes_to_be_in_another_log_than_it_is_is_lost() -> None:
+    standing = {ConnectionId(n): LifeLog(Life(3), 5) for n in (1, 2, 3)}
+    missing, lost = find_missing(
+        [held(1, life=3, partition=5), held(2, life=3), held(3, life=3, partition=6)], standing
+    )
+    assert (missing, lost) == ([], [2, 3])
+    entrants, turned_away = take_back(
+        [held(1, life=3, partition=5), held(2, life=3)], {A: replace(living(), partition=5)}
+    )
+    assert ([entrant.connection for entrant in entrants], turned_away) == ([1], [2])
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 7, 256])
+def test_lives_are_spread_evenly_over_the_partitions(partitions: int) -> None:
+    counts = Counter(partition_of(Life(life), partitions) for life in range(1, 10 * partitions + 1))
+    assert counts == dict.fromkeys(range(partitions), 10)
+
+
+def plan_of(partitions: int | None) -> tuple[JoinPlan, tuple[Planned]]:
+    """One that comes, from an edge of before or of now."""
+    planned = Planned(arrival(1), A, OPEN)
+    return JoinPlan((planned.arrival,), (planned,), {}, {}, partitions), (planned,)
+
+
+@pytest.mark.parametrize(
+    ("partitions", "room", "partition"),
+    [
+        (2, living(life=3), "ended"),
+        (2, replace(living(life=3), visited=False), 1),
+        (2, replace(living(life=3), partition=0), 0),
+        (None, living(life=3), None),
+        (None, replace(living(life=3), visited=False), None),
+        (None, replace(living(life=3), partition=0), "refused"),
+    ],
+)
+def test_an_edge_of_before_and_one_of_now_never_share_a_life(
+    partitions: int | None, room: LivingRoom, partition: int | str | None
+) -> None:
+    plan, admitted = plan_of(partitions)
+    ended = outdated(plan, admitted, {A: room})
+    entrants, refused = let_in(plan, admitted, {A: room})
+    assert [life.life for life in ended] == ([3] if partition == "ended" else [])
+    assert refused == ({ConnectionId(1): JoinRefusal.UNAVAILABLE} if partition == "refused" else {})
+    assert [entrant.room.partition for entrant in entrants] == ([] if isinstance(partition, str) else [partition])
+
+
+def test_what_a_batch_writes_of_a_room_keeps_the_partition() -> None:
+    room = replace(living(connections=2), partition=5)
+    (joined,) = apply_joins(EDGE, [Entrant(ConnectionId(1), person(7), room)], limit=9).updates
+    (left,) = apply_leaves({Life(3): room}, [(Life(3), leaver(7))], RoomPolicy(), now_ms=1).updates
+    (ended,) = apply_leaves({Life(3): room}, [(Life(3), leaver(n)) for n in (7, 8)], RoomPolicy(), now_ms=1).ended
+    assert (joined.partition_number, left.partition_number, ended.partition) == (5, 5, 5)

@@ -35,6 +35,7 @@ def test_reserved_slugs_are_patterns() -> None:
      ("ROOMS_DATABASE_URL", "mysql://x/y"), ("ROOMS_DATABASE_URL", "sqlite://:memory:"), ("ROOMS_VIDEO_CATALOG_URL", "https://example.org/videos"),
      ("ROOMS_MODERATION_ADDRESSES", "nowhere"), ("ROOMS_AUTO_CREATE", "Any"), ("ROOMS_X", "1"),
      ("ROOMS_GRAPHQL_CONNECTIONS", "10"), ("ROOMS_GRAPHQL_CONNECTIONS", "0"),
+     ("ROOMS_LOG_PARTITIONS", "0"), ("ROOMS_LOG_PARTITIONS", "257"),
      ("ROOMS_CREATE", "all"), ("ROOMS_RESERVED_SLUGS", "staff,a b")],
 )  # fmt: skip
 def test_a_bad_or_unknown_setting_is_named(name: str, value: str) -> None:

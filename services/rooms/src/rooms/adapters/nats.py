@@ -16,7 +16,7 @@ from rooms.domain.presence import Announced, Changes, PresenceChanged
 from rooms.domain.rooms import LifeEnded
 from salon.events.v1 import events_pb2
 
-STREAM = "SALON_MESSAGES"
+STREAM_OF_BEFORE = "SALON_MESSAGES"
 DELETED = "salon.v1.rooms.deleted"
 _PRESENCE = "presence"
 _EVENTS_WAITING = 10_000
@@ -163,8 +163,18 @@ class NatsEvents:
             self._count("purge", "lost")
             return
         context = self._connection.client.jetstream(timeout=_PURGE_DEADLINE_S)
-        await context.purge_stream(STREAM, subject=f"salon.v1.room.{ended.room_id}.{ended.life}.message")
+        stream, subjects = _stored(ended)
+        for subject in subjects:
+            await context.purge_stream(stream, subject=subject)
         self._count("purge", "published")
+
+
+def _stored(ended: LifeEnded) -> tuple[str, list[str]]:
+    """The stream, and the subjects in it, that hold the messages of a life."""
+    if ended.partition is None:
+        return STREAM_OF_BEFORE, [f"salon.v1.room.{ended.room_id}.{ended.life}.message"]
+    log = f"salon.v1.log.{ended.partition}.{ended.room_id}.{ended.life}"
+    return f"SALON_LOG_{ended.partition}", [log, f"{log}.erasures"]
 
 
 def _parts(change: PresenceChanged) -> Iterator[events_pb2.Presence]:

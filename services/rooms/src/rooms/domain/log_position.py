@@ -1,10 +1,27 @@
-"""Up to where the sequences of a partition of the log were given out, and where a stream that lost some goes on."""
+"""In which partition of the log a life is; up to where the sequences of a partition were given out, and where a stream
+that lost some goes on."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from rooms.domain.people import Life
 
 PARTITIONS = 256
 MARGIN = 10_000_000
 """What edges may have seen and not reported yet when a stream loses its end: they report every 3 seconds."""
+
+
+class LifeLog(NamedTuple):
+    """Where the messages of a life are."""
+
+    life: Life
+    partition: int | None
+    """None: in the stream of before, which edges of before read and write."""
+
+
+def partition_of(life: Life, partitions: int) -> int:
+    """Where a new life goes, of so many: lives that follow on each other go into different ones."""
+    return life % partitions
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,18 @@
 """Joining, leaving and registering again: what edges ask for, what is decided, and what they are answered.
 
 A join is decided by what was read before its transaction (`plan_joins`), and confirmed by the rooms that the
-transaction has locked (`Planned.stands`); whoever a room concerns that changed in between is planned again. What a
-batch comes to in rooms that are locked is in presence.py: `apply_joins`, `apply_leaves`.
+transaction has locked (`Planned.stands`, `let_in`); whoever a room concerns that changed in between is planned again.
+What a batch comes to in rooms that are locked is in presence.py: `apply_joins`, `apply_leaves`.
+
+Edges of before keep messages in one stream for all lives, those of now in the partition of the life. A life is of one
+kind, by whoever comes first (`let_in`), and those of before give way (`outdated`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from rooms.domain.log_position import LifeLog, partition_of
 from rooms.domain.naming import is_id
 from rooms.domain.people import ConnectionId, Life, Person, RoomId, Slug
 from rooms.domain.rooms import Access, LivingRoom, RoomPolicy, SlugState, may_enter
@@ -66,6 +70,8 @@ class Membership:
     version: int
     """The version that this connection made."""
     crowded: bool
+    partition: int | None = None
+    """Of the life's log; None: its messages are in the stream of before."""
 
 
 JoinOutcome = Membership | JoinRefusal
@@ -80,6 +86,13 @@ class HeldConnection:
     life: Life
     slug: Slug
     person: Person
+    partition: int | None = None
+    """None: the edge is one of before."""
+
+    @property
+    def log(self) -> LifeLog:
+        """Where the edge believes its messages to be."""
+        return LifeLog(self.life, self.partition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +120,15 @@ class JoinPlan:
     refused: Mapping[ConnectionId, JoinRefusal]
     new_rooms: Mapping[Slug, RoomId | None]
     """Rooms to be made, with their public id; None: one that nothing has."""
+    partitions: int | None = None
+    """Of the log, over which new lives are spread; None: the edge is one of before."""
 
 
-def plan_joins(states: Mapping[RoomRef, SlugState], arrivals: Sequence[Arrival], policy: RoomPolicy) -> JoinPlan:
-    """Decide about each arrival by the state of the slug that it refers to."""
+def plan_joins(
+    states: Mapping[RoomRef, SlugState], arrivals: Sequence[Arrival], policy: RoomPolicy, *, uses_partitions: bool
+) -> JoinPlan:
+    """Decide about each arrival by the state of the slug that it refers to. `uses_partitions`: False of an edge of
+    before."""
     admitted: list[Planned] = []
     refused: dict[ConnectionId, JoinRefusal] = {}
     new_rooms: dict[Slug, RoomId | None] = {}
@@ -122,7 +140,8 @@ def plan_joins(states: Mapping[RoomRef, SlugState], arrivals: Sequence[Arrival],
         admitted.append(Planned(arrival, state.slug, state.access))
         if not state.is_living:
             new_rooms[state.slug] = state.access.kept_room_id or _own_number(state.slug)
-    return JoinPlan(tuple(arrivals), tuple(admitted), refused, new_rooms)
+    partitions = policy.log_partitions if uses_partitions else None
+    return JoinPlan(tuple(arrivals), tuple(admitted), refused, new_rooms, partitions)
 
 
 def _refusal(state: SlugState, person: Person, policy: RoomPolicy) -> JoinRefusal | None:
@@ -153,13 +172,48 @@ class Entrant:
     room: LivingRoom
 
 
+def outdated(plan: JoinPlan, admitted: Sequence[Planned], rooms: Mapping[Slug, LivingRoom]) -> list[LivingRoom]:
+    """Lives of edges of before into which one of now comes: they end, and others begin in their places. By slug, as
+    rooms are locked."""
+    if plan.partitions is None:
+        return []
+    found = {item.slug for item in admitted if item.stands(rooms.get(item.slug))}
+    return [rooms[slug] for slug in sorted(found) if rooms[slug].visited and rooms[slug].partition is None]
+
+
+def let_in(
+    plan: JoinPlan, admitted: Sequence[Planned], rooms: Mapping[Slug, LivingRoom]
+) -> tuple[list[Entrant], dict[ConnectionId, JoinRefusal]]:
+    """Who enters the rooms that are locked, and who may try again later: an edge of before is not let into a life of
+    edges of now. Whoever is neither is to be planned again."""
+    entrants: list[Entrant] = []
+    refused: dict[ConnectionId, JoinRefusal] = {}
+    for item in admitted:
+        room = rooms.get(item.slug)
+        if room is None or not item.stands(room):
+            continue
+        room = _with_partition(room, plan.partitions)
+        if (room.partition is None) is (plan.partitions is None):
+            entrants.append(Entrant(item.arrival.connection, item.arrival.person, room))
+        elif plan.partitions is None:
+            refused[item.arrival.connection] = JoinRefusal.UNAVAILABLE
+    return entrants, refused
+
+
+def _with_partition(room: LivingRoom, partitions: int | None) -> LivingRoom:
+    """Whoever comes first decides of which kind a life is."""
+    if room.visited or partitions is None:
+        return room
+    return replace(room, partition=partition_of(room.life, partitions))
+
+
 def find_missing(
-    held: Sequence[HeldConnection], standing: Mapping[ConnectionId, Life]
+    held: Sequence[HeldConnection], standing: Mapping[ConnectionId, LifeLog]
 ) -> tuple[list[HeldConnection], list[ConnectionId]]:
-    """Of what an edge holds, what is in no life that goes on, and what is in another life than the edge believes,
-    which is lost."""
+    """Of what an edge holds, what is in no life that goes on, and what is in another life than the edge believes, or
+    has its messages elsewhere, which is lost."""
     missing = [one for one in held if one.connection not in standing]
-    lost = [one.connection for one in held if standing.get(one.connection, one.life) != one.life]
+    lost = [one.connection for one in held if standing.get(one.connection, one.log) != one.log]
     return missing, lost
 
 
@@ -175,12 +229,13 @@ def newest_lives(missing: Iterable[HeldConnection]) -> list[HeldConnection]:
 def take_back(
     missing: Sequence[HeldConnection], rooms: Mapping[Slug, LivingRoom]
 ) -> tuple[list[Entrant], list[ConnectionId]]:
-    """Who comes back into the life that they were in, and who is lost because the slug lives under another one."""
+    """Who comes back into the life that they were in, and who is lost because the slug lives under another one, or
+    because its messages are elsewhere."""
     entrants: list[Entrant] = []
     lost: list[ConnectionId] = []
     for one in missing:
         room = rooms.get(one.slug)
-        if room is not None and room.life == one.life:
+        if room is not None and room.log == one.log:
             entrants.append(Entrant(one.connection, one.person, room))
         else:
             lost.append(one.connection)

@@ -134,7 +134,7 @@ class Joins:
     def updates(self) -> list[RoomUpdate]:
         """What is to be written of the rooms."""
         return [
-            RoomUpdate(life, room.tally.connection_count, room.version, room.tally.crowded, None)
+            RoomUpdate(life, room.tally.connection_count, room.version, room.tally.crowded, None, room.room.partition)
             for life, room in self._rooms.items()
         ]
 
@@ -162,6 +162,7 @@ class Joins:
             connection_count=filling.tally.connection_count,
             version=filling.version,
             crowded=filling.tally.crowded,
+            partition=room.partition,
         )
 
     def _event(
@@ -231,11 +232,13 @@ def apply_leaves(
     events = _count_out(rooms, gone, policy.presence_limit, now_ms)
     is_over = {e.life for e in events if e.connection_count <= 0 and policy.empty_grace_ms == 0}
     going_on = tuple(event for event in events if event.life not in is_over)
-    updates = (
-        RoomUpdate(e.life, e.connection_count, e.version, e.crowded, now_ms if e.connection_count <= 0 else None)
-        for e in going_on
-    )
-    return Leaves(tuple(updates), going_on, tuple(rooms[life].ended for life in sorted(is_over)))
+    updates = tuple(_update(rooms[event.life], event) for event in going_on)
+    return Leaves(updates, going_on, tuple(rooms[life].ended for life in sorted(is_over)))
+
+
+def _update(room: LivingRoom, event: PresenceChanged) -> RoomUpdate:
+    empty_since_ms = event.at_ms if event.connection_count <= 0 else None
+    return RoomUpdate(room.life, event.connection_count, event.version, event.crowded, empty_since_ms, room.partition)
 
 
 def _count_out(

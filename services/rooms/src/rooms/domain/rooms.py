@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from rooms.domain.log_position import LifeLog
 from rooms.domain.naming import is_id, is_video_slug
 from rooms.domain.people import SYSTEM_USER, Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.errors import NotPermitted, RoomNotFound, TooManyRooms
@@ -103,6 +104,8 @@ class LifeEnded:
     room_id: RoomId
     life: Life
     slug: Slug
+    partition: int | None = None
+    """Of its log; None: its messages are in the stream of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +119,19 @@ class LivingRoom:
     version: int
     crowded: bool
     access: Access = OPEN
+    partition: int | None = None
+    """Of its log. None: nobody was here yet, or edges of before, whose messages are in another stream."""
+    visited: bool = True
+
+    @property
+    def log(self) -> LifeLog:
+        """Where its messages are."""
+        return LifeLog(self.life, self.partition)
 
     @property
     def ended(self) -> LifeEnded:
         """The event of its end."""
-        return LifeEnded(self.room_id, self.life, self.slug)
+        return LifeEnded(self.room_id, self.life, self.slug, self.partition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,7 @@ class RoomUpdate:
     version: int
     crowded: bool
     empty_since_ms: int | None
+    partition_number: int | None
 
 
 class ParticipantState(Enum):
@@ -271,6 +283,8 @@ class RoomPolicy:
     """How long a room made through GraphQL waits for its first visitor."""
     kept_ms: int = 90 * DAY_MS
     """How long settings are kept that nobody uses."""
+    log_partitions: int = 1
+    """Over which new lives are spread."""
 
     def may_create(self, slug: Slug, *, has_kept_settings: bool) -> bool:
         """Videos and slugs with kept settings are never restricted."""

@@ -12,14 +12,15 @@ ROUNDS = 20
 """A room may vanish, or appear, between being read and being locked: whom that concerns is planned again."""
 
 
-async def join(ports: Ports, edge: EdgeId, arrivals: Sequence[Arrival]) -> list[JoinOutcome]:
-    """Put connections into rooms; outcomes in the order of the arrivals. Raises DatabaseUnavailable."""
+async def join(ports: Ports, edge: EdgeId, arrivals: Sequence[Arrival], *, uses_partitions: bool) -> list[JoinOutcome]:
+    """Put connections into rooms; outcomes in the order of the arrivals. `uses_partitions`: the edge reads and writes
+    the partitions of the log; False: it is one of before. Raises DatabaseUnavailable."""
     wanted = [_by_video(arrival) for arrival in arrivals]
     video_ids = frozenset(arrival.ref.video_id for arrival in wanted if isinstance(arrival.ref, ByVideo))
     exists = await ports.videos.existing(video_ids) if video_ids else {}
     refused = {i: refusal for i, arrival in enumerate(wanted) if (refusal := _refusal(arrival.ref, exists)) is not None}
     admitted = [_by_slug(arrival) for i, arrival in enumerate(wanted) if i not in refused]
-    rest = iter(await _enter(ports, edge, admitted))
+    rest = iter(await _enter(ports, edge, admitted, uses_partitions))
     return [refused[i] if i in refused else next(rest) for i in range(len(wanted))]
 
 
@@ -35,7 +36,7 @@ async def resolve(ports: Ports, refs: Sequence[RoomRef]) -> list[Slug]:
     return [_slug(ref, known.get(ref.room_id) if isinstance(ref, ById) else None) for ref in refs]
 
 
-async def _enter(ports: Ports, edge: EdgeId, arrivals: Sequence[Arrival]) -> list[JoinOutcome]:
+async def _enter(ports: Ports, edge: EdgeId, arrivals: Sequence[Arrival], uses_partitions: bool) -> list[JoinOutcome]:
     now = ports.clock()
     outcomes: dict[ConnectionId, JoinOutcome] = {}
     first_of_each = {arrival.connection: arrival for arrival in reversed(arrivals)}
@@ -43,7 +44,8 @@ async def _enter(ports: Ports, edge: EdgeId, arrivals: Sequence[Arrival]) -> lis
         waiting = [one for one in arrivals if first_of_each[one.connection] is one and one.connection not in outcomes]
         if not waiting:
             break
-        plan = plan_joins(await ports.memberships.states(waiting), waiting, ports.policy)
+        states = await ports.memberships.states(waiting)
+        plan = plan_joins(states, waiting, ports.policy, uses_partitions=uses_partitions)
         entered = await ports.memberships.enter(edge, plan, now=now)
         ports.events.publish(entered.changes)
         outcomes |= entered.outcomes

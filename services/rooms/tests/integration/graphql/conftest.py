@@ -91,7 +91,7 @@ class Stage:
             else Person(user.user_id, user.username, user.rank)
         )
         arrival = Arrival(connection, BySlug(Slug(slug)), person)
-        (outcome,) = await membership.join(self._ports, EDGE, [arrival])
+        (outcome,) = await membership.join(self._ports, EDGE, [arrival], uses_partitions=True)
         return connection, outcome
 
     async def disconnect(self, connection: ConnectionId) -> None:

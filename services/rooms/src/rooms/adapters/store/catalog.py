@@ -8,7 +8,7 @@ from datetime import datetime
 from chassis.database import Database, Gate, Row, Session
 from chassis.outages import retried_on_conflict
 from rooms.adapters.store.listing import CountedPeople, find_room, newest_rooms, people_of, search_rooms
-from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, take_ids
+from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, never_register_again, take_ids
 from rooms.adapters.store.tables import InvitationRow, VideoRow, from_ms, to_ms
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.rooms import (
@@ -128,12 +128,7 @@ class TortoiseCatalog:
                 raise RoomNotFound
             await session.fetch("DELETE FROM invitation WHERE slug = $1", room.slug)
             await end_lives(session, [living.life])
-            await session.fetch(
-                f"INSERT INTO deleted_slug (slug, last_life, deleted_ms) VALUES ($1, $2, {session.now_ms})"
-                " ON CONFLICT (slug) DO UPDATE SET last_life = excluded.last_life, deleted_ms = excluded.deleted_ms",
-                room.slug,
-                living.life,
-            )
+            await never_register_again(session, [living])
             await session.fetch(
                 f"INSERT INTO deleted_life (life, deleted_ms) VALUES ($1, {session.now_ms})", living.life
             )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from chassis.database import Row, Session, packed
 from rooms.adapters.store.rooms import PART, end_lives, lock_lives, save_rooms
+from rooms.domain.log_position import LifeLog
 from rooms.domain.membership import Arrival, Entrant, HeldConnection, Membership
 from rooms.domain.people import ConnectionId, EdgeId, Life, ParticipantKey, Rank
 from rooms.domain.presence import Changes, Joins, Leaver, apply_joins, apply_leaves
@@ -89,7 +90,7 @@ async def standing(session: Session, edge: EdgeId, arrivals: Sequence[Arrival]) 
     """Memberships that are there already: the join is a repetition, and is answered as the first one was."""
     of_room = f"{session.for_update} OF r" if session.for_update else ""
     rows = await session.fetch(
-        "SELECT c.number, r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded"
+        "SELECT c.number, r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded, r.partition_number"
         " FROM connection c JOIN room r ON r.life = c.life"
         f" WHERE c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows(_NUMBERS)}) ORDER BY r.slug {of_room}",
         packed([{"number": arrival.connection} for arrival in arrivals]),
@@ -103,31 +104,33 @@ async def standing(session: Session, edge: EdgeId, arrivals: Sequence[Arrival]) 
             connection_count=row["connection_count"],
             version=row["version"],
             crowded=bool(row["crowded"]),
+            partition=row["partition_number"],
         )
         for row in rows
     }
 
 
-async def confirm(session: Session, edge: EdgeId, held: Sequence[HeldConnection]) -> dict[ConnectionId, Life]:
+async def confirm(session: Session, edge: EdgeId, held: Sequence[HeldConnection]) -> dict[ConnectionId, LifeLog]:
     """Mark what is there already as still held; what is there in another life goes with the rest, and what is in a
     life that is over is not there. First the rows, then the marks: of one UPDATE with a FROM, SQLite compares every
     connection of the edge with everything that is held."""
     rows = await session.fetch(
-        "SELECT c.id, c.number, c.life FROM connection c JOIN room r ON r.life = c.life"
+        "SELECT c.id, c.number, c.life, r.partition_number FROM connection c JOIN room r ON r.life = c.life"
         f" WHERE c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows(_NUMBERS)})",
         packed([{"number": one.connection} for one in held]),
         edge,
     )
-    lives = {one.connection: one.life for one in held}
+    logs = {one.connection: one.log for one in held}
+    found = {row["number"]: LifeLog(row["life"], row["partition_number"]) for row in rows}
     for is_stale in (False, True):
-        marked = [{"id": row["id"]} for row in rows if (row["life"] != lives[row["number"]]) is is_stale]
+        marked = [{"id": row["id"]} for row in rows if (found[row["number"]] != logs[row["number"]]) is is_stale]
         if marked:
             await session.fetch(
                 f"UPDATE connection SET stale = $2 WHERE id IN (SELECT x.id FROM {session.rows(_IDS)})",
                 packed(marked),
                 is_stale,
             )
-    return {row["number"]: row["life"] for row in rows}
+    return found
 
 
 async def _save_people(session: Session, joins: Joins, now_ms: int) -> list[Row]:

@@ -24,7 +24,7 @@ _PARTS_REAPED = 20
 """In one go; what is left waits for the next."""
 _BEING_REMOVED_MS = -1
 """When the lease expires of an edge of which a part was removed: no heartbeat renews it, the edge registers again."""
-_REVIVED = {"life": "bigint", "room_id": "bigint", "slug": "text"}
+_REVIVED = {"life": "bigint", "room_id": "bigint", "slug": "text", "partition_number": "smallint"}
 _DELETED = "SELECT 1 FROM deleted_slug d WHERE d.slug = x.slug AND x.life <= d.last_life"
 
 
@@ -212,14 +212,18 @@ async def _insert_lives(session: Session, held: Sequence[HeldConnection], now_ms
     """Those whose slug is free. Which versions the edges have seen is not known any more: the clock is beyond all of
     them, and the gap makes every edge read the participants again."""
     rows = await session.fetch(
-        "INSERT INTO room (life, room_id, slug, created_ms, version)"
-        f" SELECT x.life, x.room_id, x.slug, $2, $3 FROM {session.rows(_REVIVED)}"
+        "INSERT INTO room (life, room_id, slug, created_ms, version, partition_number)"
+        f" SELECT x.life, x.room_id, x.slug, $2, $3, x.partition_number FROM {session.rows(_REVIVED)}"
         f" WHERE NOT EXISTS ({_DELETED}) ORDER BY x.slug ON CONFLICT DO NOTHING RETURNING life",
-        packed([{"life": one.life, "room_id": one.room_id, "slug": one.slug} for one in held]),
+        packed([_revived(one) for one in held]),
         now_ms,
         now_ms,
     )
     return {row["life"] for row in rows}
+
+
+def _revived(one: HeldConnection) -> dict[str, object]:
+    return {"life": one.life, "room_id": one.room_id, "slug": one.slug, "partition_number": one.partition}
 
 
 async def _deleted_lives(session: Session, held: Sequence[HeldConnection]) -> set[Life]:

@@ -9,9 +9,28 @@ from chassis.database import Database
 from chassis.outages import retried_on_conflict
 from rooms.adapters.store.connections import add_connections, named, remove_connections, standing
 from rooms.adapters.store.leases import lock_lease, open_lease
-from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, slugs_of, states_of, take_ids
+from rooms.adapters.store.rooms import (
+    NewRoom,
+    begin_anew,
+    end_lives,
+    insert_rooms,
+    lock_slugs,
+    slugs_of,
+    states_of,
+    take_ids,
+)
 from rooms.adapters.store.tables import to_ms
-from rooms.domain.membership import Arrival, ById, BySlug, Entrant, JoinOutcome, JoinPlan, RoomRef, lives_without
+from rooms.domain.membership import (
+    Arrival,
+    ById,
+    BySlug,
+    JoinOutcome,
+    JoinPlan,
+    RoomRef,
+    let_in,
+    lives_without,
+    outdated,
+)
 from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId
 from rooms.domain.presence import Announced, Changes, RoomSnapshot
 from rooms.domain.rooms import RoomPolicy, SlugState
@@ -66,16 +85,17 @@ class TortoiseMemberships:
             new = [room for slug, room in new_rooms.items() if slug in slugs]
             created = await insert_rooms(session, new, now_ms=now_ms) if new else set()
             locked = await lock_slugs(session, slugs) if slugs else {}
-            entrants = [
-                Entrant(item.arrival.connection, item.arrival.person, locked[item.slug])
-                for item in admitted
-                if item.stands(locked.get(item.slug))
-            ]
+            ended = outdated(plan, admitted, locked)
+            if ended:
+                created |= await begin_anew(session, ended, now_ms=now_ms)
+                locked |= await lock_slugs(session, [room.slug for room in ended])
+            entrants, refused = let_in(plan, admitted, locked)
             if unused := lives_without(created, entrants):
                 await end_lives(session, unused)
             limit = self._policy.presence_limit
             memberships, changes = await add_connections(session, edge, entrants, limit=limit, now_ms=now_ms)
-            return Entered({**outcomes, **memberships}, changes)
+            made_known = Changes.together([Changes(ended=tuple(room.ended for room in ended)), changes])
+            return Entered({**outcomes, **refused, **memberships}, made_known)
 
     @retried_on_conflict
     async def leave(self, edge: EdgeId, connections: Sequence[ConnectionId], *, now: datetime) -> Changes:

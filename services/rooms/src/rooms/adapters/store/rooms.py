@@ -21,8 +21,9 @@ _UPDATE = {
     "version": "bigint",
     "crowded": "boolean",
     "empty_since_ms": "bigint",
+    "partition_number": "smallint",
 }
-_ROOM = "r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded"
+_ROOM = "r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded, r.partition_number, r.visited"
 _ACCESS = "k.room_id AS kept_room_id, k.owner, k.is_public, k.allow_anonymous"
 
 
@@ -41,9 +42,17 @@ def _access(row: Row) -> Access:
 
 
 def _locked(row: Row) -> LivingRoom:
-    access = _access(row) if "kept_room_id" in row else OPEN
-    count, version = row["connection_count"], row["version"]
-    return LivingRoom(row["life"], row["room_id"], row["slug"], count, version, bool(row["crowded"]), access)
+    return LivingRoom(
+        life=row["life"],
+        room_id=row["room_id"],
+        slug=row["slug"],
+        connection_count=row["connection_count"],
+        version=row["version"],
+        crowded=bool(row["crowded"]),
+        access=_access(row) if "kept_room_id" in row else OPEN,
+        partition=row["partition_number"],
+        visited=bool(row["visited"]),
+    )
 
 
 async def slugs_of(session: Session, ids: Iterable[RoomId]) -> dict[RoomId, Slug]:
@@ -156,7 +165,8 @@ async def save_rooms(session: Session, updates: Sequence[RoomUpdate]) -> None:
     """Write what a batch changed of rooms that are locked; whoever is written here has been visited."""
     await session.fetch(
         "UPDATE room SET connection_count = x.connection_count, version = x.version, crowded = x.crowded,"
-        f" visited = true, empty_since_ms = x.empty_since_ms FROM {session.rows(_UPDATE)} WHERE room.life = x.life",
+        " visited = true, empty_since_ms = x.empty_since_ms, partition_number = x.partition_number"
+        f" FROM {session.rows(_UPDATE)} WHERE room.life = x.life",
         packed([asdict(update) for update in updates]),
     )
 
@@ -176,6 +186,23 @@ async def end_lives(session: Session, lives: Iterable[Life]) -> None:
         f"INSERT INTO ended_life (life, reap_after_ms) SELECT x.life, 0 FROM {session.rows(_LIVES)} WHERE true"
         " ON CONFLICT (life) DO NOTHING",
         parameter,
+    )
+
+
+async def begin_anew(session: Session, rooms: Sequence[LivingRoom], *, now_ms: int) -> set[Life]:
+    """End these rooms, which are locked, for good, and make others in their places."""
+    await end_lives(session, [room.life for room in rooms])
+    await never_register_again(session, rooms)
+    return await insert_rooms(session, [NewRoom(room.slug, room.room_id) for room in rooms], now_ms=now_ms)
+
+
+async def never_register_again(session: Session, rooms: Iterable[LivingRoom]) -> None:
+    """No edge may register these lives again, or earlier ones of their slugs."""
+    await session.fetch(
+        f"INSERT INTO deleted_slug (slug, last_life, deleted_ms) SELECT x.slug, x.life, {session.now_ms}"
+        f" FROM {session.rows(_LIVES | _SLUGS)} WHERE true"
+        " ON CONFLICT (slug) DO UPDATE SET last_life = excluded.last_life, deleted_ms = excluded.deleted_ms",
+        packed([{"life": room.life, "slug": room.slug} for room in rooms]),
     )
 
 

@@ -31,6 +31,7 @@ class RoomRow(Model):
     crowded = fields.BooleanField(db_default=False)
     visited = fields.BooleanField(db_default=False)
     empty_since_ms = fields.BigIntField(null=True)
+    partition_number = fields.SmallIntField(null=True)
 
     class Meta:
         table = "room"
@@ -128,7 +129,8 @@ class EndedLifeRow(Model):
 
 
 class DeletedSlugRow(Model):
-    """What deleteChatRoom ended: no edge may register this life, or an earlier one, again."""
+    """What ended for good, by deleteChatRoom or for edges of now: no edge may register this life, or an earlier one,
+    again."""
 
     slug = fields.CharField(max_length=128, primary_key=True)
     last_life = fields.BigIntField()

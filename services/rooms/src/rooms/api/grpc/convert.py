@@ -98,6 +98,7 @@ def held_from_proto(held: pb.HeldConnection) -> HeldConnection:
         life=Life(_id(held.life, "life")),
         slug=Slug(held.slug),
         person=person_from_proto(held.person),
+        partition=partition_from_proto(held.partition) if held.HasField("partition") else None,
     )
 
 
@@ -112,9 +113,14 @@ def sequences_from_proto(positions: Iterable[pb.LogPosition]) -> dict[int, int]:
 
 def position_from_proto(position: pb.LogPosition) -> tuple[int, int]:
     """A partition and its highest sequence."""
-    if position.partition >= PARTITIONS:
+    return partition_from_proto(position.partition), sequence_from_proto(position.highest_sequence, "highest_sequence")
+
+
+def partition_from_proto(number: int) -> int:
+    """A partition of the log."""
+    if number >= PARTITIONS:
         raise MalformedRequest(f"partition: from 0 to {PARTITIONS - 1}")
-    return position.partition, sequence_from_proto(position.highest_sequence, "highest_sequence")
+    return number
 
 
 def sequence_from_proto(number: int, name: str) -> int:
@@ -140,6 +146,7 @@ def _membership_to_proto(membership: Membership) -> pb.JoinOutcome:
         connection_count=membership.connection_count,
         version=membership.version,
         crowded=membership.crowded,
+        partition=membership.partition,
     )
 
 

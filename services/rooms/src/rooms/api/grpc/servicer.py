@@ -56,7 +56,8 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         convert.check_batch(len(request.items))
         edge = convert.edge_from_proto(request.edge)
         arrivals = [convert.arrival_from_proto(item) for item in request.items]
-        outcomes = await self._answer(membership.join(self._ports, edge, arrivals))
+        uses_partitions = request.log_version >= 1
+        outcomes = await self._answer(membership.join(self._ports, edge, arrivals, uses_partitions=uses_partitions))
         self._count_joins(outcome.value if isinstance(outcome, JoinRefusal) else "joined" for outcome in outcomes)
         return pb.JoinResponse(outcomes=[convert.outcome_to_proto(outcome) for outcome in outcomes])
 
