@@ -12,6 +12,8 @@ COMPRESS_FROM_MEMBERS = 32
 COMPRESS_FROM_BYTES = 256
 
 Writers = dict["Member", Callable[[bytes], None]]
+Replacement = tuple[int, int, bytes]
+"""What a member gets in place of the frames from a position to before another one."""
 
 
 class Member(Protocol):
@@ -56,7 +58,7 @@ class Audience:
         self._writers: Writers = {}
         self._inflating: Writers = {}
         self._frames: list[bytes] = []
-        self._instead: dict[Member, dict[int, bytes]] = {}
+        self._instead: dict[Member, list[Replacement]] = {}
         self._congested: dict[Member, _Congestion] = {}
         self._allowed_bytes: dict[Member, int] = {}
         """What a member may have unsent above the limit, until it has caught up."""
@@ -92,8 +94,17 @@ class Audience:
             self._call_soon(self.flush)
         if instead:
             for member, own in instead.items():
-                self._instead.setdefault(member, {})[len(self._frames)] = own
+                self._instead.setdefault(member, []).append((len(self._frames), len(self._frames) + 1, own))
         self._frames.append(frame)
+
+    @property
+    def waiting(self) -> int:
+        """How many frames wait: the position of the next one."""
+        return len(self._frames)
+
+    def withhold(self, member: Member, start: int, stop: int) -> None:
+        """Of the frames that wait, the member does not get those from `start` to before `stop`."""
+        self._instead.setdefault(member, []).append((start, stop, b""))
 
     def flush(self) -> None:
         """Write what waits, now."""
@@ -146,7 +157,7 @@ class Audience:
         return UNSENT_LIMIT_BYTES + self._allowed_bytes.get(member, 0)
 
 
-def _write(writers: Writers, frames: list[bytes], instead: Mapping[Member, Mapping[int, bytes]]) -> int:
+def _write(writers: Writers, frames: list[bytes], instead: Mapping[Member, list[Replacement]]) -> int:
     """How much each was written, but for those who have frames of their own."""
     joined = frames[0] if len(frames) == 1 else b"".join(frames)
     if not instead:
@@ -158,5 +169,12 @@ def _write(writers: Writers, frames: list[bytes], instead: Mapping[Member, Mappi
     return len(joined)
 
 
-def _with_own(frames: list[bytes], own: Mapping[int, bytes]) -> bytes:
-    return b"".join(own.get(index, frame) for index, frame in enumerate(frames))
+def _with_own(frames: list[bytes], instead: list[Replacement]) -> bytes:
+    """In whatever order the replacements are, and where two of them leave out the same frame."""
+    parts: list[bytes] = []
+    position = 0
+    for start, stop, own in sorted(instead):
+        parts += frames[position:start]
+        parts.append(own)
+        position = max(position, stop)
+    return b"".join((*parts, *frames[position:]))

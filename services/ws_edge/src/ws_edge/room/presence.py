@@ -23,7 +23,7 @@ for each connection orders everybody. So a member is told of exactly those who h
 
 * a join answers with the connection's own version, and a participant carries the one at which they came;
 * who came while a member was on its way, and is known here already, is told with its room_joined (`later_than`);
-* of an event that comes later, a member hears only what is newer than itself: Room keeps the versions of newcomers
+* of an event that comes later, a member is sent only what is newer than itself: newcomers.py keeps their versions
   until the room has caught up with them.
 
 Events cover ranges

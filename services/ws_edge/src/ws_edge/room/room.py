@@ -12,6 +12,7 @@ from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, St
 from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Audience, Member, Participants
 from ws_edge.room.log_order import LogOrder
+from ws_edge.room.newcomers import Newcomers
 from ws_edge.room.presence import Announcement, Joined, Presence
 from ws_edge.room.recent_log import HELD_S, RecentLog
 from ws_edge.room.typing_indicator import TypingIndicator
@@ -92,7 +93,7 @@ class Room:
         """How many entries of this life were shown, where that are all there were: this worker made the life."""
         self._repeatable: dict[MessageId, StoredMessage] = {}
         self._presence = Presence(membership.version, membership.connection_count, membership.crowded, is_read=False)
-        self._newcomers: dict[Member, int] = {}
+        self._newcomers = Newcomers(self._audience, self._presence)
         self._reading_presence = True
         self._stats_scheduled = False
         self._typing = TypingIndicator(self._audience, self._presence, participants, clock, timers)
@@ -116,25 +117,23 @@ class Room:
         replay = b"" if not missed else self._replayed(missed, speaker, _since(resume))
         self._audience.add(member, takes_compressed=takes_compressed, allowed_bytes=len(replay))
         presence, count = self._presence, membership.connection_count
-        if membership.version > presence.version:
-            self._newcomers[member] = membership.version
-        elif membership.version < presence.version:
+        self._newcomers.add(member, membership.version)
+        if membership.version < presence.version:
             count = presence.connection_count
         at = codec.rfc3339(self._now_ms())
-        later = [p for p in presence.later_than(membership.version) if p.key != speaker.key]
         recovered = None if resume is None else missed is not None
         return b"".join(
             (
                 codec.room_joined(self.room_id, count, self.last_id, epoch=self.epoch, you=you, recovered=recovered),
                 replay,
-                *(codec.user_joined(p.username, p.user_id, at) for p in later),
+                *self._newcomers.joined_after(membership.version, key=speaker.key, at=at),
             )
         )
 
     def discard(self, member: Member) -> None:
         """Take a member out."""
         self._audience.discard(member)
-        self._newcomers.pop(member, None)
+        self._newcomers.discard(member)
 
     def broadcast(self, frame: bytes) -> None:
         """Send a frame to every member."""
@@ -152,6 +151,7 @@ class Room:
         """Close members that stopped reading, and let go of what nobody came back for. Called about once a second."""
         now_s = self._clock.now_s()
         self._audience.check_progress(now_s)
+        self._newcomers.forget_frames()
         if self._recent is not None and now_s - self._recent.used_at_s > HELD_S:
             self._recent = None
 
@@ -291,6 +291,7 @@ class Room:
                 self.reread_presence()
 
     def _announce(self, announcements: list[Announcement]) -> None:
+        announced: list[tuple[int, int]] = []
         for announcement in announcements:
             person = announcement.participant
             if isinstance(announcement, Joined):
@@ -298,14 +299,9 @@ class Room:
             else:
                 self._typing.left(person.key)
                 frame = codec.user_left(person.username, person.user_id)
-            unconcerned: dict[Member, bytes] = dict.fromkeys(self._participants.of_participant(person.key), b"")
-            for member, version in self._newcomers.items():
-                if version >= announcement.version:
-                    unconcerned[member] = b""
-            self._audience.broadcast(frame, unconcerned)
-        version = self._presence.version
-        if self._newcomers:
-            self._newcomers = {m: v for m, v in self._newcomers.items() if v > version}
+            announced.append((self._audience.waiting, announcement.version))
+            self._audience.broadcast(frame, dict.fromkeys(self._participants.of_participant(person.key), b""))
+        self._newcomers.withhold(announced)
         self._schedule_stats()
 
     def _schedule_stats(self) -> None:

@@ -1,11 +1,16 @@
 """One room on one edge: order, gaps, presence and typing as members see them, in literal frames."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from types import FrameType
+
+import pytest
 
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
+from ws_edge.protocol import codec
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
 from ws_edge.protocol.server_frames import You
@@ -343,6 +348,86 @@ def test_of_those_who_came_in_one_batch_each_is_told_of_the_later_ones_only() ->
     assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3")]
     assert ben.told() == [("room_joined", None), ("user_joined", "user_3")]
     assert cleo.told() == [("room_joined", None)]
+
+
+class Unread(Viewer):
+    """Many of them: what they are sent is not decoded."""
+
+    def write(self, frames: bytes) -> None: ...
+
+
+def newcomers(size: int, kind: type[Viewer] = Viewer) -> tuple[Room, Surroundings, list[Viewer]]:
+    """A room with a member who was there before, and so many who are let in with the versions from 2 on."""
+    room, host, (ana,) = open_room("u:1")
+    host.viewers = [ana, *(kind(f"u:{number}") for number in range(2, size + 2))]
+    for version, viewer in enumerate(host.viewers[1:], start=2):
+        room.welcome(viewer, speaker(viewer.key), membership(version=version), you=YOU)
+    return room, host, host.viewers
+
+
+def calls_to_announce(size: int) -> int:
+    """How many functions run until so many newcomers of one batch were shown to each other."""
+    room, host, _ = newcomers(size, Unread)
+    host.of_participant = lambda key: ()  # type: ignore[method-assign]  # the fake looks at every viewer
+    calls = 0
+
+    def count(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    change = batch(2, size + 1, *range(2, size + 2))
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        room.presence_changed(change)
+        host.end_turn()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+def test_announcing_a_batch_to_its_own_newcomers_takes_work_in_proportion_to_its_size() -> None:
+    assert calls_to_announce(400) < 2.5 * calls_to_announce(200)
+
+
+def test_who_came_meanwhile_is_encoded_once_for_all_who_are_let_in_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    room, _, _ = open_room("u:1")
+    room.presence_changed(batch(2, 51, *range(2, 52)))
+    encoded: list[int] = []
+    encode = codec.user_joined
+
+    def note(username: str, user_id: int, at: str) -> bytes:
+        encoded.append(user_id)
+        return encode(username, user_id, at)
+
+    monkeypatch.setattr(codec, "user_joined", note)
+    for version in range(2, 52):
+        late = Viewer(f"u:{version}")
+        late.write(room.welcome(late, speaker(late.key), membership(version=version), you=YOU))
+        assert late.told()[1:] == [("user_joined", f"user_{number}") for number in range(version + 1, 52)]
+    assert sorted(encoded) == list(range(3, 52))
+
+
+@pytest.mark.parametrize("versions", [(2, 3, 4, 5), (4, 2, 5, 3)])
+def test_each_newcomer_is_shown_those_after_it_also_where_typing_stops_in_between_and_versions_fall(
+    versions: tuple[int, ...],
+) -> None:
+    room, host, viewers = newcomers(4)
+    room.typing_changed(typing("u:90", active=True))
+    room.typing_changed(typing("u:91", active=True))
+    host.end_turn()
+    for viewer in viewers:
+        viewer.frames.clear()
+    joined = tuple(replace(person(version), version=version) for version in versions)
+    change = PresenceChanged(2, 5, 9, False, joined, (person(90), person(91)), 4, 2, 1_700_000_000_000)
+    room.presence_changed(change)
+    host.end_turn()
+    for own, viewer in enumerate(viewers, start=1):
+        ends = ["typing_stop", "user_left"] if own < 5 else ["typing_stop"]
+        left = [(end, f"user_{number}") for number in (90, 91) for end in ends]
+        assert viewer.told() == [("user_joined", f"user_{v}") for v in versions if v > own] + left
 
 
 def test_a_presence_gap_is_read_again_once() -> None:
