@@ -15,6 +15,7 @@ from sanic.server import HttpProtocol
 from ws_edge.chat.arrivals import Refusal
 from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.protocol import codec
+from ws_edge.transport.patience import Patience
 
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
@@ -117,12 +118,11 @@ async def test_no_task_remains_for_an_idle_connection(edge: Edge) -> None:
     assert len(asyncio.all_tasks()) <= before
 
 
-async def test_sanics_timeouts_do_not_reach_an_upgraded_connection(edge: Edge) -> None:
-    for name in ("REQUEST_TIMEOUT", "RESPONSE_TIMEOUT", "KEEP_ALIVE_TIMEOUT"):
-        edge.app.config[name] = 0.1
-    idle_http = await edge.raw()
+async def test_the_time_of_a_request_does_not_reach_an_upgraded_connection(start_edge: StartEdge) -> None:
+    edge = await start_edge(patience=Patience(request_within_s=0.1, idle_for_s=0.1))
     client = await edge.open()
-    assert await idle_http.read() is None, "Sanic has ended a connection that asked nothing"
+    idle_http = await edge.raw()
+    assert await idle_http.read() is None, "a connection that asks nothing ends"
     client.send(TEXT, b"awake")
     assert await client.read() == (TEXT, b"awake")
 

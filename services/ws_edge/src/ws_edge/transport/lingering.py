@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
-from sanic.server import HttpProtocol
+from ws_edge.transport.patience import PatientProtocol
 
 _WITHIN_S: Final = 2.0
 
 
-class LingeringProtocol(HttpProtocol):
+class LingeringProtocol(PatientProtocol):
     """Closes its own direction first where it leaves a request unread, and throws away what still comes until the
     client has read the answer and ends, or for two seconds. Closed at once, the system would reset the connection, and
     a client that is still sending would lose the answer."""

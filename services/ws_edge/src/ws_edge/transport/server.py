@@ -17,6 +17,7 @@ from ws_edge.protocol.limits import SlidingWindowLimiter
 from ws_edge.transport.lingering import LingeringProtocol
 from ws_edge.transport.origins import Origins
 from ws_edge.transport.page import add_page_routes
+from ws_edge.transport.patience import Patience, PatientProtocol
 from ws_edge.transport.routes.dev_token import DevTokens, add_dev_token_route
 from ws_edge.transport.routes.graphql import add_graphql_routes
 from ws_edge.transport.routes.monitoring import Check, add_health_routes, add_stats_route
@@ -31,6 +32,7 @@ _LOOK_EVERY_S: Final = 0.02
 _BODY_LIMIT_BYTES = 256 * 1024
 _HEAD_LIMIT_BYTES = 16 * 1024
 """Sanic's own ceiling; tokens of 8 KiB fit in."""
+_USUAL_PATIENCE: Final = Patience()
 
 
 class _Server(Protocol):
@@ -125,13 +127,16 @@ class EdgeParts:
     has_compression: bool = False
     drain_state: DrainState = field(default_factory=DrainState)
     keepalive: Keepalive = field(default_factory=Keepalive)
+    patience: Patience = field(default_factory=Patience)
     is_only_app: bool = False
     """No other application will be made in this process."""
 
 
 def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
     """An application with every route of the edge; listening() runs it. Its name must be new in this process."""
-    app = empty_app(name, parts.drain_state, parts.acceptor.turned_away, is_only_app=parts.is_only_app)
+    app = empty_app(
+        name, parts.drain_state, parts.acceptor.turned_away, patience=parts.patience, is_only_app=parts.is_only_app
+    )
     acceptor, trusted, origins = parts.acceptor, parts.trusted_proxies, parts.origins
     add_websocket_routes(
         app,
@@ -151,9 +156,15 @@ def create_app(parts: EdgeParts, name: str = "ws_edge") -> SanicApp:
 
 
 def empty_app(
-    name: str, drain_state: DrainState, turned_away: Callable[[str], None], *, is_only_app: bool = False
+    name: str,
+    drain_state: DrainState,
+    turned_away: Callable[[str], None],
+    *,
+    patience: Patience = _USUAL_PATIENCE,
+    is_only_app: bool = False,
 ) -> SanicApp:
-    """An application that listening() can run, without a route. `turned_away`: see QuietErrors."""
+    """An application that listening() can run, without a route. `turned_away`: see QuietErrors; also http_dropped, of
+    PatientProtocol."""
     quiet_sanic_logs()
     config = Config(
         {
@@ -162,9 +173,6 @@ def empty_app(
             "FALLBACK_ERROR_FORMAT": "json",
             "REQUEST_MAX_SIZE": _BODY_LIMIT_BYTES,
             "REQUEST_MAX_HEADER_SIZE": _HEAD_LIMIT_BYTES,
-            "REQUEST_TIMEOUT": 15,
-            "RESPONSE_TIMEOUT": 15,
-            "KEEP_ALIVE_TIMEOUT": 75,
             # It compiles the signals that nobody listens to out of Sanic's classes: a quarter of the cost of a
             # handshake. It works once in a process.
             "TOUCHUP": is_only_app,
@@ -181,4 +189,6 @@ def empty_app(
     app.ctx.drain_state = drain_state
     open_sockets: set[ClientSocket] = set()
     app.ctx.open_sockets = open_sockets
+    waiting: dict[PatientProtocol, None] = {}
+    app.ctx.waiting, app.ctx.patience, app.ctx.turned_away = waiting, patience, turned_away
     return app

@@ -20,7 +20,6 @@ from picows.common import WSUpgradeResponseWithListener
 # The protocol class is exported by the extension module, though its stub leaves it out.
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 from sanic import HTTPResponse, Request, json
-from sanic.server import HttpProtocol
 
 from chassis.logs import place_of
 from ws_edge.errors import BadHandshake
@@ -29,6 +28,7 @@ from ws_edge.protocol.address import Network, client_address
 from ws_edge.protocol.compression import accept_offer, compressed_limit
 from ws_edge.protocol.references import ResumePoint, parse_resume_point
 from ws_edge.transport.origins import Origins
+from ws_edge.transport.patience import PatientProtocol
 from ws_edge.transport.sanic_app import LIVE_PATH, ROOM_PATH, VIDEO_PATH, SanicApp, bearer_token
 from ws_edge.transport.websocket import INTERNAL_ERROR, ClientSocket, Keepalive
 
@@ -205,7 +205,7 @@ def hand_over(request: Request, handshake: Handshake, receiver: Receiver, keepal
     A client that has gone meanwhile is connected and lost at once, so that the receiver's life is always whole.
     """
     protocol = request.protocol
-    assert isinstance(protocol, HttpProtocol)
+    assert isinstance(protocol, PatientProtocol)
     assert request.transport is not None
     assert request.stream is not None
     # Sanic sees an upgrade only where no other protocol is offered, and misses its response everywhere else.
@@ -227,8 +227,9 @@ def forget_request(request: Request) -> None:
     type(request)._current.set(None)  # type: ignore[arg-type]  # Sanic reads it for its logs alone
 
 
-def _detach(protocol: HttpProtocol) -> None:
+def _detach(protocol: PatientProtocol) -> None:
     protocol.connections.discard(protocol)
+    protocol.leave()
     protocol.transport = None
     protocol.recv_buffer.clear()
 

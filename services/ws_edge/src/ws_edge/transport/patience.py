@@ -1,0 +1,99 @@
+"""How long, and with how many at once, the edge waits for requests that are not whole yet."""
+
+from asyncio import BaseTransport
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+
+from sanic.exceptions import RequestTimeout, ServiceUnavailable
+from sanic.http import Http, Stage
+from sanic.server import HttpProtocol
+
+_ENDS_WITHIN_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Bounds of what is no WebSocket, or none yet."""
+
+    request_within_s: float = 15.0
+    """From a request's first byte to its answer, and from the connection to its first byte."""
+    idle_for_s: float = 75.0
+    """Silence between two requests."""
+    at_most: int = 8192
+    """Connections; for one more, the one that has gone without a new request for longest is dropped."""
+
+
+class PatientProtocol(HttpProtocol):
+    """Sanic's time-outs begin anew with every byte, end with the first of them, and leave out whatever asks for an
+    upgrade: a client that sends a byte now and then holds its connection for ever. Here a request has one time for
+    all of it, and who is given up is gone soon after."""
+
+    __slots__ = ("_has_asked",)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._has_asked = False
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """See HttpProtocol."""
+        super().connection_made(transport)  # type: ignore[no-untyped-call]  # Sanic leaves it untyped
+        waiting = self.app.ctx.waiting
+        waiting[self] = None
+        if len(waiting) > self.app.ctx.patience.at_most:
+            next(iter(waiting)).drop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See HttpProtocol."""
+        self.leave()
+        super().connection_lost(exc)  # type: ignore[no-untyped-call]
+
+    def data_received(self, data: bytes) -> None:
+        """See HttpProtocol; only the first byte of a request begins its time."""
+        http, began_s = self.http, self._time
+        is_first = http is None or (_is_between(http) and not self.recv_buffer)
+        super().data_received(data)
+        if not is_first:
+            self._time = began_s
+        elif self._has_asked:
+            self.app.ctx.waiting[self] = self.app.ctx.waiting.pop(self, None)
+        self._has_asked = True
+
+    def leave(self) -> None:
+        """It is over, or somebody else's."""
+        self.app.ctx.waiting.pop(self, None)
+
+    def drop(self) -> None:
+        """End it without a word, for another's sake."""
+        self.leave()
+        self.app.ctx.turned_away("http_dropped")
+        if self.transport is not None:
+            self.transport.abort()
+
+    def check_timeouts(self) -> None:
+        """Look again when the time is up; give up what is late then."""
+        http, task = self.http, self._task
+        if http is None or task is None:
+            return
+        left_s = self._time + self._patience_s(is_resting=self._has_asked and _is_between(http)) - monotonic()
+        if left_s > 0:
+            self._callback_check_timeouts = self.loop.call_later(left_s, self.check_timeouts)
+            return
+        if http.stage is not Stage.IDLE:
+            is_whole = http.stage is not Stage.REQUEST and not http.request_body
+            http.exception = ServiceUnavailable() if is_whole else RequestTimeout()
+        task.cancel()
+        self._callback_check_timeouts = self.loop.call_later(_ENDS_WITHIN_S, self._end)
+
+    def _patience_s(self, *, is_resting: bool) -> float:
+        patience: Patience = self.app.ctx.patience
+        return patience.idle_for_s if is_resting else patience.request_within_s
+
+    def _end(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def _is_between(http: Http) -> bool:
+    """No request is read or answered, and nothing is left of the last one's body."""
+    return http.stage is Stage.IDLE and not http.request_body
