@@ -29,7 +29,7 @@ from ws_edge.errors import RoleNotAllowed
 from ws_edge.ports import DrainState, Ports
 from ws_edge.process.worker import Worker
 from ws_edge.protocol.identity import AnonymousNames
-from ws_edge.protocol.limits import AddressLimits, SlidingWindowLimiter
+from ws_edge.protocol.limits import ConnectionLimits, SlidingWindowLimiter
 from ws_edge.telemetry import Metrics
 from ws_edge.transport import page
 from ws_edge.transport.origins import Origins
@@ -139,7 +139,11 @@ def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str
         worker.replays,
         tokens,
         AnonymousNames(_hash_key(config)),
-        AddressLimits(config.connections_per_address, config.handshakes_per_address),
+        ConnectionLimits(
+            in_all=config.connections,
+            of_address=config.connections_per_address,
+            handshakes=config.handshakes_per_address,
+        ),
         drain_state,
     )
     return EdgeParts(

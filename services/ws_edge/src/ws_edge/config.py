@@ -147,6 +147,7 @@ class Config:
     anonymous_key: str = secret(
         "WS_EDGE_ANONYMOUS_KEY", text, "", "key of the hash, the same on every edge; JWT_SECRET by default"
     )
+    connections: int = setting("WS_EDGE_CONNECTIONS", whole(0, 10**6), 0, "open connections of a worker; 0: no limit")
     connections_per_address: int = setting(
         "WS_EDGE_CONNECTIONS_PER_ADDRESS", whole(0, 10**6), 0, "open connections of one address a worker; 0: no limit"
     )

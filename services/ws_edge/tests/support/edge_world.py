@@ -37,7 +37,7 @@ from ws_edge.protocol.identity import (
     Speaker,
     UserId,
 )
-from ws_edge.protocol.limits import AddressLimits
+from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.rooms import Membership, RoomSnapshot, StoredMessage, TypingChanged
 from ws_edge.protocol.sanctions import Sanction, SanctionEvent
@@ -448,7 +448,7 @@ class World:
             EDGE, self.rooms, self.moderation, self.bus, self.clock, self.meter, outage, frames_per_window
         )
         self.worker = Worker(self.ports)
-        self.limits = AddressLimits(connections=0, handshakes=0)
+        self.limits = ConnectionLimits(in_all=0, of_address=0, handshakes=0)
         self.entrance = Entrance(
             self.ports,
             self.worker.connections,

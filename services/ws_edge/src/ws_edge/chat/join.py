@@ -22,7 +22,7 @@ from ws_edge.errors import (
 )
 from ws_edge.ports import DrainState, JoinRefusal, Ports, Rooms, Tokens
 from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Slug, Speaker
-from ws_edge.protocol.limits import AddressLimits
+from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.rooms import Membership
 from ws_edge.room.replay import ReplayReader
@@ -76,7 +76,7 @@ class Entrance:
     replays: ReplayReader
     tokens: Tokens
     names: AnonymousNames
-    limits: AddressLimits
+    limits: ConnectionLimits
     drain_state: DrainState
     numbers: "count[int]" = field(default_factory=lambda: count(1))
     """Of connections of this worker."""
@@ -115,7 +115,7 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     # Identity and reference: what cannot be right ends here, before it counts as a connection.
     identity = await _identify(entrance, request)
     ref = _read_reference(request)
-    # Address: so many connections of one are open, this one among them.
+    # Limits: so many connections are open, in all and of its address, this one among them.
     _admit(entrance, request)
     client.owe(entrance.depart, request.key)
     speaker = _introduce(entrance, client, identity, request.key)
@@ -166,7 +166,7 @@ def _read_reference(request: JoinRequest) -> RoomRef:
 
 
 def _admit(entrance: Entrance, request: JoinRequest) -> None:
-    """Count a connection of its address, which the caller owes back. Raises NotAdmitted."""
+    """Count a connection, which the caller owes back. Raises NotAdmitted."""
     if entrance.drain_state.is_draining:
         raise NotAdmitted(ErrorCode.UNAVAILABLE, CloseCode.SERVICE_RESTART)
     if not entrance.limits.admit(request.key):

@@ -3,7 +3,7 @@
 from ws_edge.errors import BusUnavailable, CloseCode, ErrorCode
 from ws_edge.ports import Ports, Transport
 from ws_edge.protocol import codec
-from ws_edge.protocol.limits import AddressLimits, SlidingWindow
+from ws_edge.protocol.limits import ConnectionLimits, SlidingWindow
 from ws_edge.room.audience import Audience
 
 FRAME_LIMIT_BYTES = 4 * 1024
@@ -37,7 +37,7 @@ class LiveConnection:
 
     __slots__ = ("_address", "_frames", "_is_over", "_limits", "_live", "_refusals", "_transport", "_window")
 
-    def __init__(self, address: str, live: LiveRoom, limits: AddressLimits) -> None:
+    def __init__(self, address: str, live: LiveRoom, limits: ConnectionLimits) -> None:
         self._address = address
         self._live = live
         self._limits = limits

@@ -102,20 +102,22 @@ class SlidingWindowLimiter:
             del self._windows[oldest]
 
 
-class AddressLimits:
-    """How many connections one address has open, and how many handshakes it makes in a second; 0: no limit. Addresses
-    are those of address_key."""
+class ConnectionLimits:
+    """How many connections are open, in all and of one address, and how many handshakes an address makes in a second;
+    0: no limit. Addresses are those of address_key."""
 
-    __slots__ = ("_open", "connections", "handshakes")
+    __slots__ = ("_open", "_total", "handshakes", "in_all", "of_address")
 
-    def __init__(self, connections: int, handshakes: int) -> None:
-        self.connections = connections
+    def __init__(self, *, in_all: int, of_address: int, handshakes: int) -> None:
+        self.in_all = in_all
+        self.of_address = of_address
         self.handshakes = SlidingWindowLimiter(handshakes, HANDSHAKE_WINDOW_S)
         self._open: dict[str, int] = {}
+        self._total = 0
 
     def __len__(self) -> int:
-        """Addresses with open connections."""
-        return len(self._open)
+        """Open connections."""
+        return self._total
 
     def count_handshake(self, address: str, *, now_s: float) -> bool:
         """Count one handshake, whatever comes of it; before anything is done for it. False: one too many."""
@@ -123,13 +125,16 @@ class AddressLimits:
 
     def admit(self, address: str) -> bool:
         """Count one connection, which departs later. False: one too many, which is not counted."""
-        if self.connections and self._open.get(address, 0) >= self.connections:
+        of_address = self._open.get(address, 0)
+        if 0 < self.in_all <= self._total or 0 < self.of_address <= of_address:
             return False
-        self._open[address] = self._open.get(address, 0) + 1
+        self._open[address] = of_address + 1
+        self._total += 1
         return True
 
     def departed(self, address: str) -> None:
         """One open connection less."""
+        self._total -= 1
         left = self._open[address] - 1
         if left:
             self._open[address] = left

@@ -62,7 +62,7 @@ async def test_whoever_is_turned_away_at_the_door_is_counted_by_code(world: Worl
     await world.arrive("s", "rubbish")
     await world.arrive("a b")
     assert world.meter.turned_away_with == ["invalid_token", "not_found"]
-    world.limits.connections = 1
+    world.limits.of_address = 1
     await world.arrive("s", "1:user")
     await world.arrive("s", "2:user")
     world.arrivals.arrive_live("192.0.2.1")
@@ -73,6 +73,22 @@ async def test_whoever_is_turned_away_at_the_door_is_counted_by_code(world: Worl
     assert world.meter.turned_away_with[4:] == ["unavailable"] * 2
     world.arrivals.turned_away("http_426")
     assert world.meter.turned_away_with[6:] == ["http_426"]
+
+
+async def test_over_the_limit_of_all_connections_nobody_gets_in_from_any_address_until_one_leaves(world: World) -> None:
+    world.limits.in_all = 2
+    inside = await world.join("s", "1:user", "192.0.2.1")
+    live = Client(world.arrivals.arrive_live("192.0.2.2"))
+    live.receiver.connected(live)
+    for refused in (await world.arrive("t", "2:user", "192.0.2.3"), Client(world.arrivals.arrive_live("192.0.2.4"))):
+        if not refused.types:
+            refused.receiver.connected(refused)
+        assert (refused.types, refused.closed_with) == (["too_many_connections"], 1013)
+    assert world.meter.turned_away_with == ["too_many_connections"] * 2
+    live.hang_up()
+    await world.join("t", "2:user", "192.0.2.3")
+    assert (await world.arrive("t", "3:user", "192.0.2.4")).types == ["too_many_connections"]
+    assert (inside.types, inside.closed_with) == ([], None)
 
 
 async def test_handshakes_over_the_limit_are_counted_as_refused(world: World) -> None:

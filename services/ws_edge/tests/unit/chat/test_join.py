@@ -262,7 +262,7 @@ async def test_malformed_video_id_is_not_found_4004(world: World) -> None:
 
 
 async def test_over_the_limit_of_connections_is_too_many_connections_1013(world: World) -> None:
-    world.limits.connections = 2
+    world.limits.of_address = 2
     first, _ = await world.join(), await world.join()
     third = await world.arrive()
     assert third.frames == [
@@ -274,7 +274,7 @@ async def test_over_the_limit_of_connections_is_too_many_connections_1013(world:
 
 
 async def test_ipv6_counts_by_its_64_network(world: World) -> None:
-    world.limits.connections = 1
+    world.limits.of_address = 1
     await world.join(address="2001:db8::1")
     assert (await world.arrive(address="2001:db8::2")).closed_with == 1013
     assert (await world.join(address="2001:db8:0:1::2")).closed_with is None
