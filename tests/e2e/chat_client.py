@@ -189,6 +189,7 @@ class Visitors:
         headers: Mapping[str, str] | None = None,
         subprotocols: Sequence[str] | None = None,
         ws: str | None = None,
+        compression: str | None = None,
     ) -> Client:
         """A WebSocket, whatever the server says on it; `address` is where on the loopback it comes from."""
         query = "" if who is None else f"{'&' if '?' in path else '?'}token={who.token}"
@@ -202,7 +203,7 @@ class Visitors:
             close_timeout=2,
             max_size=None,
             max_queue=None,
-            compression=None,
+            compression=compression,
             **more,
         )
         client = Client(connection, "anonymous" if who is None else who.username)

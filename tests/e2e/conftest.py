@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import shutil
+import subprocess
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -21,6 +22,7 @@ from salon_processes import Edge, Salon, stop_all
 
 _addresses = itertools.count(2)
 _LOG_SHOWN = 5_000
+_WSCAT = Path.home() / ".cache" / "salon-tests" / "wscat"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -224,3 +226,23 @@ def chromium() -> str:
     if found is None:
         pytest.skip("chromium is not installed (apt-get install chromium), so no browser drives the page")
     return found
+
+
+@pytest.fixture(scope="session")
+def wscat() -> str:
+    """The program, installed from npm once; a skip that says why where that is impossible."""
+    program = _WSCAT / "node_modules" / ".bin" / "wscat"
+    if program.exists():
+        return str(program)
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("node and npm are not installed, so wscat cannot run")
+    _WSCAT.mkdir(parents=True, exist_ok=True)
+    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(_WSCAT), "wscat@6"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm install wscat did not finish within 120 s")
+    if done.returncode != 0:
+        pytest.skip(f"npm install wscat failed: {done.stderr.strip()[-300:]}")
+    return str(program)

@@ -2,37 +2,11 @@
 
 import asyncio
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
-import pytest
 import pytest_asyncio
 from chat_client import Person, Visitors
 from salon_processes import Edge
-
-CACHE = Path.home() / ".cache" / "salon-tests" / "wscat"
-
-
-@pytest.fixture(scope="session")
-def wscat() -> str:
-    """The program, installed from npm once; a skip that says why where that is impossible."""
-    program = CACHE / "node_modules" / ".bin" / "wscat"
-    if program.exists():
-        return str(program)
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("node and npm are not installed, so wscat cannot run")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(CACHE), "wscat@6"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm install wscat did not finish within 120 s")
-    if done.returncode != 0:
-        pytest.skip(f"npm install wscat failed: {done.stderr.strip()[-300:]}")
-    return str(program)
 
 
 class Wscat:
