@@ -42,6 +42,9 @@ endif
 test-all: setup ## every test but make compose-test: clusters, chaos, many browsers too
 	@$(PYTEST) $(TWO_AT_ONCE) -m "not containers"
 
+test-replicas: setup ## the end-to-end tests on edges of 2 workers, 2 rooms, 2 moderation, PostgreSQL and 3 NATS servers
+	@$(PYTEST) tests/e2e --replicas
+
 compose-test: setup ## docker-compose.yml on a real engine: crashes, recreates, --scale, down and up (some 11 minutes)
 	@$(PYTEST) tests/containers -x -s
 
@@ -124,7 +127,7 @@ clean: ## remove what was generated, the virtual environments included; .data st
 	@[ ! -O /var/tmp/salon-python ] || rm -rf --one-file-system /var/tmp/salon-python
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run token setup test test-all test-newest-python test-unit test-services e2e coverage lint lint-style \
+.PHONY: help run token setup test test-all test-replicas test-newest-python test-unit test-services e2e coverage lint lint-style \
 	lint-types lint-imports lint-protos format protos pins tables load bench bench-quick compose-test docker-secrets docker-build docker-up docker-down docker-ps docker-logs clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.

@@ -167,9 +167,7 @@ def test_a_log_that_keeps_only_its_end_is_accepted_where_it_may(history: History
 
 
 @given(histories(deletions=False), PICKS)
-def test_a_page_without_what_was_acknowledged_before_it_was_asked_for_is_stale(
-    history: History, pick: Random
-) -> None:
+def test_a_page_without_what_was_acknowledged_before_it_was_asked_for_is_stale(history: History, pick: Random) -> None:
     page = history.readings[1]
     known = [a.id for a in history.appends if a.id is not None and a.id != page.entries[0].id]
     assume(known)

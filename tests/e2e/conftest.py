@@ -18,7 +18,7 @@ import salon_processes
 import slow_stories
 from chat_client import Person, Visitors
 from graphql_client import GraphQL
-from salon_processes import Edge, Salon, stop_all
+from salon_processes import Edge, Group, Salon, Shape, stop_all
 
 _addresses = itertools.count(2)
 _LOG_SHOWN = 5_000
@@ -59,12 +59,20 @@ _OFFSETS = pytest.StashKey[dict[Path, int]]()
 
 
 @pytest.fixture(scope="session")
-def start_salon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Salon]]:
+def shape(request: pytest.FixtureRequest) -> Shape:
+    """How many there are of each service: one, or with --replicas as many as in production, on PostgreSQL."""
+    if not request.config.getoption("--replicas"):
+        return Shape()
+    return Shape(nats=3, rooms=2, moderation=2, workers=2, postgres=request.getfixturevalue("postgres_server"))
+
+
+@pytest.fixture(scope="session")
+def start_salon(tmp_path_factory: pytest.TempPathFactory, shape: Shape) -> Iterator[Callable[..., Salon]]:
     """Starts Salons with settings of their own; what a test does not stop itself is stopped at the end."""
     started: list[Salon] = []
 
     def start(*, edges: int = 1, **settings: str) -> Salon:
-        salon = Salon(tmp_path_factory.mktemp("salon"), settings)
+        salon = Salon(tmp_path_factory.mktemp("salon"), settings, shape)
         started.append(salon)
         return salon.start(edges)
 
@@ -99,9 +107,8 @@ def killable(start_salon: Callable[..., Salon]) -> Salon:
 @pytest.fixture
 def frail(killable: Salon) -> Salon:
     """The same, with everything running."""
-    for process in (killable.nats, killable.moderation, killable.rooms, killable.edges[0].process):
-        if not process.is_running:
-            process.start()
+    for group in (killable.nats, killable.moderation, killable.rooms, Group([killable.edges[0].process])):
+        group.start()
     salon_processes.wait_until_ready(killable.edges[0])
     return killable
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import sysconfig
@@ -15,7 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.ports import held_port
+import tcp_line
+from real_postgres import Postgres
+
+from tools.ports import held_port, held_ports
 
 SECRET = "salon-development-secret-not-for-production"
 CHOSEN_SECRET = "an-end-to-end-secret-of-more-than-32-characters"
@@ -115,31 +119,68 @@ class Edge:
 
 
 @dataclass(slots=True)
+class Group:
+    """The replicas of one program: what is done to a group is done to each of them."""
+
+    members: list[Process]
+
+    def start(self) -> None:
+        """Run those that do not run."""
+        for process in self.members:
+            if not process.is_running:
+                process.start()
+
+    @property
+    def is_running(self) -> bool:
+        """All of them."""
+        return all(process.is_running for process in self.members)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to those that run."""
+        for process in self.members:
+            process.signal(number)
+
+    def kill(self) -> None:
+        """End them all without a word (SIGKILL)."""
+        self.signal(signal.SIGKILL)
+        for process in self.members:
+            if process.popen is not None:
+                process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many there are of each, and where the databases are: SQLite files, or a PostgreSQL server."""
+
+    nats: int = 1
+    rooms: int = 1
+    moderation: int = 1
+    workers: int = 1
+    postgres: Postgres | None = None
+
+
+@dataclass(slots=True)
 class Salon:
     """One whole product: NATS, rooms, moderation and its edges."""
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
-    nats: Process = field(init=False)
-    rooms: Process = field(init=False)
-    moderation: Process = field(init=False)
+    shape: Shape = field(default_factory=Shape)
+    nats: Group = field(init=False)
+    rooms: Group = field(init=False)
+    moderation: Group = field(init=False)
+    balancer: Group = field(init=False)
+    """What stands in front of several rooms, whose one address edges are told."""
     edges: list[Edge] = field(default_factory=list)
-    ports: dict[str, int] = field(default_factory=dict)
+    ports: dict[str, list[int]] = field(default_factory=dict)
 
     def start(self, edges: int = 1) -> "Salon":
         """Start everything and wait until the edges say they can serve."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.ports = {name: held_port() for name in ("nats", "rooms", "moderation")}
-        server = Path(sysconfig.get_path("scripts")) / "nats-server"
-        self.nats = self._process(
-            "nats",
-            [str(server), "-js", "-a", "127.0.0.1", "-p", str(self.ports["nats"]), "-sd", str(self.folder / "js")],
-        )
-        self.moderation = self._process("moderation", [sys.executable, "-m", "moderation"])
-        self.rooms = self._process("rooms", [sys.executable, "-m", "rooms"])
-        for process in (self.nats, self.moderation, self.rooms):
-            process.start()
-        wait_for_port(self.ports["nats"], self.nats)
+        self.prepare()
+        for group in (self.nats, self.balancer, self.moderation, self.rooms):
+            group.start()
+        for port, process in zip(self.ports["nats"], self.nats.members, strict=True):
+            wait_for_port(port, process)
         for _ in range(edges):
             self.edges.append(self.edge_process())
         for edge in self.edges:
@@ -147,6 +188,23 @@ class Salon:
         for edge in self.edges:
             wait_until_ready(edge)
         return self
+
+    def prepare(self) -> None:
+        """Choose ports, make databases, and say what will be started."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shape = self.shape
+        self.ports = {
+            "nats": held_ports(shape.nats),
+            "rooms": held_ports(shape.rooms),
+            "moderation": held_ports(shape.moderation),
+        }
+        self.ports["rooms door"] = held_ports(1) if shape.rooms > 1 else self.ports["rooms"]
+        if shape.postgres is not None:
+            for service in ("rooms", "moderation"):
+                shape.postgres.execute(f"CREATE DATABASE {self._database(service)}")
+        self.nats = Group(self._nats_processes())
+        self.moderation, self.rooms = (Group(self._replicas(service)) for service in ("moderation", "rooms"))
+        self.balancer = Group([self._balancer()] if shape.rooms > 1 else [])
 
     def edge_process(self, settings: Mapping[str, str] | None = None) -> Edge:
         """An edge of this Salon that does not run yet."""
@@ -165,32 +223,90 @@ class Salon:
         wait_until_ready(edge)
         return edge
 
+    def query(self, service: str, statement: str) -> list[tuple[str, ...]]:
+        """The rows that a statement gives in a service's database, each value as text. Raises sqlite3.Error or
+        subprocess.CalledProcessError."""
+        if self.shape.postgres is not None:
+            return self.shape.postgres.query(self._database(service), statement)
+        with contextlib.closing(
+            sqlite3.connect(f"file:{self.folder / service}.sqlite3?mode=ro", uri=True, timeout=5)
+        ) as database:
+            return [tuple(map(str, row)) for row in database.execute(statement)]
+
+    @property
+    def processes(self) -> list[Process]:
+        """All that it has, edges first, NATS last."""
+        groups = (self.rooms, self.moderation, self.balancer, self.nats)
+        return [*(edge.process for edge in self.edges), *(process for group in groups for process in group.members)]
+
+    def _nats_processes(self) -> list[Process]:
+        server = str(Path(sysconfig.get_path("scripts")) / "nats-server")
+        ports = self.ports["nats"]
+        if len(ports) == 1:
+            store = ["-sd", str(self.folder / "js")]
+            return [self._process("nats", [server, "-js", "-a", "127.0.0.1", "-p", str(ports[0]), *store])]
+        routes = [f"nats://127.0.0.1:{port}" for port in held_ports(len(ports))]
+        return [
+            self._process(
+                f"nats-{at}",
+                [
+                    *(server, "-js", "-a", "127.0.0.1", "-p", str(port), "-sd", str(self.folder / "js" / str(at))),
+                    *("-server_name", f"nats-{at}", "-cluster_name", "salon"),
+                    *("-cluster", routes[at], "-routes", ",".join(routes)),
+                ],
+            )
+            for at, port in enumerate(ports)
+        ]
+
+    def _replicas(self, service: str) -> list[Process]:
+        ports = self.ports[service]
+        return [
+            self._process(
+                service if len(ports) == 1 else f"{service}-{at}",
+                [sys.executable, "-m", service],
+                {f"{service.upper()}_PORT": str(port)},
+            )
+            for at, port in enumerate(ports)
+        ]
+
+    def _balancer(self) -> Process:
+        ports = [str(port) for port in (*self.ports["rooms door"], *self.ports["rooms"])]
+        return self._process("balancer", [sys.executable, tcp_line.__file__, *ports])
+
     def _process(self, name: str, command: list[str], extra: Mapping[str, str] | None = None) -> Process:
         return Process(name, command, {**self._environment(), **(extra or {})}, self.folder / f"{name}.log")
+
+    def _database(self, service: str) -> str:
+        return f"{service}_{self.ports['rooms'][0]}"
+
+    def _database_url(self, service: str) -> str:
+        if self.shape.postgres is not None:
+            return self.shape.postgres.url(self._database(service))
+        return f"sqlite://{self.folder / service}.sqlite3"
 
     def _environment(self) -> dict[str, str]:
         left_out = ("WS_EDGE_", "ROOMS_", "MODERATION_", "SALON_")
         inherited = {
             k: v for k, v in os.environ.items() if not k.startswith(left_out) and not k.lower().endswith("_proxy")
         }
-
+        moderation = ",".join(f"127.0.0.1:{port}" for port in self.ports["moderation"])
         return {
             **inherited,
             "PYTHONUNBUFFERED": "1",
             "SALON_ENV": "development",
             "JWT_SECRET": SECRET,
-            "NATS_URL": f"nats://127.0.0.1:{self.ports['nats']}",
+            "NATS_URL": ",".join(f"nats://127.0.0.1:{port}" for port in self.ports["nats"]),
             "WS_EDGE_HOST": "127.0.0.1",
-            "WS_EDGE_ROOMS_ADDRESS": f"127.0.0.1:{self.ports['rooms']}",
-            "WS_EDGE_MODERATION_ADDRESSES": f"127.0.0.1:{self.ports['moderation']}",
+            "WS_EDGE_ROOMS_ADDRESS": f"127.0.0.1:{self.ports['rooms door'][0]}",
+            "WS_EDGE_MODERATION_ADDRESSES": moderation,
             "WS_EDGE_DRAIN_SECONDS": "1",
+            "WS_EDGE_WORKERS": str(self.shape.workers),
+            "WS_EDGE_STREAM_REPLICAS": str(self.shape.nats) if self.shape.nats > 1 else "0",
             "ROOMS_HOST": "127.0.0.1",
-            "ROOMS_PORT": str(self.ports["rooms"]),
-            "ROOMS_MODERATION_ADDRESSES": f"127.0.0.1:{self.ports['moderation']}",
-            "ROOMS_DATABASE_URL": f"sqlite://{self.folder / 'rooms.sqlite3'}",
+            "ROOMS_MODERATION_ADDRESSES": moderation,
+            "ROOMS_DATABASE_URL": self._database_url("rooms"),
             "MODERATION_HOST": "127.0.0.1",
-            "MODERATION_PORT": str(self.ports["moderation"]),
-            "MODERATION_DATABASE_URL": f"sqlite://{self.folder / 'moderation.sqlite3'}",
+            "MODERATION_DATABASE_URL": self._database_url("moderation"),
             **self.settings,
         }
 
@@ -199,7 +315,7 @@ def stop_all(salons: Sequence[Salon]) -> None:
     """SIGTERM to all at the same time, edges first; then every log must be free of tokens and tracebacks. Raises
     AssertionError."""
     edges = [edge.process for salon in salons for edge in salon.edges]
-    others = [process for salon in salons for process in (salon.rooms, salon.moderation, salon.nats)]
+    others = [process for salon in salons for process in salon.processes if process not in edges]
     problems: list[str] = []
     for processes in (edges, others):
         for process in processes:
@@ -267,7 +383,9 @@ def _stop_problems(process: Process) -> list[str]:
         status = process.wait()
     except AssertionError as late:
         return [str(late)]
-    allowed = (0, 1) if process.name == "nats" else (0,)
+    if process.name == "balancer":
+        return []
+    allowed = (0, 1) if process.name.startswith("nats") else (0,)
     return [] if status in allowed else [f"{process.name} ended with {status} on SIGTERM"]
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -43,9 +42,8 @@ def restart_nats(salon: Salon, change: Callable[[], Any]) -> None:
 
 def remembered(salon: Salon) -> int:
     """The highest sequence that the rooms service has been told."""
-    with sqlite3.connect(f"file:{salon.folder / 'rooms.sqlite3'}?mode=ro", uri=True, timeout=5) as database:
-        row = database.execute("SELECT highest FROM log_position").fetchone()
-    return int(row[0]) if row else 0
+    rows = salon.query("rooms", "SELECT highest FROM log_position")
+    return int(rows[0][0]) if rows else 0
 
 
 async def test_after_the_files_of_nats_were_lost_held_rooms_go_on_with_higher_ids(

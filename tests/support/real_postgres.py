@@ -31,9 +31,19 @@ class Postgres:
 
     def execute(self, statement: str) -> None:
         """Run one statement in the database `postgres`. Raises subprocess.CalledProcessError."""
-        server = ["-h", self.socket, "-p", str(self.port), "-U", self.user, "-d", "postgres"]
-        command = [str(self.psql), "-qX", *server, "-c", statement]
-        subprocess.run(command, env=os.environ | {"PGPASSWORD": self.password}, check=True)
+        self.query("postgres", statement)
+
+    def query(self, database: str, statement: str) -> list[tuple[str, ...]]:
+        """The rows that a statement gives there, each value as text. Raises subprocess.CalledProcessError."""
+        server = ["-h", self.socket, "-p", str(self.port), "-U", self.user, "-d", database]
+        command = [str(self.psql), "-qXAt", "-F", "\t", *server, "-c", statement]
+        environment = os.environ | {"PGPASSWORD": self.password}
+        lines = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()
+        return [tuple(line.split("\t")) for line in lines]
+
+    def url(self, database: str) -> str:
+        """As a service is told where its database is, over the socket."""
+        return f"asyncpg://{self.user}:@/{database}?host={self.socket}"
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -74,7 +84,7 @@ def postgres(*, user: str = "postgres", password: str = "", port: int = 0) -> It
     login = ["--auth=scram-sha-256", f"--pwfile={secret}"] if password else ["--auth=trust"]
     commands.initdb([*login, "-U", user, "-E", "utf8", "--no-sync", "--locale=C"], pgdata=data, user=owner)
     listen = f"-c listen_addresses=127.0.0.1 -p {port}" if port else "-c listen_addresses="
-    options = f"{listen} -k {folder} -c fsync=off -c max_connections=100"
+    options = f"{listen} -k {folder} -c fsync=off -c max_connections=300"
     commands.pg_ctl(["-w", "-o", options, "-l", str(folder / "log"), "start"], pgdata=data, user=owner)
     try:
         yield Postgres(str(folder), port or DEFAULT_PORT, user, password, commands.POSTGRES_BIN_PATH / "psql")

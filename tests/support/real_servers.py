@@ -7,6 +7,15 @@ from real_nats import NatsServer
 from real_postgres import Postgres, postgres
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Of the end-to-end tests, here because a folder's own conftest is read too late for it."""
+    parser.addoption(
+        "--replicas",
+        action="store_true",
+        help="run the end-to-end tests on 2 rooms, 2 moderation, edges of 2 workers, PostgreSQL and 3 NATS servers",
+    )
+
+
 @pytest.fixture
 def nats_server() -> Iterator[NatsServer]:
     """A NATS server that runs, and that the test may stop and start."""

@@ -72,7 +72,9 @@ def _check_time(history: History, known: Mapping[int, Entry], found: Findings) -
         for append in history.appends
         if (number := append.id if append.id is not None else seen.get(append.message)) is not None
     ]
-    acknowledged = sorted(((a.ended_s, number, a) for a, number in placed if a.id is not None), key=lambda each: each[0])
+    acknowledged = sorted(
+        ((a.ended_s, number, a) for a, number in placed if a.id is not None), key=lambda each: each[0]
+    )
     highest, earlier, at = -1, "", 0
     for append, number in sorted(placed, key=lambda each: each[0].began_s):
         while at < len(acknowledged) and acknowledged[at][0] < append.began_s:
