@@ -45,6 +45,9 @@ test-all: setup ## every test but make compose-test: clusters, chaos, many brows
 test-replicas: setup ## the end-to-end tests on edges of 2 workers, 2 rooms, 2 moderation, PostgreSQL and 3 NATS servers
 	@$(PYTEST) tests/e2e --replicas
 
+chaos: setup ## faults under load, and the table of docs/reliability.md; S="an edge": those with this in their name
+	@PATH=$(abspath $(VENV))/bin:$$PATH PYTHONPATH=.:tests/support:tests/e2e:tests/chaos/support $(PY) -m chaos $(S)
+
 compose-test: setup ## docker-compose.yml on a real engine: crashes, recreates, --scale, down and up (some 11 minutes)
 	@$(PYTEST) tests/containers -x -s
 
@@ -127,7 +130,7 @@ clean: ## remove what was generated, the virtual environments included; .data st
 	@[ ! -O /var/tmp/salon-python ] || rm -rf --one-file-system /var/tmp/salon-python
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run token setup test test-all test-replicas test-newest-python test-unit test-services e2e coverage lint lint-style \
+.PHONY: help run token setup test test-all test-replicas chaos test-newest-python test-unit test-services e2e coverage lint lint-style \
 	lint-types lint-imports lint-protos format protos pins tables load bench bench-quick compose-test docker-secrets docker-build docker-up docker-down docker-ps docker-logs clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.

@@ -13,8 +13,8 @@ SENDERS = ("ana", "bob", "cy")
 
 
 def history_of(seed: int, deletions: bool) -> History:
-    """What a correct log gives: one entry a second, each sent up to three seconds before it was stored, and its own copy
-    up to three seconds behind; some outcomes never learned, some messages refused, some deleted when all was said."""
+    """What a correct log gives: one entry a second, each sent up to three seconds before it was stored, its own copy up
+    to three seconds behind; some outcomes never learned, some messages refused, some deleted when all was said."""
     pick = Random(seed)
     count = pick.randint(4, 25)
     ids = sorted(pick.sample(range(1, 10_000), count))

@@ -140,6 +140,11 @@ class Group:
         for process in self.members:
             process.signal(number)
 
+    def configure(self, setting: str, value: str) -> None:
+        """From their next start on."""
+        for process in self.members:
+            process.environment[setting] = value
+
     def kill(self) -> None:
         """End them all without a word (SIGKILL)."""
         self.signal(signal.SIGKILL)
@@ -195,6 +200,7 @@ class Salon:
         shape = self.shape
         self.ports = {
             "nats": held_ports(shape.nats),
+            "nats monitor": held_ports(shape.nats),
             "rooms": held_ports(shape.rooms),
             "moderation": held_ports(shape.moderation),
         }
@@ -242,16 +248,19 @@ class Salon:
     def _nats_processes(self) -> list[Process]:
         server = str(Path(sysconfig.get_path("scripts")) / "nats-server")
         ports = self.ports["nats"]
+        monitors = [["-m", str(port)] for port in self.ports["nats monitor"]]
         if len(ports) == 1:
             store = ["-sd", str(self.folder / "js")]
-            return [self._process("nats", [server, "-js", "-a", "127.0.0.1", "-p", str(ports[0]), *store])]
+            return [
+                self._process("nats", [server, "-js", "-a", "127.0.0.1", "-p", str(ports[0]), *monitors[0], *store])
+            ]
         routes = [f"nats://127.0.0.1:{port}" for port in held_ports(len(ports))]
         return [
             self._process(
                 f"nats-{at}",
                 [
                     *(server, "-js", "-a", "127.0.0.1", "-p", str(port), "-sd", str(self.folder / "js" / str(at))),
-                    *("-server_name", f"nats-{at}", "-cluster_name", "salon"),
+                    *("-server_name", f"nats-{at}", "-cluster_name", "salon", *monitors[at]),
                     *("-cluster", routes[at], "-routes", ",".join(routes)),
                 ],
             )

@@ -154,13 +154,13 @@ async def test_auto_create_slugs_creates_for_slugs_alone_and_never_for_none(
     await choosy_visitors.close()
     choosy.rooms.kill()
     salon_processes.wait_until_unready(choosy.edges[0])
-    choosy.rooms.environment["ROOMS_AUTO_CREATE"] = "never"
+    choosy.rooms.configure("ROOMS_AUTO_CREATE", "never")
     choosy.rooms.start()
     salon_processes.wait_until_ready(choosy.edges[0])
     await (await choosy_visitors.connect("/chat/ws/room/never-seen", ana)).refused("Not found", 4004)
     await (await choosy_visitors.connect("/chat/ws/room/8", ana)).refused("Not found", 4004)
     choosy.rooms.kill()
     salon_processes.wait_until_unready(choosy.edges[0])
-    choosy.rooms.environment["ROOMS_AUTO_CREATE"] = "slugs"
+    choosy.rooms.configure("ROOMS_AUTO_CREATE", "slugs")
     choosy.rooms.start()
     salon_processes.wait_until_ready(choosy.edges[0])

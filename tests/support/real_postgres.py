@@ -3,16 +3,17 @@
 import importlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import process_tree
 
 USER_OF_ROOT = "embedded_postgres"
 DEFAULT_PORT = 5432
@@ -28,6 +29,8 @@ class Postgres:
     user: str
     password: str
     psql: Path
+    start: Callable[[], None]
+    """Again, after kill()."""
 
     def execute(self, statement: str) -> None:
         """Run one statement in the database `postgres`. Raises subprocess.CalledProcessError."""
@@ -48,24 +51,27 @@ class Postgres:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """It stands still within the block, every process of it, with its connections open."""
-        first = int((Path(self.socket) / "data/postmaster.pid").read_text().split()[0])
-        stopped: list[int] = []
-        try:
-            _stop(first, stopped)  # it starts no more
-            for child in Path(f"/proc/{first}/task/{first}/children").read_text().split():
-                _stop(int(child), stopped)
+        with process_tree.frozen([self.pid]):
             yield
-        finally:
-            for pid in reversed(stopped):
-                os.kill(pid, signal.SIGCONT)
+
+    @property
+    def pid(self) -> int:
+        """Of its first process."""
+        return int((Path(self.socket) / "data/postmaster.pid").read_text().split()[0])
+
+    def kill(self) -> None:
+        """End it without a word, and wait until nothing of it is left; what it stored stays."""
+        pids = process_tree.tree(self.pid)
+        process_tree.kill_tree(self.pid)
+        while any(process_tree.tree(pid) and not _is_dead(pid) for pid in pids):
+            time.sleep(0.01)
 
 
-def _stop(pid: int, stopped: list[int]) -> None:
-    """Returns when it stands still: one that is starting another process goes on until that is done."""
-    os.kill(pid, signal.SIGSTOP)
-    stopped.append(pid)
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("T", "Z"):
-        time.sleep(0.001)
+def _is_dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 @contextmanager
@@ -85,9 +91,13 @@ def postgres(*, user: str = "postgres", password: str = "", port: int = 0) -> It
     commands.initdb([*login, "-U", user, "-E", "utf8", "--no-sync", "--locale=C"], pgdata=data, user=owner)
     listen = f"-c listen_addresses=127.0.0.1 -p {port}" if port else "-c listen_addresses="
     options = f"{listen} -k {folder} -c fsync=off -c max_connections=300"
-    commands.pg_ctl(["-w", "-o", options, "-l", str(folder / "log"), "start"], pgdata=data, user=owner)
+
+    def start() -> None:
+        commands.pg_ctl(["-w", "-o", options, "-l", str(folder / "log"), "start"], pgdata=data, user=owner)
+
+    start()
     try:
-        yield Postgres(str(folder), port or DEFAULT_PORT, user, password, commands.POSTGRES_BIN_PATH / "psql")
+        yield Postgres(str(folder), port or DEFAULT_PORT, user, password, commands.POSTGRES_BIN_PATH / "psql", start)
     finally:
         commands.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=data, user=owner)
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,9 +6,10 @@ As a program (`tcp_line.py PORT TARGET TARGET`) it stands in front of replicas, 
 import asyncio
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 _CHUNK_BYTES = 65_536
 
@@ -92,7 +93,7 @@ class TcpLine:
                 return await asyncio.open_connection("127.0.0.1", target)
         raise ConnectionRefusedError
 
-    def _start(self, pipe: "asyncio._CoroutineLike[None]") -> asyncio.Task[None]:
+    def _start(self, pipe: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(_ending_quietly(pipe))
         self._pipes.add(task)
         task.add_done_callback(self._pipes.discard)
@@ -114,7 +115,7 @@ class TcpLine:
             await sink.drain()
 
 
-async def _ending_quietly(pipe: "asyncio._CoroutineLike[None]") -> None:
+async def _ending_quietly(pipe: Coroutine[Any, Any, None]) -> None:
     with suppress(ConnectionError):
         await pipe
 

@@ -53,10 +53,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Somebody was told that entries between these two ids may be gone."""
+    """Somebody was told that entries between these two ids were not replayed. `others_only`: history had all the
+    messages between them, and shows nothing else."""
 
     after: int
     before: int
+    others_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""What may be left in databases, streams and edges when everybody has gone: nothing."""
+
+import asyncio
+import time
+from collections import Counter
+
+from chaos.place import Place
+
+EMPTY_TABLES = ("room", "connection", "participant", "ended_life")
+"""Of rooms: who is where, and what is still to be removed."""
+GAUGES = ("connections", "rooms", "messages_pending")
+_LOOK_EVERY_S = 0.5
+
+
+async def leftovers(place: Place, before: Counter[str], *, within_s: float, streams: bool = True) -> list[str]:
+    """What is still there after that time. `before`: what was listened for when nobody was there."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = await _look(place, before, streams)
+        if not found or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _look(place: Place, before: Counter[str], streams: bool) -> list[str]:
+    found = await asyncio.to_thread(_of_rooms, place)
+    for edge in place.edges:
+        for name in GAUGES:
+            value = await asyncio.to_thread(place.gauge, edge, name)
+            if value:
+                found.append(f"{edge.process.name} has {name} {value:g}")
+    there = await asyncio.to_thread(place.subscriptions)
+    found += [f"{count} listen on {subject}" for subject, count in (there - before).items()]
+    if streams:
+        async with place.streams() as each:
+            found += [f"a stream has {messages} messages" for _, messages in each if messages]
+    return found
+
+
+def _of_rooms(place: Place) -> list[str]:
+    found = []
+    for table in EMPTY_TABLES:
+        ((count,),) = place.salon.query("rooms", f"SELECT count(*) FROM {table}")
+        if int(count):
+            found.append(f"{count} rows in {table}")
+    ((leases,),) = place.salon.query("rooms", "SELECT count(*) FROM edge_lease")
+    workers = len(place.edges) * place.salon.shape.workers
+    if int(leases) != workers:
+        found.append(f"{leases} leases of {workers} workers")
+    return found
+
+
+async def wrong_counts(place: Place, room: str) -> list[str]:
+    """Whether what rooms counts in a room agrees with itself."""
+    rows = await asyncio.to_thread(
+        place.salon.query,
+        "rooms",
+        f"SELECT r.connection_count, (SELECT count(*) FROM connection c WHERE c.life = r.life),"
+        f" (SELECT coalesce(sum(p.connections), 0) FROM participant p WHERE p.life = r.life)"
+        f" FROM room r WHERE r.slug = '{room}'",
+    )
+    if len(rows) != 1:
+        return [f"{room} has {len(rows)} rows"]
+    return [] if len(set(rows[0])) == 1 else [f"{room}: count, connections and participants are {rows[0]}"]
