@@ -179,7 +179,16 @@ MAY_PUBLISH = {
         "$JS.API.STREAM.PURGE.SALON_MESSAGES",
         "$JS.API.STREAM.PURGE.SALON_LOG_255",
     },
-    "moderation": {"salon.v1.moderation.sanction"},
+    "moderation": {
+        "salon.v1.moderation.sanction",
+        "salon.v1.log.0.1.2",
+        "salon.v1.log.0.1.2.erasures",
+        *(
+            f"$JS.API.{call}.{stream}"
+            for call in ("STREAM.MSG.GET", "STREAM.MSG.DELETE", "STREAM.PURGE", "DIRECT.GET")
+            for stream in ("SALON_LOG_255", "SALON_MESSAGES")
+        ),
+    },
 }
 NOBODY_PUBLISHES = {
     "salon.v1.live.1.2.message",
@@ -197,7 +206,7 @@ MAY_HEAR = {
         "_INBOX.x.*",
     },
     "rooms": {"_INBOX.x.*"},
-    "moderation": {"salon.v1.moderation.sanction"},
+    "moderation": {"salon.v1.moderation.sanction", "_INBOX.x.*"},
 }
 NOBODY_HEARS = {">", "salon.v1.>", "salon.v1.room.1.2.message", "$JS.>"}
 

@@ -14,9 +14,11 @@ from chassis.errors import DatabaseUnavailable, ServiceError
 from chassis.file_lock import file_lock
 from chassis.grpc_server import GrpcServer
 from chassis.metrics import serving_metrics
-from chassis.tasks import Tasks, repeat
+from chassis.tasks import Tasks, end_tasks, repeat
+from moderation.adapters.log import NatsLog
 from moderation.adapters.nats import NatsEvents
 from moderation.adapters.store.database import migrate_moderation, moderation_database
+from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.api.grpc.admit import AdmitStreams
 from moderation.api.grpc.convert import decode_event, encode_event
@@ -30,6 +32,7 @@ from moderation.errors import StartFailed
 from moderation.ports import Ports
 from moderation.telemetry import Metrics
 from moderation.usecases.execute import finish
+from moderation.usecases.outbox import keep_counting, keep_working
 from moderation.usecases.refresh import keep_refreshing, keep_writing, refresh, write
 from moderation.usecases.retention import Retention, keep_ending, keep_forgetting, keep_pruning
 from salon.moderation.v1.moderation_pb2_grpc import add_ModerationServiceServicer_to_server
@@ -101,17 +104,34 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
 
 
 def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics: Metrics) -> _Replica:
-    cache, last_seen, refresh_wanted = SanctionCache(), LastSeenBuffer(), asyncio.Event()
+    cache, last_seen = SanctionCache(), LastSeenBuffer()
+    refresh_wanted, outbox_wanted = asyncio.Event(), asyncio.Event()
+
+    def restored() -> None:
+        refresh_wanted.set()
+        outbox_wanted.set()
+
     limits = Limits(config.messages_per_window, config.window_seconds, config.messages_per_address)
     nats = NatsEvents(
         config.nats.access,
         encode=encode_event,
         decode=decode_event,
         received=lambda event: cache.apply(event.imposed, event.lifted_ids),
-        restored=refresh_wanted.set,
+        restored=restored,
     )
     admission = Admission(limits, cache, last_seen)
-    ports = Ports(TortoiseStore(database), nats, clock, cache, last_seen, admission, refresh_wanted)
+    ports = Ports(
+        TortoiseStore(database),
+        nats,
+        clock,
+        cache,
+        last_seen,
+        admission,
+        TortoiseOutbox(database),
+        NatsLog(nats.connection),
+        refresh_wanted,
+        outbox_wanted,
+    )
     streams = AdmitStreams(ports, metrics.count)
     servicer = ModerationServicer(ports, streams)
     server = GrpcServer(
@@ -132,6 +152,8 @@ def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
     duties.spawn(replica.nats.run(), "nats connection")
     duties.spawn(keep_refreshing(ports), "refresh")
     duties.spawn(keep_writing(ports), "write")
+    duties.spawn(keep_working(ports), "outbox")
+    duties.spawn(keep_counting(ports, replica.metrics.outbox), "outbox backlog")
     duties.spawn(keep_ending(ports), "end")
     duties.spawn(keep_forgetting(ports), "forget")
     duties.spawn(keep_pruning(ports, retention), "prune")
@@ -149,6 +171,7 @@ async def _report_health(replica: _Replica) -> None:
 async def _stop(replica: _Replica) -> None:
     replica.streams.drain()
     await replica.server.stop(STOP_GRACE_S)
+    await end_tasks(replica.ports.outbox_work)  # another replica goes on with it, or this one at its next start
     try:
         async with asyncio.timeout(_WRITE_DEADLINE_S):
             await finish(replica.ports)

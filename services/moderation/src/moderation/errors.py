@@ -6,6 +6,9 @@ ModerationError
 ├── NotPermitted              the table of rights refuses an action: an answer to Act, PERMISSION_DENIED elsewhere
 ├── SanctionNotFound          there never was a sanction with that id: NOT_FOUND
 ├── SanctionIsOver            another command lifted it first: caught in usecases/execute.py
+├── MessageNotFound           there is no such message, or it was taken back before: an answer to Execute
+├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
+├── ClaimLost                 another replica works on what the outbox has to do: caught in usecases/outbox.py
 └── StartFailed               the replica cannot run: exit code 1
 
 api/grpc/status.py says what a caller reads of them.
@@ -33,6 +36,18 @@ class SanctionNotFound(ModerationError):
 
 class SanctionIsOver(ModerationError):
     """When the command that lifts it got the lock of commands, the sanction was no longer in force."""
+
+
+class MessageNotFound(ModerationError):
+    """There is no such message in the log, or it was taken back before."""
+
+
+class LogUnavailable(ModerationError):
+    """The log could not be read or written; the text says why."""
+
+
+class ClaimLost(ModerationError):
+    """Somebody else has taken over what the outbox had to do."""
 
 
 class StartFailed(ModerationError):

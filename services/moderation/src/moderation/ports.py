@@ -2,16 +2,18 @@
 bootstrap.py names the adapters."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from moderation.domain.admission import Admission, Now
+from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt, SanctionOrder
+from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Target
 from moderation.domain.rights import Change
 from moderation.domain.sanction_cache import SanctionCache
-from moderation.domain.sanctions import Command, Sanction, SanctionEvent
+from moderation.domain.sanctions import Sanction, SanctionEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +29,46 @@ class SanctionQuery:
     """False: each is given without its addresses, which spares reading them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What the outbox has not done yet."""
+
+    waiting: int
+    oldest_ms: int | None
+    """Since when the oldest waits, Unix milliseconds; None: nothing does."""
+
+
 class Store(Protocol):
     """The database. Every coroutine raises DatabaseUnavailable; times are Unix milliseconds. Sanctions that a later
     version stored, with an action or rank that this one does not know, are left out as if they were not there."""
 
     async def change(
-        self, command: Command, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
-    ) -> SanctionEvent:
+        self,
+        order: SanctionOrder,
+        addresses: frozenset[str],
+        decide: Callable[[list[Sanction]], Change],
+        *,
+        now_ms: int,
+    ) -> Receipt:
         """In one transaction, one at a time over all replicas: show the target's sanctions in force to `decide`, do
-        what it says, write the audit row. For an anonymous target those in force at `addresses` count as its own. What
-        `decide` raises comes out, and nothing is changed. Raises OutcomeUnknown where the answer to the commit is
-        missing."""
+        what it says, write the audit row, and give the outbox what is to be purged. For an anonymous target those in
+        force at `addresses` count as its own. What `decide` raises comes out, and nothing is changed. Where the actor
+        has sent the nonce before, what that brought, and nothing is decided. Raises OutcomeUnknown where the answer to
+        the commit is missing."""
+
+    async def take_back(
+        self,
+        order: ErasureOrder,
+        message: LoggedMessage | None,
+        decide: Callable[[list[Erasure]], Erasure],
+        *,
+        now_ms: int,
+    ) -> Receipt:
+        """The same of messages: show what the outbox has not done yet in that log to `decide`, write the audit row with
+        the message as evidence, and give the outbox what it says."""
+
+    async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:
+        """What a command of that actor with that nonce brought within two minutes; None: there was none."""
 
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
         """Add an address to a sanction in force, with its audit row; None: not in force, known already, or the
@@ -72,11 +103,74 @@ class Store(Protocol):
         """Mark the sanctions whose time was up before then, so that no question looks at them again."""
 
     async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
-        """Erase the addresses, and the names of anonymous people, of what was done, and of sanctions that ended, before
-        then. The rows stay."""
+        """Erase the addresses, the names of anonymous people and the texts of messages, of what was done, and of
+        sanctions that ended, before then. The rows stay."""
 
     async def delete_history(self, before_ms: int) -> None:
         """Delete the audit rows of what was done, and the sanctions that ended, before then."""
+
+
+class Outbox(Protocol):
+    """What commands have still to do in the logs of rooms, in the database. An item is worked on by whoever has claimed
+    it, for 15 s from each call below but the last three. Every coroutine raises DatabaseUnavailable; those with an item
+    ClaimLost where somebody else has it since, or it is done."""
+
+    async def claim(self, *, first: int, now_ms: int) -> list[OutboxItem]:
+        """Take up to `first` of those that nobody works on, the longest due first."""
+
+    async def renew(self, item: OutboxItem, *, now_ms: int) -> None:
+        """It is still being worked on."""
+
+    async def resolved(self, item: OutboxItem, erasure: Erasure, message: LoggedMessage | None, *, now_ms: int) -> None:
+        """Keep what its entry is to say from now on, before anything is published; the message becomes evidence."""
+
+    async def appended(self, item: OutboxItem, entry_id: int, *, now_ms: int) -> None:
+        """Its entry is in the log, with that id."""
+
+    async def postpone(self, item: OutboxItem, *, until_ms: int) -> None:
+        """Let go of it: anybody may take it from then on."""
+
+    async def done(self, item: OutboxItem, *, now_ms: int) -> None:
+        """Nothing is left to do."""
+
+    async def backlog(self) -> Backlog:
+        """How much there is still to do, whoever works on it."""
+
+    async def forget_done(self, before_ms: int) -> bool:
+        """Delete a part of what was done before then; whether there may be more."""
+
+
+class RoomLog(Protocol):
+    """The logs of rooms, in JetStream. Every coroutine raises LogUnavailable, where it is not known what it has done.
+    Each may be repeated."""
+
+    async def find(self, log: LogRef, message_id: int) -> LoggedMessage | None:
+        """A message of that log, as the leader has it; None: there is none with that id, or it is no message."""
+
+    async def last_id(self, log: LogRef) -> int:
+        """Of its last entry, as the leader has it; 0: it has none."""
+
+    def messages(
+        self, log: LogRef, up_to_id: int, *, since_ms: int | None = None
+    ) -> AsyncIterator[list[LoggedMessage]]:
+        """Its messages up to the id of an entry that it has, in batches, in order; since_ms: those stored from then on.
+        None that the leader has is missing where it comes to its end; some may be erased already."""
+
+    async def announce(self, action_id: int, erasure: Erasure) -> None:
+        """Store what is to be erased where only those look who read the log."""
+
+    async def append(self, action_id: int, erasure: Erasure) -> int:
+        """Store the entry that tells of it; its id. Within two minutes the same one is stored once."""
+
+    async def find_entry(self, log: LogRef, action_id: int, *, after_id: int) -> int | None:
+        """The id of the entry that a command brought, looked for behind that id; None: it has none."""
+
+    async def erase(self, log: LogRef, message_id: int, *, overwrite: bool) -> None:
+        """Erase one message; harmless where it is gone. With `overwrite` from the disk as well, which stops the stream
+        for some 10 ms."""
+
+    async def erase_up_to(self, log: LogRef, last_id: int) -> None:
+        """Erase every entry up to an id."""
 
 
 class Events(Protocol):
@@ -103,9 +197,15 @@ class Ports:
     last_seen: LastSeenBuffer
     admission: Admission
     """Judges by the two before it."""
+    outbox: Outbox
+    log: RoomLog
     refresh_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it where the cache may have missed something: events were lost, or a change's outcome is not known."""
-    in_flight: set[asyncio.Task[SanctionEvent]] = field(default_factory=set)
+    outbox_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set it where what was postponed may be done now: NATS is back."""
+    in_flight: set[asyncio.Task[Receipt]] = field(default_factory=set)
     """Commands that are being carried out, at most as many as there are calls."""
+    outbox_work: set[asyncio.Task[None]] = field(default_factory=set)
+    """What they gave the outbox, while it is tried for the first time."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever takes from last_seen or the cache what is to be written."""

@@ -23,6 +23,17 @@ class Metrics:
         self._in_force = Gauge("salon_moderation_sanctions_in_force", "Sanctions in memory.", registry=registry)
         self._waiting = Gauge("salon_moderation_sightings_waiting", "Sightings not written yet.", registry=registry)
         self._lost = Gauge("salon_moderation_sightings_lost", "Sightings lost for want of room.", registry=registry)
+        self._outbox = Gauge(
+            "salon_moderation_outbox_waiting", "Commands that are not done in their room's log yet.", registry=registry
+        )
+        self._oldest = Gauge(
+            "salon_moderation_outbox_oldest_seconds", "For how long the oldest of them has waited.", registry=registry
+        )
+
+    def outbox(self, waiting: int, oldest_s: float) -> None:
+        """What the outbox has not done yet, as the database has it: every replica says the same."""
+        self._outbox.set(waiting)
+        self._oldest.set(oldest_s)
 
     def count(self, verdicts: Iterable[Verdict]) -> None:
         """Verdicts that were given together: of each decision once, since a counter takes a lock."""

@@ -13,6 +13,7 @@ from moderation.adapters.store import retention
 from moderation.adapters.store.database import migrate_moderation, moderation_database
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, SanctionAddressRow, SanctionRow
+from moderation.domain.commands import SanctionOrder
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import decide
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
@@ -61,7 +62,11 @@ async def act(
 ) -> SanctionEvent:
     command = Command(Moderator(9, Rank.ADMIN), action, target, None, Scope.ROOM, slug, minutes, "spam")
     seen_at = frozenset({ADDRESS})
-    return await store.change(command, seen_at, partial(decide, command, addresses=seen_at), now_ms=at_ms)
+    receipt = await store.change(
+        SanctionOrder(command), seen_at, partial(decide, command, addresses=seen_at), now_ms=at_ms
+    )
+    assert receipt.event is not None
+    return receipt.event
 
 
 async def test_what_is_over_by_its_time_is_marked_part_by_part_and_is_not_told_as_lifted(

@@ -17,6 +17,7 @@ from chassis.errors import DatabaseUnavailable
 from moderation.adapters.store.database import DEADLINE_S, migrate_moderation, moderation_database
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, SightingRow
+from moderation.domain.commands import SanctionOrder
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import decide
@@ -45,7 +46,11 @@ def command(
 async def carry_out(
     store: Store, what: Command, addresses: frozenset[str] = NOBODY, *, now_ms: int = 1_000
 ) -> SanctionEvent:
-    return await store.change(what, addresses, partial(decide, what, addresses=addresses), now_ms=now_ms)
+    receipt = await store.change(
+        SanctionOrder(what), addresses, partial(decide, what, addresses=addresses), now_ms=now_ms
+    )
+    assert receipt.event is not None
+    return receipt.event
 
 
 async def ids_in_force(store: Store, *slugs: str, now_ms: int = 1_000) -> list[int]:

@@ -12,6 +12,7 @@ from chassis.errors import DatabaseUnavailable, OutcomeUnknown
 from moderation.adapters.store.database import COMMAND_LOCK, POOL_SIZE, migrate_moderation, moderation_database
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import SightingRow
+from moderation.domain.commands import SanctionOrder
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import decide
@@ -65,7 +66,11 @@ async def store(postgres_url: str) -> AsyncIterator[TortoiseStore]:
 async def mute(store: TortoiseStore, slug: str) -> SanctionEvent:
     command = Command(Moderator(9, Rank.ADMIN), Action.MUTE, Target(123, ""), None, Scope.ROOM, slug, 0, "spam")
     seen_at = frozenset({"10.0.0.1"})
-    return await store.change(command, seen_at, partial(decide, command, addresses=seen_at), now_ms=1_000)
+    receipt = await store.change(
+        SanctionOrder(command), seen_at, partial(decide, command, addresses=seen_at), now_ms=1_000
+    )
+    assert receipt.event is not None
+    return receipt.event
 
 
 async def test_commands_that_wait_for_their_turn_leave_the_connections_to_others(
@@ -156,7 +161,11 @@ async def test_commands_of_two_replicas_on_targets_that_share_addresses_never_de
 
     async def act(replica: TortoiseStore, n: int, action: Action, at_ms: int) -> None:
         what = Command(Moderator(9, Rank.ADMIN), action, names[n], None, Scope.ROOM, "live", 1, "")
-        event = await replica.change(what, held[n], partial(decide, what, addresses=held[n]), now_ms=at_ms)
+        receipt = await replica.change(
+            SanctionOrder(what), held[n], partial(decide, what, addresses=held[n]), now_ms=at_ms
+        )
+        event = receipt.event
+        assert event is not None
         for sanction in event.imposed:
             await replica.follow(sanction.id, f"10.0.1.{at_ms % 200}", now_ms=at_ms)
 

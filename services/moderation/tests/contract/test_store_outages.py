@@ -13,6 +13,7 @@ from chassis.database import Database, within as answering
 from chassis.errors import DatabaseUnavailable
 from moderation.adapters.store.database import DEADLINE_S, POOL_SIZE, migrate_moderation, moderation_database
 from moderation.adapters.store.sanctions import TortoiseStore
+from moderation.domain.commands import SanctionOrder
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import decide
@@ -37,7 +38,11 @@ async def opened(url: str) -> AsyncIterator[Database]:
 async def mute(store: Store, slug: str) -> SanctionEvent:
     command = Command(Moderator(9, Rank.ADMIN), Action.MUTE, Target(123, ""), None, Scope.ROOM, slug, 0, "spam")
     seen_at = frozenset({"10.0.0.1"})
-    return await store.change(command, seen_at, partial(decide, command, addresses=seen_at), now_ms=1_000)
+    receipt = await store.change(
+        SanctionOrder(command), seen_at, partial(decide, command, addresses=seen_at), now_ms=1_000
+    )
+    assert receipt.event is not None
+    return receipt.event
 
 
 async def ask_everything(store: Store, turn: str, sanction_id: int) -> list[object]:

@@ -12,9 +12,13 @@ from structlog.testing import capture_logs
 
 from chassis.database import Database
 from chassis.errors import DatabaseUnavailable, OutcomeUnknown
+from chassis.nats_connection import NatsAccess, NatsConnection
+from moderation.adapters.log import NatsLog
+from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, SightingRow
 from moderation.domain.admission import Admission, Limits, Now
+from moderation.domain.commands import SanctionOrder
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.sanction_cache import MUTES_AND_BANS, SanctionCache
@@ -75,7 +79,9 @@ class Subject:
         self.cache, self.last_seen = SanctionCache(), LastSeenBuffer()
         self.admission = Admission(Limits(10, 10, 100), self.cache, self.last_seen)
         store: Any = self.store
-        self.ports = Ports(store, self.published, lambda: NOW, self.cache, self.last_seen, self.admission)
+        in_memory = (self.cache, self.last_seen, self.admission)
+        outbox, log = TortoiseOutbox(database), NatsLog(NatsConnection(NatsAccess(()), "away"))
+        self.ports = Ports(store, self.published, lambda: NOW, *in_memory, outbox, log)
 
     def is_muted(self, address: str) -> bool:
         anonymous = Speaker(0, f"Anonymous_{address}", address, Rank.ANONYMOUS, "e:2")
@@ -117,7 +123,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_an_action_whose_caller_goes_away_is_still_applied_and_published(subject: Subject) -> None:
     subject.store.gate.clear()
-    call = asyncio.create_task(execute(subject.ports, MUTE))
+    call = asyncio.create_task(execute(subject.ports, SanctionOrder(MUTE)))
     await subject.store.reached.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -130,13 +136,14 @@ async def test_an_action_whose_caller_goes_away_is_still_applied_and_published(s
 
 async def test_an_action_sees_who_was_seen_and_is_not_written_yet(subject: Subject) -> None:
     subject.see_ana()
-    event = await execute(subject.ports, MUTE)
+    event = (await execute(subject.ports, SanctionOrder(MUTE))).event
+    assert event is not None
     assert event.imposed[0].addresses == {"10.0.0.5"}
 
 
 async def test_who_is_seen_while_the_action_is_stored_is_followed(subject: Subject) -> None:
     subject.store.gate.clear()
-    call = asyncio.create_task(execute(subject.ports, MUTE))
+    call = asyncio.create_task(execute(subject.ports, SanctionOrder(MUTE)))
     await subject.store.reached.wait()
     subject.see_ana()
     subject.store.gate.set()
@@ -158,7 +165,9 @@ async def test_who_was_seen_just_before_the_action_and_is_being_written_is_follo
 
 
 async def test_two_that_lift_the_same_sanction_at_once_lift_it_once(subject: Subject) -> None:
-    (sanction,) = (await execute(subject.ports, MUTE)).imposed
+    event = (await execute(subject.ports, SanctionOrder(MUTE))).event
+    assert event is not None
+    (sanction,) = event.imposed
     subject.published.events.clear()
     answers = await asyncio.gather(*(lift(subject.ports, sanction.id, MUTE.moderator) for _ in range(4)))
     assert [s.lifted_at_ms for s in answers] == [1_000] * 4
@@ -179,7 +188,7 @@ async def test_who_was_seen_waits_for_a_database_that_is_away(subject: Subject) 
 
 
 async def test_what_is_known_stays_while_the_database_is_away(subject: Subject) -> None:
-    await execute(subject.ports, MUTE)
+    await execute(subject.ports, SanctionOrder(MUTE))
     subject.store.problems[REFRESH] = DatabaseUnavailable("away")
     with pytest.raises(DatabaseUnavailable):
         await refresh(subject.ports)
@@ -252,12 +261,12 @@ async def test_a_change_whose_outcome_is_not_known_has_the_sanctions_read_and_on
     async with subject.running():
         subject.store.problems["change"] = DatabaseUnavailable("away")
         with pytest.raises(DatabaseUnavailable):
-            await execute(subject.ports, MUTE)
+            await execute(subject.ports, SanctionOrder(MUTE))
         await asyncio.sleep(0)
         assert subject.store.asked[REFRESH] == 0
         subject.store.problems["change"] = OutcomeUnknown("late")
         with pytest.raises(OutcomeUnknown):
-            await execute(subject.ports, MUTE)
+            await execute(subject.ports, SanctionOrder(MUTE))
         await eventually(lambda: subject.asked(REFRESH, 1))
 
 

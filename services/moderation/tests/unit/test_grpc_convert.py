@@ -2,7 +2,7 @@
 
 import pytest
 
-from moderation.api.grpc.convert import command_from_proto, decode_event, encode_event, speaker_from_proto
+from moderation.api.grpc.convert import decode_event, encode_event, order_from_act, speaker_from_proto
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanctions import Action, Sanction, SanctionEvent, Scope
 from moderation.errors import MalformedRequest
@@ -25,7 +25,7 @@ def act(**changes: object) -> pb.ActRequest:
 
 
 def test_a_command_is_read() -> None:
-    command = command_from_proto(act())
+    command = order_from_act(act()).command
     assert (command.action, command.target, command.scope, command.slug) == (
         Action.MUTE,
         Target(123, ""),
@@ -53,15 +53,15 @@ def test_a_command_is_read() -> None:
 )
 def test_a_request_that_cannot_be_meant_is_refused_by_its_field(field: str, value: object) -> None:
     with pytest.raises(MalformedRequest, match=field.removeprefix("target_") if field == "target_rank" else field):
-        command_from_proto(act(**{field: value}))
+        order_from_act(act(**{field: value}))
 
 
 def test_the_name_of_a_user_with_an_id_is_no_target() -> None:
-    assert command_from_proto(act(target_username="Anonymous_10.0.0.1")).target == Target(123, "")
+    assert order_from_act(act(target_username="Anonymous_10.0.0.1")).command.target == Target(123, "")
 
 
 def test_the_character_that_postgresql_cannot_hold_is_replaced() -> None:
-    assert command_from_proto(act(reason="a\0b")).reason == "a\N{REPLACEMENT CHARACTER}b"
+    assert order_from_act(act(reason="a\0b")).command.reason == "a\N{REPLACEMENT CHARACTER}b"
 
 
 def test_a_speaker_without_a_rank_gets_the_lowest_that_fits() -> None:

@@ -47,7 +47,7 @@ def over() -> Callable[[FakeConnection], NatsEvents]:
             received=lambda _: None,
             restored=lambda: None,
         )
-        events._connection = connection  # type: ignore[assignment] # all that is used of it
+        events.connection = connection  # type: ignore[assignment] # all that is used of it
         return events
 
     return made

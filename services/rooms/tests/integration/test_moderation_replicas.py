@@ -50,6 +50,9 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     async def Act(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         raise AssertionError("rooms imposes nothing")
 
+    async def Execute(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        raise AssertionError("rooms has no commands")
+
     def Admit(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         raise AssertionError("rooms admits nobody")
 

@@ -90,6 +90,9 @@ class FakeModeration(ModerationServiceServicer):
         await self.may_answer.wait()
         return self.act
 
+    async def Execute(self, request: pb.ExecuteRequest, context: Any) -> pb.ExecuteResponse:
+        raise AssertionError("no edge has commands carried out")
+
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:
         self._note_trace(context)
         self._take(request)

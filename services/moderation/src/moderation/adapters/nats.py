@@ -31,26 +31,27 @@ class NatsEvents:
         self._encode = encode
         self._decode = decode
         self._received = received
-        self._connection = NatsConnection(
+        self.connection = NatsConnection(
             access, "moderation", connected=restored, subscriptions={SUBJECT: self._receive}, no_echo=True
         )
+        """For what else the service says to NATS."""
 
     @property
     def is_connected(self) -> bool:
         """Whether events arrive and leave just now."""
-        return self._connection.is_connected
+        return self.connection.is_connected
 
     async def run(self) -> None:
         """Connect, however long it takes, and listen until cancelled."""
-        await self._connection.run()
+        await self.connection.run()
 
     async def publish(self, event: SanctionEvent) -> None:
         """While NATS is away the client keeps what it can for later; nobody waits for it then."""
         try:
             async with asyncio.timeout(_PUBLISH_DEADLINE_S):
-                await self._connection.client.publish(SUBJECT, self._encode(event), headers=trace_headers() or None)
-                if self._connection.is_connected:
-                    await self._connection.confirm()
+                await self.connection.client.publish(SUBJECT, self._encode(event), headers=trace_headers() or None)
+                if self.connection.is_connected:
+                    await self.connection.confirm()
                     return
             problem = "not connected"
         except NATS_TROUBLES as error:

@@ -3,11 +3,16 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from moderation.domain.commands import ErasureOrder
+from moderation.domain.erasures import Erasure, ErasureCommand, ErasureKind, LoggedMessage
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.sanctions import Action, Command, Sanction, Scope, first_addresses
-from moderation.errors import NotPermitted
+from moderation.errors import MessageNotFound, NotPermitted
 
-LOWEST_RANK: Mapping[tuple[Action, Scope], Rank] = {
+LOWEST_RANK: Mapping[tuple[Action | ErasureKind, Scope], Rank] = {
+    (ErasureKind.DELETE, Scope.ROOM): Rank.MODERATOR,
+    (ErasureKind.PURGE, Scope.ROOM): Rank.MODERATOR,
+    (ErasureKind.CLEAR, Scope.ROOM): Rank.ADMIN,
     (Action.MUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.UNMUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.BAN, Scope.ROOM): Rank.ADMIN,
@@ -18,6 +23,8 @@ LOWEST_RANK: Mapping[tuple[Action, Scope], Rank] = {
     (Action.UNBAN, Scope.EVERYWHERE): Rank.ADMIN,
 }
 """Those of this rank and above have the action, with that scope."""
+OWN_MESSAGE_MS = 600_000
+"""How long people may delete what they said themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class Change:
     """What the sanction that it imposes holds for, MOST_ADDRESSES at most."""
 
 
-def may_act(rank: Rank, action: Action, scope: Scope) -> bool:
+def may_act(rank: Rank, action: Action | ErasureKind, scope: Scope) -> bool:
     """Whether somebody of that rank has that action with that scope at all."""
     return rank >= LOWEST_RANK[action, scope]
 
@@ -55,6 +62,69 @@ def may_lift(moderator: Moderator, sanction: Sanction) -> bool:
         and may_act(moderator.rank, sanction.kind, sanction.scope)
         and sanction.moderator_rank <= moderator.rank
     )
+
+
+def may_take_back(command: ErasureCommand) -> bool:
+    """Whether rank and role allow it, whatever is in the log: as for a sanction. A deletion is looked at again once its
+    message is known, see decide_deletion."""
+    moderator, target_rank = command.moderator, command.target_rank
+    return (
+        moderator.user_id != 0
+        and not (command.target is not None and moderator.is_aimed_at(command.target))
+        and may_act(moderator.rank, command.kind, Scope.ROOM)
+        and (target_rank is None or target_rank < moderator.rank)
+    )
+
+
+def decide_deletion(order: ErasureOrder, message: LoggedMessage | None, *, now_ms: int) -> Erasure:
+    """What a deletion comes to, by the message as the log has it. Whoever may delete others' messages may delete their
+    own at any time. Raises NotPermitted; MessageNotFound where there is none."""
+    command, log = order.command, order.log
+    if command.moderator.user_id == 0:
+        raise NotPermitted
+    if message is None or log is None:
+        raise MessageNotFound
+    if not (_may_delete_own(command, message, now_ms) or may_take_back(command)):
+        raise NotPermitted
+    return erasure_of(order).of(message)
+
+
+def take_back_all(order: ErasureOrder) -> Erasure:
+    """What a purge or a clear comes to. Raises NotPermitted; MessageNotFound where the room has no log."""
+    if not may_take_back(order.command):
+        raise NotPermitted
+    return erasure_of(order)
+
+
+def erasure_of(order: ErasureOrder) -> Erasure:
+    """What a command takes back, as far as it says itself. Raises MessageNotFound where the room has no log."""
+    command = order.command
+    if order.log is None:
+        raise MessageNotFound
+    return Erasure(
+        command.kind,
+        order.log,
+        command.moderator.user_id,
+        order.origin,
+        message_id=command.message_id,
+        author=command.target,
+        username=command.target.username if command.target else "",
+    )
+
+
+def still_there(pending: Iterable[Erasure], erasure: Erasure, message: LoggedMessage | None) -> Erasure:
+    """What a command takes back, if none before it that is not done yet does so already. Raises MessageNotFound."""
+    is_deletion = erasure.kind is ErasureKind.DELETE
+    for other in pending if is_deletion else ():
+        if other.message_id == erasure.message_id or (message is not None and other.takes(message)):
+            raise MessageNotFound
+    return erasure
+
+
+def _may_delete_own(command: ErasureCommand, message: LoggedMessage, now_ms: int) -> bool:
+    is_own = command.moderator.is_aimed_at(message.author)
+    is_recent = now_ms - message.at_ms <= OWN_MESSAGE_MS
+    return is_own and (is_recent or may_act(command.moderator.rank, command.kind, Scope.ROOM))
 
 
 def decide(command: Command, in_force: Iterable[Sanction], *, addresses: frozenset[str]) -> Change:

@@ -1,32 +1,61 @@
-"""Carrying out what moderators ask for: rights, database, memory, event, in that order."""
+"""Carrying out what people ask for: rights, database, memory, event, and the log of the room, in that order."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from chassis.errors import OutcomeUnknown
 from moderation.domain.admission import Now
+from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
+from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
 from moderation.domain.people import Moderator, address_of_name
-from moderation.domain.rights import Change, decide, may_execute, may_lift
+from moderation.domain.rights import (
+    Change,
+    decide,
+    decide_deletion,
+    erasure_of,
+    may_execute,
+    may_lift,
+    may_take_back,
+    still_there,
+    take_back_all,
+)
 from moderation.domain.sanctions import Command, Sanction, SanctionEvent, first_addresses
-from moderation.errors import NotPermitted, SanctionIsOver, SanctionNotFound
+from moderation.errors import LogUnavailable, MessageNotFound, NotPermitted, SanctionIsOver, SanctionNotFound
 from moderation.ports import Ports
+from moderation.usecases.outbox import Progress, work
 
 _FOLLOWS_BACK_MS = 3_600_000
 """A sanction of a user holds for the addresses of the hour before it."""
 LAST_SEEN_KEPT_MS = 86_400_000
 """How long a name without an address in it can be traced."""
+TRIED_FOR_S = 1.5
+"""So long a command waits for the log before it is answered: less than edges wait for the answer."""
 
 
-async def execute(ports: Ports, command: Command) -> SanctionEvent:
-    """Impose or lift as a moderator asks; answered once it is stored, applied here and published. Raises NotPermitted,
-    DatabaseUnavailable; OutcomeUnknown where it may be stored."""
+async def execute(ports: Ports, order: Order) -> Receipt:
+    """Carry out a command; answered once it is stored, applied here and published, and what it takes back was tried.
+    Raises NotPermitted, MessageNotFound, DatabaseUnavailable; OutcomeUnknown where it may be stored; LogUnavailable
+    where it can't be said without the log whose message it is."""
+    if order.origin.nonce:
+        earlier = await ports.store.earlier(order, now_ms=ports.clock().wall_ms)
+        if earlier is not None:
+            return earlier
+    if isinstance(order, SanctionOrder):
+        return await _change(ports, order)
+    return await _take_back(ports, order)
+
+
+async def _change(ports: Ports, order: SanctionOrder) -> Receipt:
+    """Impose or lift."""
+    command = order.command
     if not may_execute(command):
         raise NotPermitted
     addresses = await _addresses_of_target(ports, command, ports.clock())
     decision = partial(decide, command, addresses=addresses)
-    return await _detached(ports, _carry_out(ports, command, addresses, decision))
+    return await _detached(ports, _carry_out(ports, order, addresses, decision))
 
 
 async def lift(ports: Ports, sanction_id: int, moderator: Moderator) -> Sanction:
@@ -43,7 +72,7 @@ async def lift(ports: Ports, sanction_id: int, moderator: Moderator) -> Sanction
     only_this = partial(_lift_only, sanction_id)
     # Where somebody else has lifted it meanwhile, that is stored and published already.
     with suppress(SanctionIsOver):
-        work = _carry_out(ports, Command.lifting(sanction, moderator), sanction.addresses, only_this)
+        work = _carry_out(ports, SanctionOrder(Command.lifting(sanction, moderator)), sanction.addresses, only_this)
         await _detached(ports, work)
     return await ports.store.find(sanction_id) or sanction
 
@@ -54,31 +83,75 @@ async def finish(ports: Ports) -> None:
         await asyncio.wait(ports.in_flight)
 
 
-async def _detached(ports: Ports, work: Coroutine[None, None, SanctionEvent]) -> SanctionEvent:
-    """A caller that goes away must not leave a sanction that is stored, but neither applied nor published."""
-    task = asyncio.create_task(work)
+async def _detached(ports: Ports, command: Coroutine[None, None, Receipt]) -> Receipt:
+    """A caller that goes away must not leave a command that is stored, but neither applied nor published."""
+    task = asyncio.create_task(command)
     ports.in_flight.add(task)
     task.add_done_callback(partial(_ended, ports))
     return await asyncio.shield(task)
 
 
-def _ended(ports: Ports, task: asyncio.Task[SanctionEvent]) -> None:
+def _ended(ports: Ports, task: asyncio.Task[Receipt]) -> None:
     ports.in_flight.discard(task)
     if not task.cancelled():
         task.exception()  # asyncio logs one that nobody has read; the caller gets it, where there still is one
 
 
 async def _carry_out(
-    ports: Ports, command: Command, addresses: frozenset[str], decision: Callable[[list[Sanction]], Change]
-) -> SanctionEvent:
+    ports: Ports, order: SanctionOrder, addresses: frozenset[str], decision: Callable[[list[Sanction]], Change]
+) -> Receipt:
     now = ports.clock()
     try:
-        event = await ports.store.change(command, addresses, decision, now_ms=now.wall_ms)
+        receipt = await ports.store.change(order, addresses, decision, now_ms=now.wall_ms)
     except OutcomeUnknown:
         ports.refresh_wanted.set()
         raise
-    await _apply_and_publish(ports, event, now)
-    return event
+    if receipt.event is not None and not receipt.repeated:
+        await _apply_and_publish(ports, receipt.event, now)
+    return await _tried(ports, receipt)
+
+
+async def _take_back(ports: Ports, order: ErasureOrder) -> Receipt:
+    """Delete, purge or clear."""
+    if order.command.kind is ErasureKind.DELETE:
+        erasure, message = await _deletion(ports, order)
+    else:
+        erasure, message = take_back_all(order), None
+    return await _detached(ports, _carry_out_in_log(ports, order, erasure, message))
+
+
+async def _deletion(ports: Ports, order: ErasureOrder) -> tuple[Erasure, LoggedMessage | None]:
+    """Without the log nobody can say whose the message is: for who may delete anybody's that does not matter, and the
+    outbox reads it later."""
+    if order.log is None:
+        raise MessageNotFound
+    try:
+        message = await ports.log.find(order.log, order.command.message_id)
+    except LogUnavailable:
+        if not may_take_back(order.command):
+            raise
+        return erasure_of(order), None
+    return decide_deletion(order, message, now_ms=ports.clock().wall_ms), message
+
+
+async def _carry_out_in_log(
+    ports: Ports, order: ErasureOrder, erasure: Erasure, message: LoggedMessage | None
+) -> Receipt:
+    decision = partial(still_there, erasure=erasure, message=message)
+    receipt = await ports.store.take_back(order, message, decision, now_ms=ports.clock().wall_ms)
+    return await _tried(ports, receipt)
+
+
+async def _tried(ports: Ports, receipt: Receipt) -> Receipt:
+    """What is not done by then goes on without the caller."""
+    if receipt.work is None:
+        return receipt
+    progress = Progress(receipt.work)
+    working = asyncio.create_task(work(ports, progress), name=f"outbox {receipt.action_id}")
+    ports.outbox_work.add(working)
+    working.add_done_callback(ports.outbox_work.discard)
+    await asyncio.wait({working}, timeout=TRIED_FOR_S)
+    return replace(receipt, entry_id=progress.item.entry_id)
 
 
 async def _addresses_of_target(ports: Ports, command: Command, now: Now) -> frozenset[str]:

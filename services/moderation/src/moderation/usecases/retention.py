@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from chassis.tasks import repeat
 from moderation.ports import Ports
 from moderation.usecases.execute import LAST_SEEN_KEPT_MS
+from moderation.usecases.outbox import forget_done
 from moderation.usecases.refresh import until_answered
 
 END_EVERY_S = 60.0
@@ -49,6 +50,7 @@ async def forget_last_seen(ports: Ports) -> None:
 
 async def prune_history(ports: Ports, retention: Retention) -> None:
     """Rows before evidence: what goes as a whole needs nothing erased first. Raises DatabaseUnavailable."""
+    await forget_done(ports)
     now_ms = ports.clock().wall_ms
     await ports.store.delete_history(now_ms - retention.audit_days * _MS_PER_DAY)
     await ports.store.erase_evidence(now_ms - retention.evidence_days * _MS_PER_DAY, now_ms=now_ms)

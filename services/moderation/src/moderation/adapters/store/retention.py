@@ -45,11 +45,13 @@ async def erase_evidence_of_sanctions(before_ms: int, now_ms: int) -> bool:
 
 
 async def erase_evidence_of_audit(before_ms: int, now_ms: int) -> bool:
-    """Erase the addresses of what was done before then. A sanction that still holds has its own."""
+    """Erase the addresses, and the texts of deleted messages, of what was done before then. A sanction that still holds
+    has its own addresses."""
     ids = await _locked(AuditRow.filter(at_ms__lt=before_ms, evidence_erased_at_ms__isnull=True), ROWS_AT_ONCE)
     rows = AuditRow.filter(id__in=ids)
     await rows.filter(followed_address__isnull=False).update(followed_address="")
-    await rows.filter(target_user_id=0).update(target_username=ERASED_NAME)
+    await rows.filter(message_text__isnull=False).update(message_text="")
+    await rows.filter(target_user_id=0).exclude(target_username="").update(target_username=ERASED_NAME)
     await rows.update(evidence_erased_at_ms=now_ms)
     return len(ids) == ROWS_AT_ONCE
 

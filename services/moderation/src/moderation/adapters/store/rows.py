@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 
 from moderation.adapters.store.tables import AuditRow, SanctionRow
+from moderation.domain.commands import ErasureOrder, SanctionOrder
+from moderation.domain.erasures import Erasure, LoggedMessage
 from moderation.domain.people import Rank, Target
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 
@@ -40,8 +42,9 @@ def sanction_to_row(command: Command, now_ms: int) -> SanctionRow:
     )
 
 
-def audit_row(command: Command, imposed: Iterable[Sanction], lifted_ids: tuple[int, ...], now_ms: int) -> AuditRow:
-    """What is kept of a command."""
+def audit_row(order: SanctionOrder, imposed: Iterable[Sanction], lifted_ids: tuple[int, ...], now_ms: int) -> AuditRow:
+    """What is kept of a sanction's command."""
+    command = order.command
     return AuditRow(
         action=int(command.action),
         target_user_id=command.target.user_id,
@@ -55,6 +58,30 @@ def audit_row(command: Command, imposed: Iterable[Sanction], lifted_ids: tuple[i
         at_ms=now_ms,
         imposed_id=next((s.id for s in imposed), None),
         lifted_ids=list(lifted_ids),
+        nonce=order.origin.nonce or None,
+        purged=True if order.purge else None,
+    )
+
+
+def erasure_audit_row(order: ErasureOrder, erasure: Erasure, message: LoggedMessage | None, now_ms: int) -> AuditRow:
+    """What is kept of a command that takes messages back."""
+    command = order.command
+    user_id, username = erasure.author or Target(0, "")
+    return AuditRow(
+        action=int(command.kind),
+        target_user_id=user_id,
+        target_username=username.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.ROOM),
+        slug=command.slug,
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=[],
+        nonce=order.origin.nonce or None,
+        message_id=command.message_id or None,
+        message_text=None if message is None else message.text.replace("\0", "\N{REPLACEMENT CHARACTER}"),
     )
 
 

@@ -12,8 +12,18 @@ from chassis.database import Database
 from chassis.logs import LogSummary
 from moderation.adapters.store import retention
 from moderation.adapters.store.database import COMMAND_LOCK, answered
-from moderation.adapters.store.rows import audit_row, event_from_row, follow_row, sanction_from_row, sanction_to_row
-from moderation.adapters.store.tables import SanctionAddressRow, SanctionRow, SightingRow
+from moderation.adapters.store.outbox import pending, put
+from moderation.adapters.store.rows import (
+    audit_row,
+    erasure_audit_row,
+    event_from_row,
+    follow_row,
+    sanction_from_row,
+    sanction_to_row,
+)
+from moderation.adapters.store.tables import AuditRow, OutboxRow, SanctionAddressRow, SanctionRow, SightingRow
+from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, Order, Receipt, SanctionOrder
+from moderation.domain.erasures import Erasure, LoggedMessage
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Rank, Target
 from moderation.domain.rights import Change
@@ -39,19 +49,52 @@ class TortoiseStore:
 
     @answered
     async def change(
-        self, command: Command, addresses: frozenset[str], decide: Callable[[list[Sanction]], Change], *, now_ms: int
-    ) -> SanctionEvent:
+        self,
+        order: SanctionOrder,
+        addresses: frozenset[str],
+        decide: Callable[[list[Sanction]], Change],
+        *,
+        now_ms: int,
+    ) -> Receipt:
         """Commands go one by one over all replicas: they are rare, and their event ids rise as they are committed."""
+        command, purge = order.command, order.purge
         async with self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
             change = decide(await self._in_force_of(command.target, addresses, now_ms))
             lifted_ids = tuple(s.id for s in change.lifted)
             if lifted_ids:
                 await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
             imposed = (await _insert(command, change.addresses, now_ms),) if change.imposes else ()
-            audit = audit_row(command, imposed, lifted_ids, now_ms)
+            audit = audit_row(order, imposed, lifted_ids, now_ms)
             await audit.save()
-            return event_from_row(audit, imposed)
+            work = None if purge is None else await put(audit.id, purge, now_ms=now_ms)
+            return Receipt(audit.id, event_from_row(audit, imposed), work=work)
+
+    @answered
+    async def take_back(
+        self,
+        order: ErasureOrder,
+        message: LoggedMessage | None,
+        decide: Callable[[list[Erasure]], Erasure],
+        *,
+        now_ms: int,
+    ) -> Receipt:
+        """One by one as well: what is not done yet is known to whoever comes next."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            erasure = decide([] if order.log is None else await pending(order.log))
+            audit = erasure_audit_row(order, erasure, message, now_ms)
+            await audit.save()
+            return Receipt(audit.id, work=await put(audit.id, erasure, now_ms=now_ms))
+
+    @answered
+    async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:
+        async with self._database.transaction():
+            return await self._earlier(order, now_ms)
 
     @answered
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
@@ -148,6 +191,20 @@ class TortoiseStore:
     async def _run(self, part: Callable[[], Awaitable[bool]]) -> bool:
         async with self._database.transaction():
             return await part()
+
+    async def _earlier(self, order: Order, now_ms: int) -> Receipt | None:
+        if not order.origin.nonce:
+            return None
+        mine = AuditRow.filter(moderator_user_id=order.command.moderator.user_id, nonce=order.origin.nonce)
+        audit = await mine.filter(at_ms__gt=now_ms - NONCES_KNOWN_MS).order_by("-id").first()
+        if audit is None:
+            return None
+        event = None
+        if audit.action in _ACTIONS:
+            imposed = None if audit.imposed_id is None else await self._find(audit.imposed_id)
+            event = event_from_row(audit, () if imposed is None else (imposed,))
+        work = await OutboxRow.filter(action_id=audit.id).first()
+        return Receipt(audit.id, event, (work.entry_id if work else None) or 0, repeated=True)
 
     async def _in_force_of(self, target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
         """Of an anonymous target by its name and by its addresses, each with an index of its own."""

@@ -1,5 +1,7 @@
 """The tables. Rows stay in this package. A docstring becomes the comment of its table and must hold no semicolon.
-Indexes on a part of the rows are in migrations/0003_open_indexes.py: Tortoise knows none."""
+Indexes on a part of the rows are in migrations/0003_open_indexes.py and 0005_outbox_indexes.py: Tortoise knows none."""
+
+from typing import Any
 
 from tortoise import fields
 from tortoise.indexes import Index
@@ -9,6 +11,8 @@ SLUG_LENGTH = 512  # bytes of 128 letters; PostgreSQL counts letters, so this is
 NAME_LENGTH = 255
 REASON_LENGTH = 500
 ADDRESS_LENGTH = 64
+NONCE_LENGTH = 64
+CLAIM_LENGTH = 32
 
 
 class SanctionRow(Model):
@@ -71,11 +75,43 @@ class AuditRow(Model):
     followed_address = fields.CharField(max_length=ADDRESS_LENGTH, null=True)
     """Set where the service itself added an address to a sanction; empty when the address was erased."""
     evidence_erased_at_ms = fields.BigIntField(null=True)
+    nonce = fields.CharField(max_length=NONCE_LENGTH, null=True)
+    """The client's, where it sent one; the command is known by it for two minutes."""
+    message_id = fields.BigIntField(null=True)
+    """Of a deletion; its author is the target."""
+    message_text = fields.TextField(null=True)
+    """Of a deletion; empty when it was erased, null where the log could not be read before the message was gone."""
+    purged = fields.BooleanField(null=True)
+    """Of a sanction: the target's messages were taken back with it."""
 
     class Meta:
         table = "audit"
         app = "moderation"
         indexes = (Index(fields=("at_ms",), name="audit_by_time"),)
+
+
+class OutboxRow(Model):
+    """What a command has to do in the log of a room. Stays a while when that is done."""
+
+    action_id = fields.BigIntField(primary_key=True, generated=False)
+    """The audit row of the command."""
+    kind = fields.SmallIntField()
+    log_partition = fields.IntField()
+    room_id = fields.BigIntField()
+    life = fields.BigIntField()
+    details: dict[str, Any] = fields.JSONField()
+    entry_id = fields.BigIntField(null=True)
+    attempts = fields.IntField(default=0)
+    made_at_ms = fields.BigIntField()
+    resolved_at_ms = fields.BigIntField(null=True)
+    due_at_ms = fields.BigIntField()
+    """From then on anybody may take it: whoever has it moves this on for as long as it works."""
+    claim = fields.CharField(max_length=CLAIM_LENGTH)
+    done_at_ms = fields.BigIntField(null=True)
+
+    class Meta:
+        table = "outbox"
+        app = "moderation"
 
 
 class SightingRow(Model):

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from google.protobuf.message import DecodeError
 
 from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, MessageCheck, Verdict
+from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
+from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
@@ -16,6 +18,9 @@ from salon.moderation.v1 import moderation_pb2 as pb
 
 _LONGEST_DURATION_MINUTES = 525_600
 _LONGEST_REASON = 500
+_LONGEST_NONCE = 64
+_LARGEST_ID = 2**53 - 1
+_PARTITIONS = 256
 _MOST_SLUGS = 1000
 _MOST_TARGETS = 1000
 
@@ -65,26 +70,33 @@ def moderator_from_proto(message: pb.Speaker) -> Moderator:
     return Moderator(speaker.user_id, _rank(speaker.rank))
 
 
-def command_from_proto(message: pb.ActRequest) -> Command:
+def order_from_act(message: pb.ActRequest) -> SanctionOrder:
     """A moderation_action frame with who sent it. Raises MalformedRequest: a reason has up to 500 characters, a
     name 255, a slug 128; a duration is up to a year."""
-    if int(message.action) not in set(Action):
-        raise MalformedRequest("action")
-    if int(message.scope) not in set(Scope):
-        raise MalformedRequest("scope")
-    if message.scope == pb.SCOPE_ROOM and not message.slug:
-        raise MalformedRequest("slug")
-    if not 0 <= message.duration_minutes <= _LONGEST_DURATION_MINUTES:
-        raise MalformedRequest("duration_minutes")
-    return Command(
-        moderator=moderator_from_proto(message.moderator),
-        action=Action(message.action),
-        target=_target(message),
-        target_rank=_rank(message.target_rank) if message.target_rank else None,
-        scope=Scope(message.scope),
-        slug=_text(message.slug, LONGEST_SLUG, "slug"),
-        duration_minutes=message.duration_minutes,
-        reason=_text(message.reason, _LONGEST_REASON, "reason"),
+    return SanctionOrder(_sanction_command(message, message, message.moderator))
+
+
+def order_from_proto(message: pb.ExecuteRequest) -> Order:
+    """A command with who gives it. Raises MalformedRequest: as for order_from_act, a nonce has up to 64 characters; and
+    where there is no command that is known here."""
+    log, origin = _log(message), Origin(message.edge, message.token, _text(message.nonce, _LONGEST_NONCE, "nonce"))
+    if message.WhichOneof("command") == "change_sanction":
+        change = message.change_sanction
+        command = _sanction_command(change, message, message.actor)
+        if change.purge and not command.action.imposes:
+            raise MalformedRequest("purge")
+        return SanctionOrder(command, log, origin, purges=change.purge)
+    return ErasureOrder(_erasure_command(message), log, origin)
+
+
+def receipt_to_proto(receipt: Receipt) -> pb.ExecuteResponse:
+    """What a command that is stored came to."""
+    return pb.ExecuteResponse(
+        outcome=pb.ExecuteResponse.OUTCOME_DONE,
+        action_id=receipt.action_id,
+        event=None if receipt.event is None else event_to_proto(receipt.event),
+        entry_id=receipt.entry_id,
+        repeated=receipt.repeated,
     )
 
 
@@ -193,7 +205,64 @@ def _carried_from_proto(message: pb.CarriedAdmission) -> CarriedAdmission:
     return CarriedAdmission(speaker, message.life, message.nonce, message.age_ms, message.counts)
 
 
-def _target(message: pb.ActRequest) -> Target:
+def _sanction_command(
+    change: pb.ActRequest | pb.ChangeSanction, message: pb.ActRequest | pb.ExecuteRequest, moderator: pb.Speaker
+) -> Command:
+    if int(change.action) not in set(Action):
+        raise MalformedRequest("action")
+    if int(change.scope) not in set(Scope):
+        raise MalformedRequest("scope")
+    if change.scope == pb.SCOPE_ROOM and not message.slug:
+        raise MalformedRequest("slug")
+    if not 0 <= change.duration_minutes <= _LONGEST_DURATION_MINUTES:
+        raise MalformedRequest("duration_minutes")
+    return Command(
+        moderator=moderator_from_proto(moderator),
+        action=Action(change.action),
+        target=_target(change),
+        target_rank=_rank(message.target_rank) if message.target_rank else None,
+        scope=Scope(change.scope),
+        slug=_text(message.slug, LONGEST_SLUG, "slug"),
+        duration_minutes=change.duration_minutes,
+        reason=_text(message.reason, _LONGEST_REASON, "reason"),
+    )
+
+
+def _erasure_command(message: pb.ExecuteRequest) -> ErasureCommand:
+    kinds = {
+        "delete_message": ErasureKind.DELETE,
+        "purge_messages": ErasureKind.PURGE,
+        "clear_room": ErasureKind.CLEAR,
+    }
+    kind = kinds.get(message.WhichOneof("command") or "")
+    if kind is None:
+        raise MalformedRequest("command")
+    if not message.slug:
+        raise MalformedRequest("slug")
+    message_id = message.delete_message.message_id
+    if kind is ErasureKind.DELETE and not 0 < message_id <= _LARGEST_ID:
+        raise MalformedRequest("message_id")
+    return ErasureCommand(
+        kind=kind,
+        moderator=moderator_from_proto(message.actor),
+        slug=_text(message.slug, LONGEST_SLUG, "slug"),
+        target_rank=_rank(message.target_rank) if message.target_rank else None,
+        reason=_text(message.reason, _LONGEST_REASON, "reason"),
+        message_id=message_id,
+        target=_target(message.purge_messages) if kind is ErasureKind.PURGE else None,
+    )
+
+
+def _log(message: pb.ExecuteRequest) -> LogRef | None:
+    if not message.HasField("log"):
+        return None
+    log = message.log
+    if not (0 <= log.partition < _PARTITIONS and log.room_id > 0 and log.life > 0):
+        raise MalformedRequest("log")
+    return LogRef(log.partition, log.room_id, log.life)
+
+
+def _target(message: pb.ActRequest | pb.ChangeSanction | pb.PurgeMessages) -> Target:
     if message.target_user_id < 0 or not (message.target_user_id or message.target_username):
         raise MalformedRequest("target_user_id")
     if message.target_user_id:

@@ -6,13 +6,15 @@ import grpc.aio
 
 from moderation.api.grpc.admit import AdmitContext, AdmitStreams
 from moderation.api.grpc.convert import (
-    command_from_proto,
     event_to_proto,
     moderator_from_proto,
+    order_from_act,
+    order_from_proto,
     query_from_proto,
+    receipt_to_proto,
     sanction_to_proto,
 )
-from moderation.errors import NotPermitted
+from moderation.errors import MessageNotFound, NotPermitted
 from moderation.ports import Ports
 from moderation.usecases.execute import execute, lift
 from moderation.usecases.queries import list_history, list_in_force
@@ -39,10 +41,24 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
     ) -> pb.ActResponse:
         """Impose or lift; a refusal by the table of rights is an answer, not an error."""
         try:
-            event = await execute(self._ports, command_from_proto(request))
+            receipt = await execute(self._ports, order_from_act(request))
         except NotPermitted:
             return pb.ActResponse(permitted=False)
-        return pb.ActResponse(permitted=True, event=event_to_proto(event))
+        event = None if receipt.event is None else event_to_proto(receipt.event)
+        return pb.ActResponse(permitted=True, event=event)
+
+    async def Execute(  # noqa: N802
+        self, request: pb.ExecuteRequest, context: grpc.aio.ServicerContext[pb.ExecuteRequest, pb.ExecuteResponse]
+    ) -> pb.ExecuteResponse:
+        """Carry out a command; what is refused, or not there, is an answer as well."""
+        order = order_from_proto(request)
+        try:
+            receipt = await execute(self._ports, order)
+        except NotPermitted:
+            return pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED)
+        except MessageNotFound:
+            return pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_FOUND)
+        return receipt_to_proto(receipt)
 
     async def ListActive(  # noqa: N802
         self,

@@ -4,11 +4,12 @@ from grpc import StatusCode
 
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import Status, StatusTable
-from moderation.errors import MalformedRequest, NotPermitted, SanctionNotFound
+from moderation.errors import LogUnavailable, MalformedRequest, NotPermitted, SanctionNotFound
 
 STATUSES: StatusTable = {
     MalformedRequest: Status(StatusCode.INVALID_ARGUMENT),
     NotPermitted: Status(StatusCode.PERMISSION_DENIED, "not permitted"),
     SanctionNotFound: Status(StatusCode.NOT_FOUND, "no such sanction"),
+    LogUnavailable: Status(StatusCode.UNAVAILABLE, "log away"),
     DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),
 }

@@ -1,0 +1,76 @@
+"""Entries of a room's log as they are stored: what this service reads of messages, and the entries that it writes."""
+
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
+from salon.events.v1 import events_pb2 as pb
+
+
+class Stored(NamedTuple):
+    """What the stream has under one sequence."""
+
+    id: int
+    at_ms: int
+    key: str
+    """Its Nats-Msg-Id, or empty."""
+    payload: bytes
+
+
+def message_of(stored: Stored) -> LoggedMessage | None:
+    """None where it is no message."""
+    entry = _read(stored)
+    if entry is None or entry.WhichOneof("entry") != "message":
+        return None
+    said = entry.message
+    return LoggedMessage(stored.id, stored.at_ms, said.user_id, said.username, said.text, stored.key)
+
+
+def action_of(stored: Stored) -> int:
+    """The command that has brought it; 0: none."""
+    entry = _read(stored)
+    return 0 if entry is None else entry.origin.action_id
+
+
+def encode_erasure(action_id: int, erasure: Erasure) -> bytes:
+    """The entry that tells of it; the same bytes whoever encodes it."""
+    edge, token, nonce = erasure.origin
+    entry = pb.LogEntry(origin=pb.CommandOrigin(edge=edge, token=token, nonce=nonce, action_id=action_id))
+    user_id = erasure.author.user_id if erasure.author else 0
+    if erasure.kind is ErasureKind.DELETE:
+        entry.message_deleted.MergeFrom(
+            pb.MessageDeleted(
+                message_id=erasure.message_id,
+                user_id=user_id,
+                username=erasure.username,
+                moderator_user_id=erasure.moderator_user_id,
+                message_key=next(iter(erasure.message_keys), ""),
+            )
+        )
+    elif erasure.kind is ErasureKind.PURGE:
+        entry.messages_purged.MergeFrom(
+            pb.MessagesPurged(
+                user_id=user_id,
+                username=erasure.username,
+                up_to_id=erasure.last_id,
+                moderator_user_id=erasure.moderator_user_id,
+                message_keys=erasure.message_keys,
+            )
+        )
+    else:
+        entry.room_cleared.MergeFrom(
+            pb.RoomCleared(
+                up_to_id=erasure.last_id,
+                moderator_user_id=erasure.moderator_user_id,
+                message_keys=erasure.message_keys,
+            )
+        )
+    return entry.SerializeToString(deterministic=True)
+
+
+def _read(stored: Stored) -> pb.LogEntry | None:
+    try:
+        return pb.LogEntry.FromString(stored.payload)
+    except DecodeError:
+        return None  # nobody can show it either

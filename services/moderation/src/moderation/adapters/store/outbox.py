@@ -1,0 +1,172 @@
+"""What commands have still to do in the logs of rooms: rows that one replica works on at a time."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from tortoise.functions import Count, Min
+
+from chassis.database import Database
+from moderation.adapters.store.database import answered
+from moderation.adapters.store.tables import AuditRow, OutboxRow
+from moderation.domain.commands import OutboxItem
+from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage, LogRef, Origin
+from moderation.domain.people import Target
+from moderation.errors import ClaimLost
+from moderation.ports import Backlog
+
+LEASE_MS = 15_000
+"""A replica that has not said for so long that it still works on a row has lost it to the next that looks."""
+_ROWS_AT_ONCE = 1000
+_KINDS = [int(kind) for kind in ErasureKind]
+
+
+class TortoiseOutbox:
+    """The port Outbox, on a database that its owner opens and closes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @answered
+    async def claim(self, *, first: int, now_ms: int) -> list[OutboxItem]:
+        """Each by one replica: rows that another one takes at this moment are left out. So are those of a kind that a
+        later version has made."""
+        claim = new_claim()
+        due = OutboxRow.filter(done_at_ms__isnull=True, due_at_ms__lte=now_ms, kind__in=_KINDS)
+        async with self._database.transaction():
+            rows = await due.order_by("due_at_ms").limit(first).select_for_update(skip_locked=True)
+            for row in rows:
+                row.attempts, row.claim, row.due_at_ms = row.attempts + 1, claim, now_ms + LEASE_MS
+                await row.save(update_fields=["attempts", "claim", "due_at_ms"])
+            return [item_from_row(row) for row in rows]
+
+    @answered
+    async def renew(self, item: OutboxItem, *, now_ms: int) -> None:
+        await self._update(item, due_at_ms=now_ms + LEASE_MS)
+
+    @answered
+    async def resolved(self, item: OutboxItem, erasure: Erasure, message: LoggedMessage | None, *, now_ms: int) -> None:
+        async with self._database.transaction():
+            values = {"resolved_at_ms": now_ms, "due_at_ms": now_ms + LEASE_MS}
+            await self._write(item, details=details_of(erasure), **values)
+            if message is not None:
+                user_id, username = message.author
+                author = {"target_user_id": user_id, "target_username": storable(username)}
+                audit = AuditRow.filter(id=item.action_id, evidence_erased_at_ms__isnull=True)
+                await audit.update(message_text=storable(message.text), **author)
+
+    @answered
+    async def appended(self, item: OutboxItem, entry_id: int, *, now_ms: int) -> None:
+        await self._update(item, entry_id=entry_id, due_at_ms=now_ms + LEASE_MS)
+
+    @answered
+    async def postpone(self, item: OutboxItem, *, until_ms: int) -> None:
+        await self._update(item, due_at_ms=until_ms)
+
+    @answered
+    async def done(self, item: OutboxItem, *, now_ms: int) -> None:
+        await self._update(item, done_at_ms=now_ms)
+
+    @answered
+    async def backlog(self) -> Backlog:
+        async with self._database.transaction():
+            found = OutboxRow.filter(done_at_ms__isnull=True).annotate(
+                count=Count("action_id"), first=Min("made_at_ms")
+            )
+            ((count, first),) = await found.values_list("count", "first")
+            return Backlog(int(count), None if first is None else int(first))
+
+    @answered
+    async def forget_done(self, before_ms: int) -> bool:
+        async with self._database.transaction():
+            rows = OutboxRow.filter(done_at_ms__lt=before_ms).limit(_ROWS_AT_ONCE)
+            ids = [row.action_id for row in await rows.select_for_update(skip_locked=True).only("action_id")]
+            await OutboxRow.filter(action_id__in=ids).delete()
+            return len(ids) == _ROWS_AT_ONCE
+
+    async def _update(self, item: OutboxItem, **values: Any) -> None:
+        async with self._database.transaction():
+            await self._write(item, **values)
+
+    async def _write(self, item: OutboxItem, **values: Any) -> None:
+        mine = OutboxRow.filter(action_id=item.action_id, claim=item.claim, done_at_ms__isnull=True)
+        if not await mine.update(**values):
+            raise ClaimLost
+
+
+async def put(action_id: int, erasure: Erasure, *, now_ms: int) -> OutboxItem:
+    """Give the outbox something to do, in the transaction that is open; claimed for the caller."""
+    row = OutboxRow(
+        action_id=action_id,
+        kind=int(erasure.kind),
+        log_partition=erasure.log.partition,
+        room_id=erasure.log.room_id,
+        life=erasure.log.life,
+        details=details_of(erasure),
+        made_at_ms=now_ms,
+        resolved_at_ms=now_ms if erasure.is_resolved else None,
+        due_at_ms=now_ms + LEASE_MS,
+        claim=new_claim(),
+    )
+    await row.save()
+    return item_from_row(row)
+
+
+async def pending(log: LogRef) -> list[Erasure]:
+    """What is to be done in that log and is not yet, in the transaction that is open."""
+    rows = OutboxRow.filter(life=log.life, room_id=log.room_id, done_at_ms__isnull=True, kind__in=_KINDS)
+    return [item_from_row(row).erasure for row in await rows.order_by("action_id")]
+
+
+def new_claim() -> str:
+    """What nobody else writes."""
+    return secrets.token_hex(16)
+
+
+def storable(text: str) -> str:
+    """PostgreSQL cannot hold the character 0."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def details_of(erasure: Erasure) -> dict[str, Any]:
+    """What differs by kind, and what the log says only later. Names stand in pairs of user id and name."""
+    return {
+        "moderator_user_id": erasure.moderator_user_id,
+        "origin": [erasure.origin.edge, str(erasure.origin.token), storable(erasure.origin.nonce)],
+        "message_id": erasure.message_id,
+        "author": None if erasure.author is None else [erasure.author.user_id, storable(erasure.author.username)],
+        "username": storable(erasure.username),
+        "up_to_id": erasure.up_to_id,
+        "message_keys": list(erasure.message_keys),
+    }
+
+
+def item_from_row(row: OutboxRow) -> OutboxItem:
+    """A row as the use cases know it."""
+    log = LogRef(row.log_partition, row.room_id, row.life)
+    erasure = _erasure(ErasureKind(row.kind), log, row.details)
+    return OutboxItem(
+        action_id=row.action_id,
+        claim=row.claim,
+        erasure=erasure,
+        entry_id=row.entry_id or 0,
+        attempts=row.attempts,
+        made_at_ms=row.made_at_ms,
+        resolved_at_ms=row.resolved_at_ms,
+    )
+
+
+def _erasure(kind: ErasureKind, log: LogRef, details: Mapping[str, Any]) -> Erasure:
+    edge, token, nonce = details["origin"]
+    author = details["author"]
+    return Erasure(
+        kind,
+        log,
+        details["moderator_user_id"],
+        Origin(edge, int(token), nonce),
+        message_id=details["message_id"],
+        author=None if author is None else Target(*author),
+        username=details["username"],
+        up_to_id=details["up_to_id"],
+        message_keys=tuple(details["message_keys"]),
+    )

@@ -1,0 +1,79 @@
+"""A command with where it comes from, and what it came to."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, ErasureKind, LogRef, Origin
+from moderation.domain.sanctions import Command, SanctionEvent
+
+NONCES_KNOWN_MS = 120_000
+"""How long a command with the same nonce of the same person is the same command."""
+
+
+@dataclass(frozen=True, slots=True)
+class SanctionOrder:
+    """A command that imposes or lifts a sanction, as it was sent."""
+
+    command: Command
+    log: LogRef | None = None
+    """The log of the room in which it was given; None: there is no life of it at present."""
+    origin: Origin = NO_ORIGIN
+    purges: bool = False
+    """Of one that imposes: the target's messages are taken back in the same step."""
+
+    @property
+    def purge(self) -> Erasure | None:
+        """What it takes back."""
+        if not self.purges or self.log is None:
+            return None
+        target, moderator = self.command.target, self.command.moderator
+        return Erasure(
+            ErasureKind.PURGE, self.log, moderator.user_id, self.origin, author=target, username=target.username
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureOrder:
+    """A command that takes messages back, as it was sent."""
+
+    command: ErasureCommand
+    log: LogRef | None = None
+    """As in SanctionOrder."""
+    origin: Origin = NO_ORIGIN
+
+
+Order: TypeAlias = SanctionOrder | ErasureOrder
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """What the outbox still has to do for one command."""
+
+    action_id: int
+    """The audit row."""
+    claim: str
+    """Whoever works on it has written this there; another one may have taken it since."""
+    erasure: Erasure
+    entry_id: int
+    """0: the log does not have the entry yet, as far as is known."""
+    attempts: int
+    """How often it was tried before."""
+    made_at_ms: int
+    resolved_at_ms: int | None
+    """Since when its entry may have been published, Unix milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a command came to."""
+
+    action_id: int
+    """The audit row."""
+    event: SanctionEvent | None = None
+    """Of a sanction."""
+    entry_id: int = 0
+    """0: it brings none, or the log does not have it yet."""
+    repeated: bool = False
+    """The actor has sent this nonce before: nothing was changed."""
+    work: OutboxItem | None = None
+    """What the outbox has to do, claimed for whoever gave the order."""

@@ -1,0 +1,160 @@
+"""A room's log on a real server, as edges make it and write into it, and use cases that work on it."""
+
+import itertools
+import json
+from base64 import b64decode
+from collections.abc import Callable
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+
+from chassis.database import Database
+from chassis.nats_connection import NatsAccess, NatsConnection
+from moderation.adapters.log import NatsLog
+from moderation.adapters.store.outbox import TortoiseOutbox
+from moderation.adapters.store.sanctions import TortoiseStore
+from moderation.domain.admission import Admission, Limits, Now
+from moderation.domain.commands import ErasureOrder
+from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
+from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.sanction_cache import SanctionCache
+from moderation.domain.sanctions import SanctionEvent
+from moderation.ports import Ports
+from salon.events.v1 import events_pb2 as pb
+
+PARTITION = 3
+LOG = LogRef(PARTITION, 7, 21)
+OTHER = LogRef(PARTITION, 8, 22)
+FIRST_SEQUENCE = 17_000_000_000_000
+STREAM = f"SALON_LOG_{PARTITION}"
+ADMIN, MODERATOR = Moderator(1, Rank.ADMIN), Moderator(2, Rank.MODERATOR)
+ANA = Target(5, "")
+_keys = itertools.count(1)
+
+
+class Room:
+    """What an edge does with the log of a room."""
+
+    def __init__(self, client: Client, log: LogRef = LOG) -> None:
+        self.client = client
+        self.log = log
+        self.subject = f"salon.v1.log.{log.partition}.{log.room_id}.{log.life}"
+
+    async def say(self, text: str, user_id: int = 5, *, username: str = "", nonce: bool = True) -> int:
+        """The id of the message."""
+        username = username or (f"user_{user_id}" if user_id else "Anonymous_10.0.0.5")
+        entry = pb.LogEntry(message=pb.ChatMessage(text=text, user_id=user_id, username=username))
+        return await self.put(entry, {"Nats-Msg-Id": f"key{next(_keys)}"} if nonce else None)
+
+    async def put(self, entry: pb.LogEntry, headers: dict[str, str] | None = None) -> int:
+        ack = await self.client.request(self.subject, entry.SerializeToString(), timeout=30, headers=headers)
+        return int(json.loads(ack.data)["seq"]) * 256 + self.log.partition
+
+    async def entries(self, ending: str = "") -> dict[int, pb.LogEntry]:
+        """By id, in order."""
+        found: dict[int, pb.LogEntry] = {}
+        sequence = 1
+        while True:
+            query = {"seq": sequence, "next_by_subj": self.subject + ending}
+            answer = await api(self.client, f"STREAM.MSG.GET.{STREAM}", query)
+            if "message" not in answer:
+                return found
+            sequence = answer["message"]["seq"] + 1
+            entry = pb.LogEntry.FromString(b64decode(answer["message"].get("data", "")))
+            found[(sequence - 1) * 256 + self.log.partition] = entry
+
+    async def erasures(self) -> list[pb.LogEntry]:
+        return list((await self.entries(".erasures")).values())
+
+    async def texts(self) -> list[str]:
+        return [e.message.text for e in (await self.entries()).values() if e.WhichOneof("entry") == "message"]
+
+
+async def api(client: Client, subject: str, query: dict[str, Any]) -> dict[str, Any]:
+    reply = await client.request(f"$JS.API.{subject}", json.dumps(query).encode(), timeout=30)
+    answer: dict[str, Any] = json.loads(reply.data)
+    return answer
+
+
+async def open_room(url: str, *, make: bool = True) -> Room:
+    """A client of its own, to be closed by the caller, and the stream of the partition."""
+    client = await nats.connect(url, connect_timeout=5, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+    if make:
+        await make_stream(client)
+    return Room(client)
+
+
+async def make_stream(client: Client) -> None:
+    config = {
+        "name": STREAM,
+        "subjects": [f"salon.v1.log.{PARTITION}.>"],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "num_replicas": 1,
+        "allow_direct": True,
+        "max_msgs_per_subject": 20_000,
+        "duplicate_window": 120 * 10**9,
+        "first_seq": FIRST_SEQUENCE,
+        "republish": {
+            "src": f"salon.v1.log.{PARTITION}.*.*",
+            "dest": "salon.v1.live.{{wildcard(1)}}.{{wildcard(2)}}.log",
+        },
+    }
+    answer = await api(client, f"STREAM.CREATE.{STREAM}", config)
+    assert "error" not in answer, answer
+
+
+class Clock:
+    """Time as it is, and as much later as told."""
+
+    def __init__(self, unix_ms: Callable[[], int]) -> None:
+        self._unix_ms = unix_ms
+        self.ahead_ms = 0
+
+    def now(self) -> Now:
+        return Now(0, self._unix_ms() + self.ahead_ms)
+
+
+class Published:
+    is_connected = True
+
+    def __init__(self) -> None:
+        self.events: list[SanctionEvent] = []
+
+    async def publish(self, event: SanctionEvent) -> None:
+        self.events.append(event)
+
+
+def ports_of(database: Database, connection: NatsConnection, clock: Clock) -> Ports:
+    """What one replica works with."""
+    cache, last_seen = SanctionCache(), LastSeenBuffer()
+    admission = Admission(Limits(10, 10, 100), cache, last_seen)
+    store, outbox, log = TortoiseStore(database), TortoiseOutbox(database), NatsLog(connection)
+    return Ports(store, Published(), clock.now, cache, last_seen, admission, outbox, log)
+
+
+def connection_to(url: str) -> NatsConnection:
+    return NatsConnection(NatsAccess((url,)), "moderation")
+
+
+def delete(
+    message_id: int,
+    by: Moderator = MODERATOR,
+    *,
+    target_rank: Rank | None = Rank.USER,
+    log: LogRef | None = LOG,
+    nonce: str = "",
+) -> ErasureOrder:
+    command = ErasureCommand(ErasureKind.DELETE, by, "live", target_rank, "spam", message_id=message_id)
+    return ErasureOrder(command, log, Origin("e" * 32, 9, nonce))
+
+
+def purge(target: Target = ANA, by: Moderator = MODERATOR, *, target_rank: Rank | None = None) -> ErasureOrder:
+    return ErasureOrder(ErasureCommand(ErasureKind.PURGE, by, "live", target_rank, "", target=target), LOG)
+
+
+def clear(by: Moderator = ADMIN, *, log: LogRef | None = LOG) -> ErasureOrder:
+    return ErasureOrder(ErasureCommand(ErasureKind.CLEAR, by, "live", None, ""), log)
