@@ -114,6 +114,7 @@ def _arguments(running: Running, load: Load, tokens: Path, wire: Wire) -> Iterat
         "type-stop": '{"type":"typing_stop","data":{}}',
     }
     optional = {"ack": wire.ack, "hello": wire.hello, "ping": wire.ping, "pong": wire.pong, "storm": load.storm_s}
+    optional["deflate"] = int(wire.deflate)
     options |= {name: value for name, value in optional.items() if value}
     for name, value in options.items():
         yield from (f"--{name}", str(value))

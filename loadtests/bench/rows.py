@@ -49,12 +49,14 @@ def rows() -> list[Row]:
     """Everything, in the order in which it is measured."""
     plain, nonces = salon(), salon("Salon, with nonces", Setup(nonces=True))
     both = (plain, nonces)
+    packed = (plain, salon("Salon, compressed", Setup(compression=True)))
     workers = (salon("Salon, 1 edge worker"), salon("Salon, 2 edge workers", Setup(workers=2)))
     databases = (salon("Salon on SQLite"), salon("Salon on PostgreSQL", Setup(postgres=True)))
     everybody = tuple(PEERS)
     return [
-        Row("fanout-1000", "One room of 1,000, 300 messages/s", (plain,), everybody, _one_room(1000, 300), MESSAGES),
-        Row("fanout-9900", "One room of 9,900, 20 messages/s", (plain,), FAST, _one_room(9900, 20), MESSAGES),
+        Row("fanout-100", "One room of 100, 300 messages/s", packed, (), _one_room(100, 300), MESSAGES),
+        Row("fanout-1000", "One room of 1,000, 300 messages/s", packed, everybody, _one_room(1000, 300), MESSAGES),
+        Row("fanout-9900", "One room of 9,900, 20 messages/s", packed, FAST, _one_room(9900, 20), MESSAGES),
         Row("rooms-2000", "500 rooms of 2, 2,000 messages/s", both, everybody, _rooms(2000), MESSAGES),
         Row("rooms-6000", "500 rooms of 2, 6,000 messages/s", both, FAST, _rooms(6000), MESSAGES),
         Row("rooms-highest", "500 rooms of 2, highest rate that delivers all", workers, (), _highest, MESSAGES),

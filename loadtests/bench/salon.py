@@ -6,7 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -35,6 +35,7 @@ class Setup:
     workers: int = 1
     postgres: bool = False
     nonces: bool = False
+    compression: bool = False
     settings: tuple[tuple[str, str], ...] = ()
 
 
@@ -62,6 +63,7 @@ def _start_all(processes: Processes, folder: Path, setup: Setup) -> Running:
     port = held_port()
     watched: dict[str, tuple[int, ...]] = {}
     extra = LIFTED | {"WS_EDGE_WORKERS": str(setup.workers)} | dict(setup.settings)
+    extra |= {"WS_EDGE_COMPRESSION": str(int(setup.compression))}
     if setup.postgres:
         database = Database(processes, folder / "postgres")
         extra |= {"ROOMS_DATABASE_URL": database.url}
@@ -77,7 +79,8 @@ def _start_all(processes: Processes, folder: Path, setup: Setup) -> Running:
         processes.stop("edge", SIGKILL if without_a_word else SIGTERM)
         processes.start("edge", EDGE, env)
 
-    return Running(port, NONCES if setup.nonces else WIRE, watched, processes, processes.stop_all, restart_edge)
+    wire = replace(NONCES if setup.nonces else WIRE, deflate=setup.compression)
+    return Running(port, wire, watched, processes, processes.stop_all, restart_edge)
 
 
 def _inherited(environ: Mapping[str, str]) -> dict[str, str]:

@@ -20,6 +20,8 @@ class Wire:
     hello: str = ""
     ping: str = ""
     pong: str = ""
+    deflate: bool = False
+    """Every client offers compression, and what they write is made of words."""
 
 
 @dataclass(frozen=True)

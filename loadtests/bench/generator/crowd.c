@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "inflate.h"
 #include "wire.h"
 
 enum { READ_SIZE = 1 << 19, EVENTS = 1024, COME_BACK_NS = 200000000, MARK = 28, TEXT_MAX = 70000 };
@@ -46,7 +47,7 @@ void crowd_open(Crowd *crowd, const Options *options) {
 }
 
 void crowd_reset(Crowd *crowd) {
-    crowd->deliveries = crowd->foreign = crowd->bytes = crowd->errors = 0;
+    crowd->deliveries = crowd->foreign = crowd->bytes = crowd->errors = crowd->compressed = 0;
     crowd->messages = 0;
     memset(crowd->kind, 0, sizeof crowd->kind);
     memset(&crowd->latency, 0, sizeof crowd->latency);
@@ -161,11 +162,31 @@ void crowd_send(Crowd *crowd, Client *client, const char *text, size_t length) {
     send_frame(crowd, client, OP_TEXT, text, length);
 }
 
+/* What people write: what is said again and again would compress better than they do. */
+static void put_words(char *out, int size) {
+    static const char words[] =
+        "Good evening everybody, did anyone see the beginning? That jump was unbelievable, I had to rewind twice. "
+        "Which song is this, please? My sound is a bit behind the picture since the last break, is it only me? "
+        "No, here too; closing the tab and opening it again helped. She said on Tuesday that they would play the new "
+        "map first, so be patient. Greetings from Lisbon, it is raining and I should be working. What a save!! "
+        "Can somebody pin the link to the schedule? Thanks for the raid, welcome all, grab a chair. I would never "
+        "have thought of going left there. How long has he been awake, thirty hours? Hydrate, and stretch your legs. ";
+    size_t at = wire_random() % (sizeof words - 1);
+    while (size-- > 0) {
+        *out++ = words[at];
+        at = (at + 1) % (sizeof words - 1);
+    }
+}
+
 /* The text that is looked for on the other side: two tildes, the time due, the message's number, two tildes, padding. */
-static int put_mark(char *out, int size, uint64_t due_ns, int number) {
+static int put_mark(char *out, const Options *options, uint64_t due_ns, int number) {
     int at = sprintf(out, "~~%016llx%08x~~", (unsigned long long)due_ns, (unsigned)number);
-    memset(out + at, 'x', (size_t)(size - at));
-    return size;
+    int left = options->text_bytes - at;
+    if (options->deflate)
+        put_words(out + at, left);
+    else
+        memset(out + at, 'x', (size_t)left);
+    return options->text_bytes;
 }
 
 static size_t fill(Crowd *crowd, const Client *client, const char *template, uint64_t due_ns, char *out, size_t room) {
@@ -178,7 +199,7 @@ static size_t fill(Crowd *crowd, const Client *client, const char *template, uin
         switch (*++template) {
         case 'd': at += (size_t)sprintf(out + at, "%d", client->index); break;
         case 'g': at += (size_t)sprintf(out + at, "%d", client->group); break;
-        case 'm': at += (size_t)put_mark(out + at, crowd->options->text_bytes, due_ns, crowd->messages); break;
+        case 'm': at += (size_t)put_mark(out + at, crowd->options, due_ns, crowd->messages); break;
         case 'n':
             at += (size_t)sprintf(out + at, "%016llx-%x", (unsigned long long)crowd->nonce_run, (unsigned)crowd->messages);
             break;
@@ -209,8 +230,9 @@ static void ask_for_upgrade(Crowd *crowd, Client *client) {
     path[fill(crowd, client, crowd->options->path, 0, path, sizeof path)] = 0;
     int length = snprintf(request, sizeof request,
                           "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                          "Sec-WebSocket-Key: c2Fsb24tYmVuY2gtMTIzNA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                          path, crowd->options->port);
+                          "Sec-WebSocket-Key: c2Fsb24tYmVuY2gtMTIzNA==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+                          path, crowd->options->port,
+                          crowd->options->deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
     client->state = UPGRADING;
     watch_for(crowd, client, EPOLL_CTL_MOD, EPOLLIN);
     write_bytes(crowd, client, request, (size_t)length);
@@ -309,6 +331,34 @@ static void on_text(Crowd *crowd, Client *client, const char *payload, size_t le
     on_kind(crowd, client, payload, length);
 }
 
+typedef struct {
+    char bytes[1024];
+    size_t length;
+    char text[4096];
+    size_t text_length;
+} Inflated;
+
+/* All members get the same bytes: each message is inflated for the first of them, and compared for the others. */
+static void on_compressed(Crowd *crowd, Client *client, const Frame *frame, uint64_t now) {
+    static Inflated known[256];
+    uint64_t sum = frame->length;
+    for (size_t at = 0; at + 8 <= frame->length; at += 8) {
+        uint64_t part;
+        memcpy(&part, frame->payload + at, 8);
+        sum = (sum ^ part) * 0x100000001B3ull;
+    }
+    Inflated *same = &known[sum >> 56];
+    if (same->length != frame->length || memcmp(same->bytes, frame->payload, frame->length)) {
+        if (frame->length > sizeof same->bytes)
+            return;
+        memcpy(same->bytes, frame->payload, frame->length);
+        same->length = frame->length;
+        same->text_length = inflate_message((const unsigned char *)same->bytes, same->length, same->text, sizeof same->text);
+    }
+    crowd->compressed++;
+    on_text(crowd, client, same->text, same->text_length, now);
+}
+
 /* Returns 0 when the connection is gone. */
 static int on_frame(Crowd *crowd, Client *client, const Frame *frame, uint64_t now) {
     if (frame->op == OP_CLOSE) {
@@ -317,6 +367,8 @@ static int on_frame(Crowd *crowd, Client *client, const Frame *frame, uint64_t n
     }
     if (frame->op == OP_PING)
         send_frame(crowd, client, OP_PONG, frame->payload, frame->length);
+    else if (frame->compressed)
+        on_compressed(crowd, client, frame, now);
     else if (frame->op != OP_PONG)
         on_text(crowd, client, frame->payload, frame->length, now);
     return 1;

@@ -50,7 +50,7 @@ typedef struct {
     int returning; /* whoever is lost comes back */
     int repeating; /* whoever hears its own message sends the next one */
     uint64_t first_lost_ns;
-    uint64_t deliveries, foreign, bytes, errors;
+    uint64_t deliveries, foreign, bytes, errors, compressed;
     uint64_t last_delivery_ns;
     uint64_t nonce_run;
     Kind kind[KINDS];

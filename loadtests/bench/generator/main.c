@@ -215,11 +215,11 @@ static void send_messages(Crowd *crowd, Watch *watch) {
     rest(crowd, 0.1); /* what comes twice comes now */
     printf("{\"phase\":\"send\",\"sent\":%d,\"send_s\":%.4f,\"expected\":%llu,\"deliveries\":%llu,\"incomplete\":%d,"
            "\"out_of_order\":%d,\"lost_connections\":%d,\"errors\":%llu,\"wall_s\":%.4f,\"latest_ms\":%.3f,"
-           "\"bytes\":%llu,\"own_cpu_s\":%.3f",
+           "\"bytes\":%llu,\"compressed\":%llu,\"own_cpu_s\":%.3f",
            crowd->messages, seconds(sending), (unsigned long long)expected, (unsigned long long)crowd->deliveries,
            incomplete_messages(crowd, groups), out_of_order(crowd, groups), crowd->lost - lost,
            (unsigned long long)crowd->errors, seconds(crowd->last_delivery_ns - began), (double)latest / 1e6,
-           (unsigned long long)crowd->bytes, own);
+           (unsigned long long)crowd->bytes, (unsigned long long)crowd->compressed, own);
     watch_print_cpu(watch, "cpu_s", &before, &after);
     print_latency(&crowd->latency);
     printf("}\n");

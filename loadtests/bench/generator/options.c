@@ -29,7 +29,7 @@ static void read_tokens(Options *options, const char *path) {
 
 enum {
     PORT = 256, PATH, HELLO, ACK, FRAME, PING, PONG, MEMBERS, GROUPS, SENDERS, IN_FLIGHT, TEXT, RATE, WINDOW, SEND,
-    DRAIN, SETTLE, JOIN, STEPS, STORM, TYPING, CHURN, TYPE_START, TYPE_STOP, TOKENS, WATCH
+    DRAIN, SETTLE, JOIN, STEPS, STORM, TYPING, CHURN, TYPE_START, TYPE_STOP, TOKENS, WATCH, DEFLATE
 };
 
 static const struct option names[] = {
@@ -41,7 +41,8 @@ static const struct option names[] = {
     {"drain", 1, 0, DRAIN},         {"settle", 1, 0, SETTLE},       {"join", 1, 0, JOIN},
     {"steps", 1, 0, STEPS},         {"storm", 1, 0, STORM},         {"typing", 1, 0, TYPING},
     {"churn", 1, 0, CHURN},         {"type-start", 1, 0, TYPE_START}, {"type-stop", 1, 0, TYPE_STOP},
-    {"tokens", 1, 0, TOKENS},       {"watch", 1, 0, WATCH},         {0, 0, 0, 0},
+    {"tokens", 1, 0, TOKENS},       {"watch", 1, 0, WATCH},         {"deflate", 1, 0, DEFLATE},
+    {0, 0, 0, 0},
 };
 
 static int set_text(Options *options, int name, const char *value) {
@@ -67,6 +68,7 @@ static int set_number(Options *options, int name, double value) {
     case GROUPS: options->groups = (int)value; return 1;
     case SENDERS: options->senders = (int)value; return 1;
     case IN_FLIGHT: options->in_flight = (int)value; return 1;
+    case DEFLATE: options->deflate = (int)value; return 1;
     case TEXT: options->text_bytes = (int)value; return 1;
     case RATE: options->rate = value; return 1;
     case WINDOW: options->window = (int)value; return 1;

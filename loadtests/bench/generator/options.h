@@ -16,6 +16,7 @@ typedef struct {
     int senders;        /* the first so many of the members send */
     int in_flight;      /* joins that wait for an answer at any time */
     int text_bytes;     /* length of the marked text */
+    int deflate;        /* offer compression, and make the text of words */
     double rate;        /* messages a second; 0: none */
     int window;         /* messages a sender has under way instead of a rate; 0: by rate */
     double send_s;

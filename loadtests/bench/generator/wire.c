@@ -29,6 +29,7 @@ Frame wire_read(const unsigned char *bytes, size_t length) {
     if (length - head < size)
         return frame;
     frame.op = bytes[0] & 0x0f;
+    frame.compressed = bytes[0] >> 6 & 1;
     frame.payload = (const char *)bytes + head;
     frame.length = size;
     frame.size = head + size;

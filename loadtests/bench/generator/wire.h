@@ -8,6 +8,7 @@ enum { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10, WIRE_HEAD_MAX = 14 
 
 typedef struct {
     int op;
+    int compressed;
     const char *payload;
     size_t length;
     size_t size; /* header included; 0: not here yet */
