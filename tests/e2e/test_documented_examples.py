@@ -9,6 +9,7 @@ from chat_client import Person, Visitors, person
 from graphql_client import REGISTER, GraphQL
 from playwright.async_api import Page, async_playwright
 from salon_processes import CHROMIUM_ARGUMENTS, Edge
+from wire_contract import watch_page
 
 CLIENT_FRAMES = {
     "chat_message": """{
@@ -242,9 +243,12 @@ async def page(chromium: str, edge: Edge) -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
         page = await browser.new_page()
+        unknown: list[str] = []
+        watch_page(page, unknown)
         await page.goto(f"{edge.http}/health/live")
         yield page
         await browser.close()
+        assert unknown == []
 
 
 async def test_the_documents_connection_examples_all_open(

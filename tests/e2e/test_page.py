@@ -11,6 +11,7 @@ import salon_processes
 from chat_client import Person, Visitors, in_an_hour, mint, person
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 from salon_processes import CHROMIUM_ARGUMENTS, Edge, Salon
+from wire_contract import watch_page
 
 DESKTOP = ViewportSize(width=1200, height=760)
 PHONE = ViewportSize(width=360, height=700)
@@ -32,11 +33,13 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 
 class Window:
-    """One visitor's browser window; complaints of the page's script or policy fail the test."""
+    """One visitor's browser window; complaints of the page's script or policy, and frames that the contract does not
+    know, fail the test."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.complaints: list[str] = []
+        watch_page(page, self.complaints)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on(
             "console",

@@ -296,7 +296,7 @@ async def test_moderation_action_of_the_wrong_shape_is_an_invalid_message_format
     visitors: Visitors, room: str, admin: Person, data: dict[str, object]
 ) -> None:
     client = await visitors.join(room, admin)
-    await client.send("moderation_action", **data)
+    await client.send_wrong("moderation_action", **data)
     await client.expect_error("Invalid message format", "invalid_format")
 
 

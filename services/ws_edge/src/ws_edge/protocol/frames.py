@@ -1,4 +1,4 @@
-"""The frames that a client sends, as values."""
+"""The frames that a client sends, as values; what they say of themselves stands in docs/api/asyncapi.yaml too."""
 
 from typing import Annotated, Literal
 
@@ -31,11 +31,15 @@ class NoData(Struct, frozen=True):
 
 
 class MessageData(Struct, frozen=True):
-    """`data` of a chat_message; the session judges the length, for it has errors of its own."""
+    """`data` of a chat_message."""
 
+    # The session judges the length, for it has errors of its own.
     message: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MESSAGE_LENGTH})]
+    """Not only white space."""
     nonce: Nonce = ""
+    """Of the client's making: comes back in its own copy, and makes it safe to send the message again."""
     reply_to: _Id | None = None
+    """The message that this one answers."""
 
 
 class ModerationData(Struct, frozen=True):
@@ -43,11 +47,16 @@ class ModerationData(Struct, frozen=True):
 
     action: Literal["ban", "mute", "unban", "unmute"]
     target_user_id: _Id | None = None
+    """One of the two targets has to be there; this one stands before the other."""
     target_username: _Username | None = None
+    """An anonymous user by name: their address is what is sanctioned."""
     duration_minutes: _Duration = 0
+    """0: permanent."""
     reason: _Reason = ""
+    """Kept in the audit log."""
     scope: Literal["room", "everywhere"] = "room"
     nonce: Nonce = ""
+    """Comes back in the error that refuses the action."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""
@@ -103,6 +112,7 @@ class HistoryData(Struct, frozen=True):
     """`data` of a history request."""
 
     before: _Id | None = None
+    """Messages before this one; without it the newest of all."""
     limit: Annotated[int, Meta(ge=1, le=HISTORY_LIMIT)] = 50
 
 
