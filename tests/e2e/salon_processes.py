@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tcp_line
+from printed_secrets import printed_secrets
 from real_postgres import Postgres
 
 from tools.ports import held_port, held_ports
@@ -321,7 +322,7 @@ class Salon:
 
 
 def stop_all(salons: Sequence[Salon]) -> None:
-    """SIGTERM to all at the same time, edges first; then every log must be free of tokens and tracebacks. Raises
+    """SIGTERM to all at the same time, edges first; then every log must be free of secrets and tracebacks. Raises
     AssertionError."""
     edges = [edge.process for salon in salons for edge in salon.edges]
     others = [process for salon in salons for process in salon.processes if process not in edges]
@@ -377,12 +378,10 @@ def readiness(edge: Edge) -> tuple[int, str]:
 
 
 def log_problems(process: Process) -> list[str]:
-    """What may never stand in a log: tokens, tracebacks, what asyncio says of lost tasks."""
+    """What may never stand in a log: tokens, secrets, tracebacks, what asyncio says of lost tasks."""
     text = process.text()
     problems = [f"{process.name} logged {sign!r}:\n{_around(text, sign)}" for sign in SUSPICIOUS if sign in text]
-    signatures = {token: token.rsplit(".", 1)[-1] for token in MINTED}
-    leaks = [t for t, signature in signatures.items() if t in text or (len(signature) > 20 and signature in text)]
-    return problems + [f"{process.name} logged {len(leaks)} tokens"] * bool(leaks)
+    return problems + printed_secrets(process.name, text, process.environment, tokens=MINTED)
 
 
 def _stop_problems(process: Process) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest_asyncio
 from chat_client import Person, Visitors
+from printed_secrets import printed_secrets
 from salon_processes import Edge
 
 
@@ -56,7 +57,8 @@ async def start_wscat(wscat: str) -> AsyncIterator[Start]:
     for process in running:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        rest, _ = await process.communicate()
+        assert printed_secrets("wscat", rest.decode(), {}) == []
 
 
 async def test_wscat_without_auth(start_wscat: Start, edge: Edge) -> None:

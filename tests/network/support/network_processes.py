@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from printed_secrets import printed_secrets
 from salon_processes import Edge, Process, readiness
 
 from tools.ports import held_port
@@ -77,12 +78,14 @@ class Starter:
         return Trio(moderation, rooms, edge)
 
     def end(self) -> None:
-        """End everything that runs."""
+        """End everything that runs; nobody may have printed a secret."""
         running = [process for process in self.started if process.is_running]
         for process in running:
             process.signal(15)
         for process in running:
             process.wait()
+        printed = [each for p in self.started for each in printed_secrets(p.name, p.text(), p.environment)]
+        assert not printed, "\n".join(printed)
 
     def _start(self, process: Process) -> None:
         process.start()
