@@ -1,6 +1,6 @@
 """What the rooms service needs from the outside, in its own words. bootstrap.py names the adapters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -92,8 +92,10 @@ class Memberships(Protocol):
     async def enter(self, edge: EdgeId, plan: JoinPlan, *, now: datetime) -> Entered:
         """Carry a plan out. Also renews or opens the lease. Who is in already is answered as the first time."""
 
-    async def leave(self, edge: EdgeId, connections: Sequence[ConnectionId], *, now: datetime) -> Changes:
-        """Unknown connections are ignored."""
+    async def leave(
+        self, edge: EdgeId, connections: Sequence[ConnectionId], *, away: Set[ConnectionId], now: datetime
+    ) -> Changes:
+        """Unknown connections are ignored. Those in `away` have an away membership from now on."""
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """The announced participants of one life, and whether a life that is over was deleted in the last day."""
@@ -121,6 +123,15 @@ class Removed:
     changes: Changes
     last: ConnectionId | None
     """The last connection of the part; None: it was the last part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """What one part of a sweep came to."""
+
+    changes: Changes
+    is_last: bool
+    """Whether nothing more was to be done."""
 
 
 class Leases(Protocol):
@@ -155,6 +166,9 @@ class Leases(Protocol):
 
     async def expired(self) -> list[EdgeId]:
         """Edges whose lease has expired, 100 at most."""
+
+    async def end_away(self, *, now: datetime) -> Parted:
+        """End some of the away memberships whose time is up, by the database's clock."""
 
     async def end_abandoned(self, *, now: datetime) -> Changes:
         """End rooms that are empty or unused for too long, 500 at most, and forget old deletions."""

@@ -159,6 +159,10 @@ class Replica:
         await leases.sweep(replace(self.ports, events=events, clock=lambda: now or self.now))
         return Changes.together(events.changes)
 
+    async def sweep_heard(self) -> None:
+        """What it makes known is among what was heard."""
+        await leases.sweep(self.ports)
+
     async def release(self, edge: EdgeId = EDGE) -> Changes:
         events = Heard()
         await leases.release(replace(self.ports, events=events), edge)
@@ -168,9 +172,16 @@ class Replica:
         async with self.database.session() as session:
             return int((await session.fetch(f"SELECT count(*) AS n FROM {table}"))[0]["n"])
 
-    async def leave(self, *connections: int, edge: EdgeId = EDGE) -> Changes:
-        await membership.leave(self.ports, edge, [ConnectionId(number) for number in connections])
+    async def leave(self, *connections: int, edge: EdgeId = EDGE, away: bool = False) -> Changes:
+        """`away`: all of them were closed by the server."""
+        numbers = [ConnectionId(number) for number in connections]
+        await membership.leave(self.ports, edge, numbers, away=frozenset(numbers if away else ()))
         return self.heard[-1]
+
+    async def away_for_long(self) -> None:
+        """Let the time of everybody who is away run out, by the database's clock."""
+        async with self.database.session() as session:
+            await session.fetch("UPDATE participant SET away_until_ms = 0 WHERE away > 0")
 
     async def create(self, slug: str, owner: int, *, is_public: bool = True, allow_anonymous: bool = True) -> RoomId:
         settings = RoomSettings("A room", None, is_public, allow_anonymous)

@@ -97,11 +97,13 @@ async def test_who_got_in_is_told_though_the_round_for_the_others_fails(
 ) -> None:
     rounds: list[int] = []
 
-    def first_of_them(states: Mapping[RoomRef, SlugState], arrivals: Sequence[Arrival], policy: RoomPolicy) -> JoinPlan:
+    def first_of_them(
+        states: Mapping[RoomRef, SlugState], arrivals: Sequence[Arrival], policy: RoomPolicy, *, uses_partitions: bool
+    ) -> JoinPlan:
         rounds.append(len(arrivals))
         if len(rounds) > 1:
             raise DatabaseUnavailable
-        return plan_joins(states, arrivals[:1], policy, uses_partitions=True)
+        return plan_joins(states, arrivals[:1], policy, uses_partitions=uses_partitions)
 
     monkeypatch.setattr(membership, "plan_joins", first_of_them)
     with pytest.raises(DatabaseUnavailable):

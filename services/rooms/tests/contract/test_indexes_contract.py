@@ -25,7 +25,7 @@ FILL = {
     "connection": "edge, number, life, participant_id, rank) SELECT 'f', n, 1, n, 1",
 }
 _TABLES = r"participant|room|connection|\w+ed_\w+"
-FULL_SCAN = re.compile(rf"Seq Scan on ({_TABLES})\b|SCAN (p|r|d|c|{_TABLES})\b")
+FULL_SCAN = re.compile(rf"Seq Scan on ({_TABLES})\b|SCAN (p|q|r|d|c|{_TABLES})\b")
 """By PostgreSQL and by SQLite, which names a table by its alias."""
 USES: dict[str, Callable[["Replica"], Awaitable[object]]] = {
     "snapshot": lambda replica: replica.memberships.snapshot(BIG),
@@ -77,3 +77,5 @@ async def test_no_table_is_read_from_end_to_end(replica: "Replica", use: str, mo
             assert not [step for step in plan if FULL_SCAN.search(step)], plan
             if use in ("snapshot", "count") and "participant" in sql:
                 assert "participant_present" in " ".join(plan)
+            if "away > 0" in sql and sql.startswith("SELECT"):
+                assert "participant_away" in " ".join(plan)

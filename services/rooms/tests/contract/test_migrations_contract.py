@@ -10,7 +10,8 @@ from rooms.adapters.store.database import migrate_rooms
 
 INDEXES = {
     "room_empty", "room_unused", "participant_present", "participant_pages", "deleted_slug_by_time",
-    "deleted_life_by_time", "kept_settings_by_use", "kept_settings_by_owner",
+    "deleted_life_by_time", "kept_settings_by_use", "kept_settings_by_owner", "participant_away",
+    "participant_away_by_time",
 }  # fmt: skip
 VALID = "SELECT c.relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid WHERE i.indisvalid"
 MAKING = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
@@ -23,7 +24,8 @@ async def pair(
     """Two connections to a database whose indexes are to be made again."""
     name = fresh_postgres.partition("?")[0].rpartition("/")[2]
     first, second = [await asyncpg.connect(host=postgres_socket, user="postgres", database=name) for _ in range(2)]
-    await first.execute("DELETE FROM tortoise_migrations WHERE name IN ('0003_indexes', '0007_kept_settings_indexes')")
+    names = "'0003_indexes', '0007_kept_settings_indexes', '0010_away_indexes'"
+    await first.execute(f"DELETE FROM tortoise_migrations WHERE name IN ({names})")
     yield first, second
     await first.close()
     await second.close()

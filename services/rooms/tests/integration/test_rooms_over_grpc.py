@@ -117,6 +117,20 @@ async def test_presence_is_published_for_joins_and_leaves_in_version_order(world
     assert [[p.key for p in e.left] for e in events] == [[], ["u:8"]]
 
 
+async def test_connections_that_the_server_closed_are_not_counted_and_are_told_as_left_only_if_they_stay_away(
+    world: World,
+) -> None:
+    first = await world.join(1, "a", 7)
+    heard = await world.bus.subscribe(f"salon.v1.live.{first.room_id}.{first.life}.presence")
+    await world.join(2, "a", 8)
+    await world.rooms.Leave(pb.LeaveRequest(edge=EDGE, connections=[2, 9], away=[2, 9]))
+    came, went = await next_presence(heard, after=1), await next_presence(heard, after=2)
+    assert ([p.user_id for p in came.joined], len(went.left), went.connection_count) == ([8], 0, 1)
+    await world.join(3, "a", 8, OTHER_EDGE)
+    back = await next_presence(heard, after=3)
+    assert (len(back.joined), back.joined_count, back.connection_count) == (0, 0, 2)
+
+
 async def test_an_edge_that_dies_without_a_word_is_swept_with_its_user_left(world: World) -> None:
     first = await world.join(1, "a", 7)
     heard = await world.bus.subscribe(f"salon.v1.live.{first.room_id}.{first.life}.presence")

@@ -24,7 +24,7 @@ from rooms.domain.membership import (
     take_back,
 )
 from rooms.domain.people import ConnectionId, EdgeId, Life, ParticipantKey, Person, Rank, RoomId, Slug, UserId
-from rooms.domain.presence import Leaver, apply_joins, apply_leaves
+from rooms.domain.presence import Leaver, apply_away_ends, apply_joins, apply_leaves
 from rooms.domain.rooms import OPEN, Access, AutoCreate, LivingRoom, RoomPolicy, SlugState
 
 EDGE = EdgeId("e" * 32)
@@ -46,8 +46,8 @@ def living(*, life: int = 3, connections: int = 0, version: int = 0, crowded: bo
     return LivingRoom(Life(life), RoomId(9), A, connections, version, crowded)
 
 
-def leaver(user_id: int, *, connections: int = 0, is_announced: bool = True) -> Leaver:
-    return Leaver(ParticipantKey(f"u:{user_id}"), UserId(user_id), f"user{user_id}", is_announced, connections)
+def leaver(user_id: int, *, connections: int = 0, is_announced: bool = True, away: int = 0) -> Leaver:
+    return Leaver(ParticipantKey(f"u:{user_id}"), UserId(user_id), f"user{user_id}", is_announced, connections, away)
 
 
 def held(connection: int, *, life: int, slug: str = "a", partition: int | None = None) -> HeldConnection:
@@ -103,7 +103,7 @@ def test_every_connection_that_comes_makes_a_version_and_every_person_is_announc
     assert [m.version for m in joins.memberships.values()] == [11, 12, 13]
     assert [m.connection_count for m in joins.memberships.values()] == [5, 6, 7]
     assert [(key, one.connections) for _, key, one in joins.newcomers] == [("u:7", 2), ("u:8", 1)]
-    now = {(room.life, ParticipantKey("u:7")): 2, (room.life, ParticipantKey("u:8")): 2}  # 8 was here before
+    now = {(room.life, ParticipantKey("u:7")): 11, (room.life, ParticipantKey("u:8")): 2}  # 8 was here before
     (event,) = joins.presence(now, now_ms=1).presence
     assert (event.first_version, event.version, event.connection_count, event.joined_count) == (11, 13, 7, 1)
     assert [(p.key, p.version) for p in event.joined] == [("u:7", 11)]
@@ -111,7 +111,7 @@ def test_every_connection_that_comes_makes_a_version_and_every_person_is_announc
 
 def test_above_the_limit_those_who_come_are_counted_and_not_announced() -> None:
     joins = apply_joins(EDGE, [Entrant(ConnectionId(n), person(n), living(connections=1)) for n in (1, 2)], limit=2)
-    now = {(life, key): one.connections for life, key, one in joins.newcomers}
+    now = {(life, key): one.version for life, key, one in joins.newcomers}
     (event,) = joins.presence(now, now_ms=1).presence
     assert ([p.key for p in event.joined], event.joined_count, event.crowded) == (["u:1"], 2, True)
     assert [update.crowded for update in joins.updates] == [True]
@@ -119,16 +119,16 @@ def test_above_the_limit_those_who_come_are_counted_and_not_announced() -> None:
 
 def test_a_room_that_its_last_connection_leaves_ends_or_is_kept_for_the_grace() -> None:
     rooms, gone = {Life(3): living(connections=1, version=4)}, [(Life(3), leaver(7))]
-    ended = apply_leaves(rooms, gone, RoomPolicy(), now_ms=1)
+    ended = apply_leaves(rooms, gone, RoomPolicy(), away_until_ms={}, now_ms=1)
     assert ([e.life for e in ended.ended], ended.presence, ended.updates) == ([3], (), ())
-    kept = apply_leaves(rooms, gone, RoomPolicy(empty_grace_ms=5), now_ms=1)
+    kept = apply_leaves(rooms, gone, RoomPolicy(empty_grace_ms=5), away_until_ms={}, now_ms=1)
     assert [(u.connection_count, u.version, u.empty_since_ms) for u in kept.updates] == [(0, 5, 1)]
     assert ([p.key for p in kept.presence[0].left], kept.ended) == (["u:7"], ())
 
 
 def test_who_has_connections_left_has_not_left_and_a_batch_of_which_nobody_is_announced_makes_one_version() -> None:
     rooms = {Life(3): living(connections=5, version=4)}
-    leaves = apply_leaves(rooms, [(Life(3), leaver(7, connections=1))] * 2, RoomPolicy(), now_ms=1)
+    leaves = apply_leaves(rooms, [(Life(3), leaver(7, connections=1))] * 2, RoomPolicy(), away_until_ms={}, now_ms=1)
     (event,) = leaves.presence
     assert (event.first_version, event.version, event.left, event.left_count) == (5, 5, (), 0)
     assert event.connection_count == 3
@@ -137,7 +137,7 @@ def test_who_has_connections_left_has_not_left_and_a_batch_of_which_nobody_is_an
 def test_in_a_crowded_room_those_alone_are_announced_as_left_who_were_announced_on_coming() -> None:
     rooms = {Life(3): living(connections=900, version=4, crowded=True)}
     gone = [(Life(3), leaver(7)), (Life(3), leaver(8, is_announced=False))]
-    (event,) = apply_leaves(rooms, gone, RoomPolicy(), now_ms=1).presence
+    (event,) = apply_leaves(rooms, gone, RoomPolicy(), away_until_ms={}, now_ms=1).presence
     assert ([p.key for p in event.left], event.left_count, event.version) == (["u:7"], 2, 5)
 
 
@@ -205,6 +205,31 @@ def test_an_edge_of_before_and_one_of_now_never_share_a_life(
 def test_what_a_batch_writes_of_a_room_keeps_the_partition() -> None:
     room = replace(living(connections=2), partition=5)
     (joined,) = apply_joins(EDGE, [Entrant(ConnectionId(1), person(7), room)], limit=9).updates
-    (left,) = apply_leaves({Life(3): room}, [(Life(3), leaver(7))], RoomPolicy(), now_ms=1).updates
-    (ended,) = apply_leaves({Life(3): room}, [(Life(3), leaver(n)) for n in (7, 8)], RoomPolicy(), now_ms=1).ended
+    (left,) = apply_leaves({Life(3): room}, [(Life(3), leaver(7))], RoomPolicy(), away_until_ms={}, now_ms=1).updates
+    (ended,) = apply_leaves(
+        {Life(3): room}, [(Life(3), leaver(n)) for n in (7, 8)], RoomPolicy(), away_until_ms={}, now_ms=1
+    ).ended
     assert (joined.partition_number, left.partition_number, ended.partition) == (5, 5, 5)
+
+
+def test_whoever_has_an_away_membership_has_not_left_and_the_room_is_empty_only_when_that_ends() -> None:
+    rooms, gone = {Life(3): living(connections=1, version=4)}, [(Life(3), leaver(7, away=1))]
+    leaves = apply_leaves(rooms, gone, RoomPolicy(), away_until_ms={Life(3): 99}, now_ms=1)
+    assert leaves.ended == ()
+    assert [(u.connection_count, u.version, u.empty_since_ms) for u in leaves.updates] == [(0, 5, 99)]
+    (event,) = leaves.presence
+    assert (event.left, event.left_count, event.connection_count, event.version) == ((), 0, 0, 5)
+
+
+def test_when_that_has_ended_they_have_left_and_an_empty_room_ends_or_is_kept_for_the_grace() -> None:
+    gone = [(Life(3), leaver(7)), (Life(3), leaver(8))]
+    inhabited = {Life(3): living(connections=2, version=4)}
+    (event,) = apply_away_ends(inhabited, gone, RoomPolicy(), away_until_ms={}, now_ms=1).presence
+    assert ([p.user_id for p in event.left], event.left_count, event.connection_count) == ([7, 8], 2, 2)
+    assert (event.first_version, event.version) == (5, 6)
+    empty = {Life(3): living(version=4)}
+    assert [e.life for e in apply_away_ends(empty, gone, RoomPolicy(), away_until_ms={}, now_ms=1).ended] == [3]
+    others = apply_away_ends(empty, gone, RoomPolicy(), away_until_ms={Life(3): 99}, now_ms=1)
+    assert (others.ended, [u.empty_since_ms for u in others.updates]) == ((), [99])
+    kept = apply_away_ends(empty, gone, RoomPolicy(empty_grace_ms=5), away_until_ms={}, now_ms=1)
+    assert (kept.ended, [u.empty_since_ms for u in kept.updates]) == ((), [1])

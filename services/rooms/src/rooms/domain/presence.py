@@ -3,6 +3,10 @@ only counted.
 
 Every connection that comes makes a version of the life's presence; of those who leave, each who is announced makes one,
 or a batch of which nobody is. An event covers the versions of one transaction, so that whoever misses one sees the gap.
+
+Whoever the server itself sent away is not counted any more, and yet has not left: they have *away* memberships for a
+while, which their next connections take up, and which keep the room. Of whoever does not come back the end of that time
+is the leaving (`apply_away_ends`).
 """
 
 from collections import Counter
@@ -138,10 +142,10 @@ class Joins:
             for life, room in self._rooms.items()
         ]
 
-    def presence(self, connections: Mapping[tuple[Life, ParticipantKey], int], now_ms: int) -> Changes:
-        """One event a room. `connections`: how many each newcomer has now; who had some before is not among those who
-        joined."""
-        return Changes(tuple(self._event(life, connections, now_ms) for life in self._rooms))
+    def presence(self, versions: Mapping[tuple[Life, ParticipantKey], int], now_ms: int) -> Changes:
+        """One event a room. `versions`: at which each of them came, as it is stored now; who was here before, or away,
+        has an older one and is not among those who joined."""
+        return Changes(tuple(self._event(life, versions, now_ms) for life in self._rooms))
 
     def add(self, edge: EdgeId, entrant: Entrant, limit: int) -> None:
         """Every connection makes a version, so that each of those who come in one batch can hear of the later
@@ -165,11 +169,9 @@ class Joins:
             partition=room.partition,
         )
 
-    def _event(
-        self, life: Life, connections: Mapping[tuple[Life, ParticipantKey], int], now_ms: int
-    ) -> PresenceChanged:
+    def _event(self, life: Life, versions: Mapping[tuple[Life, ParticipantKey], int], now_ms: int) -> PresenceChanged:
         filling = self._rooms[life]
-        first = [(key, one) for key, one in filling.people.items() if connections[life, key] == one.connections]
+        first = [(key, one) for key, one in filling.people.items() if versions[life, key] == one.version]
         return PresenceChanged(
             room_id=filling.room.room_id,
             life=life,
@@ -207,11 +209,18 @@ class Leaver:
     is_announced: bool
     connections: int
     """What they have left there."""
+    away: int = 0
+    """Away memberships that they have there."""
+
+    @property
+    def announced(self) -> Announced:
+        """As others are told."""
+        return Announced(self.key, self.user_id, self.username)
 
 
 @dataclass(frozen=True, slots=True)
 class Leaves:
-    """What a batch of leaves comes to."""
+    """What a batch of leaves, or of away memberships that end, comes to."""
 
     updates: tuple[RoomUpdate, ...]
     """Of the rooms that go on."""
@@ -225,19 +234,53 @@ class Leaves:
 
 
 def apply_leaves(
-    rooms: Mapping[Life, LivingRoom], gone: Sequence[tuple[Life, Leaver]], policy: RoomPolicy, *, now_ms: int
+    rooms: Mapping[Life, LivingRoom],
+    gone: Sequence[tuple[Life, Leaver]],
+    policy: RoomPolicy,
+    *,
+    away_until_ms: Mapping[Life, int],
+    now_ms: int,
 ) -> Leaves:
     """Count connections out of their rooms, in this order, one item each. A room that becomes empty ends, unless it is
-    kept for a while."""
+    kept for a while. `away_until_ms`: when the last away membership ends of each room that has some."""
     events = _count_out(rooms, gone, policy.presence_limit, now_ms)
-    is_over = {e.life for e in events if e.connection_count <= 0 and policy.empty_grace_ms == 0}
+    return _leaves(rooms, events, policy, away_until_ms)
+
+
+def apply_away_ends(
+    rooms: Mapping[Life, LivingRoom],
+    gone: Sequence[tuple[Life, Leaver]],
+    policy: RoomPolicy,
+    *,
+    away_until_ms: Mapping[Life, int],
+    now_ms: int,
+) -> Leaves:
+    """Whose away memberships have ended has left, where they have no connection. Otherwise as `apply_leaves`."""
+    announced: dict[Life, list[Announced]] = {life: [] for life, _ in gone}
+    left = Counter(life for life, _ in gone)
+    for life, leaver in gone:
+        if leaver.is_announced or not rooms[life].crowded:
+            announced[life].append(leaver.announced)
+    tallies = {life: Tally(policy.presence_limit, rooms[life].connection_count, rooms[life].crowded) for life in left}
+    events = [_left_event(rooms[life], tally, announced[life], left[life], now_ms) for life, tally in tallies.items()]
+    return _leaves(rooms, events, policy, away_until_ms)
+
+
+def _leaves(
+    rooms: Mapping[Life, LivingRoom],
+    events: Sequence[PresenceChanged],
+    policy: RoomPolicy,
+    away_until_ms: Mapping[Life, int],
+) -> Leaves:
+    empty = {event.life for event in events if event.connection_count <= 0}
+    is_over = {life for life in empty if policy.empty_grace_ms == 0 and life not in away_until_ms}
     going_on = tuple(event for event in events if event.life not in is_over)
-    updates = tuple(_update(rooms[event.life], event) for event in going_on)
+    updates = tuple(_update(rooms[e.life], e, away_until_ms.get(e.life, e.at_ms)) for e in going_on)
     return Leaves(updates, going_on, tuple(rooms[life].ended for life in sorted(is_over)))
 
 
-def _update(room: LivingRoom, event: PresenceChanged) -> RoomUpdate:
-    empty_since_ms = event.at_ms if event.connection_count <= 0 else None
+def _update(room: LivingRoom, event: PresenceChanged, empty_from_ms: int) -> RoomUpdate:
+    empty_since_ms = empty_from_ms if event.connection_count <= 0 else None
     return RoomUpdate(room.life, event.connection_count, event.version, event.crowded, empty_since_ms, room.partition)
 
 
@@ -251,10 +294,10 @@ def _count_out(
     for life, leaver in gone:
         remaining[life, leaver.key] -= 1
         is_announced = tallies[life].depart(was_announced=leaver.is_announced)
-        if remaining[life, leaver.key] == 0 and leaver.connections <= 0:
+        if remaining[life, leaver.key] == 0 and leaver.connections <= 0 and leaver.away <= 0:
             left[life] += 1
             if is_announced:
-                announced[life].append(Announced(leaver.key, leaver.user_id, leaver.username))
+                announced[life].append(leaver.announced)
     return [_left_event(rooms[life], tally, announced[life], left[life], now_ms) for life, tally in tallies.items()]
 
 

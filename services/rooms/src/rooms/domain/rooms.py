@@ -283,6 +283,8 @@ class RoomPolicy:
     """How long a room made through GraphQL waits for its first visitor."""
     kept_ms: int = 90 * DAY_MS
     """How long settings are kept that nobody uses."""
+    away_ms: int = 15_000
+    """How long whoever the server sent away with 1012 may come back as if they had never left."""
     log_partitions: int = 1
     """Over which new lives are spread."""
 

@@ -95,8 +95,8 @@ async def sweep_if_due(ports: Ports) -> Changes:
 
 
 async def sweep(ports: Ports) -> Changes:
-    """Remove what expired edges held, by turns, and rooms that nobody is in. An edge that cannot be removed is left for
-    the next time. Raises DatabaseUnavailable where the database is away altogether."""
+    """Remove what expired edges held, by turns, who was away for too long, and rooms that nobody is in. An edge that
+    cannot be removed is left for the next time. Raises DatabaseUnavailable where the database is away altogether."""
     published: list[Changes] = []
 
     def publish(changes: Changes) -> None:
@@ -106,6 +106,11 @@ async def sweep(ports: Ports) -> Changes:
     edges = await ports.leases.expired()
     while edges:
         edges = [edge for edge in edges if await _remove_expired(ports, edge, publish)]
+    is_last = False
+    while not is_last:
+        part = await ports.leases.end_away(now=ports.clock())
+        publish(part.changes)
+        is_last = part.is_last
     publish(await ports.leases.end_abandoned(now=ports.clock()))
     return Changes.together(published)
 

@@ -1,6 +1,6 @@
 """Joining and leaving: read, ask the domain, write, make known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from rooms.domain.membership import Arrival, ById, BySlug, ByVideo, JoinOutcome, JoinRefusal, RoomRef, plan_joins
@@ -24,9 +24,12 @@ async def join(ports: Ports, edge: EdgeId, arrivals: Sequence[Arrival], *, uses_
     return [refused[i] if i in refused else next(rest) for i in range(len(wanted))]
 
 
-async def leave(ports: Ports, edge: EdgeId, connections: Sequence[ConnectionId]) -> None:
-    """Take connections out; rooms that become empty end. Unknown ones are ignored. Raises DatabaseUnavailable."""
-    ports.events.publish(await ports.memberships.leave(edge, connections, now=ports.clock()))
+async def leave(
+    ports: Ports, edge: EdgeId, connections: Sequence[ConnectionId], *, away: Set[ConnectionId] = frozenset()
+) -> None:
+    """Take connections out; rooms that become empty end. Unknown ones are ignored. Those in `away` were closed by the
+    server: who does not come back in time has left then. Raises DatabaseUnavailable."""
+    ports.events.publish(await ports.memberships.leave(edge, connections, away=away, now=ports.clock()))
 
 
 async def resolve(ports: Ports, refs: Sequence[RoomRef]) -> list[Slug]:

@@ -7,7 +7,14 @@ from datetime import datetime
 
 from chassis.database import Database, Session, packed
 from chassis.outages import retried_on_conflict, retry_on_conflict
-from rooms.adapters.store.connections import add_connections, confirm, next_part, remove_connections
+from rooms.adapters.store.connections import (
+    add_connections,
+    confirm,
+    end_away,
+    find_away,
+    next_part,
+    remove_connections,
+)
 from rooms.adapters.store.reaping import OrphanSearch, reap
 from rooms.adapters.store.rooms import PART, end_lives, forget_unused, lock_abandoned, lock_slugs
 from rooms.adapters.store.tables import to_ms
@@ -17,7 +24,7 @@ from rooms.domain.people import ConnectionId, EdgeId, Life
 from rooms.domain.presence import Changes
 from rooms.domain.rooms import DAY_MS, RoomPolicy
 from rooms.errors import SyncSuperseded
-from rooms.ports import Registered, Removed
+from rooms.ports import Parted, Registered, Removed
 
 _EDGES_A_SWEEP = 100
 _PARTS_REAPED = 20
@@ -141,12 +148,21 @@ class TortoiseLeases:
         return [EdgeId(row["edge"]) for row in rows]
 
     @retried_on_conflict
+    async def end_away(self, *, now: datetime) -> Parted:
+        """End a part of the away memberships whose time is up."""
+        async with self._database.transaction() as session:
+            changes, is_last = await end_away(session, self._policy, now_ms=to_ms(now))
+            return Parted(changes, is_last)
+
+    @retried_on_conflict
     async def end_abandoned(self, *, now: datetime) -> Changes:
         """End rooms that are empty or unused for too long."""
         now_ms = to_ms(now)
         async with self._database.transaction() as session:
             grace, unused = self._policy.empty_grace_ms, self._policy.unused_ms
-            rooms = await lock_abandoned(session, empty_before_ms=now_ms - grace, unused_before_ms=now_ms - unused)
+            found = await lock_abandoned(session, empty_before_ms=now_ms - grace, unused_before_ms=now_ms - unused)
+            away = await find_away(session, [room.life for room in found])
+            rooms = [room for room in found if room.life not in away]
             if rooms:
                 await end_lives(session, [room.life for room in rooms])
             for table, key in (("deleted_slug", "slug"), ("deleted_life", "life")):

@@ -73,7 +73,7 @@ class InvitationRow(Model):
 
 
 class ParticipantRow(Model):
-    """A person in one life of a room. Users stay when they go offline, anonymous ones do not."""
+    """A person in one life of a room. Users stay when they go offline, anonymous ones do not, unless they are away."""
 
     id = fields.BigIntField(primary_key=True, generated=True)
     life = fields.BigIntField()
@@ -84,6 +84,8 @@ class ParticipantRow(Model):
     announced = fields.BooleanField()
     joined_ms = fields.BigIntField()
     version = fields.BigIntField()
+    away = fields.IntField(db_default=0)
+    away_until_ms = fields.BigIntField(null=True)
 
     class Meta:
         table = "participant"

@@ -64,8 +64,11 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     async def Leave(self, request: pb.LeaveRequest, context: "_Context") -> pb.LeaveResponse:  # noqa: N802 - the contract's name
         """Answers once it is committed."""
         convert.check_batch(len(request.connections))
+        convert.check_batch(len(request.away))
+        edge = convert.edge_from_proto(request.edge)
         connections = [convert.connection_from_proto(number) for number in request.connections]
-        await self._answer(membership.leave(self._ports, convert.edge_from_proto(request.edge), connections))
+        away = frozenset(convert.connection_from_proto(number) for number in request.away)
+        await self._answer(membership.leave(self._ports, edge, connections, away=away))
         return pb.LeaveResponse()
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: "_Context") -> pb.HeartbeatResponse:  # noqa: N802 - the contract's name
