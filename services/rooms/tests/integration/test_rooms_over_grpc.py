@@ -205,6 +205,23 @@ async def test_an_edge_of_before_and_one_of_now_do_not_share_a_life(config: Conf
         assert list((await rooms.GetStats(pb.GetStatsRequest())).rooms.values()) == [1]
 
 
+async def test_an_anonymous_participant_who_comes_back_keeps_the_key_of_before(world: World) -> None:
+    async def join(connection: int, person: pb.Person, key: str = "") -> pb.JoinOutcome:
+        item = pb.JoinItem(connection=connection, ref=pb.RoomRef(slug="a"), person=person, participant_key=key)
+        return (await world.rooms.Join(pb.JoinRequest(edge=EDGE, items=[item], log_version=1))).outcomes[0]
+
+    key = f"c:{OTHER_EDGE}:12"
+    first = await join(1, pb.Person(username="Anonymous_1"), key)
+    await join(2, pb.Person(username="Anonymous_1"))
+    await join(3, pb.Person(user_id=7, username="ana", rank=pb.RANK_USER), key)
+    there = await world.rooms.ListParticipants(pb.ListParticipantsRequest(life=first.life))
+    assert [shown.key for shown in there.participants] == [key, f"c:{EDGE}:2", "u:7"]
+    for malformed in ("u:7", "c:x:1", f"c:{EDGE}:0", f"c:{EDGE}:1\n", f"c:{EDGE}:{10**19}"):
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await join(4, pb.Person(username="Anonymous_1"), malformed)
+        assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_partition_that_cannot_be_is_refused(world: World) -> None:
     person = pb.Person(user_id=7, username="ana", rank=pb.RANK_USER)
     held = pb.HeldConnection(connection=1, room_id=1, life=1, slug="a", person=person, partition=256)

@@ -42,12 +42,16 @@ class Viewer:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who holds a connection. user_id None: an anonymous connection, a participant of its own."""
+    """Who holds a connection. user_id None: an anonymous one."""
 
     user_id: UserId | None
     username: str
     rank: Rank
+    came_back_as: ParticipantKey | None = None
+    """Of an anonymous one who was here before: the participant that they were, and are again."""
 
     def key(self, edge: EdgeId, connection: ConnectionId) -> ParticipantKey:
-        """Users once, however many connections; anonymous connections each."""
-        return ParticipantKey(f"c:{edge}:{connection}" if self.user_id is None else f"u:{self.user_id}")
+        """Users once, however many connections; anonymous connections each, but for those who come back."""
+        if self.user_id is not None:
+            return ParticipantKey(f"u:{self.user_id}")
+        return self.came_back_as or ParticipantKey(f"c:{edge}:{connection}")

@@ -15,13 +15,26 @@ from rooms.domain.membership import (
     Membership,
     RoomRef,
 )
-from rooms.domain.people import LARGEST_ID, ConnectionId, EdgeId, Life, Person, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.people import (
+    LARGEST_ID,
+    ConnectionId,
+    EdgeId,
+    Life,
+    ParticipantKey,
+    Person,
+    Rank,
+    RoomId,
+    Slug,
+    UserId,
+    Viewer,
+)
 from rooms.domain.presence import Announced, RoomSnapshot
 from rooms.errors import MalformedRequest
 from salon.rooms.v1 import rooms_pb2 as pb
 
 BATCH_LIMIT = 1000
 _EDGE = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_ANONYMOUS_KEY = re.compile(r"c:[0-9a-f]{32}:[1-9][0-9]{0,18}", re.ASCII)
 _LARGEST_CONNECTION = 2**63 - 1
 _REFUSALS = {
     JoinRefusal.NOT_FOUND: pb.JoinOutcome.RESULT_NOT_FOUND,
@@ -56,12 +69,12 @@ def text_from_proto(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def person_from_proto(person: pb.Person) -> Person:
-    """Who holds a connection."""
+def person_from_proto(person: pb.Person, participant_key: str) -> Person:
+    """Who holds a connection; `participant_key`: of an anonymous one who comes back, else empty."""
     if not 0 <= person.user_id <= LARGEST_ID:
         raise MalformedRequest("user_id: below 2^53")
     if not person.user_id:
-        return Person(None, text_from_proto(person.username), Rank.ANONYMOUS)
+        return Person(None, text_from_proto(person.username), Rank.ANONYMOUS, _participant_key(participant_key))
     return Person(UserId(person.user_id), text_from_proto(person.username), _rank(person.rank))
 
 
@@ -87,7 +100,11 @@ def ref_from_proto(ref: pb.RoomRef) -> RoomRef:
 
 def arrival_from_proto(item: pb.JoinItem) -> Arrival:
     """One join."""
-    return Arrival(connection_from_proto(item.connection), ref_from_proto(item.ref), person_from_proto(item.person))
+    return Arrival(
+        connection_from_proto(item.connection),
+        ref_from_proto(item.ref),
+        person_from_proto(item.person, item.participant_key),
+    )
 
 
 def held_from_proto(held: pb.HeldConnection) -> HeldConnection:
@@ -97,7 +114,7 @@ def held_from_proto(held: pb.HeldConnection) -> HeldConnection:
         room_id=RoomId(_id(held.room_id, "room_id")),
         life=Life(_id(held.life, "life")),
         slug=Slug(held.slug),
-        person=person_from_proto(held.person),
+        person=person_from_proto(held.person, held.participant_key),
         partition=partition_from_proto(held.partition) if held.HasField("partition") else None,
     )
 
@@ -168,6 +185,14 @@ def _participant_to_proto(person: Announced) -> pb.Participant:
 def rank_to_proto(rank: Rank | None) -> pb.Rank.ValueType:
     """None: unspecified."""
     return pb.RANK_UNSPECIFIED if rank is None else pb.Rank.ValueType(rank)
+
+
+def _participant_key(key: str) -> ParticipantKey | None:
+    if not key:
+        return None
+    if not _ANONYMOUS_KEY.fullmatch(key):
+        raise MalformedRequest("participant_key: c:<32 hexadecimal digits>:<number>")
+    return ParticipantKey(key)
 
 
 def _rank(rank: int) -> Rank:
