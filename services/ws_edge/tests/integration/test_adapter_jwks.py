@@ -2,19 +2,17 @@
 
 import asyncio
 import json
-import threading
-import time
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
 import pytest
 import structlog
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 from jwt.warnings import InsecureKeyLengthWarning
+from key_server import FIRST, SECOND, KeyServer, first_entry, second_entry
 
 from ws_edge.adapters.jwt import keys as jwt_keys
 from ws_edge.adapters.jwt.keys import JwksKeys
@@ -24,71 +22,11 @@ from ws_edge.errors import InvalidToken, TokensUnavailable
 pytestmark = pytest.mark.integration
 
 NOW_S = 1_800_000_000.0
-FIRST = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-SECOND = ed25519.Ed25519PrivateKey.generate()
-
-
-def first_entry() -> dict[str, Any]:
-    entry: dict[str, Any] = json.loads(RSAAlgorithm.to_jwk(FIRST.public_key()))
-    return entry | {"kid": "one", "use": "sig"}
-
-
-def second_entry() -> dict[str, Any]:
-    entry: dict[str, Any] = json.loads(OKPAlgorithm.to_jwk(SECOND.public_key()))
-    return entry | {"kid": "two"}
 
 
 def token(key: Any, algorithm: str, key_id: str | None) -> str:
     headers = {} if key_id is None else {"kid": key_id}
     return jwt.encode({"user_id": 3, "exp": NOW_S + 60}, key, algorithm=algorithm, headers=headers)
-
-
-class KeyServer:
-    """Serves `entries`, or whatever `body` is, and counts."""
-
-    def __init__(self) -> None:
-        self.entries: list[dict[str, Any]] = [first_entry()]
-        self.body: bytes | None = None
-        self.requests = 0
-        self.redirect_to: str | None = None
-        self.pause_s = 0.0
-        self.may_answer = threading.Event()
-        self.may_answer.set()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.requests += 1
-                outer.may_answer.wait(10)
-                if outer.redirect_to is not None and self.path == "/keys":
-                    self.send_response(302)
-                    self.send_header("Location", outer.redirect_to)
-                    self.end_headers()
-                    return
-                body = json.dumps({"keys": outer.entries}).encode() if outer.body is None else outer.body
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                for part in [body[i : i + 16] for i in range(0, len(body), 16)] if outer.pause_s else [body]:
-                    try:
-                        self.wfile.write(part)
-                    except OSError:
-                        return
-                    time.sleep(outer.pause_s)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/keys"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    def close(self) -> None:
-        self.may_answer.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -143,6 +81,34 @@ async def test_a_new_key_is_found_after_a_rotation_and_unknown_keys_cause_no_sto
     with pytest.raises(InvalidToken):
         await tokens.verify(token(FIRST, "RS256", "one"))
     assert key_server.requests == 2
+
+
+async def test_however_many_unknown_keys_are_named_the_server_is_asked_once_in_ten_seconds(
+    key_server: KeyServer,
+) -> None:
+    monotonic = Monotonic()
+    keys = JwksKeys(key_server.url, monotonic=monotonic)
+    await keys.find("one")
+    for second in range(60):
+        monotonic.now_s += 1
+        found = await asyncio.gather(*(keys.find(f"unknown-{second}-{number}") for number in range(100)))
+        assert not any(found)
+    assert key_server.requests == 7
+
+
+async def test_a_key_that_left_the_set_is_refused_after_ten_minutes_though_nobody_named_another(
+    key_server: KeyServer,
+) -> None:
+    monotonic = Monotonic()
+    keys = JwksKeys(key_server.url, monotonic=monotonic)
+    tokens = JwtTokens(keys, clock=lambda: NOW_S)
+    await tokens.verify(token(FIRST, "RS256", "one"))
+    key_server.entries = [second_entry()]
+    monotonic.now_s += 601
+    assert (await tokens.verify(token(FIRST, "RS256", "one"))).user_id == 3
+    await until_read(keys)
+    with pytest.raises(InvalidToken):
+        await tokens.verify(token(FIRST, "RS256", "one"))
 
 
 async def test_an_old_set_serves_while_no_new_one_can_be_read(key_server: KeyServer) -> None:

@@ -1,8 +1,11 @@
 """JSON Web Tokens: verified, mapped to an identity, and issued for development."""
 
+import base64
+import json
 import math
 import re
 import unicodedata
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +19,7 @@ from ws_edge.protocol.identity import Identity, Rank, UserId
 
 _LENGTH_LIMIT = 16 * 1024
 _LARGEST_ID = 2**53 - 1
+_FORM = re.compile(r"([\w-]+)\.([\w-]+)\.[\w-]+", re.ASCII)
 _DECIMAL = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 _USERNAME_LIMIT = 200
 _EMAIL_LIMIT = 320
@@ -58,18 +62,10 @@ class JwtTokens:
         """Raises InvalidToken, which never holds any part of the token, and TokensUnavailable."""
         if len(token) > _LENGTH_LIMIT:
             raise InvalidToken("too long")
-        keys = await self._keys.find(self._read_key_id(token))
+        keys = await self._keys.find(read_key_id(token))
         now_s = self._clock()
         claims = self._read_claims(token, [key for key in keys if now_s < key.until_s])
         return read_identity(claims, expires_at_s=check_times(claims, now_s=now_s))
-
-    def _read_key_id(self, token: str) -> str | None:
-        try:
-            key_id = jwt.get_unverified_header(token).get("kid")
-        except (PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
-            # What PyJWT says of a token may quote it.
-            raise InvalidToken("malformed") from None
-        return key_id if isinstance(key_id, str) else None
 
     def _read_claims(self, token: str, keys: Sequence[VerificationKey]) -> dict[str, Any]:
         for key in keys:
@@ -85,6 +81,42 @@ class JwtTokens:
             except (PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
                 continue
         raise InvalidToken("malformed, badly signed, for somebody else, or signed with an unknown key")
+
+
+def read_key_id(token: str) -> str | None:
+    """The key that the header names. Nothing else of an unverified token is read, and what RFC 8725 asks to refuse is
+    refused before a key is looked for. Raises InvalidToken."""
+    parts = _FORM.fullmatch(token)
+    if parts is None:
+        raise InvalidToken("malformed")
+    try:
+        _demand_utf8(parts[2])
+        header = json.loads(_demand_utf8(parts[1]))
+    except (ValueError, RecursionError):
+        raise InvalidToken("malformed") from None
+    if not isinstance(header, dict):
+        raise InvalidToken("malformed")
+    if "crit" in header:
+        raise InvalidToken("with a header that must be understood and is not")
+    if _is_of_another_kind(header.get("typ")):
+        raise InvalidToken("of another kind")
+    key_id = header.get("kid")
+    return key_id if isinstance(key_id, str) else None
+
+
+def _demand_utf8(part: str) -> str:
+    """The text of a part. Python's JSON reads UTF-16 and UTF-32 as well, which in ASCII are bytes and zeros. Raises
+    ValueError."""
+    raw = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    if b"\0" in raw or raw.startswith(BOM_UTF8):
+        raise ValueError("not plain UTF-8")
+    return raw.decode()
+
+
+def _is_of_another_kind(kind: Any) -> bool:
+    """A type that says what a token is for, and that this is not access (RFC 8725 section 3.11)."""
+    named = kind.lower().removeprefix("application/") if isinstance(kind, str) else ""
+    return named.endswith("+jwt") and named != "at+jwt"
 
 
 def check_times(claims: Mapping[str, Any], *, now_s: float) -> float | None:
