@@ -159,13 +159,13 @@ async def give_every_server_a_copy(url: str, *, is_set: bool) -> None:
     """The setting does it, or what deploy/README.md has an operator do once."""
     client = await nats.connect(url, user="salon", password=PASSWORD)
     manager = client.jsm()
-    config = (await manager.stream_info("SALON_MESSAGES")).config
+    config = (await manager.stream_info("SALON_LOG_0")).config
     if not is_set:
         config = (await manager.update_stream(replace(config, num_replicas=3))).config
     assert config.num_replicas == 3
     async with asyncio.timeout(20):
         while True:
-            state = (await manager.stream_info("SALON_MESSAGES")).cluster
+            state = (await manager.stream_info("SALON_LOG_0")).cluster
             if state is not None and state.leader and len([r for r in state.replicas or [] if r.current]) == 2:
                 break
             await asyncio.sleep(0.1)

@@ -104,9 +104,9 @@ async def purged(url: str) -> None:
     operator = await nats.connect(url, user="operator", password=login("operator")["pass"])
     try:
         stream = operator.jetstream()
-        assert (await stream.stream_info("SALON_MESSAGES")).config.num_replicas == 3
+        assert (await stream.stream_info("SALON_LOG_0")).config.num_replicas == 3
         async with asyncio.timeout(DEADLINE_S):
-            while (await stream.stream_info("SALON_MESSAGES")).state.messages:  # noqa: ASYNC110 - a purge tells nobody
+            while (await stream.stream_info("SALON_LOG_0")).state.messages:  # noqa: ASYNC110 - a purge tells nobody
                 await asyncio.sleep(0.05)
     finally:
         await operator.close()
@@ -163,15 +163,15 @@ async def test_nobody_comes_in_without_a_login(server: Nats, known: dict[str, st
 
 MAY_PUBLISH = {
     "ws_edge": {
-        "salon.v1.room.1.2.message",
+        "salon.v1.log.0.1.2",
         "salon.v1.live.1.2.typing",
         "salon.v1.broadcast",
-        "$JS.API.STREAM.INFO.SALON_MESSAGES",
-        "$JS.API.STREAM.CREATE.SALON_MESSAGES",
-        "$JS.API.STREAM.UPDATE.SALON_MESSAGES",
-        "$JS.API.STREAM.PURGE.SALON_MESSAGES",
-        "$JS.API.STREAM.MSG.GET.SALON_MESSAGES",
-        "$JS.API.DIRECT.GET.SALON_MESSAGES",
+        "$JS.API.STREAM.INFO.SALON_LOG_0",
+        "$JS.API.STREAM.CREATE.SALON_LOG_255",
+        "$JS.API.STREAM.UPDATE.SALON_LOG_0",
+        "$JS.API.STREAM.PURGE.SALON_LOG_0",
+        "$JS.API.STREAM.MSG.GET.SALON_LOG_0",
+        "$JS.API.DIRECT.GET.SALON_LOG_0",
     },
     "rooms": {
         "salon.v1.live.1.2.presence",
@@ -191,10 +191,9 @@ MAY_PUBLISH = {
     },
 }
 NOBODY_PUBLISHES = {
-    "salon.v1.live.1.2.message",
-    "$JS.API.STREAM.DELETE.SALON_MESSAGES",
-    "$JS.API.STREAM.CREATE.OTHER",
-    "$JS.API.CONSUMER.CREATE.SALON_MESSAGES",
+    "salon.v1.live.1.2.log",
+    "$JS.API.STREAM.DELETE.SALON_LOG_0",
+    "$JS.API.CONSUMER.CREATE.SALON_LOG_0",
     "$SYS.REQ.SERVER.PING",
 }
 MAY_HEAR = {
@@ -208,7 +207,7 @@ MAY_HEAR = {
     "rooms": {"_INBOX.x.*"},
     "moderation": {"salon.v1.moderation.sanction", "_INBOX.x.*"},
 }
-NOBODY_HEARS = {">", "salon.v1.>", "salon.v1.room.1.2.message", "$JS.>"}
+NOBODY_HEARS = {">", "salon.v1.>", "salon.v1.log.0.1.2", "$JS.>"}
 
 
 async def refused(server: Nats, user: str, *, to_publish: set[str], to_hear: set[str]) -> set[str]:

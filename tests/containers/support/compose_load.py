@@ -30,11 +30,11 @@ async def main():
     client = await nats.connect(os.environ["NATS_URL"], user=os.environ["NATS_USER"],
                                 password=open(os.environ["NATS_PASSWORD_FILE"]).read().strip())
     stream = client.jetstream()
-    last = (await stream.stream_info("SALON_MESSAGES")).state.last_seq
+    last = (await stream.stream_info("SALON_LOG_0")).state.last_seq
     texts, at = {}, int(sys.argv[1])
     while at <= last:
         try:
-            found = await stream.get_msg("SALON_MESSAGES", seq=at, next=True, subject="salon.v1.room.>")
+            found = await stream.get_msg("SALON_LOG_0", seq=at, next=True, subject="salon.v1.log.0.*.*")
         except NotFoundError:
             break
         at_text = found.data.find(b"said:")

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
 ANA, BOB = LastSeen(1, "", "live", "10.0.0.1"), LastSeen(2, "", "live", "10.0.0.2")
 LATE_COMMIT = """
-CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END';
+CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END';
 CREATE CONSTRAINT TRIGGER late AFTER INSERT ON audit DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION late();
 """
@@ -131,9 +132,11 @@ async def test_a_deadline_that_passes_while_a_change_commits_leaves_its_outcome_
 ) -> None:
     await mute(store, "before")
     await other.connection.execute(LATE_COMMIT)
-    monkeypatch.setattr("moderation.adapters.store.database.DEADLINE_S", 0.3)
+    await other.connection.execute("SELECT pg_advisory_lock(4711)")
+    monkeypatch.setattr("moderation.adapters.store.database.DEADLINE_S", 3.0)  # up to the commit takes milliseconds
     with pytest.raises(OutcomeUnknown):
         await mute(store, "live")
+    await other.connection.execute("SELECT pg_advisory_unlock(4711)")
     monkeypatch.undo()
 
     await other.connection.execute("BEGIN; LOCK TABLE sanction")

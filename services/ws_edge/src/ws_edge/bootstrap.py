@@ -112,7 +112,7 @@ def build(config: Config) -> Edge:
         )
     )
     bus.listen(worker)
-    rooms.listen(worker, log_sequence=lambda: bus.highest_sequence)
+    rooms.listen(worker, log_sequences=lambda: bus.highest_sequences)
     metrics.watch(
         connections=worker.connections,
         live_connections=worker.live.audience,

@@ -42,6 +42,7 @@ class ErrorCode(Enum):
     UNKNOWN_TYPE = "unknown_type"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     UNAVAILABLE = "unavailable"
+    MESSAGE_DELETED = "message_deleted"
 
     @property
     def text(self) -> str:
@@ -62,6 +63,7 @@ _TEXTS = {
     ErrorCode.UNKNOWN_TYPE: "Unknown message type",
     ErrorCode.TOO_MANY_CONNECTIONS: "Too many connections",
     ErrorCode.UNAVAILABLE: "Service unavailable",
+    ErrorCode.MESSAGE_DELETED: "This message was deleted",
 }
 
 

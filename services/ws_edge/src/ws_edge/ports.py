@@ -6,16 +6,10 @@ from enum import Enum, auto
 from typing import Literal, Protocol
 
 from chassis.tasks import Tasks
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, Slug, Speaker, UserId
+from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.references import ResumePoint, RoomRef
-from ws_edge.protocol.rooms import (
-    HeldConnection,
-    Membership,
-    PresenceChanged,
-    RoomSnapshot,
-    StoredMessage,
-    TypingChanged,
-)
+from ws_edge.protocol.rooms import HeldConnection, Membership, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionCache, SanctionEvent, Scope
 
 # --- time and numbers -------------------------------------------------------------------------------------------------
@@ -175,7 +169,7 @@ class GraphQLAnswer:
 
 @dataclass(frozen=True, slots=True)
 class LogResumption:
-    """What the rooms service knows of the sequences of the message stream."""
+    """What the rooms service knows of the sequences of a partition of the log."""
 
     highest: int
     """The highest sequence that may have been given out."""
@@ -186,11 +180,12 @@ class LogResumption:
 
 
 class LogMemory(Protocol):
-    """Remembers for all edges how far the message stream had come, also when its files are lost. A call has 2 s."""
+    """Remembers for all edges how far the streams of the log had come, also when files are lost. A call has 2 s."""
 
-    async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
-        """What is known besides what this edge has seen. With `behind`, the `highest` of the answer before: where the
-        stream goes on, which ended below that when it was looked at afterwards. Raises RoomsUnavailable."""
+    async def resume_log(self, partition: int, seen: int, *, behind: int = 0) -> LogResumption:
+        """What is known of a partition besides what this edge has seen. With `behind`, the `highest` of the answer
+        before: where the stream goes on, which ended below that when it was looked at afterwards. Raises
+        RoomsUnavailable."""
 
 
 class MembershipListener(Protocol):
@@ -323,8 +318,8 @@ class Moderation(Protocol):
 class RoomListener(Protocol):
     """What a room is called with by the bus, in the bus's order. Must not raise."""
 
-    def message_stored(self, message: StoredMessage) -> None:
-        """The stream has stored a message, which may come again, or leave a gap before it."""
+    def entry_stored(self, entry: LogEntry) -> None:
+        """The stream has stored an entry, which may come again, or leave a gap before it."""
 
     def typing_changed(self, change: TypingChanged) -> None:
         """One connection of any edge began or ceased to type, or types still."""
@@ -353,13 +348,12 @@ class Bus(Protocol):
     """NATS. Publishing never waits; it raises BusUnavailable at once while disconnected, or while 8 MiB are unsent.
     Every coroutine has 2 s, and raises BusUnavailable."""
 
-    async def subscribe(self, room_id: RoomId, life: Life, listener: RoomListener) -> Callable[[], None]:
+    async def subscribe(self, log: LogRef, listener: RoomListener) -> Callable[[], None]:
         """Returns, with what unsubscribes, once the server has confirmed it."""
 
     def publish_message(
         self,
-        room_id: RoomId,
-        life: Life,
+        log: LogRef,
         speaker: Speaker,
         text: str,
         *,
@@ -371,28 +365,31 @@ class Bus(Protocol):
         """Have one message stored, of at most 1,000 characters. The copy that comes back with `token` proves it; with a
         nonce, `duplicate` is called instead where the stream already has the message, with its id."""
 
-    def publish_typing(self, room_id: RoomId, life: Life, change: TypingChanged) -> None:
+    def publish_typing(self, log: LogRef, change: TypingChanged) -> None:
         """Reaches every edge with members in the room."""
 
     def publish_broadcast(self, payload: bytes) -> None:
         """Reaches every edge, this one included."""
 
-    async def message(self, message_id: MessageId) -> StoredMessage | None:
-        """One stored message; None: not there any more. Two questions, each with its 2 s."""
+    async def entry(self, log: LogRef, entry: MessageId) -> LogEntry | None:
+        """One entry of this log; None: it is in none, or not there any more. Two questions, each with its 2 s. It may
+        have been taken back: see `erasures`, as for the two after this."""
 
-    async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
-        """At most `limit` of the room's messages with higher ids, in order. Any replica of the stream may answer, and
-        one that lags gives fewer."""
+    async def entries_after(self, log: LogRef, after: MessageId, *, limit: int) -> list[LogEntry]:
+        """At most `limit` entries with higher ids, in order. Any replica of the stream may answer, and one that lags
+        gives fewer."""
 
-    async def messages_before(
-        self, room_id: RoomId, life: Life, before: MessageId | None, *, limit: int
-    ) -> list[StoredMessage]:
-        """The newest of the room's messages with lower ids, in order; None: of all. Raises BusUnavailable."""
+    async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
+        """The newest messages with lower ids, in order; None: of all. Their prev_id means nothing."""
 
-    async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
-        """The room's newest message as the stream's leader knows it; 0 where there is none."""
+    async def last_id(self, log: LogRef) -> MessageId:
+        """The newest entry as the stream's leader knows it; 0 where there is none."""
 
-    def epoch(self, life: Life) -> str:
+    async def erasures(self, log: LogRef) -> list[Erasure]:
+        """All that takes messages back, in order, up to what the stream's leader knew when this was asked. Their ids
+        are not those of the entries in the log, which follow."""
+
+    def epoch(self, log: LogRef) -> str:
         """Another one for each life, and after each loss of what was stored; the same on all edges."""
 
 

@@ -18,11 +18,12 @@ from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
 from ws_edge.adapters.nats.events import read_number, read_status, read_text, read_trace_header, to_milliseconds
 from ws_edge.adapters.nats.replies import NatsHistory
 from ws_edge.errors import BusUnavailable, RoomsUnavailable
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.log import LogRef, entry_id
 from ws_edge.protocol.rooms import HeldConnection
 
 HEADERS = (
-    b"NATS/1.0\r\nNats-Stream: SALON_MESSAGES\r\nNats-Sequence: 42\r\n"
+    b"NATS/1.0\r\nNats-Stream: SALON_LOG_0\r\nNats-Sequence: 42\r\n"
     b"Nats-Time-Stamp: 2026-11-23T21:46:36.25Z\r\nNats-Last-Sequence: 7\r\n\r\n"
 )
 
@@ -569,7 +570,10 @@ class FakeStream:
             asyncio.get_running_loop().call_soon(self.history.receive, reply.encode(), headers, body)
 
 
-def entry(sequence: int, subject: str = "salon.v1.room.1.2.message", payload: bytes = b"") -> tuple[bytes, bytes]:
+LOG = LogRef(RoomId(1), Life(2))
+
+
+def entry(sequence: int, subject: str = "salon.v1.log.0.1.2", payload: bytes = b"") -> tuple[bytes, bytes]:
     headers = (
         f"NATS/1.0\r\nNats-Subject: {subject}\r\nNats-Sequence: {sequence}\r\n"
         "Nats-Time-Stamp: 2026-01-02T03:04:05.1Z\r\n\r\n"
@@ -578,10 +582,10 @@ def entry(sequence: int, subject: str = "salon.v1.room.1.2.message", payload: by
 
 
 async def test_what_is_read_is_put_in_order_and_what_belongs_elsewhere_is_left_out() -> None:
-    foreign = [entry(6, "salon.v1.room.1.3.message"), entry(4), entry(8, payload=b"\xff")]
+    foreign = [entry(6, "salon.v1.log.0.1.3"), entry(4), entry(8, payload=b"\xff")]
     stream = FakeStream([entry(9), entry(7), *foreign, entry(5)])
-    read = await stream.history.messages_after(RoomId(1), Life(2), MessageId(4), limit=9)
-    assert [(message.id, message.prev_id) for message in read] == [(5, 4), (7, 5), (9, 7)]
+    read = await stream.history.entries_after(LOG, entry_id(4, 0), limit=9)
+    assert [(one.id, one.prev_id) for one in read] == [(256 * a, 256 * b) for a, b in ((5, 4), (7, 5), (9, 7))]
 
 
 async def test_the_last_id_is_the_leaders_and_0_only_where_it_says_that_there_is_none() -> None:
@@ -591,11 +595,11 @@ async def test_the_last_id_is_the_leaders_and_0_only_where_it_says_that_there_is
     }
     for payload, expected in answers.items():
         stream = FakeStream([], (b"", payload))
-        assert await stream.history.last_message_id(RoomId(1), Life(2)) == expected
+        assert await stream.history.last_id(LOG) == expected * 256
     unavailable = [
         (b"", b'{"error":{"code":404,"err_code":10059,"description":"stream not found"}}'),
         (b"NATS/1.0 503\r\n\r\n", b""),
     ]
     for answer in unavailable:
         with pytest.raises(BusUnavailable):
-            await FakeStream([], answer).history.last_message_id(RoomId(1), Life(2))
+            await FakeStream([], answer).history.last_id(LOG)

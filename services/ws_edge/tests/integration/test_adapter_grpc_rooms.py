@@ -74,7 +74,9 @@ class FakeRooms(RoomsServiceServicer):
     async def Join(self, request: pb.JoinRequest, context: Context) -> pb.JoinResponse:
         await self._take(request, context)
         joined = [
-            pb.JoinOutcome(result=pb.JoinOutcome.RESULT_JOINED, room_id=1, life=2, connection_count=item.connection)
+            pb.JoinOutcome(
+                result=pb.JoinOutcome.RESULT_JOINED, room_id=1, life=2, connection_count=item.connection, partition=0
+            )
             for item in request.items
         ]
         return pb.JoinResponse(outcomes=joined if self.outcomes is None else self.outcomes)
@@ -162,7 +164,7 @@ class Worker:
     def __init__(self) -> None:
         self.held: list[HeldConnection] = []
         self.lost: list[ConnectionId] = []
-        self.log_sequence = 0
+        self.log_sequences: dict[int, int] = {}
 
     def held_connections(self) -> Iterable[HeldConnection]:
         return list(self.held)
@@ -189,7 +191,7 @@ async def worker() -> Worker:
 
 def open_rooms(service: Service, worker: Worker) -> GrpcRooms:
     rooms = GrpcRooms(f"127.0.0.1:{service.port}", EDGE)
-    rooms.listen(worker, log_sequence=lambda: worker.log_sequence)
+    rooms.listen(worker, log_sequences=lambda: worker.log_sequences)
     return rooms
 
 
@@ -224,12 +226,14 @@ async def test_a_join_carries_who_and_where_and_gives_the_membership(service: Se
             connection_count=3,
             version=4,
             crowded=True,
+            partition=5,
         )
     ]
     membership = await rooms.join(ConnectionId(7), ByVideo(42), ANA)
-    assert membership == Membership(RoomId(1), Life(2), Slug("live"), 3, 4, True)
+    assert membership == Membership(RoomId(1), Life(2), Slug("live"), 3, 4, True, 5)
     assert service.rooms.requests == [
         pb.JoinRequest(
+            log_version=1,
             edge=EDGE,
             items=[
                 pb.JoinItem(
@@ -408,7 +412,7 @@ async def test_an_expired_lease_is_registered_again_and_the_lost_are_told(servic
     await rooms.start()
     (sync,) = await service.rooms.hears(pb.SyncRequest)
     person = pb.Person(user_id=5, username="ana", rank=pb.RANK_MODERATOR)
-    held = pb.HeldConnection(connection=7, room_id=1, life=2, slug="live", person=person)
+    held = pb.HeldConnection(connection=7, room_id=1, life=2, slug="live", person=person, partition=0)
     assert sync == pb.SyncRequest(edge=EDGE, held=[held], first=True, last=True)
     await eventually(lambda: worker.lost == [7])
     await rooms.stop()
@@ -540,15 +544,18 @@ async def test_a_service_that_hangs_is_unavailable_after_the_deadline(service: S
 
 async def test_heartbeats_tell_how_far_the_log_has_come(service: Service, worker: Worker, rooms: GrpcRooms) -> None:
     assert service.rooms.positions == [[]]
-    worker.log_sequence = 17
+    worker.log_sequences = {0: 17, 3: 5}
     await rooms.heartbeat()
-    assert service.rooms.positions[-1] == [pb.LogPosition(partition=0, highest_sequence=17)]
+    assert service.rooms.positions[-1] == [
+        pb.LogPosition(partition=0, highest_sequence=17),
+        pb.LogPosition(partition=3, highest_sequence=5),
+    ]
 
 
 async def test_what_is_remembered_of_the_log_is_asked_for(service: Service, rooms: GrpcRooms) -> None:
-    assert await rooms.resume_log(7) == LogResumption(41, 0, 40)
-    assert await rooms.resume_log(7, behind=41) == LogResumption(41, 42, 40)
-    seen = pb.LogPosition(highest_sequence=7)
+    assert await rooms.resume_log(3, 7) == LogResumption(41, 0, 40)
+    assert await rooms.resume_log(3, 7, behind=41) == LogResumption(41, 42, 40)
+    seen = pb.LogPosition(partition=3, highest_sequence=7)
     assert await service.rooms.hears(pb.ResumeLogRequest, 2) == [
         pb.ResumeLogRequest(seen=seen),
         pb.ResumeLogRequest(seen=seen, behind=41),
@@ -557,8 +564,15 @@ async def test_what_is_remembered_of_the_log_is_asked_for(service: Service, room
 
 async def test_a_service_of_before_remembers_nothing_of_the_log(service: Service, rooms: GrpcRooms) -> None:
     service.rooms.remembers_the_log = False
-    assert await rooms.resume_log(7) == LogResumption(7, 0)
-    assert await rooms.resume_log(7, behind=7) == LogResumption(7, 8)
+    assert await rooms.resume_log(3, 7) == LogResumption(7, 0)
+    assert await rooms.resume_log(3, 7, behind=7) == LogResumption(7, 8)
     await service.stop()
     with pytest.raises(RoomsUnavailable):
-        await rooms.resume_log(7)
+        await rooms.resume_log(3, 7)
+
+
+async def test_a_service_of_before_that_knows_no_partition_lets_nobody_into_a_log_of_now(
+    service: Service, rooms: GrpcRooms
+) -> None:
+    service.rooms.outcomes = [pb.JoinOutcome(result=pb.JoinOutcome.RESULT_JOINED, room_id=1, life=2, slug="live")]
+    assert await join(rooms, 1) is JoinRefusal.UNAVAILABLE

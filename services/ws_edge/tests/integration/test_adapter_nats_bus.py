@@ -12,20 +12,24 @@ import pytest
 import structlog
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
-from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, eventually, open_bus, say, speaker
+from nats_world import EDGE, LIFE, LOG, OTHER_EDGE, ROOM, Listener, eventually, open_bus, say, speaker
 from real_nats import NatsServer
 from structlog.contextvars import get_contextvars, merge_contextvars
 
 from salon.events.v1 import events_pb2 as events
 from salon.moderation.v1 import moderation_pb2 as moderation
 from ws_edge.adapters.nats.bus import NatsBus
-from ws_edge.adapters.nats.stream import STREAM
+from ws_edge.adapters.nats.stream import LOG_LIMIT
 from ws_edge.errors import BusUnavailable
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Slug, UserId
-from ws_edge.protocol.rooms import Participant, PresenceChanged, StoredMessage, TypingChanged
+from ws_edge.protocol.log import LogRef, StoredMessage, UnknownEntry, entry_id
+from ws_edge.protocol.rooms import Participant, PresenceChanged, TypingChanged
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 
 pytestmark = pytest.mark.integration
+
+STREAM = "SALON_LOG_0"
+OTHER_LIFE, ELSEWHERE = LogRef(ROOM, Life(3)), LogRef(RoomId(9), LIFE)
 
 
 @pytest.fixture
@@ -67,11 +71,11 @@ async def other(server: NatsServer) -> AsyncIterator[NatsBus]:
 
 async def test_a_message_comes_back_stored_with_id_time_and_token(bus: NatsBus) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     say(bus, "Hello 🎈", token=77, nonce="n-1")
     (message,) = await room.hears(1)
     assert message == StoredMessage(
-        MessageId(1), MessageId(0), message.at, "Hello 🎈", UserId(5), "ana", EDGE, token=77, nonce="n-1", role="user"
+        MessageId(256), MessageId(0), message.at, "Hello 🎈", UserId(5), "ana", EDGE, token=77, nonce="n-1", role="user"
     )
     assert len(message.at) == len("2026-01-02T03:04:05.678Z")
     assert message.at.endswith("Z")
@@ -79,13 +83,13 @@ async def test_a_message_comes_back_stored_with_id_time_and_token(bus: NatsBus) 
 
 async def test_all_edges_see_one_order_with_rising_ids_and_each_rooms_own_chain(bus: NatsBus, other: NatsBus) -> None:
     here, there, elsewhere = Listener(), Listener(), Listener()
-    await bus.subscribe(ROOM, LIFE, here)
-    await other.subscribe(ROOM, LIFE, there)
-    await bus.subscribe(RoomId(9), Life(3), elsewhere)
+    await bus.subscribe(LOG, here)
+    await other.subscribe(LOG, there)
+    await bus.subscribe(ELSEWHERE, elsewhere)
     for number in range(50):
         say(bus, f"a{number}")
         say(other, f"b{number}")
-        say(bus, f"c{number}", room=RoomId(9), life=Life(3))
+        say(bus, f"c{number}", log=ELSEWHERE)
     assert await here.hears(100) == await there.hears(100)
     for heard in (here.heard, await elsewhere.hears(50)):
         assert [m.prev_id for m in heard] == [0] + [m.id for m in heard[:-1]]
@@ -95,40 +99,40 @@ async def test_all_edges_see_one_order_with_rising_ids_and_each_rooms_own_chain(
 
 async def test_another_life_of_the_room_hears_nothing_of_this_one(bus: NatsBus) -> None:
     old, new = Listener(), Listener()
-    await bus.subscribe(ROOM, LIFE, old)
-    await bus.subscribe(ROOM, Life(3), new)
+    await bus.subscribe(LOG, old)
+    await bus.subscribe(OTHER_LIFE, new)
     say(bus, "old")
-    say(bus, "new", life=Life(3))
+    say(bus, "new", log=OTHER_LIFE)
     assert [m.text for m in await old.hears(1)] == ["old"]
     assert [(m.text, m.prev_id) for m in await new.hears(1)] == [("new", 0)]
 
 
 async def test_a_repeated_nonce_is_not_delivered_again_and_its_sender_is_told_the_id(bus: NatsBus) -> None:
     room, repeated = Listener(), asyncio.Queue[MessageId]()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     for _ in range(2):
         say(bus, "once", nonce="n", duplicate=repeated.put_nowait)
-    assert await asyncio.wait_for(repeated.get(), 30) == 1
+    assert await asyncio.wait_for(repeated.get(), 30) == 256
     # The same nonce of somebody else, and in another life, is another message.
     say(bus, "other user", nonce="n", who=speaker(6), duplicate=repeated.put_nowait)
     say(bus, "anonymous", nonce="n", who=speaker(None), duplicate=repeated.put_nowait)
     say(bus, "anonymous too", nonce="n", who=speaker(None, f"{EDGE}:2"), duplicate=repeated.put_nowait)
-    say(bus, "other life", nonce="n", life=Life(3), duplicate=repeated.put_nowait)
+    say(bus, "other life", nonce="n", log=OTHER_LIFE, duplicate=repeated.put_nowait)
     say(bus, "same user elsewhere", nonce="n", who=speaker(5, f"{OTHER_EDGE}:9"), duplicate=repeated.put_nowait)
-    assert await asyncio.wait_for(repeated.get(), 30) == 1
+    assert await asyncio.wait_for(repeated.get(), 30) == 256
     assert [m.text for m in await room.hears(4)] == ["once", "other user", "anonymous", "anonymous too"]
     assert repeated.empty()
 
 
 async def test_typing_reaches_the_rooms_members_on_every_edge(bus: NatsBus, other: NatsBus) -> None:
     room = Listener()
-    await other.subscribe(ROOM, LIFE, room)
+    await other.subscribe(LOG, room)
     changes = [
         TypingChanged("u:5", UserId(5), "ana", True, EDGE, ConnectionId(7), 1_800_000_000_123),
         TypingChanged(f"c:{EDGE}:8", None, "Anonymous_10.0.0.1", False, EDGE, ConnectionId(8), 1_800_000_000_124),
     ]
     for change in changes:
-        bus.publish_typing(ROOM, LIFE, change)
+        bus.publish_typing(LOG, change)
     assert await room.hears(2) == changes
 
 
@@ -136,7 +140,7 @@ async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
     server: NatsServer, bus: NatsBus, other: NatsBus, worker: Listener, service: Client
 ) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     presence = events.Presence(
         version=4,
         connection_count=3,
@@ -233,8 +237,8 @@ async def test_malformed_events_and_failing_listeners_stop_nothing(
     server: NatsServer, bus: NatsBus, worker: Listener, service: Client
 ) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
-    for subject in ("salon.v1.room.1.2.message", "salon.v1.live.1.2.typing", "salon.v1.live.1.2.presence"):
+    await bus.subscribe(LOG, room)
+    for subject in ("salon.v1.log.0.1.2", "salon.v1.live.1.2.typing", "salon.v1.live.1.2.presence"):
         await service.publish(subject, b"\xff\xff\xff")
     await service.publish("salon.v1.live.1.2.message", b"")  # not from the stream: no headers
     await service.publish("salon.v1.live.1.2.unknown", b"")
@@ -261,7 +265,7 @@ async def test_subscriptions_of_one_turn_share_one_confirmation_that_follows_the
 
     transport.write = look_on  # type: ignore[method-assign]  # looks on
     rooms = [Listener() for _ in range(20)]
-    await asyncio.gather(*(bus.subscribe(RoomId(number), LIFE, room) for number, room in enumerate(rooms)))
+    await asyncio.gather(*(bus.subscribe(LogRef(RoomId(number), LIFE), room) for number, room in enumerate(rooms)))
     (wire,) = written
     assert wire.count(b"SUB salon.v1.live.") == 20
     assert wire.count(b"PING\r\n") == 1
@@ -270,8 +274,8 @@ async def test_subscriptions_of_one_turn_share_one_confirmation_that_follows_the
 
 async def test_after_unsubscribing_nothing_is_heard(bus: NatsBus) -> None:
     gone, room = Listener(), Listener()
-    unsubscribe = await bus.subscribe(ROOM, LIFE, gone)
-    await bus.subscribe(ROOM, LIFE, room)
+    unsubscribe = await bus.subscribe(LOG, gone)
+    await bus.subscribe(LOG, room)
     unsubscribe()
     unsubscribe()
     say(bus, "hello")
@@ -281,13 +285,13 @@ async def test_after_unsubscribing_nothing_is_heard(bus: NatsBus) -> None:
 
 async def test_a_subscriber_that_gives_up_takes_its_subscription_along_and_harms_nobody(bus: NatsBus) -> None:
     room = Listener()
-    waiting = asyncio.create_task(bus.subscribe(ROOM, LIFE, room))
+    waiting = asyncio.create_task(bus.subscribe(LOG, room))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     others = Listener()
-    await bus.subscribe(ROOM, LIFE, others)
+    await bus.subscribe(LOG, others)
     say(bus, "hello")
     await others.hears(1)
     assert room.heard == []
@@ -304,9 +308,9 @@ async def test_a_bus_that_starts_before_nats_comes_up_with_it(server: NatsServer
     with pytest.raises(BusUnavailable):
         bus.publish_broadcast(b"no")
     with pytest.raises(BusUnavailable):
-        await bus.subscribe(ROOM, LIFE, Listener())
+        await bus.subscribe(LOG, Listener())
     with pytest.raises(BusUnavailable):
-        await bus.last_message_id(ROOM, LIFE)
+        await bus.last_id(LOG)
     assert not bus.is_connected
     server.start()
     await starting
@@ -320,7 +324,7 @@ async def test_after_a_restart_of_nats_everything_goes_on_and_the_worker_is_told
     server: NatsServer, bus: NatsBus, worker: Listener
 ) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     say(bus, "before")
     await room.hears(1)
     server.stop()
@@ -329,12 +333,12 @@ async def test_after_a_restart_of_nats_everything_goes_on_and_the_worker_is_told
         with pytest.raises(BusUnavailable):
             say(bus, "lost")
     with pytest.raises(BusUnavailable):
-        await bus.message(MessageId(1))
+        await bus.entry(LOG, MessageId(256))
     server.start()
     assert await worker.hears(1) == ["restored"]
     assert bus.is_connected
     say(bus, "after")
-    assert [(m.text, m.id, m.prev_id) for m in await room.hears(2)] == [("before", 1, 0), ("after", 2, 1)]
+    assert [(m.text, m.id, m.prev_id) for m in await room.hears(2)] == [("before", 256, 0), ("after", 512, 256)]
     # What belongs to the worker stands again as well.
     bus.publish_broadcast(b"all")
     assert await worker.hears(2) == ["restored", b"all"]
@@ -343,7 +347,7 @@ async def test_after_a_restart_of_nats_everything_goes_on_and_the_worker_is_told
 async def test_a_subscription_under_way_fails_at_once_when_the_connection_is_lost(
     server: NatsServer, bus: NatsBus
 ) -> None:
-    waiting = asyncio.create_task(bus.subscribe(ROOM, LIFE, Listener()))
+    waiting = asyncio.create_task(bus.subscribe(LOG, Listener()))
     await asyncio.sleep(0)
     await bus._went_down()
     with pytest.raises(BusUnavailable, match="the connection was lost"):  # and not: was not confirmed in time
@@ -352,7 +356,7 @@ async def test_a_subscription_under_way_fails_at_once_when_the_connection_is_los
 
 async def test_a_connection_that_nats_closed_for_good_is_opened_anew(bus: NatsBus, worker: Listener) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     worker.fails = True  # which must not keep the next interruption from being mended
     await bus._wire.close()
     assert await worker.hears(1) == ["restored"]
@@ -391,7 +395,7 @@ async def test_a_subscription_over_a_transport_that_is_closed_fails_at_once(
 ) -> None:
     break_writes(True)
     with pytest.raises(BusUnavailable, match="the connection was lost"):
-        await bus.subscribe(ROOM, LIFE, Listener())
+        await bus.subscribe(LOG, Listener())
 
 
 async def test_a_bus_whose_transport_closes_while_it_connects_tries_again(
@@ -430,7 +434,7 @@ def flood(bus: NatsBus) -> int:
 
 async def test_publishing_faster_than_the_loop_turns_is_refused_and_not_piled_up(bus: NatsBus) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     published = flood(bus)
     assert 7_000 < published < 9_000
     await room.hears(published)
@@ -440,33 +444,35 @@ async def test_publishing_faster_than_the_loop_turns_is_refused_and_not_piled_up
 
 async def test_messages_after_an_id_come_in_order_and_stay_within_the_limit(server: NatsServer, bus: NatsBus) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     for number in range(10):
         say(bus, f"m{number}", token=number, nonce=f"n{number}")
-        say(bus, "elsewhere", room=RoomId(9))
+        say(bus, "elsewhere", log=ELSEWHERE)
     stored = await room.hears(10)
-    assert await bus.messages_after(ROOM, LIFE, MessageId(0), limit=100) == stored
-    assert await bus.messages_after(ROOM, LIFE, stored[3].id, limit=3) == stored[4:7]
-    assert await bus.messages_after(ROOM, LIFE, stored[-1].id, limit=3) == []
-    assert await bus.messages_after(ROOM, Life(99), MessageId(0), limit=3) == []
-    assert await bus.last_message_id(ROOM, LIFE) == stored[-1].id
-    assert await bus.last_message_id(ROOM, Life(99)) == 0
-    assert await bus.message(stored[4].id) == stored[4]
-    assert await bus.message(stored[0].id) == stored[0]
-    assert await bus.message(MessageId(10_000)) is None
+    assert await bus.entries_after(LOG, MessageId(0), limit=100) == stored
+    assert await bus.entries_after(LOG, stored[3].id, limit=3) == stored[4:7]
+    assert await bus.entries_after(LOG, stored[-1].id, limit=3) == []
+    assert await bus.entries_after(LogRef(ROOM, Life(99)), MessageId(0), limit=3) == []
+    assert await bus.last_id(LOG) == stored[-1].id
+    assert await bus.last_id(LogRef(ROOM, Life(99))) == 0
+    assert await bus.entry(LOG, stored[4].id) == stored[4]
+    assert await bus.entry(LOG, stored[0].id) == stored[0]
+    assert await bus.entry(LOG, MessageId(256 * 10_000)) is None
+    assert await bus.entry(LOG, MessageId(stored[0].id + 1)) is None  # of another partition
+    assert await bus.entry(ELSEWHERE, stored[0].id) is None  # of another log
 
 
 async def test_messages_before_an_id_come_in_order_and_stay_within_the_limit(bus: NatsBus) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     for number in range(10):
         say(bus, f"m{number}", token=number)
-        say(bus, "elsewhere", room=RoomId(9))
+        say(bus, "elsewhere", log=ELSEWHERE)
     stored = await room.hears(10)
     ids = [message.id for message in stored]
 
     async def read(before: MessageId | None, limit: int) -> list[MessageId]:
-        return [message.id for message in await bus.messages_before(ROOM, LIFE, before, limit=limit)]
+        return [message.id for message in await bus.messages_before(LOG, before, limit=limit)]
 
     assert await read(None, 100) == ids
     assert await read(None, 3) == ids[-3:]
@@ -474,72 +480,134 @@ async def test_messages_before_an_id_come_in_order_and_stay_within_the_limit(bus
     assert await read(MessageId(stored[5].id + 1), 2) == ids[4:6]
     assert await read(stored[0].id, 3) == []
     assert await read(MessageId(2**53 - 1), 1) == ids[-1:]
-    assert await bus.messages_before(ROOM, Life(99), None, limit=3) == []
+    assert await bus.messages_before(LogRef(ROOM, Life(99)), None, limit=3) == []
 
 
 async def test_what_answers_and_who_speaks_is_stored_with_a_message(bus: NatsBus) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     admin = speaker()
     admin = replace(admin, identity=replace(admin.identity, rank=Rank.ADMIN))
-    bus.publish_message(ROOM, LIFE, admin, "yes", token=1, nonce="", reply_to=MessageId(40), duplicate=lambda _: None)
+    bus.publish_message(LOG, admin, "yes", token=1, nonce="", reply_to=MessageId(40), duplicate=lambda _: None)
     (message,) = await room.hears(1)
     assert (message.reply_to, message.role) == (40, "admin")
-    assert await bus.messages_after(ROOM, LIFE, MessageId(0), limit=1) == [message]
+    assert await bus.entries_after(LOG, MessageId(0), limit=1) == [message]
 
 
 async def test_a_message_from_before_roles_were_told_is_a_users_or_nobodys(bus: NatsBus, service: Client) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     for user_id in (7, 0):
         old = events.ChatMessage(text="old", user_id=user_id, username="ana", edge=EDGE, token=1)
-        await service.publish("salon.v1.room.1.2.message", old.SerializeToString())
+        await service.publish("salon.v1.log.0.1.2", events.LogEntry(message=old).SerializeToString())
     assert [(m.role, m.reply_to) for m in await room.hears(2)] == [("user", None), (None, None)]
 
 
 async def test_the_epoch_is_the_same_on_every_edge_and_another_one_for_each_life(bus: NatsBus, other: NatsBus) -> None:
-    assert bus.epoch(LIFE) == other.epoch(LIFE)
-    assert bus.epoch(LIFE) != bus.epoch(Life(LIFE + 1))
+    assert bus.epoch(LOG) == other.epoch(LOG)
+    assert bus.epoch(LOG) != bus.epoch(OTHER_LIFE)
 
 
 async def test_deleted_messages_are_left_out_of_what_is_read(server: NatsServer, bus: NatsBus, service: Client) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     for number in range(5):
         say(bus, f"m{number}")
     await room.hears(5)
-    await service.publish("salon.v1.room.1.2.message", b"\xff")
+    await service.publish("salon.v1.log.0.1.2", b"\xff")
     await service.jetstream().delete_msg(STREAM, 3)
-    read = await bus.messages_after(ROOM, LIFE, MessageId(1), limit=100)
-    assert [(m.id, m.prev_id) for m in read] == [(2, 1), (4, 2), (5, 4)]
-    assert await bus.message(MessageId(3)) is None
-    assert await bus.message(MessageId(6)) is None
+    read = await bus.entries_after(LOG, entry_id(1, 0), limit=100)
+    assert [(m.id // 256, m.prev_id // 256) for m in read] == [(2, 1), (4, 2), (5, 4)]
+    assert await bus.entry(LOG, entry_id(3, 0)) is None
+    assert await bus.entry(LOG, entry_id(6, 0)) is None
 
 
-async def test_a_room_keeps_its_last_500_messages(bus: NatsBus) -> None:
+async def test_a_log_keeps_its_last_20000_entries(bus: NatsBus, service: Client) -> None:
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
-    for number in range(510):
+    await bus.subscribe(LOG, room)
+    for part in range(1, 21):
+        for number in range(1000):
+            say(bus, f"m{number}")
+        await room.hears(part * 1000)
+    for number in range(10):
         say(bus, f"m{number}")
-    await room.hears(510)
-    read = await bus.messages_after(ROOM, LIFE, MessageId(0), limit=1000)
-    assert [m.id for m in read] == list(range(11, 511))
+    await room.hears(LOG_LIMIT + 10)
+    read = await bus.entries_after(LOG, MessageId(0), limit=3)
+    assert [m.id // 256 for m in read] == [11, 12, 13]
     # The message before the first one is not kept any more: a gap is not to look closed.
-    read = await bus.messages_after(ROOM, LIFE, MessageId(5), limit=1)
-    assert [(m.id, m.prev_id) for m in read] == [(11, 10)]
-    read = await bus.messages_after(ROOM, LIFE, MessageId(11), limit=1)
-    assert [(m.id, m.prev_id) for m in read] == [(12, 11)]
+    read = await bus.entries_after(LOG, entry_id(5, 0), limit=1)
+    assert [(m.id // 256, m.prev_id // 256) for m in read] == [(11, 10)]
+    read = await bus.entries_after(LOG, entry_id(11, 0), limit=1)
+    assert [(m.id // 256, m.prev_id // 256) for m in read] == [(12, 11)]
+
+
+async def test_each_partition_has_a_stream_whose_ids_are_its_own(bus: NatsBus, other: NatsBus) -> None:
+    logs = [LogRef(RoomId(10 + partition), LIFE, partition) for partition in (0, 1, 255)]
+    here, there = Listener(), Listener()
+    for log in logs:
+        await bus.subscribe(log, here)
+        await other.subscribe(log, there)
+    for number in range(3):
+        for log in logs:
+            say(other, f"{log.partition}.{number}", log=log)
+    heard = await here.hears(9)
+    assert sorted(m.id for m in heard) == sorted(256 * sequence + p for sequence in (1, 2, 3) for p in (0, 1, 255))
+    assert len(await there.hears(9)) == 9
+    for log in logs:
+        mine = [m for m in heard if m.id % 256 == log.partition]
+        assert [m.text for m in mine] == [f"{log.partition}.{number}" for number in range(3)]
+        assert [m.prev_id for m in mine] == [0, *(m.id for m in mine[:-1])]
+        assert await bus.entries_after(log, mine[0].id, limit=9) == mine[1:]
+        assert await bus.entry(log, mine[2].id) == mine[2]
+        assert await bus.last_id(log) == mine[2].id
+        assert [m.id for m in await bus.messages_before(log, mine[2].id, limit=9)] == [m.id for m in mine[:2]]
+    assert len({bus.epoch(log) for log in logs}) == 3
+    assert [bus.epoch(log) for log in logs] == [other.epoch(log) for log in logs]
+    assert bus.highest_sequences == {0: 3, 1: 3, 255: 3}
+
+
+async def test_an_entry_of_a_later_version_has_its_place_and_no_content(bus: NatsBus, service: Client) -> None:
+    room = Listener()
+    await bus.subscribe(LOG, room)
+    say(bus, "before")
+    await room.hears(1)
+    await service.publish("salon.v1.log.0.1.2", bytes.fromhex("f2070401020304"))  # field 126
+    await room.hears(2)
+    say(bus, "after")
+    before, unknown, after = await room.hears(3)
+    assert isinstance(unknown, UnknownEntry)
+    assert (unknown.prev_id, after.prev_id) == (before.id, unknown.id)
+    assert await bus.entries_after(LOG, MessageId(0), limit=9) == [before, unknown, after]
+
+
+async def test_what_takes_messages_back_is_read_from_beside_the_log_and_is_no_entry(
+    bus: NatsBus, service: Client
+) -> None:
+    room = Listener()
+    await bus.subscribe(LOG, room)
+    assert await bus.erasures(LOG) == []
+    deleted = events.MessageDeleted(message_id=256, user_id=5, username="ana", moderator_user_id=9, message_key="k")
+    cleared = events.RoomCleared(up_to_id=768, moderator_user_id=9, message_keys=["a", "b"])
+    for entry in (events.LogEntry(message_deleted=deleted), events.LogEntry(room_cleared=cleared)):
+        await service.jetstream().publish("salon.v1.log.0.1.2.erasures", entry.SerializeToString())
+    found = await bus.erasures(LOG)
+    assert [type(one).__name__ for one in found] == ["MessageDeleted", "RoomCleared"]
+    assert [one.message_keys for one in found] == [("k",), ("a", "b")]
+    assert await bus.last_id(LOG) == 0
+    say(bus, "the only one")
+    assert [m.text for m in await room.hears(1)] == ["the only one"]
+    assert await bus.erasures(ELSEWHERE) == []
 
 
 async def test_the_stream_has_the_settings_of_the_contract(server: NatsServer, bus: NatsBus, service: Client) -> None:
     reply = await service.request(f"$JS.API.STREAM.INFO.{STREAM}")
     config = json.loads(reply.data)["config"]
-    assert config["subjects"] == ["salon.v1.room.*.*.message"]
+    assert config["subjects"] == ["salon.v1.log.0.>"]
     assert config["republish"] == {
-        "src": "salon.v1.room.*.*.message",
-        "dest": "salon.v1.live.{{wildcard(1)}}.{{wildcard(2)}}.message",
+        "src": "salon.v1.log.0.*.*",
+        "dest": "salon.v1.live.{{wildcard(1)}}.{{wildcard(2)}}.log",
     }
-    assert (config["storage"], config["max_msgs_per_subject"], config["allow_direct"]) == ("file", 500, True)
+    assert (config["storage"], config["max_msgs_per_subject"], config["allow_direct"]) == ("file", 20_000, True)
     assert (config["max_age"], config["duplicate_window"]) == (86_400 * 10**9, 120 * 10**9)
 
 
@@ -547,7 +615,7 @@ async def test_an_existing_stream_is_corrected_and_keeps_what_the_operator_chose
     server: NatsServer, service: Client
 ) -> None:
     await service.jetstream().add_stream(
-        name=STREAM, subjects=["salon.v1.room.>"], max_msgs_per_subject=7, max_bytes=10_000_000, description="ours"
+        name=STREAM, subjects=["salon.v1.log.0.*.*"], max_msgs_per_subject=7, max_bytes=10_000_000, description="ours"
     )
     buses = [open_bus(server) for _ in range(3)]
     for bus in buses:
@@ -555,7 +623,7 @@ async def test_an_existing_stream_is_corrected_and_keeps_what_the_operator_chose
     await asyncio.gather(*(bus.start() for bus in buses))
     assert all(bus.is_connected for bus in buses)
     config = (await service.jetstream().stream_info(STREAM)).config
-    assert (config.subjects, config.max_msgs_per_subject) == (["salon.v1.room.*.*.message"], 500)
+    assert (config.subjects, config.max_msgs_per_subject) == (["salon.v1.log.0.>"], 20_000)
     assert (config.max_bytes, config.description) == (10_000_000, "ours")
     assert config.republish is not None
     await asyncio.gather(*(bus.stop() for bus in buses))

@@ -9,15 +9,16 @@ import nats
 import pytest
 import structlog
 from nats.aio.client import Client
-from nats_world import EDGE, LIFE, OTHER_EDGE, ROOM, Listener, Memory, eventually, open_bus, say
+from nats_world import EDGE, LOG, OTHER_EDGE, Listener, Memory, eventually, open_bus, say
 from real_nats import NatsServer
 
 from ws_edge.adapters.nats.bus import NatsBus
-from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, STREAM, MessageStream
+from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, LogStream
 from ws_edge.ports import Incident, LogMemory, LogResumption
 
 pytestmark = pytest.mark.integration
 
+STREAM = "SALON_LOG_0"
 NOON_S = 1_800_000_000.0
 NOON = 18_000_000_000_000
 """The same as a sequence."""
@@ -78,8 +79,8 @@ async def heard_after(room: Listener, bus: NatsBus, text: str) -> list[Any]:
 async def test_a_worker_that_looks_at_the_stream_while_another_one_purges_it_has_the_same_epoch(
     service: Client, memory: Memory
 ) -> None:
-    def stream(of: LogMemory) -> MessageStream:
-        return MessageStream(of, max_bytes=0, replicas=0, seen=lambda: 0, unix_s=lambda: 0.0)
+    def stream(of: LogMemory) -> LogStream:
+        return LogStream(0, of, max_bytes=0, replicas=0, seen=lambda: 0, unix_s=lambda: 0.0)
 
     first = stream(memory)
     await first.ensure(service.jsm())
@@ -90,8 +91,8 @@ async def test_a_worker_that_looks_at_the_stream_while_another_one_purges_it_has
 
         is_first = True
 
-        async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
-            found = await memory.resume_log(seen, behind=behind)
+        async def resume_log(self, partition: int, seen: int, *, behind: int = 0) -> LogResumption:
+            found = await memory.resume_log(partition, seen, behind=behind)
             if self.is_first:
                 self.is_first = False
                 await first.ensure(service.jsm())
@@ -106,10 +107,10 @@ async def test_a_worker_that_looks_at_the_stream_while_another_one_purges_it_has
 async def test_a_new_stream_begins_at_the_clock(opened: OpenBus) -> None:
     bus = await opened(unix_s=NOON_S)
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     (message,) = await heard_after(room, bus, "first")
-    assert (message.id, message.prev_id) == (NOON, 0)
-    assert bus.highest_sequence == NOON
+    assert (message.id, message.prev_id) == (NOON * 256, 0)
+    assert bus.highest_sequences == {0: NOON}
 
 
 async def test_a_new_stream_begins_above_what_is_remembered_where_that_is_higher(
@@ -118,8 +119,8 @@ async def test_a_new_stream_begins_above_what_is_remembered_where_that_is_higher
     memory.highest = NOON + 77
     bus = await opened(unix_s=NOON_S)
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
-    assert (await heard_after(room, bus, "first"))[0].id == NOON + 78
+    await bus.subscribe(LOG, room)
+    assert (await heard_after(room, bus, "first"))[0].id == (NOON + 78) * 256
 
 
 @pytest.mark.parametrize("unix_s", [0.0, NOON_S])
@@ -128,7 +129,7 @@ async def test_edges_that_bring_it_to_its_settings_and_a_restart_leave_everythin
 ) -> None:
     bus = await opened(unix_s=unix_s)
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     for number in range(5):
         say(bus, f"m{number}")
     stored = list(await room.hears(5))
@@ -137,11 +138,11 @@ async def test_edges_that_bring_it_to_its_settings_and_a_restart_leave_everythin
         config = (await stream.stream_info(STREAM)).config
         await stream.update_stream(name=STREAM, subjects=config.subjects, max_msgs_per_subject=9)  # to be corrected
         await opened(edge, unix_s=unix_s + 1000)
-        assert (await stream.stream_info(STREAM)).config.max_msgs_per_subject == 500
+        assert (await stream.stream_info(STREAM)).config.max_msgs_per_subject == 20_000
     await restarted(server, bus)
-    assert await bus.messages_after(ROOM, LIFE, stored[0].id, limit=100) == stored[1:]
+    assert await bus.entries_after(LOG, stored[0].id, limit=100) == stored[1:]
     last = (await heard_after(room, bus, "next"))[-1]
-    assert (last.id, last.prev_id) == (stored[-1].id + 1, stored[-1].id)
+    assert (last.id, last.prev_id) == (stored[-1].id + 256, stored[-1].id)
 
 
 async def test_after_its_files_were_lost_all_members_hear_the_next_message_with_a_higher_id(
@@ -150,22 +151,22 @@ async def test_after_its_files_were_lost_all_members_hear_the_next_message_with_
     incidents: list[Incident] = []
     bus, other = await opened(unix_s=NOON_S, incidents=incidents), await opened(OTHER_EDGE, unix_s=NOON_S)
     here, there = Listener(), Listener()
-    await bus.subscribe(ROOM, LIFE, here)
-    await other.subscribe(ROOM, LIFE, there)
+    await bus.subscribe(LOG, here)
+    await other.subscribe(LOG, there)
     for number in range(3):
         say(bus, f"m{number}")
     before = list(await here.hears(3))
     await there.hears(3)
-    epoch = bus.epoch(LIFE)
+    epoch = bus.epoch(LOG)
     await restarted(server, bus, other, change=server.lose_files)
     say(other, "after")
     (heard,) = (await here.hears(4))[3:]
     assert (await there.hears(4))[3:] == [heard]
     assert (heard.text, heard.prev_id) == ("after", 0)
     assert heard.id > before[-1].id
-    assert bus.epoch(LIFE) == other.epoch(LIFE) != epoch
+    assert bus.epoch(LOG) == other.epoch(LOG) != epoch
     assert incidents == [Incident.STREAM_BEGAN_ANEW]
-    assert memory.highest >= before[-1].id
+    assert memory.highest >= before[-1].id // 256
 
 
 async def test_after_an_older_state_was_put_back_ids_go_on_above_all_that_was_given_out(
@@ -174,22 +175,22 @@ async def test_after_an_older_state_was_put_back_ids_go_on_above_all_that_was_gi
     incidents: list[Incident] = []
     bus, other = await opened(incidents=incidents), await opened(OTHER_EDGE, incidents=incidents)
     here, there = Listener(), Listener()
-    await bus.subscribe(ROOM, LIFE, here)
-    await other.subscribe(ROOM, LIFE, there)
+    await bus.subscribe(LOG, here)
+    await other.subscribe(LOG, there)
     await heard_after(here, bus, "kept")
     await there.hears(1)
     await restarted(server, bus, other, change=lambda: server.save(tmp_path / "older"))
     await heard_after(here, bus, "lost")
     before = (await heard_after(here, bus, "lost too"))[-1]
     await there.hears(3)  # or the last one is lost with the server
-    epoch = bus.epoch(LIFE)
+    epoch = bus.epoch(LOG)
     await restarted(server, bus, other, change=lambda: server.restore(tmp_path / "older"))
     say(bus, "after")
     heard = (await here.hears(4))[-1]
     assert (await there.hears(4))[-1] == heard
     assert (heard.text, heard.prev_id) == ("after", 0)
     assert heard.id > before.id
-    assert bus.epoch(LIFE) == other.epoch(LIFE) != epoch
+    assert bus.epoch(LOG) == other.epoch(LOG) != epoch
     assert Incident.STREAM_BEGAN_ANEW in incidents
 
 
@@ -202,10 +203,10 @@ class SlowMemory(Memory):
         self._is_slow_to_ask = is_slow_to_ask
         self.waits, self.goes_on = asyncio.Event(), asyncio.Event()
 
-    async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
+    async def resume_log(self, partition: int, seen: int, *, behind: int = 0) -> LogResumption:
         if behind and self._is_slow_to_ask:
             await self._wait()
-        answer = await self._memory.resume_log(seen, behind=behind)
+        answer = await self._memory.resume_log(partition, seen, behind=behind)
         if behind and not self._is_slow_to_ask:
             await self._wait()
         return answer
@@ -228,14 +229,14 @@ async def test_two_edges_that_find_it_behind_delete_nothing_that_was_stored_afte
     await slow.waits.wait()
     quick = await opened(OTHER_EDGE)
     room = Listener()
-    await quick.subscribe(ROOM, LIFE, room)
+    await quick.subscribe(LOG, room)
     stored = [(await heard_after(room, quick, text))[-1] for text in ("one", "two")]
-    memory.highest = max(memory.highest, quick.highest_sequence)  # told with a heartbeat
+    memory.highest = max(memory.highest, quick.highest_sequences[0])  # told with a heartbeat
     slow.goes_on.set()
     late = await starting
     await eventually(lambda: late.is_connected)
-    assert await late.messages_after(ROOM, LIFE, stored[0].id, limit=9) == stored[1:]
-    assert (await heard_after(room, late, "three"))[-1].prev_id == stored[-1].id > 50
+    assert await late.entries_after(LOG, stored[0].id, limit=9) == stored[1:]
+    assert (await heard_after(room, late, "three"))[-1].prev_id == stored[-1].id > 50 * 256
 
 
 async def test_a_stream_that_is_deleted_under_connected_edges_is_made_again_and_ids_go_on(
@@ -244,8 +245,8 @@ async def test_a_stream_that_is_deleted_under_connected_edges_is_made_again_and_
     worker = Listener()
     bus, other = await opened(worker=worker), await opened(OTHER_EDGE)
     here, there = Listener(), Listener()
-    await bus.subscribe(ROOM, LIFE, here)
-    await other.subscribe(ROOM, LIFE, there)
+    await bus.subscribe(LOG, here)
+    await other.subscribe(LOG, there)
     for number in range(3):
         say(bus, f"m{number}")
     before = (await here.hears(3))[-1]
@@ -265,7 +266,7 @@ async def test_an_older_stream_that_is_put_in_its_place_under_connected_edges_go
     worker = Listener()
     bus = await opened(worker=worker)
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     for number in range(20):
         say(bus, f"m{number}")
     before = (await room.hears(20))[-1]
@@ -284,7 +285,7 @@ async def test_while_rooms_is_away_an_edge_goes_on_by_what_it_knows_and_asks_lat
 ) -> None:
     bus = await opened(unix_s=NOON_S)
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     before = (await heard_after(room, bus, "before"))[-1]
     memory.is_away = True
     await restarted(server, bus, change=server.lose_files)
@@ -320,7 +321,7 @@ async def test_its_limit_in_bytes_is_the_setting_else_the_operators_else_the_def
 ) -> None:
     stream = service.jetstream()
     if present is not None:
-        await stream.add_stream(name=STREAM, subjects=["salon.v1.room.*.*.message"], max_bytes=present)
+        await stream.add_stream(name=STREAM, subjects=["salon.v1.log.0.>"], max_bytes=present)
     await opened(max_bytes=setting)
     config = (await stream.stream_info(STREAM)).config
     assert (config.max_bytes, config.discard) == (expected, "old")
@@ -330,10 +331,10 @@ async def test_when_it_is_full_the_oldest_go_and_nobody_is_refused(opened: OpenB
     incidents: list[Incident] = []
     bus = await opened(max_bytes=1024 * 1024, incidents=incidents)
     room = Listener()
-    await bus.subscribe(ROOM, LIFE, room)
+    await bus.subscribe(LOG, room)
     for start in range(0, 1500, 100):
         for number in range(start, start + 100):
-            say(bus, "x" * 5000, life=LIFE, nonce=f"n{number}")
+            say(bus, "x" * 5000, nonce=f"n{number}")
         await room.hears(start + 100)
     assert [m.prev_id for m in room.heard] == [0, *(m.id for m in room.heard[:-1])]
     state = (await service.jetstream().stream_info(STREAM)).state
@@ -357,7 +358,7 @@ async def test_a_server_with_less_room_than_it_wants_is_told_of_and_an_edge_come
         assert "insufficient storage resources available" in refused["reason"]
         assert refused["max_bytes"] == 4 * 1024 * 1024
         client = await nats.connect(server.url)
-        await client.jetstream().add_stream(name=STREAM, subjects=["salon.v1.room.*.*.message"], max_bytes=1024 * 1024)
+        await client.jetstream().add_stream(name=STREAM, subjects=["salon.v1.log.0.>"], max_bytes=1024 * 1024)
         await client.close()
         await eventually(lambda: bus.is_connected)
         assert not bus.is_stream_refused
@@ -380,7 +381,7 @@ async def test_a_limit_that_the_server_has_no_room_for_leaves_a_stream_that_work
         assert (refused["max_bytes"], refused["kept"]) == (4 * 1024 * 1024, 1024 * 1024)
         assert not greedy.is_stream_refused
         room = Listener()
-        await greedy.subscribe(ROOM, LIFE, room)
+        await greedy.subscribe(LOG, room)
         await heard_after(room, greedy, "goes on")
     finally:
         await modest.stop()
@@ -397,7 +398,7 @@ async def test_more_copies_than_there_are_servers_leave_a_stream_that_works_as_i
     assert demanding.is_connected
     assert not demanding.is_stream_refused
     room = Listener()
-    await demanding.subscribe(ROOM, LIFE, room)
+    await demanding.subscribe(LOG, room)
     await heard_after(room, demanding, "goes on")
 
 

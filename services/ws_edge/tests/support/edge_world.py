@@ -38,8 +38,9 @@ from ws_edge.protocol.identity import (
     UserId,
 )
 from ws_edge.protocol.limits import ConnectionLimits
+from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
-from ws_edge.protocol.rooms import Membership, RoomSnapshot, StoredMessage, TypingChanged
+from ws_edge.protocol.rooms import Membership, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import Sanction, SanctionEvent
 
 AT = "2025-11-27T16:30:00.000Z"
@@ -269,22 +270,24 @@ class FakeBus:
     """So many reads give nothing of the newest message."""
     generation: int = 1
     listeners: dict[Life, list[RoomListener]] = field(default_factory=dict)
-    stream: list[tuple[Life, StoredMessage]] = field(default_factory=list)
+    stream: list[tuple[Life, LogEntry]] = field(default_factory=list)
+    beside: list[tuple[Life, Erasure]] = field(default_factory=list)
+    """What takes messages back, kept beside the logs."""
     nonces: dict[tuple[str, int, str], MessageId] = field(default_factory=dict)
     typing: list[TypingChanged] = field(default_factory=list)
     broadcasts: list[bytes] = field(default_factory=list)
-    copies: list[tuple[Life, StoredMessage]] = field(default_factory=list)
+    copies: list[tuple[Life, LogEntry]] = field(default_factory=list)
 
-    async def subscribe(self, room_id: RoomId, life: Life, listener: RoomListener) -> Callable[[], None]:
+    async def subscribe(self, log: LogRef, listener: RoomListener) -> Callable[[], None]:
         await self.subscribing.passed()
         self._answer()
+        life = log.life
         self.listeners.setdefault(life, []).append(listener)
         return lambda: self.listeners[life].remove(listener)
 
     def publish_message(
         self,
-        room_id: RoomId,
-        life: Life,
+        log: LogRef,
         speaker: Speaker,
         text: str,
         *,
@@ -296,6 +299,7 @@ class FakeBus:
         self._answer()
         if self.loses_messages:
             return
+        life = log.life
         key = (speaker.key, life, nonce)
         if nonce and key in self.nonces:
             duplicate(self.nonces[key])
@@ -316,27 +320,27 @@ class FakeBus:
         copies, self.copies = self.copies, []
         for life, stored in copies:
             for listener in self.listeners.get(life, []):
-                listener.message_stored(stored)
+                listener.entry_stored(stored)
 
-    def publish_typing(self, room_id: RoomId, life: Life, change: TypingChanged) -> None:
+    def publish_typing(self, log: LogRef, change: TypingChanged) -> None:
         self._answer()
         self.typing.append(change)
-        for listener in self.listeners.get(life, []):
+        for listener in self.listeners.get(log.life, []):
             listener.typing_changed(change)
 
     def publish_broadcast(self, payload: bytes) -> None:
         self._answer()
         self.broadcasts.append(payload)
 
-    async def message(self, message_id: MessageId) -> StoredMessage | None:
+    async def entry(self, log: LogRef, entry: MessageId) -> LogEntry | None:
         self._answer()
-        return next((m for _, m in self.stream if m.id == message_id), None)
+        return next((m for where, m in self.stream if where == log.life and m.id == entry), None)
 
-    async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
+    async def entries_after(self, log: LogRef, after: MessageId, *, limit: int) -> list[LogEntry]:
         await self.reading.passed()
         self._answer()
         self.reads += 1
-        kept = [m for where, m in self.stream if where == life and m.id >= self.kept_from]
+        kept = [m for where, m in self.stream if where == log.life and m.id >= self.kept_from]
         if self.lags:
             self.lags -= 1
             kept = kept[:-1]
@@ -347,18 +351,21 @@ class FakeBus:
             found[0] = replace(found[0], prev_id=MessageId(0))
         return found
 
-    async def messages_before(
-        self, room_id: RoomId, life: Life, before: MessageId | None, *, limit: int
-    ) -> list[StoredMessage]:
+    async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
         self._answer()
-        return [m for where, m in self.stream if where == life and (before is None or m.id < before)][-limit:]
+        mine = [m for where, m in self.stream if where == log.life and (before is None or m.id < before)]
+        return [m for m in mine if isinstance(m, StoredMessage)][-limit:]
 
-    def epoch(self, life: Life) -> str:
-        return f"{life}.{self.generation}"
-
-    async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
+    async def erasures(self, log: LogRef) -> list[Erasure]:
         self._answer()
-        return max((m.id for where, m in self.stream if where == life), default=MessageId(0))
+        return [erasure for where, erasure in self.beside if where == log.life]
+
+    def epoch(self, log: LogRef) -> str:
+        return f"{log.life}.{self.generation}"
+
+    async def last_id(self, log: LogRef) -> MessageId:
+        self._answer()
+        return max((m.id for where, m in self.stream if where == log.life), default=MessageId(0))
 
     def _answer(self) -> None:
         if self.is_away:

@@ -11,10 +11,12 @@ from ws_edge.adapters.nats.bus import NatsBus
 from ws_edge.errors import RoomsUnavailable
 from ws_edge.ports import Incident, LogResumption
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Speaker, UserId
-from ws_edge.protocol.rooms import PresenceChanged, StoredMessage, TypingChanged
+from ws_edge.protocol.log import LogEntry, LogRef
+from ws_edge.protocol.rooms import PresenceChanged, TypingChanged
 from ws_edge.protocol.sanctions import SanctionEvent
 
 ROOM, LIFE = RoomId(1), Life(2)
+LOG = LogRef(ROOM, LIFE)
 EDGE, OTHER_EDGE = "e" * 32, "f" * 32
 
 
@@ -34,8 +36,8 @@ class Listener:
         if self.fails:
             raise RuntimeError("a listener with a mistake in it")
 
-    def message_stored(self, message: StoredMessage) -> None:
-        self._hear(message)
+    def entry_stored(self, entry: LogEntry) -> None:
+        self._hear(entry)
 
     def typing_changed(self, change: TypingChanged) -> None:
         self._hear(change)
@@ -73,7 +75,7 @@ class Memory:
         self.is_away = False
         self.asked: list[int] = []
 
-    async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
+    async def resume_log(self, partition: int, seen: int, *, behind: int = 0) -> LogResumption:
         if self.is_away:
             raise RoomsUnavailable
         self.asked.append(behind)
@@ -122,11 +124,10 @@ def say(
     bus: NatsBus,
     text: str,
     *,
-    room: RoomId = ROOM,
-    life: Life = LIFE,
+    log: LogRef = LOG,
     token: int = 0,
     nonce: str = "",
     who: Speaker | None = None,
     duplicate: Callable[[MessageId], None] = lambda _: None,
 ) -> None:
-    bus.publish_message(room, life, who or speaker(), text, token=token, nonce=nonce, duplicate=duplicate)
+    bus.publish_message(log, who or speaker(), text, token=token, nonce=nonce, duplicate=duplicate)

@@ -17,6 +17,7 @@ TEXTS = {
     "unknown_type": "Unknown message type",
     "too_many_connections": "Too many connections",
     "unavailable": "Service unavailable",
+    "message_deleted": "This message was deleted",
 }
 
 

@@ -1,12 +1,14 @@
 """Answers to `history`: older messages, for the one who asked alone."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from ws_edge.errors import BusUnavailable, ErrorCode
 from ws_edge.ports import Bus
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import MessageId
+from ws_edge.protocol.log import StoredMessage
 from ws_edge.room.room import Room
 
 READS_AT_ONCE = 32
@@ -31,8 +33,10 @@ class Reader(Protocol):
 class Histories:
     """The reads of one worker."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, catch_up: Callable[[Room], Awaitable[None]]) -> None:
+        """`catch_up`: see Recovery."""
         self._bus = bus
+        self._catch_up = catch_up
         self._turns = asyncio.Semaphore(READS_AT_ONCE)
 
     async def answer(self, reader: Reader, room: Room, before: MessageId | None, limit: int) -> None:
@@ -40,8 +44,22 @@ class Histories:
         turn = reader.history_turn = reader.history_turn or asyncio.Lock()
         try:
             async with asyncio.timeout(READ_S), turn, self._turns:
-                found = await self._bus.messages_before(room.room_id, room.life, before, limit=limit + 1)
+                found = await self._read(room, before, limit + 1)
         except (BusUnavailable, TimeoutError):
             reader.refuse(ErrorCode.UNAVAILABLE)
         else:
             reader.write(codec.history(found[-limit:], room.room_id, has_more=len(found) > limit))
+
+    async def _read(self, room: Room, before: MessageId | None, number: int) -> list[StoredMessage]:
+        """So many of the newest messages before this id that were not taken back, or all there are. Raises
+        BusUnavailable."""
+        await self._catch_up(room)
+        shown: list[StoredMessage] = []
+        while len(shown) < number:
+            wanted = number - len(shown)
+            found = await self._bus.messages_before(room.log, before, limit=wanted)
+            shown = [message for message in found if not room.erasures.covers(message)] + shown
+            if len(found) < wanted:
+                break
+            before = found[0].id
+        return shown

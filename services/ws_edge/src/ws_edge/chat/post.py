@@ -4,6 +4,8 @@ What becomes of it then is described at the head of room/outcomes.py. Nothing is
 twice by the edge itself.
 """
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -12,12 +14,13 @@ import structlog
 from chassis.logs import LogSummary
 from ws_edge.errors import BusUnavailable, ErrorCode
 from ws_edge.ports import Decision, Incident, Ports, Verdict
+from ws_edge.protocol import codec
 from ws_edge.protocol.identity import MessageId, Speaker
 from ws_edge.protocol.limits import AdmittedNonces, LocalLimiter
-from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.log import StoredMessage, message_key
 from ws_edge.protocol.session import Post
 from ws_edge.room.outcomes import OUTCOME_S, Author, Outcomes
-from ws_edge.room.room import Room, chat_frame
+from ws_edge.room.room import Room
 
 _log = structlog.get_logger(__name__)
 
@@ -39,9 +42,11 @@ class Poster(Author, Protocol):
 class Posting:
     """All messages of one worker that are on their way into the stream."""
 
-    __slots__ = ("_admitted", "_judged_here", "_limiter", "_outcomes", "_ports")
+    __slots__ = ("_admitted", "_catch_up", "_judged_here", "_limiter", "_outcomes", "_ports")
 
-    def __init__(self, ports: Ports, outcomes: Outcomes) -> None:
+    def __init__(self, ports: Ports, outcomes: Outcomes, catch_up: Callable[[Room], Awaitable[None]]) -> None:
+        """`catch_up`: see Recovery."""
+        self._catch_up = catch_up
         limits = ports.moderation.limits
         self._ports = ports
         self._outcomes = outcomes
@@ -71,7 +76,7 @@ class Posting:
                     self._admitted.note(author.speaker.key, room.life, nonce, now_s)
                 self._publish(author, room, message)
             case Decision.REPEATED:
-                self._publish(author, room, message)
+                self._ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
             case Decision.RATE_LIMITED:
                 author.limited_until_s = self._ports.clock.now_s() + verdict.retry_after_ms / 1000
                 self._refuse(author, ErrorCode.RATE_LIMITED, nonce, verdict.retry_after_ms)
@@ -93,7 +98,7 @@ class Posting:
             return
         key, now_s = author.speaker.key, ports.clock.now_s()
         if nonce and self._admitted.knows(key, room.life, nonce, now_s):
-            self._publish(author, room, message)  # a repeat costs nothing; the stream itself finds duplicates
+            ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
             return
         limits = ports.moderation.limits
         self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
@@ -111,14 +116,13 @@ class Posting:
         token = self._outcomes.register(author, room, message.nonce)
         try:
             ports.bus.publish_message(
-                room.room_id,
-                room.life,
+                room.log,
                 author.speaker,
                 message.text,
                 token=token,
                 nonce=message.nonce,
                 reply_to=message.reply_to,
-                duplicate=partial(self._repeated, token),
+                duplicate=partial(self._repeated, author, token),
             )
         except BusUnavailable:
             self._outcomes.expire((token,))
@@ -129,32 +133,51 @@ class Posting:
         author.waiting -= 1
         author.refuse(code, retry_after_ms=retry_after_ms, nonce=nonce)
 
-    # --- messages that the stream already has ----------------------------------------------------------------------
+    # --- messages that were sent before ----------------------------------------------------------------------------
 
-    def _repeated(self, token: int, message_id: MessageId) -> None:
+    async def _repeat(self, author: Poster, room: Room, message: Post) -> None:
+        """A repetition costs nothing: the stream knows whether it has the message, unless it was taken back, of which
+        the stream may remember nothing."""
+        try:
+            await self._catch_up(room)
+        except BusUnavailable:
+            self._refuse(author, ErrorCode.UNAVAILABLE, message.nonce)
+            return
+        if self._is_taken_back(author, room, message.nonce):
+            self._refuse(author, ErrorCode.MESSAGE_DELETED, message.nonce)
+        else:
+            self._publish(author, room, message)
+
+    def _repeated(self, author: Poster, token: int, message_id: MessageId) -> None:
         """The stream already has this message: its author alone gets the stored copy once more."""
+        self._ports.tasks.spawn(self._show_again(author, token, message_id), "show a repeated message")
+
+    async def _show_again(self, author: Poster, token: int, message_id: MessageId) -> None:
         pending = self._outcomes.find(token)
         if pending is None:
             return
-        if message := pending.room.repeatable(message_id):
-            self._show_again(token, message)
-        else:
-            self._ports.tasks.spawn(self._read_again(token, message_id), "read a repeated message")
+        room, found = pending.room, None
+        with suppress(BusUnavailable):
+            await self._catch_up(room)
+            found = room.repeatable(message_id) or await self._ports.bus.entry(room.log, message_id)
+        is_taken_back = message_id in room.erasures or self._is_taken_back(author, room, pending.nonce)
+        if not isinstance(found, StoredMessage):
+            self._settle(token, ErrorCode.MESSAGE_DELETED if is_taken_back else None)
+        elif room.erasures.covers(found):
+            self._settle(token, ErrorCode.MESSAGE_DELETED)
+        elif self._outcomes.resolve(token):
+            author.write(codec.entry(found, room.room_id, nonce=pending.nonce))
 
-    async def _read_again(self, token: int, message_id: MessageId) -> None:
-        """Older than what the room keeps at hand, or from before this edge held it."""
-        try:
-            found = await self._ports.bus.message(message_id)
-        except BusUnavailable:
-            found = None
-        if found is None:
+    def _settle(self, token: int, refusal: ErrorCode | None) -> None:
+        """None: what became of it is not known."""
+        if refusal is None:
             self._outcomes.expire((token,))
-        else:
-            self._show_again(token, found)
+        elif pending := self._outcomes.resolve(token):
+            pending.author.refuse(refusal, nonce=pending.nonce)
 
-    def _show_again(self, token: int, message: StoredMessage) -> None:
-        if pending := self._outcomes.resolve(token):
-            pending.author.write(chat_frame(pending.room, message, nonce=pending.nonce))
+    def _is_taken_back(self, author: Poster, room: Room, nonce: str) -> bool:
+        key = message_key(author.speaker, room.life, nonce)
+        return room.erasures.refuses(key, now_s=self._ports.clock.unix_s())
 
 
 def _whole_ms(seconds: float) -> int:

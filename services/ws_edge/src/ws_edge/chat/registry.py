@@ -252,9 +252,9 @@ class RoomRegistry:
         """Subscribe first: what happens from then on arrives, and what happened before is read."""
         room = held.room
         try:
-            held.unsubscribe = await self._bus.subscribe(room.room_id, room.life, room)
+            held.unsubscribe = await self._bus.subscribe(room.log, room)
             last_id, snapshot, _ = await asyncio.gather(
-                self._bus.last_message_id(room.room_id, room.life),
+                self._bus.last_id(room.log),
                 self._rooms.snapshot(room.life),
                 self._sanction_reader.demand_read(room.slug),
             )

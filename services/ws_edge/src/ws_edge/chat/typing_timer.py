@@ -77,6 +77,6 @@ class TypingTimer:
             int(ports.clock.unix_s() * 1000),
         )
         try:
-            ports.bus.publish_typing(self._room.room_id, self._room.life, change)
+            ports.bus.publish_typing(self._room.log, change)
         except BusUnavailable:
             return  # an indicator that is not shown loses nothing; one that is shown ends by itself

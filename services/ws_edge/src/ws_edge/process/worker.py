@@ -49,10 +49,10 @@ class Worker:
             outcomes=self.outcomes,
             gaps=self.recovery,
         )
-        self.posting = Posting(ports, self.outcomes)
+        self.posting = Posting(ports, self.outcomes, self.recovery.catch_up)
         self.actions = ModerationActions(ports, self.connections, self.sanction_reader, self.held_rooms)
-        self.replays = ReplayReader(ports.bus)
-        self.histories = Histories(ports.bus)
+        self.replays = ReplayReader(ports.bus, self.recovery.catch_up)
+        self.histories = Histories(ports.bus, self.recovery.catch_up)
         self.live = LiveRoom(ports, Audience(asyncio.get_running_loop().call_soon))
 
     def start(self) -> None:
@@ -85,7 +85,7 @@ class Worker:
         """Those of connections that are not inside yet included."""
         for c in self.connections:
             if (m := c.membership) is not None and self.connections.get(c.id) is c:
-                yield HeldConnection(c.id, m.room_id, m.life, m.slug, c.speaker.identity)
+                yield HeldConnection(c.id, m.room_id, m.life, m.slug, c.speaker.identity, m.partition)
 
     def held_count(self) -> int:
         """See MembershipListener."""

@@ -13,7 +13,15 @@ from ws_edge.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol import server_frames
 from ws_edge.protocol.frames import TYPES, ClientFrame, NoData, Nonce
 from ws_edge.protocol.identity import Identity
-from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.log import (
+    Erasure,
+    LogEntry,
+    MessageDeleted,
+    MessagesPurged,
+    RoomCleared,
+    StoredMessage,
+    UnknownEntry,
+)
 from ws_edge.protocol.sanctions import Sanction, rights
 from ws_edge.protocol.server_frames import You
 
@@ -123,10 +131,55 @@ def room_joined(
     return _written(server_frames.RoomJoined(data))
 
 
-def chat_message(message: StoredMessage, room_id: int, *, prev_id: int | None = None, nonce: str = "") -> bytes:
-    """A stored message; `prev_id` in place of the stored one, `nonce` in the sender's own copy alone."""
-    shown = _message(message, room_id, message.prev_id if prev_id is None else prev_id, nonce or UNSET)
-    return _written(server_frames.ChatMessage(shown))
+def entry(entry: LogEntry, room_id: int, *, prev_id: int | None = None, nonce: str = "") -> bytes:
+    """An entry of the log, of a kind that is shown; `prev_id` in place of the stored one, `nonce` in the copy of whose
+    message or command it is alone."""
+    shown_before = entry.prev_id if prev_id is None else prev_id
+    if isinstance(entry, StoredMessage):
+        return _written(server_frames.ChatMessage(_message(entry, room_id, shown_before, nonce or UNSET)))
+    assert not isinstance(entry, UnknownEntry)
+    return _written(_erasure(entry, shown_before, nonce or UNSET))
+
+
+def _erasure(entry: Erasure, prev_id: int, nonce: str | UnsetType) -> server_frames.ServerFrame:
+    match entry:
+        case MessageDeleted():
+            return server_frames.MessageDeleted(
+                server_frames.MessageDeletedData(
+                    id=entry.id,
+                    prev_id=prev_id,
+                    message_id=entry.message_id,
+                    user_id=entry.user_id,
+                    username=entry.username,
+                    moderator_user_id=entry.moderator_user_id,
+                    timestamp=entry.at,
+                    nonce=nonce,
+                )
+            )
+        case MessagesPurged():
+            return server_frames.MessagesPurged(
+                server_frames.MessagesPurgedData(
+                    id=entry.id,
+                    prev_id=prev_id,
+                    user_id=entry.user_id,
+                    username=entry.username,
+                    up_to_id=entry.up_to_id,
+                    moderator_user_id=entry.moderator_user_id,
+                    timestamp=entry.at,
+                    nonce=nonce,
+                )
+            )
+        case RoomCleared():
+            return server_frames.RoomCleared(
+                server_frames.RoomClearedData(
+                    id=entry.id,
+                    prev_id=prev_id,
+                    up_to_id=entry.up_to_id,
+                    moderator_user_id=entry.moderator_user_id,
+                    timestamp=entry.at,
+                    nonce=nonce,
+                )
+            )
 
 
 def history(messages: Iterable[StoredMessage], room_id: int, *, has_more: bool) -> bytes:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, RoomId, Slug, UserId
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, RoomId, Slug, UserId
+from ws_edge.protocol.log import LogRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,13 @@ class Membership:
     version: int
     """The presence version that this connection made: who has a higher one came later."""
     crowded: bool
+    partition: int = 0
+    """Of the life's log."""
+
+    @property
+    def log(self) -> LogRef:
+        """The log of this life."""
+        return LogRef(self.room_id, self.life, self.partition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +59,7 @@ class HeldConnection:
     life: Life
     slug: Slug
     identity: Identity
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A message as the stream holds it."""
-
-    id: MessageId
-    prev_id: MessageId
-    at: str
-    """RFC 3339 in UTC with milliseconds."""
-    text: str
-    user_id: UserId | None
-    username: str
-    edge: str
-    """The incarnation that published it, with a token of its own choice."""
-    token: int
-    nonce: str
-    """Empty where the client gave none."""
-    reply_to: MessageId | None = None
-    role: str | None = None
-    """The author's highest role; None: anonymous."""
+    partition: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,58 @@ class MessageData(Struct, frozen=True, kw_only=True, gc=False):
     """As its author gave it; in the author's own copy alone."""
 
 
+class MessageDeletedData(Struct, frozen=True, kw_only=True, gc=False):
+    """`data` of message_deleted."""
+
+    id: _Id
+    """Of this entry, in the same order as messages."""
+    prev_id: _EntryId
+    """As of a message."""
+    message_id: _Id
+    """What is gone."""
+    user_id: _Id | None
+    """Of its author; null: anonymous."""
+    username: str
+    moderator_user_id: _Id | None
+    """null: its author took it back."""
+    timestamp: _Time
+    nonce: Nonce | UnsetType = UNSET
+    """As who asked for it gave it; in their own copy alone."""
+
+
+class MessagesPurgedData(Struct, frozen=True, kw_only=True, gc=False):
+    """`data` of messages_purged."""
+
+    id: _Id
+    """Of this entry, in the same order as messages."""
+    prev_id: _EntryId
+    """As of a message."""
+    user_id: _Id | None
+    """All messages of this author are gone; null: of the anonymous one of this name."""
+    username: str
+    up_to_id: _EntryId
+    """Up to this one."""
+    moderator_user_id: _Id | None
+    timestamp: _Time
+    nonce: Nonce | UnsetType = UNSET
+    """As who asked for it gave it; in their own copy alone."""
+
+
+class RoomClearedData(Struct, frozen=True, kw_only=True, gc=False):
+    """`data` of room_cleared."""
+
+    id: _Id
+    """Of this entry, in the same order as messages."""
+    prev_id: _EntryId
+    """As of a message."""
+    up_to_id: _EntryId
+    """All messages up to this one are gone."""
+    moderator_user_id: _Id | None
+    timestamp: _Time
+    nonce: Nonce | UnsetType = UNSET
+    """As who asked for it gave it; in their own copy alone."""
+
+
 class HistoryData(Struct, frozen=True, gc=False):
     """`data` of a history."""
 
@@ -149,6 +201,24 @@ class ChatMessage(Struct, frozen=True, gc=False, tag="chat_message", tag_field="
     data: MessageData
 
 
+class MessageDeleted(Struct, frozen=True, gc=False, tag="message_deleted", tag_field="type"):
+    """One message was taken back: it is not to be shown any more."""
+
+    data: MessageDeletedData
+
+
+class MessagesPurged(Struct, frozen=True, gc=False, tag="messages_purged", tag_field="type"):
+    """All messages of one author were taken back."""
+
+    data: MessagesPurgedData
+
+
+class RoomCleared(Struct, frozen=True, gc=False, tag="room_cleared", tag_field="type"):
+    """All messages were taken back."""
+
+    data: RoomClearedData
+
+
 class History(Struct, frozen=True, gc=False, tag="history", tag_field="type"):
     """Older messages, to the one who asked."""
 
@@ -206,6 +276,9 @@ class Error(Struct, frozen=True, gc=False, tag="error", tag_field="type"):
 ServerFrame = (
     RoomJoined
     | ChatMessage
+    | MessageDeleted
+    | MessagesPurged
+    | RoomCleared
     | History
     | UserJoined
     | UserLeft

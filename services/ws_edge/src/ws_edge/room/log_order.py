@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ws_edge.protocol.identity import MessageId
-from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.log import LogEntry
 
 HELD_LIMIT = 1000
 """Entries that wait while a gap is filled; what does not fit in leaves a gap of its own."""
@@ -22,7 +22,7 @@ class LogOrder:
         self.last_id = MessageId(0)
         self.is_filling = True
         """Entries wait for those that lie before them."""
-        self._held: dict[MessageId, StoredMessage] = {}
+        self._held: dict[MessageId, LogEntry] = {}
 
     @property
     def holds_back(self) -> bool:
@@ -33,7 +33,7 @@ class LogOrder:
         """Whether an entry waits for those that lie before it."""
         return entry_id in self._held
 
-    def receive(self, entry: StoredMessage) -> Sequence[StoredMessage]:
+    def receive(self, entry: LogEntry) -> Sequence[LogEntry]:
         """Take the next one of the subscription. One that shows a gap waits, and so do all that follow, until
         `restored`: `is_filling` is true from then on, and the gap has to be read."""
         if self.is_filling or entry.prev_id > self.last_id:
@@ -45,14 +45,14 @@ class LogOrder:
         self.last_id = entry.id
         return (entry,)
 
-    def restored(self, missed: Sequence[StoredMessage]) -> list[StoredMessage]:
+    def restored(self, missed: Sequence[LogEntry]) -> list[LogEntry]:
         """The log was read after last_id: go on with what it had; without it, if it could not be read: prev_id of the
         next entry shows clients the gap."""
         held, self._held = self._held, {}
         self.is_filling = False
         return self._advance(sorted([*missed, *held.values()], key=_by_id))
 
-    def found(self, found: Sequence[StoredMessage]) -> list[StoredMessage]:
+    def found(self, found: Sequence[LogEntry]) -> list[LogEntry]:
         """Entries that follow last_id without a gap were read for another reason than a gap. While one is filled they
         wait as well, as far as there is room: see `is_held_back`."""
         if not self.is_filling:
@@ -61,7 +61,7 @@ class LogOrder:
             self._hold(entry)
         return []
 
-    def is_closed_by(self, missed: Sequence[StoredMessage]) -> bool:
+    def is_closed_by(self, missed: Sequence[LogEntry]) -> bool:
         """Whether these and what is held back follow last_id without a gap."""
         last_id = self.last_id
         for entry in sorted([*missed, *self._held.values()], key=_by_id):
@@ -70,11 +70,11 @@ class LogOrder:
             last_id = max(last_id, entry.id)
         return True
 
-    def _hold(self, entry: StoredMessage) -> None:
+    def _hold(self, entry: LogEntry) -> None:
         if len(self._held) < HELD_LIMIT:
             self._held[entry.id] = entry
 
-    def _advance(self, entries: Sequence[StoredMessage]) -> list[StoredMessage]:
+    def _advance(self, entries: Sequence[LogEntry]) -> list[LogEntry]:
         shown = []
         for entry in entries:
             if entry.id > self.last_id:
@@ -83,5 +83,5 @@ class LogOrder:
         return shown
 
 
-def _by_id(entry: StoredMessage) -> MessageId:
+def _by_id(entry: LogEntry) -> MessageId:
     return entry.id

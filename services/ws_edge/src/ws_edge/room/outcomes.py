@@ -53,7 +53,7 @@ import structlog
 from chassis.logs import LogSummary
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Clock, Incident, Meter
-from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.log import LogEntry
 from ws_edge.room.audience import Member
 from ws_edge.room.room import Room
 
@@ -117,10 +117,15 @@ class Outcomes:
             pending.author.waiting -= 1
         return pending
 
-    def resolve_copy(self, message: StoredMessage) -> Author | None:
-        """The author of a message that is stored and shown just now; None: another worker's, or it has an outcome."""
-        pending = self.resolve(message.token) if message.edge == self.edge else None
-        return None if pending is None else pending.author
+    def resolve_copy(self, entry: LogEntry, *, is_shown: bool) -> Author | None:
+        """Whose message or command an entry is that is stored and shown just now; None: another worker's, or it has an
+        outcome. One that is not shown was taken back before this worker has heard of it: its author is told that."""
+        pending = self.resolve(entry.token) if entry.edge == self.edge else None
+        if pending is None:
+            return None
+        if not is_shown:
+            pending.author.refuse(ErrorCode.MESSAGE_DELETED, nonce=pending.nonce)
+        return pending.author
 
     def overdue(self) -> dict[Room, list[int]]:
         """Tokens that have had no outcome for OUTCOME_S, by room, each once: look them up, then let them expire."""

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ws_edge.protocol.identity import MessageId
-from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.log import LogEntry
+from ws_edge.room.erasures import Erasures
 
 REPLAY_LIMIT = 500
 """Entries that one client is given; who has missed more reads the history."""
@@ -14,7 +15,8 @@ HELD_S = 30.0
 
 
 class RecentLog:
-    """Entries without a gap: all that the room has shown after `after`, at most REPLAY_LIMIT of them."""
+    """Entries without a gap: all that the room has shown after `after`, at most REPLAY_LIMIT of them, but for messages
+    that were taken back."""
 
     __slots__ = ("_entries", "_frames", "_last_id", "after", "too_old", "used_at_s")
 
@@ -22,13 +24,13 @@ class RecentLog:
         """Begins empty, at the last entry that was shown."""
         self.after = last_id
         self._last_id = last_id
-        self._entries: deque[StoredMessage] = deque()
-        self._frames: dict[MessageId, bytes] = {}
+        self._entries: deque[LogEntry] = deque()
+        self._frames: dict[MessageId, tuple[MessageId, bytes]] = {}
         self.too_old = MessageId(-1)
         """Up to here the log is known not to give what came after."""
         self.used_at_s = now_s
 
-    def append(self, entry: StoredMessage) -> None:
+    def append(self, entry: LogEntry) -> None:
         """An entry is shown. One behind a gap that was not filled leaves nothing before it."""
         if entry.prev_id > self._last_id:
             self._entries.clear()
@@ -40,11 +42,12 @@ class RecentLog:
             self.after = self._entries.popleft().id
             self._frames.pop(self.after, None)
 
-    def prepend(self, earlier: Sequence[StoredMessage], *, after: MessageId) -> bool:
-        """Entries of the log after `after` were read. False: they do not reach to where this begins."""
-        before_this = [entry for entry in earlier if after < entry.id <= self.after]
-        if after < self.after and (not before_this or before_this[-1].id < self.after):
+    def prepend(self, earlier: Sequence[LogEntry], *, after: MessageId, reaches: MessageId) -> bool:
+        """Entries of the log after `after` and up to `reaches` were read. False: they do not reach to where this
+        begins."""
+        if reaches < self.after:
             return False
+        before_this = [entry for entry in earlier if after < entry.id <= self.after]
         room = REPLAY_LIMIT - len(self._entries)
         if len(before_this) > room:
             after = before_this[-room - 1].id
@@ -53,15 +56,21 @@ class RecentLog:
         self.after = min(after, self.after)
         return True
 
-    def since(self, since: MessageId) -> list[StoredMessage] | None:
+    def drop(self, erasures: Erasures) -> None:
+        """Hold nothing that was taken back."""
+        self._entries = deque(erasures.without_covered(self._entries))
+        held = {entry.id for entry in self._entries}
+        self._frames = {number: frame for number, frame in self._frames.items() if number in held}
+
+    def since(self, since: MessageId) -> list[LogEntry] | None:
         """What was shown after this entry, in order; None: it reaches further back than this."""
         if since < self.after:
             return None
         return [entry for entry in self._entries if entry.id > since]
 
-    def frame_of(self, entry: StoredMessage, encode: Callable[[StoredMessage], bytes]) -> bytes:
-        """The frame that all who come back are shown, encoded once."""
-        frame = self._frames.get(entry.id)
-        if frame is None:
-            frame = self._frames[entry.id] = encode(entry)
-        return frame
+    def frame_of(self, entry: LogEntry, prev_id: MessageId, encode: Callable[[LogEntry, MessageId], bytes]) -> bytes:
+        """The frame that all who come back are shown behind the entry `prev_id`, encoded once."""
+        known = self._frames.get(entry.id)
+        if known is None or known[0] != prev_id:
+            known = self._frames[entry.id] = (prev_id, encode(entry, prev_id))
+        return known[1]

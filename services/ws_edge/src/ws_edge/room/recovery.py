@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 import structlog
 
@@ -10,7 +11,7 @@ from chassis.logs import LogSummary
 from chassis.tasks import Tasks
 from ws_edge.errors import BusUnavailable, RoomsUnavailable
 from ws_edge.ports import Bus, Incident, Meter, Rooms
-from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.log import LogEntry
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.room import Room
 
@@ -20,6 +21,8 @@ READS_AT_ONCE = 32
 """After an interruption every room of the worker reads: the services behind it are not asked all at once."""
 LOOK_UP_S = 2.0
 """How long the look-up of a message may take, the waiting for its turn included."""
+CATCH_UP_S = 4.0
+"""How long a room may take to catch up with its log."""
 PRESENCE_GRACE_S = 0.1
 """Events of two transactions may overtake each other on their way; a gap mostly closes by itself."""
 MESSAGES_LIMIT = 500
@@ -40,6 +43,16 @@ class _LookUps:
     wanted: int = 0
 
 
+@dataclass(slots=True)
+class _CatchUp:
+    """The questions of one room, one at a time, each for all who came before it."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asked: int = 0
+    """When the last one that was answered was asked, in numbers of Recovery."""
+    wanted: int = 0
+
+
 class Recovery:
     """Implements GapReader: the reads of one worker."""
 
@@ -54,10 +67,12 @@ class Recovery:
         self._presence_turns = asyncio.Semaphore(READS_AT_ONCE)
         self._gaps = LogSummary(_log, "gap_not_filled")
         self._look_ups: dict[Room, _LookUps] = {}
+        self._catch_ups: dict[Room, _CatchUp] = {}
+        self._arrivals = count(1)
 
-    def messages_missed(self, room: Room) -> None:
+    def entries_missed(self, room: Room) -> None:
         """See GapReader."""
-        self._tasks.spawn(self._fill_gap(room), "fetch missed messages")
+        self._tasks.spawn(self._fill_gap(room), "fetch missed entries")
 
     def presence_missed(self, room: Room) -> None:
         """See GapReader."""
@@ -68,7 +83,7 @@ class Recovery:
         for room, tokens in self._outcomes.overdue().items():
             self._tasks.spawn(self._find_outcomes(room, tokens), "look up outcomes")
 
-    async def look_up(self, room: Room) -> list[StoredMessage]:
+    async def look_up(self, room: Room) -> list[LogEntry]:
         """What the stream has by now after the last message that the room has shown, within LOOK_UP_S. Raises
         BusUnavailable."""
         look_ups = self._look_ups.setdefault(room, _LookUps())
@@ -87,13 +102,48 @@ class Recovery:
             if not look_ups.wanted:
                 del self._look_ups[room]
 
+    async def catch_up(self, room: Room) -> None:
+        """Have the room take in all that the stream's leader had when this was asked, and know what was taken back
+        before it was opened here: then nothing is at hand that had been taken back by then, and whoever reads stored
+        text leaves out what room.erasures covers. Within CATCH_UP_S. Raises BusUnavailable."""
+        catch_up = self._catch_ups.setdefault(room, _CatchUp())
+        catch_up.wanted += 1
+        came = next(self._arrivals)
+        try:
+            async with asyncio.timeout(CATCH_UP_S), catch_up.turn:
+                if catch_up.asked < came:  # else somebody before has asked since, and this is answered as well
+                    asked = next(self._arrivals)
+                    await self._catch_up(room)
+                    catch_up.asked = asked
+        except TimeoutError as reason:
+            raise BusUnavailable("the room did not catch up with its log in time") from reason
+        finally:
+            catch_up.wanted -= 1
+            if not catch_up.wanted:
+                del self._catch_ups[room]
+
+    async def _catch_up(self, room: Room) -> None:
+        last_id = await self._bus.last_id(room.log)
+        if not room.erasures.is_read:
+            room.erasures.is_read = True  # first: what is missed while this reads makes it false again
+            try:
+                room.take_back(await self._bus.erasures(room.log))
+            except BaseException:
+                room.erasures.is_read = False
+                raise
+        if room.last_id < last_id:
+            await asyncio.sleep(FIRST_PAUSE_S / 10)  # mostly it is on its way
+        while room.last_id < last_id:
+            room.recover()
+            await asyncio.sleep(FIRST_PAUSE_S / 4)
+
     async def _find_outcomes(self, room: Room, tokens: list[int]) -> None:
         """What the stream has is shown, which resolves it, or waits until it is; the rest was not stored, as far as
         anybody can tell."""
         waiting: set[int] = set()
         try:
             found = await self.look_up(room)
-            room.messages_found(found)
+            room.entries_found(found)
             waiting = {m.token for m in found if m.edge == self._outcomes.edge and room.is_held_back(m.id)}
         except BusUnavailable:
             pass  # perhaps stored: that is what "unavailable" says
@@ -102,7 +152,7 @@ class Recovery:
 
     async def _fill_gap(self, room: Room) -> None:
         """Fill a gap, and let the room go on."""
-        missed: Sequence[StoredMessage] = ()
+        missed: Sequence[LogEntry] = ()
         pause_s = FIRST_PAUSE_S
         tries = 0
         try:
@@ -125,7 +175,7 @@ class Recovery:
         except TimeoutError:
             self._go_on_without(room, "the stream could not be read")
         finally:
-            room.messages_restored(missed)
+            room.entries_restored(missed)
 
     def _go_on_without(self, room: Room, reason: str) -> None:
         """The room goes on with what is known."""
@@ -148,16 +198,16 @@ class Recovery:
         finally:
             room.presence_restored(snapshot)
 
-    async def _missed_by(self, room: Room) -> tuple[list[StoredMessage], bool]:
+    async def _missed_by(self, room: Room) -> tuple[list[LogEntry], bool]:
         """What the stream gives after last_id, and whether that is all. Any replica may have given it, also one that
         lags; so it has to reach what is held back, or else what the stream's leader says is the last."""
         async with self._message_turns:
-            missed: list[StoredMessage] = []
+            missed: list[LogEntry] = []
             if room.holds_back:
-                missed = await self._bus.messages_after(room.room_id, room.life, room.last_id, limit=MESSAGES_LIMIT)
+                missed = await self._bus.entries_after(room.log, room.last_id, limit=MESSAGES_LIMIT)
                 if room.is_closed_by(missed):
                     return missed, True
-            last_id = await self._bus.last_message_id(room.room_id, room.life)
+            last_id = await self._bus.last_id(room.log)
             if not missed and last_id > room.last_id:
-                missed = await self._bus.messages_after(room.room_id, room.life, room.last_id, limit=MESSAGES_LIMIT)
+                missed = await self._bus.entries_after(room.log, room.last_id, limit=MESSAGES_LIMIT)
             return missed, last_id <= max((message.id for message in missed), default=room.last_id)

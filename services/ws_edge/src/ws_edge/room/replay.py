@@ -7,15 +7,15 @@ What cannot be given whole is not given in part: the client is told so, and read
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from ws_edge.errors import BusUnavailable
 from ws_edge.ports import Bus
 from ws_edge.protocol.identity import MessageId
+from ws_edge.protocol.log import LogEntry, RoomCleared, UnknownEntry
 from ws_edge.protocol.references import ResumePoint
-from ws_edge.protocol.rooms import StoredMessage
 from ws_edge.room.recent_log import REPLAY_LIMIT
 from ws_edge.room.room import Room
 
@@ -35,10 +35,11 @@ class _ComingBack:
 
 
 class ReplayReader:
-    """The replays of one worker."""
+    """The replays of one worker. `catch_up` has a room show all that is stored: see Recovery."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, catch_up: Callable[[Room], Awaitable[None]]) -> None:
         self._bus = bus
+        self._catch_up = catch_up
         self._coming_back: dict[Room, _ComingBack] = {}
         self._turns = asyncio.Semaphore(READS_AT_ONCE)
 
@@ -51,9 +52,9 @@ class ReplayReader:
         recent = room.hold_recent()  # what is shown from now on
         with suppress(TimeoutError, BusUnavailable):
             async with asyncio.timeout(REPLAY_S):
-                if since > room.last_id and not await self._catch_up(room, since):
-                    return
-                if room.shown_since(since) is not None or since <= recent.too_old:
+                # From here on nothing is at hand that had been taken back when the client came.
+                await self._catch_up(room)
+                if since > room.last_id or room.shown_since(since) is not None or since <= recent.too_old:
                     return
                 async with self._turn(room, since) as coming_back:
                     # One read for all who wait, from where the first of them was; who asks for too much is left out.
@@ -61,15 +62,6 @@ class ReplayReader:
                     for each in (lowest, since):
                         if room.shown_since(since) is None and each > recent.too_old:
                             await self._read(room, each)
-
-    async def _catch_up(self, room: Room, since: MessageId) -> bool:
-        """The client has seen what this worker has not shown yet, or says so. Raises BusUnavailable."""
-        if not await self._has(room, since):
-            return False
-        room.recover()
-        while room.last_id < since:  # noqa: ASYNC110 - a room tells nobody
-            await asyncio.sleep(_PAUSE_S)
-        return True
 
     @asynccontextmanager
     async def _turn(self, room: Room, since: MessageId) -> AsyncIterator[_ComingBack]:
@@ -90,7 +82,7 @@ class ReplayReader:
             recent = room.hold_recent()
             try:
                 async with self._turns:
-                    missed = await self._bus.messages_after(room.room_id, room.life, since, limit=REPLAY_LIMIT + 1)
+                    missed = await self._bus.entries_after(room.log, since, limit=REPLAY_LIMIT + 1)
                     reaches = bool(missed) and missed[-1].id >= recent.after
                     is_lagging = not reaches and await self._has(room, recent.after)
             except BusUnavailable:
@@ -101,19 +93,21 @@ class ReplayReader:
             elif not reaches or not _is_all_after(since, missed, room):
                 recent.too_old = max(recent.too_old, since)
                 return
-            elif recent.prepend(missed, after=since):
-                return
+            else:
+                shown = [entry for entry in missed if not isinstance(entry, UnknownEntry)]
+                if recent.prepend(room.erasures.without_covered(shown), after=since, reaches=missed[-1].id):
+                    return
 
     async def _has(self, room: Room, entry_id: MessageId) -> bool:
         """Whether the stream's leader has the room's log up to this entry. Raises BusUnavailable."""
-        return await self._bus.last_message_id(room.room_id, room.life) >= entry_id
+        return await self._bus.last_id(room.log) >= entry_id
 
 
-def _is_all_after(since: MessageId, missed: Sequence[StoredMessage], room: Room) -> bool:
-    """Whether nothing that came after this entry is gone already: the entry, or one before it, is still there, or the
-    room has shown every entry of its life and these are as many."""
+def _is_all_after(since: MessageId, missed: Sequence[LogEntry], room: Room) -> bool:
+    """Whether nothing that came after this entry is gone but what was taken back: the entry, or one before it, is still
+    there; or the room was cleared since; or the room has shown the log from its beginning, and nothing is missing."""
     if len(missed) > REPLAY_LIMIT:
         return False
     if missed and missed[0].prev_id and missed[0].prev_id <= since:
         return True
-    return since == 0 and room.shown_in_all == sum(entry.id <= room.last_id for entry in missed)
+    return any(isinstance(entry, RoomCleared) for entry in missed) or room.is_whole_after(since, missed)

@@ -1,40 +1,46 @@
 """One life of a room on this worker: entries of its log come in, frames for its members go out."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from ws_edge.ports import Clock, Timers
 from ws_edge.protocol import codec
-from ws_edge.protocol.identity import Life, MessageId, Speaker
+from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker
+from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.references import ResumePoint
-from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
+from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Audience, Member, Participants
+from ws_edge.room.erasures import Erasures
 from ws_edge.room.log_order import LogOrder
 from ws_edge.room.newcomers import Newcomers
 from ws_edge.room.presence import Announcement, Joined, Presence
-from ws_edge.room.recent_log import HELD_S, RecentLog
+from ws_edge.room.recent_log import RecentLog
+from ws_edge.room.shown_log import ShownLog
 from ws_edge.room.typing_indicator import TypingIndicator
-
-REPEATABLE_LIMIT = 1024
-"""Messages with a nonce that are kept for those who send them again; older ones are read from the stream."""
 
 
 class GapReader(Protocol):
     """Reads again what a room has missed, in tasks of its own."""
 
-    def messages_missed(self, room: "Room") -> None:
-        """Read the log after room.last_id, then call messages_restored."""
+    def entries_missed(self, room: "Room") -> None:
+        """Read the log after room.last_id, then call entries_restored."""
 
     def presence_missed(self, room: "Room") -> None:
         """Read a snapshot, then call presence_restored."""
 
 
+class Resolve(Protocol):
+    """Gives an entry that came in its turn its outcome."""
+
+    def __call__(self, entry: LogEntry, *, is_shown: bool) -> Member | None:
+        """Whose message or command it is, where that is a connection of this worker that waits for it. Not shown: it
+        was taken back before."""
+
+
 class Room:
-    """Implements RoomListener. `resolve` is called with each message that is shown, and gives its author where that is
-    a connection of this worker; `deleted` where a snapshot shows that the room was deleted, the event of which was
-    missed."""
+    """Implements RoomListener. `resolve` is called with each entry, `deleted` where a snapshot shows that the room was
+    deleted, the event of which was missed."""
 
     __slots__ = (
         "_audience",
@@ -42,22 +48,19 @@ class Room:
         "_deleted",
         "_epoch",
         "_gaps",
-        "_log",
         "_newcomers",
+        "_order",
         "_participants",
         "_presence",
         "_reading_presence",
-        "_recent",
-        "_repeatable",
         "_resolve",
+        "_shown",
         "_stats_scheduled",
         "_timers",
         "_typing",
         "_version_at_first",
         "is_closed",
-        "life",
-        "room_id",
-        "shown_in_all",
+        "log",
         "slug",
     )
 
@@ -67,14 +70,13 @@ class Room:
         *,
         participants: Participants,
         gaps: GapReader,
-        resolve: Callable[[StoredMessage], Member | None],
+        resolve: Resolve,
         deleted: Callable[[Life], None],
-        epoch: Callable[[Life], str],
+        epoch: Callable[[LogRef], str],
         clock: Clock,
         timers: Timers,
     ) -> None:
-        self.room_id = membership.room_id
-        self.life = membership.life
+        self.log = membership.log
         self.slug = membership.slug
         self.is_closed = False
         """Nobody here is in the room any more, or on the way in."""
@@ -86,12 +88,9 @@ class Room:
         self._clock = clock
         self._timers = timers
         self._audience = Audience(timers.call_soon)
-        self._log = LogOrder()
-        self._recent: RecentLog | None = None
+        self._order = LogOrder()
+        self._shown = ShownLog()
         self._version_at_first = membership.version
-        self.shown_in_all: int | None = None
-        """How many entries of this life were shown, where that are all there were: this worker made the life."""
-        self._repeatable: dict[MessageId, StoredMessage] = {}
         self._presence = Presence(membership.version, membership.connection_count, membership.crowded, is_read=False)
         self._newcomers = Newcomers(self._audience, self._presence)
         self._reading_presence = True
@@ -152,119 +151,139 @@ class Room:
         now_s = self._clock.now_s()
         self._audience.check_progress(now_s)
         self._newcomers.forget_frames()
-        if self._recent is not None and now_s - self._recent.used_at_s > HELD_S:
-            self._recent = None
+        self._shown.let_go(now_s=now_s)
 
     # --- the log ---------------------------------------------------------------------------------------------------
 
     @property
+    def room_id(self) -> RoomId:
+        """Its public id."""
+        return self.log.room_id
+
+    @property
+    def life(self) -> Life:
+        """Which of the room's lives."""
+        return self.log.life
+
+    @property
     def last_id(self) -> MessageId:
-        """The last message that members were shown; 0: none."""
-        return self._log.last_id
+        """The last entry that came, in its turn; 0: none."""
+        return self._order.last_id
 
     @property
     def epoch(self) -> str:
         """Differs from that of every other life, and from what it was before stored entries were lost."""
-        return self._epoch(self.life)
+        return self._epoch(self.log)
+
+    @property
+    def erasures(self) -> Erasures:
+        """What of this log was taken back; noted by `take_back`."""
+        return self._shown.erasures
+
+    def take_back(self, erasures: Iterable[Erasure]) -> None:
+        """These were read from beside the log: nothing of what they take back is at hand any more. Their entries in the
+        log, which members are shown, came before or follow."""
+        for erasure in erasures:
+            self._shown.take_back(erasure)
 
     def hold_recent(self) -> RecentLog:
         """From now on, and for HELD_S, hold what is shown."""
-        now_s = self._clock.now_s()
-        if self._recent is None:
-            self._recent = RecentLog(self.last_id, now_s=now_s)
-        self._recent.used_at_s = now_s
-        return self._recent
+        return self._shown.hold_recent(self.last_id, now_s=self._clock.now_s())
 
-    def shown_since(self, since: MessageId) -> list[StoredMessage] | None:
-        """The entries that were shown after this one, in order; None: they are not at hand, or it was not shown yet."""
+    def shown_since(self, since: MessageId) -> list[LogEntry] | None:
+        """The entries that were shown after this one, in order, without messages that were taken back; None: they are
+        not at hand, or it was not shown yet."""
         if since == self.last_id:
             return []
-        if self._recent is None or since > self.last_id:
-            return None
-        return self._recent.since(since)
+        return None if since > self.last_id else self._shown.since(since)
 
-    def _missed_since(self, resume: ResumePoint) -> list[StoredMessage] | None:
+    def is_whole_after(self, since: MessageId, entries: Sequence[LogEntry]) -> bool:
+        """See ShownLog."""
+        return self._shown.is_whole_after(since, entries)
+
+    def _missed_since(self, resume: ResumePoint) -> list[LogEntry] | None:
         if resume.since is None or resume.epoch != self.epoch:
             return None
         return self.shown_since(resume.since)
 
-    def _replayed(self, missed: Sequence[StoredMessage], speaker: Speaker, since: MessageId) -> bytes:
-        """The same bytes for all, but for the first one, which names `since` as the one before it, and a client's own
+    def _replayed(self, missed: Sequence[LogEntry], speaker: Speaker, since: MessageId) -> bytes:
+        """Each names the one before it here, the first one `since`. The same bytes for all, but for a client's own
         messages: their nonces tell it that they were stored."""
         recent, user_id = self.hold_recent(), speaker.identity.user_id
         frames: list[bytes] = []
         for entry in missed:
-            is_own = bool(entry.nonce) and user_id is not None and entry.user_id == user_id
-            if frames and not is_own:
-                frames.append(recent.frame_of(entry, partial(chat_frame, self)))
-                continue
-            prev_id = entry.prev_id if frames else since
-            frames.append(codec.chat_message(entry, self.room_id, prev_id=prev_id, nonce=entry.nonce if is_own else ""))
+            is_own = isinstance(entry, StoredMessage) and user_id is not None and entry.user_id == user_id
+            if is_own and entry.nonce:
+                frames.append(codec.entry(entry, self.room_id, prev_id=since, nonce=entry.nonce))
+            else:
+                frames.append(recent.frame_of(entry, since, self._frame_behind))
+            since = entry.id
         return b"".join(frames)
+
+    def _frame_behind(self, entry: LogEntry, prev_id: MessageId) -> bytes:
+        return codec.entry(entry, self.room_id, prev_id=prev_id)
 
     @property
     def holds_back(self) -> bool:
-        """Whether messages wait for those that lie before them."""
-        return self._log.holds_back
+        """Whether entries wait for those that lie before them."""
+        return self._order.holds_back
 
-    def is_closed_by(self, missed: Sequence[StoredMessage]) -> bool:
+    def is_closed_by(self, missed: Sequence[LogEntry]) -> bool:
         """Whether these and what is held back follow last_id without a gap."""
-        return self._log.is_closed_by(missed)
+        return self._order.is_closed_by(missed)
 
     def opened(self, last_id: MessageId) -> None:
-        """The subscription stands, and the room's history reaches to last_id: show what comes after."""
-        self._log.last_id = last_id
-        if last_id == 0 and self._version_at_first == 1:
-            self.shown_in_all = 0
-        self.messages_restored([])
+        """The subscription stands, and the room's log reaches to last_id: show what comes after."""
+        self._order.last_id = last_id
+        self._shown.begin(last_id, is_whole=last_id == 0 and self._version_at_first == 1)
+        self.entries_restored([])
 
-    def message_stored(self, message: StoredMessage) -> None:
-        """Show a message, once; after a gap, first what is missing."""
-        was_filling = self._log.is_filling
-        for shown in self._log.receive(message):
+    def entry_stored(self, entry: LogEntry) -> None:
+        """Show an entry, once; after a gap, first what is missing."""
+        was_filling = self._order.is_filling
+        for shown in self._order.receive(entry):
             self._show(shown)
-        if self._log.is_filling and not was_filling:
-            self._gaps.messages_missed(self)
+        if self._order.is_filling and not was_filling:
+            self._read_missed()
 
     def recover(self) -> None:
         """Something may have been missed: hold back what comes until the stream has been read."""
-        if not self._log.is_filling:
-            self._log.is_filling = True
-            self._gaps.messages_missed(self)
+        if not self._order.is_filling:
+            self._order.is_filling = True
+            self._read_missed()
 
-    def messages_restored(self, missed: Sequence[StoredMessage]) -> None:
+    def _read_missed(self) -> None:
+        self._shown.missed_something()
+        self._gaps.entries_missed(self)
+
+    def entries_restored(self, missed: Sequence[LogEntry]) -> None:
         """Go on after a gap with what the stream had; without it, if that could not be read: prev_id shows the gap."""
-        for message in self._log.restored(missed):
-            self._show(message)
+        for entry in self._order.restored(missed):
+            self._show(entry)
 
-    def messages_found(self, found: Sequence[StoredMessage]) -> None:
-        """Messages that follow last_id without a gap were found in the stream, outside of any recovery."""
-        for message in self._log.found(found):
-            self._show(message)
+    def entries_found(self, found: Sequence[LogEntry]) -> None:
+        """Entries that follow last_id without a gap were found in the stream, outside of any recovery."""
+        for entry in self._order.found(found):
+            self._show(entry)
 
-    def is_held_back(self, message_id: MessageId) -> bool:
-        """Whether a message waits for those that lie before it."""
-        return self._log.is_held_back(message_id)
+    def is_held_back(self, entry_id: MessageId) -> bool:
+        """Whether an entry waits for those that lie before it."""
+        return self._order.is_held_back(entry_id)
 
     def repeatable(self, message_id: MessageId) -> StoredMessage | None:
         """A message that was sent with a nonce, if it is still at hand."""
-        return self._repeatable.get(message_id)
+        return self._shown.repeatable(message_id)
 
-    def _show(self, message: StoredMessage) -> None:
-        """To every member the same bytes; to its author, where it has a nonce, a copy with that."""
-        if self.shown_in_all is not None:
-            self.shown_in_all += 1
-        if self._recent is not None:
-            self._recent.append(message)
-        author = self._resolve(message)
+    def _show(self, entry: LogEntry) -> None:
+        """To every member the same bytes; to whose it is, where it has a nonce, a copy with that."""
+        shown = self._shown.show(entry)
+        author = self._resolve(entry, is_shown=shown is not None)
+        if shown is None:
+            return
         instead: dict[Member, bytes] | None = None
-        if message.nonce:
-            if len(self._repeatable) >= REPEATABLE_LIMIT:
-                del self._repeatable[next(iter(self._repeatable))]
-            self._repeatable[message.id] = message
-            if author is not None:
-                instead = {author: chat_frame(self, message, nonce=message.nonce)}
-        self._audience.broadcast(chat_frame(self, message), instead)
+        if shown.nonce and author is not None:
+            instead = {author: codec.entry(shown, self.room_id, nonce=shown.nonce)}
+        self._audience.broadcast(codec.entry(shown, self.room_id), instead)
 
     # --- presence --------------------------------------------------------------------------------------------------
 
@@ -323,11 +342,6 @@ class Room:
     def typing_changed(self, change: TypingChanged) -> None:
         """Show who starts and stops, to all but the one who types."""
         self._typing.changed(change)
-
-
-def chat_frame(room: Room, message: StoredMessage, *, nonce: str = "") -> bytes:
-    """A stored message as a frame; with `nonce` the sender's own copy."""
-    return codec.chat_message(message, room.room_id, nonce=nonce)
 
 
 def _since(resume: ResumePoint | None) -> MessageId:

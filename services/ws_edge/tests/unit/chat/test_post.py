@@ -102,7 +102,7 @@ async def test_a_repeat_whose_first_copy_this_edge_never_saw_is_read_from_the_st
     ana.say("once", nonce="n")
     await world.settle()
     for held in world.worker.held_rooms.by_life.values():
-        held.room._repeatable.clear()
+        held.room._shown._repeatable.clear()
     ana.say("once", nonce="n")
     await world.settle()
     assert len(ben.frames) == 2

@@ -21,7 +21,7 @@ from ws_edge.protocol.frames import (
     TypingStop,
 )
 from ws_edge.protocol.identity import Identity, MessageId, Rank, Slug, UserId
-from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.log import StoredMessage
 from ws_edge.protocol.sanctions import Action, Sanction
 from ws_edge.protocol.server_frames import You
 
@@ -300,7 +300,7 @@ def test_a_text_is_delivered_exactly_as_it_was_sent(text: str, is_escaped: bool)
     sent = {"type": "chat_message", "data": {"message": text}}
     frame = codec.decode(json.dumps(sent, ensure_ascii=is_escaped).encode())
     assert isinstance(frame, ChatMessage)
-    received = _read(codec.chat_message(message(1, 0, frame.data.message, "ana", 7), 1))
+    received = _read(codec.entry(message(1, 0, frame.data.message, "ana", 7), 1))
     assert received["data"]["message"] == text
 
 
@@ -405,7 +405,7 @@ def test_history_has_messages_without_prev_id_and_tells_whether_there_are_more()
 
 
 def test_chat_message_has_the_fields_of_the_document_in_its_order_and_prev_id() -> None:
-    assert _payload(codec.chat_message(message(42, 41, "Hello everyone!", "john_doe", 123), 1)) == (
+    assert _payload(codec.entry(message(42, 41, "Hello everyone!", "john_doe", 123), 1)) == (
         b'{"type":"chat_message","data":{"id":42,"message":"Hello everyone!","username":"john_doe",'
         b'"user_id":123,"timestamp":"2025-11-27T16:30:00.000Z","room_id":1,"prev_id":41,'
         b'"role":"user"}}'
@@ -414,19 +414,19 @@ def test_chat_message_has_the_fields_of_the_document_in_its_order_and_prev_id() 
 
 def test_chat_message_carries_what_it_answers_to() -> None:
     answer = replace(message(42, 41, "Yes", "ana", 7), reply_to=MessageId(40))
-    assert _payload(codec.chat_message(answer, 1)).endswith(b'"prev_id":41,"role":"user","reply_to":40}}')
+    assert _payload(codec.entry(answer, 1)).endswith(b'"prev_id":41,"role":"user","reply_to":40}}')
 
 
 def test_a_replayed_chat_message_names_the_one_that_was_replayed_before_it() -> None:
-    assert _read(codec.chat_message(message(42, 41, "a", "ana", 7), 1, prev_id=30))["data"]["prev_id"] == 30
+    assert _read(codec.entry(message(42, 41, "a", "ana", 7), 1, prev_id=30))["data"]["prev_id"] == 30
 
 
 def test_chat_message_carries_the_nonce_in_the_sender_s_copy() -> None:
-    assert codec.chat_message(message(42, 0, "a", "Anonymous_192.0.2.7", None), 1, nonce="n1").endswith(
+    assert codec.entry(message(42, 0, "a", "Anonymous_192.0.2.7", None), 1, nonce="n1").endswith(
         b'"username":"Anonymous_192.0.2.7","user_id":null,"timestamp":"2025-11-27T16:30:00.000Z","room_id":1,'
         b'"prev_id":0,"role":null,"nonce":"n1"}}'
     )
-    assert b"nonce" not in codec.chat_message(message(42, 0, "a", "ana", 7), 1, nonce="")
+    assert b"nonce" not in codec.entry(message(42, 0, "a", "ana", 7), 1, nonce="")
 
 
 def test_user_joined_and_user_left_are_as_the_document_shows() -> None:
@@ -494,13 +494,13 @@ def test_every_error_has_a_frame(code: ErrorCode) -> None:
 
 def test_half_a_surrogate_pair_out_of_a_token_never_breaks_a_frame() -> None:
     assert _read(codec.user_joined("a\ud800b", 7, AT))["data"]["username"] == "a?b"
-    assert _read(codec.chat_message(message(1, 0, 'é"\udc00', "ana", 7), 1))["data"]["message"] == 'é"?'
+    assert _read(codec.entry(message(1, 0, 'é"\udc00', "ana", 7), 1))["data"]["message"] == 'é"?'
 
 
 @given(st.text(st.characters(codec=None, categories=["L", "Cs", "Cc", "So"])), st.text(max_size=20))
 @PROOF
 def test_every_text_and_name_gives_a_frame_that_can_be_read(text: str, username: str) -> None:
-    assert _read(codec.chat_message(message(2, 1, text, username, None), 1))["data"]["username"] == username
+    assert _read(codec.entry(message(2, 1, text, username, None), 1))["data"]["username"] == username
 
 
 @pytest.mark.parametrize(

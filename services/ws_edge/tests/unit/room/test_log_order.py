@@ -3,7 +3,7 @@
 import pytest
 
 from ws_edge.protocol.identity import MessageId
-from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.log import LogEntry, StoredMessage
 from ws_edge.room import log_order
 from ws_edge.room.log_order import HELD_LIMIT, LogOrder
 
@@ -12,7 +12,7 @@ def entry(number: int) -> StoredMessage:
     return StoredMessage(MessageId(number), MessageId(number - 1), "", "", None, "", "", 0, "")
 
 
-def ids(entries: list[StoredMessage]) -> list[int]:
+def ids(entries: list[LogEntry]) -> list[int]:
     return [each.id for each in entries]
 
 

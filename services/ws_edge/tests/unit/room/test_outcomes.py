@@ -7,7 +7,7 @@ from edge_world import AT, FakeClock, FakeMeter
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
 from ws_edge.protocol.identity import MessageId
-from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.log import StoredMessage
 from ws_edge.room.outcomes import OUTCOME_S, Outcomes
 from ws_edge.room.room import Room
 
@@ -58,9 +58,10 @@ def test_a_copy_of_another_worker_resolves_nothing_here() -> None:
     ana = Sender()
     token = sent(waiting, ana)
     copy = StoredMessage(MessageId(1), MessageId(0), AT, "x", None, "ana", "e2", token, "")
-    assert (waiting.resolve_copy(copy), len(waiting)) == (None, 1)
+    assert (waiting.resolve_copy(copy, is_shown=True), len(waiting)) == (None, 1)
     own = replace(copy, edge="e1")
-    assert (waiting.resolve_copy(own), waiting.resolve_copy(own), len(waiting)) == (ana, None, 0)
+    assert (waiting.resolve_copy(own, is_shown=True), len(waiting)) == (ana, 0)
+    assert waiting.resolve_copy(own, is_shown=True) is None
 
 
 def test_tokens_are_never_used_again() -> None:

@@ -10,7 +10,8 @@ from edge_world import Client, Gate, World
 from ws_edge.ports import Incident
 from ws_edge.process import worker
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Slug, UserId
-from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage
+from ws_edge.protocol.log import LogEntry, LogRef
+from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot
 from ws_edge.room import log_order, recovery
 from ws_edge.room.audience import STALL_LIMIT_S, UNSENT_LIMIT_BYTES
 
@@ -38,41 +39,41 @@ def one_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def never_answer(world: World) -> list[asyncio.Future[None]]:
     """The stream's leader answers only when the test ends the wait of that question."""
-    ask = world.bus.last_message_id
+    ask = world.bus.last_id
     asked: list[asyncio.Future[None]] = []
 
-    async def wait(room_id: RoomId, life: Life) -> MessageId:
+    async def wait(log: LogRef) -> MessageId:
         asked.append(asyncio.get_running_loop().create_future())
         await asked[-1]
-        return await ask(room_id, life)
+        return await ask(log)
 
-    world.bus.last_message_id = wait  # type: ignore[method-assign]  # a stream without a quorum
+    world.bus.last_id = wait  # type: ignore[method-assign]  # a stream without a quorum
     return asked
 
 
-def give(world: World, *answers: Callable[[list[StoredMessage]], list[StoredMessage]]) -> list[int]:
+def give(world: World, *answers: Callable[[list[LogEntry]], list[LogEntry]]) -> list[int]:
     """Reads of the stream give what these make of it, the last one from then on; the ids that each gave."""
-    read = world.bus.messages_after
+    read = world.bus.entries_after
     given: list[int] = []
 
-    async def some(room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
-        answer = answers[min(len(given), len(answers) - 1)](await read(room_id, life, after, limit=limit))
+    async def some(log: LogRef, after: MessageId, *, limit: int) -> list[LogEntry]:
+        answer = answers[min(len(given), len(answers) - 1)](await read(log, after, limit=limit))
         given.append(len(answer))
         return answer
 
-    world.bus.messages_after = some  # type: ignore[method-assign]  # a replica that lags
+    world.bus.entries_after = some  # type: ignore[method-assign]  # a replica that lags
     return given
 
 
-def nothing(messages: list[StoredMessage]) -> list[StoredMessage]:
+def nothing(messages: list[LogEntry]) -> list[LogEntry]:
     return []
 
 
-def too_little(messages: list[StoredMessage]) -> list[StoredMessage]:
+def too_little(messages: list[LogEntry]) -> list[LogEntry]:
     return messages[:1]
 
 
-def everything(messages: list[StoredMessage]) -> list[StoredMessage]:
+def everything(messages: list[LogEntry]) -> list[LogEntry]:
     return messages
 
 
@@ -88,7 +89,7 @@ async def with_three_missed(world: World) -> Client:
 
 @pytest.mark.parametrize("answers", [(nothing, everything), (too_little, nothing, everything)])
 async def test_a_fill_that_does_not_reach_what_is_held_back_is_read_again(
-    world: World, answers: tuple[Callable[[list[StoredMessage]], list[StoredMessage]], ...]
+    world: World, answers: tuple[Callable[[list[LogEntry]], list[LogEntry]], ...]
 ) -> None:
     client = await with_three_missed(world)
     give(world, *answers)
@@ -325,21 +326,21 @@ async def test_an_outcome_that_is_found_while_too_much_is_held_back_is_told_as_u
 
 async def test_an_outcome_that_is_found_after_the_room_went_on_without_it_is_told_as_unavailable(world: World) -> None:
     client = await with_a_gap(world)
-    read, gate = world.bus.messages_after, Gate()
+    read, gate = world.bus.entries_after, Gate()
 
-    async def slowly(room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
-        messages = await read(room_id, life, after, limit=limit)
+    async def slowly(log: LogRef, after: MessageId, *, limit: int) -> list[LogEntry]:
+        messages = await read(log, after, limit=limit)
         await gate.passed()
         return messages
 
-    world.bus.messages_after = slowly  # type: ignore[method-assign]
+    world.bus.entries_after = slowly  # type: ignore[method-assign]
     gate.shut()
     world.clock.time_s += 2.0
     world.worker.recovery.look_up_overdue()
     await gate.reached.wait()
     world.bus.give_copies()
     (room,) = world.worker.held_rooms.find_slug(Slug("s"))
-    room.messages_restored([])
+    room.entries_restored([])
     await until(lambda: client.types == ["chat_message"])
     gate.open()
     await until(lambda: client.types == ["chat_message", "unavailable"])
@@ -373,7 +374,7 @@ async def test_an_interruption_while_a_room_opens_is_made_good_when_it_is_open(w
     world.moderation.reading.shut()
     client = await world.arrive("s", "1:user")
     await world.moderation.reading.reached.wait()
-    world.worker.recovery.messages_missed = lambda room: reads.append("messages")  # type: ignore[method-assign]  # a witness
+    world.worker.recovery.entries_missed = lambda room: reads.append("messages")  # type: ignore[method-assign]  # a witness
     world.worker.recovery.presence_missed = lambda room: reads.append("presence")  # type: ignore[method-assign]  # a witness
     world.worker.bus_restored()
     world.moderation.reading.open()
@@ -386,7 +387,7 @@ async def test_a_defect_while_a_room_opens_leaves_nobody_waiting(world: World) -
     async def fail(room_id: object, life: object) -> object:
         raise ZeroDivisionError
 
-    world.bus.last_message_id = fail  # type: ignore[assignment]  # a defect
+    world.bus.last_id = fail  # type: ignore[assignment]  # a defect
     client = await world.arrive("s")
     await world.settle()
     assert (client.types, client.closed_with) == (["unavailable"], 1013)

@@ -12,11 +12,13 @@ from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, StoredMessage, TypingChanged
+from ws_edge.protocol.log import StoredMessage
+from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Member
 from ws_edge.room.outcomes import Outcomes
-from ws_edge.room.room import REPEATABLE_LIMIT, Room
+from ws_edge.room.room import Room
+from ws_edge.room.shown_log import REPEATABLE_LIMIT
 
 YOU = You(user_id=7, username="ana", roles=(), may=())
 
@@ -106,7 +108,7 @@ class Surroundings:
     def of_participant(self, key: str) -> Iterable[Member]:
         return [viewer for viewer in self.viewers if viewer.key == key]
 
-    def messages_missed(self, room: Room) -> None:
+    def entries_missed(self, room: Room) -> None:
         self.missed.append("messages")
 
     def presence_missed(self, room: Room) -> None:
@@ -122,7 +124,7 @@ class Surroundings:
             gaps=self,
             resolve=self.outcomes.resolve_copy,
             deleted=self.room_deleted,
-            epoch=lambda life: f"{life}.1",
+            epoch=lambda log: f"{log.life}.1",
             clock=self,
             timers=self,
         )
@@ -193,7 +195,7 @@ def went(version: int, number: int) -> PresenceChanged:
 
 def test_chat_message_goes_to_everyone_in_the_document_s_form() -> None:
     room, host, (ana, ben) = open_room("u:1", "u:2")
-    room.message_stored(message(42, 0))
+    room.entry_stored(message(42, 0))
     host.end_turn()
     assert ana.frames == ben.frames
     assert json.dumps(ana.frames[0], separators=(",", ":")) == (
@@ -206,7 +208,7 @@ def test_chat_message_goes_to_everyone_in_the_document_s_form() -> None:
 def test_a_message_is_shown_once_however_often_it_comes() -> None:
     room, host, (ana,) = open_room("u:1")
     for stored in (message(5, 0), message(5, 0), message(4, 0)):
-        room.message_stored(stored)
+        room.entry_stored(stored)
     host.end_turn()
     assert ana.told() == [("chat_message", "m5")]
 
@@ -214,7 +216,7 @@ def test_a_message_is_shown_once_however_often_it_comes() -> None:
 def test_nonce_comes_back_in_the_sender_s_own_copy_alone() -> None:
     room, host, (ana, ben) = open_room("u:1", "u:2")
     token = host.outcomes.register(ana, room, "n1")
-    room.message_stored(message(5, 0, edge="e1", token=token, nonce="n1"))
+    room.entry_stored(message(5, 0, edge="e1", token=token, nonce="n1"))
     host.end_turn()
     assert [f["data"].get("nonce") for f in ana.frames] == ["n1"]  # type: ignore[attr-defined]
     assert [f["data"].get("nonce") for f in ben.frames] == [None]  # type: ignore[attr-defined]
@@ -224,14 +226,14 @@ def test_nonce_comes_back_in_the_sender_s_own_copy_alone() -> None:
 def test_another_edge_s_token_resolves_nothing_here() -> None:
     room, host, (ana,) = open_room("u:1")
     token = host.outcomes.register(ana, room, "")
-    room.message_stored(message(5, 0, edge="e2", token=token))
+    room.entry_stored(message(5, 0, edge="e2", token=token))
     assert host.outcomes.find(token) is not None
 
 
 def test_messages_with_a_nonce_are_kept_within_bounds() -> None:
     room, host, _ = open_room("u:1")
     for number in range(1, REPEATABLE_LIMIT + 3):
-        room.message_stored(message(number, number - 1, nonce="n"))
+        room.entry_stored(message(number, number - 1, nonce="n"))
     host.end_turn()
     assert room.repeatable(MessageId(2)) is None
     assert room.repeatable(MessageId(3)) is not None
@@ -239,33 +241,33 @@ def test_messages_with_a_nonce_are_kept_within_bounds() -> None:
 
 def test_a_gap_is_filled_before_what_comes_after_it() -> None:
     room, host, (ana,) = open_room("u:1")
-    room.message_stored(message(1, 0))
-    room.message_stored(message(4, 3))
-    room.message_stored(message(5, 4))
+    room.entry_stored(message(1, 0))
+    room.entry_stored(message(4, 3))
+    room.entry_stored(message(5, 4))
     host.end_turn()
     assert ana.told() == [("chat_message", "m1")]
     assert host.missed == ["messages"]
-    room.messages_restored([message(2, 1), message(3, 2), message(4, 3)])
+    room.entries_restored([message(2, 1), message(3, 2), message(4, 3)])
     host.end_turn()
     assert [text for _, text in ana.told()] == ["m1", "m2", "m3", "m4", "m5"]
 
 
 def test_after_a_gap_that_cannot_be_filled_the_room_goes_on_and_prev_id_shows_it() -> None:
     room, host, (ana,) = open_room("u:1")
-    room.message_stored(message(1, 0))
-    room.message_stored(message(4, 3))
-    room.messages_restored([])
-    room.message_stored(message(5, 4))
+    room.entry_stored(message(1, 0))
+    room.entry_stored(message(4, 3))
+    room.entries_restored([])
+    room.entry_stored(message(5, 4))
     host.end_turn()
     assert [(f["data"]["id"], f["data"]["prev_id"]) for f in ana.frames] == [(1, 0), (4, 3), (5, 4)]  # type: ignore[index]
 
 
 def test_a_gap_is_closed_by_what_joins_the_last_one_shown_with_all_that_is_held_back() -> None:
     room, _, _ = open_room("u:1")
-    room.message_stored(message(1, 0))
+    room.entry_stored(message(1, 0))
     assert not room.holds_back
-    room.message_stored(message(4, 3))
-    room.message_stored(message(6, 5))
+    room.entry_stored(message(4, 3))
+    room.entry_stored(message(6, 5))
     assert room.holds_back
     assert not room.is_closed_by([])
     assert not room.is_closed_by([message(2, 1), message(3, 2)])
@@ -276,17 +278,17 @@ def test_a_gap_is_closed_by_what_joins_the_last_one_shown_with_all_that_is_held_
 
 def test_what_was_shown_already_is_not_held_back() -> None:
     room, _, _ = open_room("u:1")
-    room.message_stored(message(3, 0))
+    room.entry_stored(message(3, 0))
     room.recover()
-    room.message_stored(message(3, 0))
+    room.entry_stored(message(3, 0))
     assert not room.holds_back
 
 
 def test_what_comes_while_a_room_opens_is_shown_after_what_is_history() -> None:
     host = Surroundings()
     room = host.room(membership(version=4))
-    room.message_stored(message(8, 7))
-    room.message_stored(message(7, 0))
+    room.entry_stored(message(8, 7))
+    room.entry_stored(message(7, 0))
     room.opened(MessageId(7))
     ana = Viewer("u:1")
     room.welcome(ana, speaker("u:1"), membership(version=4), you=YOU)

@@ -64,12 +64,13 @@ def held_to_proto(held: HeldConnection) -> rooms_pb2.HeldConnection:
         life=held.life,
         slug=held.slug,
         person=person_to_proto(held.identity),
+        partition=held.partition,
     )
 
 
 def outcome_from_proto(outcome: rooms_pb2.JoinOutcome) -> Membership | JoinRefusal:
-    """A result of a later version is an unavailable room."""
-    if outcome.result != rooms_pb2.JoinOutcome.RESULT_JOINED:
+    """A result of a later version is an unavailable room, and so is one without a partition, of a version before."""
+    if outcome.result != rooms_pb2.JoinOutcome.RESULT_JOINED or not outcome.HasField("partition"):
         return _REFUSALS.get(outcome.result, JoinRefusal.UNAVAILABLE)
     return Membership(
         room_id=RoomId(outcome.room_id),
@@ -78,6 +79,7 @@ def outcome_from_proto(outcome: rooms_pb2.JoinOutcome) -> Membership | JoinRefus
         connection_count=outcome.connection_count,
         version=outcome.version,
         crowded=outcome.crowded,
+        partition=outcome.partition,
     )
 
 

@@ -35,8 +35,8 @@ _JOIN_DEADLINE_S = 5.0
 _DEADLINE_S = 2.0
 _GRAPHQL_DEADLINE_S = 10.0
 _RELEASE_DEADLINE_S = 2.0
-_PARTITION = 0
-"""Of the log; there is one stream."""
+_LOG_VERSION = 1
+"""Of the contract: this edge keeps messages in salon.v1.log."""
 
 
 class GrpcRooms:
@@ -47,7 +47,7 @@ class GrpcRooms:
         self._edge = edge
         self._security = security or GrpcSecurity()
         self._listener: MembershipListener | None = None
-        self._log_sequence: Callable[[], int] = lambda: 0
+        self._log_sequences: Callable[[], Mapping[int, int]] = dict
         # Apart: leaves that fail for as long as they have must not keep anybody from joining.
         joins_lock, leaves_lock = asyncio.Lock(), asyncio.Lock()
         self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, lock=joins_lock)
@@ -75,11 +75,11 @@ class GrpcRooms:
         """The last heartbeat was answered."""
         return self._lease.is_alive
 
-    def listen(self, listener: MembershipListener, *, log_sequence: Callable[[], int]) -> None:
-        """Who holds the memberships, and the highest sequence of the stream that this worker has seen; before start,
-        once."""
+    def listen(self, listener: MembershipListener, *, log_sequences: Callable[[], Mapping[int, int]]) -> None:
+        """Who holds the memberships, and the highest sequence of each partition of the log that this worker has seen;
+        before start, once."""
         self._listener = listener
-        self._log_sequence = log_sequence
+        self._log_sequences = log_sequences
 
     @property
     def _listening(self) -> MembershipListener:
@@ -162,9 +162,9 @@ class GrpcRooms:
         answer = await call(self._stub.ExecuteGraphQL, request, _GRAPHQL_DEADLINE_S, RoomsUnavailable)
         return GraphQLAnswer(body=answer.body, http_status=answer.http_status)
 
-    async def resume_log(self, seen: int, *, behind: int = 0) -> LogResumption:
+    async def resume_log(self, partition: int, seen: int, *, behind: int = 0) -> LogResumption:
         """See ports.LogMemory."""
-        position = pb.LogPosition(partition=_PARTITION, highest_sequence=seen)
+        position = pb.LogPosition(partition=partition, highest_sequence=seen)
         request = pb.ResumeLogRequest(seen=position, behind=behind)
         try:
             answer = await call(self._stub.ResumeLog, request, _DEADLINE_S, RoomsUnavailable)
@@ -176,8 +176,9 @@ class GrpcRooms:
 
     async def heartbeat(self) -> tuple[bool, int]:
         """See lease.LeaseCalls."""
-        seen = pb.LogPosition(partition=_PARTITION, highest_sequence=self._log_sequence())
-        request = pb.HeartbeatRequest(edge=self._edge, positions=[seen] if seen.highest_sequence else ())
+        seen = self._log_sequences().items()
+        positions = [pb.LogPosition(partition=partition, highest_sequence=sequence) for partition, sequence in seen]
+        request = pb.HeartbeatRequest(edge=self._edge, positions=positions)
         answer = await call(self._stub.Heartbeat, request, _DEADLINE_S, RoomsUnavailable)
         return answer.registered, answer.connection_count
 
@@ -204,7 +205,7 @@ class GrpcRooms:
 
     async def _send_joins(self, items: Sequence[pb.JoinItem]) -> Sequence[Membership | JoinRefusal]:
         self._sent = {ConnectionId(item.connection): False for item in items}
-        request = pb.JoinRequest(edge=self._edge, items=items)
+        request = pb.JoinRequest(edge=self._edge, items=items, log_version=_LOG_VERSION)
         try:
             answer = await call(self._stub.Join, request, _JOIN_DEADLINE_S, RoomsUnavailable)
         finally:

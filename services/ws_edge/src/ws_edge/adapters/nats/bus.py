@@ -1,10 +1,10 @@
-"""The bus over NATS: messages stored and ordered by JetStream, everything else on core subjects."""
+"""The bus over NATS: the logs of rooms stored and ordered by JetStream, everything else on core subjects."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from hashlib import blake2b
+from functools import partial
 from uuid import uuid4
 
 import structlog
@@ -18,22 +18,23 @@ from salon.events.v1.events_pb2 import RoomDeleted
 from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage
 from ws_edge.adapters.grpc.convert import event_from_proto
 from ws_edge.adapters.nats.events import (
-    decode_message,
+    decode_entry,
     decode_presence,
     decode_typing,
     encode_message,
     encode_typing,
     live_subject,
+    log_subject,
     read_trace_header,
-    stored_subject,
 )
 from ws_edge.adapters.nats.replies import DuplicateAcks, NatsHistory
-from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, MessageStream
+from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, LogStream, LogStreams
 from ws_edge.adapters.nats.wire import Handler, WireClient
 from ws_edge.errors import BusUnavailable, RoomsUnavailable, StreamUnsettled
 from ws_edge.ports import Incident, LogMemory, RoomListener, WorkerListener
-from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker
-from ws_edge.protocol.rooms import StoredMessage, TypingChanged
+from ws_edge.protocol.identity import Life, MessageId, Speaker
+from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage, entry_id, message_key, sequence_of
+from ws_edge.protocol.rooms import TypingChanged
 
 _log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ _FAILED_LOOKS = 2
 
 class NatsBus:
     """Implements Bus. Call `listen` once, then `start`. `edge` is the worker's incarnation; `max_bytes`, `replicas`:
-    see MessageStream; `count` is called with incidents."""
+    see LogStream; `count` is called with incidents."""
 
     def __init__(
         self,
@@ -78,10 +79,18 @@ class NatsBus:
         self._link_up = asyncio.Event()
         self._link_closed = asyncio.Event()
         self._link_number = 0
-        self._highest_sequence = 0
+        self._highest_ids: dict[int, MessageId] = {}
         self._reported: set[str] = set()
-        self._stream = MessageStream(
-            memory, max_bytes=max_bytes, replicas=replicas, seen=lambda: self._highest_sequence, unix_s=unix_s
+        self._streams = LogStreams(
+            lambda partition: LogStream(
+                partition,
+                memory,
+                max_bytes=max_bytes,
+                replicas=replicas,
+                seen=partial(self._highest_sequence, partition),
+                unix_s=unix_s,
+            ),
+            began_anew=self._began_anew,
         )
         self._max_bytes = max_bytes
         self._count = count
@@ -98,9 +107,9 @@ class NatsBus:
         return self._is_ready and self._wire.is_connected
 
     @property
-    def highest_sequence(self) -> int:
-        """The highest sequence of the stream that this worker has heard of."""
-        return self._highest_sequence
+    def highest_sequences(self) -> Mapping[int, int]:
+        """The highest sequence of each partition's stream that this worker has heard of."""
+        return {partition: sequence_of(entry) for partition, entry in self._highest_ids.items()}
 
     def listen(self, listener: WorkerListener) -> None:
         """Who hears what is not of one room; before start, once."""
@@ -134,11 +143,13 @@ class NatsBus:
         self._wire.drop()
         self._wire.abandon()
 
-    async def subscribe(self, room_id: RoomId, life: Life, listener: RoomListener) -> Callable[[], None]:
+    async def subscribe(self, log: LogRef, listener: RoomListener) -> Callable[[], None]:
         """See ports.Bus: all who ask in one turn share one confirmation."""
         if not self._wire.is_connected:
             raise BusUnavailable("not connected")
-        sid = self._wire.add(live_subject(room_id, life, "*"), self._room_handler(listener))
+        if log.partition not in self._streams:
+            await self._add_stream(log.partition)
+        sid = self._wire.add(live_subject(log, "*"), self._room_handler(log.partition, listener))
         try:
             async with asyncio.timeout(_DEADLINE_S):
                 is_confirmed = await asyncio.shield(self._wire.confirm())
@@ -155,8 +166,7 @@ class NatsBus:
 
     def publish_message(
         self,
-        room_id: RoomId,
-        life: Life,
+        log: LogRef,
         speaker: Speaker,
         text: str,
         *,
@@ -166,47 +176,49 @@ class NatsBus:
         duplicate: Callable[[MessageId], None],
     ) -> None:
         """See ports.Bus. Raises BusUnavailable."""
-        subject = stored_subject(room_id, life)
+        subject = log_subject(log)
         payload = encode_message(speaker, text, edge=self._edge, token=token, nonce=nonce, reply_to=reply_to)
         if not nonce:
             self._publish(subject, payload)
             return
         self._demand_room()
-        number = self._acks.expect(duplicate, now_s=time.monotonic())
-        headers = f"NATS/1.0\r\nNats-Msg-Id: {_message_key(speaker, life, nonce)}\r\n\r\n".encode()
+        number = self._acks.expect(lambda at: duplicate(entry_id(at, log.partition)), now_s=time.monotonic())
+        headers = f"NATS/1.0\r\nNats-Msg-Id: {message_key(speaker, log.life, nonce)}\r\n\r\n".encode()
         sizes = f"{len(headers)} {len(headers) + len(payload)}"
         head = f"HPUB {subject} {self._inbox}.ack.{number} {sizes}\r\n".encode()
         self._wire.send(b"".join((head, headers, payload, b"\r\n")))
 
-    def publish_typing(self, room_id: RoomId, life: Life, change: TypingChanged) -> None:
+    def publish_typing(self, log: LogRef, change: TypingChanged) -> None:
         """See ports.Bus. Raises BusUnavailable."""
-        self._publish(live_subject(room_id, life, "typing"), encode_typing(change))
+        self._publish(live_subject(log, "typing"), encode_typing(change))
 
     def publish_broadcast(self, payload: bytes) -> None:
         """See ports.Bus. Raises BusUnavailable."""
         self._publish(_BROADCAST, payload)
 
-    async def message(self, message_id: MessageId) -> StoredMessage | None:
+    async def entry(self, log: LogRef, entry: MessageId) -> LogEntry | None:
         """See ports.Bus."""
-        return await self._history.message(message_id)
+        return await self._history.entry(log, entry)
 
-    async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
+    async def entries_after(self, log: LogRef, after: MessageId, *, limit: int) -> list[LogEntry]:
         """See ports.Bus."""
-        return await self._history.messages_after(room_id, life, after, limit=limit)
+        return await self._history.entries_after(log, after, limit=limit)
 
-    async def messages_before(
-        self, room_id: RoomId, life: Life, before: MessageId | None, *, limit: int
-    ) -> list[StoredMessage]:
-        """See ports.Bus. Each one's prev_id is that of the one before it here."""
-        return await self._history.messages_before(room_id, life, before, limit=limit)
-
-    async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
+    async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
         """See ports.Bus."""
-        return await self._history.last_message_id(room_id, life)
+        return await self._history.messages_before(log, before, limit=limit)
 
-    def epoch(self, life: Life) -> str:
+    async def last_id(self, log: LogRef) -> MessageId:
         """See ports.Bus."""
-        return f"{life}.{self._stream.epoch}"
+        return await self._history.last_id(log)
+
+    async def erasures(self, log: LogRef) -> list[Erasure]:
+        """See ports.Bus."""
+        return await self._history.erasures(log)
+
+    def epoch(self, log: LogRef) -> str:
+        """See ports.Bus."""
+        return f"{log.life}.{self._streams.epoch(log.partition)}"
 
     def _publish(self, subject: str, payload: bytes) -> None:
         self._demand_room()
@@ -220,17 +232,22 @@ class NatsBus:
         if not self.is_connected or self._wire.unsent_bytes > _UNSENT_LIMIT_BYTES:
             raise BusUnavailable("not connected" if not self.is_connected else "NATS takes nothing more")
 
-    def _room_handler(self, listener: RoomListener) -> Handler:
+    def _highest_sequence(self, partition: int) -> int:
+        return sequence_of(self._highest_ids.get(partition, MessageId(0)))
+
+    def _room_handler(self, partition: int, listener: RoomListener) -> Handler:
         """The hot path: one call per event of a room."""
+        highest_ids = self._highest_ids
 
         def receive(subject: bytes, headers: bytes, payload: bytes) -> None:
-            if subject.endswith(b".message"):
-                message = decode_message(headers, payload)
-                if message.id > self._highest_sequence:
-                    self._highest_sequence = message.id
-                elif message.id < self._highest_sequence:
+            if subject.endswith(b".log"):
+                entry = decode_entry(headers, payload, partition)
+                highest = highest_ids.get(partition, 0)
+                if entry.id > highest:
+                    highest_ids[partition] = entry.id
+                elif entry.id < highest:
                     self._suspicion.set()  # the stream gives out what it had given out already
-                listener.message_stored(message)
+                listener.entry_stored(entry)
             elif subject.endswith(b".typing"):
                 listener.typing_changed(decode_typing(payload))
             elif subject.endswith(b".presence"):
@@ -297,7 +314,7 @@ class NatsBus:
         """The rooms service was away when the stream was looked at: chat went on meanwhile."""
         with suppress(*NATS_TROUBLES, RoomsUnavailable, StreamUnsettled):
             async with asyncio.timeout(_ENSURE_DEADLINE_S):
-                await self._ensure_stream()
+                await self._ensure_streams()
 
     async def _prepare(self) -> bool:
         link = self._link_number
@@ -308,7 +325,7 @@ class NatsBus:
             async with asyncio.timeout(_DEADLINE_S):
                 await asyncio.shield(self._wire.confirm())
             async with asyncio.timeout(_ENSURE_DEADLINE_S):
-                await self._ensure_stream()
+                await self._ensure_streams()
         except APIError:
             return False  # reported already
         except (*NATS_TROUBLES, RoomsUnavailable, StreamUnsettled) as reason:
@@ -324,11 +341,22 @@ class NatsBus:
         self._first_ready.set()
         return True
 
-    async def _ensure_stream(self) -> None:
+    async def _add_stream(self, partition: int) -> None:
+        """The first room of a partition opens here. Raises BusUnavailable."""
         try:
-            if await self._stream.ensure(self._wire.jsm()):
-                _log.warning("stream_began_anew")
-                self._count(Incident.STREAM_BEGAN_ANEW)
+            async with asyncio.timeout(_DEADLINE_S):
+                await self._streams.add(partition, self._wire.jsm())
+        except (*NATS_TROUBLES, RoomsUnavailable, StreamUnsettled) as reason:
+            await self._report(reason)
+            raise BusUnavailable("the stream of this partition is not there") from reason
+
+    def _began_anew(self, partition: int) -> None:
+        _log.warning("stream_began_anew", partition=partition)
+        self._count(Incident.STREAM_BEGAN_ANEW)
+
+    async def _ensure_streams(self) -> None:
+        try:
+            await self._streams.ensure(self._wire.jsm())
         except APIError as refusal:
             if not self.is_stream_refused:
                 _log.error("stream_refused", reason=str(refusal), max_bytes=self._max_bytes or DEFAULT_MAX_BYTES)
@@ -350,14 +378,14 @@ class NatsBus:
                 continue
             try:
                 async with asyncio.timeout(_DEADLINE_S):
-                    is_whole = await self._stream.is_whole(self._wire.jsm())
+                    is_whole = await self._streams.are_whole(self._wire.jsm())
             except NATS_TROUBLES as reason:
                 failures += 1
                 await self._report(reason)
                 is_whole = failures < _FAILED_LOOKS
             else:
                 failures = 0
-            if (not is_whole or not self._stream.is_verified) and self.is_connected:
+            if (not is_whole or not self._streams.are_verified) and self.is_connected:
                 failures = 0
                 self._is_ready = is_whole
                 self._link_up.set()
@@ -395,8 +423,3 @@ class NatsBus:
                 _log.warning("stream_waits_for_rooms", error=trouble)
             else:
                 _log.warning("nats_error", error=trouble)
-
-
-def _message_key(speaker: Speaker, life: Life, nonce: str) -> str:
-    """What makes two messages the same one for the stream."""
-    return blake2b(f"{speaker.key}\n{life}\n{nonce}".encode(), digest_size=16).hexdigest()

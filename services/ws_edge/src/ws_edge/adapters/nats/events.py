@@ -1,21 +1,37 @@
 """Between the events on NATS, with the few header lines that matter, and the words of ports.py."""
 
 from chassis.traces import read_trace
+from salon.events.v1 import events_pb2
 from salon.events.v1.events_pb2 import ChatMessage, Person, Presence, Typing
-from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Speaker, UserId
-from ws_edge.protocol.rooms import Participant, PresenceChanged, StoredMessage, TypingChanged
+from ws_edge.protocol.identity import ConnectionId, MessageId, Rank, Speaker, UserId
+from ws_edge.protocol.log import (
+    LogEntry,
+    LogRef,
+    MessageDeleted,
+    MessagesPurged,
+    RoomCleared,
+    StoredMessage,
+    UnknownEntry,
+    entry_id,
+)
+from ws_edge.protocol.rooms import Participant, PresenceChanged, TypingChanged
 
 _VERSION = b"NATS/1.0"
 
 
-def stored_subject(room_id: RoomId, life: Life) -> str:
-    """Where a room's messages are published, and kept."""
-    return f"salon.v1.room.{room_id}.{life}.message"
+def log_subject(log: LogRef) -> str:
+    """Where the entries of a log are published, and kept."""
+    return f"salon.v1.log.{log.partition}.{log.room_id}.{log.life}"
 
 
-def live_subject(room_id: RoomId, life: Life, kind: str) -> str:
+def erasures_subject(log: LogRef) -> str:
+    """Where what takes messages back is kept before it is in the log."""
+    return f"{log_subject(log)}.erasures"
+
+
+def live_subject(log: LogRef, kind: str) -> str:
     """Where a room's events arrive."""
-    return f"salon.v1.live.{room_id}.{life}.{kind}"
+    return f"salon.v1.live.{log.room_id}.{log.life}.{kind}"
 
 
 def encode_message(
@@ -23,7 +39,7 @@ def encode_message(
 ) -> bytes:
     """A chat message as it is stored."""
     identity = speaker.identity
-    return ChatMessage(
+    message = ChatMessage(
         text=text,
         user_id=identity.user_id or 0,
         username=identity.username,
@@ -32,27 +48,62 @@ def encode_message(
         nonce=nonce,
         reply_to=reply_to or 0,
         role=identity.rank.role or "",
-    ).SerializeToString()
-
-
-def decode_message(headers: bytes, payload: bytes, *, prev_id: MessageId | None = None) -> StoredMessage:
-    """A message with what the stream wrote into its headers; prev_id where they do not say. Raises ValueError."""
-    event = ChatMessage.FromString(payload)
-    if prev_id is None:
-        prev_id = MessageId(read_number(headers, b"Nats-Last-Sequence: "))
-    return StoredMessage(
-        MessageId(read_number(headers, b"Nats-Sequence: ")),
-        prev_id,
-        to_milliseconds(read_text(headers, b"Nats-Time-Stamp: ")),
-        event.text,
-        UserId(event.user_id) if event.user_id else None,
-        event.username,
-        event.edge,
-        event.token,
-        event.nonce,
-        MessageId(event.reply_to) if event.reply_to else None,
-        event.role or (Rank.USER.role if event.user_id else None),
     )
+    return events_pb2.LogEntry(message=message).SerializeToString()
+
+
+def decode_entry(headers: bytes, payload: bytes, partition: int, *, prev_id: MessageId | None = None) -> LogEntry:
+    """An entry with what the stream wrote into its headers; prev_id where they do not say. Raises ValueError."""
+    entry = events_pb2.LogEntry.FromString(payload)
+    if prev_id is None:
+        prev_id = entry_id(read_number(headers, b"Nats-Last-Sequence: "), partition)
+    number = entry_id(read_number(headers, b"Nats-Sequence: "), partition)
+    at = to_milliseconds(read_text(headers, b"Nats-Time-Stamp: "))
+    if entry.HasField("message"):
+        return _message(number, prev_id, at, entry.message)
+    return _command_entry(number, prev_id, at, entry)
+
+
+def _message(number: MessageId, prev_id: MessageId, at: str, message: ChatMessage) -> StoredMessage:
+    user_id = message.user_id
+    return StoredMessage(
+        number,
+        prev_id,
+        at,
+        message.text,
+        UserId(user_id) if user_id else None,
+        message.username,
+        message.edge,
+        message.token,
+        message.nonce,
+        MessageId(message.reply_to) if message.reply_to else None,
+        message.role or (Rank.USER.role if user_id else None),
+    )
+
+
+def _command_entry(number: MessageId, prev_id: MessageId, at: str, entry: events_pb2.LogEntry) -> LogEntry:
+    origin = (entry.origin.edge, entry.origin.token, entry.origin.nonce)
+    match entry.WhichOneof("entry"):
+        case "message_deleted":
+            one = entry.message_deleted
+            author, by, message_id = _user(one.user_id), _user(one.moderator_user_id), MessageId(one.message_id)
+            keys: tuple[str, ...] = (one.message_key,) if one.message_key else ()
+            return MessageDeleted(number, prev_id, at, message_id, author, one.username, by, keys, *origin)
+        case "messages_purged":
+            many = entry.messages_purged
+            author, by, up_to_id = _user(many.user_id), _user(many.moderator_user_id), MessageId(many.up_to_id)
+            keys = tuple(many.message_keys)
+            return MessagesPurged(number, prev_id, at, author, many.username, up_to_id, by, keys, *origin)
+        case "room_cleared":
+            all_of_them = entry.room_cleared
+            by, up_to_id = _user(all_of_them.moderator_user_id), MessageId(all_of_them.up_to_id)
+            return RoomCleared(number, prev_id, at, up_to_id, by, tuple(all_of_them.message_keys), *origin)
+        case _:
+            return UnknownEntry(number, prev_id, at, *origin)
+
+
+def _user(number: int) -> UserId | None:
+    return UserId(number) if number else None
 
 
 def encode_typing(change: TypingChanged) -> bytes:
@@ -73,7 +124,7 @@ def decode_typing(payload: bytes) -> TypingChanged:
     event = Typing.FromString(payload)
     return TypingChanged(
         key=event.key,
-        user_id=UserId(event.user_id) if event.user_id else None,
+        user_id=_user(event.user_id),
         username=event.username,
         active=event.active,
         edge=event.edge,

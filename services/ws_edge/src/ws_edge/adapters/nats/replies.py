@@ -9,18 +9,25 @@ from typing import Any
 import structlog
 from google.protobuf.message import DecodeError
 
-from ws_edge.adapters.nats.events import decode_message, read_number, read_status, read_text, stored_subject
-from ws_edge.adapters.nats.stream import STREAM
+from ws_edge.adapters.nats.events import (
+    decode_entry,
+    erasures_subject,
+    log_subject,
+    read_number,
+    read_status,
+    read_text,
+)
+from ws_edge.adapters.nats.stream import stream_name
 from ws_edge.errors import BusUnavailable
-from ws_edge.protocol.identity import Life, MessageId, RoomId
-from ws_edge.protocol.rooms import StoredMessage
+from ws_edge.protocol.identity import MessageId
+from ws_edge.protocol.log import PARTITIONS, Erasure, LogEntry, LogRef, StoredMessage, entry_id, sequence_of
 
 _log = structlog.get_logger(__name__)
 
 _END_OF_BATCH = 204
 _NOT_FOUND = 404
 _NO_MESSAGE = 10037
-_SUBJECT_PREFIX = "salon.v1.room."
+_ERASURES_AT_ONCE = 1000
 _DEADLINE_S = 2.0
 
 Reply = tuple[bytes, bytes]
@@ -70,85 +77,96 @@ class NatsHistory:
             if not question.done.done():
                 question.done.set_exception(BusUnavailable("the connection was lost"))
 
-    async def message(self, message_id: MessageId) -> StoredMessage | None:
-        """One message by its id. Raises BusUnavailable."""
-        replies = await self._get({"seq": message_id})
-        if not replies:
+    async def entry(self, log: LogRef, entry: MessageId) -> LogEntry | None:
+        """One entry of a log by its id; its prev_id is that of the one before it which is still stored. None: there is
+        none. Raises BusUnavailable."""
+        if entry % PARTITIONS != log.partition:
             return None
-        headers, payload = replies[0]
-        subject = read_text(headers, b"Nats-Subject: ")
-        if not subject.startswith(_SUBJECT_PREFIX):
+        replies = await self._get(log, {"seq": sequence_of(entry)})
+        if not replies or read_text(replies[0][0], b"Nats-Subject: ") != log_subject(log):
             return None
-        return _decode(headers, payload, await self._last_up_to(subject, message_id - 1))
+        return _decode(replies[0], log, await self._last_up_to(log, log_subject(log), sequence_of(entry) - 1))
 
-    async def messages_after(self, room_id: RoomId, life: Life, after: MessageId, *, limit: int) -> list[StoredMessage]:
-        """At most `limit` messages of the room with higher ids, in order. Any replica answers, and one that lags gives
-        fewer: they are all only where they reach last_message_id. Raises BusUnavailable.
+    async def entries_after(self, log: LogRef, after: MessageId, *, limit: int) -> list[LogEntry]:
+        """At most `limit` entries with higher ids, in order. Any replica answers, and one that lags gives fewer: they
+        are all only where they reach last_id. Raises BusUnavailable.
 
-        The first one's prev_id is the newest message up to `after`; where none of those is kept any more, and there
-        were some, it is the id before its own, so that the gap shows."""
-        subject = stored_subject(room_id, life)
-        prev_id = await self._last_up_to(subject, after)
+        The first one's prev_id is the newest entry up to `after`; where none of those is kept any more, and there were
+        some, it is the id before its own, so that the gap shows."""
+        subject = log_subject(log)
+        prev = await self._last_up_to(log, subject, sequence_of(after))
         # From there on, not from behind it: the replica that answers may be another one, and may have let go of it.
-        query = {"seq": prev_id or after + 1, "next_by_subj": subject, "batch": limit + bool(prev_id)}
-        replies = sorted(await self._get(query, is_batch=True), key=_sequence)
-        found = [reply for reply in replies if read_text(reply[0], b"Nats-Subject: ") == subject]
-        is_kept = not after or (bool(prev_id) and bool(found) and _sequence(found[0]) == prev_id)
-        messages: list[StoredMessage] = []
-        for headers, payload in found:
-            if (sequence := _sequence((headers, payload))) <= after:
+        query = {"seq": prev or sequence_of(after) + 1, "next_by_subj": subject, "batch": limit + bool(prev)}
+        found = _of_subject(await self._get(log, query, is_batch=True), subject)
+        is_kept = not after or (bool(prev) and bool(found) and _sequence(found[0]) == prev)
+        entries: list[LogEntry] = []
+        for reply in found:
+            if (sequence := _sequence(reply)) <= sequence_of(after):
                 continue
-            known = prev_id if messages or is_kept else MessageId(sequence - 1)
-            if (message := _decode(headers, payload, known)) is not None:
-                messages.append(message)
-                prev_id = message.id
-        return messages
+            known = prev if entries or is_kept else sequence - 1
+            if (entry := _decode(reply, log, known)) is not None:
+                entries.append(entry)
+                prev = sequence
+        return entries
 
-    async def messages_before(
-        self, room_id: RoomId, life: Life, before: MessageId | None, *, limit: int
-    ) -> list[StoredMessage]:
-        """The newest `limit` messages of the room with lower ids, in order. A direct get reads forwards alone, so that
-        this asks once for each of them. Raises BusUnavailable."""
-        subject = stored_subject(room_id, life)
-        last_id = await self.last_message_id(room_id, life)
-        up_to = last_id if before is None else min(last_id, before - 1)
-        newest_first: list[Reply] = []
+    async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
+        """The newest `limit` messages with lower ids, in order; what else stands in the log is passed over. A direct
+        get reads forwards alone, so that this asks once for each entry. Raises BusUnavailable."""
+        subject = log_subject(log)
+        last = sequence_of(await self.last_id(log))
+        up_to = last if before is None else min(last, (before - 1 - log.partition) // PARTITIONS)
+        newest_first: list[StoredMessage] = []
         while up_to > 0 and len(newest_first) < limit:
-            replies = await self._get({"multi_last": [subject], "up_to_seq": up_to, "batch": 1}, is_batch=True)
-            if up_to == last_id and (not replies or _sequence(replies[0]) != last_id):
+            replies = await self._get(log, {"multi_last": [subject], "up_to_seq": up_to, "batch": 1}, is_batch=True)
+            if up_to == last and (not replies or _sequence(replies[0]) != last):
                 raise BusUnavailable("the stream gives less than it has")  # a replica that lags has answered
             if not replies:
                 break
-            newest_first.append(replies[0])
+            if isinstance(entry := _decode(replies[0], log, 0), StoredMessage):
+                newest_first.append(entry)
             up_to = _sequence(replies[0]) - 1
-        prev_id = MessageId(0)
-        messages = []
-        for headers, payload in reversed(newest_first):
-            if (message := _decode(headers, payload, prev_id)) is not None:
-                messages.append(message)
-                prev_id = message.id
-        return messages
+        return newest_first[::-1]
 
-    async def last_message_id(self, room_id: RoomId, life: Life) -> MessageId:
-        """The id of the room's newest message, or 0, as the stream's leader has it. Raises BusUnavailable."""
-        query = {"last_by_subj": stored_subject(room_id, life)}
-        ((_, payload),) = await self._ask_for(f"$JS.API.STREAM.MSG.GET.{STREAM}", query)
+    async def last_id(self, log: LogRef) -> MessageId:
+        """The id of the newest entry, or 0, as the stream's leader has it. Raises BusUnavailable."""
+        return entry_id(await self._last(log, log_subject(log)), log.partition)
+
+    async def erasures(self, log: LogRef) -> list[Erasure]:
+        """What takes messages back, in order, as far as the stream's leader knew when this was asked. Raises
+        BusUnavailable, also where the replica that answers lags."""
+        subject = erasures_subject(log)
+        last, sequence, found = await self._last(log, subject), 0, []
+        while sequence < last:
+            query = {"seq": sequence + 1, "next_by_subj": subject, "batch": _ERASURES_AT_ONCE}
+            replies = _of_subject(await self._get(log, query, is_batch=True), subject)
+            if not replies:
+                raise BusUnavailable("the stream gives less than it has")
+            found += [entry for reply in replies if isinstance(entry := _decode(reply, log, 0), Erasure)]
+            sequence = _sequence(replies[-1])
+        return found
+
+    async def _last(self, log: LogRef, subject: str) -> int:
+        """The newest sequence of a subject as the stream's leader has it; 0: none."""
+        leader = f"$JS.API.STREAM.MSG.GET.{stream_name(log.partition)}"
+        ((_, payload),) = await self._ask_for(leader, {"last_by_subj": subject})
         answer = json.loads(payload)
         if "message" in answer:
-            return MessageId(answer["message"]["seq"])
+            return int(answer["message"]["seq"])
         if answer.get("error", {}).get("err_code") != _NO_MESSAGE:
             raise BusUnavailable("the stream does not answer")
-        return MessageId(0)
+        return 0
 
-    async def _last_up_to(self, subject: str, message_id: int) -> MessageId:
-        """The newest message that is not newer than this one: what the headers of a direct get do not tell."""
-        if message_id < 1:
-            return MessageId(0)
-        replies = await self._get({"multi_last": [subject], "up_to_seq": message_id, "batch": 1}, is_batch=True)
-        return MessageId(read_number(replies[0][0], b"Nats-Sequence: ")) if replies else MessageId(0)
+    async def _last_up_to(self, log: LogRef, subject: str, sequence: int) -> int:
+        """The newest sequence that is not newer than this one: what the headers of a direct get do not tell."""
+        if sequence < 1:
+            return 0
+        query = {"multi_last": [subject], "up_to_seq": sequence, "batch": 1}
+        replies = await self._get(log, query, is_batch=True)
+        return _sequence(replies[0]) if replies else 0
 
-    async def _get(self, query: dict[str, Any], *, is_batch: bool = False) -> list[Reply]:
-        return await self._ask_for(f"$JS.API.DIRECT.GET.{STREAM}", query, is_batch=is_batch)
+    async def _get(self, log: LogRef, query: dict[str, Any], *, is_batch: bool = False) -> list[Reply]:
+        subject = f"$JS.API.DIRECT.GET.{stream_name(log.partition)}"
+        return await self._ask_for(subject, query, is_batch=is_batch)
 
     async def _ask_for(self, subject: str, query: dict[str, Any], *, is_batch: bool = False) -> list[Reply]:
         self._next += 1
@@ -169,12 +187,17 @@ def _sequence(reply: Reply) -> int:
     return read_number(reply[0], b"Nats-Sequence: ")
 
 
-def _decode(headers: bytes, payload: bytes, prev_id: MessageId) -> StoredMessage | None:
+def _of_subject(replies: list[Reply], subject: str) -> list[Reply]:
+    """In order, and without what somebody else was answered."""
+    return [reply for reply in sorted(replies, key=_sequence) if read_text(reply[0], b"Nats-Subject: ") == subject]
+
+
+def _decode(reply: Reply, log: LogRef, prev: int) -> LogEntry | None:
     """None for what somebody else has put into the stream: it was not fanned out either."""
     try:
-        return decode_message(headers, payload, prev_id=prev_id)
+        return decode_entry(*reply, log.partition, prev_id=entry_id(prev, log.partition))
     except (DecodeError, ValueError) as reason:
-        _log.warning("stored_message_malformed", reason=repr(reason))
+        _log.warning("stored_entry_malformed", reason=repr(reason))
         return None
 
 
@@ -188,10 +211,10 @@ class DuplicateAcks:
     def __init__(self, not_stored: Callable[[str], None]) -> None:
         self._not_stored = not_stored
         self._next = 0
-        self._waiting: OrderedDict[int, tuple[float, Callable[[MessageId], None]]] = OrderedDict()
+        self._waiting: OrderedDict[int, tuple[float, Callable[[int], None]]] = OrderedDict()
 
-    def expect(self, duplicate: Callable[[MessageId], None], *, now_s: float) -> int:
-        """A number for the reply subject of one message."""
+    def expect(self, duplicate: Callable[[int], None], *, now_s: float) -> int:
+        """A number for the reply subject of one message; `duplicate` is called with the sequence it is stored under."""
         self._drop_old(now_s)
         self._next += 1
         self._waiting[self._next] = (now_s, duplicate)
@@ -207,7 +230,7 @@ class DuplicateAcks:
         elif b'"duplicate"' in payload:
             answer = json.loads(payload)
             if answer.get("duplicate"):
-                waiting[1](MessageId(int(answer["seq"])))
+                waiting[1](int(answer["seq"]))
 
     def clear(self) -> None:
         """The connection is lost, and with it every acknowledgement on its way."""

@@ -1,5 +1,7 @@
-"""The JetStream stream that stores, orders and republishes every room's messages, and whose sequences are their ids."""
+"""The JetStream streams that store, order and republish the logs of rooms: one for each partition, whose sequences
+become the ids of its entries."""
 
+import asyncio
 import datetime
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +16,10 @@ from ws_edge.ports import LogMemory
 
 _log = structlog.get_logger(__name__)
 
-STREAM = "SALON_MESSAGES"
 DEFAULT_MAX_BYTES = 512 * 1024 * 1024
 """Of a stream that has no limit; fits every configuration in deploy/."""
+LOG_LIMIT = 20_000
+"""Entries of one log; the oldest go."""
 _DAY_S = 24 * 60 * 60
 _DUPLICATE_WINDOW_S = 120
 _STREAM_NAME_IN_USE = 10058
@@ -24,21 +27,29 @@ _SEQUENCES_PER_S = 10_000
 """No stream takes as many messages a second for long: one that begins at the clock begins above all before it."""
 _ROUNDS = 10
 
-_WANTED = StreamConfig(
-    name=STREAM,
-    subjects=["salon.v1.room.*.*.message"],
-    republish=RePublish(src="salon.v1.room.*.*.message", dest="salon.v1.live.{{wildcard(1)}}.{{wildcard(2)}}.message"),
-    storage=StorageType.FILE,
-    discard=DiscardPolicy.OLD,
-    max_msgs_per_subject=500,
-    max_age=_DAY_S,
-    duplicate_window=_DUPLICATE_WINDOW_S,
-    allow_direct=True,
-)
+
+def stream_name(partition: int) -> str:
+    """Of the stream that holds a partition of the logs."""
+    return f"SALON_LOG_{partition}"
 
 
-class MessageStream:
-    """Sees to it that the stream is there and goes on above every sequence that was ever given out.
+def _wanted(partition: int) -> StreamConfig:
+    subjects = f"salon.v1.log.{partition}"
+    return StreamConfig(
+        name=stream_name(partition),
+        subjects=[f"{subjects}.>"],
+        republish=RePublish(src=f"{subjects}.*.*", dest="salon.v1.live.{{wildcard(1)}}.{{wildcard(2)}}.log"),
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        max_msgs_per_subject=LOG_LIMIT,
+        max_age=_DAY_S,
+        duplicate_window=_DUPLICATE_WINDOW_S,
+        allow_direct=True,
+    )
+
+
+class LogStream:
+    """Sees to it that the stream of a partition is there and goes on above every sequence that was ever given out.
 
     `max_bytes` 0: what the stream has, else DEFAULT_MAX_BYTES. `replicas` 0: what the stream has, else 1.
     `seen` is the highest sequence that this worker has heard of, asked for when it is needed.
@@ -46,6 +57,7 @@ class MessageStream:
 
     def __init__(
         self,
+        partition: int,
         memory: LogMemory,
         *,
         max_bytes: int,
@@ -53,6 +65,9 @@ class MessageStream:
         seen: Callable[[], int],
         unix_s: Callable[[], float],
     ) -> None:
+        self._partition = partition
+        self._name = stream_name(partition)
+        self._wanted = _wanted(partition)
         self._memory = memory
         self._max_bytes = max_bytes
         self._replicas = replicas
@@ -90,12 +105,14 @@ class MessageStream:
                 began_anew |= self._created not in (None, info.created)
                 self._created = info.created
                 return began_anew
-            decision = await self._memory.resume_log(highest, behind=highest)
+            decision = await self._memory.resume_log(self._partition, highest, behind=highest)
             purge_to, self._resumed = decision.purge_to, max(self._resumed, decision.resumed)
             if purge_to:
-                _log.warning("stream_behind", last=info.state.last_seq, remembered=highest, purge_to=purge_to)
+                _log.warning(
+                    "stream_behind", stream=self._name, last=info.state.last_seq, remembered=highest, purge_to=purge_to
+                )
                 # May be repeated, also late: nothing that was stored at or above it is touched.
-                await manager.purge_stream(STREAM, seq=purge_to)
+                await manager.purge_stream(self._name, seq=purge_to)
                 began_anew = True
         raise StreamUnsettled
 
@@ -104,7 +121,7 @@ class MessageStream:
         nats.errors.Error."""
         seen = max(self._seen(), self._known or 0)
         try:
-            info = await manager.stream_info(STREAM)
+            info = await manager.stream_info(self._name)
         except NotFoundError:
             return False
         return info.created == self._created and info.state.last_seq >= seen
@@ -114,7 +131,7 @@ class MessageStream:
         meanwhile, so a worker that never had an answer has no members and may wait."""
         seen = self._seen()
         try:
-            found = await self._memory.resume_log(max(seen, self._known or 0))
+            found = await self._memory.resume_log(self._partition, max(seen, self._known or 0))
         except RoomsUnavailable:
             self.is_verified = False
             if self._known is None:
@@ -134,7 +151,7 @@ class MessageStream:
     async def _fitted(self, manager: JetStreamManager, above: int) -> StreamInfo | None:
         """The stream with our settings; None: it has to be looked at again."""
         try:
-            info = await manager.stream_info(STREAM)
+            info = await manager.stream_info(self._name)
         except NotFoundError:
             await self._create(manager, first_seq=max(above, int(self._unix_s() * _SEQUENCES_PER_S)))
             return None
@@ -147,17 +164,18 @@ class MessageStream:
 
     def _fit(self, present: StreamConfig) -> StreamConfig:
         """The placement is the operator's; storage cannot be changed."""
+        wanted = self._wanted
         return replace(
             present,
-            subjects=_WANTED.subjects,
-            republish=_WANTED.republish,
-            discard=_WANTED.discard,
-            max_msgs_per_subject=_WANTED.max_msgs_per_subject,
-            max_age=_WANTED.max_age,
+            subjects=wanted.subjects,
+            republish=wanted.republish,
+            discard=wanted.discard,
+            max_msgs_per_subject=wanted.max_msgs_per_subject,
+            max_age=wanted.max_age,
             max_bytes=self._limit(present.max_bytes),
             num_replicas=self._replicas or present.num_replicas,
-            duplicate_window=_WANTED.duplicate_window,
-            allow_direct=_WANTED.allow_direct,
+            duplicate_window=wanted.duplicate_window,
+            allow_direct=wanted.allow_direct,
         )
 
     def _limit(self, present: int | None) -> int:
@@ -167,14 +185,55 @@ class MessageStream:
 
     async def _create(self, manager: JetStreamManager, *, first_seq: int) -> None:
         try:
-            wanted = replace(_WANTED, num_replicas=self._replicas or None, max_bytes=self._limit(None))
+            wanted = replace(self._wanted, num_replicas=self._replicas or None, max_bytes=self._limit(None))
             await manager.add_stream(replace(wanted, first_seq=first_seq))
         except APIError as refusal:
             if refusal.err_code != _STREAM_NAME_IN_USE:
                 raise
             # Another worker was quicker; if with other settings, the next look finds and corrects them.
         else:
-            _log.info("stream_created", first_seq=first_seq)
+            _log.info("stream_created", stream=self._name, first_seq=first_seq)
+
+
+class LogStreams:
+    """The streams that a worker uses: that of partition 0 from its start on, others from their first room on.
+    `began_anew` is called where one has lost something."""
+
+    def __init__(self, make: Callable[[int], LogStream], *, began_anew: Callable[[int], None]) -> None:
+        self._make = make
+        self._began_anew = began_anew
+        self._streams = {0: make(0)}
+        self._settling: dict[int, asyncio.Lock] = {}
+
+    def __contains__(self, partition: int) -> bool:
+        return partition in self._streams
+
+    @property
+    def are_verified(self) -> bool:
+        """The rooms service was asked how far each had come."""
+        return all(stream.is_verified for stream in self._streams.values())
+
+    def epoch(self, partition: int) -> str:
+        """See LogStream.epoch."""
+        return self._streams[partition].epoch
+
+    async def add(self, partition: int, manager: JetStreamManager) -> None:
+        """Use a partition from now on. Raises as LogStream.ensure does; then it is not used."""
+        async with self._settling.setdefault(partition, asyncio.Lock()):
+            if partition not in self._streams:
+                stream = self._make(partition)
+                await stream.ensure(manager)
+                self._streams[partition] = stream
+
+    async def ensure(self, manager: JetStreamManager) -> None:
+        """Every one is there. Raises as LogStream.ensure does."""
+        for partition, stream in list(self._streams.items()):
+            if await stream.ensure(manager):
+                self._began_anew(partition)
+
+    async def are_whole(self, manager: JetStreamManager) -> bool:
+        """See LogStream.is_whole."""
+        return all([await stream.is_whole(manager) for stream in list(self._streams.values())])
 
 
 async def _update(manager: JetStreamManager, present: StreamConfig, fitted: StreamConfig) -> None:
@@ -188,4 +247,4 @@ async def _update(manager: JetStreamManager, present: StreamConfig, fitted: Stre
             await manager.update_stream(kept)
         # The server has no room for that limit, or the cluster not as many servers: chat goes on with what there is.
         wanted = {"max_bytes": fitted.max_bytes, "replicas": fitted.num_replicas}
-        _log.error("stream_limit_refused", **wanted, kept=present.max_bytes, reason=str(refusal))
+        _log.error("stream_limit_refused", stream=fitted.name, **wanted, kept=present.max_bytes, reason=str(refusal))

@@ -1,0 +1,131 @@
+"""The log of one life of a room, as values: its messages, and what takes them back, in one order."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker, UserId
+
+PARTITIONS = 256
+"""An id is the sequence of the partition's stream times this, plus the partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRef:
+    """Which log: a life, its room, and the partition that it was given when it was made."""
+
+    room_id: RoomId
+    life: Life
+    partition: int = 0
+
+
+def entry_id(sequence: int, partition: int) -> MessageId:
+    """The id of an entry; 0 for sequence 0, which is none.
+
+    >>> entry_id(2, 3)
+    515
+    """
+    return MessageId(sequence * PARTITIONS + partition if sequence else 0)
+
+
+def sequence_of(entry: MessageId) -> int:
+    """The sequence of an entry in its partition's stream.
+
+    >>> sequence_of(MessageId(515))
+    2
+    """
+    return entry // PARTITIONS
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as the stream holds it."""
+
+    id: MessageId
+    prev_id: MessageId
+    at: str
+    """RFC 3339 in UTC with milliseconds."""
+    text: str
+    user_id: UserId | None
+    username: str
+    edge: str
+    """The incarnation that published it, with a token of its own choice."""
+    token: int
+    nonce: str
+    """Empty where the client gave none."""
+    reply_to: MessageId | None = None
+    role: str | None = None
+    """The author's highest role; None: anonymous."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDeleted:
+    """One message is taken back. `edge`, `token`, `nonce`: whose command it was, empty where nobody's."""
+
+    id: MessageId
+    prev_id: MessageId
+    at: str
+    message_id: MessageId
+    user_id: UserId | None
+    """Of the message's author, as `username`."""
+    username: str
+    moderator_user_id: UserId | None
+    """None: its author did it."""
+    message_keys: tuple[str, ...] = ()
+    """Of what is taken back, as message_key makes them: what is not stored again."""
+    edge: str = ""
+    token: int = 0
+    nonce: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesPurged:
+    """All messages of one author up to an id are taken back."""
+
+    id: MessageId
+    prev_id: MessageId
+    at: str
+    user_id: UserId | None
+    """None: an anonymous author, of that name."""
+    username: str
+    up_to_id: MessageId
+    moderator_user_id: UserId | None
+    message_keys: tuple[str, ...] = ()
+    edge: str = ""
+    token: int = 0
+    nonce: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomCleared:
+    """All messages up to an id are taken back."""
+
+    id: MessageId
+    prev_id: MessageId
+    at: str
+    up_to_id: MessageId
+    moderator_user_id: UserId | None
+    message_keys: tuple[str, ...] = ()
+    edge: str = ""
+    token: int = 0
+    nonce: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEntry:
+    """An entry of a later version: shown to nobody, and in the order all the same."""
+
+    id: MessageId
+    prev_id: MessageId
+    at: str
+    edge: str = ""
+    token: int = 0
+    nonce: str = ""
+
+
+Erasure = MessageDeleted | MessagesPurged | RoomCleared
+LogEntry = StoredMessage | Erasure | UnknownEntry
+
+
+def message_key(speaker: Speaker, life: Life, nonce: str) -> str:
+    """What makes two messages the same one, also for the stream: 32 hexadecimal digits."""
+    return blake2b(f"{speaker.key}\n{life}\n{nonce}".encode(), digest_size=16).hexdigest()
