@@ -15,7 +15,7 @@
 #include "inflate.h"
 #include "wire.h"
 
-enum { READ_SIZE = 1 << 19, EVENTS = 1024, COME_BACK_NS = 200000000, MARK = 28, TEXT_MAX = 70000 };
+enum { READ_SIZE = 1 << 19, EVENTS = 1024, COME_BACK_NS = 200000000, MARK = 28, TEXT_MAX = 70000, KNOWN = 8192 };
 
 static unsigned char arrived[READ_SIZE + TEXT_MAX + 1];
 
@@ -332,31 +332,31 @@ static void on_text(Crowd *crowd, Client *client, const char *payload, size_t le
 }
 
 typedef struct {
-    char bytes[1024];
-    size_t length;
-    char text[4096];
-    size_t text_length;
+    char *bytes; /* as they came, and behind them the text */
+    size_t length, text_length;
 } Inflated;
 
 /* All members get the same bytes: each message is inflated for the first of them, and compared for the others. */
 static void on_compressed(Crowd *crowd, Client *client, const Frame *frame, uint64_t now) {
-    static Inflated known[256];
+    static Inflated known[KNOWN];
+    static char text[TEXT_MAX];
     uint64_t sum = frame->length;
     for (size_t at = 0; at + 8 <= frame->length; at += 8) {
         uint64_t part;
         memcpy(&part, frame->payload + at, 8);
         sum = (sum ^ part) * 0x100000001B3ull;
     }
-    Inflated *same = &known[sum >> 56];
+    Inflated *same = &known[(sum ^ sum >> 32) % KNOWN];
     if (same->length != frame->length || memcmp(same->bytes, frame->payload, frame->length)) {
-        if (frame->length > sizeof same->bytes)
-            return;
-        memcpy(same->bytes, frame->payload, frame->length);
         same->length = frame->length;
-        same->text_length = inflate_message((const unsigned char *)same->bytes, same->length, same->text, sizeof same->text);
+        same->text_length = inflate_message((const unsigned char *)frame->payload, frame->length, text, sizeof text);
+        same->bytes = realloc(same->bytes, same->length + same->text_length + 1);
+        memcpy(same->bytes, frame->payload, same->length);
+        memcpy(same->bytes + same->length, text, same->text_length);
+        same->bytes[same->length + same->text_length] = 0;
     }
     crowd->compressed++;
-    on_text(crowd, client, same->text, same->text_length, now);
+    on_text(crowd, client, same->bytes + same->length, same->text_length, now);
 }
 
 /* Returns 0 when the connection is gone. */
