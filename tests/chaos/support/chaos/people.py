@@ -5,7 +5,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,14 +26,23 @@ _PAGE = 100
 
 
 class Lost(Exception):
-    """The connection ended, or was silent for too long."""
+    """The connection ended, or was silent for too long. `code`: of the server's close frame, where there was one."""
+
+    code: int | None = None
+
+    @classmethod
+    def by(cls, closed: ConnectionClosed) -> "Lost":
+        """As websockets tells it."""
+        lost = cls(str(closed))
+        lost.code = closed.rcvd.code if closed.rcvd is not None else None
+        return lost
 
 
 @dataclass(slots=True)
 class Doors:
     """Addresses of edges, each tried in its turn."""
 
-    urls: Sequence[str]
+    urls: list[str]
     turns: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def next(self) -> str:
@@ -56,7 +65,7 @@ class Link:
         try:
             await self.client.send(type_, **data)
         except ConnectionClosed as closed:
-            raise Lost(str(closed)) from None
+            raise Lost.by(closed) from None
 
     async def receive(self, within_s: float) -> Frame | None:
         """The next frame, None where none comes within that time. Raises Lost."""
@@ -73,7 +82,7 @@ class Link:
                     return None
                 continue
             except ConnectionClosed as closed:
-                raise Lost(str(closed)) from None
+                raise Lost.by(closed) from None
             self.heard_s, self.pinged = time.monotonic(), False
             frame: Frame = json.loads(raw)
             if frame["type"] != "pong":
@@ -208,6 +217,8 @@ class Listener:
     readings: list[Reading] = field(default_factory=list)
     connections: int = 0
     recoveries: int = 0
+    ends: list[tuple[float, int | None]] = field(default_factory=list)
+    """When each connection ended, and its close code."""
     present: Counter[str] = field(default_factory=Counter)
     """Who was announced to have come, less those announced to have left, on the present connection."""
     last: int = -1
@@ -231,8 +242,9 @@ class Listener:
                     frame = await self.link.receive(GIVEN_UP_AFTER_S)
                     if frame is not None:
                         await self._take(frame)
-            except Lost:
+            except Lost as lost:
                 self.link = None
+                self.ends.append((time.monotonic(), lost.code))
 
     async def leave(self) -> None:
         """Close its connection."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import nats
-import process_tree
+import nats.errors
+from nats.js.api import StreamInfo
 from real_postgres import Postgres, postgres
 from salon_processes import RUNNING, Edge, Process, Salon, Shape, readiness, stop_all, wait_for_port, wait_until_ready
 from tcp_line import TcpLine
@@ -72,6 +73,23 @@ class Place:
         for edge in self.edges:
             await asyncio.to_thread(wait_until_ready, edge)
 
+    async def until_replicated(self) -> None:
+        """Until every stream has a leader, and the others have all that it has."""
+        for _ in range(300):
+            if await self._is_replicated():
+                return
+            await asyncio.sleep(0.2)
+        raise AssertionError("a stream is not replicated")
+
+    async def _is_replicated(self) -> bool:
+        try:
+            async with self._stream_infos() as infos:
+                clusters = [info.cluster for info in infos if info.cluster is not None]
+        except (nats.errors.Error, TimeoutError, OSError):
+            return False
+        replicas = [replica for cluster in clusters for replica in cluster.replicas or ()]
+        return all(cluster.leader for cluster in clusters) and all(replica.current for replica in replicas)
+
     async def leader(self) -> Process:
         """The NATS server that leads the stream with the most messages."""
         async with self.streams() as streams:
@@ -81,10 +99,14 @@ class Place:
     @contextlib.asynccontextmanager
     async def streams(self) -> AsyncIterator[list[tuple[str, int]]]:
         """The leader of each stream, and how many messages it has."""
+        async with self._stream_infos() as infos:
+            yield [(info.cluster.leader or "" if info.cluster else "", info.state.messages) for info in infos]
+
+    @contextlib.asynccontextmanager
+    async def _stream_infos(self) -> AsyncIterator[list[StreamInfo]]:
         client = await nats.connect([f"nats://127.0.0.1:{port}" for port in self.salon.ports["nats"]])
         try:
-            infos = await client.jetstream().streams_info()
-            yield [(info.cluster.leader or "" if info.cluster else "", info.state.messages) for info in infos]
+            yield await client.jetstream().streams_info()
         finally:
             await client.close()
 
@@ -161,12 +183,6 @@ def _small_disk(folder: Path) -> Any:
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def pids_of(process: Process) -> list[int]:
-    """The process with its children."""
-    assert process.popen is not None
-    return process_tree.tree(process.popen.pid)
 
 
 def _text(url: str) -> str:

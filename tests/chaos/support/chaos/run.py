@@ -87,7 +87,9 @@ async def run(scenario: Scenario, folder: Path, load: Load | None = None) -> Res
     """Everything that a scenario is, on processes of its own."""
     async with place_for(scenario, folder) as place:
         await place.start()
-        result = await under_load(place, load or Load(), lambda: happen(scenario, place), scenario.name, scenario)
+        result = await under_load(
+            place, load or Load(), lambda: happen(scenario, place), scenario.name, may_forget=scenario.may_forget
+        )
     result.problems += place.problems
     return result
 
@@ -97,31 +99,34 @@ async def under_load(
     load: Load,
     fault: Callable[[], Awaitable[None]],
     name: str,
-    scenario: Scenario | None = None,
-    doors: Sequence[str] | None = None,
+    *,
+    may_forget: bool = False,
+    doors: list[str] | None = None,
 ) -> Result:
-    """Let people in, do something, let them out, and judge."""
+    """Let people in, do something, let them out, and judge. `doors`: where they get in, the edges without it; what is
+    done may change that."""
     result = Result(name)
     before = await asyncio.to_thread(place.subscriptions)
-    crowds = [_crowd(f"{place.salon.folder.name}-{at}", load, doors or _doors(place)) for at in range(load.rooms)]
+    ways = doors if doors is not None else [edge.ws for edge in place.edges]
+    crowds = [_crowd(f"{place.salon.folder.name}-{at}", load, ways) for at in range(load.rooms)]
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         listening = [group.create_task(each.listen()) for crowd in crowds for each in crowd.listeners]
-        await _until(lambda: all(each.connections for crowd in crowds for each in crowd.listeners), SETTLED_WITHIN_S)
+        await until(lambda: all(each.connections for crowd in crowds for each in crowd.listeners), SETTLED_WITHIN_S)
         talking = [group.create_task(s.talk(load.pace_s, stop)) for crowd in crowds for s in crowd.senders]
-        await _until(lambda: _is_warm(crowds), SETTLED_WITHIN_S)
+        await until(lambda: _is_warm(crowds), SETTLED_WITHIN_S)
         talking += [group.create_task(c.newcomers.come_and_go(load.newcomers_s, stop)) for c in crowds]
         await fault()
         await place.until_ready()
         await asyncio.sleep(load.after_s)
         stop.set()
         await asyncio.gather(*talking)
-        await _until(lambda: all(_has_settled(crowd) for crowd in crowds), SETTLED_WITHIN_S)
+        await until(lambda: all(_has_settled(crowd) for crowd in crowds), SETTLED_WITHIN_S)
         ended = time.monotonic()
         result.wrong = await _until_right(place, crowds)
         result.counts_right_s = time.monotonic() - ended
         for crowd in crowds:
-            history = await _history(crowd, may_forget=scenario is not None and scenario.may_forget)
+            history = await _history(crowd, may_forget=may_forget)
             _add(result, crowd, history)
         for task in listening:
             task.cancel()
@@ -131,11 +136,7 @@ async def under_load(
     return result
 
 
-def _doors(place: Place) -> list[str]:
-    return [edge.ws for edge in place.edges]
-
-
-def _crowd(room: str, load: Load, doors: Sequence[str]) -> Crowd:
+def _crowd(room: str, load: Load, doors: list[str]) -> Crowd:
     way = Way(Doors(doors))
     senders = [Sender(room, person(f"{room}-sender-{at}"), way) for at in range(load.senders)]
     listeners = [Listener(room, person(f"{room}-listener-{at}"), way) for at in range(load.listeners)]
@@ -217,7 +218,8 @@ def _add(result: Result, crowd: Crowd, history: History) -> None:
     result.longest_join_s = max(result.longest_join_s, *joins, 0.0)
 
 
-async def _until(is_so: Callable[[], bool], within_s: float) -> bool:
+async def until(is_so: Callable[[], bool], within_s: float) -> bool:
+    """Look again and again, at what tells nobody when it happens; whether it did."""
     deadline = time.monotonic() + within_s
     while not is_so():
         if time.monotonic() > deadline:
