@@ -10,8 +10,8 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 SUMMARY_INTERVAL_S = 5.0
-_TALKATIVE = ("httpx",)
-"""Libraries that log a line for each request."""
+_TALKATIVE = {"httpx": logging.WARNING, "asyncpg.pool": logging.ERROR}
+"""From which level on libraries are heard that log a line for each request, or a traceback a second of an outage."""
 
 
 def configure_logging(service: str) -> None:
@@ -44,8 +44,8 @@ def configure_logging(service: str) -> None:
     root.handlers = [handler]
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
-    for library in _TALKATIVE:
-        logging.getLogger(library).setLevel(logging.WARNING)
+    for library, level in _TALKATIVE.items():
+        logging.getLogger(library).setLevel(level)
     structlog.contextvars.bind_contextvars(service=service)
 
 

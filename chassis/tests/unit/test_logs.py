@@ -19,6 +19,7 @@ def as_before() -> Iterator[None]:
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     root.handlers, root.level = handlers, level
+    logging.getLogger("asyncpg.pool").setLevel(logging.NOTSET)
 
 
 def _fail(token: str) -> None:
@@ -49,3 +50,14 @@ def test_what_libraries_log_is_a_line_of_the_same_shape(capsys: pytest.CaptureFi
     event = json.loads(capsys.readouterr().out)
     assert (event["event"], event["logger"], event["level"]) == ("it is late", "library", "warning")
     assert event["service"] == "rooms"
+
+
+def test_what_a_pool_of_postgresql_says_every_second_of_an_outage_is_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With a traceback each time; the services' own lines say that the database is away."""
+    configure_logging("rooms")
+    logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection floor; retrying")
+    logging.getLogger("asyncpg.pool").error("worse")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["event"] == "worse"

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,9 +15,6 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from chaos.history import EVERYTHING, Append, Entry, Message, Reading, Told, View, read_text
 
-PING_AFTER_S = 2.0
-GIVEN_UP_AFTER_S = 6.0
-"""Silence after which a client connects elsewhere."""
 OUTCOME_WITHIN_S = 6.0
 REMEMBERED_S = 100.0
 """A nonce is known for two minutes: nothing is sent again for longer."""
@@ -36,6 +34,16 @@ class Lost(Exception):
         lost = cls(str(closed))
         lost.code = closed.rcvd.code if closed.rcvd is not None else None
         return lost
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Silence after which a client pings, and after which it connects elsewhere; its longest pause between attempts to
+    get in, which grow."""
+
+    ping_after_s: float = 2.0
+    given_up_after_s: float = 6.0
+    pause_s: float = 1.0
 
 
 @dataclass(slots=True)
@@ -58,6 +66,7 @@ class Link:
     joined: Frame
     began_s: float
     heard_s: float
+    patience: Patience
     pinged: bool = False
 
     async def send(self, type_: str, **data: Any) -> None:
@@ -71,12 +80,13 @@ class Link:
         """The next frame, None where none comes within that time. Raises Lost."""
         deadline = time.monotonic() + within_s
         while True:
-            patience = self.heard_s + (GIVEN_UP_AFTER_S if self.pinged else PING_AFTER_S)
+            patience = self.patience.given_up_after_s if self.pinged else self.patience.ping_after_s
+            silent_s = self.heard_s + patience
             try:
-                async with asyncio.timeout(max(0.0, min(deadline, patience) - time.monotonic())):
+                async with asyncio.timeout(max(0.0, min(deadline, silent_s) - time.monotonic())):
                     raw = await self.client.connection.recv()
             except TimeoutError:
-                if time.monotonic() >= patience:
+                if time.monotonic() >= silent_s:
                     await self._doubt()
                 elif time.monotonic() >= deadline:
                     return None
@@ -105,23 +115,24 @@ class Way:
     """How everybody gets in: door after door, again and again."""
 
     doors: Doors
+    patience: Patience = field(default_factory=Patience)
     visitors: Visitors = field(default_factory=lambda: Visitors(""))
     refusals: Counter[str] = field(default_factory=Counter)
 
     async def enter(self, room: str, who: Person, query: str = "") -> Link:
         """Into the room, however long it takes."""
-        while True:
-            link = await self.try_door(room, who, query)
-            if link is not None:
-                return link
-            await asyncio.sleep(PAUSE_S)
+        pause_s = PAUSE_S
+        while (link := await self.try_door(room, who, query)) is None:
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1))
+            pause_s = min(self.patience.pause_s, pause_s * 2)
+        return link
 
     async def try_door(self, room: str, who: Person, query: str = "") -> Link | None:
         """Once, at the next door; None where it stays shut."""
         began = time.monotonic()
         client: Client | None = None
         try:
-            async with asyncio.timeout(GIVEN_UP_AFTER_S):
+            async with asyncio.timeout(self.patience.given_up_after_s):
                 client = await self.visitors.connect(f"/chat/ws/room/{room}{query}", who, ws=self.doors.next())
                 frame = json.loads(await client.connection.recv())
         except (OSError, WebSocketException, TimeoutError, EOFError) as problem:
@@ -133,7 +144,7 @@ class Way:
             self.refusals[frame["data"].get("code", frame["type"])] += 1
             client.vanish()
             return None
-        return Link(client, frame["data"], began, time.monotonic())
+        return Link(client, frame["data"], began, time.monotonic(), self.patience)
 
 
 @dataclass(slots=True)
@@ -239,7 +250,7 @@ class Listener:
                 await self._come()
                 assert self.link is not None
                 while True:
-                    frame = await self.link.receive(GIVEN_UP_AFTER_S)
+                    frame = await self.link.receive(OUTCOME_WITHIN_S)
                     if frame is not None:
                         await self._take(frame)
             except Lost as lost:
