@@ -25,7 +25,7 @@ def main(words: str) -> int:
 
 
 def _can_run(scenario: Scenario) -> bool:
-    if scenario.done == "full" and os.geteuid() != 0:
+    if scenario.whom == "the disk of NATS" and os.geteuid() != 0:
         sys.stdout.write(f"{scenario.name}: left out, a small disk takes root\n")
         return False
     return True

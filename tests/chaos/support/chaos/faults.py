@@ -22,7 +22,7 @@ async def happen(scenario: Scenario, place: Place) -> None:
         line.hold()
         await asyncio.sleep(scenario.for_s)
         line.go_on()
-    elif scenario.done == "full":
+    elif scenario.whom == "the disk of NATS":
         await _fill(place, scenario.for_s)
     elif scenario.whom == "PostgreSQL":
         await _to_postgres(scenario, place)
@@ -72,13 +72,15 @@ async def _to_postgres(scenario: Scenario, place: Place) -> None:
 
 
 async def _fill(place: Place, for_s: float) -> None:
-    """Write until nothing more fits, and delete that."""
+    """Write until nothing more fits, delete that, and restart the server: until then its stream answers every message
+    with the error of the first that did not fit, whatever room there is (2.15.1)."""
     filler = place.salon.folder / "js" / "filler"
     await asyncio.to_thread(_write_all, filler)
     for _ in range(int(for_s * 5)):  # what the server itself makes room for is filled again
         await asyncio.sleep(0.2)
         await asyncio.to_thread(_write_all, filler)
     filler.unlink()
+    await kill(place, place.salon.nats.members[0], 0)
 
 
 def _write_all(path: Path) -> None:

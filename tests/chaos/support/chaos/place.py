@@ -138,7 +138,7 @@ async def place_for(scenario: Scenario, folder: Path) -> AsyncIterator[Place]:
         if scenario.whom == "PostgreSQL":
             server = await asyncio.to_thread(stack.enter_context, postgres())
         settings = dict(NO_LIMITS)
-        if scenario.done == "full":
+        if scenario.whom == "the disk of NATS":
             stack.enter_context(_small_disk(folder / "js"))
             settings["WS_EDGE_STREAM_MAX_BYTES"] = str(STREAM_BYTES)
         shape = Shape(nats=3 if "three" in scenario.whom else 1, postgres=server)
