@@ -15,12 +15,12 @@ from moderation.adapters.log import NatsLog
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.domain.admission import Admission, Limits, Now
-from moderation.domain.commands import ErasureOrder
+from moderation.domain.commands import ErasureOrder, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.sanction_cache import SanctionCache
-from moderation.domain.sanctions import SanctionEvent
+from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
 from moderation.ports import Ports
 from salon.events.v1 import events_pb2 as pb
 
@@ -158,3 +158,13 @@ def purge(target: Target = ANA, by: Moderator = MODERATOR, *, target_rank: Rank 
 
 def clear(by: Moderator = ADMIN, *, log: LogRef | None = LOG) -> ErasureOrder:
     return ErasureOrder(ErasureCommand(ErasureKind.CLEAR, by, "live", None, ""), log)
+
+
+def ban_with_purge(target: Target = ANA, by: Moderator = ADMIN, *, nonce: str = "") -> SanctionOrder:
+    command = Command(by, Action.BAN, target, None, Scope.ROOM, "live", 0, "spam")
+    return SanctionOrder(command, LOG, Origin("e" * 32, 9, nonce), purges=True)
+
+
+def mute_with_purge() -> SanctionOrder:
+    command = Command(MODERATOR, Action.MUTE, ANA, None, Scope.ROOM, "live", 10, "spam")
+    return SanctionOrder(command, LOG, purges=True)

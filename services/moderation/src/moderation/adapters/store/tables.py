@@ -79,7 +79,7 @@ class AuditRow(Model):
     """The client's, where it sent one; the command is known by it for two minutes."""
     message_id = fields.BigIntField(null=True)
     """Of a deletion; its author is the target."""
-    message_text = fields.TextField(null=True)
+    message_text: str | None = fields.TextField(null=True)
     """Of a deletion; empty when it was erased, null where the log could not be read before the message was gone."""
     purged = fields.BooleanField(null=True)
     """Of a sanction: the target's messages were taken back with it."""

@@ -1,0 +1,150 @@
+"""Execute over gRPC: one replica in this process, real NATS, SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+import grpc.aio
+import pytest
+from prometheus_client import CollectorRegistry
+from room_log import LOG, Room, open_room
+
+from chassis.nats_connection import NatsSettings
+from moderation.bootstrap import serving
+from moderation.config import Config
+from moderation.telemetry import Metrics
+from moderation.usecases import outbox
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
+
+pytestmark = pytest.mark.integration
+Eventually: TypeAlias = Callable[..., Awaitable[None]]
+DONE = pb.ExecuteResponse.OUTCOME_DONE
+ADMIN = pb.Speaker(user_id=1, username="boss", rank=pb.RANK_ADMIN)
+MODERATOR = pb.Speaker(user_id=2, username="mod", rank=pb.RANK_MODERATOR)
+USER = pb.Speaker(user_id=6, username="bob", rank=pb.RANK_USER)
+BAN = pb.ChangeSanction(action=pb.ACTION_BAN, target_user_id=5, scope=pb.SCOPE_ROOM, purge=True)
+
+
+class Nats(Protocol):
+    url: str
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Replica:
+    def __init__(self, channel: grpc.aio.Channel, metrics: Metrics) -> None:
+        self.stub = pb_grpc.ModerationServiceStub(channel)
+        self._metrics = metrics
+
+    async def execute(self, actor: pb.Speaker = MODERATOR, nonce: str = "", **command: Any) -> pb.ExecuteResponse:
+        log = pb.LogRef(partition=LOG.partition, room_id=LOG.room_id, life=LOG.life)
+        return await self.stub.Execute(
+            pb.ExecuteRequest(actor=actor, slug="live", log=log, nonce=nonce, edge="e", token=4, **command), timeout=60
+        )
+
+    async def delete(self, message_id: int, actor: pb.Speaker = MODERATOR, nonce: str = "") -> pb.ExecuteResponse:
+        return await self.execute(actor, nonce, delete_message=pb.DeleteMessage(message_id=message_id))
+
+    def metric(self, name: str) -> float | None:
+        return self._metrics.registry.get_sample_value(f"salon_moderation_{name}")
+
+
+@asynccontextmanager
+async def replica_on(url: str, folder: Path) -> AsyncIterator[Replica]:
+    config = Config(port=0, database_url=f"sqlite://{folder}/m.sqlite3", nats=NatsSettings(url))
+    metrics = Metrics(CollectorRegistry())
+    async with (
+        serving(config, metrics=metrics) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield Replica(channel, metrics)
+
+
+@pytest.fixture
+async def room(nats_server: Nats) -> AsyncIterator[Room]:
+    found = await open_room(nats_server.url)
+    yield found
+    await found.client.close()
+
+
+@pytest.fixture
+async def replica(nats_server: Nats, tmp_path: Path) -> AsyncIterator[Replica]:
+    async with replica_on(nats_server.url, tmp_path) as found:
+        yield found
+
+
+async def test_a_deletion_and_what_is_answered_when_it_is_asked_for_again(replica: Replica, room: Room) -> None:
+    message_id = await room.say("bad words")
+    refused = await replica.delete(message_id, USER)
+    first = await replica.delete(message_id, nonce="n")
+    again = await replica.delete(message_id, nonce="n")
+    gone = await replica.delete(message_id, nonce="another")
+    assert refused == pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED)
+    assert (first.outcome, first.repeated, first.HasField("event")) == (DONE, False, False)
+    assert again == pb.ExecuteResponse(outcome=DONE, action_id=first.action_id, entry_id=first.entry_id, repeated=True)
+    assert gone == pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_FOUND)
+    assert list(await room.entries()) == [first.entry_id]
+    assert (await room.entries())[first.entry_id].origin.token == 4
+
+
+async def test_a_sanction_by_execute_is_the_one_by_act_with_purge_and_nonce(replica: Replica, room: Room) -> None:
+    await room.say("goes")
+    answer = await replica.execute(ADMIN, "n", change_sanction=BAN)
+    assert (answer.outcome, answer.event.event_id) == (DONE, answer.action_id)
+    assert (answer.event.action, answer.event.imposed[0].target_user_id) == (pb.ACTION_BAN, 5)
+    assert list(await room.entries()) == [answer.entry_id]
+    assert (await replica.execute(ADMIN, "n", change_sanction=BAN)).event == answer.event
+    refused = await replica.execute(MODERATOR, change_sanction=BAN)
+    assert refused.outcome == pb.ExecuteResponse.OUTCOME_NOT_PERMITTED
+    act = pb.ActRequest(moderator=ADMIN, action=pb.ACTION_UNBAN, target_user_id=5, scope=pb.SCOPE_ROOM, slug="live")
+    lifted = await replica.stub.Act(act, timeout=60)
+    assert list(lifted.event.lifted_ids) == [answer.event.imposed[0].id]
+
+
+async def test_a_command_that_is_not_known_is_the_callers_mistake(replica: Replica) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await replica.execute()
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_who_deletes_their_own_message_without_the_log_is_told_that_it_is_away(
+    replica: Replica, nats_server: Nats, room: Room
+) -> None:
+    message_id = await room.say("mine", 6)
+    nats_server.stop()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await replica.delete(message_id, USER)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    nats_server.start()
+
+
+async def test_what_waits_is_counted_and_done_at_the_next_start(
+    nats_server: Nats, tmp_path: Path, room: Room, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "COUNT_EVERY_S", 0.05)
+    message_id = await room.say("goes")
+    nats_server.stop()
+    async with replica_on(nats_server.url, tmp_path) as replica:
+        answer = await replica.delete(message_id)
+        assert (answer.outcome, answer.entry_id) == (DONE, 0)
+
+        async def is_counted() -> bool:
+            return replica.metric("outbox_waiting") == 1
+
+        await eventually(is_counted)
+        assert replica.metric("outbox_oldest_seconds") is not None
+    nats_server.start()
+    async with replica_on(nats_server.url, tmp_path) as replica:
+
+        async def is_done() -> bool:
+            return await room.texts() == []
+
+        await eventually(is_done)
+    (told,) = (await room.entries()).values()
+    assert told.message_deleted.message_id == message_id

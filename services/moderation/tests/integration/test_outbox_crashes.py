@@ -1,0 +1,272 @@
+"""What a command has to do in a room's log is done once, whatever dies at which step: real NATS, real databases."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol, TypeAlias
+
+import pytest
+from crashes import Killed, Moment, die, watched
+from room_log import (
+    OTHER,
+    STREAM,
+    Clock,
+    Room,
+    api,
+    clear,
+    connection_to,
+    delete,
+    open_room,
+    ports_of,
+    purge,
+)
+
+from chassis.database import Database
+from chassis.nats_connection import NatsConnection
+from moderation.adapters.store.outbox import LEASE_MS
+from moderation.adapters.store.tables import AuditRow, OutboxRow
+from moderation.domain.commands import Order
+from moderation.ports import Ports
+from moderation.usecases import outbox as module
+from moderation.usecases.execute import execute
+from moderation.usecases.outbox import keep_working
+
+pytestmark = pytest.mark.integration
+Eventually: TypeAlias = Callable[..., Awaitable[None]]
+Orders: TypeAlias = Callable[[Room], Awaitable[Order]]
+
+
+class Nats(Protocol):
+    url: str
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class World:
+    """One database, one NATS, replicas that come and go."""
+
+    def __init__(self, database: Database, nats: Nats, room: Room, connection: NatsConnection, later: Any) -> None:
+        self.database = database
+        self.nats = nats
+        self.room = room
+        self.clock = Clock(lambda: time.time_ns() // 1_000_000)
+        self._connection = connection
+        self.eventually: Eventually = later
+
+    def replica(self) -> Ports:
+        return ports_of(self.database, self._connection, self.clock)
+
+    async def die_during(self, order: Order, moment: Moment) -> None:
+        """A replica carries it out, and is no more from that moment on."""
+        ports = watched(self.replica(), moment)
+        with suppress(Killed):
+            await execute(ports, order)
+        await asyncio.gather(*ports.outbox_work, *ports.in_flight, return_exceptions=True)
+
+    @asynccontextmanager
+    async def working(self, *replicas: Ports) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(keep_working(ports)) for ports in replicas or [self.replica()]]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def nothing_waits(self) -> bool:
+        return (await self.replica().outbox.backlog()).waiting == 0
+
+    async def forget_nonces(self) -> None:
+        """As two minutes later: what the stream has stored before now may be stored again."""
+        await self.window(0.1)
+        probe = Room(self.room.client, OTHER)
+
+        async def is_forgotten() -> bool:
+            ack = await self.room.client.request(probe.subject, b"", timeout=30, headers={"Nats-Msg-Id": "probe"})
+            return "duplicate" not in json.loads(ack.data)
+
+        await is_forgotten()
+        await self.eventually(is_forgotten)
+        await self.window(120)
+
+    async def window(self, seconds: float) -> None:
+        info = await api(self.room.client, f"STREAM.INFO.{STREAM}", {})
+        config = info["config"] | {"duplicate_window": int(seconds * 10**9)}
+        assert "error" not in await api(self.room.client, f"STREAM.UPDATE.{STREAM}", config)
+
+
+@pytest.fixture
+async def world(
+    database: Database, nats_server: Nats, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(module, "RETRY_FIRST_S", 0.02)
+    monkeypatch.setattr(module, "RETRY_LONGEST_S", 0.05)
+    room = await open_room(nats_server.url)
+    connection = connection_to(nats_server.url)
+    running = asyncio.create_task(connection.run())
+
+    async def is_connected() -> bool:
+        return connection.is_connected
+
+    await eventually(is_connected)
+    yield World(database, nats_server, room, connection, eventually)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await room.client.close()
+
+
+async def a_deletion(room: Room) -> Order:
+    await room.say("stays", 6)
+    return delete(await room.say("goes"))
+
+
+async def a_purge(room: Room) -> Order:
+    for text in ("goes", "goes as well"):
+        await room.say(text)
+        await room.say("stays", 6)
+    return purge()
+
+
+async def a_clear(room: Room) -> Order:
+    await room.say("goes", 6)
+    await room.say("goes as well", 0)
+    return clear()
+
+
+ORDERS: dict[str, Orders] = {"delete": a_deletion, "purge": a_purge, "clear": a_clear}
+
+
+async def check(world: World, before: Iterable[int]) -> None:
+    """What is stored is done once: one entry, announced, and no text that it takes back."""
+    rows = await OutboxRow.all()
+    entries = await world.room.entries()
+    told = {e.origin.action_id: id_ for id_, e in entries.items() if e.WhichOneof("entry") != "message"}
+    new = [id_ for id_ in entries if id_ not in set(before) and entries[id_].WhichOneof("entry") != "message"]
+    assert all(row.done_at_ms for row in rows)
+    assert len(new) <= 1
+    if not new:
+        return
+    (entry_id,) = new
+    action_id = entries[entry_id].origin.action_id
+    assert told[action_id] == entry_id
+    assert [row.entry_id for row in rows if row.action_id == action_id] == [entry_id]
+    assert {text for text in await world.room.texts() if text.startswith("goes")} == set()
+    assert entries[entry_id] in await world.room.erasures()
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_replica_that_dies_at_any_step_leaves_what_another_one_does_once(
+    world: World, kind: str, after: bool
+) -> None:
+    number, reached = 0, True
+    while reached:
+        order = await ORDERS[kind](world.room)
+        before = list(await world.room.entries())
+        moment = Moment(number, die, after=after)
+        await world.die_during(order, moment)
+        stored = await AuditRow.all().count()
+        world.clock.ahead_ms += LEASE_MS + 1_000
+        async with world.working():
+            await world.eventually(world.nothing_waits)
+        await check(world, before)
+        if not stored:
+            assert "goes" in await world.room.texts()
+        await AuditRow.all().delete()
+        await execute(world.replica(), clear(log=world.room.log))
+        await AuditRow.all().delete()
+        reached, number = moment.was_reached, number + 1
+    assert number > 6
+
+
+@pytest.mark.parametrize("kind", ["delete", "purge"])
+async def test_an_entry_that_the_stream_has_forgotten_is_looked_for_and_not_stored_again(
+    world: World, kind: str
+) -> None:
+    """Whoever dies between storing the entry and writing down its id, and is replaced minutes later."""
+    order = await ORDERS[kind](world.room)
+    calls = Moment(10_000, die, after=True)
+    await world.die_during(order, calls)
+    number = calls.calls.index("append")
+    again = await ORDERS[kind](world.room)
+    before = list(await world.room.entries())
+    await AuditRow.all().update(nonce=None)
+    await world.die_during(again, Moment(number, die, after=True))
+    (new,) = [id_ for id_ in await world.room.entries() if id_ not in before]
+    await world.forget_nonces()
+    world.clock.ahead_ms += 60_000 + LEASE_MS + 1_000
+    async with world.working():
+        await world.eventually(world.nothing_waits)
+    await check(world, before)
+    assert new in await world.room.entries()
+
+
+async def test_nats_that_is_killed_and_started_again_at_any_step_loses_nothing(world: World) -> None:
+    async def restart() -> None:
+        world.nats.stop()
+        world.nats.start()
+
+    number, reached = 0, True
+    while reached:
+        order = await a_deletion(world.room)
+        before = list(await world.room.entries())
+        moment = Moment(number, restart, after=False)
+        async with world.working():
+            ports = watched(world.replica(), moment)
+            await execute(ports, order)
+            await world.eventually(world.nothing_waits)
+        await check(world, before)
+        assert "goes" not in await world.room.texts()
+        reached, number = moment.was_reached, number + 1
+    assert number > 6
+
+
+async def test_two_replicas_share_the_work_and_do_each_part_once(world: World) -> None:
+    ids = [await world.room.say("goes") for _ in range(20)]
+    for number, message_id in enumerate(ids):
+        await world.die_during(delete(message_id), Moment(2 + number % 3, die, after=False))
+    assert (await world.replica().outbox.backlog()).waiting == 20
+    world.clock.ahead_ms += LEASE_MS + 1_000
+    replicas, moments = [], [Moment(10_000, die, after=True) for _ in range(2)]
+    for moment in moments:
+        replicas.append(watched(world.replica(), moment))
+    async with world.working(*replicas):
+        await world.eventually(world.nothing_waits)
+    done = [moment.calls.count("done") for moment in moments]
+    assert sum(done) == 20
+    assert await world.room.texts() == []
+    told = [e.message_deleted.message_id for e in (await world.room.entries()).values()]
+    assert sorted(told) == sorted(ids)
+
+
+async def test_whoever_has_lost_its_claim_changes_nothing_more(world: World) -> None:
+    """A replica that stood still for longer than its lease, and finds that another one went on."""
+    message_id = await world.room.say("goes")
+    standing, going = asyncio.Event(), asyncio.Event()
+
+    async def stand_still() -> None:
+        standing.set()
+        await going.wait()
+
+    late = watched(world.replica(), moment := Moment(4, stand_still, after=False))
+    call = asyncio.create_task(execute(late, delete(message_id)))
+    await standing.wait()
+    world.clock.ahead_ms += LEASE_MS + 1_000
+    async with world.working():
+        await world.eventually(world.nothing_waits)
+    row = await OutboxRow.all().first()
+    going.set()
+    await call
+    await asyncio.gather(*late.outbox_work)
+    assert moment.calls[4] == "appended"
+    assert "done" not in moment.calls
+    again = await OutboxRow.all().first()
+    assert row is not None
+    assert again is not None
+    assert (row.done_at_ms, row.entry_id) == (again.done_at_ms, again.entry_id)
+    assert len([e for e in (await world.room.entries()).values() if e.WhichOneof("entry") != "message"]) == 1
