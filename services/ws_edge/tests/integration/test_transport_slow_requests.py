@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -133,6 +134,27 @@ async def test_a_websocket_does_not_count_among_them(start_edge: StartEdge) -> N
         client.send(1, b"fine")
         assert await client.read() == (1, b"fine")
     assert edge.acceptor.turned_away_with == []
+
+
+async def test_a_slow_request_behind_a_quick_one_has_no_more_time(start_edge: StartEdge) -> None:
+    edge = await start_edge(patience=SHORT)
+    client = await edge.raw()
+    _, headers = await client.request("GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    await client.reader.readexactly(int(headers["content-length"]))
+    await asyncio.sleep(2 * SHORT.request_within_s)  # the time between requests runs
+    client.writer.write(DRIBBLES["a head"].encode())
+    assert (await ended(client)).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_request_that_has_begun_when_its_connection_is_accepted_has_no_more_time(start_edge: StartEdge) -> None:
+    edge = await start_edge(patience=SHORT)
+    with socket.create_connection(("127.0.0.1", edge.port)) as early:
+        early.sendall(DRIBBLES["a head"].encode())
+        reader, writer = await asyncio.open_connection(sock=early)
+        async with asyncio.timeout(15):
+            assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_who_asked_last_stays_longest(start_edge: StartEdge) -> None:

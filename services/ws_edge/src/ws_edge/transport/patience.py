@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any, Final
 
 from sanic.exceptions import RequestTimeout, ServiceUnavailable
-from sanic.http import Http, Stage
+from sanic.http import Stage
 from sanic.server import HttpProtocol
 
 _ENDS_WITHIN_S: Final = 2.0
@@ -50,14 +50,22 @@ class PatientProtocol(HttpProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See HttpProtocol; only the first byte of a request begins its time."""
-        http, began_s = self.http, self._time
-        is_first = http is None or (_is_between(http) and not self.recv_buffer)
+        is_first, began_s = self._is_between(), self._time
         super().data_received(data)
-        if not is_first:
+        if is_first:
+            self._begin_request()
+        else:
             self._time = began_s
-        elif self._has_asked:
-            self.app.ctx.waiting[self] = self.app.ctx.waiting.pop(self, None)
+
+    def _begin_request(self) -> None:
+        """Now the time is that of a request; and others have waited for longer."""
+        waiting = self.app.ctx.waiting
+        if self._has_asked and self in waiting:
+            waiting[self] = waiting.pop(self)
         self._has_asked = True
+        if self._callback_check_timeouts is not None:
+            self._callback_check_timeouts.cancel()
+            self.check_timeouts()
 
     def leave(self) -> None:
         """It is over, or somebody else's."""
@@ -75,7 +83,7 @@ class PatientProtocol(HttpProtocol):
         http, task = self.http, self._task
         if http is None or task is None:
             return
-        left_s = self._time + self._patience_s(is_resting=self._has_asked and _is_between(http)) - monotonic()
+        left_s = self._time + self._patience_s() - monotonic()
         if left_s > 0:
             self._callback_check_timeouts = self.loop.call_later(left_s, self.check_timeouts)
             return
@@ -85,15 +93,16 @@ class PatientProtocol(HttpProtocol):
         task.cancel()
         self._callback_check_timeouts = self.loop.call_later(_ENDS_WITHIN_S, self._end)
 
-    def _patience_s(self, *, is_resting: bool) -> float:
+    def _patience_s(self) -> float:
         patience: Patience = self.app.ctx.patience
+        is_resting = self._has_asked and self._is_between()
         return patience.idle_for_s if is_resting else patience.request_within_s
+
+    def _is_between(self) -> bool:
+        """No request is read or answered, and nothing is left of the last one or there of the next."""
+        http = self.http
+        return not self.recv_buffer and (http is None or (http.stage is Stage.IDLE and not http.request_body))
 
     def _end(self) -> None:
         if self.transport is not None:
             self.transport.abort()
-
-
-def _is_between(http: Http) -> bool:
-    """No request is read or answered, and nothing is left of the last one's body."""
-    return http.stage is Stage.IDLE and not http.request_body

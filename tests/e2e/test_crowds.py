@@ -1,0 +1,251 @@
+"""Many connections at once, of one address or that do not read: the edge stays small, and others get in meanwhile."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from chat_client import Client, Visitors, person
+from salon_processes import Edge, Salon
+
+pytestmark = pytest.mark.slow
+
+CROWD = 10_000
+STALLED = 500
+AT_ONCE = 500
+"""Handshakes on their way."""
+REFUSED = b"Too many connections"
+HEAD = (
+    "GET {path} HTTP/1.1\r\nHost: salon\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+@dataclass(slots=True, eq=False)
+class Peer(asyncio.Protocol):
+    """A connection that sends what it is told, keeps the beginning of what comes, and answers nothing."""
+
+    first: bytes
+    seen: bytes = b""
+    is_over: bool = False
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self.first)
+
+    def data_received(self, data: bytes) -> None:
+        self.seen = (self.seen + data)[:4096]
+        self.news.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_over = True
+        self.news.set()
+
+    async def until(self, *texts: bytes) -> bool:
+        """Whether one of these came before the end."""
+        while not self.is_over and not any(text in self.seen for text in texts):
+            self.news.clear()
+            await self.news.wait()
+        return not self.is_over
+
+
+@asynccontextmanager
+async def crowd(edge: Edge, size: int, address: str, first: Callable[[int], str]) -> AsyncIterator[list[Peer]]:
+    """So many connections from one address, each with its first bytes sent; those that are left end with it."""
+    peers: list[Peer] = []
+    places = asyncio.Semaphore(AT_ONCE)
+    loop = asyncio.get_running_loop()
+
+    async def open_one(number: int) -> None:
+        async with places:
+            _, peer = await loop.create_connection(
+                lambda: Peer(first(number).encode()), "127.0.0.1", edge.port, local_addr=(address, 0)
+            )
+            peers.append(peer)
+            if peer.first.endswith(b"\r\n\r\n"):
+                await peer.until(b"room_joined", REFUSED)
+
+    try:
+        async with asyncio.timeout(300):
+            await asyncio.gather(*(open_one(number) for number in range(size)))
+        yield peers
+    finally:
+        for peer in peers:
+            if peer.transport is not None:
+                peer.transport.abort()
+
+
+def mib(edge: Edge) -> float:
+    """Resident memory of the edge."""
+    return int((_proc(edge) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def files(edge: Edge) -> int:
+    """How many it has open."""
+    return len(os.listdir(_proc(edge) / "fd"))
+
+
+def _proc(edge: Edge) -> Path:
+    assert edge.process.popen is not None
+    return Path("/proc") / str(edge.process.popen.pid)
+
+
+async def metric(edge: Edge, line: str) -> float:
+    """What a scrape says; 0 where it says nothing."""
+    async with httpx.AsyncClient(base_url=edge.http, trust_env=False, timeout=60) as http:
+        text = (await http.get("/metrics")).text
+    return sum(float(each.rpartition(" ")[2]) for each in text.splitlines() if each.startswith(line))
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(120):
+        while not is_so():  # noqa: ASYNC110 - another process, which tells nobody
+            await asyncio.sleep(0.05)
+
+
+async def somebody_else_chats(edge: Edge) -> float:
+    """From another address, in another room; in how many seconds a message was back."""
+    visitors = Visitors(edge.ws)
+    began_s = time.monotonic()
+    try:
+        guest = await visitors.join("elsewhere", person("guest"), address="127.0.0.9")
+        await guest.send("chat_message", message="hello")
+        await guest.wait_for("chat_message", message="hello")
+    finally:
+        await visitors.close()
+    return time.monotonic() - began_s
+
+
+def told(figures: dict[str, float], record: Callable[[str, object], None]) -> None:
+    """For who runs this to read."""
+    for name, value in figures.items():
+        record(name, round(value, 2))
+    print(figures)  # noqa: T201
+
+
+async def test_of_10000_connections_of_one_address_as_many_stay_as_it_may_have(
+    start_salon: Callable[..., Salon], record_property: Callable[[str, object], None]
+) -> None:
+    edge = start_salon(WS_EDGE_CONNECTIONS_PER_ADDRESS="100").edges[0]
+    before, files_before = mib(edge), files(edge)
+    head = HEAD.format(path="/chat/ws/room/crowd")
+    began_s = time.monotonic()
+    async with crowd(edge, CROWD, "127.0.0.2", lambda _: head) as peers:
+        took_s = time.monotonic() - began_s
+        assert sum(b"room_joined" in peer.seen for peer in peers) == 100
+        assert sum(REFUSED in peer.seen for peer in peers) == CROWD - 100
+        assert await metric(edge, 'salon_ws_edge_connections_refused_total{code="too_many_connections"}') == CROWD - 100
+        other_s = await somebody_else_chats(edge)
+        await until(lambda: files(edge) <= files_before + 100 + 20)
+        after = mib(edge)
+    told({"refused in s": took_s, "MiB before": before, "MiB after": after, "other in s": other_s}, record_property)
+    assert after - before < 150
+
+
+async def test_10000_connections_of_one_address_without_a_limit_leave_others_their_chat(
+    start_salon: Callable[..., Salon], record_property: Callable[[str, object], None]
+) -> None:
+    edge = start_salon().edges[0]
+    before, files_before = mib(edge), files(edge)
+    began_s = time.monotonic()
+    async with crowd(edge, CROWD, "127.0.0.2", lambda _: HEAD.format(path="/chat/ws/room/crowd")) as peers:
+        took_s = time.monotonic() - began_s
+        assert all(b"room_joined" in peer.seen for peer in peers)
+        other_s = await somebody_else_chats(edge)
+        inside = mib(edge)
+    await until(lambda: files(edge) <= files_before + 20)
+    again_s = await somebody_else_chats(edge)
+    figures = {"joined in s": took_s, "MiB before": before, "MiB inside": inside, "other in s": other_s}
+    told(figures | {"other afterwards in s": again_s}, record_property)
+    assert inside - before < 400
+
+
+async def test_over_the_limit_of_all_connections_newcomers_are_told_and_those_inside_stay(
+    start_salon: Callable[..., Salon],
+) -> None:
+    edge = start_salon(WS_EDGE_CONNECTIONS="50").edges[0]
+    async with crowd(edge, 200, "127.0.0.2", lambda _: HEAD.format(path="/chat/ws/room/crowd")) as peers:
+        assert sum(b"room_joined" in peer.seen for peer in peers) == 50
+        assert sum(REFUSED in peer.seen and b"\x03\xf5" in peer.seen for peer in peers) == 150
+        assert await metric(edge, 'salon_ws_edge_connections_refused_total{code="too_many_connections"}') == 150
+    await somebody_else_chats(edge)
+
+
+async def test_10000_requests_that_dribble_in_are_given_up_and_others_get_in_meanwhile(
+    start_salon: Callable[..., Salon], record_property: Callable[[str, object], None]
+) -> None:
+    edge = start_salon().edges[0]
+    before, files_before = mib(edge), files(edge)
+    began_s = time.monotonic()
+    async with crowd(edge, CROWD, "127.0.0.2", lambda _: "GET /chat/ws/room/1 HTTP/1.1\r\nX-Slow: ") as peers:
+        dribbling = asyncio.create_task(_dribble(peers))
+        held, inside = files(edge) - files_before, mib(edge)
+        other_s = await somebody_else_chats(edge)
+        await until(lambda: files(edge) <= files_before + 20)
+        gone_s = time.monotonic() - began_s
+        dribbling.cancel()
+    dropped = await metric(edge, 'salon_ws_edge_connections_refused_total{code="http_dropped"}')
+    late = await metric(edge, 'salon_ws_edge_connections_refused_total{code="http_408"}')
+    figures = {"held": held, "MiB before": before, "MiB then": inside, "other in s": other_s, "all gone in s": gone_s}
+    told(figures | {"dropped": dropped, "late": late}, record_property)
+    assert held <= 8192 + 20
+    assert dropped + late == CROWD
+    assert gone_s < 60
+
+
+async def _dribble(peers: list[Peer]) -> None:
+    while True:
+        for peer in peers:
+            if peer.transport is not None and not peer.is_over:
+                peer.transport.write(b"x")
+        await asyncio.sleep(1)
+
+
+async def test_500_peers_that_do_not_read_are_closed_and_share_what_they_did_not_read(
+    start_salon: Callable[..., Salon], record_property: Callable[[str, object], None]
+) -> None:
+    salon = start_salon(
+        MODERATION_MESSAGES_PER_WINDOW="1000000", WS_EDGE_FRAMES_PER_WINDOW="0", ROOMS_PRESENCE_BROADCAST_LIMIT="5"
+    )
+    edge = salon.edges[0]
+    visitors = Visitors(edge.ws)
+    talker = await visitors.join("busy", person("talker"))
+    listener = await visitors.join("busy", person("listener"))
+    before, worst = mib(edge), 0.0
+    async with crowd(edge, STALLED, "127.0.0.2", lambda _: HEAD.format(path="/chat/ws/room/busy")) as peers:
+        inside = mib(edge)
+        for peer in peers:
+            assert peer.transport is not None
+            peer.transport.pause_reading()
+        said = 0
+        while await metric(edge, 'salon_ws_edge_connections_closed_total{code="1013"}') < STALLED:
+            said = await _talk(talker, said)
+            worst = max(worst, mib(edge))
+            assert said < 20_000
+        await listener.collect_until("chat_message", message=_text(said - 1))
+        heard = [f["data"]["message"] for f in listener.seen if f["type"] == "chat_message"]
+        assert heard == [_text(number) for number in range(said)]
+    await visitors.close()
+    figures = {"MiB before": before, "MiB with all inside": inside, "MiB at worst": worst, "messages": said}
+    told(figures, record_property)
+    assert worst - inside < 300
+
+
+async def _talk(talker: Client, said: int) -> int:
+    """50 messages as long as they may be, as fast as they come back."""
+    for number in range(said, said + 50):
+        await talker.send("chat_message", message=_text(number))
+    await talker.collect_until("chat_message", message=_text(said + 49))
+    return said + 50
+
+
+def _text(number: int) -> str:
+    return f"{number} ".ljust(1000, "𝕏")
