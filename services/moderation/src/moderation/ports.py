@@ -156,10 +156,10 @@ class RoomLog(Protocol):
         """Its messages up to the id of an entry that it has, in batches, in order; since_ms: those stored from then on.
         None that the leader has is missing where it comes to its end; some may be erased already."""
 
-    async def announce(self, action_id: int, erasure: Erasure) -> None:
+    async def announce(self, item: OutboxItem) -> None:
         """Store what is to be erased where only those look who read the log."""
 
-    async def append(self, action_id: int, erasure: Erasure) -> int:
+    async def append(self, item: OutboxItem) -> int:
         """Store the entry that tells of it; its id. Within two minutes the same one is stored once."""
 
     async def find_entry(self, log: LogRef, action_id: int, *, after_id: int) -> int | None:

@@ -348,6 +348,20 @@ async def test_what_no_log_can_hold_any_more_is_given_up(ports: Ports, nats_serv
     assert (await ports.outbox.backlog()).waiting == 0
 
 
+async def test_an_action_of_a_database_that_began_anew_is_told_although_its_id_was_used_before(
+    ports: Ports, room: Room, database: Database, clock: Clock
+) -> None:
+    first = await execute(ports, delete(await room.say("one")))
+    async with database.transaction() as session:
+        await session.client.execute_script("DELETE FROM audit; DELETE FROM outbox;")
+        again = "ALTER SEQUENCE audit_id_seq RESTART" if session.is_postgres else "DELETE FROM sqlite_sequence"
+        await session.client.execute_script(again)
+    clock.ahead_ms += 1
+    second = await execute(ports, delete(await room.say("two")))
+    assert second.action_id == first.action_id
+    assert list(await room.entries()) == [first.entry_id, second.entry_id]
+
+
 async def test_a_replica_that_stops_lets_go_of_what_it_has_not_done(
     ports: Ports, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:

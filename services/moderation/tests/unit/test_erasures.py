@@ -144,7 +144,8 @@ def test_a_message_that_an_earlier_command_takes_back_is_gone() -> None:
     deletion = decide_deletion(order(DELETE), SAID, now_ms=0)
     purge, cleared = (take_back_all(order(kind, Rank.ADMIN, target=ANA)) for kind in (PURGE, CLEAR))
     others = take_back_all(order(PURGE, target=Target(6, "")))
-    assert still_there([others, purge.up_to(999, [])], deletion, SAID) == deletion
+    another = replace(deletion, message_id=999)
+    assert still_there([others, another, purge.up_to(999, [])], deletion, SAID) == deletion
     for earlier in (deletion, erasure_of(order(DELETE)), purge, cleared, cleared.up_to(1_000, [])):
         with pytest.raises(MessageNotFound):
             still_there([earlier], deletion, SAID)

@@ -18,7 +18,8 @@ from nats.aio.msg import Msg
 from chassis.nats_connection import NATS_TROUBLES, NatsConnection
 from chassis.traces import trace_headers
 from moderation.adapters.log_entries import Stored, action_of, encode_erasure, message_of
-from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
+from moderation.domain.commands import OutboxItem
+from moderation.domain.erasures import LoggedMessage, LogRef
 from moderation.errors import LogUnavailable
 
 PARTITIONS = 256
@@ -59,15 +60,13 @@ class NatsLog:
         async for batch in self._entries(log, up_to_id, 0, since_ms):
             yield [message for stored in batch if (message := message_of(stored)) is not None]
 
-    async def announce(self, action_id: int, erasure: Erasure) -> None:
+    async def announce(self, item: OutboxItem) -> None:
         """See RoomLog."""
-        payload = encode_erasure(action_id, erasure)
-        await self._publish(erasure.log, f"{_subject(erasure.log)}.erasures", f"{action_id}.erasures", payload)
+        await self._publish(item, ".erasures")
 
-    async def append(self, action_id: int, erasure: Erasure) -> int:
+    async def append(self, item: OutboxItem) -> int:
         """See RoomLog."""
-        payload = encode_erasure(action_id, erasure)
-        return await self._publish(erasure.log, _subject(erasure.log), str(action_id), payload)
+        return await self._publish(item, "")
 
     async def find_entry(self, log: LogRef, action_id: int, *, after_id: int) -> int | None:
         """See RoomLog."""
@@ -94,9 +93,13 @@ class NatsLog:
         if "error" in answer:
             raise LogUnavailable(str(answer["error"].get("description")))
 
-    async def _publish(self, log: LogRef, subject: str, key: str, payload: bytes) -> int:
+    async def _publish(self, item: OutboxItem, ending: str) -> int:
+        """Known to the stream by the action and by when it was made: where the database began anew, ids come again."""
+        log = item.erasure.log
+        key = f"{item.action_id}.{item.made_at_ms}{ending}"
         headers = {_KEY: key, "Nats-Expected-Stream": _stream(log), **(trace_headers() or {})}
-        answer = await self._request(subject, payload, headers)
+        payload = encode_erasure(item.action_id, item.erasure)
+        answer = await self._request(_subject(log) + ending, payload, headers)
         if "seq" not in answer:
             raise LogUnavailable(str(answer.get("error", {}).get("description", "no acknowledgement")))
         return int(answer["seq"]) * PARTITIONS + log.partition

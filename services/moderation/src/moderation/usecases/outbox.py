@@ -167,14 +167,14 @@ async def _name(ports: Ports, erasure: Erasure) -> str:
 
 async def _append(ports: Ports, item: OutboxItem) -> int:
     """Once, however often it is tried: where the stream may have forgotten what it has stored, it is looked for."""
-    await ports.log.announce(item.action_id, item.erasure)
+    await ports.log.announce(item)
     since_ms = ports.clock().wall_ms - (item.resolved_at_ms or 0)
     if since_ms > LOOKED_FOR_AFTER_MS:
         found = await ports.log.find_entry(item.erasure.log, item.action_id, after_id=item.erasure.last_id)
         if found is not None:
             return found
         await ports.outbox.renew(item, now_ms=ports.clock().wall_ms)
-    return await ports.log.append(item.action_id, item.erasure)
+    return await ports.log.append(item)
 
 
 async def _erase(ports: Ports, item: OutboxItem) -> None:
