@@ -68,8 +68,15 @@ def document() -> dict[str, Any]:
     for type_, examples in _examples(protocol).items():
         received[f"server.{type_}"]["examples"] = [{"payload": example} for example in examples]
     client_schemas["client.ModerationData"]["anyOf"] = [
-        {"required": [field], "properties": {field: {"type": type_}}}
-        for field, type_ in (("target_user_id", "integer"), ("target_username", "string"))
+        {"properties": {"action": {"enum": ["clear"]}}},
+        {"required": ["message_id"], "properties": {"action": {"enum": ["delete"]}, "message_id": {"type": "integer"}}},
+        *(
+            {
+                "required": [field],
+                "properties": {"action": {"not": {"enum": ["delete"]}}, field: {"type": type_}},
+            }
+            for field, type_ in (("target_user_id", "integer"), ("target_username", "string"))
+        ),
     ]
     server_schemas["server.ErrorData"]["oneOf"] = _errors(protocol)
     texts = {f"{side}.text": _text_message(side) for side in ("client", "server")}

@@ -6,11 +6,12 @@ from enum import Enum, auto
 from typing import Literal, Protocol
 
 from chassis.tasks import Tasks
+from ws_edge.protocol.commands import Command, Target
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.rooms import HeldConnection, Membership, PresenceChanged, RoomSnapshot, TypingChanged
-from ws_edge.protocol.sanctions import Action, Sanction, SanctionCache, SanctionEvent, Scope
+from ws_edge.protocol.sanctions import Sanction, SanctionCache, SanctionEvent
 
 # --- time and numbers -------------------------------------------------------------------------------------------------
 
@@ -262,18 +263,43 @@ class AdmissionLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class ModerationRequest:
-    """A moderation_action frame with who sent it and where."""
+class CommandRequest:
+    """A command with who gives it and where."""
 
-    moderator: Speaker
-    action: Action
-    target_user_id: UserId | None
-    target_username: str | None
-    target_rank: Rank | None
-    scope: Scope
+    actor: Speaker
     slug: Slug
-    duration_minutes: int
+    log: LogRef
+    """Of the life that the actor is in."""
+    command: Command
+    target: Target | None
+    """Whom it is about, of a deletion the author of the message; None: nobody, or not known."""
+    target_rank: Rank | None
+    """The highest that the target is connected with where the command reaches; None: not connected."""
     reason: str
+    nonce: str
+    edge: str
+    """With `token`: how this worker knows the entry that it brings."""
+    token: int
+
+
+class CommandRefusal(Enum):
+    """Why a command changed nothing."""
+
+    NOT_PERMITTED = auto()
+    NOT_FOUND = auto()
+    """There is no such message in this log, or it is gone already."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What a command came to. It holds, also where its entry is not in the log yet."""
+
+    event: SanctionEvent | None
+    """Of ChangeSanction: what was published."""
+    entry_id: MessageId | None
+    """The entry that it brought; None: none, or not yet."""
+    is_repeated: bool
+    """The actor has sent this nonce before, and this is what came of that."""
 
 
 SLUGS_PER_READ = 1000
@@ -300,9 +326,9 @@ class Moderation(Protocol):
     def report_seen(self, speaker: Speaker, slug: Slug) -> None:
         """The speaker is in the room just now. Never waits; best effort."""
 
-    async def act(self, request: ModerationRequest) -> SanctionEvent | None:
-        """Impose or lift, within 3 s; None: not permitted. Raises ModerationUnavailable, where it may have been carried
-        out all the same."""
+    async def execute(self, request: CommandRequest) -> CommandResult | CommandRefusal:
+        """Have a command carried out, within 5 s. Raises ModerationUnavailable, where it may have been carried out all
+        the same."""
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
         """Sanctions in force for at most SLUGS_PER_READ slugs, without those that hold everywhere, within 2 s. Raises

@@ -4,6 +4,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc.aio
@@ -22,8 +23,10 @@ from ws_edge.adapters.grpc import admission_stream, convert, moderation as moder
 from ws_edge.adapters.grpc.homes import choose
 from ws_edge.adapters.grpc.moderation import GrpcModeration
 from ws_edge.errors import ModerationUnavailable
-from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, Verdict
-from ws_edge.protocol.identity import AnonymousNames, Identity, Life, Rank, Slug, Speaker, UserId
+from ws_edge.ports import AdmissionLimits, CommandRefusal, CommandRequest, CommandResult, Decision, Verdict
+from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Target
+from ws_edge.protocol.identity import AnonymousNames, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 
 pytestmark = pytest.mark.integration
@@ -45,6 +48,8 @@ class FakeModeration(ModerationServiceServicer):
         self.may_answer.set()
         self.decisions: dict[str, tuple[Any, int]] = {}
         self.act: pb.ActResponse = pb.ActResponse()
+        self.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED)
+        self.knows_commands = True
         self.sanctions: list[pb.Sanction] = []
         self.streams = 0
         self.traces: list[str | None] = []
@@ -85,13 +90,16 @@ class FakeModeration(ModerationServiceServicer):
             yield answer
 
     async def Act(self, request: pb.ActRequest, context: Any) -> pb.ActResponse:
-        self._note_trace(context)
         self._take(request)
-        await self.may_answer.wait()
         return self.act
 
     async def Execute(self, request: pb.ExecuteRequest, context: Any) -> pb.ExecuteResponse:
-        raise AssertionError("no edge has commands carried out")
+        self._note_trace(context)
+        if not self.knows_commands:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        self._take(request)
+        await self.may_answer.wait()
+        return self.executed
 
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:
         self._note_trace(context)
@@ -455,19 +463,20 @@ async def test_a_sighting_goes_to_the_speakers_home(replicas: list[Replica], mod
     assert (sighting.slug, sighting.speaker.address, sighting.speaker.user_id) == ("live", "10.0.0.1", 5)
 
 
-def request(target_user_id: int | None = 7, target_username: str | None = None) -> ModerationRequest:
+def request(target_user_id: int | None = 7, target_username: str | None = None) -> CommandRequest:
     moderator = Speaker(Identity(UserId(1), "mod", None, ("admin",), Rank.ADMIN, None), "10.0.0.9", f"{EDGE}:3")
-    target = None if target_user_id is None else UserId(target_user_id)
-    return ModerationRequest(
+    target = Target(None if target_user_id is None else UserId(target_user_id), target_username)
+    return CommandRequest(
         moderator,
-        Action.BAN,
-        target,
-        target_username,
-        Rank.USER,
-        Scope.ROOM,
         SLUG,
-        duration_minutes=60,
-        reason="spam",
+        LogRef(RoomId(1), LIFE, 3),
+        ChangeSanction(Action.BAN, target, Scope.ROOM, 60),
+        target,
+        Rank.USER,
+        "spam",
+        "n",
+        EDGE,
+        17,
     )
 
 
@@ -477,12 +486,12 @@ async def test_an_action_is_carried_out_at_the_home_of_its_target(
     for number in range(7, 15):
         home = home_of(speaker(number), replicas).moderation
         home.requests.clear()
-        await moderation.act(request(number))
-        assert [r.target_user_id for r in home.requests] == [number]
+        await moderation.execute(request(number))
+        assert [r.change_sanction.target_user_id for r in home.requests] == [number]
     home = home_of(speaker(None), replicas).moderation
     home.requests.clear()
-    await moderation.act(request(None, "Anonymous_10.0.0.1"))
-    assert [r.target_username for r in home.requests] == ["Anonymous_10.0.0.1"]
+    await moderation.execute(request(None, "Anonymous_10.0.0.1"))
+    assert [r.change_sanction.target_username for r in home.requests] == ["Anonymous_10.0.0.1"]
 
 
 async def test_where_names_hide_addresses_an_action_meets_what_its_target_says_on_another_edge(
@@ -497,10 +506,12 @@ async def test_where_names_hide_addresses_an_action_meets_what_its_target_says_o
         target = Speaker(names.identity(address), address, f"{EDGE}:{number}")
         moderation.admit(target, SLUG, LIFE, "", verdicts.of(address))
         await verdicts.hears(number)
-        await elsewhere.act(request(None, target.identity.username))
+        await elsewhere.execute(request(None, target.identity.username))
     for replica in replicas:
         spoke = [check.speaker.username for check in replica.moderation.asked()]
-        sanctioned = [r.target_username for r in replica.moderation.requests if isinstance(r, pb.ActRequest)]
+        sanctioned = [
+            r.change_sanction.target_username for r in replica.moderation.requests if isinstance(r, pb.ExecuteRequest)
+        ]
         assert spoke == sanctioned != []
     await elsewhere.stop()
 
@@ -583,14 +594,29 @@ async def test_an_action_is_translated_both_ways(replicas: list[Replica], modera
         silent=True,
     )
     home = home_of(speaker(7), replicas).moderation
-    assert await moderation.act(request()) is None
-    home.act = pb.ActResponse(permitted=True, event=event)
+    assert await moderation.execute(request()) is CommandRefusal.NOT_PERMITTED
+    home.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, event=event)
     imposed = Sanction(3, Action.BAN, UserId(7), None, frozenset({"10.0.0.1"}), None, Rank.ADMIN, None)
-    assert await moderation.act(request()) == SanctionEvent(
-        8, Action.BAN, UserId(7), None, UserId(1), 60, Scope.ROOM, SLUG, 5, (imposed,), (), True
-    )
+    applied = SanctionEvent(8, Action.BAN, UserId(7), None, UserId(1), 60, Scope.ROOM, SLUG, 5, (imposed,), (), True)
+    assert await moderation.execute(request()) == CommandResult(applied, None, is_repeated=False)
     person = pb.Speaker(user_id=1, username="mod", address="10.0.0.9", rank=pb.RANK_ADMIN, connection=f"{EDGE}:3")
-    assert home.requests[0] == pb.ActRequest(
+    assert home.requests[0] == pb.ExecuteRequest(
+        actor=person,
+        slug="live",
+        log=pb.LogRef(partition=3, room_id=1, life=LIFE),
+        nonce="n",
+        reason="spam",
+        edge=EDGE,
+        token=17,
+        target_rank=pb.RANK_USER,
+        change_sanction=pb.ChangeSanction(
+            action=pb.ACTION_BAN, target_user_id=7, scope=pb.SCOPE_ROOM, duration_minutes=60
+        ),
+    )
+    home.knows_commands = False  # a service of before
+    home.act = pb.ActResponse(permitted=True, event=event)
+    assert await moderation.execute(request()) == CommandResult(applied, None, is_repeated=False)
+    assert home.requests[-1] == pb.ActRequest(
         moderator=person,
         action=pb.ACTION_BAN,
         target_user_id=7,
@@ -602,6 +628,35 @@ async def test_an_action_is_translated_both_ways(replicas: list[Replica], modera
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (DeleteMessage(MessageId(42)), pb.ExecuteRequest(delete_message=pb.DeleteMessage(message_id=42))),
+        (
+            PurgeMessages(Target(None, "Anonymous_a")),
+            pb.ExecuteRequest(purge_messages=pb.PurgeMessages(target_username="Anonymous_a")),
+        ),
+        (ClearRoom(), pb.ExecuteRequest(clear_room=pb.ClearRoom())),
+    ],
+)
+async def test_what_takes_messages_back_says_what_it_came_to_and_is_unavailable_where_it_is_not_known(
+    replicas: list[Replica], moderation: GrpcModeration, command: Command, expected: pb.ExecuteRequest
+) -> None:
+    asked = replace(request(), command=command)
+    home = home_of(speaker(7), replicas).moderation
+    home.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, entry_id=512, repeated=True)
+    assert await moderation.execute(asked) == CommandResult(None, MessageId(512), is_repeated=True)
+    (heard,) = home.requests
+    assert heard.WhichOneof("command") == expected.WhichOneof("command")
+    assert heard.delete_message == expected.delete_message
+    assert heard.purge_messages == expected.purge_messages
+    home.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_FOUND)
+    assert await moderation.execute(asked) is CommandRefusal.NOT_FOUND
+    home.knows_commands = False
+    with pytest.raises(ModerationUnavailable):
+        await moderation.execute(asked)
+
+
 async def test_actions_and_reads_carry_their_trace_and_the_stream_of_everybodys_messages_none(
     replicas: list[Replica], moderation: GrpcModeration
 ) -> None:
@@ -609,7 +664,7 @@ async def test_actions_and_reads_carry_their_trace_and_the_stream_of_everybodys_
     addresses = [replica.address for replica in replicas]
     slug = next(slug for slug in map(str, range(1000)) if choose(slug, addresses) == replica.address)
     with hold_trace(TRACE):
-        await moderation.act(request(7))
+        await moderation.execute(request(7))
     await moderation.active([Slug(slug)])
     stream, acted, read = replica.moderation.traces
     assert stream is None
@@ -626,13 +681,13 @@ async def test_an_action_without_an_answer_is_unavailable_and_not_repeated(
 ) -> None:
     home = home_of(speaker(7), replicas)
     home.moderation.may_answer.clear()
-    acting = asyncio.create_task(moderation.act(request()))
+    acting = asyncio.create_task(moderation.execute(request()))
     await home.moderation.hears(lambda: bool(home.moderation.requests))
     await home.stop()
     with pytest.raises(ModerationUnavailable):
         await acting
     assert not any(
-        isinstance(r, pb.ActRequest) for other in replicas if other is not home for r in other.moderation.requests
+        isinstance(r, pb.ExecuteRequest) for other in replicas if other is not home for r in other.moderation.requests
     )
 
 
@@ -710,10 +765,13 @@ async def test_an_event_with_a_sanction_of_a_later_version_is_applied_without_it
         imposed=[ban(3), ban(4, action=99)],
         lifted_ids=[2],
     )
-    home_of(speaker(7), replicas).moderation.act = pb.ActResponse(permitted=True, event=event)
-    answer = await moderation.act(request())
-    assert answer is not None
-    assert ([sanction.id for sanction in answer.imposed], answer.lifted_ids) == ([3], (2,))
+    home_of(speaker(7), replicas).moderation.executed = pb.ExecuteResponse(
+        outcome=pb.ExecuteResponse.OUTCOME_DONE, event=event
+    )
+    answer = await moderation.execute(request())
+    assert isinstance(answer, CommandResult)
+    assert answer.event is not None
+    assert ([sanction.id for sanction in answer.event.imposed], answer.event.lifted_ids) == ([3], (2,))
 
 
 async def test_a_name_is_followed_to_its_replicas(replicas: list[Replica]) -> None:

@@ -13,12 +13,14 @@ from ws_edge.chat.join import Entrance
 from ws_edge.errors import BusUnavailable, InvalidToken, ModerationUnavailable, RoomsUnavailable
 from ws_edge.ports import (
     AdmissionLimits,
+    CommandRefusal,
+    CommandRequest,
+    CommandResult,
     Decision,
     DrainState,
     GraphQLAnswer,
     Incident,
     JoinRefusal,
-    ModerationRequest,
     Ports,
     Receiver,
     RoomListener,
@@ -204,8 +206,10 @@ class FakeModeration:
     banned: set[UserId | None] = field(default_factory=set)
     sanctions: list[Sanction] = field(default_factory=list)
     event: SanctionEvent | None = None
+    result: CommandResult | CommandRefusal | None = None
+    """In place of what the event makes of a command."""
     checks: list[tuple[str, bool]] = field(default_factory=list)
-    requests: list[ModerationRequest] = field(default_factory=list)
+    requests: list[CommandRequest] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
@@ -230,11 +234,15 @@ class FakeModeration:
     def report_seen(self, speaker: Speaker, slug: Slug) -> None:
         self.seen.append((speaker.key, slug))
 
-    async def act(self, request: ModerationRequest) -> SanctionEvent | None:
+    async def execute(self, request: CommandRequest) -> CommandResult | CommandRefusal:
         self._answer()
         self.requests.append(request)
         self.traces.append(get_contextvars()["trace"])
-        return self.event
+        if self.result is not None:
+            return self.result
+        if self.event is None:
+            return CommandRefusal.NOT_PERMITTED
+        return CommandResult(self.event, None, is_repeated=False)
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
         await self.reading.passed()

@@ -48,6 +48,7 @@ class Histories:
         except (BusUnavailable, TimeoutError):
             reader.refuse(ErrorCode.UNAVAILABLE)
         else:
+            room.flush()  # what the answer knows of, the client has seen before it
             reader.write(codec.history(found[-limit:], room.room_id, has_more=len(found) > limit))
 
     async def _read(self, room: Room, before: MessageId | None, number: int) -> list[StoredMessage]:

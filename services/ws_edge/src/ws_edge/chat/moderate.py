@@ -1,4 +1,4 @@
-"""Sanctions on this worker: actions of moderators go out, what was decided comes in and is applied."""
+"""Commands of this worker's clients to moderation: they go out, what was decided comes in and is applied."""
 
 from collections import OrderedDict, deque
 from typing import Protocol
@@ -10,12 +10,15 @@ from chassis.tasks import Tasks, in_slices
 from chassis.traces import begin_trace, hold_trace
 from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
-from ws_edge.errors import CloseCode, ErrorCode, ModerationUnavailable, RoomsUnavailable
-from ws_edge.ports import ModerationRequest, Ports
+from ws_edge.errors import BusUnavailable, CloseCode, ErrorCode, ModerationUnavailable, RoomsUnavailable
+from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult, Ports
 from ws_edge.protocol import codec
-from ws_edge.protocol.identity import Rank, Slug, Speaker
+from ws_edge.protocol.commands import ChangeSanction, Command, DeleteMessage, PurgeMessages, Target
+from ws_edge.protocol.identity import Rank, Speaker
+from ws_edge.protocol.log import Erasure, StoredMessage
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
 from ws_edge.protocol.session import Moderate
+from ws_edge.room.outcomes import Author, Outcomes
 from ws_edge.room.room import Room
 
 _log = structlog.get_logger(__name__)
@@ -24,28 +27,38 @@ ACTIONS_WAITING = 16
 """Actions of one client that wait for their turn."""
 REMEMBERED_EVENTS = 1000
 """An event may come twice: from NATS, and as the answer to the action."""
+_REFUSALS = {
+    CommandRefusal.NOT_PERMITTED: ErrorCode.NOT_MODERATOR,
+    CommandRefusal.NOT_FOUND: ErrorCode.NOT_FOUND,
+}
 
 
 class ModerationActions:
     """Carries out moderation_action frames, and applies the events that follow from them."""
 
-    __slots__ = ("_applied", "_connections", "_held_rooms", "_ports", "_sanction_reader")
+    __slots__ = ("_applied", "_connections", "_held_rooms", "_outcomes", "_ports", "_sanction_reader")
 
     def __init__(
-        self, ports: Ports, connections: ConnectionRegistry, sanction_reader: SanctionReader, held_rooms: RoomRegistry
+        self,
+        ports: Ports,
+        connections: ConnectionRegistry,
+        sanction_reader: SanctionReader,
+        held_rooms: RoomRegistry,
+        outcomes: Outcomes,
     ) -> None:
         self._ports = ports
+        self._outcomes = outcomes
         self._connections = connections
         self._sanction_reader = sanction_reader
         self._held_rooms = held_rooms
         self._applied: OrderedDict[int, None] = OrderedDict()
 
-    async def carry_out(self, speaker: Speaker, slug: Slug, action: Moderate) -> ErrorCode | None:
-        """Have one action decided, under a trace of its own; None: done, and sent to the room."""
+    async def carry_out(self, client: "Moderator", action: Moderate) -> ErrorCode | None:
+        """Have one action decided, under a trace of its own; None: done, and sent to the room, or on its way there."""
         with hold_trace(begin_trace()):
             try:
-                return await self._decide(speaker, slug, action)
-            except ModerationUnavailable:
+                return await self._decide(client, action)
+            except (ModerationUnavailable, BusUnavailable):
                 return ErrorCode.UNAVAILABLE
             except Exception as failure:  # noqa: BLE001 - the moderator is answered, and their next action has its turn
                 # The exception's words may be a client's: its kind and place are enough.
@@ -76,30 +89,78 @@ class ModerationActions:
         if self._ports.cache.by_id:
             await in_slices(self._connections, self._enforce)
 
-    async def _decide(self, speaker: Speaker, slug: Slug, action: Moderate) -> ErrorCode | None:
-        """Raises ModerationUnavailable."""
-        request = ModerationRequest(
-            speaker,
-            action.action,
-            action.target_user_id,
-            action.target_username,
-            await self._rank_of_target(slug, action),
-            action.scope,
-            slug,
-            action.duration_minutes,
-            action.reason,
-        )
-        event = await self._ports.moderation.act(request)
-        if event is None:
-            return ErrorCode.NOT_MODERATOR
-        self.apply(event)
+    async def _decide(self, client: "Moderator", action: Moderate) -> ErrorCode | None:
+        """Raises ModerationUnavailable, BusUnavailable."""
+        room = client.room
+        if room is None:
+            return None  # gone meanwhile: nobody is to be answered
+        target = await self._target_of(room, action.command)
+        rank = None if target is None else await self._rank_of_target(room, action.command, target)
+        token = self._outcomes.expect(client, room, action.nonce)
+        try:
+            request = CommandRequest(
+                client.speaker,
+                room.slug,
+                room.log,
+                action.command,
+                target,
+                rank,
+                action.reason,
+                action.nonce,
+                self._outcomes.edge,
+                token,
+            )
+            result = await self._ports.moderation.execute(request)
+        except BaseException:
+            self._outcomes.resolve(token)
+            raise
+        if isinstance(result, CommandRefusal):
+            self._outcomes.resolve(token)
+            return _REFUSALS[result]
+        return await self._follow(client, room, action, result, token)
+
+    async def _follow(
+        self, client: "Moderator", room: Room, action: Moderate, result: CommandResult, token: int
+    ) -> ErrorCode | None:
+        """It holds: apply what it changed here, and have the client see it. Raises BusUnavailable."""
+        if result.is_repeated:
+            self._outcomes.resolve(token)
+            return await self._show_again(client, room, result, action.nonce)
+        if _brings_entry(action.command):
+            self._outcomes.entry_due(token)
+        else:
+            self._outcomes.resolve(token)
+        if result.event is not None:
+            self.apply(result.event)
         return None
 
-    async def _rank_of_target(self, slug: Slug, action: Moderate) -> Rank | None:
-        where = slug if action.scope is Scope.ROOM else None
-        here = self._connections.connected_rank(action.target_user_id, action.target_username, where)
+    async def _show_again(self, client: "Moderator", room: Room, result: CommandResult, nonce: str) -> ErrorCode | None:
+        """What the first one with this nonce has brought, to this client alone. Raises BusUnavailable."""
+        if result.event is not None:
+            client.write(_frame_of(result.event, nonce=nonce))
+        if result.entry_id is not None:
+            entry = await self._ports.bus.entry(room.log, result.entry_id)
+            if isinstance(entry, Erasure):
+                client.write(codec.entry(entry, room.room_id, nonce=nonce))
+        return ErrorCode.UNAVAILABLE if result.event is None and result.entry_id is None else None
+
+    async def _target_of(self, room: Room, command: Command) -> Target | None:
+        """None: nobody, or of a message that is not there. Raises BusUnavailable."""
+        if isinstance(command, ChangeSanction | PurgeMessages):
+            return command.target
+        message = None
+        if isinstance(command, DeleteMessage):
+            message = await self._ports.bus.entry(room.log, command.message_id)
+        if not isinstance(message, StoredMessage):
+            return None
+        return Target(message.user_id, message.username if message.user_id is None else None)
+
+    async def _rank_of_target(self, room: Room, command: Command, target: Target) -> Rank | None:
+        is_everywhere = isinstance(command, ChangeSanction) and command.scope is Scope.EVERYWHERE
+        where = None if is_everywhere else room.slug
+        here = self._connections.connected_rank(target.user_id, target.username, where)
         try:
-            anywhere = await self._ports.rooms.connected_rank(action.target_user_id, action.target_username, where)
+            anywhere = await self._ports.rooms.connected_rank(target.user_id, target.username, where)
         except RoomsUnavailable:
             anywhere = None  # moderation itself never lets a sanction bind an equal or higher rank
         return max((rank for rank in (here, anywhere) if rank is not None), default=None)
@@ -110,14 +171,7 @@ class ModerationActions:
             rooms.update(dict.fromkeys(self._held_rooms.find_slug(event.slug)))
         if event.scope is Scope.EVERYWHERE:
             rooms.update((c.room, None) for c in reached if c.room is not None)
-        frame = codec.moderation_action(
-            event.action.word,
-            event.target_user_id,
-            event.target_username,
-            event.moderator_user_id,
-            event.duration_minutes,
-            codec.rfc3339(event.at_ms),
-        )
+        frame = _frame_of(event)
         for room in rooms:
             room.broadcast(frame)
             room.flush()
@@ -134,7 +188,23 @@ class ModerationActions:
             connection.stop_typing()
 
 
-class Moderator(Protocol):
+def _brings_entry(command: Command) -> bool:
+    return command.purge if isinstance(command, ChangeSanction) else True
+
+
+def _frame_of(event: SanctionEvent, *, nonce: str = "") -> bytes:
+    return codec.moderation_action(
+        event.action.word,
+        event.target_user_id,
+        event.target_username,
+        event.moderator_user_id,
+        event.duration_minutes,
+        codec.rfc3339(event.at_ms),
+        nonce=nonce,
+    )
+
+
+class Moderator(Author, Protocol):
     """A connection whose actions are carried out."""
 
     @property
@@ -142,11 +212,8 @@ class Moderator(Protocol):
         """Who acts."""
 
     @property
-    def slug(self) -> Slug | None:
-        """Where."""
-
-    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "") -> None:
-        """Tell why a frame was not accepted; does nothing once the connection is over."""
+    def room(self) -> Room | None:
+        """Where; None: gone meanwhile."""
 
 
 class ActionQueue:
@@ -174,9 +241,9 @@ class ActionQueue:
     async def _run(self) -> None:
         client = self._client
         try:
-            while self._waiting and client.slug is not None:
+            while self._waiting and client.room is not None:
                 action = self._waiting.popleft()
-                refusal = await self._actions.carry_out(client.speaker, client.slug, action)
+                refusal = await self._actions.carry_out(client, action)
                 if refusal is not None:
                     client.refuse(refusal, nonce=action.nonce)
         finally:

@@ -50,7 +50,7 @@ class Worker:
             gaps=self.recovery,
         )
         self.posting = Posting(ports, self.outcomes, self.recovery.catch_up)
-        self.actions = ModerationActions(ports, self.connections, self.sanction_reader, self.held_rooms)
+        self.actions = ModerationActions(ports, self.connections, self.sanction_reader, self.held_rooms, self.outcomes)
         self.replays = ReplayReader(ports.bus, self.recovery.catch_up)
         self.histories = Histories(ports.bus, self.recovery.catch_up)
         self.live = LiveRoom(ports, Audience(asyncio.get_running_loop().call_soon))

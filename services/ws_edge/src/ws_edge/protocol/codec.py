@@ -254,6 +254,8 @@ def moderation_action(
     duration_minutes: int,
     at: str,
     reason: str | None = None,
+    *,
+    nonce: str = "",
 ) -> bytes:
     """What a moderator did; `target_username` is sent for anonymous targets alone."""
     data = server_frames.ModerationActionData(
@@ -264,6 +266,7 @@ def moderation_action(
         timestamp=at,
         target_username=target_username if target_user_id is None else UNSET,
         reason=reason or UNSET,
+        nonce=nonce or UNSET,
     )
     return _written(server_frames.ModerationAction(data))
 

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from ws_edge.protocol.identity import UserId
+from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Target
+from ws_edge.protocol.identity import MessageId, UserId
 from ws_edge.protocol.references import LARGEST_ID
 from ws_edge.protocol.sanctions import Action, Scope
 
@@ -45,22 +46,30 @@ class MessageData(Struct, frozen=True):
 class ModerationData(Struct, frozen=True):
     """`data` of a moderation_action."""
 
-    action: Literal["ban", "mute", "unban", "unmute"]
+    action: Literal["ban", "mute", "unban", "unmute", "delete", "purge", "clear"]
     target_user_id: _Id | None = None
-    """One of the two targets has to be there; this one stands before the other."""
+    """One of the two targets has to be there, but for delete and clear; this one stands before the other."""
     target_username: _Username | None = None
     """An anonymous user by name: their address is what is sanctioned."""
+    message_id: _Id | None = None
+    """Of delete: the message to be taken back."""
     duration_minutes: _Duration = 0
     """0: permanent."""
+    purge: bool = False
+    """Of ban and mute: the target's messages are taken back in the same step."""
     reason: _Reason = ""
     """Kept in the audit log."""
     scope: Literal["room", "everywhere"] = "room"
     nonce: Nonce = ""
-    """Comes back in the error that refuses the action."""
+    """Comes back in the error that refuses the action, and in your own copy of what takes messages back; the same again
+    within two minutes changes nothing."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""
-        if self.target_user_id is None and self.target_username is None:
+        if self.action == "delete":
+            if self.message_id is None:
+                raise ValueError("a deletion needs a message")
+        elif self.action != "clear" and self.target_user_id is None and self.target_username is None:
             raise ValueError("an action needs a target")
 
 
@@ -83,29 +92,32 @@ class TypingStop(Struct, frozen=True, tag="typing_stop", tag_field="type"):
 
 
 class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="type"):
-    """A sanction to impose or to lift."""
+    """A sanction to impose or to lift, or messages to take back."""
 
     data: ModerationData
 
     @property
-    def action(self) -> Action:
+    def command(self) -> Command:
         """What is to be done."""
-        return Action[self.data.action.upper()]
+        data = self.data
+        match data.action:
+            case "delete":
+                assert data.message_id is not None
+                return DeleteMessage(MessageId(data.message_id))
+            case "purge":
+                return PurgeMessages(self._target)
+            case "clear":
+                return ClearRoom()
+            case word:
+                action, scope = Action[word.upper()], Scope[data.scope.upper()]
+                purge = data.purge and action in (Action.BAN, Action.MUTE)
+                return ChangeSanction(action, self._target, scope, data.duration_minutes, purge)
 
     @property
-    def scope(self) -> Scope:
-        """Where it is to hold."""
-        return Scope[self.data.scope.upper()]
-
-    @property
-    def target_user_id(self) -> UserId | None:
-        """The user meant; None: an anonymous one, by name."""
-        return None if self.data.target_user_id is None else UserId(self.data.target_user_id)
-
-    @property
-    def target_username(self) -> str | None:
-        """The anonymous user meant; an id stands before a name."""
-        return self.data.target_username if self.data.target_user_id is None else None
+    def _target(self) -> Target:
+        """An id stands before a name."""
+        user_id = self.data.target_user_id
+        return Target(None, self.data.target_username) if user_id is None else Target(UserId(user_id), None)
 
 
 class HistoryData(Struct, frozen=True):

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from ws_edge.protocol.identity import Rank, Slug, Speaker, UserId
 
-RIGHTS = ("write", "mute", "ban")
+RIGHTS = ("write", "delete", "mute", "ban")
 """What somebody may do in a room, as clients are told."""
 _LIFTED_LIMIT = 1000
 _Key = tuple[str, int | str | None]
@@ -70,7 +70,7 @@ def rights(rank: Rank, *, is_muted: bool) -> tuple[str, ...]:
     """What somebody may do in a room, as clients are told; moderation decides."""
     found: tuple[str, ...] = () if is_muted else ("write",)
     if rank >= Rank.MODERATOR:
-        found += ("mute",)
+        found += ("delete", "mute")
     if rank >= Rank.ADMIN:
         found += ("ban",)
     return found

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from ws_edge.errors import CloseCode, ErrorCode, IllegalStep, RefusedFrame
 from ws_edge.protocol import codec
+from ws_edge.protocol.commands import Command, DeleteMessage
 from ws_edge.protocol.frames import (
     MESSAGE_LENGTH,
     ChatMessage,
@@ -17,9 +18,8 @@ from ws_edge.protocol.frames import (
     TypingStart,
     TypingStop,
 )
-from ws_edge.protocol.identity import MessageId, Rank, UserId
+from ws_edge.protocol.identity import MessageId, Rank
 from ws_edge.protocol.limits import SlidingWindow
-from ws_edge.protocol.sanctions import Action, Scope
 
 KEPT_FRAMES = 32
 KEPT_BYTES = 64 * 1024
@@ -110,12 +110,8 @@ class StopTyping(Struct, frozen=True, gc=False):
 class Moderate(Struct, frozen=True, gc=False):
     """Ask moderation for this; the nonce belongs into the error frame when it is refused."""
 
-    action: Action
-    target_user_id: UserId | None
-    target_username: str | None
-    duration_minutes: int
-    reason: str
-    scope: Scope
+    command: Command
+    reason: str = ""
     nonce: str = ""
 
 
@@ -294,11 +290,12 @@ class Session:
         return _START
 
     def _moderate(self, frame: ModerationAction, now: float) -> tuple[Effect, ...]:
-        data = frame.data
-        if self.rank < Rank.MODERATOR:
+        data, command = frame.data, frame.command
+        # One's own messages may be anybody's with a name; moderation knows whose they are.
+        lowest = Rank.USER if isinstance(command, DeleteMessage) else Rank.MODERATOR
+        if self.rank < lowest:
             return self._refuse(ErrorCode.NOT_MODERATOR, data.nonce, now)
-        target = (frame.target_user_id, frame.target_username)
-        return (Moderate(frame.action, *target, data.duration_minutes, data.reason, frame.scope, data.nonce),)
+        return (Moderate(command, data.reason, data.nonce),)
 
     def _refuse(self, code: ErrorCode, nonce: str, now: float) -> tuple[Effect, ...]:
         return (_error_reply(code, nonce), *self._count_refusal(now))

@@ -87,7 +87,7 @@ class Pending:
 class Outcomes:
     """The published messages of one worker that have no outcome yet. `edge` is the worker's incarnation."""
 
-    __slots__ = ("_clock", "_expired", "_meter", "_pending", "_tokens", "edge")
+    __slots__ = ("_clock", "_expected", "_expired", "_meter", "_pending", "_tokens", "edge")
 
     def __init__(self, edge: str, clock: Clock, meter: Meter) -> None:
         self.edge = edge
@@ -95,6 +95,8 @@ class Outcomes:
         self._meter = meter
         self._tokens = count(1)
         self._pending: dict[int, Pending] = {}
+        self._expected: dict[int, Pending] = {}
+        """Commands that moderation has not answered yet."""
         self._expired = LogSummary(_log, "messages_without_outcome")
 
     def __len__(self) -> int:
@@ -106,13 +108,28 @@ class Outcomes:
         self._pending[token] = Pending(author, room, nonce, self._clock.now_s())
         return token
 
+    def expect(self, author: Author, room: Room, nonce: str) -> int:
+        """Before a command is given that may bring an entry; the token that the entry will carry. It counts as waiting
+        like a message, until `resolve`, or `overdue` some time after `entry_due`."""
+        token = next(self._tokens)
+        author.waiting += 1
+        self._expected[token] = Pending(author, room, nonce, 0.0)
+        return token
+
+    def entry_due(self, token: int) -> None:
+        """The command was carried out: from now on its entry is waited for as a message is."""
+        pending = self._expected.pop(token, None)
+        if pending is not None:
+            pending.published_at_s = self._clock.now_s()
+            self._pending[token] = pending
+
     def find(self, token: int) -> Pending | None:
         """A message that still waits."""
         return self._pending.get(token)
 
     def resolve(self, token: int) -> Pending | None:
         """The message has its outcome. None: it had one before."""
-        pending = self._pending.pop(token, None)
+        pending = self._pending.pop(token, None) or self._expected.pop(token, None)
         if pending is not None:
             pending.author.waiting -= 1
         return pending

@@ -13,7 +13,8 @@ from chassis.tasks import SLICE
 from chassis.traces import read_trace
 from ws_edge.chat.registry import ConnectionRegistry, HeldRoom
 from ws_edge.errors import CloseCode, ErrorCode
-from ws_edge.ports import ModerationRequest
+from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult
+from ws_edge.protocol.commands import ChangeSanction, Target
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
@@ -149,9 +150,9 @@ async def test_moderation_action_carries_who_what_where_and_the_target_s_highest
     moderator.send("moderation_action", action="mute", target_user_id=5, duration_minutes=60, reason="spam")
     await world.settle()
     request = world.moderation.requests[0]
-    assert (request.action, request.target_user_id, request.duration_minutes) == (Action.MUTE, 5, 60)
-    assert (request.reason, request.scope, request.slug) == ("spam", Scope.ROOM, "s")
-    assert (request.moderator.key, request.target_rank) == ("u:1", Rank.MODERATOR)
+    assert request.command == ChangeSanction(Action.MUTE, Target(UserId(5), None), Scope.ROOM, 60)
+    assert (request.reason, request.slug, request.nonce) == ("spam", "s", "")
+    assert (request.actor.key, request.target_rank) == ("u:1", Rank.MODERATOR)
     assert moderator.types == ["moderation_action"]
 
 
@@ -226,14 +227,14 @@ async def test_an_action_that_fails_is_logged_and_refused_with_its_nonce_and_the
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moderator = await world.join("s", "1:moderator")
-    act, failures = world.moderation.act, [KeyError("spam"), None]
+    execute, failures = world.moderation.execute, [KeyError("spam"), None]
 
-    async def fail_once(request: ModerationRequest) -> SanctionEvent | None:
+    async def fail_once(request: CommandRequest) -> CommandResult | CommandRefusal:
         if failure := failures.pop(0):
             raise failure
-        return await act(request)
+        return await execute(request)
 
-    monkeypatch.setattr(world.moderation, "act", fail_once)
+    monkeypatch.setattr(world.moderation, "execute", fail_once)
     world.moderation.event = event_of(Action.MUTE)
     with structlog.testing.capture_logs(processors=[merge_contextvars]) as logs:
         for nonce in ("first", "second"):

@@ -91,7 +91,7 @@ def test_the_moderation_action_of_the_document_is_read() -> None:
         b'{"type":"moderation_action","data":{"action":"ban","target_user_id":123,"duration_minutes":60}}'
     )
     assert isinstance(frame, ModerationAction)
-    assert (frame.data.action, frame.target_user_id, frame.data.duration_minutes) == ("ban", 123, 60)
+    assert (frame.data.action, frame.data.target_user_id, frame.data.duration_minutes) == ("ban", 123, 60)
 
 
 @pytest.mark.parametrize(
@@ -365,12 +365,12 @@ def test_room_joined_tells_whether_all_was_recovered_where_that_was_asked_for(re
         (
             ("mo", 8, ("moderator",), Rank.MODERATOR),
             0.0,
-            '{"user_id":8,"username":"mo","roles":["moderator"],"may":["write","mute"]}',
+            '{"user_id":8,"username":"mo","roles":["moderator"],"may":["write","delete","mute"]}',
         ),
         (
             ("ada", 9, ("admin",), Rank.ADMIN),
             0.0,
-            '{"user_id":9,"username":"ada","roles":["admin"],"may":["write","mute","ban"]}',
+            '{"user_id":9,"username":"ada","roles":["admin"],"may":["write","delete","mute","ban"]}',
         ),
         (
             ("Anonymous_192.0.2.7", None, (), Rank.ANONYMOUS),

@@ -3,8 +3,7 @@
 import pytest
 
 from ws_edge.errors import CloseCode
-from ws_edge.protocol.identity import UserId
-from ws_edge.protocol.sanctions import Action, Scope
+from ws_edge.protocol.commands import ClearRoom
 from ws_edge.protocol.session import Disconnect, Moderate, Post, Reply, StartTyping, StopTyping
 
 
@@ -21,4 +20,4 @@ def test_an_effect_cannot_be_changed() -> None:
 
 
 def test_an_action_has_no_nonce_unless_it_is_given_one() -> None:
-    assert Moderate(Action.BAN, UserId(7), None, 0, "", Scope.ROOM).nonce == ""
+    assert Moderate(ClearRoom()).nonce == ""

@@ -5,7 +5,9 @@ from typing import get_args
 import msgspec
 import pytest
 
+from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Target
 from ws_edge.protocol.frames import TYPES, ChatMessage, ClientFrame, MessageData, ModerationAction, ModerationData, Ping
+from ws_edge.protocol.identity import MessageId, UserId
 from ws_edge.protocol.sanctions import Action, Scope
 
 
@@ -18,18 +20,24 @@ def test_a_message_has_no_nonce_unless_it_is_given_one() -> None:
     assert Ping().data == Ping().data
 
 
+def _sanction(data: dict[str, object]) -> ChangeSanction:
+    command = _moderation(data).command
+    assert isinstance(command, ChangeSanction)
+    return command
+
+
 @pytest.mark.parametrize(
     ("word", "action"),
     [("ban", Action.BAN), ("mute", Action.MUTE), ("unban", Action.UNBAN), ("unmute", Action.UNMUTE)],
 )
-def test_moderation_action_knows_four_words(word: str, action: Action) -> None:
-    assert _moderation({"action": word, "target_user_id": 7}).action is action
+def test_moderation_action_knows_four_words_for_sanctions(word: str, action: Action) -> None:
+    assert _sanction({"action": word, "target_user_id": 7}) == ChangeSanction(action, Target(UserId(7), None))
 
 
 def test_moderation_action_lasts_for_good_and_in_the_room_by_default() -> None:
     frame = _moderation({"action": "ban", "target_user_id": 123})
-    assert (frame.target_user_id, frame.target_username, frame.scope) == (123, None, Scope.ROOM)
-    assert (frame.data.duration_minutes, frame.data.reason, frame.data.nonce) == (0, "", "")
+    assert frame.command == ChangeSanction(Action.BAN, Target(UserId(123), None), Scope.ROOM, 0, purge=False)
+    assert (frame.data.reason, frame.data.nonce) == ("", "")
 
 
 def test_moderation_action_reads_every_field() -> None:
@@ -38,29 +46,54 @@ def test_moderation_action_reads_every_field() -> None:
             "action": "mute",
             "target_username": "Anonymous_192.0.2.7",
             "duration_minutes": 525_600,
+            "purge": True,
             "reason": "spam",
             "scope": "everywhere",
             "nonce": "n",
         }
     )
-    assert (frame.target_user_id, frame.target_username, frame.scope) == (None, "Anonymous_192.0.2.7", Scope.EVERYWHERE)
-    assert (frame.data.duration_minutes, frame.data.reason, frame.data.nonce) == (525_600, "spam", "n")
+    target = Target(None, "Anonymous_192.0.2.7")
+    assert frame.command == ChangeSanction(Action.MUTE, target, Scope.EVERYWHERE, 525_600, purge=True)
+    assert (frame.data.reason, frame.data.nonce) == ("spam", "n")
 
 
 def test_a_target_id_stands_before_a_target_name() -> None:
-    frame = _moderation({"action": "ban", "target_user_id": 7, "target_username": "ana"})
-    assert (frame.target_user_id, frame.target_username) == (7, None)
+    command = _sanction({"action": "ban", "target_user_id": 7, "target_username": "ana"})
+    assert command.target == Target(UserId(7), None)
 
 
 def test_an_anonymous_target_may_have_its_null_id_beside_it() -> None:
-    frame = _moderation({"action": "ban", "target_user_id": None, "target_username": "Anonymous_192.0.2.7"})
-    assert (frame.target_user_id, frame.target_username) == (None, "Anonymous_192.0.2.7")
+    command = _sanction({"action": "ban", "target_user_id": None, "target_username": "Anonymous_192.0.2.7"})
+    assert command.target == Target(None, "Anonymous_192.0.2.7")
+
+
+def test_what_ends_a_sanction_takes_no_messages_back() -> None:
+    assert not _sanction({"action": "unban", "target_user_id": 7, "purge": True}).purge
+
+
+@pytest.mark.parametrize(
+    ("data", "command"),
+    [
+        ({"action": "delete", "message_id": 42}, DeleteMessage(MessageId(42))),
+        ({"action": "purge", "target_user_id": 7}, PurgeMessages(Target(UserId(7), None))),
+        ({"action": "purge", "target_username": "Anonymous_a"}, PurgeMessages(Target(None, "Anonymous_a"))),
+        ({"action": "clear"}, ClearRoom()),
+    ],
+)
+def test_moderation_action_knows_three_words_that_take_messages_back(data: dict[str, object], command: Command) -> None:
+    assert _moderation(data).command == command
 
 
 @pytest.mark.parametrize(
     "data",
     [
         {"action": "ban"},
+        {"action": "purge"},
+        {"action": "delete"},
+        {"action": "delete", "target_user_id": 7},
+        {"action": "delete", "message_id": 0},
+        {"action": "delete", "message_id": "42"},
+        {"action": "ban", "target_user_id": 7, "purge": 1},
         {"action": "ban", "target_user_id": None},
         {"action": "ban", "target_username": ""},
         {"action": "ban", "target_username": "a" * 129},
@@ -94,7 +127,7 @@ def test_moderation_action_with_a_wrong_value_is_refused(data: dict[str, object]
 
 @pytest.mark.parametrize("target", [1, 2**53 - 1])
 def test_target_ids_reach_from_1_to_the_largest_safe_integer(target: int) -> None:
-    assert _moderation({"action": "ban", "target_user_id": target}).target_user_id == target
+    assert _sanction({"action": "ban", "target_user_id": target}).target.user_id == target
 
 
 def test_a_reason_may_have_500_characters_and_several_lines() -> None:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from ws_edge.errors import CloseCode, IllegalStep
-from ws_edge.protocol.identity import Rank, UserId
+from ws_edge.protocol.commands import ChangeSanction, DeleteMessage, Target
+from ws_edge.protocol.identity import MessageId, Rank, UserId
 from ws_edge.protocol.sanctions import Action, Scope
 from ws_edge.protocol.session import Disconnect, Effect, Moderate, Post, Reply, Session, StartTyping, State, StopTyping
 
@@ -289,7 +290,9 @@ def test_a_rank_below_moderator_is_refused_at_once(rank: Rank) -> None:
 
 @pytest.mark.parametrize("rank", [Rank.MODERATOR, Rank.ADMIN, Rank.SUPERUSER])
 def test_from_moderator_on_moderation_decides(rank: Rank) -> None:
-    assert _session(rank).receive(BAN, now=1.0) == (Moderate(Action.BAN, UserId(123), None, 60, "", Scope.ROOM),)
+    assert _session(rank).receive(BAN, now=1.0) == (
+        Moderate(ChangeSanction(Action.BAN, Target(UserId(123), None), Scope.ROOM, 60)),
+    )
 
 
 def test_an_action_is_handed_on_with_everything_it_says() -> None:
@@ -298,8 +301,20 @@ def test_an_action_is_handed_on_with_everything_it_says() -> None:
         b'"reason":"sorry","scope":"everywhere","nonce":"n1"}}'
     )
     assert _session(Rank.ADMIN).receive(payload, now=1.0) == (
-        Moderate(Action.UNMUTE, None, "Anonymous_192.0.2.7", 0, "sorry", Scope.EVERYWHERE, "n1"),
+        Moderate(ChangeSanction(Action.UNMUTE, Target(None, "Anonymous_192.0.2.7"), Scope.EVERYWHERE), "sorry", "n1"),
     )
+
+
+@pytest.mark.parametrize("rank", [Rank.USER, Rank.MODERATOR])
+def test_who_has_an_account_may_ask_for_a_deletion_for_it_may_be_their_own(rank: Rank) -> None:
+    payload = b'{"type":"moderation_action","data":{"action":"delete","message_id":42,"nonce":"n1"}}'
+    assert _session(rank).receive(payload, now=1.0) == (Moderate(DeleteMessage(MessageId(42)), "", "n1"),)
+
+
+def test_nobody_anonymous_may_ask_for_a_deletion() -> None:
+    payload = b'{"type":"moderation_action","data":{"action":"delete","message_id":42}}'
+    (effect,) = _session(Rank.ANONYMOUS).receive(payload, now=1.0)
+    assert _told(effect)["code"] == "not_moderator"
 
 
 def test_a_malformed_action_is_an_invalid_message_format_whatever_the_rank() -> None:

@@ -7,8 +7,17 @@ import structlog
 from chassis.logs import LogSummary
 from salon.moderation.v1 import moderation_pb2
 from salon.rooms.v1 import rooms_pb2
-from ws_edge.ports import AdmissionLimits, Decision, JoinRefusal, ModerationRequest, Verdict
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.ports import (
+    AdmissionLimits,
+    CommandRefusal,
+    CommandRequest,
+    CommandResult,
+    Decision,
+    JoinRefusal,
+    Verdict,
+)
+from ws_edge.protocol.commands import ChangeSanction, ClearRoom, DeleteMessage, PurgeMessages
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
@@ -134,19 +143,73 @@ def verdict_from_proto(verdict: moderation_pb2.Verdict) -> Verdict:
     return Verdict(_DECISIONS.get(verdict.decision, Decision.UNAVAILABLE), verdict.retry_after_ms)
 
 
-def request_to_proto(request: ModerationRequest) -> moderation_pb2.ActRequest:
-    """What a moderator asks for."""
-    return moderation_pb2.ActRequest(
-        moderator=speaker_to_proto(request.moderator),
-        action=moderation_pb2.Action.ValueType(request.action.value),
-        target_user_id=request.target_user_id or 0,
-        target_username=request.target_username or "",
-        target_rank=rank_to_proto(request.target_rank),
-        scope=moderation_pb2.Scope.ValueType(request.scope.value),
+def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
+    """A command with who gives it and where."""
+    log = request.log
+    message = moderation_pb2.ExecuteRequest(
+        actor=speaker_to_proto(request.actor),
         slug=request.slug,
-        duration_minutes=request.duration_minutes,
+        log=moderation_pb2.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
+        nonce=request.nonce,
+        reason=request.reason,
+        edge=request.edge,
+        token=request.token,
+        target_rank=rank_to_proto(request.target_rank),
+    )
+    match request.command:
+        case ChangeSanction() as change:
+            message.change_sanction.CopyFrom(_sanction_change_to_proto(change))
+        case DeleteMessage(message_id):
+            message.delete_message.message_id = message_id
+        case PurgeMessages(target):
+            message.purge_messages.target_user_id = target.user_id or 0
+            message.purge_messages.target_username = target.username or ""
+        case ClearRoom():
+            message.clear_room.SetInParent()
+    return message
+
+
+def _sanction_change_to_proto(change: ChangeSanction) -> moderation_pb2.ChangeSanction:
+    return moderation_pb2.ChangeSanction(
+        action=moderation_pb2.Action.ValueType(change.action.value),
+        target_user_id=change.target.user_id or 0,
+        target_username=change.target.username or "",
+        scope=moderation_pb2.Scope.ValueType(change.scope.value),
+        duration_minutes=change.duration_minutes,
+        purge=change.purge,
+    )
+
+
+def result_from_proto(answer: moderation_pb2.ExecuteResponse) -> CommandResult | CommandRefusal:
+    """What a command came to; an outcome of a later version is a refusal."""
+    if answer.outcome == moderation_pb2.ExecuteResponse.OUTCOME_NOT_FOUND:
+        return CommandRefusal.NOT_FOUND
+    if answer.outcome != moderation_pb2.ExecuteResponse.OUTCOME_DONE:
+        return CommandRefusal.NOT_PERMITTED
+    event = event_from_proto(answer.event) if answer.HasField("event") else None
+    return CommandResult(event, MessageId(answer.entry_id) if answer.entry_id else None, answer.repeated)
+
+
+def act_to_proto(request: CommandRequest, change: ChangeSanction) -> moderation_pb2.ActRequest:
+    """The same for a moderation service of before, which knows no other commands."""
+    return moderation_pb2.ActRequest(
+        moderator=speaker_to_proto(request.actor),
+        action=moderation_pb2.Action.ValueType(change.action.value),
+        target_user_id=change.target.user_id or 0,
+        target_username=change.target.username or "",
+        target_rank=rank_to_proto(request.target_rank),
+        scope=moderation_pb2.Scope.ValueType(change.scope.value),
+        slug=request.slug,
+        duration_minutes=change.duration_minutes,
         reason=request.reason,
     )
+
+
+def act_from_proto(answer: moderation_pb2.ActResponse) -> CommandResult | CommandRefusal:
+    """Its answer."""
+    if not answer.permitted:
+        return CommandRefusal.NOT_PERMITTED
+    return CommandResult(event_from_proto(answer.event), None, is_repeated=False)
 
 
 def sanctions_from_proto(sanctions: Iterable[moderation_pb2.Sanction]) -> list[Sanction]:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import grpc
+
 from chassis.grpc_channel import open_channel
 from chassis.grpc_security import GrpcSecurity
 from chassis.tasks import Tasks
@@ -11,17 +13,26 @@ from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.grpc.admission_stream import AdmissionStream, PendingMessage
 from ws_edge.adapters.grpc.calls import call
 from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
-from ws_edge.adapters.grpc.convert import UNAVAILABLE, event_from_proto, request_to_proto, sanctions_from_proto
+from ws_edge.adapters.grpc.convert import (
+    UNAVAILABLE,
+    act_from_proto,
+    act_to_proto,
+    request_to_proto,
+    result_from_proto,
+    sanctions_from_proto,
+)
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
-from ws_edge.ports import AdmissionLimits, Decision, ModerationRequest, Verdict
+from ws_edge.ports import AdmissionLimits, CommandRefusal, CommandRequest, CommandResult, Decision, Verdict
+from ws_edge.protocol.commands import ChangeSanction
 from ws_edge.protocol.identity import Life, Slug, Speaker, target_routing_key
-from ws_edge.protocol.sanctions import Sanction, SanctionEvent
+from ws_edge.protocol.sanctions import Sanction
 
 if TYPE_CHECKING:
     from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceAsyncStub
 
-_ACT_DEADLINE_S = 3.0
+_COMMAND_DEADLINE_S = 5.0
+_UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED.name
 _READ_DEADLINE_S = 2.0
 _LOOK_UP_EVERY_S = 5.0
 _HOMES_LIMIT = 100_000
@@ -101,11 +112,20 @@ class GrpcModeration:
         if stream is not None:
             stream.report_seen(speaker, slug)
 
-    async def act(self, request: ModerationRequest) -> SanctionEvent | None:
+    async def execute(self, request: CommandRequest) -> CommandResult | CommandRefusal:
         """See ports.Moderation. Not repeated elsewhere when the answer is lost: it may have been carried out."""
-        stub = self._stub_for(target_routing_key(request.target_user_id, request.target_username))
-        answer = await call(stub.Act, request_to_proto(request), _ACT_DEADLINE_S, ModerationUnavailable)
-        return event_from_proto(answer.event) if answer.permitted else None
+        target = request.target
+        stub = self._stub_for(request.slug if target is None else target_routing_key(target.user_id, target.username))
+        try:
+            answer = await call(stub.Execute, request_to_proto(request), _COMMAND_DEADLINE_S, ModerationUnavailable)
+        except ModerationUnavailable as reason:
+            change = request.command
+            if reason.args != (_UNIMPLEMENTED,) or not isinstance(change, ChangeSanction) or change.purge:
+                raise
+            # A service of before; it has changed nothing.
+            old = await call(stub.Act, act_to_proto(request, change), _COMMAND_DEADLINE_S, ModerationUnavailable)
+            return act_from_proto(old)
+        return result_from_proto(answer)
 
     async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
         """See ports.Moderation. A replica of an older version sends what holds everywhere as well."""

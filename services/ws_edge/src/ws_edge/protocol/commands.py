@@ -1,0 +1,45 @@
+"""What a client may ask moderation for: the commands behind moderation_action frames."""
+
+from msgspec import Struct
+
+from ws_edge.protocol.identity import MessageId, UserId
+from ws_edge.protocol.sanctions import Action, Scope
+
+
+class Target(Struct, frozen=True, gc=False):
+    """Somebody, by id or else by name."""
+
+    user_id: UserId | None
+    username: str | None
+    """Of an anonymous one; None where there is an id."""
+
+
+class ChangeSanction(Struct, frozen=True, gc=False):
+    """Impose or lift a ban or a mute."""
+
+    action: Action
+    target: Target
+    scope: Scope = Scope.ROOM
+    duration_minutes: int = 0
+    """0: permanent."""
+    purge: bool = False
+    """Take back the target's messages of this life in the same step."""
+
+
+class DeleteMessage(Struct, frozen=True, gc=False):
+    """Take one message back: somebody else's, or one's own."""
+
+    message_id: MessageId
+
+
+class PurgeMessages(Struct, frozen=True, gc=False):
+    """Take back all messages of somebody in this life."""
+
+    target: Target
+
+
+class ClearRoom(Struct, frozen=True, gc=False):
+    """Take back all messages of this life."""
+
+
+Command = ChangeSanction | DeleteMessage | PurgeMessages | ClearRoom
