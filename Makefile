@@ -63,6 +63,9 @@ test-services: setup ## the tests of the chassis and of the three services
 e2e: setup ## real processes, real clients
 	@$(PYTEST) tests/e2e
 
+fuzz: $(STAMPS)/fuzz ## look for input that ends in no documented outcome: TARGET=websocket TIME=60 (seconds a target)
+	@exec $(PY) -m tools.fuzz
+
 coverage: setup ## every line and branch of protocol/ and domain/ has a unit test
 	@exec $(PY) -m tools.core_coverage
 
@@ -133,7 +136,7 @@ clean: ## remove what was generated, the virtual environments included; .data st
 	@[ ! -O /var/tmp/salon-python ] || rm -rf --one-file-system /var/tmp/salon-python
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run token setup test test-all test-replicas chaos test-newest-python test-unit test-services e2e coverage lint lint-style \
+.PHONY: help run token setup test test-all test-replicas chaos test-newest-python test-unit test-services e2e fuzz coverage lint lint-style \
 	lint-types lint-imports lint-protos format protos pins tables asyncapi load bench bench-quick compose-test docker-secrets docker-build docker-up docker-down docker-ps docker-logs clean
 
 # Steps of the set-up. They speak on stderr, so that `make token` prints a token and nothing else.
@@ -160,6 +163,11 @@ $(STAMPS)/services: chassis/pyproject.toml $(SERVICES:%=services/%/pyproject.tom
 $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/run
 	@echo "Installing what tests and lint need" >&2
 	@$(PIP) install -r requirements/dev.txt >&2
+	@touch $@
+
+$(STAMPS)/fuzz: requirements/fuzz.txt $(STAMPS)/services $(STAMPS)/dev
+	@echo "Installing what fuzzing needs" >&2
+	@$(PIP) install -r requirements/fuzz.txt >&2
 	@touch $@
 
 $(STAMPS)/load: loadtests/requirements.txt | $(STAMPS)/venv

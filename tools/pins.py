@@ -21,6 +21,7 @@ _TEST = [
     "pytest-socket",
     "pytest-xdist",
     "hypothesis",
+    "hypothesis-graphql",
     "fastjsonschema",
     "coverage",
     "psutil",
@@ -36,6 +37,11 @@ FILES = {
         _RUN + _BUILD,
     ),
     "requirements/dev.txt": ("What tests and lint need besides run.txt.", _TEST + _LINT),
+    # Wheels for Linux on x86-64, of which the newer release has none for Python 3.11.
+    "requirements/fuzz.txt": (
+        "What `make fuzz` needs besides dev.txt.",
+        ["atheris<3.1 ; python_version < '3.12'", "atheris>=3.1 ; python_version >= '3.12'"],
+    ),
     **{
         f"services/{service}/requirements.txt": (
             f"What the image of {service} installs.",

@@ -78,7 +78,10 @@ class Assembly:
         return payload
 
     def look_ahead(self, opcode: int, payload: bytes) -> None:
-        """Look at the next bytes of a frame that is not whole yet; add() takes them when it is. Raises Violation."""
+        """Look at the next bytes of a frame that is not whole yet; add() takes them when it is. `opcode` is known once
+        there are any. Raises Violation."""
+        if not payload:
+            return
         if self._ahead is None:
             if opcode == TEXT and self._begun is None:
                 self._ahead = _Utf8Decoder()

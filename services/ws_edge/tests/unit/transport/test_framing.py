@@ -194,3 +194,13 @@ def test_a_malformed_close_names_its_close_code(payload: bytes, answer: int) -> 
     with pytest.raises(Violation) as violation:
         read_close(payload)
     assert violation.value.code == answer
+
+
+def test_a_frame_of_which_only_the_head_has_come_is_not_taken_for_a_continuation() -> None:
+    assembly = Assembly(10)
+    assert assembly.add(TEXT, b"", is_final=False) is None
+    assembly.look_ahead(CONTINUATION, b"")  # what is said of a frame as long as its opcode is not known
+    assembly.look_ahead(TEXT, b"\x80")
+    with pytest.raises(Violation) as violation:
+        assembly.add(TEXT, b"\x80", is_final=True)
+    assert violation.value.code == 1002
