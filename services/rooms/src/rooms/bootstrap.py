@@ -19,6 +19,7 @@ from rooms.adapters.moderation import GrpcModeration
 from rooms.adapters.nats import NatsEvents
 from rooms.adapters.store.catalog import TortoiseCatalog
 from rooms.adapters.store.database import migrate_rooms, rooms_database
+from rooms.adapters.store.dormant_logs import TortoiseDormantLogs
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
@@ -93,6 +94,7 @@ async def serving(config: Config, *, metrics: Metrics | None = None) -> AsyncIte
 def _start(duties: Tasks, ports: Ports, metrics: Metrics, report_health: Callable[[], Awaitable[None]]) -> None:
     duties.spawn(repeat(_SWEEP_EVERY_S, lambda: _sweep(ports, metrics)), "sweep")
     duties.spawn(repeat(_SWEEP_EVERY_S, lambda: to_its_end(leases.reap(ports))), "reap")
+    duties.spawn(repeat(_SWEEP_EVERY_S, lambda: leases.purge_logs(ports)), "purge")
     duties.spawn(repeat(_HEALTH_EVERY_S, report_health), "health")
 
 
@@ -106,6 +108,7 @@ def _ports(config: Config, database: Database, events: NatsEvents, stack: AsyncE
         memberships=TortoiseMemberships(database, policy),
         leases=TortoiseLeases(database, policy),
         log=TortoiseLogPositions(database),
+        dormant=TortoiseDormantLogs(database),
         videos=_videos(config, catalog, stack),
         events=events,
         moderation=moderation,

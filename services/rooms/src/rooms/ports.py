@@ -84,7 +84,7 @@ class Memberships(Protocol):
     DatabaseUnavailable."""
 
     async def resolve(self, ids: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
-        """Slugs of the living rooms and kept settings with these public ids; others are missing."""
+        """Slugs of the living rooms, kept settings and dormant lives with these public ids; others are missing."""
 
     async def states(self, arrivals: Sequence[Arrival]) -> Mapping[RoomRef, SlugState]:
         """The slug behind each reference, which is a slug or an id, and what decides who may enter it."""
@@ -177,6 +177,16 @@ class Leases(Protocol):
         """Remove some of those who are or were in lives that are over, and settings that nobody used for long."""
 
 
+class DormantLogs(Protocol):
+    """Logs of lives that are over. Every coroutine raises DatabaseUnavailable."""
+
+    async def claim(self) -> list[LifeEnded]:
+        """A few that are to be purged by now. Nobody else is given them for a while."""
+
+    async def forget(self, lives: Sequence[Life]) -> None:
+        """They are purged."""
+
+
 class LogPositions(Protocol):
     """Up to where the sequences of the log were given out. Every coroutine raises DatabaseUnavailable."""
 
@@ -197,11 +207,18 @@ class Videos(Protocol):
 class Events(Protocol):
     """NATS, best effort: while it is away events are lost, and edges read again what they missed."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether NATS is there just now."""
+
     def publish(self, changes: Changes) -> None:
-        """Presence, to the edges with members in the room. The stream is cleaned up behind lives that are over."""
+        """Presence, to the edges with members in the room."""
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
         """To every edge."""
+
+    async def purge(self, ended: LifeEnded) -> bool:
+        """Whether nothing of the log of this life is stored any more."""
 
 
 class Moderation(Protocol):
@@ -227,6 +244,7 @@ class Ports:
     memberships: Memberships
     leases: Leases
     log: LogPositions
+    dormant: DormantLogs
     videos: Videos
     events: Events
     moderation: Moderation

@@ -8,12 +8,13 @@ import pytest
 
 from chassis.database import DEFAULT_TIMEOUTS, Database, Timeouts
 from rooms.adapters.store.catalog import TortoiseCatalog
+from rooms.adapters.store.dormant_logs import TortoiseDormantLogs
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
 from rooms.domain.leases import Outage, Syncs
 from rooms.domain.membership import Arrival, ById, BySlug, HeldConnection, JoinOutcome, Membership, RoomRef
-from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.people import ConnectionId, EdgeId, Life, Person, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
 from rooms.domain.rooms import CreationPolicy, LifeEnded, Room, RoomPolicy, RoomSettings
 from rooms.domain.sanctions import Sanction, Target
@@ -37,6 +38,13 @@ class Heard:
 
     def __init__(self) -> None:
         self.changes: list[Changes] = []
+        self.purged: list[Life] = []
+        self.is_connected = True
+        self.can_purge = True
+
+    async def purge(self, ended: LifeEnded) -> bool:
+        self.purged += [ended.life] if self.can_purge else []
+        return self.can_purge
 
     def publish(self, changes: Changes) -> None:
         self.changes.append(changes)
@@ -72,6 +80,7 @@ class Replica:
         self.leases = TortoiseLeases(self.database, self.policy)
         self.catalog = TortoiseCatalog(self.database)
         self.log = TortoiseLogPositions(self.database)
+        self.dormant = TortoiseDormantLogs(self.database)
         self.syncs = Syncs()
 
     @property
@@ -86,6 +95,7 @@ class Replica:
             memberships=self.memberships,
             leases=self.leases,
             log=self.log,
+            dormant=self.dormant,
             videos=self.events,
             events=self.events,
             moderation=self.events,
@@ -113,8 +123,9 @@ class Replica:
         *,
         rank: Rank = Rank.USER,
         uses_partitions: bool = True,
+        last_life: Life | None = None,
     ) -> JoinOutcome:
-        arrivals = [self.arrival(connection, where, user_id, rank)]
+        arrivals = [replace(self.arrival(connection, where, user_id, rank), last_life=last_life)]
         return (await self.join_all(arrivals, edge, uses_partitions=uses_partitions))[0]
 
     async def enter(
@@ -126,8 +137,11 @@ class Replica:
         *,
         rank: Rank = Rank.USER,
         uses_partitions: bool = True,
+        last_life: Life | None = None,
     ) -> Membership:
-        outcome = await self.join(connection, where, user_id, edge, rank=rank, uses_partitions=uses_partitions)
+        outcome = await self.join(
+            connection, where, user_id, edge, rank=rank, uses_partitions=uses_partitions, last_life=last_life
+        )
         assert isinstance(outcome, Membership), outcome
         return outcome
 
@@ -167,6 +181,17 @@ class Replica:
         events = Heard()
         await leases.release(replace(self.ports, events=events), edge)
         return Changes.together(events.changes)
+
+    async def purge(self) -> list[Life]:
+        """The lives whose logs were purged by it."""
+        before = len(self.events.purged)
+        await leases.purge_logs(self.ports)
+        return self.events.purged[before:]
+
+    async def dormant_for_long(self) -> None:
+        """Let the time of every dormant log run out, by the database's clock."""
+        async with self.database.session() as session:
+            await session.fetch("UPDATE dormant_log SET purge_after_ms = 1 WHERE purge_after_ms > 0")
 
     async def rows(self, table: str) -> int:
         async with self.database.session() as session:

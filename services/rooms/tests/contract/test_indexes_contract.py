@@ -21,10 +21,12 @@ FILL = {
     "deleted_life": "life, deleted_ms) SELECT n, 4102444800000",
     "kept_settings": "slug, room_id, owner, name, is_public, allow_anonymous, created_ms, last_used_ms)"
     " SELECT 'k' || n, 9000000 + n, n, 'x', true, true, 0, 4102444800000",
+    "dormant_log": "life, slug, room_id, created_ms, purge_after_ms)"
+    " SELECT 2000000 + n, 's' || n, 3000000 + n, 0, 4102444800000",
     "ended_life": "life, reap_after_ms) SELECT 1000000 + n, 4102444800000",
     "connection": "edge, number, life, participant_id, rank) SELECT 'f', n, 1, n, 1",
 }
-_TABLES = r"participant|room|connection|\w+ed_\w+"
+_TABLES = r"participant|room|connection|dormant_log|\w+ed_\w+"
 FULL_SCAN = re.compile(rf"Seq Scan on ({_TABLES})\b|SCAN (p|q|r|d|c|{_TABLES})\b")
 """By PostgreSQL and by SQLite, which names a table by its alias."""
 USES: dict[str, Callable[["Replica"], Awaitable[object]]] = {
@@ -33,6 +35,7 @@ USES: dict[str, Callable[["Replica"], Awaitable[object]]] = {
     "room": lambda replica: replica.catalog.find_room(slug=Slug("a")),
     "page": lambda replica: replica.catalog.list_participants([BIG], first=10, after=10),
     "sweep": lambda replica: replica.sweep(),
+    "purge": lambda replica: replica.purge(),
     "reap": lambda replica: replica.leases.reap(now=replica.now),
     "deleted": lambda replica: replica.memberships.snapshot(Life(10**6)),
 }

@@ -1,8 +1,10 @@
 """The whole service in this process: its gRPC face, a real database file and a real NATS server."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,28 +149,55 @@ async def test_an_edge_that_dies_without_a_word_is_swept_with_its_user_left(worl
     assert [p.user_id for p in left.left] == [8]
 
 
-@pytest.mark.parametrize(
-    ("log_version", "name", "subjects"),
-    [
-        (0, "SALON_MESSAGES", ["salon.v1.room.{room}.{life}.message"]),
-        (1, "SALON_LOG_0", ["salon.v1.log.0.{room}.{life}", "salon.v1.log.0.{room}.{life}.erasures"]),
-    ],
-)
-async def test_the_messages_of_a_life_are_purged_with_it_and_no_others(
-    world: World, log_version: int, name: str, subjects: list[str]
-) -> None:
+async def test_the_messages_of_edges_of_before_are_purged_with_their_life_and_no_others(world: World) -> None:
     stream = world.bus.jetstream()
-    await stream.add_stream(StreamConfig(name=name, subjects=["salon.v1.room.>", "salon.v1.log.>"]))
-    first = await world.join(1, "a", 7, log_version=log_version)
+    await stream.add_stream(StreamConfig(name="SALON_MESSAGES", subjects=["salon.v1.room.>"]))
+    first = await world.join(1, "a", 7, log_version=0)
     for life in (first.life, first.life + 1):
-        for subject in subjects:
-            await stream.publish(subject.format(room=first.room_id, life=life), b"x")
+        await stream.publish(f"salon.v1.room.{first.room_id}.{life}.message", b"x")
     await world.rooms.Leave(pb.LeaveRequest(edge=EDGE, connections=[1]))
     async with asyncio.timeout(60):
-        while (await stream.stream_info(name)).state.messages > len(subjects):  # noqa: ASYNC110 - a purge tells nobody
+        while (await stream.stream_info("SALON_MESSAGES")).state.messages > 1:  # noqa: ASYNC110 - a purge tells nobody
             await asyncio.sleep(0.02)
-    for subject in subjects:
-        await stream.get_last_msg(name, subject.format(room=first.room_id, life=first.life + 1))
+    await stream.get_last_msg("SALON_MESSAGES", f"salon.v1.room.{first.room_id}.{first.life + 1}.message")
+
+
+async def test_a_log_is_there_for_who_comes_back_to_its_life_and_is_purged_after_that_also_after_a_restart(
+    config: Config, nats_server: "NatsServer", tmp_path: Path
+) -> None:
+    bus = await nats.connect(nats_server.url, allow_reconnect=False)
+    stream = bus.jetstream()
+    await stream.add_stream(StreamConfig(name="SALON_LOG_0", subjects=["salon.v1.log.0.>"]))
+
+    async def stored() -> int:
+        return (await stream.stream_info("SALON_LOG_0")).state.messages
+
+    async with serving(config) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        rooms = rooms_pb2_grpc.RoomsServiceStub(channel)
+
+        async def join(connection: int, revive_life: int = 0) -> pb.JoinOutcome:
+            person = pb.Person(user_id=7, username="ana", rank=pb.RANK_USER)
+            item = pb.JoinItem(connection=connection, ref=pb.RoomRef(slug="a"), person=person, revive_life=revive_life)
+            return (await rooms.Join(pb.JoinRequest(edge=EDGE, items=[item], log_version=1))).outcomes[0]
+
+        first = await join(1)
+        subjects = [f"salon.v1.log.0.{first.room_id}.{life}" for life in (first.life, first.life + 1)]
+        for subject in subjects:
+            await stream.publish(subject, b"x")
+            await stream.publish(f"{subject}.erasures", b"x")
+        await rooms.Leave(pb.LeaveRequest(edge=EDGE, connections=[1]))
+        assert (await join(2, first.life)).life == first.life
+        assert await stored() == 4
+        await rooms.Leave(pb.LeaveRequest(edge=EDGE, connections=[2]))
+    with closing(sqlite3.connect(tmp_path / "rooms.sqlite3")) as database, database:
+        (dormant,) = database.execute("UPDATE dormant_log SET purge_after_ms = 1 RETURNING life").fetchall()
+    assert dormant == (first.life,)
+    async with serving(config), asyncio.timeout(60):
+        while await stored() > 2:  # noqa: ASYNC110 - a purge tells nobody
+            await asyncio.sleep(0.02)
+    for subject in (subjects[1], f"{subjects[1]}.erasures"):
+        await stream.get_last_msg("SALON_LOG_0", subject)
+    await bus.close()
 
 
 async def test_an_edge_of_before_and_one_of_now_do_not_share_a_life(config: Config) -> None:
@@ -280,7 +309,7 @@ async def test_joins_go_on_while_nats_is_away_and_health_says_so(world: World) -
 
 async def test_an_unknown_video_is_not_found_and_a_known_one_has_one_room(world: World) -> None:
     item = pb.JoinItem(connection=1, ref=pb.RoomRef(video_id=42), person=pb.Person(username="Anonymous_1"))
-    request = pb.JoinRequest(edge=EDGE, items=[item])
+    request = pb.JoinRequest(edge=EDGE, items=[item], log_version=1)
     assert (await world.rooms.Join(request)).outcomes[0].result == pb.JoinOutcome.RESULT_NOT_FOUND
     admin = pb.Person(user_id=1, username="root", rank=pb.RANK_ADMIN)
     await world.graphql('mutation { registerVideo(id: 42, title: "A film") { id } }', admin)

@@ -47,6 +47,7 @@ def ports_at(elapsed_s: Mapping[str, float], world: Any) -> Ports:
         memberships=world,
         leases=world,
         log=world,
+        dormant=world,
         videos=world,
         events=world,
         moderation=world,

@@ -25,7 +25,7 @@ from rooms.domain.membership import (
 )
 from rooms.domain.people import ConnectionId, EdgeId, Life, ParticipantKey, Person, Rank, RoomId, Slug, UserId
 from rooms.domain.presence import Leaver, apply_away_ends, apply_joins, apply_leaves
-from rooms.domain.rooms import OPEN, Access, AutoCreate, LivingRoom, RoomPolicy, SlugState
+from rooms.domain.rooms import OPEN, Access, AutoCreate, LivingRoom, RoomPolicy, SlugState, dormant_ms
 
 EDGE = EdgeId("e" * 32)
 A = Slug("a")
@@ -67,6 +67,22 @@ def test_a_new_room_has_the_number_of_its_kept_settings_or_that_it_was_asked_for
     states: dict[RoomRef, SlugState] = {BySlug(A): kept, ById(RoomId(41)): number}
     plan = plan_joins(states, [arrival(1), arrival(2, ref=ById(RoomId(41)))], RoomPolicy(), uses_partitions=True)
     assert plan.new_rooms == {A: 5, "41": 41}
+
+
+def test_the_life_that_somebody_comes_back_to_goes_on_only_where_they_may_enter_and_the_slug_does_not_live() -> None:
+    states: dict[RoomRef, SlugState] = {
+        BySlug(A): SlugState(A, is_living=False),
+        BySlug(Slug("b")): SlugState(Slug("b"), is_living=True),
+        BySlug(Slug("c")): SlugState(Slug("c"), is_living=False, access=PRIVATE),
+    }
+    arrivals = [replace(arrival(n, 9, BySlug(Slug(slug))), last_life=Life(n)) for n, slug in enumerate("abca", 1)]
+    plan = plan_joins(states, [*arrivals, arrival(5)], RoomPolicy(), uses_partitions=True)
+    assert {(one.slug, one.life) for one in plan.dormant} == {("a", 1), ("a", 4)}
+    assert plan.refused == {3: JoinRefusal.ACCESS_DENIED}
+
+
+def test_a_log_lies_dormant_where_somebody_could_come_back_to_it() -> None:
+    assert [dormant_ms(partition, 60) for partition in (None, 0, 3)] == [0, 60, 60]
 
 
 def test_what_the_policy_lets_nobody_create_is_not_found_while_living_rooms_are_entered() -> None:
@@ -177,7 +193,7 @@ def test_lives_are_spread_evenly_over_the_partitions(partitions: int) -> None:
 def plan_of(partitions: int | None) -> tuple[JoinPlan, tuple[Planned]]:
     """One that comes, from an edge of before or of now."""
     planned = Planned(arrival(1), A, OPEN)
-    return JoinPlan((planned.arrival,), (planned,), {}, {}, partitions), (planned,)
+    return JoinPlan((planned.arrival,), (planned,), {}, {}, partitions=partitions), (planned,)
 
 
 @pytest.mark.parametrize(

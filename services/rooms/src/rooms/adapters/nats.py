@@ -1,5 +1,5 @@
-"""The Events port on NATS: published at once or lost, but for the last presence event of each room, which comes later;
-purges wait in a bounded queue for a task of their own."""
+"""The Events port on NATS: published at once or lost, but for the last presence event of each room, which comes
+later."""
 
 import asyncio
 from collections import OrderedDict
@@ -20,7 +20,6 @@ STREAM_OF_BEFORE = "SALON_MESSAGES"
 DELETED = "salon.v1.rooms.deleted"
 _PRESENCE = "presence"
 _EVENTS_WAITING = 10_000
-_PURGES_WAITING = 10_000
 _ROOMS_LOST = 10_000
 _PEOPLE_BYTES = 48 * 1024
 """Of the people in one event: the servers take 64 KiB and more."""
@@ -37,7 +36,6 @@ class NatsEvents:
         self._count = count
         self._connection = NatsConnection(access, "rooms", connected=self._publish_lost)
         self._outgoing: asyncio.Queue[tuple[str, str, bytes, dict[str, str]]] = asyncio.Queue(_EVENTS_WAITING)
-        self._purges: asyncio.Queue[LifeEnded] = asyncio.Queue(_PURGES_WAITING)
         self._lost: OrderedDict[str, tuple[bytes, dict[str, str]]] = OrderedDict()
         self._tasks = Tasks()
 
@@ -45,7 +43,6 @@ class NatsEvents:
         """Connect in the background."""
         self._tasks.spawn(self._connection.run(), "nats connection")
         self._tasks.spawn(self._publish_all(), "events")
-        self._tasks.spawn(self._purge_all(), "purges")
 
     async def close(self) -> None:
         """Send what is buffered, then disconnect."""
@@ -65,8 +62,6 @@ class NatsEvents:
         """What a transaction did, once it is committed."""
         for change in changes.presence:
             self.publish_presence(change)
-        for ended in changes.ended:
-            self.purge_messages(ended)
 
     def publish_presence(self, change: PresenceChanged) -> None:
         """To the edges with members in the room."""
@@ -79,12 +74,21 @@ class NatsEvents:
         event = events_pb2.RoomDeleted(room_id=ended.room_id, life=ended.life, slug=ended.slug)
         self._publish("deleted", DELETED, event.SerializeToString())
 
-    def purge_messages(self, ended: LifeEnded) -> None:
-        """Queued; what does not fit is left to the stream's own limits."""
+    async def purge(self, ended: LifeEnded) -> bool:
+        """Whether nothing of the log of this life is stored any more; else it is to be tried again."""
+        stream, subjects = _stored(ended)
+        context = self._connection.client.jetstream(timeout=_PURGE_DEADLINE_S)
         try:
-            self._purges.put_nowait(ended)
-        except asyncio.QueueFull:
-            self._count("purge", "lost")
+            for subject in subjects:
+                await context.purge_stream(stream, subject=subject)
+        except nats.js.errors.NotFoundError:
+            return True  # no edge has made the stream yet
+        except Exception as problem:  # noqa: BLE001 - whatever it was, other lives are to be purged
+            self._count("purge", "failed")
+            _log.warning("purge_failed", life=ended.life, reason=type(problem).__name__)
+            return False
+        self._count("purge", "published")
+        return True
 
     def _publish(self, kind: str, subject: str, payload: bytes) -> None:
         """The trace is taken here: the task that sends holds none."""
@@ -146,27 +150,6 @@ class NatsEvents:
             _log.warning("event_lost", subject=subject, reason=type(problem).__name__)
             return False
         return True
-
-    async def _purge_all(self) -> None:
-        while True:
-            ended = await self._purges.get()
-            try:
-                await self._purge(ended)
-            except nats.js.errors.NotFoundError:
-                pass  # no edge has made the stream yet: nothing to clean up
-            except Exception as problem:  # noqa: BLE001 - whatever it was, the lives behind this one are to be purged
-                self._count("purge", "lost")
-                _log.warning("purge_failed", life=ended.life, reason=type(problem).__name__)
-
-    async def _purge(self, ended: LifeEnded) -> None:
-        if not self._connection.is_connected:
-            self._count("purge", "lost")
-            return
-        context = self._connection.client.jetstream(timeout=_PURGE_DEADLINE_S)
-        stream, subjects = _stored(ended)
-        for subject in subjects:
-            await context.purge_stream(stream, subject=subject)
-        self._count("purge", "published")
 
 
 def _stored(ended: LifeEnded) -> tuple[str, list[str]]:

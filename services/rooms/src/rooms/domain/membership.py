@@ -15,7 +15,7 @@ from enum import Enum
 from rooms.domain.log_position import LifeLog, partition_of
 from rooms.domain.naming import is_id
 from rooms.domain.people import ConnectionId, Life, Person, RoomId, Slug
-from rooms.domain.rooms import Access, LivingRoom, RoomPolicy, SlugState, may_enter
+from rooms.domain.rooms import Access, DormantLife, LivingRoom, RoomPolicy, SlugState, may_enter
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Arrival:
     connection: ConnectionId
     ref: RoomRef
     person: Person
+    last_life: Life | None = None
+    """The life in which the client was before: it goes on, where its log lies dormant and no other has begun."""
 
 
 class JoinRefusal(Enum):
@@ -120,6 +122,8 @@ class JoinPlan:
     refused: Mapping[ConnectionId, JoinRefusal]
     new_rooms: Mapping[Slug, RoomId | None]
     """Rooms to be made, with their public id; None: one that nothing has."""
+    dormant: tuple[DormantLife, ...] = ()
+    """Lives that go on if they still can, before rooms are made."""
     partitions: int | None = None
     """Of the log, over which new lives are spread; None: the edge is one of before."""
 
@@ -132,6 +136,7 @@ def plan_joins(
     admitted: list[Planned] = []
     refused: dict[ConnectionId, JoinRefusal] = {}
     new_rooms: dict[Slug, RoomId | None] = {}
+    dormant: set[DormantLife] = set()
     for arrival in arrivals:
         state = states[arrival.ref]
         if refusal := _refusal(state, arrival.person, policy):
@@ -140,8 +145,10 @@ def plan_joins(
         admitted.append(Planned(arrival, state.slug, state.access))
         if not state.is_living:
             new_rooms[state.slug] = state.access.kept_room_id or _own_number(state.slug)
+            if arrival.last_life is not None:
+                dormant.add(DormantLife(state.slug, arrival.last_life))
     partitions = policy.log_partitions if uses_partitions else None
-    return JoinPlan(tuple(arrivals), tuple(admitted), refused, new_rooms, partitions)
+    return JoinPlan(tuple(arrivals), tuple(admitted), refused, new_rooms, tuple(dormant), partitions)
 
 
 def _refusal(state: SlugState, person: Person, policy: RoomPolicy) -> JoinRefusal | None:

@@ -109,6 +109,20 @@ class LifeEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class DormantLife:
+    """A life that is over, and that goes on if somebody comes back to it in time."""
+
+    slug: Slug
+    life: Life
+
+
+def dormant_ms(partition: int | None, keep_ms: int) -> int:
+    """How long the log of a life that has ended lies dormant. That of edges of before is read by nobody who could come
+    back to it."""
+    return 0 if partition is None else keep_ms
+
+
+@dataclass(frozen=True, slots=True)
 class LivingRoom:
     """A living room whose row the transaction holds."""
 
@@ -285,6 +299,8 @@ class RoomPolicy:
     """How long settings are kept that nobody uses."""
     away_ms: int = 15_000
     """How long whoever the server sent away with 1012 may come back as if they had never left."""
+    dormant_ms: int = 60_000
+    """How long the log of a life that its last leave has ended is kept for those who come back to it."""
     log_partitions: int = 1
     """Over which new lives are spread."""
 

@@ -1,6 +1,7 @@
 """Leases of edges, and what follows when one is renewed, lost, given up or has expired. What may be much is done in
 parts, and each part made known when it is committed."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
@@ -119,6 +120,17 @@ async def reap(ports: Ports) -> None:
     """Remove some of those who are or were in lives that are over, and settings that nobody used for long. Raises
     DatabaseUnavailable."""
     await ports.leases.reap(now=ports.clock())
+
+
+async def purge_logs(ports: Ports) -> None:
+    """Purge the logs of lives that are over and to which nobody came back, a few at a time. What cannot be purged is
+    left for another time. Raises DatabaseUnavailable."""
+    while ports.events.is_connected and (claimed := await ports.dormant.claim()):
+        purged = await asyncio.gather(*(ports.events.purge(ended) for ended in claimed))
+        done = [ended.life for ended, is_purged in zip(claimed, purged, strict=True) if is_purged]
+        if not done:
+            break
+        await ports.dormant.forget(done)
 
 
 async def _mark_stale(ports: Ports, edge: EdgeId, is_newest: Callable[[], bool]) -> None:

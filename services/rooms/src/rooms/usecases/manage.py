@@ -7,7 +7,6 @@ from string import ascii_lowercase
 
 from rooms.domain import naming
 from rooms.domain.people import LARGEST_ID, RoomId, Slug, UserId, Viewer
-from rooms.domain.presence import Changes
 from rooms.domain.rooms import Invitation, Room, RoomSettings, SettingsChange, Video, may_manage, may_register_videos
 from rooms.domain.sanctions import Sanction
 from rooms.errors import InvalidInput, NotPermitted, NotSignedIn, RoomNotFound, SlugReserved, SlugTaken
@@ -55,7 +54,6 @@ async def delete_room(ports: Ports, viewer: Viewer | None, room_id: RoomId) -> b
     ended = await ports.catalog.delete_room(room)
     if ended is not None:
         ports.events.publish_room_deleted(ended)
-        ports.events.publish(Changes(ended=(ended,)))
     return True
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from chassis.database import Database
 from rooms.adapters.store.catalog import TortoiseCatalog
+from rooms.adapters.store.dormant_logs import TortoiseDormantLogs
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
@@ -38,7 +39,12 @@ class Quiet:
     sanctions: list[Sanction] = field(default_factory=list)
     asked: list[Sequence[Slug]] = field(default_factory=list)
 
+    is_connected = True
+
     def publish(self, changes: Changes) -> None: ...
+
+    async def purge(self, ended: LifeEnded) -> bool:
+        raise AssertionError("not asked here")
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
         self.deleted.append(ended)
@@ -74,6 +80,7 @@ class Stage:
             memberships=TortoiseMemberships(database, RoomPolicy()),
             leases=TortoiseLeases(database, RoomPolicy()),
             log=TortoiseLogPositions(database),
+            dormant=TortoiseDormantLogs(database),
             videos=catalog,
             events=self.quiet,
             moderation=self.quiet,

@@ -77,11 +77,13 @@ class FakeEvents:
     """What was told to the bus."""
 
     deleted: list[LifeEnded] = field(default_factory=list)
-    purged: list[LifeEnded] = field(default_factory=list)
+    is_connected = True
 
     def publish(self, changes: Changes) -> None:
-        assert changes.presence == (), "GraphQL changes no presence"
-        self.purged += changes.ended
+        raise AssertionError("GraphQL changes no presence")
+
+    async def purge(self, ended: LifeEnded) -> bool:
+        raise AssertionError("GraphQL purges nothing")
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
         self.deleted.append(ended)
@@ -187,6 +189,7 @@ class World:
             memberships=_Unused(),
             leases=_Unused(),
             log=_Unused(),
+            dormant=_Unused(),
             videos=_Unused(),
             events=self.events,
             moderation=self.moderation,

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from chassis.database import Database, Gate, Row, Session
 from chassis.outages import retried_on_conflict
+from rooms.adapters.store.dormant_logs import supersede
 from rooms.adapters.store.listing import CountedPeople, find_room, newest_rooms, people_of, search_rooms
 from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, never_register_again, take_ids
 from rooms.adapters.store.tables import InvitationRow, VideoRow, from_ms, to_ms
@@ -98,6 +99,7 @@ class TortoiseCatalog:
                 raise SlugTaken
             if not await _keep(session, slug, room_id, owner, settings, now):
                 raise SlugTaken
+            await supersede(session, [slug])
             room = await find_room(session, slug=slug)
         assert room is not None
         return room
@@ -127,7 +129,8 @@ class TortoiseCatalog:
             if living is None or (made and [row["room_id"] for row in kept] != [room.room_id]):
                 raise RoomNotFound
             await session.fetch("DELETE FROM invitation WHERE slug = $1", room.slug)
-            await end_lives(session, [living.life])
+            await end_lives(session, [living.life], dormant_ms=0)
+            await supersede(session, [room.slug])
             await never_register_again(session, [living])
             await session.fetch(
                 f"INSERT INTO deleted_life (life, deleted_ms) VALUES ($1, {session.now_ms})", living.life

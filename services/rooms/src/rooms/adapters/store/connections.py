@@ -73,7 +73,8 @@ async def remove_connections(
     taken = Counter(row["life"] for row in gone)
     empty = [life for life, number in taken.items() if rooms[life].connection_count <= number]
     away_until_ms = await find_away(session, empty)
-    return await _write(session, apply_leaves(rooms, left, policy, away_until_ms=away_until_ms, now_ms=now_ms))
+    leaves = apply_leaves(rooms, left, policy, away_until_ms=away_until_ms, now_ms=now_ms)
+    return await _write(session, leaves, policy)
 
 
 async def end_away(session: Session, policy: RoomPolicy, *, now_ms: int) -> tuple[Changes, bool]:
@@ -99,7 +100,7 @@ async def end_away(session: Session, policy: RoomPolicy, *, now_ms: int) -> tupl
     away_until_ms = await find_away(session, [life for life, room in rooms.items() if room.connection_count <= 0])
     left = [(row["life"], _leaver(row)) for row in gone]
     leaves = apply_away_ends(rooms, left, policy, away_until_ms=away_until_ms, now_ms=now_ms)
-    return await _write(session, leaves), len(due) < PART
+    return await _write(session, leaves, policy), len(due) < PART
 
 
 async def find_away(session: Session, lives: Sequence[Life]) -> dict[Life, int]:
@@ -114,11 +115,11 @@ async def find_away(session: Session, lives: Sequence[Life]) -> dict[Life, int]:
     return {row["life"]: row["until_ms"] for row in rows}
 
 
-async def _write(session: Session, leaves: Leaves) -> Changes:
+async def _write(session: Session, leaves: Leaves, policy: RoomPolicy) -> Changes:
     if leaves.updates:
         await save_rooms(session, leaves.updates)
     if leaves.ended:
-        await end_lives(session, [ended.life for ended in leaves.ended])
+        await end_lives(session, [ended.life for ended in leaves.ended], dormant_ms=policy.dormant_ms)
     return leaves.changes
 
 

@@ -15,6 +15,7 @@ from rooms.adapters.store.connections import (
     next_part,
     remove_connections,
 )
+from rooms.adapters.store.dormant_logs import supersede, take_up
 from rooms.adapters.store.reaping import OrphanSearch, reap
 from rooms.adapters.store.rooms import PART, end_lives, forget_unused, lock_abandoned, lock_slugs
 from rooms.adapters.store.tables import to_ms
@@ -86,7 +87,7 @@ class TortoiseLeases:
             revived = await _revive(session, missing, now_ms)
             entrants, turned_away = take_back(missing, await lock_slugs(session, {one.slug for one in missing}))
             if unused := lives_without(revived, entrants):
-                await end_lives(session, unused)
+                await end_lives(session, unused, dormant_ms=self._policy.dormant_ms)
             limit = self._policy.presence_limit
             _, changes = await add_connections(session, edge, entrants, limit=limit, now_ms=now_ms)
             return Registered(lost + turned_away, changes)
@@ -164,7 +165,7 @@ class TortoiseLeases:
             away = await find_away(session, [room.life for room in found])
             rooms = [room for room in found if room.life not in away]
             if rooms:
-                await end_lives(session, [room.life for room in rooms])
+                await end_lives(session, [room.life for room in rooms], dormant_ms=self._policy.dormant_ms)
             for table, key in (("deleted_slug", "slug"), ("deleted_life", "life")):
                 old = f"SELECT {key} FROM {table} WHERE deleted_ms < $1 LIMIT {PART}"
                 await session.fetch(f"DELETE FROM {table} WHERE {key} IN ({old})", now_ms - DAY_MS)
@@ -212,6 +213,12 @@ async def _revive(session: Session, missing: Sequence[HeldConnection], now_ms: i
     revived = await _insert_lives(session, newest, now_ms) if newest else set()
     if not revived:
         return revived
+    if late := await take_up(session, revived):
+        these = f"life IN (SELECT x.life FROM {session.rows({'life': 'bigint'})})"
+        await session.fetch(f"DELETE FROM room WHERE {these}", packed([{"life": life} for life in late]))
+        revived -= late
+    if not revived:
+        return revived
     await session.never_reuse("room", "life", max(revived))
     # Who was in it before is here again: a part of a reaping that is under way ends first, and no other follows.
     await session.fetch(
@@ -220,7 +227,8 @@ async def _revive(session: Session, missing: Sequence[HeldConnection], now_ms: i
     )
     deleted = await _deleted_lives(session, [one for one in newest if one.life in revived])
     if deleted:
-        await end_lives(session, deleted)
+        await end_lives(session, deleted, dormant_ms=0)
+    await supersede(session, [one.slug for one in newest if one.life in revived])
     return revived - deleted
 
 

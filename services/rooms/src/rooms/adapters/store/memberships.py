@@ -5,9 +5,10 @@
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
-from chassis.database import Database
+from chassis.database import Database, Session
 from chassis.outages import retried_on_conflict
 from rooms.adapters.store.connections import add_connections, named, remove_connections, standing
+from rooms.adapters.store.dormant_logs import find_dormant, supersede, wake
 from rooms.adapters.store.leases import lock_lease, open_lease
 from rooms.adapters.store.rooms import (
     NewRoom,
@@ -50,15 +51,20 @@ class TortoiseMemberships:
         self._policy = policy
 
     async def resolve(self, ids: Sequence[RoomId]) -> Mapping[RoomId, Slug]:
-        """Slugs of the living rooms and kept settings with these public ids."""
+        """Slugs of the living rooms, kept settings and dormant lives with these public ids."""
         async with self._database.session() as session:
-            return await slugs_of(session, ids)
+            known = await slugs_of(session, ids)
+            if unknown := [room_id for room_id in ids if room_id not in known]:
+                for room_id, dormant in await find_dormant(session, unknown):
+                    known.setdefault(room_id, dormant.slug)
+            return known
 
     async def states(self, arrivals: Sequence[Arrival]) -> Mapping[RoomRef, SlugState]:
         """The slug behind each reference as it is now."""
         ids = {arrival.ref.room_id for arrival in arrivals if isinstance(arrival.ref, ById)}
         async with self._database.session() as session:
             known = await slugs_of(session, ids) if ids else {}
+            known |= await _slugs_of_dormant(session, arrivals, known)
             slugs = {arrival.ref: _slug(arrival.ref, known) for arrival in arrivals}
             visitors: dict[Slug, set[UserId]] = {slug: set() for slug in slugs.values()}
             for arrival in arrivals:
@@ -87,6 +93,7 @@ class TortoiseMemberships:
             outcomes: dict[ConnectionId, JoinOutcome] = {**plan.refused, **await standing(session, edge, plan.arrivals)}
             admitted = [item for item in plan.admitted if item.arrival.connection not in outcomes]
             slugs = {item.slug for item in admitted}
+            woken = await wake(session, [one for one in plan.dormant if one.slug in slugs])
             new = [room for slug, room in new_rooms.items() if slug in slugs]
             created = await insert_rooms(session, new, now_ms=now_ms) if new else set()
             locked = await lock_slugs(session, slugs) if slugs else {}
@@ -95,8 +102,10 @@ class TortoiseMemberships:
                 created |= await begin_anew(session, ended, now_ms=now_ms)
                 locked |= await lock_slugs(session, [room.slug for room in ended])
             entrants, refused = let_in(plan, admitted, locked)
-            if unused := lives_without(created, entrants):
-                await end_lives(session, unused)
+            if unused := lives_without(created | woken, entrants):
+                await end_lives(session, unused, dormant_ms=self._policy.dormant_ms)
+            if begun := created - unused:
+                await supersede(session, [item.room.slug for item in entrants if item.room.life in begun])
             limit = self._policy.presence_limit
             memberships, changes = await add_connections(session, edge, entrants, limit=limit, now_ms=now_ms)
             made_known = Changes.together([Changes(ended=tuple(room.ended for room in ended)), changes])
@@ -150,6 +159,19 @@ class TortoiseMemberships:
         async with self._database.session() as session:
             rows = await session.fetch("SELECT room_id, connection_count FROM room WHERE connection_count > 0")
         return {row["room_id"]: row["connection_count"] for row in rows}
+
+
+async def _slugs_of_dormant(
+    session: Session, arrivals: Sequence[Arrival], known: Mapping[RoomId, Slug]
+) -> dict[RoomId, Slug]:
+    """Whoever comes back to a life by the id that its room had finds it, until it is purged."""
+    wanted = {
+        (arrival.ref.room_id, arrival.last_life)
+        for arrival in arrivals
+        if isinstance(arrival.ref, ById) and arrival.last_life is not None and arrival.ref.room_id not in known
+    }
+    found = await find_dormant(session, {room_id for room_id, _ in wanted}) if wanted else []
+    return {room_id: dormant.slug for room_id, dormant in found if (room_id, dormant.life) in wanted}
 
 
 def _slug(ref: RoomRef, known: Mapping[RoomId, Slug]) -> Slug:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 
 from chassis.database import Row, Session, packed
+from rooms.adapters.store.dormant_logs import lay_down
 from rooms.domain.people import Life, RoomId, Slug, UserId
 from rooms.domain.rooms import OPEN, Access, LivingRoom, RoomUpdate, SlugState
 
@@ -171,12 +172,16 @@ async def save_rooms(session: Session, updates: Sequence[RoomUpdate]) -> None:
     )
 
 
-async def end_lives(session: Session, lives: Iterable[Life]) -> None:
-    """Delete rooms that are locked. Who is or was in them is removed later, in parts: see reaping.py."""
+async def end_lives(session: Session, lives: Iterable[Life], *, dormant_ms: int) -> None:
+    """Delete rooms that are locked. Who is or was in them is removed later, in parts: see reaping.py. Their logs lie
+    dormant for so long; 0: these lives are over for good."""
     parameter = packed([{"life": life} for life in lives])
     ended = await session.fetch(
-        f"DELETE FROM room WHERE life IN (SELECT x.life FROM {session.rows(_LIVES)}) RETURNING slug", parameter
+        f"DELETE FROM room WHERE life IN (SELECT x.life FROM {session.rows(_LIVES)})"
+        " RETURNING life, slug, room_id, partition_number, visited, created_ms",
+        parameter,
     )
+    await lay_down(session, ended, dormant_ms)
     await session.fetch(
         f"UPDATE kept_settings SET last_used_ms = {session.now_ms}"
         f" WHERE slug IN (SELECT x.slug FROM {session.rows(_SLUGS)})",
@@ -191,7 +196,7 @@ async def end_lives(session: Session, lives: Iterable[Life]) -> None:
 
 async def begin_anew(session: Session, rooms: Sequence[LivingRoom], *, now_ms: int) -> set[Life]:
     """End these rooms, which are locked, for good, and make others in their places."""
-    await end_lives(session, [room.life for room in rooms])
+    await end_lives(session, [room.life for room in rooms], dormant_ms=0)
     await never_register_again(session, rooms)
     return await insert_rooms(session, [NewRoom(room.slug, room.room_id) for room in rooms], now_ms=now_ms)
 

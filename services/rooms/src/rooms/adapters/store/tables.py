@@ -130,6 +130,26 @@ class EndedLifeRow(Model):
         indexes: ClassVar = (Index(fields=["reap_after_ms"], name="ended_life_by_time"),)
 
 
+class DormantLogRow(Model):
+    """The log of a life that is over, which may go on until it is to be purged."""
+
+    life = fields.BigIntField(primary_key=True, generated=False)
+    slug = fields.CharField(max_length=128)
+    room_id = fields.BigIntField()
+    partition_number = fields.SmallIntField(null=True)
+    created_ms = fields.BigIntField()
+    purge_after_ms = fields.BigIntField()
+    claimed_until_ms = fields.BigIntField(db_default=0)
+
+    class Meta:
+        table = "dormant_log"
+        indexes: ClassVar = (
+            Index(fields=["purge_after_ms"], name="dormant_log_by_time"),
+            Index(fields=["slug"], name="dormant_log_by_slug"),
+            Index(fields=["room_id"], name="dormant_log_by_room"),
+        )
+
+
 class DeletedSlugRow(Model):
     """What ended for good, by deleteChatRoom or for edges of now: no edge may register this life, or an earlier one,
     again."""

@@ -104,6 +104,7 @@ def arrival_from_proto(item: pb.JoinItem) -> Arrival:
         connection_from_proto(item.connection),
         ref_from_proto(item.ref),
         person_from_proto(item.person, item.participant_key),
+        Life(_id(item.revive_life, "revive_life")) if item.revive_life else None,
     )
 
 
