@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from typing import TYPE_CHECKING
 
 import pytest
-from fuzz_strategies import UPGRADES
+from fuzz_strategies import JSON, UPGRADES
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 if TYPE_CHECKING:
@@ -42,6 +43,30 @@ async def test_any_bytes_are_answered_or_hung_up_on(
     answer = await _answer(edge, HEAD[:at] + damage + HEAD[at:], is_whole=False)
     status = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
     assert not answer or (status is not None and int(status[1]) in STATUSES), (damage, answer)
+    await _serves_on(edge, caplog)
+
+
+_bodies = st.binary(max_size=60) | st.builds(
+    lambda fields: json.dumps(fields).encode(),
+    JSON
+    | st.dictionaries(st.sampled_from(["query", "variables", "operationName"]), JSON | st.just("{ chatRooms { id } }")),
+)
+_types = st.sampled_from(
+    ["application/json", "application/json; charset=utf-8", "application/graphql", "text/plain", ";"]
+)
+
+
+@given(_bodies, _types, st.sampled_from(["", "Bearer USER", "Bearer nobody", "Basic"]))
+@PROOF
+async def test_any_body_of_a_graphql_request_is_answered(
+    edge: Edge, caplog: pytest.LogCaptureFixture, body: bytes, type_: str, authorization: str
+) -> None:
+    headers = [f"Content-Type: {type_}", f"Authorization: {authorization}"]
+    status, _, answer = await edge.http("POST", "/graphql", headers, body)
+    assert status in {200, 400, 401, 415}, (status, answer)
+    assert isinstance(json.loads(answer), dict)
+    for query, variables, operation, _, _ in edge.rooms.calls:
+        assert (type(query), type(variables), type(operation)) == (str, bytes, str)
     await _serves_on(edge, caplog)
 
 

@@ -22,7 +22,7 @@ _CLOSE_CODES_OF_APPLICATIONS = range(3000, 5000)
 _Utf8Decoder = getincrementaldecoder("utf-8")
 _LENGTH_BYTES: Final = {126: 2, 127: 8}
 _MASK_BYTES: Final = 4
-_RSV1: Final = 0x40
+_RESERVED_BITS: Final = 0x70
 _SHORTEST_HEAD_BYTES: Final = 2 + _MASK_BYTES
 
 
@@ -129,7 +129,7 @@ def _require_utf8(payload: bytes) -> None:
 class PartialFrame:
     """From the frame's first byte on. The parser is the judge of its header: here it is only read."""
 
-    __slots__ = ("_head", "_mask", "_taken", "is_compressed", "opcode")
+    __slots__ = ("_head", "_mask", "_taken", "has_reserved_bit", "opcode")
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -137,7 +137,8 @@ class PartialFrame:
         self._taken = 0
         """Bytes of the payload so far."""
         self.opcode = 0
-        self.is_compressed = False
+        self.has_reserved_bit = False
+        """It is compressed, or will be refused for that bit."""
 
     def read_on(self, arrived: bytes) -> bytes:
         """The next bytes of the frame; what they hold of its payload, unmasked."""
@@ -148,7 +149,7 @@ class PartialFrame:
                 return b""
             arrived = bytes(self._head[size:])
             self.opcode = self._head[0] & 0x0F
-            self.is_compressed = bool(self._head[0] & _RSV1)
+            self.has_reserved_bit = bool(self._head[0] & _RESERVED_BITS)
             self._mask = bytes(self._head[size - _MASK_BYTES : size])
         return self._unmask(self._mask, arrived)
 

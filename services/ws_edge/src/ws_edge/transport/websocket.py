@@ -199,7 +199,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         if self._partial is None or tail_bytes is not None:
             self._partial = PartialFrame()
         payload = self._partial.read_on(arrived if tail_bytes is None else arrived[-tail_bytes:])
-        if self._partial.is_compressed:
+        if self._partial.has_reserved_bit:
             return
         try:
             self._assembly.look_ahead(self._partial.opcode, payload)
