@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
+import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -56,7 +58,17 @@ async def ended(client: RawClient) -> bytes:
 
 
 def test_a_request_has_15_s_and_a_silent_connection_75() -> None:
-    assert Patience() == Patience(request_within_s=15.0, idle_for_s=75.0, at_most=8192)
+    assert Patience(at_most_open=5) == Patience(15.0, 75.0, at_most=16_384, at_most_open=5)
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"), [(20_000, 19_744), (1024, 768), (100, 256), (resource.RLIM_INFINITY, sys.maxsize)]
+)
+def test_so_many_connections_may_be_open_as_there_are_files(
+    monkeypatch: pytest.MonkeyPatch, files: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    assert Patience().at_most_open == connections
 
 
 @pytest.mark.parametrize("what", DRIBBLES)
@@ -107,10 +119,11 @@ async def test_between_two_requests_a_connection_may_rest_for_longer(start_edge:
         await asyncio.sleep(2 * SHORT.request_within_s)
 
 
+@pytest.mark.parametrize("patience", [Patience(at_most=20), Patience(at_most_open=21)])
 async def test_of_too_many_unfinished_requests_the_oldest_makes_room_and_newcomers_get_in(
-    start_edge: StartEdge,
+    start_edge: StartEdge, patience: Patience
 ) -> None:
-    edge = await start_edge(patience=Patience(at_most=20))
+    edge = await start_edge(patience=patience)
     inside = await edge.open()
     slow = [await edge.raw() for _ in range(60)]
     for client in slow:

@@ -1,7 +1,9 @@
 """How long, and with how many at once, the edge waits for requests that are not whole yet."""
 
+import resource
+import sys
 from asyncio import BaseTransport
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 
@@ -10,6 +12,13 @@ from sanic.http import Stage
 from sanic.server import HttpProtocol
 
 _ENDS_WITHIN_S: Final = 2.0
+_OTHER_FILES: Final = 256
+"""What a process opens that is no client's connection, with room to spare."""
+
+
+def _most_open() -> int:
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if files == resource.RLIM_INFINITY else max(_OTHER_FILES, files - _OTHER_FILES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +29,11 @@ class Patience:
     """From a request's first byte to its answer, and from the connection to its first byte."""
     idle_for_s: float = 75.0
     """Silence between two requests."""
-    at_most: int = 8192
+    at_most: int = 16_384
     """Connections; for one more, the one that has gone without a new request for longest is dropped."""
+    at_most_open: int = field(default_factory=_most_open)
+    """The same where so many are open with the WebSockets: beyond the files that the process may open, the system
+    would close the newest."""
 
 
 class PatientProtocol(HttpProtocol):
@@ -38,9 +50,10 @@ class PatientProtocol(HttpProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """See HttpProtocol."""
         super().connection_made(transport)  # type: ignore[no-untyped-call]  # Sanic leaves it untyped
-        waiting = self.app.ctx.waiting
+        waiting, patience = self.app.ctx.waiting, self.app.ctx.patience
         waiting[self] = None
-        if len(waiting) > self.app.ctx.patience.at_most:
+        number = len(waiting)
+        if number > patience.at_most or number + len(self.app.ctx.open_sockets) > patience.at_most_open:
             next(iter(waiting)).drop()
 
     def connection_lost(self, exc: Exception | None) -> None:

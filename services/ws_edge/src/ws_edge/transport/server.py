@@ -32,7 +32,6 @@ _LOOK_EVERY_S: Final = 0.02
 _BODY_LIMIT_BYTES = 256 * 1024
 _HEAD_LIMIT_BYTES = 16 * 1024
 """Sanic's own ceiling; tokens of 8 KiB fit in."""
-_USUAL_PATIENCE: Final = Patience()
 
 
 class _Server(Protocol):
@@ -160,7 +159,7 @@ def empty_app(
     drain_state: DrainState,
     turned_away: Callable[[str], None],
     *,
-    patience: Patience = _USUAL_PATIENCE,
+    patience: Patience | None = None,
     is_only_app: bool = False,
 ) -> SanicApp:
     """An application that listening() can run, without a route. `turned_away`: see QuietErrors; also http_dropped, of
@@ -190,5 +189,5 @@ def empty_app(
     open_sockets: set[ClientSocket] = set()
     app.ctx.open_sockets = open_sockets
     waiting: dict[PatientProtocol, None] = {}
-    app.ctx.waiting, app.ctx.patience, app.ctx.turned_away = waiting, patience, turned_away
+    app.ctx.waiting, app.ctx.patience, app.ctx.turned_away = waiting, patience or Patience(), turned_away
     return app
