@@ -6,15 +6,21 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc.aio
 import httpx
 import nats
 import pytest
 from chat_client import Visitors, of_type, person
 from graphql_client import DELETE, GraphQL
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 from network_processes import Nats, Starter, edge_links, until
 from salon_processes import RUNNING, SECRET
 from websockets.asyncio.client import connect
 
+from salon.events.v1.events_pb2 import LogEntry
+from salon.moderation.v1 import moderation_pb2 as pb
+from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceStub
 from tools.ports import held_port
 
 CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "nats" / "production.conf"
@@ -66,12 +72,12 @@ def test_all_three_services_work_with_their_own_logins_and_break_no_rule(starter
     edges = [starter.service("ws_edge", **edge_links(rooms, moderation), **told("ws_edge")) for _ in range(2)]
     for edge in edges:
         until(edge.is_ready, "the edge is ready", starter.started)
-    asyncio.run(story([edge.port for edge in edges], cluster[0].url))
+    asyncio.run(story([edge.port for edge in edges], moderation.port, cluster[0].url))
     logs = {process.name: process.text() for process in starter.started}
     assert [name for name, text in logs.items() if "iolation" in text or "Traceback" in text] == []
 
 
-async def story(ports: list[int], url: str) -> None:
+async def story(ports: list[int], moderation_port: int, url: str) -> None:
     """Everything that travels by NATS, from one edge to the other."""
     here, there = (Visitors(f"ws://127.0.0.1:{port}") for port in ports)
     chair, ana, bob = person("chair", "admin"), person("ana"), person("bob")
@@ -92,6 +98,7 @@ async def story(ports: list[int], url: str) -> None:
         await one.send("to all")
         async with asyncio.timeout(DEADLINE_S):
             assert await other.recv() == "to all"
+    await deleted(said["id"], moderation_port, url)
     moderator = await here.join("stage", chair)
     await moderator.send("moderation_action", action="ban", target_user_id=bob.user_id)
     assert [await speaker.closed(), await again.closed()] == [4003, 4003]
@@ -100,6 +107,42 @@ async def story(ports: list[int], url: str) -> None:
         await GraphQL(http).run(DELETE, chair, id=witness.joined["room_id"])
     assert [await witness.closed(), await moderator.closed()] == [4004, 4004]
     await purged(url)
+
+
+async def deleted(message_id: int, moderation_port: int, url: str) -> None:
+    """Moderation tells the log of a message that it takes back, and erases it, on all three servers."""
+    sequence, partition = divmod(message_id, 256)
+    operator = await nats.connect(url, user="operator", password=login("operator")["pass"])
+    try:
+        stream = operator.jetstream()
+        message = await stream.get_msg(f"SALON_LOG_{partition}", sequence)
+        assert message.subject is not None
+        room_id, life = map(int, message.subject.split(".")[4:])
+        request = pb.ExecuteRequest(
+            actor=pb.Speaker(user_id=1, username="chair", rank=pb.RANK_ADMIN),
+            slug="stage",
+            log=pb.LogRef(partition=partition, room_id=room_id, life=life),
+            delete_message=pb.DeleteMessage(message_id=message_id),
+        )
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{moderation_port}") as channel:
+            answer = await ModerationServiceStub(channel).Execute(request, timeout=DEADLINE_S)
+        assert answer.outcome == pb.ExecuteResponse.OUTCOME_DONE
+        async with asyncio.timeout(DEADLINE_S):
+            while await is_stored(stream, partition, sequence):  # noqa: ASYNC110 - erasing tells nobody
+                await asyncio.sleep(0.05)
+        told = await stream.get_last_msg(f"SALON_LOG_{partition}", message.subject)
+        assert told.data is not None
+        assert LogEntry.FromString(told.data).message_deleted.message_id == message_id
+    finally:
+        await operator.close()
+
+
+async def is_stored(stream: JetStreamContext, partition: int, sequence: int) -> bool:
+    try:
+        await stream.get_msg(f"SALON_LOG_{partition}", sequence)
+    except NotFoundError:
+        return False
+    return True
 
 
 async def purged(url: str) -> None:
