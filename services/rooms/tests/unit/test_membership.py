@@ -249,3 +249,22 @@ def test_when_that_has_ended_they_have_left_and_an_empty_room_ends_or_is_kept_fo
     assert (others.ended, [u.empty_since_ms for u in others.updates]) == ((), [99])
     kept = apply_away_ends(empty, gone, RoomPolicy(empty_grace_ms=5), away_until_ms={}, now_ms=1)
     assert (kept.ended, [u.empty_since_ms for u in kept.updates]) == ((), [1])
+
+
+@pytest.mark.parametrize(
+    ("room", "is_abandoned"),
+    [
+        (living(connections=1), False),
+        (living(), False),
+        (replace(living(), empty_since_ms=95), True),
+        (replace(living(), empty_since_ms=96), False),
+        (replace(living(connections=1), empty_since_ms=1), False),
+        (replace(living(), visited=False, created_ms=50), True),
+        (replace(living(), visited=False, created_ms=51), False),
+    ],
+)
+def test_a_room_is_abandoned_when_it_was_empty_for_the_grace_or_unused_for_long(
+    room: LivingRoom, is_abandoned: bool
+) -> None:
+    policy = RoomPolicy(empty_grace_ms=5, unused_ms=50)
+    assert policy.is_abandoned(room, now_ms=100) is is_abandoned

@@ -136,6 +136,9 @@ class LivingRoom:
     partition: int | None = None
     """Of its log. None: nobody was here yet, or edges of before, whose messages are in another stream."""
     visited: bool = True
+    created_ms: int = 0
+    empty_since_ms: int | None = None
+    """None: somebody is in it, or nobody was yet."""
 
     @property
     def log(self) -> LifeLog:
@@ -303,6 +306,14 @@ class RoomPolicy:
     """How long the log of a life that its last leave has ended is kept for those who come back to it."""
     log_partitions: int = 1
     """Over which new lives are spread."""
+
+    def is_abandoned(self, room: LivingRoom, *, now_ms: int) -> bool:
+        """Whether a room has been empty, or still unused, for too long."""
+        if room.connection_count > 0:
+            return False
+        if not room.visited:
+            return room.created_ms <= now_ms - self.unused_ms
+        return room.empty_since_ms is not None and room.empty_since_ms <= now_ms - self.empty_grace_ms
 
     def may_create(self, slug: Slug, *, has_kept_settings: bool) -> bool:
         """Videos and slugs with kept settings are never restricted."""

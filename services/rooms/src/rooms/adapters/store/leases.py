@@ -17,7 +17,7 @@ from rooms.adapters.store.connections import (
 )
 from rooms.adapters.store.dormant_logs import supersede, take_up
 from rooms.adapters.store.reaping import OrphanSearch, reap
-from rooms.adapters.store.rooms import PART, end_lives, forget_unused, lock_abandoned, lock_slugs
+from rooms.adapters.store.rooms import PART, end_lives, forget_unused, lock_empty, lock_slugs
 from rooms.adapters.store.tables import to_ms
 from rooms.domain.leases import Lease
 from rooms.domain.membership import HeldConnection, find_missing, lives_without, newest_lives, take_back
@@ -161,9 +161,10 @@ class TortoiseLeases:
         now_ms = to_ms(now)
         async with self._database.transaction() as session:
             grace, unused = self._policy.empty_grace_ms, self._policy.unused_ms
-            found = await lock_abandoned(session, empty_before_ms=now_ms - grace, unused_before_ms=now_ms - unused)
-            away = await find_away(session, [room.life for room in found])
-            rooms = [room for room in found if room.life not in away]
+            found = await lock_empty(session, empty_before_ms=now_ms - grace, unused_before_ms=now_ms - unused)
+            abandoned = [room for room in found if self._policy.is_abandoned(room, now_ms=now_ms)]
+            away = await find_away(session, [room.life for room in abandoned])
+            rooms = [room for room in abandoned if room.life not in away]
             if rooms:
                 await end_lives(session, [room.life for room in rooms], dormant_ms=self._policy.dormant_ms)
             for table, key in (("deleted_slug", "slug"), ("deleted_life", "life")):

@@ -24,7 +24,10 @@ _UPDATE = {
     "empty_since_ms": "bigint",
     "partition_number": "smallint",
 }
-_ROOM = "r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded, r.partition_number, r.visited"
+_ROOM = (
+    "r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded, r.partition_number, r.visited,"
+    " r.created_ms, r.empty_since_ms"
+)
 _ACCESS = "k.room_id AS kept_room_id, k.owner, k.is_public, k.allow_anonymous"
 
 
@@ -53,6 +56,8 @@ def _locked(row: Row) -> LivingRoom:
         access=_access(row) if "kept_room_id" in row else OPEN,
         partition=row["partition_number"],
         visited=bool(row["visited"]),
+        created_ms=row["created_ms"],
+        empty_since_ms=row["empty_since_ms"],
     )
 
 
@@ -148,13 +153,12 @@ async def lock_lives(session: Session, lives: Iterable[Life]) -> dict[Life, Livi
     return {row["life"]: _locked(row) for row in rows}
 
 
-async def lock_abandoned(session: Session, *, empty_before_ms: int, unused_before_ms: int) -> list[LivingRoom]:
-    """Lock rooms that are empty, or still unused, for too long. They are looked up first, since for an OR SQLite reads
-    the whole table; the condition is repeated for a room that somebody enters before it is locked."""
-    empty, unused = "visited AND empty_since_ms <= $1", "NOT visited AND created_ms <= $2"
+async def lock_empty(session: Session, *, empty_before_ms: int, unused_before_ms: int) -> list[LivingRoom]:
+    """Lock rooms that were empty, or unused, at these times, 500 at most, and give them as they are now: somebody may
+    have entered meanwhile. They are looked up first, since for an OR SQLite reads the whole table."""
     rows = await session.fetch(
-        f"SELECT {_ROOM} FROM room r WHERE connection_count = 0 AND (({empty}) OR ({unused}))"
-        f" AND life IN (SELECT life FROM room WHERE {empty} UNION ALL SELECT life FROM room WHERE {unused})"
+        f"SELECT {_ROOM} FROM room r WHERE r.life IN (SELECT life FROM room WHERE empty_since_ms <= $1"
+        " UNION ALL SELECT life FROM room WHERE NOT visited AND created_ms <= $2)"
         f" ORDER BY r.slug LIMIT 500 {session.for_update_skip_locked}",
         empty_before_ms,
         unused_before_ms,
