@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import pytest
@@ -49,6 +50,8 @@ class Nats(Protocol):
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
+
+    def save(self, snapshot: Path) -> None: ...
 
 
 @pytest.fixture
@@ -346,6 +349,20 @@ async def test_what_no_log_can_hold_any_more_is_given_up(ports: Ports, nats_serv
     (item,) = await ports.outbox.claim(first=9, now_ms=ports.clock().wall_ms + GIVEN_UP_AFTER_MS)
     await work(ports, Progress(replace(item, made_at_ms=item.made_at_ms - GIVEN_UP_AFTER_MS - 1)))
     assert (await ports.outbox.backlog()).waiting == 0
+
+
+async def test_the_text_of_a_deleted_message_is_in_no_file_of_nats(
+    ports: Ports, room: Room, nats_server: Nats, tmp_path: Path
+) -> None:
+    await room.say("this stays")
+    message_id = await room.say("this goes")
+    await execute(ports, delete(message_id))
+    nats_server.stop()
+    nats_server.save(tmp_path / "nats")
+    files = [path.read_bytes() for path in (tmp_path / "nats").rglob("*") if path.is_file()]
+    assert any(b"this stays" in file for file in files)
+    assert not any(b"this goes" in file for file in files)
+    nats_server.start()
 
 
 async def test_an_action_of_a_database_that_began_anew_is_told_although_its_id_was_used_before(
