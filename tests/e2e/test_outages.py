@@ -171,7 +171,7 @@ async def test_sigterm_drains_clients_are_told_1012_memberships_released_and_the
 async def _left(watcher: Client, wanted: int) -> list[dict[str, object]]:
     """The user_left frames, once all came."""
     while len(of_type(watcher.seen, "user_left")) < wanted:
-        await watcher.wait_for("user_left")
+        await watcher.wait_for("user_left", 25)  # they were expected back for 15 s
     return watcher.seen
 
 

@@ -1,10 +1,11 @@
 """Coming back without loss, and older messages, over real sockets, services and stream."""
 
 import asyncio
+import signal
 from typing import Any
 
 from chat_client import Client, Person, Visitors, of_type, person
-from salon_processes import Edge
+from salon_processes import Edge, Salon
 
 
 def place(room: str, client: Client, since: int | None = None) -> str:
@@ -86,19 +87,26 @@ async def test_who_asks_for_another_log_is_told_that_nothing_was_recovered(
         assert of_type(await again.frames_before_pong(), "chat_message") == []
 
 
+async def next_life(visitors: Visitors, room: str, before: Client, who: Person) -> Client:
+    """Somebody who comes into a room that everybody has left, with nothing to show."""
+    async with asyncio.timeout(30):
+        while True:
+            client = await visitors.join(room, who)
+            if client.joined["epoch"] != before.joined["epoch"]:  # the last leave was committed before this join
+                return client
+            await client.leave()
+
+
 async def test_another_life_of_a_room_has_another_epoch_and_gives_nothing_of_the_one_before(
-    visitors: Visitors, room: str, ana: Person
+    visitors: Visitors, room: str, ana: Person, bob: Person
 ) -> None:
     first = await visitors.join(room, ana)
     await first.say("gone")
     await first.leave()
-    async with asyncio.timeout(30):
-        while True:
-            second = await visitors.connect(f"/chat/ws/room/{place(room, first, 0)}", ana)
-            joined = await second.expect("room_joined")
-            if joined["epoch"] != first.joined["epoch"]:  # the leave was committed before this join
-                break
-            await second.leave()
+    await next_life(visitors, room, first, bob)
+    second = await visitors.connect(f"/chat/ws/room/{place(room, first, 0)}", ana)
+    joined = await second.expect("room_joined")
+    assert joined["epoch"] != first.joined["epoch"]
     assert (joined["recovered"], of_type(await second.frames_before_pong(), "chat_message")) == (False, [])
 
 
@@ -153,7 +161,7 @@ async def test_room_joined_says_who_one_is_and_what_one_may_do(
         "user_id": admin.user_id,
         "username": admin.username,
         "roles": ["admin"],
-        "may": ["write", "mute", "ban"],
+        "may": ["write", "delete", "mute", "ban"],
     }
     reader = await visitors.join(room, bob)
     assert (reader.joined["you"]["may"], "muted_until" in reader.joined["you"]) == (["write"], False)
@@ -177,3 +185,34 @@ async def test_fifty_who_come_back_at_once_are_each_given_what_they_missed(
         assert (await client.expect("room_joined"))["recovered"] is True
         expected = ids[number % 4 + 1 :]
         assert [(await client.expect("chat_message"))["id"] for _ in expected] == expected
+
+
+async def test_a_room_whose_only_edge_is_restarted_lives_on_for_those_who_come_back(
+    salon: Salon, visitors: Visitors, room: str, ana: Person, bob: Person
+) -> None:
+    """Nobody is announced who was sent away and comes back, and nothing that was said is lost."""
+    restarted = salon.start_edge()
+    first, second = [await visitors.join(room, who, ws=restarted.ws) for who in (ana, bob)]
+    said = await first.say("before the restart")
+    await second.wait_for("chat_message", id=said["id"])
+    restarted.process.signal(signal.SIGTERM)
+    assert [await first.closed(), await second.closed()] == [1012, 1012]
+    back = await visitors.join(place(room, first, said["id"]), ana)
+    assert (back.joined["epoch"], back.joined["recovered"]) == (first.joined["epoch"], True)
+    again = await visitors.join(place(room, second, said["id"]), bob)
+    assert again.joined["recovered"] is True
+    await again.say("as if nothing had been")
+    frames = await back.collect_until("chat_message")
+    assert {frame["type"] for frame in frames} == {"chat_message"}
+
+
+async def test_a_room_that_everybody_has_left_goes_on_for_who_shows_its_epoch_within_a_minute(
+    visitors: Visitors, room: str, ana: Person
+) -> None:
+    first = await visitors.join(room, ana)
+    said = await first.say("to be continued")
+    await first.leave()
+    back = await visitors.join(place(room, first, said["id"] - 1), ana)
+    assert (back.joined["epoch"], back.joined["recovered"]) == (first.joined["epoch"], True)
+    assert (await back.expect("chat_message"))["id"] == said["id"]
+    assert (await back.say("continued"))["prev_id"] == said["id"]

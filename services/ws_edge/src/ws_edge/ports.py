@@ -208,8 +208,15 @@ class Rooms(Protocol):
     async def resolve(self, ref: RoomRef) -> Slug:
         """The slug behind a reference; creates nothing. Batched: 2 s with the waiting for its batch."""
 
-    async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
-        """Batched: 5 s with the waiting for its batch. When it raises or is cancelled the caller still owes a leave."""
+    async def join(
+        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, revive: Life | None = None
+    ) -> Membership | JoinRefusal:
+        """`revive`: the life that the client's epoch names, which goes on where its log lies dormant. Batched: 5 s with
+        the waiting for its batch. When it raises or is cancelled the caller still owes a leave."""
+
+    def note_away(self, connection: ConnectionId) -> None:
+        """The leave of this connection, which follows, is of one that the server closes with 1012: it is expected to
+        come back, and is announced as left only where it has not within 15 s."""
 
     def leave(self, connection: ConnectionId) -> None:
         """Never waits. Queued, batched, and tried until it is committed; after a join of the same connection, never

@@ -576,3 +576,20 @@ async def test_a_service_of_before_that_knows_no_partition_lets_nobody_into_a_lo
 ) -> None:
     service.rooms.outcomes = [pb.JoinOutcome(result=pb.JoinOutcome.RESULT_JOINED, room_id=1, life=2, slug="live")]
     assert await join(rooms, 1) is JoinRefusal.UNAVAILABLE
+
+
+async def test_who_was_sent_away_is_named_as_away_in_the_leave_also_where_the_edge_stops_at_once(
+    service: Service, worker: Worker
+) -> None:
+    rooms = open_rooms(service, worker)
+    await rooms.start()
+    await eventually(lambda: rooms.is_connected)
+    for number in (7, 8):
+        await join(rooms, number)
+    rooms.leave(ConnectionId(8))
+    rooms.note_away(ConnectionId(7))
+    rooms.leave(ConnectionId(7))
+    await rooms.stop()
+    (leave,) = await service.rooms.hears(pb.LeaveRequest)
+    assert (sorted(leave.connections), list(leave.away)) == ([7, 8], [7])
+    assert isinstance(service.rooms.requests[-1], pb.ReleaseRequest)

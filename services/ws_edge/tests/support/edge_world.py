@@ -115,6 +115,9 @@ class FakeRooms:
     versions: dict[Slug, int] = field(default_factory=dict)
     first_version: int = 1
     left: list[ConnectionId] = field(default_factory=list)
+    revived: list[Life | None] = field(default_factory=list)
+    """What each join asked to go on."""
+    away: list[ConnectionId] = field(default_factory=list)
     in_flight: set[ConnectionId] = field(default_factory=set)
     ranks: dict[int | None, Rank] = field(default_factory=dict)
     snapshots: dict[Life, RoomSnapshot] = field(default_factory=dict)
@@ -126,7 +129,10 @@ class FakeRooms:
         assert isinstance(ref, ById)
         return Slug(str(ref.room_id))
 
-    async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
+    async def join(
+        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, revive: Life | None = None
+    ) -> Membership | JoinRefusal:
+        self.revived.append(revive)
         self.in_flight.add(connection)
         await self.joining.passed()
         self.in_flight.discard(connection)
@@ -144,6 +150,9 @@ class FakeRooms:
         self.versions[slug] += 1
         count = sum(1 for where in self.members.values() if where == slug)
         return Membership(RoomId(7), self.lives[slug], slug, count, self.versions[slug], False)
+
+    def note_away(self, connection: ConnectionId) -> None:
+        self.away.append(connection)
 
     def leave(self, connection: ConnectionId) -> None:
         self.left.append(connection)

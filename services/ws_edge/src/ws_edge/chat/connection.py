@@ -224,6 +224,8 @@ class ChatConnection:
         """False: it is over already."""
         if self._is_over or self._transport is None:
             return False
+        if code is CloseCode.SERVICE_RESTART and self.room is not None:
+            self._ports.rooms.note_away(self.id)
         self._leave()
         if error is not None:
             self._transport.write(codec.error(error))

@@ -127,7 +127,7 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     await sanction_reader.demand_entry(speaker, client.slug, final=False)
     # Membership: announced by the rooms service; owed back also where nobody knows whether it was made.
     client.owe(entrance.leave, client.id)
-    client.membership = membership = await _become_member(rooms, client.id, ref, identity)
+    client.membership = membership = await _become_member(rooms, client.id, ref, identity, request.resume)
     connections.note_membership(client)
     client.slug = membership.slug
     # Room: its subscription stands, what happened before was read.
@@ -192,9 +192,11 @@ async def _find_slug(rooms: Rooms, ref: RoomRef) -> Slug:
             return await rooms.resolve(ref)
 
 
-async def _become_member(rooms: Rooms, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership:
+async def _become_member(
+    rooms: Rooms, connection: ConnectionId, ref: RoomRef, identity: Identity, resume: ResumePoint | None
+) -> Membership:
     """Raises TurnedAway and RoomsUnavailable; the caller owes a leave in every case."""
-    outcome = await rooms.join(connection, ref, identity)
+    outcome = await rooms.join(connection, ref, identity, revive=None if resume is None else resume.life)
     match outcome:
         case Membership():
             return outcome

@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from ws_edge.errors import MalformedReference
-from ws_edge.protocol.identity import MessageId, RoomId, Slug
+from ws_edge.protocol.identity import Life, MessageId, RoomId, Slug
 
 LARGEST_ID = 2**53 - 1
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
@@ -45,6 +45,13 @@ class ResumePoint:
     since: MessageId | None
     """The last id that it saw, 0: none; None: malformed."""
     epoch: str
+
+    @property
+    def life(self) -> Life | None:
+        """Which life that log was of; None: the epoch names none."""
+        number = self.epoch.partition(".")[0]
+        is_life = _DIGITS.fullmatch(number) and len(number) <= len(str(LARGEST_ID)) and 0 < int(number) <= LARGEST_ID
+        return Life(int(number)) if is_life else None
 
 
 def parse_resume_point(since: str, epoch: str) -> ResumePoint:

@@ -357,6 +357,18 @@ async def test_what_a_client_owes_when_it_is_over_is_given_back_at_once(world: W
     assert given_back == [2, 1, 3]
 
 
+async def test_who_is_sent_away_from_a_room_is_expected_back_and_nobody_else(world: World) -> None:
+    inside, leaving = await world.join("s", "1:user"), await world.join("s", "2:user")
+    leaving.receiver.lost()
+    world.rooms.joining.shut()
+    await world.arrive("s", "3:user")
+    await world.worker.drain(0.0)
+    await world.settle()
+    assert inside.closed_with == 1012
+    assert world.rooms.away == [1]
+    assert sorted(world.rooms.left) == [1, 2, 3]
+
+
 async def test_edge_that_is_draining_refuses_with_1012(world: World) -> None:
     world.entrance.drain_state.is_draining = True
     client = await world.arrive()

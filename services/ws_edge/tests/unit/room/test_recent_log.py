@@ -118,3 +118,12 @@ def test_of_what_was_read_the_oldest_go_where_there_are_too_many() -> None:
 )
 def test_since_is_an_id_or_nothing(since: str, id: int | None) -> None:
     assert parse_resume_point(since, "3.1") == ResumePoint(None if id is None else MessageId(id), "3.1")
+
+
+@pytest.mark.parametrize(
+    ("epoch", "life"),
+    [("3.1", 3), ("9007199254740991.a.b", 2**53 - 1)]
+    + [(raw, None) for raw in ("", ".", "0.1", "x.1", "-3.1", "9007199254740992.1", "٣.1", "1" * 5000)],
+)
+def test_an_epoch_names_its_life_or_none(epoch: str, life: int | None) -> None:
+    assert ResumePoint(None, epoch).life == life

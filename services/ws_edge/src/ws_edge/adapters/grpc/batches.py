@@ -139,6 +139,8 @@ class LeaveQueue:
         self._capacity = capacity
         self._owed: dict[ConnectionId, None] = {}
         self._is_wanted = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
         self._part = limit
         self.added = 0
         """How many leaves there ever were."""
@@ -150,13 +152,18 @@ class LeaveQueue:
         """Owe one more; never waits."""
         self.added += 1
         self._owed[connection] = None
+        self._is_empty.clear()
         if len(self._owed) > self._capacity:
             _log.warning("rooms_leaves_forgotten", count=len(self._owed))
             self._owed.clear()
-            self._is_wanted.clear()
+            self._rest()
             self._overflowed()
         else:
             self._is_wanted.set()
+
+    async def wait_empty(self) -> None:
+        """Returns when nothing is owed, as long as `run` runs."""
+        await self._is_empty.wait()
 
     async def run(self) -> None:
         """Send batches until cancelled, more slowly and in smaller parts as long as they fail."""
@@ -187,7 +194,11 @@ class LeaveQueue:
             for connection in batch:
                 self._owed.pop(connection, None)
             if not self._owed:
-                self._is_wanted.clear()
+                self._rest()
+
+    def _rest(self) -> None:
+        self._is_wanted.clear()
+        self._is_empty.set()
 
     def _put_back(self, batch: Sequence[ConnectionId]) -> None:
         """Behind the others and in halves, so that one leave which always fails is alone in the end and the rest go

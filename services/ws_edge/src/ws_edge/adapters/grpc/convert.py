@@ -60,9 +60,12 @@ def person_to_proto(identity: Identity) -> rooms_pb2.Person:
     )
 
 
-def join_item_to_proto(connection: ConnectionId, ref: RoomRef, identity: Identity) -> rooms_pb2.JoinItem:
+def join_item_to_proto(
+    connection: ConnectionId, ref: RoomRef, identity: Identity, revive: Life | None = None
+) -> rooms_pb2.JoinItem:
     """One connection that wants in."""
-    return rooms_pb2.JoinItem(connection=connection, ref=ref_to_proto(ref), person=person_to_proto(identity))
+    person = person_to_proto(identity)
+    return rooms_pb2.JoinItem(connection=connection, ref=ref_to_proto(ref), person=person, revive_life=revive or 0)
 
 
 def held_to_proto(held: HeldConnection) -> rooms_pb2.HeldConnection:

@@ -35,6 +35,8 @@ _JOIN_DEADLINE_S = 5.0
 _DEADLINE_S = 2.0
 _GRAPHQL_DEADLINE_S = 10.0
 _RELEASE_DEADLINE_S = 2.0
+_LEAVES_DEADLINE_S = 2.0
+"""At the end of a drain."""
 _LOG_VERSION = 1
 """Of the contract: this edge keeps messages in salon.v1.log."""
 
@@ -60,8 +62,10 @@ class GrpcRooms:
             lost=lambda connection: self._listening.membership_lost(connection),
         )
         self._leaves = LeaveQueue(
-            self._send_leaves, limit=_BATCH_LIMIT, lock=leaves_lock, overflowed=self._lease.owe_sync
+            self._send_leaves, limit=_BATCH_LIMIT, lock=leaves_lock, overflowed=self._leaves_forgotten
         )
+        self._away: set[ConnectionId] = set()
+        """Those whose leave is owed, and who are expected to come back."""
         self._join_count = 0
         # Joins without an outcome, and whether a leave waits for it: the queues alone would let one overtake the other.
         self._joining: dict[ConnectionId, bool] = {}
@@ -97,7 +101,11 @@ class GrpcRooms:
         self._tasks.spawn(self._lease.run_syncs(), "rooms syncs")
 
     async def stop(self) -> None:
-        """Drop every membership of this worker with one call, and close; who still waits is refused."""
+        """Say who was sent away, then drop every other membership of this worker with one call, and close; who still
+        waits is refused."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVES_DEADLINE_S if self._away else 0):
+                await self._leaves.wait_empty()
         await self._tasks.stop()
         self._joins.close()
         self._resolves.close()
@@ -111,9 +119,11 @@ class GrpcRooms:
         """See ports.Rooms."""
         return await self._resolves.ask(ref_to_proto(ref))
 
-    async def join(self, connection: ConnectionId, ref: RoomRef, identity: Identity) -> Membership | JoinRefusal:
+    async def join(
+        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, revive: Life | None = None
+    ) -> Membership | JoinRefusal:
         """See ports.Rooms."""
-        item = join_item_to_proto(connection, ref, identity)
+        item = join_item_to_proto(connection, ref, identity, revive)
         self._joining[connection] = False
         self._join_count += 1
         try:
@@ -124,6 +134,10 @@ class GrpcRooms:
         finally:
             if self._joining.pop(connection):
                 self._owe_leave(connection)
+
+    def note_away(self, connection: ConnectionId) -> None:
+        """See ports.Rooms."""
+        self._away.add(connection)
 
     def leave(self, connection: ConnectionId) -> None:
         """See ports.Rooms."""
@@ -216,8 +230,15 @@ class GrpcRooms:
         return [outcome_from_proto(outcome) for outcome in answer.outcomes]
 
     async def _send_leaves(self, connections: Sequence[ConnectionId]) -> None:
-        request = pb.LeaveRequest(edge=self._edge, connections=connections)
+        away = [connection for connection in connections if connection in self._away]
+        request = pb.LeaveRequest(edge=self._edge, connections=connections, away=away)
         await call(self._stub.Leave, request, _JOIN_DEADLINE_S, RoomsUnavailable)
+        self._away.difference_update(away)
+
+    def _leaves_forgotten(self) -> None:
+        """The sync that follows has the service take them for gone."""
+        self._away.clear()
+        self._lease.owe_sync()
 
     async def _send_resolves(self, refs: Sequence[pb.RoomRef]) -> Sequence[Slug]:
         answer = await call(self._stub.Resolve, pb.ResolveRequest(refs=refs), _DEADLINE_S, RoomsUnavailable)
