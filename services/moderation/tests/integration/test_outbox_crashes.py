@@ -22,6 +22,7 @@ from room_log import (
     ports_of,
     purge,
 )
+from structlog.testing import capture_logs
 
 from chassis.database import Database
 from chassis.nats_connection import NatsConnection
@@ -270,3 +271,25 @@ async def test_whoever_has_lost_its_claim_changes_nothing_more(world: World) -> 
     assert again is not None
     assert (row.done_at_ms, row.entry_id) == (again.done_at_ms, again.entry_id)
     assert len([e for e in (await world.room.entries()).values() if e.WhichOneof("entry") != "message"]) == 1
+
+
+async def test_a_defect_in_looking_for_work_is_logged_and_ends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.die_during(await a_deletion(world.room), Moment(2, die, after=False))
+    world.clock.ahead_ms += LEASE_MS + 1_000
+    ports, failed = world.replica(), asyncio.Event()
+    claim = ports.outbox.claim
+
+    async def fail_once(**values: Any) -> Any:
+        if failed.is_set():
+            return await claim(**values)
+        failed.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ports.outbox, "claim", fail_once)
+    with capture_logs() as lines:
+        async with world.working(ports):
+            await world.eventually(world.nothing_waits)
+    (line,) = [line for line in lines if line["event"] == "outbox_not_read"]
+    assert (line["log_level"], line["exc_info"]) == ("error", True)

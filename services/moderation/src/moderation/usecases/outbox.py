@@ -103,6 +103,9 @@ async def _take_up(ports: Ports, running: set[asyncio.Task[None]]) -> None:
     except DatabaseUnavailable as problem:
         _log.warning("outbox_not_read", problem=str(problem))
         return
+    except Exception:  # noqa: BLE001 - a defect must not end the outbox; it looks again, and the log has the trace
+        _log.error("outbox_not_read", exc_info=True)
+        return
     for item in items:
         task = asyncio.create_task(work(ports, Progress(item)), name=f"outbox {item.action_id}")
         running.add(task)
