@@ -7,9 +7,10 @@ from random import Random
 import pytest
 from chaos.checker import check
 from chaos.history import EVERYTHING, Append, Deletion, Entry, History, Message, Reading, Told, View
-from hypothesis import assume, given, strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 SENDERS = ("ana", "bob", "cy")
+PROOF = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def history_of(seed: int, deletions: bool) -> History:
@@ -52,6 +53,7 @@ def histories(deletions: bool = True) -> st.SearchStrategy[History]:
 PICKS = st.builds(Random, st.integers(0, 2**32))
 
 
+@PROOF
 @given(histories())
 def test_what_a_correct_log_gives_is_accepted(history: History) -> None:
     found = check(history)
@@ -70,24 +72,28 @@ def _some_entry(history: History, pick: Random) -> int:
     return pick.randrange(len(history.views[0].entries))
 
 
+@PROOF
 @given(histories(deletions=False), PICKS)
 def test_an_entry_that_one_listener_was_not_given_is_lost(history: History, pick: Random) -> None:
     at = _some_entry(history, pick)
     assert check(_with_entries(history, lambda entries: entries.__delitem__(at))).lost != []
 
 
+@PROOF
 @given(histories(), PICKS)
 def test_an_entry_given_twice_is_doubled(history: History, pick: Random) -> None:
     at = _some_entry(history, pick)
     assert check(_with_entries(history, lambda entries: entries.insert(at + 1, entries[at]))).doubled != []
 
 
+@PROOF
 @given(histories(), PICKS)
 def test_an_entry_given_again_later_is_doubled(history: History, pick: Random) -> None:
     at = _some_entry(history, pick)
     assert check(_with_entries(history, lambda entries: entries.append(entries[at]))).doubled != []
 
 
+@PROOF
 @given(histories(), PICKS)
 def test_a_message_under_two_ids_is_doubled(history: History, pick: Random) -> None:
     at = _some_entry(history, pick)
@@ -97,6 +103,7 @@ def test_a_message_under_two_ids_is_doubled(history: History, pick: Random) -> N
     assert check(_with_entries(history, lambda entries: entries.append(again))).doubled != []
 
 
+@PROOF
 @given(histories(), PICKS)
 def test_two_entries_in_another_order_are_out_of_order(history: History, pick: Random) -> None:
     at = _some_entry(history, pick)
@@ -108,6 +115,7 @@ def test_two_entries_in_another_order_are_out_of_order(history: History, pick: R
     assert check(_with_entries(history, swap)).disordered != []
 
 
+@PROOF
 @given(histories(), PICKS)
 def test_a_message_stored_before_one_that_was_acknowledged_before_it_was_sent_is_out_of_order(
     history: History, pick: Random
@@ -121,6 +129,7 @@ def test_a_message_stored_before_one_that_was_acknowledged_before_it_was_sent_is
     assert check(changed).disordered != []
 
 
+@PROOF
 @given(histories(), PICKS)
 def test_one_id_for_two_messages_is_out_of_order(history: History, pick: Random) -> None:
     at = _some_entry(history, pick)
@@ -135,6 +144,7 @@ def test_one_id_for_two_messages_is_out_of_order(history: History, pick: Random)
     assert found.disordered != [] or found.invented != []
 
 
+@PROOF
 @given(histories(), PICKS)
 def test_what_nobody_sent_and_what_was_refused_is_invented(history: History, pick: Random) -> None:
     message = pick.choice((Message("ana", 0), Message("nobody", 1)))
@@ -142,6 +152,7 @@ def test_what_nobody_sent_and_what_was_refused_is_invented(history: History, pic
     assert check(_with_entries(history, lambda entries: entries.append(extra))).invented != []
 
 
+@PROOF
 @given(histories(), PICKS)
 def test_an_own_copy_with_the_id_of_another_message_is_found(history: History, pick: Random) -> None:
     known = [a for a in history.appends if a.id is not None]
@@ -151,6 +162,7 @@ def test_an_own_copy_with_the_id_of_another_message_is_found(history: History, p
     assert check(replace(history, appends=changed)).faults != []
 
 
+@PROOF
 @given(histories(deletions=False), PICKS)
 def test_an_acknowledged_message_that_a_newcomer_cannot_read_is_lost(history: History, pick: Random) -> None:
     known = [a.id for a in history.appends if a.id is not None]
@@ -160,12 +172,14 @@ def test_an_acknowledged_message_that_a_newcomer_cannot_read_is_lost(history: Hi
     assert check(replace(history, log=log)).lost != []
 
 
+@PROOF
 @given(histories(deletions=False), st.integers(1, 5))
 def test_a_log_that_keeps_only_its_end_is_accepted_where_it_may(history: History, kept: int) -> None:
     cut = replace(history, log=(history.log or ())[-kept:], whole=False)
     assert check(cut).faults == []
 
 
+@PROOF
 @given(histories(deletions=False), PICKS)
 def test_a_page_without_what_was_acknowledged_before_it_was_asked_for_is_stale(history: History, pick: Random) -> None:
     page = history.readings[1]
@@ -177,6 +191,7 @@ def test_a_page_without_what_was_acknowledged_before_it_was_asked_for_is_stale(h
     assert check(changed).stale != []
 
 
+@PROOF
 @given(histories(), PICKS)
 def test_a_deleted_message_that_a_later_read_gives_is_found(history: History, pick: Random) -> None:
     deletion = pick.choice(history.deletions)
@@ -189,6 +204,7 @@ def test_a_deleted_message_that_a_later_read_gives_is_found(history: History, pi
     assert check(replace(history, views=(*history.views, by_replay))).deleted_shown != []
 
 
+@PROOF
 @given(histories(), PICKS)
 def test_a_message_whose_deletion_does_not_follow_is_found(history: History, pick: Random) -> None:
     given_live = [e for v in history.views[:1] for e in v.entries if e.message and e.read_s is None]
@@ -201,6 +217,7 @@ def test_a_message_whose_deletion_does_not_follow_is_found(history: History, pic
     assert check(_with_entries(history, without_deletions)).deleted_shown != []
 
 
+@PROOF
 @given(histories(deletions=False), PICKS)
 def test_a_gap_that_a_listener_was_told_of_is_forgotten_where_files_were_lost_and_lost_elsewhere(
     history: History, pick: Random
@@ -220,3 +237,23 @@ def test_a_listener_who_came_later_need_not_have_what_was_there_before(since: in
     append = Append(Message("ana", 1), 0, 1, 5)
     found = check(History((append,), (View("bob", since, ()),)))
     assert bool(found.lost) is (since < 5)
+
+
+def test_who_was_told_that_not_everything_was_replayed_reads_history_and_needs_no_deletion() -> None:
+    append = Append(Message("ana", 1), 0, 1, 5)
+    shown, deletion = Entry(5, append.message), Entry(6, None, deletes=5)
+    witness = View("there", 0, (shown, deletion))
+    for told, is_fault in (((), True), ((Told(5, EVERYTHING, others_only=True),), False)):
+        absent = View("away", 0, (shown,), told)
+        found = check(History((append,), (witness, absent), deletions=(Deletion(5, 9),)))
+        assert bool(found.deleted_shown) is is_fault
+        assert bool(found.lost) is is_fault
+
+
+def test_a_deletion_without_an_outcome_may_have_been_made_or_not() -> None:
+    append = Append(Message("ana", 1), 0, 1, 5)
+    shown, deletion = Entry(5, append.message), Entry(6, None, deletes=5)
+    unknown = (Deletion(5, float("inf")),)
+    for entries in ((shown,), (shown, deletion)):
+        history = History((append,), (View("there", 0, entries), View("too", 0, entries)), deletions=unknown)
+        assert check(history).faults == []

@@ -5,6 +5,7 @@ linearisable where the ids agree with the order of time: a message acknowledged 
 the smaller id. Nothing here knows how ids are made, only that they rise.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
@@ -118,15 +119,16 @@ def _check_whole(view: View, history: History, known: Mapping[int, Entry], found
 
 
 def _check_deletions(view: View, history: History, found: Findings) -> None:
-    """No read that began after the deletion gives the text; what was given before is followed by its deletion."""
-    confirmed = {deletion.id: deletion.confirmed_s for deletion in history.deletions}
+    """No read that began after the deletion gives the text; what was given before is followed by its deletion, or by
+    the news that not everything was replayed, which sends the client to history."""
+    confirmed = {each.id: each.confirmed_s for each in history.deletions if math.isfinite(each.confirmed_s)}
     deletions = {entry.deletes: at for at, entry in enumerate(view.entries) if entry.deletes is not None}
     for at, entry in enumerate(view.entries):
         if entry.id not in confirmed or entry.message is None:
             continue
         if entry.read_s is not None and entry.read_s > confirmed[entry.id]:
             found.deleted_shown.append(f"{view.listener} read {entry.id} after it was deleted")
-        elif deletions.get(entry.id, -1) < at:
+        elif deletions.get(entry.id, -1) < at and all(told.after < entry.id for told in view.told):
             found.deleted_shown.append(f"{view.listener} was given {entry.id} and not its deletion")
 
 

@@ -83,7 +83,8 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A message that was deleted, and when the moderator's own copy of that had arrived."""
+    """A message that was deleted, and when the moderator's own copy of that had arrived; infinity: it never did, and
+    the message may be there or not."""
 
     id: int
     confirmed_s: float

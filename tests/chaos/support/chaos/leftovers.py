@@ -6,8 +6,11 @@ from collections import Counter
 
 from chaos.place import Place
 
-EMPTY_TABLES = ("room", "connection", "participant", "ended_life")
-"""Of rooms: who is where, and what is still to be removed."""
+EMPTY_TABLES = {
+    "rooms": ("room", "connection", "participant", "ended_life"),
+    "moderation": ("outbox WHERE done_at_ms IS NULL",),
+}
+"""Who is where, and what is still to be done."""
 GAUGES = ("connections", "rooms", "messages_pending")
 _LOOK_EVERY_S = 0.5
 
@@ -23,7 +26,7 @@ async def leftovers(place: Place, before: Counter[str], *, within_s: float, stre
 
 
 async def _look(place: Place, before: Counter[str], streams: bool) -> list[str]:
-    found = await asyncio.to_thread(_of_rooms, place)
+    found = await asyncio.to_thread(_of_databases, place)
     for edge in place.edges:
         for name in GAUGES:
             value = await asyncio.to_thread(place.gauge, edge, name)
@@ -37,12 +40,13 @@ async def _look(place: Place, before: Counter[str], streams: bool) -> list[str]:
     return found
 
 
-def _of_rooms(place: Place) -> list[str]:
+def _of_databases(place: Place) -> list[str]:
     found = []
-    for table in EMPTY_TABLES:
-        ((count,),) = place.salon.query("rooms", f"SELECT count(*) FROM {table}")
-        if int(count):
-            found.append(f"{count} rows in {table}")
+    for service, tables in EMPTY_TABLES.items():
+        for table in tables:
+            ((count,),) = place.salon.query(service, f"SELECT count(*) FROM {table}")
+            if int(count):
+                found.append(f"{count} rows in {table} of {service}")
     ((leases,),) = place.salon.query("rooms", "SELECT count(*) FROM edge_lease")
     workers = len(place.edges) * place.salon.shape.workers
     if int(leases) != workers:

@@ -3,17 +3,18 @@
 import asyncio
 import itertools
 import json
+import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from chat_client import Client, Frame, Person, Visitors, person
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from chaos.history import EVERYTHING, Append, Entry, Message, Reading, Told, View, read_text
+from chaos.history import EVERYTHING, Append, Deletion, Entry, Message, Reading, Told, View, read_text
 
 OUTCOME_WITHIN_S = 6.0
 REMEMBERED_S = 100.0
@@ -48,14 +49,14 @@ class Patience:
 
 @dataclass(slots=True)
 class Doors:
-    """Addresses of edges, each tried in its turn."""
+    """Addresses of edges: everybody who wants in begins at the next one, and goes on from there."""
 
     urls: list[str]
     turns: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def next(self) -> str:
-        """The next one."""
-        return self.urls[next(self.turns) % len(self.urls)]
+    def tour(self) -> Iterator[str]:
+        """For one who wants in. The addresses may change meanwhile."""
+        return (self.urls[at % len(self.urls)] for at in itertools.count(next(self.turns)))
 
 
 @dataclass(slots=True)
@@ -122,18 +123,19 @@ class Way:
     async def enter(self, room: str, who: Person, query: str = "") -> Link:
         """Into the room, however long it takes."""
         pause_s = PAUSE_S
-        while (link := await self.try_door(room, who, query)) is None:
+        doors = self.doors.tour()
+        while (link := await self.try_door(next(doors), room, who, query)) is None:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))
             pause_s = min(self.patience.pause_s, pause_s * 2)
         return link
 
-    async def try_door(self, room: str, who: Person, query: str = "") -> Link | None:
-        """Once, at the next door; None where it stays shut."""
+    async def try_door(self, door: str, room: str, who: Person, query: str = "") -> Link | None:
+        """Once; None where it stays shut."""
         began = time.monotonic()
         client: Client | None = None
         try:
             async with asyncio.timeout(self.patience.given_up_after_s):
-                client = await self.visitors.connect(f"/chat/ws/room/{room}{query}", who, ws=self.doors.next())
+                client = await self.visitors.connect(f"/chat/ws/room/{room}{query}", who, ws=door)
                 frame = json.loads(await client.connection.recv())
         except (OSError, WebSocketException, TimeoutError, EOFError) as problem:
             self.refusals[type(problem).__name__] += 1
@@ -213,6 +215,67 @@ class Sender:
             except Lost:
                 self._link = None
         await asyncio.sleep(max(0.0, deadline - time.monotonic()))
+
+
+@dataclass(slots=True)
+class Eraser:
+    """A moderator who takes back messages of others, each until the own copy of that has come."""
+
+    room: str
+    who: Person
+    way: Way
+    choose: Callable[[], int | None]
+    """Which one: an id, None where there is none."""
+    deletions: list[Deletion] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    """Why some were not, for good."""
+    _link: Link | None = None
+
+    async def erase(self, pace_s: float, stop: asyncio.Event) -> None:
+        """Until `stop`, and to the outcome of the last one."""
+        while not stop.is_set():
+            number = self.choose()
+            if number is not None:
+                await self._erase(number)
+            await asyncio.sleep(pace_s)
+
+    async def leave(self) -> None:
+        """Close its connection."""
+        if self._link is not None:
+            await self._link.leave()
+
+    async def _erase(self, number: int) -> None:
+        began = time.monotonic()
+        done: str | None = None
+        while done is None and time.monotonic() < began + REMEMBERED_S:
+            try:
+                done = await self._try(number)
+            except Lost:
+                self._link = None
+        if done == "":
+            self.deletions.append(Deletion(number, time.monotonic()))
+        else:
+            self.deletions.append(Deletion(number, math.inf))
+            self.refusals.append(f"{number} was not deleted: {done or 'no outcome'}")
+
+    async def _try(self, number: int) -> str | None:
+        """ "" when it is done, the code of what refuses it for good, None where it has to be tried again. Raises
+        Lost."""
+        if self._link is None:
+            self._link = await self.way.enter(self.room, self.who)
+        nonce = f"d-{number}"
+        await self._link.send("moderation_action", action="delete", message_id=number, nonce=nonce)
+        deadline = time.monotonic() + OUTCOME_WITHIN_S
+        while time.monotonic() < deadline:
+            frame = await self._link.receive(deadline - time.monotonic())
+            if frame is None or frame["data"].get("nonce") != nonce:
+                continue
+            if frame["type"] == "message_deleted":
+                return ""
+            await asyncio.sleep(max(PAUSE_S, frame["data"].get("retry_after_ms", 0) / 1000))
+            code: str = frame["data"]["code"]
+            return None if code in _AGAIN else code
+        return None
 
 
 @dataclass(slots=True)

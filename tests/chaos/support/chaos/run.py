@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +15,14 @@ from chaos.checker import check
 from chaos.faults import happen
 from chaos.history import Entry, Findings, History, Reading
 from chaos.leftovers import leftovers, wrong_counts
-from chaos.people import Doors, Listener, Lost, Newcomers, Sender, Way, read_history
+from chaos.people import Doors, Eraser, Listener, Lost, Newcomers, Sender, Way, read_history
 from chaos.place import Place, place_for
 from chaos.scenarios import Scenario
 
 KEPT = 500
 """Messages of a room that the log keeps at least."""
 SETTLED_WITHIN_S = 40.0
-GONE_WITHIN_S = 30.0
+GONE_WITHIN_S = 120.0
 WARM_UP_MESSAGES = 3
 
 
@@ -33,11 +35,14 @@ class Load:
     listeners: int = 3
     pace_s: float = 0.25
     newcomers_s: float = 0.5
+    erasing_s: float = 1.0
     after_s: float = 5.0
     """How long everybody goes on when all is well again."""
+    until_purged: bool = True
+    """Whether to wait, at the end, until the logs of rooms that have ended are purged: more than a minute."""
 
 
-QUICK_LOAD = Load(rooms=1, senders=3, listeners=2, after_s=2.0)
+QUICK_LOAD = Load(rooms=1, senders=3, listeners=2, after_s=2.0, until_purged=False)
 
 
 @dataclass(slots=True)
@@ -49,11 +54,22 @@ class Crowd:
     listeners: list[Listener]
     newcomers: Newcomers
     way: Way
+    eraser: Eraser = field(init=False)
+
+    def __post_init__(self) -> None:
+        who = person(f"{self.room}-eraser", "moderator")
+        self.eraser = Eraser(self.room, who, self.way, self._some_message)
 
     @property
-    def stay(self) -> list[Sender | Listener]:
+    def stay(self) -> list[Sender | Listener | Eraser]:
         """Those who are there to the end."""
-        return [*self.senders, *self.listeners]
+        return [*self.senders, *self.listeners, self.eraser]
+
+    def _some_message(self) -> int | None:
+        """One of the last that are still there."""
+        gone = {deletion.id for deletion in self.eraser.deletions}
+        last = [append.id for sender in self.senders for append in sender.appends[-5:]]
+        return random.choice([number for number in last if number is not None and number not in gone] or [None])
 
 
 @dataclass(slots=True)
@@ -62,6 +78,7 @@ class Result:
 
     name: str
     acknowledged: int = 0
+    deleted: int = 0
     unknown: int = 0
     """Messages whose senders never learned what became of them."""
     reconnections: int = 0
@@ -116,6 +133,7 @@ async def under_load(
         talking = [group.create_task(s.talk(load.pace_s, stop)) for crowd in crowds for s in crowd.senders]
         await until(lambda: _is_warm(crowds), SETTLED_WITHIN_S)
         talking += [group.create_task(c.newcomers.come_and_go(load.newcomers_s, stop)) for c in crowds]
+        talking += [group.create_task(c.eraser.erase(load.erasing_s, stop)) for c in crowds]
         await fault()
         await place.until_ready()
         await asyncio.sleep(load.after_s)
@@ -132,7 +150,7 @@ async def under_load(
             task.cancel()
     await asyncio.gather(*(each.leave() for crowd in crowds for each in crowd.stay))
     await asyncio.gather(*(crowd.way.visitors.close() for crowd in crowds))
-    result.left = await leftovers(place, before, within_s=GONE_WITHIN_S)
+    result.left = await leftovers(place, before, within_s=GONE_WITHIN_S, streams=load.until_purged)
     return result
 
 
@@ -162,7 +180,7 @@ async def _wrong(place: Place, crowds: Sequence[Crowd]) -> list[str]:
     found = []
     for crowd in crowds:
         counting = person(f"{crowd.room}-counting")
-        link = await crowd.way.try_door(crowd.room, counting)
+        link = await crowd.way.try_door(next(crowd.way.doors.tour()), crowd.room, counting)
         if link is None:
             return [f"nobody gets into {crowd.room}"]
         count = link.joined["connection_count"]
@@ -185,6 +203,7 @@ async def _history(crowd: Crowd, *, may_forget: bool) -> History:
         tuple(appends),
         tuple(listener.view for listener in crowd.listeners),
         tuple(readings),
+        tuple(crowd.eraser.deletions),
         log=log,
         whole=len(log) < KEPT,
         may_forget=may_forget,
@@ -209,6 +228,8 @@ def _add(result: Result, crowd: Crowd, history: History) -> None:
         getattr(result.findings, name).extend(getattr(found, name))
     acknowledged = [append for append in history.appends if append.id is not None]
     result.acknowledged += len(acknowledged)
+    result.deleted += sum(1 for deletion in history.deletions if math.isfinite(deletion.confirmed_s))
+    result.problems += [] if history.may_forget else crowd.eraser.refusals
     result.unknown += len(history.appends) - len(acknowledged)
     result.reconnections += sum(listener.connections - 1 for listener in crowd.listeners)
     result.recoveries += sum(listener.recoveries for listener in crowd.listeners)

@@ -8,7 +8,7 @@ from chaos.scenarios import Scenario
 BEGIN = "<!-- chaos: written by `make chaos` -->"
 END = "<!-- end of chaos -->"
 _HEAD = (
-    "| what is done | for | messages acknowledged | lost | doubled | out of order | deleted text shown "
+    "| what is done | for | acknowledged | deleted | lost | doubled | out of order | deleted text shown "
     "| gone, and told so | a sender waited | a newcomer waited | counts right after |"
 )
 
@@ -33,6 +33,7 @@ def _row(scenario: Scenario, result: Result) -> str:
     found = result.findings
     counts = (
         result.acknowledged,
+        result.deleted,
         len(found.lost),
         len(found.doubled),
         len(found.disordered),
