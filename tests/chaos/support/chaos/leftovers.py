@@ -33,7 +33,7 @@ async def _look(place: Place, before: Counter[str], streams: bool) -> list[str]:
             if value:
                 found.append(f"{edge.process.name} has {name} {value:g}")
     there = await asyncio.to_thread(place.subscriptions)
-    found += [f"{count} listen on {subject}" for subject, count in (there - before).items()]
+    found += [f"{count} listen on {subject}" for subject, count in there.items() if subject not in before]
     if streams:
         async with place.streams() as each:
             found += [f"a stream has {messages} messages" for _, messages in each if messages]
