@@ -15,17 +15,18 @@ GAUGES = ("connections", "rooms", "messages_pending")
 _LOOK_EVERY_S = 0.5
 
 
-async def leftovers(place: Place, before: Counter[str], *, within_s: float, streams: bool = True) -> list[str]:
-    """What is still there after that time. `before`: what was listened for when nobody was there."""
+async def leftovers(place: Place, before: Counter[str], *, within_s: float, logs: bool = True) -> list[str]:
+    """What is still there after that time. `before`: what was listened for when nobody was there. `logs`: those of
+    rooms that have ended too, which lie dormant for a minute."""
     deadline = time.monotonic() + within_s
     while True:
-        found = await _look(place, before, streams)
+        found = await _look(place, before, logs)
         if not found or time.monotonic() > deadline:
             return found
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-async def _look(place: Place, before: Counter[str], streams: bool) -> list[str]:
+async def _look(place: Place, before: Counter[str], logs: bool) -> list[str]:
     found = await asyncio.to_thread(_of_databases, place)
     for edge in place.edges:
         for name in GAUGES:
@@ -34,7 +35,9 @@ async def _look(place: Place, before: Counter[str], streams: bool) -> list[str]:
                 found.append(f"{edge.process.name} has {name} {value:g}")
     there = await asyncio.to_thread(place.subscriptions)
     found += [f"{count} listen on {subject}" for subject, count in there.items() if subject not in before]
-    if streams:
+    if logs:
+        ((dormant,),) = await asyncio.to_thread(place.salon.query, "rooms", "SELECT count(*) FROM dormant_log")
+        found += [f"{dormant} dormant logs"] * bool(int(dormant))
         async with place.streams() as each:
             found += [f"a stream has {messages} messages" for _, messages in each if messages]
     return found

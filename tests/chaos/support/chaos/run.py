@@ -150,7 +150,7 @@ async def under_load(
             task.cancel()
     await asyncio.gather(*(each.leave() for crowd in crowds for each in crowd.stay))
     await asyncio.gather(*(crowd.way.visitors.close() for crowd in crowds))
-    result.left = await leftovers(place, before, within_s=GONE_WITHIN_S, streams=load.until_purged)
+    result.left = await leftovers(place, before, within_s=GONE_WITHIN_S, logs=load.until_purged)
     return result
 
 
