@@ -181,10 +181,19 @@ async def test_who_asked_last_stays_longest(start_edge: StartEdge) -> None:
     assert (await first.request("GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"))[0] == 200
 
 
-async def until_nobody_waits(edge: Edge) -> None:
+async def until_waiting(edge: Edge, *, somebody: bool) -> None:
     async with asyncio.timeout(15):
-        while edge.app.ctx.waiting:  # noqa: ASYNC110 - nobody is told
+        while bool(edge.app.ctx.waiting) is not somebody:  # noqa: ASYNC110 - nobody is told
             await asyncio.sleep(0.01)
+
+
+async def test_who_asks_and_reads_no_answer_is_given_up(start_edge: StartEdge) -> None:
+    edge = await start_edge(patience=SHORT, page=b"x" * 100_000)
+    client = await edge.raw()
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads
+    client.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+    await until_waiting(edge, somebody=True)
+    await until_waiting(edge, somebody=False)
 
 
 async def test_nothing_is_kept_of_who_has_gone(start_edge: StartEdge) -> None:
@@ -193,4 +202,4 @@ async def test_nothing_is_kept_of_who_has_gone(start_edge: StartEdge) -> None:
     for number, client in enumerate(clients):
         client.writer.write(b"GET / " if number % 2 else b"")
         client.reset()
-    await until_nobody_waits(edge)
+    await until_waiting(edge, somebody=False)
