@@ -18,13 +18,22 @@ SEEDS = ROOT / "tests" / "fuzz" / "corpus"
 LEARNED = ROOT / ".fuzz"
 FOUND = LEARNED / "found"
 _OPTIONS = ("-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=0")
-_PARTS = ["ws_edge", "rooms.api.grpc", "rooms.domain", "moderation.api.grpc", "moderation.domain", "jwt", "sanic"]
+_PARTS = [
+    "ws_edge",
+    "rooms.api",
+    "rooms.domain",
+    "graphql.language",
+    "moderation.api.grpc",
+    "moderation.domain",
+    "jwt",
+    "sanic",
+]
 
 
 def fuzz(target: str, arguments: list[str]) -> None:
     """In a process of its own: it ends with libFuzzer's exit code."""
     atheris: Any = import_module("atheris")  # installed by `make fuzz` alone
-    sys.path.insert(0, str(ROOT / "tests" / "fuzz" / "support"))
+    sys.path[:0] = [str(ROOT / folder) for folder in ("tests/fuzz/support", "services/rooms/tests/support")]
     with atheris.instrument_imports(include=_PARTS):
         from fuzz_targets import TARGETS
     atheris.Setup([sys.argv[0], *arguments], TARGETS[target])

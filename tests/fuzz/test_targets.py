@@ -27,6 +27,7 @@ NEARLY_RIGHT: Mapping[str, st.SearchStrategy[bytes]] = {
 }
 """Protobufs have a test of their own below."""
 FILES = sorted(path for path in CORPUS.rglob("*") if path.is_file())
+"""Examples, what was a fault, and as `reached-…` input by which fuzzing came to code that nothing else had reached."""
 
 
 @pytest.mark.parametrize("name", NEARLY_RIGHT)

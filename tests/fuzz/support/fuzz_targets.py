@@ -2,13 +2,16 @@
 hypothesis in `make test`, by atheris in `make fuzz`, and on what either found before (tests/fuzz/corpus)."""
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
+from memory_catalog import MemoryCatalog
 from sanic.compat import Header
 from sanic.exceptions import SanicException
 from sanic.request import Request
@@ -19,8 +22,11 @@ from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.windows import CarryMatcher
 from moderation.errors import MalformedRequest as ModerationMalformedRequest
+from rooms.api.graphql.execute import execute
 from rooms.api.grpc import convert as rooms_convert
+from rooms.api.in_flight import InFlight
 from rooms.errors import MalformedRequest as RoomsMalformedRequest
+from rooms.ports import Ports
 from salon.events.v1 import events_pb2
 from salon.moderation.v1 import moderation_pb2
 from salon.rooms.v1 import rooms_pb2
@@ -40,6 +46,7 @@ from ws_edge.transport.websocket import ClientSocket, Keepalive
 
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 SECRET = "a secret of thirty-two bytes, no less"
+GRAPHQL_CODES = {"UNAUTHENTICATED", "FORBIDDEN", "NOT_FOUND", "CONFLICT", "INVALID", "UNAVAILABLE"}
 NOW_S = 1_800_000_000.0
 FRAME_LIMIT_BYTES = 4096
 ENTRY_HEADERS = (
@@ -242,6 +249,29 @@ def reference(data: bytes) -> None:
     assert point.since is None or 0 <= point.since <= LARGEST_ID
 
 
+class _Nobody:
+    """What a query of nobody has no business with: being asked is a defect, and is answered as one."""
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        async def asked(*_arguments: object, **_named: object) -> None:
+            raise AssertionError(f"{name} was asked")
+
+        return asked
+
+
+def graphql(data: bytes) -> None:
+    """A GraphQL request of nobody, its variables in the first line: the codes of its errors are the documented ones."""
+    variables, _, query = data.partition(b"\n")
+    wanted = [each.name for each in fields(Ports) if each.default is MISSING and each.default_factory is MISSING]
+    parts: dict[str, Any] = dict.fromkeys(wanted, _Nobody()) | {"catalog": MemoryCatalog()}
+    ports = Ports(**parts)
+    asked = execute(InFlight(1), query.decode("utf-8", "replace"), variables, "", None, ports, True)
+    body, status = asyncio.run(asked)
+    codes = {error["extensions"]["code"] for error in json.loads(body).get("errors", ())}
+    assert codes <= GRAPHQL_CODES, body
+    assert status in (200, 400), status
+
+
 # --- protobufs: of other services, of other versions, or of nobody ----------------------------------------------------
 
 
@@ -368,6 +398,7 @@ def protobuf(data: bytes) -> None:
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "compression": compression,
     "frame": frame,
+    "graphql": graphql,
     "handshake": handshake,
     "protobuf": protobuf,
     "reference": reference,
