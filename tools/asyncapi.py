@@ -48,6 +48,7 @@ _QUERY = {
     "are anonymous.",
     "since": "Of a client that comes back: the id of the last entry that it saw, 0: none.",
     "epoch": "Beside `since`: the epoch of the room_joined that came before that entry.",
+    "resume": "Of an anonymous client that comes back: `you.resume` of its room_joined. Not read beside a token.",
 }
 _HEADERS = {
     "Authorization": {"description": "Bearer and the token.", "pattern": "^[Bb][Ee][Aa][Rr][Ee][Rr] +[^ ]+$"},

@@ -251,6 +251,32 @@ async def test_an_anonymous_participant_who_comes_back_keeps_the_key_of_before(w
         assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_key_of_before_holds_in_its_own_life_alone_and_with_it_the_name(world: World) -> None:
+    async def join(connection: int, life: int, name: str = "Anonymous_first") -> pb.JoinOutcome:
+        item = pb.JoinItem(
+            connection=connection,
+            ref=pb.RoomRef(slug="a"),
+            person=pb.Person(username=f"Anonymous_{connection}"),
+            participant_key=f"c:{OTHER_EDGE}:12",
+            participant_life=life,
+            participant_username=name,
+        )
+        return (await world.rooms.Join(pb.JoinRequest(edge=EDGE, items=[item], log_version=1))).outcomes[0]
+
+    first = await join(1, 999)
+    await join(2, first.life)
+    await join(3, first.life + 1)
+    there = await world.rooms.ListParticipants(pb.ListParticipantsRequest(life=first.life))
+    assert [(shown.key, shown.username) for shown in there.participants] == [
+        (f"c:{EDGE}:1", "Anonymous_1"),
+        (f"c:{OTHER_EDGE}:12", "Anonymous_first"),
+        (f"c:{EDGE}:3", "Anonymous_3"),
+    ]
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await join(4, -1)
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_partition_that_cannot_be_is_refused(world: World) -> None:
     person = pb.Person(user_id=7, username="ana", rank=pb.RANK_USER)
     held = pb.HeldConnection(connection=1, room_id=1, life=1, slug="a", person=person, partition=256)

@@ -30,6 +30,7 @@ from ws_edge.ports import DrainState, Ports
 from ws_edge.process.worker import Worker
 from ws_edge.protocol.identity import AnonymousNames
 from ws_edge.protocol.limits import ConnectionLimits, SlidingWindowLimiter
+from ws_edge.protocol.resume_text import ResumeTexts, derived_key
 from ws_edge.telemetry import Metrics
 from ws_edge.transport import page
 from ws_edge.transport.origins import Origins
@@ -38,6 +39,7 @@ from ws_edge.transport.server import EdgeParts, create_app, listening
 
 SETTLE_S = 2.0
 GRAPHQL_WINDOW_S = 1.0
+_RESUME_PURPOSE = "salon anonymous resume 1"
 _LOOK_EVERY_S = 0.01
 _log = structlog.get_logger("ws_edge")
 
@@ -145,6 +147,7 @@ def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str
             handshakes=config.handshakes_per_address,
         ),
         drain_state,
+        ResumeTexts(_resume_key(config)),
     )
     return EdgeParts(
         acceptor=Arrivals(
@@ -281,6 +284,13 @@ def _keys(config: Config) -> KeySource:
 
 def _hash_key(config: Config) -> str | None:
     return None if config.anonymous_names == "plain" else config.anonymous_key or config.jwt_secret
+
+
+def _resume_key(config: Config) -> bytes | None:
+    """A key derived from either secret; None: there is none that every edge knows."""
+    if config.resume_secret:
+        return derived_key(config.resume_secret, _RESUME_PURPOSE)
+    return None if config.has_asymmetric_key else derived_key(config.jwt_secret.strip(), _RESUME_PURPOSE)
 
 
 def _dev_tokens(config: Config) -> DevTokenIssuer | None:

@@ -147,6 +147,13 @@ class Config:
     anonymous_key: str = secret(
         "WS_EDGE_ANONYMOUS_KEY", text, "", "key of the hash, the same on every edge; JWT_SECRET by default"
     )
+    resume_secret: str = secret(
+        "WS_EDGE_RESUME_SECRET",
+        text,
+        "",
+        "signs what anonymous participants come back with, the same on every edge; derived from JWT_SECRET by default, "
+        "without both nobody does",
+    )
     connections: int = setting("WS_EDGE_CONNECTIONS", whole(0, 10**6), 0, "open connections of a worker; 0: no limit")
     connections_per_address: int = setting(
         "WS_EDGE_CONNECTIONS_PER_ADDRESS", whole(0, 10**6), 0, "open connections of one address a worker; 0: no limit"
@@ -210,6 +217,11 @@ def _demand_consistency(config: Config) -> None:
         raise BadSetting(
             "WS_EDGE_JWT_JWKS_URL: must begin with https://, or name the loopback, in production and to listen on "
             "anything but the loopback"
+        )
+    if config.is_exposed and 0 < len(config.resume_secret.strip().encode()) < SHORTEST_SECRET_BYTES:
+        raise BadSetting(
+            f"WS_EDGE_RESUME_SECRET: must have at least {SHORTEST_SECRET_BYTES} bytes, white space around them apart, "
+            "in production and to listen on anything but the loopback"
         )
     _demand_whole_rotation(config)
     if config.jwt_public_key and config.jwt_jwks_url:

@@ -10,6 +10,7 @@ from ws_edge.protocol.commands import Command, Target
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.references import ResumePoint, RoomRef
+from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import Sanction, SanctionCache, SanctionEvent
 
@@ -132,12 +133,24 @@ class DrainState:
 class Acceptor(Protocol):
     """The owner of connections. A refusal is a Receiver that writes its error frame and closes once connected."""
 
-    def arrive_room(self, ref: str, token: str | None, address: str, resume: ResumePoint | None = None) -> Receiver:
+    def arrive_room(
+        self,
+        ref: str,
+        token: str | None,
+        address: str,
+        resume: ResumePoint | None = None,
+        resume_text: str | None = None,
+    ) -> Receiver:
         """Somebody asks for a room; ref is percent-decoded, address the client's IP in full, `resume` where a client
-        that comes back had left the log."""
+        that comes back had left the log, `resume_text` which anonymous participant it says it is."""
 
     def arrive_video(
-        self, video_id: str, token: str | None, address: str, resume: ResumePoint | None = None
+        self,
+        video_id: str,
+        token: str | None,
+        address: str,
+        resume: ResumePoint | None = None,
+        resume_text: str | None = None,
     ) -> Receiver:
         """Somebody asks for a video's room; video_id is percent-decoded."""
 
@@ -209,10 +222,17 @@ class Rooms(Protocol):
         """The slug behind a reference; creates nothing. Batched: 2 s with the waiting for its batch."""
 
     async def join(
-        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, revive: Life | None = None
+        self,
+        connection: ConnectionId,
+        ref: RoomRef,
+        identity: Identity,
+        *,
+        revive: Life | None = None,
+        former: FormerParticipant | None = None,
     ) -> Membership | JoinRefusal:
-        """`revive`: the life that the client's epoch names, which goes on where its log lies dormant. Batched: 5 s with
-        the waiting for its batch. When it raises or is cancelled the caller still owes a leave."""
+        """`revive`: the life that the client's epoch names, which goes on where its log lies dormant; `former`: who the
+        connection is where it comes into that participant's life. Batched: 5 s with the waiting for its batch. When it
+        raises or is cancelled the caller still owes a leave."""
 
     def note_away(self, connection: ConnectionId) -> None:
         """The leave of this connection, which follows, is of one that the server closes with 1012: it is expected to
@@ -360,6 +380,9 @@ class RoomListener(Protocol):
     def presence_changed(self, change: PresenceChanged) -> None:
         """A transaction of the rooms service; may come late, twice, or not at all."""
 
+    def participant_returned(self, key: str, version: int) -> None:
+        """An anonymous participant is on the connection that made this version; older ones are to be closed."""
+
 
 class WorkerListener(Protocol):
     """What a worker is called with whatever rooms it holds. Must not raise."""
@@ -400,6 +423,9 @@ class Bus(Protocol):
 
     def publish_typing(self, log: LogRef, change: TypingChanged) -> None:
         """Reaches every edge with members in the room."""
+
+    def publish_returned(self, log: LogRef, key: str, version: int) -> None:
+        """Reaches every edge with members in the room, this one included."""
 
     def publish_broadcast(self, payload: bytes) -> None:
         """Reaches every edge, this one included."""

@@ -109,20 +109,35 @@ class FakeAcceptor:
     make: Callable[[], Recorder] = Recorder
     arrivals: list[tuple[str, str, str | None, str]] = field(default_factory=list)
     resumes: list[ResumePoint | None] = field(default_factory=list)
+    resume_texts: list[str | None] = field(default_factory=list)
     receivers: list[Recorder] = field(default_factory=list)
     turned_away_with: list[str] = field(default_factory=list)
     failure: Callable[[], Exception] | None = None
     """Makes what every arrival raises: one that is kept would keep the requests of its traceback."""
     on_arrival: Callable[[], None] = lambda: None
 
-    def arrive_room(self, ref: str, token: str | None, address: str, resume: ResumePoint | None = None) -> Recorder:
+    def arrive_room(
+        self,
+        ref: str,
+        token: str | None,
+        address: str,
+        resume: ResumePoint | None = None,
+        resume_text: str | None = None,
+    ) -> Recorder:
         self.resumes.append(resume)
+        self.resume_texts.append(resume_text)
         return self._arrive("room", ref, token, address)
 
     def arrive_video(
-        self, video_id: str, token: str | None, address: str, resume: ResumePoint | None = None
+        self,
+        video_id: str,
+        token: str | None,
+        address: str,
+        resume: ResumePoint | None = None,
+        resume_text: str | None = None,
     ) -> Recorder:
         self.resumes.append(resume)
+        self.resume_texts.append(resume_text)
         return self._arrive("video", video_id, token, address)
 
     def arrive_live(self, address: str) -> Recorder:

@@ -136,6 +136,15 @@ async def test_typing_reaches_the_rooms_members_on_every_edge(bus: NatsBus, othe
     assert await room.hears(2) == changes
 
 
+async def test_who_came_back_is_told_to_the_rooms_members_on_every_edge(bus: NatsBus, other: NatsBus) -> None:
+    here, there = Listener(), Listener()
+    await bus.subscribe(LOG, here)
+    await other.subscribe(LOG, there)
+    bus.publish_returned(LOG, f"c:{EDGE}:8", 7)
+    for room in (here, there):
+        assert await room.hears(1) == [("returned", f"c:{EDGE}:8", 7)]
+
+
 async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
     server: NatsServer, bus: NatsBus, other: NatsBus, worker: Listener, service: Client
 ) -> None:

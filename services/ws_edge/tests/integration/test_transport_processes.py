@@ -25,7 +25,7 @@ class Receiver:
     def lost(self): pass
 
 class Acceptor:
-    def arrive_room(self, ref, token, address, resume=None): return Receiver()
+    def arrive_room(self, ref, token, address, resume=None, resume_text=None): return Receiver()
     arrive_video = arrive_live = arrive_room
     def turned_away(self, code): pass
 

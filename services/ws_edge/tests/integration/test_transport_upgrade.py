@@ -73,6 +73,13 @@ async def test_where_a_client_had_left_the_log_reaches_the_acceptor(
     assert edge.acceptor.resumes == [resume]
 
 
+@pytest.mark.parametrize("path", ["/chat/ws/room/1", "/chat/ws/video/1"])
+async def test_what_an_anonymous_client_comes_back_with_reaches_the_acceptor(edge: Edge, path: str) -> None:
+    await edge.open(path + "?since=1&epoch=3.1&resume=a-b_c")
+    await edge.open(path)
+    assert edge.acceptor.resume_texts == ["a-b_c", None]
+
+
 @pytest.mark.parametrize(
     ("query", "headers", "token"),
     [
@@ -283,6 +290,8 @@ async def test_no_token_is_logged_by_anybody(
             status, _ = await (await edge.raw()).request(head)
             assert 400 <= status < 500
     for name in ("sanic.root", "sanic.error", "sanic.access"):
-        logging.getLogger(name).error("Exception occurred while handling uri: %s", f"http://x{path}&since=1")
+        logging.getLogger(name).error(
+            "Exception occurred while handling uri: %s", f"http://x{path}&since=1&resume=SECRET"
+        )
     assert "SECRET" not in caplog.text + repr(logs) + "".join(capfd.readouterr())
-    assert "token=***&since=1" in caplog.text
+    assert "token=***&since=1&resume=***" in caplog.text

@@ -42,6 +42,7 @@ from ws_edge.protocol.identity import (
 from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
+from ws_edge.protocol.resume_text import FormerParticipant, ResumeTexts
 from ws_edge.protocol.rooms import Membership, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import Sanction, SanctionEvent
 
@@ -130,7 +131,13 @@ class FakeRooms:
         return Slug(str(ref.room_id))
 
     async def join(
-        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, revive: Life | None = None
+        self,
+        connection: ConnectionId,
+        ref: RoomRef,
+        identity: Identity,
+        *,
+        revive: Life | None = None,
+        former: FormerParticipant | None = None,
     ) -> Membership | JoinRefusal:
         self.revived.append(revive)
         self.in_flight.add(connection)
@@ -345,6 +352,11 @@ class FakeBus:
         for listener in self.listeners.get(log.life, []):
             listener.typing_changed(change)
 
+    def publish_returned(self, log: LogRef, key: str, version: int) -> None:
+        self._answer()
+        for listener in self.listeners.get(log.life, []):
+            listener.participant_returned(key, version)
+
     def publish_broadcast(self, payload: bytes) -> None:
         self._answer()
         self.broadcasts.append(payload)
@@ -483,6 +495,7 @@ class World:
             AnonymousNames(None),
             self.limits,
             DrainState(),
+            ResumeTexts(b"key"),
         )
         self.arrivals = Arrivals(
             self.entrance,
@@ -504,9 +517,10 @@ class World:
         address: str = "192.0.2.1",
         *,
         resume: ResumePoint | None = None,
+        resume_text: str | None = None,
     ) -> Client:
         """A client whose handshake was just answered, and whose join has begun."""
-        client = Client(self.arrivals.arrive_room(ref, token, address, resume))
+        client = Client(self.arrivals.arrive_room(ref, token, address, resume, resume_text))
         client.receiver.connected(client)
         await asyncio.sleep(0)
         return client

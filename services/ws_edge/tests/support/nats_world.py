@@ -45,6 +45,9 @@ class Listener:
     def presence_changed(self, change: PresenceChanged) -> None:
         self._hear(change)
 
+    def participant_returned(self, key: str, version: int) -> None:
+        self._hear(("returned", key, version))
+
     def sanction_changed(self, event: SanctionEvent) -> None:
         self._hear(event)
 

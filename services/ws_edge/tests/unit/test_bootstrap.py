@@ -96,3 +96,16 @@ def test_development_tokens_are_offered_with_the_development_secret_on_loopback_
     settings: dict[str, str], is_offered: bool
 ) -> None:
     assert (bootstrap._dev_tokens(load(settings)) is not None) == is_offered
+
+
+def test_edges_with_the_same_secret_read_each_others_resume_texts_and_without_one_there_are_none() -> None:
+    def key(**settings: str) -> bytes | None:
+        return bootstrap._resume_key(load(settings))
+
+    chosen = "a-secret-that-somebody-chose-for-themselves"
+    assert key(JWT_SECRET=chosen) == key(JWT_SECRET=chosen + " ") != key()
+    assert key(WS_EDGE_JWT_JWKS_URL="https://id.example/keys", JWT_SECRET=chosen) is None
+    own = key(WS_EDGE_JWT_JWKS_URL="https://id.example/keys", WS_EDGE_RESUME_SECRET="own")
+    assert own is not None
+    assert own == key(WS_EDGE_RESUME_SECRET="own")
+    assert chosen.encode() not in (key(JWT_SECRET=chosen) or b"")

@@ -62,6 +62,7 @@ GOOD = [
     ),
     ("WS_EDGE_ANONYMOUS_NAMES", "hash", "anonymous_names", "hash"),
     ("WS_EDGE_ANONYMOUS_KEY", "key", "anonymous_key", "key"),
+    ("WS_EDGE_RESUME_SECRET", "key", "resume_secret", "key"),
     ("WS_EDGE_CONNECTIONS", "5", "connections", 5),
     ("WS_EDGE_CONNECTIONS_PER_ADDRESS", "5", "connections_per_address", 5),
     ("WS_EDGE_HANDSHAKES_PER_ADDRESS", "5", "handshakes_per_address", 5),
@@ -261,3 +262,10 @@ def test_a_previous_secret_is_taken_with_its_end() -> None:
 def test_a_rotation_of_secrets_that_is_half_set_or_weak_is_refused(settings: dict[str, str], named: str) -> None:
     with pytest.raises(BadSetting, match=rf"^{named}: "):
         load(SECRET | {"WS_EDGE_HOST": "0.0.0.0"} | settings)
+
+
+def test_a_short_resume_secret_is_refused_where_others_may_connect() -> None:
+    production = SECRET | {"WS_EDGE_HOST": "0.0.0.0"}
+    with pytest.raises(BadSetting, match=r"^WS_EDGE_RESUME_SECRET: must have at least 32 bytes"):
+        load(production | {"WS_EDGE_RESUME_SECRET": "r" * 31 + " "})
+    assert load(production | {"WS_EDGE_RESUME_SECRET": "r" * 32}).resume_secret == "r" * 32

@@ -43,6 +43,14 @@ RoomRef = ById | BySlug | ByVideo
 
 
 @dataclass(frozen=True, slots=True)
+class Formerly:
+    """A participant of one life."""
+
+    life: Life
+    person: Person
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """One connection that wants in."""
 
@@ -51,6 +59,12 @@ class Arrival:
     person: Person
     last_life: Life | None = None
     """The life in which the client was before: it goes on, where its log lies dormant and no other has begun."""
+    formerly: Formerly | None = None
+    """Who an anonymous client was before, and is again where the same life goes on."""
+
+    def person_in(self, life: Life) -> Person:
+        """Who holds the connection there."""
+        return self.formerly.person if self.formerly is not None and self.formerly.life == life else self.person
 
 
 class JoinRefusal(Enum):
@@ -201,7 +215,7 @@ def let_in(
             continue
         room = _with_partition(room, plan.partitions)
         if (room.partition is None) is (plan.partitions is None):
-            entrants.append(Entrant(item.arrival.connection, item.arrival.person, room))
+            entrants.append(Entrant(item.arrival.connection, item.arrival.person_in(room.life), room))
         elif plan.partitions is None:
             refused[item.arrival.connection] = JoinRefusal.UNAVAILABLE
     return entrants, refused

@@ -66,15 +66,29 @@ class Arrivals:
         self._histories = histories
         self._live = live
 
-    def arrive_room(self, ref: str, token: str | None, address: str, resume: ResumePoint | None = None) -> Receiver:
+    def arrive_room(
+        self,
+        ref: str,
+        token: str | None,
+        address: str,
+        resume: ResumePoint | None = None,
+        resume_text: str | None = None,
+    ) -> Receiver:
         """A client of /chat/ws/room/{ref}; `ref` percent-decoded, `address` the client's full IP."""
-        return self._arrive(JoinRequest(partial(parse_room, ref), token, address, address_key(address), resume))
+        parse = partial(parse_room, ref)
+        return self._arrive(JoinRequest(parse, token, address, address_key(address), resume, resume_text))
 
     def arrive_video(
-        self, video_id: str, token: str | None, address: str, resume: ResumePoint | None = None
+        self,
+        video_id: str,
+        token: str | None,
+        address: str,
+        resume: ResumePoint | None = None,
+        resume_text: str | None = None,
     ) -> Receiver:
         """A client of /chat/ws/video/{video_id}."""
-        return self._arrive(JoinRequest(partial(parse_video, video_id), token, address, address_key(address), resume))
+        parse = partial(parse_video, video_id)
+        return self._arrive(JoinRequest(parse, token, address, address_key(address), resume, resume_text))
 
     def arrive_live(self, address: str) -> Receiver:
         """A client of /live/ws."""

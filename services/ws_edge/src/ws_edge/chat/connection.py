@@ -16,6 +16,7 @@ from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action
+from ws_edge.protocol.server_frames import You
 from ws_edge.protocol.session import (
     Disconnect,
     Effect,
@@ -155,6 +156,15 @@ class ChatConnection:
 
     def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
         """Leave registry and room, send the error if there is one, and close."""
+        if code is CloseCode.SERVICE_RESTART and self.room is not None and not self._is_over:
+            self._ports.rooms.note_away(self.id)
+        self._end(code, error)
+
+    def give_way(self) -> None:
+        """The participant is on a newer connection: this one leaves for good, nobody waits for it."""
+        self._end(CloseCode.SERVICE_RESTART, None if self.room is not None else ErrorCode.UNAVAILABLE)
+
+    def _end(self, code: CloseCode, error: ErrorCode | None) -> None:
         is_joining = self.room is None
         if not self._close(code, error):
             return
@@ -210,22 +220,23 @@ class ChatConnection:
         if self._close(code, error):
             self._ports.meter.turned_away("internal" if error is None else error.value)
 
-    def welcome(self, room: Room, membership: Membership, resume: ResumePoint | None) -> None:
+    def welcome(self, room: Room, membership: Membership, resume: ResumePoint | None, resume_text: str | None) -> None:
         """See JoiningClient."""
         if not self._is_over and self._transport is not None:
             self.room = room
             takes = self._transport.takes_compressed
-            mute = self._ports.cache.longest(Action.MUTE, self.speaker, room.slug, now_s=self._ports.clock.unix_s())
-            you = codec.you(self.speaker.identity, mute)
+            you = self._you(room, resume_text)
             self.write(room.welcome(self, self.speaker, membership, you=you, resume=resume, takes_compressed=takes))
             self._perform(self._session.joined(now=self._ports.clock.now_s()))
+
+    def _you(self, room: Room, resume_text: str | None = None) -> You:
+        mute = self._ports.cache.longest(Action.MUTE, self.speaker, room.slug, now_s=self._ports.clock.unix_s())
+        return codec.you(self.speaker.identity, mute, resume=resume_text)
 
     def _close(self, code: CloseCode, error: ErrorCode | None) -> bool:
         """False: it is over already."""
         if self._is_over or self._transport is None:
             return False
-        if code is CloseCode.SERVICE_RESTART and self.room is not None:
-            self._ports.rooms.note_away(self.id)
         self._leave()
         if error is not None:
             self._transport.write(codec.error(error))

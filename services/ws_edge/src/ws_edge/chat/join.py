@@ -24,6 +24,7 @@ from ws_edge.ports import DrainState, JoinRefusal, Ports, Rooms, Tokens
 from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Slug, Speaker
 from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
+from ws_edge.protocol.resume_text import LIFETIME_S, FormerParticipant, ResumeTexts
 from ws_edge.protocol.rooms import Membership
 from ws_edge.room.replay import ReplayReader
 from ws_edge.room.room import Room
@@ -44,6 +45,8 @@ class JoinRequest:
     """What limits and sanctions go by: see address_key."""
     resume: ResumePoint | None = None
     """Where a client that comes back had left the log."""
+    resume_text: str | None = field(default=None, repr=False)
+    """Which anonymous participant the client says it is; not looked at where there is a token."""
 
 
 class JoiningClient(Connection, Protocol):
@@ -58,8 +61,8 @@ class JoiningClient(Connection, Protocol):
     def identified(self, number: ConnectionId, speaker: Speaker) -> None:
         """Who the client is."""
 
-    def welcome(self, room: Room, membership: Membership, resume: ResumePoint | None) -> None:
-        """The client is in, and gets what it has missed."""
+    def welcome(self, room: Room, membership: Membership, resume: ResumePoint | None, resume_text: str | None) -> None:
+        """The client is in, and gets what it has missed, and with what it may come back."""
 
     def turn_away(self, error: ErrorCode | None, code: CloseCode) -> None:
         """End a connection that this worker never took for one of its own."""
@@ -78,6 +81,7 @@ class Entrance:
     names: AnonymousNames
     limits: ConnectionLimits
     drain_state: DrainState
+    resume_texts: ResumeTexts = field(default_factory=lambda: ResumeTexts(None))
     numbers: "count[int]" = field(default_factory=lambda: count(1))
     """Of connections of this worker."""
     # What undoes the steps: bound once, since every connection keeps all four as long as it is open.
@@ -118,16 +122,21 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     # Limits: so many connections are open, in all and of its address, this one among them.
     _admit(entrance, request)
     client.owe(entrance.depart, request.key)
-    speaker = _introduce(entrance, client, identity, request.key)
+    former = _find_former(entrance, request)
+    _introduce(entrance, client, identity, request.key, former)
     # From now on a ban finds the connection.
     connections.add(client)
     client.owe(entrance.discard, client)
     client.slug = await _find_slug(rooms, ref)
     # Sanctions: a banned user makes no room, and is not announced.
-    await sanction_reader.demand_entry(speaker, client.slug, final=False)
+    await sanction_reader.demand_entry(client.speaker, client.slug, final=False)
     # Membership: announced by the rooms service; owed back also where nobody knows whether it was made.
     client.owe(entrance.leave, client.id)
-    client.membership = membership = await _become_member(rooms, client.id, ref, identity, request.resume)
+    membership = await _become_member(rooms, client.id, ref, identity, request.resume, former)
+    if former is not None and former.life != membership.life and client.speaker.here is not None:
+        connections.replace_speaker(client, client.speaker.here)
+        former = None
+    client.membership = membership
     connections.note_membership(client)
     client.slug = membership.slug
     # Room: its subscription stands, what happened before was read.
@@ -137,8 +146,11 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     if request.resume is not None:
         await entrance.replays.prepare(held.room, request.resume)
     # Sanctions once more, after the subscription: no ban falls between the two.
-    await sanction_reader.demand_entry(speaker, membership.slug, final=True)
-    client.welcome(held.room, membership, request.resume)
+    await sanction_reader.demand_entry(client.speaker, membership.slug, final=True)
+    if former is not None:
+        # From here on the others hear of this: the participant's older connections end, wherever they are.
+        entrance.ports.bus.publish_returned(held.room.log, client.speaker.key, membership.version)
+    client.welcome(held.room, membership, request.resume, _resume_text(entrance, client.speaker, membership, former))
 
 
 async def _identify(entrance: Entrance, request: JoinRequest) -> Identity:
@@ -173,12 +185,33 @@ def _admit(entrance: Entrance, request: JoinRequest) -> None:
         raise NotAdmitted(ErrorCode.TOO_MANY_CONNECTIONS)
 
 
-def _introduce(entrance: Entrance, client: JoiningClient, identity: Identity, address: str) -> Speaker:
+def _find_former(entrance: Entrance, request: JoinRequest) -> FormerParticipant | None:
+    """Who an anonymous client says it was, if it can show it."""
+    if request.token is not None or request.resume_text is None:
+        return None
+    return entrance.resume_texts.read(request.resume_text, now_s=entrance.ports.clock.unix_s())
+
+
+def _introduce(
+    entrance: Entrance, client: JoiningClient, identity: Identity, address: str, former: FormerParticipant | None
+) -> None:
     """Give the connection its number."""
     number = ConnectionId(next(entrance.numbers))
     speaker = Speaker(identity, address, f"{entrance.ports.edge}:{number}")
-    client.identified(number, speaker)
-    return speaker
+    client.identified(number, speaker if former is None else former.speaker(speaker))
+
+
+def _resume_text(
+    entrance: Entrance, speaker: Speaker, membership: Membership, former: FormerParticipant | None
+) -> str | None:
+    """What an anonymous client shows when it comes back."""
+    if speaker.identity.user_id is not None:
+        return None
+    if former is None:
+        expires_at_s = entrance.ports.clock.unix_s() + LIFETIME_S
+        name = speaker.identity.username
+        former = FormerParticipant(membership.life, name, speaker.address, speaker.connection, expires_at_s)
+    return entrance.resume_texts.issue(former)
 
 
 async def _find_slug(rooms: Rooms, ref: RoomRef) -> Slug:
@@ -193,10 +226,16 @@ async def _find_slug(rooms: Rooms, ref: RoomRef) -> Slug:
 
 
 async def _become_member(
-    rooms: Rooms, connection: ConnectionId, ref: RoomRef, identity: Identity, resume: ResumePoint | None
+    rooms: Rooms,
+    connection: ConnectionId,
+    ref: RoomRef,
+    identity: Identity,
+    resume: ResumePoint | None,
+    former: FormerParticipant | None,
 ) -> Membership:
     """Raises TurnedAway and RoomsUnavailable; the caller owes a leave in every case."""
-    outcome = await rooms.join(connection, ref, identity, revive=None if resume is None else resume.life)
+    revive = None if resume is None else resume.life
+    outcome = await rooms.join(connection, ref, identity, revive=revive, former=former)
     match outcome:
         case Membership():
             return outcome

@@ -63,8 +63,27 @@ class Posting:
             author.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=_whole_ms(author.limited_until_s - now_s))
         else:
             author.waiting += 1
-            done = partial(self._judged, author, room, message)
-            self._ports.moderation.admit(author.speaker, room.slug, room.life, nonce, done)
+            self._judge(author, room, message)
+
+    def _judge(self, author: Poster, room: Room, message: Post) -> None:
+        """Who came back from another address is judged there first, without the nonce, whose scope is the
+        participant's: a message that is refused there is not remembered as admitted."""
+        faces = author.speaker.faces
+        if len(faces) > 1:
+            passed = partial(self._judged_where_it_comes_from, author, room, message)
+            self._ports.moderation.admit(faces[1], room.slug, room.life, "", passed)
+        else:
+            self._ask(author, room, message)
+
+    def _judged_where_it_comes_from(self, author: Poster, room: Room, message: Post, verdict: Verdict) -> None:
+        if verdict.decision in (Decision.RATE_LIMITED, Decision.SANCTIONED):
+            self._judged(author, room, message, verdict)
+        else:
+            self._ask(author, room, message)
+
+    def _ask(self, author: Poster, room: Room, message: Post) -> None:
+        done = partial(self._judged, author, room, message)
+        self._ports.moderation.admit(author.speaker, room.slug, room.life, message.nonce, done)
 
     def _judged(self, author: Poster, room: Room, message: Post, verdict: Verdict) -> None:
         nonce = message.nonce

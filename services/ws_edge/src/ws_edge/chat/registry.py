@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from chassis.tasks import Tasks
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.errors import (
+    BusUnavailable,
     CloseCode,
     ErrorCode,
     RoomsUnavailable,
@@ -16,6 +18,7 @@ from ws_edge.errors import (
 )
 from ws_edge.ports import Bus, Clock, Rooms
 from ws_edge.protocol.identity import ConnectionId, Life, Rank, Slug, Speaker, UserId
+from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.room.audience import Member
@@ -32,9 +35,8 @@ class Connection(Member, Protocol):
     def id(self) -> ConnectionId:
         """Its number in this worker."""
 
-    @property
-    def speaker(self) -> Speaker:
-        """Who holds it."""
+    speaker: Speaker
+    """Who holds it."""
 
     @property
     def slug(self) -> Slug | None:
@@ -51,6 +53,9 @@ class Connection(Member, Protocol):
     def stop_typing(self) -> None:
         """End the typing that others are shown, if there is any."""
 
+    def give_way(self) -> None:
+        """The participant is on a newer connection: close with 1012."""
+
     def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
         """Leave registry and room, send the error if there is one, and close."""
 
@@ -58,7 +63,7 @@ class Connection(Member, Protocol):
 class ConnectionRegistry:
     """Indexes over the open connections. Whatever closes a connection takes it out of here first."""
 
-    __slots__ = ("_by_address", "_by_id", "_by_life", "_by_name", "_by_user", "member_count")
+    __slots__ = ("_by_address", "_by_id", "_by_life", "_by_name", "_by_user", "_returned", "member_count")
 
     def __init__(self) -> None:
         self._by_id: dict[ConnectionId, Connection] = {}
@@ -66,6 +71,8 @@ class ConnectionRegistry:
         self._by_address: dict[str, dict[Connection, None]] = {}
         """Those without a token, as in the next one: a token may carry any name."""
         self._by_name: dict[str, dict[Connection, None]] = {}
+        self._returned: dict[str, dict[Connection, None]] = {}
+        """By participant those who came back as one: their keys name their first connections."""
         self._by_life: dict[Life, dict[Connection, None]] = {}
         self.member_count = 0
         """How many have a membership."""
@@ -79,12 +86,21 @@ class ConnectionRegistry:
     def add(self, connection: Connection) -> None:
         """Before anything else happens to a connection, so that a sanction finds it."""
         self._by_id[connection.id] = connection
-        identity = connection.speaker.identity
-        if identity.user_id is not None:
-            _put(self._by_user, identity.user_id, connection)
-        else:
-            _put(self._by_address, connection.speaker.address, connection)
-            _put(self._by_name, identity.username, connection)
+        user_id = connection.speaker.identity.user_id
+        if user_id is not None:
+            _put(self._by_user, user_id, connection)
+            return
+        for face in connection.speaker.faces:
+            _put(self._by_address, face.address, connection)
+            _put(self._by_name, face.identity.username, connection)
+        if connection.speaker.here is not None:
+            _put(self._returned, connection.speaker.key, connection)
+
+    def replace_speaker(self, connection: Connection, speaker: Speaker) -> None:
+        """An anonymous connection without a membership turned out to be somebody else."""
+        self.discard(connection)
+        connection.speaker = speaker
+        self.add(connection)
 
     def note_membership(self, connection: Connection) -> None:
         """A connection that is here was given its membership, which it keeps to its end."""
@@ -96,12 +112,15 @@ class ConnectionRegistry:
         """The connection is over, or about to be."""
         if self._by_id.pop(connection.id, None) is None:
             return
-        identity = connection.speaker.identity
-        if identity.user_id is not None:
-            _take(self._by_user, identity.user_id, connection)
+        user_id = connection.speaker.identity.user_id
+        if user_id is not None:
+            _take(self._by_user, user_id, connection)
         else:
-            _take(self._by_address, connection.speaker.address, connection)
-            _take(self._by_name, identity.username, connection)
+            for face in connection.speaker.faces:
+                _take(self._by_address, face.address, connection)
+                _take(self._by_name, face.identity.username, connection)
+            if connection.speaker.here is not None:
+                _take(self._returned, connection.speaker.key, connection)
         if connection.membership is not None:
             _take(self._by_life, connection.membership.life, connection)
             self.member_count -= 1
@@ -115,12 +134,15 @@ class ConnectionRegistry:
         return list(self._by_life.get(life, ()))
 
     def of_participant(self, key: str) -> list[Connection]:
-        """The connections of "u:<id>", or the one of "c:<edge>:<connection>"."""
+        """The connections of "u:<id>", or those of "c:<edge>:<connection>": the first one, and who came back as it."""
         kind, _, rest = key.partition(":")
         if kind == "u":
             return list(self._by_user.get(UserId(int(rest)), ()))
-        one = self._by_id.get(ConnectionId(int(rest.rpartition(":")[2])))
-        return [one] if one is not None and one.speaker.key == key else []
+        first = self._by_id.get(ConnectionId(int(rest.rpartition(":")[2])))
+        found = dict.fromkeys(self._returned.get(key, ()))
+        if first is not None and first.speaker.key == key:
+            found[first] = None
+        return list(found)
 
     def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
         """The highest rank that somebody is connected with here; slug None: anywhere."""
@@ -231,6 +253,19 @@ class RoomRegistry:
             held.was_deleted = True
         self._tasks.go_through(self._connections.of_life(life), close_deleted, "close a deleted room")
 
+    def close_older(self, log: LogRef, key: str, version: int) -> None:
+        """An anonymous participant came back on the connection that made this version: older ones here are closed. A
+        newer one is told of to whoever believes to be it, who may have come in after that was told."""
+        for one in self._connections.of_participant(key):
+            member = one.membership
+            if member is None or member.life != log.life or member.version == version:
+                continue
+            if member.version < version:
+                one.give_way()
+            else:
+                with suppress(BusUnavailable):
+                    self._bus.publish_returned(log, key, member.version)
+
     def recover(self) -> None:
         """Every room may have missed something."""
         self._tasks.go_through(list(self.by_life.values()), HeldRoom.recover, "recover rooms")
@@ -243,6 +278,7 @@ class RoomRegistry:
             gaps=self._gaps,
             resolve=self._outcomes.resolve_copy,
             deleted=self.delete,
+            returned=self.close_older,
             epoch=self._bus.epoch,
             clock=self._clock,
             timers=asyncio.get_running_loop(),

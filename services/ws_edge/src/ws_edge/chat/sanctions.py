@@ -52,8 +52,9 @@ class SanctionReader:
         """
         if final or not self._is_fresh(slug):
             try:
-                if not await self._moderation.check_arrival(speaker, slug, final=final):
-                    raise TurnedAway(ErrorCode.ACCESS_DENIED)
+                for face in speaker.faces:
+                    if not await self._moderation.check_arrival(face, slug, final=final):
+                        raise TurnedAway(ErrorCode.ACCESS_DENIED)
             except ModerationUnavailable:
                 if not self._is_fresh(slug):
                     raise

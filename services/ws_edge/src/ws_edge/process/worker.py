@@ -85,7 +85,8 @@ class Worker:
         """Those of connections that are not inside yet included."""
         for c in self.connections:
             if (m := c.membership) is not None and self.connections.get(c.id) is c:
-                yield HeldConnection(c.id, m.room_id, m.life, m.slug, c.speaker.identity, m.partition)
+                key = c.speaker.key if c.speaker.here is not None else ""
+                yield HeldConnection(c.id, m.room_id, m.life, m.slug, c.speaker.identity, m.partition, key)
 
     def held_count(self) -> int:
         """See MembershipListener."""

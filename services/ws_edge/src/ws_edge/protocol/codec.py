@@ -188,14 +188,15 @@ def history(messages: Iterable[StoredMessage], room_id: int, *, has_more: bool) 
     return _written(server_frames.History(server_frames.HistoryData(messages=shown, has_more=has_more)))
 
 
-def you(identity: Identity, mute: Sanction | None) -> You:
-    """Who a connection is, and what it may do in its room."""
+def you(identity: Identity, mute: Sanction | None, *, resume: str | None = None) -> You:
+    """Who a connection is, and what it may do in its room; `resume` of an anonymous one."""
     return You(
         user_id=identity.user_id,
         username=identity.username,
         roles=identity.roles,
         may=rights(identity.rank, is_muted=mute is not None),
         muted_until=UNSET if mute is None else _end(mute),
+        resume=UNSET if resume is None else resume,
     )
 
 

@@ -57,7 +57,9 @@ class Speaker:
     address: str
     """IPv4 in text, IPv6 as its /64 network."""
     connection: str
-    """<edge>:<connection id>."""
+    """<edge>:<connection id>; of an anonymous participant who came back that of their first connection."""
+    here: "Speaker | None" = None
+    """Of an anonymous participant who came back: who the connection would be as a new one."""
     routing_key: str = field(init=False, repr=False, compare=False)
     """What rendezvous hashing goes by. Where anonymous names hide addresses it is the name: all that is known of a
     target on another edge."""
@@ -65,6 +67,13 @@ class Speaker:
     def __post_init__(self) -> None:
         """The key is needed several times for each message: it is made once."""
         object.__setattr__(self, "routing_key", self._make_routing_key())
+
+    @property
+    def faces(self) -> "tuple[Speaker, ...]":
+        """All that sanctions and limits of an address, or sanctions of a name, may mean: a participant who came back
+        from another address answers for both."""
+        here = self.here
+        return (self,) if here is None or here.address == self.address else (self, here)
 
     @property
     def key(self) -> str:

@@ -60,6 +60,8 @@ class HeldConnection:
     slug: Slug
     identity: Identity
     partition: int = 0
+    participant_key: str = ""
+    """Of an anonymous participant who came back; empty: they are on their first connection, or have a token."""
 
 
 @dataclass(frozen=True, slots=True)

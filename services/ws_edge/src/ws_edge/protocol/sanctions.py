@@ -61,8 +61,11 @@ class Sanction:
             return False
         if identity.user_id is not None:
             return identity.user_id == self.target_user_id
-        return speaker.address in self.addresses or (
-            self.target_user_id is None and identity.username == self.target_username
+        return any(self._means(face) for face in speaker.faces)
+
+    def _means(self, anonymous: Speaker) -> bool:
+        return anonymous.address in self.addresses or (
+            self.target_user_id is None and anonymous.identity.username == self.target_username
         )
 
 
@@ -201,4 +204,4 @@ def _keys_of_speaker(speaker: Speaker) -> tuple[_Key, ...]:
     identity = speaker.identity
     if identity.user_id is not None:
         return (("user", identity.user_id),)
-    return (("address", speaker.address), ("name", identity.username))
+    return tuple(key for face in speaker.faces for key in (("address", face.address), ("name", face.identity.username)))

@@ -37,6 +37,8 @@ class You(Struct, frozen=True, gc=False):
     may: tuple[_Right, ...]
     muted_until: _Time | UnsetType | None = UNSET
     """There while a mute holds; null: it does not end."""
+    resume: str | UnsetType = UNSET
+    """Of an anonymous connection: for `resume` of the address, with which it is the same participant again."""
 
 
 class RoomJoinedData(Struct, frozen=True, gc=False):

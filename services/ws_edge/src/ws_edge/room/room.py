@@ -40,7 +40,8 @@ class Resolve(Protocol):
 
 class Room:
     """Implements RoomListener. `resolve` is called with each entry, `deleted` where a snapshot shows that the room was
-    deleted, the event of which was missed."""
+    deleted, the event of which was missed, `returned` with each anonymous participant who came back, and the presence
+    version of their new connection."""
 
     __slots__ = (
         "_audience",
@@ -54,6 +55,7 @@ class Room:
         "_presence",
         "_reading_presence",
         "_resolve",
+        "_returned",
         "_shown",
         "_stats_scheduled",
         "_timers",
@@ -72,6 +74,7 @@ class Room:
         gaps: GapReader,
         resolve: Resolve,
         deleted: Callable[[Life], None],
+        returned: Callable[[LogRef, str, int], None],
         epoch: Callable[[LogRef], str],
         clock: Clock,
         timers: Timers,
@@ -84,6 +87,7 @@ class Room:
         self._gaps = gaps
         self._resolve = resolve
         self._deleted = deleted
+        self._returned = returned
         self._epoch = epoch
         self._clock = clock
         self._timers = timers
@@ -336,6 +340,10 @@ class Room:
 
     def _now_ms(self) -> int:
         return int(self._clock.unix_s() * 1000)
+
+    def participant_returned(self, key: str, version: int) -> None:
+        """See RoomListener."""
+        self._returned(self.log, key, version)
 
     # --- typing ----------------------------------------------------------------------------------------------------
 

@@ -62,12 +62,24 @@ class Echo:
 class EchoAcceptor:
     """Implements Acceptor: everybody is let in."""
 
-    def arrive_room(self, ref: str, token: str | None, address: str, resume: ResumePoint | None = None) -> Receiver:
+    def arrive_room(
+        self,
+        ref: str,
+        token: str | None,
+        address: str,
+        resume: ResumePoint | None = None,
+        resume_text: str | None = None,
+    ) -> Receiver:
         """Whatever the room."""
         return Echo()
 
     def arrive_video(
-        self, video_id: str, token: str | None, address: str, resume: ResumePoint | None = None
+        self,
+        video_id: str,
+        token: str | None,
+        address: str,
+        resume: ResumePoint | None = None,
+        resume_text: str | None = None,
     ) -> Receiver:
         """Whatever the video."""
         return Echo()

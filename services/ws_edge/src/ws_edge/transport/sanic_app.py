@@ -24,7 +24,7 @@ UNREAD = "NONE"
 """The method, as Sanic has it, of a request whose head could not be read."""
 _log = structlog.get_logger(__name__)
 _SANIC_LOGGERS = ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets")
-_TOKEN = re.compile(r"((?:[?&]|\b)token=)[^&\s'\"]*", re.IGNORECASE)
+_TOKEN = re.compile(r"((?:[?&]|\b)(?:token|resume)=)[^&\s'\"]*", re.IGNORECASE)
 ROOM_PATH, VIDEO_PATH, LIVE_PATH = "/chat/ws/room", "/chat/ws/video", "/live/ws"
 _TOO_LARGE = 413
 Handler = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]

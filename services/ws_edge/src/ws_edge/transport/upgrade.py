@@ -41,7 +41,7 @@ _NOBODY = asyncio.Protocol()
 _UNSENT_LOW_BYTES, _UNSENT_HIGH_BYTES = 16 * 1024, 64 * 1024
 TOKEN_SUBPROTOCOL = "bearer"  # noqa: S105  a name, not a secret
 _VERSION = "13"
-Arrive = Callable[[str, str | None, str, ResumePoint | None], Receiver]
+Arrive = Callable[[str, str | None, str, ResumePoint | None, str | None], Receiver]
 _ANY_ORIGIN = Origins()
 
 
@@ -54,6 +54,7 @@ class Handshake:
     subprotocol: str | None
     """The one that the server selects."""
     resume: ResumePoint | None = None
+    resume_text: str | None = field(default=None, repr=False)
     extension: str | None = None
     """The answer to an offer of compression."""
 
@@ -85,7 +86,8 @@ def read_handshake(request: Request, *, has_compression: bool = False) -> Handsh
     since = request.args.get("since")
     resume = None if since is None else parse_resume_point(since, request.args.get("epoch") or "")
     extension = accept_offer(headers.getall("sec-websocket-extensions", [])) if has_compression else None
-    return Handshake(key, token or None, TOKEN_SUBPROTOCOL if pair else None, resume, extension)
+    selected = TOKEN_SUBPROTOCOL if pair else None
+    return Handshake(key, token or None, selected, resume, request.args.get("resume"), extension)
 
 
 def _listed(request: Request, header: str) -> list[str]:
@@ -115,7 +117,9 @@ def add_websocket_routes(
 ) -> None:
     """Whatever stands below /room and /video reaches the acceptor: it says what is malformed, as 4004."""
 
-    def arrive_live(_ref: str, _token: str | None, address: str, _resume: ResumePoint | None) -> Receiver:
+    def arrive_live(
+        _ref: str, _token: str | None, address: str, _resume: ResumePoint | None, _resume_text: str | None
+    ) -> Receiver:
         return acceptor.arrive_live(address)
 
     routes: list[tuple[str, str, Arrive]] = [
@@ -161,7 +165,7 @@ def _handler(
 
 def _receiver(acceptor: Acceptor, arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
     try:
-        return arrive(ref, handshake.token, address, handshake.resume)
+        return arrive(ref, handshake.token, address, handshake.resume, handshake.resume_text)
     except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
         # The exception's words may be the client's: its kind and place are enough.
         _log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))

@@ -11,6 +11,7 @@ from ws_edge.chat.connection import ChatConnection
 from ws_edge.errors import TokensUnavailable
 from ws_edge.ports import JoinRefusal
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
+from ws_edge.protocol.resume_text import ResumeTexts
 from ws_edge.protocol.rooms import RoomSnapshot
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 from ws_edge.room.room import Room
@@ -26,6 +27,7 @@ def ban_of(
 
 
 async def test_first_frame_after_a_successful_join_is_room_joined(world: World) -> None:
+    world.entrance.resume_texts = ResumeTexts(None)
     client = await world.arrive("s")
     await world.settle()
     you = {"user_id": None, "username": "Anonymous_192.0.2.1", "roles": [], "may": ["write"]}

@@ -299,6 +299,8 @@ class Inside:
 
     def close_slow_consumer(self) -> None: ...
 
+    def give_way(self) -> None: ...
+
     def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
         self.ended.append(code)
 

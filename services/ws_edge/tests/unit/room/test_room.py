@@ -12,7 +12,7 @@ from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.log import StoredMessage
+from ws_edge.protocol.log import LogRef, StoredMessage
 from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Member
@@ -117,6 +117,9 @@ class Surroundings:
     def room_deleted(self, life: Life) -> None:
         self.missed.append(f"deletion of {life}")
 
+    def participant_returned(self, log: LogRef, key: str, version: int) -> None:
+        raise AssertionError("nobody comes back here")
+
     def room(self, membership: Membership) -> Room:
         return Room(
             membership,
@@ -124,6 +127,7 @@ class Surroundings:
             gaps=self,
             resolve=self.outcomes.resolve_copy,
             deleted=self.room_deleted,
+            returned=self.participant_returned,
             epoch=lambda log: f"{log.life}.1",
             clock=self,
             timers=self,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from rooms.domain.log_position import PARTITIONS
 from rooms.domain.membership import (
@@ -9,6 +10,7 @@ from rooms.domain.membership import (
     ById,
     BySlug,
     ByVideo,
+    Formerly,
     HeldConnection,
     JoinOutcome,
     JoinRefusal,
@@ -100,12 +102,24 @@ def ref_from_proto(ref: pb.RoomRef) -> RoomRef:
 
 def arrival_from_proto(item: pb.JoinItem) -> Arrival:
     """One join."""
+    formerly = _formerly(item) if item.participant_life else None
     return Arrival(
         connection_from_proto(item.connection),
         ref_from_proto(item.ref),
-        person_from_proto(item.person, item.participant_key),
+        person_from_proto(item.person, item.participant_key if formerly is None else ""),
         Life(_id(item.revive_life, "revive_life")) if item.revive_life else None,
+        formerly,
     )
+
+
+def _formerly(item: pb.JoinItem) -> Formerly | None:
+    """None of who has a token: they are one participant, however often they come."""
+    person = person_from_proto(item.person, item.participant_key)
+    if person.user_id is not None or person.came_back_as is None:
+        return None
+    life = Life(_id(item.participant_life, "participant_life"))
+    name = text_from_proto(item.participant_username) or person.username
+    return Formerly(life, replace(person, username=name))
 
 
 def held_from_proto(held: pb.HeldConnection) -> HeldConnection:

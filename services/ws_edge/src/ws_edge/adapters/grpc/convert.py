@@ -19,6 +19,7 @@ from ws_edge.ports import (
 from ws_edge.protocol.commands import ChangeSanction, ClearRoom, DeleteMessage, PurgeMessages
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
+from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 
@@ -61,11 +62,20 @@ def person_to_proto(identity: Identity) -> rooms_pb2.Person:
 
 
 def join_item_to_proto(
-    connection: ConnectionId, ref: RoomRef, identity: Identity, revive: Life | None = None
+    connection: ConnectionId,
+    ref: RoomRef,
+    identity: Identity,
+    revive: Life | None = None,
+    former: FormerParticipant | None = None,
 ) -> rooms_pb2.JoinItem:
     """One connection that wants in."""
     person = person_to_proto(identity)
-    return rooms_pb2.JoinItem(connection=connection, ref=ref_to_proto(ref), person=person, revive_life=revive or 0)
+    item = rooms_pb2.JoinItem(connection=connection, ref=ref_to_proto(ref), person=person, revive_life=revive or 0)
+    if former is not None:
+        item.participant_key = f"c:{former.connection}"
+        item.participant_life = former.life
+        item.participant_username = former.username
+    return item
 
 
 def held_to_proto(held: HeldConnection) -> rooms_pb2.HeldConnection:
@@ -77,6 +87,7 @@ def held_to_proto(held: HeldConnection) -> rooms_pb2.HeldConnection:
         slug=held.slug,
         person=person_to_proto(held.identity),
         partition=held.partition,
+        participant_key=held.participant_key,
     )
 
 

@@ -28,6 +28,7 @@ from ws_edge.errors import NeverSent, RoomsUnavailable
 from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption, MembershipListener
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.references import RoomRef
+from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, RoomSnapshot
 
 _BATCH_LIMIT = 500
@@ -120,10 +121,16 @@ class GrpcRooms:
         return await self._resolves.ask(ref_to_proto(ref))
 
     async def join(
-        self, connection: ConnectionId, ref: RoomRef, identity: Identity, *, revive: Life | None = None
+        self,
+        connection: ConnectionId,
+        ref: RoomRef,
+        identity: Identity,
+        *,
+        revive: Life | None = None,
+        former: FormerParticipant | None = None,
     ) -> Membership | JoinRefusal:
         """See ports.Rooms."""
-        item = join_item_to_proto(connection, ref, identity, revive)
+        item = join_item_to_proto(connection, ref, identity, revive, former)
         self._joining[connection] = False
         self._join_count += 1
         try:

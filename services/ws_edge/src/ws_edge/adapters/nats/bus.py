@@ -14,7 +14,7 @@ from chassis.logs import LogSummary
 from chassis.nats_connection import NATS_TROUBLES, NatsAccess
 from chassis.tasks import Tasks
 from chassis.traces import hold_trace
-from salon.events.v1.events_pb2 import RoomDeleted
+from salon.events.v1.events_pb2 import ParticipantReturned, RoomDeleted
 from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage
 from ws_edge.adapters.grpc.convert import event_from_proto
 from ws_edge.adapters.nats.events import (
@@ -192,6 +192,11 @@ class NatsBus:
         """See ports.Bus. Raises BusUnavailable."""
         self._publish(live_subject(log, "typing"), encode_typing(change))
 
+    def publish_returned(self, log: LogRef, key: str, version: int) -> None:
+        """See ports.Bus. Raises BusUnavailable."""
+        event = ParticipantReturned(key=key, version=version)
+        self._publish(live_subject(log, "returned"), event.SerializeToString())
+
     def publish_broadcast(self, payload: bytes) -> None:
         """See ports.Bus. Raises BusUnavailable."""
         self._publish(_BROADCAST, payload)
@@ -252,6 +257,9 @@ class NatsBus:
                 listener.typing_changed(decode_typing(payload))
             elif subject.endswith(b".presence"):
                 listener.presence_changed(decode_presence(payload))
+            elif subject.endswith(b".returned"):
+                event = ParticipantReturned.FromString(payload)
+                listener.participant_returned(event.key, event.version)
 
         return receive
 
