@@ -8,6 +8,7 @@ from ws_edge.chat.history import Histories
 from ws_edge.chat.join import Entrance, JoinRequest, join
 from ws_edge.chat.moderate import ActionQueue, ModerationActions
 from ws_edge.chat.post import Posting
+from ws_edge.chat.renewal import renew
 from ws_edge.chat.typing_timer import TypingTimer
 from ws_edge.errors import CLOSE_OF, CloseCode, ErrorCode
 from ws_edge.ports import Ports, Transport
@@ -23,6 +24,7 @@ from ws_edge.protocol.session import (
     Moderate,
     Post,
     ReadHistory,
+    Renew,
     Reply,
     Session,
     StartTyping,
@@ -60,6 +62,7 @@ class ChatConnection:
         "id",
         "limited_until_s",
         "membership",
+        "renewal_turn",
         "room",
         "slug",
         "speaker",
@@ -86,6 +89,7 @@ class ChatConnection:
         self.waiting = 0
         self.limited_until_s = 0.0
         self.history_turn: asyncio.Lock | None = None
+        self.renewal_turn: asyncio.Lock | None = None
         self._ports: Ports = entrance.ports
         self._entrance = entrance
         self._posting = posting
@@ -211,9 +215,26 @@ class ChatConnection:
     def identified(self, number: ConnectionId, speaker: Speaker) -> None:
         """See JoiningClient."""
         self.id = number
+        self.register(speaker)
+        self._watch_expiry()
+
+    def register(self, speaker: Speaker) -> None:
+        """See Bearer."""
         self.speaker = speaker
         self._session.rank = speaker.identity.rank
+
+    def renewed(self) -> None:
+        """See Bearer."""
+        room = self.room
+        if room is None:
+            return
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
         self._watch_expiry()
+        if self._ports.cache.is_silenced(self.speaker, room.slug, now_s=self._ports.clock.unix_s()):
+            self.stop_typing()
+        self.write(codec.authenticated(self.speaker.identity.expires_at_s, self._you(room)))
 
     def turn_away(self, error: ErrorCode | None, code: CloseCode) -> None:
         """See JoiningClient."""
@@ -284,22 +305,27 @@ class ChatConnection:
         for effect in effects:
             if self._is_over:
                 return
-            match effect:
-                case Post():
-                    assert self.room is not None
-                    self._posting.post(self, self.room, effect)
-                case ReadHistory():
-                    self._read_history(effect)
-                case Reply(frame):
-                    self.write(frame)
-                case StartTyping():
-                    self._typing_timer().start()
-                case StopTyping():
-                    self._typing_timer().stop()
-                case Moderate():
-                    self._action_queue().add(effect)
-                case Disconnect(code):
-                    self.end(code)
+            self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Post():
+                assert self.room is not None
+                self._posting.post(self, self.room, effect)
+            case ReadHistory():
+                self._read_history(effect)
+            case Renew(data):
+                self._renew(data.token)
+            case Reply(frame):
+                self.write(frame)
+            case StartTyping():
+                self._typing_timer().start()
+            case StopTyping():
+                self._typing_timer().stop()
+            case Moderate():
+                self._action_queue().add(effect)
+            case Disconnect(code):
+                self.end(code)
 
     def _action_queue(self) -> ActionQueue:
         if self._queue is None:
@@ -310,6 +336,10 @@ class ChatConnection:
         assert self.room is not None
         answer = self._histories.answer(self, self.room, wanted.before, wanted.limit)
         self._ports.tasks.spawn(answer, "history")
+
+    def _renew(self, token: str) -> None:
+        renewal = renew(self, token, self._entrance.tokens, self._entrance.sanction_reader)
+        self._ports.tasks.spawn(renewal, "renew a token")
 
     def _typing_timer(self) -> TypingTimer:
         assert self.room is not None

@@ -131,6 +131,12 @@ def room_joined(
     return _written(server_frames.RoomJoined(data))
 
 
+def authenticated(expires_at_s: float | None, you: You) -> bytes:
+    """The token was replaced; `expires_at_s` in Unix seconds, None: it does not end."""
+    expires_at = None if expires_at_s is None else rfc3339(int(expires_at_s * 1000))
+    return _written(server_frames.Authenticated(server_frames.AuthenticatedData(expires_at=expires_at, you=you)))
+
+
 def entry(entry: LogEntry, room_id: int, *, prev_id: int | None = None, nonce: str = "") -> bytes:
     """An entry of the log, of a kind that is shown; `prev_id` in place of the stored one, `nonce` in the copy of whose
     message or command it is alone."""

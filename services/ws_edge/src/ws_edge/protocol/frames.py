@@ -134,13 +134,32 @@ class History(Struct, frozen=True, tag="history", tag_field="type"):
     data: HistoryData = field(default_factory=HistoryData)
 
 
+class AuthenticateData(Struct, frozen=True):
+    """`data` of an authenticate."""
+
+    token: Annotated[str, Meta(min_length=1)]
+    """A JSON Web Token of the same user."""
+
+    def __repr__(self) -> str:
+        """Without the token, which no log may hold."""
+        return "AuthenticateData(token=***)"
+
+
+class Authenticate(Struct, frozen=True, tag="authenticate", tag_field="type"):
+    """Replaces the token of the connection."""
+
+    data: AuthenticateData
+
+
 class Ping(Struct, frozen=True, tag="ping", tag_field="type"):
     """Answered by a pong."""
 
     data: NoData = field(default_factory=NoData)
 
 
-ClientFrame = ChatMessage | TypingStart | TypingStop | ModerationAction | History | Ping
+ClientFrame = ChatMessage | TypingStart | TypingStop | ModerationAction | History | Authenticate | Ping
 
-TYPES = frozenset({"chat_message", "typing_start", "typing_stop", "moderation_action", "history", "ping"})
+TYPES = frozenset(
+    {"chat_message", "typing_start", "typing_stop", "moderation_action", "history", "authenticate", "ping"}
+)
 """The tags above: with them a malformed frame differs from one of an unknown type."""

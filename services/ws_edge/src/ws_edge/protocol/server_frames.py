@@ -56,6 +56,14 @@ class RoomJoinedData(Struct, frozen=True, gc=False):
     """There where the address had a `since`: whether everything since then follows."""
 
 
+class AuthenticatedData(Struct, frozen=True, gc=False):
+    """`data` of authenticated."""
+
+    expires_at: _Time | None
+    """When the new token ends; null: it does not."""
+    you: You
+
+
 class MessageData(Struct, frozen=True, kw_only=True, gc=False):
     """One stored message."""
 
@@ -199,6 +207,12 @@ class RoomJoined(Struct, frozen=True, gc=False, tag="room_joined", tag_field="ty
     data: RoomJoinedData
 
 
+class Authenticated(Struct, frozen=True, gc=False, tag="authenticated", tag_field="type"):
+    """The token was replaced, to the one who asked."""
+
+    data: AuthenticatedData
+
+
 class ChatMessage(Struct, frozen=True, gc=False, tag="chat_message", tag_field="type"):
     """A message, to everybody in the room; in one order that is the same for all."""
 
@@ -279,6 +293,7 @@ class Error(Struct, frozen=True, gc=False, tag="error", tag_field="type"):
 
 ServerFrame = (
     RoomJoined
+    | Authenticated
     | ChatMessage
     | MessageDeleted
     | MessagesPurged

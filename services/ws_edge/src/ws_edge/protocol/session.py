@@ -9,6 +9,8 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.commands import Command, DeleteMessage
 from ws_edge.protocol.frames import (
     MESSAGE_LENGTH,
+    Authenticate,
+    AuthenticateData,
     ChatMessage,
     History,
     HistoryData,
@@ -99,6 +101,12 @@ class ReadHistory(Struct, frozen=True, gc=False):
     limit: int
 
 
+class Renew(Struct, frozen=True, gc=False):
+    """Have the token of the connection replaced."""
+
+    data: AuthenticateData
+
+
 class StartTyping(Struct, frozen=True, gc=False):
     """Publish that the client's user types, or still does; edges show a repetition once."""
 
@@ -121,7 +129,7 @@ class Disconnect(Struct, frozen=True, gc=False):
     code: CloseCode
 
 
-Effect = Reply | Post | ReadHistory | StartTyping | StopTyping | Moderate | Disconnect
+Effect = Reply | Post | ReadHistory | Renew | StartTyping | StopTyping | Moderate | Disconnect
 
 
 _NOTHING: tuple[Effect, ...] = ()
@@ -261,6 +269,8 @@ class Session:
                 return self._moderate(frame, now)
             case History():
                 return self._read_history(frame.data, now)
+            case Authenticate():
+                return self._renew(frame.data, now)
             case Ping():  # pragma: no branch - mypy proves that there is no other frame
                 return _PONG
 
@@ -278,6 +288,12 @@ class Session:
         if not self._histories.admit(now):
             return self._refuse(ErrorCode.RATE_LIMITED, "", now)
         return (ReadHistory(None if data.before is None else MessageId(data.before), data.limit),)
+
+    def _renew(self, data: AuthenticateData, now: float) -> tuple[Effect, ...]:
+        # In one window with the others that ask services: each connection has it anyway.
+        if not self._histories.admit(now):
+            return self._refuse(ErrorCode.RATE_LIMITED, "", now)
+        return (Renew(data),)
 
     def _start_typing(self, now: float) -> tuple[Effect, ...]:
         if not self._typing.admit(now):
