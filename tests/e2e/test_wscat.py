@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest_asyncio
 from chat_client import Person, Visitors
 from printed_secrets import printed_secrets
 from salon_processes import Edge
+from wire_contract import SERVER, problem_with
 
 
 class Wscat:
@@ -39,8 +41,8 @@ Start = Callable[..., Awaitable[Wscat]]
 
 @pytest_asyncio.fixture
 async def start_wscat(wscat: str) -> AsyncIterator[Start]:
-    """Starts wscat; ends what still runs."""
-    running: list[asyncio.subprocess.Process] = []
+    """Starts wscat; ends what still runs. What wscat showed has to be frames of the contract."""
+    shown: list[Wscat] = []
 
     async def start(*arguments: str) -> Wscat:
         process = await asyncio.create_subprocess_exec(
@@ -50,15 +52,20 @@ async def start_wscat(wscat: str) -> AsyncIterator[Start]:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        running.append(process)
-        return Wscat(process)
+        shown.append(Wscat(process))
+        return shown[-1]
 
     yield start
-    for process in running:
-        if process.returncode is None:
-            process.kill()
-        rest, _ = await process.communicate()
-        assert printed_secrets("wscat", rest.decode(), {}) == []
+    for client in shown:
+        if client.process.returncode is None:
+            client.process.kill()
+        rest, _ = await client.process.communicate()
+        client.seen += rest.decode()
+    for client in shown:
+        assert printed_secrets("wscat", client.seen, {}) == []
+        frames = re.findall(r"^(?:[<>] )*(\{.*\})$", client.seen, re.MULTILINE)
+        assert frames
+        assert [problem for frame in frames if (problem := problem_with(SERVER, frame))] == []
 
 
 async def test_wscat_without_auth(start_wscat: Start, edge: Edge) -> None:
