@@ -22,6 +22,7 @@ NEARLY_RIGHT: Mapping[str, st.SearchStrategy[bytes]] = {
     "frame": _frames,
     "handshake": UPGRADES,
     "reference": st.text(max_size=140).map(str.encode),
+    "resume": st.lists(JSON, min_size=4, max_size=6).map(lambda values: json.dumps(values).encode()),
     "token": TOKENS,
     "websocket": CONVERSATIONS,
 }

@@ -2,6 +2,8 @@
 hypothesis in `make test`, by atheris in `make fuzz`, and on what either found before (tests/fuzz/corpus)."""
 
 import asyncio
+import base64
+import hmac
 import json
 import socket
 from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +42,7 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.compression import accept_offer, inflate
 from ws_edge.protocol.identity import Identity, Rank
 from ws_edge.protocol.references import LARGEST_ID, parse_resume_point, parse_room, parse_video
+from ws_edge.protocol.resume_text import ResumeTexts
 from ws_edge.protocol.session import Session
 from ws_edge.transport.upgrade import Handshake, _parser, read_handshake
 from ws_edge.transport.websocket import ClientSocket, Keepalive
@@ -249,6 +252,16 @@ def reference(data: bytes) -> None:
     assert point.since is None or 0 <= point.since <= LARGEST_ID
 
 
+def resume(data: bytes) -> None:
+    """What an anonymous client shows to be the same participant: as it is, and as an edge of another version with the
+    same key may have signed it."""
+    texts = ResumeTexts(SECRET.encode())
+    signature = hmac.digest(SECRET.encode(), data, "sha256")[:16]
+    for text in (data.decode("utf-8", "replace"), base64.urlsafe_b64encode(signature + data).decode()):
+        former = texts.read(text, now_s=NOW_S)
+        assert former is None or former.expires_at_s > NOW_S
+
+
 class _Nobody:
     """What a query of nobody has no business with: being asked is a defect, and is answered as one."""
 
@@ -402,6 +415,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "handshake": handshake,
     "protobuf": protobuf,
     "reference": reference,
+    "resume": resume,
     "token": token,
     "websocket": websocket,
 }

@@ -1,6 +1,7 @@
 """The text with which an anonymous participant comes back."""
 
 import base64
+import hmac
 
 import pytest
 
@@ -44,6 +45,12 @@ def test_nothing_in_it_can_be_changed() -> None:
 @pytest.mark.parametrize("text", ["", "x", "AAAA", "é", "A" * 5000, "=", issued() + "A", issued()[:-4], "\udc80"])
 def test_whatever_else_is_shown_is_nobodys(text: str) -> None:
     assert TEXTS.read(text, now_s=NOW_S) is None
+
+
+def test_what_an_edge_of_another_version_signed_is_nobodys() -> None:
+    payload = b'[7,"Anonymous_192.0.2.7","192.0.2.7","e:3",1800000000.0,"more"]'
+    signed = hmac.digest(b"key", payload, "sha256")[:16] + payload
+    assert TEXTS.read(base64.urlsafe_b64encode(signed).rstrip(b"=").decode(), now_s=NOW_S) is None
 
 
 def test_the_participant_who_came_back_has_the_key_and_the_home_of_the_first_address() -> None:
