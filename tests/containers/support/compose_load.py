@@ -31,7 +31,7 @@ async def main():
                                 password=open(os.environ["NATS_PASSWORD_FILE"]).read().strip())
     stream = client.jetstream()
     last = (await stream.stream_info("SALON_LOG_0")).state.last_seq
-    texts, at = {}, int(sys.argv[1])
+    texts, at = {}, int(sys.argv[1]) // 256
     while at <= last:
         try:
             found = await stream.get_msg("SALON_LOG_0", seq=at, next=True, subject="salon.v1.log.0.*.*")
@@ -39,7 +39,7 @@ async def main():
             break
         at_text = found.data.find(b"said:")
         if at_text >= 0:
-            texts[found.seq] = found.data[at_text:at_text + 36].decode()
+            texts[found.seq * 256] = found.data[at_text:at_text + 36].decode()
         at = found.seq + 1
     print(json.dumps(texts))
     await client.close()
