@@ -268,6 +268,25 @@ async def test_what_was_said_while_it_was_cut_off_is_shown_when_it_is_back(
     await page.close()
 
 
+async def test_what_is_taken_back_goes_from_the_page_and_leaves_its_place(
+    window: OpenWindow, dev_edge: Edge, visitors: Visitors, room: str, ana: Person, moderator: Person
+) -> None:
+    talker, chair = await visitors.join(room, ana), await visitors.join(room, moderator)
+    reader = await window()
+    page = await reader.enter(dev_edge, room, "Reader")
+    log = page.get_by_role("log")
+    said = [await talker.say(text) for text in ("stays", "a slip", "more of it")]
+    await expect(log).to_contain_text("more of it")
+    await chair.send("moderation_action", action="delete", message_id=said[1]["id"])
+    await expect(log).to_contain_text("This message was removed.")
+    await expect(log).not_to_contain_text("a slip")
+    await expect(log).to_contain_text("stays")
+    await chair.send("moderation_action", action="purge", target_user_id=ana.user_id)
+    await expect(log).not_to_contain_text("more of it")
+    await expect(log.locator("article.gone")).to_have_count(3)
+    await page.close()
+
+
 async def test_every_control_has_a_name_and_the_log_is_a_polite_live_region(
     window: OpenWindow, dev_edge: Edge, room: str
 ) -> None:
