@@ -585,7 +585,7 @@ async def test_what_is_read_is_put_in_order_and_what_belongs_elsewhere_is_left_o
     foreign = [entry(6, "salon.v1.log.0.1.3"), entry(4), entry(8, payload=b"\xff")]
     stream = FakeStream([entry(9), entry(7), *foreign, entry(5)])
     read = await stream.history.entries_after(LOG, entry_id(4, 0), limit=9)
-    assert [(one.id, one.prev_id) for one in read] == [(256 * a, 256 * b) for a, b in ((5, 4), (7, 5), (9, 7))]
+    assert [(one.id, one.prev_id) for one in read] == [(256 * a, 256 * b) for a, b in ((5, 4), (7, 5), (8, 7), (9, 8))]
 
 
 async def test_the_last_id_is_the_leaders_and_0_only_where_it_says_that_there_is_none() -> None:

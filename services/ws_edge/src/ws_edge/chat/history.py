@@ -63,4 +63,4 @@ class Histories:
             if len(found) < wanted:
                 break
             before = found[0].id
-        return shown
+        return [message for message in shown if not room.erasures.covers(message)]

@@ -1,7 +1,7 @@
 """How a client gets into its room: one coroutine, one order of steps, each of which protects the next."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Protocol, TypeVar
 
@@ -143,14 +143,15 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     held = await entrance.held_rooms.hold(membership)
     client.owe(entrance.release, held)
     # Replay: what the client has missed is at hand, and what is shown from now on is kept with it.
-    if request.resume is not None:
-        await entrance.replays.prepare(held.room, request.resume)
+    resume = request.resume
+    if resume is not None and not await entrance.replays.prepare(held.room, resume):
+        resume = replace(resume, since=None)
     # Sanctions once more, after the subscription: no ban falls between the two.
     await sanction_reader.demand_entry(client.speaker, membership.slug, final=True)
     if former is not None:
         # From here on the others hear of this: the participant's older connections end, wherever they are.
         entrance.ports.bus.publish_returned(held.room.log, client.speaker.key, membership.version)
-    client.welcome(held.room, membership, request.resume, _resume_text(entrance, client.speaker, membership, former))
+    client.welcome(held.room, membership, resume, _resume_text(entrance, client.speaker, membership, former))
 
 
 async def _identify(entrance: Entrance, request: JoinRequest) -> Identity:

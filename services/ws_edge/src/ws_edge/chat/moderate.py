@@ -58,7 +58,7 @@ class ModerationActions:
         with hold_trace(begin_trace()):
             try:
                 return await self._decide(client, action)
-            except (ModerationUnavailable, BusUnavailable):
+            except (ModerationUnavailable, BusUnavailable, RoomsUnavailable):
                 return ErrorCode.UNAVAILABLE
             except Exception as failure:  # noqa: BLE001 - the moderator is answered, and their next action has its turn
                 # The exception's words may be a client's: its kind and place are enough.
@@ -136,13 +136,15 @@ class ModerationActions:
 
     async def _show_again(self, client: "Moderator", room: Room, result: CommandResult, nonce: str) -> ErrorCode | None:
         """What the first one with this nonce has brought, to this client alone. Raises BusUnavailable."""
+        entry = None if result.entry_id is None else await self._ports.bus.entry(room.log, result.entry_id)
+        room.flush()
         if result.event is not None:
             client.write(_frame_of(result.event, nonce=nonce))
-        if result.entry_id is not None:
-            entry = await self._ports.bus.entry(room.log, result.entry_id)
-            if isinstance(entry, Erasure):
-                client.write(codec.entry(entry, room.room_id, nonce=nonce))
-        return ErrorCode.UNAVAILABLE if result.event is None and result.entry_id is None else None
+        if isinstance(entry, Erasure):
+            client.write(codec.entry(entry, room.room_id, nonce=nonce))
+        elif result.event is None:
+            return ErrorCode.UNAVAILABLE  # it is not in the log yet, or not any more
+        return None
 
     async def _target_of(self, room: Room, command: Command) -> Target | None:
         """None: nobody, or of a message that is not there. Raises BusUnavailable."""
@@ -162,6 +164,8 @@ class ModerationActions:
         try:
             anywhere = await self._ports.rooms.connected_rank(target.user_id, target.username, where)
         except RoomsUnavailable:
+            if not isinstance(command, ChangeSanction) or command.purge:
+                raise  # what is erased cannot be brought back
             anywhere = None  # moderation itself never lets a sanction bind an equal or higher rank
         return max((rank for rank in (here, anywhere) if rank is not None), default=None)
 

@@ -132,6 +132,10 @@ class Posting:
 
     def _publish(self, author: Poster, room: Room, message: Post) -> None:
         ports = self._ports
+        if message.nonce and self._is_taken_back(author, room, message.nonce):
+            # Neither moderation nor the stream may know it any more.
+            self._refuse(author, ErrorCode.MESSAGE_DELETED, message.nonce)
+            return
         token = self._outcomes.register(author, room, message.nonce)
         try:
             ports.bus.publish_message(
@@ -162,10 +166,7 @@ class Posting:
         except BusUnavailable:
             self._refuse(author, ErrorCode.UNAVAILABLE, message.nonce)
             return
-        if self._is_taken_back(author, room, message.nonce):
-            self._refuse(author, ErrorCode.MESSAGE_DELETED, message.nonce)
-        else:
-            self._publish(author, room, message)
+        self._publish(author, room, message)
 
     def _repeated(self, author: Poster, token: int, message_id: MessageId) -> None:
         """The stream already has this message: its author alone gets the stored copy once more."""
@@ -179,12 +180,13 @@ class Posting:
         with suppress(BusUnavailable):
             await self._catch_up(room)
             found = room.repeatable(message_id) or await self._ports.bus.entry(room.log, message_id)
-        is_taken_back = message_id in room.erasures or self._is_taken_back(author, room, pending.nonce)
+        is_taken_back = room.erasures.names(message_id) or self._is_taken_back(author, room, pending.nonce)
         if not isinstance(found, StoredMessage):
             self._settle(token, ErrorCode.MESSAGE_DELETED if is_taken_back else None)
         elif room.erasures.covers(found):
             self._settle(token, ErrorCode.MESSAGE_DELETED)
         elif self._outcomes.resolve(token):
+            room.flush()
             author.write(codec.entry(found, room.room_id, nonce=pending.nonce))
 
     def _settle(self, token: int, refusal: ErrorCode | None) -> None:

@@ -6,7 +6,7 @@ covered here. What takes messages back reaches this in two ways: as an entry of 
 before this worker opened the room, by one read of what is kept beside the log.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from ws_edge.protocol.identity import MessageId, UserId
@@ -32,8 +32,13 @@ class Erasures:
         self._purged_up_to: dict[UserId | str, MessageId] = {}
         self._keys: dict[str, float] = {}
 
-    def note(self, erasure: Erasure) -> None:
-        """Something was taken back; the same may come twice."""
+    def note(self, erasures: Sequence[Erasure]) -> None:
+        """Something was taken back; the same may come twice. Of a few, or of thousands that were read at once."""
+        for erasure in erasures:
+            self._note(erasure)
+        self._note_keys(erasures)
+
+    def _note(self, erasure: Erasure) -> None:
         match erasure:
             case MessageDeleted():
                 self._deleted[erasure.message_id] = None
@@ -44,7 +49,6 @@ class Erasures:
                 self._purged_up_to[author] = max(erasure.up_to_id, self._purged_up_to.get(author, MessageId(0)))
             case RoomCleared():
                 self._cleared_up_to = max(erasure.up_to_id, self._cleared_up_to)
-        self._note_keys(erasure)
 
     def covers(self, message: StoredMessage) -> bool:
         """Whether a message was taken back: its text is shown to nobody."""
@@ -59,20 +63,23 @@ class Erasures:
         """The entries that may be shown."""
         return [entry for entry in entries if not isinstance(entry, StoredMessage) or not self.covers(entry)]
 
-    def __contains__(self, number: MessageId) -> bool:
-        """Whether the message with this id was taken back, whoever its author was; not where all of theirs were."""
+    def names(self, number: MessageId) -> bool:
+        """Whether the message with this id was taken back by itself or with all others; where all of its author's were,
+        see `covers`."""
         return number <= self._cleared_up_to or number in self._deleted
 
     def refuses(self, key: str, *, now_s: float) -> bool:
         """Whether a message of this message_key was taken back in the last two minutes; Unix seconds."""
         return self._keys.get(key, 0.0) > now_s
 
-    def _note_keys(self, erasure: Erasure) -> None:
-        if not erasure.message_keys:
-            return
-        at_s = datetime.fromisoformat(erasure.at).timestamp()
-        self._keys = {key: until_s for key, until_s in self._keys.items() if until_s > at_s}
-        self._keys |= dict.fromkeys(erasure.message_keys, at_s + KEY_S)
+    def _note_keys(self, erasures: Sequence[Erasure]) -> None:
+        newest_s = 0.0
+        for erasure in erasures:
+            if erasure.message_keys:
+                newest_s = max(newest_s, datetime.fromisoformat(erasure.at).timestamp())
+                self._keys |= dict.fromkeys(erasure.message_keys, newest_s + KEY_S)
+        if newest_s:
+            self._keys = {key: until_s for key, until_s in self._keys.items() if until_s > newest_s}
 
 
 def _author(user_id: UserId | None, username: str) -> UserId | str:

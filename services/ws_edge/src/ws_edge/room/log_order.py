@@ -16,12 +16,14 @@ class LogOrder:
     It begins filling: until `restored` is called for the first time, everything waits.
     """
 
-    __slots__ = ("_held", "is_filling", "last_id")
+    __slots__ = ("_held", "has_jumped", "is_filling", "last_id")
 
     def __init__(self) -> None:
         self.last_id = MessageId(0)
         self.is_filling = True
         """Entries wait for those that lie before them."""
+        self.has_jumped = False
+        """The last `restored` went on with a gap."""
         self._held: dict[MessageId, LogEntry] = {}
 
     @property
@@ -48,9 +50,11 @@ class LogOrder:
     def restored(self, missed: Sequence[LogEntry]) -> list[LogEntry]:
         """The log was read after last_id: go on with what it had; without it, if it could not be read: prev_id of the
         next entry shows clients the gap."""
-        held, self._held = self._held, {}
+        entries = sorted([*missed, *self._held.values()], key=_by_id)
+        self.has_jumped = not self.is_closed_by(missed)
+        self._held = {}
         self.is_filling = False
-        return self._advance(sorted([*missed, *held.values()], key=_by_id))
+        return self._advance(entries)
 
     def found(self, found: Sequence[LogEntry]) -> list[LogEntry]:
         """Entries that follow last_id without a gap were read for another reason than a gap. While one is filled they

@@ -21,6 +21,8 @@ READS_AT_ONCE = 32
 """After an interruption every room of the worker reads: the services behind it are not asked all at once."""
 LOOK_UP_S = 2.0
 """How long the look-up of a message may take, the waiting for its turn included."""
+_COPIES_ON_THEIR_WAY = 10
+"""So often a room that is behind is looked at, 20 ms after one another, before the stream is read for it."""
 CATCH_UP_S = 4.0
 """How long a room may take to catch up with its log."""
 PRESENCE_GRACE_S = 0.1
@@ -124,18 +126,25 @@ class Recovery:
 
     async def _catch_up(self, room: Room) -> None:
         last_id = await self._bus.last_id(room.log)
-        if not room.erasures.is_read:
-            room.erasures.is_read = True  # first: what is missed while this reads makes it false again
-            try:
-                room.take_back(await self._bus.erasures(room.log))
-            except BaseException:
-                room.erasures.is_read = False
-                raise
-        if room.last_id < last_id:
-            await asyncio.sleep(FIRST_PAUSE_S / 10)  # mostly it is on its way
-        while room.last_id < last_id:
-            room.recover()
-            await asyncio.sleep(FIRST_PAUSE_S / 4)
+        patience = _COPIES_ON_THEIR_WAY
+        while room.last_id < last_id or not room.erasures.is_read:
+            if room.is_closed:
+                raise BusUnavailable("nobody is in the room any more")
+            if not room.erasures.is_read:
+                await self._read_erasures(room)
+                continue
+            patience -= 1
+            if patience < 0:
+                room.recover()
+            await asyncio.sleep(FIRST_PAUSE_S / 10)
+
+    async def _read_erasures(self, room: Room) -> None:
+        room.erasures.is_read = True  # first: what is missed while this reads makes it false again
+        try:
+            room.take_back(await self._bus.erasures(room.log))
+        except BaseException:
+            room.erasures.is_read = False
+            raise
 
     async def _find_outcomes(self, room: Room, tokens: list[int]) -> None:
         """What the stream has is shown, which resolves it, or waits until it is; the rest was not stored, as far as

@@ -43,25 +43,29 @@ class ReplayReader:
         self._coming_back: dict[Room, _ComingBack] = {}
         self._turns = asyncio.Semaphore(READS_AT_ONCE)
 
-    async def prepare(self, room: Room, point: ResumePoint) -> None:
+    async def prepare(self, room: Room, point: ResumePoint) -> bool:
         """Have the room hold what was shown after this point, where that is to be had within REPLAY_S; whether it does
-        shows when the client is let in."""
+        shows when the client is let in. False: the log cannot be read, and what is at hand may hold text that was taken
+        back."""
         since = point.since
         if since is None or point.epoch != room.epoch:
-            return
+            return True
+        is_current = False
         recent = room.hold_recent()  # what is shown from now on
         with suppress(TimeoutError, BusUnavailable):
             async with asyncio.timeout(REPLAY_S):
                 # From here on nothing is at hand that had been taken back when the client came.
                 await self._catch_up(room)
+                is_current = True
                 if since > room.last_id or room.shown_since(since) is not None or since <= recent.too_old:
-                    return
+                    return True
                 async with self._turn(room, since) as coming_back:
                     # One read for all who wait, from where the first of them was; who asks for too much is left out.
                     lowest = min((each for each in coming_back.sinces if each > recent.too_old), default=since)
                     for each in (lowest, since):
                         if room.shown_since(since) is None and each > recent.too_old:
                             await self._read(room, each)
+        return is_current
 
     @asynccontextmanager
     async def _turn(self, room: Room, since: MessageId) -> AsyncIterator[_ComingBack]:

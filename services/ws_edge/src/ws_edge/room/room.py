@@ -1,6 +1,6 @@
 """One life of a room on this worker: entries of its log come in, frames for its members go out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ws_edge.ports import Clock, Timers
@@ -184,11 +184,10 @@ class Room:
         """What of this log was taken back; noted by `take_back`."""
         return self._shown.erasures
 
-    def take_back(self, erasures: Iterable[Erasure]) -> None:
+    def take_back(self, erasures: Sequence[Erasure]) -> None:
         """These were read from beside the log: nothing of what they take back is at hand any more. Their entries in the
         log, which members are shown, came before or follow."""
-        for erasure in erasures:
-            self._shown.take_back(erasure)
+        self._shown.take_back(erasures)
 
     def hold_recent(self) -> RecentLog:
         """From now on, and for HELD_S, hold what is shown."""
@@ -248,21 +247,20 @@ class Room:
         for shown in self._order.receive(entry):
             self._show(shown)
         if self._order.is_filling and not was_filling:
-            self._read_missed()
+            self._gaps.entries_missed(self)
 
     def recover(self) -> None:
         """Something may have been missed: hold back what comes until the stream has been read."""
         if not self._order.is_filling:
             self._order.is_filling = True
-            self._read_missed()
-
-    def _read_missed(self) -> None:
-        self._shown.missed_something()
-        self._gaps.entries_missed(self)
+            self._gaps.entries_missed(self)
 
     def entries_restored(self, missed: Sequence[LogEntry]) -> None:
         """Go on after a gap with what the stream had; without it, if that could not be read: prev_id shows the gap."""
-        for entry in self._order.restored(missed):
+        entries = self._order.restored(missed)
+        if self._order.has_jumped:
+            self._shown.missed_something()
+        for entry in entries:
             self._show(entry)
 
     def entries_found(self, found: Sequence[LogEntry]) -> None:

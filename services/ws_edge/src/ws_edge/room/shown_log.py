@@ -52,21 +52,23 @@ class ShownLog:
         self._last_id = entry.id
         self._hold(entry)
         if isinstance(entry, Erasure):
-            self.take_back(entry)
+            self.take_back((entry,))
         return entry
 
-    def take_back(self, erasure: Erasure) -> None:
+    def take_back(self, erasures: Sequence[Erasure]) -> None:
         """Nothing of it is at hand any more; the same may come twice."""
-        self.erasures.note(erasure)
+        if not erasures:
+            return
+        self.erasures.note(erasures)
         covers = self.erasures.covers
         self._repeatable = {number: one for number, one in self._repeatable.items() if not covers(one)}
         if self._recent is not None:
             self._recent.drop(self.erasures)
-        if self._ids is not None:
-            self._ids = _ids_without(self._ids, erasure)
+        for erasure in erasures:
+            self._ids = None if self._ids is None else _ids_without(self._ids, erasure)
 
     def missed_something(self) -> None:
-        """A gap was not filled, or not yet: what was taken back in it is not known."""
+        """A gap was not filled: what was taken back in it is not known."""
         self.erasures.is_read = False
 
     def repeatable(self, message_id: MessageId) -> StoredMessage | None:

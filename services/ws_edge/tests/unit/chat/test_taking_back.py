@@ -7,11 +7,13 @@ from collections.abc import Callable
 import pytest
 from edge_world import AT, EDGE, Client, World
 
+from ws_edge.errors import BusUnavailable
 from ws_edge.ports import CommandRefusal, CommandResult, Decision, Verdict
 from ws_edge.protocol.commands import ChangeSanction, ClearRoom, DeleteMessage, PurgeMessages, Target
 from ws_edge.protocol.identity import Life, MessageId, Rank, UserId
 from ws_edge.protocol.log import (
     Erasure,
+    LogRef,
     MessageDeleted,
     MessagesPurged,
     RoomCleared,
@@ -295,3 +297,185 @@ async def test_an_entry_of_a_later_version_is_shown_to_nobody_and_leaves_no_gap_
     ana.say("two")
     await world.settle()
     assert [(f["data"]["id"], f["data"]["prev_id"]) for f in ana.frames] == [(1, 0), (4, 1)]  # type: ignore[index]
+
+
+async def test_a_replay_where_the_log_cannot_be_read_shows_nothing_taken_back(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    for t in ("one", "two", "three"):
+        ana.say(t)
+    await world.settle()
+    ben = await come_back(world)  # the room holds what was shown
+    assert "two" in str(ben.frames)
+    world.bus.is_away = True  # this edge is cut off from NATS
+    world.bus.keeps_copies = True
+    deleted(world, 2)  # another edge's moderator takes it back, and has the copy
+    (held,) = world.worker.held_rooms.by_life.values()
+    cleo = await world.arrive("s", "3:user", resume=ResumePoint(MessageId(0), held.room.epoch))
+    await until(lambda: bool(cleo.raw))
+    assert cleo.frames[0]["data"]["recovered"] is False  # type: ignore[index]
+    assert "two" not in str(cleo.frames)
+
+
+async def test_a_nonce_of_a_deleted_message_is_refused_also_where_moderation_has_forgotten_it(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    ana.say("once", nonce="n")
+    await world.settle()
+    (life,) = world.worker.held_rooms.by_life
+    deleted(world, 1, keys=(key_of(ana, life, "n"),))
+    world.bus.nonces.clear()
+    world.moderation.verdict = Verdict(Decision.ADMITTED)  # moderation lost the nonce
+    ana.say("once", nonce="n")
+    await world.settle()
+    assert len([m for _, m in world.bus.stream if isinstance(m, StoredMessage)]) == 1
+
+
+async def test_a_nonce_of_a_deleted_message_is_refused_also_while_moderation_is_away(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    ana.say("once", nonce="n")
+    await world.settle()
+    (life,) = world.worker.held_rooms.by_life
+    deleted(world, 1, keys=(key_of(ana, life, "n"),))
+    world.bus.nonces.clear()
+    world.moderation.is_away = True
+    world.worker.posting._admitted._at_s.clear()  # another edge had admitted it
+    ana.say("once", nonce="n")
+    await world.settle()
+    assert len([m for _, m in world.bus.stream if isinstance(m, StoredMessage)]) == 1
+
+
+async def test_what_is_taken_back_between_two_reads_of_a_history_is_not_in_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = await world.join("s", "1:user")
+    for t in ("a", "b", "c", "d"):
+        ana.say(t)
+    await world.settle()
+    deleted(world, 3)
+    await world.settle()
+    original = world.bus.messages_before
+    calls = 0
+
+    async def read(log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            deleted(world, 4)  # the room is told, and then reads the text
+        return await original(log, before, limit=limit)
+
+    monkeypatch.setattr(world.bus, "messages_before", read)
+    ana.send("history", limit=2)
+    await until(lambda: ana.types[-1] == "history")
+    assert calls >= 2
+    assert "d" not in [m["message"] for m in ana.frames[-1]["data"]["messages"]]  # type: ignore[index]
+
+
+async def test_a_command_sent_again_whose_entry_is_gone_is_unavailable(world: World) -> None:
+    moderator = await world.join("s", "9:moderator")
+    world.moderation.result = CommandResult(None, MessageId(77), is_repeated=True)
+    moderator.send("moderation_action", action="delete", message_id=1, nonce="n")
+    await world.settle()
+    assert moderator.types, "no answer at all"
+
+
+async def test_nothing_is_erased_while_nobody_can_say_who_outranks_whom(world: World) -> None:
+    admin, moderator = await world.join("s", "5:admin"), await world.join("s", "9:moderator")
+    admin.say("hello")
+    await world.settle()
+    world.rooms.is_away = True
+    world.moderation.result = CommandResult(None, None, is_repeated=False)
+    world.worker.connections._by_user.pop(UserId(5))  # connected at another edge
+    moderator.send("moderation_action", action="delete", message_id=1)
+    await world.settle()
+    assert not world.moderation.requests or world.moderation.requests[0].target_rank is not None
+
+
+async def test_a_room_that_nobody_is_in_any_more_is_not_waited_for(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    ana.say("one")
+    await world.settle()
+    (held,) = world.worker.held_rooms.by_life.values()
+    room = held.room
+    ana.receiver.lost()
+    await world.settle()
+    assert room.is_closed
+    world.bus.stream.append((room.life, UnknownEntry(MessageId(99), MessageId(1), AT)))
+    reads = world.bus.reads
+    with pytest.raises(BusUnavailable):
+        await world.worker.recovery.catch_up(room)
+    assert world.bus.reads == reads
+
+
+async def test_what_was_taken_back_during_a_second_interruption_that_was_not_made_good_is_read_again(
+    world: World,
+) -> None:
+    ana = await world.join("s", "1:user")
+    ana.say("one")
+    await world.settle()
+    (held,) = world.worker.held_rooms.by_life.values()
+    room = held.room
+    world.bus.keeps_copies = True
+    ana.say("two")
+    world.bus.copies.clear()  # lost in the first interruption
+    world.bus.reading.shut()
+    world.worker.bus_restored()
+    await world.settle()
+    first = asyncio.create_task(world.worker.recovery.catch_up(room))
+    await world.settle()
+    deleted(world, 1)
+    world.bus.copies.clear()  # lost in the second one
+    world.worker.bus_restored()
+    await world.settle()
+    world.bus.keeps_copies = False
+    ana.say("three")  # held back
+    (two,) = [m for _, m in world.bus.stream if m.id == 2]
+    room.entries_restored([two])  # _fill_gap went on without: a replica lagged for LAGGING_TRIES
+    await world.settle()
+    await first
+    ana.send("history")
+    await until(lambda: ana.types[-1] == "history")
+    texts = [m["message"] for m in ana.frames[-1]["data"]["messages"]]  # type: ignore[index]
+    world.bus.reading.open()
+    assert "one" not in texts, texts
+
+
+async def test_a_room_that_went_on_with_a_gap_reads_what_was_taken_back_before_stored_text_is_shown(
+    world: World,
+) -> None:
+    ana = await world.join("s", "1:user")
+    ana.say("one")
+    await world.settle()
+    (held,) = world.worker.held_rooms.by_life.values()
+    room = held.room
+    assert room.erasures.is_read
+    world.bus.keeps_copies = True
+    deleted(world, 1)
+    world.bus.copies.clear()  # the leader died after it had stored it
+    world.bus.keeps_copies = False
+    world.bus.reading.shut()
+    ana.send("history")
+    await until(lambda: room._order.is_filling)  # which reads, and hears nothing
+    ana.say("two")
+    room.entries_restored([])  # _fill_gap went on without
+    await until(lambda: ana.types[-1] in ("history", "unavailable"))
+    world.bus.reading.open()
+    assert "one" not in str(ana.frames[-1]), ana.frames[-1]
+
+
+async def test_a_copy_that_is_on_its_way_is_waited_for_and_nothing_is_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that is 60 ms on its way is no gap."""
+    ana = await world.join("s", "1:user")
+    ana.say("one")
+    await world.settle()
+    (held,) = world.worker.held_rooms.by_life.values()
+    room = held.room
+    monkeypatch.setattr(recovery, "FIRST_PAUSE_S", 0.2)
+    world.bus.keeps_copies = True
+    ana.say("two")
+    ana.send("history")
+    await asyncio.sleep(0.06)
+    read = room.erasures.is_read
+    world.bus.give_copies()
+    await until(lambda: ana.types[-1] == "history")
+    assert read

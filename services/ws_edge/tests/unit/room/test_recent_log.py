@@ -78,7 +78,7 @@ def test_what_was_taken_back_is_let_go_of_and_what_lies_around_it_has_no_gap() -
     for number in range(1, 4):
         held.append(entry(number))
     erasures = Erasures()
-    erasures.note(MessageDeleted(MessageId(4), MessageId(3), AT, MessageId(2), UserId(7), "ana", None))
+    erasures.note([MessageDeleted(MessageId(4), MessageId(3), AT, MessageId(2), UserId(7), "ana", None)])
     held.drop(erasures)
     held.append(entry(4))
     assert ids(held.since(MessageId(0))) == [1, 3, 4]

@@ -1,5 +1,8 @@
 """Between the events on NATS, with the few header lines that matter, and the words of ports.py."""
 
+import structlog
+from google.protobuf.message import DecodeError
+
 from chassis.traces import read_trace
 from salon.events.v1 import events_pb2
 from salon.events.v1.events_pb2 import ChatMessage, Person, Presence, Typing
@@ -15,6 +18,8 @@ from ws_edge.protocol.log import (
     entry_id,
 )
 from ws_edge.protocol.rooms import Participant, PresenceChanged, TypingChanged
+
+_log = structlog.get_logger(__name__)
 
 _VERSION = b"NATS/1.0"
 
@@ -54,7 +59,11 @@ def encode_message(
 
 def decode_entry(headers: bytes, payload: bytes, partition: int, *, prev_id: MessageId | None = None) -> LogEntry:
     """An entry with what the stream wrote into its headers; prev_id where they do not say. Raises ValueError."""
-    entry = events_pb2.LogEntry.FromString(payload)
+    try:
+        entry = events_pb2.LogEntry.FromString(payload)
+    except DecodeError:
+        _log.warning("log_entry_malformed", payload=payload[:32].hex())
+        entry = events_pb2.LogEntry()  # it has its place in the order all the same
     if prev_id is None:
         prev_id = entry_id(read_number(headers, b"Nats-Last-Sequence: "), partition)
     number = entry_id(read_number(headers, b"Nats-Sequence: "), partition)

@@ -4,10 +4,10 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
-from google.protobuf.message import DecodeError
 
 from ws_edge.adapters.nats.events import (
     decode_entry,
@@ -20,7 +20,18 @@ from ws_edge.adapters.nats.events import (
 from ws_edge.adapters.nats.stream import stream_name
 from ws_edge.errors import BusUnavailable
 from ws_edge.protocol.identity import MessageId
-from ws_edge.protocol.log import PARTITIONS, Erasure, LogEntry, LogRef, StoredMessage, entry_id, sequence_of
+from ws_edge.protocol.log import (
+    PARTITIONS,
+    Erasure,
+    LogEntry,
+    LogRef,
+    MessageDeleted,
+    MessagesPurged,
+    RoomCleared,
+    StoredMessage,
+    entry_id,
+    sequence_of,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -104,9 +115,9 @@ class NatsHistory:
             if (sequence := _sequence(reply)) <= sequence_of(after):
                 continue
             known = prev if entries or is_kept else sequence - 1
-            if (entry := _decode(reply, log, known)) is not None:
-                entries.append(entry)
-                prev = sequence
+            entry = _decode(reply, log, known)
+            entries.append(entry if entries or is_kept else _joined(entry, after))
+            prev = sequence
         return entries
 
     async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
@@ -187,18 +198,22 @@ def _sequence(reply: Reply) -> int:
     return read_number(reply[0], b"Nats-Sequence: ")
 
 
+def _joined(first: LogEntry, after: MessageId) -> LogEntry:
+    """What takes back an entry up to `after` is still there, so nothing between them was let go of by the stream."""
+    match first:
+        case MessageDeleted(message_id=reaches) | MessagesPurged(up_to_id=reaches) | RoomCleared(up_to_id=reaches):
+            return replace(first, prev_id=after) if reaches <= after else first
+        case _:
+            return first
+
+
 def _of_subject(replies: list[Reply], subject: str) -> list[Reply]:
     """In order, and without what somebody else was answered."""
     return [reply for reply in sorted(replies, key=_sequence) if read_text(reply[0], b"Nats-Subject: ") == subject]
 
 
-def _decode(reply: Reply, log: LogRef, prev: int) -> LogEntry | None:
-    """None for what somebody else has put into the stream: it was not fanned out either."""
-    try:
-        return decode_entry(*reply, log.partition, prev_id=entry_id(prev, log.partition))
-    except (DecodeError, ValueError) as reason:
-        _log.warning("stored_entry_malformed", reason=repr(reason))
-        return None
+def _decode(reply: Reply, log: LogRef, prev: int) -> LogEntry:
+    return decode_entry(*reply, log.partition, prev_id=entry_id(prev, log.partition))
 
 
 class DuplicateAcks:
