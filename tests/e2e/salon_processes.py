@@ -381,7 +381,7 @@ def log_problems(process: Process) -> list[str]:
     """What may never stand in a log: tokens, secrets, tracebacks, what asyncio says of lost tasks."""
     text = process.text()
     problems = [f"{process.name} logged {sign!r}:\n{_around(text, sign)}" for sign in SUSPICIOUS if sign in text]
-    return problems + printed_secrets(process.name, text, process.environment, tokens=MINTED)
+    return problems + printed_secrets(process.name, text, process.environment, tokens=frozenset(MINTED))
 
 
 def _stop_problems(process: Process) -> list[str]:

@@ -100,8 +100,15 @@ class Result:
         return [*self.findings.faults, *unknown, *self.wrong, *self.left, *self.problems]
 
 
-async def run(scenario: Scenario, folder: Path, load: Load | None = None) -> Result:
-    """Everything that a scenario is, on processes of its own."""
+def _nothing() -> None:
+    """Nobody waits for it."""
+
+
+async def run(
+    scenario: Scenario, folder: Path, load: Load | None = None, on_gone: Callable[[], None] = _nothing
+) -> Result:
+    """Everything that a scenario is, on processes of its own. `on_gone` is called when everybody has left, and all that
+    is still to come is a look at what is left over."""
     async with place_for(scenario, folder) as place:
         await place.start()
         result = await under_load(
@@ -119,6 +126,7 @@ async def under_load(
     *,
     may_forget: bool = False,
     doors: list[str] | None = None,
+    on_gone: Callable[[], None] = _nothing,
 ) -> Result:
     """Let people in, do something, let them out, and judge. `doors`: where they get in, the edges without it; what is
     done may change that."""
@@ -150,6 +158,7 @@ async def under_load(
             task.cancel()
     await asyncio.gather(*(each.leave() for crowd in crowds for each in crowd.stay))
     await asyncio.gather(*(crowd.way.visitors.close() for crowd in crowds))
+    on_gone()
     result.left = await leftovers(place, before, within_s=GONE_WITHIN_S, logs=load.until_purged)
     return result
 
