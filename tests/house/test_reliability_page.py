@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from chaos.scenarios import SCENARIOS
+from chaos.table import BEGIN, END
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
@@ -31,6 +33,15 @@ def test_every_promise_has_its_test() -> None:
     promises = PROMISES.findall(promised())
     assert len(promises) > 15
     assert [promise for promise in promises if not LINK.search(promise)] == []
+
+
+def test_the_table_has_a_row_for_every_scenario() -> None:
+    _, begin, rest = PAGE.read_text().partition(BEGIN)
+    rows, end, _ = rest.partition(END)
+    assert begin
+    assert end
+    shown = re.findall(r"^\| ([^|]+?) \| [\d.]+ s \|", rows, re.MULTILINE)
+    assert shown == [scenario.name for scenario in SCENARIOS], "make chaos"
 
 
 @pytest.mark.parametrize("name", ["production.conf", "compose.conf"])

@@ -112,7 +112,12 @@ async def run(
     async with place_for(scenario, folder) as place:
         await place.start()
         result = await under_load(
-            place, load or Load(), lambda: happen(scenario, place), scenario.name, may_forget=scenario.may_forget
+            place,
+            load or Load(),
+            lambda: happen(scenario, place),
+            scenario.name,
+            may_forget=scenario.may_forget,
+            on_gone=on_gone,
         )
     result.problems += place.problems
     return result
