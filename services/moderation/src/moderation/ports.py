@@ -157,13 +157,13 @@ class RoomLog(Protocol):
         None that the leader has is missing where it comes to its end; some may be erased already."""
 
     async def announce(self, item: OutboxItem) -> None:
-        """Store what is to be erased where only those look who read the log."""
+        """Store what is to be erased, with the keys of all that is, where only those look who read the log."""
 
     async def append(self, item: OutboxItem) -> int:
-        """Store the entry that tells of it; its id. Within two minutes the same one is stored once."""
+        """Store the entry that tells of it, with the newest keys; its id. Within two minutes it is stored once."""
 
-    async def find_entry(self, log: LogRef, action_id: int, *, after_id: int) -> int | None:
-        """The id of the entry that a command brought, looked for behind that id; None: it has none."""
+    async def find_entry(self, item: OutboxItem) -> int | None:
+        """The id of the entry that it brought, looked for behind all that is meant; None: it has none."""
 
     async def erase(self, log: LogRef, message_id: int, *, overwrite: bool) -> None:
         """Erase one message; harmless where it is gone. With `overwrite` from the disk as well, which stops the stream

@@ -30,6 +30,7 @@ from chassis.tasks import end_tasks
 from moderation.adapters.store.outbox import LEASE_MS
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, OutboxRow
+from moderation.domain import erasures
 from moderation.domain.commands import ErasureOrder
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.errors import LogUnavailable, MessageNotFound, NotPermitted
@@ -190,6 +191,20 @@ async def test_a_large_purge_reads_the_log_in_batches_and_erases_all(ports: Port
     assert {int(text) for text in await room.texts()} == {n for n in range(400) if n % 2}
     assert len((await room.entries())[receipt.entry_id].messages_purged.message_keys) == 200
     assert (await OutboxRow.get(action_id=receipt.action_id)).done_at_ms is not None
+
+
+async def test_every_nonce_of_a_large_clear_is_kept_beside_the_log(
+    ports: Ports, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasures, "MOST_KEYS", 2)
+    for number in range(5):
+        await room.say(f"{number}")
+    receipt = await execute(ports, clear())
+    told = (await room.entries())[receipt.entry_id]
+    announced = await room.erasures()
+    assert [len(entry.room_cleared.message_keys) for entry in announced] == [1, 2, 2]
+    assert len({key for entry in announced for key in entry.room_cleared.message_keys}) == 5
+    assert announced[-1] == told
 
 
 async def test_a_clear_takes_back_everything_before_it_and_nothing_after(ports: Ports, room: Room) -> None:

@@ -133,11 +133,19 @@ def test_a_clear_takes_everything_up_to_its_last_entry() -> None:
     assert [m.id for m in messages(10) if cleared.takes(m)] == list(range(1, 8))
 
 
-def test_an_entry_knows_the_newest_thousand_nonces() -> None:
-    many = messages(MOST_KEYS + 5)
+def test_all_nonces_are_told_in_parts_of_a_thousand_of_which_the_last_has_the_newest() -> None:
+    many = messages(2 * MOST_KEYS + 5)
     cleared = take_back_all(order(CLEAR, Rank.ADMIN)).up_to(len(many), many)
-    assert len(cleared.message_keys) == MOST_KEYS
-    assert cleared.message_keys[-1] == f"k{len(many)}"
+    parts = cleared.parts
+    assert [len(part.message_keys) for part in parts] == [5, MOST_KEYS, MOST_KEYS]
+    assert [key for part in parts for key in part.message_keys] == [message.key for message in many]
+    assert {replace(part, message_keys=()) for part in parts} == {replace(cleared, message_keys=())}
+
+
+@pytest.mark.parametrize("count", [0, 1, MOST_KEYS])
+def test_what_has_few_nonces_is_told_in_one_part(count: int) -> None:
+    cleared = take_back_all(order(CLEAR, Rank.ADMIN)).up_to(count, messages(count))
+    assert cleared.parts == [cleared]
 
 
 def test_a_message_that_an_earlier_command_takes_back_is_gone() -> None:

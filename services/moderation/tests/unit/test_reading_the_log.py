@@ -1,6 +1,8 @@
 """Reading a room's log from replicas of a stream of which some lag behind its leader."""
 
 import base64
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -9,12 +11,14 @@ from nats.aio.msg import Msg
 from chassis.nats_connection import NatsAccess, NatsConnection
 from moderation.adapters import log as module
 from moderation.adapters.log import NatsLog
-from moderation.domain.erasures import LogRef
+from moderation.domain.commands import OutboxItem
+from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureKind, LogRef
 from moderation.errors import LogUnavailable
 from salon.events.v1 import events_pb2 as pb
 
 LOG = LogRef(3, 7, 21)
 SUBJECT = "salon.v1.log.3.7.21"
+EMPTY: Mapping[int, Any] = MappingProxyType({})
 AT = "2026-11-26T18:34:11.9967797Z"
 
 
@@ -26,9 +30,10 @@ class Stream(NatsLog):
     """Twelve messages, sequences 1 to 12; each answer to a question comes from a replica that has as many as the next
     of `reaches` says, and the leader has them all."""
 
-    def __init__(self, *reaches: int) -> None:
+    def __init__(self, *reaches: int, keys: Mapping[int, str] = EMPTY, payloads: Mapping[int, bytes] = EMPTY) -> None:
         super().__init__(NatsConnection(NatsAccess(()), "test"))
         self.reaches = list(reaches)
+        self.keys, self.payloads = keys, payloads
         self.asked: list[dict[str, Any]] = []
 
     async def _batch(self, subject: str, query: dict[str, Any]) -> list[Msg]:
@@ -37,8 +42,10 @@ class Stream(NatsLog):
         has = self.reaches.pop(0) if self.reaches else 12
         first = query.get("seq", 9)  # what was stored since the time that is asked for begins there
         client: Any = None
-        headers = [{"Nats-Sequence": str(n), "Nats-Time-Stamp": AT, "Nats-Msg-Id": f"k{n}"} for n in range(13)]
-        return [Msg(client, data=payload(n), headers=headers[n]) for n in range(first, has + 1)][:5]
+        keys = [self.keys.get(n, f"k{n}") for n in range(13)]
+        headers = [{"Nats-Sequence": str(n), "Nats-Time-Stamp": AT, "Nats-Msg-Id": keys[n]} for n in range(13)]
+        said = [self.payloads.get(n) or payload(n) for n in range(13)]
+        return [Msg(client, data=said[n], headers=headers[n]) for n in range(first, has + 1)][:5]
 
     async def _request(self, subject: str, raw: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
         assert subject == "$JS.API.STREAM.MSG.GET.SALON_LOG_3"
@@ -82,6 +89,18 @@ async def test_a_replica_that_never_has_what_the_leader_has_is_not_believed() ->
             pass
 
 
+def item(made_at_ms: int, *, up_to: int) -> OutboxItem:
+    cleared = Erasure(ErasureKind.CLEAR, LOG, 1, NO_ORIGIN, up_to_id=up_to * 256 + 3)
+    return OutboxItem(99, "", cleared, 0, 0, made_at_ms, made_at_ms)
+
+
 async def test_an_entry_is_found_where_it_is_and_nowhere_else() -> None:
-    assert await Stream(6, 6).find_entry(LOG, 99, after_id=2 * 256 + 3) is None
-    assert await Stream().find_entry(LOG, 99, after_id=12 * 256 + 3) is None
+    assert await Stream(6, 6).find_entry(item(1_000, up_to=2)) is None
+    assert await Stream(6, 6, keys={11: "99.1000"}).find_entry(item(1_000, up_to=2)) == 11 * 256 + 3
+    assert await Stream(keys={11: "99.1000"}).find_entry(item(1_000, up_to=12)) is None
+
+
+async def test_an_entry_of_a_database_that_began_anew_is_not_taken_for_that_of_the_one_before() -> None:
+    stored = pb.LogEntry(origin=pb.CommandOrigin(action_id=99), room_cleared=pb.RoomCleared()).SerializeToString()
+    stream = Stream(keys={11: "99.1000"}, payloads={11: stored})
+    assert await stream.find_entry(item(2_000, up_to=2)) is None

@@ -17,9 +17,9 @@ from nats.aio.msg import Msg
 
 from chassis.nats_connection import NATS_TROUBLES, NatsConnection
 from chassis.traces import trace_headers
-from moderation.adapters.log_entries import Stored, action_of, encode_erasure, message_of
+from moderation.adapters.log_entries import Stored, encode_erasure, message_of
 from moderation.domain.commands import OutboxItem
-from moderation.domain.erasures import LoggedMessage, LogRef
+from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.errors import LogUnavailable
 
 PARTITIONS = 256
@@ -62,20 +62,24 @@ class NatsLog:
 
     async def announce(self, item: OutboxItem) -> None:
         """See RoomLog."""
-        await self._publish(item, ".erasures")
+        *older, told = item.erasure.parts
+        for number, part in enumerate(older):
+            await self._publish(item, part, ".erasures", f"{_key(item)}.erasures.{number}")
+        await self._publish(item, told, ".erasures", f"{_key(item)}.erasures")
 
     async def append(self, item: OutboxItem) -> int:
         """See RoomLog."""
-        return await self._publish(item, "")
+        return await self._publish(item, item.erasure.parts[-1], "", _key(item))
 
-    async def find_entry(self, log: LogRef, action_id: int, *, after_id: int) -> int | None:
+    async def find_entry(self, item: OutboxItem) -> int | None:
         """See RoomLog."""
+        log, after_id = item.erasure.log, item.erasure.last_id
         last_id = await self.last_id(log)
         if last_id <= after_id:
             return None
         async for batch in self._entries(log, last_id, after_id, None):
             for stored in batch:
-                if action_of(stored) == action_id:
+                if stored.key == _key(item):
                     return stored.id
         return None
 
@@ -93,12 +97,10 @@ class NatsLog:
         if "error" in answer:
             raise LogUnavailable(str(answer["error"].get("description")))
 
-    async def _publish(self, item: OutboxItem, ending: str) -> int:
-        """Known to the stream by the action and by when it was made: where the database began anew, ids come again."""
-        log = item.erasure.log
-        key = f"{item.action_id}.{item.made_at_ms}{ending}"
+    async def _publish(self, item: OutboxItem, part: Erasure, ending: str, key: str) -> int:
+        log = part.log
         headers = {_KEY: key, "Nats-Expected-Stream": _stream(log), **(trace_headers() or {})}
-        payload = encode_erasure(item.action_id, item.erasure)
+        payload = encode_erasure(item.action_id, part)
         answer = await self._request(_subject(log) + ending, payload, headers)
         if "seq" not in answer:
             raise LogUnavailable(str(answer.get("error", {}).get("description", "no acknowledgement")))
@@ -201,6 +203,11 @@ class NatsLog:
 
 def _stream(log: LogRef) -> str:
     return f"SALON_LOG_{log.partition}"
+
+
+def _key(item: OutboxItem) -> str:
+    """By the action and by when it was made: where the database began anew, ids come again."""
+    return f"{item.action_id}.{item.made_at_ms}"
 
 
 def _subject(log: LogRef) -> str:

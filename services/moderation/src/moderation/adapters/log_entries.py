@@ -27,12 +27,6 @@ def message_of(stored: Stored) -> LoggedMessage | None:
     return LoggedMessage(stored.id, stored.at_ms, said.user_id, said.username, said.text, stored.key)
 
 
-def action_of(stored: Stored) -> int:
-    """The command that has brought it; 0: none."""
-    entry = _read(stored)
-    return 0 if entry is None else entry.origin.action_id
-
-
 def encode_erasure(action_id: int, erasure: Erasure) -> bytes:
     """The entry that tells of it; the same bytes whoever encodes it."""
     edge, token, nonce = erasure.origin

@@ -10,7 +10,7 @@ from moderation.domain.people import Moderator, Rank, Target
 KEYS_REMEMBERED_MS = 120_000
 """How long the nonce of a message that is erased stays known."""
 MOST_KEYS = 1_000
-"""In one entry, the newest: with 32 characters each they fit twice into the largest message that NATS takes."""
+"""In one entry: with 32 characters each they fit twice into the largest message that NATS takes."""
 
 
 class ErasureKind(IntEnum):
@@ -106,6 +106,13 @@ class Erasure:
         """Nothing with a higher id is meant; the entry comes behind it. Of a resolved one."""
         return self.message_id if self.kind is ErasureKind.DELETE else self.up_to_id or 0
 
+    @property
+    def parts(self) -> list["Erasure"]:
+        """It in as many as its keys need, MOST_KEYS in each; the last one, with the newest, is what the entry says."""
+        keys, ends = self.message_keys, range(len(self.message_keys), 0, -MOST_KEYS)
+        newest_first = [replace(self, message_keys=keys[max(0, end - MOST_KEYS) : end]) for end in ends]
+        return newest_first[::-1] or [self]
+
     def takes(self, message: LoggedMessage) -> bool:
         """Whether it takes that message back; one that is not resolved yet takes all that there are now."""
         if self.kind is ErasureKind.DELETE:
@@ -132,4 +139,4 @@ class Erasure:
         keys = [message.key for message in taken if message.key]
         if self.kind is ErasureKind.PURGE:
             username = self.username or username or next((m.username for m in reversed(taken)), "")
-        return replace(known, username=username, message_keys=tuple(keys[-MOST_KEYS:]))
+        return replace(known, username=username, message_keys=tuple(keys))

@@ -173,7 +173,7 @@ async def _append(ports: Ports, item: OutboxItem) -> int:
     await ports.log.announce(item)
     since_ms = ports.clock().wall_ms - (item.resolved_at_ms or 0)
     if since_ms > LOOKED_FOR_AFTER_MS:
-        found = await ports.log.find_entry(item.erasure.log, item.action_id, after_id=item.erasure.last_id)
+        found = await ports.log.find_entry(item)
         if found is not None:
             return found
         await ports.outbox.renew(item, now_ms=ports.clock().wall_ms)
