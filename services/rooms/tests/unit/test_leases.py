@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from rooms.domain.leases import Outage
+from rooms.domain.leases import Outage, Syncs
 from rooms.domain.people import EdgeId, Life, RoomId, Slug
 from rooms.domain.presence import Changes
 from rooms.domain.rooms import LifeEnded
@@ -55,6 +55,19 @@ def ports_at(elapsed_s: Mapping[str, float], world: Any) -> Ports:
         elapsed_s=lambda: elapsed_s["now"],
         outage=Outage(LEASE_S, now_s=0),
     )
+
+
+def test_the_newest_sync_of_an_edge_is_the_one_that_began_last_until_it_ends() -> None:
+    syncs, edge, other = Syncs(), EdgeId("e" * 32), EdgeId("f" * 32)
+    assert syncs.newest(edge) is None
+    syncs.begin(edge)
+    first = syncs.newest(edge)
+    syncs.begin(edge)
+    assert syncs.newest(edge) not in (None, first)
+    assert syncs.newest(other) is None
+    syncs.end(edge)
+    syncs.end(other)
+    assert syncs.newest(edge) is None
 
 
 def test_the_first_sweep_comes_a_full_lease_after_the_start() -> None:

@@ -18,6 +18,7 @@ from rooms.domain.membership import (
     RoomRef,
     find_missing,
     let_in,
+    lives_without,
     newest_lives,
     outdated,
     plan_joins,
@@ -216,6 +217,31 @@ def test_an_edge_of_before_and_one_of_now_never_share_a_life(
     assert [life.life for life in ended] == ([3] if partition == "ended" else [])
     assert refused == ({ConnectionId(1): JoinRefusal.UNAVAILABLE} if partition == "refused" else {})
     assert [entrant.room.partition for entrant in entrants] == ([] if isinstance(partition, str) else [partition])
+
+
+def test_whose_room_is_gone_or_another_by_now_is_neither_let_in_nor_refused() -> None:
+    plan, admitted = plan_of(1)
+    assert let_in(plan, admitted, {}) == ([], {})
+    changed = replace(living(), access=Access(None, None, False, False))
+    assert let_in(plan, admitted, {Slug("a"): changed}) == ([], {})
+
+
+def test_lives_that_nobody_comes_into_are_those_without_an_entrant() -> None:
+    entrant = Entrant(ConnectionId(1), person(7), living(life=3))
+    assert lives_without({Life(3), Life(4)}, [entrant]) == {Life(4)}
+
+
+def test_in_a_crowded_room_who_was_never_announced_is_only_counted_when_their_away_membership_ends() -> None:
+    room = living(connections=5, version=9, crowded=True)
+    leaves = apply_away_ends(
+        {room.life: room},
+        [(room.life, leaver(7, is_announced=False))],
+        RoomPolicy(presence_limit=2),
+        away_until_ms={},
+        now_ms=1,
+    )
+    (change,) = leaves.changes.presence
+    assert (change.left, change.left_count) == ((), 1)
 
 
 def test_what_a_batch_writes_of_a_room_keeps_the_partition() -> None:

@@ -175,7 +175,7 @@ def _erasure(entry: Erasure, prev_id: int, nonce: str | UnsetType) -> server_fra
                     nonce=nonce,
                 )
             )
-        case RoomCleared():
+        case RoomCleared():  # pragma: no branch - mypy proves that there is no other erasure
             return server_frames.RoomCleared(
                 server_frames.RoomClearedData(
                     id=entry.id,
