@@ -75,7 +75,7 @@ class Config:
         "ROOMS_LOG_PARTITIONS",
         whole(1, PARTITIONS),
         1,
-        "over how many partitions of the log new lives are spread; lives keep theirs",
+        "partitions of the log for new lives, each a stream that reserves its bytes; lives keep theirs",
     )
     video_catalog_url: str = setting(
         "ROOMS_VIDEO_CATALOG_URL", _template, "", "https://…/videos/{video_id}; empty: the service's own catalogue"

@@ -101,7 +101,7 @@ class Config:
         "WS_EDGE_STREAM_MAX_BYTES",
         _stream_bytes,
         0,
-        "bytes of stored messages, the oldest go first; 0: what the stream has, else 512 MiB",
+        "bytes that each partition's stream reserves, the oldest go first; 0: what it has, else 512 MiB",
     )
     stream_replicas: int = setting(
         "WS_EDGE_STREAM_REPLICAS",

@@ -9,12 +9,15 @@ import nats
 import pytest
 import structlog
 from nats.aio.client import Client
-from nats_world import EDGE, LOG, OTHER_EDGE, Listener, Memory, eventually, open_bus, say
+from nats_world import EDGE, LIFE, LOG, OTHER_EDGE, ROOM, Listener, Memory, eventually, open_bus, say
 from real_nats import NatsServer
 
 from ws_edge.adapters.nats.bus import NatsBus
 from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, LogStream
+from ws_edge.errors import BusUnavailable
 from ws_edge.ports import Incident, LogMemory, LogResumption
+from ws_edge.protocol.identity import RoomId
+from ws_edge.protocol.log import LogRef
 
 pytestmark = pytest.mark.integration
 
@@ -414,3 +417,78 @@ async def test_messages_that_the_stream_does_not_take_are_counted_each_and_logge
         await eventually(lambda: incidents.count(Incident.MESSAGE_NOT_STORED) == 200)
     lines = [line for line in logs if line["event"] == "message_not_stored"]
     assert [line["count"] for line in lines] == [1]
+
+
+async def test_a_partition_whose_stream_cannot_be_made_again_leaves_the_others_and_recovers_by_itself(
+    opened: OpenBus, service: Client
+) -> None:
+    worker, here, there = Listener(), Listener(), Listener()
+    bus = await opened(worker=worker)
+    away = LogRef(RoomId(9), LIFE, 1)
+    await bus.subscribe(LOG, here)
+    await bus.subscribe(away, there)
+    stream = service.jetstream()
+    await stream.delete_stream("SALON_LOG_1")
+    await stream.add_stream(name="OTHER", subjects=["salon.v1.log.1.>"])  # takes its place
+    await eventually(lambda: bus.is_stream_refused)
+    with pytest.raises(BusUnavailable):
+        say(bus, "refused", log=away)
+    with pytest.raises(BusUnavailable):
+        say(bus, "refused", log=away, nonce="n")
+    with pytest.raises(BusUnavailable):
+        await bus.last_id(away)
+    assert bus.is_connected
+    assert (await heard_after(here, bus, "goes on"))[-1].id == await bus.last_id(LOG)
+    assert worker.heard == []
+    await stream.delete_stream("OTHER")
+    assert await worker.hears(1) == ["restored"]
+    assert not bus.is_stream_refused
+    say(bus, "after", log=away)
+    assert (await there.hears(1))[-1].id == await bus.last_id(away)
+
+
+async def test_a_further_partition_that_the_server_has_no_room_for_is_told_of_until_there_is_room() -> None:
+    server = NatsServer(max_file="3M")
+    server.start()
+    bus = open_bus(server, max_bytes=1024 * 1024)
+    bus.listen(Listener())
+    try:
+        await bus.start()
+        client = await nats.connect(server.url)
+        await client.jetstream().add_stream(name="OTHER", subjects=["other"], max_bytes=1024 * 1024)
+        with structlog.testing.capture_logs() as logs:
+            with pytest.raises(BusUnavailable):
+                await bus.subscribe(LogRef(ROOM, LIFE, 7), Listener())
+            assert bus.is_stream_refused
+        (refused,) = [line for line in logs if line["event"] == "stream_refused"]
+        assert (refused["partition"], refused["max_bytes"]) == (7, 1024 * 1024)
+        assert bus.is_connected
+        await client.jetstream().delete_stream("OTHER")
+        await client.close()
+        await eventually(lambda: not bus.is_stream_refused)
+        await bus.subscribe(LogRef(ROOM, LIFE, 7), Listener())
+        assert await bus.last_id(LogRef(ROOM, LIFE, 7)) == 0
+    finally:
+        await bus.stop()
+        server.close()
+
+
+@pytest.mark.parametrize("setting", [0, 1024 * 1024 * 1024 * 1024])
+async def test_a_stream_for_whose_limit_there_is_no_room_is_made_with_a_smaller_one(setting: int) -> None:
+    server = NatsServer(max_file="200M")
+    server.start()
+    bus = open_bus(server, max_bytes=setting)
+    bus.listen(Listener())
+    try:
+        with structlog.testing.capture_logs() as logs:
+            await bus.start()
+        assert bus.is_connected
+        assert not bus.is_stream_refused
+        refused = next(line for line in logs if line["event"] == "stream_limit_refused")
+        assert (refused["max_bytes"], refused["kept"]) == (setting or DEFAULT_MAX_BYTES, 128 * 1024 * 1024)
+        room = Listener()
+        await bus.subscribe(LOG, room)
+        await heard_after(room, bus, "goes on")
+    finally:
+        await bus.stop()
+        server.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -74,7 +75,7 @@ class NatsBus:
         self._acks = DuplicateAcks(self._not_stored)
         self._history = NatsHistory(self._ask, f"{self._inbox}.get")
         self._listener: WorkerListener | None = None
-        self._is_ready = False
+        self._is_subscribed = False
         self._first_ready = asyncio.Event()
         self._link_up = asyncio.Event()
         self._link_closed = asyncio.Event()
@@ -96,15 +97,21 @@ class NatsBus:
         self._count = count
         self._not_stored_log = LogSummary(_log, "message_not_stored")
         self._suspicion = asyncio.Event()
+        self._restored = asyncio.Event()
         self._owes_subscriptions = True
-        self.is_stream_refused = False
-        """NATS answers, and does not let the stream be as it has to be."""
+        self._refused: set[int] = set()
         self._tasks = Tasks()
 
     @property
     def is_connected(self) -> bool:
-        """NATS answers, the stream is there and the subscriptions stand."""
-        return self._is_ready and self._wire.is_connected
+        """NATS answers, the subscriptions stand and the stream of partition 0 is there. The other partitions are each
+        there or not, and none is away because another one is."""
+        return self._can_use(0)
+
+    @property
+    def is_stream_refused(self) -> bool:
+        """NATS answers, and does not let the stream of some partition be as it has to be."""
+        return bool(self._refused)
 
     @property
     def highest_sequences(self) -> Mapping[int, int]:
@@ -124,7 +131,8 @@ class NatsBus:
         self._wire.add(f"{self._inbox}.get.*", self._history.receive)
         self._tasks.spawn(self._keep_connected(), "nats connection")
         self._tasks.spawn(self._keep_prepared(), "nats preparation")
-        self._tasks.spawn(self._watch_stream(), "message stream")
+        self._tasks.spawn(self._watch_streams(), "message streams")
+        self._tasks.spawn(self._tell_restored(), "restored streams")
         with suppress(TimeoutError):
             async with asyncio.timeout(_DEADLINE_S):
                 await self._first_ready.wait()
@@ -132,7 +140,7 @@ class NatsBus:
     async def stop(self) -> None:
         """Write out what is left and disconnect."""
         await self._tasks.stop()
-        self._is_ready = False
+        self._is_subscribed = False
         with suppress(*NATS_TROUBLES):
             async with asyncio.timeout(_DEADLINE_S):
                 if self._wire.is_connected:
@@ -178,6 +186,7 @@ class NatsBus:
         """See ports.Bus. Raises BusUnavailable."""
         subject = log_subject(log)
         payload = encode_message(speaker, text, edge=self._edge, token=token, nonce=nonce, reply_to=reply_to)
+        self._demand_stream(log)
         if not nonce:
             self._publish(subject, payload)
             return
@@ -203,22 +212,27 @@ class NatsBus:
 
     async def entry(self, log: LogRef, entry: MessageId) -> LogEntry | None:
         """See ports.Bus."""
+        self._demand_stream(log)
         return await self._history.entry(log, entry)
 
     async def entries_after(self, log: LogRef, after: MessageId, *, limit: int) -> list[LogEntry]:
         """See ports.Bus."""
+        self._demand_stream(log)
         return await self._history.entries_after(log, after, limit=limit)
 
     async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
         """See ports.Bus."""
+        self._demand_stream(log)
         return await self._history.messages_before(log, before, limit=limit)
 
     async def last_id(self, log: LogRef) -> MessageId:
         """See ports.Bus."""
+        self._demand_stream(log)
         return await self._history.last_id(log)
 
     async def erasures(self, log: LogRef) -> list[Erasure]:
         """See ports.Bus."""
+        self._demand_stream(log)
         return await self._history.erasures(log)
 
     def epoch(self, log: LogRef) -> str:
@@ -233,9 +247,20 @@ class NatsBus:
         self._demand_room()
         self._wire.send(b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply.encode(), len(payload), payload))
 
+    @property
+    def _is_linked(self) -> bool:
+        return self._is_subscribed and self._wire.is_connected
+
+    def _can_use(self, partition: int) -> bool:
+        return self._is_linked and self._streams.is_settled(partition)
+
     def _demand_room(self) -> None:
-        if not self.is_connected or self._wire.unsent_bytes > _UNSENT_LIMIT_BYTES:
-            raise BusUnavailable("not connected" if not self.is_connected else "NATS takes nothing more")
+        if not self._is_linked or self._wire.unsent_bytes > _UNSENT_LIMIT_BYTES:
+            raise BusUnavailable("NATS takes nothing more" if self._is_linked else "not connected")
+
+    def _demand_stream(self, log: LogRef) -> None:
+        if not self._can_use(log.partition):
+            raise BusUnavailable("the stream of this partition is not there" if self._is_linked else "not connected")
 
     def _highest_sequence(self, partition: int) -> int:
         return sequence_of(self._highest_ids.get(partition, MessageId(0)))
@@ -308,23 +333,21 @@ class NatsBus:
             await asyncio.sleep(_RECONNECT_WAIT_S)
 
     async def _keep_prepared(self) -> None:
-        """After every (re)connect: the subscriptions stand and the stream is there before anything is published."""
+        """After every (re)connect: the subscriptions stand, and each stream is there before anything is published to
+        it."""
         while True:
             await self._link_up.wait()
             self._link_up.clear()
-            if self._is_ready:
-                await self._verify_stream()
-            while self._wire.is_connected and not self._is_ready:
-                if not await self._prepare():
-                    await asyncio.sleep(_RECONNECT_WAIT_S)
-
-    async def _verify_stream(self) -> None:
-        """The rooms service was away when the stream was looked at: chat went on meanwhile."""
-        with suppress(*NATS_TROUBLES, RoomsUnavailable, StreamUnsettled):
-            async with asyncio.timeout(_ENSURE_DEADLINE_S):
-                await self._ensure_streams()
+            pause_s = _RECONNECT_WAIT_S
+            while self._wire.is_connected and not await self._prepare():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s):
+                        await self._link_up.wait()
+                pause_s = min(2 * pause_s, _LOOK_EVERY_S)
+                self._link_up.clear()
 
     async def _prepare(self) -> bool:
+        """Whether nothing is left to do."""
         link = self._link_number
         try:
             if self._owes_subscriptions:
@@ -332,71 +355,99 @@ class NatsBus:
                 self._owes_subscriptions = False
             async with asyncio.timeout(_DEADLINE_S):
                 await asyncio.shield(self._wire.confirm())
-            async with asyncio.timeout(_ENSURE_DEADLINE_S):
-                await self._ensure_streams()
-        except APIError:
-            return False  # reported already
-        except (*NATS_TROUBLES, RoomsUnavailable, StreamUnsettled) as reason:
+        except NATS_TROUBLES as reason:
             await self._report(reason)
             return False
         if link != self._link_number:
             return False
-        self._is_ready = True
-        self._reported.clear()
-        _log.info("nats_ready")
-        if self._first_ready.is_set():
-            self._report_restored()
-        self._first_ready.set()
-        return True
+        self._is_subscribed = True
+        await asyncio.gather(*(self._mend(partition) for partition in self._streams.due))
+        return link == self._link_number and self._streams.are_settled
+
+    async def _mend(self, partition: int) -> None:
+        """Each by itself: what is the matter with one partition keeps none of the others waiting."""
+        was_settled = self._streams.is_settled(partition)
+        try:
+            async with asyncio.timeout(_ENSURE_DEADLINE_S):
+                is_restored = await self._settle(partition)
+        except APIError:
+            return  # reported already
+        except (*NATS_TROUBLES, RoomsUnavailable, StreamUnsettled) as reason:
+            await self._report(reason)
+            return
+        if partition == 0 and not was_settled and self.is_connected:
+            self._reported.clear()
+            _log.info("nats_ready")
+            self._first_ready.set()
+        if is_restored:
+            self._restored.set()
 
     async def _add_stream(self, partition: int) -> None:
-        """The first room of a partition opens here. Raises BusUnavailable."""
+        """The first room of a partition opens here. Raises BusUnavailable; then it is tried again and again."""
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                await self._streams.add(partition, self._wire.jsm())
+                await self._settle(partition)
         except (*NATS_TROUBLES, RoomsUnavailable, StreamUnsettled) as reason:
             await self._report(reason)
             raise BusUnavailable("the stream of this partition is not there") from reason
+        finally:
+            if not self._streams.is_settled(partition):
+                self._link_up.set()
+
+    async def _settle(self, partition: int) -> bool:
+        """See LogStreams.settle."""
+        try:
+            is_restored = await self._streams.settle(partition, self._wire.jsm())
+        except APIError as refusal:
+            if partition not in self._refused:
+                limit = self._max_bytes or DEFAULT_MAX_BYTES
+                _log.error("stream_refused", partition=partition, reason=str(refusal), max_bytes=limit)
+            self._refused.add(partition)
+            raise
+        self._refused.discard(partition)
+        return is_restored
 
     def _began_anew(self, partition: int) -> None:
         _log.warning("stream_began_anew", partition=partition)
         self._count(Incident.STREAM_BEGAN_ANEW)
 
-    async def _ensure_streams(self) -> None:
-        try:
-            await self._streams.ensure(self._wire.jsm())
-        except APIError as refusal:
-            if not self.is_stream_refused:
-                _log.error("stream_refused", reason=str(refusal), max_bytes=self._max_bytes or DEFAULT_MAX_BYTES)
-            self.is_stream_refused = True
-            raise
-        self.is_stream_refused = False
-
-    async def _watch_stream(self) -> None:
+    async def _watch_streams(self) -> None:
         """No event says that a stream was deleted, emptied or restored: look every few seconds, and at once where what
         arrives does not fit."""
-        failures = 0
+        failures: Counter[int] = Counter()
         while True:
             await asyncio.sleep(_LOOK_AT_MOST_EVERY_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_EVERY_S):
                     await self._suspicion.wait()
             self._suspicion.clear()
-            if not self.is_connected:
+            if not self._is_linked:
                 continue
-            try:
-                async with asyncio.timeout(_DEADLINE_S):
-                    is_whole = await self._streams.are_whole(self._wire.jsm())
-            except NATS_TROUBLES as reason:
-                failures += 1
-                await self._report(reason)
-                is_whole = failures < _FAILED_LOOKS
-            else:
-                failures = 0
-            if (not is_whole or not self._streams.are_verified) and self.is_connected:
-                failures = 0
-                self._is_ready = is_whole
+            await asyncio.gather(*(self._look_at(partition, failures) for partition in self._streams.settled))
+            if self._streams.due:
                 self._link_up.set()
+
+    async def _look_at(self, partition: int, failures: Counter[int]) -> None:
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                is_whole = await self._streams.is_whole(partition, self._wire.jsm())
+        except NATS_TROUBLES as reason:
+            failures[partition] += 1
+            await self._report(reason)
+            is_whole = failures[partition] < _FAILED_LOOKS
+        else:
+            failures[partition] = 0
+        if not is_whole:
+            failures[partition] = 0
+            self._streams.unsettle(partition)
+
+    async def _tell_restored(self) -> None:
+        """Streams that are mended together are told of together, but for the first."""
+        while True:
+            await self._restored.wait()
+            self._restored.clear()
+            self._report_restored()
+            await asyncio.sleep(_RECONNECT_WAIT_S)
 
     def _report_restored(self) -> None:
         assert self._listener is not None
@@ -409,10 +460,11 @@ class NatsBus:
         self._link_up.set()
 
     async def _went_down(self) -> None:
-        if self._is_ready:
+        if self._is_subscribed:
             _log.warning("nats_disconnected")
-        self._is_ready = False
-        self.is_stream_refused = False
+        self._is_subscribed = False
+        self._streams.unsettle_all()
+        self._refused.clear()
         self._owes_subscriptions = True
         self._link_number += 1
         self._wire.abandon()

@@ -18,6 +18,8 @@ _log = structlog.get_logger(__name__)
 
 DEFAULT_MAX_BYTES = 512 * 1024 * 1024
 """Of a stream that has no limit; fits every configuration in deploy/."""
+_LEAST_MAX_BYTES = 64 * 1024 * 1024
+"""Of a stream for whose limit the server has no room: with less than this it is not made."""
 LOG_LIMIT = 20_000
 """Entries of one log; the oldest go."""
 _DAY_S = 24 * 60 * 60
@@ -78,6 +80,11 @@ class LogStream:
         self._resumed = 0
         self.is_verified = False
         """The rooms service was asked how far the stream had come."""
+
+    @property
+    def was_there(self) -> bool:
+        """It has been seen to before."""
+        return self._created is not None
 
     @property
     def epoch(self) -> str:
@@ -184,15 +191,16 @@ class LogStream:
         return present if present is not None and present > 0 else DEFAULT_MAX_BYTES
 
     async def _create(self, manager: JetStreamManager, *, first_seq: int) -> None:
+        limit = self._limit(None)
         try:
-            wanted = replace(self._wanted, num_replicas=self._replicas or None, max_bytes=self._limit(None))
-            await manager.add_stream(replace(wanted, first_seq=first_seq))
+            wanted = replace(self._wanted, num_replicas=self._replicas or None, first_seq=first_seq)
+            kept = await _add(manager, wanted, limit)
         except APIError as refusal:
             if refusal.err_code != _STREAM_NAME_IN_USE:
                 raise
             # Another worker was quicker; if with other settings, the next look finds and corrects them.
         else:
-            _log.info("stream_created", stream=self._name, first_seq=first_seq)
+            _log.info("stream_created", stream=self._name, first_seq=first_seq, max_bytes=kept)
 
 
 class LogStreams:
@@ -203,37 +211,86 @@ class LogStreams:
         self._make = make
         self._began_anew = began_anew
         self._streams = {0: make(0)}
+        self._settled: set[int] = set()
         self._settling: dict[int, asyncio.Lock] = {}
 
     def __contains__(self, partition: int) -> bool:
         return partition in self._streams
 
     @property
-    def are_verified(self) -> bool:
-        """The rooms service was asked how far each had come."""
-        return all(stream.is_verified for stream in self._streams.values())
+    def settled(self) -> list[int]:
+        """The partitions whose streams are there."""
+        return list(self._settled)
+
+    @property
+    def are_settled(self) -> bool:
+        """All are there."""
+        return len(self._settled) == len(self._streams)
+
+    @property
+    def due(self) -> list[int]:
+        """The partitions that have to be settled: not there, or the rooms service was not asked how far they had
+        come."""
+        return [
+            partition
+            for partition, stream in self._streams.items()
+            if partition not in self._settled or not stream.is_verified
+        ]
+
+    def is_settled(self, partition: int) -> bool:
+        """Its stream is there."""
+        return partition in self._settled
 
     def epoch(self, partition: int) -> str:
         """See LogStream.epoch."""
         return self._streams[partition].epoch
 
-    async def add(self, partition: int, manager: JetStreamManager) -> None:
-        """Use a partition from now on. Raises as LogStream.ensure does; then it is not used."""
+    async def settle(self, partition: int, manager: JetStreamManager) -> bool:
+        """See to one of them, which is used from now on. Returns whether it was there, was away, and is there again.
+        Raises as LogStream.ensure does."""
+        settled = self._settled
+        if partition not in self._streams:
+            self._streams[partition] = self._make(partition)
+        stream = self._streams[partition]
         async with self._settling.setdefault(partition, asyncio.Lock()):
-            if partition not in self._streams:
-                stream = self._make(partition)
-                await stream.ensure(manager)
-                self._streams[partition] = stream
-
-    async def ensure(self, manager: JetStreamManager) -> None:
-        """Every one is there. Raises as LogStream.ensure does."""
-        for partition, stream in list(self._streams.items()):
+            if partition in settled and stream.is_verified:
+                return False
+            was_there = stream.was_there
             if await stream.ensure(manager):
                 self._began_anew(partition)
+            is_restored = was_there and partition not in settled and settled is self._settled
+            settled.add(partition)
+            return is_restored
 
-    async def are_whole(self, manager: JetStreamManager) -> bool:
+    def unsettle(self, partition: int) -> None:
+        """It has to be seen to again."""
+        self._settled.discard(partition)
+
+    def unsettle_all(self) -> None:
+        """Also what is being settled at this moment, over a connection that is lost."""
+        self._settled = set()
+
+    async def is_whole(self, partition: int, manager: JetStreamManager) -> bool:
         """See LogStream.is_whole."""
-        return all([await stream.is_whole(manager) for stream in list(self._streams.values())])
+        return await self._streams[partition].is_whole(manager)
+
+
+async def _add(manager: JetStreamManager, wanted: StreamConfig, limit: int) -> int:
+    """Make it with the limit, or where the server has no room for that with a smaller one: less is kept then, and that
+    is better than no chat. Returns the limit."""
+    tried, reason = limit, ""
+    while True:
+        try:
+            await manager.add_stream(replace(wanted, max_bytes=tried))
+        except APIError as refusal:
+            smaller = min(tried // 2, DEFAULT_MAX_BYTES)
+            if "insufficient storage" not in (refusal.description or "") or smaller < _LEAST_MAX_BYTES:
+                raise
+            reason, tried = str(refusal), smaller
+        else:
+            if tried != limit:
+                _log.error("stream_limit_refused", stream=wanted.name, max_bytes=limit, kept=tried, reason=reason)
+            return tried
 
 
 async def _update(manager: JetStreamManager, present: StreamConfig, fitted: StreamConfig) -> None:
