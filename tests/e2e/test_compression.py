@@ -43,8 +43,8 @@ BROWSER_CLIENT = """
 
 @pytest.fixture(scope="module")
 def compressing(salon: Salon) -> Edge:
-    """One more edge of the shared Salon, with compression."""
-    return salon.start_edge({"WS_EDGE_COMPRESSION": "1"})
+    """One more edge of the shared Salon, with compression; of one worker, where it takes so many members."""
+    return salon.start_edge({"WS_EDGE_COMPRESSION": "1", "WS_EDGE_WORKERS": "1"})
 
 
 @pytest_asyncio.fixture
