@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import process_tree
 import tcp_line
 from printed_secrets import printed_secrets
 from real_postgres import Postgres
@@ -92,8 +93,9 @@ class Process:
             raise AssertionError(f"{self.name} did not end within {STOP_DEADLINE_S} s of its signal") from None
 
     def kill(self) -> None:
-        """End it without a word (SIGKILL)."""
-        self.signal(signal.SIGKILL)
+        """End it without a word (SIGKILL), with all that it started."""
+        if self.popen is not None and self.popen.poll() is None:
+            process_tree.kill_tree(self.popen.pid)
         self.wait()
 
     def text(self, offset: int = 0) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -10,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+import process_tree
 from chat_client import Visitors, person
 from salon_processes import Edge
 
@@ -123,11 +123,10 @@ async def frozen_edge(visitors: Visitors, edges: Edges) -> dict[str, Any]:
     watcher = await visitors.join("story-frozen-edge", person("watcher"))
     member = await visitors.join("story-frozen-edge", sleeper, ws=edges.frozen.ws)
     await watcher.wait_for("user_joined", user_id=sleeper.user_id)
-    edges.frozen.process.signal(signal.SIGSTOP)
-    try:
+    frozen = edges.frozen.process.popen
+    assert frozen is not None
+    with process_tree.frozen([frozen.pid]):
         await watcher.wait_for("user_left", 30, user_id=sleeper.user_id)
-    finally:
-        edges.frozen.process.signal(signal.SIGCONT)
     await watcher.wait_for("user_joined", 15, user_id=sleeper.user_id)
     await member.say("I was only cut off")
     heard = await watcher.wait_for("chat_message", message="I was only cut off")
