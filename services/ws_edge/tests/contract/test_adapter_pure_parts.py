@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from hypothesis import given, strategies as st
 
+from salon.events.v1 import events_pb2
 from salon.moderation.v1.moderation_pb2 import CarriedAdmission
 from ws_edge.adapters.grpc import batches, lease as lease_module
 from ws_edge.adapters.grpc.batches import LeaveQueue
@@ -18,7 +19,7 @@ from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
 from ws_edge.adapters.nats.events import read_number, read_status, read_text, read_trace_header, to_milliseconds
 from ws_edge.adapters.nats.replies import NatsHistory
 from ws_edge.errors import BusUnavailable, RoomsUnavailable
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef, entry_id
 from ws_edge.protocol.rooms import HeldConnection
 
@@ -571,6 +572,7 @@ class FakeStream:
 
 
 LOG = LogRef(RoomId(1), Life(2))
+SAID = events_pb2.LogEntry(message=events_pb2.ChatMessage(text="said", user_id=1)).SerializeToString()
 
 
 def entry(sequence: int, subject: str = "salon.v1.log.0.1.2", payload: bytes = b"") -> tuple[bytes, bytes]:
@@ -603,3 +605,42 @@ async def test_the_last_id_is_the_leaders_and_0_only_where_it_says_that_there_is
     for answer in unavailable:
         with pytest.raises(BusUnavailable):
             await FakeStream([], answer).history.last_id(LOG)
+
+
+class LaggingStream:
+    """A log of ten messages on replicas of which the next answers come from one that has the first `had`, as often as
+    `lags`."""
+
+    def __init__(self, *, had: int, lags: int) -> None:
+        self.had = had
+        self.lags = lags
+        self.history = NatsHistory(self.ask, "_INBOX.x")
+
+    def ask(self, subject: str, reply: str, payload: bytes) -> None:
+        query = json.loads(payload)
+        if "MSG.GET" in subject:
+            answers = [(b"", b'{"message":{"seq":10}}')]
+        else:
+            self.lags -= 1
+            kept = range(1, (self.had if self.lags >= 0 else 10) + 1)
+            if "multi_last" in query:
+                found = [sequence for sequence in kept if sequence <= query["up_to_seq"]][-1:]
+            else:
+                found = [sequence for sequence in kept if sequence >= query["seq"]][: query["batch"]]
+            answers = [entry(sequence, payload=SAID) for sequence in found] + [(b"NATS/1.0 204 EOB\r\n\r\n", b"")]
+        for headers, body in answers:
+            asyncio.get_running_loop().call_soon(self.history.receive, reply.encode(), headers, body)
+
+
+@pytest.mark.parametrize("lags", range(6))
+@pytest.mark.parametrize(("before", "ids"), [(None, [8, 9, 10]), (MessageId(10 * 256), [7, 8, 9])])
+async def test_a_page_of_history_has_every_message_of_its_range_or_is_unavailable_where_replicas_lag(
+    lags: int, before: MessageId | None, ids: list[int]
+) -> None:
+    stream = LaggingStream(had=5, lags=lags)
+    try:
+        page = await stream.history.messages_before(LOG, before, limit=3)
+    except BusUnavailable:
+        assert lags
+    else:
+        assert [message.id // 256 for message in page] == ids

@@ -1,6 +1,7 @@
 """Answers that come to a worker's inbox: stored messages that were asked for, acknowledgements of published ones."""
 
 import asyncio
+import base64
 import json
 from collections import OrderedDict
 from collections.abc import Callable
@@ -89,14 +90,16 @@ class NatsHistory:
                 question.done.set_exception(BusUnavailable("the connection was lost"))
 
     async def entry(self, log: LogRef, entry: MessageId) -> LogEntry | None:
-        """One entry of a log by its id; its prev_id is that of the one before it which is still stored. None: there is
-        none. Raises BusUnavailable."""
+        """One entry of a log by its id, as the stream's leader has it; its prev_id is that of the one before it which
+        is still stored. None: there is none. Raises BusUnavailable."""
         if entry % PARTITIONS != log.partition:
             return None
-        replies = await self._get(log, {"seq": sequence_of(entry)})
-        if not replies or read_text(replies[0][0], b"Nats-Subject: ") != log_subject(log):
+        message = await self._ask_leader(log, {"seq": sequence_of(entry)})
+        if message is None or message["subject"] != log_subject(log):
             return None
-        return _decode(replies[0], log, await self._last_up_to(log, log_subject(log), sequence_of(entry) - 1))
+        headers = f"NATS/1.0\r\nNats-Sequence: {message['seq']}\r\nNats-Time-Stamp: {message['time']}\r\n\r\n"
+        prev = await self._last_up_to(log, log_subject(log), sequence_of(entry) - 1)
+        return _decode((headers.encode(), base64.b64decode(message.get("data", ""))), log, prev)
 
     async def entries_after(self, log: LogRef, after: MessageId, *, limit: int) -> list[LogEntry]:
         """At most `limit` entries with higher ids, in order. Any replica answers, and one that lags gives fewer: they
@@ -122,21 +125,43 @@ class NatsHistory:
 
     async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
         """The newest `limit` messages with lower ids, in order; what else stands in the log is passed over. A direct
-        get reads forwards alone, so that this asks once for each entry. Raises BusUnavailable."""
-        subject = log_subject(log)
+        get reads forwards alone: so this looks for where the page begins, one entry after the other, and reads it
+        forwards from there. Raises BusUnavailable."""
         last = sequence_of(await self.last_id(log))
         up_to = last if before is None else min(last, (before - 1 - log.partition) // PARTITIONS)
-        newest_first: list[StoredMessage] = []
-        while up_to > 0 and len(newest_first) < limit:
-            replies = await self._get(log, {"multi_last": [subject], "up_to_seq": up_to, "batch": 1}, is_batch=True)
-            if up_to == last and (not replies or _sequence(replies[0]) != last):
-                raise BusUnavailable("the stream gives less than it has")  # a replica that lags has answered
+        start, walked = await self._begin_of_page(log, up_to, limit)
+        replies = await self._read_through(log, start, up_to, last, at_once=walked + 1)
+        page = [entry for reply in replies if isinstance(entry := _decode(reply, log, 0), StoredMessage)]
+        return page[-limit:]
+
+    async def _begin_of_page(self, log: LogRef, up_to: int, limit: int) -> tuple[int, int]:
+        """The sequence at which, counted backwards from `up_to`, the last of `limit` messages stands, and over how many
+        entries it led. Any replica answers; one that lags leaves out the newest."""
+        subject = log_subject(log)
+        start, walked, messages = up_to, 0, 0
+        while start > 0 and messages < limit:
+            replies = await self._get(log, {"multi_last": [subject], "up_to_seq": start, "batch": 1}, is_batch=True)
             if not replies:
                 break
-            if isinstance(entry := _decode(replies[0], log, 0), StoredMessage):
-                newest_first.append(entry)
-            up_to = _sequence(replies[0]) - 1
-        return newest_first[::-1]
+            messages += isinstance(_decode(replies[0], log, 0), StoredMessage)
+            walked += 1
+            start = _sequence(replies[0]) - 1
+        return start + 1, walked
+
+    async def _read_through(self, log: LogRef, start: int, up_to: int, last: int, *, at_once: int) -> list[Reply]:
+        """All entries of the log from `start` to `up_to`: what answers has to have something behind them too, or the
+        last that the stream's leader has. Raises BusUnavailable."""
+        subject = log_subject(log)
+        found: list[Reply] = []
+        reached = start - 1
+        while reached < up_to and reached < last:
+            query = {"seq": reached + 1, "next_by_subj": subject, "batch": at_once}
+            replies = _of_subject(await self._get(log, query, is_batch=True), subject)
+            if not replies:
+                raise BusUnavailable("the stream gives less than it has")  # a replica that lags has answered
+            found += replies
+            reached = _sequence(replies[-1])
+        return [reply for reply in found if _sequence(reply) <= up_to]
 
     async def last_id(self, log: LogRef) -> MessageId:
         """The id of the newest entry, or 0, as the stream's leader has it. Raises BusUnavailable."""
@@ -158,14 +183,19 @@ class NatsHistory:
 
     async def _last(self, log: LogRef, subject: str) -> int:
         """The newest sequence of a subject as the stream's leader has it; 0: none."""
-        leader = f"$JS.API.STREAM.MSG.GET.{stream_name(log.partition)}"
-        ((_, payload),) = await self._ask_for(leader, {"last_by_subj": subject})
-        answer = json.loads(payload)
+        message = await self._ask_leader(log, {"last_by_subj": subject})
+        return 0 if message is None else int(message["seq"])
+
+    async def _ask_leader(self, log: LogRef, query: dict[str, Any]) -> dict[str, Any] | None:
+        """One stored message as the stream's leader has it; None: there is none."""
+        ((_, payload),) = await self._ask_for(f"$JS.API.STREAM.MSG.GET.{stream_name(log.partition)}", query)
+        answer: dict[str, Any] = json.loads(payload)
         if "message" in answer:
-            return int(answer["message"]["seq"])
+            found: dict[str, Any] = answer["message"]
+            return found
         if answer.get("error", {}).get("err_code") != _NO_MESSAGE:
             raise BusUnavailable("the stream does not answer")
-        return 0
+        return None
 
     async def _last_up_to(self, log: LogRef, subject: str, sequence: int) -> int:
         """The newest sequence that is not newer than this one: what the headers of a direct get do not tell."""
