@@ -49,7 +49,8 @@ class Replica:
         )
 
     async def delete(self, message_id: int, actor: pb.Speaker = MODERATOR, nonce: str = "") -> pb.ExecuteResponse:
-        return await self.execute(actor, nonce, delete_message=pb.DeleteMessage(message_id=message_id))
+        command = pb.DeleteMessage(message_id=message_id)
+        return await self.execute(actor, nonce, delete_message=command, target_rank=pb.RANK_USER)
 
     def metric(self, name: str) -> float | None:
         return self._metrics.registry.get_sample_value(f"salon_moderation_{name}")

@@ -313,6 +313,8 @@ async def test_without_nats_a_moderator_is_answered_and_the_text_goes_when_it_is
     assert [receipt.entry_id for receipt in receipts] == [0, 0]
     with pytest.raises(LogUnavailable):  # whose message it is nobody can say
         await execute(ports, delete(own, Moderator(5, Rank.USER)))
+    with pytest.raises(LogUnavailable):  # nor what rank its author has
+        await execute(ports, delete(own, target_rank=None))
     assert (await ports.outbox.backlog()).waiting == 2
     nats_server.start()
     working = asyncio.create_task(keep_working(ports))

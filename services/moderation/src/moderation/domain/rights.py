@@ -65,8 +65,8 @@ def may_lift(moderator: Moderator, sanction: Sanction) -> bool:
 
 
 def may_take_back(command: ErasureCommand) -> bool:
-    """Whether rank and role allow it, whatever is in the log: as for a sanction. A deletion is looked at again once its
-    message is known, see decide_deletion."""
+    """Whether rank and role allow it, whatever is in the log: as for a sanction. Of a deletion, where its
+    message can be read, see decide_deletion."""
     moderator, target_rank = command.moderator, command.target_rank
     return (
         moderator.user_id != 0

@@ -121,14 +121,14 @@ async def _take_back(ports: Ports, order: ErasureOrder) -> Receipt:
 
 
 async def _deletion(ports: Ports, order: ErasureOrder) -> tuple[Erasure, LoggedMessage | None]:
-    """Without the log nobody can say whose the message is: for who may delete anybody's that does not matter, and the
-    outbox reads it later."""
+    """Without the log nobody here can say whose the message is: where the caller knows it, and has said what rank its
+    author has, the outbox reads it later."""
     if order.log is None:
         raise MessageNotFound
     try:
         message = await ports.log.find(order.log, order.command.message_id)
     except LogUnavailable:
-        if not may_take_back(order.command):
+        if order.command.target_rank is None or not may_take_back(order.command):
             raise
         return erasure_of(order), None
     return decide_deletion(order, message, now_ms=ports.clock().wall_ms), message
