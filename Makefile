@@ -33,14 +33,14 @@ setup: $(STAMPS)/services $(STAMPS)/dev ## what run, test and lint need, without
 ifeq ($(T),)
 test: setup ## every test but those marked slow; T=path: every test there, slow ones too
 	@echo "Every test but those marked slow (make test-all runs them too)"
-	@$(PYTEST) $(TWO_AT_ONCE) -m "not slow and not containers"
+	@$(PYTEST) $(TWO_AT_ONCE) -m "not slow and not chaos and not containers"
 else
 test: setup
 	@$(PYTEST) $(T)
 endif
 
-test-all: setup ## every test but make compose-test: clusters, chaos, many browsers too
-	@$(PYTEST) $(TWO_AT_ONCE) -m "not containers"
+test-all: setup ## every test but those of make chaos and make compose-test: clusters, many browsers too
+	@$(PYTEST) $(TWO_AT_ONCE) -m "not chaos and not containers"
 
 test-replicas: setup ## the end-to-end tests on edges of 2 workers, 2 rooms, 2 moderation, PostgreSQL and 3 NATS servers
 	@$(PYTEST) tests/e2e --replicas

@@ -21,7 +21,7 @@ async def test_soon_nothing_is_lost_doubled_or_out_of_order(scenario: Scenario, 
     assert verdict(result, scenario) == ([], True, True), result
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
 async def test_nothing_acknowledged_is_lost_doubled_or_out_of_order(scenario: Scenario, tmp_path: Path) -> None:
     result = await run(scenario, tmp_path, Load())
