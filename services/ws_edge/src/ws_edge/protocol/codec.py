@@ -260,7 +260,6 @@ def moderation_action(
     moderator_user_id: int,
     duration_minutes: int,
     at: str,
-    reason: str | None = None,
     *,
     nonce: str = "",
 ) -> bytes:
@@ -272,7 +271,6 @@ def moderation_action(
         duration_minutes=duration_minutes,
         timestamp=at,
         target_username=target_username if target_user_id is None else UNSET,
-        reason=reason or UNSET,
         nonce=nonce or UNSET,
     )
     return _written(server_frames.ModerationAction(data))

@@ -184,7 +184,6 @@ class ModerationActionData(Struct, frozen=True, gc=False):
     timestamp: _Time
     target_username: str | UnsetType | None = UNSET
     """There for an anonymous target."""
-    reason: str | UnsetType = UNSET
     nonce: Nonce | UnsetType = UNSET
     """In the copy that answers an action which was sent again with its nonce, to its sender alone."""
 
