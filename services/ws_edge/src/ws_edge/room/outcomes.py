@@ -41,6 +41,13 @@ An author may leave before the outcome is known. The message goes on, since othe
 of a connection that is over do nothing. `waiting` of the author counts the messages between frame and outcome: it goes
 up when a verdict is asked for, and down by one in each of the outcomes above. Whatever ends a message has to pass
 through one of them, or its author would be refused in the end for messages that wait for nothing.
+
+Commands
+--------
+
+A deletion, a purge or a clear is answered by the entry that it puts into the room's log, and waits like a message. The
+token is given out by `expect` before moderation is asked, since the entry may come back before moderation's answer;
+`entry_due` starts the time of `overdue` once the command was carried out.
 """
 
 from collections.abc import Iterable
