@@ -4,10 +4,11 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from random import Random
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from salon.events.v1 import events_pb2
 from salon.moderation.v1.moderation_pb2 import CarriedAdmission
@@ -607,40 +608,64 @@ async def test_the_last_id_is_the_leaders_and_0_only_where_it_says_that_there_is
             await FakeStream([], answer).history.last_id(LOG)
 
 
-class LaggingStream:
-    """A log of ten messages on replicas of which the next answers come from one that has the first `had`, as often as
-    `lags`."""
+class StreamOfReplicas:
+    """A log of messages at these sequences, on replicas of which the next answers come from one that has the first
+    `had`, as often as `lags`."""
 
-    def __init__(self, *, had: int, lags: int) -> None:
+    def __init__(self, sequences: Sequence[int] = range(1, 11), *, had: int = 0, lags: int = 0) -> None:
+        self.sequences = sequences
         self.had = had
         self.lags = lags
+        self.asked = 0
         self.history = NatsHistory(self.ask, "_INBOX.x")
 
     def ask(self, subject: str, reply: str, payload: bytes) -> None:
         query = json.loads(payload)
+        self.asked += 1
         if "MSG.GET" in subject:
-            answers = [(b"", b'{"message":{"seq":10}}')]
+            answers = [(b"", b'{"message":{"seq":%d}}' % self.sequences[-1])]
         else:
             self.lags -= 1
-            kept = range(1, (self.had if self.lags >= 0 else 10) + 1)
-            if "multi_last" in query:
-                found = [sequence for sequence in kept if sequence <= query["up_to_seq"]][-1:]
-            else:
-                found = [sequence for sequence in kept if sequence >= query["seq"]][: query["batch"]]
+            kept = self.sequences[: self.had] if self.lags >= 0 else self.sequences
+            found = [sequence for sequence in kept if sequence >= query["seq"]][: query["batch"]]
             answers = [entry(sequence, payload=SAID) for sequence in found] + [(b"NATS/1.0 204 EOB\r\n\r\n", b"")]
         for headers, body in answers:
             asyncio.get_running_loop().call_soon(self.history.receive, reply.encode(), headers, body)
 
 
-@pytest.mark.parametrize("lags", range(6))
+@pytest.mark.parametrize("lags", range(4))
 @pytest.mark.parametrize(("before", "ids"), [(None, [8, 9, 10]), (MessageId(10 * 256), [7, 8, 9])])
 async def test_a_page_of_history_has_every_message_of_its_range_or_is_unavailable_where_replicas_lag(
     lags: int, before: MessageId | None, ids: list[int]
 ) -> None:
-    stream = LaggingStream(had=5, lags=lags)
+    stream = StreamOfReplicas(had=5, lags=lags)
     try:
         page = await stream.history.messages_before(LOG, before, limit=3)
     except BusUnavailable:
         assert lags
     else:
         assert [message.id // 256 for message in page] == ids
+
+
+@settings(max_examples=200)
+@given(
+    begin=st.integers(1, 10**13),
+    gaps=st.lists(st.sampled_from([1, 2, 50, 1000, 10**6]), min_size=1, max_size=120),
+    repeats=st.integers(1, 8),
+    limit=st.integers(1, 20),
+    data=st.data(),
+)
+def test_a_page_of_history_is_read_in_few_questions_however_its_messages_lie(
+    begin: int, gaps: list[int], repeats: int, limit: int, data: st.DataObject
+) -> None:
+    sequences = list(accumulate(gaps * repeats, initial=begin))
+    before = data.draw(st.none() | st.sampled_from(sequences).map(lambda each: MessageId(256 * each)))
+
+    async def read() -> tuple[list[int], int]:
+        stream = StreamOfReplicas(sequences)
+        page = await stream.history.messages_before(LOG, before, limit=limit)
+        return [message.id // 256 for message in page], stream.asked
+
+    page, asked = asyncio.run(read())
+    assert page == [each for each in sequences if before is None or each < before // 256][-limit:]
+    assert asked <= 60  # mostly seven

@@ -40,6 +40,9 @@ _END_OF_BATCH = 204
 _NOT_FOUND = 404
 _NO_MESSAGE = 10037
 _ERASURES_AT_ONCE = 1000
+_RANGE_GROWS = 4
+_RANGE_HOLDS = 8
+"""So many pages may stand in one range: more than the growth, so that a range that has to shrink is seldom."""
 _DEADLINE_S = 2.0
 
 Reply = tuple[bytes, bytes]
@@ -125,43 +128,44 @@ class NatsHistory:
 
     async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
         """The newest `limit` messages with lower ids, in order; what else stands in the log is passed over. A direct
-        get reads forwards alone: so this looks for where the page begins, one entry after the other, and reads it
-        forwards from there. Raises BusUnavailable."""
+        get reads forwards alone: so this reads ranges of sequences, each below the one before it, and larger where that
+        had too few of this log, smaller where it had too many. Raises BusUnavailable."""
         last = sequence_of(await self.last_id(log))
-        up_to = last if before is None else min(last, (before - 1 - log.partition) // PARTITIONS)
-        start, walked = await self._begin_of_page(log, up_to, limit)
-        replies = await self._read_through(log, start, up_to, last, at_once=walked + 1)
-        page = [entry for reply in replies if isinstance(entry := _decode(reply, log, 0), StoredMessage)]
+        end = last if before is None else min(last, (before - 1 - log.partition) // PARTITIONS)
+        first = await self._first(log) if end > 0 else 1
+        page: list[StoredMessage] = []
+        span = limit
+        while end >= first and len(page) < limit:
+            begin = max(first, end - span + 1)
+            replies = await self._range(log, begin, end, last, at_most=_RANGE_HOLDS * limit)
+            if replies is None:
+                span = max(limit, span // _RANGE_GROWS)
+                continue
+            found = (_decode(reply, log, 0) for reply in replies)
+            page[:0] = [entry for entry in found if isinstance(entry, StoredMessage)]
+            end, span = begin - 1, span * _RANGE_GROWS
         return page[-limit:]
 
-    async def _begin_of_page(self, log: LogRef, up_to: int, limit: int) -> tuple[int, int]:
-        """The sequence at which, counted backwards from `up_to`, the last of `limit` messages stands, and over how many
-        entries it led. Any replica answers; one that lags leaves out the newest."""
-        subject = log_subject(log)
-        start, walked, messages = up_to, 0, 0
-        while start > 0 and messages < limit:
-            replies = await self._get(log, {"multi_last": [subject], "up_to_seq": start, "batch": 1}, is_batch=True)
-            if not replies:
-                break
-            messages += isinstance(_decode(replies[0], log, 0), StoredMessage)
-            walked += 1
-            start = _sequence(replies[0]) - 1
-        return start + 1, walked
+    async def _first(self, log: LogRef) -> int:
+        """The oldest sequence of the log. Raises BusUnavailable."""
+        replies = await self._get(log, {"seq": 1, "next_by_subj": log_subject(log), "batch": 1}, is_batch=True)
+        if not replies:
+            raise BusUnavailable("the stream gives less than it has")
+        return _sequence(replies[0])
 
-    async def _read_through(self, log: LogRef, start: int, up_to: int, last: int, *, at_once: int) -> list[Reply]:
-        """All entries of the log from `start` to `up_to`: what answers has to have something behind them too, or the
-        last that the stream's leader has. Raises BusUnavailable."""
+    async def _range(self, log: LogRef, begin: int, end: int, last: int, *, at_most: int) -> list[Reply] | None:
+        """All entries of the log in a range of sequences; None: they may be more than `at_most`. Any replica answers,
+        and is believed where it has something behind the range, or what the stream's leader said is the last. Raises
+        BusUnavailable."""
         subject = log_subject(log)
-        found: list[Reply] = []
-        reached = start - 1
-        while reached < up_to and reached < last:
-            query = {"seq": reached + 1, "next_by_subj": subject, "batch": at_once}
-            replies = _of_subject(await self._get(log, query, is_batch=True), subject)
-            if not replies:
-                raise BusUnavailable("the stream gives less than it has")  # a replica that lags has answered
-            found += replies
-            reached = _sequence(replies[-1])
-        return [reply for reply in found if _sequence(reply) <= up_to]
+        query = {"seq": begin, "next_by_subj": subject, "batch": at_most}
+        replies = _of_subject(await self._get(log, query, is_batch=True), subject)
+        reached = _sequence(replies[-1]) if replies else begin - 1
+        if reached < end and len(replies) == at_most:
+            return None
+        if reached < min(end, last):
+            raise BusUnavailable("the stream gives less than it has")  # a replica that lags has answered
+        return [reply for reply in replies if _sequence(reply) <= end]
 
     async def last_id(self, log: LogRef) -> MessageId:
         """The id of the newest entry, or 0, as the stream's leader has it. Raises BusUnavailable."""
