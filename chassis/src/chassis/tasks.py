@@ -57,7 +57,7 @@ class Tasks:
             _log.error("task_failed", task=task.get_name(), exc_info=failure)
 
 
-async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> bool:
+async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> bool:
     """Cancel tasks and wait for them, again every 3 s: a cancellation can get lost, since asyncio.wait_for of Python
     3.11 forgets one that arrives together with what it waits for. What a task does about its end has that long; where
     it may not be broken off, see to_its_end. What has not ended after 15 s is named in the log and left; False then."""

@@ -5,12 +5,14 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 import pytest
 from crashes import Killed, Moment, die, watched
 from room_log import (
     OTHER,
+    PARTITION,
     STREAM,
     Clock,
     Room,
@@ -26,13 +28,15 @@ from structlog.testing import capture_logs
 
 from chassis.database import Database
 from chassis.nats_connection import NatsConnection
-from moderation.adapters.store.outbox import LEASE_MS
+from moderation.adapters.store.outbox import LEASE_MS, put
 from moderation.adapters.store.tables import AuditRow, OutboxRow
-from moderation.domain.commands import Order
-from moderation.ports import Ports
+from moderation.domain.commands import Order, OutboxItem
+from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureKind, LogRef
+from moderation.errors import LogUnavailable
+from moderation.ports import Ports, RoomLog
 from moderation.usecases import outbox as module
 from moderation.usecases.execute import execute
-from moderation.usecases.outbox import keep_working
+from moderation.usecases.outbox import ITEMS_AT_ONCE, Rests, keep_working
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -271,6 +275,66 @@ async def test_whoever_has_lost_its_claim_changes_nothing_more(world: World) -> 
     assert again is not None
     assert (row.done_at_ms, row.entry_id) == (again.done_at_ms, again.entry_id)
     assert len([e for e in (await world.room.entries()).values() if e.WhichOneof("entry") != "message"]) == 1
+
+
+class PartlyAway:
+    """The port RoomLog, of which the logs of another partition answer nothing."""
+
+    def __init__(self, log: RoomLog) -> None:
+        self.stuck = 0
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def announce(self, item: OutboxItem) -> None:
+        if item.erasure.log.partition == PARTITION:
+            await self._log.announce(item)
+            return
+        self.stuck += 1
+        if self.stuck > ITEMS_AT_ONCE:
+            await asyncio.Event().wait()
+        raise LogUnavailable("no answer from the stream")
+
+
+async def test_what_waits_for_a_partition_that_does_not_answer_leaves_the_others_their_turns(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_FIRST_S", 60.0)
+    monkeypatch.setattr(module, "RETRY_LONGEST_S", 60.0)
+    message_id = await world.room.say("goes")
+    erasure = Erasure(ErasureKind.DELETE, world.room.log, 9, NO_ORIGIN, message_id=message_id)
+    away = Erasure(ErasureKind.CLEAR, LogRef(PARTITION + 1, 1, 1), 9, NO_ORIGIN, up_to_id=1)
+    long_ago_ms = world.clock.now().wall_ms - 2 * LEASE_MS
+    async with world.database.transaction():
+        for number, each in enumerate([away] * 3 * ITEMS_AT_ONCE + [erasure], 1):
+            await put(number, each, now_ms=long_ago_ms + number)
+    log = PartlyAway(world.replica().log)
+    async with world.working(replace(world.replica(), log=log)):
+        await world.eventually(lambda: done(25))
+    assert log.stuck == ITEMS_AT_ONCE
+    assert await world.room.texts() == []
+
+
+async def done(action_id: int) -> bool:
+    return (await OutboxRow.get(action_id=action_id)).done_at_ms is not None
+
+
+def test_a_partition_that_does_not_answer_is_left_alone_for_longer_each_time_and_tried_again() -> None:
+    rests, now_ms, lengths = Rests(), 0, []
+    for _ in range(6):
+        for _ in range(ITEMS_AT_ONCE):  # were under way together
+            rests.note(7, answered=False, now_ms=now_ms)
+        assert rests.resting(now_ms) == {7}
+        begin_ms = now_ms
+        while rests.resting(now_ms):
+            now_ms += 500
+        lengths.append(now_ms - begin_ms)
+    assert lengths == [500, 1_000, 2_000, 4_000, 8_000, 8_000]
+    rests.note(7, answered=True, now_ms=now_ms)
+    rests.note(7, answered=False, now_ms=now_ms)
+    assert rests.resting(now_ms + 499) == {7}
+    assert rests.resting(now_ms + 500) == set()
 
 
 async def test_a_defect_in_looking_for_work_is_logged_and_ends_nothing(

@@ -6,7 +6,7 @@ where that one is gone, by who looks next."""
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Set as AbstractSet
 from dataclasses import replace
 
 import structlog
@@ -38,9 +38,10 @@ async def keep_working(ports: Ports) -> None:
     """Take up what nobody works on, every second and when it is wanted, until cancelled. What is in work then is broken
     off, and taken up by another replica, or at the next start."""
     running: set[asyncio.Task[None]] = set()
+    rests = Rests()
     try:
         while True:
-            await _take_up(ports, running)
+            await _take_up(ports, running, rests)
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await ports.outbox_wanted.wait()
@@ -62,6 +63,27 @@ async def keep_counting(ports: Ports, told: Callable[[int, float], None]) -> Non
     await repeat(COUNT_EVERY_S, count)
 
 
+class Rests:
+    """The partitions whose streams did not answer: left alone for longer each time, up to RETRY_LONGEST_S, so that what
+    waits for them does not keep the others from being worked on. Times are Unix milliseconds."""
+
+    def __init__(self) -> None:
+        self._rests: dict[int, tuple[int, int]] = {}
+        """By partition: until when, and the how manyth it is."""
+
+    def note(self, partition: int, *, answered: bool, now_ms: int) -> None:
+        """One item was worked on. Those that were under way together count as one."""
+        until_ms, number = self._rests.get(partition, (0, 0))
+        if answered:
+            self._rests.pop(partition, None)
+        elif now_ms >= until_ms:
+            self._rests[partition] = (now_ms + int(1000 * _longer_s(number)), number + 1)
+
+    def resting(self, now_ms: int) -> AbstractSet[int]:
+        """Those to be left alone just now."""
+        return {partition for partition, (until_ms, _) in self._rests.items() if now_ms < until_ms}
+
+
 class Progress:
     """An item as far as it has come."""
 
@@ -69,8 +91,9 @@ class Progress:
         self.item = item
 
 
-async def work(ports: Ports, progress: Progress) -> None:
-    """Do it as far as it goes at present. What could not be done is done later, by who looks for it."""
+async def work(ports: Ports, progress: Progress) -> bool:
+    """Do it as far as it goes at present. What could not be done is done later, by who looks for it. Returns whether
+    the log answered."""
     action_id = progress.item.action_id
     try:
         await _work(ports, progress)
@@ -82,9 +105,11 @@ async def work(ports: Ports, progress: Progress) -> None:
     except (LogUnavailable, DatabaseUnavailable) as problem:
         _log.warning("outbox_postponed", action_id=action_id, attempts=progress.item.attempts, problem=str(problem))
         await _let_go(ports, progress.item, pause_s=_pause_s(progress.item))
+        return not isinstance(problem, LogUnavailable)
     except Exception:  # noqa: BLE001 - a defect must not end the others; it is tried again, and the log has the trace
         _log.error("outbox_failed", action_id=action_id, exc_info=True)
         await _let_go(ports, progress.item, pause_s=RETRY_LONGEST_S)
+    return True
 
 
 async def forget_done(ports: Ports) -> None:
@@ -93,21 +118,27 @@ async def forget_done(ports: Ports) -> None:
         pass
 
 
-async def _take_up(ports: Ports, running: set[asyncio.Task[None]]) -> None:
+async def _take_up(ports: Ports, running: set[asyncio.Task[None]], rests: Rests) -> None:
     """While NATS is away nothing is taken up: it could only be put back."""
     free = ITEMS_AT_ONCE - len(running)
     if not free or not ports.events.is_connected:
         return
+    now_ms = ports.clock().wall_ms
     try:
-        items = await ports.outbox.claim(first=free, now_ms=ports.clock().wall_ms)
+        items = await ports.outbox.claim(first=free, except_partitions=rests.resting(now_ms), now_ms=now_ms)
     except DatabaseUnavailable as problem:
         _log.warning("outbox_not_read", problem=str(problem))
         return
     except Exception:  # noqa: BLE001 - a defect must not end the outbox; it looks again, and the log has the trace
         _log.error("outbox_not_read", exc_info=True)
         return
+
+    async def do(item: OutboxItem) -> None:
+        answered = await work(ports, Progress(item))
+        rests.note(item.erasure.log.partition, answered=answered, now_ms=ports.clock().wall_ms)
+
     for item in items:
-        task = asyncio.create_task(work(ports, Progress(item)), name=f"outbox {item.action_id}")
+        task = asyncio.create_task(do(item), name=f"outbox {item.action_id}")
         running.add(task)
         task.add_done_callback(running.discard)
 
@@ -207,8 +238,12 @@ async def _erase_all_of_author(ports: Ports, item: OutboxItem) -> None:
 
 
 def _pause_s(item: OutboxItem) -> float:
-    pause_s = min(RETRY_FIRST_S * 2 ** min(item.attempts, 8), RETRY_LONGEST_S)
+    pause_s = _longer_s(item.attempts)
     return random.uniform(pause_s / 2, pause_s)  # noqa: S311 - no secret
+
+
+def _longer_s(attempts: int) -> float:
+    return min(RETRY_FIRST_S * (1 << min(attempts, 8)), RETRY_LONGEST_S)
 
 
 async def _let_go(ports: Ports, item: OutboxItem, *, pause_s: float) -> None:
