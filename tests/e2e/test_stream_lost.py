@@ -1,15 +1,19 @@
-"""NATS loses its files, or has older ones put back: rooms go on with higher ids, for those inside and newcomers."""
+"""NATS loses its files, has older ones put back, or loses the server that leads a stream: rooms go on with higher ids,
+for those inside and newcomers, and nothing that was stored is kept from anybody."""
 
 import asyncio
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import nats
+import pytest
 import pytest_asyncio
 from chat_client import Client, Person, Visitors, of_type
-from salon_processes import Salon, wait_until_ready
+from salon_processes import Salon, Shape, stop_all, wait_until_ready
 
 
 @pytest_asyncio.fixture
@@ -118,3 +122,31 @@ async def test_an_edge_for_whose_limit_nats_has_no_room_says_so_and_goes_on_with
     guests = Visitors(greedy.ws)
     await (await guests.join("room")).say("goes on")
     await guests.close()
+
+
+@pytest.fixture
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Salon]:
+    """Two edges on three NATS servers."""
+    salon = Salon(tmp_path_factory.mktemp("salon"), {}, Shape(nats=3))
+    yield salon.start(2)
+    stop_all([salon])
+
+
+async def test_a_message_that_a_leader_stored_and_told_nobody_of_is_shown_by_every_edge_once_another_one_leads(
+    clustered: Salon, room: str, ana: Person, bob: Person
+) -> None:
+    visitors = Visitors(clustered.edges[0].ws)
+    here, there = await visitors.join(room, ana), await visitors.join(room, bob, ws=clustered.edges[1].ws)
+    client = await nats.connect(f"nats://127.0.0.1:{clustered.ports['nats'][0]}")
+    manager = client.jsm()
+    settings = (await manager.stream_info("SALON_LOG_0")).config
+    await manager.update_stream(replace(settings, republish=None))  # what it stores is told to nobody
+    stored = await say_until_heard(here, "untold")
+    await manager.update_stream(settings)
+    await client.request("$JS.API.STREAM.LEADER.STEPDOWN.SALON_LOG_0", b"")
+    heard = await there.wait_for("chat_message", 20, message="untold")
+    assert (heard["id"], heard["prev_id"]) == (stored, 0)
+    after = await say_until_heard(here, "after")
+    assert (await there.wait_for("chat_message", 15, id=after))["prev_id"] == stored
+    await client.close()
+    await visitors.close()

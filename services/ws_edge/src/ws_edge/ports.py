@@ -397,7 +397,7 @@ class WorkerListener(Protocol):
         """A text of /live/ws, UTF-8."""
 
     def bus_restored(self) -> None:
-        """NATS is back after an interruption: what was published meanwhile was missed."""
+        """NATS is back after an interruption, or a stream is led by another server: something may have been missed."""
 
 
 class Bus(Protocol):

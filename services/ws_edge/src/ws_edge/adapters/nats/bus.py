@@ -29,7 +29,7 @@ from ws_edge.adapters.nats.events import (
     read_trace_header,
 )
 from ws_edge.adapters.nats.replies import DuplicateAcks, NatsHistory
-from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, LogStream, LogStreams
+from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, LogStream, LogStreams, Look
 from ws_edge.adapters.nats.wire import Handler, WireClient
 from ws_edge.errors import BusUnavailable, RoomsUnavailable, StreamUnsettled
 from ws_edge.ports import Incident, LogMemory, RoomListener, WorkerListener
@@ -430,16 +430,19 @@ class NatsBus:
     async def _look_at(self, partition: int, failures: Counter[int]) -> None:
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                is_whole = await self._streams.is_whole(partition, self._wire.jsm())
+                found = await self._streams.look(partition, self._wire.jsm())
         except NATS_TROUBLES as reason:
             failures[partition] += 1
             await self._report(reason)
-            is_whole = failures[partition] < _FAILED_LOOKS
+            found = Look.WHOLE if failures[partition] < _FAILED_LOOKS else Look.LOST
         else:
             failures[partition] = 0
-        if not is_whole:
+        if found is Look.LOST:
             failures[partition] = 0
             self._streams.unsettle(partition)
+        elif found is Look.LED_ANEW:
+            _log.info("stream_led_anew", partition=partition)
+            self._restored.set()
 
     async def _tell_restored(self) -> None:
         """Streams that are mended together are told of together, but for the first."""

@@ -5,6 +5,7 @@ import asyncio
 import datetime
 from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum, auto
 
 import structlog
 from nats.js import JetStreamManager
@@ -50,6 +51,16 @@ def _wanted(partition: int) -> StreamConfig:
     )
 
 
+class Look(Enum):
+    """What a stream is found to be, compared with the last time."""
+
+    WHOLE = auto()
+    LED_ANEW = auto()
+    """Another server leads it: what the one before stored last may not have been republished by anybody."""
+    LOST = auto()
+    """It is gone, another one, or has lost entries."""
+
+
 class LogStream:
     """Sees to it that the stream of a partition is there and goes on above every sequence that was ever given out.
 
@@ -78,6 +89,8 @@ class LogStream:
         self._created: datetime.datetime | None = None
         self._known: int | None = None
         self._resumed = 0
+        self._leader: str | None = None
+        self._end = 0
         self.is_verified = False
         """The rooms service was asked how far the stream had come."""
 
@@ -111,6 +124,7 @@ class LogStream:
                     continue  # another worker has purged it meanwhile
                 began_anew |= self._created not in (None, info.created)
                 self._created = info.created
+                self._note(info)
                 return began_anew
             decision = await self._memory.resume_log(self._partition, highest, behind=highest)
             purge_to, self._resumed = decision.purge_to, max(self._resumed, decision.resumed)
@@ -123,15 +137,26 @@ class LogStream:
                 began_anew = True
         raise StreamUnsettled
 
-    async def is_whole(self, manager: JetStreamManager) -> bool:
-        """Whether the stream is still there, the same, and reaches up to what was heard of it. Raises
-        nats.errors.Error."""
+    async def look(self, manager: JetStreamManager) -> Look:
+        """Whether the stream is still there, the same, reaches up to what was heard of it, and is led by the same
+        server. Raises nats.errors.Error."""
         seen = max(self._seen(), self._known or 0)
         try:
             info = await manager.stream_info(self._name)
         except NotFoundError:
-            return False
-        return info.created == self._created and info.state.last_seq >= seen
+            return Look.LOST
+        if info.created != self._created or info.state.last_seq < seen:
+            return Look.LOST
+        if info.state.first_seq > self._end + 1:
+            self.is_verified = False  # perhaps purged for what it had lost, by a worker that had heard more of it
+        return Look.LED_ANEW if self._note(info) else Look.WHOLE
+
+    def _note(self, info: StreamInfo) -> bool:
+        """Whether another server leads it than when this was last known."""
+        self._end = info.state.last_seq
+        leader, known = info.cluster and info.cluster.leader, self._leader
+        self._leader = leader or known
+        return known is not None and self._leader != known
 
     async def _remembered(self) -> int:
         """While the rooms service is away a worker goes by its last answer and by what it has seen since. Joins fail
@@ -270,9 +295,9 @@ class LogStreams:
         """Also what is being settled at this moment, over a connection that is lost."""
         self._settled = set()
 
-    async def is_whole(self, partition: int, manager: JetStreamManager) -> bool:
-        """See LogStream.is_whole."""
-        return await self._streams[partition].is_whole(manager)
+    async def look(self, partition: int, manager: JetStreamManager) -> Look:
+        """See LogStream.look."""
+        return await self._streams[partition].look(manager)
 
 
 async def _add(manager: JetStreamManager, wanted: StreamConfig, limit: int) -> int:
