@@ -386,6 +386,11 @@ READERS: Mapping[str, Reader] = {
         lambda m: rooms_convert.viewer_from_proto(m.viewer),
         (RoomsMalformedRequest,),
     ),
+    "ChangeRanksRequest": (
+        rooms_pb2.ChangeRanksRequest,
+        lambda m: dict(rooms_convert.rank_from_proto(change) for change in m.changes),
+        (RoomsMalformedRequest,),
+    ),
 }
 """Who reads what, and what they may raise."""
 

@@ -97,6 +97,9 @@ class Memberships(Protocol):
     ) -> Changes:
         """Unknown connections are ignored. Those in `away` have an away membership from now on."""
 
+    async def change_ranks(self, edge: EdgeId, ranks: Mapping[ConnectionId, Rank]) -> None:
+        """From now on these connections have these ranks. Unknown ones are ignored."""
+
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """The announced participants of one life, and whether a life that is over was deleted in the last day."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rooms.domain.leases import Lease
 from rooms.domain.membership import Membership
-from rooms.domain.people import ConnectionId, EdgeId, Life, RoomId, Slug
+from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
@@ -94,6 +94,19 @@ async def test_a_connection_that_is_registered_under_another_life_is_lost_and_re
 async def test_a_sync_that_changes_nothing_tells_nothing(replica: "Replica") -> None:
     membership = await replica.enter(1, "a", 7)
     assert (await replica.sync(replica.held(1, membership, 7)))[1].presence == ()
+
+
+async def test_a_sync_brings_the_ranks_of_now_also_of_those_who_are_registered_already(replica: "Replica") -> None:
+    memberships = [await replica.enter(n, "a", n, rank=Rank.MODERATOR) for n in (1, 2, 3)]
+    held = [replica.held(n, membership, n) for n, membership in enumerate(memberships, start=1)]
+    ranks = [Rank.ADMIN, Rank.USER, Rank.MODERATOR]
+    for is_swept in (False, True):
+        if is_swept:
+            await replica.heartbeat_late()
+            await replica.sweep()
+        now = [replace(one, person=replace(one.person, rank=rank)) for one, rank in zip(held, ranks, strict=True)]
+        assert (await replica.sync(*now))[0] == []
+        assert [await replica.memberships.connected_rank(UserId(n), "", None) for n in (1, 2, 3)] == ranks
 
 
 async def test_a_deleted_room_does_not_come_back_with_a_sync(replica: "Replica") -> None:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rooms.domain.membership import JoinRefusal, Membership
-from rooms.domain.people import EdgeId, Rank, UserId
+from rooms.domain.people import ConnectionId, EdgeId, Rank, UserId
 from rooms.domain.presence import RoomSnapshot
 from rooms.domain.rooms import AutoCreate, Invitation, RoomPolicy, SettingsChange
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
 
+EDGE = EdgeId("e" * 32)
 OTHER_EDGE = EdgeId("f" * 32)
 MakeReplica = Callable[[str, RoomPolicy], Awaitable["Replica"]]
 
@@ -282,6 +283,45 @@ async def test_the_highest_rank_that_somebody_is_connected_with_is_found(replica
     assert await connected(UserId(7), "", None) is Rank.ADMIN
     assert await connected(None, "Anonymous_127.0.0.1", slug) is Rank.ANONYMOUS
     assert await connected(UserId(8), "", None) is None
+
+
+@pytest.mark.parametrize(("before", "after"), [(Rank.USER, Rank.ADMIN), (Rank.SUPERUSER, Rank.MODERATOR)])
+async def test_a_rank_that_changed_is_the_one_that_somebody_is_connected_with(
+    replica: "Replica", before: Rank, after: Rank
+) -> None:
+    slug = (await replica.enter(1, "a", 7, rank=before)).slug
+    await replica.memberships.change_ranks(EDGE, {ConnectionId(1): after})
+    assert await replica.memberships.connected_rank(UserId(7), "", slug) is after
+    assert await replica.memberships.connected_rank(UserId(7), "", None) is after
+
+
+async def test_ranks_of_many_connections_change_at_once_and_those_of_others_do_not(replica: "Replica") -> None:
+    for number in range(1, 5):
+        await replica.enter(number, "a", number)
+        await replica.enter(number, "a", 10 + number, OTHER_EDGE)
+    changed = {1: Rank.ADMIN, 2: Rank.MODERATOR, 3: Rank.ADMIN}
+    await replica.memberships.change_ranks(EDGE, {ConnectionId(number): rank for number, rank in changed.items()})
+    people = [1, 2, 3, 4, 11, 12, 13, 14]
+    found = [await replica.memberships.connected_rank(UserId(number), "", None) for number in people]
+    assert found == [Rank.ADMIN, Rank.MODERATOR, Rank.ADMIN, *[Rank.USER] * 5]
+
+
+async def test_the_highest_rank_of_several_connections_counts_also_where_one_of_them_changed(
+    replica: "Replica",
+) -> None:
+    await replica.enter(1, "a", 7, rank=Rank.ADMIN)
+    await replica.enter(2, "a", 7, rank=Rank.MODERATOR)
+    await replica.memberships.change_ranks(EDGE, {ConnectionId(1): Rank.USER})
+    assert await replica.memberships.connected_rank(UserId(7), "", None) is Rank.MODERATOR
+
+
+async def test_a_change_of_rank_may_be_repeated_and_unknown_connections_are_ignored(replica: "Replica") -> None:
+    await replica.enter(1, "a", 7)
+    await replica.leave(1)
+    for _ in range(2):
+        await replica.memberships.change_ranks(EDGE, {ConnectionId(1): Rank.ADMIN, ConnectionId(99): Rank.ADMIN})
+    assert await replica.memberships.connected_rank(UserId(7), "", None) is None
+    await replica.memberships.change_ranks(EDGE, {})
 
 
 async def test_everybody_who_is_announced_as_left_makes_a_version(replica: "Replica") -> None:

@@ -360,6 +360,29 @@ async def test_find_connected_tells_the_highest_rank(world: World) -> None:
     assert nobody.rank == pb.RANK_UNSPECIFIED
 
 
+async def test_a_changed_rank_is_found_in_place_of_the_one_of_the_join(world: World) -> None:
+    await world.join(1, "a", 7)
+    changes = [pb.RankChange(connection=1, rank=rank) for rank in (pb.RANK_MODERATOR, pb.RANK_ADMIN)]
+    await world.rooms.ChangeRanks(pb.ChangeRanksRequest(edge=EDGE, changes=changes))
+    assert (await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7, slug="a"))).rank == pb.RANK_ADMIN
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pb.ChangeRanksRequest(edge="x"),
+        pb.ChangeRanksRequest(edge=EDGE, changes=[pb.RankChange(connection=0, rank=pb.RANK_USER)]),
+        pb.ChangeRanksRequest(edge=EDGE, changes=[pb.RankChange(connection=1, rank=pb.RANK_ANONYMOUS)]),
+        pb.ChangeRanksRequest(edge=EDGE, changes=[pb.RankChange(connection=1)]),
+        pb.ChangeRanksRequest(edge=EDGE, changes=[pb.RankChange(connection=1, rank=pb.RANK_USER)] * 1001),
+    ],
+)
+async def test_a_change_of_rank_that_cannot_be_is_refused(world: World, bad: pb.ChangeRanksRequest) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await world.rooms.ChangeRanks(bad)
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 @pytest.mark.parametrize("edge", ["", "EEEE", "e" * 31])
 async def test_a_malformed_request_is_refused_with_the_name_of_the_field(world: World, edge: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refusal:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rooms.domain.membership import Arrival, ById, BySlug, ByVideo, JoinOutcome, JoinRefusal, RoomRef, plan_joins
 from rooms.domain.naming import is_id, is_video_slug, is_well_formed
-from rooms.domain.people import ConnectionId, EdgeId, Slug
+from rooms.domain.people import ConnectionId, EdgeId, Rank, Slug
 from rooms.ports import Ports
 
 ROUNDS = 20
@@ -30,6 +30,12 @@ async def leave(
     """Take connections out; rooms that become empty end. Unknown ones are ignored. Those in `away` were closed by the
     server: who does not come back in time has left then. Raises DatabaseUnavailable."""
     ports.events.publish(await ports.memberships.leave(edge, connections, away=away, now=ports.clock()))
+
+
+async def change_ranks(ports: Ports, edge: EdgeId, ranks: Mapping[ConnectionId, Rank]) -> None:
+    """Tokens of connections were renewed: from now on they have these ranks. Unknown ones are ignored. Raises
+    DatabaseUnavailable."""
+    await ports.memberships.change_ranks(edge, ranks)
 
 
 async def resolve(ports: Ports, refs: Sequence[RoomRef]) -> list[Slug]:

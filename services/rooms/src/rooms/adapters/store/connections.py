@@ -168,11 +168,11 @@ async def standing(session: Session, edge: EdgeId, arrivals: Sequence[Arrival]) 
 
 
 async def confirm(session: Session, edge: EdgeId, held: Sequence[HeldConnection]) -> dict[ConnectionId, LifeLog]:
-    """Mark what is there already as still held; what is there in another life goes with the rest, and what is in a
-    life that is over is not there. First the rows, then the marks: of one UPDATE with a FROM, SQLite compares every
-    connection of the edge with everything that is held."""
+    """Mark what is there already as still held, with its rank of now; what is there in another life goes with the rest,
+    and what is in a life that is over is not there. First the rows, then the marks: of one UPDATE with a FROM, SQLite
+    compares every connection of the edge with everything that is held."""
     rows = await session.fetch(
-        "SELECT c.id, c.number, c.life, r.partition_number FROM connection c JOIN room r ON r.life = c.life"
+        "SELECT c.id, c.number, c.life, c.rank, r.partition_number FROM connection c JOIN room r ON r.life = c.life"
         f" WHERE c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows(_NUMBERS)})",
         packed([{"number": one.connection} for one in held]),
         edge,
@@ -187,7 +187,22 @@ async def confirm(session: Session, edge: EdgeId, held: Sequence[HeldConnection]
                 packed(marked),
                 is_stale,
             )
+    known = {row["number"]: row["rank"] for row in rows}
+    ranks = {one.connection: one.person.rank for one in held if one.connection in known}
+    await save_ranks(session, edge, {number: rank for number, rank in ranks.items() if rank != known[number]})
     return found
+
+
+async def save_ranks(session: Session, edge: EdgeId, ranks: Mapping[ConnectionId, Rank]) -> None:
+    """Write ranks of an edge's connections; unknown ones are ignored."""
+    for rank in set(ranks.values()):
+        await session.fetch(
+            "UPDATE connection SET rank = $3 WHERE edge = $2"
+            f" AND number IN (SELECT x.number FROM {session.rows(_NUMBERS)})",
+            packed([{"number": number} for number, one in ranks.items() if one is rank]),
+            edge,
+            int(rank),
+        )
 
 
 async def _save_people(session: Session, joins: Joins, now_ms: int) -> list[Row]:

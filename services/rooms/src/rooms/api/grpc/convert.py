@@ -122,6 +122,11 @@ def _formerly(item: pb.JoinItem) -> Formerly | None:
     return Formerly(life, replace(person, username=name))
 
 
+def rank_from_proto(change: pb.RankChange) -> tuple[ConnectionId, Rank]:
+    """A signed-in connection and its rank."""
+    return connection_from_proto(change.connection), _rank(change.rank)
+
+
 def held_from_proto(held: pb.HeldConnection) -> HeldConnection:
     """One connection that an edge holds."""
     return HeldConnection(

@@ -71,6 +71,14 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         await self._answer(membership.leave(self._ports, edge, connections, away=away))
         return pb.LeaveResponse()
 
+    async def ChangeRanks(self, request: pb.ChangeRanksRequest, context: "_Context") -> pb.ChangeRanksResponse:  # noqa: N802 - the contract's name
+        """Answers once it is committed."""
+        convert.check_batch(len(request.changes))
+        edge = convert.edge_from_proto(request.edge)
+        ranks = dict(convert.rank_from_proto(change) for change in request.changes)
+        await self._answer(membership.change_ranks(self._ports, edge, ranks))
+        return pb.ChangeRanksResponse()
+
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: "_Context") -> pb.HeartbeatResponse:  # noqa: N802 - the contract's name
         """Whether the edge's memberships stand."""
         sequences = convert.sequences_from_proto(request.positions)
