@@ -240,7 +240,11 @@ class Rooms(Protocol):
 
     def leave(self, connection: ConnectionId) -> None:
         """Never waits. Queued, batched, and tried until it is committed; after a join of the same connection, never
-        before, and in place of one that was not sent yet. At most 10,000 are owed, see LeaveQueue."""
+        before, and in place of one that was not sent yet. At most 10,000 are owed, see OwedQueue."""
+
+    def change_rank(self, connection: ConnectionId, rank: Rank) -> None:
+        """From now on a connection with a membership has this rank. Never waits. Queued, batched, and tried until it is
+        committed, as leaves are; a newer rank takes the place of one that is owed."""
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """The participants of a life at one version; version 0: the life is over."""

@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import accumulate
 from random import Random
 
@@ -13,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 from salon.events.v1 import events_pb2
 from salon.moderation.v1.moderation_pb2 import CarriedAdmission
 from ws_edge.adapters.grpc import batches, lease as lease_module
-from ws_edge.adapters.grpc.batches import LeaveQueue
+from ws_edge.adapters.grpc.batches import OwedQueue
 from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.grpc.homes import choose, choose_behind_names, is_literal, look_up, split
 from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
@@ -368,15 +370,15 @@ async def test_a_leave_that_always_fails_is_alone_in_the_end_and_the_others_go_t
     committed: set[int] = set()
     news = asyncio.Event()
 
-    async def leave(batch: Sequence[ConnectionId]) -> None:
+    async def leave(batch: Collection[ConnectionId]) -> None:
         if 13 in batch:
             raise RoomsUnavailable("always")
         committed.update(batch)
         news.set()
 
-    leaves = LeaveQueue(leave, limit=500, lock=asyncio.Lock(), overflowed=lambda: None)
+    leaves: OwedQueue[None] = OwedQueue("leaves", leave, limit=500, lock=asyncio.Lock(), overflowed=lambda: None)
     for number in range(1, 1201):
-        leaves.add(ConnectionId(number))
+        leaves.add(ConnectionId(number), None)
     running = asyncio.create_task(leaves.run())
     async with asyncio.timeout(30):
         while len(committed) < 1199:
@@ -391,16 +393,19 @@ class Service:
     """What the rooms service remembers of one worker; its calls fail now and then, before or after they took effect."""
 
     def __init__(self, chance: Random) -> None:
-        self.members: set[ConnectionId] = set()
+        self.members: dict[ConnectionId, Rank] = {}
         self._stale: set[ConnectionId] = set()
         self._chance = chance
         self.failing = 0.3
 
     async def join(self, connection: ConnectionId) -> None:
-        await self._perform(lambda: self.members.add(connection))
+        await self._perform(lambda: self.members.update({connection: Rank.USER}))
 
-    async def leave(self, batch: Sequence[ConnectionId]) -> None:
-        await self._perform(lambda: self.members.difference_update(batch))
+    async def leave(self, batch: Collection[ConnectionId]) -> None:
+        await self._perform(lambda: self._remove(batch))
+
+    async def change_ranks(self, ranks: Mapping[ConnectionId, Rank]) -> None:
+        await self._perform(lambda: self.members.update({c: ranks[c] for c in ranks if c in self.members}))
 
     async def heartbeat(self) -> tuple[bool, int]:
         await self._perform(lambda: None)
@@ -410,14 +415,18 @@ class Service:
         def register() -> None:
             if first:
                 self._stale = set(self.members)
-            named = {one.connection for one in part}
-            self._stale -= named
+            named = {one.connection: one.identity.rank for one in part}
+            self._stale -= named.keys()
             self.members |= named
             if last:
-                self.members -= self._stale
+                self._remove(self._stale)
 
         await self._perform(register)
         return []
+
+    def _remove(self, connections: Collection[ConnectionId]) -> None:
+        for connection in connections:
+            self.members.pop(connection, None)
 
     async def _perform(self, effect: Callable[[], None]) -> None:
         await asyncio.sleep(0)
@@ -430,7 +439,7 @@ class Service:
 
 
 class Visits:
-    """The edge's half: people come, and most go again, through the queue and the lease."""
+    """The edge's half: people come, get other ranks, and most go again, through the queues and the lease."""
 
     def __init__(self, service: Service, chance: Random) -> None:
         joins_lock, leaves_lock = asyncio.Lock(), asyncio.Lock()
@@ -445,10 +454,18 @@ class Visits:
             lost=lambda connection: None,
             sleep=lambda seconds: asyncio.sleep(0),
         )
-        self.leaves = LeaveQueue(service.leave, limit=4, lock=leaves_lock, overflowed=self.lease.owe_sync, capacity=5)
+        owed = partial(
+            OwedQueue, limit=4, lock=leaves_lock, overflowed=self.lease.owe_sync, capacity=chance.choice((5, 1000))
+        )
+        self.leaves: OwedQueue[None] = owed("leaves", service.leave)
+        self.ranks: OwedQueue[Rank] = owed("ranks", service.change_ranks)
 
     def _held(self) -> Iterator[HeldConnection]:
-        return (one for one in list(self.inside.values()) if one.connection in self.inside)
+        return (self.inside[number] for number in list(self.inside) if number in self.inside)
+
+    @property
+    def present(self) -> dict[ConnectionId, Rank]:
+        return {number: one.identity.rank for number, one in self.inside.items()}
 
     def _holdings(self) -> Holdings:
         return Holdings(len(self.inside), self._joining, len(self.leaves), self._joins, self.leaves.added)
@@ -460,20 +477,28 @@ class Visits:
             async with self._joins_lock:
                 await self._service.join(one.connection)
         except RoomsUnavailable:
-            self.leaves.add(one.connection)
+            self.leaves.add(one.connection, None)
             return
         finally:
             self._joining -= 1
         self.inside[one.connection] = one
+        for _ in range(self._chance.randrange(4)):
+            await self._while()
+            rank = self._chance.choice((Rank.USER, Rank.MODERATOR, Rank.ADMIN))
+            self.inside[one.connection] = replace(one, identity=replace(one.identity, rank=rank))
+            self.ranks.add(one.connection, rank)
         if self._chance.random() < 0.7:
-            for _ in range(self._chance.randrange(20)):
-                await asyncio.sleep(0)
+            await self._while()
             del self.inside[one.connection]
-            self.leaves.add(one.connection)
+            self.leaves.add(one.connection, None)
+
+    async def _while(self) -> None:
+        for _ in range(self._chance.randrange(20)):
+            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_whatever_is_lost_and_forgotten_on_the_way_in_the_end_those_are_members_who_are_inside(
+async def test_whatever_is_lost_and_forgotten_on_the_way_in_the_end_those_are_members_who_are_inside_with_their_ranks(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_module, "_PART_SIZE", 3)
@@ -482,7 +507,8 @@ async def test_whatever_is_lost_and_forgotten_on_the_way_in_the_end_those_are_me
     chance = Random(seed)
     service = Service(chance)
     edge = Visits(service, chance)
-    running = [asyncio.create_task(work) for work in (edge.lease.run(), edge.lease.run_syncs(), edge.leaves.run())]
+    duties = (edge.lease.run(), edge.lease.run_syncs(), edge.leaves.run(), edge.ranks.run())
+    running = [asyncio.create_task(work) for work in duties]
     async with asyncio.TaskGroup() as visits:
         for one in held(200):
             visits.create_task(edge.visit(one))
@@ -490,11 +516,11 @@ async def test_whatever_is_lost_and_forgotten_on_the_way_in_the_end_those_are_me
                 await asyncio.sleep(0)
     service.failing = 0.0
     async with asyncio.timeout(10):
-        while service.members != edge.inside.keys():  # noqa: ASYNC110 - many small steps that nobody announces
+        while service.members != edge.present:  # noqa: ASYNC110 - many small steps that nobody announces
             await asyncio.sleep(0)
     for _ in range(100):
         await asyncio.sleep(0)
-    assert service.members == edge.inside.keys()
+    assert service.members == edge.present
     for task in running:
         task.cancel()
 
@@ -538,15 +564,15 @@ async def test_a_defect_ends_neither_the_heartbeats_nor_the_leaves() -> None:
 
     batches: list[list[ConnectionId]] = []
 
-    async def leave(batch: Sequence[ConnectionId]) -> None:
+    async def leave(batch: Collection[ConnectionId]) -> None:
         batches.append(list(batch))
         if len(batches) == 1:
             raise ZeroDivisionError
         sent.set()
 
-    leaves = LeaveQueue(leave, limit=10, lock=asyncio.Lock(), overflowed=lambda: None)
+    leaves: OwedQueue[None] = OwedQueue("leaves", leave, limit=10, lock=asyncio.Lock(), overflowed=lambda: None)
     running = asyncio.create_task(leaves.run())
-    leaves.add(ConnectionId(7))
+    leaves.add(ConnectionId(7), None)
     async with asyncio.timeout(30):
         await sent.wait()
     running.cancel()

@@ -50,6 +50,7 @@ class FakeRooms(RoomsServiceServicer):
         self.beats = 0
         self.leaves_answer = asyncio.Event()
         self.leaves_answer.set()
+        self.knows_ranks = True
 
     async def _take(self, request: Any, context: Context) -> None:
         self._note_trace(request, context)
@@ -85,6 +86,12 @@ class FakeRooms(RoomsServiceServicer):
         await self._take(request, context)
         await self.leaves_answer.wait()
         return pb.LeaveResponse()
+
+    async def ChangeRanks(self, request: pb.ChangeRanksRequest, context: Context) -> pb.ChangeRanksResponse:
+        await self._take(request, context)
+        if not self.knows_ranks:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "an older service")
+        return pb.ChangeRanksResponse()
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
         assert request.edge == EDGE
@@ -339,6 +346,81 @@ async def test_leaves_are_tried_until_a_restarted_service_has_committed_them(
     await eventually(lambda: len(rooms._leaves) == 0)
     leaves = await service.rooms.hears(pb.LeaveRequest)
     assert sorted(connection for leave in leaves for connection in leave.connections) == [1, 2, 3]
+
+
+async def changed_ranks(service: Service, count: int) -> list[list[tuple[int, int]]]:
+    """What each of so many requests named."""
+    heard = await service.rooms.hears(pb.ChangeRanksRequest, count)
+    assert all(request.edge == EDGE for request in heard)
+    return [[(change.connection, change.rank) for change in request.changes] for request in heard]
+
+
+async def test_ranks_that_change_are_told_together_and_of_a_connection_only_the_newest(
+    service: Service, rooms: GrpcRooms
+) -> None:
+    for connection, rank in ((7, Rank.ADMIN), (8, Rank.MODERATOR), (7, Rank.USER)):
+        rooms.change_rank(ConnectionId(connection), rank)
+    assert await changed_ranks(service, 1) == [[(7, pb.RANK_USER), (8, pb.RANK_MODERATOR)]]
+
+
+async def test_a_rank_that_changes_while_the_one_before_is_under_way_is_told_after_it(
+    service: Service, rooms: GrpcRooms
+) -> None:
+    service.rooms.may_answer.clear()
+    rooms.change_rank(ConnectionId(7), Rank.ADMIN)
+    await service.rooms.hears(pb.ChangeRanksRequest)
+    rooms.change_rank(ConnectionId(7), Rank.USER)
+    service.rooms.may_answer.set()
+    assert await changed_ranks(service, 2) == [[(7, pb.RANK_ADMIN)], [(7, pb.RANK_USER)]]
+
+
+async def test_ranks_are_told_until_a_restarted_service_has_committed_them(service: Service, rooms: GrpcRooms) -> None:
+    await service.stop()
+    for rank in (Rank.USER, Rank.ADMIN):
+        rooms.change_rank(ConnectionId(7), rank)
+    with pytest.raises(RoomsUnavailable):
+        await rooms.stats()
+    await service.start()
+    assert await changed_ranks(service, 1) == [[(7, pb.RANK_ADMIN)]]
+
+
+async def test_a_service_of_before_that_takes_no_ranks_is_told_again_until_one_of_now_answers(
+    service: Service, rooms: GrpcRooms
+) -> None:
+    service.rooms.knows_ranks = False
+    rooms.change_rank(ConnectionId(7), Rank.ADMIN)
+    await service.rooms.hears(pb.ChangeRanksRequest)
+    assert isinstance(await join(rooms, 1), Membership)
+    rooms.leave(ConnectionId(1))
+    await service.rooms.hears(pb.LeaveRequest)
+    told = len(await service.rooms.hears(pb.ChangeRanksRequest))
+    service.rooms.knows_ranks = True
+    assert (await changed_ranks(service, told + 1))[-1] == [(7, pb.RANK_ADMIN)]
+
+
+async def test_a_sync_waits_for_ranks_that_are_under_way(service: Service, worker: Worker, rooms: GrpcRooms) -> None:
+    service.rooms.may_answer.clear()
+    rooms.change_rank(ConnectionId(7), Rank.ADMIN)
+    await service.rooms.hears(pb.ChangeRanksRequest)
+    service.rooms.registered = False
+    await rooms._lease.beat()
+    await asyncio.sleep(0.05)
+    assert [type(request) for request in service.rooms.requests] == [pb.ChangeRanksRequest]
+    service.rooms.may_answer.set()
+    await service.rooms.hears(pb.SyncRequest)
+
+
+async def test_of_ranks_beyond_the_limit_a_sync_tells_those_that_are_held_instead(
+    service: Service, worker: Worker, rooms: GrpcRooms
+) -> None:
+    await service.stop()
+    worker.held = [HeldConnection(ConnectionId(1), RoomId(1), Life(2), Slug("live"), ANA)]
+    for number in range(1, 10_002):
+        rooms.change_rank(ConnectionId(number), Rank.MODERATOR)
+    await service.start()
+    (sync,) = await service.rooms.hears(pb.SyncRequest)
+    assert [(one.connection, one.person.rank) for one in sync.held] == [(1, pb.RANK_MODERATOR)]
+    assert not [request for request in service.rooms.requests if isinstance(request, pb.ChangeRanksRequest)]
 
 
 async def test_heartbeats_do_not_wait_for_joins_and_leaves_that_hang(

@@ -119,6 +119,7 @@ class FakeRooms:
     revived: list[Life | None] = field(default_factory=list)
     """What each join asked to go on."""
     away: list[ConnectionId] = field(default_factory=list)
+    changed_ranks: list[tuple[ConnectionId, Rank]] = field(default_factory=list)
     in_flight: set[ConnectionId] = field(default_factory=set)
     ranks: dict[int | None, Rank] = field(default_factory=dict)
     snapshots: dict[Life, RoomSnapshot] = field(default_factory=dict)
@@ -160,6 +161,9 @@ class FakeRooms:
 
     def note_away(self, connection: ConnectionId) -> None:
         self.away.append(connection)
+
+    def change_rank(self, connection: ConnectionId, rank: Rank) -> None:
+        self.changed_ranks.append((connection, rank))
 
     def leave(self, connection: ConnectionId) -> None:
         self.left.append(connection)

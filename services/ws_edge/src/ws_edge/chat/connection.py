@@ -215,11 +215,16 @@ class ChatConnection:
     def identified(self, number: ConnectionId, speaker: Speaker) -> None:
         """See JoiningClient."""
         self.id = number
-        self.register(speaker)
+        self._set_speaker(speaker)
         self._watch_expiry()
 
     def register(self, speaker: Speaker) -> None:
         """See Bearer."""
+        if speaker.identity.rank is not self.speaker.identity.rank:
+            self._ports.rooms.change_rank(self.id, speaker.identity.rank)
+        self._set_speaker(speaker)
+
+    def _set_speaker(self, speaker: Speaker) -> None:
         self.speaker = speaker
         self._session.rank = speaker.identity.rank
 

@@ -31,7 +31,7 @@ class Bearer(Protocol):
         """Who holds it."""
 
     def register(self, speaker: Speaker) -> None:
-        """From now on the same user has this rank and these roles."""
+        """From now on the same user has this rank and these roles; of another rank than before rooms is told."""
 
     def renewed(self) -> None:
         """Take away what the registered roles do not allow, go by the new end of the token, and tell the client."""

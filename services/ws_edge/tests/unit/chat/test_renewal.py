@@ -45,6 +45,19 @@ async def test_the_new_roles_hold_and_the_client_is_told_what_it_may_do(world: W
     assert ana.types[-1] == "not_moderator"
 
 
+async def test_rooms_is_told_of_a_rank_that_changed_and_of_nothing_else(world: World) -> None:
+    ana = await world.join("s", "7:user")
+    for token in ("7:user@60", "7:admin", "7:admin@60", "nonsense", "8:superuser", "7:moderator"):
+        await renew(world, ana, token)
+    assert world.rooms.changed_ranks == [(1, Rank.ADMIN), (1, Rank.MODERATOR)]
+
+
+async def test_what_is_registered_again_has_the_rank_of_the_renewed_token(world: World) -> None:
+    ana = await world.join("s", "7:user")
+    await renew(world, ana, "7:admin")
+    assert [held.identity.rank for held in world.worker.held_connections()] == [Rank.ADMIN]
+
+
 @pytest.mark.parametrize("token", ["nonsense", "8:admin"])
 async def test_a_bad_token_or_one_of_somebody_else_changes_nothing(world: World, token: str) -> None:
     ana = await world.join("s", "7:moderator")
@@ -123,6 +136,7 @@ async def test_where_it_cannot_be_checked_the_connection_stays_as_it_was(world: 
     world.clock.time_s += 3600
     assert await renew(world, ana, "7:admin") == ["unavailable"]
     assert world.worker.connections.connected_rank(UserId(7), None, None) is Rank.USER
+    assert world.rooms.changed_ranks == [(1, Rank.ADMIN), (1, Rank.USER)]
 
 
 @pytest.mark.parametrize("failure", [TokensUnavailable(), RuntimeError("SECRET")])

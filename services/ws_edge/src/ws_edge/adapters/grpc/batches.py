@@ -1,8 +1,9 @@
-"""Single requests put together into batches: joins and look-ups that are waited for, and leaves that are owed."""
+"""Single requests put together into batches: joins and look-ups that are waited for, leaves and changed ranks that are
+owed."""
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -18,10 +19,11 @@ _QUEUE_LIMIT = 20_000
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 CAPACITY = 10_000
-"""Leaves that are owed."""
+"""Of a queue of what is owed."""
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+W = TypeVar("W")
 
 
 class RequestBatches(Generic[Q, A]):
@@ -116,45 +118,48 @@ def _fail(futures: Sequence[asyncio.Future[A]], reason: RoomsUnavailable) -> Non
             future.set_exception(RoomsUnavailable(*reason.args))
 
 
-class LeaveQueue:
-    """`call` commits a batch or raises RoomsUnavailable. One batch at a time, and none while `lock` is held elsewhere.
+class OwedQueue(Generic[W]):
+    """What the service is to be told of connections, of each the newest alone. `call` commits a batch or raises
+    RoomsUnavailable. One batch at a time, and none while `lock` is held elsewhere.
 
-    Holds `capacity` leaves. When more are owed they are all forgotten and `overflowed` is called: a sync, which names
-    what is still held, has the service remove the rest.
+    Holds `capacity` of them; `name` is for the log. When more are owed they are all forgotten and `overflowed` is
+    called: a sync, which says all that is held, makes up for them.
     """
 
     def __init__(
         self,
-        call: Callable[[Sequence[ConnectionId]], Awaitable[None]],
+        name: str,
+        call: Callable[[Mapping[ConnectionId, W]], Awaitable[None]],
         *,
         limit: int,
         lock: asyncio.Lock,
         overflowed: Callable[[], None],
         capacity: int = CAPACITY,
     ) -> None:
+        self._name = name
         self._call = call
         self._limit = limit
         self._lock = lock
         self._overflowed = overflowed
         self._capacity = capacity
-        self._owed: dict[ConnectionId, None] = {}
+        self._owed: dict[ConnectionId, W] = {}
         self._is_wanted = asyncio.Event()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._part = limit
         self.added = 0
-        """How many leaves there ever were."""
+        """How often anything was owed."""
 
     def __len__(self) -> int:
         return len(self._owed)
 
-    def add(self, connection: ConnectionId) -> None:
-        """Owe one more; never waits."""
+    def add(self, connection: ConnectionId, what: W) -> None:
+        """Owe this, in place of what is owed of the same connection; never waits."""
         self.added += 1
-        self._owed[connection] = None
+        self._owed[connection] = what
         self._is_empty.clear()
         if len(self._owed) > self._capacity:
-            _log.warning("rooms_leaves_forgotten", count=len(self._owed))
+            _log.warning("rooms_owed_forgotten", what=self._name, count=len(self._owed))
             self._owed.clear()
             self._rest()
             self._overflowed()
@@ -174,15 +179,15 @@ class LeaveQueue:
             try:
                 await self._send()
                 pause_s = _FIRST_PAUSE_S
-            except Exception as reason:  # noqa: BLE001 - a leave is owed whatever went wrong
+            except Exception as reason:  # noqa: BLE001 - it is owed whatever went wrong
                 if not isinstance(reason, RoomsUnavailable):
-                    _log.exception("rooms_leave_defect")
+                    _log.exception("rooms_owed_defect", what=self._name)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _send(self) -> None:
         async with self._lock:
-            batch = list(islice(self._owed, self._part))
+            batch = dict(islice(self._owed.items(), self._part))
             if not batch:
                 return  # forgotten while the lock was waited for
             try:
@@ -191,8 +196,9 @@ class LeaveQueue:
                 self._put_back(batch)
                 raise
             self._part = min(2 * self._part, self._limit)
-            for connection in batch:
-                self._owed.pop(connection, None)
+            for connection, what in batch.items():
+                if self._owed.get(connection) is what:  # else a newer one came meanwhile
+                    self._owed.pop(connection, None)
             if not self._owed:
                 self._rest()
 
@@ -200,11 +206,10 @@ class LeaveQueue:
         self._is_wanted.clear()
         self._is_empty.set()
 
-    def _put_back(self, batch: Sequence[ConnectionId]) -> None:
-        """Behind the others and in halves, so that one leave which always fails is alone in the end and the rest go
+    def _put_back(self, batch: Mapping[ConnectionId, W]) -> None:
+        """Behind the others and in halves, so that one which always fails is alone in the end and the rest go
         through."""
         self._part = max(1, len(batch) // 2)
         for connection in batch:
             if connection in self._owed:
-                del self._owed[connection]
-                self._owed[connection] = None
+                self._owed[connection] = self._owed.pop(connection)

@@ -78,6 +78,11 @@ def join_item_to_proto(
     return item
 
 
+def rank_change_to_proto(connection: ConnectionId, rank: Rank) -> rooms_pb2.RankChange:
+    """The new rank of one connection."""
+    return rooms_pb2.RankChange(connection=connection, rank=rooms_pb2.Rank.ValueType(rank.value))
+
+
 def held_to_proto(held: HeldConnection) -> rooms_pb2.HeldConnection:
     """One open connection, to be registered again."""
     return rooms_pb2.HeldConnection(

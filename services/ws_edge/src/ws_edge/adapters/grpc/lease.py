@@ -47,8 +47,8 @@ class Holdings:
 
 
 class EdgeLease:
-    """Heartbeats wait for nothing, or slow batches would cost the lease that they renew. Syncs run while no join and
-    no leave is under way: a part of a sync that was made before one of them would overwrite it.
+    """Heartbeats wait for nothing, or slow batches would cost the lease that they renew. Syncs run while no join, no
+    leave and no change of a rank is under way: a part of a sync that was made before one of them would overwrite it.
 
     `held` gives the memberships one after the other, leaving out those that end meanwhile.
     """

@@ -1,8 +1,9 @@
 """The rooms service over gRPC."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from itertools import starmap
 
 import grpc
 import grpc.aio
@@ -12,13 +13,14 @@ from chassis.grpc_security import GrpcSecurity
 from chassis.tasks import Tasks
 from salon.rooms.v1 import rooms_pb2 as pb
 from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceStub
-from ws_edge.adapters.grpc.batches import LeaveQueue, RequestBatches
+from ws_edge.adapters.grpc.batches import OwedQueue, RequestBatches
 from ws_edge.adapters.grpc.calls import call
 from ws_edge.adapters.grpc.convert import (
     held_to_proto,
     join_item_to_proto,
     outcome_from_proto,
     person_to_proto,
+    rank_change_to_proto,
     rank_from_proto,
     ref_to_proto,
     snapshot_from_proto,
@@ -62,8 +64,11 @@ class GrpcRooms:
             holdings=self._count_holdings,
             lost=lambda connection: self._listening.membership_lost(connection),
         )
-        self._leaves = LeaveQueue(
-            self._send_leaves, limit=_BATCH_LIMIT, lock=leaves_lock, overflowed=self._leaves_forgotten
+        self._leaves: OwedQueue[None] = OwedQueue(
+            "leaves", self._send_leaves, limit=_BATCH_LIMIT, lock=leaves_lock, overflowed=self._leaves_forgotten
+        )
+        self._ranks: OwedQueue[Rank] = OwedQueue(
+            "ranks", self._send_ranks, limit=_BATCH_LIMIT, lock=leaves_lock, overflowed=self._lease.owe_sync
         )
         self._away: set[ConnectionId] = set()
         """Those whose leave is owed, and who are expected to come back."""
@@ -98,6 +103,7 @@ class GrpcRooms:
         self._tasks.spawn(self._joins.run(), "rooms joins")
         self._tasks.spawn(self._resolves.run(), "rooms resolves")
         self._tasks.spawn(self._leaves.run(), "rooms leaves")
+        self._tasks.spawn(self._ranks.run(), "rooms ranks")
         self._tasks.spawn(self._lease.run(), "rooms lease")
         self._tasks.spawn(self._lease.run_syncs(), "rooms syncs")
 
@@ -152,6 +158,10 @@ class GrpcRooms:
             self._joining[connection] = True
         else:
             self._owe_leave(connection)
+
+    def change_rank(self, connection: ConnectionId, rank: Rank) -> None:
+        """See ports.Rooms."""
+        self._ranks.add(connection, rank)
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """See ports.Rooms."""
@@ -213,7 +223,7 @@ class GrpcRooms:
         if connection in self._sent:
             self._sent[connection] = True
         else:
-            self._leaves.add(connection)
+            self._leaves.add(connection, None)
 
     def _count_holdings(self) -> Holdings:
         return Holdings(
@@ -233,14 +243,18 @@ class GrpcRooms:
             sent, self._sent = self._sent, {}
             for connection, owes_leave in sent.items():
                 if owes_leave:
-                    self._leaves.add(connection)
+                    self._leaves.add(connection, None)
         return [outcome_from_proto(outcome) for outcome in answer.outcomes]
 
-    async def _send_leaves(self, connections: Sequence[ConnectionId]) -> None:
+    async def _send_leaves(self, connections: Collection[ConnectionId]) -> None:
         away = [connection for connection in connections if connection in self._away]
         request = pb.LeaveRequest(edge=self._edge, connections=connections, away=away)
         await call(self._stub.Leave, request, _JOIN_DEADLINE_S, RoomsUnavailable)
         self._away.difference_update(away)
+
+    async def _send_ranks(self, ranks: Mapping[ConnectionId, Rank]) -> None:
+        request = pb.ChangeRanksRequest(edge=self._edge, changes=starmap(rank_change_to_proto, ranks.items()))
+        await call(self._stub.ChangeRanks, request, _JOIN_DEADLINE_S, RoomsUnavailable)
 
     def _leaves_forgotten(self) -> None:
         """The sync that follows has the service take them for gone."""
