@@ -196,6 +196,19 @@ def matches(frame: Frame, type_: str, **fields: Any) -> bool:
     return all(k in data and data[k] == v and type(data[k]) is type(v) for k, v in fields.items())
 
 
+async def act_until(moderator: Client, outcome: str, **action: Any) -> None:
+    """Act again and again until this comes of it: "error", which has to say that the rank does not allow it, or
+    "moderation_action". Edges hear of a rank that changed elsewhere a moment later."""
+    async with asyncio.timeout(20):
+        while True:
+            await moderator.send("moderation_action", **action)
+            frame = (await moderator.collect_until_any("error", "moderation_action"))[-1]
+            assert frame["data"].get("code", "not_moderator") == "not_moderator", f"{moderator.name}: {frame}"
+            if frame["type"] == outcome:
+                return
+            await asyncio.sleep(0.1)
+
+
 def of_type(frames: Sequence[Frame], type_: str) -> list[Frame]:
     """The `data` of the frames of one type."""
     return [frame["data"] for frame in frames if frame["type"] == type_]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from chat_client import Client, Person, Visitors, of_type, person
+from chat_client import Client, Person, Visitors, act_until, of_type, person
 from salon_processes import Salon, readiness
 from slow_stories import Stories
 
@@ -93,6 +93,18 @@ async def test_rooms_away_those_inside_go_on_and_new_joins_get_1013(
     await other.wait_for("user_joined", username="later")
     await inside.leave()
     await other.wait_for("user_left", user_id=ana.user_id)
+
+
+async def test_rooms_away_who_is_renewed_is_answered_and_moderators_elsewhere_obey_the_new_rank_when_it_is_back(
+    frail: Salon, guests: Visitors, room: str, ana: Person
+) -> None:
+    inside = await guests.join(room, ana)
+    chair = await guests.join(room, person("Mo", "moderator"), ws=frail.edges[1].ws)
+    frail.rooms.kill()
+    await inside.send("authenticate", token=person(ana.username, "admin", user_id=ana.user_id).token)
+    await inside.wait_for("authenticated")
+    frail.rooms.start()
+    await act_until(chair, "error", action="mute", target_user_id=ana.user_id)
 
 
 async def test_nats_away_senders_are_told_unavailable_stay_connected_and_go_on_when_it_is_back(

@@ -1,6 +1,7 @@
 """A token that is renewed on an open connection, over real sockets and two edges."""
 
-from chat_client import Person, Visitors, in_an_hour, mint, person
+import pytest
+from chat_client import Person, Visitors, act_until, in_an_hour, mint, person
 from salon_processes import Edge
 
 
@@ -21,6 +22,20 @@ async def test_new_roles_hold_at_once_on_the_open_connection(
     assert (await chair.wait_for("authenticated"))["you"]["may"] == ["write"]
     await chair.send("moderation_action", action="mute", target_user_id=bob.user_id)
     await chair.expect_error("You do not have permission to moderate this room", "not_moderator")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome"), [("user", "admin", "error"), ("admin", "user", "moderation_action")]
+)
+async def test_a_moderator_on_another_edge_may_act_on_who_was_renewed_down_and_not_on_who_was_renewed_up(
+    visitors: Visitors, second_edge: Edge, room: str, moderator: Person, before: str, after: str, outcome: str
+) -> None:
+    old = person("renewed", before)
+    client = await visitors.join(room, old)
+    chair = await visitors.join(room, moderator, ws=second_edge.ws)
+    await client.send("authenticate", token=person("renewed", after, user_id=old.user_id).token)
+    await client.wait_for("authenticated")
+    await act_until(chair, outcome, action="mute", target_user_id=old.user_id)
 
 
 async def test_a_sanction_of_another_edge_that_the_old_rank_was_above_closes_who_loses_it(
