@@ -4,7 +4,7 @@ bootstrap.py names the adapters."""
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from moderation.domain.admission import Admission, Now
 from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt, SanctionOrder
@@ -115,8 +115,11 @@ class Outbox(Protocol):
     it, for 15 s from each call below but the last three. Every coroutine raises DatabaseUnavailable; those with an item
     ClaimLost where somebody else has it since, or it is done."""
 
-    async def claim(self, *, first: int, now_ms: int, except_partitions: Collection[int] = ()) -> list[OutboxItem]:
-        """Take up to `first` of those that nobody works on, the longest due first, of the logs of other partitions."""
+    async def claim(
+        self, *, first: int, now_ms: int, of: Collection[int] = (), not_of: Collection[int] = ()
+    ) -> list[OutboxItem]:
+        """Take up to `first` of those that nobody works on, the longest due first. `of`: of the logs of these
+        partitions alone, empty: of all; `not_of`: of none of these."""
 
     async def renew(self, item: OutboxItem, *, now_ms: int) -> None:
         """It is still being worked on."""
@@ -205,7 +208,7 @@ class Ports:
     """Set it where what was postponed may be done now: NATS is back."""
     in_flight: set[asyncio.Task[Receipt]] = field(default_factory=set)
     """Commands that are being carried out, at most as many as there are calls."""
-    outbox_work: set[asyncio.Task[bool]] = field(default_factory=set)
+    outbox_work: set[asyncio.Task[Any]] = field(default_factory=set)
     """What they gave the outbox, while it is tried for the first time."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever takes from last_seen or the cache what is to be written."""

@@ -52,15 +52,17 @@ async def test_what_somebody_works_on_is_claimed_by_nobody_else(database: Databa
     assert taken.claim != item.claim
 
 
-async def test_what_belongs_to_some_partitions_is_left_where_that_is_wanted(
+async def test_of_some_partitions_or_of_all_but_some_is_claimed_where_that_is_wanted(
     database: Database, outbox: TortoiseOutbox
 ) -> None:
     elsewhere = replace(PURGE, log=LogRef(3, 4, 5))
     await given(database, PURGE, elsewhere, PURGE)
     now_ms = NOW_MS + 3 + LEASE_MS
-    assert await outbox.claim(first=9, now_ms=now_ms, except_partitions={3, 255}) == []
-    assert [item.action_id for item in await outbox.claim(first=9, now_ms=now_ms, except_partitions={255})] == [2]
-    assert [item.action_id for item in await outbox.claim(first=9, now_ms=now_ms)] == [1, 3]
+    assert await outbox.claim(first=9, now_ms=now_ms, not_of={3, 255}) == []
+    assert [item.action_id for item in await outbox.claim(first=9, now_ms=now_ms, not_of={255})] == [2]
+    assert [item.action_id for item in await outbox.claim(first=1, now_ms=now_ms, of={255})] == [1]
+    assert await outbox.claim(first=9, now_ms=now_ms, of={3}) == []
+    assert [item.action_id for item in await outbox.claim(first=9, now_ms=now_ms)] == [3]
 
 
 async def test_replicas_that_claim_at_once_share_what_there_is(database: Database, outbox: TortoiseOutbox) -> None:

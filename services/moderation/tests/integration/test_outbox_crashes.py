@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -36,7 +37,7 @@ from moderation.errors import LogUnavailable
 from moderation.ports import Ports, RoomLog
 from moderation.usecases import outbox as module
 from moderation.usecases.execute import execute
-from moderation.usecases.outbox import ITEMS_AT_ONCE, Rests, keep_working
+from moderation.usecases.outbox import ITEMS_AT_ONCE, LogAnswer, PartitionBackoff, keep_working
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -278,63 +279,77 @@ async def test_whoever_has_lost_its_claim_changes_nothing_more(world: World) -> 
 
 
 class PartlyAway:
-    """The port RoomLog, of which the logs of another partition answer nothing."""
+    """The port RoomLog, of which the logs of other partitions answer nothing within DEADLINE_S."""
+
+    DEADLINE_S = 0.3
 
     def __init__(self, log: RoomLog) -> None:
-        self.stuck = 0
+        self.asked: Counter[int] = Counter()
         self._log = log
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
     async def announce(self, item: OutboxItem) -> None:
-        if item.erasure.log.partition == PARTITION:
+        partition = item.erasure.log.partition
+        if partition == PARTITION:
             await self._log.announce(item)
             return
-        self.stuck += 1
-        if self.stuck > ITEMS_AT_ONCE:
-            await asyncio.Event().wait()
+        self.asked[partition] += 1
+        await asyncio.sleep(self.DEADLINE_S)
         raise LogUnavailable("no answer from the stream")
 
 
-async def test_what_waits_for_a_partition_that_does_not_answer_leaves_the_others_their_turns(
+async def test_what_waits_for_partitions_that_do_not_answer_leaves_the_others_their_turns(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_FIRST_S", 60.0)
-    monkeypatch.setattr(module, "RETRY_LONGEST_S", 60.0)
-    message_id = await world.room.say("goes")
-    erasure = Erasure(ErasureKind.DELETE, world.room.log, 9, NO_ORIGIN, message_id=message_id)
-    away = Erasure(ErasureKind.CLEAR, LogRef(PARTITION + 1, 1, 1), 9, NO_ORIGIN, up_to_id=1)
+    monkeypatch.setattr(module, "RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr(module, "RETRY_LONGEST_S", 0.002)
+    silent = range(10, 16)
+    away = [Erasure(ErasureKind.CLEAR, LogRef(p, 1, p), 9, NO_ORIGIN, up_to_id=1) for p in silent] * 40
     long_ago_ms = world.clock.now().wall_ms - 2 * LEASE_MS
     async with world.database.transaction():
-        for number, each in enumerate([away] * 3 * ITEMS_AT_ONCE + [erasure], 1):
-            await put(number, each, now_ms=long_ago_ms + number)
+        for number, each in enumerate(away, 1):
+            await put(number, each, now_ms=long_ago_ms)
     log = PartlyAway(world.replica().log)
+
+    async def all_were_asked() -> bool:
+        return set(log.asked) == set(silent)
+
     async with world.working(replace(world.replica(), log=log)):
-        await world.eventually(lambda: done(25))
-    assert log.stuck == ITEMS_AT_ONCE
+        await world.eventually(all_were_asked)
+        for number in range(3 * ITEMS_AT_ONCE):
+            message_id = await world.room.say("goes")
+            erasure = Erasure(ErasureKind.DELETE, world.room.log, 9, NO_ORIGIN, message_id=message_id)
+            async with world.database.transaction():
+                await put(1_000 + number, erasure, now_ms=long_ago_ms + 1)
+        asked = log.asked.total()
+        await world.eventually(nothing_is_left_from_1000)
+        assert log.asked.total() - asked < 100  # else what is silent had the turns
     assert await world.room.texts() == []
 
 
-async def done(action_id: int) -> bool:
-    return (await OutboxRow.get(action_id=action_id)).done_at_ms is not None
+async def nothing_is_left_from_1000() -> bool:
+    return not await OutboxRow.filter(action_id__gte=1_000, done_at_ms__isnull=True).exists()
 
 
-def test_a_partition_that_does_not_answer_is_left_alone_for_longer_each_time_and_tried_again() -> None:
-    rests, now_ms, lengths = Rests(), 0, []
+def test_a_partition_that_does_not_answer_is_tried_less_often_each_time_until_it_does() -> None:
+    backoff, now_ms, pauses = PartitionBackoff(), 0, []
     for _ in range(6):
         for _ in range(ITEMS_AT_ONCE):  # were under way together
-            rests.note(7, answered=False, now_ms=now_ms)
-        assert rests.resting(now_ms) == {7}
+            backoff.note(7, LogAnswer.SILENT, now_ms=now_ms)
+        assert (set(backoff.silent), backoff.due(now_ms)) == ({7}, [])
         begin_ms = now_ms
-        while rests.resting(now_ms):
+        while not backoff.due(now_ms):
             now_ms += 500
-        lengths.append(now_ms - begin_ms)
-    assert lengths == [500, 1_000, 2_000, 4_000, 8_000, 8_000]
-    rests.note(7, answered=True, now_ms=now_ms)
-    rests.note(7, answered=False, now_ms=now_ms)
-    assert rests.resting(now_ms + 499) == {7}
-    assert rests.resting(now_ms + 500) == set()
+        pauses.append(now_ms - begin_ms)
+    assert pauses == [500, 1_000, 2_000, 4_000, 8_000, 8_000]
+    backoff.note(7, LogAnswer.NOT_ASKED, now_ms=now_ms)
+    assert backoff.due(now_ms) == [7]
+    backoff.note(8, LogAnswer.SILENT, now_ms=now_ms - 1_000)
+    assert backoff.due(now_ms) == [8, 7]  # due 500 ms ago, and now
+    backoff.note(7, LogAnswer.ANSWERED, now_ms=now_ms)
+    assert set(backoff.silent) == {8}
 
 
 async def test_a_defect_in_looking_for_work_is_logged_and_ends_nothing(

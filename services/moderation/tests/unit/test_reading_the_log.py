@@ -35,6 +35,8 @@ class Stream(NatsLog):
         self.reaches = list(reaches)
         self.keys, self.payloads = keys, payloads
         self.asked: list[dict[str, Any]] = []
+        self.leads = self.has_quorum = True
+        """Whether who answers leads, else it has nothing; whether anybody can store."""
 
     async def _batch(self, subject: str, query: dict[str, Any]) -> list[Msg]:
         assert subject == "$JS.API.DIRECT.GET.SALON_LOG_3"
@@ -48,7 +50,12 @@ class Stream(NatsLog):
         return [Msg(client, data=said[n], headers=headers[n]) for n in range(first, has + 1)][:5]
 
     async def _request(self, subject: str, raw: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
+        if subject == "salon.v1.log.3.fence":
+            self.leads = self.has_quorum
+            return {"stream": "SALON_LOG_3", "seq": 13} if self.has_quorum else {"error": {"description": "no quorum"}}
         assert subject == "$JS.API.STREAM.MSG.GET.SALON_LOG_3"
+        if not self.leads:
+            return {"error": {"err_code": 10037, "description": "no message found"}}
         data = base64.b64encode(payload(12)).decode()
         return {"message": {"subject": SUBJECT, "seq": 12, "data": data, "time": AT}}
 
@@ -104,3 +111,21 @@ async def test_an_entry_of_a_database_that_began_anew_is_not_taken_for_that_of_t
     stored = pb.LogEntry(origin=pb.CommandOrigin(action_id=99), room_cleared=pb.RoomCleared()).SerializeToString()
     stream = Stream(keys={11: "99.1000"}, payloads={11: stored})
     assert await stream.find_entry(item(2_000, up_to=2)) is None
+
+
+async def test_what_a_leader_of_before_does_not_have_is_asked_of_the_one_that_can_store() -> None:
+    stream = Stream()
+    stream.leads = False
+    found = await stream.find(LOG, 12 * 256 + 3)
+    assert found is not None
+    assert found.text == "m12"
+    stream.leads = False
+    assert await stream.last_id(LOG) == 12 * 256 + 3
+
+
+async def test_where_nobody_can_store_nothing_is_said_to_be_gone() -> None:
+    stream = Stream()
+    stream.leads = stream.has_quorum = False
+    for question in (stream.find(LOG, 12 * 256 + 3), stream.last_id(LOG), stream.find_entry(item(1_000, up_to=2))):
+        with pytest.raises(LogUnavailable, match="no quorum"):
+            await question

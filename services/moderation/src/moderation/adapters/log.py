@@ -46,10 +46,14 @@ class NatsLog:
         if sequence < 1 or partition != log.partition:
             return None
         found = await self._stored(log, {"seq": sequence})
+        if found is None:
+            await self._demand_leader(log)
+            found = await self._stored(log, {"seq": sequence})
         return None if found is None else message_of(found)
 
     async def last_id(self, log: LogRef) -> int:
         """See RoomLog."""
+        await self._demand_leader(log)
         found = await self._stored(log, {"last_by_subj": _subject(log)})
         return 0 if found is None else found.id
 
@@ -96,6 +100,13 @@ class NatsLog:
         answer = await self._ask(f"$JS.API.STREAM.PURGE.{_stream(log)}", query)
         if "error" in answer:
             raise LogUnavailable(str(answer["error"].get("description")))
+
+    async def _demand_leader(self, log: LogRef) -> None:
+        """Have the stream store something: one that is cut off from the other replicas cannot, and would go on to
+        answer as the leader, without what the next one has stored."""
+        answer = await self._request(f"salon.v1.log.{log.partition}.fence", b"", {"Nats-Expected-Stream": _stream(log)})
+        if "seq" not in answer:
+            raise LogUnavailable(str(answer.get("error", {}).get("description", "no acknowledgement")))
 
     async def _publish(self, item: OutboxItem, part: Erasure, ending: str, key: str) -> int:
         log = part.log

@@ -8,6 +8,8 @@ import asyncio
 import random
 from collections.abc import Callable, Set as AbstractSet
 from dataclasses import replace
+from enum import Enum, auto
+from functools import partial
 
 import structlog
 
@@ -22,6 +24,8 @@ LOOK_EVERY_S = 1.0
 COUNT_EVERY_S = 5.0
 ITEMS_AT_ONCE = 8
 """Of one replica: a large purge does not keep the others from theirs."""
+TRIED_AT_ONCE = 2
+"""Of logs that did not answer, besides those."""
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 8.0
 GIVEN_UP_AFTER_MS = 25 * 3_600_000
@@ -37,11 +41,10 @@ _log = structlog.get_logger()
 async def keep_working(ports: Ports) -> None:
     """Take up what nobody works on, every second and when it is wanted, until cancelled. What is in work then is broken
     off, and taken up by another replica, or at the next start."""
-    running: set[asyncio.Task[None]] = set()
-    rests = Rests()
+    turns = _Turns()
     try:
         while True:
-            await _take_up(ports, running, rests)
+            await _take_up(ports, turns)
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await ports.outbox_wanted.wait()
@@ -49,7 +52,7 @@ async def keep_working(ports: Ports) -> None:
                 pass
             ports.outbox_wanted.clear()
     finally:
-        await end_tasks(running)
+        await end_tasks(turns.tasks)
 
 
 async def keep_counting(ports: Ports, told: Callable[[int, float], None]) -> None:
@@ -63,25 +66,53 @@ async def keep_counting(ports: Ports, told: Callable[[int, float], None]) -> Non
     await repeat(COUNT_EVERY_S, count)
 
 
-class Rests:
-    """The partitions whose streams did not answer: left alone for longer each time, up to RETRY_LONGEST_S, so that what
-    waits for them does not keep the others from being worked on. Times are Unix milliseconds."""
+class LogAnswer(Enum):
+    """What came of working on an item."""
+
+    ANSWERED = auto()
+    SILENT = auto()
+    """Its log is not to be had at present."""
+    NOT_ASKED = auto()
+
+
+class PartitionBackoff:
+    """The partitions whose streams do not answer. Each is tried with one item at a time, less often each time, up to
+    every RETRY_LONGEST_S, until one is answered. Times are Unix milliseconds."""
 
     def __init__(self) -> None:
-        self._rests: dict[int, tuple[int, int]] = {}
-        """By partition: until when, and the how manyth it is."""
+        self._silent: dict[int, tuple[int, int]] = {}
+        """By partition: when it is to be tried again, and how often it was silent in a row."""
 
-    def note(self, partition: int, *, answered: bool, now_ms: int) -> None:
-        """One item was worked on. Those that were under way together count as one."""
-        until_ms, number = self._rests.get(partition, (0, 0))
-        if answered:
-            self._rests.pop(partition, None)
-        elif now_ms >= until_ms:
-            self._rests[partition] = (now_ms + int(1000 * _longer_s(number)), number + 1)
+    @property
+    def silent(self) -> AbstractSet[int]:
+        """All of them."""
+        return self._silent.keys()
 
-    def resting(self, now_ms: int) -> AbstractSet[int]:
-        """Those to be left alone just now."""
-        return {partition for partition, (until_ms, _) in self._rests.items() if now_ms < until_ms}
+    def due(self, now_ms: int) -> list[int]:
+        """Those to be tried by now, the longest due first."""
+        return sorted((p for p, (due_ms, _) in self._silent.items() if due_ms <= now_ms), key=self._silent.__getitem__)
+
+    def note(self, partition: int, answer: LogAnswer, *, now_ms: int) -> None:
+        """What came of one item. Those that were under way together count once."""
+        due_ms, attempts = self._silent.get(partition, (0, 0))
+        if answer is LogAnswer.ANSWERED:
+            self._silent.pop(partition, None)
+        elif answer is LogAnswer.SILENT and due_ms <= now_ms:
+            self._silent[partition] = (now_ms + int(1000 * _backoff_s(attempts)), attempts + 1)
+
+
+class _Turns:
+    """What is under way of one replica."""
+
+    def __init__(self) -> None:
+        self.backoff = PartitionBackoff()
+        self.working: set[asyncio.Task[None]] = set()
+        self.trying: dict[int, asyncio.Task[None]] = {}
+        """By partition that was silent, the item that it is tried with."""
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        return [*self.working, *self.trying.values()]
 
 
 class Progress:
@@ -91,12 +122,11 @@ class Progress:
         self.item = item
 
 
-async def work(ports: Ports, progress: Progress) -> bool:
-    """Do it as far as it goes at present. What could not be done is done later, by who looks for it. Returns whether
-    the log answered."""
+async def work(ports: Ports, progress: Progress) -> LogAnswer:
+    """Do it as far as it goes at present. What could not be done is done later, by who looks for it."""
     action_id = progress.item.action_id
     try:
-        await _work(ports, progress)
+        return await _work(ports, progress)
     except ClaimLost:
         _log.info("outbox_claim_lost", action_id=action_id)
     except asyncio.CancelledError:
@@ -105,11 +135,12 @@ async def work(ports: Ports, progress: Progress) -> bool:
     except (LogUnavailable, DatabaseUnavailable) as problem:
         _log.warning("outbox_postponed", action_id=action_id, attempts=progress.item.attempts, problem=str(problem))
         await _let_go(ports, progress.item, pause_s=_pause_s(progress.item))
-        return not isinstance(problem, LogUnavailable)
+        if isinstance(problem, LogUnavailable):
+            return LogAnswer.SILENT
     except Exception:  # noqa: BLE001 - a defect must not end the others; it is tried again, and the log has the trace
         _log.error("outbox_failed", action_id=action_id, exc_info=True)
         await _let_go(ports, progress.item, pause_s=RETRY_LONGEST_S)
-    return True
+    return LogAnswer.NOT_ASKED
 
 
 async def forget_done(ports: Ports) -> None:
@@ -118,42 +149,66 @@ async def forget_done(ports: Ports) -> None:
         pass
 
 
-async def _take_up(ports: Ports, running: set[asyncio.Task[None]], rests: Rests) -> None:
+async def _take_up(ports: Ports, turns: _Turns) -> None:
     """While NATS is away nothing is taken up: it could only be put back."""
-    free = ITEMS_AT_ONCE - len(running)
-    if not free or not ports.events.is_connected:
+    if not ports.events.is_connected:
         return
     now_ms = ports.clock().wall_ms
     try:
-        items = await ports.outbox.claim(first=free, except_partitions=rests.resting(now_ms), now_ms=now_ms)
+        await _work_on_what_answers(ports, turns, now_ms)
+        await _try_the_silent(ports, turns, now_ms)
     except DatabaseUnavailable as problem:
         _log.warning("outbox_not_read", problem=str(problem))
-        return
     except Exception:  # noqa: BLE001 - a defect must not end the outbox; it looks again, and the log has the trace
         _log.error("outbox_not_read", exc_info=True)
+
+
+async def _work_on_what_answers(ports: Ports, turns: _Turns, now_ms: int) -> None:
+    free = ITEMS_AT_ONCE - len(turns.working)
+    if not free:
         return
-
-    async def do(item: OutboxItem) -> None:
-        answered = await work(ports, Progress(item))
-        rests.note(item.erasure.log.partition, answered=answered, now_ms=ports.clock().wall_ms)
-
-    for item in items:
-        task = asyncio.create_task(do(item), name=f"outbox {item.action_id}")
-        running.add(task)
-        task.add_done_callback(running.discard)
+    silent = frozenset(turns.backoff.silent)
+    for item in await ports.outbox.claim(first=free, now_ms=now_ms, not_of=silent):
+        task = asyncio.create_task(_take_turn(ports, turns, item), name=f"outbox {item.action_id}")
+        turns.working.add(task)
+        task.add_done_callback(turns.working.discard)
 
 
-async def _work(ports: Ports, progress: Progress) -> None:
+async def _try_the_silent(ports: Ports, turns: _Turns, now_ms: int) -> None:
+    """Besides the turns of the others, so that none of them is taken up by what may not answer."""
+    for partition in turns.backoff.due(now_ms):
+        if len(turns.trying) == TRIED_AT_ONCE:
+            return
+        if partition in turns.trying:
+            continue
+        items = await ports.outbox.claim(first=1, now_ms=now_ms, of=frozenset({partition}))
+        if not items:  # what is left is not due yet, or another replica has it
+            continue
+        task = asyncio.create_task(_take_turn(ports, turns, items[0]), name=f"outbox {items[0].action_id}")
+        turns.trying[partition] = task
+        task.add_done_callback(partial(_tried, turns, partition))
+
+
+def _tried(turns: _Turns, partition: int, _: asyncio.Task[None]) -> None:
+    del turns.trying[partition]
+
+
+async def _take_turn(ports: Ports, turns: _Turns, item: OutboxItem) -> None:
+    answer = await work(ports, Progress(item))
+    turns.backoff.note(item.erasure.log.partition, answer, now_ms=ports.clock().wall_ms)
+
+
+async def _work(ports: Ports, progress: Progress) -> LogAnswer:
     item = progress.item
     if ports.clock().wall_ms - item.made_at_ms > GIVEN_UP_AFTER_MS:
         _log.error("outbox_given_up", action_id=item.action_id)
         await ports.outbox.done(item, now_ms=ports.clock().wall_ms)
-        return
+        return LogAnswer.NOT_ASKED
     if not item.erasure.is_resolved:
         resolved = await _resolve(ports, item)
         if resolved is None:  # gone before it could be read: there is nothing to tell
             await ports.outbox.done(item, now_ms=ports.clock().wall_ms)
-            return
+            return LogAnswer.ANSWERED
         progress.item = item = resolved
     if not item.entry_id:
         entry_id = await _append(ports, item)
@@ -161,6 +216,7 @@ async def _work(ports: Ports, progress: Progress) -> None:
         await ports.outbox.appended(item, entry_id, now_ms=ports.clock().wall_ms)
     await _erase(ports, item)
     await ports.outbox.done(item, now_ms=ports.clock().wall_ms)
+    return LogAnswer.ANSWERED
 
 
 async def _resolve(ports: Ports, item: OutboxItem) -> OutboxItem | None:
@@ -238,11 +294,11 @@ async def _erase_all_of_author(ports: Ports, item: OutboxItem) -> None:
 
 
 def _pause_s(item: OutboxItem) -> float:
-    pause_s = _longer_s(item.attempts)
+    pause_s = _backoff_s(item.attempts)
     return random.uniform(pause_s / 2, pause_s)  # noqa: S311 - no secret
 
 
-def _longer_s(attempts: int) -> float:
+def _backoff_s(attempts: int) -> float:
     return min(RETRY_FIRST_S * (1 << min(attempts, 8)), RETRY_LONGEST_S)
 
 

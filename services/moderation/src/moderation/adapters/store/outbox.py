@@ -28,13 +28,17 @@ class TortoiseOutbox:
         self._database = database
 
     @answered
-    async def claim(self, *, first: int, now_ms: int, except_partitions: Collection[int] = ()) -> list[OutboxItem]:
+    async def claim(
+        self, *, first: int, now_ms: int, of: Collection[int] = (), not_of: Collection[int] = ()
+    ) -> list[OutboxItem]:
         """Each by one replica: rows that another one takes at this moment are left out. So are those of a kind that a
         later version has made."""
         claim = new_claim()
         due = OutboxRow.filter(done_at_ms__isnull=True, due_at_ms__lte=now_ms, kind__in=_KINDS)
-        if except_partitions:
-            due = due.exclude(log_partition__in=list(except_partitions))
+        if of:
+            due = due.filter(log_partition__in=list(of))
+        if not_of:
+            due = due.exclude(log_partition__in=list(not_of))
         async with self._database.transaction():
             rows = await due.order_by("due_at_ms").limit(first).select_for_update(skip_locked=True)
             for row in rows:
