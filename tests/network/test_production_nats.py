@@ -216,6 +216,8 @@ MAY_PUBLISH = {
     "ws_edge": {
         "salon.v1.log.0.1.2",
         "salon.v1.live.1.2.typing",
+        "salon.v1.live.1.2.returned",
+        "salon.v1.live.1.2.reached",
         "salon.v1.broadcast",
         *_of_streams("STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.PURGE", "STREAM.MSG.GET", "DIRECT.GET"),
     },
@@ -224,6 +226,7 @@ MAY_PUBLISH = {
         "salon.v1.moderation.sanction",
         "salon.v1.log.0.1.2",
         "salon.v1.log.0.1.2.erasures",
+        "salon.v1.log.0.fence",
         *_of_streams("STREAM.MSG.GET", "STREAM.MSG.DELETE", "STREAM.PURGE", "DIRECT.GET"),
     },
 }

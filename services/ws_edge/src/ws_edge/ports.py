@@ -387,6 +387,9 @@ class RoomListener(Protocol):
     def participant_returned(self, key: str, version: int) -> None:
         """An anonymous participant is on the connection that made this version; older ones are to be closed."""
 
+    def log_reached(self, last_id: MessageId) -> None:
+        """The stream has entries up to this one, which may not have been republished."""
+
 
 class WorkerListener(Protocol):
     """What a worker is called with whatever rooms it holds. Must not raise."""
@@ -401,7 +404,10 @@ class WorkerListener(Protocol):
         """A text of /live/ws, UTF-8."""
 
     def bus_restored(self) -> None:
-        """NATS is back after an interruption, or a stream is led by another server: something may have been missed."""
+        """NATS is back after an interruption: what was published meanwhile was missed."""
+
+    def leader_changed(self, partition: int) -> None:
+        """The stream of a partition is led anew: what was stored last before may not have been republished."""
 
 
 class Bus(Protocol):
@@ -430,6 +436,9 @@ class Bus(Protocol):
 
     def publish_returned(self, log: LogRef, key: str, version: int) -> None:
         """Reaches every edge with members in the room, this one included."""
+
+    def publish_reached(self, log: LogRef, last_id: MessageId) -> None:
+        """Tell every edge that the log reaches up to there."""
 
     def publish_broadcast(self, payload: bytes) -> None:
         """Reaches every edge, this one included."""

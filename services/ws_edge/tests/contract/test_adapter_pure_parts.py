@@ -3,14 +3,17 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import accumulate
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from nats.js.api import ClusterInfo, StreamConfig, StreamInfo, StreamState
 
 from salon.events.v1 import events_pb2
 from salon.moderation.v1.moderation_pb2 import CarriedAdmission
@@ -19,9 +22,12 @@ from ws_edge.adapters.grpc.batches import OwedQueue
 from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.grpc.homes import choose, choose_behind_names, is_literal, look_up, split
 from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
+from ws_edge.adapters.nats import replies
 from ws_edge.adapters.nats.events import read_number, read_status, read_text, read_trace_header, to_milliseconds
 from ws_edge.adapters.nats.replies import NatsHistory
+from ws_edge.adapters.nats.stream import LogStream
 from ws_edge.errors import BusUnavailable, RoomsUnavailable
+from ws_edge.ports import LogResumption
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef, entry_id
 from ws_edge.protocol.rooms import HeldConnection
@@ -590,7 +596,9 @@ class FakeStream:
     def _ask(self, subject: str, reply: str, payload: bytes) -> None:
         query = json.loads(payload)
         answers = [self.single]
-        if "next_by_subj" in query:
+        if "STREAM.INFO" in subject:
+            answers = [(b"", b"{}")]
+        elif "next_by_subj" in query:
             answers = [*self.batch, (b"NATS/1.0 204 EOB\r\n\r\n", b"")]
         elif "multi_last" in query:
             answers = [(b"NATS/1.0 404 No Results\r\n\r\n", b"")]
@@ -638,8 +646,20 @@ class StreamOfReplicas:
     """A log of messages at these sequences, on replicas of which the next answers come from one that has the first
     `had`, as often as `lags`."""
 
-    def __init__(self, sequences: Sequence[int] = range(1, 11), *, had: int = 0, lags: int = 0) -> None:
+    def __init__(
+        self,
+        sequences: Sequence[int] = range(1, 11),
+        *,
+        had: int = 0,
+        lags: int = 0,
+        info: dict[str, Any] | None = None,
+        others: Collection[int] = (),
+    ) -> None:
         self.sequences = sequences
+        self.others = others
+        self.given = 0
+        self.info = info or {}
+        self.infos = 0
         self.had = had
         self.lags = lags
         self.asked = 0
@@ -650,11 +670,16 @@ class StreamOfReplicas:
         self.asked += 1
         if "MSG.GET" in subject:
             answers = [(b"", b'{"message":{"seq":%d}}' % self.sequences[-1])]
+        elif "STREAM.INFO" in subject:
+            self.infos += 1
+            answers = [(b"", json.dumps(self.info).encode())]
         else:
             self.lags -= 1
             kept = self.sequences[: self.had] if self.lags >= 0 else self.sequences
             found = [sequence for sequence in kept if sequence >= query["seq"]][: query["batch"]]
-            answers = [entry(sequence, payload=SAID) for sequence in found] + [(b"NATS/1.0 204 EOB\r\n\r\n", b"")]
+            self.given += len(found)
+            answers = [entry(sequence, payload=b"" if sequence in self.others else SAID) for sequence in found]
+            answers.append((b"NATS/1.0 204 EOB\r\n\r\n", b""))
         for headers, body in answers:
             asyncio.get_running_loop().call_soon(self.history.receive, reply.encode(), headers, body)
 
@@ -681,17 +706,157 @@ async def test_a_page_of_history_has_every_message_of_its_range_or_is_unavailabl
     limit=st.integers(1, 20),
     data=st.data(),
 )
-def test_a_page_of_history_is_read_in_few_questions_however_its_messages_lie(
+def test_a_page_of_history_is_right_and_read_in_few_questions_however_its_messages_lie(
     begin: int, gaps: list[int], repeats: int, limit: int, data: st.DataObject
 ) -> None:
     sequences = list(accumulate(gaps * repeats, initial=begin))
     before = data.draw(st.none() | st.sampled_from(sequences).map(lambda each: MessageId(256 * each)))
+    others = data.draw(st.sets(st.sampled_from(sequences)))
+    page, asked, _ = asyncio.run(page_of(sequences, before, limit, others))
+    below = [each for each in sequences if each not in others and (before is None or each < before // 256)]
+    assert page == below[-limit:]
+    assert asked <= 80
 
-    async def read() -> tuple[list[int], int]:
-        stream = StreamOfReplicas(sequences)
-        page = await stream.history.messages_before(LOG, before, limit=limit)
-        return [message.id // 256 for message in page], stream.asked
 
-    page, asked = asyncio.run(read())
-    assert page == [each for each in sequences if before is None or each < before // 256][-limit:]
-    assert asked <= 60  # mostly seven
+@pytest.mark.parametrize(
+    ("sequences", "before", "others", "asked", "replies"),
+    [
+        pytest.param(range(1, 20_001), 10_000, (), 4, 60, id="a busy room, an older page"),
+        pytest.param(range(1, 20_001), None, (), 4, 60, id="a busy room, the newest page"),
+        pytest.param(range(1, 2_000_001, 100), 1_000_000, (), 8, 500, id="a room of which every hundredth entry is"),
+        pytest.param(range(1, 20_001), None, range(61, 20_001), 80, 25_000, id="nothing but deletions for long"),
+        pytest.param([*range(10**6, 10**6 + 20_000), 10**9], None, (), 40, 2_500, id="a burst of long ago"),
+    ],
+)
+async def test_a_page_of_history_costs(
+    sequences: Sequence[int], before: int | None, others: Sequence[int], asked: int, replies: int
+) -> None:
+    at = None if before is None else MessageId(256 * before)
+    page, was_asked, was_given = await page_of(sequences, at, 50, set(others))
+    assert page == [each for each in sequences if each not in others and (before is None or each < before)][-50:]
+    assert was_asked <= asked
+    assert was_given <= replies
+
+
+async def page_of(
+    sequences: Sequence[int], before: MessageId | None, limit: int, others: Collection[int]
+) -> tuple[list[int], int, int]:
+    """A page, and how many questions and replies it took; `others` are no messages."""
+    stream = StreamOfReplicas(sequences, others=others)
+    page = await stream.history.messages_before(LOG, before, limit=limit)
+    return [message.id // 256 for message in page], stream.asked, stream.given
+
+
+def silent_for(*seconds: float) -> dict[str, Any]:
+    """What a leader says that has not heard of each of the others for so long."""
+    return {"cluster": {"leader": "n1", "replicas": [{"name": "n", "active": int(each * 1e9)} for each in seconds]}}
+
+
+@pytest.mark.parametrize("info", [{}, {"cluster": {"leader": "n1"}}, silent_for(0.1, 90.0), silent_for(0.1, 9, 0.2, 9)])
+async def test_a_leader_that_hears_of_a_majority_is_believed(info: dict[str, Any]) -> None:
+    assert await StreamOfReplicas(info=info).history.last_id(LOG) == 2560
+
+
+@pytest.mark.parametrize(
+    "info", [silent_for(3.1, 3.1), silent_for(0.1, 9, 9, 9), {"cluster": {"replicas": [{"name": "n"}]}}, {"error": {}}]
+)
+async def test_a_leader_that_the_others_may_have_deposed_is_not_believed(info: dict[str, Any]) -> None:
+    """It answers with what it had for up to 13 s after another one began to store (decision 29)."""
+    stream = StreamOfReplicas(info=info)
+    with pytest.raises(BusUnavailable):
+        await stream.history.last_id(LOG)
+    with pytest.raises(BusUnavailable):
+        await stream.history.entry(LOG, entry_id(7, 0))
+    assert stream.infos == 2
+
+
+async def test_a_leader_is_asked_of_the_others_once_for_all_answers_of_as_long_as_they_elect_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("ws_edge.adapters.nats.replies.time.monotonic", lambda: now_s)
+    stream = StreamOfReplicas(info=silent_for(1.0, 1.0))
+    await asyncio.gather(*(stream.history.last_id(LOG) for _ in range(100)))
+    now_s = 101.9
+    await stream.history.last_id(LOG)
+    assert stream.infos == 1
+    now_s = 102.1
+    stream.info = silent_for(4.0, 4.0)
+    with pytest.raises(BusUnavailable):
+        await stream.history.last_id(LOG)
+    assert stream.infos == 2
+
+
+async def test_what_a_replica_that_is_cut_off_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "_DEADLINES_S", (0.01, 0.01, 30.0))
+    stream = StreamOfReplicas()
+    asked: list[str] = []
+
+    def ask(subject: str, reply: str, payload: bytes) -> None:
+        asked.append(subject)
+        if len(asked) > 2:
+            stream.ask(subject, reply, payload)
+
+    stream.history = NatsHistory(ask, "_INBOX.x")
+    assert await stream.history.last_id(LOG) == 2560
+    assert asked == ["$JS.API.STREAM.MSG.GET.SALON_LOG_0"] * 3 + ["$JS.API.STREAM.INFO.SALON_LOG_0"]
+
+
+async def test_a_question_that_nobody_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "_DEADLINES_S", (0.01, 0.01))
+    with pytest.raises(BusUnavailable):
+        await NatsHistory(lambda *_: None, "_INBOX.x").last_id(LOG)
+
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+class FakeManager:
+    """JetStream's API with one stream, led by somebody since some time."""
+
+    def __init__(self) -> None:
+        self.info = StreamInfo(
+            config=StreamConfig(name="SALON_LOG_0"),
+            state=StreamState(messages=0, bytes=0, first_seq=1, last_seq=0, consumer_count=0),
+            cluster=ClusterInfo(leader="n1", leader_since=NOON),
+            created=NOON,
+        )
+
+    def lead(self, leader: str | None, since: datetime = NOON) -> None:
+        self.info.cluster = ClusterInfo(leader=leader, leader_since=since)
+
+    async def stream_info(self, name: str) -> StreamInfo:
+        return self.info
+
+    async def update_stream(self, config: StreamConfig) -> StreamInfo:
+        self.info.config = config
+        return self.info
+
+
+class FakeMemory:
+    async def resume_log(self, partition: int, seen: int, *, behind: int = 0) -> LogResumption:
+        return LogResumption(0, 0, 0)
+
+
+Look = Callable[[LogStream, Any], Awaitable[bool]]
+
+
+@pytest.mark.parametrize("look", [LogStream.is_whole, LogStream.ensure], ids=["looked at", "seen to"])
+async def test_a_stream_that_is_led_anew_says_so_once_whoever_looks_first(look: Look) -> None:
+    stream = LogStream(0, FakeMemory(), max_bytes=0, replicas=0, seen=lambda: 0, unix_s=lambda: 0.0)
+    manager: Any = FakeManager()
+    await stream.ensure(manager)
+    await look(stream, manager)
+    assert not stream.take_new_leader()
+    manager.lead(None)  # an election is under way
+    await look(stream, manager)
+    assert not stream.take_new_leader()
+    for leader, since in (("n2", NOON), ("n2", NOON + timedelta(seconds=1))):  # another one, and the same one again
+        manager.lead(leader, since)
+        await look(stream, manager)
+        await stream.is_whole(manager)
+        assert stream.take_new_leader()
+        assert not stream.take_new_leader()
+    manager.info.cluster = None
+    await look(stream, manager)
+    assert not stream.take_new_leader()

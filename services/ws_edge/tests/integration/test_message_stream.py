@@ -13,7 +13,7 @@ from nats_world import EDGE, LIFE, LOG, OTHER_EDGE, ROOM, Listener, Memory, even
 from real_nats import NatsServer
 
 from ws_edge.adapters.nats.bus import NatsBus
-from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, LogStream, Look
+from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, LogStream
 from ws_edge.errors import BusUnavailable
 from ws_edge.ports import Incident, LogMemory, LogResumption
 from ws_edge.protocol.identity import RoomId
@@ -113,14 +113,14 @@ async def test_a_worker_that_had_heard_of_nothing_that_was_lost_learns_of_it_fro
     quiet, other = (LogStream(0, memory, max_bytes=0, replicas=0, seen=lambda: 0, unix_s=lambda: 0.0) for _ in range(2))
     await quiet.ensure(service.jsm())
     await other.ensure(service.jsm())
-    assert (await quiet.look(service.jsm()), quiet.is_verified) == (Look.WHOLE, True)
+    assert (await quiet.is_whole(service.jsm()), quiet.is_verified) == (True, True)
     memory.highest = 500  # the other one has heard of so much, and an operator has put back less
     await other.ensure(service.jsm())
     assert other.epoch != quiet.epoch
-    assert (await quiet.look(service.jsm()), quiet.is_verified) == (Look.WHOLE, False)
+    assert (await quiet.is_whole(service.jsm()), quiet.is_verified) == (True, False)
     await quiet.ensure(service.jsm())
     assert other.epoch == quiet.epoch
-    assert (await quiet.look(service.jsm()), quiet.is_verified) == (Look.WHOLE, True)
+    assert (await quiet.is_whole(service.jsm()), quiet.is_verified) == (True, True)
 
 
 async def test_a_new_stream_begins_at_the_clock(opened: OpenBus) -> None:

@@ -361,6 +361,11 @@ class FakeBus:
         for listener in self.listeners.get(log.life, []):
             listener.participant_returned(key, version)
 
+    def publish_reached(self, log: LogRef, last_id: MessageId) -> None:
+        self._answer()
+        for listener in self.listeners.get(log.life, []):
+            listener.log_reached(last_id)
+
     def publish_broadcast(self, payload: bytes) -> None:
         self._answer()
         self.broadcasts.append(payload)

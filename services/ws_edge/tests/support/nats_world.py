@@ -48,6 +48,9 @@ class Listener:
     def participant_returned(self, key: str, version: int) -> None:
         self._hear(("returned", key, version))
 
+    def log_reached(self, last_id: MessageId) -> None:
+        self._hear(("reached", last_id))
+
     def sanction_changed(self, event: SanctionEvent) -> None:
         self._hear(event)
 
@@ -59,6 +62,9 @@ class Listener:
 
     def bus_restored(self) -> None:
         self._hear("restored")
+
+    def leader_changed(self, partition: int) -> None:
+        self._hear(("leader changed", partition))
 
     async def hears(self, count: int) -> list[Any]:
         """Waits for so many."""

@@ -270,6 +270,13 @@ class RoomRegistry:
         """Every room may have missed something."""
         self._tasks.go_through(list(self.by_life.values()), HeldRoom.recover, "recover rooms")
 
+    def compare_logs(self, partition: int) -> None:
+        """Rooms of that partition may lack the end of their logs; one that opens reads it when it is open."""
+        of_partition = [held for held in self.by_life.values() if held.room.log.partition == partition]
+        for held in of_partition:
+            held.was_interrupted |= not held.opened.done()
+        self._gaps.logs_to_compare([held.room for held in of_partition if held.opened.done()])
+
     def new_room(self, membership: Membership) -> Room:
         """A room that nothing was read of yet."""
         return Room(

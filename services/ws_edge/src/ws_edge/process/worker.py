@@ -116,6 +116,10 @@ class Worker:
         self.held_rooms.recover()
         self.ports.tasks.spawn(self.actions.refresh(), "sanctions after an interruption")
 
+    def leader_changed(self, partition: int) -> None:
+        """Look whether rooms of that partition have missed something."""
+        self.held_rooms.compare_logs(partition)
+
     # --- duties that repeat ----------------------------------------------------------------------------------------
 
     async def look_up_overdue(self) -> None:

@@ -11,6 +11,7 @@ from chassis.logs import LogSummary
 from chassis.tasks import Tasks
 from ws_edge.errors import BusUnavailable, RoomsUnavailable
 from ws_edge.ports import Bus, Incident, Meter, Rooms
+from ws_edge.protocol.identity import MessageId
 from ws_edge.protocol.log import LogEntry
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.room import Room
@@ -76,6 +77,14 @@ class Recovery:
         """See GapReader."""
         self._tasks.spawn(self._fill_gap(room), "fetch missed entries")
 
+    def logs_to_compare(self, rooms: Sequence[Room]) -> None:
+        """See GapReader."""
+        self._tasks.spawn(self._compare_logs(rooms), "compare logs")
+
+    def log_reaches(self, room: Room, last_id: MessageId) -> None:
+        """See GapReader."""
+        self._tasks.spawn(self._take_in(room, last_id), "take in a log")
+
     def presence_missed(self, room: Room) -> None:
         """See GapReader."""
         self._tasks.spawn(self._read_presence(room), "fetch missed presence")
@@ -126,17 +135,38 @@ class Recovery:
 
     async def _catch_up(self, room: Room) -> None:
         last_id = await self._bus.last_id(room.log)
-        patience = _COPIES_ON_THEIR_WAY
         while room.last_id < last_id or not room.erasures.is_read:
             if room.is_closed:
                 raise BusUnavailable("nobody is in the room any more")
             if not room.erasures.is_read:
                 await self._read_erasures(room)
                 continue
+            await self._take_in(room, last_id)
+
+    async def _take_in(self, room: Room, last_id: MessageId) -> None:
+        """Copies that are on their way are waited for; then the stream is read for what has not come."""
+        patience = _COPIES_ON_THEIR_WAY
+        while room.last_id < last_id and not room.is_closed:
             patience -= 1
             if patience < 0:
                 room.recover()
             await asyncio.sleep(FIRST_PAUSE_S / 10)
+
+    async def _compare_logs(self, rooms: Sequence[Room]) -> None:
+        """So many at once as are read at once; the rest of them wait, and are shown meanwhile what comes."""
+        for start in range(0, len(rooms), READS_AT_ONCE):
+            await asyncio.gather(*map(self._compare_log, rooms[start : start + READS_AT_ONCE]))
+
+    async def _compare_log(self, room: Room) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not room.is_closed:
+            try:
+                room.log_reached(await self._bus.last_id(room.log))
+            except BusUnavailable:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                return
 
     async def _read_erasures(self, room: Room) -> None:
         room.erasures.is_read = True  # first: what is missed while this reads makes it false again
@@ -154,6 +184,8 @@ class Recovery:
             found = await self.look_up(room)
             room.entries_found(found)
             waiting = {m.token for m in found if m.edge == self._outcomes.edge and room.is_held_back(m.id)}
+            if found:  # other edges may not have been told of it either
+                self._bus.publish_reached(room.log, found[-1].id)
         except BusUnavailable:
             pass  # perhaps stored: that is what "unavailable" says
         finally:

@@ -26,6 +26,12 @@ class GapReader(Protocol):
     def entries_missed(self, room: "Room") -> None:
         """Read the log after room.last_id, then call entries_restored."""
 
+    def logs_to_compare(self, rooms: Sequence["Room"]) -> None:
+        """Ask the streams where these logs end, and have the rooms that lack something recover."""
+
+    def log_reaches(self, room: "Room", last_id: MessageId) -> None:
+        """Have the room recover where it lacks what is on its way no longer."""
+
     def presence_missed(self, room: "Room") -> None:
         """Read a snapshot, then call presence_restored."""
 
@@ -254,6 +260,11 @@ class Room:
         if not self._order.is_filling:
             self._order.is_filling = True
             self._gaps.entries_missed(self)
+
+    def log_reached(self, last_id: MessageId) -> None:
+        """See RoomListener."""
+        if last_id > self.last_id:
+            self._gaps.log_reaches(self, last_id)
 
     def entries_restored(self, missed: Sequence[LogEntry]) -> None:
         """Go on after a gap with what the stream had; without it, if that could not be read: prev_id shows the gap."""

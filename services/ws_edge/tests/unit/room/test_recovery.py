@@ -7,6 +7,7 @@ import pytest
 import structlog
 from edge_world import Client, Gate, World
 
+from ws_edge.errors import BusUnavailable
 from ws_edge.ports import Incident
 from ws_edge.process import worker
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, RoomId, Slug, UserId
@@ -126,6 +127,64 @@ async def test_a_stream_that_keeps_giving_too_little_is_read_so_often_then_the_r
     world.bus.give_copies()
     await world.settle()
     assert texts(client)[2:] == ["five"]
+
+
+async def test_rooms_whose_stream_is_led_anew_show_what_was_stored_and_republished_by_nobody(world: World) -> None:
+    client = await world.join("s", "1:user")
+    client.say("one")
+    await world.settle()
+    world.bus.keeps_copies = True
+    client.say("two")
+    world.bus.copies.clear()  # the leader died
+    world.worker.leader_changed(1)
+    await world.settle()
+    assert world.bus.reads == 0
+    world.worker.leader_changed(0)
+    await until(lambda: texts(client) == ["one", "two"])
+    assert world.bus.reads == 1
+
+
+async def test_rooms_whose_stream_is_led_anew_hold_nothing_back_while_they_ask(world: World) -> None:
+    client = await world.join("s", "1:user")
+    asked = never_answer(world)
+    world.worker.leader_changed(0)
+    await until(lambda: bool(asked))
+    client.say("one")
+    await until(lambda: texts(client) == ["one"])
+    asked[0].set_exception(BusUnavailable("no quorum"))
+    await until(lambda: len(asked) == 2)
+    asked[1].set_result(None)
+    await world.settle()
+    assert world.bus.reads == 0
+
+
+async def test_an_edge_that_finds_what_nobody_republished_tells_the_others(world: World) -> None:
+    client = await world.join("s", "1:user")
+    world.bus.keeps_copies = True
+    client.say("one")
+    world.bus.copies.clear()
+    reached: list[tuple[LogRef, MessageId]] = []
+    world.bus.publish_reached = lambda log, last_id: reached.append((log, last_id))  # type: ignore[method-assign]
+    world.clock.time_s += 2.0
+    world.worker.recovery.look_up_overdue()
+    await until(lambda: texts(client) == ["one"])
+    assert [last_id for _, last_id in reached] == [1]
+
+
+async def test_what_another_edge_says_is_stored_is_read_where_it_does_not_come(world: World) -> None:
+    client = await world.join("s", "1:user")
+    (room,) = world.bus.listeners[Life(1)]
+    world.bus.keeps_copies = True
+    client.say("one")
+    room.log_reached(MessageId(1))
+    world.bus.give_copies()
+    await world.settle()
+    assert (texts(client), world.bus.reads) == (["one"], 0)
+    client.say("two")
+    world.bus.copies.clear()
+    room.log_reached(MessageId(2))
+    await until(lambda: texts(client) == ["one", "two"])
+    assert world.bus.reads == 1
 
 
 async def test_what_was_missed_in_an_interruption_is_read_until_it_reaches_the_last_one_of_the_leader(

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import FrameType
 
@@ -110,6 +110,12 @@ class Surroundings:
 
     def entries_missed(self, room: Room) -> None:
         self.missed.append("messages")
+
+    def logs_to_compare(self, rooms: Sequence[Room]) -> None:
+        self.missed += ["comparison"] * len(rooms)
+
+    def log_reaches(self, room: Room, last_id: MessageId) -> None:
+        self.missed.append(f"messages up to {last_id}")
 
     def presence_missed(self, room: Room) -> None:
         self.missed.append("presence")

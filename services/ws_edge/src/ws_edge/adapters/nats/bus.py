@@ -15,7 +15,7 @@ from chassis.logs import LogSummary
 from chassis.nats_connection import NATS_TROUBLES, NatsAccess
 from chassis.tasks import Tasks
 from chassis.traces import hold_trace
-from salon.events.v1.events_pb2 import ParticipantReturned, RoomDeleted
+from salon.events.v1.events_pb2 import LogReached, ParticipantReturned, RoomDeleted
 from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage
 from ws_edge.adapters.grpc.convert import event_from_proto
 from ws_edge.adapters.nats.events import (
@@ -29,7 +29,7 @@ from ws_edge.adapters.nats.events import (
     read_trace_header,
 )
 from ws_edge.adapters.nats.replies import DuplicateAcks, NatsHistory
-from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, LogStream, LogStreams, Look
+from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, LogStream, LogStreams
 from ws_edge.adapters.nats.wire import Handler, WireClient
 from ws_edge.errors import BusUnavailable, RoomsUnavailable, StreamUnsettled
 from ws_edge.ports import Incident, LogMemory, RoomListener, WorkerListener
@@ -206,6 +206,10 @@ class NatsBus:
         event = ParticipantReturned(key=key, version=version)
         self._publish(live_subject(log, "returned"), event.SerializeToString())
 
+    def publish_reached(self, log: LogRef, last_id: MessageId) -> None:
+        """See ports.Bus. Raises BusUnavailable."""
+        self._publish(live_subject(log, "reached"), LogReached(last_id=last_id).SerializeToString())
+
     def publish_broadcast(self, payload: bytes) -> None:
         """See ports.Bus. Raises BusUnavailable."""
         self._publish(_BROADCAST, payload)
@@ -285,6 +289,8 @@ class NatsBus:
             elif subject.endswith(b".returned"):
                 event = ParticipantReturned.FromString(payload)
                 listener.participant_returned(event.key, event.version)
+            elif subject.endswith(b".reached"):
+                listener.log_reached(MessageId(LogReached.FromString(payload).last_id))
 
         return receive
 
@@ -294,18 +300,16 @@ class NatsBus:
         self._suspicion.set()
 
     def _receive_sanction(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
-        assert self._listener is not None
         with hold_trace(read_trace_header(headers)):
             event = event_from_proto(SanctionEventMessage.FromString(payload))
             _log.info("sanction_received", event_id=event.event_id)
-            self._listener.sanction_changed(event)
+            self._worker.sanction_changed(event)
 
     def _receive_deletion(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
-        assert self._listener is not None
         with hold_trace(read_trace_header(headers)):
             life = Life(RoomDeleted.FromString(payload).life)
             _log.info("room_deleted", life=life)
-            self._listener.room_deleted(life)
+            self._worker.room_deleted(life)
 
     async def _keep_connected(self) -> None:
         """nats-py reconnects by itself, but gives up when the server refuses; then this begins anew."""
@@ -424,38 +428,42 @@ class NatsBus:
             if not self._is_linked:
                 continue
             await asyncio.gather(*(self._look_at(partition, failures) for partition in self._streams.settled))
+            for partition in self._streams.take_new_leaders():
+                _log.info("stream_leader_changed", partition=partition)
+                self._tell(self._worker.leader_changed, partition)
             if self._streams.due:
                 self._link_up.set()
 
     async def _look_at(self, partition: int, failures: Counter[int]) -> None:
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                found = await self._streams.look(partition, self._wire.jsm())
+                is_whole = await self._streams.is_whole(partition, self._wire.jsm())
         except NATS_TROUBLES as reason:
             failures[partition] += 1
             await self._report(reason)
-            found = Look.WHOLE if failures[partition] < _FAILED_LOOKS else Look.LOST
+            is_whole = failures[partition] < _FAILED_LOOKS
         else:
             failures[partition] = 0
-        if found is Look.LOST:
+        if not is_whole:
             failures[partition] = 0
             self._streams.unsettle(partition)
-        elif found is Look.LED_ANEW:
-            _log.info("stream_led_anew", partition=partition)
-            self._restored.set()
 
     async def _tell_restored(self) -> None:
         """Streams that are mended together are told of together, but for the first."""
         while True:
             await self._restored.wait()
             self._restored.clear()
-            self._report_restored()
+            self._tell(self._worker.bus_restored)
             await asyncio.sleep(_RECONNECT_WAIT_S)
 
-    def _report_restored(self) -> None:
+    @property
+    def _worker(self) -> WorkerListener:
         assert self._listener is not None
+        return self._listener
+
+    def _tell(self, what: Callable[..., None], *args: int) -> None:
         try:
-            self._listener.bus_restored()
+            what(*args)
         except Exception:  # noqa: BLE001 - the listener's mistake must not end this task
             _log.exception("nats_handler_failed", subject="")
 

@@ -3,8 +3,11 @@
 import asyncio
 import base64
 import json
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -40,10 +43,15 @@ _END_OF_BATCH = 204
 _NOT_FOUND = 404
 _NO_MESSAGE = 10037
 _ERASURES_AT_ONCE = 1000
-_RANGE_GROWS = 4
-_RANGE_HOLDS = 8
-"""So many pages may stand in one range: more than the growth, so that a range that has to shrink is seldom."""
-_DEADLINE_S = 2.0
+_RANGE_HOLDS = 1000
+_RANGE_GROWS = 8
+_RANGE_SHRINKS = 4
+"""A range of sequences that is read for a page has at most so many entries, is at most so many times as long as the one
+behind it, less where that was half full, and so many times shorter where it held too many."""
+_DEADLINES_S = (0.5, 0.5, 1.0)
+"""Of one question, which is asked again: any replica may get it, and one that is cut off answers nothing."""
+_LEADER_LEASE_S = 3.0
+"""After a word from the leader no replica has another one elected within 4 s; the rest is for what lies between."""
 
 Reply = tuple[bytes, bytes]
 """Raw headers and payload."""
@@ -79,6 +87,8 @@ class NatsHistory:
         self._inbox = inbox
         self._next = 0
         self._questions: dict[int, _Question] = {}
+        self._led_until_s: dict[int, float] = {}
+        self._asking_leader: dict[int, asyncio.Lock] = {}
 
     def receive(self, subject: bytes, headers: bytes, payload: bytes) -> None:
         """Handle one reply."""
@@ -128,22 +138,25 @@ class NatsHistory:
 
     async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
         """The newest `limit` messages with lower ids, in order; what else stands in the log is passed over. A direct
-        get reads forwards alone: so this reads ranges of sequences, each below the one before it, and larger where that
-        had too few of this log, smaller where it had too many. Raises BusUnavailable."""
+        get reads forwards alone: so this reads ranges of sequences, each below the one before it, longer where that had
+        few of this log, and shorter where it has too many. Raises BusUnavailable."""
         last = sequence_of(await self.last_id(log))
         end = last if before is None else min(last, (before - 1 - log.partition) // PARTITIONS)
         first = await self._first(log) if end > 0 else 1
         page: list[StoredMessage] = []
-        span = limit
+        span, longest, most = limit, last, 2 * limit
         while end >= first and len(page) < limit:
             begin = max(first, end - span + 1)
-            replies = await self._range(log, begin, end, last, at_most=_RANGE_HOLDS * limit)
+            replies = await self._range(log, begin, end, at_most=most)
             if replies is None:
-                span = max(limit, span // _RANGE_GROWS)
+                span = longest = max(limit, span // _RANGE_SHRINKS)
                 continue
             found = (_decode(reply, log, 0) for reply in replies)
             page[:0] = [entry for entry in found if isinstance(entry, StoredMessage)]
-            end, span = begin - 1, span * _RANGE_GROWS
+            most = min(2 * most, _RANGE_HOLDS) if 4 * len(replies) > most else 2 * limit
+            grows = min(_RANGE_GROWS, most // (2 * len(replies))) if replies else _RANGE_GROWS
+            end, longest = begin - 1, 2 * longest
+            span = min(span * max(grows, 1), longest)
         return page[-limit:]
 
     async def _first(self, log: LogRef) -> int:
@@ -153,19 +166,19 @@ class NatsHistory:
             raise BusUnavailable("the stream gives less than it has")
         return _sequence(replies[0])
 
-    async def _range(self, log: LogRef, begin: int, end: int, last: int, *, at_most: int) -> list[Reply] | None:
-        """All entries of the log in a range of sequences; None: they may be more than `at_most`. Any replica answers,
-        and is believed where it has something behind the range, or what the stream's leader said is the last. Raises
+    async def _range(self, log: LogRef, begin: int, end: int, *, at_most: int) -> list[Reply] | None:
+        """All entries of the log in a range of sequences below its last; None: they are more than `at_most`. Any
+        replica answers, and is believed where it has something at the end of the range or behind it. Raises
         BusUnavailable."""
         subject = log_subject(log)
-        query = {"seq": begin, "next_by_subj": subject, "batch": at_most}
+        batch = min(at_most, end - begin + 1) + 1  # one more than may be in it: what lies behind it, or too many
+        query = {"seq": begin, "next_by_subj": subject, "batch": batch}
         replies = _of_subject(await self._get(log, query, is_batch=True), subject)
         reached = _sequence(replies[-1]) if replies else begin - 1
-        if reached < end and len(replies) == at_most:
-            return None
-        if reached < min(end, last):
+        if reached < end and len(replies) < batch:
             raise BusUnavailable("the stream gives less than it has")  # a replica that lags has answered
-        return [reply for reply in replies if _sequence(reply) <= end]
+        inside = [reply for reply in replies if _sequence(reply) <= end]
+        return None if len(inside) > at_most else inside
 
     async def last_id(self, log: LogRef) -> MessageId:
         """The id of the newest entry, or 0, as the stream's leader has it. Raises BusUnavailable."""
@@ -192,14 +205,32 @@ class NatsHistory:
 
     async def _ask_leader(self, log: LogRef, query: dict[str, Any]) -> dict[str, Any] | None:
         """One stored message as the stream's leader has it; None: there is none."""
-        ((_, payload),) = await self._ask_for(f"$JS.API.STREAM.MSG.GET.{stream_name(log.partition)}", query)
-        answer: dict[str, Any] = json.loads(payload)
+        answer = await self._ask_api(f"STREAM.MSG.GET.{stream_name(log.partition)}", query)
+        await self._demand_leader(log.partition)
         if "message" in answer:
             found: dict[str, Any] = answer["message"]
             return found
         if answer.get("error", {}).get("err_code") != _NO_MESSAGE:
             raise BusUnavailable("the stream does not answer")
         return None
+
+    async def _demand_leader(self, partition: int) -> None:
+        """Make sure that who has just answered as the stream's leader was that: one that is cut off from the other
+        replicas answers for some ten seconds more, without what the next one has stored meanwhile. It was if it heard
+        of enough of the others so lately that they cannot have elected another one. Raises BusUnavailable."""
+        answered_s = time.monotonic()
+        async with self._asking_leader.setdefault(partition, asyncio.Lock()):
+            if self._led_until_s.get(partition, 0.0) < answered_s:
+                info = await self._ask_api(f"STREAM.INFO.{stream_name(partition)}", {})
+                silent_s = _silence_of_majority_s(info)
+                if silent_s > _LEADER_LEASE_S:
+                    raise BusUnavailable("the stream's leader is cut off from the other replicas")
+                self._led_until_s[partition] = answered_s + _LEADER_LEASE_S - silent_s
+
+    async def _ask_api(self, request: str, query: dict[str, Any]) -> dict[str, Any]:
+        ((_, payload),) = await self._ask_for(f"$JS.API.{request}", query)
+        answer: dict[str, Any] = json.loads(payload)
+        return answer
 
     async def _last_up_to(self, log: LogRef, subject: str, sequence: int) -> int:
         """The newest sequence that is not newer than this one: what the headers of a direct get do not tell."""
@@ -214,18 +245,32 @@ class NatsHistory:
         return await self._ask_for(subject, query, is_batch=is_batch)
 
     async def _ask_for(self, subject: str, query: dict[str, Any], *, is_batch: bool = False) -> list[Reply]:
+        for deadline_s in _DEADLINES_S:
+            with suppress(TimeoutError):
+                return await self._ask_once(subject, query, deadline_s, is_batch=is_batch)
+        raise BusUnavailable("no answer from the stream")
+
+    async def _ask_once(self, subject: str, query: dict[str, Any], deadline_s: float, *, is_batch: bool) -> list[Reply]:
         self._next += 1
         number = self._next
         question = self._questions[number] = _Question(is_batch=is_batch)
         try:
             self._ask(subject, f"{self._inbox}.{number}", json.dumps(query).encode())
-            async with asyncio.timeout(_DEADLINE_S):
+            async with asyncio.timeout(deadline_s):
                 await question.done
-        except TimeoutError as reason:
-            raise BusUnavailable("no answer from the stream") from reason
         finally:
             del self._questions[number]
         return question.replies
+
+
+def _silence_of_majority_s(info: dict[str, Any]) -> float:
+    """For how long a stream's leader has not heard of as many others as make a majority with it; 0 where it is alone.
+    Raises BusUnavailable where this is no answer of a leader."""
+    if "error" in info:
+        raise BusUnavailable("the stream does not answer")
+    replicas = (info.get("cluster") or {}).get("replicas") or []
+    silences_s = sorted(replica.get("active", math.inf) / 1e9 for replica in replicas)
+    return silences_s[(len(replicas) + 1) // 2 - 1] if replicas else 0.0
 
 
 def _sequence(reply: Reply) -> int:

@@ -5,7 +5,6 @@ import asyncio
 import datetime
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum, auto
 
 import structlog
 from nats.js import JetStreamManager
@@ -51,16 +50,6 @@ def _wanted(partition: int) -> StreamConfig:
     )
 
 
-class Look(Enum):
-    """What a stream is found to be, compared with the last time."""
-
-    WHOLE = auto()
-    LED_ANEW = auto()
-    """Another server leads it: what the one before stored last may not have been republished by anybody."""
-    LOST = auto()
-    """It is gone, another one, or has lost entries."""
-
-
 class LogStream:
     """Sees to it that the stream of a partition is there and goes on above every sequence that was ever given out.
 
@@ -89,7 +78,8 @@ class LogStream:
         self._created: datetime.datetime | None = None
         self._known: int | None = None
         self._resumed = 0
-        self._leader: str | None = None
+        self._leader: tuple[str, datetime.datetime | None] | None = None
+        self._has_new_leader = False
         self._end = 0
         self.is_verified = False
         """The rooms service was asked how far the stream had come."""
@@ -137,26 +127,33 @@ class LogStream:
                 began_anew = True
         raise StreamUnsettled
 
-    async def look(self, manager: JetStreamManager) -> Look:
-        """Whether the stream is still there, the same, reaches up to what was heard of it, and is led by the same
-        server. Raises nats.errors.Error."""
+    async def is_whole(self, manager: JetStreamManager) -> bool:
+        """Whether the stream is still there, the same, and reaches up to what was heard of it. Raises
+        nats.errors.Error."""
         seen = max(self._seen(), self._known or 0)
         try:
             info = await manager.stream_info(self._name)
         except NotFoundError:
-            return Look.LOST
+            return False
         if info.created != self._created or info.state.last_seq < seen:
-            return Look.LOST
+            return False
         if info.state.first_seq > self._end + 1:
             self.is_verified = False  # perhaps purged for what it had lost, by a worker that had heard more of it
-        return Look.LED_ANEW if self._note(info) else Look.WHOLE
+        self._note(info)
+        return True
 
-    def _note(self, info: StreamInfo) -> bool:
-        """Whether another server leads it than when this was last known."""
+    def take_new_leader(self) -> bool:
+        """Whether it has come to be led anew since this was last asked: what its leader stored last before may not have
+        been republished by anybody."""
+        was_led_anew, self._has_new_leader = self._has_new_leader, False
+        return was_led_anew
+
+    def _note(self, info: StreamInfo) -> None:
         self._end = info.state.last_seq
-        leader, known = info.cluster and info.cluster.leader, self._leader
-        self._leader = leader or known
-        return known is not None and self._leader != known
+        if info.cluster is not None and info.cluster.leader:
+            leader = (info.cluster.leader, info.cluster.leader_since)
+            self._has_new_leader |= self._leader not in (None, leader)
+            self._leader = leader
 
     async def _remembered(self) -> int:
         """While the rooms service is away a worker goes by its last answer and by what it has seen since. Joins fail
@@ -295,9 +292,13 @@ class LogStreams:
         """Also what is being settled at this moment, over a connection that is lost."""
         self._settled = set()
 
-    async def look(self, partition: int, manager: JetStreamManager) -> Look:
-        """See LogStream.look."""
-        return await self._streams[partition].look(manager)
+    async def is_whole(self, partition: int, manager: JetStreamManager) -> bool:
+        """See LogStream.is_whole."""
+        return await self._streams[partition].is_whole(manager)
+
+    def take_new_leaders(self) -> list[int]:
+        """The partitions of which LogStream.take_new_leader says so."""
+        return [partition for partition, stream in self._streams.items() if stream.take_new_leader()]
 
 
 async def _add(manager: JetStreamManager, wanted: StreamConfig, limit: int) -> int:
