@@ -318,6 +318,13 @@ def _read_join(request: rooms_pb2.JoinRequest) -> None:
 def _read_sync(request: rooms_pb2.SyncRequest) -> None:
     for held in request.held:
         rooms_convert.held_from_proto(held)
+    rooms_convert.ordinal_from_proto(request.ordinal)
+
+
+def _read_ranks(request: rooms_pb2.ChangeRanksRequest) -> None:
+    for change in request.changes:
+        rooms_convert.rank_from_proto(change)
+    rooms_convert.ordinal_from_proto(request.ordinal)
 
 
 def _read_outcomes(response: rooms_pb2.JoinResponse) -> None:
@@ -388,7 +395,7 @@ READERS: Mapping[str, Reader] = {
     ),
     "ChangeRanksRequest": (
         rooms_pb2.ChangeRanksRequest,
-        lambda m: dict(rooms_convert.rank_from_proto(change) for change in m.changes),
+        _read_ranks,
         (RoomsMalformedRequest,),
     ),
 }

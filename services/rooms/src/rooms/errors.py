@@ -35,7 +35,7 @@ class TooManyInFlight(RoomsError):
 
 
 class SyncSuperseded(RoomsError):
-    """The edge has begun another sync, which does all of it anew."""
+    """The edge has given it up and gone on; another sync does all of it anew."""
 
 
 class Refusal(RoomsError):

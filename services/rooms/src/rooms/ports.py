@@ -97,8 +97,9 @@ class Memberships(Protocol):
     ) -> Changes:
         """Unknown connections are ignored. Those in `away` have an away membership from now on."""
 
-    async def change_ranks(self, edge: EdgeId, ranks: Mapping[ConnectionId, Rank]) -> None:
-        """From now on these connections have these ranks. Unknown ones are ignored."""
+    async def change_ranks(self, edge: EdgeId, ranks: Mapping[ConnectionId, Rank], *, ordinal: int) -> None:
+        """From now on these connections have these ranks. Unknown ones are ignored, and all of them where the edge has
+        come to a later ordinal, with this call or with those of a sync."""
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """The announced participants of one life, and whether a life that is over was deleted in the last day."""
@@ -147,21 +148,29 @@ class Leases(Protocol):
     async def renew(self, edge: EdgeId) -> Lease:
         """Renew a lease of which nothing was removed."""
 
-    async def register(self, edge: EdgeId, held: Sequence[HeldConnection], *, now: datetime) -> Registered:
-        """Register a part of what an edge holds. Also renews or opens the lease."""
+    async def register(
+        self,
+        edge: EdgeId,
+        held: Sequence[HeldConnection],
+        *,
+        ordinal: int,
+        is_newest: Callable[[], bool],
+        now: datetime,
+    ) -> Registered:
+        """Register a part of what an edge holds. Also renews or opens the lease. Raises SyncSuperseded where the edge
+        has come to a later ordinal, or the sync is not the newest any more, as seen while the lease is locked."""
 
     async def mark_stale(
-        self, edge: EdgeId, *, after: ConnectionId, is_newest: Callable[[], bool]
+        self, edge: EdgeId, *, after: ConnectionId, ordinal: int, is_newest: Callable[[], bool]
     ) -> ConnectionId | None:
         """Mark a part of what an edge holds as not registered again, behind this connection. Gives the last one of it;
-        None: it was the last part. Raises SyncSuperseded where the sync is not the newest any more, as seen while the
-        lease is locked."""
+        None: it was the last part. Raises as `register` does."""
 
     async def remove_stale(
-        self, edge: EdgeId, *, after: ConnectionId, is_newest: Callable[[], bool], now: datetime
+        self, edge: EdgeId, *, after: ConnectionId, ordinal: int, is_newest: Callable[[], bool], now: datetime
     ) -> Removed:
-        """Remove a part of what is marked and was not registered again, behind this connection. Raises as `mark_stale`
-        does."""
+        """Remove a part of what is marked and was not registered again, behind this connection. Raises as `register`
+        does, also where the edge has no lease any more."""
 
     async def remove(self, edge: EdgeId, *, now: datetime, only_expired: bool = False) -> Removed:
         """Remove a part of what an edge holds, and with the last part its lease. `only_expired`: nothing where the

@@ -161,12 +161,21 @@ class Replica:
         )
 
     async def sync(
-        self, *held: HeldConnection, edge: EdgeId = EDGE, first: bool = True, last: bool = True
+        self, *held: HeldConnection, edge: EdgeId = EDGE, first: bool = True, last: bool = True, ordinal: int = 0
     ) -> tuple[list[ConnectionId], Changes]:
         """One part, which is all unless said otherwise."""
         events = Heard()
-        lost = await leases.sync(replace(self.ports, events=events), edge, held, first=first, last=last)
+        ports = replace(self.ports, events=events)
+        lost = await leases.sync(ports, edge, held, first=first, last=last, ordinal=ordinal)
         return lost, Changes.together(events.changes)
+
+    async def change_ranks(self, ranks: Mapping[int, Rank], *, ordinal: int = 1) -> None:
+        changed = {ConnectionId(number): rank for number, rank in ranks.items()}
+        await membership.change_ranks(self.ports, EDGE, changed, ordinal=ordinal)
+
+    async def rank(self, user_id: int) -> Rank | None:
+        """The highest one that the user is connected with anywhere."""
+        return await self.memberships.connected_rank(UserId(user_id), "", None)
 
     async def sweep(self, now: datetime | None = None) -> Changes:
         events = Heard()

@@ -88,7 +88,9 @@ async def test_what_a_sync_registered_is_told_though_what_it_does_not_name_canno
     monkeypatch.setattr(lease_store, "remove_connections", fail)
     replica.heard.clear()
     with pytest.raises(DatabaseUnavailable):
-        await leases.sync(replica.ports, EdgeId("e" * 32), [replica.held(1, entered, 7)], first=True, last=True)
+        await leases.sync(
+            replica.ports, EdgeId("e" * 32), [replica.held(1, entered, 7)], first=True, last=True, ordinal=1
+        )
     assert keys(replica.heard) == ["u:7"]
 
 

@@ -1,17 +1,23 @@
 """Leases of edges: expiry, registering again and release, on SQLite and on PostgreSQL."""
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from rooms.domain.leases import Lease
 from rooms.domain.membership import Membership
 from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId
+from rooms.domain.rooms import RoomPolicy
+from rooms.errors import SyncSuperseded
 
 if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import Replica
 
+MakeReplica = Callable[[str, RoomPolicy], Awaitable["Replica"]]
 EDGE = EdgeId("e" * 32)
 OTHER_EDGE = EdgeId("f" * 32)
 
@@ -107,6 +113,34 @@ async def test_a_sync_brings_the_ranks_of_now_also_of_those_who_are_registered_a
         now = [replace(one, person=replace(one.person, rank=rank)) for one, rank in zip(held, ranks, strict=True)]
         assert (await replica.sync(*now))[0] == []
         assert [await replica.memberships.connected_rank(UserId(n), "", None) for n in (1, 2, 3)] == ranks
+
+
+async def test_a_change_of_rank_that_comes_after_a_later_sync_changes_nothing(replica: "Replica") -> None:
+    membership = await replica.enter(1, "a", 7)
+    for is_swept in (False, True):
+        if is_swept:
+            await replica.heartbeat_late()
+            await replica.sweep()
+        await replica.sync(replica.held(1, membership, 7), ordinal=2)
+        await replica.change_ranks({1: Rank.ADMIN}, ordinal=1)
+        assert await replica.rank(7) is Rank.USER
+
+
+async def test_a_sync_that_comes_after_a_later_change_of_rank_changes_nothing_also_in_another_replica(
+    fresh_database: str, make_replica: MakeReplica
+) -> None:
+    replica = await make_replica(fresh_database, RoomPolicy())
+    other = replica if fresh_database.startswith("sqlite") else await make_replica(fresh_database, RoomPolicy())
+    membership = await replica.enter(1, "a", 7)
+    await replica.enter(2, "a", 8)
+    await replica.change_ranks({1: Rank.ADMIN}, ordinal=3)
+    held = replica.held(1, membership, 7)
+    for is_first in (True, False):
+        with pytest.raises(SyncSuperseded):
+            await other.sync(held, first=is_first, ordinal=2)
+    assert [await replica.rank(number) for number in (7, 8)] == [Rank.ADMIN, Rank.USER]
+    await other.sync(held, ordinal=4)
+    assert [await replica.rank(number) for number in (7, 8)] == [Rank.USER, None]
 
 
 async def test_a_deleted_room_does_not_come_back_with_a_sync(replica: "Replica") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rooms.domain.membership import JoinRefusal, Membership
-from rooms.domain.people import ConnectionId, EdgeId, Rank, UserId
+from rooms.domain.people import EdgeId, Rank, UserId
 from rooms.domain.presence import RoomSnapshot
 from rooms.domain.rooms import AutoCreate, Invitation, RoomPolicy, SettingsChange
 
@@ -290,7 +290,7 @@ async def test_a_rank_that_changed_is_the_one_that_somebody_is_connected_with(
     replica: "Replica", before: Rank, after: Rank
 ) -> None:
     slug = (await replica.enter(1, "a", 7, rank=before)).slug
-    await replica.memberships.change_ranks(EDGE, {ConnectionId(1): after})
+    await replica.change_ranks({1: after})
     assert await replica.memberships.connected_rank(UserId(7), "", slug) is after
     assert await replica.memberships.connected_rank(UserId(7), "", None) is after
 
@@ -300,7 +300,7 @@ async def test_ranks_of_many_connections_change_at_once_and_those_of_others_do_n
         await replica.enter(number, "a", number)
         await replica.enter(number, "a", 10 + number, OTHER_EDGE)
     changed = {1: Rank.ADMIN, 2: Rank.MODERATOR, 3: Rank.ADMIN}
-    await replica.memberships.change_ranks(EDGE, {ConnectionId(number): rank for number, rank in changed.items()})
+    await replica.change_ranks(changed)
     people = [1, 2, 3, 4, 11, 12, 13, 14]
     found = [await replica.memberships.connected_rank(UserId(number), "", None) for number in people]
     assert found == [Rank.ADMIN, Rank.MODERATOR, Rank.ADMIN, *[Rank.USER] * 5]
@@ -311,7 +311,7 @@ async def test_the_highest_rank_of_several_connections_counts_also_where_one_of_
 ) -> None:
     await replica.enter(1, "a", 7, rank=Rank.ADMIN)
     await replica.enter(2, "a", 7, rank=Rank.MODERATOR)
-    await replica.memberships.change_ranks(EDGE, {ConnectionId(1): Rank.USER})
+    await replica.change_ranks({1: Rank.USER})
     assert await replica.memberships.connected_rank(UserId(7), "", None) is Rank.MODERATOR
 
 
@@ -319,9 +319,20 @@ async def test_a_change_of_rank_may_be_repeated_and_unknown_connections_are_igno
     await replica.enter(1, "a", 7)
     await replica.leave(1)
     for _ in range(2):
-        await replica.memberships.change_ranks(EDGE, {ConnectionId(1): Rank.ADMIN, ConnectionId(99): Rank.ADMIN})
+        await replica.change_ranks({1: Rank.ADMIN, 99: Rank.ADMIN})
     assert await replica.memberships.connected_rank(UserId(7), "", None) is None
-    await replica.memberships.change_ranks(EDGE, {})
+    await replica.change_ranks({})
+
+
+async def test_a_change_of_rank_that_comes_after_a_later_one_changes_nothing(replica: "Replica") -> None:
+    for number in (1, 2):
+        await replica.enter(number, "a", number)
+    await replica.change_ranks({1: Rank.MODERATOR}, ordinal=2)
+    await replica.change_ranks({1: Rank.ADMIN, 2: Rank.ADMIN}, ordinal=1)
+    assert [await replica.rank(number) for number in (1, 2)] == [Rank.MODERATOR, Rank.USER]
+    # The edge gave the earlier one up, and owes what the later one did not say.
+    await replica.change_ranks({2: Rank.ADMIN}, ordinal=3)
+    assert [await replica.rank(number) for number in (1, 2)] == [Rank.MODERATOR, Rank.ADMIN]
 
 
 async def test_everybody_who_is_announced_as_left_makes_a_version(replica: "Replica") -> None:

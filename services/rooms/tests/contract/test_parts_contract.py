@@ -3,6 +3,7 @@ SQLite and on PostgreSQL."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from chassis.errors import DatabaseUnavailable
 from chassis.outages import retry_on_conflict
 from rooms.domain.leases import Lease
 from rooms.domain.membership import Membership
-from rooms.domain.people import EdgeId, Slug
+from rooms.domain.people import EdgeId, Rank, Slug
 from rooms.domain.presence import Changes
 from rooms.errors import SyncSuperseded
 
@@ -116,7 +117,7 @@ async def test_a_sync_forgets_many_connections(replica: "Replica") -> None:
     assert await replica.leases.renew(EDGE) == Lease(True, 1)
 
 
-@pytest.mark.parametrize("given_up_at", ["marking", "forgetting"])
+@pytest.mark.parametrize("given_up_at", ["marking", "registering", "forgetting"])
 async def test_a_sync_that_was_given_up_undoes_nothing_of_the_one_after_it(
     replica: "Replica", monkeypatch: pytest.MonkeyPatch, given_up_at: str
 ) -> None:
@@ -125,7 +126,8 @@ async def test_a_sync_that_was_given_up_undoes_nothing_of_the_one_after_it(
     memberships = [await replica.enter(number, "a", number) for number in range(1, 5)]
     held = [replica.held(number, membership, number) for number, membership in enumerate(memberships, 1)]
     stands, may_go_on = asyncio.Event(), asyncio.Event()
-    stop_at = 2 if given_up_at == "marking" else 7  # four parts are marked and an end is found, one is registered
+    # Four parts are marked and an end is found, then one is registered.
+    stop_at = {"marking": 2, "registering": 6, "forgetting": 7}[given_up_at]
     transactions: list[int] = []
 
     async def stopping(attempt: Callable[[], Awaitable[object]]) -> object:
@@ -136,7 +138,8 @@ async def test_a_sync_that_was_given_up_undoes_nothing_of_the_one_after_it(
         return await retry_on_conflict(attempt)
 
     monkeypatch.setattr("chassis.outages.retry_on_conflict", stopping)
-    given_up = asyncio.create_task(replica.sync(held[0]))
+    old = replace(held[0], person=replace(held[0].person, rank=Rank.MODERATOR))
+    given_up = asyncio.create_task(replica.sync(old))
     await stands.wait()
     await replica.sync(*held[:2], last=False)
     may_go_on.set()
@@ -145,6 +148,7 @@ async def test_a_sync_that_was_given_up_undoes_nothing_of_the_one_after_it(
     lost, changes = await replica.sync(*held[2:], first=False)
     assert (lost, changes) == ([], Changes())
     assert await replica.leases.renew(EDGE) == Lease(True, 4)
+    assert await replica.rank(1) is Rank.USER
 
 
 async def test_the_last_leave_of_a_room_with_many_visitors_removes_them_later(replica: "Replica") -> None:

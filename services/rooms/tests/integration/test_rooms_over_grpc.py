@@ -367,10 +367,33 @@ async def test_a_changed_rank_is_found_in_place_of_the_one_of_the_join(world: Wo
     assert (await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7, slug="a"))).rank == pb.RANK_ADMIN
 
 
+async def test_what_an_edge_gave_up_changes_no_rank_after_what_it_sent_later(world: World) -> None:
+    membership = await world.join(1, "a", 7)
+    change = [pb.RankChange(connection=1, rank=pb.RANK_ADMIN)]
+    await world.rooms.ChangeRanks(pb.ChangeRanksRequest(edge=EDGE, changes=change, ordinal=2))
+    held = pb.HeldConnection(
+        connection=1,
+        room_id=membership.room_id,
+        life=membership.life,
+        slug="a",
+        person=pb.Person(user_id=7, username="user7", rank=pb.RANK_USER),
+        partition=membership.partition,
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await world.rooms.Sync(pb.SyncRequest(edge=EDGE, held=[held], first=True, last=True, ordinal=1))
+    assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert (await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7, slug="a"))).rank == pb.RANK_ADMIN
+    await world.rooms.Sync(pb.SyncRequest(edge=EDGE, held=[held], first=True, last=True, ordinal=4))
+    await world.rooms.ChangeRanks(pb.ChangeRanksRequest(edge=EDGE, changes=change, ordinal=3))
+    assert (await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7, slug="a"))).rank == pb.RANK_USER
+
+
 @pytest.mark.parametrize(
     "bad",
     [
         pb.ChangeRanksRequest(edge="x"),
+        pb.ChangeRanksRequest(edge=EDGE, ordinal=-1),
+        pb.ChangeRanksRequest(edge=EDGE, ordinal=2**53),
         pb.ChangeRanksRequest(edge=EDGE, changes=[pb.RankChange(connection=0, rank=pb.RANK_USER)]),
         pb.ChangeRanksRequest(edge=EDGE, changes=[pb.RankChange(connection=1, rank=pb.RANK_ANONYMOUS)]),
         pb.ChangeRanksRequest(edge=EDGE, changes=[pb.RankChange(connection=1)]),
@@ -434,7 +457,7 @@ async def test_a_sync_that_its_edge_gave_up_is_refused_as_such_and_not_as_a_data
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await given_up
     said = (refusal.value.code(), refusal.value.details())
-    assert said == (grpc.StatusCode.UNAVAILABLE, "the edge has begun another sync")
+    assert said == (grpc.StatusCode.UNAVAILABLE, "the edge has gone on without this sync")
 
 
 async def test_sanctions_are_unavailable_while_moderation_is_away(world: World) -> None:

@@ -39,11 +39,12 @@ async def resume_log(ports: Ports, partition: int, seen: int, *, behind: int) ->
 
 
 async def sync(
-    ports: Ports, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool
+    ports: Ports, edge: EdgeId, held: Sequence[HeldConnection], *, first: bool, last: bool, ordinal: int
 ) -> list[ConnectionId]:
     """Register again one part of what an edge holds; what no part names is forgotten with the last one. The edge has no
-    joins and leaves under way. Gives the connections whose slug lives under another life. Raises DatabaseUnavailable;
-    SyncSuperseded where it is not the newest sync of its edge any more."""
+    joins, leaves and changes of ranks under way. `ordinal`: 0 of an edge of before. Gives the connections whose slug
+    lives under another life. Raises DatabaseUnavailable; SyncSuperseded where it is not the newest sync of its edge any
+    more, or the edge has come to a later ordinal."""
     if first:
         ports.syncs.begin(edge)
     this = ports.syncs.newest(edge)
@@ -52,11 +53,11 @@ async def sync(
         return ports.syncs.newest(edge) is this
 
     if first:
-        await _mark_stale(ports, edge, is_newest)
-    registered = await ports.leases.register(edge, held, now=ports.clock())
+        await _mark_stale(ports, edge, ordinal, is_newest)
+    registered = await ports.leases.register(edge, held, ordinal=ordinal, is_newest=is_newest, now=ports.clock())
     ports.events.publish(registered.changes)
     if last:
-        await _forget_stale(ports, edge, is_newest)
+        await _forget_stale(ports, edge, ordinal, is_newest)
         ports.syncs.end(edge)
     return registered.lost
 
@@ -133,16 +134,18 @@ async def purge_logs(ports: Ports) -> None:
         await ports.dormant.forget(done)
 
 
-async def _mark_stale(ports: Ports, edge: EdgeId, is_newest: Callable[[], bool]) -> None:
+async def _mark_stale(ports: Ports, edge: EdgeId, ordinal: int, is_newest: Callable[[], bool]) -> None:
     after: ConnectionId | None = ConnectionId(0)
     while after is not None:
-        after = await ports.leases.mark_stale(edge, after=after, is_newest=is_newest)
+        after = await ports.leases.mark_stale(edge, after=after, ordinal=ordinal, is_newest=is_newest)
 
 
-async def _forget_stale(ports: Ports, edge: EdgeId, is_newest: Callable[[], bool]) -> None:
+async def _forget_stale(ports: Ports, edge: EdgeId, ordinal: int, is_newest: Callable[[], bool]) -> None:
     after: ConnectionId | None = ConnectionId(0)
     while after is not None:
-        removed = await ports.leases.remove_stale(edge, after=after, is_newest=is_newest, now=ports.clock())
+        removed = await ports.leases.remove_stale(
+            edge, after=after, ordinal=ordinal, is_newest=is_newest, now=ports.clock()
+        )
         ports.events.publish(removed.changes)
         after = removed.last
 

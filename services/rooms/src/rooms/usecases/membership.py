@@ -32,10 +32,11 @@ async def leave(
     ports.events.publish(await ports.memberships.leave(edge, connections, away=away, now=ports.clock()))
 
 
-async def change_ranks(ports: Ports, edge: EdgeId, ranks: Mapping[ConnectionId, Rank]) -> None:
-    """Tokens of connections were renewed: from now on they have these ranks. Unknown ones are ignored. Raises
+async def change_ranks(ports: Ports, edge: EdgeId, ranks: Mapping[ConnectionId, Rank], *, ordinal: int) -> None:
+    """Tokens of connections were renewed: from now on they have these ranks. Unknown ones are ignored, and so is all of
+    it where the edge has come to a later ordinal: it gave this request up, and has sent the ranks again or will. Raises
     DatabaseUnavailable."""
-    await ports.memberships.change_ranks(edge, ranks)
+    await ports.memberships.change_ranks(edge, ranks, ordinal=ordinal)
 
 
 async def resolve(ports: Ports, refs: Sequence[RoomRef]) -> list[Slug]:

@@ -51,6 +51,16 @@ async def lock_lease(session: Session, edge: EdgeId) -> None:
     await session.fetch(f"SELECT edge FROM edge_lease WHERE edge = $1 {session.for_update}", edge)
 
 
+async def come_to(session: Session, edge: EdgeId, ordinal: int) -> bool:
+    """Lock a lease, and remember that its edge has come to this request of those that carry ranks. False: it has come
+    to a later one, so that it has given this one up, or it has no lease."""
+    return bool(
+        await session.fetch(
+            "UPDATE edge_lease SET ordinal = $2 WHERE edge = $1 AND ordinal <= $2 RETURNING edge", edge, ordinal
+        )
+    )
+
+
 class TortoiseLeases:
     """Raises DatabaseUnavailable, SyncSuperseded."""
 
@@ -76,11 +86,20 @@ class TortoiseLeases:
         return Lease(True, rows[0]["held"]) if rows else Lease(False, 0)
 
     @retried_on_conflict
-    async def register(self, edge: EdgeId, held: Sequence[HeldConnection], *, now: datetime) -> Registered:
+    async def register(
+        self,
+        edge: EdgeId,
+        held: Sequence[HeldConnection],
+        *,
+        ordinal: int,
+        is_newest: Callable[[], bool],
+        now: datetime,
+    ) -> Registered:
         """Register a part of what an edge holds, after its lease had expired or an answer was lost."""
         now_ms = to_ms(now)
         async with self._database.transaction() as session:
             await open_lease(session, edge, self._policy.lease_ms)
+            await _check_newest(session, edge, ordinal, is_newest)
             if not held:
                 return Registered([], Changes())
             missing, lost = find_missing(held, await confirm(session, edge, held))
@@ -94,12 +113,12 @@ class TortoiseLeases:
 
     @retried_on_conflict
     async def mark_stale(
-        self, edge: EdgeId, *, after: ConnectionId, is_newest: Callable[[], bool]
+        self, edge: EdgeId, *, after: ConnectionId, ordinal: int, is_newest: Callable[[], bool]
     ) -> ConnectionId | None:
         """Mark a part of what an edge holds."""
         async with self._database.transaction() as session:
             await open_lease(session, edge, self._policy.lease_ms)
-            _check_newest(is_newest)
+            await _check_newest(session, edge, ordinal, is_newest)
             rows = await session.fetch(
                 "UPDATE connection SET stale = true WHERE id IN (SELECT c.id FROM connection c"
                 f" WHERE c.edge = $1 AND c.number > $2 AND NOT c.stale ORDER BY c.number LIMIT {PART})"
@@ -111,12 +130,11 @@ class TortoiseLeases:
 
     @retried_on_conflict
     async def remove_stale(
-        self, edge: EdgeId, *, after: ConnectionId, is_newest: Callable[[], bool], now: datetime
+        self, edge: EdgeId, *, after: ConnectionId, ordinal: int, is_newest: Callable[[], bool], now: datetime
     ) -> Removed:
         """Remove a part of what is marked."""
         async with self._database.transaction() as session:
-            await lock_lease(session, edge)
-            _check_newest(is_newest)
+            await _check_newest(session, edge, ordinal, is_newest)
             part = await next_part(session, edge, after=after, is_stale=True)
             changes = await remove_connections(session, self._policy, part, now_ms=to_ms(now))
             return Removed(changes, part[-1]["number"] if len(part) == PART else None)
@@ -193,8 +211,9 @@ class TortoiseLeases:
             await forget_unused(session, self._policy.kept_ms)
 
 
-def _check_newest(is_newest: Callable[[], bool]) -> None:
-    if not is_newest():
+async def _check_newest(session: Session, edge: EdgeId, ordinal: int, is_newest: Callable[[], bool]) -> None:
+    """`is_newest` also knows the syncs of edges of before, which have no ordinals, but those of this replica alone."""
+    if not (await come_to(session, edge, ordinal) and is_newest()):
         raise SyncSuperseded
 
 

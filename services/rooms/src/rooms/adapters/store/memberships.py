@@ -9,7 +9,7 @@ from chassis.database import Database, Session
 from chassis.outages import retried_on_conflict
 from rooms.adapters.store.connections import add_connections, named, remove_connections, save_ranks, standing
 from rooms.adapters.store.dormant_logs import find_dormant, supersede, wake
-from rooms.adapters.store.leases import lock_lease, open_lease
+from rooms.adapters.store.leases import come_to, lock_lease, open_lease
 from rooms.adapters.store.rooms import (
     NewRoom,
     begin_anew,
@@ -122,11 +122,11 @@ class TortoiseMemberships:
             return await remove_connections(session, self._policy, gone, away=away, now_ms=to_ms(now))
 
     @retried_on_conflict
-    async def change_ranks(self, edge: EdgeId, ranks: Mapping[ConnectionId, Rank]) -> None:
+    async def change_ranks(self, edge: EdgeId, ranks: Mapping[ConnectionId, Rank], *, ordinal: int) -> None:
         """Write ranks in place of those of the joins."""
         async with self._database.transaction() as session:
-            await lock_lease(session, edge)
-            await save_ranks(session, edge, ranks)
+            if await come_to(session, edge, ordinal):
+                await save_ranks(session, edge, ranks)
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """One statement, so that people and version belong together. Of a life that it does not find, a deletion is

@@ -114,6 +114,8 @@ class EdgeLeaseRow(Model):
 
     edge = fields.CharField(max_length=32, primary_key=True)
     expires_ms = fields.BigIntField()
+    ordinal = fields.BigIntField(db_default=0)
+    """The highest one of the edge's requests that carry ranks; 0: none came."""
 
     class Meta:
         table = "edge_lease"

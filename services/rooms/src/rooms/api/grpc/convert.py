@@ -127,6 +127,13 @@ def rank_from_proto(change: pb.RankChange) -> tuple[ConnectionId, Rank]:
     return connection_from_proto(change.connection), _rank(change.rank)
 
 
+def ordinal_from_proto(number: int) -> int:
+    """How many requests with ranks the edge incarnation has sent; 0: it is one of before, and does not count them."""
+    if not 0 <= number <= LARGEST_ID:
+        raise MalformedRequest("ordinal: from 0, below 2^53")
+    return number
+
+
 def held_from_proto(held: pb.HeldConnection) -> HeldConnection:
     """One connection that an edge holds."""
     return HeldConnection(

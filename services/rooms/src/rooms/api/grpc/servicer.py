@@ -72,11 +72,12 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         return pb.LeaveResponse()
 
     async def ChangeRanks(self, request: pb.ChangeRanksRequest, context: "_Context") -> pb.ChangeRanksResponse:  # noqa: N802 - the contract's name
-        """Answers once it is committed."""
+        """Answers once it is committed, or changes nothing because the edge has gone on without it."""
         convert.check_batch(len(request.changes))
         edge = convert.edge_from_proto(request.edge)
         ranks = dict(convert.rank_from_proto(change) for change in request.changes)
-        await self._answer(membership.change_ranks(self._ports, edge, ranks))
+        ordinal = convert.ordinal_from_proto(request.ordinal)
+        await self._answer(membership.change_ranks(self._ports, edge, ranks, ordinal=ordinal))
         return pb.ChangeRanksResponse()
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: "_Context") -> pb.HeartbeatResponse:  # noqa: N802 - the contract's name
@@ -100,7 +101,10 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         convert.check_batch(len(request.held))
         held = [convert.held_from_proto(one) for one in request.held]
         edge = convert.edge_from_proto(request.edge)
-        lost = await self._answer(leases.sync(self._ports, edge, held, first=request.first, last=request.last))
+        ordinal = convert.ordinal_from_proto(request.ordinal)
+        lost = await self._answer(
+            leases.sync(self._ports, edge, held, first=request.first, last=request.last, ordinal=ordinal)
+        )
         return pb.SyncResponse(lost=lost)
 
     async def Release(self, request: pb.ReleaseRequest, context: "_Context") -> pb.ReleaseResponse:  # noqa: N802 - the contract's name

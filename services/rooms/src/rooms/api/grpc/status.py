@@ -9,6 +9,6 @@ from rooms.errors import MalformedRequest, SyncSuperseded, TooManyInFlight
 STATUSES: StatusTable = {
     MalformedRequest: Status(StatusCode.INVALID_ARGUMENT),
     TooManyInFlight: Status(StatusCode.RESOURCE_EXHAUSTED, "too many calls at once"),
-    SyncSuperseded: Status(StatusCode.UNAVAILABLE, "the edge has begun another sync"),
+    SyncSuperseded: Status(StatusCode.UNAVAILABLE, "the edge has gone on without this sync"),
     DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),
 }
