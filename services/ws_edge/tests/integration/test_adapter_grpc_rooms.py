@@ -374,6 +374,21 @@ async def test_a_rank_that_changes_while_the_one_before_is_under_way_is_told_aft
     assert await changed_ranks(service, 2) == [[(7, pb.RANK_ADMIN)], [(7, pb.RANK_USER)]]
 
 
+async def test_what_carries_ranks_is_numbered_in_the_order_in_which_it_is_sent(
+    service: Service, worker: Worker, rooms: GrpcRooms
+) -> None:
+    worker.held = [HeldConnection(ConnectionId(n), RoomId(1), Life(2), Slug("live"), ANA) for n in range(1, 1002)]
+    rooms.change_rank(ConnectionId(7), Rank.ADMIN)
+    await service.rooms.hears(pb.ChangeRanksRequest)
+    service.rooms.registered = False
+    await rooms._lease.beat()
+    await service.rooms.hears(pb.SyncRequest, 2)
+    rooms.change_rank(ConnectionId(7), Rank.USER)
+    await service.rooms.hears(pb.ChangeRanksRequest, 2)
+    carriers = [one for one in service.rooms.requests if isinstance(one, pb.ChangeRanksRequest | pb.SyncRequest)]
+    assert [one.ordinal for one in carriers] == [1, 2, 3, 4]
+
+
 async def test_ranks_are_told_until_a_restarted_service_has_committed_them(service: Service, rooms: GrpcRooms) -> None:
     await service.stop()
     for rank in (Rank.USER, Rank.ADMIN):
@@ -495,7 +510,7 @@ async def test_an_expired_lease_is_registered_again_and_the_lost_are_told(servic
     (sync,) = await service.rooms.hears(pb.SyncRequest)
     person = pb.Person(user_id=5, username="ana", rank=pb.RANK_MODERATOR)
     held = pb.HeldConnection(connection=7, room_id=1, life=2, slug="live", person=person, partition=0)
-    assert sync == pb.SyncRequest(edge=EDGE, held=[held], first=True, last=True)
+    assert sync == pb.SyncRequest(edge=EDGE, held=[held], first=True, last=True, ordinal=1)
     await eventually(lambda: worker.lost == [7])
     await rooms.stop()
 

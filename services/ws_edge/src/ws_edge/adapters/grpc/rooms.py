@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from itertools import starmap
+from itertools import count, starmap
 
 import grpc
 import grpc.aio
@@ -70,6 +70,8 @@ class GrpcRooms:
         self._ranks: OwedQueue[Rank] = OwedQueue(
             "ranks", self._send_ranks, limit=_BATCH_LIMIT, lock=leaves_lock, overflowed=self._lease.owe_sync
         )
+        # One request that carries ranks at a time, and its number: what was given up may be carried out late.
+        self._ordinals = count(1)
         self._away: set[ConnectionId] = set()
         """Those whose leave is owed, and who are expected to come back."""
         self._join_count = 0
@@ -215,7 +217,8 @@ class GrpcRooms:
 
     async def sync(self, part: Sequence[HeldConnection], *, first: bool, last: bool) -> list[ConnectionId]:
         """See lease.LeaseCalls."""
-        request = pb.SyncRequest(edge=self._edge, held=map(held_to_proto, part), first=first, last=last)
+        held, ordinal = map(held_to_proto, part), next(self._ordinals)
+        request = pb.SyncRequest(edge=self._edge, held=held, first=first, last=last, ordinal=ordinal)
         answer = await call(self._stub.Sync, request, _JOIN_DEADLINE_S, RoomsUnavailable)
         return [ConnectionId(connection) for connection in answer.lost]
 
@@ -253,7 +256,8 @@ class GrpcRooms:
         self._away.difference_update(away)
 
     async def _send_ranks(self, ranks: Mapping[ConnectionId, Rank]) -> None:
-        request = pb.ChangeRanksRequest(edge=self._edge, changes=starmap(rank_change_to_proto, ranks.items()))
+        changes, ordinal = starmap(rank_change_to_proto, ranks.items()), next(self._ordinals)
+        request = pb.ChangeRanksRequest(edge=self._edge, changes=changes, ordinal=ordinal)
         await call(self._stub.ChangeRanks, request, _JOIN_DEADLINE_S, RoomsUnavailable)
 
     def _leaves_forgotten(self) -> None:
