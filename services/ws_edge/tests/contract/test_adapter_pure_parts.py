@@ -478,23 +478,21 @@ class Visits:
     """The edge's half: people come, get other ranks, and most go again, through the queues and the lease."""
 
     def __init__(self, service: Service, chance: Random) -> None:
-        joins_lock, leaves_lock = asyncio.Lock(), asyncio.Lock()
+        joins_lock, leaves_lock, ranks_lock = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self.inside: dict[ConnectionId, HeldConnection] = {}
         self._service, self._chance, self._joins_lock = service, chance, joins_lock
         self._joining = self._joins = 0
         self.lease = EdgeLease(
             service,
-            locks=(leaves_lock, joins_lock),
+            locks=(ranks_lock, leaves_lock, joins_lock),
             held=self._held,
             holdings=self._holdings,
             lost=lambda connection: None,
             sleep=lambda seconds: asyncio.sleep(0),
         )
-        owed = partial(
-            OwedQueue, limit=4, lock=leaves_lock, overflowed=self.lease.owe_sync, capacity=chance.choice((5, 1000))
-        )
-        self.leaves: OwedQueue[None] = owed("leaves", service.leave)
-        self.ranks: OwedQueue[Rank] = owed("ranks", service.change_ranks)
+        owed = partial(OwedQueue, limit=4, overflowed=self.lease.owe_sync, capacity=chance.choice((5, 1000)))
+        self.leaves: OwedQueue[None] = owed("leaves", service.leave, lock=leaves_lock)
+        self.ranks: OwedQueue[Rank] = owed("ranks", service.change_ranks, lock=ranks_lock)
 
     def _held(self) -> Iterator[HeldConnection]:
         return (self.inside[number] for number in list(self.inside) if number in self.inside)

@@ -51,6 +51,8 @@ class FakeRooms(RoomsServiceServicer):
         self.leaves_answer = asyncio.Event()
         self.leaves_answer.set()
         self.knows_ranks = True
+        self.ranks_answer = asyncio.Event()
+        self.ranks_answer.set()
 
     async def _take(self, request: Any, context: Context) -> None:
         self._note_trace(request, context)
@@ -91,6 +93,7 @@ class FakeRooms(RoomsServiceServicer):
         await self._take(request, context)
         if not self.knows_ranks:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "an older service")
+        await self.ranks_answer.wait()
         return pb.ChangeRanksResponse()
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
@@ -463,6 +466,41 @@ async def test_a_join_does_not_wait_for_leaves_that_hang(service: Service, rooms
     # The leaves have 5 s.
     assert isinstance(await asyncio.wait_for(join(rooms, 2), 4), Membership)
     service.rooms.leaves_answer.set()
+
+
+@pytest.mark.parametrize("owes_sync", [False, True])
+async def test_leaves_do_not_wait_for_ranks_that_hang_also_where_a_sync_waits_for_these(
+    service: Service, rooms: GrpcRooms, owes_sync: bool
+) -> None:
+    service.rooms.ranks_answer.clear()
+    rooms.change_rank(ConnectionId(1), Rank.ADMIN)
+    await service.rooms.hears(pb.ChangeRanksRequest)
+    if owes_sync:
+        service.rooms.registered = False
+        await rooms._lease.beat()
+        await asyncio.sleep(0.05)
+    rooms.leave(ConnectionId(1))
+    # The ranks have 5 s.
+    await asyncio.wait_for(service.rooms.hears(pb.LeaveRequest), 4)
+    assert not [request for request in service.rooms.requests if isinstance(request, pb.SyncRequest)]
+    service.rooms.ranks_answer.set()
+
+
+async def test_who_was_sent_away_is_told_by_an_edge_that_stops_while_ranks_hang(
+    service: Service, worker: Worker
+) -> None:
+    rooms = open_rooms(service, worker)
+    await rooms.start()
+    await eventually(lambda: rooms.is_connected)
+    service.rooms.ranks_answer.clear()
+    rooms.change_rank(ConnectionId(8), Rank.ADMIN)
+    await service.rooms.hears(pb.ChangeRanksRequest)
+    rooms.note_away(ConnectionId(7))
+    rooms.leave(ConnectionId(7))
+    await rooms.stop()
+    (leave,) = await service.rooms.hears(pb.LeaveRequest)
+    assert list(leave.away) == [7]
+    service.rooms.ranks_answer.set()
 
 
 async def test_of_leaves_beyond_the_limit_a_sync_says_what_is_held_instead(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -49,6 +50,8 @@ class Holdings:
 class EdgeLease:
     """Heartbeats wait for nothing, or slow batches would cost the lease that they renew. Syncs run while no join, no
     leave and no change of a rank is under way: a part of a sync that was made before one of them would overwrite it.
+    Each of `locks` is held by one of these kinds of calls. A sync takes them in this order, and while it waits for one
+    it holds up what needs those that it has already: the kind that can wait least comes last.
 
     `held` gives the memberships one after the other, leaving out those that end meanwhile.
     """
@@ -57,7 +60,7 @@ class EdgeLease:
         self,
         calls: LeaseCalls,
         *,
-        locks: tuple[asyncio.Lock, asyncio.Lock],
+        locks: Sequence[asyncio.Lock],
         held: Callable[[], Iterable[HeldConnection]],
         holdings: Callable[[], Holdings],
         lost: Callable[[ConnectionId], None],
@@ -121,8 +124,9 @@ class EdgeLease:
         if not self._owes_sync:
             return
         lost: list[ConnectionId] = []
-        leaves, joins = self._locks  # joins last, so that they do not wait for the leaves under way
-        async with leaves, joins:
+        async with AsyncExitStack() as nothing_under_way:
+            for lock in self._locks:
+                await nothing_under_way.enter_async_context(lock)
             self._owes_sync = False  # first: leaves that are forgotten while the parts are under way owe another one
             try:
                 for is_first, part, is_last in _parts(self._held()):

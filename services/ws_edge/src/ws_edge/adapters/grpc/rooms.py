@@ -53,13 +53,13 @@ class GrpcRooms:
         self._security = security or GrpcSecurity()
         self._listener: MembershipListener | None = None
         self._log_sequences: Callable[[], Mapping[int, int]] = dict
-        # Apart: leaves that fail for as long as they have must not keep anybody from joining.
-        joins_lock, leaves_lock = asyncio.Lock(), asyncio.Lock()
+        # Apart: leaves that take all of their time must not hold up joins, nor ranks leaves.
+        joins_lock, leaves_lock, ranks_lock = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, lock=joins_lock)
         self._resolves = RequestBatches(self._send_resolves, limit=_BATCH_LIMIT, deadline_s=_DEADLINE_S)
         self._lease = EdgeLease(
             self,
-            locks=(leaves_lock, joins_lock),
+            locks=(ranks_lock, leaves_lock, joins_lock),
             held=lambda: self._listening.held_connections(),
             holdings=self._count_holdings,
             lost=lambda connection: self._listening.membership_lost(connection),
@@ -68,7 +68,7 @@ class GrpcRooms:
             "leaves", self._send_leaves, limit=_BATCH_LIMIT, lock=leaves_lock, overflowed=self._leaves_forgotten
         )
         self._ranks: OwedQueue[Rank] = OwedQueue(
-            "ranks", self._send_ranks, limit=_BATCH_LIMIT, lock=leaves_lock, overflowed=self._lease.owe_sync
+            "ranks", self._send_ranks, limit=_BATCH_LIMIT, lock=ranks_lock, overflowed=self._lease.owe_sync
         )
         # One request that carries ranks at a time, and its number: what was given up may be carried out late.
         self._ordinals = count(1)
