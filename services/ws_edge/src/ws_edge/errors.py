@@ -11,7 +11,8 @@ EdgeError
 ├── InvalidToken              invalid_token, or HTTP 401
 ├── Unavailable               a dependency did not answer in time, trying again later helps: unavailable, or HTTP 503
 │   ├── RoomsUnavailable
-│   │   └── NeverSent         the service was not asked at all
+│   │   ├── NeverSent         the service was not asked at all
+│   │   └── RoomsOutdated     the service does not know the call
 │   ├── ModerationUnavailable
 │   ├── BusUnavailable
 │   └── TokensUnavailable     the keys of tokens could not be read
@@ -155,6 +156,10 @@ class RoomsUnavailable(Unavailable):
 
 class NeverSent(RoomsUnavailable):
     """Nobody wanted the answer any more when the batch was put together: the request was never sent."""
+
+
+class RoomsOutdated(RoomsUnavailable):
+    """The service is one of before, which does not know the call."""
 
 
 class ModerationUnavailable(Unavailable):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from nats.js.api import ClusterInfo, StreamConfig, StreamInfo, StreamState
+from structlog.testing import capture_logs
 
 from salon.events.v1 import events_pb2
 from salon.moderation.v1.moderation_pb2 import CarriedAdmission
@@ -26,7 +27,7 @@ from ws_edge.adapters.nats import replies
 from ws_edge.adapters.nats.events import read_number, read_status, read_text, read_trace_header, to_milliseconds
 from ws_edge.adapters.nats.replies import NatsHistory
 from ws_edge.adapters.nats.stream import LogStream
-from ws_edge.errors import BusUnavailable, RoomsUnavailable
+from ws_edge.errors import BusUnavailable, RoomsOutdated, RoomsUnavailable
 from ws_edge.ports import LogResumption
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef, entry_id
@@ -393,6 +394,37 @@ async def test_a_leave_that_always_fails_is_alone_in_the_end_and_the_others_go_t
     running.cancel()
     assert committed == set(range(1, 1201)) - {13}
     assert len(leaves) == 1
+
+
+async def test_a_service_of_before_is_asked_again_every_30_seconds_and_named_in_the_log_once_each_time_it_begins() -> (
+    None
+):
+    answers: list[Exception | None] = [RoomsOutdated(), RoomsOutdated(), RoomsUnavailable("away"), RoomsOutdated()]
+    answers += [None, RoomsOutdated(), None]
+    pauses: list[float] = []
+    told = asyncio.Event()
+
+    async def tell(batch: Mapping[ConnectionId, Rank]) -> None:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+        told.set()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    ranks = OwedQueue("ranks", tell, limit=10, lock=asyncio.Lock(), overflowed=lambda: None, sleep=sleep)
+    running = asyncio.create_task(ranks.run())
+    with capture_logs() as lines:
+        for _ in range(2):
+            ranks.add(ConnectionId(7), Rank.ADMIN)
+            async with asyncio.timeout(30):
+                await told.wait()
+            told.clear()
+    running.cancel()
+    assert [pause for pause in pauses if pause != batches.GATHER_S] == [30.0, 30.0, 0.1, 30.0, 30.0]
+    assert lines == [{"event": "rooms_outdated", "log_level": "warning", "what": "ranks", "retry_s": 30.0}] * 2
 
 
 class Service:

@@ -13,7 +13,7 @@ from chassis.traces import hold_trace, read_trace
 from salon.rooms.v1 import rooms_pb2 as pb
 from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceServicer, add_RoomsServiceServicer_to_server
 from tools.ports import held_port
-from ws_edge.adapters.grpc import lease
+from ws_edge.adapters.grpc import batches, lease
 from ws_edge.adapters.grpc.rooms import GrpcRooms
 from ws_edge.errors import RoomsUnavailable
 from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption
@@ -403,8 +403,9 @@ async def test_ranks_are_told_until_a_restarted_service_has_committed_them(servi
 
 
 async def test_a_service_of_before_that_takes_no_ranks_is_told_again_until_one_of_now_answers(
-    service: Service, rooms: GrpcRooms
+    service: Service, rooms: GrpcRooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batches, "_OUTDATED_PAUSE_S", 0.05)
     service.rooms.knows_ranks = False
     rooms.change_rank(ConnectionId(7), Rank.ADMIN)
     await service.rooms.hears(pb.ChangeRanksRequest)

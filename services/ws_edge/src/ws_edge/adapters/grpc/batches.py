@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from ws_edge.errors import NeverSent, RoomsUnavailable
+from ws_edge.errors import NeverSent, RoomsOutdated, RoomsUnavailable
 from ws_edge.protocol.identity import ConnectionId
 
 _log = structlog.get_logger(__name__)
@@ -18,6 +18,8 @@ GATHER_S = 0.002
 _QUEUE_LIMIT = 20_000
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
+_OUTDATED_PAUSE_S = 30.0
+"""A service of before does not know better in a moment, as one that is away may be back."""
 CAPACITY = 10_000
 """Of a queue of what is owed."""
 
@@ -120,7 +122,8 @@ def _fail(futures: Sequence[asyncio.Future[A]], reason: RoomsUnavailable) -> Non
 
 class OwedQueue(Generic[W]):
     """What the service is to be told of connections, of each the newest alone. `call` commits a batch or raises
-    RoomsUnavailable. One batch at a time, and none while `lock` is held elsewhere.
+    RoomsUnavailable. One batch at a time, and none while `lock` is held elsewhere. Where it raises RoomsOutdated, the
+    batch is tried again after 30 seconds, and the log says so once.
 
     Holds `capacity` of them; `name` is for the log. When more are owed they are all forgotten and `overflowed` is
     called: a sync, which says all that is held, makes up for them.
@@ -135,6 +138,7 @@ class OwedQueue(Generic[W]):
         lock: asyncio.Lock,
         overflowed: Callable[[], None],
         capacity: int = CAPACITY,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._name = name
         self._call = call
@@ -142,6 +146,7 @@ class OwedQueue(Generic[W]):
         self._lock = lock
         self._overflowed = overflowed
         self._capacity = capacity
+        self._sleep = sleep
         self._owed: dict[ConnectionId, W] = {}
         self._is_wanted = asyncio.Event()
         self._is_empty = asyncio.Event()
@@ -173,16 +178,23 @@ class OwedQueue(Generic[W]):
     async def run(self) -> None:
         """Send batches until cancelled, more slowly and in smaller parts as long as they fail."""
         pause_s = _FIRST_PAUSE_S
+        is_outdated = False
         while True:
             await self._is_wanted.wait()
-            await asyncio.sleep(GATHER_S)
+            await self._sleep(GATHER_S)
             try:
                 await self._send()
                 pause_s = _FIRST_PAUSE_S
+                is_outdated = False
+            except RoomsOutdated:
+                if not is_outdated:
+                    _log.warning("rooms_outdated", what=self._name, retry_s=_OUTDATED_PAUSE_S)
+                is_outdated = True
+                await self._sleep(_OUTDATED_PAUSE_S)
             except Exception as reason:  # noqa: BLE001 - it is owed whatever went wrong
                 if not isinstance(reason, RoomsUnavailable):
                     _log.exception("rooms_owed_defect", what=self._name)
-                await asyncio.sleep(pause_s)
+                await self._sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _send(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import count, starmap
+from typing import TypeVar
 
 import grpc
 import grpc.aio
@@ -26,12 +27,15 @@ from ws_edge.adapters.grpc.convert import (
     snapshot_from_proto,
 )
 from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
-from ws_edge.errors import NeverSent, RoomsUnavailable
+from ws_edge.errors import NeverSent, RoomsOutdated, RoomsUnavailable
 from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption, MembershipListener
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.references import RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, RoomSnapshot
+
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 _BATCH_LIMIT = 500
 _JOIN_DEADLINE_S = 5.0
@@ -200,11 +204,9 @@ class GrpcRooms:
         position = pb.LogPosition(partition=partition, highest_sequence=seen)
         request = pb.ResumeLogRequest(seen=position, behind=behind)
         try:
-            answer = await call(self._stub.ResumeLog, request, _DEADLINE_S, RoomsUnavailable)
-        except RoomsUnavailable as reason:
-            if reason.args != (grpc.StatusCode.UNIMPLEMENTED.name,):
-                raise
-            return LogResumption(seen, behind + 1 if behind else 0)  # a service of before, which remembers nothing
+            answer = await _call_of_now(self._stub.ResumeLog, request, _DEADLINE_S)
+        except RoomsOutdated:
+            return LogResumption(seen, behind + 1 if behind else 0)  # it remembers nothing
         return LogResumption(answer.highest_sequence, answer.purge_to, answer.resumed)
 
     async def heartbeat(self) -> tuple[bool, int]:
@@ -258,7 +260,7 @@ class GrpcRooms:
     async def _send_ranks(self, ranks: Mapping[ConnectionId, Rank]) -> None:
         changes, ordinal = starmap(rank_change_to_proto, ranks.items()), next(self._ordinals)
         request = pb.ChangeRanksRequest(edge=self._edge, changes=changes, ordinal=ordinal)
-        await call(self._stub.ChangeRanks, request, _JOIN_DEADLINE_S, RoomsUnavailable)
+        await _call_of_now(self._stub.ChangeRanks, request, _JOIN_DEADLINE_S)
 
     def _leaves_forgotten(self) -> None:
         """The sync that follows has the service take them for gone."""
@@ -268,3 +270,13 @@ class GrpcRooms:
     async def _send_resolves(self, refs: Sequence[pb.RoomRef]) -> Sequence[Slug]:
         answer = await call(self._stub.Resolve, pb.ResolveRequest(refs=refs), _DEADLINE_S, RoomsUnavailable)
         return [Slug(slug) for slug in answer.slugs]
+
+
+async def _call_of_now(method: "grpc.aio.UnaryUnaryMultiCallable[Q, A]", request: Q, deadline_s: float) -> A:
+    """The answer to what a service of before does not know. Raises RoomsOutdated, RoomsUnavailable."""
+    try:
+        return await call(method, request, deadline_s, RoomsUnavailable)
+    except RoomsUnavailable as reason:
+        if reason.args == (grpc.StatusCode.UNIMPLEMENTED.name,):
+            raise RoomsOutdated(*reason.args) from reason
+        raise
