@@ -385,7 +385,7 @@ async def test_a_leave_that_always_fails_is_alone_in_the_end_and_the_others_go_t
 
     leaves: OwedQueue[None] = OwedQueue("leaves", leave, limit=500, lock=asyncio.Lock(), overflowed=lambda: None)
     for number in range(1, 1201):
-        leaves.add(ConnectionId(number), None)
+        leaves.owe(ConnectionId(number), None)
     running = asyncio.create_task(leaves.run())
     async with asyncio.timeout(30):
         while len(committed) < 1199:
@@ -418,7 +418,7 @@ async def test_a_service_of_before_is_asked_again_every_30_seconds_and_named_in_
     running = asyncio.create_task(ranks.run())
     with capture_logs() as lines:
         for _ in range(2):
-            ranks.add(ConnectionId(7), Rank.ADMIN)
+            ranks.owe(ConnectionId(7), Rank.ADMIN)
             async with asyncio.timeout(30):
                 await told.wait()
             told.clear()
@@ -534,7 +534,7 @@ class Visits:
         return {number: one.identity.rank for number, one in self.inside.items()}
 
     def _holdings(self) -> Holdings:
-        return Holdings(len(self.inside), self._joining, len(self.leaves), self._joins, self.leaves.added)
+        return Holdings(len(self.inside), self._joining, len(self.leaves), self._joins, self.leaves.owed_ever)
 
     async def visit(self, one: HeldConnection) -> None:
         self._joining += 1
@@ -543,7 +543,7 @@ class Visits:
             async with self._joins_lock:
                 await self._service.join(one.connection)
         except RoomsUnavailable:
-            self.leaves.add(one.connection, None)
+            self.leaves.owe(one.connection, None)
             return
         finally:
             self._joining -= 1
@@ -554,11 +554,11 @@ class Visits:
             await self._while()
             rank = self._chance.choice((Rank.USER, Rank.MODERATOR, Rank.ADMIN))
             self.inside[one.connection] = replace(one, identity=replace(one.identity, rank=rank))
-            self.ranks.add(one.connection, rank)
+            self.ranks.owe(one.connection, rank)
         if not stays:
             await self._while()
             del self.inside[one.connection]
-            self.leaves.add(one.connection, None)
+            self.leaves.owe(one.connection, None)
 
     async def _while(self) -> None:
         for _ in range(self._chance.randrange(20)):
@@ -640,7 +640,7 @@ async def test_a_defect_ends_neither_the_heartbeats_nor_the_leaves() -> None:
 
     leaves: OwedQueue[None] = OwedQueue("leaves", leave, limit=10, lock=asyncio.Lock(), overflowed=lambda: None)
     running = asyncio.create_task(leaves.run())
-    leaves.add(ConnectionId(7), None)
+    leaves.owe(ConnectionId(7), None)
     async with asyncio.timeout(30):
         await sent.wait()
     running.cancel()

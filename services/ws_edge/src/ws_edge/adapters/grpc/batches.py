@@ -25,7 +25,7 @@ CAPACITY = 10_000
 
 Q = TypeVar("Q")
 A = TypeVar("A")
-W = TypeVar("W")
+News = TypeVar("News")
 
 
 class RequestBatches(Generic[Q, A]):
@@ -120,10 +120,12 @@ def _fail(futures: Sequence[asyncio.Future[A]], reason: RoomsUnavailable) -> Non
             future.set_exception(RoomsUnavailable(*reason.args))
 
 
-class OwedQueue(Generic[W]):
-    """What the service is to be told of connections, of each the newest alone. `call` commits a batch or raises
-    RoomsUnavailable. One batch at a time, and none while `lock` is held elsewhere. Where it raises RoomsOutdated, the
-    batch is tried again after 30 seconds, and the log says so once.
+class OwedQueue(Generic[News]):
+    """News of connections that the service is to be told, of each connection the newest alone. Where nothing is
+    to be told but which connections they are, the news is None, and the queue a set of connections.
+
+    `call` commits a batch or raises RoomsUnavailable. One batch at a time, and none while `lock` is held elsewhere.
+    Where it raises RoomsOutdated, the batch is tried again after 30 seconds, and the log says so once.
 
     Holds `capacity` of them; `name` is for the log. When more are owed they are all forgotten and `overflowed` is
     called: a sync, which says all that is held, makes up for them.
@@ -132,7 +134,7 @@ class OwedQueue(Generic[W]):
     def __init__(
         self,
         name: str,
-        call: Callable[[Mapping[ConnectionId, W]], Awaitable[None]],
+        call: Callable[[Mapping[ConnectionId, News]], Awaitable[None]],
         *,
         limit: int,
         lock: asyncio.Lock,
@@ -147,21 +149,21 @@ class OwedQueue(Generic[W]):
         self._overflowed = overflowed
         self._capacity = capacity
         self._sleep = sleep
-        self._owed: dict[ConnectionId, W] = {}
+        self._owed: dict[ConnectionId, News] = {}
         self._is_wanted = asyncio.Event()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._part = limit
-        self.added = 0
-        """How often anything was owed."""
+        self.owed_ever = 0
+        """How many times `owe` was called, whatever became of it."""
 
     def __len__(self) -> int:
         return len(self._owed)
 
-    def add(self, connection: ConnectionId, what: W) -> None:
+    def owe(self, connection: ConnectionId, news: News) -> None:
         """Owe this, in place of what is owed of the same connection; never waits."""
-        self.added += 1
-        self._owed[connection] = what
+        self.owed_ever += 1
+        self._owed[connection] = news
         self._is_empty.clear()
         if len(self._owed) > self._capacity:
             _log.warning("rooms_owed_forgotten", what=self._name, count=len(self._owed))
@@ -208,9 +210,10 @@ class OwedQueue(Generic[W]):
                 self._put_back(batch)
                 raise
             self._part = min(2 * self._part, self._limit)
-            for connection, what in batch.items():
-                if self._owed.get(connection) is what:  # else a newer one came meanwhile
-                    self._owed.pop(connection, None)
+            for connection, told in batch.items():
+                # What came meanwhile is owed still, unless it says the same as what the service knows by now.
+                if connection in self._owed and self._owed[connection] == told:
+                    del self._owed[connection]
             if not self._owed:
                 self._rest()
 
@@ -218,7 +221,7 @@ class OwedQueue(Generic[W]):
         self._is_wanted.clear()
         self._is_empty.set()
 
-    def _put_back(self, batch: Mapping[ConnectionId, W]) -> None:
+    def _put_back(self, batch: Mapping[ConnectionId, News]) -> None:
         """Behind the others and in halves, so that one which always fails is alone in the end and the rest go
         through."""
         self._part = max(1, len(batch) // 2)

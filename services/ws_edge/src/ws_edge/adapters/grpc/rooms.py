@@ -167,7 +167,7 @@ class GrpcRooms:
 
     def change_rank(self, connection: ConnectionId, rank: Rank) -> None:
         """See ports.Rooms."""
-        self._ranks.add(connection, rank)
+        self._ranks.owe(connection, rank)
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """See ports.Rooms."""
@@ -228,7 +228,7 @@ class GrpcRooms:
         if connection in self._sent:
             self._sent[connection] = True
         else:
-            self._leaves.add(connection, None)
+            self._leaves.owe(connection, None)
 
     def _count_holdings(self) -> Holdings:
         return Holdings(
@@ -236,7 +236,7 @@ class GrpcRooms:
             joining=len(self._joining) + len(self._sent),
             owed=len(self._leaves),
             joins=self._join_count,
-            leaves=self._leaves.added,
+            leaves=self._leaves.owed_ever,
         )
 
     async def _send_joins(self, items: Sequence[pb.JoinItem]) -> Sequence[Membership | JoinRefusal]:
@@ -248,7 +248,7 @@ class GrpcRooms:
             sent, self._sent = self._sent, {}
             for connection, owes_leave in sent.items():
                 if owes_leave:
-                    self._leaves.add(connection, None)
+                    self._leaves.owe(connection, None)
         return [outcome_from_proto(outcome) for outcome in answer.outcomes]
 
     async def _send_leaves(self, connections: Collection[ConnectionId]) -> None:
