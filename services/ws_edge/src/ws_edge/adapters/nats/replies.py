@@ -43,6 +43,8 @@ _END_OF_BATCH = 204
 _NOT_FOUND = 404
 _NO_MESSAGE = 10037
 _ERASURES_AT_ONCE = 1000
+_FEW = 50
+"""A page of less costs no less."""
 _RANGE_HOLDS = 1000
 _RANGE_GROWS = 8
 _RANGE_SHRINKS = 4
@@ -144,16 +146,17 @@ class NatsHistory:
         end = last if before is None else min(last, (before - 1 - log.partition) // PARTITIONS)
         first = await self._first(log) if end > 0 else 1
         page: list[StoredMessage] = []
-        span, longest, most = limit, last, 2 * limit
+        few = max(limit, _FEW)
+        span, longest, most = few, last, 2 * few
         while end >= first and len(page) < limit:
             begin = max(first, end - span + 1)
             replies = await self._range(log, begin, end, at_most=most)
             if replies is None:
-                span = longest = max(limit, span // _RANGE_SHRINKS)
+                span = longest = max(few, span // _RANGE_SHRINKS)
                 continue
             found = (_decode(reply, log, 0) for reply in replies)
             page[:0] = [entry for entry in found if isinstance(entry, StoredMessage)]
-            most = min(2 * most, _RANGE_HOLDS) if 4 * len(replies) > most else 2 * limit
+            most = min(2 * most, _RANGE_HOLDS) if 4 * len(replies) > most else 2 * few
             grows = min(_RANGE_GROWS, most // (2 * len(replies))) if replies else _RANGE_GROWS
             end, longest = begin - 1, 2 * longest
             span = min(span * max(grows, 1), longest)
