@@ -21,6 +21,7 @@ from sanic.request import Request
 from moderation.api.grpc import convert as moderation_convert
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.windows import CarryMatcher
 from moderation.errors import MalformedRequest as ModerationMalformedRequest
@@ -291,10 +292,12 @@ def graphql(data: bytes) -> None:
 def _judge(request: moderation_pb2.AdmitRequest) -> None:
     """As the stream does: every check has its verdict."""
     batch = moderation_convert.batch_from_proto(request)
-    admission, now = Admission(Limits(10, 10, 100), SanctionCache(), LastSeenBuffer()), Now(0, 0)
+    admission, now = Admission(Limits(10, 10, 100), SanctionCache(), LastSeenBuffer(), PolicyCache()), Now(0, 0)
     matcher = CarryMatcher()
     for carried in batch.carried:
         admission.carry(carried, now, matcher)
+    for released in batch.released:
+        admission.release(released)
     for speaker, slug in batch.seen:
         admission.report_seen(speaker, slug, now)
     verdicts = [admission.judge_arrival(arrival, now) for arrival in batch.arrivals]

@@ -27,13 +27,21 @@ from moderation.api.grpc.status import STATUSES
 from moderation.config import Config
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.errors import StartFailed
 from moderation.ports import Ports
 from moderation.telemetry import Metrics
 from moderation.usecases.execute import finish
 from moderation.usecases.outbox import keep_counting, keep_working
-from moderation.usecases.refresh import keep_refreshing, keep_writing, refresh, write
+from moderation.usecases.refresh import (
+    keep_reading_policies,
+    keep_refreshing,
+    keep_writing,
+    read_policies,
+    refresh,
+    write,
+)
 from moderation.usecases.retention import Retention, keep_ending, keep_forgetting, keep_pruning
 from salon.moderation.v1.moderation_pb2_grpc import add_ModerationServiceServicer_to_server
 
@@ -97,6 +105,7 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
     await migrate_moderation(config.database_url)
     await database.open()
     await refresh(replica.ports)
+    await read_policies(replica.ports)
     replica.server.open()
     _start(duties, replica, Retention(config.audit_days, config.evidence_days))
     _log.info("serving", host=config.host, port=port)
@@ -104,7 +113,7 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
 
 
 def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics: Metrics) -> _Replica:
-    cache, last_seen = SanctionCache(), LastSeenBuffer()
+    cache, last_seen, policies = SanctionCache(), LastSeenBuffer(), PolicyCache()
     refresh_wanted, outbox_wanted = asyncio.Event(), asyncio.Event()
 
     def restored() -> None:
@@ -119,7 +128,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         received=lambda event: cache.apply(event.imposed, event.lifted_ids),
         restored=restored,
     )
-    admission = Admission(limits, cache, last_seen)
+    admission = Admission(limits, cache, last_seen, policies)
     ports = Ports(
         TortoiseStore(database),
         nats,
@@ -129,6 +138,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         admission,
         TortoiseOutbox(database),
         NatsLog(nats.connection),
+        policies,
         refresh_wanted,
         outbox_wanted,
     )
@@ -143,7 +153,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         has_reflection=config.salon_env != "production",
         is_open=False,  # before it knows what is in force it would admit everybody
     )
-    metrics.watch(cache=cache, last_seen=last_seen)
+    metrics.watch(cache=cache, policies=policies, last_seen=last_seen)
     return _Replica(ports, database, nats, streams, server, metrics)
 
 
@@ -151,6 +161,7 @@ def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
     ports = replica.ports
     duties.spawn(replica.nats.run(), "nats connection")
     duties.spawn(keep_refreshing(ports), "refresh")
+    duties.spawn(keep_reading_policies(ports), "policies")
     duties.spawn(keep_writing(ports), "write")
     duties.spawn(keep_working(ports), "outbox")
     duties.spawn(keep_counting(ports, replica.metrics.outbox), "outbox backlog")

@@ -11,6 +11,8 @@ from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt,
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Target
+from moderation.domain.policy import PolicyOrder, RoomPolicy
+from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rights import Change
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Sanction, SanctionEvent
@@ -66,6 +68,17 @@ class Store(Protocol):
     ) -> Receipt:
         """The same of messages: show what the outbox has not done yet in that log to `decide`, write the audit row with
         the message as evidence, and give the outbox what it says."""
+
+    async def change_policy(self, order: PolicyOrder, *, now_ms: int) -> Receipt:
+        """The same of the policy of the order's slug: change it, write the audit row with what was there before, and
+        give the outbox the entry that tells of it where the room has a log."""
+
+    async def policies_after(self, version: int, *, first: int) -> list[RoomPolicy]:
+        """The next `first` policies with a higher version, in the order of these. Whoever reads on from the last one's
+        version misses none. What a later version of this service stored there is left out."""
+
+    async def policies_of(self, slugs: Sequence[str]) -> list[RoomPolicy]:
+        """Of at most 1,000 slugs those policies that were ever changed."""
 
     async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:
         """What a command of that actor with that nonce brought within two minutes; None: there was none."""
@@ -159,8 +172,8 @@ class RoomLog(Protocol):
         """Its messages up to the id of an entry that it has, in batches, in order; since_ms: those stored from then on.
         None that the leader has is missing where it comes to its end; some may be erased already."""
 
-    async def announce(self, item: OutboxItem) -> None:
-        """Store what is to be erased, with the keys of all that is, where only those look who read the log."""
+    async def announce(self, item: OutboxItem, erasure: Erasure) -> None:
+        """Store what the item is to erase, with the keys of all that is, where only those look who read the log."""
 
     async def append(self, item: OutboxItem) -> int:
         """Store the entry that tells of it, with the newest keys; its id. Within two minutes it is stored once."""
@@ -202,6 +215,8 @@ class Ports:
     """Judges by the two before it."""
     outbox: Outbox
     log: RoomLog
+    policies: PolicyCache
+    """Also what admission judges by."""
     refresh_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it where the cache may have missed something: events were lost, or a change's outcome is not known."""
     outbox_wanted: asyncio.Event = field(default_factory=asyncio.Event)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sized
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from chassis.metrics import ServiceMetrics
-from moderation.domain.admission import Decision, Verdict
 from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.verdicts import Decision, Verdict
 
 
 class Metrics:
@@ -21,6 +21,9 @@ class Metrics:
         self._verdicts = {d: verdicts.labels(d.name.lower()) for d in Decision}
         self._ready = Gauge("salon_moderation_ready", "1: database and NATS answer.", registry=registry)
         self._in_force = Gauge("salon_moderation_sanctions_in_force", "Sanctions in memory.", registry=registry)
+        self._policies = Gauge(
+            "salon_moderation_policies", "Rooms whose policy asks for anything, in memory.", registry=registry
+        )
         self._waiting = Gauge("salon_moderation_sightings_waiting", "Sightings not written yet.", registry=registry)
         self._lost = Gauge("salon_moderation_sightings_lost", "Sightings lost for want of room.", registry=registry)
         self._outbox = Gauge(
@@ -45,8 +48,9 @@ class Metrics:
         self.service.dependencies(are_up)
         self._ready.set(all(are_up.values()))
 
-    def watch(self, *, cache: Sized, last_seen: LastSeenBuffer) -> None:
+    def watch(self, *, cache: Sized, policies: Sized, last_seen: LastSeenBuffer) -> None:
         """Read these whenever somebody asks for metrics."""
         self._in_force.set_function(lambda: len(cache))
+        self._policies.set_function(lambda: len(policies))
         self._waiting.set_function(lambda: len(last_seen))
         self._lost.set_function(lambda: last_seen.lost)

@@ -37,8 +37,8 @@ async def given(database: Database, *erasures: Erasure) -> list[OutboxItem]:
 async def test_an_item_comes_back_as_it_was_given(database: Database, outbox: TortoiseOutbox) -> None:
     await given(database, UNREAD, PURGE)
     unread, purge = await outbox.claim(first=9, now_ms=NOW_MS + 2 + LEASE_MS)
-    assert unread.erasure == replace(UNREAD, origin=Origin("e" * 32, 2**64 - 1, "n\N{REPLACEMENT CHARACTER}"))
-    assert purge.erasure == PURGE
+    assert unread.change == replace(UNREAD, origin=Origin("e" * 32, 2**64 - 1, "n\N{REPLACEMENT CHARACTER}"))
+    assert purge.change == PURGE
     assert (purge.entry_id, purge.attempts, purge.made_at_ms, purge.resolved_at_ms) == (0, 1, NOW_MS + 2, NOW_MS + 2)
     assert unread.resolved_at_ms is None
 
@@ -100,7 +100,8 @@ async def test_what_was_read_is_kept_with_its_evidence(database: Database, outbo
     row = await AuditRow.get(id=receipt.action_id)
     assert (row.message_text, row.target_username) == ("words\N{REPLACEMENT CHARACTER}", "Anonymous_10.0.0.5")
     (item,) = await outbox.claim(first=9, now_ms=NOW_MS + 6 + LEASE_MS)
-    assert (item.erasure.author, item.erasure.username) == (MESSAGE.author, MESSAGE.username)
+    assert isinstance(item.change, Erasure)
+    assert (item.change.author, item.change.username) == (MESSAGE.author, MESSAGE.username)
     assert (item.entry_id, item.resolved_at_ms) == (2**53 - 1, NOW_MS + 5)
     await store.erase_evidence(NOW_MS + 1, now_ms=NOW_MS + 9)
     row = await AuditRow.get(id=receipt.action_id)

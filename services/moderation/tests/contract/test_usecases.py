@@ -21,6 +21,7 @@ from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.commands import SanctionOrder
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker, Target
+from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import MUTES_AND_BANS, SanctionCache
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.ports import Ports
@@ -76,12 +77,12 @@ class Subject:
 
     def __init__(self, database: Database) -> None:
         self.store, self.published = Interrupted(TortoiseStore(database)), Published()
-        self.cache, self.last_seen = SanctionCache(), LastSeenBuffer()
-        self.admission = Admission(Limits(10, 10, 100), self.cache, self.last_seen)
+        self.cache, self.last_seen, self.policies = SanctionCache(), LastSeenBuffer(), PolicyCache()
+        self.admission = Admission(Limits(10, 10, 100), self.cache, self.last_seen, self.policies)
         store: Any = self.store
         in_memory = (self.cache, self.last_seen, self.admission)
         outbox, log = TortoiseOutbox(database), NatsLog(NatsConnection(NatsAccess(()), "away"))
-        self.ports = Ports(store, self.published, lambda: NOW, *in_memory, outbox, log)
+        self.ports = Ports(store, self.published, lambda: NOW, *in_memory, outbox, log, self.policies)
 
     def is_muted(self, address: str) -> bool:
         anonymous = Speaker(0, f"Anonymous_{address}", address, Rank.ANONYMOUS, "e:2")

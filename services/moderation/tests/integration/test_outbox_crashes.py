@@ -296,10 +296,10 @@ class PartlyAway:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
-    async def announce(self, item: OutboxItem) -> None:
-        partition = item.erasure.log.partition
+    async def announce(self, item: OutboxItem, erasure: Erasure) -> None:
+        partition = item.change.log.partition
         if partition == PARTITION:
-            await self._log.announce(item)
+            await self._log.announce(item, erasure)
             return
         self.asked[partition] += 1
         await asyncio.sleep(self.DEADLINE_S)

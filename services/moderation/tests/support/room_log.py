@@ -19,6 +19,7 @@ from moderation.domain.commands import ErasureOrder, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
 from moderation.ports import Ports
@@ -130,10 +131,10 @@ class Published:
 
 def ports_of(database: Database, connection: NatsConnection, clock: Clock) -> Ports:
     """What one replica works with."""
-    cache, last_seen = SanctionCache(), LastSeenBuffer()
-    admission = Admission(Limits(10, 10, 100), cache, last_seen)
+    cache, last_seen, policies = SanctionCache(), LastSeenBuffer(), PolicyCache()
+    admission = Admission(Limits(10, 10, 100), cache, last_seen, policies)
     store, outbox, log = TortoiseStore(database), TortoiseOutbox(database), NatsLog(connection)
-    return Ports(store, Published(), clock.now, cache, last_seen, admission, outbox, log)
+    return Ports(store, Published(), clock.now, cache, last_seen, admission, outbox, log, policies)
 
 
 def connection_to(url: str) -> NatsConnection:

@@ -1,22 +1,13 @@
 """domain/admission.py: sanction, then repeat, then limit; users over everything, anonymous people by connection
 and address."""
 
-from moderation.domain.admission import (
-    ADMITTED,
-    REPEATED,
-    Admission,
-    ArrivalCheck,
-    CarriedAdmission,
-    Decision,
-    Limits,
-    MessageCheck,
-    Now,
-    Verdict,
-)
+from moderation.domain.admission import Admission, ArrivalCheck, CarriedAdmission, Limits, MessageCheck, Now
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Rank, Speaker, Target
+from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Action, Sanction
+from moderation.domain.verdicts import ADMITTED, REPEATED, Decision, Verdict
 from moderation.domain.windows import CarryMatcher
 
 S = 1_000_000_000
@@ -29,7 +20,8 @@ class Subject:
     def __init__(self) -> None:
         self.cache = SanctionCache()
         self.last_seen = LastSeenBuffer()
-        self.admission = Admission(Limits(10, 10, 100), self.cache, self.last_seen)
+        self.policies = PolicyCache()
+        self.admission = Admission(Limits(10, 10, 100), self.cache, self.last_seen, self.policies)
         self._matcher = CarryMatcher()
 
     def say(self, who: Speaker, at_s: float = 0, *, slug: str = "live", life: int = 1, nonce: str = "") -> Verdict:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Rank, Speaker, Target
+from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import MUTES_AND_BANS, SanctionCache
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Sanction, first_addresses
 from moderation.domain.windows import AdmittedNonces
@@ -16,7 +17,7 @@ BESIDE_ANA = Speaker(0, "Anonymous_10.0.0.5", "10.0.0.5", Rank.ANONYMOUS, "e:2")
 
 
 def admission(cache: SanctionCache, last_seen: LastSeenBuffer) -> Admission:
-    return Admission(Limits(10, 10, 100), cache, last_seen)
+    return Admission(Limits(10, 10, 100), cache, last_seen, PolicyCache())
 
 
 def test_a_nonce_that_comes_too_late_to_matter_is_not_kept() -> None:

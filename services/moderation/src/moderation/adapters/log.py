@@ -17,8 +17,8 @@ from nats.aio.msg import Msg
 
 from chassis.nats_connection import NATS_TROUBLES, NatsConnection
 from chassis.traces import trace_headers
-from moderation.adapters.log_entries import Stored, encode_erasure, message_of
-from moderation.domain.commands import OutboxItem
+from moderation.adapters.log_entries import Stored, encode_change, message_of
+from moderation.domain.commands import LogChange, OutboxItem
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.errors import LogUnavailable
 
@@ -64,20 +64,22 @@ class NatsLog:
         async for batch in self._entries(log, up_to_id, 0, since_ms):
             yield [message for stored in batch if (message := message_of(stored)) is not None]
 
-    async def announce(self, item: OutboxItem) -> None:
+    async def announce(self, item: OutboxItem, erasure: Erasure) -> None:
         """See RoomLog."""
-        *older, told = item.erasure.parts
+        *older, told = erasure.parts
         for number, part in enumerate(older):
             await self._publish(item, part, ".erasures", f"{_key(item)}.erasures.{number}")
         await self._publish(item, told, ".erasures", f"{_key(item)}.erasures")
 
     async def append(self, item: OutboxItem) -> int:
         """See RoomLog."""
-        return await self._publish(item, item.erasure.parts[-1], "", _key(item))
+        change = item.change
+        told = change.parts[-1] if isinstance(change, Erasure) else change
+        return await self._publish(item, told, "", _key(item))
 
     async def find_entry(self, item: OutboxItem) -> int | None:
         """See RoomLog."""
-        log, after_id = item.erasure.log, item.erasure.last_id
+        log, after_id = item.change.log, item.change.last_id
         last_id = await self.last_id(log)
         if last_id <= after_id:
             return None
@@ -108,10 +110,10 @@ class NatsLog:
         if "seq" not in answer:
             raise LogUnavailable(str(answer.get("error", {}).get("description", "no acknowledgement")))
 
-    async def _publish(self, item: OutboxItem, part: Erasure, ending: str, key: str) -> int:
+    async def _publish(self, item: OutboxItem, part: LogChange, ending: str, key: str) -> int:
         log = part.log
         headers = {_KEY: key, "Nats-Expected-Stream": _stream(log), **(trace_headers() or {})}
-        payload = encode_erasure(item.action_id, part)
+        payload = encode_change(item.action_id, part)
         answer = await self._request(_subject(log) + ending, payload, headers)
         if "seq" not in answer:
             raise LogUnavailable(str(answer.get("error", {}).get("description", "no acknowledgement")))

@@ -4,8 +4,11 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from moderation.domain.commands import LogChange
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
+from moderation.domain.policy import PolicyChange
 from salon.events.v1 import events_pb2 as pb
+from salon.moderation.v1 import policy_pb2
 
 
 class Stored(NamedTuple):
@@ -27,10 +30,26 @@ def message_of(stored: Stored) -> LoggedMessage | None:
     return LoggedMessage(stored.id, stored.at_ms, said.user_id, said.username, said.text, stored.key)
 
 
-def encode_erasure(action_id: int, erasure: Erasure) -> bytes:
+def encode_change(action_id: int, change: LogChange) -> bytes:
     """The entry that tells of it; the same bytes whoever encodes it."""
-    edge, token, nonce = erasure.origin
+    edge, token, nonce = change.origin
     entry = pb.LogEntry(origin=pb.CommandOrigin(edge=edge, token=token, nonce=nonce, action_id=action_id))
+    if isinstance(change, PolicyChange):
+        _tell_policy(entry, change)
+    else:
+        _tell_erasure(entry, change)
+    return entry.SerializeToString(deterministic=True)
+
+
+def _tell_policy(entry: pb.LogEntry, change: PolicyChange) -> None:
+    policy = change.policy
+    entry.policy_changed.version = change.version
+    entry.policy_changed.moderator_user_id = change.moderator_user_id
+    entry.policy_changed.policy.slow_mode_seconds = policy.slow_mode_seconds
+    entry.policy_changed.policy.read_only = policy_pb2.ReadOnly.ValueType(policy.read_only)
+
+
+def _tell_erasure(entry: pb.LogEntry, erasure: Erasure) -> None:
     user_id = erasure.author.user_id if erasure.author else 0
     if erasure.kind is ErasureKind.DELETE:
         entry.message_deleted.MergeFrom(
@@ -60,7 +79,6 @@ def encode_erasure(action_id: int, erasure: Erasure) -> bytes:
                 message_keys=erasure.message_keys,
             )
         )
-    return entry.SerializeToString(deterministic=True)
 
 
 def _read(stored: Stored) -> pb.LogEntry | None:

@@ -1,35 +1,19 @@
-"""Whether a message may be published and a connection come in: sanction, then repeat, then limit."""
+"""Whether a message may be published and a connection come in: sanction, then repeat, then policy, then limit."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Speaker
+from moderation.domain.policy import EXEMPT_RANK, Policy, PolicyRefusal, refusal_by
+from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import BANS, MUTES_AND_BANS, SanctionCache
+from moderation.domain.slow_mode import Place, SlowMode
+from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, Decision, Verdict
 from moderation.domain.windows import AdmittedNonces, CarryMatcher, SlidingWindowLimiter
 
 _NS_PER_MS = 1_000_000
-
-
-class Decision(IntEnum):
-    """The outcome of one check."""
-
-    ADMITTED = 1
-    REPEATED = 2
-    RATE_LIMITED = 3
-    SANCTIONED = 4
-
-
-class Verdict(NamedTuple):
-    """A decision and, where waiting helps, for how many milliseconds; 0: not known or never."""
-
-    decision: Decision
-    retry_after_ms: int = 0
-
-
-ADMITTED = Verdict(Decision.ADMITTED)
-REPEATED = Verdict(Decision.REPEATED)
+_REFUSALS = {PolicyRefusal.READ_ONLY: Verdict(Decision.READ_ONLY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +43,10 @@ class MessageCheck(NamedTuple):
     life: int
     nonce: str
     """May be empty."""
+    number: int = 0
+    """As its edge counts messages: none of a connection has the same."""
+    without_policy: bool = False
+    """The policy is judged with another check of the same message."""
 
 
 class ArrivalCheck(NamedTuple):
@@ -81,25 +69,43 @@ class CarriedAdmission(NamedTuple):
     """How long ago that was."""
     counts: bool
     """False: it is older than the window, only its nonce is to be known."""
+    slug: str = ""
+    """Where it holds a place in a room with slow mode; empty: it holds none."""
+    number: int = 0
+    """As in MessageCheck."""
+
+
+class ReleasedAdmission(NamedTuple):
+    """A message that holds a place in a room with slow mode, and could not be stored."""
+
+    speaker: Speaker
+    slug: str
+    life: int
+    nonce: str
+    """May be empty."""
+    number: int
+    """As in MessageCheck."""
 
 
 class Admission:
     """The memory that messages and arrivals are judged by. Nothing here waits."""
 
-    def __init__(self, limits: Limits, cache: SanctionCache, last_seen: LastSeenBuffer) -> None:
+    def __init__(self, limits: Limits, cache: SanctionCache, last_seen: LastSeenBuffer, policies: PolicyCache) -> None:
         window_ns = limits.window_s * 1_000_000_000
         self.limits = limits
         self._window_ns = window_ns
         self._cache = cache
+        self._policies = policies
         self._last_seen = last_seen
         self._by_speaker = SlidingWindowLimiter(limits.messages_per_window, window_ns)
         self._by_address = SlidingWindowLimiter(limits.messages_per_address, window_ns)
         self._nonces = AdmittedNonces()
+        self._slow_mode = SlowMode()
 
     def judge_message(self, message: MessageCheck, now: Now) -> Verdict:
         """Admit it and count it, or say why not. A sanction is looked at first: a repeat may be the copy that is
         stored, if the first one got lost."""
-        speaker, slug, life, nonce = message
+        speaker, slug, life, nonce, number, without_policy = message
         sanctioned_ms = self._cache.remaining_ms(speaker, slug, MUTES_AND_BANS, now_ms=now.wall_ms)
         if sanctioned_ms is not None:
             return Verdict(Decision.SANCTIONED, sanctioned_ms)
@@ -107,6 +113,9 @@ class Admission:
         now_ns = now.monotonic_ns
         if nonce and self._nonces.knows(key, life, nonce, now_ns):
             return REPEATED
+        policy = None if without_policy or speaker.rank >= EXEMPT_RANK else self._policies.find(slug)
+        if policy is not None and (refusal := self._refusal(policy, speaker, key, slug, now_ns)) is not None:
+            return refusal
         wait_ns = self._by_speaker.wait_ns(key, now_ns)
         if not speaker.user_id:
             wait_ns = max(wait_ns, self._by_address.wait_ns(speaker.address, now_ns))
@@ -117,7 +126,20 @@ class Admission:
             self._by_address.accept(speaker.address, speaker.connection, now_ns)
         if nonce:
             self._nonces.remember(key, life, nonce, now_ns, now_ns)
-        return ADMITTED
+        if policy is None or not policy.slow_mode_seconds:
+            return ADMITTED
+        self._slow_mode.take(key, slug, Place(now_ns, speaker.connection, number), now_ns)
+        return ADMITTED_WITH_PLACE
+
+    def _refusal(self, policy: Policy, speaker: Speaker, key: int | str, slug: str, now_ns: int) -> Verdict | None:
+        """What the policy of the room has against a message."""
+        against = refusal_by(policy, speaker.rank)
+        if against is not None:
+            return _REFUSALS[against]
+        if not policy.slow_mode_seconds:
+            return None
+        wait_ns = self._slow_mode.wait_ns(key, slug, policy.slow_mode_seconds, now_ns)
+        return Verdict(Decision.SLOW_MODE, -(-wait_ns // _NS_PER_MS)) if wait_ns else None
 
     def judge_arrival(self, arrival: ArrivalCheck, now: Now) -> Verdict:
         """The banned stay outside, the muted may read. Who is turned away was seen as well."""
@@ -130,7 +152,7 @@ class Admission:
     def carry(self, carried: CarriedAdmission, now: Now, matcher: CarryMatcher) -> None:
         """Take over what another replica admitted. Call it the oldest first, with the same matcher for all that comes
         over one stream."""
-        speaker, life, nonce, age_ms, counts = carried
+        speaker, life, nonce, age_ms, counts, slug, number = carried
         key: int | str = speaker.user_id or speaker.connection
         at_ns = now.monotonic_ns - max(0, age_ms) * _NS_PER_MS
         if counts and at_ns + self._window_ns > now.monotonic_ns:
@@ -139,6 +161,17 @@ class Admission:
                 self._by_address.carry(speaker.address, speaker.connection, at_ns, matcher)
         if nonce:
             self._nonces.remember(key, life, nonce, at_ns, now.monotonic_ns)
+        if slug:
+            self._slow_mode.take(key, slug, Place(at_ns, speaker.connection, number), now.monotonic_ns)
+
+    def release(self, released: ReleasedAdmission) -> None:
+        """The speaker may speak in that room as if the message had never been admitted; its nonce is new again. The
+        windows of the rate limits keep it."""
+        speaker, slug, life, nonce, number = released
+        key: int | str = speaker.user_id or speaker.connection
+        self._slow_mode.release(key, slug, speaker.connection, number)
+        if nonce:
+            self._nonces.forget(key, life, nonce)
 
     def report_seen(self, speaker: Speaker, slug: str, now: Now) -> None:
         """Somebody is in that room just now; their sanctions follow them to a new address at once."""

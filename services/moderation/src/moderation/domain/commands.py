@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, ErasureKind, LogRef, Origin
+from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy
 from moderation.domain.sanctions import Command, SanctionEvent
 
 NONCES_KNOWN_MS = 120_000
@@ -42,7 +43,9 @@ class ErasureOrder:
     origin: Origin = NO_ORIGIN
 
 
-Order: TypeAlias = SanctionOrder | ErasureOrder
+Order: TypeAlias = SanctionOrder | ErasureOrder | PolicyOrder
+LogChange: TypeAlias = Erasure | PolicyChange
+"""What a command has to do in a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class OutboxItem:
     """The audit row."""
     claim: str
     """Whoever works on it has written this there; another one may have taken it since."""
-    erasure: Erasure
+    change: LogChange
     entry_id: int
     """0: the log does not have the entry yet, as far as is known."""
     attempts: int
@@ -77,3 +80,5 @@ class Receipt:
     """The actor has sent this nonce before: nothing was changed."""
     work: OutboxItem | None = None
     """What the outbox has to do, claimed for whoever gave the order."""
+    policy: RoomPolicy | None = None
+    """Of a change of the policy; None where it is repeated."""

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from moderation.domain.commands import ErasureOrder
 from moderation.domain.erasures import Erasure, ErasureCommand, ErasureKind, LoggedMessage
 from moderation.domain.people import Moderator, Rank
+from moderation.domain.policy import PolicyAction, PolicyCommand
 from moderation.domain.sanctions import Action, Command, Sanction, Scope, first_addresses
 from moderation.errors import MessageNotFound, NotPermitted
 
-LOWEST_RANK: Mapping[tuple[Action | ErasureKind, Scope], Rank] = {
+LOWEST_RANK: Mapping[tuple[Action | ErasureKind | PolicyAction, Scope], Rank] = {
     (ErasureKind.DELETE, Scope.ROOM): Rank.MODERATOR,
     (ErasureKind.PURGE, Scope.ROOM): Rank.MODERATOR,
     (ErasureKind.CLEAR, Scope.ROOM): Rank.ADMIN,
+    (PolicyAction.CHANGE, Scope.ROOM): Rank.ADMIN,
     (Action.MUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.UNMUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.BAN, Scope.ROOM): Rank.ADMIN,
@@ -37,7 +39,7 @@ class Change:
     """What the sanction that it imposes holds for, MOST_ADDRESSES at most."""
 
 
-def may_act(rank: Rank, action: Action | ErasureKind, scope: Scope) -> bool:
+def may_act(rank: Rank, action: Action | ErasureKind | PolicyAction, scope: Scope) -> bool:
     """Whether somebody of that rank has that action with that scope at all."""
     return rank >= LOWEST_RANK[action, scope]
 
@@ -74,6 +76,12 @@ def may_take_back(command: ErasureCommand) -> bool:
         and may_act(moderator.rank, command.kind, Scope.ROOM)
         and (target_rank is None or target_rank < moderator.rank)
     )
+
+
+def may_change_policy(command: PolicyCommand) -> bool:
+    """Whether rank and role allow it: signed in, and by the table."""
+    moderator = command.moderator
+    return moderator.user_id != 0 and may_act(moderator.rank, PolicyAction.CHANGE, Scope.ROOM)
 
 
 def decide_deletion(order: ErasureOrder, message: LoggedMessage | None, *, now_ms: int) -> Erasure:

@@ -153,3 +153,7 @@ class AdmittedNonces:
             del self._admitted[oldest]
             if not self._admitted:
                 return
+
+    def forget(self, speaker: int | str, life: int, nonce: str) -> None:
+        """That message was not stored: sent again it is a new one."""
+        self._admitted.pop((speaker, life, nonce), None)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from moderation.domain.admission import ArrivalCheck, CarriedAdmission, MessageCheck, Verdict
+from moderation.domain.admission import ArrivalCheck, CarriedAdmission, MessageCheck, ReleasedAdmission
 from moderation.domain.people import Speaker
+from moderation.domain.verdicts import Verdict
 from moderation.domain.windows import CarryMatcher
 from moderation.ports import Ports
 
@@ -15,6 +16,7 @@ class Batch(NamedTuple):
 
     carried: Sequence[CarriedAdmission]
     """First on a new stream: what this edge admitted lately, in any order."""
+    released: Sequence[ReleasedAdmission]
     seen: Sequence[tuple[Speaker, str]]
     """Who is in which room (slug) just now."""
     arrivals: Sequence[ArrivalCheck]
@@ -27,6 +29,8 @@ def admit(ports: Ports, batch: Batch, matcher: CarryMatcher) -> list[Verdict]:
     admission, now = ports.admission, ports.clock()
     for carried in sorted(batch.carried, key=attrgetter("age_ms"), reverse=True):
         admission.carry(carried, now, matcher)
+    for released in batch.released:
+        admission.release(released)
     for speaker, slug in batch.seen:
         admission.report_seen(speaker, slug, now)
     verdicts = [admission.judge_arrival(arrival, now) for arrival in batch.arrivals]

@@ -11,11 +11,13 @@ from moderation.domain.admission import Now
 from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
 from moderation.domain.people import Moderator, address_of_name
+from moderation.domain.policy import PolicyOrder
 from moderation.domain.rights import (
     Change,
     decide,
     decide_deletion,
     erasure_of,
+    may_change_policy,
     may_execute,
     may_lift,
     may_take_back,
@@ -45,6 +47,8 @@ async def execute(ports: Ports, order: Order) -> Receipt:
             return earlier
     if isinstance(order, SanctionOrder):
         return await _change(ports, order)
+    if isinstance(order, PolicyOrder):
+        return await _change_policy(ports, order)
     return await _take_back(ports, order)
 
 
@@ -108,6 +112,21 @@ async def _carry_out(
         raise
     if receipt.event is not None and not receipt.repeated:
         await _apply_and_publish(ports, receipt.event, now)
+    return await _tried(ports, receipt)
+
+
+async def _change_policy(ports: Ports, order: PolicyOrder) -> Receipt:
+    """Change fields of the room's policy."""
+    if not may_change_policy(order.command):
+        raise NotPermitted
+    return await _detached(ports, _carry_out_policy(ports, order))
+
+
+async def _carry_out_policy(ports: Ports, order: PolicyOrder) -> Receipt:
+    """Applied here first; the other replicas read it. Where the outcome is not known this one does so too."""
+    receipt = await ports.store.change_policy(order, now_ms=ports.clock().wall_ms)
+    if receipt.policy is not None:
+        ports.policies.apply(receipt.policy)
     return await _tried(ports, receipt)
 
 

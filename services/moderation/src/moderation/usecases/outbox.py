@@ -1,8 +1,8 @@
 """Doing in the logs of rooms what commands have decided, until it is done, whatever is restarted in between.
 
 One item is these steps, each of which may be repeated: read from the log what its entry is to say (resolve), store that
-for those who read the log (announce), store the entry (append), erase. An item is worked on by who has claimed it;
-where that one is gone, by who looks next."""
+for those who read the log (announce), store the entry (append), erase. Where nothing is erased the entry is all. An
+item is worked on by who has claimed it; where that one is gone, by who looks next."""
 
 import asyncio
 import random
@@ -195,7 +195,7 @@ def _tried(turns: _Turns, partition: int, _: asyncio.Task[None]) -> None:
 
 async def _take_turn(ports: Ports, turns: _Turns, item: OutboxItem) -> None:
     answer = await work(ports, Progress(item))
-    turns.backoff.note(item.erasure.log.partition, answer, now_ms=ports.clock().wall_ms)
+    turns.backoff.note(item.change.log.partition, answer, now_ms=ports.clock().wall_ms)
 
 
 async def _work(ports: Ports, progress: Progress) -> LogAnswer:
@@ -204,8 +204,9 @@ async def _work(ports: Ports, progress: Progress) -> LogAnswer:
         _log.error("outbox_given_up", action_id=item.action_id)
         await ports.outbox.done(item, now_ms=ports.clock().wall_ms)
         return LogAnswer.NOT_ASKED
-    if not item.erasure.is_resolved:
-        resolved = await _resolve(ports, item)
+    change = item.change
+    if isinstance(change, Erasure) and not change.is_resolved:
+        resolved = await _resolve(ports, item, change)
         if resolved is None:  # gone before it could be read: there is nothing to tell
             await ports.outbox.done(item, now_ms=ports.clock().wall_ms)
             return LogAnswer.ANSWERED
@@ -214,14 +215,15 @@ async def _work(ports: Ports, progress: Progress) -> LogAnswer:
         entry_id = await _append(ports, item)
         progress.item = item = replace(item, entry_id=entry_id)
         await ports.outbox.appended(item, entry_id, now_ms=ports.clock().wall_ms)
-    await _erase(ports, item)
+    if isinstance(item.change, Erasure):
+        await _erase(ports, item, item.change)
     await ports.outbox.done(item, now_ms=ports.clock().wall_ms)
     return LogAnswer.ANSWERED
 
 
-async def _resolve(ports: Ports, item: OutboxItem) -> OutboxItem | None:
+async def _resolve(ports: Ports, item: OutboxItem, erasure: Erasure) -> OutboxItem | None:
     """What the entry says is stored before it is published: whoever repeats a step says the same."""
-    message, erasure = None, item.erasure
+    message = None
     if erasure.kind is ErasureKind.DELETE:
         message = await ports.log.find(erasure.log, erasure.message_id)
         if message is None:
@@ -231,7 +233,7 @@ async def _resolve(ports: Ports, item: OutboxItem) -> OutboxItem | None:
         erasure = await _up_to_now(ports, erasure)
     now_ms = ports.clock().wall_ms
     await ports.outbox.resolved(item, erasure, message, now_ms=now_ms)
-    return replace(item, erasure=erasure, resolved_at_ms=now_ms)
+    return replace(item, change=erasure, resolved_at_ms=now_ms)
 
 
 async def _up_to_now(ports: Ports, erasure: Erasure) -> Erasure:
@@ -257,7 +259,8 @@ async def _name(ports: Ports, erasure: Erasure) -> str:
 
 async def _append(ports: Ports, item: OutboxItem) -> int:
     """Once, however often it is tried: where the stream may have forgotten what it has stored, it is looked for."""
-    await ports.log.announce(item)
+    if isinstance(item.change, Erasure):
+        await ports.log.announce(item, item.change)
     since_ms = ports.clock().wall_ms - (item.resolved_at_ms or 0)
     if since_ms > LOOKED_FOR_AFTER_MS:
         found = await ports.log.find_entry(item)
@@ -267,19 +270,18 @@ async def _append(ports: Ports, item: OutboxItem) -> int:
     return await ports.log.append(item)
 
 
-async def _erase(ports: Ports, item: OutboxItem) -> None:
-    erasure = item.erasure
+async def _erase(ports: Ports, item: OutboxItem, erasure: Erasure) -> None:
     if erasure.kind is ErasureKind.DELETE:
         await ports.log.erase(erasure.log, erasure.message_id, overwrite=True)
     elif erasure.kind is ErasureKind.CLEAR:
         await ports.log.erase_up_to(erasure.log, erasure.last_id)
     else:
-        await _erase_all_of_author(ports, item)
+        await _erase_all_of_author(ports, item, erasure)
 
 
-async def _erase_all_of_author(ports: Ports, item: OutboxItem) -> None:
+async def _erase_all_of_author(ports: Ports, item: OutboxItem, erasure: Erasure) -> None:
     """Until the log, read up to the entry itself, has none left. A replica that lags may show what is gone."""
-    erasure, gone = item.erasure, set[int]()
+    gone = set[int]()
     found_any = True
     while found_any:
         found_any = False

@@ -1,5 +1,8 @@
-"""Which sanctions there are, from the database, which is right even where events were missed."""
+"""Which sanctions and policies there are, from the database, which is right even where events were missed."""
 
+from collections.abc import Sequence
+
+from moderation.domain.policy import RoomPolicy
 from moderation.domain.sanctions import Sanction
 from moderation.ports import Ports, SanctionQuery
 
@@ -9,6 +12,11 @@ LARGEST_PAGE = 100
 async def list_in_force(ports: Ports, query: SanctionQuery) -> list[Sanction]:
     """What is in force of what is asked for, the oldest first. Raises DatabaseUnavailable."""
     return await ports.store.in_force(query, now_ms=ports.clock().wall_ms)
+
+
+async def list_policies(ports: Ports, slugs: Sequence[str]) -> list[RoomPolicy]:
+    """Of those slugs whose policy was ever changed. Raises DatabaseUnavailable."""
+    return await ports.store.policies_of(slugs)
 
 
 async def list_history(

@@ -1,5 +1,5 @@
-"""Keeping memory and database together: sanctions are read into the cache again and again, and what memory alone knows
-is written: who was last seen where, and the addresses that sanctions followed to."""
+"""Keeping memory and database together: sanctions and policies are read into memory again and again, and what memory
+alone knows is written: who was last seen where, and the addresses that sanctions followed to."""
 
 import asyncio
 import random
@@ -13,6 +13,8 @@ from moderation.ports import Ports
 
 READ_EVERY_S = 30.0
 READ_EVERY_WITHOUT_EVENTS_S = 3.0
+READ_POLICIES_EVERY_S = 0.4
+"""A change of a policy holds on every replica a second after it was told."""
 WRITE_EVERY_S = 0.5
 RETRY_FIRST_S = 1.0
 RETRY_LONGEST_S = 8.0
@@ -39,6 +41,11 @@ async def keep_refreshing(ports: Ports) -> None:
         await asyncio.sleep(_scattered(RETRY_FIRST_S))  # between two refreshes, however often one is wanted
 
 
+async def keep_reading_policies(ports: Ports) -> None:
+    """Read the policies that were changed, by whichever replica, every 0.4 s until cancelled."""
+    await repeat(READ_POLICIES_EVERY_S, lambda: until_answered("policies_not_read", lambda: read_policies(ports)))
+
+
 async def keep_writing(ports: Ports) -> None:
     """Write what memory alone knows every half second, until cancelled."""
     await repeat(WRITE_EVERY_S, lambda: until_answered("sightings_not_written", lambda: write(ports)))
@@ -58,6 +65,16 @@ async def refresh(ports: Ports) -> None:
         ports.cache.abandon_refresh()
         raise
     ports.cache.finish_refresh()
+
+
+async def read_policies(ports: Ports) -> None:
+    """Take over the policies that were changed since the last time. Raises DatabaseUnavailable; what was read until
+    then holds."""
+    is_all = False
+    while not is_all:
+        part = await ports.store.policies_after(ports.policies.read_up_to, first=READ_AT_ONCE)
+        ports.policies.read(part)
+        is_all = len(part) < READ_AT_ONCE
 
 
 async def write(ports: Ports) -> None:

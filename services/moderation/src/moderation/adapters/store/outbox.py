@@ -8,17 +8,20 @@ from tortoise.functions import Count, Min
 
 from chassis.database import Database
 from moderation.adapters.store.database import answered
+from moderation.adapters.store.policies import policy_from_values, values_of
 from moderation.adapters.store.tables import AuditRow, OutboxRow
-from moderation.domain.commands import OutboxItem
+from moderation.domain.commands import LogChange, OutboxItem
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage, LogRef, Origin
 from moderation.domain.people import Target
+from moderation.domain.policy import PolicyAction, PolicyChange
 from moderation.errors import ClaimLost
 from moderation.ports import Backlog
 
 LEASE_MS = 15_000
 """A replica that has not said for so long that it still works on a row has lost it to the next that looks."""
 _ROWS_AT_ONCE = 1000
-_KINDS = [int(kind) for kind in ErasureKind]
+_ERASURES = [int(kind) for kind in ErasureKind]
+_KINDS = [*_ERASURES, int(PolicyAction.CHANGE)]
 
 
 class TortoiseOutbox:
@@ -54,7 +57,7 @@ class TortoiseOutbox:
     async def resolved(self, item: OutboxItem, erasure: Erasure, message: LoggedMessage | None, *, now_ms: int) -> None:
         async with self._database.transaction():
             values = {"resolved_at_ms": now_ms, "due_at_ms": now_ms + LEASE_MS}
-            await self._write(item, details=details_of(erasure), **values)
+            await self._write(item, details=_details_of_erasure(erasure), **values)
             if message is not None:
                 user_id, username = message.author
                 author = {"target_user_id": user_id, "target_username": storable(username)}
@@ -100,17 +103,18 @@ class TortoiseOutbox:
             raise ClaimLost
 
 
-async def put(action_id: int, erasure: Erasure, *, now_ms: int) -> OutboxItem:
+async def put(action_id: int, change: LogChange, *, now_ms: int) -> OutboxItem:
     """Give the outbox something to do, in the transaction that is open; claimed for the caller."""
+    is_resolved = not isinstance(change, Erasure) or change.is_resolved
     row = OutboxRow(
         action_id=action_id,
-        kind=int(erasure.kind),
-        log_partition=erasure.log.partition,
-        room_id=erasure.log.room_id,
-        life=erasure.log.life,
-        details=details_of(erasure),
+        kind=int(change.kind if isinstance(change, Erasure) else PolicyAction.CHANGE),
+        log_partition=change.log.partition,
+        room_id=change.log.room_id,
+        life=change.log.life,
+        details=_details_of_erasure(change) if isinstance(change, Erasure) else _details_of_policy(change),
         made_at_ms=now_ms,
-        resolved_at_ms=now_ms if erasure.is_resolved else None,
+        resolved_at_ms=now_ms if is_resolved else None,
         due_at_ms=now_ms + LEASE_MS,
         claim=new_claim(),
     )
@@ -119,9 +123,9 @@ async def put(action_id: int, erasure: Erasure, *, now_ms: int) -> OutboxItem:
 
 
 async def pending(log: LogRef) -> list[Erasure]:
-    """What is to be done in that log and is not yet, in the transaction that is open."""
-    rows = OutboxRow.filter(life=log.life, room_id=log.room_id, done_at_ms__isnull=True, kind__in=_KINDS)
-    return [item_from_row(row).erasure for row in await rows.order_by("action_id")]
+    """What is to be erased in that log and is not yet, in the transaction that is open."""
+    rows = OutboxRow.filter(life=log.life, room_id=log.room_id, done_at_ms__isnull=True, kind__in=_ERASURES)
+    return [_erasure(row) for row in await rows.order_by("action_id")]
 
 
 def new_claim() -> str:
@@ -134,11 +138,11 @@ def storable(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def details_of(erasure: Erasure) -> dict[str, Any]:
+def _details_of_erasure(erasure: Erasure) -> dict[str, Any]:
     """What differs by kind, and what the log says only later. Names stand in pairs of user id and name."""
     return {
         "moderator_user_id": erasure.moderator_user_id,
-        "origin": [erasure.origin.edge, str(erasure.origin.token), storable(erasure.origin.nonce)],
+        "origin": _origin(erasure.origin),
         "message_id": erasure.message_id,
         "author": None if erasure.author is None else [erasure.author.user_id, storable(erasure.author.username)],
         "username": storable(erasure.username),
@@ -147,14 +151,25 @@ def details_of(erasure: Erasure) -> dict[str, Any]:
     }
 
 
+def _details_of_policy(change: PolicyChange) -> dict[str, Any]:
+    return {
+        "moderator_user_id": change.moderator_user_id,
+        "origin": _origin(change.origin),
+        "version": change.version,
+        "policy": values_of(change.policy),
+    }
+
+
+def _origin(origin: Origin) -> list[str]:
+    return [origin.edge, str(origin.token), storable(origin.nonce)]
+
+
 def item_from_row(row: OutboxRow) -> OutboxItem:
     """A row as the use cases know it."""
-    log = LogRef(row.log_partition, row.room_id, row.life)
-    erasure = _erasure(ErasureKind(row.kind), log, row.details)
     return OutboxItem(
         action_id=row.action_id,
         claim=row.claim,
-        erasure=erasure,
+        change=_policy_change(row) if row.kind == PolicyAction.CHANGE else _erasure(row),
         entry_id=row.entry_id or 0,
         attempts=row.attempts,
         made_at_ms=row.made_at_ms,
@@ -162,14 +177,30 @@ def item_from_row(row: OutboxRow) -> OutboxItem:
     )
 
 
-def _erasure(kind: ErasureKind, log: LogRef, details: Mapping[str, Any]) -> Erasure:
+def _log_of(row: OutboxRow) -> LogRef:
+    return LogRef(row.log_partition, row.room_id, row.life)
+
+
+def _origin_from(details: Mapping[str, Any]) -> Origin:
     edge, token, nonce = details["origin"]
+    return Origin(edge, int(token), nonce)
+
+
+def _policy_change(row: OutboxRow) -> PolicyChange:
+    details = row.details
+    policy = policy_from_values(details["policy"])
+    origin = _origin_from(details)
+    return PolicyChange(_log_of(row), details["moderator_user_id"], origin, details["version"], policy)
+
+
+def _erasure(row: OutboxRow) -> Erasure:
+    details = row.details
     author = details["author"]
     return Erasure(
-        kind,
-        log,
+        ErasureKind(row.kind),
+        _log_of(row),
         details["moderator_user_id"],
-        Origin(edge, int(token), nonce),
+        _origin_from(details),
         message_id=details["message_id"],
         author=None if author is None else Target(*author),
         username=details["username"],

@@ -1,11 +1,13 @@
 """Rows to values of the domain, and back."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from moderation.adapters.store.tables import AuditRow, SanctionRow
 from moderation.domain.commands import ErasureOrder, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage
 from moderation.domain.people import Rank, Target
+from moderation.domain.policy import PolicyAction, PolicyOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 
 
@@ -82,6 +84,26 @@ def erasure_audit_row(order: ErasureOrder, erasure: Erasure, message: LoggedMess
         nonce=order.origin.nonce or None,
         message_id=command.message_id or None,
         message_text=None if message is None else message.text.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+    )
+
+
+def policy_audit_row(order: PolicyOrder, details: dict[str, Any], now_ms: int) -> AuditRow:
+    """What is kept of a command that changes a policy."""
+    command = order.command
+    return AuditRow(
+        action=int(PolicyAction.CHANGE),
+        target_user_id=0,
+        target_username="",
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.ROOM),
+        slug=command.slug,
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=[],
+        nonce=order.origin.nonce or None,
+        details=details,
     )
 
 

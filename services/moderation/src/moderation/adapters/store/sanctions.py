@@ -1,4 +1,4 @@
-"""Sanctions, the audit log, and who was last seen where."""
+"""Sanctions, policies, the audit log, and who was last seen where."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,11 +13,13 @@ from chassis.logs import LogSummary
 from moderation.adapters.store import retention
 from moderation.adapters.store.database import COMMAND_LOCK, answered
 from moderation.adapters.store.outbox import pending, put
+from moderation.adapters.store.policies import policies_after, policies_of, write_policy
 from moderation.adapters.store.rows import (
     audit_row,
     erasure_audit_row,
     event_from_row,
     follow_row,
+    policy_audit_row,
     sanction_from_row,
     sanction_to_row,
 )
@@ -26,6 +28,7 @@ from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, Order, Rec
 from moderation.domain.erasures import Erasure, LoggedMessage
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Rank, Target
+from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy
 from moderation.domain.rights import Change
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
 from moderation.ports import SanctionQuery
@@ -90,6 +93,32 @@ class TortoiseStore:
             audit = erasure_audit_row(order, erasure, message, now_ms)
             await audit.save()
             return Receipt(audit.id, work=await put(audit.id, erasure, now_ms=now_ms))
+
+    @answered
+    async def change_policy(self, order: PolicyOrder, *, now_ms: int) -> Receipt:
+        """One by one as well: versions rise as they are committed, so that whoever reads on misses none."""
+        command, log = order.command, order.log
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            changed, details = await write_policy(command, now_ms=now_ms)
+            audit = policy_audit_row(order, details, now_ms)
+            await audit.save()
+            if log is None:
+                return Receipt(audit.id, policy=changed)
+            change = PolicyChange(log, command.moderator.user_id, order.origin, changed.version, changed.policy)
+            return Receipt(audit.id, policy=changed, work=await put(audit.id, change, now_ms=now_ms))
+
+    @answered
+    async def policies_after(self, version: int, *, first: int) -> list[RoomPolicy]:
+        async with self._database.transaction():
+            return await policies_after(version, first)
+
+    @answered
+    async def policies_of(self, slugs: Sequence[str]) -> list[RoomPolicy]:
+        async with self._database.transaction():
+            return await policies_of(slugs)
 
     @answered
     async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:

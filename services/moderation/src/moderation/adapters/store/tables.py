@@ -83,11 +83,28 @@ class AuditRow(Model):
     """Of a deletion; empty when it was erased, null where the log could not be read before the message was gone."""
     purged = fields.BooleanField(null=True)
     """Of a sanction: the target's messages were taken back with it."""
+    details: dict[str, Any] | None = fields.JSONField(null=True)
+    """Of a change of the policy: its version, the fields as they were before and as they are since."""
 
     class Meta:
         table = "audit"
         app = "moderation"
         indexes = (Index(fields=("at_ms",), name="audit_by_time"),)
+
+
+class PolicyRow(Model):
+    """The policy of the rooms of a slug, across their lives."""
+
+    slug = fields.CharField(max_length=SLUG_LENGTH, primary_key=True)
+    version = fields.BigIntField()
+    """Rises over all rows."""
+    policy: dict[str, Any] = fields.JSONField()
+    """Fields that were ever changed, those of later versions of this service included, which every change keeps."""
+
+    class Meta:
+        table = "policy"
+        app = "moderation"
+        indexes = (Index(fields=("version",), name="policy_by_version"),)
 
 
 class OutboxRow(Model):

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import grpc.aio
 
 from moderation.api.grpc.convert import batch_from_proto, limits_to_proto, verdicts_to_proto
-from moderation.domain.admission import Verdict
+from moderation.domain.verdicts import Verdict
 from moderation.domain.windows import CarryMatcher
 from moderation.ports import Ports
 from moderation.usecases.admit import admit

@@ -5,16 +5,26 @@ from collections.abc import Iterable
 
 from google.protobuf.message import DecodeError
 
-from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, MessageCheck, Verdict
+from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, MessageCheck, ReleasedAdmission
 from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
 from moderation.domain.people import Moderator, Rank, Speaker, Target
+from moderation.domain.policy import (
+    LONGEST_SLOW_MODE_S,
+    Policy,
+    PolicyChanges,
+    PolicyCommand,
+    PolicyOrder,
+    ReadOnly,
+    RoomPolicy,
+)
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
+from moderation.domain.verdicts import Decision, Verdict
 from moderation.errors import MalformedRequest
 from moderation.ports import SanctionQuery
 from moderation.usecases.admit import Batch
-from salon.moderation.v1 import moderation_pb2 as pb
+from salon.moderation.v1 import moderation_pb2 as pb, policy_pb2
 
 _LONGEST_DURATION_MINUTES = 525_600
 _LONGEST_REASON = 500
@@ -23,15 +33,24 @@ _LARGEST_ID = 2**53 - 1
 _PARTITIONS = 256
 _MOST_SLUGS = 1000
 _MOST_TARGETS = 1000
+_REFUSALS = {
+    Decision.SLOW_MODE: (pb.Verdict.DECISION_RATE_LIMITED, pb.Verdict.REFUSAL_SLOW_MODE),
+    Decision.READ_ONLY: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_READ_ONLY),
+}
+"""What the policy refuses, in words that older edges know as well."""
 
 
 def batch_from_proto(message: pb.AdmitRequest) -> Batch:
     """All that an edge asks and tells at once."""
     return Batch(
         [_carried_from_proto(c) for c in message.carried],
+        [_released_from_proto(r) for r in message.released],
         [(speaker_from_proto(s.speaker), s.slug) for s in message.sightings],
         [ArrivalCheck(speaker_from_proto(c.speaker), c.slug, c.final) for c in message.checks],
-        [MessageCheck(speaker_from_proto(m.speaker), m.slug, m.life, m.nonce) for m in message.messages],
+        [
+            MessageCheck(speaker_from_proto(m.speaker), m.slug, m.life, m.nonce, m.id, m.without_policy)
+            for m in message.messages
+        ],
     )
 
 
@@ -40,9 +59,14 @@ def verdicts_to_proto(verdicts: Iterable[Verdict], request: pb.AdmitRequest) -> 
     response = pb.AdmitResponse()
     add = response.verdicts.add
     ids = [*(check.id for check in request.checks), *(message.id for message in request.messages)]
-    for check_id, (decision, retry_after_ms) in zip(ids, verdicts, strict=True):
-        if retry_after_ms:
+    for check_id, (decision, retry_after_ms, holds_place) in zip(ids, verdicts, strict=True):
+        if decision in _REFUSALS:
+            known, refusal = _REFUSALS[decision]
+            add(id=check_id, decision=known, retry_after_ms=retry_after_ms, refusal=refusal)
+        elif retry_after_ms:
             add(id=check_id, decision=decision, retry_after_ms=retry_after_ms)
+        elif holds_place:
+            add(id=check_id, decision=decision, holds_place=True)
         else:
             add(id=check_id, decision=decision)
     return response
@@ -86,6 +110,8 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order:
         if change.purge and not command.action.imposes:
             raise MalformedRequest("purge")
         return SanctionOrder(command, log, origin, purges=change.purge)
+    if message.WhichOneof("command") == "change_policy":
+        return PolicyOrder(_policy_command(message), log, origin)
     return ErasureOrder(_erasure_command(message), log, origin)
 
 
@@ -114,6 +140,11 @@ def query_from_proto(message: pb.ListActiveRequest) -> SanctionQuery:
         targets=[*users, *names],
         addresses=not message.without_addresses,
     )
+
+
+def policy_to_proto(known: RoomPolicy) -> policy_pb2.RoomPolicy:
+    """The policy of a slug for the wire."""
+    return policy_pb2.RoomPolicy(slug=known.slug, version=known.version, policy=_policy(known.policy))
 
 
 def sanction_to_proto(sanction: Sanction) -> pb.Sanction:
@@ -200,9 +231,21 @@ def decode_event(payload: bytes) -> SanctionEvent:
         raise ValueError("not a SanctionEvent") from None
 
 
+def _policy(policy: Policy) -> policy_pb2.Policy:
+    return policy_pb2.Policy(
+        slow_mode_seconds=policy.slow_mode_seconds, read_only=policy_pb2.ReadOnly.ValueType(policy.read_only)
+    )
+
+
 def _carried_from_proto(message: pb.CarriedAdmission) -> CarriedAdmission:
     speaker = speaker_from_proto(message.speaker)
-    return CarriedAdmission(speaker, message.life, message.nonce, message.age_ms, message.counts)
+    carried = message.life, message.nonce, message.age_ms, message.counts, message.slug, message.id
+    return CarriedAdmission(speaker, *carried)
+
+
+def _released_from_proto(message: pb.ReleasedAdmission) -> ReleasedAdmission:
+    speaker = speaker_from_proto(message.speaker)
+    return ReleasedAdmission(speaker, message.slug, message.life, message.nonce, message.id)
 
 
 def _sanction_command(
@@ -251,6 +294,33 @@ def _erasure_command(message: pb.ExecuteRequest) -> ErasureCommand:
         message_id=message_id,
         target=_target(message.purge_messages) if kind is ErasureKind.PURGE else None,
     )
+
+
+def _policy_command(message: pb.ExecuteRequest) -> PolicyCommand:
+    if not message.slug:
+        raise MalformedRequest("slug")
+    return PolicyCommand(
+        moderator=moderator_from_proto(message.actor),
+        slug=_text(message.slug, LONGEST_SLUG, "slug"),
+        changes=_policy_changes(message.change_policy),
+        reason=_text(message.reason, _LONGEST_REASON, "reason"),
+    )
+
+
+def _policy_changes(message: policy_pb2.PolicyChanges) -> PolicyChanges:
+    changes = PolicyChanges()
+    if message.HasField("slow_mode_seconds"):
+        if not 0 <= message.slow_mode_seconds <= LONGEST_SLOW_MODE_S:
+            raise MalformedRequest("slow_mode_seconds")
+        changes["slow_mode_seconds"] = message.slow_mode_seconds
+    if message.HasField("read_only"):
+        try:
+            changes["read_only"] = ReadOnly(message.read_only)
+        except ValueError:
+            raise MalformedRequest("read_only") from None
+    if not changes:
+        raise MalformedRequest("changes")
+    return changes
 
 
 def _log(message: pb.ExecuteRequest) -> LogRef | None:

@@ -10,6 +10,7 @@ from moderation.api.grpc.convert import (
     moderator_from_proto,
     order_from_act,
     order_from_proto,
+    policy_to_proto,
     query_from_proto,
     receipt_to_proto,
     sanction_to_proto,
@@ -17,7 +18,7 @@ from moderation.api.grpc.convert import (
 from moderation.errors import MessageNotFound, NotPermitted
 from moderation.ports import Ports
 from moderation.usecases.execute import execute, lift
-from moderation.usecases.queries import list_history, list_in_force
+from moderation.usecases.queries import list_history, list_in_force, list_policies
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
@@ -66,8 +67,10 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         context: grpc.aio.ServicerContext[pb.ListActiveRequest, pb.ListActiveResponse],
     ) -> pb.ListActiveResponse:
         """What is in force."""
-        found = await list_in_force(self._ports, query_from_proto(request))
-        return pb.ListActiveResponse(sanctions=map(sanction_to_proto, found))
+        query = query_from_proto(request)
+        policies = await list_policies(self._ports, query.slugs) if request.with_policies else []
+        found = await list_in_force(self._ports, query)
+        return pb.ListActiveResponse(sanctions=map(sanction_to_proto, found), policies=map(policy_to_proto, policies))
 
     async def ListSanctions(  # noqa: N802
         self,

@@ -1,0 +1,58 @@
+"""The policies of rooms: questions and changes in the transaction that is open."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moderation.adapters.store.tables import PolicyRow
+from moderation.domain.policy import Policy, PolicyChanges, PolicyCommand, ReadOnly, RoomPolicy, next_version
+
+
+async def write_policy(command: PolicyCommand, *, now_ms: int) -> tuple[RoomPolicy, dict[str, Any]]:
+    """Change some fields of a slug's policy; what is known of it then, and what the audit row keeps. One at a time over
+    all replicas."""
+    newest = await PolicyRow.all().order_by("-version").first()
+    row = await PolicyRow.get_or_none(slug=command.slug)
+    version = next_version(newest.version if newest else 0, now_ms)
+    values = dict(row.policy) if row else {}
+    before = policy_from_values(values)
+    changed = before.changed(command.changes)
+    values |= {name: value for name, value in values_of(changed).items() if name in command.changes}
+    if row is None:
+        await PolicyRow(slug=command.slug, version=version, policy=values).save(force_create=True)
+    else:
+        row.version, row.policy = version, values
+        await row.save()
+    details = {"version": version, "before": _only(before, command.changes), "after": _only(changed, command.changes)}
+    return RoomPolicy(command.slug, version, changed), details
+
+
+async def policies_after(version: int, first: int) -> list[RoomPolicy]:
+    """See Store."""
+    rows = await PolicyRow.filter(version__gt=version).order_by("version").limit(first)
+    return [_from_row(row) for row in rows]
+
+
+async def policies_of(slugs: Sequence[str]) -> list[RoomPolicy]:
+    """See Store."""
+    return [_from_row(row) for row in await PolicyRow.filter(slug__in=list(slugs))] if slugs else []
+
+
+def values_of(policy: Policy) -> dict[str, Any]:
+    """A policy as it is kept: each field by its name."""
+    return {"slow_mode_seconds": policy.slow_mode_seconds, "read_only": policy.read_only.name.lower()}
+
+
+def policy_from_values(values: Mapping[str, Any]) -> Policy:
+    """The other way. What is missing has its default; fields of a later version are left out."""
+    return Policy(
+        slow_mode_seconds=values.get("slow_mode_seconds", 0),
+        read_only=ReadOnly[values.get("read_only", "nobody").upper()],
+    )
+
+
+def _from_row(row: PolicyRow) -> RoomPolicy:
+    return RoomPolicy(row.slug, row.version, policy_from_values(row.policy))
+
+
+def _only(policy: Policy, changes: PolicyChanges) -> dict[str, Any]:
+    return {name: value for name, value in values_of(policy).items() if name in changes}

@@ -1,0 +1,29 @@
+"""What is said of a message or an arrival."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Decision(IntEnum):
+    """The outcome of one check."""
+
+    ADMITTED = 1
+    REPEATED = 2
+    RATE_LIMITED = 3
+    SANCTIONED = 4
+    SLOW_MODE = 5
+    READ_ONLY = 6
+
+
+class Verdict(NamedTuple):
+    """A decision and, where waiting helps, for how many milliseconds; 0: not known or never."""
+
+    decision: Decision
+    retry_after_ms: int = 0
+    holds_place: bool = False
+    """Admitted into a room with slow mode: its place is released where the message cannot be stored."""
+
+
+ADMITTED = Verdict(Decision.ADMITTED)
+ADMITTED_WITH_PLACE = Verdict(Decision.ADMITTED, holds_place=True)
+REPEATED = Verdict(Decision.REPEATED)

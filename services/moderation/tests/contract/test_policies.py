@@ -1,0 +1,100 @@
+"""The policies of rooms in the database, on SQLite and on PostgreSQL."""
+
+import asyncio
+
+import pytest
+
+from chassis.database import Database
+from moderation.adapters.store.outbox import TortoiseOutbox
+from moderation.adapters.store.tables import AuditRow, OutboxRow, PolicyRow
+from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
+from moderation.domain.people import Moderator, Rank
+from moderation.domain.policy import (
+    Policy,
+    PolicyChange,
+    PolicyChanges,
+    PolicyCommand,
+    PolicyOrder,
+    ReadOnly,
+    RoomPolicy,
+)
+from moderation.ports import Store
+
+pytestmark = pytest.mark.integration
+LOG = LogRef(3, 7, 21)
+ORIGIN = Origin("e" * 32, 2**64 - 1, "n1")
+
+
+def order(
+    slug: str = "live", *, log: LogRef | None = None, origin: Origin = NO_ORIGIN, **changes: object
+) -> PolicyOrder:
+    command = PolicyCommand(Moderator(9, Rank.ADMIN), slug, PolicyChanges(**changes), "raid")  # type: ignore[typeddict-item]
+    return PolicyOrder(command, log, origin)
+
+
+async def test_a_change_is_kept_by_slug_with_its_audit_row_and_what_the_outbox_has_to_tell(
+    store: Store, database: Database
+) -> None:
+    receipt = await store.change_policy(order(log=LOG, origin=ORIGIN, slow_mode_seconds=30), now_ms=1_000)
+    assert receipt.policy == RoomPolicy("live", 1_000, Policy(30))
+    assert receipt.work is not None
+    assert receipt.work.change == PolicyChange(LOG, 9, ORIGIN, 1_000, Policy(30))
+    assert receipt.work.resolved_at_ms == 1_000
+    audit = await AuditRow.get(id=receipt.action_id)
+    assert (audit.action, audit.slug, audit.reason, audit.nonce, audit.moderator_rank) == (11, "live", "raid", "n1", 4)
+    assert audit.details == {
+        "version": 1_000,
+        "before": {"slow_mode_seconds": 0},
+        "after": {"slow_mode_seconds": 30},
+    }
+    (item,) = await TortoiseOutbox(database).claim(first=9, now_ms=100_000)
+    assert item.change == receipt.work.change
+
+
+async def test_a_change_leaves_other_fields_and_those_of_a_later_version_as_they_are(store: Store) -> None:
+    await store.change_policy(order(slow_mode_seconds=30), now_ms=1_000)
+    await PolicyRow.filter(slug="live").update(policy={"slow_mode_seconds": 30, "of_a_later_version": 7})
+    await store.change_policy(order(read_only=ReadOnly.EVERYONE), now_ms=2_000)
+    assert await store.policies_of(["live"]) == [RoomPolicy("live", 2_000, Policy(30, ReadOnly.EVERYONE))]
+    kept = (await PolicyRow.get(slug="live")).policy
+    assert kept == {"slow_mode_seconds": 30, "of_a_later_version": 7, "read_only": "everyone"}
+
+
+async def test_an_action_on_a_slug_without_a_life_changes_what_is_kept_and_has_no_entry(store: Store) -> None:
+    receipt = await store.change_policy(order(read_only=ReadOnly.ANONYMOUS), now_ms=1_000)
+    assert receipt.work is None
+    assert await OutboxRow.all().count() == 0
+    assert [known.policy for known in await store.policies_of(["live"])] == [Policy(0, ReadOnly.ANONYMOUS)]
+
+
+async def test_a_repeated_nonce_changes_nothing_and_is_answered_with_what_the_first_one_brought(store: Store) -> None:
+    first = await store.change_policy(order(log=LOG, origin=ORIGIN, slow_mode_seconds=30), now_ms=1_000)
+    again = await store.change_policy(order(log=LOG, origin=ORIGIN, slow_mode_seconds=60), now_ms=2_000)
+    assert (again.action_id, again.repeated) == (
+        first.action_id,
+        True,
+    )
+    assert (again.policy, again.work) == (None, None)
+    assert await store.earlier(order(origin=ORIGIN, slow_mode_seconds=1), now_ms=2_000) == again
+    assert [known.policy for known in await store.policies_of(["live"])] == [Policy(30)]
+    later = await store.change_policy(order(log=LOG, origin=ORIGIN, slow_mode_seconds=60), now_ms=121_001)
+    assert later.policy == RoomPolicy("live", 121_001, Policy(60))
+
+
+async def test_versions_rise_over_all_slugs_and_replicas_so_that_who_reads_on_misses_none(store: Store) -> None:
+    changes = [store.change_policy(order(f"s{n % 5}", slow_mode_seconds=n), now_ms=1_000) for n in range(20)]
+    receipts = await asyncio.gather(*changes)
+    assert sorted(r.policy.version for r in receipts if r.policy) == list(range(1_000, 1_020))
+    read, after = [], 0
+    while part := await store.policies_after(after, first=2):
+        read += part
+        after = part[-1].version
+    made = sorted((r.policy for r in receipts if r.policy), key=lambda known: known.version)
+    newest = {known.slug: known for known in made}
+    assert read == sorted(newest.values(), key=lambda known: known.version)
+
+
+async def test_of_no_slugs_there_are_no_policies(store: Store) -> None:
+    await store.change_policy(order(slow_mode_seconds=30), now_ms=1_000)
+    assert await store.policies_of([]) == []
+    assert await store.policies_of(["other"]) == []

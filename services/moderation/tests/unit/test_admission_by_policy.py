@@ -1,0 +1,145 @@
+"""domain/admission.py: what a room's policy refuses, in which order, and whom it does not concern."""
+
+import pytest
+
+from moderation.domain.admission import Admission, CarriedAdmission, Limits, MessageCheck, Now, ReleasedAdmission
+from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.people import Rank, Speaker, Target
+from moderation.domain.policy import Policy, ReadOnly, RoomPolicy
+from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.sanction_cache import SanctionCache
+from moderation.domain.sanctions import Action, Sanction
+from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, Decision, Verdict
+from moderation.domain.windows import CarryMatcher
+
+S = 1_000_000_000
+READ_ONLY = Verdict(Decision.READ_ONLY)
+
+
+class Subject:
+    """An admission and the policies that it goes by, on a clock of seconds."""
+
+    def __init__(self, **policy: object) -> None:
+        self.sanctions, self.policies = SanctionCache(), PolicyCache()
+        self.admission = Admission(Limits(10, 10, 100), self.sanctions, LastSeenBuffer(), self.policies)
+        self._version = 0
+        self._number = 0
+        self.have(**policy)
+
+    def have(self, **policy: object) -> None:
+        self._version += 1
+        self.policies.apply(RoomPolicy("live", self._version, Policy(**policy)))  # type: ignore[arg-type]
+
+    def say(
+        self, who: Speaker, at_s: float = 0, *, slug: str = "live", nonce: str = "", without_policy: bool = False
+    ) -> Verdict:
+        self._number += 1
+        check = MessageCheck(who, slug, 1, nonce, self._number, without_policy)
+        return self.admission.judge_message(check, now(at_s))
+
+    def release_last(self, who: Speaker, nonce: str = "") -> None:
+        self.admission.release(ReleasedAdmission(who, "live", 1, nonce, self._number))
+
+
+def now(at_s: float) -> Now:
+    return Now(int(at_s * S), int(at_s * 1000))
+
+
+def user(connection: str = "e:1", rank: Rank = Rank.USER) -> Speaker:
+    return Speaker(5, "ana", "10.0.0.5", rank, connection)
+
+
+def anonymous(connection: str = "e:2") -> Speaker:
+    return Speaker(0, "Anonymous_10.0.0.6", "10.0.0.6", Rank.ANONYMOUS, connection)
+
+
+def test_slow_mode_seconds_is_exact_over_all_connections_and_says_how_long_to_wait() -> None:
+    subject = Subject(slow_mode_seconds=30)
+    assert subject.say(user("e:1")) == ADMITTED_WITH_PLACE
+    assert subject.say(user("f:1"), 0.5) == Verdict(Decision.SLOW_MODE, 29_500)
+    assert subject.say(user("e:1"), 29.9995) == Verdict(Decision.SLOW_MODE, 1)
+    assert subject.say(user("f:1"), 30) == ADMITTED_WITH_PLACE
+
+
+def test_anonymous_connections_are_slow_each_for_itself() -> None:
+    subject = Subject(slow_mode_seconds=30)
+    assert subject.say(anonymous("e:1")) == ADMITTED_WITH_PLACE
+    assert subject.say(anonymous("e:2")) == ADMITTED_WITH_PLACE
+    assert subject.say(anonymous("e:2"), 1).decision is Decision.SLOW_MODE
+
+
+def test_slow_mode_holds_in_its_room_alone_and_not_for_what_was_said_before_it() -> None:
+    subject = Subject()
+    assert subject.say(user()) == ADMITTED
+    subject.have(slow_mode_seconds=30)
+    assert subject.say(user(), 1, slug="other") == ADMITTED
+    assert subject.say(user(), 1) == ADMITTED_WITH_PLACE
+    subject.have()
+    assert subject.say(user(), 2) == ADMITTED
+
+
+def test_a_refused_message_takes_no_place_and_counts_for_no_limit() -> None:
+    subject = Subject(slow_mode_seconds=30)
+    subject.say(user())
+    for _ in range(20):
+        assert subject.say(user(), 1).decision is Decision.SLOW_MODE
+    subject.have()
+    assert [subject.say(user(), 2) for _ in range(9)] == [ADMITTED] * 9
+    assert subject.say(user(), 2).decision is Decision.RATE_LIMITED
+    subject.have(slow_mode_seconds=1)
+    assert subject.say(user(), 9).decision is Decision.RATE_LIMITED
+    assert subject.say(user(), 10) == ADMITTED_WITH_PLACE
+
+
+def test_a_repeat_is_recognised_before_the_policy() -> None:
+    subject = Subject(slow_mode_seconds=30)
+    subject.say(user(), nonce="n")
+    assert subject.say(user(), 1, nonce="n") == REPEATED
+    subject.have(read_only=ReadOnly.EVERYONE)
+    assert subject.say(user(), 2, nonce="n") == REPEATED
+
+
+@pytest.mark.parametrize("read_only", [ReadOnly.ANONYMOUS, ReadOnly.EVERYONE])
+def test_read_only_refuses_and_says_nothing_of_waiting(read_only: ReadOnly) -> None:
+    subject = Subject(read_only=read_only)
+    assert subject.say(anonymous()) == READ_ONLY
+    assert subject.say(user()) == (READ_ONLY if read_only is ReadOnly.EVERYONE else ADMITTED)
+
+
+def test_a_sanction_is_told_before_the_policy() -> None:
+    subject = Subject(read_only=ReadOnly.EVERYONE)
+    mute = Sanction(1, Action.MUTE, Target(5, ""), frozenset(), "live", "", 9, Rank.ADMIN, 0, None)
+    subject.sanctions.apply((mute,), ())
+    assert subject.say(user()).decision is Decision.SANCTIONED
+
+
+@pytest.mark.parametrize("rank", [Rank.MODERATOR, Rank.ADMIN, Rank.SUPERUSER])
+def test_moderators_and_above_are_exempt_from_all_of_it(rank: Rank) -> None:
+    subject = Subject(slow_mode_seconds=600, read_only=ReadOnly.EVERYONE)
+    assert [subject.say(user(rank=rank)) for _ in range(3)] == [ADMITTED] * 3
+
+
+def test_a_check_without_policy_is_judged_by_sanctions_and_limits_alone() -> None:
+    subject = Subject(slow_mode_seconds=600, read_only=ReadOnly.EVERYONE)
+    assert [subject.say(user(), without_policy=True) for _ in range(10)] == [ADMITTED] * 10
+    assert subject.say(user(), without_policy=True).decision is Decision.RATE_LIMITED
+
+
+def test_a_message_that_could_not_be_stored_gives_its_place_back_and_its_nonce_is_new_again() -> None:
+    subject = Subject(slow_mode_seconds=30)
+    subject.say(user(), nonce="n")
+    subject.release_last(user(), "n")
+    assert subject.say(user(), 1, nonce="n") == ADMITTED_WITH_PLACE
+    subject.release_last(user())  # its nonce is not named, so it stays known
+    assert subject.say(user(), 2, nonce="n") == REPEATED
+    assert subject.say(user(), 2) == ADMITTED_WITH_PLACE
+
+
+def test_slow_mode_is_kept_when_a_replica_is_replaced() -> None:
+    subject = Subject(slow_mode_seconds=600)
+    carried = CarriedAdmission(user("f:3"), 1, "", 100_000, counts=False, slug="live", number=4)
+    subject.admission.carry(carried, now(700), CarryMatcher())
+    assert subject.say(user(), 700) == Verdict(Decision.SLOW_MODE, 500_000)
+    assert subject.say(user(), 700, slug="other") == ADMITTED
+    subject.admission.release(ReleasedAdmission(user("f:3"), "live", 1, "", 4))
+    assert subject.say(user(), 700) == ADMITTED_WITH_PLACE

@@ -1,0 +1,89 @@
+"""api/grpc/convert.py: policies, and what they refuse, as they travel."""
+
+import pytest
+
+from moderation.adapters.log_entries import encode_change
+from moderation.api.grpc.convert import batch_from_proto, order_from_proto, policy_to_proto, verdicts_to_proto
+from moderation.domain.admission import CarriedAdmission, MessageCheck, ReleasedAdmission
+from moderation.domain.erasures import LogRef, Origin
+from moderation.domain.people import Moderator, Rank, Speaker
+from moderation.domain.policy import Policy, PolicyChange, PolicyCommand, PolicyOrder, ReadOnly, RoomPolicy
+from moderation.domain.verdicts import ADMITTED_WITH_PLACE, Decision, Verdict
+from moderation.errors import MalformedRequest
+from salon.events.v1 import events_pb2
+from salon.moderation.v1 import moderation_pb2 as pb, policy_pb2
+
+ANA = pb.Speaker(user_id=5, username="ana", address="10.0.0.5", rank=pb.RANK_USER, connection="e:1")
+SPEAKER = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
+
+
+def execute(**changes: object) -> pb.ExecuteRequest:
+    return pb.ExecuteRequest(
+        actor=pb.Speaker(user_id=9, rank=pb.RANK_ADMIN),
+        slug="live",
+        nonce="n",
+        edge="e",
+        token=7,
+        reason="raid",
+        change_policy=policy_pb2.PolicyChanges(**changes),  # type: ignore[arg-type]
+    )
+
+
+def test_a_change_of_the_policy_is_read_with_the_fields_that_it_names() -> None:
+    command = PolicyCommand(Moderator(9, Rank.ADMIN), "live", {"slow_mode_seconds": 0}, "raid")
+    assert order_from_proto(execute(slow_mode_seconds=0)) == PolicyOrder(command, None, Origin("e", 7, "n"))
+    order = order_from_proto(execute(slow_mode_seconds=600, read_only=policy_pb2.READ_ONLY_ANONYMOUS))
+    assert isinstance(order, PolicyOrder)
+    assert order.command.changes == {"slow_mode_seconds": 600, "read_only": ReadOnly.ANONYMOUS}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"slow_mode_seconds": -1}, {"slow_mode_seconds": 601}, {"read_only": 0}, {"read_only": 9}],
+)
+def test_a_change_that_breaks_the_contract_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(MalformedRequest):
+        order_from_proto(execute(**changes))
+
+
+def test_a_change_needs_a_slug() -> None:
+    request = execute(slow_mode_seconds=1)
+    request.slug = ""
+    with pytest.raises(MalformedRequest, match="slug"):
+        order_from_proto(request)
+
+
+def test_what_the_policy_refuses_is_told_in_words_that_older_edges_refuse_by_as_well() -> None:
+    request = pb.AdmitRequest(messages=[pb.MessageCheck(id=number) for number in (1, 2, 3)])
+    verdicts = [Verdict(Decision.SLOW_MODE, 1_500), Verdict(Decision.READ_ONLY), ADMITTED_WITH_PLACE]
+    assert list(verdicts_to_proto(verdicts, request).verdicts) == [
+        pb.Verdict(
+            id=1, decision=pb.Verdict.DECISION_RATE_LIMITED, retry_after_ms=1_500, refusal=pb.Verdict.REFUSAL_SLOW_MODE
+        ),
+        pb.Verdict(id=2, decision=pb.Verdict.DECISION_SANCTIONED, refusal=pb.Verdict.REFUSAL_READ_ONLY),
+        pb.Verdict(id=3, decision=pb.Verdict.DECISION_ADMITTED, holds_place=True),
+    ]
+
+
+def test_a_batch_is_read_with_places_that_are_carried_and_released() -> None:
+    batch = batch_from_proto(
+        pb.AdmitRequest(
+            carried=[pb.CarriedAdmission(speaker=ANA, age_ms=300_000, life=3, slug="live", id=8)],
+            released=[pb.ReleasedAdmission(speaker=ANA, slug="live", life=3, nonce="n", id=8)],
+            messages=[pb.MessageCheck(id=9, speaker=ANA, slug="live", life=3, nonce="n", without_policy=True)],
+        )
+    )
+    assert batch.carried == [CarriedAdmission(SPEAKER, 3, "", 300_000, counts=False, slug="live", number=8)]
+    assert batch.released == [ReleasedAdmission(SPEAKER, "live", 3, "n", 8)]
+    assert batch.messages == [MessageCheck(SPEAKER, "live", 3, "n", 9, without_policy=True)]
+
+
+def test_a_policy_travels_whole_to_edges_and_into_the_log() -> None:
+    policy = Policy(30, ReadOnly.EVERYONE)
+    told = policy_pb2.Policy(slow_mode_seconds=30, read_only=policy_pb2.READ_ONLY_EVERYONE)
+    assert policy_to_proto(RoomPolicy("live", 5, policy)) == policy_pb2.RoomPolicy(slug="live", version=5, policy=told)
+    change = PolicyChange(LogRef(3, 7, 21), 9, Origin("e", 7, "n"), 5, policy)
+    assert events_pb2.LogEntry.FromString(encode_change(4, change)) == events_pb2.LogEntry(
+        policy_changed=events_pb2.PolicyChanged(version=5, policy=told, moderator_user_id=9),
+        origin=events_pb2.CommandOrigin(edge="e", token=7, nonce="n", action_id=4),
+    )
