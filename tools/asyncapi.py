@@ -70,15 +70,21 @@ def document() -> dict[str, Any]:
         received[f"server.{type_}"]["examples"] = [{"payload": example} for example in examples]
     client_schemas["client.ModerationData"]["anyOf"] = [
         {"properties": {"action": {"enum": ["clear"]}}},
+        {
+            "required": ["changes"],
+            "properties": {"action": {"enum": ["policy"]}, "changes": {"not": {"type": "null"}}},
+        },
         {"required": ["message_id"], "properties": {"action": {"enum": ["delete"]}, "message_id": {"type": "integer"}}},
         *(
             {
                 "required": [field],
-                "properties": {"action": {"not": {"enum": ["delete"]}}, field: {"type": type_}},
+                "properties": {"action": {"not": {"enum": ["delete", "policy"]}}, field: {"type": type_}},
             }
             for field, type_ in (("target_user_id", "integer"), ("target_username", "string"))
         ),
     ]
+    changes = client_schemas["client.PolicyChanges"]
+    changes["anyOf"] = [{"required": [field]} for field in changes["properties"]]
     server_schemas["server.ErrorData"]["oneOf"] = _errors(protocol)
     texts = {f"{side}.text": _text_message(side) for side in ("client", "server")}
     channels = {

@@ -161,7 +161,7 @@ async def test_room_joined_says_who_one_is_and_what_one_may_do(
         "user_id": admin.user_id,
         "username": admin.username,
         "roles": ["admin"],
-        "may": ["write", "delete", "mute", "ban"],
+        "may": ["write", "delete", "mute", "ban", "policy"],
     }
     reader = await visitors.join(room, bob)
     assert (reader.joined["you"]["may"], "muted_until" in reader.joined["you"]) == (["write"], False)

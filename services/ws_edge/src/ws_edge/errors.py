@@ -44,6 +44,8 @@ class ErrorCode(Enum):
     TOO_MANY_CONNECTIONS = "too_many_connections"
     UNAVAILABLE = "unavailable"
     MESSAGE_DELETED = "message_deleted"
+    SLOW_MODE = "slow_mode"
+    READ_ONLY = "read_only"
 
     @property
     def text(self) -> str:
@@ -65,6 +67,8 @@ _TEXTS = {
     ErrorCode.TOO_MANY_CONNECTIONS: "Too many connections",
     ErrorCode.UNAVAILABLE: "Service unavailable",
     ErrorCode.MESSAGE_DELETED: "This message was deleted",
+    ErrorCode.SLOW_MODE: "Slow mode",
+    ErrorCode.READ_ONLY: "The room is read-only",
 }
 
 

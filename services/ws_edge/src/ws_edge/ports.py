@@ -9,6 +9,7 @@ from chassis.tasks import Tasks
 from ws_edge.protocol.commands import Command, Target
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
+from ws_edge.protocol.policies import Policy, PolicyCache
 from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, PresenceChanged, RoomSnapshot, TypingChanged
@@ -272,6 +273,8 @@ class Decision(Enum):
     REPEATED = auto()
     RATE_LIMITED = auto()
     SANCTIONED = auto()
+    SLOW_MODE = auto()
+    READ_ONLY = auto()
     UNAVAILABLE = auto()
     """No replica answered: the caller applies WS_EDGE_MODERATION_OUTAGE."""
 
@@ -282,6 +285,8 @@ class Verdict:
 
     decision: Decision
     retry_after_ms: int = 0
+    place: int = 0
+    """Of a message that was admitted into a room with slow mode: by this number its place is released; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +338,16 @@ class CommandResult:
     """The actor has sent this nonce before, and this is what came of that."""
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What holds in some rooms."""
+
+    sanctions: list[Sanction]
+    """Without those that hold everywhere."""
+    policies: dict[Slug, Policy] = field(default_factory=dict)
+    """Those that were ever changed."""
+
+
 SLUGS_PER_READ = 1000
 """Of the contract."""
 
@@ -344,11 +359,26 @@ class Moderation(Protocol):
     def limits(self) -> AdmissionLimits:
         """The limits that moderation sent last; the specification's own before."""
 
-    def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
-        """Judge one message. `done` is called once, within 2 s, and in the order of the calls for one speaker."""
+    def admit(
+        self,
+        speaker: Speaker,
+        slug: Slug,
+        life: Life,
+        nonce: str,
+        done: Callable[[Verdict], None],
+        *,
+        without_policy: bool = False,
+    ) -> None:
+        """Judge one message; `without_policy`: by sanctions and limits alone. `done` is called once, within 2 s, and in
+        the order of the calls for one speaker."""
 
-    def note_admitted(self, speaker: Speaker, life: Life, nonce: str) -> None:
-        """The edge admitted a message itself while no replica was up: it counts at the next one that is."""
+    def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
+        """The edge admitted a message itself while no replica was up: it counts at the next one that is. `slow_in`: the
+        room, where that has slow mode. Returns what `Verdict.place` is of others."""
+
+    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, place: int) -> None:
+        """A message with a place could not be stored: the place is free before whatever is judged next, and the nonce
+        is not known any more. Never waits; best effort."""
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         """Whether the speaker may enter, within 2 s. `final`: the room's subscription stands, and who may enter
@@ -361,9 +391,8 @@ class Moderation(Protocol):
         """Have a command carried out, within 5 s. Raises ModerationUnavailable, where it may have been carried out all
         the same."""
 
-    async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
-        """Sanctions in force for at most SLUGS_PER_READ slugs, without those that hold everywhere, within 2 s. Raises
-        ModerationUnavailable."""
+    async def active(self, slugs: Sequence[Slug]) -> InForce:
+        """What is in force for at most SLUGS_PER_READ slugs, within 2 s. Raises ModerationUnavailable."""
 
     async def active_everywhere(self) -> list[Sanction]:
         """Sanctions in force that hold everywhere, within 2 s. Raises ModerationUnavailable."""
@@ -495,4 +524,5 @@ class Ports:
     frames_per_window: int
     """WebSocket frames of one connection in any 10 seconds; 0: no limit."""
     cache: SanctionCache = field(default_factory=SanctionCache)
+    policies: PolicyCache = field(default_factory=PolicyCache)
     tasks: Tasks = field(default_factory=Tasks)

@@ -23,7 +23,7 @@ from ws_edge.adapters.grpc import admission_stream, convert, moderation as moder
 from ws_edge.adapters.grpc.homes import choose
 from ws_edge.adapters.grpc.moderation import GrpcModeration
 from ws_edge.errors import ModerationUnavailable
-from ws_edge.ports import AdmissionLimits, CommandRefusal, CommandRequest, CommandResult, Decision, Verdict
+from ws_edge.ports import AdmissionLimits, CommandRefusal, CommandRequest, CommandResult, Decision, InForce, Verdict
 from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Target
 from ws_edge.protocol.identity import AnonymousNames, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef
@@ -46,6 +46,7 @@ class FakeModeration(ModerationServiceServicer):
         self.news = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
+        self.slow_rooms: set[str] = set()
         self.decisions: dict[str, tuple[Any, int]] = {}
         self.act: pb.ActResponse = pb.ActResponse()
         self.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED)
@@ -67,6 +68,9 @@ class FakeModeration(ModerationServiceServicer):
     def asked_for_sanctions(self) -> bool:
         return any(isinstance(request, pb.ListActiveRequest) for request in self.requests)
 
+    def released(self) -> list[pb.ReleasedAdmission]:
+        return [released for r in self.requests if isinstance(r, pb.AdmitRequest) for released in r.released]
+
     def carried(self) -> list[pb.CarriedAdmission]:
         return [c for r in self.requests if isinstance(r, pb.AdmitRequest) for c in r.carried]
 
@@ -86,7 +90,12 @@ class FakeModeration(ModerationServiceServicer):
             answer = pb.AdmitResponse()
             for check in [*request.checks, *request.messages]:
                 decision, retry_after_ms = self.decisions.get(check.slug, (pb.Verdict.DECISION_ADMITTED, 0))
-                answer.verdicts.add(id=check.id, decision=decision, retry_after_ms=retry_after_ms)
+                answer.verdicts.add(
+                    id=check.id,
+                    decision=decision,
+                    retry_after_ms=retry_after_ms,
+                    holds_place=check.slug in self.slow_rooms and isinstance(check, pb.MessageCheck),
+                )
             yield answer
 
     async def Act(self, request: pb.ActRequest, context: Any) -> pb.ActResponse:
@@ -707,12 +716,12 @@ async def test_sanctions_in_force_are_read_for_rooms_alone(replicas: list[Replic
         ]
     addresses = frozenset({"10.0.0.1"})
     expected = Sanction(4, Action.MUTE, None, "Anonymous_10.0.0.1", addresses, SLUG, Rank.MODERATOR, 1_800_000_000.0)
-    assert await moderation.active([SLUG]) == [expected]
-    assert await moderation.active([]) == []
-    assert await moderation.active([Slug(f"s{number}") for number in range(1000)]) == [expected]
+    assert await moderation.active([SLUG]) == InForce([expected])
+    assert await moderation.active([]) == InForce([])
+    assert await moderation.active([Slug(f"s{number}") for number in range(1000)]) == InForce([expected])
     asked = [r for replica in replicas for r in replica.moderation.requests]
     assert sorted(len(r.slugs) for r in asked) == [1, 1000]
-    assert all(r.room_only for r in asked)
+    assert all(r.room_only and r.with_policies for r in asked)
 
 
 async def test_what_holds_everywhere_is_asked_for_by_itself_and_left_out_where_an_older_replica_tells_it(
@@ -726,12 +735,43 @@ async def test_what_holds_everywhere_is_asked_for_by_itself_and_left_out_where_a
     )
     for replica in replicas:
         replica.moderation.sanctions = [room, everywhere]
-    assert [sanction.id for sanction in await moderation.active([SLUG])] == [4]
+    assert [sanction.id for sanction in (await moderation.active([SLUG])).sanctions] == [4]
     for replica in replicas:
         replica.moderation.sanctions = [everywhere]
         replica.moderation.requests.clear()
     assert [sanction.id for sanction in await moderation.active_everywhere()] == [5]
     assert [r for replica in replicas for r in replica.moderation.requests] == [pb.ListActiveRequest()]
+
+
+async def test_a_place_in_slow_mode_is_released_before_what_is_asked_next_and_carried_to_who_takes_over(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    for replica in replicas:
+        replica.moderation.slow_rooms = {"live"}
+    verdicts, who = Verdicts(), speaker()
+    home = home_of(who, replicas)
+    (other,) = [replica for replica in replicas if replica is not home]
+    moderation.admit(who, SLUG, LIFE, "n", verdicts.of("a"), without_policy=True)
+    ((_, verdict),) = await verdicts.hears(1)
+    (asked,) = home.moderation.asked()
+    assert asked.without_policy
+    assert verdict == Verdict(Decision.ADMITTED, place=asked.id)
+    moderation.release(who, SLUG, LIFE, "n", verdict.place)
+    moderation.admit(who, SLUG, LIFE, "m", verdicts.of("b"))
+    await verdicts.hears(2)
+    assert home.moderation.released() == [
+        pb.ReleasedAdmission(speaker=asked.speaker, slug="live", life=LIFE, nonce="n", id=asked.id)
+    ]
+    held = home.moderation.asked()[-1].id
+    assert held > asked.id
+    own = moderation.note_admitted(speaker(5, connection=2), LIFE, "", slow_in=Slug("other"))
+    assert own > held
+    assert moderation.note_admitted(speaker(5, connection=2), LIFE, "") == 0
+    await home.stop()
+    await other.moderation.hears(lambda: len(other.moderation.carried()) >= 6)
+    places = [(c.slug, c.id, c.nonce, c.counts) for c in other.moderation.carried() if c.slug]
+    assert sorted(places) == [("live", held, "", False), ("other", own, "", False)]
+    assert sorted(c.nonce for c in other.moderation.carried() if not c.slug) == ["", "", "", "m"]
 
 
 def ban(number: int, **differing: Any) -> pb.Sanction:
@@ -748,8 +788,8 @@ async def test_a_sanction_of_a_later_version_is_left_out_and_the_others_are_read
         replica.moderation.sanctions = [ban(4), ban(5, **later), ban(6)]
     monkeypatch.setattr(convert, "_skipped", LogSummary(structlog.get_logger(), "sanction_not_understood"))
     with structlog.testing.capture_logs() as logs:
-        assert [sanction.id for sanction in await moderation.active([SLUG])] == [4, 6]
-        assert [sanction.id for sanction in await moderation.active([SLUG])] == [4, 6]
+        assert [sanction.id for sanction in (await moderation.active([SLUG])).sanctions] == [4, 6]
+        assert [sanction.id for sanction in (await moderation.active([SLUG])).sanctions] == [4, 6]
     assert [(entry["event"], entry["sanction"]) for entry in logs] == [("sanction_not_understood", 5)]
 
 
@@ -793,7 +833,7 @@ async def test_stopping_answers_what_waits(replicas: list[Replica]) -> None:
     assert verdicts.heard == [("a", UNAVAILABLE)]
 
 
-async def read_under_way(replicas: list[Replica], moderation: GrpcModeration) -> asyncio.Task[list[Sanction]]:
+async def read_under_way(replicas: list[Replica], moderation: GrpcModeration) -> asyncio.Task[InForce]:
     """A question about sanctions that has arrived and is not answered."""
     for replica in replicas:
         replica.moderation.may_answer.clear()

@@ -20,6 +20,7 @@ from ws_edge.ports import (
     DrainState,
     GraphQLAnswer,
     Incident,
+    InForce,
     JoinRefusal,
     Ports,
     Receiver,
@@ -41,6 +42,7 @@ from ws_edge.protocol.identity import (
 )
 from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
+from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant, ResumeTexts
 from ws_edge.protocol.rooms import Membership, RoomSnapshot, TypingChanged
@@ -233,17 +235,34 @@ class FakeModeration:
     traces: list[str] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
+    released: list[tuple[str, Slug, Life, str, int]] = field(default_factory=list)
+    asked_without_policy: list[bool] = field(default_factory=list)
+    policies: dict[Slug, Policy] = field(default_factory=dict)
     waiting: list[Callable[[Verdict], None]] = field(default_factory=list)
     limits: AdmissionLimits = field(default_factory=lambda: AdmissionLimits(10, 10.0, 100))
 
-    def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
+    def admit(
+        self,
+        speaker: Speaker,
+        slug: Slug,
+        life: Life,
+        nonce: str,
+        done: Callable[[Verdict], None],
+        *,
+        without_policy: bool = False,
+    ) -> None:
+        self.asked_without_policy.append(without_policy)
         if self.verdicts_wait:
             self.waiting.append(done)
         else:
             done(Verdict(Decision.UNAVAILABLE) if self.is_away else self.verdict)
 
-    def note_admitted(self, speaker: Speaker, life: Life, nonce: str) -> None:
+    def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
         self.noted.append(speaker.key)
+        return 0 if slow_in is None else 1000 + len(self.noted)
+
+    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, place: int) -> None:
+        self.released.append((speaker.key, slug, life, nonce, place))
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         self.checks.append((slug, final))
@@ -264,11 +283,12 @@ class FakeModeration:
             return CommandRefusal.NOT_PERMITTED
         return CommandResult(self.event, None, is_repeated=False)
 
-    async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
+    async def active(self, slugs: Sequence[Slug]) -> InForce:
         await self.reading.passed()
         self._answer()
         self.reads.append(tuple(slugs))
-        return [s for s in self.sanctions if s.slug in slugs]
+        policies = {slug: policy for slug, policy in self.policies.items() if slug in slugs}
+        return InForce([s for s in self.sanctions if s.slug in slugs], policies)
 
     async def active_everywhere(self) -> list[Sanction]:
         await self.reading_everywhere.passed()
@@ -552,5 +572,6 @@ class World:
             and not self.rooms.members
             and not any(self.bus.listeners.values())
             and not self.ports.cache.read_at_s
+            and not len(self.ports.policies)
             and not len(self.limits)
         )

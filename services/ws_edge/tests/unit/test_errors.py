@@ -18,6 +18,8 @@ TEXTS = {
     "too_many_connections": "Too many connections",
     "unavailable": "Service unavailable",
     "message_deleted": "This message was deleted",
+    "slow_mode": "Slow mode",
+    "read_only": "The room is read-only",
 }
 
 

@@ -251,8 +251,11 @@ class ChatConnection:
         if not self._is_over and self._transport is not None:
             self.room = room
             takes = self._transport.takes_compressed
-            you = self._you(room, resume_text)
-            self.write(room.welcome(self, self.speaker, membership, you=you, resume=resume, takes_compressed=takes))
+            you, policy = self._you(room, resume_text), self._ports.policies.find(room.slug)
+            first = room.welcome(
+                self, self.speaker, membership, you=you, policy=policy, resume=resume, takes_compressed=takes
+            )
+            self.write(first)
             self._perform(self._session.joined(now=self._ports.clock.now_s()))
 
     def _you(self, room: Room, resume_text: str | None = None) -> You:

@@ -15,7 +15,7 @@ from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult, Ports
 from ws_edge.protocol import codec
 from ws_edge.protocol.commands import ChangeSanction, Command, DeleteMessage, PurgeMessages, Target
 from ws_edge.protocol.identity import Rank, Speaker
-from ws_edge.protocol.log import Erasure, StoredMessage
+from ws_edge.protocol.log import CommandEntry, StoredMessage
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
 from ws_edge.protocol.session import Moderate
 from ws_edge.room.outcomes import Author, Outcomes
@@ -140,7 +140,7 @@ class ModerationActions:
         room.flush()
         if result.event is not None:
             client.write(_frame_of(result.event, nonce=nonce))
-        if isinstance(entry, Erasure):
+        if isinstance(entry, CommandEntry):
             client.write(codec.entry(entry, room.room_id, nonce=nonce))
         elif result.event is None:
             return ErrorCode.UNAVAILABLE  # it is not in the log yet, or not any more

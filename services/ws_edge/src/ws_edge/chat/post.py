@@ -18,6 +18,7 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.identity import MessageId, Speaker
 from ws_edge.protocol.limits import AdmittedNonces, LocalLimiter
 from ws_edge.protocol.log import StoredMessage, message_key
+from ws_edge.protocol.policies import SlowMode
 from ws_edge.protocol.session import Post
 from ws_edge.room.outcomes import OUTCOME_S, Author, Outcomes
 from ws_edge.room.room import Room
@@ -42,7 +43,7 @@ class Poster(Author, Protocol):
 class Posting:
     """All messages of one worker that are on their way into the stream."""
 
-    __slots__ = ("_admitted", "_catch_up", "_judged_here", "_limiter", "_outcomes", "_ports")
+    __slots__ = ("_admitted", "_catch_up", "_judged_here", "_limiter", "_outcomes", "_ports", "_slow_mode")
 
     def __init__(self, ports: Ports, outcomes: Outcomes, catch_up: Callable[[Room], Awaitable[None]]) -> None:
         """`catch_up`: see Recovery."""
@@ -51,6 +52,7 @@ class Posting:
         self._ports = ports
         self._outcomes = outcomes
         self._admitted = AdmittedNonces()
+        self._slow_mode = SlowMode()
         self._judged_here = LogSummary(_log, "messages_judged_without_moderation")
         self._limiter = LocalLimiter(limits.messages_per_window, limits.window_s, limits.messages_per_address)
 
@@ -71,7 +73,7 @@ class Posting:
         faces = author.speaker.faces
         if len(faces) > 1:
             passed = partial(self._judged_where_it_comes_from, author, room, message)
-            self._ports.moderation.admit(faces[1], room.slug, room.life, "", passed)
+            self._ports.moderation.admit(faces[1], room.slug, room.life, "", passed, without_policy=True)
         else:
             self._ask(author, room, message)
 
@@ -93,7 +95,9 @@ class Posting:
                 self._limiter.record(author.speaker, now_s)
                 if nonce:
                     self._admitted.note(author.speaker.key, room.life, nonce, now_s)
-                self._publish(author, room, message)
+                if verdict.place:
+                    self._slow_mode.take(author.speaker.key, room.slug, verdict.place, now_s)
+                self._publish(author, room, message, verdict.place)
             case Decision.REPEATED:
                 self._ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
             case Decision.RATE_LIMITED:
@@ -101,11 +105,15 @@ class Posting:
                 self._refuse(author, ErrorCode.RATE_LIMITED, nonce, verdict.retry_after_ms)
             case Decision.SANCTIONED:
                 self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce, verdict.retry_after_ms)
+            case Decision.SLOW_MODE:
+                self._refuse(author, ErrorCode.SLOW_MODE, nonce, verdict.retry_after_ms)
+            case Decision.READ_ONLY:
+                self._refuse(author, ErrorCode.READ_ONLY, nonce)
             case Decision.UNAVAILABLE:
                 self._judge_here(author, room, message)
 
     def _judge_here(self, author: Poster, room: Room, message: Post) -> None:
-        """Moderation is away: the sanctions that were read and the edge's own windows decide."""
+        """Moderation is away: the sanctions and the policy that were read and the edge's own windows decide."""
         ports, nonce = self._ports, message.nonce
         ports.meter.incident(Incident.MODERATION_AWAY)
         self._judged_here.note(outage=ports.outage)
@@ -119,24 +127,38 @@ class Posting:
         if nonce and self._admitted.knows(key, room.life, nonce, now_s):
             ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
             return
+        speaker, policy = author.speaker, ports.policies.find(room.slug)
+        if not policy.lets_write(speaker.identity.rank):
+            self._refuse(author, ErrorCode.READ_ONLY, nonce)
+            return
+        slow_mode_s = policy.slow_mode_of(speaker.identity.rank)
+        if slow_mode_s and (wait_ms := self._slow_mode.wait_ms(key, room.slug, slow_mode_s, now_s)):
+            self._refuse(author, ErrorCode.SLOW_MODE, nonce, wait_ms)
+            return
         limits = ports.moderation.limits
         self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
-        retry_after_ms = self._limiter.admit_or_wait_ms(author.speaker, now_s)
+        retry_after_ms = self._limiter.admit_or_wait_ms(speaker, now_s)
         if retry_after_ms:
             self._refuse(author, ErrorCode.RATE_LIMITED, nonce, retry_after_ms)
             return
         if nonce:
             self._admitted.note(key, room.life, nonce, now_s)
-        ports.moderation.note_admitted(author.speaker, room.life, nonce)
-        self._publish(author, room, message)
+        place = ports.moderation.note_admitted(speaker, room.life, nonce, slow_in=room.slug if slow_mode_s else None)
+        if place:
+            self._slow_mode.take(key, room.slug, place, now_s)
+        self._publish(author, room, message, place)
 
-    def _publish(self, author: Poster, room: Room, message: Post) -> None:
+    def _publish(self, author: Poster, room: Room, message: Post, place: int = 0) -> None:
+        """`place`: see Verdict."""
         ports = self._ports
+        release = partial(self._release, author.speaker, room, message.nonce, place) if place else None
         if message.nonce and self._is_taken_back(author, room, message.nonce):
             # Neither moderation nor the stream may know it any more.
+            if release is not None:
+                release()
             self._refuse(author, ErrorCode.MESSAGE_DELETED, message.nonce)
             return
-        token = self._outcomes.register(author, room, message.nonce)
+        token = self._outcomes.register(author, room, message.nonce, not_stored=release)
         try:
             ports.bus.publish_message(
                 room.log,
@@ -148,9 +170,16 @@ class Posting:
                 duplicate=partial(self._repeated, author, token),
             )
         except BusUnavailable:
-            self._outcomes.expire((token,))
+            self._outcomes.expire((token,), are_missing=True)
         else:
             ports.meter.posted()
+
+    def _release(self, speaker: Speaker, room: Room, nonce: str, place: int) -> None:
+        """A message was not stored: in slow mode its author may speak as if they had never sent it."""
+        self._slow_mode.release(speaker.key, room.slug, place)
+        if nonce:
+            self._admitted.forget(speaker.key, room.life, nonce)
+        self._ports.moderation.release(speaker, room.slug, room.life, nonce, place)
 
     def _refuse(self, author: Poster, code: ErrorCode, nonce: str, retry_after_ms: int = 0) -> None:
         author.waiting -= 1

@@ -284,6 +284,7 @@ class RoomRegistry:
             participants=self._connections,
             gaps=self._gaps,
             resolve=self._outcomes.resolve_copy,
+            policy_heard=self._sanction_reader.policy_heard,
             deleted=self.delete,
             returned=self.close_older,
             epoch=self._bus.epoch,

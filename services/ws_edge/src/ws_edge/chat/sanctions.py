@@ -1,4 +1,5 @@
-"""The sanctions that one worker knows: read when a room opens, read again and again, followed by events in between."""
+"""The sanctions and policies that one worker knows: read when a room opens, read again and again, followed by events
+and entries of the log in between."""
 
 import asyncio
 from collections import deque
@@ -7,6 +8,7 @@ from chassis.tasks import Tasks
 from ws_edge.errors import ErrorCode, ModerationUnavailable, TurnedAway
 from ws_edge.ports import SLUGS_PER_READ, Clock, Moderation
 from ws_edge.protocol.identity import Slug, Speaker
+from ws_edge.protocol.policies import Policy, PolicyCache
 from ws_edge.protocol.sanctions import SanctionCache, SanctionEvent
 
 FRESH_S = 60.0
@@ -15,11 +17,14 @@ EVENTS_REMEMBERED = 1000
 
 
 class SanctionReader:
-    """Keeps the cache true for the slugs of the rooms that are held here."""
+    """Keeps the cache, and the policies, true for the slugs of the rooms that are held here."""
 
-    def __init__(self, moderation: Moderation, cache: SanctionCache, clock: Clock, tasks: Tasks) -> None:
+    def __init__(
+        self, moderation: Moderation, cache: SanctionCache, policies: PolicyCache, clock: Clock, tasks: Tasks
+    ) -> None:
         self._moderation = moderation
         self._cache = cache
+        self._policies = policies
         self._clock = clock
         self._tasks = tasks
         self.slugs: dict[Slug, None] = {}
@@ -36,12 +41,16 @@ class SanctionReader:
     def forget(self, slug: Slug) -> None:
         """The last room of this slug was left."""
         self.slugs.pop(slug, None)
-        self._cache.forget(slug)
+        self._forget(slug)
 
     def apply(self, event: SanctionEvent) -> None:
         """Apply one event to the cache, and once more to each answer that may have been made before it."""
         self.recent_events.append((self._clock.now_s(), event))
         self._cache.apply(event)
+
+    def policy_heard(self, slug: Slug, policy: Policy) -> None:
+        """The log of a room that is held tells a policy, which may be older than what is known."""
+        self._policies.apply(slug, policy)
 
     async def demand_entry(self, speaker: Speaker, slug: Slug, *, final: bool) -> None:
         """Raises TurnedAway for who is banned, ModerationUnavailable where nobody can say.
@@ -79,14 +88,17 @@ class SanctionReader:
         await self.read(list(self.slugs))
 
     async def read(self, slugs: list[Slug]) -> None:
-        """Read the sanctions in force for these slugs. Raises ModerationUnavailable."""
+        """Read the sanctions in force for these slugs, and their policies. Raises ModerationUnavailable."""
         for start in range(0, len(slugs), SLUGS_PER_READ):
             part = slugs[start : start + SLUGS_PER_READ]
             asked_at_s = self._clock.now_s()
-            self._cache.replace(part, await self._moderation.active(part), read_at_s=asked_at_s)
+            found = await self._moderation.active(part)
+            self._cache.replace(part, found.sanctions, read_at_s=asked_at_s)
+            for slug, policy in found.policies.items():
+                self._policies.apply(slug, policy)
             for slug in part:
                 if slug not in self.slugs:  # left while the answer was on its way
-                    self._cache.forget(slug)
+                    self._forget(slug)
             self._apply_events_since(asked_at_s)
 
     async def read_everywhere(self) -> None:
@@ -94,6 +106,10 @@ class SanctionReader:
         asked_at_s = self._clock.now_s()
         self._cache.replace_everywhere(await self._moderation.active_everywhere(), read_at_s=asked_at_s)
         self._apply_events_since(asked_at_s)
+
+    def _forget(self, slug: Slug) -> None:
+        self._cache.forget(slug)
+        self._policies.forget(slug)
 
     async def _read_wanted(self) -> None:
         await asyncio.sleep(0)  # everything of this turn goes along

@@ -38,7 +38,7 @@ class Worker:
         self.connections = ConnectionRegistry()
         self.outcomes = Outcomes(ports.edge, ports.clock, ports.meter)
         self.recovery = Recovery(ports.bus, ports.rooms, self.outcomes, ports.tasks, ports.meter)
-        self.sanction_reader = SanctionReader(ports.moderation, ports.cache, ports.clock, ports.tasks)
+        self.sanction_reader = SanctionReader(ports.moderation, ports.cache, ports.policies, ports.clock, ports.tasks)
         self.held_rooms = RoomRegistry(
             bus=ports.bus,
             rooms=ports.rooms,

@@ -18,10 +18,12 @@ from ws_edge.protocol.log import (
     LogEntry,
     MessageDeleted,
     MessagesPurged,
+    PolicyChanged,
     RoomCleared,
     StoredMessage,
     UnknownEntry,
 )
+from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.sanctions import Sanction, rights
 from ws_edge.protocol.server_frames import You
 
@@ -117,7 +119,14 @@ def _written(frame: server_frames.ServerFrame) -> bytes:
 
 
 def room_joined(
-    room_id: int, connection_count: int, last_id: int, *, epoch: str, you: You, recovered: bool | None = None
+    room_id: int,
+    connection_count: int,
+    last_id: int,
+    *,
+    epoch: str,
+    you: You,
+    policy: Policy,
+    recovered: bool | None = None,
 ) -> bytes:
     """The first frame of a room; `recovered` where it was asked for alone."""
     data = server_frames.RoomJoinedData(
@@ -126,6 +135,7 @@ def room_joined(
         last_id=last_id,
         epoch=epoch,
         you=you,
+        policy=_policy(policy),
         recovered=UNSET if recovered is None else recovered,
     )
     return _written(server_frames.RoomJoined(data))
@@ -143,6 +153,8 @@ def entry(entry: LogEntry, room_id: int, *, prev_id: int | None = None, nonce: s
     shown_before = entry.prev_id if prev_id is None else prev_id
     if isinstance(entry, StoredMessage):
         return _written(server_frames.ChatMessage(_message(entry, room_id, shown_before, nonce or UNSET)))
+    if isinstance(entry, PolicyChanged):
+        return _written(_policy_changed(entry, shown_before, nonce or UNSET))
     assert not isinstance(entry, UnknownEntry)
     return _written(_erasure(entry, shown_before, nonce or UNSET))
 
@@ -186,6 +198,25 @@ def _erasure(entry: Erasure, prev_id: int, nonce: str | UnsetType) -> server_fra
                     nonce=nonce,
                 )
             )
+
+
+def _policy_changed(entry: PolicyChanged, prev_id: int, nonce: str | UnsetType) -> server_frames.RoomPolicy:
+    return server_frames.RoomPolicy(
+        server_frames.RoomPolicyData(
+            id=entry.id,
+            prev_id=prev_id,
+            policy=_policy(entry.policy),
+            moderator_user_id=entry.moderator_user_id,
+            timestamp=entry.at,
+            nonce=nonce,
+        )
+    )
+
+
+def _policy(policy: Policy) -> server_frames.PolicyData:
+    return server_frames.PolicyData(
+        version=policy.version, slow_mode_seconds=policy.slow_mode_seconds, read_only=policy.read_only
+    )
 
 
 def history(messages: Iterable[StoredMessage], room_id: int, *, has_more: bool) -> bytes:

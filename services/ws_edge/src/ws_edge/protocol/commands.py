@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from ws_edge.protocol.identity import MessageId, UserId
+from ws_edge.protocol.policies import ReadOnly
 from ws_edge.protocol.sanctions import Action, Scope
 
 
@@ -42,4 +43,11 @@ class ClearRoom(Struct, frozen=True, gc=False):
     """Take back all messages of this life."""
 
 
-Command = ChangeSanction | DeleteMessage | PurgeMessages | ClearRoom
+class ChangePolicy(Struct, frozen=True, gc=False):
+    """Change fields of the room's policy; None: it stays as it is."""
+
+    slow_mode_seconds: int | None = None
+    read_only: ReadOnly | None = None
+
+
+Command = ChangeSanction | DeleteMessage | PurgeMessages | ClearRoom | ChangePolicy

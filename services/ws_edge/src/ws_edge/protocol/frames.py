@@ -2,10 +2,19 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Target
+from ws_edge.protocol.commands import (
+    ChangePolicy,
+    ChangeSanction,
+    ClearRoom,
+    Command,
+    DeleteMessage,
+    PurgeMessages,
+    Target,
+)
 from ws_edge.protocol.identity import MessageId, UserId
+from ws_edge.protocol.policies import LONGEST_SLOW_MODE_S, ReadOnly
 from ws_edge.protocol.references import LARGEST_ID
 from ws_edge.protocol.sanctions import Action, Scope
 
@@ -24,6 +33,7 @@ Nonce = Annotated[str, Meta(max_length=NONCE_LENGTH)]
 _Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
 _Duration = Annotated[int, Meta(ge=0, le=LONGEST_DURATION_MINUTES)]
 _Reason = Annotated[str, Meta(max_length=_REASON_LENGTH, pattern=_STORABLE)]
+SlowModeSeconds = Annotated[int, Meta(ge=0, le=LONGEST_SLOW_MODE_S)]
 _Username = Annotated[str, Meta(min_length=1, max_length=_USERNAME_LENGTH, pattern=_STORABLE)]
 
 
@@ -43,16 +53,32 @@ class MessageData(Struct, frozen=True):
     """The message that this one answers."""
 
 
+class PolicyChanges(Struct, frozen=True):
+    """The fields of the policy that are to change; the others stay as they are."""
+
+    slow_mode_seconds: SlowModeSeconds | UnsetType = UNSET
+    """So far apart are the messages of one person in the room; 0: no slow mode."""
+    read_only: ReadOnly | UnsetType = UNSET
+    """Who may not write."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which the decoder reports as a wrong frame."""
+        if self.slow_mode_seconds is UNSET and self.read_only is UNSET:
+            raise ValueError("nothing that is known here would change")
+
+
 class ModerationData(Struct, frozen=True):
     """`data` of a moderation_action."""
 
-    action: Literal["ban", "mute", "unban", "unmute", "delete", "purge", "clear"]
+    action: Literal["ban", "mute", "unban", "unmute", "delete", "purge", "clear", "policy"]
     target_user_id: _Id | None = None
-    """One of the two targets has to be there, but for delete and clear; this one stands before the other."""
+    """One of the two targets has to be there, but for delete, clear and policy; this one stands before the other."""
     target_username: _Username | None = None
     """An anonymous user by name: their address is what is sanctioned."""
     message_id: _Id | None = None
     """Of delete: the message to be taken back."""
+    changes: PolicyChanges | None = None
+    """Of policy: one field at least."""
     duration_minutes: _Duration = 0
     """0: permanent."""
     purge: bool = False
@@ -61,14 +87,17 @@ class ModerationData(Struct, frozen=True):
     """Kept in the audit log."""
     scope: Literal["room", "everywhere"] = "room"
     nonce: Nonce = ""
-    """Comes back in the error that refuses the action, and in your own copy of what takes messages back; the same again
-    within two minutes changes nothing."""
+    """Comes back in the error that refuses the action, and in your own copy of what takes messages back or changes the
+    policy; the same again within two minutes changes nothing."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""
         if self.action == "delete":
             if self.message_id is None:
                 raise ValueError("a deletion needs a message")
+        elif self.action == "policy":
+            if self.changes is None:
+                raise ValueError("a policy needs changes")
         elif self.action != "clear" and self.target_user_id is None and self.target_username is None:
             raise ValueError("an action needs a target")
 
@@ -92,7 +121,7 @@ class TypingStop(Struct, frozen=True, tag="typing_stop", tag_field="type"):
 
 
 class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="type"):
-    """A sanction to impose or to lift, or messages to take back."""
+    """A sanction to impose or to lift, messages to take back, or the room's policy to change."""
 
     data: ModerationData
 
@@ -108,6 +137,13 @@ class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="
                 return PurgeMessages(self._target)
             case "clear":
                 return ClearRoom()
+            case "policy":
+                changes = data.changes
+                assert changes is not None
+                slow_mode_s, read_only = changes.slow_mode_seconds, changes.read_only
+                return ChangePolicy(
+                    None if slow_mode_s is UNSET else slow_mode_s, None if read_only is UNSET else read_only
+                )
             case word:
                 action, scope = Action[word.upper()], Scope[data.scope.upper()]
                 purge = data.purge and action in (Action.BAN, Action.MUTE)

@@ -227,6 +227,10 @@ class AdmittedNonces:
         if len(self._at_s) > NONCES_LIMIT:
             self._at_s.popitem(last=False)
 
+    def forget(self, key: str, life: Life, nonce: str) -> None:
+        """That message was not stored: sent again it is a new one."""
+        self._at_s.pop((key, life, nonce), None)
+
     def knows(self, key: str, life: Life, nonce: str, now: float) -> bool:
         """Whether this was admitted within the last two minutes."""
         self._age(now)

@@ -1,9 +1,10 @@
-"""The log of one life of a room, as values: its messages, and what takes them back, in one order."""
+"""The log of one life of a room, as values: its messages, what takes them back, and the room's policy, in one order."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker, UserId
+from ws_edge.protocol.policies import Policy
 
 PARTITIONS = 256
 """An id is the sequence of the partition's stream times this, plus the partition."""
@@ -111,6 +112,20 @@ class RoomCleared:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """The policy of the room as it was after a change; one with a higher version may stand before it."""
+
+    id: MessageId
+    prev_id: MessageId
+    at: str
+    policy: Policy
+    moderator_user_id: UserId | None
+    edge: str = ""
+    token: int = 0
+    nonce: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownEntry:
     """An entry of a later version: shown to nobody, and in the order all the same."""
 
@@ -123,7 +138,9 @@ class UnknownEntry:
 
 
 Erasure = MessageDeleted | MessagesPurged | RoomCleared
-LogEntry = StoredMessage | Erasure | UnknownEntry
+CommandEntry = Erasure | PolicyChanged
+"""What a command brings."""
+LogEntry = StoredMessage | CommandEntry | UnknownEntry
 
 
 def message_key(speaker: Speaker, life: Life, nonce: str) -> str:

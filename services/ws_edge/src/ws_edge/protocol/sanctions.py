@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from ws_edge.protocol.identity import Rank, Slug, Speaker, UserId
 
-RIGHTS = ("write", "delete", "mute", "ban")
+RIGHTS = ("write", "delete", "mute", "ban", "policy")
 """What somebody may do in a room, as clients are told."""
 _LIFTED_LIMIT = 1000
 _Key = tuple[str, int | str | None]
@@ -75,7 +75,7 @@ def rights(rank: Rank, *, is_muted: bool) -> tuple[str, ...]:
     if rank >= Rank.MODERATOR:
         found += ("delete", "mute")
     if rank >= Rank.ADMIN:
-        found += ("ban",)
+        found += ("ban", "policy")
     return found
 
 

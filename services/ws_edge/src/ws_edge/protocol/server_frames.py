@@ -6,8 +6,9 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ws_edge.errors import ErrorCode
-from ws_edge.protocol.frames import LONGEST_DURATION_MINUTES, MESSAGE_LENGTH, NoData, Nonce
+from ws_edge.protocol.frames import LONGEST_DURATION_MINUTES, MESSAGE_LENGTH, NoData, Nonce, SlowModeSeconds
 from ws_edge.protocol.identity import Rank
+from ws_edge.protocol.policies import ReadOnly
 from ws_edge.protocol.references import LARGEST_ID
 from ws_edge.protocol.sanctions import RIGHTS, Action
 
@@ -41,6 +42,17 @@ class You(Struct, frozen=True, gc=False):
     """Of an anonymous connection: for `resume` of the address, with which it is the same participant again."""
 
 
+class PolicyData(Struct, frozen=True, gc=False):
+    """The policy of a room: what its messages are held to. Moderators and above are exempt from all of it."""
+
+    version: _Count
+    """Of two the one with the higher version holds, whichever was heard first; 0: nobody has ever changed it."""
+    slow_mode_seconds: SlowModeSeconds
+    """So far apart are the messages of one person in the room; 0: no slow mode."""
+    read_only: ReadOnly
+    """Who may not write."""
+
+
 class RoomJoinedData(Struct, frozen=True, gc=False):
     """`data` of room_joined."""
 
@@ -52,6 +64,7 @@ class RoomJoinedData(Struct, frozen=True, gc=False):
     epoch: str
     """Another one for every life of the room, and after each loss of stored messages: for `epoch` of the address."""
     you: You
+    policy: PolicyData
     recovered: bool | UnsetType = UNSET
     """There where the address had a `since`: whether everything since then follows."""
 
@@ -131,6 +144,20 @@ class RoomClearedData(Struct, frozen=True, kw_only=True, gc=False):
     """As of a message."""
     up_to_id: _EntryId
     """All messages up to this one are gone."""
+    moderator_user_id: _Id | None
+    timestamp: _Time
+    nonce: Nonce | UnsetType = UNSET
+    """As who asked for it gave it; in their own copy alone."""
+
+
+class RoomPolicyData(Struct, frozen=True, kw_only=True, gc=False):
+    """`data` of room_policy."""
+
+    id: _Id
+    """Of this entry, in the same order as messages."""
+    prev_id: _EntryId
+    """As of a message."""
+    policy: PolicyData
     moderator_user_id: _Id | None
     timestamp: _Time
     nonce: Nonce | UnsetType = UNSET
@@ -236,6 +263,12 @@ class RoomCleared(Struct, frozen=True, gc=False, tag="room_cleared", tag_field="
     data: RoomClearedData
 
 
+class RoomPolicy(Struct, frozen=True, gc=False, tag="room_policy", tag_field="type"):
+    """The policy of the room was changed."""
+
+    data: RoomPolicyData
+
+
 class History(Struct, frozen=True, gc=False, tag="history", tag_field="type"):
     """Older messages, to the one who asked."""
 
@@ -297,6 +330,7 @@ ServerFrame = (
     | MessageDeleted
     | MessagesPurged
     | RoomCleared
+    | RoomPolicy
     | History
     | UserJoined
     | UserLeft

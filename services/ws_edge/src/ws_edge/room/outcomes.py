@@ -50,7 +50,7 @@ token is given out by `expect` before moderation is asked, since the entry may c
 `entry_due` starts the time of `overdue` once the command was carried out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
@@ -89,6 +89,7 @@ class Pending:
     nonce: str
     published_at_s: float
     is_looked_up: bool = False
+    not_stored: Callable[[], None] | None = None
 
 
 class Outcomes:
@@ -109,10 +110,11 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self._pending)
 
-    def register(self, author: Author, room: Room, nonce: str) -> int:
-        """Before a message is published; the token that it is published with."""
+    def register(self, author: Author, room: Room, nonce: str, *, not_stored: Callable[[], None] | None = None) -> int:
+        """Before a message is published; the token that it is published with. `not_stored` is called where the message
+        turns out not to be stored, before its author is told."""
         token = next(self._tokens)
-        self._pending[token] = Pending(author, room, nonce, self._clock.now_s())
+        self._pending[token] = Pending(author, room, nonce, self._clock.now_s(), not_stored=not_stored)
         return token
 
     def expect(self, author: Author, room: Room, nonce: str) -> int:
@@ -163,10 +165,13 @@ class Outcomes:
                 found.setdefault(pending.room, []).append(token)
         return found
 
-    def expire(self, tokens: Iterable[int]) -> None:
-        """These were not found in the stream, or it could not be read, or written: `unavailable` for their authors."""
+    def expire(self, tokens: Iterable[int], *, are_missing: bool = False) -> None:
+        """These were not found in the stream, or it could not be read, or written: `unavailable` for their authors.
+        `are_missing`: the stream does not have them, as far as anybody can tell."""
         for token in tokens:
             if pending := self.resolve(token):
                 self._meter.incident(Incident.MESSAGE_WITHOUT_OUTCOME)
                 self._expired.note()
+                if are_missing and pending.not_stored is not None:
+                    pending.not_stored()
                 pending.author.refuse(ErrorCode.UNAVAILABLE, nonce=pending.nonce)

@@ -180,16 +180,18 @@ class Recovery:
         """What the stream has is shown, which resolves it, or waits until it is; the rest was not stored, as far as
         anybody can tell."""
         waiting: set[int] = set()
+        was_read = False
         try:
             found = await self.look_up(room)
             room.entries_found(found)
             waiting = {m.token for m in found if m.edge == self._outcomes.edge and room.is_held_back(m.id)}
+            was_read = True
             if found:  # other edges may not have been told of it either
                 self._bus.publish_reached(room.log, found[-1].id)
         except BusUnavailable:
             pass  # perhaps stored: that is what "unavailable" says
         finally:
-            self._outcomes.expire(token for token in tokens if token not in waiting)
+            self._outcomes.expire((token for token in tokens if token not in waiting), are_missing=was_read)
 
     async def _fill_gap(self, room: Room) -> None:
         """Fill a gap, and let the room go on."""

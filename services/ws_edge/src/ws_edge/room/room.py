@@ -5,8 +5,9 @@ from typing import Protocol
 
 from ws_edge.ports import Clock, Timers
 from ws_edge.protocol import codec
-from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker
-from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
+from ws_edge.protocol.identity import Life, MessageId, RoomId, Slug, Speaker
+from ws_edge.protocol.log import Erasure, LogEntry, LogRef, PolicyChanged, StoredMessage
+from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.server_frames import You
@@ -45,9 +46,9 @@ class Resolve(Protocol):
 
 
 class Room:
-    """Implements RoomListener. `resolve` is called with each entry, `deleted` where a snapshot shows that the room was
-    deleted, the event of which was missed, `returned` with each anonymous participant who came back, and the presence
-    version of their new connection."""
+    """Implements RoomListener. `resolve` is called with each entry, `policy_heard` with each policy that the log tells,
+    `deleted` where a snapshot shows that the room was deleted, the event of which was missed, `returned` with each
+    anonymous participant who came back, and the presence version of their new connection."""
 
     __slots__ = (
         "_audience",
@@ -58,6 +59,7 @@ class Room:
         "_newcomers",
         "_order",
         "_participants",
+        "_policy_heard",
         "_presence",
         "_reading_presence",
         "_resolve",
@@ -79,6 +81,7 @@ class Room:
         participants: Participants,
         gaps: GapReader,
         resolve: Resolve,
+        policy_heard: Callable[[Slug, Policy], None],
         deleted: Callable[[Life], None],
         returned: Callable[[LogRef, str, int], None],
         epoch: Callable[[LogRef], str],
@@ -92,6 +95,7 @@ class Room:
         self._participants = participants
         self._gaps = gaps
         self._resolve = resolve
+        self._policy_heard = policy_heard
         self._deleted = deleted
         self._returned = returned
         self._epoch = epoch
@@ -116,6 +120,7 @@ class Room:
         membership: Membership,
         *,
         you: You,
+        policy: Policy,
         resume: ResumePoint | None = None,
         takes_compressed: bool = False,
     ) -> bytes:
@@ -133,7 +138,15 @@ class Room:
         recovered = None if resume is None else missed is not None
         return b"".join(
             (
-                codec.room_joined(self.room_id, count, self.last_id, epoch=self.epoch, you=you, recovered=recovered),
+                codec.room_joined(
+                    self.room_id,
+                    count,
+                    self.last_id,
+                    epoch=self.epoch,
+                    you=you,
+                    policy=policy,
+                    recovered=recovered,
+                ),
                 replay,
                 *self._newcomers.joined_after(membership.version, key=speaker.key, at=at),
             )
@@ -289,6 +302,8 @@ class Room:
 
     def _show(self, entry: LogEntry) -> None:
         """To every member the same bytes; to whose it is, where it has a nonce, a copy with that."""
+        if isinstance(entry, PolicyChanged):
+            self._policy_heard(self.slug, entry.policy)
         shown = self._shown.show(entry)
         author = self._resolve(entry, is_shown=shown is not None)
         if shown is None:

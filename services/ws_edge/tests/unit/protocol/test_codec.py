@@ -22,6 +22,7 @@ from ws_edge.protocol.frames import (
 )
 from ws_edge.protocol.identity import Identity, MessageId, Rank, Slug, UserId
 from ws_edge.protocol.log import StoredMessage
+from ws_edge.protocol.policies import NO_POLICY
 from ws_edge.protocol.sanctions import Action, Sanction
 from ws_edge.protocol.server_frames import You
 
@@ -347,15 +348,16 @@ def message(id: int, prev_id: int, text: str, username: str, user_id: int | None
 
 
 def test_room_joined_adds_last_id_to_the_document() -> None:
-    assert _payload(codec.room_joined(1, 5, 41, epoch="3.1", you=YOU)) == (
+    assert _payload(codec.room_joined(1, 5, 41, epoch="3.1", you=YOU, policy=NO_POLICY)) == (
         b'{"type":"room_joined","data":{"room_id":1,"connection_count":5,"last_id":41,"epoch":"3.1",'
-        b'"you":{"user_id":7,"username":"ana","roles":[],"may":[]}}}'
+        b'"you":{"user_id":7,"username":"ana","roles":[],"may":[]},'
+        b'"policy":{"version":0,"slow_mode_seconds":0,"read_only":"nobody"}}}'
     )
 
 
 @pytest.mark.parametrize(("recovered", "told"), [(True, b',"recovered":true}}'), (False, b',"recovered":false}}')])
 def test_room_joined_tells_whether_all_was_recovered_where_that_was_asked_for(recovered: bool, told: bytes) -> None:
-    assert codec.room_joined(1, 5, 41, epoch="3.1", you=YOU, recovered=recovered).endswith(told)
+    assert codec.room_joined(1, 5, 41, epoch="3.1", you=YOU, policy=NO_POLICY, recovered=recovered).endswith(told)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +372,7 @@ def test_room_joined_tells_whether_all_was_recovered_where_that_was_asked_for(re
         (
             ("ada", 9, ("admin",), Rank.ADMIN),
             0.0,
-            '{"user_id":9,"username":"ada","roles":["admin"],"may":["write","delete","mute","ban"]}',
+            '{"user_id":9,"username":"ada","roles":["admin"],"may":["write","delete","mute","ban","policy"]}',
         ),
         (
             ("Anonymous_192.0.2.7", None, (), Rank.ANONYMOUS),

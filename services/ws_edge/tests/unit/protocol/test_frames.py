@@ -5,9 +5,18 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Target
+from ws_edge.protocol.commands import (
+    ChangePolicy,
+    ChangeSanction,
+    ClearRoom,
+    Command,
+    DeleteMessage,
+    PurgeMessages,
+    Target,
+)
 from ws_edge.protocol.frames import TYPES, ChatMessage, ClientFrame, MessageData, ModerationAction, ModerationData, Ping
 from ws_edge.protocol.identity import MessageId, UserId
+from ws_edge.protocol.policies import ReadOnly
 from ws_edge.protocol.sanctions import Action, Scope
 
 
@@ -78,9 +87,12 @@ def test_what_ends_a_sanction_takes_no_messages_back() -> None:
         ({"action": "purge", "target_user_id": 7}, PurgeMessages(Target(UserId(7), None))),
         ({"action": "purge", "target_username": "Anonymous_a"}, PurgeMessages(Target(None, "Anonymous_a"))),
         ({"action": "clear"}, ClearRoom()),
+        ({"action": "policy", "changes": {"slow_mode_seconds": 0}}, ChangePolicy(0, None)),
+        ({"action": "policy", "changes": {"slow_mode_seconds": 600, "of_later": 1}}, ChangePolicy(600, None)),
+        ({"action": "policy", "changes": {"read_only": "anonymous"}}, ChangePolicy(None, ReadOnly.ANONYMOUS)),
     ],
 )
-def test_moderation_action_knows_three_words_that_take_messages_back(data: dict[str, object], command: Command) -> None:
+def test_moderation_action_knows_words_that_change_the_room(data: dict[str, object], command: Command) -> None:
     assert _moderation(data).command == command
 
 
@@ -92,6 +104,12 @@ def test_moderation_action_knows_three_words_that_take_messages_back(data: dict[
         {"action": "delete"},
         {"action": "delete", "target_user_id": 7},
         {"action": "delete", "message_id": 0},
+        {"action": "policy"},
+        {"action": "policy", "changes": None},
+        {"action": "policy", "changes": {}},
+        {"action": "policy", "changes": {"slow_mode_seconds": -1}},
+        {"action": "policy", "changes": {"slow_mode_seconds": 1.5}},
+        {"action": "policy", "changes": {"read_only": "EVERYONE"}},
         {"action": "delete", "message_id": "42"},
         {"action": "ban", "target_user_id": 7, "purge": 1},
         {"action": "ban", "target_user_id": None},

@@ -13,6 +13,7 @@ from ws_edge.ports import Incident
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef, StoredMessage
+from ws_edge.protocol.policies import NO_POLICY, Policy
 from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Member
@@ -90,6 +91,7 @@ class Surroundings:
         self.timers: list[FakeTimer] = []
         self.viewers: list[Viewer] = []
         self.outcomes = Outcomes("e1", self, FakeMeter())
+        self.policies: list[tuple[Slug, Policy]] = []
         self.missed: list[str] = []
 
     def now_s(self) -> float:
@@ -120,6 +122,9 @@ class Surroundings:
     def presence_missed(self, room: Room) -> None:
         self.missed.append("presence")
 
+    def policy_heard(self, slug: Slug, policy: Policy) -> None:
+        self.policies.append((slug, policy))
+
     def room_deleted(self, life: Life) -> None:
         self.missed.append(f"deletion of {life}")
 
@@ -132,6 +137,7 @@ class Surroundings:
             participants=self,
             gaps=self,
             resolve=self.outcomes.resolve_copy,
+            policy_heard=self.policy_heard,
             deleted=self.room_deleted,
             returned=self.participant_returned,
             epoch=lambda log: f"{log.life}.1",
@@ -172,7 +178,7 @@ def open_room(*keys: str, crowded: bool = False) -> tuple[Room, Surroundings, li
     viewers = [Viewer(key) for key in keys]
     for viewer in viewers:
         host.viewers.append(viewer)
-        room.welcome(viewer, speaker(viewer.key), membership(), you=YOU)
+        room.welcome(viewer, speaker(viewer.key), membership(), you=YOU, policy=NO_POLICY)
     return room, host, viewers
 
 
@@ -301,7 +307,7 @@ def test_what_comes_while_a_room_opens_is_shown_after_what_is_history() -> None:
     room.entry_stored(message(7, 0))
     room.opened(MessageId(7))
     ana = Viewer("u:1")
-    room.welcome(ana, speaker("u:1"), membership(version=4), you=YOU)
+    room.welcome(ana, speaker("u:1"), membership(version=4), you=YOU, policy=NO_POLICY)
     assert room.last_id == 8
     host.end_turn()
     assert ana.frames == []
@@ -323,7 +329,7 @@ def test_user_joined_goes_to_the_others_only() -> None:
 def test_a_newcomer_is_not_told_of_who_came_before() -> None:
     room, host, (ana,) = open_room("u:1")
     ben = Viewer("u:2")
-    room.welcome(ben, speaker("u:2"), membership(version=3), you=YOU)
+    room.welcome(ben, speaker("u:2"), membership(version=3), you=YOU, policy=NO_POLICY)
     room.presence_changed(came(2, 5))
     room.presence_changed(came(3, 2))
     room.presence_changed(came(4, 6))
@@ -336,7 +342,7 @@ def test_a_member_is_told_who_came_after_it_while_it_was_still_on_its_way() -> N
     room, host, (ana,) = open_room("u:1")
     room.presence_changed(batch(2, 4, 2, 3, 4))
     cleo = Viewer("u:3")
-    cleo.write(room.welcome(cleo, speaker(cleo.key), membership(version=3), you=YOU))
+    cleo.write(room.welcome(cleo, speaker(cleo.key), membership(version=3), you=YOU, policy=NO_POLICY))
     host.end_turn()
     assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3"), ("user_joined", "user_4")]
     assert cleo.told() == [("room_joined", None), ("user_joined", "user_4")]
@@ -346,6 +352,7 @@ def test_a_member_is_told_who_came_after_it_while_it_was_still_on_its_way() -> N
         "last_id": 0,
         "epoch": "3.1",
         "you": {"user_id": 7, "username": "ana", "roles": [], "may": []},
+        "policy": {"version": 0, "slow_mode_seconds": 0, "read_only": "nobody"},
     }
 
 
@@ -354,7 +361,7 @@ def test_of_those_who_came_in_one_batch_each_is_told_of_the_later_ones_only() ->
     ben, cleo = Viewer("u:2"), Viewer("u:3")
     for viewer, version in ((ben, 2), (cleo, 3)):
         host.viewers.append(viewer)
-        viewer.write(room.welcome(viewer, speaker(viewer.key), membership(version=version), you=YOU))
+        viewer.write(room.welcome(viewer, speaker(viewer.key), membership(version=version), you=YOU, policy=NO_POLICY))
     room.presence_changed(batch(2, 3, 2, 3))
     host.end_turn()
     assert ana.told() == [("user_joined", "user_2"), ("user_joined", "user_3")]
@@ -373,7 +380,7 @@ def newcomers(size: int, kind: type[Viewer] = Viewer) -> tuple[Room, Surrounding
     room, host, (ana,) = open_room("u:1")
     host.viewers = [ana, *(kind(f"u:{number}") for number in range(2, size + 2))]
     for version, viewer in enumerate(host.viewers[1:], start=2):
-        room.welcome(viewer, speaker(viewer.key), membership(version=version), you=YOU)
+        room.welcome(viewer, speaker(viewer.key), membership(version=version), you=YOU, policy=NO_POLICY)
     return room, host, host.viewers
 
 
@@ -417,7 +424,7 @@ def test_who_came_meanwhile_is_encoded_once_for_all_who_are_let_in_at_the_same_t
     monkeypatch.setattr(codec, "user_joined", note)
     for version in range(2, 52):
         late = Viewer(f"u:{version}")
-        late.write(room.welcome(late, speaker(late.key), membership(version=version), you=YOU))
+        late.write(room.welcome(late, speaker(late.key), membership(version=version), you=YOU, policy=NO_POLICY))
         assert late.told()[1:] == [("user_joined", f"user_{number}") for number in range(version + 1, 52)]
     assert sorted(encoded) == list(range(3, 52))
 
@@ -460,7 +467,7 @@ def test_who_was_there_before_the_room_opened_is_not_announced_again_after_an_in
     room.presence_restored(RoomSnapshot(4, 3, False, (person(1), person(2), person(3))))
     room.opened(MessageId(0))
     ana = Viewer("u:1")
-    ana.write(room.welcome(ana, speaker("u:1"), membership(version=4), you=YOU))
+    ana.write(room.welcome(ana, speaker("u:1"), membership(version=4), you=YOU, policy=NO_POLICY))
     room.reread_presence()
     room.presence_restored(RoomSnapshot(6, 3, False, (person(1), person(2), person(4))))
     host.end_turn()
@@ -475,7 +482,7 @@ def test_an_event_that_comes_while_a_room_opens_waits_for_the_first_snapshot() -
     room.presence_restored(RoomSnapshot(4, 2, False, (person(1), person(2))))
     room.opened(MessageId(0))
     ana = Viewer("u:1")
-    ana.write(room.welcome(ana, speaker("u:1"), membership(version=4), you=YOU))
+    ana.write(room.welcome(ana, speaker("u:1"), membership(version=4), you=YOU, policy=NO_POLICY))
     room.reread_presence()
     room.presence_restored(RoomSnapshot(6, 2, False, (person(1), replace(person(5), version=5))))
     host.end_turn()

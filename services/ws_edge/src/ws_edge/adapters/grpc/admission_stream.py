@@ -32,6 +32,8 @@ _UNANSWERED_LIMIT = 50_000
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AdmitRequest, pb.AdmitResponse]"
 _serials = count(1)
+_numbers = count(1)
+"""Of checks: of one connection no two messages have the same, whichever stream they go to."""
 
 
 @dataclass(slots=True)
@@ -39,10 +41,17 @@ class PendingMessage:
     """A message that waits for its verdict."""
 
     speaker: Speaker
+    slug: Slug
     life: Life
     nonce: str
     done: Callable[[Verdict], None]
+    without_policy: bool = False
     asked_at_s: float = 0.0
+
+
+def next_number() -> int:
+    """Of a check, or of a message that the edge admits by itself."""
+    return next(_numbers)
 
 
 class AdmissionStream:
@@ -64,7 +73,6 @@ class AdmissionStream:
         self.is_up = False
         self._opened, self._closed, self._settle = opened, closed, settle
         self._call: _Call | None = None
-        self._next_id = 0
         self._messages: dict[int, PendingMessage] = {}
         self._arrivals: dict[int, asyncio.Future[bool]] = {}
         self._batch = pb.AdmitRequest()
@@ -94,19 +102,21 @@ class AdmissionStream:
         self._is_leaving = True
         self._give_up("the replica has left")
 
-    def ask_message(self, pending: PendingMessage, slug: Slug) -> None:
+    def ask_message(self, pending: PendingMessage) -> None:
         """Ask for one verdict; on a stream that is down it is unavailable, after those that are still to be told."""
-        self._next_id += 1
+        number = next_number()
         pending.asked_at_s = self._loop.time()
-        self._messages[self._next_id] = pending
+        self._messages[number] = pending
         if not self.is_up:
             return
         message = self._batch.messages.add()
-        message.id = self._next_id
-        message.slug = slug
+        message.id = number
+        message.slug = pending.slug
         message.life = pending.life
         if pending.nonce:
             message.nonce = pending.nonce
+        if pending.without_policy:
+            message.without_policy = True
         speaker_to_proto(pending.speaker, message.speaker)
         self._gather()
         if len(self._messages) > _UNANSWERED_LIMIT:
@@ -116,8 +126,7 @@ class AdmissionStream:
         """Whether the speaker may enter. Raises ModerationUnavailable."""
         if not self.is_up:
             raise ModerationUnavailable("no stream")
-        self._next_id += 1
-        number = self._next_id
+        number = next_number()
         answer = self._arrivals[number] = self._loop.create_future()
         self._batch.checks.add(id=number, speaker=speaker_to_proto(speaker), slug=slug, final=final)
         self._gather()
@@ -134,6 +143,14 @@ class AdmissionStream:
         """Best effort: dropped on a stream that is down or far behind."""
         if self.is_up and len(self._batch.sightings) < _LAST_SEEN_LIMIT:
             self._batch.sightings.add(speaker=speaker_to_proto(speaker), slug=slug)
+            self._gather()
+
+    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, place: int) -> None:
+        """Tell, before whatever is asked next, that a message could not be stored. Dropped on a stream that is down,
+        whose next opening carries what is still to be known."""
+        if self.is_up:
+            released = self._batch.released.add(slug=slug, life=life, nonce=nonce, id=place)
+            speaker_to_proto(speaker, released.speaker)
             self._gather()
 
     def carry(self, carried: Iterable[pb.CarriedAdmission]) -> None:

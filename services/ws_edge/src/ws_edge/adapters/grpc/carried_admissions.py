@@ -1,11 +1,12 @@
-"""What this edge admitted lately, so that windows and nonces survive the replica that counted them."""
+"""What this edge admitted lately, so that windows, nonces and places survive the replica that knew them."""
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.grpc.convert import speaker_to_proto
-from ws_edge.protocol.identity import Life, Speaker
+from ws_edge.protocol.identity import Life, Slug, Speaker
+from ws_edge.protocol.policies import LONGEST_SLOW_MODE_S
 
 _NONCE_AGE_S = 120.0
 _LIMIT = 100_000
@@ -21,16 +22,22 @@ class Admitted:
     nonce: str
     known_to: list[int] = field(default_factory=list)
     """The streams that judged it, or that it was carried to: it counts once for each."""
+    slug: str = ""
+    """Of a place that is held in a room with slow mode, and counts for nothing else; empty: it is none."""
+    place: int = 0
+    """Its number."""
 
     def carry_to(self, stream: int, *, now_s: float, window_s: float) -> pb.CarriedAdmission:
         """What a stream is sent, which knows of it from then on."""
         self.known_to.append(stream)
         return pb.CarriedAdmission(
             speaker=speaker_to_proto(self.speaker),
-            age_ms=round((now_s - self.at_s) * 1000),
+            age_ms=int((now_s - self.at_s) * 1000),
             nonce=self.nonce,
             life=self.life,
-            counts=self.at_s > now_s - window_s,
+            counts=not self.slug and self.at_s > now_s - window_s,
+            slug=self.slug,
+            id=self.place,
         )
 
 
@@ -50,12 +57,14 @@ class CarriedAdmissions:
         self._limit = limit
         self._recent: deque[Admitted] = deque()
         self._with_nonce: deque[Admitted] = deque()
+        self._places: OrderedDict[tuple[str, Slug], Admitted] = OrderedDict()
+        """By participant and room; the oldest first."""
         self._change = 0
         # In the order in which they were last offered: those that are behind come first.
         self._by_key: OrderedDict[str, _OfKey] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._recent) + len(self._with_nonce)
+        return len(self._recent) + len(self._with_nonce) + len(self._places)
 
     def note(
         self, speaker: Speaker, life: Life, nonce: str, *, stream: int | None, now_s: float, window_s: float
@@ -63,12 +72,42 @@ class CarriedAdmissions:
         """Remember one admitted message; stream None: admitted by this edge alone."""
         entry = Admitted(now_s, speaker, life, nonce, [] if stream is None else [stream])
         self._recent.append(entry)
-        key = speaker.routing_key
+        self._add(entry)
+        self._age(now_s, window_s)
+
+    def note_place(
+        self, speaker: Speaker, slug: Slug, life: Life, place: int, *, stream: int | None, now_s: float
+    ) -> None:
+        """The message that was noted last holds this place, instead of the one before it in that room."""
+        self._drop_place(speaker, slug)
+        entry = Admitted(now_s, speaker, life, "", [] if stream is None else [stream], slug, place)
+        self._places[speaker.key, slug] = entry
+        self._add(entry)
+        if len(self._places) > self._limit:
+            self._forget(self._places.popitem(last=False)[1])
+
+    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, place: int) -> None:
+        """A message could not be stored: neither its place, if it still holds that, nor its nonce is carried any more.
+        The windows of the rate limits keep it."""
+        of_key = self._by_key.get(speaker.routing_key)
+        for entry in () if of_key is None or not nonce else of_key.entries:
+            if (entry.life, entry.nonce, entry.speaker.key) == (life, nonce, speaker.key):
+                entry.nonce = ""
+        held = self._places.get((speaker.key, slug))
+        if held is not None and held.place == place:
+            self._drop_place(speaker, slug)
+
+    def _drop_place(self, speaker: Speaker, slug: Slug) -> None:
+        held = self._places.pop((speaker.key, slug), None)
+        if held is not None:
+            self._forget(held)
+
+    def _add(self, entry: Admitted) -> None:
+        key = entry.speaker.routing_key
         of_key = self._by_key.get(key)
         if of_key is None:
             of_key = self._by_key[key] = _OfKey(self._change)
         of_key.entries[entry] = None
-        self._age(now_s, window_s)
 
     def homes_changed(self) -> None:
         """From now on the home of every key may be one that nothing was carried to."""
@@ -105,6 +144,8 @@ class CarriedAdmissions:
                 self._forget(entry)
         while with_nonce and (with_nonce[0].at_s <= now_s - _NONCE_AGE_S or len(with_nonce) > self._limit):
             self._forget(with_nonce.popleft())
+        while self._places and next(iter(self._places.values())).at_s <= now_s - LONGEST_SLOW_MODE_S:
+            self._forget(self._places.popitem(last=False)[1])
 
     def _forget(self, entry: Admitted) -> None:
         key = entry.speaker.routing_key

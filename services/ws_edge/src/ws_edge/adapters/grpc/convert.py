@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import structlog
 
 from chassis.logs import LogSummary
-from salon.moderation.v1 import moderation_pb2
+from salon.moderation.v1 import moderation_pb2, policy_pb2
 from salon.rooms.v1 import rooms_pb2
 from ws_edge.ports import (
     AdmissionLimits,
@@ -13,11 +13,13 @@ from ws_edge.ports import (
     CommandRequest,
     CommandResult,
     Decision,
+    InForce,
     JoinRefusal,
     Verdict,
 )
-from ws_edge.protocol.commands import ChangeSanction, ClearRoom, DeleteMessage, PurgeMessages
+from ws_edge.protocol.commands import ChangePolicy, ChangeSanction, ClearRoom, DeleteMessage, PurgeMessages
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.policies import Policy, ReadOnly
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
@@ -38,6 +40,21 @@ _DECISIONS = {
     moderation_pb2.Verdict.DECISION_REPEATED: Decision.REPEATED,
     moderation_pb2.Verdict.DECISION_RATE_LIMITED: Decision.RATE_LIMITED,
     moderation_pb2.Verdict.DECISION_SANCTIONED: Decision.SANCTIONED,
+}
+_REFUSED_BY_POLICY = {
+    moderation_pb2.Verdict.REFUSAL_SLOW_MODE: Decision.SLOW_MODE,
+    moderation_pb2.Verdict.REFUSAL_READ_ONLY: Decision.READ_ONLY,
+}
+_READ_ONLY = {
+    policy_pb2.READ_ONLY_UNSPECIFIED: ReadOnly.NOBODY,
+    policy_pb2.READ_ONLY_NOBODY: ReadOnly.NOBODY,
+    policy_pb2.READ_ONLY_ANONYMOUS: ReadOnly.ANONYMOUS,
+    policy_pb2.READ_ONLY_EVERYONE: ReadOnly.EVERYONE,
+}
+_READ_ONLY_TO_PROTO = {
+    ReadOnly.NOBODY: policy_pb2.READ_ONLY_NOBODY,
+    ReadOnly.ANONYMOUS: policy_pb2.READ_ONLY_ANONYMOUS,
+    ReadOnly.EVERYONE: policy_pb2.READ_ONLY_EVERYONE,
 }
 _PLAIN_VERDICTS = {number: Verdict(decision) for number, decision in _DECISIONS.items()}
 """Made once: most verdicts say nothing of waiting."""
@@ -156,10 +173,30 @@ def limits_from_proto(limits: moderation_pb2.Limits) -> AdmissionLimits:
 
 
 def verdict_from_proto(verdict: moderation_pb2.Verdict) -> Verdict:
-    """A decision of a later version is none: unavailable."""
+    """A decision of a later version is none: unavailable. A refusal by the policy that only a later version knows is
+    told in the words of the decision that comes with it."""
+    if verdict.holds_place:
+        return Verdict(Decision.ADMITTED, place=verdict.id)
+    if verdict.refusal in _REFUSED_BY_POLICY:
+        return Verdict(_REFUSED_BY_POLICY[verdict.refusal], verdict.retry_after_ms)
     if not verdict.retry_after_ms:
         return _PLAIN_VERDICTS.get(verdict.decision, UNAVAILABLE)
     return Verdict(_DECISIONS.get(verdict.decision, Decision.UNAVAILABLE), verdict.retry_after_ms)
+
+
+def policy_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
+    """The policy of a room; a value of a later version that is unknown here is taken for the strictest."""
+    read_only = _READ_ONLY.get(policy.read_only, ReadOnly.EVERYONE)
+    return Policy(version, policy.slow_mode_seconds, read_only)
+
+
+def in_force_from_proto(answer: moderation_pb2.ListActiveResponse) -> InForce:
+    """Sanctions of rooms, without those that hold everywhere, which a replica of an older version sends as well, and
+    their policies."""
+    sanctions = [sanction for sanction in sanctions_from_proto(answer.sanctions) if sanction.slug is not None]
+    return InForce(
+        sanctions, {Slug(known.slug): policy_from_proto(known.version, known.policy) for known in answer.policies}
+    )
 
 
 def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
@@ -185,6 +222,12 @@ def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
             message.purge_messages.target_username = target.username or ""
         case ClearRoom():
             message.clear_room.SetInParent()
+        case ChangePolicy(slow_mode_seconds, read_only):
+            message.change_policy.SetInParent()
+            if slow_mode_seconds is not None:
+                message.change_policy.slow_mode_seconds = slow_mode_seconds
+            if read_only is not None:
+                message.change_policy.read_only = _READ_ONLY_TO_PROTO[read_only]
     return message
 
 

@@ -10,20 +10,21 @@ from chassis.grpc_channel import open_channel
 from chassis.grpc_security import GrpcSecurity
 from chassis.tasks import Tasks
 from salon.moderation.v1 import moderation_pb2 as pb
-from ws_edge.adapters.grpc.admission_stream import AdmissionStream, PendingMessage
+from ws_edge.adapters.grpc.admission_stream import AdmissionStream, PendingMessage, next_number
 from ws_edge.adapters.grpc.calls import call
 from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.grpc.convert import (
     UNAVAILABLE,
     act_from_proto,
     act_to_proto,
+    in_force_from_proto,
     request_to_proto,
     result_from_proto,
     sanctions_from_proto,
 )
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
-from ws_edge.ports import AdmissionLimits, CommandRefusal, CommandRequest, CommandResult, Decision, Verdict
+from ws_edge.ports import AdmissionLimits, CommandRefusal, CommandRequest, CommandResult, Decision, InForce, Verdict
 from ws_edge.protocol.commands import ChangeSanction
 from ws_edge.protocol.identity import Life, Slug, Speaker, target_routing_key
 from ws_edge.protocol.sanctions import Sanction
@@ -81,7 +82,16 @@ class GrpcModeration:
         await self._tasks.stop()
         self._streams.clear()
 
-    def admit(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, done: Callable[[Verdict], None]) -> None:
+    def admit(
+        self,
+        speaker: Speaker,
+        slug: Slug,
+        life: Life,
+        nonce: str,
+        done: Callable[[Verdict], None],
+        *,
+        without_policy: bool = False,
+    ) -> None:
         """See ports.Moderation."""
         key = speaker.routing_key
         speaking = self._speaking.get(key)
@@ -93,11 +103,20 @@ class GrpcModeration:
         if self._carried.is_behind(key):
             self._carry_to_home_of(key)
         self._speaking[key] = (stream, 1 if speaking is None else speaking[1] + 1)
-        stream.ask_message(PendingMessage(speaker, life, nonce, done), slug)
+        stream.ask_message(PendingMessage(speaker, slug, life, nonce, done, without_policy))
 
-    def note_admitted(self, speaker: Speaker, life: Life, nonce: str) -> None:
-        """A message that the edge admitted by itself while moderation was away: it is to count when that is back."""
-        self._note(speaker, life, nonce, None)
+    def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
+        """See ports.Moderation."""
+        place = 0 if slow_in is None else next_number()
+        self._note(speaker, life, nonce, None, slow_in, place)
+        return place
+
+    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, place: int) -> None:
+        """See ports.Moderation."""
+        self._carried.release(speaker, slug, life, nonce, place)
+        stream = self._home_of(speaker.routing_key)
+        if stream is not None:
+            stream.release(speaker, slug, life, nonce, place)
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         """See ports.Moderation."""
@@ -127,20 +146,20 @@ class GrpcModeration:
             return act_from_proto(old)
         return result_from_proto(answer)
 
-    async def active(self, slugs: Sequence[Slug]) -> list[Sanction]:
-        """See ports.Moderation. A replica of an older version sends what holds everywhere as well."""
+    async def active(self, slugs: Sequence[Slug]) -> InForce:
+        """See ports.Moderation."""
         if not slugs:
-            return []  # the contract has another meaning for a request without any
-        found = await self._list_active(slugs[0], pb.ListActiveRequest(slugs=slugs, room_only=True))
-        return [sanction for sanction in found if sanction.slug is not None]
+            return InForce([])  # the contract has another meaning for a request without any
+        request = pb.ListActiveRequest(slugs=slugs, room_only=True, with_policies=True)
+        return in_force_from_proto(await self._list_active(slugs[0], request))
 
     async def active_everywhere(self) -> list[Sanction]:
         """See ports.Moderation."""
-        return await self._list_active("", pb.ListActiveRequest())
-
-    async def _list_active(self, key: str, request: pb.ListActiveRequest) -> list[Sanction]:
-        answer = await call(self._stub_for(key).ListActive, request, _READ_DEADLINE_S, ModerationUnavailable)
+        answer = await self._list_active("", pb.ListActiveRequest())
         return sanctions_from_proto(answer.sanctions)
+
+    async def _list_active(self, key: str, request: pb.ListActiveRequest) -> pb.ListActiveResponse:
+        return await call(self._stub_for(key).ListActive, request, _READ_DEADLINE_S, ModerationUnavailable)
 
     def _home_of(self, key: str) -> AdmissionStream | None:
         stream = self._homes.get(key)
@@ -201,13 +220,23 @@ class GrpcModeration:
         else:
             del self._speaking[key]
         if verdict.decision is Decision.ADMITTED:
-            self._note(pending.speaker, pending.life, pending.nonce, stream)
+            self._note(pending.speaker, pending.life, pending.nonce, stream, pending.slug, verdict.place)
         pending.done(verdict)
 
-    def _note(self, speaker: Speaker, life: Life, nonce: str, stream: AdmissionStream | None) -> None:
+    def _note(
+        self,
+        speaker: Speaker,
+        life: Life,
+        nonce: str,
+        stream: AdmissionStream | None,
+        slug: Slug | None,
+        place: int,
+    ) -> None:
         now_s, window_s = self._loop.time(), self._limits.window_s
         serial = None if stream is None else stream.serial
         self._carried.note(speaker, life, nonce, stream=serial, now_s=now_s, window_s=window_s)
+        if place and slug is not None:
+            self._carried.note_place(speaker, slug, life, place, stream=serial, now_s=now_s)
         # Its home may have changed, or come back, while the verdict was on its way.
         if self._home_of(speaker.routing_key) is not stream:
             self._carry_to_home_of(speaker.routing_key)

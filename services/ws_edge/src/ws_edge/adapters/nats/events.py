@@ -6,12 +6,14 @@ from google.protobuf.message import DecodeError
 from chassis.traces import read_trace
 from salon.events.v1 import events_pb2
 from salon.events.v1.events_pb2 import ChatMessage, Person, Presence, Typing
+from ws_edge.adapters.grpc.convert import policy_from_proto
 from ws_edge.protocol.identity import ConnectionId, MessageId, Rank, Speaker, UserId
 from ws_edge.protocol.log import (
     LogEntry,
     LogRef,
     MessageDeleted,
     MessagesPurged,
+    PolicyChanged,
     RoomCleared,
     StoredMessage,
     UnknownEntry,
@@ -107,6 +109,10 @@ def _command_entry(number: MessageId, prev_id: MessageId, at: str, entry: events
             all_of_them = entry.room_cleared
             by, up_to_id = _user(all_of_them.moderator_user_id), MessageId(all_of_them.up_to_id)
             return RoomCleared(number, prev_id, at, up_to_id, by, tuple(all_of_them.message_keys), *origin)
+        case "policy_changed":
+            change = entry.policy_changed
+            policy = policy_from_proto(change.version, change.policy)
+            return PolicyChanged(number, prev_id, at, policy, _user(change.moderator_user_id), *origin)
         case _:
             return UnknownEntry(number, prev_id, at, *origin)
 

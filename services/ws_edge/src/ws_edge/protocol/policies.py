@@ -1,0 +1,102 @@
+"""The policies of rooms as an edge knows them: it tells them, and goes by them while moderation is away."""
+
+from collections import OrderedDict
+from enum import Enum
+
+from msgspec import Struct
+
+from ws_edge.protocol.identity import Rank, Slug
+
+LONGEST_SLOW_MODE_S = 600
+EXEMPT_RANK = Rank.MODERATOR
+"""Those of this rank and above may write whatever the policy says."""
+PLACES_LIMIT = 10_000
+
+
+class ReadOnly(Enum):
+    """Who may not write, as it stands in frames."""
+
+    NOBODY = "nobody"
+    ANONYMOUS = "anonymous"
+    EVERYONE = "everyone"
+
+
+class Policy(Struct, frozen=True, gc=False):
+    """What a room asks of its messages."""
+
+    version: int = 0
+    """The highest of a slug holds; 0: nobody has ever changed it."""
+    slow_mode_seconds: int = 0
+    """So far apart are the messages of one participant; 0: no slow mode."""
+    read_only: ReadOnly = ReadOnly.NOBODY
+
+    def lets_write(self, rank: Rank) -> bool:
+        """Whether somebody of that rank may write at all."""
+        return (
+            rank >= EXEMPT_RANK
+            or self.read_only is ReadOnly.NOBODY
+            or (self.read_only is ReadOnly.ANONYMOUS and rank > Rank.ANONYMOUS)
+        )
+
+    def slow_mode_of(self, rank: Rank) -> int:
+        """How many seconds the messages of somebody of that rank have to be apart."""
+        return 0 if rank >= EXEMPT_RANK else self.slow_mode_seconds
+
+
+NO_POLICY = Policy()
+
+
+class PolicyCache:
+    """Of each slug the policy with the highest version, whichever way it came first."""
+
+    __slots__ = ("_by_slug",)
+
+    def __init__(self) -> None:
+        self._by_slug: dict[Slug, Policy] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_slug)
+
+    def find(self, slug: Slug) -> Policy:
+        """What holds there."""
+        return self._by_slug.get(slug, NO_POLICY)
+
+    def apply(self, slug: Slug, policy: Policy) -> None:
+        """It was heard or read."""
+        if policy.version > self.find(slug).version:
+            self._by_slug[slug] = policy
+
+    def forget(self, slug: Slug) -> None:
+        """The last room of this slug was left."""
+        self._by_slug.pop(slug, None)
+
+
+class SlowMode:
+    """When each participant last spoke in each room that has slow mode, as one edge can know it alone. Bounded twice,
+    by age and by number: the oldest are forgotten first. Monotonic seconds."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self) -> None:
+        self._places: OrderedDict[tuple[str, Slug], tuple[float, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def wait_ms(self, key: str, slug: Slug, seconds: int, now: float) -> int:
+        """0 where the participant may speak now, else in how many milliseconds they may."""
+        at, _ = self._places.get((key, slug), (None, 0))
+        return 0 if at is None else max(0, -int((now - at - seconds) * 1000 // 1))
+
+    def take(self, key: str, slug: Slug, place: int, now: float) -> None:
+        """They spoke: `place` is the number of what moderation, or this edge, admitted."""
+        self._places[key, slug] = (now, place)
+        self._places.move_to_end((key, slug))
+        while len(self._places) > PLACES_LIMIT or next(iter(self._places.values()))[0] <= now - LONGEST_SLOW_MODE_S:
+            self._places.popitem(last=False)
+
+    def release(self, key: str, slug: Slug, place: int) -> None:
+        """That message could not be stored; nothing changes where they have spoken since."""
+        _, known = self._places.get((key, slug), (0.0, 0))
+        if known == place:
+            self._places.pop((key, slug), None)

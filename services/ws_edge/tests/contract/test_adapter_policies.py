@@ -1,0 +1,156 @@
+"""Policies, and places in slow mode, between the contracts and the words of the edge."""
+
+import pytest
+
+from salon.events.v1 import events_pb2
+from salon.moderation.v1 import moderation_pb2 as pb, policy_pb2
+from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
+from ws_edge.adapters.grpc.convert import (
+    UNAVAILABLE,
+    in_force_from_proto,
+    policy_from_proto,
+    request_to_proto,
+    verdict_from_proto,
+)
+from ws_edge.adapters.nats.events import decode_entry
+from ws_edge.ports import CommandRequest, Decision, InForce, Verdict
+from ws_edge.protocol.commands import ChangePolicy
+from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.log import LogRef, PolicyChanged
+from ws_edge.protocol.policies import Policy, ReadOnly
+
+SLUG, LIFE = Slug("live"), Life(3)
+HEADERS = (
+    b"NATS/1.0\r\nNats-Stream: SALON_LOG_1\r\nNats-Sequence: 42\r\n"
+    b"Nats-Time-Stamp: 2026-11-23T21:46:36.25Z\r\nNats-Last-Sequence: 7\r\n\r\n"
+)
+
+
+def speaker(user_id: int = 5, connection: str = "e:1") -> Speaker:
+    return Speaker(Identity(UserId(user_id), "ana", None, (), Rank.USER, None), "10.0.0.1", connection)
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        (
+            pb.Verdict(
+                decision=pb.Verdict.DECISION_RATE_LIMITED,
+                retry_after_ms=1500,
+                refusal=pb.Verdict.REFUSAL_SLOW_MODE,
+            ),
+            Verdict(Decision.SLOW_MODE, 1500),
+        ),
+        (
+            pb.Verdict(decision=pb.Verdict.DECISION_SANCTIONED, refusal=pb.Verdict.REFUSAL_READ_ONLY),
+            Verdict(Decision.READ_ONLY),
+        ),
+        (pb.Verdict(decision=pb.Verdict.DECISION_SANCTIONED, refusal=99), Verdict(Decision.SANCTIONED)),  # type: ignore[arg-type]
+        (pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED, holds_place=True), Verdict(Decision.ADMITTED, 0, 7)),
+        (pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED), Verdict(Decision.ADMITTED)),
+        (pb.Verdict(), UNAVAILABLE),
+    ],
+)
+def test_a_refusal_by_the_policy_is_read_and_one_of_a_later_version_is_what_its_decision_says(
+    told: pb.Verdict, verdict: Verdict
+) -> None:
+    assert verdict_from_proto(told) == verdict
+
+
+def test_read_only_of_a_later_version_is_taken_for_the_strictest_and_none_for_nobody() -> None:
+    assert policy_from_proto(1, policy_pb2.Policy()) == Policy(1, 0, ReadOnly.NOBODY)
+    assert policy_from_proto(1, policy_pb2.Policy(read_only=99)) == Policy(1, 0, ReadOnly.EVERYONE)  # type: ignore[arg-type]
+
+
+def test_policies_of_rooms_are_read_with_their_sanctions() -> None:
+    told = policy_pb2.Policy(slow_mode_seconds=30, read_only=policy_pb2.READ_ONLY_ANONYMOUS)
+    answer = pb.ListActiveResponse(policies=[policy_pb2.RoomPolicy(slug="live", version=5, policy=told)])
+    assert in_force_from_proto(answer) == InForce([], {SLUG: Policy(5, 30, ReadOnly.ANONYMOUS)})
+
+
+def test_a_change_names_the_fields_that_it_changes_alone() -> None:
+    request = CommandRequest(
+        speaker(), SLUG, LogRef(RoomId(1), LIFE, 2), ChangePolicy(0, None), None, None, "", "n", "e", 4
+    )
+    told = request_to_proto(request)
+    assert told.WhichOneof("command") == "change_policy"
+    assert told.change_policy == policy_pb2.PolicyChanges(slow_mode_seconds=0)
+    assert told.change_policy.HasField("slow_mode_seconds")
+
+
+def test_a_policy_is_read_from_the_log() -> None:
+    entry = events_pb2.LogEntry(
+        policy_changed=events_pb2.PolicyChanged(
+            version=5,
+            policy=policy_pb2.Policy(slow_mode_seconds=30, read_only=policy_pb2.READ_ONLY_EVERYONE),
+            moderator_user_id=9,
+        ),
+        origin=events_pb2.CommandOrigin(edge="e", token=4, nonce="n"),
+    )
+    assert decode_entry(HEADERS, entry.SerializeToString(), 1) == PolicyChanged(
+        MessageId(42 * 256 + 1),
+        MessageId(7 * 256 + 1),
+        "2026-11-23T21:46:36.250Z",
+        Policy(5, 30, ReadOnly.EVERYONE),
+        UserId(9),
+        "e",
+        4,
+        "n",
+    )
+
+
+def owed(carried: CarriedAdmissions, stream: int, now_s: float) -> list[tuple[str, str, int, int, bool]]:
+    """Slug, nonce, id, age and whether it counts."""
+    found = carried.owed_to("u:5", stream, now_s=now_s, window_s=10.0)
+    return [(c.slug, c.nonce, c.id, c.age_ms, c.counts) for c in found]
+
+
+def admitted(carried: CarriedAdmissions, place: int, at_s: float, *, nonce: str = "", slug: Slug = SLUG) -> None:
+    carried.note(speaker(), LIFE, nonce, stream=None, now_s=at_s, window_s=10.0)
+    carried.note_place(speaker(), slug, LIFE, place, stream=None, now_s=at_s)
+
+
+def test_the_last_place_in_each_room_is_carried_for_the_longest_slow_mode() -> None:
+    carried = CarriedAdmissions()
+    admitted(carried, 7, 100.0)
+    admitted(carried, 8, 160.0, nonce="n")
+    admitted(carried, 9, 161.0, slug=Slug("other"))
+    assert owed(carried, 1, 162.0) == [
+        ("", "n", 0, 2_000, True),
+        ("live", "", 8, 2_000, False),
+        ("", "", 0, 1_000, True),
+        ("other", "", 9, 1_000, False),
+    ]
+    assert owed(carried, 1, 162.0) == []
+    assert owed(carried, 2, 759.9999) == [("live", "", 8, 599_999, False), ("other", "", 9, 598_999, False)]
+    assert owed(carried, 3, 760.0) == [("other", "", 9, 599_000, False)]
+
+
+def test_an_age_is_never_told_higher_than_it_is_or_somebody_might_speak_too_early() -> None:
+    carried = CarriedAdmissions()
+    admitted(carried, 7, 100.0)
+    assert [age_ms for *_, age_ms, _ in owed(carried, 1, 100.9999)] == [999, 999]
+
+
+def test_a_message_that_could_not_be_stored_is_carried_neither_with_its_place_nor_with_its_nonce() -> None:
+    carried = CarriedAdmissions()
+    carried.release(speaker(), SLUG, LIFE, "n", 7)
+    admitted(carried, 7, 100.0, nonce="n")
+    carried.release(speaker(), SLUG, LIFE, "n", 7)
+    assert owed(carried, 1, 101.0) == [("", "", 0, 1_000, True)]
+
+
+def test_releasing_an_earlier_message_leaves_the_place_of_a_later_one() -> None:
+    carried = CarriedAdmissions()
+    admitted(carried, 7, 100.0, nonce="n")
+    admitted(carried, 8, 120.0)
+    carried.release(speaker(), SLUG, LIFE, "n", 7)
+    assert [nonce for _, nonce, *_ in owed(carried, 1, 121.0)] == ["", "", ""]
+    assert owed(carried, 2, 121.0)[-1] == ("live", "", 8, 1_000, False)
+
+
+def test_of_too_many_places_the_oldest_are_forgotten() -> None:
+    carried = CarriedAdmissions(limit=2)
+    for number in range(3):
+        admitted(carried, number + 1, 100.0, slug=Slug(f"s{number}"))
+    assert [slug for slug, *_ in owed(carried, 1, 120.0)] == ["s1", "s2"]

@@ -1,0 +1,284 @@
+"""The policy of a room on an edge: told, changed, and gone by while moderation is away."""
+
+import json
+
+import pytest
+from edge_world import AT, EDGE, Client, World
+
+from ws_edge.ports import CommandRefusal, CommandResult, Decision, Verdict
+from ws_edge.protocol.commands import ChangePolicy
+from ws_edge.protocol.identity import Life, MessageId, Slug, UserId
+from ws_edge.protocol.log import PolicyChanged, UnknownEntry
+from ws_edge.protocol.policies import Policy, ReadOnly
+from ws_edge.protocol.references import ResumePoint
+from ws_edge.room.outcomes import OUTCOME_S
+
+SLUG = Slug("s")
+
+
+def told(world: World, policy: Policy, *, nonce: str = "", token: int = 0) -> MessageId:
+    """Moderation puts an entry into the log of the room."""
+    (life,) = world.worker.held_rooms.by_life
+    number = MessageId(len(world.bus.stream) + 1)
+    entry = PolicyChanged(number, MessageId(number - 1), AT, policy, UserId(9), EDGE, token, nonce)
+    world.bus.stream.append((life, entry))
+    world.bus.copies.append((life, entry))
+    world.bus.give_copies()
+    return number
+
+
+def last_token(world: World) -> int:
+    return world.moderation.requests[-1].token
+
+
+def joined(client: Client) -> dict[str, object]:
+    data = client.frames[0]["data"]
+    assert isinstance(data, dict)
+    return data
+
+
+async def change(world: World, chair: Client, **changes: object) -> None:
+    chair.send("moderation_action", action="policy", changes=changes, reason="raid", nonce="p1")
+    await world.settle()
+
+
+# --- told ------------------------------------------------------------------------------------------------------------
+
+
+async def test_room_joined_carries_the_policy_that_was_read_with_the_room(world: World) -> None:
+    world.moderation.policies[SLUG] = Policy(7, 30, ReadOnly.ANONYMOUS)
+    ana = await world.arrive("s", "1:user")
+    await world.settle()
+    assert b'"policy":{"version":7,"slow_mode_seconds":30,"read_only":"anonymous"}' in ana.raw
+
+
+async def test_everybody_is_told_room_policy_and_who_asked_for_it_with_the_nonce(world: World) -> None:
+    chair, ana = await world.join("s", "9:admin"), await world.join("s", "1:user")
+    chair.raw = b""
+    world.moderation.result = CommandResult(None, None, is_repeated=False)
+    await change(world, chair, slow_mode_seconds=30)
+    request = world.moderation.requests[0]
+    assert (request.command, request.reason, request.nonce) == (ChangePolicy(30, None), "raid", "p1")
+    assert (request.target, request.target_rank, request.slug) == (None, None, SLUG)
+    told(world, Policy(7, 30), nonce="p1", token=last_token(world))
+    await world.settle()
+    assert ana.raw[4:] == (
+        b'{"type":"room_policy","data":{"id":1,"prev_id":0,"policy":{"version":7,"slow_mode_seconds":30,'
+        b'"read_only":"nobody"},"moderator_user_id":9,"timestamp":"2025-11-27T16:30:00.000Z"}}'
+    )
+    (own,) = [frame for frame in chair.frames if frame["type"] == "room_policy"]
+    assert own == {"type": "room_policy", "data": {**joined(ana), "nonce": "p1"}}
+
+
+async def test_the_highest_version_is_in_room_joined_wherever_it_was_heard_first(world: World) -> None:
+    await world.join("s", "1:user")
+    told(world, Policy(7, 30))
+    told(world, Policy(6, 600))
+    world.moderation.policies[SLUG] = Policy(5, 1)
+    await world.worker.actions.refresh()
+    ben = await world.arrive("s", "2:user")
+    await world.settle()
+    assert joined(ben)["policy"] == {"version": 7, "slow_mode_seconds": 30, "read_only": "nobody"}
+    world.moderation.policies[SLUG] = Policy(8)
+    await world.worker.actions.refresh()
+    cleo = await world.arrive("s", "3:user")
+    await world.settle()
+    assert joined(cleo)["policy"] == {"version": 8, "slow_mode_seconds": 0, "read_only": "nobody"}
+
+
+async def test_room_policy_is_replayed_to_who_comes_back(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    ana.say("before")
+    await world.settle()
+    told(world, Policy(7, 30))
+    back = await world.arrive("s", "2:user", resume=ResumePoint(MessageId(1), "1.1"))
+    await world.settle()
+    assert back.types == ["room_joined", "room_policy"]
+    assert back.frames[1]["data"]["prev_id"] == 1  # type: ignore[index]
+
+
+async def test_the_policy_of_a_room_that_nobody_here_is_in_is_forgotten(world: World) -> None:
+    world.moderation.policies[SLUG] = Policy(7, 30)
+    ana = await world.join("s", "1:user")
+    ana.hang_up()
+    await world.settle()
+    assert world.holds_nothing()
+
+
+async def test_a_repeated_nonce_is_answered_with_the_entry_of_the_first_to_its_sender_alone(world: World) -> None:
+    chair, ana = await world.join("s", "9:admin"), await world.join("s", "1:user")
+    number = told(world, Policy(7, 30))
+    await world.settle()
+    chair.raw = ana.raw = b""
+    world.moderation.result = CommandResult(None, number, is_repeated=True)
+    await change(world, chair, slow_mode_seconds=30)
+    assert (chair.types, ana.types) == (["room_policy"], [])
+    assert joined(chair)["nonce"] == "p1"
+
+
+async def test_a_moderator_is_refused_by_moderation_and_a_user_by_the_edge(world: World) -> None:
+    chair, ana = await world.join("s", "9:moderator"), await world.join("s", "1:user")
+    chair.raw = b""
+    world.moderation.result = CommandRefusal.NOT_PERMITTED
+    await change(world, chair, read_only="everyone")
+    await change(world, ana, read_only="everyone")
+    refused = {
+        "message": "You do not have permission to moderate this room",
+        "code": "not_moderator",
+        "nonce": "p1",
+    }
+    assert (joined(chair), joined(ana)) == (refused, refused)
+    assert len(world.moderation.requests) == 1
+
+
+# --- refused by moderation -------------------------------------------------------------------------------------------
+
+
+async def test_slow_mode_is_told_with_retry_after_ms(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.SLOW_MODE, 1500)
+    ana.say("x", nonce="n1")
+    assert ana.raw.endswith(
+        json.dumps(
+            {
+                "type": "error",
+                "data": {"message": "Slow mode", "code": "slow_mode", "retry_after_ms": 1500, "nonce": "n1"},
+            },
+            separators=(",", ":"),
+        ).encode()
+    )
+    world.moderation.verdict = Verdict(Decision.ADMITTED)
+    ana.say("the edge itself refuses nothing: the policy may have been changed")
+    await world.settle()
+    assert ana.types == ["slow_mode", "chat_message"]
+
+
+async def test_read_only_is_told(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.READ_ONLY)
+    ana.say("x")
+    assert ana.frames == [{"type": "error", "data": {"message": "The room is read-only", "code": "read_only"}}]
+
+
+async def test_who_came_back_from_another_address_is_held_to_the_policy_under_their_first_name_alone(
+    world: World,
+) -> None:
+    first = await world.arrive("s")
+    await world.settle()
+    resume_text = first.frames[0]["data"]["you"]["resume"]  # type: ignore[index]
+    back = await world.arrive("s", address="198.51.100.1", resume_text=resume_text)
+    await world.settle()
+    back.say("x")
+    assert world.moderation.asked_without_policy == [True, False]
+
+
+# --- places that are given back --------------------------------------------------------------------------------------
+
+
+async def test_a_message_that_could_not_be_published_gives_its_place_back(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5)
+    world.bus.is_away = True
+    ana.say("x", nonce="n")
+    assert ana.types == ["unavailable"]
+    assert world.moderation.released == [("u:1", SLUG, Life(1), "n", 5)]
+
+
+async def test_a_message_that_the_stream_turns_out_not_to_have_gives_its_place_back(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5)
+    world.bus.loses_messages = True
+    ana.say("x")
+    world.clock.time_s += OUTCOME_S
+    await world.worker.look_up_overdue()
+    await world.settle()
+    assert ana.types == ["unavailable"]
+    assert world.moderation.released == [("u:1", SLUG, Life(1), "", 5)]
+
+
+async def test_a_message_of_which_nobody_knows_whether_it_is_stored_keeps_its_place(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5)
+    world.bus.loses_messages = True
+    ana.say("x")
+    world.bus.is_away = True
+    world.clock.time_s += OUTCOME_S
+    await world.worker.look_up_overdue()
+    await world.settle()
+    assert ana.types == ["unavailable"]
+    assert world.moderation.released == []
+
+
+async def test_a_message_that_is_stored_keeps_its_place(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5)
+    ana.say("x")
+    await world.settle()
+    assert (ana.types, world.moderation.released) == (["chat_message"], [])
+
+
+# --- while moderation is away ----------------------------------------------------------------------------------------
+
+
+async def test_while_moderation_is_away_slow_mode_holds_as_last_read(world: World) -> None:
+    world.moderation.policies[SLUG] = Policy(7, 30)
+    ana, twin = await world.join("s", "1:user"), await world.join("s", "1:user")
+    chair = await world.join("s", "9:moderator")
+    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5)
+    ana.say("judged by moderation")
+    world.moderation.is_away = True
+    world.clock.time_s += 29.0
+    twin.say("too early", nonce="n")
+    assert twin.frames[-1]["data"] == {
+        "message": "Slow mode",
+        "code": "slow_mode",
+        "retry_after_ms": 1000,
+        "nonce": "n",
+    }
+    world.clock.time_s += 1.0
+    twin.say("in time", nonce="n")
+    ana.say("too early again")
+    for _ in range(3):
+        chair.say("exempt")
+    await world.settle()
+    assert [kind for kind in ana.types if kind != "chat_message"] == ["slow_mode"]
+    assert ana.types.count("chat_message") == 5
+    assert world.moderation.noted == ["u:1", "u:9", "u:9", "u:9"]
+
+
+async def test_while_moderation_is_away_read_only_holds_as_last_heard(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    told(world, Policy(7, 0, ReadOnly.EVERYONE))
+    await world.settle()
+    world.moderation.is_away = True
+    ana.say("x")
+    assert ana.types[-1:] == ["read_only"]
+
+
+async def test_what_the_edge_admitted_alone_gives_its_place_back_as_well(world: World) -> None:
+    world.moderation.policies[SLUG] = Policy(7, 30)
+    ana = await world.join("s", "1:user")
+    world.moderation.is_away = world.bus.is_away = True
+    ana.say("x", nonce="n")
+    assert world.moderation.released == [("u:1", SLUG, Life(1), "n", 1001)]
+    world.bus.is_away = False
+    ana.say("x", nonce="n")
+    await world.settle()
+    assert ana.types == ["unavailable", "chat_message"]
+
+
+async def test_an_edge_of_before_shows_a_policy_to_nobody_and_keeps_its_place(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    (life,) = world.worker.held_rooms.by_life
+    world.bus.stream.append((life, UnknownEntry(MessageId(1), MessageId(0), AT)))
+    world.bus.copies.append(world.bus.stream[-1])
+    ana.say("after it")
+    await world.settle()
+    assert [(f["type"], f["data"]["prev_id"]) for f in ana.frames] == [("chat_message", 0)]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("changes", [None, {}, {"links": "hold"}, {"slow_mode_seconds": 601}, {"read_only": "all"}])
+async def test_changes_that_are_no_policy_are_a_wrong_format(world: World, changes: object) -> None:
+    chair = await world.join("s", "9:admin")
+    chair.send("moderation_action", action="policy", changes=changes, nonce="n")
+    assert joined(chair) == {"message": "Invalid message format", "code": "invalid_format", "nonce": "n"}

@@ -1,0 +1,186 @@
+"""The policy of a room: over two edges and two replicas of moderation, on PostgreSQL."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+from itertools import count, pairwise
+
+import pytest
+import pytest_asyncio
+import salon_processes
+from chat_client import STAMP, Client, Frame, Person, Visitors, person
+from real_postgres import Postgres
+from salon_processes import Salon, Shape
+
+SLOW = ("Slow mode", "slow_mode")
+READ_ONLY = ("The room is read-only", "read_only")
+OBEYED_AFTER_S = 1.0
+_nonces = count(1)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
+    """Two edges, two replicas of moderation, one database."""
+    salon = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
+    try:
+        yield salon.start(edges=2)
+    finally:
+        salon_processes.stop_all([salon])
+
+
+@pytest_asyncio.fixture
+async def guests(pair: Salon) -> AsyncIterator[Visitors]:
+    """Who comes through the first edge."""
+    opened = Visitors(pair.edges[0].ws)
+    yield opened
+    await opened.close()
+
+
+async def change(chair: Client, **changes: object) -> Frame:
+    """Change the policy; the moderator's own copy. From a second after that on it holds everywhere."""
+    nonce = f"p{next(_nonces)}"
+    await chair.send("moderation_action", action="policy", changes=changes, nonce=nonce)
+    own = await chair.wait_for("room_policy", nonce=nonce)
+    await asyncio.sleep(OBEYED_AFTER_S)
+    return own
+
+
+async def test_room_policy_is_told_to_everybody_in_the_order_of_the_log_and_kept_across_lives(
+    guests: Visitors, pair: Salon, room: str, admin: Person, moderator: Person, ana: Person
+) -> None:
+    chair, there = await guests.join(room, admin), await guests.join(room, ana, ws=pair.edges[1].ws)
+    assert there.joined["policy"] == {"version": 0, "slow_mode_seconds": 0, "read_only": "nobody"}
+    assert chair.joined["you"]["may"] == ["write", "delete", "mute", "ban", "policy"]
+    said = await there.say("before")
+    await chair.send("moderation_action", action="policy", changes={"slow_mode_seconds": 30}, reason="raid", nonce="p1")
+    own, seen = await chair.wait_for("room_policy"), await there.wait_for("room_policy")
+    assert own == {**seen, "nonce": "p1"}
+    version = seen["policy"]["version"]
+    assert seen["policy"] == {"version": version, "slow_mode_seconds": 30, "read_only": "nobody"}
+    assert (seen["prev_id"], seen["moderator_user_id"]) == (said["id"], admin.user_id)
+    assert STAMP.fullmatch(seen["timestamp"])
+    await chair.send("moderation_action", action="policy", changes={"slow_mode_seconds": 60}, nonce="p1")
+    assert await chair.wait_for("room_policy") == own
+    late = await guests.join(room, moderator, ws=pair.edges[1].ws)
+    assert late.joined["policy"] == seen["policy"]
+    await late.send("moderation_action", action="policy", changes={"slow_mode_seconds": 0}, nonce="no")
+    await late.expect_error("You do not have permission to moderate this room", "not_moderator", nonce="no")
+    back = await guests.join(f"{room}?since={said['id']}&epoch={there.joined['epoch']}", moderator)
+    assert back.joined["recovered"] is True
+    assert (await back.wait_for("room_policy"))["id"] == seen["id"]
+    for client in (chair, there, late, back):
+        await client.leave()
+    again = await guests.join(room, ana)
+    while again.joined["epoch"] == there.joined["epoch"]:
+        await again.leave()
+        again = await guests.join(room, ana)
+    assert again.joined["policy"] == seen["policy"]
+
+
+async def test_read_only_nobody_anonymous_everyone_and_moderators_write_all_the_same(
+    guests: Visitors, pair: Salon, room: str, admin: Person, moderator: Person, ana: Person
+) -> None:
+    chair, helper = await guests.join(room, admin), await guests.join(room, moderator, ws=pair.edges[1].ws)
+    user, guest = await guests.join(room, ana, ws=pair.edges[1].ws), await guests.join(room)
+    await change(chair, read_only="anonymous")
+    await guest.send("chat_message", message="no", nonce="n1")
+    await guest.expect_error(*READ_ONLY, nonce="n1")
+    await user.say("yes")
+    await change(chair, read_only="everyone")
+    await user.send("chat_message", message="no", nonce="n2")
+    await user.expect_error(*READ_ONLY, nonce="n2")
+    await helper.say("moderators and above are exempt from all of it")
+    await change(chair, read_only="nobody")
+    await guest.say("yes again")
+
+
+async def test_slow_mode_admits_none_too_early_of_thousands_of_tries_over_both_edges(
+    guests: Visitors, pair: Salon, room: str, admin: Person
+) -> None:
+    """As many tries of a connection as do not close it. However slow the machine is: each has its outcome, and of one
+    person no two admitted ones are closer than a second by the clock of the stream, give or take their way there."""
+    chair = await guests.join(room, admin)
+    await change(chair, slow_mode_seconds=1)
+    people = [person(f"p{number}") for number in range(10)]
+    clients = [await guests.join(room, who, ws=edge.ws) for who in people for edge in pair.edges for _ in range(5)]
+    admitted: dict[int, dict[int, str]] = {who.user_id: {} for who in people}
+
+    async def press(client: Client, who: Person) -> int:
+        for number in range(40):
+            await client.send("chat_message", message=f"{number}", nonce=f"{id(client)}.{number}")
+        outcomes = 0
+        while outcomes < 40:
+            frame = await client.receive(60)
+            if frame["type"] == "error":
+                assert frame["data"]["message"] == "Slow mode"
+                outcomes += 1
+            elif frame["type"] == "chat_message" and "nonce" in frame["data"]:
+                admitted[who.user_id][frame["data"]["id"]] = frame["data"]["timestamp"]
+                outcomes += 1
+        return outcomes
+
+    began_s = time.monotonic()
+    each = [who for who in people for _ in range(10)]
+    tries = await asyncio.gather(*(press(client, who) for client, who in zip(clients, each, strict=True)))
+    took_s = time.monotonic() - began_s
+    assert sum(tries) == 4_000
+    for stamps in admitted.values():
+        assert 1 <= len(stamps) <= 1 + took_s
+        times = [datetime.fromisoformat(stamp) for _, stamp in sorted(stamps.items())]
+        assert all((after - before).total_seconds() > 0.5 for before, after in pairwise(times)), times
+
+
+async def test_a_message_that_is_refused_takes_no_place_and_retry_after_ms_is_right(
+    guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person
+) -> None:
+    chair = await guests.join(room, admin)
+    await change(chair, slow_mode_seconds=2)
+    here, there = await guests.join(room, ana), await guests.join(room, ana, ws=pair.edges[1].ws)
+    await here.say("first")
+    await there.send("chat_message", message="too early", nonce="n")
+    wait_ms = (await there.expect_error(*SLOW, nonce="n"))["retry_after_ms"]
+    assert 0 < wait_ms <= 2_000
+    await asyncio.sleep(wait_ms / 1000)
+    await there.send("chat_message", message="in time", nonce="n")
+    await here.wait_for("chat_message", message="in time")
+
+
+async def test_slow_mode_is_kept_when_a_replica_is_replaced(
+    guests: Visitors, pair: Salon, room: str, admin: Person
+) -> None:
+    chair = await guests.join(room, admin)
+    await change(chair, slow_mode_seconds=600)
+    people = [person(f"r{number}") for number in range(8)]
+    clients = [await guests.join(room, who, ws=pair.edges[n % 2].ws) for n, who in enumerate(people)]
+    for client in clients:
+        await client.say("once")
+    for process in pair.moderation.members:
+        process.kill()
+        process.start()
+        for edge in pair.edges:
+            salon_processes.wait_until_ready(edge)
+        for client in clients:
+            await client.send("chat_message", message="twice")
+            assert 0 < (await client.expect_error(*SLOW))["retry_after_ms"] <= 600_000
+
+
+async def test_while_moderation_is_away_edges_go_by_the_policy_as_last_read(
+    guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person
+) -> None:
+    chair, user, guest = await guests.join(room, admin), await guests.join(room, ana), await guests.join(room)
+    await change(chair, slow_mode_seconds=600, read_only="anonymous")
+    await user.say("once")
+    pair.moderation.kill()
+    try:
+        await user.send("chat_message", message="twice", nonce="n1")
+        await user.expect_error(*SLOW, nonce="n1")
+        await guest.send("chat_message", message="no", nonce="n2")
+        await guest.expect_error(*READ_ONLY, nonce="n2")
+        await chair.say("exempt")
+    finally:
+        pair.moderation.start()
+        for edge in pair.edges:
+            salon_processes.wait_until_ready(edge)
+    await user.send("chat_message", message="twice", nonce="n3")
+    await user.expect_error(*SLOW, nonce="n3")
