@@ -21,6 +21,7 @@ from sanic.request import Request
 from moderation.api.grpc import convert as moderation_convert
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.policy import Policy, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.windows import CarryMatcher
@@ -289,10 +290,20 @@ def graphql(data: bytes) -> None:
 # --- protobufs: of other services, of other versions, or of nobody ----------------------------------------------------
 
 
+POLICIES = (
+    Policy(slow_mode_seconds=600),
+    Policy(members_only=True, min_account_minutes=1, min_follow_minutes=1),
+    Policy(emote_only=True, max_length=999),
+)
+
+
 def _judge(request: moderation_pb2.AdmitRequest) -> None:
     """As the stream does: every check has its verdict."""
     batch = moderation_convert.batch_from_proto(request)
-    admission, now = Admission(Limits(10, 10, 100), SanctionCache(), LastSeenBuffer(), PolicyCache()), Now(0, 0)
+    policies = PolicyCache()
+    for number, message in enumerate(batch.messages):
+        policies.apply(RoomPolicy(message.slug, number + 1, POLICIES[number % len(POLICIES)]))
+    admission, now = Admission(Limits(10, 10, 100), SanctionCache(), LastSeenBuffer(), policies), Now(0, 0)
     matcher = CarryMatcher()
     for carried in batch.carried:
         admission.carry(carried, now, matcher)
@@ -338,6 +349,7 @@ def _read_outcomes(response: rooms_pb2.JoinResponse) -> None:
 async def _read_sanctions(response: moderation_pb2.ListActiveResponse) -> None:
     read = edge_convert.sanctions_from_proto(response.sanctions)
     assert len(read) <= len(response.sanctions)
+    assert len(edge_convert.in_force_from_proto(response).policies) <= len(response.policies)
 
 
 async def _read_event(event: moderation_pb2.SanctionEvent) -> None:

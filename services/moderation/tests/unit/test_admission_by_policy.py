@@ -4,7 +4,7 @@ import pytest
 
 from moderation.domain.admission import Admission, CarriedAdmission, Limits, MessageCheck, Now, ReleasedAdmission
 from moderation.domain.last_seen import LastSeenBuffer
-from moderation.domain.people import Rank, Speaker, Target
+from moderation.domain.people import Claims, Rank, Speaker, Target
 from moderation.domain.policy import Policy, ReadOnly, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import SanctionCache
@@ -104,6 +104,14 @@ def test_read_only_refuses_and_says_nothing_of_waiting(read_only: ReadOnly) -> N
     subject = Subject(read_only=read_only)
     assert subject.say(anonymous()) == READ_ONLY
     assert subject.say(user()) == (READ_ONLY if read_only is ReadOnly.EVERYONE else ADMITTED)
+
+
+def test_text_and_claims_are_judged_by_the_policy() -> None:
+    subject = Subject(max_length=5, members_only=True)
+    check = MessageCheck(user(), "live", 1, "", text="hello", claims=Claims(member=True))
+    assert subject.admission.judge_message(check, now(0)) == ADMITTED
+    assert subject.admission.judge_message(check._replace(text="hello!"), now(0)) == Verdict(Decision.TOO_LONG)
+    assert subject.admission.judge_message(check._replace(claims=Claims()), now(0)) == Verdict(Decision.MEMBERS_ONLY)
 
 
 def test_a_sanction_is_told_before_the_policy() -> None:

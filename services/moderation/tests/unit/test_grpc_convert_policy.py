@@ -6,7 +6,7 @@ from moderation.adapters.log_entries import encode_change
 from moderation.api.grpc.convert import batch_from_proto, order_from_proto, policy_to_proto, verdicts_to_proto
 from moderation.domain.admission import CarriedAdmission, MessageCheck, ReleasedAdmission
 from moderation.domain.erasures import LogRef, Origin
-from moderation.domain.people import Moderator, Rank, Speaker
+from moderation.domain.people import Claims, Moderator, Rank, Speaker
 from moderation.domain.policy import Policy, PolicyChange, PolicyCommand, PolicyOrder, ReadOnly, RoomPolicy
 from moderation.domain.verdicts import ADMITTED_WITH_PLACE, Decision, Verdict
 from moderation.errors import MalformedRequest
@@ -35,11 +35,31 @@ def test_a_change_of_the_policy_is_read_with_the_fields_that_it_names() -> None:
     order = order_from_proto(execute(slow_mode_seconds=600, read_only=policy_pb2.READ_ONLY_ANONYMOUS))
     assert isinstance(order, PolicyOrder)
     assert order.command.changes == {"slow_mode_seconds": 600, "read_only": ReadOnly.ANONYMOUS}
+    others = {
+        "members_only": False,
+        "min_account_minutes": 129_600,
+        "min_follow_minutes": 0,
+        "emote_only": True,
+        "max_length": 1,
+    }
+    order = order_from_proto(execute(**others))
+    assert isinstance(order, PolicyOrder)
+    assert order.command.changes == others
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"slow_mode_seconds": -1}, {"slow_mode_seconds": 601}, {"read_only": 0}, {"read_only": 9}],
+    [
+        {},
+        {"slow_mode_seconds": -1},
+        {"slow_mode_seconds": 601},
+        {"read_only": 0},
+        {"read_only": 9},
+        {"max_length": 0},
+        {"max_length": 1001},
+        {"min_account_minutes": 129_601},
+        {"min_follow_minutes": -1},
+    ],
 )
 def test_a_change_that_breaks_the_contract_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(MalformedRequest):
@@ -70,17 +90,23 @@ def test_a_batch_is_read_with_places_that_are_carried_and_released() -> None:
         pb.AdmitRequest(
             carried=[pb.CarriedAdmission(speaker=ANA, age_ms=300_000, life=3, slug="live", id=8)],
             released=[pb.ReleasedAdmission(speaker=ANA, slug="live", life=3, nonce="n", id=8)],
-            messages=[pb.MessageCheck(id=9, speaker=ANA, slug="live", life=3, nonce="n", without_policy=True)],
+            messages=[
+                pb.MessageCheck(id=9, speaker=ANA, slug="live", life=3, nonce="n", without_policy=True),
+                pb.MessageCheck(id=10, speaker=ANA, text="hi", claims=pb.Claims(member=True, following_since_s=7)),
+            ],
         )
     )
     assert batch.carried == [CarriedAdmission(SPEAKER, 3, "", 300_000, counts=False, slug="live", number=8)]
     assert batch.released == [ReleasedAdmission(SPEAKER, "live", 3, "n", 8)]
-    assert batch.messages == [MessageCheck(SPEAKER, "live", 3, "n", 9, without_policy=True)]
+    assert batch.messages == [
+        MessageCheck(SPEAKER, "live", 3, "n", 9, without_policy=True),
+        MessageCheck(SPEAKER, "", 0, "", 10, text="hi", claims=Claims(True, 0, 7)),
+    ]
 
 
 def test_a_policy_travels_whole_to_edges_and_into_the_log() -> None:
     policy = Policy(30, ReadOnly.EVERYONE)
-    told = policy_pb2.Policy(slow_mode_seconds=30, read_only=policy_pb2.READ_ONLY_EVERYONE)
+    told = policy_pb2.Policy(slow_mode_seconds=30, read_only=policy_pb2.READ_ONLY_EVERYONE, max_length=1000)
     assert policy_to_proto(RoomPolicy("live", 5, policy)) == policy_pb2.RoomPolicy(slug="live", version=5, policy=told)
     change = PolicyChange(LogRef(3, 7, 21), 9, Origin("e", 7, "n"), 5, policy)
     assert events_pb2.LogEntry.FromString(encode_change(4, change)) == events_pb2.LogEntry(

@@ -1,16 +1,17 @@
 """domain/policy.py and policy_cache.py: what a room asks of messages, who changes it, and which version holds."""
 
+from collections.abc import Callable
+
 import pytest
 
 from moderation.domain.erasures import LogRef, Origin
-from moderation.domain.people import Moderator, Rank
+from moderation.domain.people import NO_CLAIMS, Claims, Moderator, Rank
 from moderation.domain.policy import (
     NO_POLICY,
     Policy,
     PolicyChange,
     PolicyChanges,
     PolicyCommand,
-    PolicyRefusal,
     ReadOnly,
     RoomPolicy,
     next_version,
@@ -18,6 +19,7 @@ from moderation.domain.policy import (
 )
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rights import may_change_policy
+from moderation.domain.verdicts import Decision
 
 SLOW = Policy(slow_mode_seconds=30)
 
@@ -32,18 +34,66 @@ def test_a_change_leaves_the_other_fields_as_they_are() -> None:
     assert changed.changed({"slow_mode_seconds": 0}) == Policy(0, ReadOnly.ANONYMOUS)
 
 
+NOW_MS = 1_700_000_000_000
+NOW_S = NOW_MS // 1000
+
+
+def refused(
+    policy: Policy, *, rank: Rank = Rank.USER, claims: Claims = NO_CLAIMS, text: str = "hello"
+) -> tuple[Decision, int] | None:
+    return refusal_by(policy, rank, claims, text, NOW_MS)
+
+
 @pytest.mark.parametrize(
     ("read_only", "rank", "found"),
     [
         (ReadOnly.NOBODY, Rank.ANONYMOUS, None),
-        (ReadOnly.ANONYMOUS, Rank.ANONYMOUS, PolicyRefusal.READ_ONLY),
+        (ReadOnly.ANONYMOUS, Rank.ANONYMOUS, (Decision.READ_ONLY, 0)),
         (ReadOnly.ANONYMOUS, Rank.USER, None),
-        (ReadOnly.EVERYONE, Rank.ANONYMOUS, PolicyRefusal.READ_ONLY),
-        (ReadOnly.EVERYONE, Rank.USER, PolicyRefusal.READ_ONLY),
+        (ReadOnly.EVERYONE, Rank.ANONYMOUS, (Decision.READ_ONLY, 0)),
+        (ReadOnly.EVERYONE, Rank.USER, (Decision.READ_ONLY, 0)),
     ],
 )
-def test_read_only_nobody_anonymous_everyone(read_only: ReadOnly, rank: Rank, found: PolicyRefusal | None) -> None:
-    assert refusal_by(Policy(read_only=read_only), rank) is found
+def test_read_only_nobody_anonymous_everyone(
+    read_only: ReadOnly, rank: Rank, found: tuple[Decision, int] | None
+) -> None:
+    assert refused(Policy(read_only=read_only), rank=rank) == found
+
+
+def test_members_only_by_the_claim() -> None:
+    assert refused(Policy(members_only=True)) == (Decision.MEMBERS_ONLY, 0)
+    assert refused(Policy(members_only=True), claims=Claims(member=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "claimed", "decision"),
+    [
+        (Policy(min_account_minutes=10), lambda at_s: Claims(account_created_at_s=at_s), Decision.ACCOUNT_TOO_NEW),
+        (Policy(min_follow_minutes=10), lambda at_s: Claims(following_since_s=at_s), Decision.FOLLOW_TOO_SHORT),
+    ],
+)
+def test_min_account_minutes_and_min_follow_minutes_by_the_claims_a_missing_one_fails(
+    policy: Policy, claimed: Callable[[int], Claims], decision: Decision
+) -> None:
+    assert refused(policy) == (decision, 0)
+    assert refused(policy, claims=claimed(NOW_S - 599)) == (decision, 1_000)
+    assert refused(policy, claims=claimed(NOW_S - 600)) is None
+    assert refused(policy, claims=claimed(2**63 - 1)) == (decision, 600_000)
+
+
+def test_emote_only_wants_nothing_but_emoji_and_names() -> None:
+    policy = Policy(emote_only=True)
+    assert refused(policy, text="😀 :wave:") is None
+    assert refused(policy, text="😀 hello") == (Decision.EMOTE_ONLY, 0)
+    assert refused(policy, text="") == (Decision.EMOTE_ONLY, 0)  # of an edge that does not tell it
+
+
+def test_max_length_counts_unicode_characters() -> None:
+    policy = Policy(max_length=5)
+    assert refused(policy, text="hellö") is None
+    assert refused(policy, text="hello!") == (Decision.TOO_LONG, 0)
+    assert refused(policy, text="") == (Decision.TOO_LONG, 0)  # of an edge that does not tell it
+    assert refused(NO_POLICY, text="") is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Entries of a room's log as they are stored: what this service reads of messages, and the entries that it writes."""
 
+from dataclasses import asdict
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -42,11 +43,9 @@ def encode_change(action_id: int, change: LogChange) -> bytes:
 
 
 def _tell_policy(entry: pb.LogEntry, change: PolicyChange) -> None:
-    policy = change.policy
     entry.policy_changed.version = change.version
     entry.policy_changed.moderator_user_id = change.moderator_user_id
-    entry.policy_changed.policy.slow_mode_seconds = policy.slow_mode_seconds
-    entry.policy_changed.policy.read_only = policy_pb2.ReadOnly.ValueType(policy.read_only)
+    entry.policy_changed.policy.CopyFrom(policy_pb2.Policy(**asdict(change.policy)))
 
 
 def _tell_erasure(entry: pb.LogEntry, erasure: Erasure) -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
-from moderation.domain.people import Speaker
-from moderation.domain.policy import EXEMPT_RANK, Policy, PolicyRefusal, refusal_by
+from moderation.domain.people import NO_CLAIMS, Claims, Speaker
+from moderation.domain.policy import EXEMPT_RANK, Policy, refusal_by
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import BANS, MUTES_AND_BANS, SanctionCache
 from moderation.domain.slow_mode import Place, SlowMode
@@ -13,7 +13,6 @@ from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, 
 from moderation.domain.windows import AdmittedNonces, CarryMatcher, SlidingWindowLimiter
 
 _NS_PER_MS = 1_000_000
-_REFUSALS = {PolicyRefusal.READ_ONLY: Verdict(Decision.READ_ONLY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,10 @@ class MessageCheck(NamedTuple):
     """As its edge counts messages: none of a connection has the same."""
     without_policy: bool = False
     """The policy is judged with another check of the same message."""
+    text: str = ""
+    """Empty: not known."""
+    claims: Claims = NO_CLAIMS
+    """Of the speaker's token."""
 
 
 class ArrivalCheck(NamedTuple):
@@ -105,7 +108,7 @@ class Admission:
     def judge_message(self, message: MessageCheck, now: Now) -> Verdict:
         """Admit it and count it, or say why not. A sanction is looked at first: a repeat may be the copy that is
         stored, if the first one got lost."""
-        speaker, slug, life, nonce, number, without_policy = message
+        speaker, slug, life, nonce, number, without_policy, _, _ = message
         sanctioned_ms = self._cache.remaining_ms(speaker, slug, MUTES_AND_BANS, now_ms=now.wall_ms)
         if sanctioned_ms is not None:
             return Verdict(Decision.SANCTIONED, sanctioned_ms)
@@ -114,7 +117,7 @@ class Admission:
         if nonce and self._nonces.knows(key, life, nonce, now_ns):
             return REPEATED
         policy = None if without_policy or speaker.rank >= EXEMPT_RANK else self._policies.find(slug)
-        if policy is not None and (refusal := self._refusal(policy, speaker, key, slug, now_ns)) is not None:
+        if policy is not None and (refusal := self._refusal(policy, message, key, now)) is not None:
             return refusal
         wait_ns = self._by_speaker.wait_ns(key, now_ns)
         if not speaker.user_id:
@@ -131,14 +134,14 @@ class Admission:
         self._slow_mode.take(key, slug, Place(now_ns, speaker.connection, number), now_ns)
         return ADMITTED_WITH_PLACE
 
-    def _refusal(self, policy: Policy, speaker: Speaker, key: int | str, slug: str, now_ns: int) -> Verdict | None:
+    def _refusal(self, policy: Policy, message: MessageCheck, key: int | str, now: Now) -> Verdict | None:
         """What the policy of the room has against a message."""
-        against = refusal_by(policy, speaker.rank)
-        if against is not None:
-            return _REFUSALS[against]
+        refusal = refusal_by(policy, message.speaker.rank, message.claims, message.text, now.wall_ms)
+        if refusal is not None:
+            return Verdict(*refusal)
         if not policy.slow_mode_seconds:
             return None
-        wait_ns = self._slow_mode.wait_ns(key, slug, policy.slow_mode_seconds, now_ns)
+        wait_ns = self._slow_mode.wait_ns(key, message.slug, policy.slow_mode_seconds, now.monotonic_ns)
         return Verdict(Decision.SLOW_MODE, -(-wait_ns // _NS_PER_MS)) if wait_ns else None
 
     def judge_arrival(self, arrival: ArrivalCheck, now: Now) -> Verdict:

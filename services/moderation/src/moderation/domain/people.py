@@ -32,6 +32,19 @@ class Speaker(NamedTuple):
     """<edge>:<connection>."""
 
 
+class Claims(NamedTuple):
+    """What a token says of its bearer for policies to go by."""
+
+    member: bool = False
+    account_created_at_s: int = 0
+    """Unix seconds; 0: it does not say."""
+    following_since_s: int = 0
+    """The same."""
+
+
+NO_CLAIMS = Claims()
+
+
 class Target(NamedTuple):
     """Whom a sanction is aimed at: a user by id, anonymous people by name."""
 

@@ -1,13 +1,18 @@
 """The policy of a room: what its messages are held to besides sanctions and rate limits, and how it is changed."""
 
 from dataclasses import dataclass, replace
-from enum import Enum, IntEnum
+from enum import IntEnum
 from typing import NamedTuple, TypedDict
 
+from moderation.domain.emotes import is_emotes_only
 from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
-from moderation.domain.people import Moderator, Rank
+from moderation.domain.people import Claims, Moderator, Rank
+from moderation.domain.verdicts import Decision
 
 LONGEST_SLOW_MODE_S = 600
+LONGEST_WAIT_MINUTES = 129_600
+LONGEST_MESSAGE = 1000
+_MS_PER_MINUTE = 60_000
 EXEMPT_RANK = Rank.MODERATOR
 """Those of this rank and above may write whatever the policy says."""
 
@@ -31,6 +36,11 @@ class PolicyChanges(TypedDict, total=False):
 
     slow_mode_seconds: int
     read_only: ReadOnly
+    members_only: bool
+    min_account_minutes: int
+    min_follow_minutes: int
+    emote_only: bool
+    max_length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,16 @@ class Policy:
     slow_mode_seconds: int = 0
     """So far apart are the messages of one person in the room; up to LONGEST_SLOW_MODE_S, 0: no slow mode."""
     read_only: ReadOnly = ReadOnly.NOBODY
+    members_only: bool = False
+    """By the claim `member`."""
+    min_account_minutes: int = 0
+    """By the claim `account_created_at`; up to LONGEST_WAIT_MINUTES, 0: no such limit."""
+    min_follow_minutes: int = 0
+    """The same by the claim `following_since`."""
+    emote_only: bool = False
+    """Nothing but emoji and `:names:`."""
+    max_length: int = LONGEST_MESSAGE
+    """In Unicode characters, from 1."""
 
     def changed(self, changes: PolicyChanges) -> "Policy":
         """This policy with some fields changed."""
@@ -95,19 +115,40 @@ class PolicyChange:
         return 0
 
 
-class PolicyRefusal(Enum):
-    """Which field of the policy a message is against. Slow mode has no place here: it depends on what was said
-    before, see SlowMode."""
+class PolicyRefusal(NamedTuple):
+    """What a message is against. Slow mode has no place here: it depends on what was said before, see SlowMode."""
 
-    READ_ONLY = "read_only"
+    decision: Decision
+    retry_after_ms: int = 0
+    """0: waiting does not help, or nobody knows for how long."""
 
 
-def refusal_by(policy: Policy, rank: int) -> PolicyRefusal | None:
-    """What a message by somebody of that rank, who is not exempt, is against; None: nothing."""
-    if policy.read_only is ReadOnly.EVERYONE:
-        return PolicyRefusal.READ_ONLY
-    if policy.read_only is ReadOnly.ANONYMOUS and rank <= Rank.ANONYMOUS:
-        return PolicyRefusal.READ_ONLY
+_READ_ONLY = PolicyRefusal(Decision.READ_ONLY)
+_MEMBERS_ONLY = PolicyRefusal(Decision.MEMBERS_ONLY)
+_TOO_LONG = PolicyRefusal(Decision.TOO_LONG)
+_EMOTE_ONLY = PolicyRefusal(Decision.EMOTE_ONLY)
+
+
+def refusal_by(policy: Policy, rank: int, claims: Claims, text: str, now_ms: int) -> PolicyRefusal | None:
+    """What a message by somebody of that rank, who is not exempt, is against; None: nothing. An empty text is one that
+    is not known, and in `now_ms` Unix milliseconds."""
+    if policy.read_only is ReadOnly.EVERYONE or (policy.read_only is ReadOnly.ANONYMOUS and rank <= Rank.ANONYMOUS):
+        return _READ_ONLY
+    if policy.members_only and not claims.member:
+        return _MEMBERS_ONLY
+    for decision, minutes, since_s in (
+        (Decision.ACCOUNT_TOO_NEW, policy.min_account_minutes, claims.account_created_at_s),
+        (Decision.FOLLOW_TOO_SHORT, policy.min_follow_minutes, claims.following_since_s),
+    ):
+        if minutes and not since_s:
+            return PolicyRefusal(decision)
+        whole_ms = minutes * _MS_PER_MINUTE
+        if minutes and (wait_ms := since_s * 1000 + whole_ms - now_ms) > 0:
+            return PolicyRefusal(decision, min(wait_ms, whole_ms))  # a claim may lie in the future
+    if policy.max_length < LONGEST_MESSAGE and not 0 < len(text) <= policy.max_length:
+        return _TOO_LONG
+    if policy.emote_only and not is_emotes_only(text):
+        return _EMOTE_ONLY
     return None
 
 

@@ -13,6 +13,11 @@ class Decision(IntEnum):
     SANCTIONED = 4
     SLOW_MODE = 5
     READ_ONLY = 6
+    MEMBERS_ONLY = 7
+    ACCOUNT_TOO_NEW = 8
+    FOLLOW_TOO_SHORT = 9
+    EMOTE_ONLY = 10
+    TOO_LONG = 11
 
 
 class Verdict(NamedTuple):

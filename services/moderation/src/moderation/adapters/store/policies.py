@@ -1,6 +1,7 @@
 """The policies of rooms: questions and changes in the transaction that is open."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 from moderation.adapters.store.tables import PolicyRow
@@ -39,15 +40,15 @@ async def policies_of(slugs: Sequence[str]) -> list[RoomPolicy]:
 
 def values_of(policy: Policy) -> dict[str, Any]:
     """A policy as it is kept: each field by its name."""
-    return {"slow_mode_seconds": policy.slow_mode_seconds, "read_only": policy.read_only.name.lower()}
+    return {**asdict(policy), "read_only": policy.read_only.name.lower()}
 
 
 def policy_from_values(values: Mapping[str, Any]) -> Policy:
     """The other way. What is missing has its default; fields of a later version are left out."""
-    return Policy(
-        slow_mode_seconds=values.get("slow_mode_seconds", 0),
-        read_only=ReadOnly[values.get("read_only", "nobody").upper()],
-    )
+    known = {field.name: values[field.name] for field in fields(Policy) if field.name in values}
+    if "read_only" in known:
+        known["read_only"] = ReadOnly[known["read_only"].upper()]
+    return Policy(**known)
 
 
 def _from_row(row: PolicyRow) -> RoomPolicy:

@@ -2,6 +2,8 @@
 What comes from callers raises MalformedRequest where it breaks the contract."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any, cast
 
 from google.protobuf.message import DecodeError
 
@@ -9,10 +11,11 @@ from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, 
 from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
-from moderation.domain.people import Moderator, Rank, Speaker, Target
+from moderation.domain.people import NO_CLAIMS, Claims, Moderator, Rank, Speaker, Target
 from moderation.domain.policy import (
+    LONGEST_MESSAGE,
     LONGEST_SLOW_MODE_S,
-    Policy,
+    LONGEST_WAIT_MINUTES,
     PolicyChanges,
     PolicyCommand,
     PolicyOrder,
@@ -36,8 +39,20 @@ _MOST_TARGETS = 1000
 _REFUSALS = {
     Decision.SLOW_MODE: (pb.Verdict.DECISION_RATE_LIMITED, pb.Verdict.REFUSAL_SLOW_MODE),
     Decision.READ_ONLY: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_READ_ONLY),
+    Decision.MEMBERS_ONLY: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_MEMBERS_ONLY),
+    Decision.ACCOUNT_TOO_NEW: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_ACCOUNT_TOO_NEW),
+    Decision.FOLLOW_TOO_SHORT: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_FOLLOW_TOO_SHORT),
+    Decision.EMOTE_ONLY: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_EMOTE_ONLY),
+    Decision.TOO_LONG: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_TOO_LONG),
 }
 """What the policy refuses, in words that older edges know as well."""
+_POLICY_RANGES = {
+    "slow_mode_seconds": (0, LONGEST_SLOW_MODE_S),
+    "read_only": (min(ReadOnly), max(ReadOnly)),
+    "min_account_minutes": (0, LONGEST_WAIT_MINUTES),
+    "min_follow_minutes": (0, LONGEST_WAIT_MINUTES),
+    "max_length": (1, LONGEST_MESSAGE),
+}
 
 
 def batch_from_proto(message: pb.AdmitRequest) -> Batch:
@@ -47,10 +62,7 @@ def batch_from_proto(message: pb.AdmitRequest) -> Batch:
         [_released_from_proto(r) for r in message.released],
         [(speaker_from_proto(s.speaker), s.slug) for s in message.sightings],
         [ArrivalCheck(speaker_from_proto(c.speaker), c.slug, c.final) for c in message.checks],
-        [
-            MessageCheck(speaker_from_proto(m.speaker), m.slug, m.life, m.nonce, m.id, m.without_policy)
-            for m in message.messages
-        ],
+        [_message_from_proto(m) for m in message.messages],
     )
 
 
@@ -144,7 +156,9 @@ def query_from_proto(message: pb.ListActiveRequest) -> SanctionQuery:
 
 def policy_to_proto(known: RoomPolicy) -> policy_pb2.RoomPolicy:
     """The policy of a slug for the wire."""
-    return policy_pb2.RoomPolicy(slug=known.slug, version=known.version, policy=_policy(known.policy))
+    return policy_pb2.RoomPolicy(
+        slug=known.slug, version=known.version, policy=policy_pb2.Policy(**asdict(known.policy))
+    )
 
 
 def sanction_to_proto(sanction: Sanction) -> pb.Sanction:
@@ -231,16 +245,19 @@ def decode_event(payload: bytes) -> SanctionEvent:
         raise ValueError("not a SanctionEvent") from None
 
 
-def _policy(policy: Policy) -> policy_pb2.Policy:
-    return policy_pb2.Policy(
-        slow_mode_seconds=policy.slow_mode_seconds, read_only=policy_pb2.ReadOnly.ValueType(policy.read_only)
-    )
-
-
 def _carried_from_proto(message: pb.CarriedAdmission) -> CarriedAdmission:
     speaker = speaker_from_proto(message.speaker)
     carried = message.life, message.nonce, message.age_ms, message.counts, message.slug, message.id
     return CarriedAdmission(speaker, *carried)
+
+
+def _message_from_proto(message: pb.MessageCheck) -> MessageCheck:
+    speaker, claims = speaker_from_proto(message.speaker), NO_CLAIMS
+    if message.HasField("claims"):
+        said = message.claims
+        claims = Claims(said.member, said.account_created_at_s, said.following_since_s)
+    asked = message.slug, message.life, message.nonce, message.id, message.without_policy, message.text
+    return MessageCheck(speaker, *asked, claims)
 
 
 def _released_from_proto(message: pb.ReleasedAdmission) -> ReleasedAdmission:
@@ -308,19 +325,16 @@ def _policy_command(message: pb.ExecuteRequest) -> PolicyCommand:
 
 
 def _policy_changes(message: policy_pb2.PolicyChanges) -> PolicyChanges:
-    changes = PolicyChanges()
-    if message.HasField("slow_mode_seconds"):
-        if not 0 <= message.slow_mode_seconds <= LONGEST_SLOW_MODE_S:
-            raise MalformedRequest("slow_mode_seconds")
-        changes["slow_mode_seconds"] = message.slow_mode_seconds
-    if message.HasField("read_only"):
-        try:
-            changes["read_only"] = ReadOnly(message.read_only)
-        except ValueError:
-            raise MalformedRequest("read_only") from None
+    named = [field.name for field in message.DESCRIPTOR.fields if message.HasField(field.name)]  # type: ignore[arg-type]
+    changes: dict[str, Any] = {name: getattr(message, name) for name in named}
+    for name, (lowest, highest) in _POLICY_RANGES.items():
+        if not lowest <= changes.get(name, lowest) <= highest:
+            raise MalformedRequest(name)
+    if "read_only" in changes:
+        changes["read_only"] = ReadOnly(changes["read_only"])
     if not changes:
         raise MalformedRequest("changes")
-    return changes
+    return cast(PolicyChanges, changes)
 
 
 def _log(message: pb.ExecuteRequest) -> LogRef | None:
