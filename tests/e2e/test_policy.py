@@ -9,10 +9,20 @@ from itertools import count, pairwise
 import pytest
 import pytest_asyncio
 import salon_processes
-from chat_client import STAMP, Client, Frame, Person, Visitors, person
+from chat_client import STAMP, Client, Frame, Person, Visitors, in_an_hour, mint, person
 from real_postgres import Postgres
 from salon_processes import Salon, Shape
 
+DEFAULTS = {
+    "version": 0,
+    "slow_mode_seconds": 0,
+    "read_only": "nobody",
+    "members_only": False,
+    "min_account_minutes": 0,
+    "min_follow_minutes": 0,
+    "emote_only": False,
+    "max_length": 1000,
+}
 SLOW = ("Slow mode", "slow_mode")
 READ_ONLY = ("The room is read-only", "read_only")
 OBEYED_AFTER_S = 1.0
@@ -50,14 +60,14 @@ async def test_room_policy_is_told_to_everybody_in_the_order_of_the_log_and_kept
     guests: Visitors, pair: Salon, room: str, admin: Person, moderator: Person, ana: Person
 ) -> None:
     chair, there = await guests.join(room, admin), await guests.join(room, ana, ws=pair.edges[1].ws)
-    assert there.joined["policy"] == {"version": 0, "slow_mode_seconds": 0, "read_only": "nobody"}
+    assert there.joined["policy"] == DEFAULTS
     assert chair.joined["you"]["may"] == ["write", "delete", "mute", "ban", "policy"]
     said = await there.say("before")
     await chair.send("moderation_action", action="policy", changes={"slow_mode_seconds": 30}, reason="raid", nonce="p1")
     own, seen = await chair.wait_for("room_policy"), await there.wait_for("room_policy")
     assert own == {**seen, "nonce": "p1"}
     version = seen["policy"]["version"]
-    assert seen["policy"] == {"version": version, "slow_mode_seconds": 30, "read_only": "nobody"}
+    assert seen["policy"] == {**DEFAULTS, "version": version, "slow_mode_seconds": 30}
     assert (seen["prev_id"], seen["moderator_user_id"]) == (said["id"], admin.user_id)
     assert STAMP.fullmatch(seen["timestamp"])
     await chair.send("moderation_action", action="policy", changes={"slow_mode_seconds": 60}, nonce="p1")
@@ -93,6 +103,48 @@ async def test_read_only_nobody_anonymous_everyone_and_moderators_write_all_the_
     await helper.say("moderators and above are exempt from all of it")
     await change(chair, read_only="nobody")
     await guest.say("yes again")
+
+
+async def test_members_only_min_account_minutes_and_min_follow_minutes_go_by_the_claims_of_the_token(
+    guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person
+) -> None:
+    now_s = int(time.time())
+    claims = {"user_id": 4_999, "username": "old", "exp": in_an_hour(), "member": True}
+    fitting = claims | {"account_created_at": now_s - 3_600, "following_since": now_s - 3_600}
+    late = claims | {"user_id": 4_998, "account_created_at": now_s, "following_since": now_s}
+    chair, member = await guests.join(room, admin), await guests.join(room, Person(4_999, "old", mint(fitting)))
+    new = await guests.join(room, Person(4_998, "new", mint(late)), ws=pair.edges[1].ws)
+    other, guest = await guests.join(room, ana), await guests.join(room)
+    for changes, text, code in (
+        ({"members_only": True}, "Members only", "members_only"),
+        ({"members_only": False, "min_account_minutes": 60}, "Your account is too new", "account_too_new"),
+        (
+            {"min_account_minutes": 0, "min_follow_minutes": 60},
+            "You have not followed for long enough",
+            "follow_too_short",
+        ),
+    ):
+        await change(chair, **changes)
+        await member.say(code)
+        for client in (other, guest):
+            await client.send("chat_message", message="no", nonce=code)
+            await client.expect_error(text, code, nonce=code)
+        await new.send("chat_message", message="perhaps", nonce=code)
+        if code != "members_only":
+            assert 0 < (await new.expect_error(text, code, nonce=code))["retry_after_ms"] <= 3_600_000
+
+
+async def test_emote_only_and_max_length_judge_the_text(
+    guests: Visitors, room: str, admin: Person, ana: Person
+) -> None:
+    chair, user = await guests.join(room, admin), await guests.join(room, ana)
+    await change(chair, emote_only=True, max_length=10)
+    await user.say("👩\u200d💻 :wave:")
+    await user.send("chat_message", message="hi 😀", nonce="n1")
+    await user.expect_error("Emotes only", "emote_only", nonce="n1")
+    await user.send("chat_message", message="😀" * 11, nonce="n2")
+    await user.expect_error("Message too long", "message_too_long", nonce="n2")
+    await chair.say("moderators and above are exempt from all of it")
 
 
 async def test_slow_mode_admits_none_too_early_of_thousands_of_tries_over_both_edges(

@@ -46,6 +46,10 @@ class ErrorCode(Enum):
     MESSAGE_DELETED = "message_deleted"
     SLOW_MODE = "slow_mode"
     READ_ONLY = "read_only"
+    MEMBERS_ONLY = "members_only"
+    ACCOUNT_TOO_NEW = "account_too_new"
+    FOLLOW_TOO_SHORT = "follow_too_short"
+    EMOTE_ONLY = "emote_only"
 
     @property
     def text(self) -> str:
@@ -69,6 +73,10 @@ _TEXTS = {
     ErrorCode.MESSAGE_DELETED: "This message was deleted",
     ErrorCode.SLOW_MODE: "Slow mode",
     ErrorCode.READ_ONLY: "The room is read-only",
+    ErrorCode.MEMBERS_ONLY: "Members only",
+    ErrorCode.ACCOUNT_TOO_NEW: "Your account is too new",
+    ErrorCode.FOLLOW_TOO_SHORT: "You have not followed for long enough",
+    ErrorCode.EMOTE_ONLY: "Emotes only",
 }
 
 

@@ -275,6 +275,11 @@ class Decision(Enum):
     SANCTIONED = auto()
     SLOW_MODE = auto()
     READ_ONLY = auto()
+    MEMBERS_ONLY = auto()
+    ACCOUNT_TOO_NEW = auto()
+    FOLLOW_TOO_SHORT = auto()
+    EMOTE_ONLY = auto()
+    TOO_LONG = auto()
     UNAVAILABLE = auto()
     """No replica answered: the caller applies WS_EDGE_MODERATION_OUTAGE."""
 
@@ -367,10 +372,11 @@ class Moderation(Protocol):
         nonce: str,
         done: Callable[[Verdict], None],
         *,
+        text: str = "",
         without_policy: bool = False,
     ) -> None:
-        """Judge one message; `without_policy`: by sanctions and limits alone. `done` is called once, within 2 s, and in
-        the order of the calls for one speaker."""
+        """Judge one message; `without_policy`: by sanctions and limits alone, for which no text is needed. `done` is
+        called once, within 2 s, and in the order of the calls for one speaker."""
 
     def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
         """The edge admitted a message itself while no replica was up: it counts at the next one that is. `slow_in`: the

@@ -83,6 +83,27 @@ async def test_roles_and_flags_give_the_highest_rank_and_unknown_ones_are_ignore
 
 
 @pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({}, (False, None, None)),
+        (
+            {"member": True, "account_created_at": 1_600_000_000, "following_since": 1_650_000_000.5},
+            (True, 1_600_000_000, 1_650_000_001),
+        ),
+        ({"member": 1, "account_created_at": "1600000000", "following_since": True}, (False, None, None)),
+        ({"member": "true", "account_created_at": 0, "following_since": -5}, (False, 1, 1)),
+        ({"account_created_at": 2**53, "following_since": 10**400}, (False, None, None)),
+        ({"account_created_at": float("inf"), "following_since": float("nan")}, (False, None, None)),
+    ],
+)
+async def test_claims_that_policies_go_by_count_as_missing_where_they_say_nothing_and_refuse_no_token(
+    claims: dict[str, Any], expected: tuple[bool, int | None, int | None]
+) -> None:
+    identity = await tokens().verify(signed(claims | EXP | {"user_id": 3}))
+    assert (identity.member, identity.account_created_at_s, identity.following_since_s) == expected
+
+
+@pytest.mark.parametrize(
     ("claims", "username", "email"),
     [
         ({"username": "john_doe", "email": "j@example.org"}, "john_doe", "j@example.org"),

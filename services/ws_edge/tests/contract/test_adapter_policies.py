@@ -1,5 +1,7 @@
 """Policies, and places in slow mode, between the contracts and the words of the edge."""
 
+from dataclasses import replace
+
 import pytest
 
 from salon.events.v1 import events_pb2
@@ -7,6 +9,7 @@ from salon.moderation.v1 import moderation_pb2 as pb, policy_pb2
 from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
 from ws_edge.adapters.grpc.convert import (
     UNAVAILABLE,
+    claims_to_proto,
     in_force_from_proto,
     policy_from_proto,
     request_to_proto,
@@ -76,6 +79,36 @@ def test_a_change_names_the_fields_that_it_changes_alone() -> None:
     assert told.WhichOneof("command") == "change_policy"
     assert told.change_policy == policy_pb2.PolicyChanges(slow_mode_seconds=0)
     assert told.change_policy.HasField("slow_mode_seconds")
+
+
+def test_a_change_of_every_field_is_told() -> None:
+    change = ChangePolicy(5, ReadOnly.EVERYONE, True, 10, 20, False, 100)
+    request = CommandRequest(speaker(), SLUG, LogRef(RoomId(1), LIFE, 2), change, None, None, "", "n", "e", 4)
+    assert request_to_proto(request).change_policy == policy_pb2.PolicyChanges(
+        slow_mode_seconds=5,
+        read_only=policy_pb2.READ_ONLY_EVERYONE,
+        members_only=True,
+        min_account_minutes=10,
+        min_follow_minutes=20,
+        emote_only=False,
+        max_length=100,
+    )
+
+
+def test_a_policy_has_every_field_of_the_contract() -> None:
+    told = policy_pb2.Policy(
+        members_only=True, min_account_minutes=10, min_follow_minutes=20, emote_only=True, max_length=100
+    )
+    assert policy_from_proto(7, told) == Policy(7, 0, ReadOnly.NOBODY, True, 10, 20, True, 100)
+
+
+def test_claims_are_told_where_the_token_makes_any() -> None:
+    check = pb.MessageCheck()
+    claims_to_proto(speaker().identity, check)
+    assert not check.HasField("claims")
+    identity = replace(speaker().identity, member=True, account_created_at_s=1, following_since_s=2)
+    claims_to_proto(identity, check)
+    assert check.claims == pb.Claims(member=True, account_created_at_s=1, following_since_s=2)
 
 
 def test_a_policy_is_read_from_the_log() -> None:

@@ -249,6 +249,7 @@ class FakeModeration:
         nonce: str,
         done: Callable[[Verdict], None],
         *,
+        text: str = "",
         without_policy: bool = False,
     ) -> None:
         self.asked_without_policy.append(without_policy)

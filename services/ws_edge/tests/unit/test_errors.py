@@ -20,6 +20,10 @@ TEXTS = {
     "message_deleted": "This message was deleted",
     "slow_mode": "Slow mode",
     "read_only": "The room is read-only",
+    "members_only": "Members only",
+    "account_too_new": "Your account is too new",
+    "follow_too_short": "You have not followed for long enough",
+    "emote_only": "Emotes only",
 }
 
 

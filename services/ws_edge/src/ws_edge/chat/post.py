@@ -18,7 +18,7 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.identity import MessageId, Speaker
 from ws_edge.protocol.limits import AdmittedNonces, LocalLimiter
 from ws_edge.protocol.log import StoredMessage, message_key
-from ws_edge.protocol.policies import SlowMode
+from ws_edge.protocol.policies import SlowMode, refusal_by
 from ws_edge.protocol.session import Post
 from ws_edge.room.outcomes import OUTCOME_S, Author, Outcomes
 from ws_edge.room.room import Room
@@ -27,6 +27,15 @@ _log = structlog.get_logger(__name__)
 
 WAITING_LIMIT = 64
 """Frames of one connection that wait for a verdict or for their outcome."""
+_REFUSED_BY_POLICY = {
+    Decision.SLOW_MODE: ErrorCode.SLOW_MODE,
+    Decision.READ_ONLY: ErrorCode.READ_ONLY,
+    Decision.MEMBERS_ONLY: ErrorCode.MEMBERS_ONLY,
+    Decision.ACCOUNT_TOO_NEW: ErrorCode.ACCOUNT_TOO_NEW,
+    Decision.FOLLOW_TOO_SHORT: ErrorCode.FOLLOW_TOO_SHORT,
+    Decision.EMOTE_ONLY: ErrorCode.EMOTE_ONLY,
+    Decision.TOO_LONG: ErrorCode.MESSAGE_TOO_LONG,
+}
 
 
 class Poster(Author, Protocol):
@@ -85,7 +94,7 @@ class Posting:
 
     def _ask(self, author: Poster, room: Room, message: Post) -> None:
         done = partial(self._judged, author, room, message)
-        self._ports.moderation.admit(author.speaker, room.slug, room.life, message.nonce, done)
+        self._ports.moderation.admit(author.speaker, room.slug, room.life, message.nonce, done, text=message.text)
 
     def _judged(self, author: Poster, room: Room, message: Post, verdict: Verdict) -> None:
         nonce = message.nonce
@@ -105,12 +114,10 @@ class Posting:
                 self._refuse(author, ErrorCode.RATE_LIMITED, nonce, verdict.retry_after_ms)
             case Decision.SANCTIONED:
                 self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce, verdict.retry_after_ms)
-            case Decision.SLOW_MODE:
-                self._refuse(author, ErrorCode.SLOW_MODE, nonce, verdict.retry_after_ms)
-            case Decision.READ_ONLY:
-                self._refuse(author, ErrorCode.READ_ONLY, nonce)
             case Decision.UNAVAILABLE:
                 self._judge_here(author, room, message)
+            case refused:
+                self._refuse(author, _REFUSED_BY_POLICY[refused], nonce, verdict.retry_after_ms)
 
     def _judge_here(self, author: Poster, room: Room, message: Post) -> None:
         """Moderation is away: the sanctions and the policy that were read and the edge's own windows decide."""
@@ -128,8 +135,9 @@ class Posting:
             ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
             return
         speaker, policy = author.speaker, ports.policies.find(room.slug)
-        if not policy.lets_write(speaker.identity.rank):
-            self._refuse(author, ErrorCode.READ_ONLY, nonce)
+        refusal = refusal_by(policy, speaker.identity, message.text, now_s=ports.clock.unix_s())
+        if refusal is not None:
+            self._refuse(author, refusal[0], nonce, refusal[1])
             return
         slow_mode_s = policy.slow_mode_of(speaker.identity.rank)
         if slow_mode_s and (wait_ms := self._slow_mode.wait_ms(key, room.slug, slow_mode_s, now_s)):

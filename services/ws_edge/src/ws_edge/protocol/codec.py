@@ -214,9 +214,7 @@ def _policy_changed(entry: PolicyChanged, prev_id: int, nonce: str | UnsetType) 
 
 
 def _policy(policy: Policy) -> server_frames.PolicyData:
-    return server_frames.PolicyData(
-        version=policy.version, slow_mode_seconds=policy.slow_mode_seconds, read_only=policy.read_only
-    )
+    return server_frames.PolicyData(**msgspec.structs.asdict(policy))
 
 
 def history(messages: Iterable[StoredMessage], room_id: int, *, has_more: bool) -> bytes:

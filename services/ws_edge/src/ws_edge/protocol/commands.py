@@ -48,6 +48,11 @@ class ChangePolicy(Struct, frozen=True, gc=False):
 
     slow_mode_seconds: int | None = None
     read_only: ReadOnly | None = None
+    members_only: bool | None = None
+    min_account_minutes: int | None = None
+    min_follow_minutes: int | None = None
+    emote_only: bool | None = None
+    max_length: int | None = None
 
 
 Command = ChangeSanction | DeleteMessage | PurgeMessages | ClearRoom | ChangePolicy

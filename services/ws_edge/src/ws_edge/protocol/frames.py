@@ -1,6 +1,6 @@
 """The frames that a client sends, as values; what they say of themselves stands in docs/api/asyncapi.yaml too."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -14,11 +14,11 @@ from ws_edge.protocol.commands import (
     Target,
 )
 from ws_edge.protocol.identity import MessageId, UserId
-from ws_edge.protocol.policies import LONGEST_SLOW_MODE_S, ReadOnly
+from ws_edge.protocol.policies import LONGEST_MESSAGE, LONGEST_SLOW_MODE_S, LONGEST_WAIT_MINUTES, ReadOnly
 from ws_edge.protocol.references import LARGEST_ID
 from ws_edge.protocol.sanctions import Action, Scope
 
-MESSAGE_LENGTH = 1000
+MESSAGE_LENGTH = LONGEST_MESSAGE
 NONCE_LENGTH = 64
 LONGEST_DURATION_MINUTES = 525_600
 HISTORY_LIMIT = 100
@@ -34,6 +34,8 @@ _Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
 _Duration = Annotated[int, Meta(ge=0, le=LONGEST_DURATION_MINUTES)]
 _Reason = Annotated[str, Meta(max_length=_REASON_LENGTH, pattern=_STORABLE)]
 SlowModeSeconds = Annotated[int, Meta(ge=0, le=LONGEST_SLOW_MODE_S)]
+Minutes = Annotated[int, Meta(ge=0, le=LONGEST_WAIT_MINUTES)]
+MaxLength = Annotated[int, Meta(ge=1, le=MESSAGE_LENGTH)]
 _Username = Annotated[str, Meta(min_length=1, max_length=_USERNAME_LENGTH, pattern=_STORABLE)]
 
 
@@ -60,11 +62,27 @@ class PolicyChanges(Struct, frozen=True):
     """So far apart are the messages of one person in the room; 0: no slow mode."""
     read_only: ReadOnly | UnsetType = UNSET
     """Who may not write."""
+    members_only: bool | UnsetType = UNSET
+    """Only those write whose token has the claim `member`."""
+    min_account_minutes: Minutes | UnsetType = UNSET
+    """How old an account has to be, by the claim `account_created_at`; 0: of any age."""
+    min_follow_minutes: Minutes | UnsetType = UNSET
+    """For how long somebody has to have followed, by the claim `following_since`; 0: not at all."""
+    emote_only: bool | UnsetType = UNSET
+    """Nothing but emoji and `:names:`."""
+    max_length: MaxLength | UnsetType = UNSET
+    """Of a message, in Unicode characters."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""
-        if self.slow_mode_seconds is UNSET and self.read_only is UNSET:
+        if not self.named:
             raise ValueError("nothing that is known here would change")
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The fields that are to change."""
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return {name: value for name, value in values if value is not UNSET}
 
 
 class ModerationData(Struct, frozen=True):
@@ -138,12 +156,8 @@ class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="
             case "clear":
                 return ClearRoom()
             case "policy":
-                changes = data.changes
-                assert changes is not None
-                slow_mode_s, read_only = changes.slow_mode_seconds, changes.read_only
-                return ChangePolicy(
-                    None if slow_mode_s is UNSET else slow_mode_s, None if read_only is UNSET else read_only
-                )
+                assert data.changes is not None
+                return ChangePolicy(**data.changes.named)
             case word:
                 action, scope = Action[word.upper()], Scope[data.scope.upper()]
                 purge = data.purge and action in (Action.BAN, Action.MUTE)

@@ -47,6 +47,11 @@ class Identity:
     rank: Rank
     expires_at_s: float | None
     """Unix seconds; None: never."""
+    member: bool = False
+    account_created_at_s: int | None = None
+    """Unix seconds; None: the token does not say it."""
+    following_since_s: int | None = None
+    """The same."""
 
 
 @dataclass(frozen=True, slots=True)

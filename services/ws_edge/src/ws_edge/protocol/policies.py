@@ -5,9 +5,13 @@ from enum import Enum
 
 from msgspec import Struct
 
-from ws_edge.protocol.identity import Rank, Slug
+from ws_edge.errors import ErrorCode
+from ws_edge.protocol.emotes import is_emotes_only
+from ws_edge.protocol.identity import Identity, Rank, Slug
 
 LONGEST_SLOW_MODE_S = 600
+LONGEST_WAIT_MINUTES = 129_600
+LONGEST_MESSAGE = 1000
 EXEMPT_RANK = Rank.MODERATOR
 """Those of this rank and above may write whatever the policy says."""
 PLACES_LIMIT = 10_000
@@ -30,13 +34,11 @@ class Policy(Struct, frozen=True, gc=False):
     """So far apart are the messages of one participant; 0: no slow mode."""
     read_only: ReadOnly = ReadOnly.NOBODY
 
-    def lets_write(self, rank: Rank) -> bool:
-        """Whether somebody of that rank may write at all."""
-        return (
-            rank >= EXEMPT_RANK
-            or self.read_only is ReadOnly.NOBODY
-            or (self.read_only is ReadOnly.ANONYMOUS and rank > Rank.ANONYMOUS)
-        )
+    members_only: bool = False
+    min_account_minutes: int = 0
+    min_follow_minutes: int = 0
+    emote_only: bool = False
+    max_length: int = LONGEST_MESSAGE
 
     def slow_mode_of(self, rank: Rank) -> int:
         """How many seconds the messages of somebody of that rank have to be apart."""
@@ -44,6 +46,31 @@ class Policy(Struct, frozen=True, gc=False):
 
 
 NO_POLICY = Policy()
+
+
+def refusal_by(policy: Policy, identity: Identity, text: str, *, now_s: float) -> tuple[ErrorCode, int] | None:
+    """What a message is against, and for how many milliseconds waiting would help (0: it does not); None: nothing, as
+    far as slow mode is not concerned. In Unix seconds."""
+    rank = identity.rank
+    if rank >= EXEMPT_RANK:
+        return None
+    if policy.read_only is ReadOnly.EVERYONE or (policy.read_only is ReadOnly.ANONYMOUS and rank is Rank.ANONYMOUS):
+        return ErrorCode.READ_ONLY, 0
+    if policy.members_only and not identity.member:
+        return ErrorCode.MEMBERS_ONLY, 0
+    for code, minutes, since_s in (
+        (ErrorCode.ACCOUNT_TOO_NEW, policy.min_account_minutes, identity.account_created_at_s),
+        (ErrorCode.FOLLOW_TOO_SHORT, policy.min_follow_minutes, identity.following_since_s),
+    ):
+        if minutes and since_s is None:
+            return code, 0
+        if minutes and since_s is not None and (wait_s := since_s + 60 * minutes - now_s) > 0:
+            return code, min(-int(-wait_s * 1000 // 1), 60_000 * minutes)  # a claim may lie in the future
+    if len(text) > policy.max_length:
+        return ErrorCode.MESSAGE_TOO_LONG, 0
+    if policy.emote_only and not is_emotes_only(text):
+        return ErrorCode.EMOTE_ONLY, 0
+    return None
 
 
 class PolicyCache:

@@ -6,7 +6,15 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ws_edge.errors import ErrorCode
-from ws_edge.protocol.frames import LONGEST_DURATION_MINUTES, MESSAGE_LENGTH, NoData, Nonce, SlowModeSeconds
+from ws_edge.protocol.frames import (
+    LONGEST_DURATION_MINUTES,
+    MESSAGE_LENGTH,
+    MaxLength,
+    Minutes,
+    NoData,
+    Nonce,
+    SlowModeSeconds,
+)
 from ws_edge.protocol.identity import Rank
 from ws_edge.protocol.policies import ReadOnly
 from ws_edge.protocol.references import LARGEST_ID
@@ -51,6 +59,16 @@ class PolicyData(Struct, frozen=True, gc=False):
     """So far apart are the messages of one person in the room; 0: no slow mode."""
     read_only: ReadOnly
     """Who may not write."""
+    members_only: bool
+    """Only those write whose token has the claim `member`."""
+    min_account_minutes: Minutes
+    """How old an account has to be, by the claim `account_created_at`; 0: of any age."""
+    min_follow_minutes: Minutes
+    """For how long somebody has to have followed, by the claim `following_since`; 0: not at all."""
+    emote_only: bool
+    """Nothing but emoji and `:names:`."""
+    max_length: MaxLength
+    """Of a message, in Unicode characters."""
 
 
 class RoomJoinedData(Struct, frozen=True, gc=False):

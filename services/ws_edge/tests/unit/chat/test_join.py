@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 import structlog
 from edge_world import Client, FakeTokens, World
+from msgspec import to_builtins
 
 from ws_edge.chat.connection import ChatConnection
 from ws_edge.errors import TokensUnavailable
 from ws_edge.ports import JoinRefusal
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
+from ws_edge.protocol.policies import NO_POLICY
 from ws_edge.protocol.resume_text import ResumeTexts
 from ws_edge.protocol.rooms import RoomSnapshot
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
@@ -32,7 +34,7 @@ async def test_first_frame_after_a_successful_join_is_room_joined(world: World) 
     await world.settle()
     you = {"user_id": None, "username": "Anonymous_192.0.2.1", "roles": [], "may": ["write"]}
     data = {"room_id": 7, "connection_count": 1, "last_id": 0, "epoch": "1.1", "you": you}
-    data["policy"] = {"version": 0, "slow_mode_seconds": 0, "read_only": "nobody"}
+    data["policy"] = to_builtins(NO_POLICY)
     assert client.frames == [{"type": "room_joined", "data": data}]
 
 

@@ -14,6 +14,13 @@ from ws_edge.protocol.references import ResumePoint
 from ws_edge.room.outcomes import OUTCOME_S
 
 SLUG = Slug("s")
+NO_LIMITS = {
+    "members_only": False,
+    "min_account_minutes": 0,
+    "min_follow_minutes": 0,
+    "emote_only": False,
+    "max_length": 1000,
+}
 
 
 def told(world: World, policy: Policy, *, nonce: str = "", token: int = 0) -> MessageId:
@@ -49,7 +56,7 @@ async def test_room_joined_carries_the_policy_that_was_read_with_the_room(world:
     world.moderation.policies[SLUG] = Policy(7, 30, ReadOnly.ANONYMOUS)
     ana = await world.arrive("s", "1:user")
     await world.settle()
-    assert b'"policy":{"version":7,"slow_mode_seconds":30,"read_only":"anonymous"}' in ana.raw
+    assert b'"policy":{"version":7,"slow_mode_seconds":30,"read_only":"anonymous",' in ana.raw
 
 
 async def test_everybody_is_told_room_policy_and_who_asked_for_it_with_the_nonce(world: World) -> None:
@@ -64,7 +71,8 @@ async def test_everybody_is_told_room_policy_and_who_asked_for_it_with_the_nonce
     await world.settle()
     assert ana.raw[4:] == (
         b'{"type":"room_policy","data":{"id":1,"prev_id":0,"policy":{"version":7,"slow_mode_seconds":30,'
-        b'"read_only":"nobody"},"moderator_user_id":9,"timestamp":"2025-11-27T16:30:00.000Z"}}'
+        b'"read_only":"nobody","members_only":false,"min_account_minutes":0,"min_follow_minutes":0,'
+        b'"emote_only":false,"max_length":1000},"moderator_user_id":9,"timestamp":"2025-11-27T16:30:00.000Z"}}'
     )
     (own,) = [frame for frame in chair.frames if frame["type"] == "room_policy"]
     assert own == {"type": "room_policy", "data": {**joined(ana), "nonce": "p1"}}
@@ -78,12 +86,12 @@ async def test_the_highest_version_is_in_room_joined_wherever_it_was_heard_first
     await world.worker.actions.refresh()
     ben = await world.arrive("s", "2:user")
     await world.settle()
-    assert joined(ben)["policy"] == {"version": 7, "slow_mode_seconds": 30, "read_only": "nobody"}
+    assert joined(ben)["policy"] == {**NO_LIMITS, "version": 7, "slow_mode_seconds": 30, "read_only": "nobody"}
     world.moderation.policies[SLUG] = Policy(8)
     await world.worker.actions.refresh()
     cleo = await world.arrive("s", "3:user")
     await world.settle()
-    assert joined(cleo)["policy"] == {"version": 8, "slow_mode_seconds": 0, "read_only": "nobody"}
+    assert joined(cleo)["policy"] == {**NO_LIMITS, "version": 8, "slow_mode_seconds": 0, "read_only": "nobody"}
 
 
 async def test_room_policy_is_replayed_to_who_comes_back(world: World) -> None:
@@ -158,6 +166,33 @@ async def test_read_only_is_told(world: World) -> None:
     world.moderation.verdict = Verdict(Decision.READ_ONLY)
     ana.say("x")
     assert ana.frames == [{"type": "error", "data": {"message": "The room is read-only", "code": "read_only"}}]
+
+
+@pytest.mark.parametrize(
+    ("decision", "text", "code"),
+    [
+        (Decision.MEMBERS_ONLY, "Members only", "members_only"),
+        (Decision.ACCOUNT_TOO_NEW, "Your account is too new", "account_too_new"),
+        (Decision.FOLLOW_TOO_SHORT, "You have not followed for long enough", "follow_too_short"),
+        (Decision.EMOTE_ONLY, "Emotes only", "emote_only"),
+        (Decision.TOO_LONG, "Message too long", "message_too_long"),
+    ],
+)
+async def test_what_else_the_policy_refuses_is_told(world: World, decision: Decision, text: str, code: str) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(decision)
+    ana.say("x", nonce="n")
+    assert joined(ana) == {"message": text, "code": code, "nonce": "n"}
+
+
+async def test_while_moderation_is_away_the_whole_policy_holds_as_last_read(world: World) -> None:
+    world.moderation.policies[SLUG] = Policy(7, emote_only=True)
+    ana = await world.join("s", "1:user")
+    world.moderation.is_away = True
+    ana.say("words")
+    ana.say("😀")
+    await world.settle()
+    assert ana.types == ["emote_only", "chat_message"]
 
 
 async def test_who_came_back_from_another_address_is_held_to_the_policy_under_their_first_name_alone(
@@ -277,7 +312,16 @@ async def test_an_edge_of_before_shows_a_policy_to_nobody_and_keeps_its_place(wo
     assert [(f["type"], f["data"]["prev_id"]) for f in ana.frames] == [("chat_message", 0)]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("changes", [None, {}, {"links": "hold"}, {"slow_mode_seconds": 601}, {"read_only": "all"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        None,
+        {},
+        {"links": "hold"},
+        {"slow_mode_seconds": 601},
+        {"read_only": "all"},
+    ],
+)
 async def test_changes_that_are_no_policy_are_a_wrong_format(world: World, changes: object) -> None:
     chair = await world.join("s", "9:admin")
     chair.send("moderation_action", action="policy", changes=changes, nonce="n")

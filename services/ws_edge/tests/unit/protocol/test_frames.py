@@ -89,6 +89,14 @@ def test_what_ends_a_sanction_takes_no_messages_back() -> None:
         ({"action": "clear"}, ClearRoom()),
         ({"action": "policy", "changes": {"slow_mode_seconds": 0}}, ChangePolicy(0, None)),
         ({"action": "policy", "changes": {"slow_mode_seconds": 600, "of_later": 1}}, ChangePolicy(600, None)),
+        (
+            {"action": "policy", "changes": {"members_only": True, "emote_only": False, "max_length": 1}},
+            ChangePolicy(members_only=True, emote_only=False, max_length=1),
+        ),
+        (
+            {"action": "policy", "changes": {"min_account_minutes": 129600, "min_follow_minutes": 0}},
+            ChangePolicy(min_account_minutes=129_600, min_follow_minutes=0),
+        ),
         ({"action": "policy", "changes": {"read_only": "anonymous"}}, ChangePolicy(None, ReadOnly.ANONYMOUS)),
     ],
 )
@@ -108,6 +116,10 @@ def test_moderation_action_knows_words_that_change_the_room(data: dict[str, obje
         {"action": "policy", "changes": None},
         {"action": "policy", "changes": {}},
         {"action": "policy", "changes": {"slow_mode_seconds": -1}},
+        {"action": "policy", "changes": {"max_length": 0}},
+        {"action": "policy", "changes": {"max_length": 1001}},
+        {"action": "policy", "changes": {"members_only": 1}},
+        {"action": "policy", "changes": {"min_follow_minutes": 129601}},
         {"action": "policy", "changes": {"slow_mode_seconds": 1.5}},
         {"action": "policy", "changes": {"read_only": "EVERYONE"}},
         {"action": "delete", "message_id": "42"},

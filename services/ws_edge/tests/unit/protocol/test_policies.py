@@ -1,8 +1,10 @@
 """protocol/policies.py: what an edge knows of policies, and how it goes by them alone."""
 
+from typing import Any
+
 import pytest
 
-from ws_edge.protocol.identity import Rank, Slug
+from ws_edge.protocol.identity import Identity, Rank, Slug, UserId
 from ws_edge.protocol.policies import (
     LONGEST_SLOW_MODE_S,
     NO_POLICY,
@@ -11,9 +13,22 @@ from ws_edge.protocol.policies import (
     PolicyCache,
     ReadOnly,
     SlowMode,
+    refusal_by,
 )
 
 LIVE, OTHER = Slug("live"), Slug("other")
+
+
+NOW_S = 1_700_000_000.0
+
+
+def who(rank: Rank = Rank.USER, /, **claims: Any) -> Identity:
+    return Identity(UserId(1), "ana", None, (), rank, None, **claims)
+
+
+def refused(policy: Policy, identity: Identity, text: str = "hello") -> tuple[str, int] | None:
+    found = refusal_by(policy, identity, text, now_s=NOW_S)
+    return None if found is None else (found[0].value, found[1])
 
 
 @pytest.mark.parametrize(
@@ -21,7 +36,39 @@ LIVE, OTHER = Slug("live"), Slug("other")
     [(ReadOnly.NOBODY, Rank.ANONYMOUS), (ReadOnly.ANONYMOUS, Rank.USER), (ReadOnly.EVERYONE, Rank.MODERATOR)],
 )
 def test_read_only_nobody_anonymous_everyone(read_only: ReadOnly, lowest: Rank) -> None:
-    assert [rank for rank in Rank if Policy(1, 0, read_only).lets_write(rank)] == [r for r in Rank if r >= lowest]
+    for rank in Rank:
+        expected = None if rank >= lowest else ("read_only", 0)
+        assert refused(Policy(1, 0, read_only), who(rank)) == expected
+
+
+def test_members_only_by_the_claim() -> None:
+    policy = Policy(1, members_only=True)
+    assert refused(policy, who()) == ("members_only", 0)
+    assert refused(policy, who(member=True)) is None
+    assert refused(policy, who(Rank.MODERATOR)) is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "claim", "code"),
+    [
+        (Policy(1, min_account_minutes=10), "account_created_at_s", "account_too_new"),
+        (Policy(1, min_follow_minutes=10), "following_since_s", "follow_too_short"),
+    ],
+)
+def test_min_account_minutes_and_min_follow_minutes_by_the_claims_a_missing_one_fails(
+    policy: Policy, claim: Any, code: str
+) -> None:
+    assert refused(policy, who()) == (code, 0)
+    assert refused(policy, who(**{claim: int(NOW_S) - 599})) == (code, 1_000)
+    assert refused(policy, who(**{claim: int(NOW_S) - 600})) is None
+    assert refused(policy, who(**{claim: 2**53})) == (code, 600_000)
+
+
+def test_emote_only_and_max_length() -> None:
+    assert refused(Policy(1, emote_only=True), who(), "😀 :wave:") is None
+    assert refused(Policy(1, emote_only=True), who(), "😀 hello") == ("emote_only", 0)
+    assert refused(Policy(1, max_length=5), who(), "hellö") is None
+    assert refused(Policy(1, max_length=5), who(), "hello!") == ("message_too_long", 0)
 
 
 def test_slow_mode_is_not_for_moderators_and_above() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import FrameType
 
 import pytest
+from msgspec import to_builtins
 
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
@@ -352,7 +353,7 @@ def test_a_member_is_told_who_came_after_it_while_it_was_still_on_its_way() -> N
         "last_id": 0,
         "epoch": "3.1",
         "you": {"user_id": 7, "username": "ana", "roles": [], "may": []},
-        "policy": {"version": 0, "slow_mode_seconds": 0, "read_only": "nobody"},
+        "policy": to_builtins(NO_POLICY),
     }
 
 

@@ -12,7 +12,13 @@ import structlog
 
 from salon.moderation.v1 import moderation_pb2 as pb
 from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceStub
-from ws_edge.adapters.grpc.convert import UNAVAILABLE, limits_from_proto, speaker_to_proto, verdict_from_proto
+from ws_edge.adapters.grpc.convert import (
+    UNAVAILABLE,
+    claims_to_proto,
+    limits_from_proto,
+    speaker_to_proto,
+    verdict_from_proto,
+)
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import AdmissionLimits, Verdict
 from ws_edge.protocol.identity import Life, Slug, Speaker
@@ -102,7 +108,7 @@ class AdmissionStream:
         self._is_leaving = True
         self._give_up("the replica has left")
 
-    def ask_message(self, pending: PendingMessage) -> None:
+    def ask_message(self, pending: PendingMessage, text: str) -> None:
         """Ask for one verdict; on a stream that is down it is unavailable, after those that are still to be told."""
         number = next_number()
         pending.asked_at_s = self._loop.time()
@@ -117,6 +123,9 @@ class AdmissionStream:
             message.nonce = pending.nonce
         if pending.without_policy:
             message.without_policy = True
+        else:
+            message.text = text
+            claims_to_proto(pending.speaker.identity, message)
         speaker_to_proto(pending.speaker, message.speaker)
         self._gather()
         if len(self._messages) > _UNANSWERED_LIMIT:

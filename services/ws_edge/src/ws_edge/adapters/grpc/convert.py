@@ -19,7 +19,7 @@ from ws_edge.ports import (
 )
 from ws_edge.protocol.commands import ChangePolicy, ChangeSanction, ClearRoom, DeleteMessage, PurgeMessages
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.policies import Policy, ReadOnly
+from ws_edge.protocol.policies import LONGEST_MESSAGE, Policy, ReadOnly
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
@@ -44,6 +44,11 @@ _DECISIONS = {
 _REFUSED_BY_POLICY = {
     moderation_pb2.Verdict.REFUSAL_SLOW_MODE: Decision.SLOW_MODE,
     moderation_pb2.Verdict.REFUSAL_READ_ONLY: Decision.READ_ONLY,
+    moderation_pb2.Verdict.REFUSAL_MEMBERS_ONLY: Decision.MEMBERS_ONLY,
+    moderation_pb2.Verdict.REFUSAL_ACCOUNT_TOO_NEW: Decision.ACCOUNT_TOO_NEW,
+    moderation_pb2.Verdict.REFUSAL_FOLLOW_TOO_SHORT: Decision.FOLLOW_TOO_SHORT,
+    moderation_pb2.Verdict.REFUSAL_EMOTE_ONLY: Decision.EMOTE_ONLY,
+    moderation_pb2.Verdict.REFUSAL_TOO_LONG: Decision.TOO_LONG,
 }
 _READ_ONLY = {
     policy_pb2.READ_ONLY_UNSPECIFIED: ReadOnly.NOBODY,
@@ -187,7 +192,16 @@ def verdict_from_proto(verdict: moderation_pb2.Verdict) -> Verdict:
 def policy_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
     """The policy of a room; a value of a later version that is unknown here is taken for the strictest."""
     read_only = _READ_ONLY.get(policy.read_only, ReadOnly.EVERYONE)
-    return Policy(version, policy.slow_mode_seconds, read_only)
+    return Policy(
+        version,
+        policy.slow_mode_seconds,
+        read_only,
+        policy.members_only,
+        policy.min_account_minutes,
+        policy.min_follow_minutes,
+        policy.emote_only,
+        policy.max_length or LONGEST_MESSAGE,
+    )
 
 
 def in_force_from_proto(answer: moderation_pb2.ListActiveResponse) -> InForce:
@@ -222,13 +236,32 @@ def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
             message.purge_messages.target_username = target.username or ""
         case ClearRoom():
             message.clear_room.SetInParent()
-        case ChangePolicy(slow_mode_seconds, read_only):
-            message.change_policy.SetInParent()
-            if slow_mode_seconds is not None:
-                message.change_policy.slow_mode_seconds = slow_mode_seconds
-            if read_only is not None:
-                message.change_policy.read_only = _READ_ONLY_TO_PROTO[read_only]
+        case ChangePolicy() as policy:
+            message.change_policy.CopyFrom(_policy_changes_to_proto(policy))
     return message
+
+
+def _policy_changes_to_proto(policy: ChangePolicy) -> policy_pb2.PolicyChanges:
+    read_only = None if policy.read_only is None else _READ_ONLY_TO_PROTO[policy.read_only]
+    return policy_pb2.PolicyChanges(
+        slow_mode_seconds=policy.slow_mode_seconds,
+        read_only=read_only,
+        members_only=policy.members_only,
+        min_account_minutes=policy.min_account_minutes,
+        min_follow_minutes=policy.min_follow_minutes,
+        emote_only=policy.emote_only,
+        max_length=policy.max_length,
+    )
+
+
+def claims_to_proto(identity: Identity, into: moderation_pb2.MessageCheck) -> None:
+    """What a policy may go by, where the token says anything of it."""
+    if identity.member:
+        into.claims.member = True
+    if identity.account_created_at_s is not None:
+        into.claims.account_created_at_s = identity.account_created_at_s
+    if identity.following_since_s is not None:
+        into.claims.following_since_s = identity.following_since_s
 
 
 def _sanction_change_to_proto(change: ChangeSanction) -> moderation_pb2.ChangeSanction:

@@ -90,6 +90,7 @@ class GrpcModeration:
         nonce: str,
         done: Callable[[Verdict], None],
         *,
+        text: str = "",
         without_policy: bool = False,
     ) -> None:
         """See ports.Moderation."""
@@ -103,7 +104,7 @@ class GrpcModeration:
         if self._carried.is_behind(key):
             self._carry_to_home_of(key)
         self._speaking[key] = (stream, 1 if speaking is None else speaking[1] + 1)
-        stream.ask_message(PendingMessage(speaker, slug, life, nonce, done, without_policy))
+        stream.ask_message(PendingMessage(speaker, slug, life, nonce, done, without_policy), text)
 
     def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
         """See ports.Moderation."""

@@ -141,7 +141,17 @@ def read_identity(claims: Mapping[str, Any], *, expires_at_s: float | None) -> I
         roles=roles,
         rank=max((_RANKS[role] for role in roles), default=Rank.USER),
         expires_at_s=expires_at_s,
+        member=claims.get("member") is True,
+        account_created_at_s=_read_past(claims.get("account_created_at")),
+        following_since_s=_read_past(claims.get("following_since")),
     )
+
+
+def _read_past(value: Any) -> int | None:
+    """Unix seconds, from 1; None: it says nothing that can be gone by, which is no reason to refuse the token."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST_ID <= value <= _LARGEST_ID:
+        return None
+    return max(1, math.ceil(value))
 
 
 def _read_time(claims: Mapping[str, Any], name: str) -> float | None:
