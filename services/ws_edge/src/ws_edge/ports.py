@@ -447,7 +447,7 @@ class WorkerListener(Protocol):
 
 class Bus(Protocol):
     """NATS. Publishing never waits; it raises BusUnavailable at once while disconnected, or while 8 MiB are unsent.
-    Every coroutine has 2 s, and raises BusUnavailable."""
+    Every question has 2 s, a leader 1.5 s more to hear of the others. Coroutines raise BusUnavailable."""
 
     async def subscribe(self, log: LogRef, listener: RoomListener) -> Callable[[], None]:
         """Returns, with what unsubscribes, once the server has confirmed it."""

@@ -822,8 +822,12 @@ async def test_a_leader_that_hears_of_a_majority_is_believed(info: dict[str, Any
 @pytest.mark.parametrize(
     "info", [silent_for(3.1, 3.1), silent_for(0.1, 9, 9, 9), {"cluster": {"replicas": [{"name": "n"}]}}, {"error": {}}]
 )
-async def test_a_leader_that_the_others_may_have_deposed_is_not_believed(info: dict[str, Any]) -> None:
+async def test_a_leader_that_the_others_may_have_deposed_is_not_believed(
+    info: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It answers with what it had for up to 13 s after another one began to store (decision 29)."""
+    monkeypatch.setattr(replies, "_LEADER_TRIES", 1)
+    monkeypatch.setattr(replies, "_LEADER_PAUSE_S", 0.0)
     stream = StreamOfReplicas(info=info)
     with pytest.raises(BusUnavailable):
         await stream.history.last_id(LOG)
@@ -843,9 +847,23 @@ async def test_a_leader_is_asked_of_the_others_once_for_all_answers_of_as_long_a
     await stream.history.last_id(LOG)
     assert stream.infos == 1
     now_s = 102.1
+    monkeypatch.setattr(replies, "_LEADER_PAUSE_S", 0.0)
     stream.info = silent_for(4.0, 4.0)
     with pytest.raises(BusUnavailable):
         await stream.history.last_id(LOG)
+    assert stream.infos == 1 + replies._LEADER_TRIES
+
+
+async def test_a_leader_that_was_elected_just_now_is_believed_once_it_has_heard_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = StreamOfReplicas(info=silent_for(9.0, 9.0))
+
+    async def hear(_: float) -> None:
+        stream.info = silent_for(0.1, 9.0)
+
+    monkeypatch.setattr("ws_edge.adapters.nats.replies.asyncio.sleep", hear)
+    assert await stream.history.last_id(LOG) == 2560
     assert stream.infos == 2
 
 

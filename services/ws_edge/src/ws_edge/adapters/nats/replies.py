@@ -54,6 +54,9 @@ _DEADLINES_S = (0.5, 0.5, 1.0)
 """Of one question, which is asked again: any replica may get it, and one that is cut off answers nothing."""
 _LEADER_LEASE_S = 3.0
 """After a word from the leader no replica has another one elected within 4 s; the rest is for what lies between."""
+_LEADER_TRIES = 6
+_LEADER_PAUSE_S = 0.25
+"""One that was elected just now hears of the others within a second."""
 
 Reply = tuple[bytes, bytes]
 """Raw headers and payload."""
@@ -223,12 +226,16 @@ class NatsHistory:
         of enough of the others so lately that they cannot have elected another one. Raises BusUnavailable."""
         answered_s = time.monotonic()
         async with self._asking_leader.setdefault(partition, asyncio.Lock()):
-            if self._led_until_s.get(partition, 0.0) < answered_s:
+            for _ in range(_LEADER_TRIES):
+                if self._led_until_s.get(partition, 0.0) >= answered_s:
+                    return
                 info = await self._ask_api(f"STREAM.INFO.{stream_name(partition)}", {})
                 silent_s = _silence_of_majority_s(info)
-                if silent_s > _LEADER_LEASE_S:
-                    raise BusUnavailable("the stream's leader is cut off from the other replicas")
-                self._led_until_s[partition] = answered_s + _LEADER_LEASE_S - silent_s
+                if silent_s <= _LEADER_LEASE_S:
+                    self._led_until_s[partition] = answered_s + _LEADER_LEASE_S - silent_s
+                    return
+                await asyncio.sleep(_LEADER_PAUSE_S)
+        raise BusUnavailable("the stream's leader is cut off from the other replicas")
 
     async def _ask_api(self, request: str, query: dict[str, Any]) -> dict[str, Any]:
         ((_, payload),) = await self._ask_for(f"$JS.API.{request}", query)
