@@ -223,7 +223,7 @@ async def test_what_is_said_while_the_log_is_read_is_neither_left_out_nor_double
     assert joined(ben)["last_id"] == 3
 
 
-async def test_a_thousand_who_come_back_to_a_room_read_its_log_once(
+async def test_hundreds_who_come_back_to_a_room_read_its_log_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "REPLAY_S", 60.0)  # a busy machine takes its time
@@ -232,12 +232,12 @@ async def test_a_thousand_who_come_back_to_a_room_read_its_log_once(
     world.bus.reading.shut()
     clients = [
         await world.arrive(token=str(number + 10), resume=ResumePoint(MessageId(1 + number % 2), point.epoch))
-        for number in range(1000)
+        for number in range(300)
     ]
     await world.settle()
     world.bus.reading.open()
     async with asyncio.timeout(60):
-        while not all(client.types for client in clients):  # noqa: ASYNC110 - a thousand steps of the loop
+        while not all(client.types for client in clients):  # noqa: ASYNC110 - frames announce themselves to nobody
             await asyncio.sleep(0)
     assert world.bus.reads == reads + 1
     assert {tuple(texts(client)) for client in clients} == {("two", "three"), ("three",)}
