@@ -350,10 +350,14 @@ def wait_for_port(port: int, process: Process) -> None:
             return
 
 
+_ASKED_OF_WORKERS = 12
+"""So often that each of two workers answers."""
+
+
 def wait_until_ready(edge: Edge) -> None:
-    """Until /health/ready answers 200. Raises AssertionError with the log."""
+    """Until /health/ready answers 200, whichever worker of the edge is asked. Raises AssertionError with the log."""
     for _ in _attempts(edge.process):
-        if readiness(edge)[0] == 200:
+        if all(readiness(edge)[0] == 200 for _ in range(_ASKED_OF_WORKERS)):
             return
 
 
