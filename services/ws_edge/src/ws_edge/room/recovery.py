@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -83,7 +84,7 @@ class Recovery:
 
     def log_reaches(self, room: Room, last_id: MessageId) -> None:
         """See GapReader."""
-        self._tasks.spawn(self._take_in(room, last_id), "take in a log")
+        self._tasks.spawn(self._take_in_soon(room, last_id), "take in a log")
 
     def presence_missed(self, room: Room) -> None:
         """See GapReader."""
@@ -151,6 +152,12 @@ class Recovery:
             if patience < 0:
                 room.recover()
             await asyncio.sleep(FIRST_PAUSE_S / 10)
+
+    async def _take_in_soon(self, room: Room, last_id: MessageId) -> None:
+        """What does not come in that time has gone from the stream, or the next entry shows the gap."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await self._take_in(room, last_id)
 
     async def _compare_logs(self, rooms: Sequence[Room]) -> None:
         """So many at once as are read at once; the rest of them wait, and are shown meanwhile what comes."""

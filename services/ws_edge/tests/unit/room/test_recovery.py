@@ -187,6 +187,21 @@ async def test_what_another_edge_says_is_stored_is_read_where_it_does_not_come(w
     assert world.bus.reads == 1
 
 
+async def test_a_room_that_cannot_get_to_where_its_log_is_said_to_reach_stops_looking(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was announced has gone since, with the files of the stream: its last id is below it."""
+    monkeypatch.setattr(recovery, "CATCH_UP_S", 0.05)
+    client = await world.join("s", "1:user")
+    (room,) = world.bus.listeners[Life(1)]
+    room.log_reached(MessageId(99))
+    async with asyncio.timeout(30):
+        while any(task.get_name() == "take in a log" for task in asyncio.all_tasks()):  # noqa: ASYNC110 - its end
+            await asyncio.sleep(0.01)
+    client.say("one")
+    await until(lambda: texts(client) == ["one"])
+
+
 async def test_what_was_missed_in_an_interruption_is_read_until_it_reaches_the_last_one_of_the_leader(
     world: World,
 ) -> None:
