@@ -335,6 +335,43 @@ async def test_what_waits_for_partitions_that_do_not_answer_leaves_the_others_th
     assert await world.room.texts() == []
 
 
+async def test_a_silent_partition_for_which_nothing_waits_any_more_is_not_asked_for_again_and_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another replica has done it, or it was given up."""
+    away = Erasure(ErasureKind.CLEAR, LogRef(10, 1, 10), 9, NO_ORIGIN, up_to_id=1)
+    async with world.database.transaction():
+        await put(1, away, now_ms=world.clock.now().wall_ms - 2 * LEASE_MS)
+    ports = world.replica()
+    claim, tries, looks = ports.outbox.claim, 0, 0
+
+    async def counted(**values: Any) -> list[OutboxItem]:
+        nonlocal tries, looks
+        looks += "of" not in values
+        found = await claim(**values)
+        tries += "of" in values and not found
+        return found
+
+    async def has_tried() -> bool:
+        return tries > 0
+
+    async def has_looked() -> bool:
+        return looks > 20
+
+    monkeypatch.setattr(ports.outbox, "claim", counted)
+    async with world.working(replace(ports, log=PartlyAway(ports.log))):
+        await world.eventually(has_postponed)
+        await OutboxRow.all().delete()
+        await world.eventually(has_tried)
+        looks = 0
+        await world.eventually(has_looked)
+    assert tries <= 2  # the item may have been under way once more
+
+
+async def has_postponed() -> bool:
+    return await OutboxRow.filter(attempts__gt=1).exists()
+
+
 async def nothing_is_left_from_1000() -> bool:
     return not await OutboxRow.filter(action_id__gte=1_000, done_at_ms__isnull=True).exists()
 

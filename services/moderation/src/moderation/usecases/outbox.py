@@ -92,11 +92,15 @@ class PartitionBackoff:
         """Those to be tried by now, the longest due first."""
         return sorted((p for p, (due_ms, _) in self._silent.items() if due_ms <= now_ms), key=self._silent.__getitem__)
 
+    def forget(self, partition: int) -> None:
+        """There is nothing to try it with: what comes next has a turn as any other."""
+        self._silent.pop(partition, None)
+
     def note(self, partition: int, answer: LogAnswer, *, now_ms: int) -> None:
         """What came of one item. Those that were under way together count once."""
         due_ms, attempts = self._silent.get(partition, (0, 0))
         if answer is LogAnswer.ANSWERED:
-            self._silent.pop(partition, None)
+            self.forget(partition)
         elif answer is LogAnswer.SILENT and due_ms <= now_ms:
             self._silent[partition] = (now_ms + int(1000 * _backoff_s(attempts)), attempts + 1)
 
@@ -182,7 +186,8 @@ async def _try_the_silent(ports: Ports, turns: _Turns, now_ms: int) -> None:
         if partition in turns.trying:
             continue
         items = await ports.outbox.claim(first=1, now_ms=now_ms, of=frozenset({partition}))
-        if not items:  # what is left is not due yet, or another replica has it
+        if not items:  # what is left, if anything, is not due yet, or another replica has it
+            turns.backoff.forget(partition)
             continue
         task = asyncio.create_task(_take_turn(ports, turns, items[0]), name=f"outbox {items[0].action_id}")
         turns.trying[partition] = task
