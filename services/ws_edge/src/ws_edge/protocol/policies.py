@@ -33,7 +33,6 @@ class Policy(Struct, frozen=True, gc=False):
     slow_mode_seconds: int = 0
     """So far apart are the messages of one participant; 0: no slow mode."""
     read_only: ReadOnly = ReadOnly.NOBODY
-
     members_only: bool = False
     min_account_minutes: int = 0
     min_follow_minutes: int = 0
