@@ -4,6 +4,7 @@ import asyncio
 import signal
 from typing import Any
 
+import pytest
 from chat_client import Client, Person, Visitors, of_type, person
 from salon_processes import Edge, Salon
 
@@ -39,6 +40,7 @@ async def test_who_comes_back_is_shown_what_was_said_meanwhile_and_then_what_is_
         await again.leave()
 
 
+@pytest.mark.slow
 async def test_who_is_cut_off_again_and_again_while_others_talk_sees_every_message_once_and_in_order(
     visitors: Visitors, second_edge: Edge, room: str, ana: Person, bob: Person
 ) -> None:

@@ -132,6 +132,7 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Salon]:
     stop_all([salon])
 
 
+@pytest.mark.slow
 async def test_a_message_that_a_leader_stored_and_told_nobody_of_is_shown_by_every_edge_once_another_one_leads(
     clustered: Salon, room: str, ana: Person, bob: Person
 ) -> None:
