@@ -212,7 +212,7 @@ async def test_connections_from_before_an_outage_are_replaced(
     postgres_server: Postgres, postgres_url: str, new_database: Callable[..., Database]
 ) -> None:
     await migrate(postgres_url, SCHEMA, lock=1)
-    database = new_database(postgres_url, SCHEMA, pool_size=1)
+    database = new_database(postgres_url, SCHEMA, pool_size=1, timeouts=Timeouts(answer_s=2.0))
     await database.open()
 
     async def backend() -> int:
