@@ -7,6 +7,8 @@ from typing import Any
 from moderation.adapters.store.tables import PolicyRow
 from moderation.domain.policy import Policy, PolicyChanges, PolicyCommand, ReadOnly, RoomPolicy, next_version
 
+_READ_ONLY = {value.name.lower(): value for value in ReadOnly}
+
 
 async def write_policy(command: PolicyCommand, *, now_ms: int) -> tuple[RoomPolicy, dict[str, Any]]:
     """Change some fields of a slug's policy; what is known of it then, and what the audit row keeps. One at a time over
@@ -44,10 +46,11 @@ def values_of(policy: Policy) -> dict[str, Any]:
 
 
 def policy_from_values(values: Mapping[str, Any]) -> Policy:
-    """The other way. What is missing has its default; fields of a later version are left out."""
+    """The other way. What is missing has its default; fields of a later version are left out, and a word of one is taken
+    for the strictest that is known here: a row that cannot be read would keep this version from all rows behind it."""
     known = {field.name: values[field.name] for field in fields(Policy) if field.name in values}
     if "read_only" in known:
-        known["read_only"] = ReadOnly[known["read_only"].upper()]
+        known["read_only"] = _READ_ONLY.get(known["read_only"], max(ReadOnly))
     return Policy(**known)
 
 
