@@ -49,8 +49,10 @@ class SanctionReader:
         self._cache.apply(event)
 
     def policy_heard(self, slug: Slug, policy: Policy) -> None:
-        """The log of a room that is held tells a policy, which may be older than what is known."""
-        self._policies.apply(slug, policy)
+        """The log of a room tells a policy, which may be older than what is known; what a room reads that was left
+        meanwhile is not kept."""
+        if slug in self.slugs:
+            self._policies.apply(slug, policy)
 
     async def demand_entry(self, speaker: Speaker, slug: Slug, *, final: bool) -> None:
         """Raises TurnedAway for who is banned, ModerationUnavailable where nobody can say.

@@ -261,7 +261,10 @@ class Room:
         self.entries_restored([])
 
     def entry_stored(self, entry: LogEntry) -> None:
-        """Show an entry, once; after a gap, first what is missing."""
+        """Show an entry, once; after a gap, first what is missing. A policy holds from now on, also where the entry waits,
+        or was counted among what stood in the log when the room was opened: what was read then may be older."""
+        if isinstance(entry, PolicyChanged):
+            self._policy_heard(self.slug, entry.policy)
         was_filling = self._order.is_filling
         for shown in self._order.receive(entry):
             self._show(shown)

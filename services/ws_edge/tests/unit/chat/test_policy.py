@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from edge_world import AT, EDGE, Client, World
+from edge_world import AT, EDGE, Client, Gate, World
 
 from ws_edge.ports import CommandRefusal, CommandResult, Decision, Verdict
 from ws_edge.protocol.commands import ChangePolicy
 from ws_edge.protocol.identity import Life, MessageId, Slug, UserId
-from ws_edge.protocol.log import PolicyChanged, UnknownEntry
+from ws_edge.protocol.log import LogRef, PolicyChanged, UnknownEntry
 from ws_edge.protocol.policies import Policy, ReadOnly
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.room.outcomes import OUTCOME_S
@@ -94,6 +94,29 @@ async def test_the_highest_version_is_in_room_joined_wherever_it_was_heard_first
     assert joined(cleo)["policy"] == {**NO_LIMITS, "version": 8, "slow_mode_seconds": 0, "read_only": "nobody"}
 
 
+async def test_a_policy_that_is_told_while_the_room_is_opened_is_in_room_joined(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policies are read before the change, and the end of the log after its entry, which is shown to nobody then."""
+    asking, ends_at = Gate(), world.bus.last_id
+    asking.shut()
+
+    async def last_id(log: LogRef) -> MessageId:
+        await asking.passed()
+        return await ends_at(log)
+
+    monkeypatch.setattr(world.bus, "last_id", last_id)
+    ana = await world.arrive("s", "1:user")
+    await asking.reached.wait()
+    await world.settle()
+    assert (SLUG,) in world.moderation.reads
+    told(world, Policy(7, 30))
+    asking.open()
+    await world.settle()
+    assert joined(ana)["last_id"] == 1
+    assert joined(ana)["policy"] == {**NO_LIMITS, "version": 7, "slow_mode_seconds": 30, "read_only": "nobody"}
+
+
 async def test_room_policy_is_replayed_to_who_comes_back(world: World) -> None:
     ana = await world.join("s", "1:user")
     ana.say("before")
@@ -108,8 +131,11 @@ async def test_room_policy_is_replayed_to_who_comes_back(world: World) -> None:
 async def test_the_policy_of_a_room_that_nobody_here_is_in_is_forgotten(world: World) -> None:
     world.moderation.policies[SLUG] = Policy(7, 30)
     ana = await world.join("s", "1:user")
+    (held,) = world.worker.held_rooms.by_life.values()
     ana.hang_up()
     await world.settle()
+    assert world.holds_nothing()
+    held.room.entries_restored([PolicyChanged(MessageId(1), MessageId(0), AT, Policy(8, 30), UserId(9))])
     assert world.holds_nothing()
 
 
