@@ -27,7 +27,14 @@ from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent
 from moderation.ports import Ports
 from moderation.usecases import refresh as module
 from moderation.usecases.execute import execute, finish, lift
-from moderation.usecases.refresh import READ_AT_ONCE, keep_refreshing, keep_writing, refresh, write
+from moderation.usecases.refresh import (
+    READ_AT_ONCE,
+    keep_reading_policies,
+    keep_refreshing,
+    keep_writing,
+    refresh,
+    write,
+)
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -316,6 +323,22 @@ async def test_a_mistake_of_ours_is_logged_with_its_trace_and_ends_nothing(
             await eventually(subject.has_written)
     (first, *_) = lines
     assert (first["event"], first["log_level"], first["exc_info"]) == ("sightings_not_written", "error", True)
+
+
+async def test_policies_are_asked_for_as_often_as_ever_where_the_database_does_not_answer(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """Or a change would not hold everywhere a second after it was told: it may be made as soon as the database is
+    back."""
+    monkeypatch.setattr(module, "READ_POLICIES_EVERY_S", 0.001)
+    subject.store.problems["policies_after"] = DatabaseUnavailable("away")
+    reading = asyncio.create_task(keep_reading_policies(subject.ports))
+    try:
+        async with asyncio.timeout(0.4):
+            await eventually(lambda: subject.asked("policies_after", 5))
+    finally:
+        reading.cancel()
+        await asyncio.wait([reading])
 
 
 def _mute_at(sanction_id: int, *, user_id: int = 7, address: str = "") -> Sanction:

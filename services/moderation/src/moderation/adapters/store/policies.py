@@ -46,8 +46,8 @@ def values_of(policy: Policy) -> dict[str, Any]:
 
 
 def policy_from_values(values: Mapping[str, Any]) -> Policy:
-    """The other way. What is missing has its default; fields of a later version are left out, and a word of one is taken
-    for the strictest that is known here: a row that cannot be read would keep this version from all rows behind it."""
+    """The other way. What is missing has its default; fields of a later version are left out, and a word of one is
+    taken for the strictest known here: a row that cannot be read would keep this version from all rows behind it."""
     known = {field.name: values[field.name] for field in fields(Policy) if field.name in values}
     if "read_only" in known:
         known["read_only"] = _READ_ONLY.get(known["read_only"], max(ReadOnly))
