@@ -143,6 +143,40 @@ def test_a_message_that_could_not_be_stored_gives_its_place_back_and_its_nonce_i
     assert subject.say(user(), 2) == ADMITTED_WITH_PLACE
 
 
+def test_a_message_that_could_not_be_stored_counts_for_no_limit() -> None:
+    subject = Subject()
+    for second in range(10):
+        assert subject.say(user(), second) == ADMITTED
+    subject.release_last(user())
+    assert subject.say(user(), 9) == ADMITTED
+    assert subject.say(user(), 9.999) == Verdict(Decision.RATE_LIMITED, 1)
+    assert subject.say(user(), 10) == ADMITTED
+
+
+def test_nor_does_it_for_the_limit_of_an_address() -> None:
+    subject = Subject()
+    for number in range(100):
+        assert subject.say(anonymous(f"e:{number}")) == ADMITTED
+    assert subject.say(anonymous("e:x"), 1).decision is Decision.RATE_LIMITED
+    subject.admission.release(ReleasedAdmission(anonymous("e:7"), "", 1, "", 8))
+    assert subject.say(anonymous("e:x"), 1) == ADMITTED
+    assert subject.say(anonymous("e:x"), 1).decision is Decision.RATE_LIMITED
+
+
+def test_what_was_carried_is_released_by_its_number_and_what_has_none_is_not() -> None:
+    subject, matcher = Subject(), CarryMatcher()
+    for number in range(10):
+        carried = CarriedAdmission(user("f:3"), 1, "", 1_000, counts=True, number=number)
+        subject.admission.carry(carried, now(100), matcher)
+    for number in (0, 99):
+        subject.admission.release(ReleasedAdmission(user("f:3"), "", 1, "", number))
+        assert subject.say(user(), 100).decision is Decision.RATE_LIMITED
+    subject.admission.release(ReleasedAdmission(user("e:1"), "", 1, "", 4))
+    assert subject.say(user(), 100).decision is Decision.RATE_LIMITED
+    subject.admission.release(ReleasedAdmission(user("f:3"), "", 1, "", 4))
+    assert subject.say(user(), 100) == ADMITTED
+
+
 def test_slow_mode_is_kept_when_a_replica_is_replaced() -> None:
     subject = Subject(slow_mode_seconds=600)
     carried = CarriedAdmission(user("f:3"), 1, "", 100_000, counts=False, slug="live", number=4)

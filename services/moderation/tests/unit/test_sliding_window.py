@@ -66,6 +66,35 @@ def test_waiting_exactly_as_long_as_told_is_enough_and_a_nanosecond_less_is_not(
             say(subject, now_ns)
 
 
+@PROOF
+@given(st.lists(st.tuples(st.integers(0, 2_000 * MS), st.integers(-1, 14)), max_size=100))
+def test_a_message_that_is_released_makes_room_for_one_exactly_where_it_was(steps: list[tuple[int, int]]) -> None:
+    """Each step says something; the second number: which of what was accepted before is released, -1: none."""
+    subject, now_ns, number = windows(), 0, 0
+    accepted: dict[int, int] = {}
+    for gap, back in steps:
+        now_ns += gap
+        if back >= 0:
+            one = number - back
+            subject.release(1, "e:1", one)
+            accepted.pop(one, None)
+        has_room = sum(at_ns > now_ns - WINDOW_NS for at_ns in accepted.values()) < LIMIT
+        assert (subject.wait_ns(1, now_ns) == 0) is has_room
+        if has_room:
+            number += 1
+            subject.accept(1, "e:1", now_ns, number)
+            accepted[number] = now_ns
+
+
+def test_a_speaker_of_whom_everything_was_released_costs_no_memory() -> None:
+    subject = windows()
+    subject.release(1, "e:1", 1)
+    subject.accept(1, "e:1", 0, 1)
+    subject.release(1, "e:1", 1)
+    assert len(subject) == 0
+    subject.accept(2, "e:1", 20 * WINDOW_NS, 2)
+
+
 def test_a_refused_message_does_not_count() -> None:
     subject = windows()
     assert [say(subject, 0) for _ in range(15)] == [True] * 10 + [False] * 5

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from chassis.tasks import Tasks
 from ws_edge.protocol.commands import Command, Target
@@ -284,14 +284,15 @@ class Decision(Enum):
     """No replica answered: the caller applies WS_EDGE_MODERATION_OUTAGE."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A decision and, where waiting helps, for how long."""
+class Verdict(NamedTuple):
+    """A decision and, where waiting helps, for how long. A tuple, because one is made for every message."""
 
     decision: Decision
     retry_after_ms: int = 0
     place: int = 0
-    """Of a message that was admitted into a room with slow mode: by this number its place is released; 0: none."""
+    """Of a message that was admitted into a room with slow mode: its number; 0: it holds no place."""
+    number: int = 0
+    """Of a message that was admitted: by this it is released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,11 +381,12 @@ class Moderation(Protocol):
 
     def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
         """The edge admitted a message itself while no replica was up: it counts at the next one that is. `slow_in`: the
-        room, where that has slow mode. Returns what `Verdict.place` is of others."""
+        room, where that has slow mode. Returns what `Verdict.number` is of others."""
 
-    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, place: int) -> None:
-        """A message with a place could not be stored: the place is free before whatever is judged next, and the nonce
-        is not known any more. Never waits; best effort."""
+    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, number: int) -> None:
+        """A message that was admitted could not be stored, or was refused afterwards: before whatever is judged next it
+        counts no longer, in slow mode neither, and its nonce is not known any more. Never waits; what no replica hears
+        is told to the next one that is up."""
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         """Whether the speaker may enter, within 2 s. `final`: the room's subscription stands, and who may enter

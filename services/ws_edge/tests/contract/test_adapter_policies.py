@@ -6,7 +6,7 @@ import pytest
 
 from salon.events.v1 import events_pb2
 from salon.moderation.v1 import moderation_pb2 as pb, policy_pb2
-from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
+from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions, ReleasedAdmissions
 from ws_edge.adapters.grpc.convert import (
     UNAVAILABLE,
     claims_to_proto,
@@ -49,8 +49,8 @@ def speaker(user_id: int = 5, connection: str = "e:1") -> Speaker:
             Verdict(Decision.READ_ONLY),
         ),
         (pb.Verdict(decision=pb.Verdict.DECISION_SANCTIONED, refusal=99), Verdict(Decision.SANCTIONED)),  # type: ignore[arg-type]
-        (pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED, holds_place=True), Verdict(Decision.ADMITTED, 0, 7)),
-        (pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED), Verdict(Decision.ADMITTED)),
+        (pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED, holds_place=True), Verdict(Decision.ADMITTED, 0, 7, 7)),
+        (pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED), Verdict(Decision.ADMITTED, number=7)),
         (pb.Verdict(), UNAVAILABLE),
     ],
 )
@@ -139,7 +139,7 @@ def owed(carried: CarriedAdmissions, stream: int, now_s: float) -> list[tuple[st
 
 
 def admitted(carried: CarriedAdmissions, place: int, at_s: float, *, nonce: str = "", slug: Slug = SLUG) -> None:
-    carried.note(speaker(), LIFE, nonce, stream=None, now_s=at_s, window_s=10.0)
+    carried.note(speaker(), LIFE, nonce, place, stream=None, now_s=at_s, window_s=10.0)
     carried.note_place(speaker(), slug, LIFE, place, stream=None, now_s=at_s)
 
 
@@ -149,9 +149,9 @@ def test_the_last_place_in_each_room_is_carried_for_the_longest_slow_mode() -> N
     admitted(carried, 8, 160.0, nonce="n")
     admitted(carried, 9, 161.0, slug=Slug("other"))
     assert owed(carried, 1, 162.0) == [
-        ("", "n", 0, 2_000, True),
+        ("", "n", 8, 2_000, True),
         ("live", "", 8, 2_000, False),
-        ("", "", 0, 1_000, True),
+        ("", "", 9, 1_000, True),
         ("other", "", 9, 1_000, False),
     ]
     assert owed(carried, 1, 162.0) == []
@@ -165,12 +165,23 @@ def test_an_age_is_never_told_higher_than_it_is_or_somebody_might_speak_too_earl
     assert [age_ms for *_, age_ms, _ in owed(carried, 1, 100.9999)] == [999, 999]
 
 
-def test_a_message_that_could_not_be_stored_is_carried_neither_with_its_place_nor_with_its_nonce() -> None:
+def test_nothing_of_a_message_that_could_not_be_stored_is_carried() -> None:
     carried = CarriedAdmissions()
     carried.release(speaker(), SLUG, LIFE, "n", 7)
     admitted(carried, 7, 100.0, nonce="n")
+    admitted(carried, 8, 100.5, slug=Slug("other"))
     carried.release(speaker(), SLUG, LIFE, "n", 7)
-    assert owed(carried, 1, 101.0) == [("", "", 0, 1_000, True)]
+    assert owed(carried, 1, 101.0) == [("", "", 8, 500, True), ("other", "", 8, 500, False)]
+    assert owed(carried, 2, 120.0) == [("other", "", 8, 19_500, False)]
+
+
+def test_what_was_released_is_told_to_replicas_that_come_back_for_as_long_as_a_place_counts() -> None:
+    released = ReleasedAdmissions(limit=2)
+    for number, at_s in ((6, 99.0), (7, 100.0), (8, 160.0)):
+        released.note(pb.ReleasedAdmission(slug="live", nonce="n", id=number), now_s=at_s)
+    assert [(one.id, one.slug, one.nonce) for one in released.lately(now_s=699.9)] == [(7, "live", ""), (8, "live", "")]
+    assert [one.id for one in released.lately(now_s=700.0)] == [8]
+    assert len(released) == 1
 
 
 def test_releasing_an_earlier_message_leaves_the_place_of_a_later_one() -> None:
@@ -178,8 +189,7 @@ def test_releasing_an_earlier_message_leaves_the_place_of_a_later_one() -> None:
     admitted(carried, 7, 100.0, nonce="n")
     admitted(carried, 8, 120.0)
     carried.release(speaker(), SLUG, LIFE, "n", 7)
-    assert [nonce for _, nonce, *_ in owed(carried, 1, 121.0)] == ["", "", ""]
-    assert owed(carried, 2, 121.0)[-1] == ("live", "", 8, 1_000, False)
+    assert owed(carried, 1, 121.0) == [("", "", 8, 1_000, True), ("live", "", 8, 1_000, False)]
 
 
 def test_of_too_many_places_the_oldest_are_forgotten() -> None:

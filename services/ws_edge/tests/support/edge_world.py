@@ -260,10 +260,10 @@ class FakeModeration:
 
     def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
         self.noted.append(speaker.key)
-        return 0 if slow_in is None else 1000 + len(self.noted)
+        return 1000 + len(self.noted)
 
-    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, place: int) -> None:
-        self.released.append((speaker.key, slug, life, nonce, place))
+    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, number: int) -> None:
+        self.released.append((speaker.key, slug, life, nonce, number))
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         self.checks.append((slug, final))

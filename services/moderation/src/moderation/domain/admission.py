@@ -79,7 +79,7 @@ class CarriedAdmission(NamedTuple):
 
 
 class ReleasedAdmission(NamedTuple):
-    """A message that holds a place in a room with slow mode, and could not be stored."""
+    """A message that was admitted, and could not be stored, or was refused afterwards."""
 
     speaker: Speaker
     slug: str
@@ -124,9 +124,9 @@ class Admission:
             wait_ns = max(wait_ns, self._by_address.wait_ns(speaker.address, now_ns))
         if wait_ns:
             return Verdict(Decision.RATE_LIMITED, -(-wait_ns // _NS_PER_MS))
-        self._by_speaker.accept(key, speaker.connection, now_ns)
+        self._by_speaker.accept(key, speaker.connection, now_ns, number)
         if not speaker.user_id:
-            self._by_address.accept(speaker.address, speaker.connection, now_ns)
+            self._by_address.accept(speaker.address, speaker.connection, now_ns, number)
         if nonce:
             self._nonces.remember(key, life, nonce, now_ns, now_ns)
         if policy is None or not policy.slow_mode_seconds:
@@ -159,19 +159,21 @@ class Admission:
         key: int | str = speaker.user_id or speaker.connection
         at_ns = now.monotonic_ns - max(0, age_ms) * _NS_PER_MS
         if counts and at_ns + self._window_ns > now.monotonic_ns:
-            self._by_speaker.carry(key, speaker.connection, at_ns, matcher)
+            self._by_speaker.carry(key, speaker.connection, at_ns, matcher, number)
             if not speaker.user_id:
-                self._by_address.carry(speaker.address, speaker.connection, at_ns, matcher)
+                self._by_address.carry(speaker.address, speaker.connection, at_ns, matcher, number)
         if nonce:
             self._nonces.remember(key, life, nonce, at_ns, now.monotonic_ns)
         if slug:
             self._slow_mode.take(key, slug, Place(at_ns, speaker.connection, number), now.monotonic_ns)
 
     def release(self, released: ReleasedAdmission) -> None:
-        """The speaker may speak in that room as if the message had never been admitted; its nonce is new again. The
-        windows of the rate limits keep it."""
+        """The speaker may speak as if the message had never been admitted; its nonce is new again."""
         speaker, slug, life, nonce, number = released
         key: int | str = speaker.user_id or speaker.connection
+        self._by_speaker.release(key, speaker.connection, number)
+        if not speaker.user_id:
+            self._by_address.release(speaker.address, speaker.connection, number)
         self._slow_mode.release(key, slug, speaker.connection, number)
         if nonce:
             self._nonces.forget(key, life, nonce)

@@ -12,10 +12,12 @@ CARRY_TOLERANCE_NS = 2_000_000_000
 
 
 class Accepted(NamedTuple):
-    """One accepted message. `source` is its connection, by which a message that is carried is recognised."""
+    """One accepted message. `source` is its connection, by which a message that is carried is recognised, `number` what
+    it is released by; 0: nobody knows."""
 
     at_ns: int
     source: str
+    number: int = 0
 
 
 class CarryMatcher:
@@ -72,18 +74,30 @@ class SlidingWindowLimiter:
             return 0
         return max(0, accepted[0].at_ns + self._window_ns - now_ns)
 
-    def accept(self, key: Hashable, source: str, now_ns: int) -> None:
+    def accept(self, key: Hashable, source: str, now_ns: int, number: int = 0) -> None:
         """Count a message; only after wait_ns said 0."""
         accepted = self._settled(key)
         if accepted is None:
             accepted = self._speakers[key] = deque(maxlen=self._limit)
         else:
             self._speakers.move_to_end(key)
-        accepted.append(Accepted(now_ns, source))
+        accepted.append(Accepted(now_ns, source, number))
         self._drop_old(accepted, now_ns)
         self._drop_idle(now_ns)
 
-    def carry(self, key: Hashable, source: str, at_ns: int, matcher: CarryMatcher) -> None:
+    def release(self, key: Hashable, source: str, number: int) -> None:
+        """That message counts no longer. It and no other: the time of another one would make room too early, or too
+        late."""
+        accepted = self._settled(key)
+        for place, (_, whose, known) in enumerate(accepted or ()):
+            if known == number != 0 and whose == source:
+                assert accepted is not None
+                del accepted[place]
+                break
+        if accepted is not None and not accepted:
+            del self._speakers[key]
+
+    def carry(self, key: Hashable, source: str, at_ns: int, matcher: CarryMatcher, number: int = 0) -> None:
         """Count a message that was accepted elsewhere, unless it is one that is known here.
 
         The same edge may come back to the same replica. A carried message is taken for a known one of the same
@@ -96,7 +110,7 @@ class SlidingWindowLimiter:
         if matcher.match(key, source, at_ns):
             return
         carried = self._carried.setdefault(key, [])
-        carried.append(Accepted(at_ns, source))
+        carried.append(Accepted(at_ns, source, number))
         self._speakers.setdefault(key, deque(maxlen=self._limit))
         if len(carried) > self._limit:
             self._settled(key)

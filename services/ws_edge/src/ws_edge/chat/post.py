@@ -7,7 +7,7 @@ twice by the edge itself.
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -49,6 +49,16 @@ class Poster(Author, Protocol):
         """Who posts."""
 
 
+class _Admission(NamedTuple):
+    """Under what a message counts."""
+
+    speaker: Speaker
+    number: int
+    here: int
+    """See Posting._ask."""
+    at_s: float
+
+
 class Posting:
     """All messages of one worker that are on their way into the stream."""
 
@@ -78,7 +88,8 @@ class Posting:
 
     def _judge(self, author: Poster, room: Room, message: Post) -> None:
         """Who came back from another address is judged there first, without the nonce, whose scope is the
-        participant's: a message that is refused there is not remembered as admitted."""
+        participant's: a message that is refused there is not remembered as admitted. One that is admitted there counts
+        there, and is released where it comes to nothing."""
         faces = author.speaker.faces
         if len(faces) > 1:
             passed = partial(self._judged_where_it_comes_from, author, room, message)
@@ -88,15 +99,16 @@ class Posting:
 
     def _judged_where_it_comes_from(self, author: Poster, room: Room, message: Post, verdict: Verdict) -> None:
         if verdict.decision in (Decision.RATE_LIMITED, Decision.SANCTIONED):
-            self._judged(author, room, message, verdict)
+            self._judged(author, room, message, 0, verdict)
         else:
-            self._ask(author, room, message)
+            self._ask(author, room, message, verdict.number)
 
-    def _ask(self, author: Poster, room: Room, message: Post) -> None:
-        done = partial(self._judged, author, room, message)
+    def _ask(self, author: Poster, room: Room, message: Post, here: int = 0) -> None:
+        """`here`: the number under which it was admitted where its author is now; 0: it was not."""
+        done = partial(self._judged, author, room, message, here)
         self._ports.moderation.admit(author.speaker, room.slug, room.life, message.nonce, done, text=message.text)
 
-    def _judged(self, author: Poster, room: Room, message: Post, verdict: Verdict) -> None:
+    def _judged(self, author: Poster, room: Room, message: Post, here: int, verdict: Verdict) -> None:
         nonce = message.nonce
         match verdict.decision:
             case Decision.ADMITTED:
@@ -106,7 +118,11 @@ class Posting:
                     self._admitted.note(author.speaker.key, room.life, nonce, now_s)
                 if verdict.place:
                     self._slow_mode.take(author.speaker.key, room.slug, verdict.place, now_s)
-                self._publish(author, room, message, verdict.place)
+                self._publish(author, room, message, _Admission(author.speaker, verdict.number, here, now_s))
+                return
+            case Decision.UNAVAILABLE:
+                self._judge_here(author, room, message, here)
+                return
             case Decision.REPEATED:
                 self._ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
             case Decision.RATE_LIMITED:
@@ -114,52 +130,57 @@ class Posting:
                 self._refuse(author, ErrorCode.RATE_LIMITED, nonce, verdict.retry_after_ms)
             case Decision.SANCTIONED:
                 self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce, verdict.retry_after_ms)
-            case Decision.UNAVAILABLE:
-                self._judge_here(author, room, message)
             case refused:
                 self._refuse(author, _REFUSED_BY_POLICY[refused], nonce, verdict.retry_after_ms)
+        self._release_here(author.speaker, room, here)
 
-    def _judge_here(self, author: Poster, room: Room, message: Post) -> None:
+    def _judge_here(self, author: Poster, room: Room, message: Post, here: int) -> None:
         """Moderation is away: the sanctions and the policy that were read and the edge's own windows decide."""
+        if not self._is_admitted_here(author, room, message, here):
+            self._release_here(author.speaker, room, here)
+
+    def _is_admitted_here(self, author: Poster, room: Room, message: Post, here: int) -> bool:
+        """Publishes it, or says why not."""
         ports, nonce = self._ports, message.nonce
         ports.meter.incident(Incident.MODERATION_AWAY)
         self._judged_here.note(outage=ports.outage)
         if ports.outage == "reject":
             self._refuse(author, ErrorCode.UNAVAILABLE, nonce)
-            return
+            return False
         if ports.cache.is_silenced(author.speaker, room.slug, now_s=ports.clock.unix_s()):
             self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce)
-            return
+            return False
         key, now_s = author.speaker.key, ports.clock.now_s()
         if nonce and self._admitted.knows(key, room.life, nonce, now_s):
             ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
-            return
+            return False
         speaker, policy = author.speaker, ports.policies.find(room.slug)
         refusal = refusal_by(policy, speaker.identity, message.text, now_s=ports.clock.unix_s())
         if refusal is not None:
             self._refuse(author, refusal[0], nonce, refusal[1])
-            return
+            return False
         slow_mode_s = policy.slow_mode_of(speaker.identity.rank)
         if slow_mode_s and (wait_ms := self._slow_mode.wait_ms(key, room.slug, slow_mode_s, now_s)):
             self._refuse(author, ErrorCode.SLOW_MODE, nonce, wait_ms)
-            return
+            return False
         limits = ports.moderation.limits
         self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
         retry_after_ms = self._limiter.admit_or_wait_ms(speaker, now_s)
         if retry_after_ms:
             self._refuse(author, ErrorCode.RATE_LIMITED, nonce, retry_after_ms)
-            return
+            return False
         if nonce:
             self._admitted.note(key, room.life, nonce, now_s)
-        place = ports.moderation.note_admitted(speaker, room.life, nonce, slow_in=room.slug if slow_mode_s else None)
-        if place:
-            self._slow_mode.take(key, room.slug, place, now_s)
-        self._publish(author, room, message, place)
+        number = ports.moderation.note_admitted(speaker, room.life, nonce, slow_in=room.slug if slow_mode_s else None)
+        if slow_mode_s:
+            self._slow_mode.take(key, room.slug, number, now_s)
+        self._publish(author, room, message, _Admission(speaker, number, here, now_s))
+        return True
 
-    def _publish(self, author: Poster, room: Room, message: Post, place: int = 0) -> None:
-        """`place`: see Verdict."""
+    def _publish(self, author: Poster, room: Room, message: Post, admission: _Admission | None = None) -> None:
+        """`admission`: of a message that counts; None: it is repeated."""
         ports = self._ports
-        release = partial(self._release, author.speaker, room, message.nonce, place) if place else None
+        release = None if admission is None else partial(self._release, room, message.nonce, admission)
         if message.nonce and self._is_taken_back(author, room, message.nonce):
             # Neither moderation nor the stream may know it any more.
             if release is not None:
@@ -182,12 +203,20 @@ class Posting:
         else:
             ports.meter.posted()
 
-    def _release(self, speaker: Speaker, room: Room, nonce: str, place: int) -> None:
-        """A message was not stored: in slow mode its author may speak as if they had never sent it."""
-        self._slow_mode.release(speaker.key, room.slug, place)
+    def _release(self, room: Room, nonce: str, admission: _Admission) -> None:
+        """A message was not stored: its author may speak as if they had never sent it."""
+        speaker, number, here, at_s = admission
+        self._limiter.release(speaker, at_s)
+        self._slow_mode.release(speaker.key, room.slug, number)
         if nonce:
             self._admitted.forget(speaker.key, room.life, nonce)
-        self._ports.moderation.release(speaker, room.slug, room.life, nonce, place)
+        self._ports.moderation.release(speaker, room.slug, room.life, nonce, number)
+        self._release_here(speaker, room, here)
+
+    def _release_here(self, speaker: Speaker, room: Room, here: int) -> None:
+        """A message that came to nothing does not count where its author is now either."""
+        if here:
+            self._ports.moderation.release(speaker.faces[1], room.slug, room.life, "", here)
 
     def _refuse(self, author: Poster, code: ErrorCode, nonce: str, retry_after_ms: int = 0) -> None:
         author.waiting -= 1

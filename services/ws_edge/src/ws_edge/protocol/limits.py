@@ -37,6 +37,11 @@ class SlidingWindow:
         if len(self._times) > self.limit:
             self._times.popleft()
 
+    def take_back(self, at: float) -> None:
+        """An event of that time does not count any more."""
+        if self._times is not None and at in self._times:
+            self._times.remove(at)
+
     def is_full(self, now: float) -> bool:
         """Whether an event at this moment would be one too many."""
         times = self._times
@@ -181,6 +186,11 @@ class LocalLimiter:
         self._sweep(now)
         for window in self._windows(speaker):
             window.record(now)
+
+    def release(self, speaker: Speaker, at_s: float) -> None:
+        """A message that was counted at that time was not stored, or was refused afterwards."""
+        for window in self._windows(speaker):
+            window.take_back(at_s)
 
     def _windows(self, speaker: Speaker) -> list[SlidingWindow]:
         """A user's window, or an anonymous connection's with the one that it shares with its address."""

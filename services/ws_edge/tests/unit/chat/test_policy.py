@@ -238,7 +238,7 @@ async def test_who_came_back_from_another_address_is_held_to_the_policy_under_th
 
 async def test_a_message_that_could_not_be_published_gives_its_place_back(world: World) -> None:
     ana = await world.join("s", "1:user")
-    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5)
+    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5, number=5)
     world.bus.is_away = True
     ana.say("x", nonce="n")
     assert ana.types == ["unavailable"]
@@ -247,7 +247,7 @@ async def test_a_message_that_could_not_be_published_gives_its_place_back(world:
 
 async def test_a_message_that_the_stream_turns_out_not_to_have_gives_its_place_back(world: World) -> None:
     ana = await world.join("s", "1:user")
-    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5)
+    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5, number=5)
     world.bus.loses_messages = True
     ana.say("x")
     world.clock.time_s += OUTCOME_S
@@ -259,7 +259,7 @@ async def test_a_message_that_the_stream_turns_out_not_to_have_gives_its_place_b
 
 async def test_a_message_of_which_nobody_knows_whether_it_is_stored_keeps_its_place(world: World) -> None:
     ana = await world.join("s", "1:user")
-    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5)
+    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5, number=5)
     world.bus.loses_messages = True
     ana.say("x")
     world.bus.is_away = True
@@ -272,10 +272,50 @@ async def test_a_message_of_which_nobody_knows_whether_it_is_stored_keeps_its_pl
 
 async def test_a_message_that_is_stored_keeps_its_place(world: World) -> None:
     ana = await world.join("s", "1:user")
-    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5)
+    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5, number=5)
     ana.say("x")
     await world.settle()
     assert (ana.types, world.moderation.released) == (["chat_message"], [])
+
+
+async def test_a_message_that_could_not_be_published_counts_for_no_limit_in_a_room_without_slow_mode(
+    world: World,
+) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.ADMITTED, number=6)
+    world.bus.is_away = True
+    for _ in range(10):
+        ana.say("x")
+    assert world.moderation.released == [("u:1", SLUG, Life(1), "", 6)] * 10
+    world.moderation.is_away, world.bus.is_away = True, False
+    for _ in range(11):
+        ana.say("x")
+    await world.settle()
+    assert ana.types == ["unavailable"] * 10 + ["rate_limited"] + ["chat_message"] * 10
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_who_came_back_from_another_address_is_released_there_where_their_message_comes_to_nothing(
+    world: World, is_away: bool
+) -> None:
+    world.moderation.policies[SLUG] = Policy(7, read_only=ReadOnly.EVERYONE)
+    first = await world.arrive("s")
+    await world.settle()
+    resume_text = first.frames[0]["data"]["you"]["resume"]  # type: ignore[index]
+    back = await world.arrive("s", address="198.51.100.1", resume_text=resume_text)
+    await world.settle()
+    world.moderation.verdicts_wait = True
+    back.say("x")
+    there, here = f"c:{EDGE}:1", f"c:{EDGE}:2"
+    world.moderation.waiting.pop()(Verdict(Decision.ADMITTED, number=8))
+    world.moderation.waiting.pop()(Verdict(Decision.UNAVAILABLE if is_away else Decision.READ_ONLY))
+    assert back.types[-1] == "read_only"
+    assert world.moderation.released == [(here, SLUG, Life(1), "", 8)]
+    world.bus.is_away = True
+    back.say("x")
+    world.moderation.waiting.pop()(Verdict(Decision.ADMITTED, number=9))
+    world.moderation.waiting.pop()(Verdict(Decision.ADMITTED, number=10))
+    assert world.moderation.released[1:] == [(there, SLUG, Life(1), "", 10), (here, SLUG, Life(1), "", 9)]
 
 
 # --- while moderation is away ----------------------------------------------------------------------------------------
@@ -285,7 +325,7 @@ async def test_while_moderation_is_away_slow_mode_holds_as_last_read(world: Worl
     world.moderation.policies[SLUG] = Policy(7, 30)
     ana, twin = await world.join("s", "1:user"), await world.join("s", "1:user")
     chair = await world.join("s", "9:moderator")
-    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5)
+    world.moderation.verdict = Verdict(Decision.ADMITTED, place=5, number=5)
     ana.say("judged by moderation")
     world.moderation.is_away = True
     world.clock.time_s += 29.0

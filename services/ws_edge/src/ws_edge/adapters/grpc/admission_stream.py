@@ -154,12 +154,11 @@ class AdmissionStream:
             self._batch.sightings.add(speaker=speaker_to_proto(speaker), slug=slug)
             self._gather()
 
-    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, place: int) -> None:
-        """Tell, before whatever is asked next, that a message could not be stored. Dropped on a stream that is down,
-        whose next opening carries what is still to be known."""
-        if self.is_up:
-            released = self._batch.released.add(slug=slug, life=life, nonce=nonce, id=place)
-            speaker_to_proto(speaker, released.speaker)
+    def release(self, released: Iterable[pb.ReleasedAdmission]) -> None:
+        """Tell, before whatever is asked next, and after what is carried, that these messages count no longer. The
+        stream is up."""
+        self._batch.released.extend(released)
+        if self._batch.released:
             self._gather()
 
     def carry(self, carried: Iterable[pb.CarriedAdmission]) -> None:

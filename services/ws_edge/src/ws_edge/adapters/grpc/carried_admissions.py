@@ -1,4 +1,5 @@
-"""What this edge admitted lately, so that windows, nonces and places survive the replica that knew them."""
+"""What this edge admitted lately, so that windows, nonces and places survive the replica that knew them; and what of
+that counts no longer."""
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from ws_edge.protocol.policies import LONGEST_SLOW_MODE_S
 
 _NONCE_AGE_S = 120.0
 _LIMIT = 100_000
+_RELEASED_LIMIT = 5_000
 
 
 @dataclass(slots=True, eq=False)
@@ -22,10 +24,12 @@ class Admitted:
     nonce: str
     known_to: list[int] = field(default_factory=list)
     """The streams that judged it, or that it was carried to: it counts once for each."""
+    number: int = 0
+    """Of the message, by which it is released."""
     slug: str = ""
     """Of a place that is held in a room with slow mode, and counts for nothing else; empty: it is none."""
-    place: int = 0
-    """Its number."""
+    is_released: bool = False
+    """It counts no longer, and has no nonce."""
 
     def carry_to(self, stream: int, *, now_s: float, window_s: float) -> pb.CarriedAdmission:
         """What a stream is sent, which knows of it from then on."""
@@ -37,7 +41,7 @@ class Admitted:
             life=self.life,
             counts=not self.slug and self.at_s > now_s - window_s,
             slug=self.slug,
-            id=self.place,
+            id=self.number,
         )
 
 
@@ -51,7 +55,7 @@ class _OfKey:
 
 
 class CarriedAdmissions:
-    """Bounded twice, by age and by number: the oldest are forgotten first."""
+    """What was admitted. Bounded twice, by age and by number: the oldest are forgotten first."""
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self._limit = limit
@@ -67,34 +71,45 @@ class CarriedAdmissions:
         return len(self._recent) + len(self._with_nonce) + len(self._places)
 
     def note(
-        self, speaker: Speaker, life: Life, nonce: str, *, stream: int | None, now_s: float, window_s: float
+        self,
+        speaker: Speaker,
+        life: Life,
+        nonce: str,
+        number: int,
+        *,
+        stream: int | None,
+        now_s: float,
+        window_s: float,
     ) -> None:
         """Remember one admitted message; stream None: admitted by this edge alone."""
-        entry = Admitted(now_s, speaker, life, nonce, [] if stream is None else [stream])
+        entry = Admitted(now_s, speaker, life, nonce, [] if stream is None else [stream], number)
         self._recent.append(entry)
         self._add(entry)
         self._age(now_s, window_s)
 
     def note_place(
-        self, speaker: Speaker, slug: Slug, life: Life, place: int, *, stream: int | None, now_s: float
+        self, speaker: Speaker, slug: Slug, life: Life, number: int, *, stream: int | None, now_s: float
     ) -> None:
-        """The message that was noted last holds this place, instead of the one before it in that room."""
+        """The message of that number holds a place, instead of the one before it in that room."""
         self._drop_place(speaker, slug)
-        entry = Admitted(now_s, speaker, life, "", [] if stream is None else [stream], slug, place)
+        entry = Admitted(now_s, speaker, life, "", [] if stream is None else [stream], number, slug)
         self._places[speaker.key, slug] = entry
         self._add(entry)
         if len(self._places) > self._limit:
             self._forget(self._places.popitem(last=False)[1])
 
-    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, place: int) -> None:
-        """A message could not be stored: neither its place, if it still holds that, nor its nonce is carried any more.
-        The windows of the rate limits keep it."""
+    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, number: int) -> None:
+        """A message could not be stored, or was refused afterwards: nothing of it is carried any more."""
         of_key = self._by_key.get(speaker.routing_key)
-        for entry in () if of_key is None or not nonce else of_key.entries:
-            if (entry.life, entry.nonce, entry.speaker.key) == (life, nonce, speaker.key):
+        for entry in () if of_key is None else of_key.entries:
+            if entry.slug or entry.speaker.key != speaker.key:
+                continue
+            if entry.number == number:
+                entry.is_released = True
+            if nonce and (entry.life, entry.nonce) == (life, nonce):
                 entry.nonce = ""
         held = self._places.get((speaker.key, slug))
-        if held is not None and held.place == place:
+        if held is not None and held.number == number:
             self._drop_place(speaker, slug)
 
     def _drop_place(self, speaker: Speaker, slug: Slug) -> None:
@@ -131,7 +146,7 @@ class CarriedAdmissions:
             return []
         of_key.change = self._change
         self._by_key.move_to_end(key)
-        entries = [entry for entry in of_key.entries if stream not in entry.known_to]
+        entries = [e for e in of_key.entries if stream not in e.known_to and not e.is_released]
         return [entry.carry_to(stream, now_s=now_s, window_s=window_s) for entry in entries]
 
     def _age(self, now_s: float, window_s: float) -> None:
@@ -153,3 +168,34 @@ class CarriedAdmissions:
         del entries[entry]
         if not entries:
             del self._by_key[key]
+
+
+class ReleasedAdmissions:
+    """What was released lately, for replicas that could not be told then, where it would go on to count. Bounded twice,
+    by age and by number: the oldest are forgotten first."""
+
+    def __init__(self, limit: int = _RELEASED_LIMIT) -> None:
+        self._limit = limit
+        self._released: deque[tuple[float, pb.ReleasedAdmission]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._released)
+
+    def note(self, released: pb.ReleasedAdmission, *, now_s: float) -> None:
+        """A message counts no longer."""
+        again = pb.ReleasedAdmission()
+        again.CopyFrom(released)
+        again.ClearField("nonce")  # it may belong to a message that was sent again since
+        self._released.append((now_s, again))
+        if len(self._released) > self._limit:
+            self._released.popleft()
+        self._age(now_s)
+
+    def lately(self, *, now_s: float) -> list[pb.ReleasedAdmission]:
+        """All that may still count somewhere, at the longest for as long as a place in slow mode."""
+        self._age(now_s)
+        return [released for _, released in self._released]
+
+    def _age(self, now_s: float) -> None:
+        while self._released and self._released[0][0] <= now_s - LONGEST_SLOW_MODE_S:
+            self._released.popleft()

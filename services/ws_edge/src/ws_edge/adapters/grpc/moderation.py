@@ -12,7 +12,7 @@ from chassis.tasks import Tasks
 from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.grpc.admission_stream import AdmissionStream, PendingMessage, next_number
 from ws_edge.adapters.grpc.calls import call
-from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions
+from ws_edge.adapters.grpc.carried_admissions import CarriedAdmissions, ReleasedAdmissions
 from ws_edge.adapters.grpc.convert import (
     UNAVAILABLE,
     act_from_proto,
@@ -21,6 +21,7 @@ from ws_edge.adapters.grpc.convert import (
     request_to_proto,
     result_from_proto,
     sanctions_from_proto,
+    speaker_to_proto,
 )
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
@@ -58,6 +59,7 @@ class GrpcModeration:
         self._homes: dict[str, AdmissionStream] = {}
         self._speaking: dict[str, tuple[AdmissionStream, int]] = {}
         self._carried = CarriedAdmissions()
+        self._released = ReleasedAdmissions()
         self._is_behind = asyncio.Event()
         self._tasks = Tasks()
 
@@ -108,16 +110,18 @@ class GrpcModeration:
 
     def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
         """See ports.Moderation."""
-        place = 0 if slow_in is None else next_number()
-        self._note(speaker, life, nonce, None, slow_in, place)
-        return place
+        number = next_number()
+        self._note(speaker, life, nonce, None, number, slow_in)
+        return number
 
-    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, place: int) -> None:
-        """See ports.Moderation."""
-        self._carried.release(speaker, slug, life, nonce, place)
-        stream = self._home_of(speaker.routing_key)
-        if stream is not None:
-            stream.release(speaker, slug, life, nonce, place)
+    def release(self, speaker: Speaker, slug: Slug, life: Life, nonce: str, number: int) -> None:
+        """See ports.Moderation. Told to every replica: homes may have moved since, and move back."""
+        released = pb.ReleasedAdmission(slug=slug, life=life, nonce=nonce, id=number)
+        speaker_to_proto(speaker, released.speaker)
+        self._carried.release(speaker, slug, life, nonce, number)
+        self._released.note(released, now_s=self._loop.time())
+        for stream in self._up.values():
+            stream.release([released])
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         """See ports.Moderation."""
@@ -179,6 +183,7 @@ class GrpcModeration:
     def _stream_opened(self, stream: AdmissionStream, limits: AdmissionLimits) -> None:
         self._limits = limits
         self._up[stream.address] = stream
+        stream.release(self._released.lately(now_s=self._loop.time()))
         self._homes_changed()
 
     def _stream_closed(self, stream: AdmissionStream) -> None:
@@ -221,7 +226,8 @@ class GrpcModeration:
         else:
             del self._speaking[key]
         if verdict.decision is Decision.ADMITTED:
-            self._note(pending.speaker, pending.life, pending.nonce, stream, pending.slug, verdict.place)
+            slow_in = pending.slug if verdict.place else None
+            self._note(pending.speaker, pending.life, pending.nonce, stream, verdict.number, slow_in)
         pending.done(verdict)
 
     def _note(
@@ -230,14 +236,14 @@ class GrpcModeration:
         life: Life,
         nonce: str,
         stream: AdmissionStream | None,
-        slug: Slug | None,
-        place: int,
+        number: int,
+        slow_in: Slug | None,
     ) -> None:
         now_s, window_s = self._loop.time(), self._limits.window_s
         serial = None if stream is None else stream.serial
-        self._carried.note(speaker, life, nonce, stream=serial, now_s=now_s, window_s=window_s)
-        if place and slug is not None:
-            self._carried.note_place(speaker, slug, life, place, stream=serial, now_s=now_s)
+        self._carried.note(speaker, life, nonce, number, stream=serial, now_s=now_s, window_s=window_s)
+        if slow_in is not None:
+            self._carried.note_place(speaker, slow_in, life, number, stream=serial, now_s=now_s)
         # Its home may have changed, or come back, while the verdict was on its way.
         if self._home_of(speaker.routing_key) is not stream:
             self._carry_to_home_of(speaker.routing_key)
