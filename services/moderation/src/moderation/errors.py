@@ -6,6 +6,7 @@ ModerationError
 ├── NotPermitted              the table of rights refuses an action: an answer to Act, PERMISSION_DENIED elsewhere
 ├── SanctionNotFound          there never was a sanction with that id: NOT_FOUND
 ├── SanctionIsOver            another command lifted it first: caught in usecases/execute.py
+├── TooManyPolicies           so many slugs have a policy that no other one gets one: RESOURCE_EXHAUSTED
 ├── MessageNotFound           there is no such message, or it was taken back before: an answer to Execute
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
 ├── ClaimLost                 another replica works on what the outbox has to do: caught in usecases/outbox.py
@@ -36,6 +37,10 @@ class SanctionNotFound(ModerationError):
 
 class SanctionIsOver(ModerationError):
     """When the command that lifts it got the lock of commands, the sanction was no longer in force."""
+
+
+class TooManyPolicies(ModerationError):
+    """So many slugs have a policy that no other one gets one."""
 
 
 class MessageNotFound(ModerationError):

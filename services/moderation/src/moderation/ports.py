@@ -71,7 +71,7 @@ class Store(Protocol):
 
     async def change_policy(self, order: PolicyOrder, *, now_ms: int) -> Receipt:
         """The same of the policy of the order's slug: change it, write the audit row with what was there before, and
-        give the outbox the entry that tells of it where the room has a log."""
+        give the outbox the entry that tells of it where the room has a log. Raises TooManyPolicies."""
 
     async def policies_after(self, version: int, *, first: int) -> list[RoomPolicy]:
         """The next `first` policies with a higher version, in the order of these. Whoever reads on from the last one's
@@ -121,6 +121,10 @@ class Store(Protocol):
 
     async def delete_history(self, before_ms: int) -> None:
         """Delete the audit rows of what was done, and the sanctions that ended, before then."""
+
+    async def forget_policies(self, before_ms: int) -> None:
+        """Delete the policies that ask for nothing and were changed before then, but for the one that was changed last:
+        without them the same holds."""
 
 
 class Outbox(Protocol):

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from chassis.database import Database
+from moderation.adapters.store import policies, retention
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.tables import AuditRow, OutboxRow, PolicyRow
 from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
@@ -18,6 +19,7 @@ from moderation.domain.policy import (
     ReadOnly,
     RoomPolicy,
 )
+from moderation.errors import TooManyPolicies
 from moderation.ports import Store
 
 pytestmark = pytest.mark.integration
@@ -120,3 +122,31 @@ async def test_of_no_slugs_there_are_no_policies(store: Store) -> None:
     await store.change_policy(order(slow_mode_seconds=30), now_ms=1_000)
     assert await store.policies_of([]) == []
     assert await store.policies_of(["other"]) == []
+
+
+async def test_a_policy_that_asks_for_nothing_is_forgotten_after_its_time_and_any_other_never(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    for number in range(5):
+        await store.change_policy(order(f"nothing{number}", slow_mode_seconds=0), now_ms=1_000)
+    await store.change_policy(order("slow", slow_mode_seconds=5), now_ms=1_100)
+    await store.change_policy(order("later", members_only=False), now_ms=1_200)
+    await PolicyRow.filter(slug="later").update(policy={"members_only": False, "of_a_later_version": 7})
+    await store.change_policy(order("young", slow_mode_seconds=0), now_ms=5_000)
+    await store.change_policy(order("newest", slow_mode_seconds=0), now_ms=6_000)
+    await store.forget_policies(5_000)
+    assert {row.slug for row in await PolicyRow.all()} == {"slow", "later", "young", "newest"}
+    await store.forget_policies(9_000)
+    assert {row.slug for row in await PolicyRow.all()} == {"slow", "later", "newest"}
+    changed = await store.change_policy(order("nothing1", slow_mode_seconds=7), now_ms=1_000)
+    assert changed.policy == RoomPolicy("nothing1", 6_001, Policy(7))
+
+
+async def test_so_many_slugs_have_a_policy_and_no_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "MOST_POLICIES", 1)
+    await store.change_policy(order(slow_mode_seconds=5), now_ms=1_000)
+    with pytest.raises(TooManyPolicies):
+        await store.change_policy(order("other", slow_mode_seconds=5), now_ms=1_000)
+    assert await AuditRow.all().count() == 1
+    await store.change_policy(order(slow_mode_seconds=6), now_ms=1_000)

@@ -140,6 +140,18 @@ def test_a_policy_that_asks_for_nothing_any_more_costs_nothing_and_keeps_older_o
     assert len(cache) == 0
 
 
+def test_a_policy_that_was_read_to_ask_for_nothing_is_forgotten_and_no_older_one_comes_back() -> None:
+    cache = PolicyCache()
+    cache.apply(RoomPolicy("live", 7, NO_POLICY))
+    cache.read([RoomPolicy("live", 7, NO_POLICY), RoomPolicy("other", 9, NO_POLICY)])
+    assert cache._changed_here == {}
+    # Another replica changed it again, which was read before the answer to the change that was made here.
+    cache.apply(RoomPolicy("other", 8, SLOW))
+    assert cache.find("other") is None
+    cache.read([])
+    assert cache.read_up_to == 9
+
+
 def test_reading_goes_on_behind_the_last_one_that_was_read_and_not_behind_what_was_changed_here() -> None:
     cache = PolicyCache()
     cache.apply(RoomPolicy("live", 9, SLOW))

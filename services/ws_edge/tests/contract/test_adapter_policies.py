@@ -49,7 +49,10 @@ def speaker(user_id: int = 5, connection: str = "e:1") -> Speaker:
             Verdict(Decision.READ_ONLY),
         ),
         (pb.Verdict(decision=pb.Verdict.DECISION_SANCTIONED, refusal=99), Verdict(Decision.SANCTIONED)),  # type: ignore[arg-type]
-        (pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED, holds_place=True), Verdict(Decision.ADMITTED, 0, 7, 7)),
+        (
+            pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED, holds_place=True),
+            Verdict(Decision.ADMITTED, place=7, number=7),
+        ),
         (pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED), Verdict(Decision.ADMITTED, number=7)),
         (pb.Verdict(), UNAVAILABLE),
     ],

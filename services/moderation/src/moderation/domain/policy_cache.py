@@ -6,12 +6,14 @@ from moderation.domain.policy import NO_POLICY, Policy, RoomPolicy
 
 
 class PolicyCache:
-    """Of each slug the policy with the highest version, whichever way it came first."""
+    """Of each slug the policy with the highest version, whichever way it came first. A slug whose policy asks for
+    nothing costs no memory once that was read."""
 
     def __init__(self) -> None:
-        self._policies: dict[str, RoomPolicy] = {}
-        self._asking: dict[str, Policy] = {}
-        """Those that ask for anything: what a message is judged by is looked up here."""
+        self._asking: dict[str, RoomPolicy] = {}
+        """Those that ask for anything."""
+        self._changed_here: dict[str, int] = {}
+        """The versions of those that ask for nothing any more and were not read yet: nothing older holds."""
         self.read_up_to = 0
         """Whatever was read from the database had at most this version, and nothing before it was left out."""
 
@@ -21,22 +23,27 @@ class PolicyCache:
 
     def find(self, slug: str) -> Policy | None:
         """What holds there; None: nothing is asked for."""
-        return self._asking.get(slug)
+        known = self._asking.get(slug)
+        return None if known is None else known.policy
 
     def apply(self, changed: RoomPolicy) -> None:
         """A policy was changed, now or earlier."""
         slug, version, policy = changed
-        known = self._policies.get(slug)
-        if known is not None and known.version >= version:
+        known = self._asking.get(slug)
+        if version <= max(self.read_up_to, known.version if known else 0, self._changed_here.get(slug, 0)):
             return
-        self._policies[slug] = changed
+        self._asking.pop(slug, None)
+        self._changed_here.pop(slug, None)
         if policy == NO_POLICY:
-            self._asking.pop(slug, None)
+            self._changed_here[slug] = version
         else:
-            self._asking[slug] = policy
+            self._asking[slug] = changed
 
     def read(self, changed: Iterable[RoomPolicy]) -> None:
         """The next ones that the database has after `read_up_to`, in the order of their versions."""
         for one in changed:
             self.apply(one)
             self.read_up_to = one.version
+        if self._changed_here:
+            unread = self._changed_here.items()
+            self._changed_here = {slug: version for slug, version in unread if version > self.read_up_to}

@@ -13,6 +13,8 @@ FORGET_EVERY_S = 3600.0
 _CLOCKS_APART_MS = 60_000
 """A sanction is marked as ended so long after it was: replicas' clocks may differ."""
 _MS_PER_DAY = 86_400_000
+POLICIES_KEPT_DAYS = 90
+"""Of those that ask for nothing: as long as the settings of a slug that nobody uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +54,6 @@ async def prune_history(ports: Ports, retention: Retention) -> None:
     """Rows before evidence: what goes as a whole needs nothing erased first. Raises DatabaseUnavailable."""
     await forget_done(ports)
     now_ms = ports.clock().wall_ms
+    await ports.store.forget_policies(now_ms - POLICIES_KEPT_DAYS * _MS_PER_DAY)
     await ports.store.delete_history(now_ms - retention.audit_days * _MS_PER_DAY)
     await ports.store.erase_evidence(now_ms - retention.evidence_days * _MS_PER_DAY, now_ms=now_ms)

@@ -261,8 +261,8 @@ class Room:
         self.entries_restored([])
 
     def entry_stored(self, entry: LogEntry) -> None:
-        """Show an entry, once; after a gap, first what is missing. A policy holds from now on, also where the entry waits,
-        or was counted among what stood in the log when the room was opened: what was read then may be older."""
+        """Show an entry, once; after a gap, first what is missing. A policy holds from now on, also where its entry
+        waits, or stood in the log already when the room was opened: what was read then may be older."""
         if isinstance(entry, PolicyChanged):
             self._policy_heard(self.slug, entry.policy)
         was_filling = self._order.is_filling

@@ -97,7 +97,7 @@ async def test_the_highest_version_is_in_room_joined_wherever_it_was_heard_first
 async def test_a_policy_that_is_told_while_the_room_is_opened_is_in_room_joined(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The policies are read before the change, and the end of the log after its entry, which is shown to nobody then."""
+    """The policies are read before the change, and the end of the log after its entry, which nobody is shown then."""
     asking, ends_at = Gate(), world.bus.last_id
     asking.shut()
 

@@ -5,16 +5,30 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from moderation.adapters.store.tables import PolicyRow
-from moderation.domain.policy import Policy, PolicyChanges, PolicyCommand, ReadOnly, RoomPolicy, next_version
+from moderation.domain.policy import (
+    NO_POLICY,
+    Policy,
+    PolicyChanges,
+    PolicyCommand,
+    ReadOnly,
+    RoomPolicy,
+    next_version,
+)
+from moderation.errors import TooManyPolicies
 
+MOST_POLICIES = 100_000
+"""Slugs that have one. Every replica keeps those that ask for anything in memory, some 500 bytes each."""
+_FIELDS = {field.name for field in fields(Policy)}
 _READ_ONLY = {value.name.lower(): value for value in ReadOnly}
 
 
 async def write_policy(command: PolicyCommand, *, now_ms: int) -> tuple[RoomPolicy, dict[str, Any]]:
     """Change some fields of a slug's policy; what is known of it then, and what the audit row keeps. One at a time over
-    all replicas."""
+    all replicas. Raises TooManyPolicies."""
     newest = await PolicyRow.all().order_by("-version").first()
     row = await PolicyRow.get_or_none(slug=command.slug)
+    if row is None and await PolicyRow.all().count() >= MOST_POLICIES:
+        raise TooManyPolicies
     version = next_version(newest.version if newest else 0, now_ms)
     values = dict(row.policy) if row else {}
     before = policy_from_values(values)
@@ -27,6 +41,19 @@ async def write_policy(command: PolicyCommand, *, now_ms: int) -> tuple[RoomPoli
         await row.save()
     details = {"version": version, "before": _only(before, command.changes), "after": _only(changed, command.changes)}
     return RoomPolicy(command.slug, version, changed), details
+
+
+async def forget_policies(before: int, after: int, first: int) -> int | None:
+    """Delete those of the next `first` policies behind the version `after` that ask for nothing and have a version
+    below `before`; the version behind which to go on, None: that was all. The newest of all stays, so that versions
+    rise, whatever the clock says."""
+    newest = await PolicyRow.all().order_by("-version").first()
+    below = min(before, newest.version if newest else 0)
+    rows = await PolicyRow.filter(version__gt=after, version__lt=below).order_by("version").limit(first)
+    for row in rows:
+        if row.policy.keys() <= _FIELDS and policy_from_values(row.policy) == NO_POLICY:
+            await PolicyRow.filter(slug=row.slug, version=row.version).delete()  # unless it was changed meanwhile
+    return rows[-1].version if len(rows) == first else None
 
 
 async def policies_after(version: int, first: int) -> list[RoomPolicy]:

@@ -13,7 +13,7 @@ from chassis.logs import LogSummary
 from moderation.adapters.store import retention
 from moderation.adapters.store.database import COMMAND_LOCK, answered
 from moderation.adapters.store.outbox import pending, put
-from moderation.adapters.store.policies import policies_after, policies_of, write_policy
+from moderation.adapters.store.policies import forget_policies, policies_after, policies_of, write_policy
 from moderation.adapters.store.rows import (
     audit_row,
     erasure_audit_row,
@@ -210,6 +210,17 @@ class TortoiseStore:
         """See Store."""
         await self._in_parts(lambda: retention.delete_sanctions(before_ms))
         await self._in_parts(lambda: retention.delete_audit(before_ms))
+
+    async def forget_policies(self, before_ms: int) -> None:
+        """See Store."""
+        after: int | None = 0
+        while after is not None:
+            after = await self._forget_policies(before_ms, after)
+
+    @answered
+    async def _forget_policies(self, before_ms: int, after: int) -> int | None:
+        async with self._database.transaction():
+            return await forget_policies(before_ms, after, retention.ROWS_AT_ONCE)
 
     async def _in_parts(self, part: Callable[[], Awaitable[bool]]) -> None:
         """A part at a time, each a transaction within the deadline, however much has come together."""

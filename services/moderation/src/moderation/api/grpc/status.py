@@ -4,12 +4,13 @@ from grpc import StatusCode
 
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import Status, StatusTable
-from moderation.errors import LogUnavailable, MalformedRequest, NotPermitted, SanctionNotFound
+from moderation.errors import LogUnavailable, MalformedRequest, NotPermitted, SanctionNotFound, TooManyPolicies
 
 STATUSES: StatusTable = {
     MalformedRequest: Status(StatusCode.INVALID_ARGUMENT),
     NotPermitted: Status(StatusCode.PERMISSION_DENIED, "not permitted"),
     SanctionNotFound: Status(StatusCode.NOT_FOUND, "no such sanction"),
+    TooManyPolicies: Status(StatusCode.RESOURCE_EXHAUSTED, "too many policies"),
     LogUnavailable: Status(StatusCode.UNAVAILABLE, "log away"),
     DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),
 }
