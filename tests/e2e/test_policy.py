@@ -22,6 +22,8 @@ DEFAULTS = {
     "min_follow_minutes": 0,
     "emote_only": False,
     "max_length": 1000,
+    "unique": False,
+    "links": "allow",
 }
 SLOW = ("Slow mode", "slow_mode")
 READ_ONLY = ("The room is read-only", "read_only")
@@ -145,6 +147,21 @@ async def test_emote_only_and_max_length_judge_the_text(
     await user.send("chat_message", message="😀" * 11, nonce="n2")
     await user.expect_error("Message too long", "message_too_long", nonce="n2")
     await chair.say("moderators and above are exempt from all of it")
+
+
+async def test_links_are_refused_and_hold_is_not_available_yet(
+    guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person
+) -> None:
+    chair, user = await guests.join(room, admin), await guests.join(room, ana, ws=pair.edges[1].ws)
+    await chair.send("moderation_action", action="policy", changes={"links": "hold"}, nonce="h")
+    await chair.expect_error("Not available yet", "not_available", nonce="h")
+    await change(chair, links="refuse")
+    await user.send("chat_message", message="see evil.com", nonce="n1")
+    await user.expect_error("Links are not allowed", "links", nonce="n1")
+    await user.say("no link in e.g. file.py")
+    await chair.say("https://rules.example")
+    await change(chair, links="allow")
+    await user.say("see good.com")
 
 
 async def test_slow_mode_admits_none_too_early_of_thousands_of_tries_over_both_edges(

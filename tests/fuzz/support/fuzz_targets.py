@@ -21,7 +21,7 @@ from sanic.request import Request
 from moderation.api.grpc import convert as moderation_convert
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.last_seen import LastSeenBuffer
-from moderation.domain.policy import Policy, RoomPolicy
+from moderation.domain.policy import Links, Policy, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.windows import CarryMatcher
@@ -294,6 +294,7 @@ POLICIES = (
     Policy(slow_mode_seconds=600),
     Policy(members_only=True, min_account_minutes=1, min_follow_minutes=1),
     Policy(emote_only=True, max_length=999),
+    Policy(unique=True, links=Links.REFUSE),
 )
 
 

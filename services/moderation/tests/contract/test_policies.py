@@ -11,6 +11,7 @@ from moderation.adapters.store.tables import AuditRow, OutboxRow, PolicyRow
 from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.policy import (
+    Links,
     Policy,
     PolicyChange,
     PolicyChanges,
@@ -67,21 +68,25 @@ async def test_a_value_of_a_later_version_is_taken_for_the_strictest_and_keeps_n
 ) -> None:
     await store.change_policy(order(log=LOG, read_only=ReadOnly.ANONYMOUS), now_ms=1_000)
     await store.change_policy(order("other", slow_mode_seconds=30), now_ms=2_000)
-    await PolicyRow.filter(slug="live").update(policy={"read_only": "subscribers"})
+    await PolicyRow.filter(slug="live").update(policy={"read_only": "subscribers", "links": "ask"})
     strictest, other = (
-        RoomPolicy("live", 1_000, Policy(read_only=ReadOnly.EVERYONE)),
+        RoomPolicy("live", 1_000, Policy(read_only=ReadOnly.EVERYONE, links=Links.REFUSE)),
         RoomPolicy("other", 2_000, Policy(30)),
     )
     assert await store.policies_after(0, first=9) == [strictest, other]
     assert await store.policies_of(["live"]) == [strictest]
     (waiting,) = await OutboxRow.all()
     await OutboxRow.filter(action_id=waiting.action_id).update(
-        details={**waiting.details, "policy": {"read_only": "subscribers"}}
+        details={**waiting.details, "policy": {"read_only": "subscribers", "links": "ask"}}
     )
     (item,) = await TortoiseOutbox(database).claim(first=9, now_ms=100_000)
     assert item.change == PolicyChange(LOG, 9, NO_ORIGIN, 1_000, strictest.policy)
     await store.change_policy(order(slow_mode_seconds=5), now_ms=3_000)
-    assert (await PolicyRow.get(slug="live")).policy == {"read_only": "subscribers", "slow_mode_seconds": 5}
+    assert (await PolicyRow.get(slug="live")).policy == {
+        "read_only": "subscribers",
+        "links": "ask",
+        "slow_mode_seconds": 5,
+    }
 
 
 async def test_an_action_on_a_slug_without_a_life_changes_what_is_kept_and_has_no_entry(store: Store) -> None:

@@ -31,10 +31,10 @@ class Subject:
         self.policies.apply(RoomPolicy("live", self._version, Policy(**policy)))  # type: ignore[arg-type]
 
     def say(
-        self, who: Speaker, at_s: float = 0, *, slug: str = "live", nonce: str = "", without_policy: bool = False
+        self, who: Speaker, at_s: float = 0, *, slug: str = "live", nonce: str = "", text: str = "", **asked: bool
     ) -> Verdict:
         self._number += 1
-        check = MessageCheck(who, slug, 1, nonce, self._number, without_policy)
+        check = MessageCheck(who, slug, 1, nonce, self._number, text=text, **asked)  # type: ignore[arg-type]
         return self.admission.judge_message(check, now(at_s))
 
     def release_last(self, who: Speaker, nonce: str = "") -> None:
@@ -185,3 +185,73 @@ def test_slow_mode_is_kept_when_a_replica_is_replaced() -> None:
     assert subject.say(user(), 700, slug="other") == ADMITTED
     subject.admission.release(ReleasedAdmission(user("f:3"), "live", 1, "", 4))
     assert subject.say(user(), 700) == ADMITTED_WITH_PLACE
+
+
+def other_user() -> Speaker:
+    return Speaker(6, "ben", "10.0.0.7", Rank.USER, "f:1")
+
+
+def test_unique_nobody_says_in_2_minutes_what_was_said() -> None:
+    subject = Subject(unique=True)
+    assert subject.say(user(), 0, text="Hello there") == ADMITTED
+    assert subject.say(user(), 1, text="hello  THERE") == Verdict(Decision.DUPLICATE, 119_000)
+    assert subject.say(other_user(), 2, text="héllo there") == Verdict(Decision.DUPLICATE, 118_000)
+    assert subject.say(other_user(), 2, text="hello where") == ADMITTED
+    assert subject.say(user(rank=Rank.MODERATOR), 3, text="hello there") == ADMITTED
+    assert subject.say(other_user(), 119.9995, text="hello there") == Verdict(Decision.DUPLICATE, 1)
+    assert subject.say(other_user(), 120, text="hello there") == ADMITTED
+    assert subject.say(user(), 121, text="hello there").decision is Decision.DUPLICATE
+
+
+def test_unique_holds_in_its_room_alone_and_not_for_what_was_said_before_it() -> None:
+    subject = Subject()
+    assert subject.say(user(), text="hello") == ADMITTED
+    subject.have(unique=True)
+    assert subject.say(user(), 1, text="hello") == ADMITTED
+    assert subject.say(other_user(), 1, slug="other", text="hello") == ADMITTED
+    subject.have()
+    assert subject.say(other_user(), 1, text="hello") == ADMITTED
+
+
+def test_what_is_refused_or_could_not_be_stored_was_not_said() -> None:
+    subject = Subject(unique=True, slow_mode_seconds=30)
+    assert subject.say(user(), text="hello") == ADMITTED_WITH_PLACE
+    subject.release_last(user())
+    assert subject.say(user(), 1, text="hello") == ADMITTED_WITH_PLACE
+    assert subject.say(user(), 2, text="again").decision is Decision.SLOW_MODE
+    assert subject.say(other_user(), 2, text="hello").decision is Decision.DUPLICATE
+    assert subject.say(other_user(), 2, text="again") == ADMITTED_WITH_PLACE
+
+
+def test_a_repeated_nonce_is_no_duplicate_and_a_text_that_is_not_told_is_one() -> None:
+    subject = Subject(unique=True)
+    assert subject.say(user(), nonce="n", text="hello") == ADMITTED
+    assert subject.say(user(), 1, nonce="n", text="hello") == REPEATED
+    assert subject.say(user(), 1) == Verdict(Decision.DUPLICATE)
+
+
+def test_where_the_home_of_the_room_is_elsewhere_the_text_stays_open_and_everything_else_is_judged() -> None:
+    subject = Subject(unique=True)
+    assert subject.say(user(), text="hello", text_elsewhere=True) == Verdict(Decision.ADMITTED, text_open=True)
+    assert subject.say(user(), text="hello", text_elsewhere=True) == Verdict(Decision.ADMITTED, text_open=True)
+    subject.have(unique=True, slow_mode_seconds=9)
+    open_with_place = Verdict(Decision.ADMITTED, holds_place=True, text_open=True)
+    assert subject.say(other_user(), text="hello", text_elsewhere=True) == open_with_place
+    assert subject.say(other_user(), text="you", text_elsewhere=True).decision is Decision.SLOW_MODE
+    subject.have(read_only=ReadOnly.EVERYONE, unique=True)
+    assert subject.say(user(), text="hello", text_elsewhere=True) == READ_ONLY
+    subject.have()
+    assert subject.say(user(), text="hello", text_elsewhere=True) == ADMITTED
+
+
+def test_the_home_of_the_room_is_asked_of_the_text_alone_and_counts_nothing() -> None:
+    subject = Subject(unique=True, read_only=ReadOnly.EVERYONE, slow_mode_seconds=9)
+    for number in range(20):
+        assert subject.say(user(), text=f"hello {number}", text_alone=True) == ADMITTED
+    assert subject.say(other_user(), 1, text="HELLO 3", text_alone=True) == Verdict(Decision.DUPLICATE, 119_000)
+    assert subject.say(user(rank=Rank.MODERATOR), 1, text="hello 3", text_alone=True) == ADMITTED
+    assert subject.say(other_user(), 1, text="new", text_alone=True) == ADMITTED
+    subject.release_last(other_user())
+    assert subject.say(user(), 1, text="new", text_alone=True) == ADMITTED
+    subject.have()
+    assert subject.say(user(), 1, text="new", text_alone=True) == ADMITTED

@@ -7,7 +7,7 @@ from moderation.api.grpc.convert import batch_from_proto, order_from_proto, poli
 from moderation.domain.admission import CarriedAdmission, MessageCheck, ReleasedAdmission
 from moderation.domain.erasures import LogRef, Origin
 from moderation.domain.people import Claims, Moderator, Rank, Speaker
-from moderation.domain.policy import Policy, PolicyChange, PolicyCommand, PolicyOrder, ReadOnly, RoomPolicy
+from moderation.domain.policy import Links, Policy, PolicyChange, PolicyCommand, PolicyOrder, ReadOnly, RoomPolicy
 from moderation.domain.verdicts import ADMITTED_WITH_PLACE, Decision, Verdict
 from moderation.errors import MalformedRequest
 from salon.events.v1 import events_pb2
@@ -45,6 +45,9 @@ def test_a_change_of_the_policy_is_read_with_the_fields_that_it_names() -> None:
     order = order_from_proto(execute(**others))
     assert isinstance(order, PolicyOrder)
     assert order.command.changes == others
+    order = order_from_proto(execute(unique=True, links=policy_pb2.LINKS_REFUSE))
+    assert isinstance(order, PolicyOrder)
+    assert order.command.changes == {"unique": True, "links": Links.REFUSE}
 
 
 @pytest.mark.parametrize(
@@ -59,6 +62,9 @@ def test_a_change_of_the_policy_is_read_with_the_fields_that_it_names() -> None:
         {"max_length": 1001},
         {"min_account_minutes": 129_601},
         {"min_follow_minutes": -1},
+        {"links": policy_pb2.LINKS_UNSPECIFIED},
+        {"links": policy_pb2.LINKS_HOLD},
+        {"links": 9},
     ],
 )
 def test_a_change_that_breaks_the_contract_is_refused(changes: dict[str, object]) -> None:
@@ -74,14 +80,20 @@ def test_a_change_needs_a_slug() -> None:
 
 
 def test_what_the_policy_refuses_is_told_in_words_that_older_edges_refuse_by_as_well() -> None:
-    request = pb.AdmitRequest(messages=[pb.MessageCheck(id=number) for number in (1, 2, 3)])
+    request = pb.AdmitRequest(messages=[pb.MessageCheck(id=number) for number in range(1, 7)])
     verdicts = [Verdict(Decision.SLOW_MODE, 1_500), Verdict(Decision.READ_ONLY), ADMITTED_WITH_PLACE]
+    verdicts += [Verdict(Decision.DUPLICATE, 5), Verdict(Decision.LINKS), Verdict(Decision.ADMITTED, text_open=True)]
     assert list(verdicts_to_proto(verdicts, request).verdicts) == [
         pb.Verdict(
             id=1, decision=pb.Verdict.DECISION_RATE_LIMITED, retry_after_ms=1_500, refusal=pb.Verdict.REFUSAL_SLOW_MODE
         ),
         pb.Verdict(id=2, decision=pb.Verdict.DECISION_SANCTIONED, refusal=pb.Verdict.REFUSAL_READ_ONLY),
         pb.Verdict(id=3, decision=pb.Verdict.DECISION_ADMITTED, holds_place=True),
+        pb.Verdict(
+            id=4, decision=pb.Verdict.DECISION_SANCTIONED, retry_after_ms=5, refusal=pb.Verdict.REFUSAL_DUPLICATE
+        ),
+        pb.Verdict(id=5, decision=pb.Verdict.DECISION_SANCTIONED, refusal=pb.Verdict.REFUSAL_LINKS),
+        pb.Verdict(id=6, decision=pb.Verdict.DECISION_ADMITTED, text_open=True),
     ]
 
 
@@ -93,6 +105,8 @@ def test_a_batch_is_read_with_places_that_are_carried_and_released() -> None:
             messages=[
                 pb.MessageCheck(id=9, speaker=ANA, slug="live", life=3, nonce="n", without_policy=True),
                 pb.MessageCheck(id=10, speaker=ANA, text="hi", claims=pb.Claims(member=True, following_since_s=7)),
+                pb.MessageCheck(id=11, speaker=ANA, text="hi", text_elsewhere=True),
+                pb.MessageCheck(id=12, speaker=ANA, text="hi", text_alone=True),
             ],
         )
     )
@@ -101,12 +115,20 @@ def test_a_batch_is_read_with_places_that_are_carried_and_released() -> None:
     assert batch.messages == [
         MessageCheck(SPEAKER, "live", 3, "n", 9, without_policy=True),
         MessageCheck(SPEAKER, "", 0, "", 10, text="hi", claims=Claims(True, 0, 7)),
+        MessageCheck(SPEAKER, "", 0, "", 11, text="hi", text_elsewhere=True),
+        MessageCheck(SPEAKER, "", 0, "", 12, text="hi", text_alone=True),
     ]
 
 
 def test_a_policy_travels_whole_to_edges_and_into_the_log() -> None:
-    policy = Policy(30, ReadOnly.EVERYONE)
-    told = policy_pb2.Policy(slow_mode_seconds=30, read_only=policy_pb2.READ_ONLY_EVERYONE, max_length=1000)
+    policy = Policy(30, ReadOnly.EVERYONE, unique=True, links=Links.REFUSE)
+    told = policy_pb2.Policy(
+        slow_mode_seconds=30,
+        read_only=policy_pb2.READ_ONLY_EVERYONE,
+        max_length=1000,
+        unique=True,
+        links=policy_pb2.LINKS_REFUSE,
+    )
     assert policy_to_proto(RoomPolicy("live", 5, policy)) == policy_pb2.RoomPolicy(slug="live", version=5, policy=told)
     change = PolicyChange(LogRef(3, 7, 21), 9, Origin("e", 7, "n"), 5, policy)
     assert events_pb2.LogEntry.FromString(encode_change(4, change)) == events_pb2.LogEntry(

@@ -8,6 +8,7 @@ from moderation.domain.erasures import LogRef, Origin
 from moderation.domain.people import NO_CLAIMS, Claims, Moderator, Rank
 from moderation.domain.policy import (
     NO_POLICY,
+    Links,
     Policy,
     PolicyChange,
     PolicyChanges,
@@ -86,6 +87,14 @@ def test_emote_only_wants_nothing_but_emoji_and_names() -> None:
     assert refused(policy, text="😀 :wave:") is None
     assert refused(policy, text="😀 hello") == (Decision.EMOTE_ONLY, 0)
     assert refused(policy, text="") == (Decision.EMOTE_ONLY, 0)  # of an edge that does not tell it
+
+
+@pytest.mark.parametrize("links", [Links.HOLD, Links.REFUSE])
+def test_links_are_refused_by_everything_but_allow(links: Links) -> None:
+    assert refused(Policy(links=links), text="see evil.com") == (Decision.LINKS, 0)
+    assert refused(Policy(links=links), text="no links, e.g.") is None
+    assert refused(Policy(links=links), text="") == (Decision.LINKS, 0)  # of an edge that does not tell it
+    assert refused(NO_POLICY, text="see evil.com") is None
 
 
 def test_max_length_counts_unicode_characters() -> None:

@@ -50,6 +50,9 @@ class ErrorCode(Enum):
     ACCOUNT_TOO_NEW = "account_too_new"
     FOLLOW_TOO_SHORT = "follow_too_short"
     EMOTE_ONLY = "emote_only"
+    DUPLICATE = "duplicate"
+    LINKS = "links"
+    NOT_AVAILABLE = "not_available"
 
     @property
     def text(self) -> str:
@@ -77,6 +80,9 @@ _TEXTS = {
     ErrorCode.ACCOUNT_TOO_NEW: "Your account is too new",
     ErrorCode.FOLLOW_TOO_SHORT: "You have not followed for long enough",
     ErrorCode.EMOTE_ONLY: "Emotes only",
+    ErrorCode.DUPLICATE: "Somebody said that just now",
+    ErrorCode.LINKS: "Links are not allowed",
+    ErrorCode.NOT_AVAILABLE: "Not available yet",
 }
 
 

@@ -279,6 +279,8 @@ class Decision(Enum):
     ACCOUNT_TOO_NEW = auto()
     FOLLOW_TOO_SHORT = auto()
     EMOTE_ONLY = auto()
+    DUPLICATE = auto()
+    LINKS = auto()
     TOO_LONG = auto()
     UNAVAILABLE = auto()
     """No replica answered: the caller applies WS_EDGE_MODERATION_OUTAGE."""

@@ -20,7 +20,7 @@ from ws_edge.ports import CommandRequest, Decision, InForce, Verdict
 from ws_edge.protocol.commands import ChangePolicy
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef, PolicyChanged
-from ws_edge.protocol.policies import Policy, ReadOnly
+from ws_edge.protocol.policies import Links, Policy, ReadOnly
 
 SLUG, LIFE = Slug("live"), Life(3)
 HEADERS = (
@@ -63,9 +63,10 @@ def test_a_refusal_by_the_policy_is_read_and_one_of_a_later_version_is_what_its_
     assert verdict_from_proto(told) == verdict
 
 
-def test_read_only_of_a_later_version_is_taken_for_the_strictest_and_none_for_nobody() -> None:
+def test_a_word_of_a_later_version_is_taken_for_the_strictest_and_none_for_the_default() -> None:
     assert policy_from_proto(1, policy_pb2.Policy()) == Policy(1, 0, ReadOnly.NOBODY)
     assert policy_from_proto(1, policy_pb2.Policy(read_only=99)) == Policy(1, 0, ReadOnly.EVERYONE)  # type: ignore[arg-type]
+    assert policy_from_proto(1, policy_pb2.Policy(links=99)) == Policy(1, links=Links.REFUSE)  # type: ignore[arg-type]
 
 
 def test_policies_of_rooms_are_read_with_their_sanctions() -> None:
@@ -85,7 +86,7 @@ def test_a_change_names_the_fields_that_it_changes_alone() -> None:
 
 
 def test_a_change_of_every_field_is_told() -> None:
-    change = ChangePolicy(5, ReadOnly.EVERYONE, True, 10, 20, False, 100)
+    change = ChangePolicy(5, ReadOnly.EVERYONE, True, 10, 20, False, 100, True, Links.REFUSE)
     request = CommandRequest(speaker(), SLUG, LogRef(RoomId(1), LIFE, 2), change, None, None, "", "n", "e", 4)
     assert request_to_proto(request).change_policy == policy_pb2.PolicyChanges(
         slow_mode_seconds=5,
@@ -95,14 +96,22 @@ def test_a_change_of_every_field_is_told() -> None:
         min_follow_minutes=20,
         emote_only=False,
         max_length=100,
+        unique=True,
+        links=policy_pb2.LINKS_REFUSE,
     )
 
 
 def test_a_policy_has_every_field_of_the_contract() -> None:
     told = policy_pb2.Policy(
-        members_only=True, min_account_minutes=10, min_follow_minutes=20, emote_only=True, max_length=100
+        members_only=True,
+        min_account_minutes=10,
+        min_follow_minutes=20,
+        emote_only=True,
+        max_length=100,
+        unique=True,
+        links=policy_pb2.LINKS_HOLD,
     )
-    assert policy_from_proto(7, told) == Policy(7, 0, ReadOnly.NOBODY, True, 10, 20, True, 100)
+    assert policy_from_proto(7, told) == Policy(7, 0, ReadOnly.NOBODY, True, 10, 20, True, 100, True, Links.HOLD)
 
 
 def test_claims_are_told_where_the_token_makes_any() -> None:

@@ -23,6 +23,9 @@ TEXTS = {
     "members_only": "Members only",
     "account_too_new": "Your account is too new",
     "follow_too_short": "You have not followed for long enough",
+    "duplicate": "Somebody said that just now",
+    "links": "Links are not allowed",
+    "not_available": "Not available yet",
     "emote_only": "Emotes only",
 }
 

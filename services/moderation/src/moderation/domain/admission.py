@@ -7,8 +7,10 @@ from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import NO_CLAIMS, Claims, Speaker
 from moderation.domain.policy import EXEMPT_RANK, Policy, refusal_by
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.same_text import digest_of
 from moderation.domain.sanction_cache import BANS, MUTES_AND_BANS, SanctionCache
 from moderation.domain.slow_mode import Place, SlowMode
+from moderation.domain.spoken_texts import SpokenTexts
 from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, Decision, Verdict
 from moderation.domain.windows import AdmittedNonces, CarryMatcher, SlidingWindowLimiter
 
@@ -50,6 +52,10 @@ class MessageCheck(NamedTuple):
     """Empty: not known."""
     claims: Claims = NO_CLAIMS
     """Of the speaker's token."""
+    text_elsewhere: bool = False
+    """Whether the text was said before is asked of the room's home, which is another replica."""
+    text_alone: bool = False
+    """That is what is asked here, of a message that was admitted elsewhere."""
 
 
 class ArrivalCheck(NamedTuple):
@@ -104,11 +110,14 @@ class Admission:
         self._by_address = SlidingWindowLimiter(limits.messages_per_address, window_ns)
         self._nonces = AdmittedNonces()
         self._slow_mode = SlowMode()
+        self._texts = SpokenTexts()
 
     def judge_message(self, message: MessageCheck, now: Now) -> Verdict:
         """Admit it and count it, or say why not. A sanction is looked at first: a repeat may be the copy that is
         stored, if the first one got lost."""
-        speaker, slug, life, nonce, number, without_policy, _, _ = message
+        if message.text_alone:
+            return self._judge_text(message, now)
+        speaker, slug, life, nonce, number, without_policy, _, _, _, _ = message
         sanctioned_ms = self._cache.remaining_ms(speaker, slug, MUTES_AND_BANS, now_ms=now.wall_ms)
         if sanctioned_ms is not None:
             return Verdict(Decision.SANCTIONED, sanctioned_ms)
@@ -129,20 +138,49 @@ class Admission:
             self._by_address.accept(speaker.address, speaker.connection, now_ns, number)
         if nonce:
             self._nonces.remember(key, life, nonce, now_ns, now_ns)
-        if policy is None or not policy.slow_mode_seconds:
+        return ADMITTED if policy is None else self._admit_by(policy, message, key, now_ns)
+
+    def _admit_by(self, policy: Policy, message: MessageCheck, key: int | str, now_ns: int) -> Verdict:
+        """Remember of a message that was admitted what the policy goes by."""
+        speaker, slug, number = message.speaker, message.slug, message.number
+        is_slow, is_open = policy.slow_mode_seconds > 0, policy.unique and message.text_elsewhere
+        if policy.unique and not is_open:
+            self._texts.say(slug, digest_of(message.text), speaker.connection, number, now_ns)
+        if is_slow:
+            self._slow_mode.take(key, slug, Place(now_ns, speaker.connection, number), now_ns)
+        if is_open:
+            return Verdict(Decision.ADMITTED, holds_place=is_slow, text_open=True)
+        return ADMITTED_WITH_PLACE if is_slow else ADMITTED
+
+    def _judge_text(self, message: MessageCheck, now: Now) -> Verdict:
+        """Whether nobody has said that, of a message that is counted elsewhere; then it is said."""
+        speaker, slug = message.speaker, message.slug
+        policy = None if speaker.rank >= EXEMPT_RANK else self._policies.find(slug)
+        if policy is None or not policy.unique:
             return ADMITTED
-        self._slow_mode.take(key, slug, Place(now_ns, speaker.connection, number), now_ns)
-        return ADMITTED_WITH_PLACE
+        if (refusal := self._repeats(message, now)) is not None:
+            return refusal
+        self._texts.say(slug, digest_of(message.text), speaker.connection, message.number, now.monotonic_ns)
+        return ADMITTED
 
     def _refusal(self, policy: Policy, message: MessageCheck, key: int | str, now: Now) -> Verdict | None:
         """What the policy of the room has against a message."""
         refusal = refusal_by(policy, message.speaker.rank, message.claims, message.text, now.wall_ms)
         if refusal is not None:
             return Verdict(*refusal)
-        if not policy.slow_mode_seconds:
-            return None
-        wait_ns = self._slow_mode.wait_ns(key, message.slug, policy.slow_mode_seconds, now.monotonic_ns)
-        return Verdict(Decision.SLOW_MODE, -(-wait_ns // _NS_PER_MS)) if wait_ns else None
+        if policy.slow_mode_seconds:
+            wait_ns = self._slow_mode.wait_ns(key, message.slug, policy.slow_mode_seconds, now.monotonic_ns)
+            if wait_ns:
+                return Verdict(Decision.SLOW_MODE, -(-wait_ns // _NS_PER_MS))
+        return self._repeats(message, now) if policy.unique and not message.text_elsewhere else None
+
+    def _repeats(self, message: MessageCheck, now: Now) -> Verdict | None:
+        """Where that was said just now. Of a text that is not known, from an edge of before, nobody can say that it was
+        not."""
+        if not message.text:
+            return Verdict(Decision.DUPLICATE)
+        wait_ns = self._texts.wait_ns(message.slug, digest_of(message.text), now.monotonic_ns)
+        return Verdict(Decision.DUPLICATE, -(-wait_ns // _NS_PER_MS)) if wait_ns else None
 
     def judge_arrival(self, arrival: ArrivalCheck, now: Now) -> Verdict:
         """The banned stay outside, the muted may read. Who is turned away was seen as well."""
@@ -175,6 +213,7 @@ class Admission:
         if not speaker.user_id:
             self._by_address.release(speaker.address, speaker.connection, number)
         self._slow_mode.release(key, slug, speaker.connection, number)
+        self._texts.release(speaker.connection, number)
         if nonce:
             self._nonces.forget(key, life, nonce)
 

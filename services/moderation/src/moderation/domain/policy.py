@@ -6,6 +6,7 @@ from typing import NamedTuple, TypedDict
 
 from moderation.domain.emotes import is_emotes_only
 from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
+from moderation.domain.links import has_link
 from moderation.domain.people import Claims, Moderator, Rank
 from moderation.domain.verdicts import Decision
 
@@ -31,6 +32,15 @@ class ReadOnly(IntEnum):
     EVERYONE = 3
 
 
+class Links(IntEnum):
+    """What becomes of a message with a link in it."""
+
+    ALLOW = 1
+    HOLD = 2
+    """Nothing holds a message yet: it is refused, and no command asks for it."""
+    REFUSE = 3
+
+
 class PolicyChanges(TypedDict, total=False):
     """The fields of a policy that a command changes, each with a value that Policy allows."""
 
@@ -41,6 +51,8 @@ class PolicyChanges(TypedDict, total=False):
     min_follow_minutes: int
     emote_only: bool
     max_length: int
+    unique: bool
+    links: Links
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,9 @@ class Policy:
     """Nothing but emoji and `:names:`."""
     max_length: int = LONGEST_MESSAGE
     """In Unicode characters, from 1."""
+    unique: bool = False
+    """Nobody says what was said lately, see SpokenTexts."""
+    links: Links = Links.ALLOW
 
     def changed(self, changes: PolicyChanges) -> "Policy":
         """This policy with some fields changed."""
@@ -116,7 +131,7 @@ class PolicyChange:
 
 
 class PolicyRefusal(NamedTuple):
-    """What a message is against. Slow mode has no place here: it depends on what was said before, see SlowMode."""
+    """What a message is against. What depends on what was said before has no place here: SlowMode, SpokenTexts."""
 
     decision: Decision
     retry_after_ms: int = 0
@@ -127,6 +142,7 @@ _READ_ONLY = PolicyRefusal(Decision.READ_ONLY)
 _MEMBERS_ONLY = PolicyRefusal(Decision.MEMBERS_ONLY)
 _TOO_LONG = PolicyRefusal(Decision.TOO_LONG)
 _EMOTE_ONLY = PolicyRefusal(Decision.EMOTE_ONLY)
+_LINKS = PolicyRefusal(Decision.LINKS)
 
 
 def refusal_by(policy: Policy, rank: int, claims: Claims, text: str, now_ms: int) -> PolicyRefusal | None:
@@ -149,6 +165,8 @@ def refusal_by(policy: Policy, rank: int, claims: Claims, text: str, now_ms: int
         return _TOO_LONG
     if policy.emote_only and not is_emotes_only(text):
         return _EMOTE_ONLY
+    if policy.links is not Links.ALLOW and (not text or has_link(text)):
+        return _LINKS
     return None
 
 

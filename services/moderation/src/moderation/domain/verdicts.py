@@ -18,6 +18,8 @@ class Decision(IntEnum):
     FOLLOW_TOO_SHORT = 9
     EMOTE_ONLY = 10
     TOO_LONG = 11
+    DUPLICATE = 12
+    LINKS = 13
 
 
 class Verdict(NamedTuple):
@@ -27,6 +29,8 @@ class Verdict(NamedTuple):
     retry_after_ms: int = 0
     holds_place: bool = False
     """Admitted into a room with slow mode: its place is released where the message cannot be stored."""
+    text_open: bool = False
+    """Admitted, but for what the room's home says of its text, see MessageCheck.text_alone."""
 
 
 ADMITTED = Verdict(Decision.ADMITTED)

@@ -35,6 +35,8 @@ _REFUSED_BY_POLICY = {
     Decision.FOLLOW_TOO_SHORT: ErrorCode.FOLLOW_TOO_SHORT,
     Decision.EMOTE_ONLY: ErrorCode.EMOTE_ONLY,
     Decision.TOO_LONG: ErrorCode.MESSAGE_TOO_LONG,
+    Decision.DUPLICATE: ErrorCode.DUPLICATE,
+    Decision.LINKS: ErrorCode.LINKS,
 }
 
 

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from ws_edge.protocol.identity import MessageId, UserId
-from ws_edge.protocol.policies import ReadOnly
+from ws_edge.protocol.policies import Links, ReadOnly
 from ws_edge.protocol.sanctions import Action, Scope
 
 
@@ -53,6 +53,8 @@ class ChangePolicy(Struct, frozen=True, gc=False):
     min_follow_minutes: int | None = None
     emote_only: bool | None = None
     max_length: int | None = None
+    unique: bool | None = None
+    links: Links | None = None
 
 
 Command = ChangeSanction | DeleteMessage | PurgeMessages | ClearRoom | ChangePolicy

@@ -14,7 +14,7 @@ from ws_edge.protocol.commands import (
     Target,
 )
 from ws_edge.protocol.identity import MessageId, UserId
-from ws_edge.protocol.policies import LONGEST_MESSAGE, LONGEST_SLOW_MODE_S, LONGEST_WAIT_MINUTES, ReadOnly
+from ws_edge.protocol.policies import LONGEST_MESSAGE, LONGEST_SLOW_MODE_S, LONGEST_WAIT_MINUTES, Links, ReadOnly
 from ws_edge.protocol.references import LARGEST_ID
 from ws_edge.protocol.sanctions import Action, Scope
 
@@ -72,6 +72,10 @@ class PolicyChanges(Struct, frozen=True):
     """Nothing but emoji and `:names:`."""
     max_length: MaxLength | UnsetType = UNSET
     """Of a message, in Unicode characters."""
+    unique: bool | UnsetType = UNSET
+    """Nobody says in 2 minutes what was said in the room."""
+    links: Links | UnsetType = UNSET
+    """What becomes of a message with a link in it; hold is refused: nothing holds messages yet."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""

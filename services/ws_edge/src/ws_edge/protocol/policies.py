@@ -8,6 +8,7 @@ from msgspec import Struct
 from ws_edge.errors import ErrorCode
 from ws_edge.protocol.emotes import is_emotes_only
 from ws_edge.protocol.identity import Identity, Rank, Slug
+from ws_edge.protocol.links import has_link
 
 LONGEST_SLOW_MODE_S = 600
 LONGEST_WAIT_MINUTES = 129_600
@@ -25,6 +26,15 @@ class ReadOnly(Enum):
     EVERYONE = "everyone"
 
 
+class Links(Enum):
+    """What becomes of a message with a link in it, as it stands in frames."""
+
+    ALLOW = "allow"
+    HOLD = "hold"
+    """Nothing holds a message yet: it is refused, and nobody can ask for it."""
+    REFUSE = "refuse"
+
+
 class Policy(Struct, frozen=True, gc=False):
     """What a room asks of its messages."""
 
@@ -38,6 +48,8 @@ class Policy(Struct, frozen=True, gc=False):
     min_follow_minutes: int = 0
     emote_only: bool = False
     max_length: int = LONGEST_MESSAGE
+    unique: bool = False
+    links: Links = Links.ALLOW
 
     def slow_mode_of(self, rank: Rank) -> int:
         """How many seconds the messages of somebody of that rank have to be apart."""
@@ -69,6 +81,8 @@ def refusal_by(policy: Policy, identity: Identity, text: str, *, now_s: float) -
         return ErrorCode.MESSAGE_TOO_LONG, 0
     if policy.emote_only and not is_emotes_only(text):
         return ErrorCode.EMOTE_ONLY, 0
+    if policy.links is not Links.ALLOW and has_link(text):
+        return ErrorCode.LINKS, 0
     return None
 
 

@@ -16,7 +16,7 @@ from ws_edge.protocol.frames import (
     SlowModeSeconds,
 )
 from ws_edge.protocol.identity import Rank
-from ws_edge.protocol.policies import ReadOnly
+from ws_edge.protocol.policies import Links, ReadOnly
 from ws_edge.protocol.references import LARGEST_ID
 from ws_edge.protocol.sanctions import RIGHTS, Action
 
@@ -69,6 +69,10 @@ class PolicyData(Struct, frozen=True, gc=False):
     """Nothing but emoji and `:names:`."""
     max_length: MaxLength
     """Of a message, in Unicode characters."""
+    unique: bool
+    """Nobody says in 2 minutes what was said in the room."""
+    links: Links
+    """What becomes of a message with a link in it."""
 
 
 class RoomJoinedData(Struct, frozen=True, gc=False):

@@ -20,6 +20,8 @@ NO_LIMITS = {
     "min_follow_minutes": 0,
     "emote_only": False,
     "max_length": 1000,
+    "unique": False,
+    "links": "allow",
 }
 
 
@@ -72,7 +74,7 @@ async def test_everybody_is_told_room_policy_and_who_asked_for_it_with_the_nonce
     assert ana.raw[4:] == (
         b'{"type":"room_policy","data":{"id":1,"prev_id":0,"policy":{"version":7,"slow_mode_seconds":30,'
         b'"read_only":"nobody","members_only":false,"min_account_minutes":0,"min_follow_minutes":0,'
-        b'"emote_only":false,"max_length":1000},"moderator_user_id":9,"timestamp":"2025-11-27T16:30:00.000Z"}}'
+        b'"emote_only":false,"max_length":1000,"unique":false,"links":"allow"},"moderator_user_id":9,"timestamp":"2025-11-27T16:30:00.000Z"}}'
     )
     (own,) = [frame for frame in chair.frames if frame["type"] == "room_policy"]
     assert own == {"type": "room_policy", "data": {**joined(ana), "nonce": "p1"}}
@@ -202,6 +204,8 @@ async def test_read_only_is_told(world: World) -> None:
         (Decision.FOLLOW_TOO_SHORT, "You have not followed for long enough", "follow_too_short"),
         (Decision.EMOTE_ONLY, "Emotes only", "emote_only"),
         (Decision.TOO_LONG, "Message too long", "message_too_long"),
+        (Decision.DUPLICATE, "Somebody said that just now", "duplicate"),
+        (Decision.LINKS, "Links are not allowed", "links"),
     ],
 )
 async def test_what_else_the_policy_refuses_is_told(world: World, decision: Decision, text: str, code: str) -> None:
@@ -383,7 +387,8 @@ async def test_an_edge_of_before_shows_a_policy_to_nobody_and_keeps_its_place(wo
     [
         None,
         {},
-        {"links": "hold"},
+        {"links": "ask"},
+        {"unique": 1},
         {"slow_mode_seconds": 601},
         {"read_only": "all"},
     ],
@@ -392,3 +397,10 @@ async def test_changes_that_are_no_policy_are_a_wrong_format(world: World, chang
     chair = await world.join("s", "9:admin")
     chair.send("moderation_action", action="policy", changes=changes, nonce="n")
     assert joined(chair) == {"message": "Invalid message format", "code": "invalid_format", "nonce": "n"}
+
+
+async def test_links_hold_is_refused_as_not_available_until_something_holds_messages(world: World) -> None:
+    chair = await world.join("s", "9:admin")
+    chair.send("moderation_action", action="policy", changes={"links": "hold", "unique": True}, nonce="n")
+    assert joined(chair) == {"message": "Not available yet", "code": "not_available", "nonce": "n"}
+    assert world.moderation.requests == []

@@ -16,7 +16,7 @@ from ws_edge.protocol.commands import (
 )
 from ws_edge.protocol.frames import TYPES, ChatMessage, ClientFrame, MessageData, ModerationAction, ModerationData, Ping
 from ws_edge.protocol.identity import MessageId, UserId
-from ws_edge.protocol.policies import ReadOnly
+from ws_edge.protocol.policies import Links, ReadOnly
 from ws_edge.protocol.sanctions import Action, Scope
 
 
@@ -90,8 +90,21 @@ def test_what_ends_a_sanction_takes_no_messages_back() -> None:
         ({"action": "policy", "changes": {"slow_mode_seconds": 0}}, ChangePolicy(0, None)),
         ({"action": "policy", "changes": {"slow_mode_seconds": 600, "of_later": 1}}, ChangePolicy(600, None)),
         (
-            {"action": "policy", "changes": {"members_only": True, "emote_only": False, "max_length": 1}},
+            {
+                "action": "policy",
+                "changes": {
+                    "members_only": True,
+                    "emote_only": False,
+                    "max_length": 1,
+                    "unique": True,
+                    "links": "refuse",
+                },
+            },
             ChangePolicy(members_only=True, emote_only=False, max_length=1),
+        ),
+        (
+            {"action": "policy", "changes": {"unique": True, "links": "refuse"}},
+            ChangePolicy(unique=True, links=Links.REFUSE),
         ),
         (
             {"action": "policy", "changes": {"min_account_minutes": 129600, "min_follow_minutes": 0}},

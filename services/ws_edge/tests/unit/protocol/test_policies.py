@@ -9,6 +9,7 @@ from ws_edge.protocol.policies import (
     LONGEST_SLOW_MODE_S,
     NO_POLICY,
     PLACES_LIMIT,
+    Links,
     Policy,
     PolicyCache,
     ReadOnly,
@@ -69,6 +70,14 @@ def test_emote_only_and_max_length() -> None:
     assert refused(Policy(1, emote_only=True), who(), "😀 hello") == ("emote_only", 0)
     assert refused(Policy(1, max_length=5), who(), "hellö") is None
     assert refused(Policy(1, max_length=5), who(), "hello!") == ("message_too_long", 0)
+
+
+@pytest.mark.parametrize("links", [Links.HOLD, Links.REFUSE])
+def test_links_are_refused_by_everything_but_allow(links: Links) -> None:
+    assert refused(Policy(1, links=links), who(), "see evil.com") == ("links", 0)
+    assert refused(Policy(1, links=links), who(), "no links, e.g.") is None
+    assert refused(Policy(1, links=links), who(Rank.MODERATOR), "see evil.com") is None
+    assert refused(Policy(1), who(), "see evil.com") is None
 
 
 def test_slow_mode_is_not_for_moderators_and_above() -> None:

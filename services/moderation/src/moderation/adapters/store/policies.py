@@ -7,6 +7,7 @@ from typing import Any
 from moderation.adapters.store.tables import PolicyRow
 from moderation.domain.policy import (
     NO_POLICY,
+    Links,
     Policy,
     PolicyChanges,
     PolicyCommand,
@@ -20,6 +21,7 @@ MOST_POLICIES = 100_000
 """Slugs that have one. Every replica keeps those that ask for anything in memory, some 500 bytes each."""
 _FIELDS = {field.name for field in fields(Policy)}
 _READ_ONLY = {value.name.lower(): value for value in ReadOnly}
+_LINKS = {value.name.lower(): value for value in Links}
 
 
 async def write_policy(command: PolicyCommand, *, now_ms: int) -> tuple[RoomPolicy, dict[str, Any]]:
@@ -69,7 +71,7 @@ async def policies_of(slugs: Sequence[str]) -> list[RoomPolicy]:
 
 def values_of(policy: Policy) -> dict[str, Any]:
     """A policy as it is kept: each field by its name."""
-    return {**asdict(policy), "read_only": policy.read_only.name.lower()}
+    return {**asdict(policy), "read_only": policy.read_only.name.lower(), "links": policy.links.name.lower()}
 
 
 def policy_from_values(values: Mapping[str, Any]) -> Policy:
@@ -78,6 +80,8 @@ def policy_from_values(values: Mapping[str, Any]) -> Policy:
     known = {field.name: values[field.name] for field in fields(Policy) if field.name in values}
     if "read_only" in known:
         known["read_only"] = _READ_ONLY.get(known["read_only"], max(ReadOnly))
+    if "links" in known:
+        known["links"] = _LINKS.get(known["links"], max(Links))
     return Policy(**known)
 
 

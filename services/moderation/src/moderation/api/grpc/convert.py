@@ -16,6 +16,7 @@ from moderation.domain.policy import (
     LONGEST_MESSAGE,
     LONGEST_SLOW_MODE_S,
     LONGEST_WAIT_MINUTES,
+    Links,
     PolicyChanges,
     PolicyCommand,
     PolicyOrder,
@@ -44,6 +45,8 @@ _REFUSALS = {
     Decision.FOLLOW_TOO_SHORT: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_FOLLOW_TOO_SHORT),
     Decision.EMOTE_ONLY: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_EMOTE_ONLY),
     Decision.TOO_LONG: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_TOO_LONG),
+    Decision.DUPLICATE: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_DUPLICATE),
+    Decision.LINKS: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_LINKS),
 }
 """What the policy refuses, in words that older edges know as well."""
 _POLICY_RANGES = {
@@ -71,14 +74,14 @@ def verdicts_to_proto(verdicts: Iterable[Verdict], request: pb.AdmitRequest) -> 
     response = pb.AdmitResponse()
     add = response.verdicts.add
     ids = [*(check.id for check in request.checks), *(message.id for message in request.messages)]
-    for check_id, (decision, retry_after_ms, holds_place) in zip(ids, verdicts, strict=True):
+    for check_id, (decision, retry_after_ms, holds_place, text_open) in zip(ids, verdicts, strict=True):
         if decision in _REFUSALS:
             known, refusal = _REFUSALS[decision]
             add(id=check_id, decision=known, retry_after_ms=retry_after_ms, refusal=refusal)
         elif retry_after_ms:
             add(id=check_id, decision=decision, retry_after_ms=retry_after_ms)
-        elif holds_place:
-            add(id=check_id, decision=decision, holds_place=True)
+        elif holds_place or text_open:
+            add(id=check_id, decision=decision, holds_place=holds_place, text_open=text_open)
         else:
             add(id=check_id, decision=decision)
     return response
@@ -257,7 +260,7 @@ def _message_from_proto(message: pb.MessageCheck) -> MessageCheck:
         said = message.claims
         claims = Claims(said.member, said.account_created_at_s, said.following_since_s)
     asked = message.slug, message.life, message.nonce, message.id, message.without_policy, message.text
-    return MessageCheck(speaker, *asked, claims)
+    return MessageCheck(speaker, *asked, claims, message.text_elsewhere, message.text_alone)
 
 
 def _released_from_proto(message: pb.ReleasedAdmission) -> ReleasedAdmission:
@@ -332,6 +335,10 @@ def _policy_changes(message: policy_pb2.PolicyChanges) -> PolicyChanges:
             raise MalformedRequest(name)
     if "read_only" in changes:
         changes["read_only"] = ReadOnly(changes["read_only"])
+    if "links" in changes:
+        if changes["links"] not in (Links.ALLOW, Links.REFUSE):
+            raise MalformedRequest("links")
+        changes["links"] = Links(changes["links"])
     if not changes:
         raise MalformedRequest("changes")
     return cast(PolicyChanges, changes)

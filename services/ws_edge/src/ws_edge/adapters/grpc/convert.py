@@ -19,7 +19,7 @@ from ws_edge.ports import (
 )
 from ws_edge.protocol.commands import ChangePolicy, ChangeSanction, ClearRoom, DeleteMessage, PurgeMessages
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.policies import LONGEST_MESSAGE, Policy, ReadOnly
+from ws_edge.protocol.policies import LONGEST_MESSAGE, Links, Policy, ReadOnly
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
@@ -49,6 +49,8 @@ _REFUSED_BY_POLICY = {
     moderation_pb2.Verdict.REFUSAL_FOLLOW_TOO_SHORT: Decision.FOLLOW_TOO_SHORT,
     moderation_pb2.Verdict.REFUSAL_EMOTE_ONLY: Decision.EMOTE_ONLY,
     moderation_pb2.Verdict.REFUSAL_TOO_LONG: Decision.TOO_LONG,
+    moderation_pb2.Verdict.REFUSAL_DUPLICATE: Decision.DUPLICATE,
+    moderation_pb2.Verdict.REFUSAL_LINKS: Decision.LINKS,
 }
 _READ_ONLY = {
     policy_pb2.READ_ONLY_UNSPECIFIED: ReadOnly.NOBODY,
@@ -60,6 +62,17 @@ _READ_ONLY_TO_PROTO = {
     ReadOnly.NOBODY: policy_pb2.READ_ONLY_NOBODY,
     ReadOnly.ANONYMOUS: policy_pb2.READ_ONLY_ANONYMOUS,
     ReadOnly.EVERYONE: policy_pb2.READ_ONLY_EVERYONE,
+}
+_LINKS = {
+    policy_pb2.LINKS_UNSPECIFIED: Links.ALLOW,
+    policy_pb2.LINKS_ALLOW: Links.ALLOW,
+    policy_pb2.LINKS_HOLD: Links.HOLD,
+    policy_pb2.LINKS_REFUSE: Links.REFUSE,
+}
+_LINKS_TO_PROTO = {
+    Links.ALLOW: policy_pb2.LINKS_ALLOW,
+    Links.HOLD: policy_pb2.LINKS_HOLD,
+    Links.REFUSE: policy_pb2.LINKS_REFUSE,
 }
 _PLAIN_VERDICTS = {number: Verdict(decision) for number, decision in _DECISIONS.items()}
 """Made once: most verdicts say nothing of waiting."""
@@ -201,6 +214,8 @@ def policy_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
         policy.min_follow_minutes,
         policy.emote_only,
         policy.max_length or LONGEST_MESSAGE,
+        policy.unique,
+        _LINKS.get(policy.links, Links.REFUSE),
     )
 
 
@@ -251,6 +266,8 @@ def _policy_changes_to_proto(policy: ChangePolicy) -> policy_pb2.PolicyChanges:
         min_follow_minutes=policy.min_follow_minutes,
         emote_only=policy.emote_only,
         max_length=policy.max_length,
+        unique=policy.unique,
+        links=None if policy.links is None else _LINKS_TO_PROTO[policy.links],
     )
 
 
