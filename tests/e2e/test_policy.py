@@ -164,6 +164,32 @@ async def test_links_are_refused_and_hold_is_not_available_yet(
     await user.say("see good.com")
 
 
+async def test_unique_lets_one_of_many_say_what_all_say_at_once_over_both_edges_and_replicas(
+    guests: Visitors, pair: Salon, room: str, admin: Person
+) -> None:
+    """Whichever replicas are the homes of the people: the room's home judges the text."""
+    chair = await guests.join(room, admin)
+    await change(chair, unique=True)
+    people = [person(f"u{number}") for number in range(12)]
+    clients = [await guests.join(room, who, ws=pair.edges[n % 2].ws) for n, who in enumerate(people)]
+    for text in ("Hello everyone", "  HÉLLO\u200b  every\u00adone "):
+        await asyncio.gather(*(client.send("chat_message", message=text, nonce=text) for client in clients))
+    outcomes: list[tuple[str, str]] = []
+    for client in clients:
+        own = []
+        while len(own) < 2:
+            frame = await client.receive(60)
+            if frame["data"].get("nonce"):
+                own.append(frame["data"]["nonce"])
+                outcomes.append((frame["type"], frame["data"].get("code", "")))
+                assert frame["type"] != "error" or 0 < frame["data"]["retry_after_ms"] <= 120_000
+    assert sorted(outcomes) == [("chat_message", "")] + [("error", "duplicate")] * 23
+    await clients[0].say("something else")
+    await chair.say("hello everyone")
+    await change(chair, unique=False)
+    await clients[1].say("Hello everyone")
+
+
 async def test_slow_mode_admits_none_too_early_of_thousands_of_tries_over_both_edges(
     guests: Visitors, pair: Salon, room: str, admin: Person
 ) -> None:

@@ -54,6 +54,18 @@ def speaker(user_id: int = 5, connection: str = "e:1") -> Speaker:
             Verdict(Decision.ADMITTED, place=7, number=7),
         ),
         (pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED), Verdict(Decision.ADMITTED, number=7)),
+        (
+            pb.Verdict(id=7, decision=pb.Verdict.DECISION_ADMITTED, text_open=True),
+            Verdict(Decision.ADMITTED, number=7, text_open=True),
+        ),
+        (
+            pb.Verdict(decision=pb.Verdict.DECISION_SANCTIONED, refusal=pb.Verdict.REFUSAL_DUPLICATE, retry_after_ms=9),
+            Verdict(Decision.DUPLICATE, 9),
+        ),
+        (
+            pb.Verdict(decision=pb.Verdict.DECISION_SANCTIONED, refusal=pb.Verdict.REFUSAL_LINKS),
+            Verdict(Decision.LINKS),
+        ),
         (pb.Verdict(), UNAVAILABLE),
     ],
 )

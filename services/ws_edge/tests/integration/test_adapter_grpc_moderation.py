@@ -192,15 +192,17 @@ def speaker_at(replica: Replica, replicas: list[Replica]) -> Speaker:
 
 
 class Verdicts:
-    """Collects what `done` was called with, by name."""
+    """Collects what `done` was called with, by name, the numbers of what was admitted apart."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, Verdict]] = []
+        self.numbers: dict[str, int] = {}
         self._news = asyncio.Event()
 
     def of(self, name: str) -> Callable[[Verdict], None]:
         def done(verdict: Verdict) -> None:
-            self.heard.append((name, verdict))
+            self.heard.append((name, verdict._replace(number=0)))
+            self.numbers[name] = verdict.number
             self._news.set()
 
         return done
@@ -219,7 +221,8 @@ async def test_a_message_is_asked_about_with_all_that_the_decision_needs(
     verdicts, who = Verdicts(), speaker(None, connection=9)
     moderation.admit(who, SLUG, LIFE, "n-1", verdicts.of("a"))
     assert await verdicts.hears(1) == [("a", ADMITTED)]
-    (check,) = home_of(who, replicas).moderation.asked()
+    home = home_of(who, replicas)
+    (check,) = home.moderation.asked()
     assert check == pb.MessageCheck(
         id=check.id,
         speaker=pb.Speaker(
@@ -228,6 +231,7 @@ async def test_a_message_is_asked_about_with_all_that_the_decision_needs(
         slug="live",
         life=2,
         nonce="n-1",
+        text_elsewhere=choose(f"r:{SLUG}", [replica.address for replica in replicas]) != home.address,
     )
 
 
@@ -755,8 +759,9 @@ async def test_a_message_is_released_before_what_is_asked_next_and_a_place_carri
     ((_, verdict),) = await verdicts.hears(1)
     (asked,) = home.moderation.asked()
     assert asked.without_policy
-    assert verdict == Verdict(Decision.ADMITTED, place=asked.id, number=asked.id)
-    moderation.release(who, SLUG, LIFE, "n", verdict.number)
+    assert verdict == Verdict(Decision.ADMITTED, place=asked.id)
+    assert verdicts.numbers == {"a": asked.id}
+    moderation.release(who, SLUG, LIFE, "n", asked.id)
     moderation.admit(who, SLUG, LIFE, "m", verdicts.of("b"))
     await verdicts.hears(2)
     released = pb.ReleasedAdmission(speaker=asked.speaker, slug="live", life=LIFE, nonce="n", id=asked.id)
@@ -783,13 +788,40 @@ async def test_a_replica_that_could_not_be_told_of_a_release_is_told_when_its_st
     verdicts, who = Verdicts(), speaker()
     home = home_of(who, replicas)
     moderation.admit(who, SLUG, LIFE, "n", verdicts.of("a"))
-    ((_, verdict),) = await verdicts.hears(1)
+    await verdicts.hears(1)
     await home.stop()
-    moderation.release(who, SLUG, LIFE, "n", verdict.number)
+    moderation.release(who, SLUG, LIFE, "n", verdicts.numbers["a"])
     await home.start()
     await home.moderation.hears(lambda: bool(home.moderation.released()))
     (told,) = home.moderation.released()
-    assert (told.id, told.slug, told.nonce) == (verdict.number, "live", "")
+    assert (told.id, told.slug, told.nonce) == (verdicts.numbers["a"], "live", "")
+
+
+async def test_the_text_of_a_message_is_asked_of_the_home_of_its_room_under_the_number_it_was_admitted_with(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    addresses = [replica.address for replica in replicas]
+    home = next(replica for replica in replicas if replica.address == choose(f"r:{SLUG}", addresses))
+    (other,) = [replica for replica in replicas if replica is not home]
+    verdicts, there, elsewhere = Verdicts(), speaker_at(home, replicas), speaker_at(other, replicas)
+    for name, who in (("there", there), ("elsewhere", elsewhere)):
+        moderation.admit(who, SLUG, LIFE, name, verdicts.of(name), text="hello")
+    await verdicts.hears(2)
+    assert [check.text_elsewhere for check in home.moderation.asked()] == [False]
+    assert [check.text_elsewhere for check in other.moderation.asked()] == [True]
+    number = verdicts.numbers["elsewhere"]
+    moderation.ask_text(elsewhere, SLUG, "hello", number, verdicts.of("text"))
+    await verdicts.hears(3)
+    asked = home.moderation.asked()[-1]
+    assert (asked.id, asked.text_alone, asked.text, asked.nonce, asked.slug) == (number, True, "hello", "", SLUG)
+    assert asked.speaker == other.moderation.asked()[0].speaker
+    await home.stop()
+    await other.moderation.hears(lambda: len(other.moderation.carried()) >= 1)
+    # What was asked of the text alone counts nowhere, and is carried by nobody.
+    assert [carried.nonce for carried in other.moderation.carried()] == ["there"]
+    moderation.admit(elsewhere, SLUG, LIFE, "", verdicts.of("alone"), text="hello")
+    await verdicts.hears(4)
+    assert not other.moderation.asked()[-1].text_elsewhere
 
 
 def ban(number: int, **differing: Any) -> pb.Sanction:

@@ -237,6 +237,8 @@ class FakeModeration:
     noted: list[str] = field(default_factory=list)
     released: list[tuple[str, Slug, Life, str, int]] = field(default_factory=list)
     asked_without_policy: list[bool] = field(default_factory=list)
+    asked_of_texts: list[tuple[str, Slug, str, int]] = field(default_factory=list)
+    waiting_of_texts: list[Callable[[Verdict], None]] = field(default_factory=list)
     policies: dict[Slug, Policy] = field(default_factory=dict)
     waiting: list[Callable[[Verdict], None]] = field(default_factory=list)
     limits: AdmissionLimits = field(default_factory=lambda: AdmissionLimits(10, 10.0, 100))
@@ -257,6 +259,10 @@ class FakeModeration:
             self.waiting.append(done)
         else:
             done(Verdict(Decision.UNAVAILABLE) if self.is_away else self.verdict)
+
+    def ask_text(self, speaker: Speaker, slug: Slug, text: str, number: int, done: Callable[[Verdict], None]) -> None:
+        self.asked_of_texts.append((speaker.key, slug, text, number))
+        self.waiting_of_texts.append(done)
 
     def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
         self.noted.append(speaker.key)

@@ -15,10 +15,10 @@ from chassis.logs import LogSummary
 from ws_edge.errors import BusUnavailable, ErrorCode
 from ws_edge.ports import Decision, Incident, Ports, Verdict
 from ws_edge.protocol import codec
-from ws_edge.protocol.identity import MessageId, Speaker
+from ws_edge.protocol.identity import MessageId, Slug, Speaker
 from ws_edge.protocol.limits import AdmittedNonces, LocalLimiter
 from ws_edge.protocol.log import StoredMessage, message_key
-from ws_edge.protocol.policies import SlowMode, refusal_by
+from ws_edge.protocol.policies import SlowMode, SpokenTexts, refusal_by
 from ws_edge.protocol.session import Post
 from ws_edge.room.outcomes import OUTCOME_S, Author, Outcomes
 from ws_edge.room.room import Room
@@ -64,7 +64,17 @@ class _Admission(NamedTuple):
 class Posting:
     """All messages of one worker that are on their way into the stream."""
 
-    __slots__ = ("_admitted", "_catch_up", "_judged_here", "_limiter", "_outcomes", "_ports", "_slow_mode")
+    __slots__ = (
+        "_admitted",
+        "_asked_of_text",
+        "_catch_up",
+        "_judged_here",
+        "_limiter",
+        "_outcomes",
+        "_ports",
+        "_slow_mode",
+        "_texts",
+    )
 
     def __init__(self, ports: Ports, outcomes: Outcomes, catch_up: Callable[[Room], Awaitable[None]]) -> None:
         """`catch_up`: see Recovery."""
@@ -74,6 +84,9 @@ class Posting:
         self._outcomes = outcomes
         self._admitted = AdmittedNonces()
         self._slow_mode = SlowMode()
+        self._texts = SpokenTexts()
+        self._asked_of_text: dict[tuple[str, Slug], int] = {}
+        """How many messages of a participant in a room wait for what the room's home says of their text."""
         self._judged_here = LogSummary(_log, "messages_judged_without_moderation")
         self._limiter = LocalLimiter(limits.messages_per_window, limits.window_s, limits.messages_per_address)
 
@@ -120,7 +133,8 @@ class Posting:
                     self._admitted.note(author.speaker.key, room.life, nonce, now_s)
                 if verdict.place:
                     self._slow_mode.take(author.speaker.key, room.slug, verdict.place, now_s)
-                self._publish(author, room, message, _Admission(author.speaker, verdict.number, here, now_s))
+                admission = _Admission(author.speaker, verdict.number, here, now_s)
+                self._go_on(author, room, message, admission, text_open=verdict.text_open)
                 return
             case Decision.UNAVAILABLE:
                 self._judge_here(author, room, message, here)
@@ -156,14 +170,10 @@ class Posting:
         if nonce and self._admitted.knows(key, room.life, nonce, now_s):
             ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
             return False
-        speaker, policy = author.speaker, ports.policies.find(room.slug)
-        refusal = refusal_by(policy, speaker.identity, message.text, now_s=ports.clock.unix_s())
+        speaker = author.speaker
+        refusal = self._refusal_by_policy(speaker, room, message.text, now_s)
         if refusal is not None:
             self._refuse(author, refusal[0], nonce, refusal[1])
-            return False
-        slow_mode_s = policy.slow_mode_of(speaker.identity.rank)
-        if slow_mode_s and (wait_ms := self._slow_mode.wait_ms(key, room.slug, slow_mode_s, now_s)):
-            self._refuse(author, ErrorCode.SLOW_MODE, nonce, wait_ms)
             return False
         limits = ports.moderation.limits
         self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
@@ -173,11 +183,64 @@ class Posting:
             return False
         if nonce:
             self._admitted.note(key, room.life, nonce, now_s)
-        number = ports.moderation.note_admitted(speaker, room.life, nonce, slow_in=room.slug if slow_mode_s else None)
-        if slow_mode_s:
+        is_slow = ports.policies.find(room.slug).slow_mode_of(speaker.identity.rank) > 0
+        number = ports.moderation.note_admitted(speaker, room.life, nonce, slow_in=room.slug if is_slow else None)
+        if is_slow:
             self._slow_mode.take(key, room.slug, number, now_s)
-        self._publish(author, room, message, _Admission(speaker, number, here, now_s))
+        self._go_on(author, room, message, _Admission(speaker, number, here, now_s), text_open=False)
         return True
+
+    def _refusal_by_policy(self, speaker: Speaker, room: Room, text: str, now_s: float) -> tuple[ErrorCode, int] | None:
+        """What the policy has against a message, as last read, and for how many milliseconds waiting would help."""
+        policy, rank, slug = self._ports.policies.find(room.slug), speaker.identity.rank, room.slug
+        refusal = refusal_by(policy, speaker.identity, text, now_s=self._ports.clock.unix_s())
+        if refusal is not None:
+            return refusal
+        slow_mode_s = policy.slow_mode_of(rank)
+        if slow_mode_s and (wait_ms := self._slow_mode.wait_ms(speaker.key, slug, slow_mode_s, now_s)):
+            return ErrorCode.SLOW_MODE, wait_ms
+        if policy.is_unique_for(rank) and (wait_ms := self._texts.wait_ms(slug, text, now_s)):
+            return ErrorCode.DUPLICATE, wait_ms
+        return None
+
+    # --- where what is said is to be unique ------------------------------------------------------------------------
+
+    def _go_on(self, author: Poster, room: Room, message: Post, admission: _Admission, *, text_open: bool) -> None:
+        """A message was admitted. It follows what its author said before in this room, also where that waits for what
+        the room's home says of its text."""
+        lane = admission.speaker.key, room.slug
+        if text_open or lane in self._asked_of_text:
+            self._asked_of_text[lane] = self._asked_of_text.get(lane, 0) + 1
+            done = partial(self._text_judged, author, room, message, admission)
+            self._ports.moderation.ask_text(admission.speaker, room.slug, message.text, admission.number, done)
+        else:
+            self._say(author, room, message, admission)
+
+    def _text_judged(self, author: Poster, room: Room, message: Post, admission: _Admission, verdict: Verdict) -> None:
+        lane = admission.speaker.key, room.slug
+        self._asked_of_text[lane] -= 1
+        if not self._asked_of_text[lane]:
+            del self._asked_of_text[lane]
+        refusal, wait_ms = None, 0
+        if verdict.decision is Decision.DUPLICATE:
+            refusal, wait_ms = ErrorCode.DUPLICATE, verdict.retry_after_ms
+        elif verdict.decision is Decision.UNAVAILABLE and self._ports.outage == "reject":
+            refusal = ErrorCode.UNAVAILABLE
+        elif verdict.decision is Decision.UNAVAILABLE:
+            wait_ms = self._texts.wait_ms(room.slug, message.text, self._ports.clock.now_s())
+            refusal = ErrorCode.DUPLICATE if wait_ms else None
+        if refusal is None:
+            self._say(author, room, message, admission)
+        else:
+            self._release(room, message.nonce, admission)
+            self._refuse(author, refusal, message.nonce, wait_ms)
+
+    def _say(self, author: Poster, room: Room, message: Post, admission: _Admission) -> None:
+        if self._ports.policies.find(room.slug).is_unique_for(admission.speaker.identity.rank):
+            self._texts.say(room.slug, message.text, admission.number, admission.at_s)
+        self._publish(author, room, message, admission)
+
+    # --- into the stream -------------------------------------------------------------------------------------------
 
     def _publish(self, author: Poster, room: Room, message: Post, admission: _Admission | None = None) -> None:
         """`admission`: of a message that counts; None: it is repeated."""
@@ -210,6 +273,7 @@ class Posting:
         speaker, number, here, at_s = admission
         self._limiter.release(speaker, at_s)
         self._slow_mode.release(speaker.key, room.slug, number)
+        self._texts.release(number)
         if nonce:
             self._admitted.forget(speaker.key, room.life, nonce)
         self._ports.moderation.release(speaker, room.slug, room.life, nonce, number)

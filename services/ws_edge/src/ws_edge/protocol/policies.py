@@ -9,6 +9,7 @@ from ws_edge.errors import ErrorCode
 from ws_edge.protocol.emotes import is_emotes_only
 from ws_edge.protocol.identity import Identity, Rank, Slug
 from ws_edge.protocol.links import has_link
+from ws_edge.protocol.same_text import digest_of
 
 LONGEST_SLOW_MODE_S = 600
 LONGEST_WAIT_MINUTES = 129_600
@@ -16,6 +17,8 @@ LONGEST_MESSAGE = 1000
 EXEMPT_RANK = Rank.MODERATOR
 """Those of this rank and above may write whatever the policy says."""
 PLACES_LIMIT = 10_000
+UNIQUE_FOR_S = 120.0
+TEXTS_LIMIT = 10_000
 
 
 class ReadOnly(Enum):
@@ -54,6 +57,10 @@ class Policy(Struct, frozen=True, gc=False):
     def slow_mode_of(self, rank: Rank) -> int:
         """How many seconds the messages of somebody of that rank have to be apart."""
         return 0 if rank >= EXEMPT_RANK else self.slow_mode_seconds
+
+    def is_unique_for(self, rank: Rank) -> bool:
+        """Whether somebody of that rank may not say what was said lately."""
+        return self.unique and rank < EXEMPT_RANK
 
 
 NO_POLICY = Policy()
@@ -140,3 +147,41 @@ class SlowMode:
         _, known = self._places.get((key, slug), (0.0, 0))
         if known == place:
             self._places.pop((key, slug), None)
+
+
+class SpokenTexts:
+    """What was said lately in each room where texts are unique, as one edge can know it alone. Bounded twice, by age
+    and by number: the oldest are forgotten first. Monotonic seconds."""
+
+    __slots__ = ("_said", "_texts")
+
+    def __init__(self) -> None:
+        self._said: OrderedDict[tuple[Slug, bytes], tuple[float, int]] = OrderedDict()
+        self._texts: dict[int, tuple[Slug, bytes]] = {}
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def wait_ms(self, slug: Slug, text: str, now: float) -> int:
+        """0 where it may be said now, else in how many milliseconds it may."""
+        at, _ = self._said.get((slug, digest_of(text)), (None, 0))
+        return 0 if at is None else max(0, -int((now - at - UNIQUE_FOR_S) * 1000 // 1))
+
+    def say(self, slug: Slug, text: str, number: int, now: float) -> None:
+        """It was said by a message that was admitted, of that number."""
+        one = (slug, digest_of(text))
+        self._forget(one)
+        self._said[one] = (now, number)
+        self._texts[number] = one
+        while len(self._said) > TEXTS_LIMIT or next(iter(self._said.values()))[0] <= now - UNIQUE_FOR_S:
+            self._forget(next(iter(self._said)))
+
+    def release(self, number: int) -> None:
+        """That message could not be stored: it was not said."""
+        text = self._texts.get(number)
+        if text is not None:
+            self._forget(text)
+
+    def _forget(self, text: tuple[Slug, bytes]) -> None:
+        _, number = self._said.pop(text, (0.0, 0))
+        self._texts.pop(number, None)

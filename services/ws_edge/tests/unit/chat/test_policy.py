@@ -322,6 +322,102 @@ async def test_who_came_back_from_another_address_is_released_there_where_their_
     assert world.moderation.released[1:] == [(there, SLUG, Life(1), "", 10), (here, SLUG, Life(1), "", 9)]
 
 
+# --- unique ----------------------------------------------------------------------------------------------------------
+
+OPEN = Verdict(Decision.ADMITTED, number=5, text_open=True)
+
+
+async def test_a_message_whose_text_the_rooms_home_has_to_judge_is_published_when_that_says_so(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = OPEN
+    ana.say("hello")
+    await world.settle()
+    assert world.moderation.asked_of_texts == [("u:1", SLUG, "hello", 5)]
+    assert ana.types == []
+    world.moderation.waiting_of_texts.pop()(Verdict(Decision.ADMITTED))
+    await world.settle()
+    assert ana.types == ["chat_message"]
+    assert world.moderation.released == []
+
+
+async def test_duplicate_is_told_with_retry_after_ms_and_counts_for_nothing(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = OPEN
+    ana.say("hello", nonce="n")
+    world.moderation.waiting_of_texts.pop()(Verdict(Decision.DUPLICATE, 1500))
+    assert joined(ana) == {
+        "message": "Somebody said that just now",
+        "code": "duplicate",
+        "retry_after_ms": 1500,
+        "nonce": "n",
+    }
+    assert world.moderation.released == [("u:1", SLUG, Life(1), "n", 5)]
+
+
+async def test_what_an_author_says_next_waits_for_what_is_said_of_the_text_before_it(world: World) -> None:
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    world.moderation.verdict = OPEN
+    ana.say("first")
+    world.moderation.verdict = Verdict(Decision.ADMITTED, number=6)
+    ana.say("second")
+    ben.say("of somebody else")
+    await world.settle()
+    first, second = world.moderation.waiting_of_texts
+    first(Verdict(Decision.ADMITTED))
+    second(Verdict(Decision.ADMITTED))
+    ana.say("third")
+    await world.settle()
+    said = [frame["data"]["message"] for frame in ben.frames]  # type: ignore[index]
+    assert said == ["of somebody else", "first", "second", "third"]
+    assert len(world.moderation.asked_of_texts) == 2
+
+
+async def test_where_the_rooms_home_is_away_what_was_said_through_this_edge_is_no_more_said(world: World) -> None:
+    world.moderation.policies[SLUG] = Policy(7, unique=True)
+    ana, chair = await world.join("s", "1:user"), await world.join("s", "9:moderator")
+    chair.say("hello")  # moderators may, and what they said may be said
+    await world.settle()
+    for _ in range(2):
+        world.moderation.verdict = OPEN
+        ana.say("Hello")
+        world.moderation.waiting_of_texts.pop()(Verdict(Decision.UNAVAILABLE))
+        await world.settle()
+    assert ana.types == ["chat_message", "chat_message", "duplicate"]
+    assert ana.frames[2]["data"]["retry_after_ms"] == 120_000  # type: ignore[index]
+    assert world.moderation.released == [("u:1", SLUG, Life(1), "", 5)]
+
+
+@pytest.mark.parametrize("world", [{"outage": "reject"}], indirect=True)
+async def test_where_messages_are_refused_without_moderation_so_is_one_whose_text_nobody_judges(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = OPEN
+    ana.say("hello")
+    world.moderation.waiting_of_texts.pop()(Verdict(Decision.UNAVAILABLE))
+    assert ana.types == ["unavailable"]
+    assert world.moderation.released == [("u:1", SLUG, Life(1), "", 5)]
+
+
+async def test_while_moderation_is_away_nobody_says_what_was_said_through_this_edge(world: World) -> None:
+    world.moderation.policies[SLUG] = Policy(7, unique=True)
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    world.moderation.verdict = Verdict(Decision.ADMITTED, number=5)
+    ana.say("judged by moderation")
+    await world.settle()
+    world.moderation.is_away = True
+    ben.say("JUDGED by  moderation")
+    world.bus.is_away = True
+    ben.say("not stored")
+    world.bus.is_away = False
+    ana.say("not stored")
+    await world.settle()
+    assert ben.types == ["chat_message", "duplicate", "unavailable", "chat_message"]
+    world.clock.time_s += 120.0
+    ben.say("judged by moderation")
+    await world.settle()
+    assert ben.types[-1] == "chat_message"
+    assert len(ben.types) == 5
+
+
 # --- while moderation is away ----------------------------------------------------------------------------------------
 
 

@@ -96,8 +96,6 @@ def test_what_ends_a_sanction_takes_no_messages_back() -> None:
                     "members_only": True,
                     "emote_only": False,
                     "max_length": 1,
-                    "unique": True,
-                    "links": "refuse",
                 },
             },
             ChangePolicy(members_only=True, emote_only=False, max_length=1),

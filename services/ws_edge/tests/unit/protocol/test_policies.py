@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ws_edge.protocol import policies
 from ws_edge.protocol.identity import Identity, Rank, Slug, UserId
 from ws_edge.protocol.policies import (
     LONGEST_SLOW_MODE_S,
@@ -14,6 +15,7 @@ from ws_edge.protocol.policies import (
     PolicyCache,
     ReadOnly,
     SlowMode,
+    SpokenTexts,
     refusal_by,
 )
 
@@ -125,3 +127,37 @@ def test_places_are_bounded_by_age_and_by_number() -> None:
     assert len(places) == PLACES_LIMIT
     places.take("u:1", LIVE, 1, 1.0 + LONGEST_SLOW_MODE_S)
     assert len(places) == 1
+
+
+def test_what_was_said_is_known_for_two_minutes_in_its_room() -> None:
+    said = SpokenTexts()
+    said.say(LIVE, "Hello", 1, 100.0)
+    assert said.wait_ms(LIVE, "hello", 219.9995) == 1
+    assert said.wait_ms(LIVE, "hello", 220.0) == 0
+    assert said.wait_ms(OTHER, "hello", 100.0) == 0
+    said.say(LIVE, "you", 2, 220.0)
+    assert len(said) == 1
+
+
+def test_what_was_not_stored_was_not_said_and_releasing_an_earlier_message_changes_nothing() -> None:
+    said = SpokenTexts()
+    said.say(LIVE, "hello", 1, 100.0)
+    said.say(LIVE, "HELLO", 2, 220.0)
+    said.release(1)
+    assert said.wait_ms(LIVE, "hello", 220.0) == 120_000
+    said.release(2)
+    assert said.wait_ms(LIVE, "hello", 220.0) == 0
+    assert (len(said), len(said._texts)) == (0, 0)
+
+
+def test_of_too_many_texts_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "TEXTS_LIMIT", 2)
+    said = SpokenTexts()
+    for number in range(4):
+        said.say(LIVE, f"text {number}", number, 100.0)
+    assert [said.wait_ms(LIVE, f"text {number}", 100.0) > 0 for number in range(4)] == [False, False, True, True]
+
+
+def test_unique_is_not_for_moderators_and_above() -> None:
+    assert [Policy(1, unique=True).is_unique_for(rank) for rank in sorted(Rank)] == [True, True, False, False, False]
+    assert not Policy(1).is_unique_for(Rank.USER)

@@ -51,7 +51,13 @@ class PendingMessage:
     life: Life
     nonce: str
     done: Callable[[Verdict], None]
+    key: str = ""
+    """By which its stream was chosen."""
     without_policy: bool = False
+    text_elsewhere: bool = False
+    """The home of the room is another stream's."""
+    admitted_as: int = 0
+    """The number under which it was admitted, where its text alone is asked about; else 0."""
     asked_at_s: float = 0.0
 
 
@@ -110,7 +116,7 @@ class AdmissionStream:
 
     def ask_message(self, pending: PendingMessage, text: str) -> None:
         """Ask for one verdict; on a stream that is down it is unavailable, after those that are still to be told."""
-        number = next_number()
+        number = pending.admitted_as or next_number()
         pending.asked_at_s = self._loop.time()
         self._messages[number] = pending
         if not self.is_up:
@@ -121,6 +127,10 @@ class AdmissionStream:
         message.life = pending.life
         if pending.nonce:
             message.nonce = pending.nonce
+        if pending.text_elsewhere:
+            message.text_elsewhere = True
+        if pending.admitted_as:
+            message.text_alone = True
         if pending.without_policy:
             message.without_policy = True
         else:

@@ -194,7 +194,8 @@ def verdict_from_proto(verdict: moderation_pb2.Verdict) -> Verdict:
     """A decision of a later version is none: unavailable. A refusal by the policy that only a later version knows is
     told in the words of the decision that comes with it."""
     if verdict.decision == moderation_pb2.Verdict.DECISION_ADMITTED:
-        return Verdict(Decision.ADMITTED, 0, verdict.id if verdict.holds_place else 0, verdict.id)
+        place = verdict.id if verdict.holds_place else 0
+        return Verdict(Decision.ADMITTED, 0, place, verdict.id, verdict.text_open)
     if verdict.refusal in _REFUSED_BY_POLICY:
         return Verdict(_REFUSED_BY_POLICY[verdict.refusal], verdict.retry_after_ms)
     if not verdict.retry_after_ms:

@@ -97,16 +97,26 @@ class GrpcModeration:
     ) -> None:
         """See ports.Moderation."""
         key = speaker.routing_key
-        speaking = self._speaking.get(key)
-        # While something of a speaker is unanswered the rest follows it, or a new home might answer earlier.
-        stream = self._home_of(key) if speaking is None else speaking[0]
-        if stream is None:
-            self._loop.call_soon(done, UNAVAILABLE)
-            return
         if self._carried.is_behind(key):
             self._carry_to_home_of(key)
+        self._ask(PendingMessage(speaker, slug, life, nonce, done, key, without_policy), text)
+
+    def ask_text(self, speaker: Speaker, slug: Slug, text: str, number: int, done: Callable[[Verdict], None]) -> None:
+        """See ports.Moderation."""
+        self._ask(PendingMessage(speaker, slug, Life(0), "", done, _key_of_room(slug), admitted_as=number), text)
+
+    def _ask(self, pending: PendingMessage, text: str) -> None:
+        """While something of a key is unanswered the rest follows it, or a new home might answer earlier."""
+        key = pending.key
+        speaking = self._speaking.get(key)
+        stream = self._home_of(key) if speaking is None else speaking[0]
+        if stream is None:
+            self._loop.call_soon(pending.done, UNAVAILABLE)
+            return
+        if len(self._up) > 1 and not pending.admitted_as:
+            pending.text_elsewhere = self._home_of(_key_of_room(pending.slug)) is not stream
         self._speaking[key] = (stream, 1 if speaking is None else speaking[1] + 1)
-        stream.ask_message(PendingMessage(speaker, slug, life, nonce, done, without_policy), text)
+        stream.ask_message(pending, text)
 
     def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
         """See ports.Moderation."""
@@ -219,13 +229,13 @@ class GrpcModeration:
         return True
 
     def _settle(self, stream: AdmissionStream, pending: PendingMessage, verdict: Verdict) -> None:
-        key = pending.speaker.routing_key
+        key = pending.key
         unanswered = self._speaking[key][1] - 1
         if unanswered:
             self._speaking[key] = (stream, unanswered)
         else:
             del self._speaking[key]
-        if verdict.decision is Decision.ADMITTED:
+        if verdict.decision is Decision.ADMITTED and not pending.admitted_as:
             slow_in = pending.slug if verdict.place else None
             self._note(pending.speaker, pending.life, pending.nonce, stream, verdict.number, slow_in)
         pending.done(verdict)
@@ -278,3 +288,8 @@ class GrpcModeration:
                 )
                 self._streams[address] = stream
                 self._tasks.spawn(stream.run(), f"moderation stream {address}")
+
+
+def _key_of_room(slug: Slug) -> str:
+    """By which the home of a room is chosen."""
+    return f"r:{slug}"
