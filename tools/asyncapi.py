@@ -74,11 +74,17 @@ def document() -> dict[str, Any]:
             "required": ["changes"],
             "properties": {"action": {"enum": ["policy"]}, "changes": {"not": {"type": "null"}}},
         },
-        {"required": ["message_id"], "properties": {"action": {"enum": ["delete"]}, "message_id": {"type": "integer"}}},
+        {
+            "required": ["message_id"],
+            "properties": {"action": {"enum": ["delete", "pin", "unpin"]}, "message_id": {"type": "integer"}},
+        },
         *(
             {
                 "required": [field],
-                "properties": {"action": {"not": {"enum": ["delete", "policy"]}}, field: {"type": type_}},
+                "properties": {
+                    "action": {"not": {"enum": ["delete", "pin", "unpin", "policy"]}},
+                    field: {"type": type_},
+                },
             }
             for field, type_ in (("target_user_id", "integer"), ("target_username", "string"))
         ),

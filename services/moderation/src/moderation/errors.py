@@ -9,6 +9,7 @@ ModerationError
 ├── TooManyPolicies           so many slugs have a policy that no other one gets one: RESOURCE_EXHAUSTED
 ├── MessageNotFound           there is no such message, or it was taken back before: an answer to Execute
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
+├── TurnAwaited               an earlier change of the same pin is to be told first: caught in usecases/outbox.py
 ├── ClaimLost                 another replica works on what the outbox has to do: caught in usecases/outbox.py
 └── StartFailed               the replica cannot run: exit code 1
 
@@ -53,6 +54,10 @@ class LogUnavailable(ModerationError):
 
 class ClaimLost(ModerationError):
     """Somebody else has taken over what the outbox had to do."""
+
+
+class TurnAwaited(ModerationError):
+    """An earlier change of the pin of that log is not in it yet."""
 
 
 class StartFailed(ModerationError):

@@ -11,6 +11,7 @@ from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt,
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Target
+from moderation.domain.pins import PinOrder, RoomPin
 from moderation.domain.policy import PolicyOrder, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rights import Change
@@ -73,6 +74,21 @@ class Store(Protocol):
         """The same of the policy of the order's slug: change it, write the audit row with what was there before, and
         give the outbox the entry that tells of it where the room has a log. Raises TooManyPolicies."""
 
+    async def change_pin(
+        self,
+        order: PinOrder,
+        message: LoggedMessage | None,
+        demand: Callable[[RoomPin | None, list[Erasure]], None],
+        *,
+        now_ms: int,
+    ) -> Receipt:
+        """The same of the pin of the order's slug: show it to `demand`, with what is to be erased in that log or was in
+        the last minutes, put the message, or none, in its place, write the audit row with what was there before, and
+        give the outbox the entry. What takes a pinned message back ends its pin in the same step."""
+
+    async def pins_of(self, slugs: Sequence[str]) -> list[RoomPin]:
+        """Of at most 1,000 slugs those in which anything was ever pinned. None has a message that was taken back."""
+
     async def policies_after(self, version: int, *, first: int) -> list[RoomPolicy]:
         """The next `first` policies with a higher version, in the order of these. Whoever reads on from the last one's
         version misses none. What a later version of this service stored there is left out."""
@@ -117,7 +133,7 @@ class Store(Protocol):
 
     async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
         """Erase the addresses, the names of anonymous people and the texts of messages, of what was done, and of
-        sanctions that ended, before then. The rows stay."""
+        sanctions that ended, before then. The rows stay. Pins that are older end."""
 
     async def delete_history(self, before_ms: int) -> None:
         """Delete the audit rows of what was done, and the sanctions that ended, before then."""
@@ -146,6 +162,9 @@ class Outbox(Protocol):
 
     async def appended(self, item: OutboxItem, entry_id: int, *, now_ms: int) -> None:
         """Its entry is in the log, with that id."""
+
+    async def is_preceded(self, item: OutboxItem) -> bool:
+        """Whether an earlier change of the pin of that log is not done yet: its entry has to come first."""
 
     async def postpone(self, item: OutboxItem, *, until_ms: int) -> None:
         """Let go of it: anybody may take it from then on."""

@@ -9,6 +9,7 @@ from chassis.tasks import Tasks
 from ws_edge.protocol.commands import Command, Target
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
+from ws_edge.protocol.pins import Pin, PinCache
 from ws_edge.protocol.policies import Policy, PolicyCache
 from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
@@ -356,6 +357,8 @@ class InForce:
     """Without those that hold everywhere."""
     policies: dict[Slug, Policy] = field(default_factory=dict)
     """Those that were ever changed."""
+    pins: dict[Slug, tuple[Life, Pin]] = field(default_factory=dict)
+    """Of the newest lives in which anything was ever pinned."""
 
 
 SLUGS_PER_READ = 1000
@@ -542,4 +545,5 @@ class Ports:
     """WebSocket frames of one connection in any 10 seconds; 0: no limit."""
     cache: SanctionCache = field(default_factory=SanctionCache)
     policies: PolicyCache = field(default_factory=PolicyCache)
+    pins: PinCache = field(default_factory=PinCache)
     tasks: Tasks = field(default_factory=Tasks)

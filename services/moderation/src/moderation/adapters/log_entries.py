@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 
 from moderation.domain.commands import LogChange
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
+from moderation.domain.pins import PinAction, PinChange
 from moderation.domain.policy import PolicyChange
 from salon.events.v1 import events_pb2 as pb
 from salon.moderation.v1 import policy_pb2
@@ -28,7 +29,8 @@ def message_of(stored: Stored) -> LoggedMessage | None:
     if entry is None or entry.WhichOneof("entry") != "message":
         return None
     said = entry.message
-    return LoggedMessage(stored.id, stored.at_ms, said.user_id, said.username, said.text, stored.key)
+    author, text = (said.user_id, said.username), said.text
+    return LoggedMessage(stored.id, stored.at_ms, *author, text, stored.key, said.role, said.reply_to)
 
 
 def encode_change(action_id: int, change: LogChange) -> bytes:
@@ -37,6 +39,8 @@ def encode_change(action_id: int, change: LogChange) -> bytes:
     entry = pb.LogEntry(origin=pb.CommandOrigin(edge=edge, token=token, nonce=nonce, action_id=action_id))
     if isinstance(change, PolicyChange):
         _tell_policy(entry, change)
+    elif isinstance(change, PinChange):
+        _tell_pin(entry, change)
     else:
         _tell_erasure(entry, change)
     return entry.SerializeToString(deterministic=True)
@@ -46,6 +50,13 @@ def _tell_policy(entry: pb.LogEntry, change: PolicyChange) -> None:
     entry.policy_changed.version = change.version
     entry.policy_changed.moderator_user_id = change.moderator_user_id
     entry.policy_changed.policy.CopyFrom(policy_pb2.Policy(**asdict(change.policy)))
+
+
+def _tell_pin(entry: pb.LogEntry, change: PinChange) -> None:
+    told = entry.message_pinned if change.action is PinAction.PIN else entry.message_unpinned
+    told.message_id = change.message_id
+    told.version = change.version
+    told.moderator_user_id = change.moderator_user_id
 
 
 def _tell_erasure(entry: pb.LogEntry, erasure: Erasure) -> None:

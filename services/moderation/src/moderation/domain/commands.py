@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, ErasureKind, LogRef, Origin
+from moderation.domain.pins import PinChange, PinOrder
 from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy
 from moderation.domain.sanctions import Command, SanctionEvent
 
@@ -43,8 +44,8 @@ class ErasureOrder:
     origin: Origin = NO_ORIGIN
 
 
-Order: TypeAlias = SanctionOrder | ErasureOrder | PolicyOrder
-LogChange: TypeAlias = Erasure | PolicyChange
+Order: TypeAlias = SanctionOrder | ErasureOrder | PolicyOrder | PinOrder
+LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
 
 

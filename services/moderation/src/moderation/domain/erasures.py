@@ -54,6 +54,10 @@ class LoggedMessage(NamedTuple):
     text: str
     key: str
     """Its Nats-Msg-Id, or empty."""
+    role: str = ""
+    """The author's highest role; empty: anonymous, or from before roles were told."""
+    reply_to: int = 0
+    """The id that its author said it answers to, or 0."""
 
     @property
     def author(self) -> Target:

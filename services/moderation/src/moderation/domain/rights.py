@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from moderation.domain.commands import ErasureOrder
 from moderation.domain.erasures import Erasure, ErasureCommand, ErasureKind, LoggedMessage
 from moderation.domain.people import Moderator, Rank
+from moderation.domain.pins import PinAction, PinCommand
 from moderation.domain.policy import PolicyAction, PolicyCommand
 from moderation.domain.sanctions import Action, Command, Sanction, Scope, first_addresses
 from moderation.errors import MessageNotFound, NotPermitted
 
-LOWEST_RANK: Mapping[tuple[Action | ErasureKind | PolicyAction, Scope], Rank] = {
+LOWEST_RANK: Mapping[tuple[Action | ErasureKind | PolicyAction | PinAction, Scope], Rank] = {
     (ErasureKind.DELETE, Scope.ROOM): Rank.MODERATOR,
     (ErasureKind.PURGE, Scope.ROOM): Rank.MODERATOR,
     (ErasureKind.CLEAR, Scope.ROOM): Rank.ADMIN,
     (PolicyAction.CHANGE, Scope.ROOM): Rank.ADMIN,
+    (PinAction.PIN, Scope.ROOM): Rank.MODERATOR,
+    (PinAction.UNPIN, Scope.ROOM): Rank.MODERATOR,
     (Action.MUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.UNMUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.BAN, Scope.ROOM): Rank.ADMIN,
@@ -39,7 +42,7 @@ class Change:
     """What the sanction that it imposes holds for, MOST_ADDRESSES at most."""
 
 
-def may_act(rank: Rank, action: Action | ErasureKind | PolicyAction, scope: Scope) -> bool:
+def may_act(rank: Rank, action: Action | ErasureKind | PolicyAction | PinAction, scope: Scope) -> bool:
     """Whether somebody of that rank has that action with that scope at all."""
     return rank >= LOWEST_RANK[action, scope]
 
@@ -82,6 +85,13 @@ def may_change_policy(command: PolicyCommand) -> bool:
     """Whether rank and role allow it: signed in, and by the table."""
     moderator = command.moderator
     return moderator.user_id != 0 and may_act(moderator.rank, PolicyAction.CHANGE, Scope.ROOM)
+
+
+def may_pin(command: PinCommand) -> bool:
+    """Whether rank and role allow it: signed in, and by the table. Whose the message is does not matter: who pins it
+    acts on nobody."""
+    moderator = command.moderator
+    return moderator.user_id != 0 and may_act(moderator.rank, command.action, Scope.ROOM)
 
 
 def decide_deletion(order: ErasureOrder, message: LoggedMessage | None, *, now_ms: int) -> Erasure:

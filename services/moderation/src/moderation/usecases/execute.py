@@ -11,6 +11,7 @@ from moderation.domain.admission import Now
 from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
 from moderation.domain.people import Moderator, address_of_name
+from moderation.domain.pins import PinAction, PinOrder, demand_change
 from moderation.domain.policy import PolicyOrder
 from moderation.domain.rights import (
     Change,
@@ -20,6 +21,7 @@ from moderation.domain.rights import (
     may_change_policy,
     may_execute,
     may_lift,
+    may_pin,
     may_take_back,
     still_there,
     take_back_all,
@@ -49,6 +51,8 @@ async def execute(ports: Ports, order: Order) -> Receipt:
         return await _change(ports, order)
     if isinstance(order, PolicyOrder):
         return await _change_policy(ports, order)
+    if isinstance(order, PinOrder):
+        return await _change_pin(ports, order)
     return await _take_back(ports, order)
 
 
@@ -130,6 +134,22 @@ async def _carry_out_policy(ports: Ports, order: PolicyOrder) -> Receipt:
     return await _tried(ports, receipt)
 
 
+async def _change_pin(ports: Ports, order: PinOrder) -> Receipt:
+    """Pin or unpin. Raises LogUnavailable where it can't be said whether there is the message that is to be pinned."""
+    command = order.command
+    if not may_pin(command):
+        raise NotPermitted
+    message = None
+    if command.action is PinAction.PIN and order.log is not None:
+        message = await ports.log.find(order.log, command.message_id)
+    return await _detached(ports, _carry_out_pin(ports, order, message))
+
+
+async def _carry_out_pin(ports: Ports, order: PinOrder, message: LoggedMessage | None) -> Receipt:
+    demand = partial(demand_change, order=order, message=message)
+    return await _tried(ports, await ports.store.change_pin(order, message, demand, now_ms=ports.clock().wall_ms))
+
+
 async def _take_back(ports: Ports, order: ErasureOrder) -> Receipt:
     """Delete, purge or clear."""
     if order.command.kind is ErasureKind.DELETE:
@@ -141,16 +161,28 @@ async def _take_back(ports: Ports, order: ErasureOrder) -> Receipt:
 
 async def _deletion(ports: Ports, order: ErasureOrder) -> tuple[Erasure, LoggedMessage | None]:
     """Without the log nobody here can say whose the message is: where the caller knows it, and has said what rank its
-    author has, the outbox reads it later."""
+    author has, the outbox reads it later. What is pinned is known here, also where the log has let go of it."""
     if order.log is None:
         raise MessageNotFound
     try:
         message = await ports.log.find(order.log, order.command.message_id)
     except LogUnavailable:
+        if (message := await _pinned(ports, order)) is not None:
+            return decide_deletion(order, message, now_ms=ports.clock().wall_ms), message
         if order.command.target_rank is None or not may_take_back(order.command):
             raise
         return erasure_of(order), None
+    message = message or await _pinned(ports, order)
     return decide_deletion(order, message, now_ms=ports.clock().wall_ms), message
+
+
+async def _pinned(ports: Ports, order: ErasureOrder) -> LoggedMessage | None:
+    """The message of a deletion, if it is the one that is pinned."""
+    for pin in await ports.store.pins_of([order.command.slug]):
+        message = None if order.log is None else pin.message_in(order.log)
+        if message is not None and message.id == order.command.message_id:
+            return message
+    return None
 
 
 async def _carry_out_in_log(

@@ -17,7 +17,8 @@ from chassis.errors import DatabaseUnavailable
 from chassis.tasks import end_tasks, repeat, to_its_end
 from moderation.domain.commands import OutboxItem
 from moderation.domain.erasures import KEYS_REMEMBERED_MS, Erasure, ErasureKind, LoggedMessage
-from moderation.errors import ClaimLost, LogUnavailable
+from moderation.domain.pins import PinChange
+from moderation.errors import ClaimLost, LogUnavailable, TurnAwaited
 from moderation.ports import Ports
 
 LOOK_EVERY_S = 1.0
@@ -35,6 +36,8 @@ KEPT_DONE_MS = 3_600_000
 LOOKED_FOR_AFTER_MS = 60_000
 """So long the stream surely knows what it has stored. It does for two minutes; clocks may differ."""
 _ERASED_AT_ONCE = 8
+_TURN_PAUSE_S = 0.05
+_TURN_PAUSES = 20
 _log = structlog.get_logger()
 
 
@@ -136,6 +139,8 @@ async def work(ports: Ports, progress: Progress) -> LogAnswer:
     except asyncio.CancelledError:
         await to_its_end(_let_go(ports, progress.item, pause_s=0.0))
         raise
+    except TurnAwaited:
+        await _let_go(ports, progress.item, pause_s=_pause_s(progress.item))
     except (LogUnavailable, DatabaseUnavailable) as problem:
         _log.warning("outbox_postponed", action_id=action_id, attempts=progress.item.attempts, problem=str(problem))
         await _let_go(ports, progress.item, pause_s=_pause_s(progress.item))
@@ -217,6 +222,8 @@ async def _work(ports: Ports, progress: Progress) -> LogAnswer:
             return LogAnswer.ANSWERED
         progress.item = item = resolved
     if not item.entry_id:
+        if isinstance(change, PinChange):
+            await _await_turn(ports, item)
         entry_id = await _append(ports, item)
         progress.item = item = replace(item, entry_id=entry_id)
         await ports.outbox.appended(item, entry_id, now_ms=ports.clock().wall_ms)
@@ -224,6 +231,15 @@ async def _work(ports: Ports, progress: Progress) -> LogAnswer:
         await _erase(ports, item, item.change)
     await ports.outbox.done(item, now_ms=ports.clock().wall_ms)
     return LogAnswer.ANSWERED
+
+
+async def _await_turn(ports: Ports, item: OutboxItem) -> None:
+    """Changes of a pin are told in the order in which they were made: the last one holds. Raises TurnAwaited."""
+    for _ in range(_TURN_PAUSES):
+        if not await ports.outbox.is_preceded(item):
+            return
+        await asyncio.sleep(_TURN_PAUSE_S)
+    raise TurnAwaited
 
 
 async def _resolve(ports: Ports, item: OutboxItem, erasure: Erasure) -> OutboxItem | None:

@@ -1,7 +1,8 @@
-"""Which sanctions and policies there are, from the database, which is right even where events were missed."""
+"""Which sanctions, policies and pins there are, from the database, which is right even where events were missed."""
 
 from collections.abc import Sequence
 
+from moderation.domain.pins import RoomPin
 from moderation.domain.policy import RoomPolicy
 from moderation.domain.sanctions import Sanction
 from moderation.ports import Ports, SanctionQuery
@@ -17,6 +18,11 @@ async def list_in_force(ports: Ports, query: SanctionQuery) -> list[Sanction]:
 async def list_policies(ports: Ports, slugs: Sequence[str]) -> list[RoomPolicy]:
     """Of those slugs whose policy was ever changed. Raises DatabaseUnavailable."""
     return await ports.store.policies_of(slugs)
+
+
+async def list_pins(ports: Ports, slugs: Sequence[str]) -> list[RoomPin]:
+    """Of those slugs in which anything was ever pinned. Raises DatabaseUnavailable."""
+    return await ports.store.pins_of(slugs)
 
 
 async def list_history(

@@ -246,14 +246,29 @@ class ChatConnection:
         if self._close(code, error):
             self._ports.meter.turned_away("internal" if error is None else error.value)
 
-    def welcome(self, room: Room, membership: Membership, resume: ResumePoint | None, resume_text: str | None) -> None:
+    def welcome(
+        self,
+        room: Room,
+        membership: Membership,
+        resume: ResumePoint | None,
+        resume_text: str | None,
+        *,
+        shows_pin: bool,
+    ) -> None:
         """See JoiningClient."""
         if not self._is_over and self._transport is not None:
             self.room = room
             takes = self._transport.takes_compressed
             you, policy = self._you(room, resume_text), self._ports.policies.find(room.slug)
             first = room.welcome(
-                self, self.speaker, membership, you=you, policy=policy, resume=resume, takes_compressed=takes
+                self,
+                self.speaker,
+                membership,
+                you=you,
+                policy=policy,
+                shows_pin=shows_pin,
+                resume=resume,
+                takes_compressed=takes,
             )
             self.write(first)
             self._perform(self._session.joined(now=self._ports.clock.now_s()))

@@ -61,8 +61,16 @@ class JoiningClient(Connection, Protocol):
     def identified(self, number: ConnectionId, speaker: Speaker) -> None:
         """Who the client is."""
 
-    def welcome(self, room: Room, membership: Membership, resume: ResumePoint | None, resume_text: str | None) -> None:
-        """The client is in, and gets what it has missed, and with what it may come back."""
+    def welcome(
+        self,
+        room: Room,
+        membership: Membership,
+        resume: ResumePoint | None,
+        resume_text: str | None,
+        *,
+        shows_pin: bool,
+    ) -> None:
+        """The client is in, and gets what it has missed, what is pinned, and with what it may come back."""
 
     def turn_away(self, error: ErrorCode | None, code: CloseCode) -> None:
         """End a connection that this worker never took for one of its own."""
@@ -146,12 +154,14 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     resume = request.resume
     if resume is not None and not await entrance.replays.prepare(held.room, resume):
         resume = replace(resume, since=None)
+    shows_pin = await _read_pin(entrance, held.room)
     # Sanctions once more, after the subscription: no ban falls between the two.
     await sanction_reader.demand_entry(client.speaker, membership.slug, final=True)
     if former is not None:
         # From here on the others hear of this: the participant's older connections end, wherever they are.
         entrance.ports.bus.publish_returned(held.room.log, client.speaker.key, membership.version)
-    client.welcome(held.room, membership, resume, _resume_text(entrance, client.speaker, membership, former))
+    resume_text = _resume_text(entrance, client.speaker, membership, former)
+    client.welcome(held.room, membership, resume, resume_text, shows_pin=shows_pin)
 
 
 async def _identify(entrance: Entrance, request: JoinRequest) -> Identity:
@@ -200,6 +210,13 @@ def _introduce(
     number = ConnectionId(next(entrance.numbers))
     speaker = Speaker(identity, address, f"{entrance.ports.edge}:{number}")
     client.identified(number, speaker if former is None else former.speaker(speaker))
+
+
+async def _read_pin(entrance: Entrance, room: Room) -> bool:
+    """Whether what is pinned there, if anything, may be shown: it is text that may have been taken back."""
+    if (told := entrance.ports.pins.find(room.slug, room.life)) is not None:
+        room.pin_told(told)
+    return room.pinned is None or await entrance.replays.read_pin(room)
 
 
 def _resume_text(

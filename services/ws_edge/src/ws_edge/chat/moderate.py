@@ -1,6 +1,7 @@
 """Commands of this worker's clients to moderation: they go out, what was decided comes in and is applied."""
 
 from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
@@ -14,11 +15,12 @@ from ws_edge.errors import BusUnavailable, CloseCode, ErrorCode, ModerationUnava
 from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult, Ports
 from ws_edge.protocol import codec
 from ws_edge.protocol.commands import ChangeSanction, Command, DeleteMessage, PurgeMessages, Target
-from ws_edge.protocol.identity import Rank, Speaker
-from ws_edge.protocol.log import CommandEntry, StoredMessage
+from ws_edge.protocol.identity import MessageId, Rank, Speaker
+from ws_edge.protocol.log import CommandEntry, LogEntry, MessagePinned, StoredMessage
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
 from ws_edge.protocol.session import Moderate
 from ws_edge.room.outcomes import Author, Outcomes
+from ws_edge.room.pins import with_messages
 from ws_edge.room.room import Room
 
 _log = structlog.get_logger(__name__)
@@ -36,7 +38,7 @@ _REFUSALS = {
 class ModerationActions:
     """Carries out moderation_action frames, and applies the events that follow from them."""
 
-    __slots__ = ("_applied", "_connections", "_held_rooms", "_outcomes", "_ports", "_sanction_reader")
+    __slots__ = ("_applied", "_catch_up", "_connections", "_held_rooms", "_outcomes", "_ports", "_sanction_reader")
 
     def __init__(
         self,
@@ -45,8 +47,11 @@ class ModerationActions:
         sanction_reader: SanctionReader,
         held_rooms: RoomRegistry,
         outcomes: Outcomes,
+        catch_up: Callable[[Room], Awaitable[None]],
     ) -> None:
+        """`catch_up`: see Recovery."""
         self._ports = ports
+        self._catch_up = catch_up
         self._outcomes = outcomes
         self._connections = connections
         self._sanction_reader = sanction_reader
@@ -136,7 +141,7 @@ class ModerationActions:
 
     async def _show_again(self, client: "Moderator", room: Room, result: CommandResult, nonce: str) -> ErrorCode | None:
         """What the first one with this nonce has brought, to this client alone. Raises BusUnavailable."""
-        entry = None if result.entry_id is None else await self._ports.bus.entry(room.log, result.entry_id)
+        entry = None if result.entry_id is None else await self._entry(room, result.entry_id)
         room.flush()
         if result.event is not None:
             client.write(_frame_of(result.event, nonce=nonce))
@@ -146,13 +151,26 @@ class ModerationActions:
             return ErrorCode.UNAVAILABLE  # it is not in the log yet, or not any more
         return None
 
+    async def _entry(self, room: Room, number: MessageId) -> LogEntry | None:
+        """As it may be shown. Raises BusUnavailable."""
+        entry = await self._ports.bus.entry(room.log, number)
+        if not isinstance(entry, MessagePinned):
+            return entry
+        await self._catch_up(room)
+        (entry,) = await with_messages(self._ports.bus, room, [entry])
+        return room.erasures.shown(entry)
+
     async def _target_of(self, room: Room, command: Command) -> Target | None:
         """None: nobody, or of a message that is not there. Raises BusUnavailable."""
         if isinstance(command, ChangeSanction | PurgeMessages):
             return command.target
-        message = None
+        message: LogEntry | None = None
         if isinstance(command, DeleteMessage):
-            message = await self._ports.bus.entry(room.log, command.message_id)
+            pinned = room.pinned  # known also where the log has let go of it
+            if pinned is not None and pinned.id == command.message_id:
+                message = pinned
+            else:
+                message = await self._ports.bus.entry(room.log, command.message_id)
         if not isinstance(message, StoredMessage):
             return None
         return Target(message.user_id, message.username if message.user_id is None else None)

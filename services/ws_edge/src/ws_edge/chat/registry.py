@@ -17,7 +17,7 @@ from ws_edge.errors import (
     Unavailable,
 )
 from ws_edge.ports import Bus, Clock, Rooms
-from ws_edge.protocol.identity import ConnectionId, Life, Rank, Slug, Speaker, UserId
+from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import SanctionEvent
@@ -297,11 +297,7 @@ class RoomRegistry:
         room = held.room
         try:
             held.unsubscribe = await self._bus.subscribe(room.log, room)
-            last_id, snapshot, _ = await asyncio.gather(
-                self._bus.last_id(room.log),
-                self._rooms.snapshot(room.life),
-                self._sanction_reader.demand_read(room.slug),
-            )
+            last_id, snapshot = await asyncio.gather(self._read_state(room), self._rooms.snapshot(room.life))
             if snapshot.deleted or held.was_deleted:
                 raise TurnedAway(ErrorCode.NOT_FOUND)
             if not snapshot.version:
@@ -321,6 +317,12 @@ class RoomRegistry:
                 held.recover()
         finally:
             self.release(held)
+
+    async def _read_state(self, room: Room) -> MessageId:
+        """Up to where the log reaches. What holds is read after that: a pin is not older than what nobody is shown."""
+        last_id = await self._bus.last_id(room.log)
+        await self._sanction_reader.demand_read(room.slug)
+        return last_id
 
     def _forget(self, held: HeldRoom) -> None:
         room = held.room

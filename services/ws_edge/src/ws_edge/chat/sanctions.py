@@ -1,5 +1,5 @@
-"""The sanctions and policies that one worker knows: read when a room opens, read again and again, followed by events
-and entries of the log in between."""
+"""The sanctions, policies and pins that one worker knows: read when a room opens, read again and again, followed by
+events and entries of the log in between."""
 
 import asyncio
 from collections import deque
@@ -8,6 +8,7 @@ from chassis.tasks import Tasks
 from ws_edge.errors import ErrorCode, ModerationUnavailable, TurnedAway
 from ws_edge.ports import SLUGS_PER_READ, Clock, Moderation
 from ws_edge.protocol.identity import Slug, Speaker
+from ws_edge.protocol.pins import PinCache
 from ws_edge.protocol.policies import Policy, PolicyCache
 from ws_edge.protocol.sanctions import SanctionCache, SanctionEvent
 
@@ -20,11 +21,18 @@ class SanctionReader:
     """Keeps the cache, and the policies, true for the slugs of the rooms that are held here."""
 
     def __init__(
-        self, moderation: Moderation, cache: SanctionCache, policies: PolicyCache, clock: Clock, tasks: Tasks
+        self,
+        moderation: Moderation,
+        cache: SanctionCache,
+        policies: PolicyCache,
+        pins: PinCache,
+        clock: Clock,
+        tasks: Tasks,
     ) -> None:
         self._moderation = moderation
         self._cache = cache
         self._policies = policies
+        self._pins = pins
         self._clock = clock
         self._tasks = tasks
         self.slugs: dict[Slug, None] = {}
@@ -98,6 +106,8 @@ class SanctionReader:
             self._cache.replace(part, found.sanctions, read_at_s=asked_at_s)
             for slug, policy in found.policies.items():
                 self._policies.apply(slug, policy)
+            for slug, (life, pin) in found.pins.items():
+                self._pins.apply(slug, life, pin)
             for slug in part:
                 if slug not in self.slugs:  # left while the answer was on its way
                     self._forget(slug)
@@ -112,6 +122,7 @@ class SanctionReader:
     def _forget(self, slug: Slug) -> None:
         self._cache.forget(slug)
         self._policies.forget(slug)
+        self._pins.forget(slug)
 
     async def _read_wanted(self) -> None:
         await asyncio.sleep(0)  # everything of this turn goes along

@@ -38,7 +38,9 @@ class Worker:
         self.connections = ConnectionRegistry()
         self.outcomes = Outcomes(ports.edge, ports.clock, ports.meter)
         self.recovery = Recovery(ports.bus, ports.rooms, self.outcomes, ports.tasks, ports.meter)
-        self.sanction_reader = SanctionReader(ports.moderation, ports.cache, ports.policies, ports.clock, ports.tasks)
+        self.sanction_reader = SanctionReader(
+            ports.moderation, ports.cache, ports.policies, ports.pins, ports.clock, ports.tasks
+        )
         self.held_rooms = RoomRegistry(
             bus=ports.bus,
             rooms=ports.rooms,
@@ -50,7 +52,9 @@ class Worker:
             gaps=self.recovery,
         )
         self.posting = Posting(ports, self.outcomes, self.recovery.catch_up)
-        self.actions = ModerationActions(ports, self.connections, self.sanction_reader, self.held_rooms, self.outcomes)
+        self.actions = ModerationActions(
+            ports, self.connections, self.sanction_reader, self.held_rooms, self.outcomes, self.recovery.catch_up
+        )
         self.replays = ReplayReader(ports.bus, self.recovery.catch_up)
         self.histories = Histories(ports.bus, self.recovery.catch_up)
         self.live = LiveRoom(ports, Audience(asyncio.get_running_loop().call_soon))

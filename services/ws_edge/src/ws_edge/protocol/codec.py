@@ -17,12 +17,15 @@ from ws_edge.protocol.log import (
     Erasure,
     LogEntry,
     MessageDeleted,
+    MessagePinned,
     MessagesPurged,
+    MessageUnpinned,
     PolicyChanged,
     RoomCleared,
     StoredMessage,
     UnknownEntry,
 )
+from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.sanctions import Sanction, rights
 from ws_edge.protocol.server_frames import You
@@ -126,9 +129,10 @@ def room_joined(
     epoch: str,
     you: You,
     policy: Policy,
+    pin: Pin | UnsetType | None = None,
     recovered: bool | None = None,
 ) -> bytes:
-    """The first frame of a room; `recovered` where it was asked for alone."""
+    """The first frame of a room; `pin` UNSET: not known, `recovered` where it was asked for alone."""
     data = server_frames.RoomJoinedData(
         room_id=room_id,
         connection_count=connection_count,
@@ -136,6 +140,7 @@ def room_joined(
         epoch=epoch,
         you=you,
         policy=_policy(policy),
+        pinned=_pin(pin, room_id) if isinstance(pin, Pin) else pin,
         recovered=UNSET if recovered is None else recovered,
     )
     return _written(server_frames.RoomJoined(data))
@@ -155,6 +160,8 @@ def entry(entry: LogEntry, room_id: int, *, prev_id: int | None = None, nonce: s
         return _written(server_frames.ChatMessage(_message(entry, room_id, shown_before, nonce or UNSET)))
     if isinstance(entry, PolicyChanged):
         return _written(_policy_changed(entry, shown_before, nonce or UNSET))
+    if isinstance(entry, MessagePinned | MessageUnpinned):
+        return _written(_pin_entry(entry, room_id, shown_before, nonce or UNSET))
     assert not isinstance(entry, UnknownEntry)
     return _written(_erasure(entry, shown_before, nonce or UNSET))
 
@@ -211,6 +218,39 @@ def _policy_changed(entry: PolicyChanged, prev_id: int, nonce: str | UnsetType) 
             nonce=nonce,
         )
     )
+
+
+def _pin_entry(
+    entry: MessagePinned | MessageUnpinned, room_id: int, prev_id: int, nonce: str | UnsetType
+) -> server_frames.ServerFrame:
+    if isinstance(entry, MessageUnpinned):
+        return server_frames.MessageUnpinned(
+            server_frames.MessageUnpinnedData(
+                id=entry.id,
+                prev_id=prev_id,
+                message_id=entry.message_id,
+                moderator_user_id=entry.moderator_user_id,
+                timestamp=entry.at,
+                nonce=nonce,
+            )
+        )
+    assert entry.message is not None
+    return server_frames.MessagePinned(
+        server_frames.MessagePinnedData(
+            id=entry.id,
+            prev_id=prev_id,
+            message=_message(entry.message, room_id),
+            moderator_user_id=entry.moderator_user_id,
+            timestamp=entry.at,
+            nonce=nonce,
+        )
+    )
+
+
+def _pin(pin: Pin, room_id: int) -> server_frames.PinData | None:
+    if pin.message is None:
+        return None
+    return server_frames.PinData(_message(pin.message, room_id), pin.moderator_user_id, pin.at)
 
 
 def _policy(policy: Policy) -> server_frames.PolicyData:

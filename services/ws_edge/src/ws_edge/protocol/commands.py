@@ -43,6 +43,18 @@ class ClearRoom(Struct, frozen=True, gc=False):
     """Take back all messages of this life."""
 
 
+class PinMessage(Struct, frozen=True, gc=False):
+    """Pin one message of this life, in place of what is pinned."""
+
+    message_id: MessageId
+
+
+class UnpinMessage(Struct, frozen=True, gc=False):
+    """End the pin of that message."""
+
+    message_id: MessageId
+
+
 class ChangePolicy(Struct, frozen=True, gc=False):
     """Change fields of the room's policy; None: it stays as it is."""
 
@@ -57,4 +69,4 @@ class ChangePolicy(Struct, frozen=True, gc=False):
     links: Links | None = None
 
 
-Command = ChangeSanction | DeleteMessage | PurgeMessages | ClearRoom | ChangePolicy
+Command = ChangeSanction | DeleteMessage | PurgeMessages | ClearRoom | PinMessage | UnpinMessage | ChangePolicy

@@ -10,8 +10,10 @@ from ws_edge.protocol.commands import (
     ClearRoom,
     Command,
     DeleteMessage,
+    PinMessage,
     PurgeMessages,
     Target,
+    UnpinMessage,
 )
 from ws_edge.protocol.identity import MessageId, UserId
 from ws_edge.protocol.policies import LONGEST_MESSAGE, LONGEST_SLOW_MODE_S, LONGEST_WAIT_MINUTES, Links, ReadOnly
@@ -92,13 +94,14 @@ class PolicyChanges(Struct, frozen=True):
 class ModerationData(Struct, frozen=True):
     """`data` of a moderation_action."""
 
-    action: Literal["ban", "mute", "unban", "unmute", "delete", "purge", "clear", "policy"]
+    action: Literal["ban", "mute", "unban", "unmute", "delete", "purge", "clear", "pin", "unpin", "policy"]
     target_user_id: _Id | None = None
-    """One of the two targets has to be there, but for delete, clear and policy; this one stands before the other."""
+    """One of the two targets has to be there, but for delete, clear, pin, unpin and policy; this one stands before the
+    other."""
     target_username: _Username | None = None
     """An anonymous user by name: their address is what is sanctioned."""
     message_id: _Id | None = None
-    """Of delete: the message to be taken back."""
+    """Of delete: the message to be taken back; of pin and unpin: the one to be pinned, or the one that is."""
     changes: PolicyChanges | None = None
     """Of policy: one field at least."""
     duration_minutes: _Duration = 0
@@ -110,13 +113,13 @@ class ModerationData(Struct, frozen=True):
     scope: Literal["room", "everywhere"] = "room"
     nonce: Nonce = ""
     """Comes back in the error that refuses the action, and in your own copy of what takes messages back or changes the
-    policy; the same again within two minutes changes nothing."""
+    policy or the pin; the same again within two minutes changes nothing."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""
-        if self.action == "delete":
+        if self.action in ("delete", "pin", "unpin"):
             if self.message_id is None:
-                raise ValueError("a deletion needs a message")
+                raise ValueError("a deletion or a pin needs a message")
         elif self.action == "policy":
             if self.changes is None:
                 raise ValueError("a policy needs changes")
@@ -143,7 +146,7 @@ class TypingStop(Struct, frozen=True, tag="typing_stop", tag_field="type"):
 
 
 class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="type"):
-    """A sanction to impose or to lift, messages to take back, or the room's policy to change."""
+    """A sanction to impose or to lift, messages to take back, or the room's policy or pin to change."""
 
     data: ModerationData
 
@@ -159,6 +162,9 @@ class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="
                 return PurgeMessages(self._target)
             case "clear":
                 return ClearRoom()
+            case "pin" | "unpin":
+                assert data.message_id is not None
+                return (PinMessage if data.action == "pin" else UnpinMessage)(MessageId(data.message_id))
             case "policy":
                 assert data.changes is not None
                 return ChangePolicy(**data.changes.named)

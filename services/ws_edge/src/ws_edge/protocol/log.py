@@ -1,4 +1,5 @@
-"""The log of one life of a room, as values: its messages, what takes them back, and the room's policy, in one order."""
+"""The log of one life of a room, as values: its messages, what takes them back, and the room's policy and pin, in one
+order."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -126,6 +127,45 @@ class PolicyChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageUnpinned:
+    """Nothing is pinned any more."""
+
+    id: MessageId
+    prev_id: MessageId
+    at: str
+    message_id: MessageId
+    """What was pinned."""
+    version: int
+    moderator_user_id: UserId | None
+    edge: str = ""
+    token: int = 0
+    nonce: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePinned:
+    """A message of the same log is pinned, in place of what was."""
+
+    id: MessageId
+    prev_id: MessageId
+    at: str
+    message_id: MessageId
+    version: int
+    """The highest of a life holds, whichever way it came first."""
+    moderator_user_id: UserId | None
+    edge: str = ""
+    token: int = 0
+    nonce: str = ""
+    message: StoredMessage | None = None
+    """None: it was not read. The entry itself holds no text."""
+
+    def ended(self) -> MessageUnpinned:
+        """How it is shown where its message is gone: what was pinned before it is so no longer."""
+        told = (self.message_id, self.version, self.moderator_user_id)
+        return MessageUnpinned(self.id, self.prev_id, self.at, *told, self.edge, self.token, self.nonce)
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownEntry:
     """An entry of a later version: shown to nobody, and in the order all the same."""
 
@@ -138,7 +178,7 @@ class UnknownEntry:
 
 
 Erasure = MessageDeleted | MessagesPurged | RoomCleared
-CommandEntry = Erasure | PolicyChanged
+CommandEntry = Erasure | PolicyChanged | MessagePinned | MessageUnpinned
 """What a command brings."""
 LogEntry = StoredMessage | CommandEntry | UnknownEntry
 

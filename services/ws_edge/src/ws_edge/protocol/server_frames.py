@@ -75,30 +75,6 @@ class PolicyData(Struct, frozen=True, gc=False):
     """What becomes of a message with a link in it."""
 
 
-class RoomJoinedData(Struct, frozen=True, gc=False):
-    """`data` of room_joined."""
-
-    room_id: _Id
-    connection_count: _Count
-    """Open connections of the room on all edges, this one included."""
-    last_id: _EntryId
-    """The last entry of the room's log before this connection's; 0: there is none."""
-    epoch: str
-    """Another one for every life of the room, and after each loss of stored messages: for `epoch` of the address."""
-    you: You
-    policy: PolicyData
-    recovered: bool | UnsetType = UNSET
-    """There where the address had a `since`: whether everything since then follows."""
-
-
-class AuthenticatedData(Struct, frozen=True, gc=False):
-    """`data` of authenticated."""
-
-    expires_at: _Time | None
-    """When the new token ends; null: it does not."""
-    you: You
-
-
 class MessageData(Struct, frozen=True, kw_only=True, gc=False):
     """One stored message."""
 
@@ -111,13 +87,50 @@ class MessageData(Struct, frozen=True, kw_only=True, gc=False):
     timestamp: _Time
     room_id: _Id
     prev_id: _EntryId | UnsetType = UNSET
-    """The entry shown before this one, 0: none. Who holds something else has missed some. Not within `history`."""
+    """The entry shown before this one, 0: none. Who holds something else has missed some. Not within `history` and
+    pins."""
     role: _Role | None
     """The author's highest; null: anonymous."""
     reply_to: _Id | UnsetType = UNSET
     """The message that it answers, where its author said so; nobody has checked that there is one."""
     nonce: Nonce | UnsetType = UNSET
     """As its author gave it; in the author's own copy alone."""
+
+
+class PinData(Struct, frozen=True, gc=False):
+    """What is pinned."""
+
+    message: MessageData
+    moderator_user_id: _Id | None
+    """Who pinned it."""
+    timestamp: _Time
+    """When it was pinned."""
+
+
+class RoomJoinedData(Struct, frozen=True, gc=False):
+    """`data` of room_joined."""
+
+    room_id: _Id
+    connection_count: _Count
+    """Open connections of the room on all edges, this one included."""
+    last_id: _EntryId
+    """The last entry of the room's log before this connection's; 0: there is none."""
+    epoch: str
+    """Another one for every life of the room, and after each loss of stored messages: for `epoch` of the address."""
+    you: You
+    policy: PolicyData
+    pinned: PinData | UnsetType | None = UNSET
+    """null: nothing is. Left out where it cannot be read just now."""
+    recovered: bool | UnsetType = UNSET
+    """There where the address had a `since`: whether everything since then follows."""
+
+
+class AuthenticatedData(Struct, frozen=True, gc=False):
+    """`data` of authenticated."""
+
+    expires_at: _Time | None
+    """When the new token ends; null: it does not."""
+    you: You
 
 
 class MessageDeletedData(Struct, frozen=True, kw_only=True, gc=False):
@@ -180,6 +193,36 @@ class RoomPolicyData(Struct, frozen=True, kw_only=True, gc=False):
     prev_id: _EntryId
     """As of a message."""
     policy: PolicyData
+    moderator_user_id: _Id | None
+    timestamp: _Time
+    nonce: Nonce | UnsetType = UNSET
+    """As who asked for it gave it; in their own copy alone."""
+
+
+class MessagePinnedData(Struct, frozen=True, kw_only=True, gc=False):
+    """`data` of message_pinned."""
+
+    id: _Id
+    """Of this entry, in the same order as messages. Of two frames about the pin the one with the higher id holds."""
+    prev_id: _EntryId
+    """As of a message."""
+    message: MessageData
+    """What is pinned from now on, in place of what was."""
+    moderator_user_id: _Id | None
+    timestamp: _Time
+    nonce: Nonce | UnsetType = UNSET
+    """As who asked for it gave it; in their own copy alone."""
+
+
+class MessageUnpinnedData(Struct, frozen=True, kw_only=True, gc=False):
+    """`data` of message_unpinned."""
+
+    id: _Id
+    """Of this entry, in the same order as messages. Of two frames about the pin the one with the higher id holds."""
+    prev_id: _EntryId
+    """As of a message."""
+    message_id: _Id
+    """What was pinned; nothing is any more, whatever you have shown."""
     moderator_user_id: _Id | None
     timestamp: _Time
     nonce: Nonce | UnsetType = UNSET
@@ -291,6 +334,19 @@ class RoomPolicy(Struct, frozen=True, gc=False, tag="room_policy", tag_field="ty
     data: RoomPolicyData
 
 
+class MessagePinned(Struct, frozen=True, gc=False, tag="message_pinned", tag_field="type"):
+    """A message was pinned, in place of what was before. It is until another one is, until message_unpinned, or until
+    message_deleted, messages_purged or room_cleared take it back, which end the pin by themselves."""
+
+    data: MessagePinnedData
+
+
+class MessageUnpinned(Struct, frozen=True, gc=False, tag="message_unpinned", tag_field="type"):
+    """Nothing is pinned any more."""
+
+    data: MessageUnpinnedData
+
+
 class History(Struct, frozen=True, gc=False, tag="history", tag_field="type"):
     """Older messages, to the one who asked."""
 
@@ -353,6 +409,8 @@ ServerFrame = (
     | MessagesPurged
     | RoomCleared
     | RoomPolicy
+    | MessagePinned
+    | MessageUnpinned
     | History
     | UserJoined
     | UserLeft

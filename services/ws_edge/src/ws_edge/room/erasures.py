@@ -10,7 +10,15 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from ws_edge.protocol.identity import MessageId, UserId
-from ws_edge.protocol.log import Erasure, LogEntry, MessageDeleted, MessagesPurged, RoomCleared, StoredMessage
+from ws_edge.protocol.log import (
+    Erasure,
+    LogEntry,
+    MessageDeleted,
+    MessagePinned,
+    MessagesPurged,
+    RoomCleared,
+    StoredMessage,
+)
 
 KEY_S = 120.0
 """So long the key of a message is known, from when it was taken back: moderation and the stream know a nonce for two
@@ -60,8 +68,19 @@ class Erasures:
         )
 
     def without_covered(self, entries: Iterable[LogEntry]) -> list[LogEntry]:
-        """The entries that may be shown."""
-        return [entry for entry in entries if not isinstance(entry, StoredMessage) or not self.covers(entry)]
+        """The entries that may be shown, as they may."""
+        shown = (self.shown(entry) for entry in entries)
+        return [entry for entry in shown if entry is not None]
+
+    def shown(self, entry: LogEntry) -> LogEntry | None:
+        """An entry as it may be shown: one that pins what was taken back ends the pin before it. None: to nobody."""
+        if isinstance(entry, StoredMessage):
+            return None if self.covers(entry) else entry
+        if isinstance(entry, MessagePinned):
+            if entry.message is None:
+                return None
+            return entry.ended() if self.covers(entry.message) else entry
+        return entry
 
     def names(self, number: MessageId) -> bool:
         """Whether the message with this id was taken back by itself or with all others; where all of its author's were,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ws_edge.protocol.identity import MessageId
-from ws_edge.protocol.log import LogEntry
+from ws_edge.protocol.log import LogEntry, MessagePinned
 
 HELD_LIMIT = 1000
 """Entries that wait while a gap is filled; what does not fit in leaves a gap of its own."""
@@ -35,14 +35,23 @@ class LogOrder:
         """Whether an entry waits for those that lie before it."""
         return entry_id in self._held
 
+    @property
+    def unread_pins(self) -> list[LogEntry]:
+        """Those that wait, and whose messages have to be read."""
+        return [entry for entry in self._held.values() if isinstance(entry, MessagePinned) and entry.message is None]
+
     def receive(self, entry: LogEntry) -> Sequence[LogEntry]:
-        """Take the next one of the subscription. One that shows a gap waits, and so do all that follow, until
-        `restored`: `is_filling` is true from then on, and the gap has to be read."""
+        """Take the next one of the subscription. One that shows a gap waits, and so does a pin whose message has to be
+        read, and all that follow, until `restored`: `is_filling` is true from then on, and the log has to be read."""
         if self.is_filling or entry.prev_id > self.last_id:
             self.is_filling = True
             self._hold(entry)
             return ()
         if entry.id <= self.last_id:
+            return ()
+        if isinstance(entry, MessagePinned) and entry.message is None:
+            self.is_filling = True
+            self._hold(entry)
             return ()
         self.last_id = entry.id
         return (entry,)

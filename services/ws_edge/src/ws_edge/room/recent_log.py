@@ -58,9 +58,10 @@ class RecentLog:
 
     def drop(self, erasures: Erasures) -> None:
         """Hold nothing that was taken back."""
+        before = {entry.id: entry for entry in self._entries}
         self._entries = deque(erasures.without_covered(self._entries))
-        held = {entry.id for entry in self._entries}
-        self._frames = {number: frame for number, frame in self._frames.items() if number in held}
+        unchanged = {entry.id for entry in self._entries if entry is before[entry.id]}
+        self._frames = {number: frame for number, frame in self._frames.items() if number in unchanged}
 
     def since(self, since: MessageId) -> list[LogEntry] | None:
         """What was shown after this entry, in order; None: it reaches further back than this."""

@@ -15,6 +15,7 @@ from ws_edge.ports import Bus, Incident, Meter, Rooms
 from ws_edge.protocol.identity import MessageId
 from ws_edge.protocol.log import LogEntry
 from ws_edge.room.outcomes import Outcomes
+from ws_edge.room.pins import unread_pins, with_messages
 from ws_edge.room.room import Room
 
 _log = structlog.get_logger(__name__)
@@ -105,7 +106,7 @@ class Recovery:
                 while True:
                     missed, is_all = await self._missed_by(room)
                     if is_all:
-                        return missed
+                        return await self._with_messages(room, missed)
                     await asyncio.sleep(FIRST_PAUSE_S)
         except TimeoutError as reason:
             raise BusUnavailable("the stream was not read in time") from reason
@@ -211,6 +212,8 @@ class Recovery:
                     try:
                         missed, is_all = await self._missed_by(room)
                         tries += 1
+                        if is_all or tries == LAGGING_TRIES:
+                            missed = await self._with_messages(room, missed)
                         if is_all:
                             return
                         if tries == LAGGING_TRIES:
@@ -226,6 +229,19 @@ class Recovery:
             self._go_on_without(room, "the stream could not be read")
         finally:
             room.entries_restored(missed)
+
+    async def _with_messages(self, room: Room, missed: Sequence[LogEntry]) -> list[LogEntry]:
+        """With the messages of all pins among these and among what is held back, where they are added: no pin waits for
+        its message when this returns."""
+        entries = list(missed)
+        while True:
+            known = {entry.id for entry in entries}
+            entries += (pin for pin in room.unread_pins if pin.id not in known)
+            if not unread_pins(entries):
+                return entries
+            if not room.erasures.is_read:
+                await self._read_erasures(room)
+            entries = await with_messages(self._bus, room, entries)
 
     def _go_on_without(self, room: Room, reason: str) -> None:
         """The room goes on with what is known."""

@@ -16,6 +16,7 @@ from ws_edge.ports import Bus
 from ws_edge.protocol.identity import MessageId
 from ws_edge.protocol.log import LogEntry, RoomCleared, UnknownEntry
 from ws_edge.protocol.references import ResumePoint
+from ws_edge.room.pins import with_messages
 from ws_edge.room.recent_log import REPLAY_LIMIT
 from ws_edge.room.room import Room
 
@@ -67,6 +68,13 @@ class ReplayReader:
                             await self._read(room, each)
         return is_current
 
+    async def read_pin(self, room: Room) -> bool:
+        """Whether what is pinned may be shown: from here on nothing is that had been taken back when this was asked."""
+        with suppress(BusUnavailable):
+            await self._catch_up(room)
+            return True
+        return False
+
     @asynccontextmanager
     async def _turn(self, room: Room, since: MessageId) -> AsyncIterator[_ComingBack]:
         coming_back = self._coming_back.setdefault(room, _ComingBack())
@@ -89,6 +97,7 @@ class ReplayReader:
                     missed = await self._bus.entries_after(room.log, since, limit=REPLAY_LIMIT + 1)
                     reaches = bool(missed) and missed[-1].id >= recent.after
                     is_lagging = not reaches and await self._has(room, recent.after)
+                    missed = await with_messages(self._bus, room, missed)
             except BusUnavailable:
                 await asyncio.sleep(_PAUSE_S)
                 continue

@@ -3,10 +3,21 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from msgspec import UNSET
+
 from ws_edge.ports import Clock, Timers
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Slug, Speaker
-from ws_edge.protocol.log import Erasure, LogEntry, LogRef, PolicyChanged, StoredMessage
+from ws_edge.protocol.log import (
+    Erasure,
+    LogEntry,
+    LogRef,
+    MessagePinned,
+    MessageUnpinned,
+    PolicyChanged,
+    StoredMessage,
+)
+from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, TypingChanged
@@ -15,6 +26,7 @@ from ws_edge.room.audience import Audience, Member, Participants
 from ws_edge.room.erasures import Erasures
 from ws_edge.room.log_order import LogOrder
 from ws_edge.room.newcomers import Newcomers
+from ws_edge.room.pins import RoomPin
 from ws_edge.room.presence import Announcement, Joined, Presence
 from ws_edge.room.recent_log import RecentLog
 from ws_edge.room.shown_log import ShownLog
@@ -59,6 +71,7 @@ class Room:
         "_newcomers",
         "_order",
         "_participants",
+        "_pin",
         "_policy_heard",
         "_presence",
         "_reading_presence",
@@ -104,6 +117,7 @@ class Room:
         self._audience = Audience(timers.call_soon)
         self._order = LogOrder()
         self._shown = ShownLog()
+        self._pin = RoomPin()
         self._version_at_first = membership.version
         self._presence = Presence(membership.version, membership.connection_count, membership.crowded, is_read=False)
         self._newcomers = Newcomers(self._audience, self._presence)
@@ -121,11 +135,13 @@ class Room:
         *,
         you: You,
         policy: Policy,
+        shows_pin: bool = True,
         resume: ResumePoint | None = None,
         takes_compressed: bool = False,
     ) -> bytes:
         """Let a participant's connection in. Returns what it is to be written first: room_joined, what it has missed
-        where it comes back, and who came after it while it was on its way."""
+        where it comes back, and who came after it while it was on its way. `shows_pin` false: what is pinned may
+        have been taken back."""
         self._audience.flush()
         missed = None if resume is None else self._missed_since(resume)
         replay = b"" if not missed else self._replayed(missed, speaker, _since(resume))
@@ -136,6 +152,7 @@ class Room:
             count = presence.connection_count
         at = codec.rfc3339(self._now_ms())
         recovered = None if resume is None else missed is not None
+        pin = self._pin.current if shows_pin and self._pin.is_known else UNSET
         return b"".join(
             (
                 codec.room_joined(
@@ -145,6 +162,7 @@ class Room:
                     epoch=self.epoch,
                     you=you,
                     policy=policy,
+                    pin=pin,
                     recovered=recovered,
                 ),
                 replay,
@@ -207,6 +225,22 @@ class Room:
         """These were read from beside the log: nothing of what they take back is at hand any more. Their entries in the
         log, which members are shown, came before or follow."""
         self._shown.take_back(erasures)
+        self._pin.take_back(self.erasures)
+
+    @property
+    def pinned(self) -> StoredMessage | None:
+        """What is pinned, as far as is known here."""
+        return self._pin.message
+
+    def pin_told(self, pin: Pin) -> None:
+        """Moderation says what is pinned in this life, or was."""
+        self._pin.told(pin)
+        self._pin.take_back(self.erasures)
+
+    @property
+    def unread_pins(self) -> list[LogEntry]:
+        """Those that wait for their messages to be read."""
+        return self._order.unread_pins
 
     def hold_recent(self) -> RecentLog:
         """From now on, and for HELD_S, hold what is shown."""
@@ -308,6 +342,12 @@ class Room:
         if isinstance(entry, PolicyChanged):
             self._policy_heard(self.slug, entry.policy)
         shown = self._shown.show(entry)
+        if isinstance(entry, Erasure):
+            self._pin.take_back(self.erasures)
+        elif isinstance(entry, MessagePinned | MessageUnpinned):
+            self._pin.heard(shown if isinstance(shown, MessagePinned | MessageUnpinned) else entry)
+            if shown is None:
+                return  # it could not be read: whose command it is learns that nobody knows what became of it
         author = self._resolve(entry, is_shown=shown is not None)
         if shown is None:
             return

@@ -44,9 +44,11 @@ class ShownLog:
 
     def show(self, entry: LogEntry) -> LogEntry | None:
         """The entry as it is to be shown: prev_id is that of the one that was shown before it. None: to nobody."""
-        if isinstance(entry, UnknownEntry) or (isinstance(entry, StoredMessage) and self.erasures.covers(entry)):
+        shown = None if isinstance(entry, UnknownEntry) else self.erasures.shown(entry)
+        if shown is None:
             self._hidden_id = entry.id
             return None
+        entry = shown
         if self._hidden_id is not None and entry.prev_id == self._hidden_id:
             entry = replace(entry, prev_id=self._last_id)
         self._last_id = entry.id

@@ -34,7 +34,7 @@ async def test_first_frame_after_a_successful_join_is_room_joined(world: World) 
     await world.settle()
     you = {"user_id": None, "username": "Anonymous_192.0.2.1", "roles": [], "may": ["write"]}
     data = {"room_id": 7, "connection_count": 1, "last_id": 0, "epoch": "1.1", "you": you}
-    data["policy"] = to_builtins(NO_POLICY)
+    data |= {"policy": to_builtins(NO_POLICY), "pinned": None}
     assert client.frames == [{"type": "room_joined", "data": data}]
 
 

@@ -354,6 +354,7 @@ def test_a_member_is_told_who_came_after_it_while_it_was_still_on_its_way() -> N
         "epoch": "3.1",
         "you": {"user_id": 7, "username": "ana", "roles": [], "may": []},
         "policy": to_builtins(NO_POLICY),
+        "pinned": None,
     }
 
 

@@ -13,6 +13,7 @@ from moderation.adapters.store.tables import AuditRow, OutboxRow
 from moderation.domain.commands import LogChange, OutboxItem
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage, LogRef, Origin
 from moderation.domain.people import Target
+from moderation.domain.pins import PinAction, PinChange
 from moderation.domain.policy import PolicyAction, PolicyChange
 from moderation.errors import ClaimLost
 from moderation.ports import Backlog
@@ -21,7 +22,8 @@ LEASE_MS = 15_000
 """A replica that has not said for so long that it still works on a row has lost it to the next that looks."""
 _ROWS_AT_ONCE = 1000
 _ERASURES = [int(kind) for kind in ErasureKind]
-_KINDS = [*_ERASURES, int(PolicyAction.CHANGE)]
+_PINS = [int(action) for action in PinAction]
+_KINDS = [*_ERASURES, int(PolicyAction.CHANGE), *_PINS]
 
 
 class TortoiseOutbox:
@@ -69,6 +71,13 @@ class TortoiseOutbox:
         await self._update(item, entry_id=entry_id, due_at_ms=now_ms + LEASE_MS)
 
     @answered
+    async def is_preceded(self, item: OutboxItem) -> bool:
+        async with self._database.transaction():
+            log = item.change.log
+            before = OutboxRow.filter(life=log.life, room_id=log.room_id, done_at_ms__isnull=True, kind__in=_PINS)
+            return await before.filter(action_id__lt=item.action_id).exists()
+
+    @answered
     async def postpone(self, item: OutboxItem, *, until_ms: int) -> None:
         await self._update(item, due_at_ms=until_ms)
 
@@ -108,11 +117,11 @@ async def put(action_id: int, change: LogChange, *, now_ms: int) -> OutboxItem:
     is_resolved = not isinstance(change, Erasure) or change.is_resolved
     row = OutboxRow(
         action_id=action_id,
-        kind=int(change.kind if isinstance(change, Erasure) else PolicyAction.CHANGE),
+        kind=_kind_of(change),
         log_partition=change.log.partition,
         room_id=change.log.room_id,
         life=change.log.life,
-        details=_details_of_erasure(change) if isinstance(change, Erasure) else _details_of_policy(change),
+        details=_details_of(change),
         made_at_ms=now_ms,
         resolved_at_ms=now_ms if is_resolved else None,
         due_at_ms=now_ms + LEASE_MS,
@@ -128,6 +137,12 @@ async def pending(log: LogRef) -> list[Erasure]:
     return [_erasure(row) for row in await rows.order_by("action_id")]
 
 
+async def erased_since(log: LogRef, since_ms: int) -> list[Erasure]:
+    """What is to be erased in that log, or was since then, in the transaction that is open."""
+    done = OutboxRow.filter(done_at_ms__gte=since_ms, life=log.life, room_id=log.room_id, kind__in=_ERASURES)
+    return [*await pending(log), *map(_erasure, await done)]
+
+
 def new_claim() -> str:
     """What nobody else writes."""
     return secrets.token_hex(16)
@@ -136,6 +151,18 @@ def new_claim() -> str:
 def storable(text: str) -> str:
     """PostgreSQL cannot hold the character 0."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _kind_of(change: LogChange) -> int:
+    if isinstance(change, PolicyChange):
+        return int(PolicyAction.CHANGE)
+    return int(change.action if isinstance(change, PinChange) else change.kind)
+
+
+def _details_of(change: LogChange) -> dict[str, Any]:
+    if isinstance(change, PolicyChange):
+        return _details_of_policy(change)
+    return _details_of_pin(change) if isinstance(change, PinChange) else _details_of_erasure(change)
 
 
 def _details_of_erasure(erasure: Erasure) -> dict[str, Any]:
@@ -160,6 +187,15 @@ def _details_of_policy(change: PolicyChange) -> dict[str, Any]:
     }
 
 
+def _details_of_pin(change: PinChange) -> dict[str, Any]:
+    return {
+        "moderator_user_id": change.moderator_user_id,
+        "origin": _origin(change.origin),
+        "version": change.version,
+        "message_id": change.message_id,
+    }
+
+
 def _origin(origin: Origin) -> list[str]:
     return [origin.edge, str(origin.token), storable(origin.nonce)]
 
@@ -169,12 +205,18 @@ def item_from_row(row: OutboxRow) -> OutboxItem:
     return OutboxItem(
         action_id=row.action_id,
         claim=row.claim,
-        change=_policy_change(row) if row.kind == PolicyAction.CHANGE else _erasure(row),
+        change=_change(row),
         entry_id=row.entry_id or 0,
         attempts=row.attempts,
         made_at_ms=row.made_at_ms,
         resolved_at_ms=row.resolved_at_ms,
     )
+
+
+def _change(row: OutboxRow) -> LogChange:
+    if row.kind == PolicyAction.CHANGE:
+        return _policy_change(row)
+    return _pin_change(row) if row.kind in _PINS else _erasure(row)
 
 
 def _log_of(row: OutboxRow) -> LogRef:
@@ -191,6 +233,12 @@ def _policy_change(row: OutboxRow) -> PolicyChange:
     policy = policy_from_values(details["policy"])
     origin = _origin_from(details)
     return PolicyChange(_log_of(row), details["moderator_user_id"], origin, details["version"], policy)
+
+
+def _pin_change(row: OutboxRow) -> PinChange:
+    details, action = row.details, PinAction(row.kind)
+    by, origin = details["moderator_user_id"], _origin_from(details)
+    return PinChange(action, _log_of(row), by, origin, details["message_id"], details["version"])
 
 
 def _erasure(row: OutboxRow) -> Erasure:

@@ -7,6 +7,7 @@ from moderation.adapters.store.tables import AuditRow, SanctionRow
 from moderation.domain.commands import ErasureOrder, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage
 from moderation.domain.people import Rank, Target
+from moderation.domain.pins import PinOrder
 from moderation.domain.policy import PolicyAction, PolicyOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 
@@ -103,6 +104,27 @@ def policy_audit_row(order: PolicyOrder, details: dict[str, Any], now_ms: int) -
         at_ms=now_ms,
         lifted_ids=[],
         nonce=order.origin.nonce or None,
+        details=details,
+    )
+
+
+def pin_audit_row(order: PinOrder, author: Target, details: dict[str, Any], now_ms: int) -> AuditRow:
+    """What is kept of a command that changes a pin: ids alone, since the text may be taken back."""
+    command = order.command
+    return AuditRow(
+        action=int(command.action),
+        target_user_id=author.user_id,
+        target_username=author.username.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.ROOM),
+        slug=command.slug,
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=[],
+        nonce=order.origin.nonce or None,
+        message_id=command.message_id,
         details=details,
     )
 

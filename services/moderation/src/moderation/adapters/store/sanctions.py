@@ -1,4 +1,4 @@
-"""Sanctions, policies, the audit log, and who was last seen where."""
+"""Sanctions, policies, pins, the audit log, and who was last seen where."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,13 +12,15 @@ from chassis.database import Database
 from chassis.logs import LogSummary
 from moderation.adapters.store import retention
 from moderation.adapters.store.database import COMMAND_LOCK, answered
-from moderation.adapters.store.outbox import pending, put
+from moderation.adapters.store.outbox import erased_since, pending, put
+from moderation.adapters.store.pins import end_pin, end_pins, forget_pins, pin_of, pins_of, write_pin
 from moderation.adapters.store.policies import forget_policies, policies_after, policies_of, write_policy
 from moderation.adapters.store.rows import (
     audit_row,
     erasure_audit_row,
     event_from_row,
     follow_row,
+    pin_audit_row,
     policy_audit_row,
     sanction_from_row,
     sanction_to_row,
@@ -28,6 +30,7 @@ from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, Order, Rec
 from moderation.domain.erasures import Erasure, LoggedMessage
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Rank, Target
+from moderation.domain.pins import PinChange, PinOrder, RoomPin
 from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy
 from moderation.domain.rights import Change
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
@@ -35,6 +38,8 @@ from moderation.ports import SanctionQuery
 
 _IDS_AT_ONCE = 500
 """Databases limit the number of values in one question."""
+_ERASED_LATELY_MS = 300_000
+"""A message to be pinned was read in the log some seconds ago at most; clocks may differ."""
 _ACTIONS = [int(action) for action in Action]
 _RANKS = [int(rank) for rank in Rank]
 _log = structlog.get_logger()
@@ -72,7 +77,10 @@ class TortoiseStore:
             imposed = (await _insert(command, change.addresses, now_ms),) if change.imposes else ()
             audit = audit_row(order, imposed, lifted_ids, now_ms)
             await audit.save()
-            work = None if purge is None else await put(audit.id, purge, now_ms=now_ms)
+            work = None
+            if purge is not None:
+                await end_pin(command.slug, purge, now_ms=now_ms)
+                work = await put(audit.id, purge, now_ms=now_ms)
             return Receipt(audit.id, event_from_row(audit, imposed), work=work)
 
     @answered
@@ -92,6 +100,7 @@ class TortoiseStore:
             erasure = decide([] if order.log is None else await pending(order.log))
             audit = erasure_audit_row(order, erasure, message, now_ms)
             await audit.save()
+            await end_pin(order.command.slug, erasure, now_ms=now_ms)
             return Receipt(audit.id, work=await put(audit.id, erasure, now_ms=now_ms))
 
     @answered
@@ -109,6 +118,41 @@ class TortoiseStore:
                 return Receipt(audit.id, policy=changed)
             change = PolicyChange(log, command.moderator.user_id, order.origin, changed.version, changed.policy)
             return Receipt(audit.id, policy=changed, work=await put(audit.id, change, now_ms=now_ms))
+
+    @answered
+    async def change_pin(
+        self,
+        order: PinOrder,
+        message: LoggedMessage | None,
+        demand: Callable[[RoomPin | None, list[Erasure]], None],
+        *,
+        now_ms: int,
+    ) -> Receipt:
+        """One by one as well: what takes the message back comes before, and is seen, or after, and ends the pin."""
+        command, log = order.command, order.log
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            known = await pin_of(command.slug)
+            demand(known, [] if log is None else await erased_since(log, now_ms - _ERASED_LATELY_MS))
+            assert log is not None
+            before = None if known is None else known.message_in(log)
+            version = await write_pin(command, log.life, message, now_ms=now_ms)
+            after = None if message is None else message.id
+            details = {"version": version, "before": None if before is None else before.id, "after": after}
+            meant = message or before
+            assert meant is not None
+            audit = pin_audit_row(order, meant.author, details, now_ms)
+            await audit.save()
+            by, told = command.moderator.user_id, (command.message_id, version)
+            change = PinChange(command.action, log, by, order.origin, *told)
+            return Receipt(audit.id, work=await put(audit.id, change, now_ms=now_ms))
+
+    @answered
+    async def pins_of(self, slugs: Sequence[str]) -> list[RoomPin]:
+        async with self._database.transaction():
+            return await pins_of(slugs)
 
     @answered
     async def policies_after(self, version: int, *, first: int) -> list[RoomPolicy]:
@@ -205,11 +249,25 @@ class TortoiseStore:
         """See Store."""
         await self._in_parts(lambda: retention.erase_evidence_of_sanctions(before_ms, now_ms))
         await self._in_parts(lambda: retention.erase_evidence_of_audit(before_ms, now_ms))
+        while await self._end_pins(before_ms, now_ms):
+            pass
 
     async def delete_history(self, before_ms: int) -> None:
         """See Store."""
         await self._in_parts(lambda: retention.delete_sanctions(before_ms))
         await self._in_parts(lambda: retention.delete_audit(before_ms))
+        await self._forget_pins(before_ms)
+
+    @answered
+    async def _end_pins(self, before_ms: int, now_ms: int) -> bool:
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)  # versions rise as they are committed
+            return await end_pins(before_ms, now_ms)
+
+    @answered
+    async def _forget_pins(self, before_ms: int) -> None:
+        async with self._database.transaction():
+            await forget_pins(before_ms)
 
     async def forget_policies(self, before_ms: int) -> None:
         """See Store."""

@@ -78,13 +78,14 @@ class AuditRow(Model):
     nonce = fields.CharField(max_length=NONCE_LENGTH, null=True)
     """The client's, where it sent one; the command is known by it for two minutes."""
     message_id = fields.BigIntField(null=True)
-    """Of a deletion; its author is the target."""
+    """Of a deletion and of a pin; its author is the target."""
     message_text: str | None = fields.TextField(null=True)
     """Of a deletion; empty when it was erased, null where the log could not be read before the message was gone."""
     purged = fields.BooleanField(null=True)
     """Of a sanction: the target's messages were taken back with it."""
     details: dict[str, Any] | None = fields.JSONField(null=True)
-    """Of a change of the policy: its version, the fields as they were before and as they are since."""
+    """Of a change of the policy: its version, the fields as they were before and as they are since. Of one of the pin:
+    its version, the ids of what was pinned before and of what is since."""
 
     class Meta:
         table = "audit"
@@ -105,6 +106,27 @@ class PolicyRow(Model):
         table = "policy"
         app = "moderation"
         indexes = (Index(fields=("version",), name="policy_by_version"),)
+
+
+class PinRow(Model):
+    """What is pinned in a slug, of the newest of its lives in which anything was."""
+
+    slug = fields.CharField(max_length=SLUG_LENGTH, primary_key=True)
+    life = fields.BigIntField()
+    version = fields.BigIntField()
+    """Rises over all rows."""
+    message: dict[str, Any] | None = fields.JSONField(null=True)
+    """As the log had it; null: nothing is pinned any more. Gone in the transaction in which it is taken back."""
+    moderator_user_id = fields.BigIntField()
+    changed_at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "pin"
+        app = "moderation"
+        indexes = (
+            Index(fields=("version",), name="pin_by_version"),
+            Index(fields=("changed_at_ms",), name="pin_by_time"),
+        )
 
 
 class OutboxRow(Model):

@@ -12,6 +12,7 @@ from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrd
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
 from moderation.domain.people import NO_CLAIMS, Claims, Moderator, Rank, Speaker, Target
+from moderation.domain.pins import PinAction, PinCommand, PinOrder, RoomPin
 from moderation.domain.policy import (
     LONGEST_MESSAGE,
     LONGEST_SLOW_MODE_S,
@@ -49,6 +50,7 @@ _REFUSALS = {
     Decision.LINKS: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_LINKS),
 }
 """What the policy refuses, in words that older edges know as well."""
+_PIN_ACTIONS = {"pin": PinAction.PIN, "unpin": PinAction.UNPIN}
 _POLICY_RANGES = {
     "slow_mode_seconds": (0, LONGEST_SLOW_MODE_S),
     "read_only": (min(ReadOnly), max(ReadOnly)),
@@ -127,6 +129,8 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order:
         return SanctionOrder(command, log, origin, purges=change.purge)
     if message.WhichOneof("command") == "change_policy":
         return PolicyOrder(_policy_command(message), log, origin)
+    if message.WhichOneof("command") in _PIN_ACTIONS:
+        return PinOrder(_pin_command(message), log, origin)
     return ErasureOrder(_erasure_command(message), log, origin)
 
 
@@ -161,6 +165,30 @@ def policy_to_proto(known: RoomPolicy) -> policy_pb2.RoomPolicy:
     """The policy of a slug for the wire."""
     return policy_pb2.RoomPolicy(
         slug=known.slug, version=known.version, policy=policy_pb2.Policy(**asdict(known.policy))
+    )
+
+
+def pin_to_proto(known: RoomPin) -> pb.RoomPin:
+    """The pin of a slug for the wire."""
+    message = known.message
+    shown = None
+    if message is not None:
+        shown = pb.PinnedMessage(
+            id=message.id,
+            at_ms=message.at_ms,
+            text=message.text,
+            user_id=message.user_id,
+            username=message.username,
+            role=message.role,
+            reply_to=message.reply_to,
+        )
+    return pb.RoomPin(
+        slug=known.slug,
+        life=known.life,
+        version=known.version,
+        message=shown,
+        moderator_user_id=known.moderator_user_id,
+        at_ms=known.at_ms,
     )
 
 
@@ -324,6 +352,22 @@ def _policy_command(message: pb.ExecuteRequest) -> PolicyCommand:
         slug=_text(message.slug, LONGEST_SLUG, "slug"),
         changes=_policy_changes(message.change_policy),
         reason=_text(message.reason, _LONGEST_REASON, "reason"),
+    )
+
+
+def _pin_command(message: pb.ExecuteRequest) -> PinCommand:
+    action = _PIN_ACTIONS[message.WhichOneof("command") or ""]
+    message_id = message.pin.message_id or message.unpin.message_id
+    if not message.slug:
+        raise MalformedRequest("slug")
+    if not 0 < message_id <= _LARGEST_ID:
+        raise MalformedRequest("message_id")
+    return PinCommand(
+        action,
+        moderator_from_proto(message.actor),
+        _text(message.slug, LONGEST_SLUG, "slug"),
+        message_id,
+        _text(message.reason, _LONGEST_REASON, "reason"),
     )
 
 

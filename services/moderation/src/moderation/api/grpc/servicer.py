@@ -10,6 +10,7 @@ from moderation.api.grpc.convert import (
     moderator_from_proto,
     order_from_act,
     order_from_proto,
+    pin_to_proto,
     policy_to_proto,
     query_from_proto,
     receipt_to_proto,
@@ -18,7 +19,7 @@ from moderation.api.grpc.convert import (
 from moderation.errors import MessageNotFound, NotPermitted
 from moderation.ports import Ports
 from moderation.usecases.execute import execute, lift
-from moderation.usecases.queries import list_history, list_in_force, list_policies
+from moderation.usecases.queries import list_history, list_in_force, list_pins, list_policies
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
@@ -69,8 +70,13 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         """What is in force."""
         query = query_from_proto(request)
         policies = await list_policies(self._ports, query.slugs) if request.with_policies else []
+        pins = await list_pins(self._ports, query.slugs) if request.with_pins else []
         found = await list_in_force(self._ports, query)
-        return pb.ListActiveResponse(sanctions=map(sanction_to_proto, found), policies=map(policy_to_proto, policies))
+        return pb.ListActiveResponse(
+            sanctions=map(sanction_to_proto, found),
+            policies=map(policy_to_proto, policies),
+            pins=map(pin_to_proto, pins),
+        )
 
     async def ListSanctions(  # noqa: N802
         self,

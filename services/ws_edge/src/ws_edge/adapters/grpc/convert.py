@@ -17,8 +17,19 @@ from ws_edge.ports import (
     JoinRefusal,
     Verdict,
 )
-from ws_edge.protocol.commands import ChangePolicy, ChangeSanction, ClearRoom, DeleteMessage, PurgeMessages
+from ws_edge.protocol.codec import rfc3339
+from ws_edge.protocol.commands import (
+    ChangePolicy,
+    ChangeSanction,
+    ClearRoom,
+    DeleteMessage,
+    PinMessage,
+    PurgeMessages,
+    UnpinMessage,
+)
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.log import StoredMessage
+from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import LONGEST_MESSAGE, Links, Policy, ReadOnly
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
@@ -221,12 +232,34 @@ def policy_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
 
 
 def in_force_from_proto(answer: moderation_pb2.ListActiveResponse) -> InForce:
-    """Sanctions of rooms, without those that hold everywhere, which a replica of an older version sends as well, and
-    their policies."""
+    """Sanctions of rooms, without those that hold everywhere, which a replica of an older version sends as well, their
+    policies, and their pins."""
     sanctions = [sanction for sanction in sanctions_from_proto(answer.sanctions) if sanction.slug is not None]
-    return InForce(
-        sanctions, {Slug(known.slug): policy_from_proto(known.version, known.policy) for known in answer.policies}
-    )
+    policies = {Slug(known.slug): policy_from_proto(known.version, known.policy) for known in answer.policies}
+    pins = {Slug(known.slug): (Life(known.life), _pin_from_proto(known)) for known in answer.pins}
+    return InForce(sanctions, policies, pins)
+
+
+def _pin_from_proto(known: moderation_pb2.RoomPin) -> Pin:
+    message = None
+    if known.HasField("message"):
+        said = known.message
+        user_id = UserId(said.user_id) if said.user_id else None
+        message = StoredMessage(
+            MessageId(said.id),
+            MessageId(0),
+            rfc3339(said.at_ms),
+            said.text,
+            user_id,
+            said.username,
+            edge="",
+            token=0,
+            nonce="",
+            reply_to=MessageId(said.reply_to) if said.reply_to else None,
+            role=said.role or (Rank.USER.role if user_id else None),
+        )
+    by = UserId(known.moderator_user_id) if known.moderator_user_id else None
+    return Pin(known.version, message, by, rfc3339(known.at_ms))
 
 
 def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
@@ -252,6 +285,10 @@ def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
             message.purge_messages.target_username = target.username or ""
         case ClearRoom():
             message.clear_room.SetInParent()
+        case PinMessage(message_id):
+            message.pin.message_id = message_id
+        case UnpinMessage(message_id):
+            message.unpin.message_id = message_id
         case ChangePolicy() as policy:
             message.change_policy.CopyFrom(_policy_changes_to_proto(policy))
     return message

@@ -165,7 +165,7 @@ class GrpcModeration:
         """See ports.Moderation."""
         if not slugs:
             return InForce([])  # the contract has another meaning for a request without any
-        request = pb.ListActiveRequest(slugs=slugs, room_only=True, with_policies=True)
+        request = pb.ListActiveRequest(slugs=slugs, room_only=True, with_policies=True, with_pins=True)
         return in_force_from_proto(await self._list_active(slugs[0], request))
 
     async def active_everywhere(self) -> list[Sanction]:

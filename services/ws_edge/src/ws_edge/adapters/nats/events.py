@@ -12,7 +12,9 @@ from ws_edge.protocol.log import (
     LogEntry,
     LogRef,
     MessageDeleted,
+    MessagePinned,
     MessagesPurged,
+    MessageUnpinned,
     PolicyChanged,
     RoomCleared,
     StoredMessage,
@@ -113,6 +115,14 @@ def _command_entry(number: MessageId, prev_id: MessageId, at: str, entry: events
             change = entry.policy_changed
             policy = policy_from_proto(change.version, change.policy)
             return PolicyChanged(number, prev_id, at, policy, _user(change.moderator_user_id), *origin)
+        case "message_pinned":
+            pin = entry.message_pinned
+            told = (MessageId(pin.message_id), pin.version, _user(pin.moderator_user_id))
+            return MessagePinned(number, prev_id, at, *told, *origin)
+        case "message_unpinned":
+            end = entry.message_unpinned
+            told = (MessageId(end.message_id), end.version, _user(end.moderator_user_id))
+            return MessageUnpinned(number, prev_id, at, *told, *origin)
         case _:
             return UnknownEntry(number, prev_id, at, *origin)
 
