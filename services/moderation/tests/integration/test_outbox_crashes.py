@@ -22,6 +22,7 @@ from room_log import (
     connection_to,
     delete,
     open_room,
+    pin,
     ports_of,
     purge,
 )
@@ -194,6 +195,55 @@ async def test_a_replica_that_dies_at_any_step_leaves_what_another_one_does_once
         await AuditRow.all().delete()
         reached, number = moment.was_reached, number + 1
     assert number > 6
+
+
+async def pins_told(world: World) -> list[tuple[int, int]]:
+    """Message and version of each entry."""
+    entries = [
+        entry.message_pinned for entry in (await world.room.entries()).values() if entry.HasField("message_pinned")
+    ]
+    return [(entry.message_id, entry.version) for entry in entries]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_pin_of_a_replica_that_dies_at_any_step_is_told_once_and_by_the_next_one(
+    world: World, after: bool
+) -> None:
+    number, reached = 0, True
+    while reached:
+        message_id = await world.room.say(f"rule {number}")
+        told_before = await pins_told(world)
+        moment = Moment(number, die, after=after)
+        await world.die_during(pin(message_id), moment)
+        recorded = await AuditRow.filter(message_id=message_id).count()
+        world.clock.ahead_ms += LEASE_MS + 1_000
+        async with world.working():
+            await world.eventually(world.nothing_waits)
+        new = (await pins_told(world))[len(told_before) :]
+        known = await world.replica().store.pins_of(["live"])
+        assert [id_ for id_, _ in new] == [message_id] * recorded
+        if recorded:
+            assert [(pin.message and pin.message.id, pin.version) for pin in known] == new
+        reached, number = moment.was_reached, number + 1
+    assert number > 5
+
+
+async def test_pins_are_told_in_the_order_in_which_they_were_recorded_whoever_dies(world: World) -> None:
+    first, second = await world.room.say("first"), await world.room.say("second")
+    moment = Moment(2, die, after=False)
+    await world.die_during(pin(first), moment)
+    assert moment.calls == ["find", "change_pin", "is_preceded"]
+    other = world.replica()
+    await execute(other, pin(second))
+    await asyncio.gather(*other.outbox_work)
+    assert await pins_told(world) == []  # it waits for the first one
+    world.clock.ahead_ms += LEASE_MS + 1_000
+    async with world.working(world.replica(), other):
+        await world.eventually(world.nothing_waits)
+    told = await pins_told(world)
+    assert [id_ for id_, _ in told] == [first, second]
+    (known,) = await other.store.pins_of(["live"])
+    assert told[-1] == (second, known.version)
 
 
 @pytest.mark.parametrize("kind", ["delete", "purge"])

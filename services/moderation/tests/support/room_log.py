@@ -19,6 +19,7 @@ from moderation.domain.commands import ErasureOrder, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.pins import PinAction, PinCommand, PinOrder
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
@@ -159,6 +160,14 @@ def purge(target: Target = ANA, by: Moderator = MODERATOR, *, target_rank: Rank 
 
 def clear(by: Moderator = ADMIN, *, log: LogRef | None = LOG) -> ErasureOrder:
     return ErasureOrder(ErasureCommand(ErasureKind.CLEAR, by, "live", None, ""), log)
+
+
+def pin(message_id: int, by: Moderator = MODERATOR, *, log: LogRef | None = LOG, nonce: str = "") -> PinOrder:
+    return PinOrder(PinCommand(PinAction.PIN, by, "live", message_id, ""), log, Origin("e" * 32, 9, nonce))
+
+
+def unpin(message_id: int, by: Moderator = MODERATOR, *, log: LogRef | None = LOG, nonce: str = "") -> PinOrder:
+    return PinOrder(PinCommand(PinAction.UNPIN, by, "live", message_id, ""), log, Origin("e" * 32, 9, nonce))
 
 
 def ban_with_purge(target: Target = ANA, by: Moderator = ADMIN, *, nonce: str = "") -> SanctionOrder:

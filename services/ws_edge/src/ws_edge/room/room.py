@@ -292,7 +292,10 @@ class Room:
         """The subscription stands, and the room's log reaches to last_id: show what comes after."""
         self._order.last_id = last_id
         self._shown.begin(last_id, is_whole=last_id == 0 and self._version_at_first == 1)
-        self.entries_restored([])
+        if any(pin.id > last_id for pin in self.unread_pins):
+            self._gaps.entries_missed(self)
+        else:
+            self.entries_restored([])
 
     def entry_stored(self, entry: LogEntry) -> None:
         """Show an entry, once; after a gap, first what is missing. A policy holds from now on, also where its entry
