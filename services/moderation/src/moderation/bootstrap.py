@@ -21,7 +21,7 @@ from moderation.adapters.store.database import migrate_moderation, moderation_da
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.api.grpc.admit import AdmitStreams
-from moderation.api.grpc.convert import decode_event, encode_event
+from moderation.api.grpc.convert import decode_event, encode_event, encode_warnings
 from moderation.api.grpc.servicer import SERVICE, ModerationServicer
 from moderation.api.grpc.status import STATUSES
 from moderation.config import Config
@@ -36,9 +36,11 @@ from moderation.usecases.execute import finish
 from moderation.usecases.outbox import keep_counting, keep_working
 from moderation.usecases.refresh import (
     keep_reading_policies,
+    keep_reading_warnings,
     keep_refreshing,
     keep_writing,
     read_policies,
+    read_warnings,
     refresh,
     write,
 )
@@ -106,6 +108,7 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
     await database.open()
     await refresh(replica.ports)
     await read_policies(replica.ports)
+    await read_warnings(replica.ports)
     replica.server.open()
     _start(duties, replica, Retention(config.audit_days, config.evidence_days))
     _log.info("serving", host=config.host, port=port)
@@ -124,6 +127,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
     nats = NatsEvents(
         config.nats.access,
         encode=encode_event,
+        encode_warnings=encode_warnings,
         decode=decode_event,
         received=lambda event: cache.apply(event.imposed, event.lifted_ids),
         restored=restored,
@@ -162,6 +166,7 @@ def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
     duties.spawn(replica.nats.run(), "nats connection")
     duties.spawn(keep_refreshing(ports), "refresh")
     duties.spawn(keep_reading_policies(ports), "policies")
+    duties.spawn(keep_reading_warnings(ports), "warnings")
     duties.spawn(keep_writing(ports), "write")
     duties.spawn(keep_working(ports), "outbox")
     duties.spawn(keep_counting(ports, replica.metrics.outbox), "outbox backlog")

@@ -8,6 +8,7 @@ ModerationError
 ├── SanctionIsOver            another command lifted it first: caught in usecases/execute.py
 ├── TooManyPolicies           so many slugs have a policy that no other one gets one: RESOURCE_EXHAUSTED
 ├── MessageNotFound           there is no such message, or it was taken back before: an answer to Execute
+├── WarningNotFound           who reports of a warning was never given it: an answer to Execute
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
 ├── TurnAwaited               an earlier change of the same pin is to be told first: caught in usecases/outbox.py
 ├── ClaimLost                 another replica works on what the outbox has to do: caught in usecases/outbox.py
@@ -46,6 +47,10 @@ class TooManyPolicies(ModerationError):
 
 class MessageNotFound(ModerationError):
     """There is no such message in the log, or it was taken back before."""
+
+
+class WarningNotFound(ModerationError):
+    """There is no such warning of that target."""
 
 
 class LogUnavailable(ModerationError):

@@ -17,6 +17,7 @@ from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rights import Change
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Sanction, SanctionEvent
+from moderation.domain.warnings import RoomWarning, WarningOrder, WarningReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,20 @@ class Store(Protocol):
     async def policies_of(self, slugs: Sequence[str]) -> list[RoomPolicy]:
         """Of at most 1,000 slugs those policies that were ever changed."""
 
+    async def warn(self, order: WarningOrder, *, now_ms: int) -> Receipt:
+        """The same of a warning: issue it, and write the audit row. Where the target has MOST_OPEN open ones in the
+        room, the oldest gives way."""
+
+    async def report_warning(self, report: WarningReport, *, now_ms: int) -> Receipt:
+        """One at a time as well: take that step of a warning; where it can't be taken any more nothing is changed.
+        Raises WarningNotFound where the target was never given it. There is no audit row of its own."""
+
+    async def warnings_after(self, version: int, *, first: int) -> list[RoomWarning]:
+        """As policies_after: the next `first` warnings with a higher version, open or not."""
+
+    async def open_warnings(self, slugs: Sequence[str]) -> list[RoomWarning]:
+        """Of at most 1,000 slugs the warnings that wait to be acknowledged, the oldest first."""
+
     async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:
         """What a command of that actor with that nonce brought within two minutes; None: there was none."""
 
@@ -133,10 +148,13 @@ class Store(Protocol):
 
     async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
         """Erase the addresses, the names of anonymous people and the texts of messages, of what was done, and of
-        sanctions that ended, before then. The rows stay. Pins that are older end."""
+        sanctions and warnings that ended, before then. The rows stay. Pins that are older end."""
 
     async def delete_history(self, before_ms: int) -> None:
-        """Delete the audit rows of what was done, and the sanctions that ended, before then."""
+        """Delete the audit rows of what was done, and the sanctions and warnings that ended, before then."""
+
+    async def expire_warnings(self, before_ms: int, *, now_ms: int) -> None:
+        """Close the warnings that were issued before then."""
 
     async def forget_policies(self, before_ms: int) -> None:
         """Delete the policies that ask for nothing and were changed before then, but for the one that was changed last:
@@ -223,6 +241,9 @@ class Events(Protocol):
         """Returns when the server has it, or after the deadline; never raises. Who misses an event reads the
         database's state again after reconnecting and every 30 s."""
 
+    async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
+        """The same of warnings, for edges alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -235,7 +256,7 @@ class Ports:
     cache: SanctionCache
     last_seen: LastSeenBuffer
     admission: Admission
-    """Judges by the two before it."""
+    """Judges by the two before it, and by the open warnings, which it holds."""
     outbox: Outbox
     log: RoomLog
     policies: PolicyCache

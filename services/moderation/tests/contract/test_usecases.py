@@ -3,7 +3,7 @@ what is asked again, how soon, and what is left alone."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -24,6 +24,7 @@ from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import MUTES_AND_BANS, SanctionCache
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
+from moderation.domain.warnings import RoomWarning
 from moderation.ports import Ports
 from moderation.usecases import refresh as module
 from moderation.usecases.execute import execute, finish, lift
@@ -50,9 +51,13 @@ class Published:
 
     def __init__(self) -> None:
         self.events: list[SanctionEvent] = []
+        self.warnings: list[RoomWarning] = []
 
     async def publish(self, event: SanctionEvent) -> None:
         self.events.append(event)
+
+    async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
+        self.warnings += changed
 
 
 class Interrupted:

@@ -3,7 +3,7 @@
 import itertools
 import json
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import nats
@@ -23,6 +23,7 @@ from moderation.domain.pins import PinAction, PinCommand, PinOrder
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
+from moderation.domain.warnings import RoomWarning
 from moderation.ports import Ports
 from salon.events.v1 import events_pb2 as pb
 
@@ -125,9 +126,13 @@ class Published:
 
     def __init__(self) -> None:
         self.events: list[SanctionEvent] = []
+        self.warnings: list[RoomWarning] = []
 
     async def publish(self, event: SanctionEvent) -> None:
         self.events.append(event)
+
+    async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
+        self.warnings += changed
 
 
 def ports_of(database: Database, connection: NatsConnection, clock: Clock) -> Ports:

@@ -43,6 +43,7 @@ def over() -> Callable[[FakeConnection], NatsEvents]:
         events = NatsEvents(
             NatsSettings().access,
             encode=lambda event: str(event.event_id).encode(),
+            encode_warnings=lambda changed: b",".join(str(each.id).encode() for each in changed),
             decode=lambda _: EVENT,
             received=lambda _: None,
             restored=lambda: None,

@@ -1,7 +1,7 @@
-"""Sanction events on NATS, for every edge and every other replica."""
+"""Events on NATS: of sanctions for every edge and every other replica, of warnings for every edge."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from nats.aio.msg import Msg
@@ -9,8 +9,10 @@ from nats.aio.msg import Msg
 from chassis.nats_connection import NATS_TROUBLES, NatsAccess, NatsConnection
 from chassis.traces import TRACE_HEADER, hold_trace, read_trace, trace_headers
 from moderation.domain.sanctions import SanctionEvent
+from moderation.domain.warnings import RoomWarning
 
 SUBJECT = "salon.v1.moderation.sanction"
+WARNINGS_SUBJECT = "salon.v1.moderation.warning"
 _PUBLISH_DEADLINE_S = 1.0
 
 _log = structlog.get_logger()
@@ -24,11 +26,13 @@ class NatsEvents:
         access: NatsAccess,
         *,
         encode: Callable[[SanctionEvent], bytes],
+        encode_warnings: Callable[[Sequence[RoomWarning]], bytes],
         decode: Callable[[bytes], SanctionEvent],
         received: Callable[[SanctionEvent], None],
         restored: Callable[[], None],
     ) -> None:
         self._encode = encode
+        self._encode_warnings = encode_warnings
         self._decode = decode
         self._received = received
         self.connection = NatsConnection(
@@ -46,17 +50,26 @@ class NatsEvents:
         await self.connection.run()
 
     async def publish(self, event: SanctionEvent) -> None:
+        """See Events."""
+        await self._publish(SUBJECT, self._encode(event), event.event_id)
+
+    async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
+        """See Events."""
+        if changed:
+            await self._publish(WARNINGS_SUBJECT, self._encode_warnings(changed), changed[0].id)
+
+    async def _publish(self, subject: str, payload: bytes, event_id: int) -> None:
         """While NATS is away the client keeps what it can for later; nobody waits for it then."""
         try:
             async with asyncio.timeout(_PUBLISH_DEADLINE_S):
-                await self.connection.client.publish(SUBJECT, self._encode(event), headers=trace_headers() or None)
+                await self.connection.client.publish(subject, payload, headers=trace_headers() or None)
                 if self.connection.is_connected:
                     await self.connection.confirm()
                     return
             problem = "not connected"
         except NATS_TROUBLES as error:
             problem = type(error).__name__
-        _log.warning("event_not_confirmed", event_id=event.event_id, problem=problem)
+        _log.warning("event_not_confirmed", event_id=event_id, problem=problem)
 
     async def _receive(self, message: Msg) -> None:
         with hold_trace(read_trace((message.headers or {}).get(TRACE_HEADER))):

@@ -1,4 +1,5 @@
-"""Whether a message may be published and a connection come in: sanction, then repeat, then policy, then limit."""
+"""Whether a message may be published and a connection come in: sanction, then repeat, then warning, then policy, then
+limit."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +12,8 @@ from moderation.domain.same_text import digest_of
 from moderation.domain.sanction_cache import BANS, MUTES_AND_BANS, SanctionCache
 from moderation.domain.slow_mode import Place, SlowMode
 from moderation.domain.spoken_texts import SpokenTexts
-from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, Decision, Verdict
+from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, WARNING_PENDING, Decision, Verdict
+from moderation.domain.warnings import WarningCache
 from moderation.domain.windows import AdmittedNonces, CarryMatcher, SlidingWindowLimiter
 
 _NS_PER_MS = 1_000_000
@@ -47,7 +49,7 @@ class MessageCheck(NamedTuple):
     number: int = 0
     """As its edge counts messages: none of a connection has the same."""
     without_policy: bool = False
-    """The policy is judged with another check of the same message."""
+    """Policy and warnings are judged with another check of the same message."""
     text: str = ""
     """Empty: not known."""
     claims: Claims = NO_CLAIMS
@@ -99,9 +101,18 @@ class ReleasedAdmission(NamedTuple):
 class Admission:
     """The memory that messages and arrivals are judged by. Nothing here waits."""
 
-    def __init__(self, limits: Limits, cache: SanctionCache, last_seen: LastSeenBuffer, policies: PolicyCache) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        cache: SanctionCache,
+        last_seen: LastSeenBuffer,
+        policies: PolicyCache,
+        warnings: WarningCache | None = None,
+    ) -> None:
         window_ns = limits.window_s * 1_000_000_000
         self.limits = limits
+        self.warnings = WarningCache() if warnings is None else warnings
+        """Those that wait to be acknowledged."""
         self._window_ns = window_ns
         self._cache = cache
         self._policies = policies
@@ -125,6 +136,8 @@ class Admission:
         now_ns = now.monotonic_ns
         if nonce and self._nonces.knows(key, life, nonce, now_ns):
             return REPEATED
+        if not without_policy and self.warnings.is_pending(speaker, slug):
+            return WARNING_PENDING
         policy = None if without_policy or speaker.rank >= EXEMPT_RANK else self._policies.find(slug)
         if policy is not None and (refusal := self._refusal(policy, message, key, now)) is not None:
             return refusal

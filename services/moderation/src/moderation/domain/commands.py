@@ -7,6 +7,7 @@ from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, Erasu
 from moderation.domain.pins import PinChange, PinOrder
 from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy
 from moderation.domain.sanctions import Command, SanctionEvent
+from moderation.domain.warnings import RoomWarning, WarningOrder
 
 NONCES_KNOWN_MS = 120_000
 """How long a command with the same nonce of the same person is the same command."""
@@ -44,7 +45,7 @@ class ErasureOrder:
     origin: Origin = NO_ORIGIN
 
 
-Order: TypeAlias = SanctionOrder | ErasureOrder | PolicyOrder | PinOrder
+Order: TypeAlias = SanctionOrder | ErasureOrder | PolicyOrder | PinOrder | WarningOrder
 LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
 
@@ -83,3 +84,7 @@ class Receipt:
     """What the outbox has to do, claimed for whoever gave the order."""
     policy: RoomPolicy | None = None
     """Of a change of the policy; None where it is repeated."""
+    warning: RoomWarning | None = None
+    """Of a warning, and of a report about one: as it is since."""
+    superseded: tuple[RoomWarning, ...] = ()
+    """Which gave way to it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from moderation.domain.commands import ErasureOrder
 from moderation.domain.erasures import Erasure, ErasureCommand, ErasureKind, LoggedMessage
@@ -9,15 +10,18 @@ from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinAction, PinCommand
 from moderation.domain.policy import PolicyAction, PolicyCommand
 from moderation.domain.sanctions import Action, Command, Sanction, Scope, first_addresses
+from moderation.domain.warnings import WarningAction, WarningCommand
 from moderation.errors import MessageNotFound, NotPermitted
 
-LOWEST_RANK: Mapping[tuple[Action | ErasureKind | PolicyAction | PinAction, Scope], Rank] = {
+AnyAction: TypeAlias = Action | ErasureKind | PolicyAction | PinAction | WarningAction
+LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (ErasureKind.DELETE, Scope.ROOM): Rank.MODERATOR,
     (ErasureKind.PURGE, Scope.ROOM): Rank.MODERATOR,
     (ErasureKind.CLEAR, Scope.ROOM): Rank.ADMIN,
     (PolicyAction.CHANGE, Scope.ROOM): Rank.ADMIN,
     (PinAction.PIN, Scope.ROOM): Rank.MODERATOR,
     (PinAction.UNPIN, Scope.ROOM): Rank.MODERATOR,
+    (WarningAction.ISSUE, Scope.ROOM): Rank.MODERATOR,
     (Action.MUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.UNMUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.BAN, Scope.ROOM): Rank.ADMIN,
@@ -42,7 +46,7 @@ class Change:
     """What the sanction that it imposes holds for, MOST_ADDRESSES at most."""
 
 
-def may_act(rank: Rank, action: Action | ErasureKind | PolicyAction | PinAction, scope: Scope) -> bool:
+def may_act(rank: Rank, action: AnyAction, scope: Scope) -> bool:
     """Whether somebody of that rank has that action with that scope at all."""
     return rank >= LOWEST_RANK[action, scope]
 
@@ -92,6 +96,17 @@ def may_pin(command: PinCommand) -> bool:
     acts on nobody."""
     moderator = command.moderator
     return moderator.user_id != 0 and may_act(moderator.rank, command.action, Scope.ROOM)
+
+
+def may_warn(command: WarningCommand) -> bool:
+    """Whether rank and role allow it: as for a sanction."""
+    moderator, target_rank = command.moderator, command.target_rank
+    return (
+        moderator.user_id != 0
+        and not moderator.is_aimed_at(command.target)
+        and may_act(moderator.rank, WarningAction.ISSUE, Scope.ROOM)
+        and (target_rank is None or target_rank < moderator.rank)
+    )
 
 
 def decide_deletion(order: ErasureOrder, message: LoggedMessage | None, *, now_ms: int) -> Erasure:

@@ -20,6 +20,7 @@ class Decision(IntEnum):
     TOO_LONG = 11
     DUPLICATE = 12
     LINKS = 13
+    WARNING_PENDING = 14
 
 
 class Verdict(NamedTuple):
@@ -36,3 +37,4 @@ class Verdict(NamedTuple):
 ADMITTED = Verdict(Decision.ADMITTED)
 ADMITTED_WITH_PLACE = Verdict(Decision.ADMITTED, holds_place=True)
 REPEATED = Verdict(Decision.REPEATED)
+WARNING_PENDING = Verdict(Decision.WARNING_PENDING)

@@ -9,7 +9,7 @@ from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    dependencies = [("moderation", "0006_policy")]
+    dependencies = [("moderation", "0009_warning")]
 
     initial = False
 

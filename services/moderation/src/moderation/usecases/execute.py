@@ -23,10 +23,12 @@ from moderation.domain.rights import (
     may_lift,
     may_pin,
     may_take_back,
+    may_warn,
     still_there,
     take_back_all,
 )
 from moderation.domain.sanctions import Command, Sanction, SanctionEvent, first_addresses
+from moderation.domain.warnings import WarningOrder, WarningReport
 from moderation.errors import LogUnavailable, MessageNotFound, NotPermitted, SanctionIsOver, SanctionNotFound
 from moderation.ports import Ports
 from moderation.usecases.outbox import Progress, work
@@ -39,10 +41,12 @@ TRIED_FOR_S = 1.5
 """So long a command waits for the log before it is answered: less than edges wait for the answer."""
 
 
-async def execute(ports: Ports, order: Order) -> Receipt:
+async def execute(ports: Ports, order: Order | WarningReport) -> Receipt:
     """Carry out a command; answered once it is stored, applied here and published, and what it takes back was tried.
-    Raises NotPermitted, MessageNotFound, DatabaseUnavailable; OutcomeUnknown where it may be stored; LogUnavailable
-    where it can't be said without the log whose message it is."""
+    Raises NotPermitted, MessageNotFound, WarningNotFound, DatabaseUnavailable; OutcomeUnknown where it may be stored;
+    LogUnavailable where it can't be said without the log whose message it is."""
+    if isinstance(order, WarningReport):
+        return await _detached(ports, _carry_out_report(ports, order))
     if order.origin.nonce:
         earlier = await ports.store.earlier(order, now_ms=ports.clock().wall_ms)
         if earlier is not None:
@@ -53,6 +57,8 @@ async def execute(ports: Ports, order: Order) -> Receipt:
         return await _change_policy(ports, order)
     if isinstance(order, PinOrder):
         return await _change_pin(ports, order)
+    if isinstance(order, WarningOrder):
+        return await _warn(ports, order)
     return await _take_back(ports, order)
 
 
@@ -148,6 +154,32 @@ async def _change_pin(ports: Ports, order: PinOrder) -> Receipt:
 async def _carry_out_pin(ports: Ports, order: PinOrder, message: LoggedMessage | None) -> Receipt:
     demand = partial(demand_change, order=order, message=message)
     return await _tried(ports, await ports.store.change_pin(order, message, demand, now_ms=ports.clock().wall_ms))
+
+
+async def _warn(ports: Ports, order: WarningOrder) -> Receipt:
+    """Warn somebody."""
+    if not may_warn(order.command):
+        raise NotPermitted
+    return await _detached(ports, _carry_out_warning(ports, order))
+
+
+async def _carry_out_warning(ports: Ports, order: WarningOrder) -> Receipt:
+    """Applied here first; the other replicas read it, as edges do that miss the event."""
+    return await _told(ports, await ports.store.warn(order, now_ms=ports.clock().wall_ms))
+
+
+async def _carry_out_report(ports: Ports, report: WarningReport) -> Receipt:
+    """Told also where it had no effect: an edge that reports so may have missed what had."""
+    return await _told(ports, await ports.store.report_warning(report, now_ms=ports.clock().wall_ms))
+
+
+async def _told(ports: Ports, receipt: Receipt) -> Receipt:
+    """Of a nonce that is repeated the warning may be as it was issued, or closed since: edges hear nothing old by
+    its version."""
+    changed = [warning for warning in (receipt.warning, *receipt.superseded) if warning is not None]
+    ports.admission.warnings.apply(changed)
+    await ports.events.publish_warnings(changed)
+    return receipt
 
 
 async def _take_back(ports: Ports, order: ErasureOrder) -> Receipt:

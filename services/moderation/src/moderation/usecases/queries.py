@@ -1,10 +1,12 @@
-"""Which sanctions, policies and pins there are, from the database, which is right even where events were missed."""
+"""Which sanctions, policies, pins and warnings there are, from the database, which is right even where events were
+missed."""
 
 from collections.abc import Sequence
 
 from moderation.domain.pins import RoomPin
 from moderation.domain.policy import RoomPolicy
 from moderation.domain.sanctions import Sanction
+from moderation.domain.warnings import RoomWarning
 from moderation.ports import Ports, SanctionQuery
 
 LARGEST_PAGE = 100
@@ -23,6 +25,11 @@ async def list_policies(ports: Ports, slugs: Sequence[str]) -> list[RoomPolicy]:
 async def list_pins(ports: Ports, slugs: Sequence[str]) -> list[RoomPin]:
     """Of those slugs in which anything was ever pinned. Raises DatabaseUnavailable."""
     return await ports.store.pins_of(slugs)
+
+
+async def list_open_warnings(ports: Ports, slugs: Sequence[str]) -> list[RoomWarning]:
+    """Those of these slugs that wait to be acknowledged. Raises DatabaseUnavailable."""
+    return await ports.store.open_warnings(slugs)
 
 
 async def list_history(

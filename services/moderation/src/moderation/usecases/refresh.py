@@ -1,5 +1,5 @@
-"""Keeping memory and database together: sanctions and policies are read into memory again and again, and what memory
-alone knows is written: who was last seen where, and the addresses that sanctions followed to."""
+"""Keeping memory and database together: sanctions, policies and warnings are read into memory again and again, and what
+memory alone knows is written: who was last seen where, and the addresses that sanctions followed to."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ from moderation.ports import Ports
 READ_EVERY_S = 30.0
 READ_EVERY_WITHOUT_EVENTS_S = 3.0
 READ_POLICIES_EVERY_S = 0.4
-"""A change of a policy holds on every replica a second after it was told."""
+"""A change of a policy, or of a warning, holds on every replica a second after it was told."""
 WRITE_EVERY_S = 0.5
 RETRY_FIRST_S = 1.0
 RETRY_LONGEST_S = 8.0
@@ -47,6 +47,11 @@ async def keep_reading_policies(ports: Ports) -> None:
     await repeat(READ_POLICIES_EVERY_S, lambda: read_policies(ports))
 
 
+async def keep_reading_warnings(ports: Ports) -> None:
+    """The same of the warnings."""
+    await repeat(READ_POLICIES_EVERY_S, lambda: read_warnings(ports))
+
+
 async def keep_writing(ports: Ports) -> None:
     """Write what memory alone knows every half second, until cancelled."""
     await repeat(WRITE_EVERY_S, lambda: until_answered("sightings_not_written", lambda: write(ports)))
@@ -75,6 +80,15 @@ async def read_policies(ports: Ports) -> None:
     while not is_all:
         part = await ports.store.policies_after(ports.policies.read_up_to, first=READ_AT_ONCE)
         ports.policies.read(part)
+        is_all = len(part) < READ_AT_ONCE
+
+
+async def read_warnings(ports: Ports) -> None:
+    """The same of warnings."""
+    known, is_all = ports.admission.warnings, False
+    while not is_all:
+        part = await ports.store.warnings_after(known.read_up_to, first=READ_AT_ONCE)
+        known.read(part)
         is_all = len(part) < READ_AT_ONCE
 
 

@@ -10,7 +10,7 @@ from tortoise.expressions import F
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
-from moderation.adapters.store.tables import AuditRow, SanctionAddressRow, SanctionRow, SightingRow
+from moderation.adapters.store.tables import AuditRow, SanctionAddressRow, SanctionRow, SightingRow, WarningRow
 
 ROWS_AT_ONCE = 1000
 SANCTIONS_AT_ONCE = 100
@@ -56,12 +56,27 @@ async def erase_evidence_of_audit(before_ms: int, now_ms: int) -> bool:
     return len(ids) == ROWS_AT_ONCE
 
 
+async def erase_evidence_of_warnings(before_ms: int) -> bool:
+    """Erase the names of anonymous people whose warnings ended before then."""
+    old = WarningRow.filter(closed_at_ms__lt=before_ms, target_user_id=0).exclude(target_username=ERASED_NAME)
+    ids = await _locked(old, ROWS_AT_ONCE)
+    await WarningRow.filter(id__in=ids).update(target_username=ERASED_NAME)
+    return len(ids) == ROWS_AT_ONCE
+
+
 async def delete_sanctions(before_ms: int) -> bool:
     """Delete the sanctions that ended before then."""
     ids = await _locked(SanctionRow.filter(lifted_at_ms__lt=before_ms), SANCTIONS_AT_ONCE)
     await SanctionAddressRow.filter(sanction_id__in=ids).delete()
     await SanctionRow.filter(id__in=ids).delete()
     return len(ids) == SANCTIONS_AT_ONCE
+
+
+async def delete_warnings(before_ms: int) -> bool:
+    """Delete the warnings that ended before then."""
+    ids = await _locked(WarningRow.filter(closed_at_ms__lt=before_ms), ROWS_AT_ONCE)
+    await WarningRow.filter(id__in=ids).delete()
+    return len(ids) == ROWS_AT_ONCE
 
 
 async def delete_audit(before_ms: int) -> bool:

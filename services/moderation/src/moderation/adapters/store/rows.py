@@ -10,6 +10,7 @@ from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinOrder
 from moderation.domain.policy import PolicyAction, PolicyOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
+from moderation.domain.warnings import WarningAction, WarningOrder
 
 
 def sanction_from_row(row: SanctionRow, addresses: frozenset[str]) -> Sanction:
@@ -126,6 +127,25 @@ def pin_audit_row(order: PinOrder, author: Target, details: dict[str, Any], now_
         nonce=order.origin.nonce or None,
         message_id=command.message_id,
         details=details,
+    )
+
+
+def warning_audit_row(order: WarningOrder, now_ms: int) -> AuditRow:
+    """What is kept of a command that warns somebody."""
+    command = order.command
+    return AuditRow(
+        action=int(WarningAction.ISSUE),
+        target_user_id=command.target.user_id,
+        target_username=command.target.username,
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.ROOM),
+        slug=command.slug,
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=[],
+        nonce=order.origin.nonce or None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Sanctions, policies, pins, the audit log, and who was last seen where."""
+"""Sanctions, policies, pins, warnings, the audit log, and who was last seen where."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,8 +24,17 @@ from moderation.adapters.store.rows import (
     policy_audit_row,
     sanction_from_row,
     sanction_to_row,
+    warning_audit_row,
 )
 from moderation.adapters.store.tables import AuditRow, OutboxRow, SanctionAddressRow, SanctionRow, SightingRow
+from moderation.adapters.store.warnings import (
+    expire_warnings,
+    find_warning,
+    insert_warning,
+    open_warnings,
+    take_step,
+    warnings_after,
+)
 from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage
 from moderation.domain.last_seen import LastSeen
@@ -34,6 +43,7 @@ from moderation.domain.pins import PinChange, PinOrder, RoomPin
 from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy
 from moderation.domain.rights import Change
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
+from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
 from moderation.ports import SanctionQuery
 
 _IDS_AT_ONCE = 500
@@ -165,6 +175,34 @@ class TortoiseStore:
             return await policies_of(slugs)
 
     @answered
+    async def warn(self, order: WarningOrder, *, now_ms: int) -> Receipt:
+        """One by one as well, for the same reason."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            audit = warning_audit_row(order, now_ms)
+            await audit.save()
+            issued, *superseded = await insert_warning(order.command, audit.id, now_ms=now_ms)
+            return Receipt(audit.id, warning=issued, superseded=tuple(superseded))
+
+    @answered
+    async def report_warning(self, report: WarningReport, *, now_ms: int) -> Receipt:
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            return Receipt(report.warning_id, warning=await take_step(report, now_ms=now_ms))
+
+    @answered
+    async def warnings_after(self, version: int, *, first: int) -> list[RoomWarning]:
+        async with self._database.transaction():
+            return await warnings_after(version, first)
+
+    @answered
+    async def open_warnings(self, slugs: Sequence[str]) -> list[RoomWarning]:
+        async with self._database.transaction():
+            return await open_warnings(slugs)
+
+    @answered
     async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:
         async with self._database.transaction():
             return await self._earlier(order, now_ms)
@@ -251,11 +289,13 @@ class TortoiseStore:
         await self._in_parts(lambda: retention.erase_evidence_of_audit(before_ms, now_ms))
         while await self._end_pins(before_ms, now_ms):
             pass
+        await self._in_parts(lambda: retention.erase_evidence_of_warnings(before_ms))
 
     async def delete_history(self, before_ms: int) -> None:
         """See Store."""
         await self._in_parts(lambda: retention.delete_sanctions(before_ms))
         await self._in_parts(lambda: retention.delete_audit(before_ms))
+        await self._in_parts(lambda: retention.delete_warnings(before_ms))
         await self._forget_pins(before_ms)
 
     @answered
@@ -280,6 +320,18 @@ class TortoiseStore:
         async with self._database.transaction():
             return await forget_policies(before_ms, after, retention.ROWS_AT_ONCE)
 
+    async def expire_warnings(self, before_ms: int, *, now_ms: int) -> None:
+        """See Store."""
+        while await self._expire_warnings(before_ms, now_ms):
+            pass
+
+    @answered
+    async def _expire_warnings(self, before_ms: int, now_ms: int) -> bool:
+        """Under the lock of commands: versions rise as they are committed."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            return await expire_warnings(before_ms, now_ms)
+
     async def _in_parts(self, part: Callable[[], Awaitable[bool]]) -> None:
         """A part at a time, each a transaction within the deadline, however much has come together."""
         while await self._run(part):
@@ -302,7 +354,8 @@ class TortoiseStore:
             imposed = None if audit.imposed_id is None else await self._find(audit.imposed_id)
             event = event_from_row(audit, () if imposed is None else (imposed,))
         work = await OutboxRow.filter(action_id=audit.id).first()
-        return Receipt(audit.id, event, (work.entry_id if work else None) or 0, repeated=True)
+        warning = await find_warning(audit.id) if audit.action == WarningAction.ISSUE else None
+        return Receipt(audit.id, event, (work.entry_id if work else None) or 0, repeated=True, warning=warning)
 
     async def _in_force_of(self, target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
         """Of an anonymous target by its name and by its addresses, each with an index of its own."""

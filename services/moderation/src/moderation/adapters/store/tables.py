@@ -129,6 +129,37 @@ class PinRow(Model):
         )
 
 
+class WarningRow(Model):
+    """A warning of somebody in the rooms of a slug. Stays when it is acknowledged."""
+
+    id = fields.BigIntField(primary_key=True, generated=False)
+    """The audit row of the command."""
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    target_user_id = fields.BigIntField()
+    target_username = fields.CharField(max_length=NAME_LENGTH)
+    reason = fields.CharField(max_length=REASON_LENGTH)
+    moderator_user_id = fields.BigIntField()
+    moderator_rank = fields.SmallIntField()
+    created_at_ms = fields.BigIntField()
+    state = fields.SmallIntField()
+    delivered_at_ms = fields.BigIntField(null=True)
+    """When it was first reported that its target was sent it."""
+    closed_at_ms = fields.BigIntField(null=True)
+    """Null: it is open."""
+    version = fields.BigIntField()
+    """Rises over all rows."""
+
+    class Meta:
+        table = "warning"
+        app = "moderation"
+        indexes = (
+            Index(fields=("version",), name="warning_by_version"),
+            Index(fields=("slug", "closed_at_ms"), name="warning_by_slug"),
+            Index(fields=("target_user_id", "target_username"), name="warning_by_target"),
+            Index(fields=("closed_at_ms", "created_at_ms"), name="warning_by_end"),
+        )
+
+
 class OutboxRow(Model):
     """What a command has to do in the log of a room. Stays a while when that is done."""
 

@@ -26,6 +26,14 @@ from moderation.domain.policy import (
 )
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.verdicts import Decision, Verdict
+from moderation.domain.warnings import (
+    RoomWarning,
+    WarningCommand,
+    WarningOrder,
+    WarningReport,
+    WarningState,
+    WarningStep,
+)
 from moderation.errors import MalformedRequest
 from moderation.ports import SanctionQuery
 from moderation.usecases.admit import Batch
@@ -48,9 +56,15 @@ _REFUSALS = {
     Decision.TOO_LONG: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_TOO_LONG),
     Decision.DUPLICATE: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_DUPLICATE),
     Decision.LINKS: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_LINKS),
+    Decision.WARNING_PENDING: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_WARNING_PENDING),
 }
-"""What the policy refuses, in words that older edges know as well."""
+"""What a policy or a warning refuses, in words that older edges know as well."""
 _PIN_ACTIONS = {"pin": PinAction.PIN, "unpin": PinAction.UNPIN}
+_REPORTED_STEPS = {
+    pb.WarningReport.STEP_DELIVER: WarningStep.DELIVER,
+    pb.WarningReport.STEP_ACKNOWLEDGE: WarningStep.ACKNOWLEDGE,
+    pb.WarningReport.STEP_LAPSE: WarningStep.LAPSE,
+}
 _POLICY_RANGES = {
     "slow_mode_seconds": (0, LONGEST_SLOW_MODE_S),
     "read_only": (min(ReadOnly), max(ReadOnly)),
@@ -117,9 +131,11 @@ def order_from_act(message: pb.ActRequest) -> SanctionOrder:
     return SanctionOrder(_sanction_command(message, message, message.moderator))
 
 
-def order_from_proto(message: pb.ExecuteRequest) -> Order:
+def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport:
     """A command with who gives it. Raises MalformedRequest: as for order_from_act, a nonce has up to 64 characters; and
     where there is no command that is known here."""
+    if message.WhichOneof("command") == "report_warning":
+        return _warning_report(message)
     log, origin = _log(message), Origin(message.edge, message.token, _text(message.nonce, _LONGEST_NONCE, "nonce"))
     if message.WhichOneof("command") == "change_sanction":
         change = message.change_sanction
@@ -131,6 +147,8 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order:
         return PolicyOrder(_policy_command(message), log, origin)
     if message.WhichOneof("command") in _PIN_ACTIONS:
         return PinOrder(_pin_command(message), log, origin)
+    if message.WhichOneof("command") == "issue_warning":
+        return WarningOrder(_warning_command(message), origin)
     return ErasureOrder(_erasure_command(message), log, origin)
 
 
@@ -142,6 +160,7 @@ def receipt_to_proto(receipt: Receipt) -> pb.ExecuteResponse:
         event=None if receipt.event is None else event_to_proto(receipt.event),
         entry_id=receipt.entry_id,
         repeated=receipt.repeated,
+        warning=None if receipt.warning is None else warning_to_proto(receipt.warning),
     )
 
 
@@ -263,6 +282,28 @@ def event_from_proto(message: pb.SanctionEvent) -> SanctionEvent:
     )
 
 
+def warning_to_proto(warning: RoomWarning) -> pb.Warning:
+    """One warning for the wire."""
+    return pb.Warning(
+        id=warning.id,
+        slug=warning.slug,
+        target_user_id=warning.target.user_id,
+        target_username=warning.target.username,
+        reason=warning.reason,
+        moderator_user_id=warning.moderator_user_id,
+        moderator_rank=pb.Rank.ValueType(warning.moderator_rank),
+        created_at_ms=warning.created_at_ms,
+        version=warning.version,
+        open=warning.is_open,
+        delivered=warning.state is not WarningState.ISSUED,
+    )
+
+
+def encode_warnings(changed: Iterable[RoomWarning]) -> bytes:
+    """Warnings as they travel on NATS."""
+    return pb.WarningEvent(warnings=map(warning_to_proto, changed)).SerializeToString()
+
+
 def encode_event(event: SanctionEvent) -> bytes:
     """An event as it travels on NATS."""
     return event_to_proto(event).SerializeToString()
@@ -371,6 +412,32 @@ def _pin_command(message: pb.ExecuteRequest) -> PinCommand:
     )
 
 
+def _warning_command(message: pb.ExecuteRequest) -> WarningCommand:
+    if not message.slug:
+        raise MalformedRequest("slug")
+    reason = _text(message.reason, _LONGEST_REASON, "reason")
+    if not reason.strip():
+        raise MalformedRequest("reason")
+    return WarningCommand(
+        moderator=moderator_from_proto(message.actor),
+        target=_target(message.issue_warning),
+        target_rank=_rank(message.target_rank) if message.target_rank else None,
+        slug=_text(message.slug, LONGEST_SLUG, "slug"),
+        reason=reason,
+    )
+
+
+def _warning_report(message: pb.ExecuteRequest) -> WarningReport:
+    report, actor = message.report_warning, speaker_from_proto(message.actor)
+    step = _REPORTED_STEPS.get(report.step)
+    if step is None:
+        raise MalformedRequest("step")
+    if not 0 < report.warning_id <= _LARGEST_ID:
+        raise MalformedRequest("warning_id")
+    target = Target(actor.user_id, "") if actor.user_id else Target(0, _text(actor.username, LONGEST_NAME, "actor"))
+    return WarningReport(report.warning_id, target, step)
+
+
 def _policy_changes(message: policy_pb2.PolicyChanges) -> PolicyChanges:
     named = [field.name for field in message.DESCRIPTOR.fields if message.HasField(field.name)]  # type: ignore[arg-type]
     changes: dict[str, Any] = {name: getattr(message, name) for name in named}
@@ -397,7 +464,7 @@ def _log(message: pb.ExecuteRequest) -> LogRef | None:
     return LogRef(log.partition, log.room_id, log.life)
 
 
-def _target(message: pb.ActRequest | pb.ChangeSanction | pb.PurgeMessages) -> Target:
+def _target(message: pb.ActRequest | pb.ChangeSanction | pb.PurgeMessages | pb.IssueWarning) -> Target:
     if message.target_user_id < 0 or not (message.target_user_id or message.target_username):
         raise MalformedRequest("target_user_id")
     if message.target_user_id:

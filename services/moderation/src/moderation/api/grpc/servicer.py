@@ -15,11 +15,18 @@ from moderation.api.grpc.convert import (
     query_from_proto,
     receipt_to_proto,
     sanction_to_proto,
+    warning_to_proto,
 )
-from moderation.errors import MessageNotFound, NotPermitted
+from moderation.errors import MessageNotFound, NotPermitted, WarningNotFound
 from moderation.ports import Ports
 from moderation.usecases.execute import execute, lift
-from moderation.usecases.queries import list_history, list_in_force, list_pins, list_policies
+from moderation.usecases.queries import (
+    list_history,
+    list_in_force,
+    list_open_warnings,
+    list_pins,
+    list_policies,
+)
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
@@ -58,7 +65,7 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
             receipt = await execute(self._ports, order)
         except NotPermitted:
             return pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED)
-        except MessageNotFound:
+        except (MessageNotFound, WarningNotFound):
             return pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_FOUND)
         return receipt_to_proto(receipt)
 
@@ -71,11 +78,14 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         query = query_from_proto(request)
         policies = await list_policies(self._ports, query.slugs) if request.with_policies else []
         pins = await list_pins(self._ports, query.slugs) if request.with_pins else []
+        warnings = await list_open_warnings(self._ports, query.slugs) if request.with_warnings else []
         found = await list_in_force(self._ports, query)
         return pb.ListActiveResponse(
             sanctions=map(sanction_to_proto, found),
             policies=map(policy_to_proto, policies),
             pins=map(pin_to_proto, pins),
+            warnings=map(warning_to_proto, warnings),
+            has_warnings=request.with_warnings,
         )
 
     async def ListSanctions(  # noqa: N802

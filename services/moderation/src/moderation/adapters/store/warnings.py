@@ -1,0 +1,146 @@
+"""Warnings: questions and changes in the transaction that is open."""
+
+from collections.abc import Sequence
+
+from tortoise.queryset import QuerySet
+
+from moderation.adapters.store.tables import WarningRow
+from moderation.domain.people import Rank, Target
+from moderation.domain.policy import next_version
+from moderation.domain.warnings import (
+    MOST_OPEN,
+    RoomWarning,
+    WarningCommand,
+    WarningReport,
+    WarningState,
+    WarningStep,
+)
+from moderation.errors import WarningNotFound
+
+WARNINGS_AT_ONCE = 100
+_STATES = {int(state): state for state in WarningState}
+_RANKS = [int(rank) for rank in Rank]
+
+
+async def insert_warning(command: WarningCommand, action_id: int, *, now_ms: int) -> list[RoomWarning]:
+    """Issue it; the new one, and behind it those that gave way. One at a time over all replicas, as with all that
+    makes a version."""
+    version = await _next_version(now_ms)
+    open_rows = WarningRow.filter(
+        closed_at_ms__isnull=True,
+        slug=command.slug,
+        target_user_id=command.target.user_id,
+        target_username=command.target.username,
+    )
+    oldest_first = [_from_row(row) for row in await _understood(open_rows).order_by("id")]
+    issued = RoomWarning(
+        id=action_id,
+        slug=command.slug,
+        target=command.target,
+        reason=command.reason,
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=command.moderator.rank,
+        created_at_ms=now_ms,
+        state=WarningState.ISSUED,
+        version=version,
+    )
+    row = WarningRow(
+        id=issued.id,
+        slug=issued.slug,
+        target_user_id=issued.target.user_id,
+        target_username=issued.target.username,
+        reason=issued.reason,
+        moderator_user_id=issued.moderator_user_id,
+        moderator_rank=int(issued.moderator_rank),
+        created_at_ms=issued.created_at_ms,
+        state=int(issued.state),
+        version=version,
+    )
+    await row.save(force_create=True)
+    too_many = oldest_first[: max(0, len(oldest_first) + 1 - MOST_OPEN)]
+    return [issued, *await _step_all(too_many, WarningStep.SUPERSEDE, version + 1, now_ms)]
+
+
+async def take_step(report: WarningReport, *, now_ms: int) -> RoomWarning:
+    """The warning as it is since. Raises WarningNotFound."""
+    rows = WarningRow.filter(
+        id=report.warning_id, target_user_id=report.target.user_id, target_username=report.target.username
+    )
+    row = await _understood(rows).first()
+    if row is None:
+        raise WarningNotFound
+    warning = _from_row(row)
+    changed = warning.after(report.step, await _next_version(now_ms))
+    if changed is not warning:
+        await _write(changed, now_ms)
+    return changed
+
+
+async def find_warning(warning_id: int) -> RoomWarning | None:
+    """One, in whatever state; None: there is none."""
+    row = await _understood(WarningRow.filter(id=warning_id)).first()
+    return None if row is None else _from_row(row)
+
+
+async def warnings_after(version: int, first: int) -> list[RoomWarning]:
+    """See Store."""
+    rows = await _understood(WarningRow.filter(version__gt=version)).order_by("version").limit(first)
+    return [_from_row(row) for row in rows]
+
+
+async def open_warnings(slugs: Sequence[str]) -> list[RoomWarning]:
+    """See Store."""
+    if not slugs:
+        return []
+    rows = WarningRow.filter(closed_at_ms__isnull=True, slug__in=list(slugs))
+    return [_from_row(row) for row in await _understood(rows).order_by("id")]
+
+
+async def expire_warnings(before_ms: int, now_ms: int) -> bool:
+    """A part of them; whether there may be more. Under the lock of commands."""
+    old = WarningRow.filter(closed_at_ms__isnull=True, created_at_ms__lt=before_ms)
+    rows = await _understood(old).order_by("id").limit(WARNINGS_AT_ONCE)
+    await _step_all([_from_row(row) for row in rows], WarningStep.EXPIRE, await _next_version(now_ms), now_ms)
+    return len(rows) == WARNINGS_AT_ONCE
+
+
+async def _step_all(warnings: Sequence[RoomWarning], step: WarningStep, version: int, now_ms: int) -> list[RoomWarning]:
+    changed = [warning.after(step, version + number) for number, warning in enumerate(warnings)]
+    for warning in changed:
+        await _write(warning, now_ms)
+    return changed
+
+
+async def _write(changed: RoomWarning, now_ms: int) -> None:
+    values: dict[str, int] = {"state": int(changed.state), "version": changed.version}
+    if changed.state is WarningState.DELIVERED:
+        values["delivered_at_ms"] = now_ms
+    elif not changed.is_open:
+        values["closed_at_ms"] = now_ms
+    await WarningRow.filter(id=changed.id).update(**values)
+
+
+async def _next_version(now_ms: int) -> int:
+    newest = await WarningRow.all().order_by("-version").first()
+    return next_version(newest.version if newest else 0, now_ms)
+
+
+def _understood(rows: QuerySet[WarningRow]) -> QuerySet[WarningRow]:
+    """Without those that were issued with a rank of a later version."""
+    return rows.filter(moderator_rank__in=_RANKS)
+
+
+def _from_row(row: WarningRow) -> RoomWarning:
+    """A state of a later version is told by whether that has closed it."""
+    other = WarningState.ISSUED if row.closed_at_ms is None else WarningState.WITHDRAWN
+    return RoomWarning(
+        id=row.id,
+        slug=row.slug,
+        target=Target(row.target_user_id, row.target_username),
+        reason=row.reason,
+        moderator_user_id=row.moderator_user_id,
+        moderator_rank=Rank(row.moderator_rank),
+        created_at_ms=row.created_at_ms,
+        state=_STATES.get(row.state, other),
+        version=row.version,
+    )
