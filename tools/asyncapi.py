@@ -59,6 +59,8 @@ _HEADERS = {
     },
 }
 
+_TARGETS = (("target_user_id", "integer"), ("target_username", "string"))
+
 
 def document() -> dict[str, Any]:
     """The whole of it, as YAML has it."""
@@ -82,11 +84,18 @@ def document() -> dict[str, Any]:
             {
                 "required": [field],
                 "properties": {
-                    "action": {"not": {"enum": ["delete", "pin", "unpin", "policy"]}},
+                    "action": {"not": {"enum": ["delete", "pin", "unpin", "policy", "warn"]}},
                     field: {"type": type_},
                 },
             }
-            for field, type_ in (("target_user_id", "integer"), ("target_username", "string"))
+            for field, type_ in _TARGETS
+        ),
+        *(
+            {
+                "required": [field, "reason"],
+                "properties": {"action": {"enum": ["warn"]}, field: {"type": type_}, "reason": {"pattern": r"\S"}},
+            }
+            for field, type_ in _TARGETS
         ),
     ]
     changes = client_schemas["client.PolicyChanges"]

@@ -53,6 +53,7 @@ class ErrorCode(Enum):
     DUPLICATE = "duplicate"
     LINKS = "links"
     NOT_AVAILABLE = "not_available"
+    WARNING_PENDING = "warning_pending"
 
     @property
     def text(self) -> str:
@@ -83,6 +84,7 @@ _TEXTS = {
     ErrorCode.DUPLICATE: "Somebody said that just now",
     ErrorCode.LINKS: "Links are not allowed",
     ErrorCode.NOT_AVAILABLE: "Not available yet",
+    ErrorCode.WARNING_PENDING: "Acknowledge the warning first",
 }
 
 

@@ -15,6 +15,7 @@ from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import Sanction, SanctionCache, SanctionEvent
+from ws_edge.protocol.warnings import RoomWarning, WarningCache
 
 # --- time and numbers -------------------------------------------------------------------------------------------------
 
@@ -283,6 +284,7 @@ class Decision(Enum):
     DUPLICATE = auto()
     LINKS = auto()
     TOO_LONG = auto()
+    WARNING_PENDING = auto()
     UNAVAILABLE = auto()
     """No replica answered: the caller applies WS_EDGE_MODERATION_OUTAGE."""
 
@@ -347,6 +349,18 @@ class CommandResult:
     """The entry that it brought; None: none, or not yet."""
     is_repeated: bool
     """The actor has sent this nonce before, and this is what came of that."""
+    warning: RoomWarning | None = None
+    """Of IssueWarning: as it is since."""
+
+
+class WarningStep(Enum):
+    """What may be said of a warning in the name of its target."""
+
+    DELIVER = auto()
+    """A connection was sent it."""
+    ACKNOWLEDGE = auto()
+    LAPSE = auto()
+    """A connection that knows nothing of warnings has had it for 30 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +373,8 @@ class InForce:
     """Those that were ever changed."""
     pins: dict[Slug, tuple[Life, Pin]] = field(default_factory=dict)
     """Of the newest lives in which anything was ever pinned."""
+    warnings: list[RoomWarning] | None = None
+    """The open ones; None: the service is one of before, and knows of none."""
 
 
 SLUGS_PER_READ = 1000
@@ -411,6 +427,12 @@ class Moderation(Protocol):
         """Have a command carried out, within 5 s. Raises ModerationUnavailable, where it may have been carried out all
         the same."""
 
+    async def report_warning(
+        self, speaker: Speaker, slug: Slug, warning_id: int, step: WarningStep
+    ) -> RoomWarning | None:
+        """Tell what happened to a warning of the speaker, within 5 s; the warning as it is since, None: they were never
+        given such a one. May be repeated. Raises ModerationUnavailable, where it may have been noted all the same."""
+
     async def active(self, slugs: Sequence[Slug]) -> InForce:
         """What is in force for at most SLUGS_PER_READ slugs, within 2 s. Raises ModerationUnavailable."""
 
@@ -445,6 +467,9 @@ class WorkerListener(Protocol):
 
     def sanction_changed(self, event: SanctionEvent) -> None:
         """A moderator acted, in whatever room."""
+
+    def warnings_changed(self, changed: Sequence[RoomWarning]) -> None:
+        """Somebody was warned, or acknowledged it, in whatever room."""
 
     def room_deleted(self, life: Life) -> None:
         """Somebody deleted a room, whether it is held here or not."""
@@ -546,4 +571,5 @@ class Ports:
     cache: SanctionCache = field(default_factory=SanctionCache)
     policies: PolicyCache = field(default_factory=PolicyCache)
     pins: PinCache = field(default_factory=PinCache)
+    warnings: WarningCache = field(default_factory=WarningCache)
     tasks: Tasks = field(default_factory=Tasks)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from msgspec import structs
 from structlog.contextvars import get_contextvars
 
 from ws_edge.chat.arrivals import Arrivals
@@ -26,6 +27,7 @@ from ws_edge.ports import (
     Receiver,
     RoomListener,
     Verdict,
+    WarningStep,
 )
 from ws_edge.process.worker import Worker
 from ws_edge.protocol.identity import (
@@ -47,6 +49,7 @@ from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, Room
 from ws_edge.protocol.resume_text import FormerParticipant, ResumeTexts
 from ws_edge.protocol.rooms import Membership, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import Sanction, SanctionEvent
+from ws_edge.protocol.warnings import RoomWarning
 
 AT = "2025-11-27T16:30:00.000Z"
 EDGE = "e" * 32
@@ -240,6 +243,9 @@ class FakeModeration:
     asked_of_texts: list[tuple[str, Slug, str, int]] = field(default_factory=list)
     waiting_of_texts: list[Callable[[Verdict], None]] = field(default_factory=list)
     policies: dict[Slug, Policy] = field(default_factory=dict)
+    warnings: dict[int, RoomWarning] | None = field(default_factory=dict)
+    """By id; None: the service is one of before."""
+    reports: list[tuple[str, int, WarningStep]] = field(default_factory=list)
     waiting: list[Callable[[Verdict], None]] = field(default_factory=list)
     limits: AdmissionLimits = field(default_factory=lambda: AdmissionLimits(10, 10.0, 100))
 
@@ -290,12 +296,26 @@ class FakeModeration:
             return CommandRefusal.NOT_PERMITTED
         return CommandResult(self.event, None, is_repeated=False)
 
+    async def report_warning(
+        self, speaker: Speaker, slug: Slug, warning_id: int, step: WarningStep
+    ) -> RoomWarning | None:
+        self._answer()
+        self.reports.append((speaker.key, warning_id, step))
+        self.traces.append(get_contextvars()["trace"])
+        found = (self.warnings or {}).get(warning_id)
+        if found is not None and step is not WarningStep.DELIVER:
+            found = structs.replace(found, is_open=False)
+        return found
+
     async def active(self, slugs: Sequence[Slug]) -> InForce:
         await self.reading.passed()
         self._answer()
         self.reads.append(tuple(slugs))
         policies = {slug: policy for slug, policy in self.policies.items() if slug in slugs}
-        return InForce([s for s in self.sanctions if s.slug in slugs], policies)
+        warnings = None
+        if self.warnings is not None:
+            warnings = [w for w in self.warnings.values() if w.slug in slugs and w.is_open]
+        return InForce([s for s in self.sanctions if s.slug in slugs], policies, warnings=warnings)
 
     async def active_everywhere(self) -> list[Sanction]:
         await self.reading_everywhere.passed()
@@ -507,6 +527,20 @@ class Client:
         self.receiver.lost()
 
 
+class NeverWarned:
+    """The part of a Connection that warnings are about, of one who gets none."""
+
+    is_of_document = True
+
+    def warn(self, warning: RoomWarning) -> bool:
+        return False
+
+    def was_warned(self, warning_id: int) -> bool:
+        return False
+
+    def close_warning(self, warning_id: int) -> None: ...
+
+
 class World:
     """One worker and everything around it."""
 
@@ -580,5 +614,6 @@ class World:
             and not any(self.bus.listeners.values())
             and not self.ports.cache.read_at_s
             and not len(self.ports.policies)
+            and not len(self.ports.warnings)
             and not len(self.limits)
         )

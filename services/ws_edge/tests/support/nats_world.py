@@ -1,7 +1,7 @@
 """A bus on a nats-server of the test's own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from real_nats import NatsServer
@@ -14,6 +14,7 @@ from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, S
 from ws_edge.protocol.log import LogEntry, LogRef
 from ws_edge.protocol.rooms import PresenceChanged, TypingChanged
 from ws_edge.protocol.sanctions import SanctionEvent
+from ws_edge.protocol.warnings import RoomWarning
 
 ROOM, LIFE = RoomId(1), Life(2)
 LOG = LogRef(ROOM, LIFE)
@@ -53,6 +54,9 @@ class Listener:
 
     def sanction_changed(self, event: SanctionEvent) -> None:
         self._hear(event)
+
+    def warnings_changed(self, changed: Sequence[RoomWarning]) -> None:
+        self._hear(changed)
 
     def room_deleted(self, life: Life) -> None:
         self._hear(("deleted", life))

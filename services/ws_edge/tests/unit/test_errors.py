@@ -27,6 +27,7 @@ TEXTS = {
     "links": "Links are not allowed",
     "not_available": "Not available yet",
     "emote_only": "Emotes only",
+    "warning_pending": "Acknowledge the warning first",
 }
 
 

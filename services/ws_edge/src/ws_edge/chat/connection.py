@@ -19,6 +19,7 @@ from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action
 from ws_edge.protocol.server_frames import You
 from ws_edge.protocol.session import (
+    Acknowledge,
     Disconnect,
     Effect,
     Moderate,
@@ -30,10 +31,13 @@ from ws_edge.protocol.session import (
     StartTyping,
     StopTyping,
 )
+from ws_edge.protocol.warnings import RoomWarning
 from ws_edge.room.room import Room
 
 FRAME_LIMIT_BYTES = 16 * 1024
 DAY_S = 86_400.0
+WARNINGS_REMEMBERED = 100
+"""Of one connection, so that none is sent twice."""
 
 _T = TypeVar("_T")
 
@@ -58,6 +62,7 @@ class ChatConnection:
         "_session",
         "_transport",
         "_typing",
+        "_warned",
         "history_turn",
         "id",
         "limited_until_s",
@@ -108,6 +113,8 @@ class ChatConnection:
         self._expiry: asyncio.TimerHandle | None = None
         self._typing: TypingTimer | None = None
         self._queue: ActionQueue | None = None
+        self._session.is_of_document = request.resume is None and request.resume_text is None
+        self._warned: dict[int, bool] | None = None  # the warnings that were sent: whether each needs acknowledging
 
     # --- called by the transport -----------------------------------------------------------------------------------
 
@@ -175,6 +182,33 @@ class ChatConnection:
         self._ports.meter.closed(code)
         if is_joining and error is not None:
             self._ports.meter.turned_away(error.value)
+
+    @property
+    def is_of_document(self) -> bool:
+        """See Connection. Who asks for what was missed, or shows who they were, knows more than the document."""
+        return self._session.is_of_document
+
+    def warn(self, warning: RoomWarning) -> bool:
+        """See Connection."""
+        if self._warned is None:
+            self._warned = {}
+        if warning.id in self._warned:
+            return False
+        self._warned[warning.id] = True
+        if len(self._warned) > WARNINGS_REMEMBERED:
+            del self._warned[next(iter(self._warned))]
+        self.write(codec.warning(warning))
+        return True
+
+    def was_warned(self, warning_id: int) -> bool:
+        """See Connection."""
+        return self._warned is not None and warning_id in self._warned
+
+    def close_warning(self, warning_id: int) -> None:
+        """See Connection."""
+        if self._warned is not None and self._warned.get(warning_id):
+            self._warned[warning_id] = False
+            self.write(codec.warning_closed(warning_id))
 
     def stop_typing(self) -> None:
         """Whoever may write no more does not go on typing either."""
@@ -271,6 +305,7 @@ class ChatConnection:
                 takes_compressed=takes,
             )
             self.write(first)
+            self._actions.warnings.greet(self, room.slug)
             self._perform(self._session.joined(now=self._ports.clock.now_s()))
 
     def _you(self, room: Room, resume_text: str | None = None) -> You:
@@ -345,7 +380,7 @@ class ChatConnection:
                 self._typing_timer().start()
             case StopTyping():
                 self._typing_timer().stop()
-            case Moderate():
+            case Moderate() | Acknowledge():
                 self._action_queue().add(effect)
             case Disconnect(code):
                 self.end(code)

@@ -11,14 +11,16 @@ from chassis.tasks import Tasks, in_slices
 from chassis.traces import begin_trace, hold_trace
 from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
+from ws_edge.chat.warnings import Warnings
 from ws_edge.errors import BusUnavailable, CloseCode, ErrorCode, ModerationUnavailable, RoomsUnavailable
 from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult, Ports
 from ws_edge.protocol import codec
-from ws_edge.protocol.commands import ChangeSanction, Command, DeleteMessage, PurgeMessages, Target
-from ws_edge.protocol.identity import MessageId, Rank, Speaker
+from ws_edge.protocol.commands import ChangeSanction, Command, DeleteMessage, IssueWarning, PurgeMessages, Target
+from ws_edge.protocol.identity import MessageId, Rank
 from ws_edge.protocol.log import CommandEntry, LogEntry, MessagePinned, StoredMessage
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
-from ws_edge.protocol.session import Moderate
+from ws_edge.protocol.session import Acknowledge, Moderate
+from ws_edge.protocol.warnings import RoomWarning
 from ws_edge.room.outcomes import Author, Outcomes
 from ws_edge.room.pins import with_messages
 from ws_edge.room.room import Room
@@ -38,7 +40,16 @@ _REFUSALS = {
 class ModerationActions:
     """Carries out moderation_action frames, and applies the events that follow from them."""
 
-    __slots__ = ("_applied", "_catch_up", "_connections", "_held_rooms", "_outcomes", "_ports", "_sanction_reader")
+    __slots__ = (
+        "_applied",
+        "_catch_up",
+        "_connections",
+        "_held_rooms",
+        "_outcomes",
+        "_ports",
+        "_sanction_reader",
+        "warnings",
+    )
 
     def __init__(
         self,
@@ -48,6 +59,7 @@ class ModerationActions:
         held_rooms: RoomRegistry,
         outcomes: Outcomes,
         catch_up: Callable[[Room], Awaitable[None]],
+        warnings: Warnings,
     ) -> None:
         """`catch_up`: see Recovery."""
         self._ports = ports
@@ -57,11 +69,14 @@ class ModerationActions:
         self._sanction_reader = sanction_reader
         self._held_rooms = held_rooms
         self._applied: OrderedDict[int, None] = OrderedDict()
+        self.warnings = warnings
 
-    async def carry_out(self, client: "Moderator", action: Moderate) -> ErrorCode | None:
+    async def carry_out(self, client: "Moderator", action: Moderate | Acknowledge) -> ErrorCode | None:
         """Have one action decided, under a trace of its own; None: done, and sent to the room, or on its way there."""
         with hold_trace(begin_trace()):
             try:
+                if isinstance(action, Acknowledge):
+                    return await self.warnings.acknowledge(client, action.warning_id)
                 return await self._decide(client, action)
             except (ModerationUnavailable, BusUnavailable, RoomsUnavailable):
                 return ErrorCode.UNAVAILABLE
@@ -93,6 +108,7 @@ class ModerationActions:
             return  # what was read before goes on to hold; joins end when it is 60 s old
         if self._ports.cache.by_id:
             await in_slices(self._connections, self._enforce)
+        await self.warnings.deliver_all()
 
     async def _decide(self, client: "Moderator", action: Moderate) -> ErrorCode | None:
         """Raises ModerationUnavailable, BusUnavailable."""
@@ -137,11 +153,24 @@ class ModerationActions:
             self._outcomes.resolve(token)
         if result.event is not None:
             self.apply(result.event)
+        if result.warning is not None:
+            self.warnings.apply([result.warning])
+            self._confirm_warning(client, room, result.warning, action.nonce)
         return None
+
+    def _confirm_warning(self, client: "Moderator", room: Room, warning: RoomWarning, nonce: str) -> None:
+        """The room is told nothing: this is all the answer that there is."""
+        user_id = client.speaker.identity.user_id
+        if user_id is not None:
+            room.flush()
+            client.write(codec.warning_issued(warning, user_id, nonce=nonce))
 
     async def _show_again(self, client: "Moderator", room: Room, result: CommandResult, nonce: str) -> ErrorCode | None:
         """What the first one with this nonce has brought, to this client alone. Raises BusUnavailable."""
         entry = None if result.entry_id is None else await self._entry(room, result.entry_id)
+        if result.warning is not None:
+            self._confirm_warning(client, room, result.warning, nonce)
+            return None
         room.flush()
         if result.event is not None:
             client.write(_frame_of(result.event, nonce=nonce))
@@ -162,7 +191,7 @@ class ModerationActions:
 
     async def _target_of(self, room: Room, command: Command) -> Target | None:
         """None: nobody, or of a message that is not there. Raises BusUnavailable."""
-        if isinstance(command, ChangeSanction | PurgeMessages):
+        if isinstance(command, ChangeSanction | PurgeMessages | IssueWarning):
             return command.target
         message: LogEntry | None = None
         if isinstance(command, DeleteMessage):
@@ -182,9 +211,9 @@ class ModerationActions:
         try:
             anywhere = await self._ports.rooms.connected_rank(target.user_id, target.username, where)
         except RoomsUnavailable:
-            if not isinstance(command, ChangeSanction) or command.purge:
+            if isinstance(command, DeleteMessage | PurgeMessages) or _purges(command):
                 raise  # what is erased cannot be brought back
-            anywhere = None  # moderation itself never lets a sanction bind an equal or higher rank
+            anywhere = None  # moderation itself never lets a sanction, or a warning, bind an equal or higher rank
         return max((rank for rank in (here, anywhere) if rank is not None), default=None)
 
     def _announce(self, event: SanctionEvent, reached: list[Connection]) -> None:
@@ -211,7 +240,11 @@ class ModerationActions:
 
 
 def _brings_entry(command: Command) -> bool:
-    return command.purge if isinstance(command, ChangeSanction) else True
+    return _purges(command) if isinstance(command, ChangeSanction | IssueWarning) else True
+
+
+def _purges(command: Command) -> bool:
+    return isinstance(command, ChangeSanction) and command.purge
 
 
 def _frame_of(event: SanctionEvent, *, nonce: str = "") -> bytes:
@@ -226,16 +259,8 @@ def _frame_of(event: SanctionEvent, *, nonce: str = "") -> bytes:
     )
 
 
-class Moderator(Author, Protocol):
+class Moderator(Author, Connection, Protocol):
     """A connection whose actions are carried out."""
-
-    @property
-    def speaker(self) -> Speaker:
-        """Who acts."""
-
-    @property
-    def room(self) -> Room | None:
-        """Where; None: gone meanwhile."""
 
 
 class ActionQueue:
@@ -247,10 +272,10 @@ class ActionQueue:
         self._client = client
         self._actions = actions
         self._tasks = tasks
-        self._waiting: deque[Moderate] = deque()
+        self._waiting: deque[Moderate | Acknowledge] = deque()
         self._is_running = False
 
-    def add(self, action: Moderate) -> None:
+    def add(self, action: Moderate | Acknowledge) -> None:
         """Carry it out after those before it; refused where too many wait."""
         if len(self._waiting) >= ACTIONS_WAITING:
             self._client.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=1000, nonce=action.nonce)

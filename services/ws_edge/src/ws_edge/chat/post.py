@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 WAITING_LIMIT = 64
 """Frames of one connection that wait for a verdict or for their outcome."""
-_REFUSED_BY_POLICY = {
+_REFUSED_OTHERWISE = {
     Decision.SLOW_MODE: ErrorCode.SLOW_MODE,
     Decision.READ_ONLY: ErrorCode.READ_ONLY,
     Decision.MEMBERS_ONLY: ErrorCode.MEMBERS_ONLY,
@@ -37,6 +37,7 @@ _REFUSED_BY_POLICY = {
     Decision.TOO_LONG: ErrorCode.MESSAGE_TOO_LONG,
     Decision.DUPLICATE: ErrorCode.DUPLICATE,
     Decision.LINKS: ErrorCode.LINKS,
+    Decision.WARNING_PENDING: ErrorCode.WARNING_PENDING,
 }
 
 
@@ -74,11 +75,20 @@ class Posting:
         "_ports",
         "_slow_mode",
         "_texts",
+        "_warning_missed",
     )
 
-    def __init__(self, ports: Ports, outcomes: Outcomes, catch_up: Callable[[Room], Awaitable[None]]) -> None:
-        """`catch_up`: see Recovery."""
+    def __init__(
+        self,
+        ports: Ports,
+        outcomes: Outcomes,
+        catch_up: Callable[[Room], Awaitable[None]],
+        warning_missed: Callable[[Slug], None],
+    ) -> None:
+        """`catch_up`: see Recovery. `warning_missed` is called where moderation knows of a warning in a room that this
+        edge does not."""
         self._catch_up = catch_up
+        self._warning_missed = warning_missed
         limits = ports.moderation.limits
         self._ports = ports
         self._outcomes = outcomes
@@ -147,11 +157,14 @@ class Posting:
             case Decision.SANCTIONED:
                 self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce, verdict.retry_after_ms)
             case refused:
-                self._refuse(author, _REFUSED_BY_POLICY[refused], nonce, verdict.retry_after_ms)
+                if refused is Decision.WARNING_PENDING and not self._ports.warnings.pending(author.speaker, room.slug):
+                    self._warning_missed(room.slug)
+                self._refuse(author, _REFUSED_OTHERWISE[refused], nonce, verdict.retry_after_ms)
         self._release_here(author.speaker, room, here)
 
     def _judge_here(self, author: Poster, room: Room, message: Post, here: int) -> None:
-        """Moderation is away: the sanctions and the policy that were read and the edge's own windows decide."""
+        """Moderation is away: the sanctions, warnings and the policy that were read and the edge's own windows
+        decide."""
         if not self._is_admitted_here(author, room, message, here):
             self._release_here(author.speaker, room, here)
 
@@ -171,7 +184,7 @@ class Posting:
             ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
             return False
         speaker = author.speaker
-        refusal = self._refusal_by_policy(speaker, room, message.text, now_s)
+        refusal = self._refusal_by_what_was_read(speaker, room, message.text, now_s)
         if refusal is not None:
             self._refuse(author, refusal[0], nonce, refusal[1])
             return False
@@ -190,8 +203,13 @@ class Posting:
         self._go_on(author, room, message, _Admission(speaker, number, here, now_s), text_open=False)
         return True
 
-    def _refusal_by_policy(self, speaker: Speaker, room: Room, text: str, now_s: float) -> tuple[ErrorCode, int] | None:
-        """What the policy has against a message, as last read, and for how many milliseconds waiting would help."""
+    def _refusal_by_what_was_read(
+        self, speaker: Speaker, room: Room, text: str, now_s: float
+    ) -> tuple[ErrorCode, int] | None:
+        """What warnings and the policy have against a message, as last read, and for how many milliseconds waiting
+        would help."""
+        if self._ports.warnings.refuses(speaker, room.slug):
+            return ErrorCode.WARNING_PENDING, 0
         policy, rank, slug = self._ports.policies.find(room.slug), speaker.identity.rank, room.slug
         refusal = refusal_by(policy, speaker.identity, text, now_s=self._ports.clock.unix_s())
         if refusal is not None:

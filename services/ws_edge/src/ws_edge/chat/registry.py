@@ -21,6 +21,7 @@ from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, Slug,
 from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import SanctionEvent
+from ws_edge.protocol.warnings import RoomWarning
 from ws_edge.room.audience import Member
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.room import GapReader, Room
@@ -49,6 +50,19 @@ class Connection(Member, Protocol):
     @property
     def room(self) -> Room | None:
         """The room that it is in; None: still joining."""
+
+    @property
+    def is_of_document(self) -> bool:
+        """Whether its client may know nothing of warnings."""
+
+    def warn(self, warning: RoomWarning) -> bool:
+        """Send a warning; False: it was sent before."""
+
+    def was_warned(self, warning_id: int) -> bool:
+        """Whether it was sent that warning."""
+
+    def close_warning(self, warning_id: int) -> None:
+        """Tell that a warning which was sent needs no acknowledging any more; once."""
 
     def stop_typing(self) -> None:
         """End the typing that others are shown, if there is any."""
@@ -154,13 +168,15 @@ class ConnectionRegistry:
         ranks = [one.speaker.identity.rank for one in known if slug is None or one.slug == slug]
         return max(ranks, default=None)
 
+    def of_target(self, user_id: UserId | None, username: str | None) -> list[Connection]:
+        """The connections of a user, or of anonymous people who have, or would have here, that name."""
+        if user_id is not None:
+            return list(self._by_user.get(user_id, ()))
+        return [] if username is None else list(self._by_name.get(username, ()))
+
     def within_reach(self, event: SanctionEvent) -> list[Connection]:
         """Connections that the event may be about: candidates, whom Sanction.holds then judges."""
-        found: list[Connection] = []
-        if event.target_user_id is not None:
-            found += self._by_user.get(event.target_user_id, ())
-        elif event.target_username is not None:
-            found += self._by_name.get(event.target_username, ())
+        found = self.of_target(event.target_user_id, event.target_username)
         for sanction in event.imposed:
             for address in sanction.addresses:
                 found += self._by_address.get(address, ())

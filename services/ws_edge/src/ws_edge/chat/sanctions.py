@@ -1,5 +1,5 @@
-"""The sanctions, policies and pins that one worker knows: read when a room opens, read again and again, followed by
-events and entries of the log in between."""
+"""The sanctions, policies, pins and warnings that one worker knows: read when a room opens, read again and again,
+followed by events and entries of the log in between."""
 
 import asyncio
 from collections import deque
@@ -11,6 +11,7 @@ from ws_edge.protocol.identity import Slug, Speaker
 from ws_edge.protocol.pins import PinCache
 from ws_edge.protocol.policies import Policy, PolicyCache
 from ws_edge.protocol.sanctions import SanctionCache, SanctionEvent
+from ws_edge.protocol.warnings import WarningCache
 
 FRESH_S = 60.0
 """How old the sanctions of a room may be for joins to go on while moderation is away."""
@@ -18,7 +19,7 @@ EVENTS_REMEMBERED = 1000
 
 
 class SanctionReader:
-    """Keeps the cache, and the policies, true for the slugs of the rooms that are held here."""
+    """Keeps the cache, the policies and the warnings true for the slugs of the rooms that are held here."""
 
     def __init__(
         self,
@@ -26,6 +27,7 @@ class SanctionReader:
         cache: SanctionCache,
         policies: PolicyCache,
         pins: PinCache,
+        warnings: WarningCache,
         clock: Clock,
         tasks: Tasks,
     ) -> None:
@@ -33,6 +35,7 @@ class SanctionReader:
         self._cache = cache
         self._policies = policies
         self._pins = pins
+        self._warnings = warnings
         self._clock = clock
         self._tasks = tasks
         self.slugs: dict[Slug, None] = {}
@@ -98,7 +101,7 @@ class SanctionReader:
         await self.read(list(self.slugs))
 
     async def read(self, slugs: list[Slug]) -> None:
-        """Read the sanctions in force for these slugs, and their policies. Raises ModerationUnavailable."""
+        """Read the sanctions in force for these slugs, their policies and warnings. Raises ModerationUnavailable."""
         for start in range(0, len(slugs), SLUGS_PER_READ):
             part = slugs[start : start + SLUGS_PER_READ]
             asked_at_s = self._clock.now_s()
@@ -108,6 +111,8 @@ class SanctionReader:
                 self._policies.apply(slug, policy)
             for slug, (life, pin) in found.pins.items():
                 self._pins.apply(slug, life, pin)
+            if found.warnings is not None:
+                self._warnings.replace(part, found.warnings, asked_at_s=asked_at_s)
             for slug in part:
                 if slug not in self.slugs:  # left while the answer was on its way
                     self._forget(slug)
@@ -123,6 +128,7 @@ class SanctionReader:
         self._cache.forget(slug)
         self._policies.forget(slug)
         self._pins.forget(slug)
+        self._warnings.forget(slug)
 
     async def _read_wanted(self) -> None:
         await asyncio.sleep(0)  # everything of this turn goes along

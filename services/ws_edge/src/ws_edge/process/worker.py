@@ -1,7 +1,7 @@
 """One worker: its parts, put together in order, the duties that repeat, and the drain at its end."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from chassis.tasks import in_slices, repeat
@@ -11,11 +11,13 @@ from ws_edge.chat.moderate import ModerationActions
 from ws_edge.chat.post import Posting
 from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
+from ws_edge.chat.warnings import Warnings
 from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.ports import Ports
 from ws_edge.protocol.identity import ConnectionId, Life
 from ws_edge.protocol.rooms import HeldConnection
 from ws_edge.protocol.sanctions import SanctionEvent
+from ws_edge.protocol.warnings import RoomWarning
 from ws_edge.room.audience import Audience
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.recovery import Recovery
@@ -39,7 +41,7 @@ class Worker:
         self.outcomes = Outcomes(ports.edge, ports.clock, ports.meter)
         self.recovery = Recovery(ports.bus, ports.rooms, self.outcomes, ports.tasks, ports.meter)
         self.sanction_reader = SanctionReader(
-            ports.moderation, ports.cache, ports.policies, ports.pins, ports.clock, ports.tasks
+            ports.moderation, ports.cache, ports.policies, ports.pins, ports.warnings, ports.clock, ports.tasks
         )
         self.held_rooms = RoomRegistry(
             bus=ports.bus,
@@ -51,9 +53,16 @@ class Worker:
             outcomes=self.outcomes,
             gaps=self.recovery,
         )
-        self.posting = Posting(ports, self.outcomes, self.recovery.catch_up)
+        self.warnings = Warnings(ports, self.connections, self.sanction_reader)
+        self.posting = Posting(ports, self.outcomes, self.recovery.catch_up, self.warnings.missed)
         self.actions = ModerationActions(
-            ports, self.connections, self.sanction_reader, self.held_rooms, self.outcomes, self.recovery.catch_up
+            ports,
+            self.connections,
+            self.sanction_reader,
+            self.held_rooms,
+            self.outcomes,
+            self.recovery.catch_up,
+            self.warnings,
         )
         self.replays = ReplayReader(ports.bus, self.recovery.catch_up)
         self.histories = Histories(ports.bus, self.recovery.catch_up)
@@ -63,6 +72,7 @@ class Worker:
         """Begin the duties that repeat, each at once: what holds everywhere is read before anybody needs it."""
         for every_s, duty, name in (
             (TICK_S, self.look_up_overdue, "outcomes"),
+            (TICK_S, self.warnings.lapse_due, "warnings"),
             (PROGRESS_S, self.check_progress, "slow consumers"),
             (LAST_SEEN_S, self.report_all_seen, "last seen"),
             (SANCTIONS_S, self.actions.refresh, "sanctions"),
@@ -106,6 +116,10 @@ class Worker:
     def sanction_changed(self, event: SanctionEvent) -> None:
         """A moderator acted somewhere."""
         self.actions.apply(event)
+
+    def warnings_changed(self, changed: Sequence[RoomWarning]) -> None:
+        """See WorkerListener."""
+        self.warnings.apply(changed)
 
     def room_deleted(self, life: Life) -> None:
         """See WorkerListener."""

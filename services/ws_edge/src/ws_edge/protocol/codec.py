@@ -29,6 +29,7 @@ from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.sanctions import Sanction, rights
 from ws_edge.protocol.server_frames import You
+from ws_edge.protocol.warnings import RoomWarning
 
 # ValueError: msgspec's own errors and bad UTF-8. RecursionError: brackets that nobody closes, where the interpreter
 # allows less depth than they have.
@@ -343,6 +344,34 @@ def moderation_action(
         nonce=nonce or UNSET,
     )
     return _written(server_frames.ModerationAction(data))
+
+
+def warning_issued(warning: RoomWarning, moderator_user_id: int, *, nonce: str = "") -> bytes:
+    """To who warned somebody: that it was done."""
+    data = server_frames.ModerationActionData(
+        action="warn",
+        target_user_id=warning.target_user_id,
+        moderator_user_id=moderator_user_id,
+        duration_minutes=0,
+        timestamp=rfc3339(warning.created_at_ms),
+        target_username=warning.target_username if warning.target_user_id is None else UNSET,
+        nonce=nonce or UNSET,
+        warning_id=warning.id,
+    )
+    return _written(server_frames.ModerationAction(data))
+
+
+def warning(warning: RoomWarning) -> bytes:
+    """To its target alone."""
+    data = server_frames.WarningData(
+        warning_id=warning.id, reason=warning.reason, timestamp=rfc3339(warning.created_at_ms)
+    )
+    return _written(server_frames.RoomWarning(data))
+
+
+def warning_closed(warning_id: int) -> bytes:
+    """The target need not acknowledge it any more."""
+    return _written(server_frames.WarningClosed(server_frames.WarningClosedData(warning_id=warning_id)))
 
 
 def pong() -> bytes:

@@ -69,4 +69,12 @@ class ChangePolicy(Struct, frozen=True, gc=False):
     links: Links | None = None
 
 
-Command = ChangeSanction | DeleteMessage | PurgeMessages | ClearRoom | PinMessage | UnpinMessage | ChangePolicy
+class IssueWarning(Struct, frozen=True, gc=False):
+    """Warn somebody in this room, for a reason."""
+
+    target: Target
+
+
+Command = (
+    ChangeSanction | DeleteMessage | PurgeMessages | ClearRoom | PinMessage | UnpinMessage | ChangePolicy | IssueWarning
+)

@@ -10,6 +10,7 @@ from ws_edge.protocol.commands import (
     ClearRoom,
     Command,
     DeleteMessage,
+    IssueWarning,
     PinMessage,
     PurgeMessages,
     Target,
@@ -25,7 +26,7 @@ NONCE_LENGTH = 64
 LONGEST_DURATION_MINUTES = 525_600
 HISTORY_LIMIT = 100
 """Messages in one answer."""
-_REASON_LENGTH = 500
+REASON_LENGTH = 500
 _USERNAME_LENGTH = 128
 
 # Text that is kept in a database: PostgreSQL cannot hold U+0000.
@@ -34,7 +35,7 @@ _STORABLE = r"^[^\x00]*$"
 Nonce = Annotated[str, Meta(max_length=NONCE_LENGTH)]
 _Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
 _Duration = Annotated[int, Meta(ge=0, le=LONGEST_DURATION_MINUTES)]
-_Reason = Annotated[str, Meta(max_length=_REASON_LENGTH, pattern=_STORABLE)]
+_Reason = Annotated[str, Meta(max_length=REASON_LENGTH, pattern=_STORABLE)]
 SlowModeSeconds = Annotated[int, Meta(ge=0, le=LONGEST_SLOW_MODE_S)]
 Minutes = Annotated[int, Meta(ge=0, le=LONGEST_WAIT_MINUTES)]
 MaxLength = Annotated[int, Meta(ge=1, le=MESSAGE_LENGTH)]
@@ -94,7 +95,7 @@ class PolicyChanges(Struct, frozen=True):
 class ModerationData(Struct, frozen=True):
     """`data` of a moderation_action."""
 
-    action: Literal["ban", "mute", "unban", "unmute", "delete", "purge", "clear", "pin", "unpin", "policy"]
+    action: Literal["ban", "mute", "unban", "unmute", "delete", "purge", "clear", "pin", "unpin", "policy", "warn"]
     target_user_id: _Id | None = None
     """One of the two targets has to be there, but for delete, clear, pin, unpin and policy; this one stands before the
     other."""
@@ -109,11 +110,11 @@ class ModerationData(Struct, frozen=True):
     purge: bool = False
     """Of ban and mute: the target's messages are taken back in the same step."""
     reason: _Reason = ""
-    """Kept in the audit log."""
+    """Kept in the audit log. Of warn, which needs one: shown to the target."""
     scope: Literal["room", "everywhere"] = "room"
     nonce: Nonce = ""
-    """Comes back in the error that refuses the action, and in your own copy of what takes messages back or changes the
-    policy or the pin; the same again within two minutes changes nothing."""
+    """Comes back in the error that refuses the action, and in your own copy of what takes messages back, changes the
+    policy or the pin, or warns; the same again within two minutes changes nothing."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""
@@ -125,6 +126,8 @@ class ModerationData(Struct, frozen=True):
                 raise ValueError("a policy needs changes")
         elif self.action != "clear" and self.target_user_id is None and self.target_username is None:
             raise ValueError("an action needs a target")
+        elif self.action == "warn" and not self.reason.strip():
+            raise ValueError("a warning needs a reason")
 
 
 class ChatMessage(Struct, frozen=True, tag="chat_message", tag_field="type"):
@@ -146,7 +149,8 @@ class TypingStop(Struct, frozen=True, tag="typing_stop", tag_field="type"):
 
 
 class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="type"):
-    """A sanction to impose or to lift, messages to take back, or the room's policy or pin to change."""
+    """A sanction to impose or to lift, messages to take back, the room's policy or pin to change, or somebody to
+    warn."""
 
     data: ModerationData
 
@@ -168,6 +172,8 @@ class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="
             case "policy":
                 assert data.changes is not None
                 return ChangePolicy(**data.changes.named)
+            case "warn":
+                return IssueWarning(self._target)
             case word:
                 action, scope = Action[word.upper()], Scope[data.scope.upper()]
                 purge = data.purge and action in (Action.BAN, Action.MUTE)
@@ -178,6 +184,21 @@ class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="
         """An id stands before a name."""
         user_id = self.data.target_user_id
         return Target(None, self.data.target_username) if user_id is None else Target(UserId(user_id), None)
+
+
+class AcknowledgeWarningData(Struct, frozen=True):
+    """`data` of an acknowledge_warning."""
+
+    warning_id: _Id
+    """Of the warning frame."""
+    nonce: Nonce = ""
+    """Comes back in the error that refuses it."""
+
+
+class AcknowledgeWarning(Struct, frozen=True, tag="acknowledge_warning", tag_field="type"):
+    """The client's user has read a warning, and may write again."""
+
+    data: AcknowledgeWarningData
 
 
 class HistoryData(Struct, frozen=True):
@@ -217,9 +238,20 @@ class Ping(Struct, frozen=True, tag="ping", tag_field="type"):
     data: NoData = field(default_factory=NoData)
 
 
-ClientFrame = ChatMessage | TypingStart | TypingStop | ModerationAction | History | Authenticate | Ping
+ClientFrame = (
+    ChatMessage | TypingStart | TypingStop | ModerationAction | AcknowledgeWarning | History | Authenticate | Ping
+)
 
 TYPES = frozenset(
-    {"chat_message", "typing_start", "typing_stop", "moderation_action", "history", "authenticate", "ping"}
+    {
+        "chat_message",
+        "typing_start",
+        "typing_stop",
+        "moderation_action",
+        "acknowledge_warning",
+        "history",
+        "authenticate",
+        "ping",
+    }
 )
 """The tags above: with them a malformed frame differs from one of an unknown type."""

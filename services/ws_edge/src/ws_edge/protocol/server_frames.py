@@ -9,6 +9,7 @@ from ws_edge.errors import ErrorCode
 from ws_edge.protocol.frames import (
     LONGEST_DURATION_MINUTES,
     MESSAGE_LENGTH,
+    REASON_LENGTH,
     MaxLength,
     Minutes,
     NoData,
@@ -33,7 +34,7 @@ _Time = Annotated[
 ]
 _Role = Annotated[str, Meta(extra_json_schema={"enum": [rank.role for rank in reversed(Rank) if rank.role]})]
 _Right = Annotated[str, Meta(extra_json_schema={"enum": RIGHTS})]
-_Action = Annotated[str, Meta(extra_json_schema={"enum": [action.word for action in Action]})]
+_Action = Annotated[str, Meta(extra_json_schema={"enum": [*(action.word for action in Action), "warn"]})]
 
 
 class You(Struct, frozen=True, gc=False):
@@ -277,7 +278,25 @@ class ModerationActionData(Struct, frozen=True, gc=False):
     target_username: str | UnsetType | None = UNSET
     """There for an anonymous target."""
     nonce: Nonce | UnsetType = UNSET
-    """In the copy that answers an action which was sent again with its nonce, to its sender alone."""
+    """In the copy that answers an action which was sent again with its nonce, or warns, to its sender alone."""
+    warning_id: _Id | UnsetType = UNSET
+    """Of warn alone."""
+
+
+class WarningData(Struct, frozen=True, gc=False):
+    """`data` of a warning."""
+
+    warning_id: _Id
+    """For acknowledge_warning."""
+    reason: Annotated[str, Meta(min_length=1, max_length=REASON_LENGTH)]
+    timestamp: _Time
+    """When it was issued."""
+
+
+class WarningClosedData(Struct, frozen=True, gc=False):
+    """`data` of warning_closed."""
+
+    warning_id: _Id
 
 
 class ErrorData(Struct, frozen=True, gc=False):
@@ -384,9 +403,21 @@ class TypingStop(Struct, frozen=True, gc=False, tag="typing_stop", tag_field="ty
 
 
 class ModerationAction(Struct, frozen=True, gc=False, tag="moderation_action", tag_field="type"):
-    """A moderator imposed or lifted a sanction."""
+    """A moderator imposed or lifted a sanction. Warn: to who warned alone, as the answer."""
 
     data: ModerationActionData
+
+
+class RoomWarning(Struct, frozen=True, gc=False, tag="warning", tag_field="type"):
+    """You were warned: what you write is refused before this is acknowledged."""
+
+    data: WarningData
+
+
+class WarningClosed(Struct, frozen=True, gc=False, tag="warning_closed", tag_field="type"):
+    """A warning needs no acknowledging any more, wherever that was done; also the answer to acknowledge_warning."""
+
+    data: WarningClosedData
 
 
 class Pong(Struct, frozen=True, gc=False, tag="pong", tag_field="type"):
@@ -418,6 +449,8 @@ ServerFrame = (
     | TypingStart
     | TypingStop
     | ModerationAction
+    | RoomWarning
+    | WarningClosed
     | Pong
     | Error
 )

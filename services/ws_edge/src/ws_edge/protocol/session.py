@@ -6,9 +6,10 @@ from msgspec import Struct
 
 from ws_edge.errors import CloseCode, ErrorCode, IllegalStep, RefusedFrame
 from ws_edge.protocol import codec
-from ws_edge.protocol.commands import ChangePolicy, Command, DeleteMessage
+from ws_edge.protocol.commands import ChangePolicy, ChangeSanction, Command, DeleteMessage
 from ws_edge.protocol.frames import (
     MESSAGE_LENGTH,
+    AcknowledgeWarning,
     Authenticate,
     AuthenticateData,
     ChatMessage,
@@ -124,13 +125,20 @@ class Moderate(Struct, frozen=True, gc=False):
     nonce: str = ""
 
 
+class Acknowledge(Struct, frozen=True, gc=False):
+    """Tell moderation that the client's user acknowledges a warning; the nonce as above."""
+
+    warning_id: int
+    nonce: str = ""
+
+
 class Disconnect(Struct, frozen=True, gc=False):
     """Close the connection; the last effect there is."""
 
     code: CloseCode
 
 
-Effect = Reply | Post | ReadHistory | Renew | StartTyping | StopTyping | Moderate | Disconnect
+Effect = Reply | Post | ReadHistory | Renew | StartTyping | StopTyping | Moderate | Acknowledge | Disconnect
 
 
 _NOTHING: tuple[Effect, ...] = ()
@@ -153,6 +161,7 @@ class Session:
         "_typing",
         "_typing_published_at",
         "_typing_until",
+        "is_of_document",
         "rank",
         "state",
     )
@@ -161,6 +170,8 @@ class Session:
         """`frames_per_window`: so many frames in 10 s close the connection; 0: no limit."""
         self.state = State.JOINING
         self.rank = rank
+        self.is_of_document = True
+        """The client has sent nothing but what clients could send at first: it may know nothing of warnings."""
         self._frames = SlidingWindow(frames_per_window, WINDOW_S)
         self._refusals = SlidingWindow(REFUSED_PER_WINDOW, WINDOW_S)
         self._typing = SlidingWindow(TYPING_PER_WINDOW, WINDOW_S)
@@ -268,12 +279,21 @@ class Session:
                 return self.stop_typing() if self._typing.admit(now) else _NOTHING
             case ModerationAction():
                 return self._moderate(frame, now)
+            case Ping():
+                return _PONG
+            case _:
+                return self._handle_addition(frame, now)
+
+    def _handle_addition(self, frame: History | AcknowledgeWarning | Authenticate, now: float) -> tuple[Effect, ...]:
+        """What clients could not send at first."""
+        self.is_of_document = False
+        match frame:
             case History():
                 return self._read_history(frame.data, now)
-            case Authenticate():
+            case AcknowledgeWarning():
+                return self._acknowledge(frame, now)
+            case Authenticate():  # pragma: no branch - mypy proves that there is no other frame
                 return self._renew(frame.data, now)
-            case Ping():  # pragma: no branch - mypy proves that there is no other frame
-                return _PONG
 
     def _post(self, data: MessageData, now: float) -> tuple[Effect, ...]:
         text = data.message
@@ -289,6 +309,12 @@ class Session:
         if not self._histories.admit(now):
             return self._refuse(ErrorCode.RATE_LIMITED, "", now)
         return (ReadHistory(None if data.before is None else MessageId(data.before), data.limit),)
+
+    def _acknowledge(self, frame: AcknowledgeWarning, now: float) -> tuple[Effect, ...]:
+        # In one window with the others that ask services, as below.
+        if not self._histories.admit(now):
+            return self._refuse(ErrorCode.RATE_LIMITED, frame.data.nonce, now)
+        return (Acknowledge(frame.data.warning_id, frame.data.nonce),)
 
     def _renew(self, data: AuthenticateData, now: float) -> tuple[Effect, ...]:
         # In one window with the others that ask services: each connection has it anyway.
@@ -308,6 +334,7 @@ class Session:
 
     def _moderate(self, frame: ModerationAction, now: float) -> tuple[Effect, ...]:
         data, command = frame.data, frame.command
+        self.is_of_document &= isinstance(command, ChangeSanction) and not command.purge
         # One's own messages may be anybody's with a name; moderation knows whose they are.
         lowest = Rank.USER if isinstance(command, DeleteMessage) else Rank.MODERATOR
         if self.rank < lowest:

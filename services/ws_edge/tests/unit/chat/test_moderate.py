@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import structlog
-from edge_world import Client, World
+from edge_world import Client, NeverWarned, World
 from structlog.contextvars import merge_contextvars
 
 from chassis.tasks import SLICE
@@ -280,7 +280,7 @@ async def test_an_event_that_overtakes_a_reading_is_not_undone_by_it(world: Worl
 
 
 @dataclass(eq=False)
-class Inside:
+class Inside(NeverWarned):
     """An occupant of whom nothing is asked but where they are."""
 
     id: ConnectionId

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from edge_world import NeverWarned
 from hypothesis import given, settings, strategies as st
 
 from ws_edge.chat.registry import ConnectionRegistry
@@ -13,7 +14,7 @@ from ws_edge.room.room import Room
 
 
 @dataclass(eq=False)
-class Somebody:
+class Somebody(NeverWarned):
     """An occupant that only stands in the indexes."""
 
     id: ConnectionId

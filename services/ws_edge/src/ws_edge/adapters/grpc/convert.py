@@ -16,6 +16,7 @@ from ws_edge.ports import (
     InForce,
     JoinRefusal,
     Verdict,
+    WarningStep,
 )
 from ws_edge.protocol.codec import rfc3339
 from ws_edge.protocol.commands import (
@@ -23,6 +24,7 @@ from ws_edge.protocol.commands import (
     ChangeSanction,
     ClearRoom,
     DeleteMessage,
+    IssueWarning,
     PinMessage,
     PurgeMessages,
     UnpinMessage,
@@ -35,9 +37,11 @@ from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
+from ws_edge.protocol.warnings import RoomWarning
 
 _log = structlog.get_logger(__name__)
 _skipped = LogSummary(_log, "sanction_not_understood")
+_skipped_warnings = LogSummary(_log, "warning_not_understood")
 
 _RANKS = {rank.value: rank for rank in Rank}
 _REFUSALS = {
@@ -52,7 +56,7 @@ _DECISIONS = {
     moderation_pb2.Verdict.DECISION_RATE_LIMITED: Decision.RATE_LIMITED,
     moderation_pb2.Verdict.DECISION_SANCTIONED: Decision.SANCTIONED,
 }
-_REFUSED_BY_POLICY = {
+_REFUSED_OTHERWISE = {
     moderation_pb2.Verdict.REFUSAL_SLOW_MODE: Decision.SLOW_MODE,
     moderation_pb2.Verdict.REFUSAL_READ_ONLY: Decision.READ_ONLY,
     moderation_pb2.Verdict.REFUSAL_MEMBERS_ONLY: Decision.MEMBERS_ONLY,
@@ -62,6 +66,12 @@ _REFUSED_BY_POLICY = {
     moderation_pb2.Verdict.REFUSAL_TOO_LONG: Decision.TOO_LONG,
     moderation_pb2.Verdict.REFUSAL_DUPLICATE: Decision.DUPLICATE,
     moderation_pb2.Verdict.REFUSAL_LINKS: Decision.LINKS,
+    moderation_pb2.Verdict.REFUSAL_WARNING_PENDING: Decision.WARNING_PENDING,
+}
+_WARNING_STEPS = {
+    WarningStep.DELIVER: moderation_pb2.WarningReport.STEP_DELIVER,
+    WarningStep.ACKNOWLEDGE: moderation_pb2.WarningReport.STEP_ACKNOWLEDGE,
+    WarningStep.LAPSE: moderation_pb2.WarningReport.STEP_LAPSE,
 }
 _READ_ONLY = {
     policy_pb2.READ_ONLY_UNSPECIFIED: ReadOnly.NOBODY,
@@ -207,8 +217,8 @@ def verdict_from_proto(verdict: moderation_pb2.Verdict) -> Verdict:
     if verdict.decision == moderation_pb2.Verdict.DECISION_ADMITTED:
         place = verdict.id if verdict.holds_place else 0
         return Verdict(Decision.ADMITTED, 0, place, verdict.id, verdict.text_open)
-    if verdict.refusal in _REFUSED_BY_POLICY:
-        return Verdict(_REFUSED_BY_POLICY[verdict.refusal], verdict.retry_after_ms)
+    if verdict.refusal in _REFUSED_OTHERWISE:
+        return Verdict(_REFUSED_OTHERWISE[verdict.refusal], verdict.retry_after_ms)
     if not verdict.retry_after_ms:
         return _PLAIN_VERDICTS.get(verdict.decision, UNAVAILABLE)
     return Verdict(_DECISIONS.get(verdict.decision, Decision.UNAVAILABLE), verdict.retry_after_ms)
@@ -233,11 +243,12 @@ def policy_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
 
 def in_force_from_proto(answer: moderation_pb2.ListActiveResponse) -> InForce:
     """Sanctions of rooms, without those that hold everywhere, which a replica of an older version sends as well, their
-    policies, and their pins."""
+    policies, pins and warnings."""
     sanctions = [sanction for sanction in sanctions_from_proto(answer.sanctions) if sanction.slug is not None]
     policies = {Slug(known.slug): policy_from_proto(known.version, known.policy) for known in answer.policies}
     pins = {Slug(known.slug): (Life(known.life), _pin_from_proto(known)) for known in answer.pins}
-    return InForce(sanctions, policies, pins)
+    warnings = warnings_from_proto(answer.warnings) if answer.has_warnings else None
+    return InForce(sanctions, policies, pins, warnings)
 
 
 def _pin_from_proto(known: moderation_pb2.RoomPin) -> Pin:
@@ -260,6 +271,32 @@ def _pin_from_proto(known: moderation_pb2.RoomPin) -> Pin:
         )
     by = UserId(known.moderator_user_id) if known.moderator_user_id else None
     return Pin(known.version, message, by, rfc3339(known.at_ms))
+
+
+def warnings_from_proto(warnings: Iterable[moderation_pb2.Warning]) -> list[RoomWarning]:
+    """Those that this version understands: one that a rank of a later version has issued is left out and logged. Needs
+    a running event loop."""
+    understood = []
+    for warning in warnings:
+        if warning.moderator_rank in _RANKS:
+            understood.append(_warning_from_proto(warning))
+        else:
+            _skipped_warnings.note(warning=warning.id)
+    return understood
+
+
+def _warning_from_proto(warning: moderation_pb2.Warning) -> RoomWarning:
+    return RoomWarning(
+        id=warning.id,
+        slug=Slug(warning.slug),
+        target_user_id=UserId(warning.target_user_id) if warning.target_user_id else None,
+        target_username=warning.target_username or None,
+        reason=warning.reason,
+        moderator_rank=_RANKS[warning.moderator_rank],
+        created_at_ms=warning.created_at_ms,
+        is_open=warning.open,
+        is_delivered=warning.delivered,
+    )
 
 
 def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
@@ -289,9 +326,20 @@ def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
             message.pin.message_id = message_id
         case UnpinMessage(message_id):
             message.unpin.message_id = message_id
+        case IssueWarning(target):
+            message.issue_warning.target_user_id = target.user_id or 0
+            message.issue_warning.target_username = target.username or ""
         case ChangePolicy() as policy:
             message.change_policy.CopyFrom(_policy_changes_to_proto(policy))
     return message
+
+
+def warning_report_to_proto(
+    speaker: Speaker, slug: Slug, warning_id: int, step: WarningStep
+) -> moderation_pb2.ExecuteRequest:
+    """What happened to a warning of the speaker."""
+    report = moderation_pb2.WarningReport(warning_id=warning_id, step=_WARNING_STEPS[step])
+    return moderation_pb2.ExecuteRequest(actor=speaker_to_proto(speaker), slug=slug, report_warning=report)
 
 
 def _policy_changes_to_proto(policy: ChangePolicy) -> policy_pb2.PolicyChanges:
@@ -337,7 +385,14 @@ def result_from_proto(answer: moderation_pb2.ExecuteResponse) -> CommandResult |
     if answer.outcome != moderation_pb2.ExecuteResponse.OUTCOME_DONE:
         return CommandRefusal.NOT_PERMITTED
     event = event_from_proto(answer.event) if answer.HasField("event") else None
-    return CommandResult(event, MessageId(answer.entry_id) if answer.entry_id else None, answer.repeated)
+    entry_id = MessageId(answer.entry_id) if answer.entry_id else None
+    return CommandResult(event, entry_id, answer.repeated, reported_warning_from_proto(answer))
+
+
+def reported_warning_from_proto(answer: moderation_pb2.ExecuteResponse) -> RoomWarning | None:
+    """The warning that an answer is about; None: none, or one that is not understood."""
+    found = warnings_from_proto([answer.warning] if answer.HasField("warning") else [])
+    return found[0] if found else None
 
 
 def act_to_proto(request: CommandRequest, change: ChangeSanction) -> moderation_pb2.ActRequest:

@@ -18,17 +18,29 @@ from ws_edge.adapters.grpc.convert import (
     act_from_proto,
     act_to_proto,
     in_force_from_proto,
+    reported_warning_from_proto,
     request_to_proto,
     result_from_proto,
     sanctions_from_proto,
     speaker_to_proto,
+    warning_report_to_proto,
 )
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
-from ws_edge.ports import AdmissionLimits, CommandRefusal, CommandRequest, CommandResult, Decision, InForce, Verdict
+from ws_edge.ports import (
+    AdmissionLimits,
+    CommandRefusal,
+    CommandRequest,
+    CommandResult,
+    Decision,
+    InForce,
+    Verdict,
+    WarningStep,
+)
 from ws_edge.protocol.commands import ChangeSanction
 from ws_edge.protocol.identity import Life, Slug, Speaker, target_routing_key
 from ws_edge.protocol.sanctions import Sanction
+from ws_edge.protocol.warnings import RoomWarning
 
 if TYPE_CHECKING:
     from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceAsyncStub
@@ -161,11 +173,21 @@ class GrpcModeration:
             return act_from_proto(old)
         return result_from_proto(answer)
 
+    async def report_warning(
+        self, speaker: Speaker, slug: Slug, warning_id: int, step: WarningStep
+    ) -> RoomWarning | None:
+        """See ports.Moderation. Said to the replica that judges the speaker's messages."""
+        request = warning_report_to_proto(speaker, slug, warning_id, step)
+        execute = self._stub_for(speaker.routing_key).Execute
+        return reported_warning_from_proto(await call(execute, request, _COMMAND_DEADLINE_S, ModerationUnavailable))
+
     async def active(self, slugs: Sequence[Slug]) -> InForce:
         """See ports.Moderation."""
         if not slugs:
             return InForce([])  # the contract has another meaning for a request without any
-        request = pb.ListActiveRequest(slugs=slugs, room_only=True, with_policies=True, with_pins=True)
+        request = pb.ListActiveRequest(
+            slugs=slugs, room_only=True, with_policies=True, with_pins=True, with_warnings=True
+        )
         return in_force_from_proto(await self._list_active(slugs[0], request))
 
     async def active_everywhere(self) -> list[Sanction]:

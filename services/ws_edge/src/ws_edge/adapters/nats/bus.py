@@ -16,8 +16,8 @@ from chassis.nats_connection import NATS_TROUBLES, NatsAccess
 from chassis.tasks import Tasks
 from chassis.traces import hold_trace
 from salon.events.v1.events_pb2 import LogReached, ParticipantReturned, RoomDeleted
-from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage
-from ws_edge.adapters.grpc.convert import event_from_proto
+from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage, WarningEvent
+from ws_edge.adapters.grpc.convert import event_from_proto, warnings_from_proto
 from ws_edge.adapters.nats.events import (
     decode_entry,
     decode_presence,
@@ -122,6 +122,7 @@ class NatsBus:
         """Who hears what is not of one room; before start, once."""
         self._listener = listener
         self._wire.add("salon.v1.moderation.sanction", self._receive_sanction)
+        self._wire.add("salon.v1.moderation.warning", self._receive_warnings)
         self._wire.add("salon.v1.rooms.deleted", self._receive_deletion)
         self._wire.add(_BROADCAST, lambda _subject, _headers, payload: listener.broadcast_received(payload))
 
@@ -304,6 +305,10 @@ class NatsBus:
             event = event_from_proto(SanctionEventMessage.FromString(payload))
             _log.info("sanction_received", event_id=event.event_id)
             self._worker.sanction_changed(event)
+
+    def _receive_warnings(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
+        with hold_trace(read_trace_header(headers)):
+            self._worker.warnings_changed(warnings_from_proto(WarningEvent.FromString(payload).warnings))
 
     def _receive_deletion(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         with hold_trace(read_trace_header(headers)):

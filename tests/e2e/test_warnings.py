@@ -1,0 +1,95 @@
+"""Warnings: over two edges and two replicas of moderation, on PostgreSQL."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+import salon_processes
+from chat_client import STAMP, Client, Frame, Person, Visitors, of_type
+from real_postgres import Postgres
+from salon_processes import Salon, Shape
+
+PENDING = ("Acknowledge the warning first", "warning_pending")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
+    """Two edges, two replicas of moderation, one database."""
+    salon = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
+    try:
+        yield salon.start(edges=2)
+    finally:
+        salon_processes.stop_all([salon])
+
+
+@pytest_asyncio.fixture
+async def guests(pair: Salon) -> AsyncIterator[Visitors]:
+    """Who comes through the first edge."""
+    opened = Visitors(pair.edges[0].ws)
+    yield opened
+    await opened.close()
+
+
+async def warn(chair: Client, nonce: str = "w1", *, reason: str = "No links, please", **target: object) -> Frame:
+    """Warn somebody; the moderator's own copy, from which on the warning holds."""
+    await chair.send("moderation_action", action="warn", reason=reason, nonce=nonce, **target)
+    return await chair.wait_for("moderation_action", nonce=nonce)
+
+
+async def test_a_warning_is_told_to_all_connections_of_its_target_and_to_nobody_else_until_it_is_acknowledged(
+    guests: Visitors, pair: Salon, room: str, moderator: Person, ana: Person, bob: Person
+) -> None:
+    chair, witness = await guests.join(room, moderator), await guests.join(room, bob, ws=pair.edges[1].ws)
+    here, there = await guests.join(room, ana), await guests.join(room, ana, ws=pair.edges[1].ws)
+    own = await warn(chair, target_user_id=ana.user_id)
+    seen, again = await here.wait_for("warning"), await there.wait_for("warning")
+    warning_id = own["warning_id"]
+    assert STAMP.fullmatch(own["timestamp"])
+    assert own == {
+        "action": "warn",
+        "target_user_id": ana.user_id,
+        "moderator_user_id": moderator.user_id,
+        "duration_minutes": 0,
+        "timestamp": own["timestamp"],
+        "nonce": "w1",
+        "warning_id": warning_id,
+    }
+    assert seen == again == {"warning_id": warning_id, "reason": "No links, please", "timestamp": own["timestamp"]}
+    assert await warn(chair, target_user_id=ana.user_id) == own
+    for client in (here, there):
+        await client.send("chat_message", message="no", nonce="n1")
+        await client.expect_error(*PENDING, nonce="n1")
+    late = await guests.join(room, ana, ws=pair.edges[1].ws)
+    assert await late.expect("warning") == seen
+    await witness.send("acknowledge_warning", warning_id=warning_id, nonce="x")
+    await witness.expect_error("Not found", "not_found", nonce="x")
+    await there.send("acknowledge_warning", warning_id=warning_id)
+    for client in (here, there, late):
+        assert await client.wait_for("warning_closed") == {"warning_id": warning_id}
+    assert (await here.say("yes"))["message"] == "yes"
+    await here.send("acknowledge_warning", warning_id=warning_id)
+    await here.wait_for("warning_closed", warning_id=warning_id)
+    told = [frame["type"] for frame in await witness.frames_before_pong() + await chair.frames_before_pong()]
+    assert not {"warning", "warning_closed", "moderation_action"} & set(told)
+    assert not of_type(await late.frames_before_pong(), "warning")
+    after = await guests.join(room, ana)
+    assert not of_type(await after.frames_before_pong(), "warning")
+
+
+async def test_on_a_connection_of_a_client_that_knows_nothing_of_warnings_they_count_as_acknowledged_after_30_s(
+    guests: Visitors, pair: Salon, room: str, moderator: Person, ana: Person
+) -> None:
+    chair, old = await guests.join(room, moderator), await guests.join(room, ana, ws=pair.edges[1].ws)
+    await warn(chair, target_user_id=ana.user_id)
+    await old.expect("warning")
+    told_at = time.monotonic()
+    while True:
+        await old.send("chat_message", message="hello")
+        if (await old.collect_until_any("error", "chat_message"))[-1]["type"] == "chat_message":
+            break
+        assert old.seen[-1]["data"]["code"] == "warning_pending"
+        await asyncio.sleep(0.5)
+        assert time.monotonic() - told_at < 35
+    assert time.monotonic() - told_at > 29
