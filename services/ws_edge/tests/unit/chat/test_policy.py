@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from edge_world import AT, EDGE, Client, Gate, World
+from edge_world import AT, EDGE, Client, World
 
 from ws_edge.ports import CommandRefusal, CommandResult, Decision, Verdict
 from ws_edge.protocol.commands import ChangePolicy
 from ws_edge.protocol.identity import Life, MessageId, Slug, UserId
-from ws_edge.protocol.log import LogRef, PolicyChanged, UnknownEntry
+from ws_edge.protocol.log import PolicyChanged, UnknownEntry
 from ws_edge.protocol.policies import Policy, ReadOnly
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.room.outcomes import OUTCOME_S
@@ -96,24 +96,13 @@ async def test_the_highest_version_is_in_room_joined_wherever_it_was_heard_first
     assert joined(cleo)["policy"] == {**NO_LIMITS, "version": 8, "slow_mode_seconds": 0, "read_only": "nobody"}
 
 
-async def test_a_policy_that_is_told_while_the_room_is_opened_is_in_room_joined(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The policies are read before the change, and the end of the log after its entry, which nobody is shown then."""
-    asking, ends_at = Gate(), world.bus.last_id
-    asking.shut()
-
-    async def last_id(log: LogRef) -> MessageId:
-        await asking.passed()
-        return await ends_at(log)
-
-    monkeypatch.setattr(world.bus, "last_id", last_id)
+async def test_a_policy_that_is_told_while_the_room_is_opened_is_in_room_joined(world: World) -> None:
+    """What moderation answers is from before the change."""
+    world.moderation.reading.shut()
     ana = await world.arrive("s", "1:user")
-    await asking.reached.wait()
-    await world.settle()
-    assert (SLUG,) in world.moderation.reads
+    await world.moderation.reading.reached.wait()
     told(world, Policy(7, 30))
-    asking.open()
+    world.moderation.reading.open()
     await world.settle()
     assert joined(ana)["last_id"] == 1
     assert joined(ana)["policy"] == {**NO_LIMITS, "version": 7, "slow_mode_seconds": 30, "read_only": "nobody"}
