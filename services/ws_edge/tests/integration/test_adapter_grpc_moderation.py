@@ -797,6 +797,22 @@ async def test_a_replica_that_could_not_be_told_of_a_release_is_told_when_its_st
     assert (told.id, told.slug, told.nonce) == (verdicts.numbers["a"], "live", "")
 
 
+async def test_however_much_was_released_no_request_is_too_large(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    """A server takes 4 MiB, and would go on to refuse the stream."""
+    (home, _), who = replicas, speaker()
+    await home.stop()
+    for number in range(1, 2_502):
+        moderation.release(who, Slug("\N{GRINNING FACE}" * 128), LIFE, "", number)
+    home.moderation.requests.clear()
+    await home.start()
+    await home.moderation.hears(lambda: len(home.moderation.released()) >= 2_501)
+    sizes = [len(r.released) for r in home.moderation.requests if isinstance(r, pb.AdmitRequest) and r.released]
+    assert max(sizes) <= 1_000
+    assert [one.id for one in home.moderation.released()] == list(range(1, 2_502))
+
+
 async def test_the_text_of_a_message_is_asked_of_the_home_of_its_room_under_the_number_it_was_admitted_with(
     replicas: list[Replica], moderation: GrpcModeration
 ) -> None:

@@ -89,6 +89,7 @@ class AdmissionStream:
         self._arrivals: dict[int, asyncio.Future[bool]] = {}
         self._batch = pb.AdmitRequest()
         self._carried: list[pb.CarriedAdmission] = []
+        self._released: list[pb.ReleasedAdmission] = []
         self._is_gathering = False
         self._last_trouble = ""
         self._is_leaving = False
@@ -167,8 +168,8 @@ class AdmissionStream:
     def release(self, released: Iterable[pb.ReleasedAdmission]) -> None:
         """Tell, before whatever is asked next, and after what is carried, that these messages count no longer. The
         stream is up."""
-        self._batch.released.extend(released)
-        if self._batch.released:
+        self._released += released
+        if self._released:
             self._gather()
 
     def carry(self, carried: Iterable[pb.CarriedAdmission]) -> None:
@@ -222,6 +223,7 @@ class AdmissionStream:
         self.serial = next(_serials)
         self._batch = pb.AdmitRequest()
         self._carried = []
+        self._released = []
         self._is_gathering = False
         self._must_write.clear()
         self.is_up = True
@@ -266,9 +268,12 @@ class AdmissionStream:
                 self._must_write.clear()
                 self._is_gathering = False
                 carried, self._carried = self._carried, []
+                released, self._released = self._released, []
                 batch, self._batch = self._batch, pb.AdmitRequest()
                 for start in range(0, len(carried), _CARRIED_PER_REQUEST):
                     await call.write(pb.AdmitRequest(carried=carried[start : start + _CARRIED_PER_REQUEST]))
+                for start in range(0, len(released), _CARRIED_PER_REQUEST):
+                    await call.write(pb.AdmitRequest(released=released[start : start + _CARRIED_PER_REQUEST]))
                 if batch.ByteSize():
                     await call.write(batch)
 
