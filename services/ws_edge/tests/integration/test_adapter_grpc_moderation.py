@@ -797,6 +797,19 @@ async def test_a_replica_that_could_not_be_told_of_a_release_is_told_when_its_st
     assert (told.id, told.slug, told.nonce) == (verdicts.numbers["a"], "live", "")
 
 
+async def test_however_many_long_messages_come_at_once_no_request_is_too_large(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    """A server takes 4 MiB: with more it would end the stream, and a few hundred strangers could have it do so."""
+    verdicts, who, slug = Verdicts(), speaker(), Slug("s" * 128)
+    for number in range(1_200):
+        moderation.admit(who, slug, LIFE, f"{number}", verdicts.of(f"{number}"), text="😀" * 1000)
+    heard = await verdicts.hears(1_200)
+    assert heard == [(f"{number}", ADMITTED) for number in range(1_200)]
+    requests = [r for r in home_of(who, replicas).moderation.requests if isinstance(r, pb.AdmitRequest)]
+    assert max(r.ByteSize() for r in requests) < 4 * 1024 * 1024
+
+
 async def test_however_much_was_released_no_request_is_too_large(
     replicas: list[Replica], moderation: GrpcModeration
 ) -> None:

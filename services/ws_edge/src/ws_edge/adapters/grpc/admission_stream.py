@@ -34,6 +34,8 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
 _LAST_SEEN_LIMIT = 5_000
 _CARRIED_PER_REQUEST = 1_000
+_CHECKS_PER_REQUEST = 500
+"""And sightings. A server takes 4 MiB: so many are less, however long texts and names are."""
 _UNANSWERED_LIMIT = 50_000
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AdmitRequest, pb.AdmitResponse]"
@@ -88,6 +90,10 @@ class AdmissionStream:
         self._messages: dict[int, PendingMessage] = {}
         self._arrivals: dict[int, asyncio.Future[bool]] = {}
         self._batch = pb.AdmitRequest()
+        self._full: list[pb.AdmitRequest] = []
+        """Those that go before it."""
+        self._checks = self._sightings = 0
+        """In the batch; in all of them."""
         self._carried: list[pb.CarriedAdmission] = []
         self._released: list[pb.ReleasedAdmission] = []
         self._is_gathering = False
@@ -122,7 +128,7 @@ class AdmissionStream:
         self._messages[number] = pending
         if not self.is_up:
             return
-        message = self._batch.messages.add()
+        message = self._open_batch().messages.add()
         message.id = number
         message.slug = pending.slug
         message.life = pending.life
@@ -148,7 +154,7 @@ class AdmissionStream:
             raise ModerationUnavailable("no stream")
         number = next_number()
         answer = self._arrivals[number] = self._loop.create_future()
-        self._batch.checks.add(id=number, speaker=speaker_to_proto(speaker), slug=slug, final=final)
+        self._open_batch().checks.add(id=number, speaker=speaker_to_proto(speaker), slug=slug, final=final)
         self._gather()
         try:
             async with asyncio.timeout(_ARRIVAL_DEADLINE_S):
@@ -161,8 +167,9 @@ class AdmissionStream:
 
     def report_seen(self, speaker: Speaker, slug: Slug) -> None:
         """Best effort: dropped on a stream that is down or far behind."""
-        if self.is_up and len(self._batch.sightings) < _LAST_SEEN_LIMIT:
-            self._batch.sightings.add(speaker=speaker_to_proto(speaker), slug=slug)
+        if self.is_up and self._sightings < _LAST_SEEN_LIMIT:
+            self._sightings += 1
+            self._open_batch().sightings.add(speaker=speaker_to_proto(speaker), slug=slug)
             self._gather()
 
     def release(self, released: Iterable[pb.ReleasedAdmission]) -> None:
@@ -177,6 +184,22 @@ class AdmissionStream:
         self._carried += carried
         if self._carried:
             self._gather()
+
+    def _open_batch(self) -> pb.AdmitRequest:
+        """Where the next check, or sighting, goes."""
+        if self._checks >= _CHECKS_PER_REQUEST:
+            self._full.append(self._batch)
+            self._batch = pb.AdmitRequest()
+            self._checks = 0
+        self._checks += 1
+        return self._batch
+
+    def _take_batches(self) -> list[pb.AdmitRequest]:
+        """What has come together, in its order; nothing is in it then."""
+        batches = [*self._full, self._batch] if self._checks else []
+        self._full, self._batch = [], pb.AdmitRequest()
+        self._checks = self._sightings = 0
+        return batches
 
     def _gather(self) -> None:
         if not self._is_gathering:
@@ -221,7 +244,7 @@ class AdmissionStream:
     def _begin(self, call: _Call, limits: pb.Limits) -> None:
         self._call = call
         self.serial = next(_serials)
-        self._batch = pb.AdmitRequest()
+        self._take_batches()
         self._carried = []
         self._released = []
         self._is_gathering = False
@@ -269,12 +292,12 @@ class AdmissionStream:
                 self._is_gathering = False
                 carried, self._carried = self._carried, []
                 released, self._released = self._released, []
-                batch, self._batch = self._batch, pb.AdmitRequest()
+                batches = self._take_batches()
                 for start in range(0, len(carried), _CARRIED_PER_REQUEST):
                     await call.write(pb.AdmitRequest(carried=carried[start : start + _CARRIED_PER_REQUEST]))
                 for start in range(0, len(released), _CARRIED_PER_REQUEST):
                     await call.write(pb.AdmitRequest(released=released[start : start + _CARRIED_PER_REQUEST]))
-                if batch.ByteSize():
+                for batch in batches:
                     await call.write(batch)
 
     async def _read(self, call: _Call) -> None:
