@@ -244,6 +244,20 @@ def test_where_the_home_of_the_room_is_elsewhere_the_text_stays_open_and_everyth
     assert subject.say(user(), text="hello", text_elsewhere=True) == ADMITTED
 
 
+def test_a_repetition_stays_open_too_where_the_home_of_the_room_is_elsewhere_and_that_knows_the_same_message() -> None:
+    author, home = Subject(unique=True), Subject(unique=True)
+    assert author.say(user(), text="hello", nonce="n", text_elsewhere=True).text_open
+    repeated = author.say(user(), text="hello", nonce="n", text_elsewhere=True)
+    assert repeated == Verdict(Decision.REPEATED, text_open=True)
+    assert author.say(user(rank=Rank.MODERATOR), text="hello", nonce="n", text_elsewhere=True) == REPEATED
+    assert author.say(user(), text="hello", nonce="n") == REPEATED
+    author.have()
+    assert author.say(user(), text="hello", nonce="n", text_elsewhere=True) == REPEATED
+    assert home.say(user(), text="hello", nonce="n", text_alone=True) == ADMITTED
+    assert home.say(user("f:9"), text="hello", nonce="n", text_alone=True) == REPEATED
+    assert home.say(other_user(), text="hello", nonce="n", text_alone=True).decision is Decision.DUPLICATE
+
+
 def test_the_home_of_the_room_is_asked_of_the_text_alone_and_counts_nothing() -> None:
     subject = Subject(unique=True, read_only=ReadOnly.EVERYONE, slow_mode_seconds=9)
     for number in range(20):

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from moderation.domain.same_text import digest_of, fold
-from moderation.domain.spoken_texts import SpokenTexts
+from moderation.domain.spoken_texts import Said, SpokenTexts
 
 S = 1_000_000_000
 
@@ -48,15 +48,30 @@ def test_no_text_takes_long() -> None:
         assert time.process_time() - began_s < 0.01
 
 
+def by(connection: str, number: int, *, speaker: int = 5, nonce: str = "") -> Said:
+    return Said(connection, number, speaker, 1, nonce)
+
+
+def test_the_same_message_sent_again_with_its_nonce_is_known() -> None:
+    said = SpokenTexts()
+    assert not said.is_repeated("live", b"1", by("e:1", 1, nonce="n"))
+    said.say("live", b"1", by("e:1", 1, nonce="n"), 0)
+    said.say("live", b"2", by("e:1", 2), 0)
+    assert said.is_repeated("live", b"1", by("f:1", 3, nonce="n"))
+    assert not said.is_repeated("live", b"1", by("f:1", 3, nonce="m"))
+    assert not said.is_repeated("live", b"1", by("f:1", 3, nonce="n", speaker=6))
+    assert not said.is_repeated("live", b"2", by("e:1", 3))
+
+
 def test_a_text_is_known_for_two_minutes_and_costs_no_memory_then() -> None:
     said = SpokenTexts()
-    said.say("live", b"1", "e:1", 1, 0)
+    said.say("live", b"1", by("e:1", 1), 0)
     assert said.wait_ns("live", b"1", 120 * S - 1) == 1
     assert said.wait_ns("live", b"1", 120 * S) == 0
     assert said.wait_ns("other", b"1", 0) == 0
-    said.say("live", b"2", "e:1", 2, 120 * S)
+    said.say("live", b"2", by("e:1", 2), 120 * S)
     assert len(said) == 1
-    said.say("live", b"2", "e:1", 3, 240 * S)
+    said.say("live", b"2", by("e:1", 3), 240 * S)
     said.release("e:1", 2)
     assert said.wait_ns("live", b"2", 240 * S) == 120 * S
     said.release("e:1", 3)
@@ -66,6 +81,6 @@ def test_a_text_is_known_for_two_minutes_and_costs_no_memory_then() -> None:
 def test_of_too_many_texts_the_oldest_are_forgotten() -> None:
     said = SpokenTexts(largest=2)
     for number in range(4):
-        said.say("live", b"%d" % number, "e:1", number, number)
+        said.say("live", b"%d" % number, by("e:1", number), number)
     assert [said.wait_ns("live", b"%d" % number, 9) > 0 for number in range(4)] == [False, False, True, True]
     assert (len(said), len(said._texts)) == (2, 2)

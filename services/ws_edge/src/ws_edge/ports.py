@@ -299,7 +299,8 @@ class Verdict(NamedTuple):
     number: int = 0
     """Of a message that was admitted: by this it is released."""
     text_open: bool = False
-    """Of a message that was admitted: the home of the room is to be asked of its text first, see ask_text."""
+    """Of a message that was admitted, or is repeated: the home of the room is to be asked of its text first, see
+    ask_text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,10 +403,20 @@ class Moderation(Protocol):
         """Judge one message; `without_policy`: by sanctions and limits alone, for which no text is needed. `done` is
         called once, within 2 s, and in the order of the calls for one speaker."""
 
-    def ask_text(self, speaker: Speaker, slug: Slug, text: str, number: int, done: Callable[[Verdict], None]) -> None:
-        """Whether nobody has said that lately in a room where texts are unique, of a message that was admitted under
-        that number; then it is said, until `release`. DUPLICATE: somebody has; UNAVAILABLE: nobody can say; anything
-        else: nobody has. `done` is called once, within 2 s, and in the order of the calls for one room."""
+    def ask_text(
+        self,
+        speaker: Speaker,
+        slug: Slug,
+        life: Life,
+        nonce: str,
+        done: Callable[[Verdict], None],
+        *,
+        text: str,
+        number: int,
+    ) -> None:
+        """Whether nobody has said that lately in a room where texts are unique, of a message whose verdict has that
+        number; then it is said, until `release`. DUPLICATE: somebody has; UNAVAILABLE: nobody can say; anything else:
+        nobody, or the same message. `done` is called once, within 2 s, and in the order of the calls for one room."""
 
     def note_admitted(self, speaker: Speaker, life: Life, nonce: str, *, slow_in: Slug | None = None) -> int:
         """The edge admitted a message itself while no replica was up: it counts at the next one that is. `slow_in`: the

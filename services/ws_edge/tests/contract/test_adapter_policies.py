@@ -59,6 +59,10 @@ def speaker(user_id: int = 5, connection: str = "e:1") -> Speaker:
             Verdict(Decision.ADMITTED, number=7, text_open=True),
         ),
         (
+            pb.Verdict(id=7, decision=pb.Verdict.DECISION_REPEATED, text_open=True),
+            Verdict(Decision.REPEATED, number=7, text_open=True),
+        ),
+        (
             pb.Verdict(decision=pb.Verdict.DECISION_SANCTIONED, refusal=pb.Verdict.REFUSAL_DUPLICATE, retry_after_ms=9),
             Verdict(Decision.DUPLICATE, 9),
         ),

@@ -839,10 +839,11 @@ async def test_the_text_of_a_message_is_asked_of_the_home_of_its_room_under_the_
     assert [check.text_elsewhere for check in home.moderation.asked()] == [False]
     assert [check.text_elsewhere for check in other.moderation.asked()] == [True]
     number = verdicts.numbers["elsewhere"]
-    moderation.ask_text(elsewhere, SLUG, "hello", number, verdicts.of("text"))
+    moderation.ask_text(elsewhere, SLUG, LIFE, "elsewhere", verdicts.of("text"), text="hello", number=number)
     await verdicts.hears(3)
     asked = home.moderation.asked()[-1]
-    assert (asked.id, asked.text_alone, asked.text, asked.nonce, asked.slug) == (number, True, "hello", "", SLUG)
+    assert (asked.id, asked.text_alone, asked.text, asked.slug) == (number, True, "hello", SLUG)
+    assert (asked.nonce, asked.life) == ("elsewhere", LIFE)
     assert asked.speaker == other.moderation.asked()[0].speaker
     await home.stop()
     await other.moderation.hears(lambda: len(other.moderation.carried()) >= 1)

@@ -266,7 +266,17 @@ class FakeModeration:
         else:
             done(Verdict(Decision.UNAVAILABLE) if self.is_away else self.verdict)
 
-    def ask_text(self, speaker: Speaker, slug: Slug, text: str, number: int, done: Callable[[Verdict], None]) -> None:
+    def ask_text(
+        self,
+        speaker: Speaker,
+        slug: Slug,
+        life: Life,
+        nonce: str,
+        done: Callable[[Verdict], None],
+        *,
+        text: str,
+        number: int,
+    ) -> None:
         self.asked_of_texts.append((speaker.key, slug, text, number))
         self.waiting_of_texts.append(done)
 

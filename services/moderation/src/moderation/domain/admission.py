@@ -11,7 +11,7 @@ from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.same_text import digest_of
 from moderation.domain.sanction_cache import BANS, MUTES_AND_BANS, SanctionCache
 from moderation.domain.slow_mode import Place, SlowMode
-from moderation.domain.spoken_texts import SpokenTexts
+from moderation.domain.spoken_texts import Said, SpokenTexts
 from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, WARNING_PENDING, Decision, Verdict
 from moderation.domain.warnings import WarningCache
 from moderation.domain.windows import AdmittedNonces, CarryMatcher, SlidingWindowLimiter
@@ -135,7 +135,7 @@ class Admission:
         key: int | str = speaker.user_id or speaker.connection
         now_ns = now.monotonic_ns
         if nonce and self._nonces.knows(key, life, nonce, now_ns):
-            return REPEATED
+            return self._repeated(message)
         if not without_policy and self.warnings.is_pending(speaker, slug):
             return WARNING_PENDING
         policy = None if without_policy or speaker.rank >= EXEMPT_RANK else self._policies.find(slug)
@@ -153,27 +153,38 @@ class Admission:
             self._nonces.remember(key, life, nonce, now_ns, now_ns)
         return ADMITTED if policy is None else self._admit_by(policy, message, key, now_ns)
 
+    def _repeated(self, message: MessageCheck) -> Verdict:
+        """Where the text is judged elsewhere that may still be on its way, and the answer be no."""
+        if not message.text_elsewhere or message.speaker.rank >= EXEMPT_RANK:
+            return REPEATED
+        policy = self._policies.find(message.slug)
+        return REPEATED if policy is None or not policy.unique else Verdict(Decision.REPEATED, text_open=True)
+
     def _admit_by(self, policy: Policy, message: MessageCheck, key: int | str, now_ns: int) -> Verdict:
         """Remember of a message that was admitted what the policy goes by."""
-        speaker, slug, number = message.speaker, message.slug, message.number
+        speaker, slug = message.speaker, message.slug
         is_slow, is_open = policy.slow_mode_seconds > 0, policy.unique and message.text_elsewhere
         if policy.unique and not is_open:
-            self._texts.say(slug, digest_of(message.text), speaker.connection, number, now_ns)
+            self._texts.say(slug, digest_of(message.text), _said(message), now_ns)
         if is_slow:
-            self._slow_mode.take(key, slug, Place(now_ns, speaker.connection, number), now_ns)
+            self._slow_mode.take(key, slug, Place(now_ns, speaker.connection, message.number), now_ns)
         if is_open:
             return Verdict(Decision.ADMITTED, holds_place=is_slow, text_open=True)
         return ADMITTED_WITH_PLACE if is_slow else ADMITTED
 
     def _judge_text(self, message: MessageCheck, now: Now) -> Verdict:
-        """Whether nobody has said that, of a message that is counted elsewhere; then it is said."""
+        """Whether nobody has said that, of a message that is counted elsewhere; then it is said. REPEATED: the same
+        message has, which may be published again."""
         speaker, slug = message.speaker, message.slug
         policy = None if speaker.rank >= EXEMPT_RANK else self._policies.find(slug)
         if policy is None or not policy.unique:
             return ADMITTED
+        digest, said = digest_of(message.text), _said(message)
+        if self._texts.is_repeated(slug, digest, said):
+            return REPEATED
         if (refusal := self._repeats(message, now)) is not None:
             return refusal
-        self._texts.say(slug, digest_of(message.text), speaker.connection, message.number, now.monotonic_ns)
+        self._texts.say(slug, digest, said, now.monotonic_ns)
         return ADMITTED
 
     def _refusal(self, policy: Policy, message: MessageCheck, key: int | str, now: Now) -> Verdict | None:
@@ -236,3 +247,9 @@ class Admission:
         if seen.is_storable:
             self._last_seen.put(seen, now.wall_ms)
             self._cache.follow(seen, now_ms=now.wall_ms)
+
+
+def _said(message: MessageCheck) -> Said:
+    speaker = message.speaker
+    key: int | str = speaker.user_id or speaker.connection
+    return Said(speaker.connection, message.number, key, message.life, message.nonce)

@@ -8,10 +8,21 @@ MOST_TEXTS = 200_000
 """Bounds the memory: the oldest go first. A text is some 500 bytes, however long it is."""
 
 
-class _Said(NamedTuple):
+class Said(NamedTuple):
+    """Who said something."""
+
+    connection: str
+    number: int
+    """Of the message. With the connection it tells it from every other."""
+    speaker: int | str
+    life: int
+    nonce: str
+    """May be empty. With the two before it the same message has it when it is sent again."""
+
+
+class _Spoken(NamedTuple):
     at_ns: int
-    message: tuple[str, int]
-    """Its connection and its number."""
+    said: Said
 
 
 class SpokenTexts:
@@ -20,7 +31,7 @@ class SpokenTexts:
 
     def __init__(self, largest: int = MOST_TEXTS) -> None:
         self._largest = largest
-        self._said: OrderedDict[tuple[str, bytes], _Said] = OrderedDict()  # the oldest first
+        self._said: OrderedDict[tuple[str, bytes], _Spoken] = OrderedDict()  # the oldest first
         self._texts: dict[tuple[str, int], tuple[str, bytes]] = {}  # by message
 
     def __len__(self) -> int:
@@ -28,18 +39,23 @@ class SpokenTexts:
 
     def wait_ns(self, slug: str, digest: bytes, now_ns: int) -> int:
         """0 where it may be said now, else how long until it may."""
-        said = self._said.get((slug, digest))
-        return 0 if said is None else max(0, said.at_ns + TEXTS_KEPT_NS - now_ns)
+        spoken = self._said.get((slug, digest))
+        return 0 if spoken is None else max(0, spoken.at_ns + TEXTS_KEPT_NS - now_ns)
 
-    def say(self, slug: str, digest: bytes, connection: str, number: int, now_ns: int) -> None:
+    def is_repeated(self, slug: str, digest: bytes, said: Said) -> bool:
+        """Whether it is the same message that has said it, sent again with its nonce."""
+        known = self._said.get((slug, digest))
+        return known is not None and bool(said.nonce) and known.said[2:] == said[2:]
+
+    def say(self, slug: str, digest: bytes, said: Said, now_ns: int) -> None:
         """A message was admitted; only after wait_ns said 0."""
-        text, message = (slug, digest), (connection, number)
+        text = (slug, digest)
         self._forget(text)
-        self._said[text] = _Said(now_ns, message)
-        self._texts[message] = text
+        self._said[text] = _Spoken(now_ns, said)
+        self._texts[said.connection, said.number] = text
         for _ in range(2):  # two go where one comes, so that the memory shrinks again
-            oldest, said = next(iter(self._said.items()))
-            if said.at_ns + TEXTS_KEPT_NS > now_ns and len(self._said) <= self._largest:
+            oldest, spoken = next(iter(self._said.items()))
+            if spoken.at_ns + TEXTS_KEPT_NS > now_ns and len(self._said) <= self._largest:
                 return
             self._forget(oldest)
 
@@ -50,6 +66,6 @@ class SpokenTexts:
             self._forget(text)
 
     def _forget(self, text: tuple[str, bytes]) -> None:
-        said = self._said.pop(text, None)
-        if said is not None:
-            self._texts.pop(said.message, None)
+        spoken = self._said.pop(text, None)
+        if spoken is not None:
+            self._texts.pop(spoken.said[:2], None)

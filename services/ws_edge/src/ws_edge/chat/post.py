@@ -149,6 +149,8 @@ class Posting:
             case Decision.UNAVAILABLE:
                 self._judge_here(author, room, message, here)
                 return
+            case Decision.REPEATED if verdict.text_open:
+                self._ask_of_text(author, room, message, verdict.number, None)
             case Decision.REPEATED:
                 self._ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
             case Decision.RATE_LIMITED:
@@ -226,32 +228,54 @@ class Posting:
     def _go_on(self, author: Poster, room: Room, message: Post, admission: _Admission, *, text_open: bool) -> None:
         """A message was admitted. It follows what its author said before in this room, also where that waits for what
         the room's home says of its text."""
-        lane = admission.speaker.key, room.slug
-        if text_open or lane in self._asked_of_text:
-            self._asked_of_text[lane] = self._asked_of_text.get(lane, 0) + 1
-            done = partial(self._text_judged, author, room, message, admission)
-            self._ports.moderation.ask_text(admission.speaker, room.slug, message.text, admission.number, done)
+        if text_open or (author.speaker.key, room.slug) in self._asked_of_text:
+            self._ask_of_text(author, room, message, admission.number, admission)
         else:
             self._say(author, room, message, admission)
 
-    def _text_judged(self, author: Poster, room: Room, message: Post, admission: _Admission, verdict: Verdict) -> None:
-        lane = admission.speaker.key, room.slug
+    def _ask_of_text(
+        self, author: Poster, room: Room, message: Post, number: int, admission: _Admission | None
+    ) -> None:
+        """`admission` None: it is repeated, while the first one may still wait for its answer."""
+        speaker, lane = author.speaker, (author.speaker.key, room.slug)
+        self._asked_of_text[lane] = self._asked_of_text.get(lane, 0) + 1
+        done = partial(self._text_judged, author, room, message, admission, lane)
+        self._ports.moderation.ask_text(
+            speaker, room.slug, room.life, message.nonce, done, text=message.text, number=number
+        )
+
+    def _text_judged(
+        self,
+        author: Poster,
+        room: Room,
+        message: Post,
+        admission: _Admission | None,
+        lane: tuple[str, Slug],
+        verdict: Verdict,
+    ) -> None:
         self._asked_of_text[lane] -= 1
         if not self._asked_of_text[lane]:
             del self._asked_of_text[lane]
-        refusal, wait_ms = None, 0
-        if verdict.decision is Decision.DUPLICATE:
-            refusal, wait_ms = ErrorCode.DUPLICATE, verdict.retry_after_ms
-        elif verdict.decision is Decision.UNAVAILABLE and self._ports.outage == "reject":
-            refusal = ErrorCode.UNAVAILABLE
-        elif verdict.decision is Decision.UNAVAILABLE:
-            wait_ms = self._texts.wait_ms(room.slug, message.text, self._ports.clock.now_s())
-            refusal = ErrorCode.DUPLICATE if wait_ms else None
-        if refusal is None:
+        refusal = self._refusal_of_text(room, message.text, verdict)
+        if refusal is not None:
+            if admission is not None:
+                self._release(room, message.nonce, admission)
+            self._refuse(author, refusal[0], message.nonce, refusal[1])
+        elif admission is not None:
             self._say(author, room, message, admission)
         else:
-            self._release(room, message.nonce, admission)
-            self._refuse(author, refusal, message.nonce, wait_ms)
+            self._ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
+
+    def _refusal_of_text(self, room: Room, text: str, verdict: Verdict) -> tuple[ErrorCode, int] | None:
+        """What the room's home has against it; where that is away what this edge knows."""
+        if verdict.decision is Decision.DUPLICATE:
+            return ErrorCode.DUPLICATE, verdict.retry_after_ms
+        if verdict.decision is not Decision.UNAVAILABLE:
+            return None
+        if self._ports.outage == "reject":
+            return ErrorCode.UNAVAILABLE, 0
+        wait_ms = self._texts.wait_ms(room.slug, text, self._ports.clock.now_s())
+        return (ErrorCode.DUPLICATE, wait_ms) if wait_ms else None
 
     def _say(self, author: Poster, room: Room, message: Post, admission: _Admission) -> None:
         if self._ports.policies.find(room.slug).is_unique_for(admission.speaker.identity.rank):

@@ -376,6 +376,27 @@ async def test_where_the_rooms_home_is_away_what_was_said_through_this_edge_is_n
     assert world.moderation.released == [("u:1", SLUG, Life(1), "", 5)]
 
 
+async def test_a_repetition_is_not_published_while_nobody_has_judged_the_text(world: World) -> None:
+    """Or everything could be said twice: what is sent twice with one nonce would be stored before the first is
+    refused."""
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = OPEN
+    ana.say("hello", nonce="n")
+    world.moderation.verdict = Verdict(Decision.REPEATED, number=6, text_open=True)
+    ana.say("hello", nonce="n")
+    await world.settle()
+    assert (len(world.bus.stream), len(world.moderation.waiting_of_texts)) == (0, 2)
+    for done in world.moderation.waiting_of_texts:
+        done(Verdict(Decision.DUPLICATE, 1500))
+    await world.settle()
+    assert ana.types == ["duplicate", "duplicate"]
+    assert (len(world.bus.stream), world.moderation.released) == (0, [("u:1", SLUG, Life(1), "n", 5)])
+    ana.say("hello", nonce="n")
+    world.moderation.waiting_of_texts[2](Verdict(Decision.REPEATED))
+    await world.settle()
+    assert ana.types[2:] == ["chat_message"]
+
+
 @pytest.mark.parametrize("world", [{"outage": "reject"}], indirect=True)
 async def test_where_messages_are_refused_without_moderation_so_is_one_whose_text_nobody_judges(world: World) -> None:
     ana = await world.join("s", "1:user")

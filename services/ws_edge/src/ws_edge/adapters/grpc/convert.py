@@ -217,6 +217,8 @@ def verdict_from_proto(verdict: moderation_pb2.Verdict) -> Verdict:
     if verdict.decision == moderation_pb2.Verdict.DECISION_ADMITTED:
         place = verdict.id if verdict.holds_place else 0
         return Verdict(Decision.ADMITTED, 0, place, verdict.id, verdict.text_open)
+    if verdict.text_open:
+        return Verdict(_DECISIONS.get(verdict.decision, Decision.UNAVAILABLE), 0, 0, verdict.id, text_open=True)
     if verdict.refusal in _REFUSED_OTHERWISE:
         return Verdict(_REFUSED_OTHERWISE[verdict.refusal], verdict.retry_after_ms)
     if not verdict.retry_after_ms:

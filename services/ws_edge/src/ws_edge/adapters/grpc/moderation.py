@@ -113,9 +113,19 @@ class GrpcModeration:
             self._carry_to_home_of(key)
         self._ask(PendingMessage(speaker, slug, life, nonce, done, key, without_policy), text)
 
-    def ask_text(self, speaker: Speaker, slug: Slug, text: str, number: int, done: Callable[[Verdict], None]) -> None:
+    def ask_text(
+        self,
+        speaker: Speaker,
+        slug: Slug,
+        life: Life,
+        nonce: str,
+        done: Callable[[Verdict], None],
+        *,
+        text: str,
+        number: int,
+    ) -> None:
         """See ports.Moderation."""
-        self._ask(PendingMessage(speaker, slug, Life(0), "", done, _key_of_room(slug), admitted_as=number), text)
+        self._ask(PendingMessage(speaker, slug, life, nonce, done, _key_of_room(slug), admitted_as=number), text)
 
     def _ask(self, pending: PendingMessage, text: str) -> None:
         """While something of a key is unanswered the rest follows it, or a new home might answer earlier."""
