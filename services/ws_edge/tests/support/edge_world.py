@@ -44,6 +44,7 @@ from ws_edge.protocol.identity import (
 )
 from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
+from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant, ResumeTexts
@@ -246,6 +247,7 @@ class FakeModeration:
     warnings: dict[int, RoomWarning] | None = field(default_factory=dict)
     """By id; None: the service is one of before."""
     reports: list[tuple[str, int, WarningStep]] = field(default_factory=list)
+    pins: dict[Slug, tuple[Life, Pin]] = field(default_factory=dict)
     waiting: list[Callable[[Verdict], None]] = field(default_factory=list)
     limits: AdmissionLimits = field(default_factory=lambda: AdmissionLimits(10, 10.0, 100))
 
@@ -325,7 +327,8 @@ class FakeModeration:
         warnings = None
         if self.warnings is not None:
             warnings = [w for w in self.warnings.values() if w.slug in slugs and w.is_open]
-        return InForce([s for s in self.sanctions if s.slug in slugs], policies, warnings=warnings)
+        pins = {slug: pin for slug, pin in self.pins.items() if slug in slugs}
+        return InForce([s for s in self.sanctions if s.slug in slugs], policies, pins, warnings)
 
     async def active_everywhere(self) -> list[Sanction]:
         await self.reading_everywhere.passed()
@@ -625,5 +628,6 @@ class World:
             and not self.ports.cache.read_at_s
             and not len(self.ports.policies)
             and not len(self.ports.warnings)
+            and not len(self.ports.pins)
             and not len(self.limits)
         )

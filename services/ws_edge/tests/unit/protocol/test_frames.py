@@ -11,8 +11,10 @@ from ws_edge.protocol.commands import (
     ClearRoom,
     Command,
     DeleteMessage,
+    PinMessage,
     PurgeMessages,
     Target,
+    UnpinMessage,
 )
 from ws_edge.protocol.frames import TYPES, ChatMessage, ClientFrame, MessageData, ModerationAction, ModerationData, Ping
 from ws_edge.protocol.identity import MessageId, UserId
@@ -84,6 +86,8 @@ def test_what_ends_a_sanction_takes_no_messages_back() -> None:
     ("data", "command"),
     [
         ({"action": "delete", "message_id": 42}, DeleteMessage(MessageId(42))),
+        ({"action": "pin", "message_id": 42}, PinMessage(MessageId(42))),
+        ({"action": "unpin", "message_id": 42, "target_user_id": 7}, UnpinMessage(MessageId(42))),
         ({"action": "purge", "target_user_id": 7}, PurgeMessages(Target(UserId(7), None))),
         ({"action": "purge", "target_username": "Anonymous_a"}, PurgeMessages(Target(None, "Anonymous_a"))),
         ({"action": "clear"}, ClearRoom()),
@@ -121,6 +125,8 @@ def test_moderation_action_knows_words_that_change_the_room(data: dict[str, obje
         {"action": "ban"},
         {"action": "purge"},
         {"action": "delete"},
+        {"action": "pin"},
+        {"action": "unpin", "target_user_id": 7},
         {"action": "delete", "target_user_id": 7},
         {"action": "delete", "message_id": 0},
         {"action": "policy"},
