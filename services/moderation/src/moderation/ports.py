@@ -182,7 +182,7 @@ class Outbox(Protocol):
         """Its entry is in the log, with that id."""
 
     async def is_preceded(self, item: OutboxItem) -> bool:
-        """Whether an earlier change of the pin of that log is not done yet: its entry has to come first."""
+        """Whether an earlier change of the pin of that log has no entry yet, as far as is known: it has to come first."""
 
     async def postpone(self, item: OutboxItem, *, until_ms: int) -> None:
         """Let go of it: anybody may take it from then on."""

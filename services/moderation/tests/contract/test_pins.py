@@ -180,7 +180,7 @@ async def test_an_entry_waits_for_those_of_earlier_changes_of_the_same_pin(store
     assert third.work is not None
     preceded = [await outbox.is_preceded(item) for item in (first.work, second.work, third.work)]
     assert preceded == [False, True, False]
-    await outbox.done(first.work, now_ms=1_100)
+    await outbox.appended(first.work, 1_539, now_ms=1_100)
     assert not await outbox.is_preceded(second.work)
 
 

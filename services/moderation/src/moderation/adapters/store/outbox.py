@@ -74,8 +74,8 @@ class TortoiseOutbox:
     async def is_preceded(self, item: OutboxItem) -> bool:
         async with self._database.transaction():
             log = item.change.log
-            before = OutboxRow.filter(life=log.life, room_id=log.room_id, done_at_ms__isnull=True, kind__in=_PINS)
-            return await before.filter(action_id__lt=item.action_id).exists()
+            of_log = OutboxRow.filter(life=log.life, room_id=log.room_id, done_at_ms__isnull=True, kind__in=_PINS)
+            return await of_log.filter(entry_id__isnull=True, action_id__lt=item.action_id).exists()
 
     @answered
     async def postpone(self, item: OutboxItem, *, until_ms: int) -> None:
