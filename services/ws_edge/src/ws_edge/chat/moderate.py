@@ -154,12 +154,12 @@ class ModerationActions:
         if result.event is not None:
             self.apply(result.event)
         if result.warning is not None:
-            self.warnings.apply([result.warning])
             self._confirm_warning(client, room, result.warning, action.nonce)
         return None
 
     def _confirm_warning(self, client: "Moderator", room: Room, warning: RoomWarning, nonce: str) -> None:
-        """The room is told nothing: this is all the answer that there is."""
+        """Tell the target, and who warned them: the room is told nothing."""
+        self.warnings.apply([warning])
         user_id = client.speaker.identity.user_id
         if user_id is not None:
             room.flush()

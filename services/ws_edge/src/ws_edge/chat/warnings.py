@@ -88,10 +88,10 @@ class Warnings:
         while self._lapses and self._lapses[0][0] <= now_s:
             _, _, connection, speaker, warning_id = heapq.heappop(self._lapses)
             warning = warnings.get(warning_id)
-            if warning is None or (connection is not None and not _lapses_on(connection, warning)):
+            if warning is None:
                 continue
-            warnings.note_lapsed(warning_id)
-            self._ports.tasks.spawn(self._lapse(speaker, warning), "a warning lapses")
+            if connection is None or (_lapses_on(connection, warning) and warnings.note_lapsed(warning_id)):
+                self._ports.tasks.spawn(self._lapse(speaker, warning), "a warning lapses")
 
     def _answer(self, client: Connection, warning_id: int) -> ErrorCode | None:
         if not client.was_warned(warning_id):

@@ -116,11 +116,13 @@ class WarningCache:
         known.is_delivered = True
         return True
 
-    def note_lapsed(self, warning_id: int) -> None:
-        """It counts as acknowledged here, also before moderation knows."""
+    def note_lapsed(self, warning_id: int) -> bool:
+        """It counts as acknowledged here, also before moderation knows; whether that is news."""
         known = self._known.get(warning_id)
-        if known is not None:
-            known.is_lapsed = True
+        if known is None or known.is_lapsed:
+            return False
+        known.is_lapsed = True
+        return True
 
     def forget(self, slug: Slug) -> None:
         """The last room of this slug was left."""
