@@ -9,6 +9,10 @@ ModerationError
 ├── TooManyPolicies           so many slugs have a policy that no other one gets one: RESOURCE_EXHAUSTED
 ├── MessageNotFound           there is no such message, or it was taken back before: an answer to Execute
 ├── WarningNotFound           who reports of a warning was never given it: an answer to Execute
+├── ActionNotFound            there is no such row of the audit log where somebody acts: an answer to Execute
+├── CannotUndo                the action took messages back: an answer to Execute
+├── AlreadyUndone             it was undone before: an answer to Execute
+├── NothingToUndo             nothing is left as it made it: an answer to Execute
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
 ├── TurnAwaited               an earlier change of the same pin is to be told first: caught in usecases/outbox.py
 ├── ClaimLost                 another replica works on what the outbox has to do: caught in usecases/outbox.py
@@ -51,6 +55,22 @@ class MessageNotFound(ModerationError):
 
 class WarningNotFound(ModerationError):
     """There is no such warning of that target."""
+
+
+class ActionNotFound(ModerationError):
+    """The audit log has no such row, or it is not one of a person, or of another room than the one that is acted in."""
+
+
+class CannotUndo(ModerationError):
+    """The action took messages back."""
+
+
+class AlreadyUndone(ModerationError):
+    """The action was undone before."""
+
+
+class NothingToUndo(ModerationError):
+    """Nothing is left as the action made it."""
 
 
 class LogUnavailable(ModerationError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from moderation.domain.admission import Admission, Now
+from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
@@ -17,6 +18,7 @@ from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rights import Change
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Sanction, SanctionEvent
+from moderation.domain.undo import DoneAction, Undoing, UndoOrder
 from moderation.domain.warnings import RoomWarning, WarningOrder, WarningReport
 
 
@@ -90,6 +92,25 @@ class Store(Protocol):
     async def pins_of(self, slugs: Sequence[str]) -> list[RoomPin]:
         """Of at most 1,000 slugs those in which anything was ever pinned. None has a message that was taken back."""
 
+    async def undo(self, order: UndoOrder, decide: Callable[[DoneAction | None], Undoing], *, now_ms: int) -> Receipt:
+        """The same of an action: show what has become of it to `decide`, None: there is no such row; do what it says,
+        write the audit row, and give the outbox the entry that tells of the policy."""
+
+    async def audit_log(
+        self, query: AuditQuery, *, first: int, before_id: int | None
+    ) -> list[tuple[AuditRecord, int | None]]:
+        """A page of it, newest first, each row with the one that undoes it; before_id None: from the newest on."""
+
+    async def verify_part(self, chain: str, after_id: int, *, first: int) -> Verification:
+        """Check the next `first` rows of a chain behind an id."""
+
+    async def undoable(
+        self, actor_user_id: int, since_ms: int, before_id: int | None, *, first: int
+    ) -> tuple[list[AuditRecord], int, int]:
+        """Of the next `first` actions of somebody that may be undone and are not, newest first, those that have to be
+        so that the person had done none of them since then; how many more there are behind them, at most 10,000; and
+        the last id that was looked at, 0: none."""
+
     async def policies_after(self, version: int, *, first: int) -> list[RoomPolicy]:
         """The next `first` policies with a higher version, in the order of these. Whoever reads on from the last one's
         version misses none. What a later version of this service stored there is left out."""
@@ -148,10 +169,12 @@ class Store(Protocol):
 
     async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
         """Erase the addresses, the names of anonymous people and the texts of messages, of what was done, and of
-        sanctions and warnings that ended, before then. The rows stay. Pins that are older end."""
+        sanctions and warnings that ended, before then. The rows stay, and their chains are whole. Pins
+        that are older end."""
 
     async def delete_history(self, before_ms: int) -> None:
-        """Delete the audit rows of what was done, and the sanctions and warnings that ended, before then."""
+        """Delete the sanctions and warnings that ended before then, and the audit rows of what was done, those alone
+        before which no row is kept: what is left of a chain is whole."""
 
     async def expire_warnings(self, before_ms: int, *, now_ms: int) -> None:
         """Close the warnings that were issued before then."""
@@ -182,7 +205,8 @@ class Outbox(Protocol):
         """Its entry is in the log, with that id."""
 
     async def is_preceded(self, item: OutboxItem) -> bool:
-        """Whether an earlier change of the pin of that log has no entry yet, as far as is known: it has to come first."""
+        """Whether an earlier change of the pin of that log has no entry yet, as far as is known: it has to come
+        first."""
 
     async def postpone(self, item: OutboxItem, *, until_ms: int) -> None:
         """Let go of it: anybody may take it from then on."""

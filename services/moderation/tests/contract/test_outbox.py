@@ -97,15 +97,19 @@ async def test_what_was_read_is_kept_with_its_evidence(database: Database, outbo
     assert receipt.work is not None
     await outbox.resolved(receipt.work, UNREAD.of(MESSAGE), MESSAGE, now_ms=NOW_MS + 5)
     await outbox.appended(receipt.work, 2**53 - 1, now_ms=NOW_MS + 6)
-    row = await AuditRow.get(id=receipt.action_id)
+    deletion, row = await AuditRow.all().order_by("id")
+    assert (deletion.id, deletion.message_text, deletion.target_username) == (receipt.action_id, None, "")
     assert (row.message_text, row.target_username) == ("words\N{REPLACEMENT CHARACTER}", "Anonymous_10.0.0.5")
+    assert (row.action, row.moderator_user_id, row.details) == (5, 9, {"completes": deletion.id})
+    assert (await store.verify_part("live", 0, first=9)).problem is None
     (item,) = await outbox.claim(first=9, now_ms=NOW_MS + 6 + LEASE_MS)
     assert isinstance(item.change, Erasure)
     assert (item.change.author, item.change.username) == (MESSAGE.author, MESSAGE.username)
     assert (item.entry_id, item.resolved_at_ms) == (2**53 - 1, NOW_MS + 5)
-    await store.erase_evidence(NOW_MS + 1, now_ms=NOW_MS + 9)
-    row = await AuditRow.get(id=receipt.action_id)
+    await store.erase_evidence(NOW_MS + 6, now_ms=NOW_MS + 9)
+    row = await AuditRow.get(id=row.id)
     assert (row.message_text, row.target_username, row.reason, row.message_id) == ("", "Anonymous", "spam", 7)
+    assert (await store.verify_part("live", 0, first=9)).checked == 2
 
 
 async def test_what_was_postponed_is_claimed_when_its_time_has_come(database: Database, outbox: TortoiseOutbox) -> None:

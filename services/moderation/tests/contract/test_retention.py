@@ -13,6 +13,7 @@ from moderation.adapters.store import retention
 from moderation.adapters.store.database import migrate_moderation, moderation_database
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, SanctionAddressRow, SanctionRow
+from moderation.domain.audit import AuditQuery
 from moderation.domain.commands import SanctionOrder
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import decide
@@ -176,7 +177,11 @@ LOOKS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "sanction_open": lambda store: store.in_force_after(5, first=500, now_ms=20),
     "sanction_evidence": lambda store: store.erase_evidence(1, now_ms=20),
     "audit_evidence": lambda store: store.erase_evidence(1, now_ms=20),
-    "audit_by_time": lambda store: store.delete_history(1),
+    "audit_pkey": lambda store: store.delete_history(1),
+    "audit_by_chain": lambda store: store.verify_part("live", 0, first=100),
+    "audit_by_slug": lambda store: store.audit_log(AuditQuery("s2"), first=100, before_id=None),
+    "audit_by_actor": lambda store: store.undoable(8, 0, None, first=500),
+    "audit_by_target": lambda store: store.audit_log(AuditQuery(target_user_id=7), first=100, before_id=None),
 }
 
 

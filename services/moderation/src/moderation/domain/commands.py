@@ -7,6 +7,7 @@ from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, Erasu
 from moderation.domain.pins import PinChange, PinOrder
 from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy
 from moderation.domain.sanctions import Command, SanctionEvent
+from moderation.domain.undo import UndoOrder
 from moderation.domain.warnings import RoomWarning, WarningOrder
 
 NONCES_KNOWN_MS = 120_000
@@ -45,7 +46,7 @@ class ErasureOrder:
     origin: Origin = NO_ORIGIN
 
 
-Order: TypeAlias = SanctionOrder | ErasureOrder | PolicyOrder | PinOrder | WarningOrder
+Order: TypeAlias = SanctionOrder | ErasureOrder | PolicyOrder | PinOrder | WarningOrder | UndoOrder
 LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
 
@@ -69,6 +70,18 @@ class OutboxItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """What an undo came to."""
+
+    action_id: int
+    """What was undone."""
+    not_undone: tuple[str, ...] = ()
+    """See Undoing."""
+    brings_entry: bool = False
+    """Of the log of its order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What a command came to."""
 
@@ -88,3 +101,5 @@ class Receipt:
     """Of a warning, and of a report about one: as it is since."""
     superseded: tuple[RoomWarning, ...] = ()
     """Which gave way to it."""
+    undone: Undone | None = None
+    """Of an undo."""

@@ -156,3 +156,6 @@ class SanctionEvent:
     lifted_ids: tuple[int, ...] = ()
     silent: bool = False
     """The room is sent nothing about it."""
+    edge: str = ""
+    """With `token`: from which connection the command came; empty: none, or it is not known any more."""
+    token: int = 0

@@ -6,7 +6,7 @@ from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    dependencies = [("moderation", "0006_policy")]
+    dependencies = [("moderation", "0008_audit_indexes")]
 
     initial = False
 

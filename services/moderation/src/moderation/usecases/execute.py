@@ -28,6 +28,7 @@ from moderation.domain.rights import (
     take_back_all,
 )
 from moderation.domain.sanctions import Command, Sanction, SanctionEvent, first_addresses
+from moderation.domain.undo import UndoOrder, decide_undo, may_undo
 from moderation.domain.warnings import WarningOrder, WarningReport
 from moderation.errors import LogUnavailable, MessageNotFound, NotPermitted, SanctionIsOver, SanctionNotFound
 from moderation.ports import Ports
@@ -43,8 +44,8 @@ TRIED_FOR_S = 1.5
 
 async def execute(ports: Ports, order: Order | WarningReport) -> Receipt:
     """Carry out a command; answered once it is stored, applied here and published, and what it takes back was tried.
-    Raises NotPermitted, MessageNotFound, WarningNotFound, DatabaseUnavailable; OutcomeUnknown where it may be stored;
-    LogUnavailable where it can't be said without the log whose message it is."""
+    Raises NotPermitted, MessageNotFound, WarningNotFound, what decide_undo raises, DatabaseUnavailable; OutcomeUnknown
+    where it may be stored; LogUnavailable where it can't be said without the log whose message it is."""
     if isinstance(order, WarningReport):
         return await _detached(ports, _carry_out_report(ports, order))
     if order.origin.nonce:
@@ -59,6 +60,8 @@ async def execute(ports: Ports, order: Order | WarningReport) -> Receipt:
         return await _change_pin(ports, order)
     if isinstance(order, WarningOrder):
         return await _warn(ports, order)
+    if isinstance(order, UndoOrder):
+        return await _undo(ports, order)
     return await _take_back(ports, order)
 
 
@@ -180,6 +183,28 @@ async def _told(ports: Ports, receipt: Receipt) -> Receipt:
     ports.admission.warnings.apply(changed)
     await ports.events.publish_warnings(changed)
     return receipt
+
+
+async def _undo(ports: Ports, order: UndoOrder) -> Receipt:
+    """Take back what an action did."""
+    if not may_undo(order.command.moderator):
+        raise NotPermitted
+    return await _detached(ports, _carry_out_undo(ports, order))
+
+
+async def _carry_out_undo(ports: Ports, order: UndoOrder) -> Receipt:
+    now = ports.clock()
+    decision = partial(decide_undo, order.command, now_ms=now.wall_ms)
+    try:
+        receipt = await ports.store.undo(order, decision, now_ms=now.wall_ms)
+    except OutcomeUnknown:
+        ports.refresh_wanted.set()
+        raise
+    if receipt.policy is not None:
+        ports.policies.apply(receipt.policy)
+    if receipt.event is not None and not receipt.repeated:
+        await _apply_and_publish(ports, receipt.event, now)
+    return await _tried(ports, receipt)
 
 
 async def _take_back(ports: Ports, order: ErasureOrder) -> Receipt:

@@ -1,15 +1,32 @@
-"""Which sanctions, policies, pins and warnings there are, from the database, which is right even where events were
-missed."""
+"""Which sanctions, policies, pins and warnings there are, and what was done, from the database, which is right even
+where events were missed."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
+from moderation.domain.audit import (
+    EVERYWHERE,
+    ROWS_OF_A_CALL,
+    AuditQuery,
+    AuditRecord,
+    Verification,
+    may_read,
+    may_read_addresses,
+    may_verify,
+)
+from moderation.domain.people import Moderator
 from moderation.domain.pins import RoomPin
 from moderation.domain.policy import RoomPolicy
 from moderation.domain.sanctions import Sanction
+from moderation.domain.undo import MOST_UNDONE, may_undo
 from moderation.domain.warnings import RoomWarning
+from moderation.errors import NotPermitted
 from moderation.ports import Ports, SanctionQuery
 
 LARGEST_PAGE = 100
+_VERIFIED_AT_ONCE = 100
+"""Rows of one question: messages are judged in between."""
 
 
 async def list_in_force(ports: Ports, query: SanctionQuery) -> list[Sanction]:
@@ -44,3 +61,41 @@ async def list_history(
         before_id=before_id,
         now_ms=ports.clock().wall_ms,
     )
+
+
+async def list_audit(
+    ports: Ports, reader: Moderator, query: AuditQuery, *, first: int, before_id: int | None
+) -> list[tuple[AuditRecord, int | None]]:
+    """A page of what was done, as list_history, each row with the one that undoes it; without addresses for whom these
+    are not meant. Raises NotPermitted, DatabaseUnavailable."""
+    if reader.user_id == 0 or not may_read(reader.rank, query.slug):
+        raise NotPermitted
+    found = await ports.store.audit_log(query, first=min(max(first, 0), LARGEST_PAGE), before_id=before_id)
+    if may_read_addresses(reader.rank):
+        return found
+    return [
+        (record if record.followed_address is None else replace(record, followed_address=""), undone_by)
+        for record, undone_by in found
+    ]
+
+
+async def verify_audit(ports: Ports, reader: Moderator, slug: str | None, *, after_id: int) -> Verification:
+    """Check the next ROWS_OF_A_CALL rows of a chain; slug None: of what holds everywhere. Raises NotPermitted,
+    DatabaseUnavailable."""
+    if reader.user_id == 0 or not may_verify(reader.rank):
+        raise NotPermitted
+    chain, found = EVERYWHERE if slug is None else slug, Verification(0, after_id, more=True)
+    while found.more and found.checked < ROWS_OF_A_CALL:
+        part = await ports.store.verify_part(chain, found.last_id, first=_VERIFIED_AT_ONCE)
+        found = part._replace(checked=found.checked + part.checked)
+        await asyncio.sleep(0)
+    return found
+
+
+async def list_undoable(
+    ports: Ports, reader: Moderator, actor_user_id: int, *, since_ms: int, before_id: int | None
+) -> tuple[list[AuditRecord], int, int]:
+    """See Store.undoable: of the next MOST_UNDONE. Raises NotPermitted, DatabaseUnavailable."""
+    if not may_undo(reader):
+        raise NotPermitted
+    return await ports.store.undoable(actor_user_id, since_ms, before_id, first=MOST_UNDONE)

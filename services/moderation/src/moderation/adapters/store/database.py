@@ -15,6 +15,7 @@ POOL_SIZE = 5
 asking whether it is alive."""
 MIGRATION_LOCK = 0x5A10_0001
 COMMAND_LOCK = 0x5A10_0002
+PRUNING_LOCK = 0x5A10_0003
 SCHEMA = Schema("moderation", "moderation.adapters.store.tables", "moderation.migrations")
 _TIMEOUTS = Timeouts(gate_s=None, connect_s=DEADLINE_S, statement_ms=int(DEADLINE_S * 1000))
 _T = TypeVar("_T")

@@ -7,8 +7,10 @@ from typing import Any
 from tortoise.functions import Count, Min
 
 from chassis.database import Database
-from moderation.adapters.store.database import answered
+from moderation.adapters.store.audit import append_audit
+from moderation.adapters.store.database import COMMAND_LOCK, answered
 from moderation.adapters.store.policies import policy_from_values, values_of
+from moderation.adapters.store.rows import completing_row
 from moderation.adapters.store.tables import AuditRow, OutboxRow
 from moderation.domain.commands import LogChange, OutboxItem
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage, LogRef, Origin
@@ -57,14 +59,16 @@ class TortoiseOutbox:
 
     @answered
     async def resolved(self, item: OutboxItem, erasure: Erasure, message: LoggedMessage | None, *, now_ms: int) -> None:
-        async with self._database.transaction():
+        async with self._database.transaction() as session:
+            if message is not None:
+                await session.lock(COMMAND_LOCK)
             values = {"resolved_at_ms": now_ms, "due_at_ms": now_ms + LEASE_MS}
             await self._write(item, details=_details_of_erasure(erasure), **values)
             if message is not None:
-                user_id, username = message.author
-                author = {"target_user_id": user_id, "target_username": storable(username)}
-                audit = AuditRow.filter(id=item.action_id, evidence_erased_at_ms__isnull=True)
-                await audit.update(message_text=storable(message.text), **author)
+                # Its row is in the chain, and is what it was when the deletion was asked for: this is another one.
+                deletion = await AuditRow.get_or_none(id=item.action_id, evidence_erased_at_ms__isnull=True)
+                if deletion is not None:
+                    await append_audit(completing_row(deletion, message, now_ms))
 
     @answered
     async def appended(self, item: OutboxItem, entry_id: int, *, now_ms: int) -> None:

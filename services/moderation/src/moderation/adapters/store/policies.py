@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, cast
 
 from moderation.adapters.store.tables import PolicyRow
 from moderation.domain.policy import (
@@ -15,6 +15,7 @@ from moderation.domain.policy import (
     RoomPolicy,
     next_version,
 )
+from moderation.domain.undo import PolicyState
 from moderation.errors import TooManyPolicies
 
 MOST_POLICIES = 100_000
@@ -36,10 +37,13 @@ async def write_policy(command: PolicyCommand, *, now_ms: int) -> tuple[RoomPoli
     before = policy_from_values(values)
     changed = before.changed(command.changes)
     values |= {name: value for name, value in values_of(changed).items() if name in command.changes}
+    named = dict.fromkeys(command.changes, version)
     if row is None:
-        await PolicyRow(slug=command.slug, version=version, policy=values).save(force_create=True)
+        row = PolicyRow(slug=command.slug, version=version, policy=values, field_versions=named)
+        await row.save(force_create=True)
     else:
         row.version, row.policy = version, values
+        row.field_versions = {**(row.field_versions or {}), **named}
         await row.save()
     details = {"version": version, "before": _only(before, command.changes), "after": _only(changed, command.changes)}
     return RoomPolicy(command.slug, version, changed), details
@@ -56,6 +60,21 @@ async def forget_policies(before: int, after: int, first: int) -> int | None:
         if row.policy.keys() <= _FIELDS and policy_from_values(row.policy) == NO_POLICY:
             await PolicyRow.filter(slug=row.slug, version=row.version).delete()  # unless it was changed meanwhile
     return rows[-1].version if len(rows) == first else None
+
+
+async def policy_state(slug: str) -> PolicyState:
+    """The policy of a slug, and when its fields were named last, in the transaction that is open."""
+    row = await PolicyRow.get_or_none(slug=slug)
+    if row is None:
+        return PolicyState(NO_POLICY, {})
+    return PolicyState(policy_from_values(row.policy), row.field_versions or {})
+
+
+def changes_from_values(values: Mapping[str, Any]) -> PolicyChanges:
+    """Some fields as they are kept, without those of a later version."""
+    policy = policy_from_values(values)
+    known = {field.name: getattr(policy, field.name) for field in fields(Policy) if field.name in values}
+    return cast(PolicyChanges, known)
 
 
 async def policies_after(version: int, first: int) -> list[RoomPolicy]:

@@ -2,8 +2,10 @@
 own, and says whether there may be more.
 
 Rows are locked when they are found, and left out where another transaction holds them: nobody waits here who holds what
-somebody else waits for, and two replicas share the work."""
+somebody else waits for, and two replicas share the work. Rows of the audit log are deleted in order instead, by one
+replica at a time."""
 
+from itertools import takewhile
 from typing import TypeVar
 
 from tortoise.expressions import F
@@ -11,12 +13,11 @@ from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
 from moderation.adapters.store.tables import AuditRow, SanctionAddressRow, SanctionRow, SightingRow, WarningRow
+from moderation.domain.audit import ERASED_NAME
 
 ROWS_AT_ONCE = 1000
 SANCTIONS_AT_ONCE = 100
 """Where their addresses go with them: up to 256 each, and more of those that an older version stored."""
-ERASED_NAME = "Anonymous"
-"""Instead of the name of an anonymous person, which tells the address, or stands for it."""
 _Row = TypeVar("_Row", bound=Model)
 
 
@@ -45,14 +46,14 @@ async def erase_evidence_of_sanctions(before_ms: int, now_ms: int) -> bool:
 
 
 async def erase_evidence_of_audit(before_ms: int, now_ms: int) -> bool:
-    """Erase the addresses, and the texts of deleted messages, of what was done before then. A sanction that still holds
-    has its own addresses."""
+    """Erase the addresses, and the texts of deleted messages, of what was done before then, with the salts of their
+    digests. A sanction that still holds has its own addresses."""
     ids = await _locked(AuditRow.filter(at_ms__lt=before_ms, evidence_erased_at_ms__isnull=True), ROWS_AT_ONCE)
     rows = AuditRow.filter(id__in=ids)
     await rows.filter(followed_address__isnull=False).update(followed_address="")
     await rows.filter(message_text__isnull=False).update(message_text="")
     await rows.filter(target_user_id=0).exclude(target_username="").update(target_username=ERASED_NAME)
-    await rows.update(evidence_erased_at_ms=now_ms)
+    await rows.update(evidence_erased_at_ms=now_ms, evidence_salt=None)
     return len(ids) == ROWS_AT_ONCE
 
 
@@ -80,8 +81,10 @@ async def delete_warnings(before_ms: int) -> bool:
 
 
 async def delete_audit(before_ms: int) -> bool:
-    """Delete the rows of what was done before then."""
-    ids = await _locked(AuditRow.filter(at_ms__lt=before_ms), ROWS_AT_ONCE)
+    """Delete the rows of what was done before then, the oldest first and none before one that is kept: what is left
+    of a chain has no gap. By one replica at a time, with the lock of that."""
+    oldest = await AuditRow.all().order_by("id").limit(ROWS_AT_ONCE).only("id", "at_ms")
+    ids = [row.id for row in takewhile(lambda row: row.at_ms < before_ms, oldest)]
     await AuditRow.filter(id__in=ids).delete()
     return len(ids) == ROWS_AT_ONCE
 

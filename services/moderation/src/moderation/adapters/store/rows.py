@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from moderation.adapters.store.tables import AuditRow, SanctionRow
-from moderation.domain.commands import ErasureOrder, SanctionOrder
-from moderation.domain.erasures import Erasure, LoggedMessage
+from moderation.domain.commands import ErasureOrder, SanctionOrder, Undone
+from moderation.domain.erasures import NO_ORIGIN, Erasure, LoggedMessage, Origin
 from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinOrder
 from moderation.domain.policy import PolicyAction, PolicyOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
+from moderation.domain.undo import UndoAction, Undoing, UndoOrder
 from moderation.domain.warnings import WarningAction, WarningOrder
 
 
@@ -86,6 +87,27 @@ def erasure_audit_row(order: ErasureOrder, erasure: Erasure, message: LoggedMess
         nonce=order.origin.nonce or None,
         message_id=command.message_id or None,
         message_text=None if message is None else message.text.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+    )
+
+
+def completing_row(deletion: AuditRow, message: LoggedMessage, now_ms: int) -> AuditRow:
+    """What is kept of the message of a deletion that could not be read when that was asked for."""
+    user_id, username = message.author
+    return AuditRow(
+        action=deletion.action,
+        target_user_id=user_id,
+        target_username=username.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        moderator_user_id=deletion.moderator_user_id,
+        moderator_rank=deletion.moderator_rank,
+        duration_minutes=0,
+        scope=deletion.scope,
+        slug=deletion.slug,
+        reason=deletion.reason,
+        at_ms=now_ms,
+        lifted_ids=[],
+        message_id=deletion.message_id,
+        message_text=message.text.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        details={"completes": deletion.id},
     )
 
 
@@ -168,11 +190,57 @@ def follow_row(sanction: Sanction, address: str, now_ms: int) -> AuditRow:
     )
 
 
-def event_from_row(row: AuditRow, imposed: tuple[Sanction, ...]) -> SanctionEvent:
-    """What is published of a row that was just stored; silent where the service itself added an address."""
+def undo_row(order: UndoOrder, undone: AuditRow, undoing: Undoing, now_ms: int) -> AuditRow:
+    """What is kept of an undo, but for what the database makes of it: the ids of sanctions, the version of a policy."""
+    command, action = order.command, undoing.action
+    details: dict[str, Any] = {"not_undone": list(undoing.not_undone)}
+    if action is not None:
+        details["action"] = int(action)
+    return AuditRow(
+        action=int(UndoAction.UNDO),
+        target_user_id=undone.target_user_id,
+        target_username=undone.target_username,
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=undoing.duration_minutes(now_ms),
+        scope=undone.scope,
+        slug=undone.slug,
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=[sanction.id for sanction in undoing.lifts],
+        nonce=order.origin.nonce or None,
+        undoes_id=undone.id,
+        details=details,
+    )
+
+
+def imposed_ids(row: AuditRow) -> list[int]:
+    """The sanctions that an action imposed."""
+    return [row.imposed_id] if row.imposed_id is not None else list((row.details or {}).get("imposed_ids", ()))
+
+
+def undone_from_row(row: AuditRow, *, brings_entry: bool = False) -> Undone | None:
+    """Of an undo: what it came to."""
+    if row.undoes_id is None:
+        return None
+    return Undone(row.undoes_id, tuple((row.details or {}).get("not_undone", ())), brings_entry)
+
+
+def action_of(row: AuditRow) -> Action | None:
+    """What a row did to sanctions, in the words of the frame; None: nothing."""
+    number = (row.details or {}).get("action") if row.action == UndoAction.UNDO else row.action
+    return Action(number) if number in set(Action) else None
+
+
+def event_from_row(row: AuditRow, imposed: tuple[Sanction, ...], origin: Origin = NO_ORIGIN) -> SanctionEvent | None:
+    """What is published of a row that was just stored; None: it changed no sanction. Silent where the service itself
+    added an address. `origin`: where its command came from."""
+    action = action_of(row)
+    if action is None:
+        return None
     return SanctionEvent(
         event_id=row.id,
-        action=Action(row.action),
+        action=action,
         target=Target(row.target_user_id, row.target_username),
         moderator_user_id=row.moderator_user_id,
         duration_minutes=row.duration_minutes,
@@ -182,4 +250,6 @@ def event_from_row(row: AuditRow, imposed: tuple[Sanction, ...]) -> SanctionEven
         imposed=imposed,
         lifted_ids=tuple(row.lifted_ids),
         silent=row.followed_address is not None,
+        edge=origin.edge,
+        token=origin.token,
     )

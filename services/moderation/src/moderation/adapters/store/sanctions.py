@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import structlog
 from tortoise.expressions import Q, Subquery
@@ -11,19 +12,30 @@ from tortoise.functions import Max
 from chassis.database import Database
 from chassis.logs import LogSummary
 from moderation.adapters.store import retention
-from moderation.adapters.store.database import COMMAND_LOCK, answered
+from moderation.adapters.store.audit import append_audit, list_records, list_undoable, record_from_row, verify_part
+from moderation.adapters.store.database import COMMAND_LOCK, PRUNING_LOCK, answered
 from moderation.adapters.store.outbox import erased_since, pending, put
 from moderation.adapters.store.pins import end_pin, end_pins, forget_pins, pin_of, pins_of, write_pin
-from moderation.adapters.store.policies import forget_policies, policies_after, policies_of, write_policy
+from moderation.adapters.store.policies import (
+    changes_from_values,
+    forget_policies,
+    policies_after,
+    policies_of,
+    policy_state,
+    write_policy,
+)
 from moderation.adapters.store.rows import (
     audit_row,
     erasure_audit_row,
     event_from_row,
     follow_row,
+    imposed_ids,
     pin_audit_row,
     policy_audit_row,
     sanction_from_row,
     sanction_to_row,
+    undo_row,
+    undone_from_row,
     warning_audit_row,
 )
 from moderation.adapters.store.tables import AuditRow, OutboxRow, SanctionAddressRow, SanctionRow, SightingRow
@@ -35,14 +47,16 @@ from moderation.adapters.store.warnings import (
     take_step,
     warnings_after,
 )
+from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinChange, PinOrder, RoomPin
-from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy
+from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
 from moderation.domain.rights import Change
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
+from moderation.domain.undo import DoneAction, Undoing, UndoOrder
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
 from moderation.ports import SanctionQuery
 
@@ -86,12 +100,12 @@ class TortoiseStore:
                 await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
             imposed = (await _insert(command, change.addresses, now_ms),) if change.imposes else ()
             audit = audit_row(order, imposed, lifted_ids, now_ms)
-            await audit.save()
+            await append_audit(audit)
             work = None
             if purge is not None:
                 await end_pin(command.slug, purge, now_ms=now_ms)
                 work = await put(audit.id, purge, now_ms=now_ms)
-            return Receipt(audit.id, event_from_row(audit, imposed), work=work)
+            return Receipt(audit.id, event_from_row(audit, imposed, order.origin), work=work)
 
     @answered
     async def take_back(
@@ -109,7 +123,7 @@ class TortoiseStore:
                 return earlier
             erasure = decide([] if order.log is None else await pending(order.log))
             audit = erasure_audit_row(order, erasure, message, now_ms)
-            await audit.save()
+            await append_audit(audit)
             await end_pin(order.command.slug, erasure, now_ms=now_ms)
             return Receipt(audit.id, work=await put(audit.id, erasure, now_ms=now_ms))
 
@@ -123,7 +137,7 @@ class TortoiseStore:
                 return earlier
             changed, details = await write_policy(command, now_ms=now_ms)
             audit = policy_audit_row(order, details, now_ms)
-            await audit.save()
+            await append_audit(audit)
             if log is None:
                 return Receipt(audit.id, policy=changed)
             change = PolicyChange(log, command.moderator.user_id, order.origin, changed.version, changed.policy)
@@ -154,7 +168,7 @@ class TortoiseStore:
             meant = message or before
             assert meant is not None
             audit = pin_audit_row(order, meant.author, details, now_ms)
-            await audit.save()
+            await append_audit(audit)
             by, told = command.moderator.user_id, (command.message_id, version)
             change = PinChange(command.action, log, by, order.origin, *told)
             return Receipt(audit.id, work=await put(audit.id, change, now_ms=now_ms))
@@ -163,6 +177,57 @@ class TortoiseStore:
     async def pins_of(self, slugs: Sequence[str]) -> list[RoomPin]:
         async with self._database.transaction():
             return await pins_of(slugs)
+
+    @answered
+    async def undo(self, order: UndoOrder, decide: Callable[[DoneAction | None], Undoing], *, now_ms: int) -> Receipt:
+        """One by one as well: what is undone is as it is seen here."""
+        log, moderator = order.log, order.command.moderator
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            undone = await AuditRow.get_or_none(id=order.command.action_id)
+            undoing = decide(None if undone is None else await self._done_action(undone, now_ms))
+            assert undone is not None
+            audit = undo_row(order, undone, undoing, now_ms)
+            details: dict[str, Any] = dict(audit.details or {})
+            if undoing.lifts:
+                await SanctionRow.filter(id__in=audit.lifted_ids).update(lifted_at_ms=now_ms)
+            imposed = tuple([await _insert_again(sanction, now_ms) for sanction in undoing.imposes])
+            if imposed:
+                details["imposed_ids"] = [sanction.id for sanction in imposed]
+            policy = None
+            if undoing.changes:
+                command = PolicyCommand(moderator, undone.slug, undoing.changes, order.command.reason)
+                policy, of_policy = await write_policy(command, now_ms=now_ms)
+                details |= of_policy
+            audit.details = details
+            await append_audit(audit)
+            event, work = event_from_row(audit, imposed, order.origin), None
+            if policy is not None and log is not None:
+                change = PolicyChange(log, moderator.user_id, order.origin, policy.version, policy.policy)
+                work = await put(audit.id, change, now_ms=now_ms)
+            result = undone_from_row(audit, brings_entry=work is not None)
+            return Receipt(audit.id, event, work=work, policy=policy, undone=result)
+
+    @answered
+    async def audit_log(
+        self, query: AuditQuery, *, first: int, before_id: int | None
+    ) -> list[tuple[AuditRecord, int | None]]:
+        async with self._database.transaction():
+            return await list_records(query, first=first, before_id=before_id)
+
+    @answered
+    async def verify_part(self, chain: str, after_id: int, *, first: int) -> Verification:
+        async with self._database.transaction():
+            return await verify_part(chain, after_id, first=first)
+
+    @answered
+    async def undoable(
+        self, actor_user_id: int, since_ms: int, before_id: int | None, *, first: int
+    ) -> tuple[list[AuditRecord], int, int]:
+        async with self._database.transaction():
+            return await list_undoable(actor_user_id, since_ms, before_id, first=first)
 
     @answered
     async def policies_after(self, version: int, *, first: int) -> list[RoomPolicy]:
@@ -182,7 +247,7 @@ class TortoiseStore:
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             audit = warning_audit_row(order, now_ms)
-            await audit.save()
+            await append_audit(audit)
             issued, *superseded = await insert_warning(order.command, audit.id, now_ms=now_ms)
             return Receipt(audit.id, warning=issued, superseded=tuple(superseded))
 
@@ -217,7 +282,7 @@ class TortoiseStore:
                 return None
             await SanctionAddressRow(sanction_id=sanction_id, address=address).save()
             audit = follow_row(sanction, address, now_ms)
-            await audit.save()
+            await append_audit(audit)
             return event_from_row(audit, (replace(sanction, addresses=sanction.addresses | {address}),))
 
     @answered
@@ -294,7 +359,8 @@ class TortoiseStore:
     async def delete_history(self, before_ms: int) -> None:
         """See Store."""
         await self._in_parts(lambda: retention.delete_sanctions(before_ms))
-        await self._in_parts(lambda: retention.delete_audit(before_ms))
+        while await self._delete_audit(before_ms):
+            pass
         await self._in_parts(lambda: retention.delete_warnings(before_ms))
         await self._forget_pins(before_ms)
 
@@ -338,6 +404,12 @@ class TortoiseStore:
             pass
 
     @answered
+    async def _delete_audit(self, before_ms: int) -> bool:
+        async with self._database.transaction() as session:
+            await session.lock(PRUNING_LOCK)
+            return await retention.delete_audit(before_ms)
+
+    @answered
     async def _run(self, part: Callable[[], Awaitable[bool]]) -> bool:
         async with self._database.transaction():
             return await part()
@@ -349,13 +421,42 @@ class TortoiseStore:
         audit = await mine.filter(at_ms__gt=now_ms - NONCES_KNOWN_MS).order_by("-id").first()
         if audit is None:
             return None
-        event = None
-        if audit.action in _ACTIONS:
-            imposed = None if audit.imposed_id is None else await self._find(audit.imposed_id)
-            event = event_from_row(audit, () if imposed is None else (imposed,))
+        event = event_from_row(audit, tuple(await self._of_ids(imposed_ids(audit))))
         work = await OutboxRow.filter(action_id=audit.id).first()
         warning = await find_warning(audit.id) if audit.action == WarningAction.ISSUE else None
-        return Receipt(audit.id, event, (work.entry_id if work else None) or 0, repeated=True, warning=warning)
+        undone = undone_from_row(audit, brings_entry=work is not None)
+        entry_id = (work.entry_id if work else None) or 0
+        return Receipt(audit.id, event, entry_id, repeated=True, warning=warning, undone=undone)
+
+    async def _done_action(self, row: AuditRow, now_ms: int) -> DoneAction:
+        """What has become of what an action did."""
+        is_undone = await AuditRow.filter(undoes_id=row.id).exists()
+        imposed = await self._of_ids(imposed_ids(row))
+        lifted = await self._of_ids(row.lifted_ids)
+        erased = SanctionRow.filter(id__in=row.lifted_ids, target_user_id=0, evidence_erased_at_ms__isnull=False)
+        nameless = {found.id for found in await erased.only("id")} if row.lifted_ids else set()
+        known = tuple(sanction for sanction in lifted if sanction.id not in nameless)
+        targets = {sanction.target for sanction in (*imposed, *known)}
+        in_force = [s for target in sorted(targets) for s in await self._in_force_of(target, frozenset(), now_ms)]
+        done = DoneAction(
+            record_from_row(row),
+            is_undone=is_undone,
+            imposed=tuple(imposed),
+            lifted=known,
+            lost=len(row.lifted_ids) - len(known),
+            in_force=tuple(in_force),
+        )
+        details = row.details or {}
+        if not isinstance(details.get("before"), dict):  # of a change of the pin it is an id
+            return done
+        before, after = changes_from_values(details["before"]), changes_from_values(details["after"])
+        state = await policy_state(row.slug)
+        return replace(done, before=before, after=after, version=details["version"], policy=state)
+
+    async def _of_ids(self, sanction_ids: Sequence[int]) -> list[Sanction]:
+        if not sanction_ids:
+            return []
+        return await self._with_addresses(await SanctionRow.filter(id__in=list(sanction_ids)).order_by("id"))
 
     async def _in_force_of(self, target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
         """Of an anonymous target by its name and by its addresses, each with an index of its own."""
@@ -411,8 +512,27 @@ def _aim(targets: Sequence[Target]) -> Q:
     return at_users | at_names if users and names else at_users if users else at_names
 
 
+async def _insert_again(sanction: Sanction, now_ms: int) -> Sanction:
+    """The same sanction under a new id: edges do not hear of one again that they know as lifted."""
+    row = SanctionRow(
+        kind=int(sanction.kind),
+        target_user_id=sanction.target.user_id,
+        target_username=sanction.target.username,
+        slug=sanction.slug,
+        reason=sanction.reason,
+        moderator_user_id=sanction.moderator_user_id,
+        moderator_rank=int(sanction.moderator_rank),
+        created_at_ms=now_ms,
+        expires_at_ms=sanction.expires_at_ms,
+    )
+    return await _save(row, sanction.addresses)
+
+
 async def _insert(command: Command, addresses: frozenset[str], now_ms: int) -> Sanction:
-    row = sanction_to_row(command, now_ms)
+    return await _save(sanction_to_row(command, now_ms), addresses)
+
+
+async def _save(row: SanctionRow, addresses: frozenset[str]) -> Sanction:
     await row.save()
     await SanctionAddressRow.bulk_create([SanctionAddressRow(sanction_id=row.id, address=a) for a in sorted(addresses)])
     return sanction_from_row(row, addresses)

@@ -1,5 +1,6 @@
 """The tables. Rows stay in this package. A docstring becomes the comment of its table and must hold no semicolon.
-Indexes on a part of the rows are in migrations/0003_open_indexes.py and 0005_outbox_indexes.py: Tortoise knows none."""
+Indexes on a part of the rows are in migrations/0003_open_indexes.py, 0005_outbox_indexes.py and 0008_audit_indexes.py:
+Tortoise knows none."""
 
 from typing import Any
 
@@ -13,6 +14,8 @@ REASON_LENGTH = 500
 ADDRESS_LENGTH = 64
 NONCE_LENGTH = 64
 CLAIM_LENGTH = 32
+DIGEST_LENGTH = 64
+SALT_LENGTH = 32
 
 
 class SanctionRow(Model):
@@ -84,13 +87,28 @@ class AuditRow(Model):
     purged = fields.BooleanField(null=True)
     """Of a sanction: the target's messages were taken back with it."""
     details: dict[str, Any] | None = fields.JSONField(null=True)
-    """Of a change of the policy: its version, the fields as they were before and as they are since. Of one of the pin:
-    its version, the ids of what was pinned before and of what is since."""
+    """Of a change of the policy, by an undo too: its version, the fields as they were before and as they are since. Of
+    one of the pin: its version, the ids of what was pinned before and of what is since.
+    Of an undo what the frame calls it (action), the sanctions that it imposed (imposed_ids), and what it left
+    (not_undone). Of a deletion whose message was read later: the row of the deletion (completes)."""
+    undoes_id = fields.BigIntField(null=True)
+    """Of an undo: what it undoes."""
+    chain = fields.CharField(max_length=SLUG_LENGTH, null=True)
+    """As domain/audit.py has it, as everything below; null: the row is from before there were chains."""
+    previous_digest = fields.CharField(max_length=DIGEST_LENGTH, null=True)
+    digest = fields.CharField(max_length=DIGEST_LENGTH, null=True)
+    evidence_salt = fields.CharField(max_length=SALT_LENGTH, null=True)
+    evidence_digest = fields.CharField(max_length=DIGEST_LENGTH, null=True)
 
     class Meta:
         table = "audit"
         app = "moderation"
-        indexes = (Index(fields=("at_ms",), name="audit_by_time"),)
+        indexes = (
+            Index(fields=("at_ms",), name="audit_by_time"),
+            Index(fields=("slug", "id"), name="audit_by_slug"),
+            Index(fields=("moderator_user_id", "id"), name="audit_by_actor"),
+            Index(fields=("target_user_id", "target_username", "id"), name="audit_by_target"),
+        )
 
 
 class PolicyRow(Model):
@@ -101,6 +119,8 @@ class PolicyRow(Model):
     """Rises over all rows."""
     policy: dict[str, Any] = fields.JSONField()
     """Fields that were ever changed, those of later versions of this service included, which every change keeps."""
+    field_versions: dict[str, int] | None = fields.JSONField(null=True)
+    """Of each field the last version that named it, where that was not before this was kept."""
 
     class Meta:
         table = "policy"

@@ -1,6 +1,7 @@
 """Between messages of the contract and values of the domain, both ways; bootstrap.py lends NATS what concerns events.
 What comes from callers raises MalformedRequest where it breaks the contract."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, cast
@@ -8,6 +9,7 @@ from typing import Any, cast
 from google.protobuf.message import DecodeError
 
 from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, MessageCheck, ReleasedAdmission
+from moderation.domain.audit import AuditQuery, AuditRecord, Verification, chain_of
 from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
@@ -18,6 +20,7 @@ from moderation.domain.policy import (
     LONGEST_SLOW_MODE_S,
     LONGEST_WAIT_MINUTES,
     Links,
+    PolicyAction,
     PolicyChanges,
     PolicyCommand,
     PolicyOrder,
@@ -25,16 +28,28 @@ from moderation.domain.policy import (
     RoomPolicy,
 )
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
+from moderation.domain.undo import UndoAction, UndoCommand, UndoOrder
 from moderation.domain.verdicts import Decision, Verdict
 from moderation.domain.warnings import (
     RoomWarning,
+    WarningAction,
     WarningCommand,
     WarningOrder,
     WarningReport,
     WarningState,
     WarningStep,
 )
-from moderation.errors import MalformedRequest
+from moderation.errors import (
+    ActionNotFound,
+    AlreadyUndone,
+    CannotUndo,
+    MalformedRequest,
+    MessageNotFound,
+    ModerationError,
+    NothingToUndo,
+    NotPermitted,
+    WarningNotFound,
+)
 from moderation.ports import SanctionQuery
 from moderation.usecases.admit import Batch
 from salon.moderation.v1 import moderation_pb2 as pb, policy_pb2
@@ -65,6 +80,25 @@ _REPORTED_STEPS = {
     pb.WarningReport.STEP_ACKNOWLEDGE: WarningStep.ACKNOWLEDGE,
     pb.WarningReport.STEP_LAPSE: WarningStep.LAPSE,
 }
+_AUDIT_ACTIONS = {
+    int(number): number.name.lower() for number in (*Action, *ErasureKind, *PinAction, UndoAction.UNDO)
+} | {
+    int(PolicyAction.CHANGE): "policy",
+    int(WarningAction.ISSUE): "warn",
+}
+"""Rows of the audit log in the words of the frame."""
+_FOLLOW = "follow"
+_OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
+    NotPermitted: pb.ExecuteResponse.OUTCOME_NOT_PERMITTED,
+    MessageNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    WarningNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    ActionNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    CannotUndo: pb.ExecuteResponse.OUTCOME_CANNOT_UNDO,
+    AlreadyUndone: pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE,
+    NothingToUndo: pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO,
+}
+REFUSED = tuple(_OUTCOMES)
+"""Refusals that are answers to Execute."""
 _POLICY_RANGES = {
     "slow_mode_seconds": (0, LONGEST_SLOW_MODE_S),
     "read_only": (min(ReadOnly), max(ReadOnly)),
@@ -149,6 +183,8 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport:
         return PinOrder(_pin_command(message), log, origin)
     if message.WhichOneof("command") == "issue_warning":
         return WarningOrder(_warning_command(message), origin)
+    if message.WhichOneof("command") == "undo":
+        return UndoOrder(_undo_command(message), log, origin)
     return ErasureOrder(_erasure_command(message), log, origin)
 
 
@@ -161,7 +197,90 @@ def receipt_to_proto(receipt: Receipt) -> pb.ExecuteResponse:
         entry_id=receipt.entry_id,
         repeated=receipt.repeated,
         warning=None if receipt.warning is None else warning_to_proto(receipt.warning),
+        undone=None if receipt.undone is None else pb.Undone(**asdict(receipt.undone)),
     )
+
+
+def refusal_to_proto(refusal: ModerationError) -> pb.ExecuteResponse:
+    """What a command came to that changes nothing; one of REFUSED."""
+    return pb.ExecuteResponse(outcome=_OUTCOMES[type(refusal)])
+
+
+def reader_from_proto(message: pb.ListAuditRequest | pb.VerifyAuditRequest | pb.ListUndoableRequest) -> Moderator:
+    """Who asks. Raises MalformedRequest."""
+    return moderator_from_proto(message.reader)
+
+
+def audit_query_from_proto(message: pb.ListAuditRequest) -> AuditQuery:
+    """Which rows are asked for. Raises MalformedRequest."""
+    action, actions, follows = message.action, None, None
+    if action == _FOLLOW:
+        follows = True
+    elif action:
+        if action not in _AUDIT_ACTIONS.values():
+            raise MalformedRequest("action")
+        actions, follows = tuple(number for number, word in _AUDIT_ACTIONS.items() if word == action), False
+    if message.actor_user_id < 0 or message.target_user_id < 0:
+        raise MalformedRequest("user_id")
+    return AuditQuery(
+        slug=_text(message.slug, LONGEST_SLUG, "slug") or None,
+        actor_user_id=message.actor_user_id or None,
+        target_user_id=message.target_user_id or None,
+        target_username=_text(message.target_username, LONGEST_NAME, "target_username") or None,
+        actions=actions,
+        follows=follows,
+    )
+
+
+def audit_to_proto(record: AuditRecord, undone_by: int | None) -> pb.AuditEntry:
+    """A row of the audit log for the wire."""
+    details = record.details or {}
+    is_follow = record.followed_address is not None
+    entry = pb.AuditEntry(
+        action_id=record.id,
+        at_ms=record.at_ms,
+        actor_user_id=record.actor_user_id,
+        actor_rank=pb.Rank.ValueType(record.actor_rank),
+        action=_FOLLOW if is_follow else _AUDIT_ACTIONS.get(record.action, "other"),
+        target_user_id=record.target_user_id,
+        target_username=record.target_username,
+        scope=pb.Scope.ValueType(record.scope),
+        slug=record.slug,
+        reason=record.reason,
+        duration_minutes=record.duration_minutes,
+        message_id=record.message_id or 0,
+        address=record.followed_address or "",
+        undoes=record.undoes_id or 0,
+        undone_by=undone_by or 0,
+        completes=details.get("completes", 0),
+        digest=record.digest or "",
+    )
+    if record.message_text:
+        entry.message_text = record.message_text
+    after = details.get("after", {})
+    for field, before in sorted(details.get("before", {}).items()):
+        entry.policy_changes.add(field=field, before=json.dumps(before), after=json.dumps(after.get(field)))
+    return entry
+
+
+def verification_to_proto(found: Verification) -> pb.VerifyAuditResponse:
+    """What a check of a chain came to, for the wire."""
+    return pb.VerifyAuditResponse(
+        checked=found.checked,
+        broken_id=found.broken_id or 0,
+        problem="" if found.problem is None else found.problem.value,
+        last_id=found.last_id,
+        last_digest=found.last_digest,
+        more=found.more,
+    )
+
+
+def undoable_to_proto(found: list[AuditRecord], left: int, last_id: int) -> pb.ListUndoableResponse:
+    """What is to be undone of somebody's, for the wire."""
+    response = pb.ListUndoableResponse(left=left, last_id=last_id)
+    for record in found:
+        response.actions.add(action_id=record.id, slug=chain_of(record.scope, record.slug))
+    return response
 
 
 def query_from_proto(message: pb.ListActiveRequest) -> SanctionQuery:
@@ -262,6 +381,8 @@ def event_to_proto(event: SanctionEvent) -> pb.SanctionEvent:
         imposed=map(sanction_to_proto, event.imposed),
         lifted_ids=event.lifted_ids,
         silent=event.silent,
+        edge=event.edge,
+        token=event.token,
     )
 
 
@@ -279,6 +400,8 @@ def event_from_proto(message: pb.SanctionEvent) -> SanctionEvent:
         imposed=tuple(map(sanction_from_proto, message.imposed)),
         lifted_ids=tuple(message.lifted_ids),
         silent=message.silent,
+        edge=message.edge,
+        token=message.token,
     )
 
 
@@ -436,6 +559,18 @@ def _warning_report(message: pb.ExecuteRequest) -> WarningReport:
         raise MalformedRequest("warning_id")
     target = Target(actor.user_id, "") if actor.user_id else Target(0, _text(actor.username, LONGEST_NAME, "actor"))
     return WarningReport(report.warning_id, target, step)
+
+
+def _undo_command(message: pb.ExecuteRequest) -> UndoCommand:
+    action_id = message.undo.action_id
+    if not 0 < action_id <= _LARGEST_ID:
+        raise MalformedRequest("action_id")
+    return UndoCommand(
+        moderator=moderator_from_proto(message.actor),
+        slug=_text(message.slug, LONGEST_SLUG, "slug"),
+        action_id=action_id,
+        reason=_text(message.reason, _LONGEST_REASON, "reason"),
+    )
 
 
 def _policy_changes(message: policy_pb2.PolicyChanges) -> PolicyChanges:

@@ -6,6 +6,9 @@ import grpc.aio
 
 from moderation.api.grpc.admit import AdmitContext, AdmitStreams
 from moderation.api.grpc.convert import (
+    REFUSED,
+    audit_query_from_proto,
+    audit_to_proto,
     event_to_proto,
     moderator_from_proto,
     order_from_act,
@@ -13,19 +16,26 @@ from moderation.api.grpc.convert import (
     pin_to_proto,
     policy_to_proto,
     query_from_proto,
+    reader_from_proto,
     receipt_to_proto,
+    refusal_to_proto,
     sanction_to_proto,
+    undoable_to_proto,
+    verification_to_proto,
     warning_to_proto,
 )
-from moderation.errors import MessageNotFound, NotPermitted, WarningNotFound
+from moderation.errors import NotPermitted
 from moderation.ports import Ports
 from moderation.usecases.execute import execute, lift
 from moderation.usecases.queries import (
+    list_audit,
     list_history,
     list_in_force,
     list_open_warnings,
     list_pins,
     list_policies,
+    list_undoable,
+    verify_audit,
 )
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
@@ -63,10 +73,8 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         order = order_from_proto(request)
         try:
             receipt = await execute(self._ports, order)
-        except NotPermitted:
-            return pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED)
-        except (MessageNotFound, WarningNotFound):
-            return pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_FOUND)
+        except REFUSED as refusal:
+            return refusal_to_proto(refusal)
         return receipt_to_proto(receipt)
 
     async def ListActive(  # noqa: N802
@@ -111,3 +119,38 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         """NOT_FOUND and PERMISSION_DENIED come from the interceptor."""
         sanction = await lift(self._ports, request.id, moderator_from_proto(request.moderator))
         return pb.LiftSanctionResponse(sanction=sanction_to_proto(sanction))
+
+    async def ListAudit(  # noqa: N802
+        self,
+        request: pb.ListAuditRequest,
+        context: grpc.aio.ServicerContext[pb.ListAuditRequest, pb.ListAuditResponse],
+    ) -> pb.ListAuditResponse:
+        """One page, newest first. PERMISSION_DENIED comes from the interceptor, as below."""
+        query, reader = audit_query_from_proto(request), reader_from_proto(request)
+        before_id = request.before_id or None
+        found = await list_audit(self._ports, reader, query, first=request.first, before_id=before_id)
+        return pb.ListAuditResponse(entries=(audit_to_proto(record, undone_by) for record, undone_by in found))
+
+    async def VerifyAudit(  # noqa: N802
+        self,
+        request: pb.VerifyAuditRequest,
+        context: grpc.aio.ServicerContext[pb.VerifyAuditRequest, pb.VerifyAuditResponse],
+    ) -> pb.VerifyAuditResponse:
+        """A part of a chain."""
+        reader, slug = reader_from_proto(request), request.slug or None
+        return verification_to_proto(await verify_audit(self._ports, reader, slug, after_id=request.after_id))
+
+    async def ListUndoable(  # noqa: N802
+        self,
+        request: pb.ListUndoableRequest,
+        context: grpc.aio.ServicerContext[pb.ListUndoableRequest, pb.ListUndoableResponse],
+    ) -> pb.ListUndoableResponse:
+        """What somebody did that is still there."""
+        found = await list_undoable(
+            self._ports,
+            reader_from_proto(request),
+            request.actor_user_id,
+            since_ms=request.since_ms,
+            before_id=request.before_id or None,
+        )
+        return undoable_to_proto(*found)

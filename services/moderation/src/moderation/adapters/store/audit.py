@@ -1,0 +1,165 @@
+"""The audit log in the database: rows and the chains that they form, in the transaction that is open."""
+
+import secrets
+from collections.abc import Sequence
+
+from tortoise.expressions import Q, Subquery
+
+from moderation.adapters.store.tables import AuditRow
+from moderation.domain.audit import (
+    SALT_BYTES,
+    AuditQuery,
+    AuditRecord,
+    Verification,
+    chain_of,
+    digest_of,
+    evidence_digest,
+    evidence_of,
+    problem_with,
+)
+from moderation.domain.sanctions import Scope
+from moderation.domain.undo import LONGEST_LINE, UNDOABLE, UndoAction, is_taken_away
+
+_COUNTED = 10_000
+
+
+async def append_audit(row: AuditRow) -> None:
+    """Store a row as the newest of its chain. Only by who has the lock of commands: one row comes behind the other."""
+    row.chain = chain_of(row.scope, row.slug)
+    head = await AuditRow.filter(chain=row.chain).order_by("-id").first().only("id", "digest")
+    row.previous_digest = "" if head is None else head.digest or ""
+    evidence = evidence_of(record_from_row(row))
+    if evidence:
+        row.evidence_salt = secrets.token_hex(SALT_BYTES)
+        row.evidence_digest = evidence_digest(row.evidence_salt, evidence)
+    await row.save()
+    row.digest = digest_of(record_from_row(row))  # its id is in it
+    await row.save(update_fields=["digest"])
+
+
+async def find_record(action_id: int) -> AuditRecord | None:
+    """One row."""
+    row = await AuditRow.get_or_none(id=action_id)
+    return None if row is None else record_from_row(row)
+
+
+async def list_records(query: AuditQuery, *, first: int, before_id: int | None) -> list[tuple[AuditRecord, int | None]]:
+    """See Store."""
+    rows = await AuditRow.filter(_where(query, before_id)).order_by("-id").limit(first)
+    undone_by = await undone_by_of([row.id for row in rows])
+    return [(record_from_row(row), undone_by.get(row.id)) for row in rows]
+
+
+async def undone_by_of(action_ids: Sequence[int]) -> dict[int, int]:
+    """Which of these rows are undone, and by which."""
+    found = await AuditRow.filter(undoes_id__in=list(action_ids)).values_list("undoes_id", "id") if action_ids else []
+    return {int(undone): int(by) for undone, by in found}
+
+
+async def verify_part(chain: str, after_id: int, *, first: int) -> Verification:
+    """Check the next `first` rows of a chain behind an id. What is at or before it is kept as long as anything is: only
+    the oldest rows go."""
+    before = await AuditRow.filter(chain=chain, id__lte=after_id).order_by("-id").first().only("id", "digest")
+    previous = None if before is None else before.digest or ""
+    rows = await AuditRow.filter(chain=chain, id__gt=after_id).order_by("id").limit(first)
+    checked = Verification(0, 0 if before is None else before.id, previous or "")
+    for row in rows:
+        record = record_from_row(row)
+        problem = problem_with(record, previous)
+        if problem is not None:
+            return checked._replace(checked=checked.checked + 1, broken_id=row.id, problem=problem)
+        previous = record.digest or ""
+        checked = Verification(checked.checked + 1, row.id, previous)
+    return checked._replace(more=len(rows) == first)
+
+
+async def list_undoable(
+    actor_user_id: int, since_ms: int, before_id: int | None, *, first: int
+) -> tuple[list[AuditRecord], int, int]:
+    """See Store."""
+    rows = await _open_actions(actor_user_id, since_ms, before_id, first)
+    records = [record_from_row(row) for row in rows]
+    left = 0
+    if len(rows) == first:
+        left = len(await _open_actions(actor_user_id, since_ms, rows[-1].id, _COUNTED, only_ids=True))
+    last_id = rows[-1].id if rows else 0
+    found = []
+    for record in records:
+        line = await _line(record) if record.action == UndoAction.UNDO else (record,)
+        if not is_taken_away(line, actor_user_id, since_ms):
+            found.append(record)
+    return found, left, last_id
+
+
+async def _open_actions(
+    actor_user_id: int, since_ms: int, before_id: int | None, first: int, *, only_ids: bool = False
+) -> list[AuditRow]:
+    undone = AuditRow.filter(undoes_id__isnull=False).values("undoes_id")
+    where = Q(moderator_user_id=actor_user_id, at_ms__gte=since_ms, action__in=UNDOABLE)
+    where &= Q(followed_address__isnull=True) & ~Q(id__in=Subquery(undone))
+    if before_id is not None:
+        where &= Q(id__lt=before_id)
+    rows = AuditRow.filter(where).order_by("-id").limit(first)
+    return await (rows.only("id") if only_ids else rows)
+
+
+async def _line(record: AuditRecord) -> tuple[AuditRecord, ...]:
+    """An undo, what it undoes, what that undoes, and so on."""
+    line = [record]
+    while line[-1].undoes_id is not None and len(line) <= LONGEST_LINE:
+        undone = await find_record(line[-1].undoes_id)
+        if undone is None:
+            break
+        line.append(undone)
+    return tuple(line)
+
+
+def _where(query: AuditQuery, before_id: int | None) -> Q:
+    where = Q()
+    if query.slug is not None:
+        where &= Q(slug=query.slug, scope=int(Scope.ROOM))
+    if query.actor_user_id is not None:
+        where &= Q(moderator_user_id=query.actor_user_id)
+    if query.target_user_id is not None:
+        where &= Q(target_user_id=query.target_user_id)
+    elif query.target_username is not None:
+        where &= Q(target_user_id=0, target_username=query.target_username)
+    if query.actions is not None:
+        where &= Q(action__in=list(query.actions))
+    if query.follows is not None:
+        where &= Q(followed_address__isnull=not query.follows)
+    if before_id is not None:
+        where &= Q(id__lt=before_id)
+    return where
+
+
+def record_from_row(row: AuditRow) -> AuditRecord:
+    """A row as the domain knows it."""
+    return AuditRecord(
+        id=row.id,
+        action=row.action,
+        target_user_id=row.target_user_id,
+        target_username=row.target_username,
+        actor_user_id=row.moderator_user_id,
+        actor_rank=row.moderator_rank,
+        duration_minutes=row.duration_minutes,
+        scope=row.scope,
+        slug=row.slug,
+        reason=row.reason,
+        at_ms=row.at_ms,
+        imposed_id=row.imposed_id,
+        lifted_ids=tuple(row.lifted_ids),
+        followed_address=row.followed_address,
+        evidence_erased_at_ms=row.evidence_erased_at_ms,
+        nonce=row.nonce,
+        message_id=row.message_id,
+        message_text=row.message_text,
+        purged=row.purged,
+        details=row.details,
+        undoes_id=row.undoes_id,
+        chain=row.chain,
+        previous_digest=row.previous_digest,
+        digest=row.digest,
+        evidence_salt=row.evidence_salt,
+        evidence_digest=row.evidence_digest,
+    )
