@@ -11,7 +11,11 @@ RoomsError
     │   └── TooManyRooms
     ├── RoomNotFound          NOT_FOUND
     ├── SanctionNotFound      NOT_FOUND
+    ├── ActionNotFound        NOT_FOUND
     ├── SlugTaken             CONFLICT
+    ├── CannotUndo            CONFLICT
+    ├── AlreadyUndone         CONFLICT
+    ├── NothingToUndo         CONFLICT
     ├── InvalidInput          INVALID
     └── ServiceUnavailable    UNAVAILABLE
         └── ModerationUnavailable
@@ -86,6 +90,34 @@ class SanctionNotFound(Refusal):
 
     code = "NOT_FOUND"
     text = "Sanction not found"
+
+
+class ActionNotFound(Refusal):
+    """No action has this id."""
+
+    code = "NOT_FOUND"
+    text = "Action not found"
+
+
+class CannotUndo(Refusal):
+    """The action took messages back."""
+
+    code = "CONFLICT"
+    text = "A deletion cannot be undone"
+
+
+class AlreadyUndone(Refusal):
+    """The action was undone before."""
+
+    code = "CONFLICT"
+    text = "This was undone already"
+
+
+class NothingToUndo(Refusal):
+    """Nothing is left as the action made it."""
+
+    code = "CONFLICT"
+    text = "Nothing is left to undo"
 
 
 class SlugTaken(Refusal):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone, Verification
 from rooms.domain.leases import Lease, Outage, Syncs
 from rooms.domain.log_position import Resumption
 from rooms.domain.membership import Arrival, HeldConnection, JoinOutcome, JoinPlan, RoomRef
@@ -43,6 +44,9 @@ class RoomCatalog(Protocol):
 
     async def find_room(self, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
         """The living room behind a public id or slug, else its kept settings (life None), else None."""
+
+    async def find_log(self, slug: Slug) -> RoomLog | None:
+        """Where the entries of the life of a slug are; None: it has none, or nobody was in it yet."""
 
     async def list_participants(
         self, lives: Sequence[Life], *, first: int, after: int | None
@@ -246,6 +250,23 @@ class Moderation(Protocol):
 
     async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
         """End one sanction. Raises SanctionNotFound, NotPermitted."""
+
+    async def list_audit(
+        self, reader: Viewer, query: AuditQuery, *, first: int, before_id: int | None
+    ) -> list[AuditEntry]:
+        """What was done, newest first. Raises NotPermitted."""
+
+    async def verify_audit(self, reader: Viewer, slug: Slug | None, *, after_id: int | None) -> Verification:
+        """Check a part of a chain; slug None: of what holds everywhere. Raises NotPermitted."""
+
+    async def list_undoable(
+        self, reader: Viewer, actor_user_id: UserId, *, since_ms: int, before_id: int | None
+    ) -> Undoable:
+        """What is to be undone of somebody's, 500 at most. Raises NotPermitted."""
+
+    async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
+        """Undo an action of that slug, None: one that holds everywhere; `log`: of the life that is to be told. Raises
+        NotPermitted, ActionNotFound, CannotUndo, AlreadyUndone, NothingToUndo."""
 
 
 @dataclass(frozen=True, slots=True)

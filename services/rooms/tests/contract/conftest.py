@@ -12,6 +12,7 @@ from rooms.adapters.store.dormant_logs import TortoiseDormantLogs
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
+from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone, Verification
 from rooms.domain.leases import Outage, Syncs
 from rooms.domain.membership import Arrival, ById, BySlug, HeldConnection, JoinOutcome, Membership, RoomRef
 from rooms.domain.people import ConnectionId, EdgeId, Life, Person, Rank, RoomId, Slug, UserId, Viewer
@@ -63,6 +64,22 @@ class Heard:
         raise AssertionError("not asked here")
 
     async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
+        raise AssertionError("not asked here")
+
+    async def list_audit(
+        self, reader: Viewer, query: AuditQuery, *, first: int, before_id: int | None
+    ) -> list[AuditEntry]:
+        raise AssertionError("not asked here")
+
+    async def verify_audit(self, reader: Viewer, slug: Slug | None, *, after_id: int | None) -> Verification:
+        raise AssertionError("not asked here")
+
+    async def list_undoable(
+        self, reader: Viewer, actor_user_id: UserId, *, since_ms: int, before_id: int | None
+    ) -> Undoable:
+        raise AssertionError("not asked here")
+
+    async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
         raise AssertionError("not asked here")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from rooms.domain.audit import RoomLog
 from rooms.domain.people import Life, RoomId, Slug, UserId, Viewer
 from rooms.domain.rooms import (
     Invitation,
@@ -50,6 +51,11 @@ class MemoryCatalog:
     async def find_room(self, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
         self.asked.append(f"find_room {room_id} {slug}")
         return next((r for r in self.rooms.values() if r.room_id == room_id or r.slug == slug), None)
+
+    async def find_log(self, slug: Slug) -> RoomLog | None:
+        self.asked.append(f"find_log {slug}")
+        room = self.rooms.get(slug)
+        return None if room is None or room.life is None else RoomLog(room.room_id, room.life, 0)
 
     async def list_participants(
         self, lives: Sequence[Life], *, first: int, after: int | None

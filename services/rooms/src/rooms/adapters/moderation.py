@@ -6,6 +6,7 @@ last: gRPC takes several names for no target (`dns:` looks up one, `ipv4:` takes
 it would ask one that hangs again and again, each time until the deadline.
 """
 
+import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import product
@@ -18,9 +19,20 @@ import structlog
 from chassis.grpc_channel import open_channel, retry_policy
 from chassis.grpc_security import GrpcSecurity
 from chassis.traces import trace_headers
+from rooms.domain.audit import AuditEntry, AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
 from rooms.domain.people import Rank, Slug, UserId, Viewer
 from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
-from rooms.errors import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
+from rooms.errors import (
+    ActionNotFound,
+    AlreadyUndone,
+    CannotUndo,
+    InvalidInput,
+    ModerationUnavailable,
+    NothingToUndo,
+    NotPermitted,
+    Refusal,
+    SanctionNotFound,
+)
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
 
 _ALL_REPLICAS_S = 4.0
@@ -31,6 +43,7 @@ _ATTEMPTS = 4
 """Of a call, where one address is all."""
 _SLUGS_A_CALL = 1000
 _TARGETS_A_CALL = 1000
+_RANKS = {int(rank): rank for rank in Rank}
 _T = TypeVar("_T")
 _log = structlog.get_logger()
 _REFUSALS: dict[grpc.StatusCode, type[Refusal]] = {
@@ -39,6 +52,12 @@ _REFUSALS: dict[grpc.StatusCode, type[Refusal]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
 }
 """What any replica would answer."""
+_OUTCOMES: dict[pb.ExecuteResponse.Outcome.ValueType, type[Refusal]] = {
+    pb.ExecuteResponse.OUTCOME_NOT_FOUND: ActionNotFound,
+    pb.ExecuteResponse.OUTCOME_CANNOT_UNDO: CannotUndo,
+    pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE: AlreadyUndone,
+    pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO: NothingToUndo,
+}
 
 
 class GrpcModeration:
@@ -85,13 +104,67 @@ class GrpcModeration:
 
     async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
         """End one sanction."""
-        moderator = pb.Speaker(user_id=viewer.user_id, username=viewer.username, rank=pb.Rank.ValueType(viewer.rank))
-        request = pb.LiftSanctionRequest(id=sanction_id, moderator=moderator)
+        request = pb.LiftSanctionRequest(id=sanction_id, moderator=_speaker(viewer))
         answer = await self._ask(lambda stub: stub.LiftSanction(request, timeout=self._deadline_s, metadata=_trace()))
         return _sanction_from_proto(answer.sanction)
 
+    async def list_audit(
+        self, reader: Viewer, query: AuditQuery, *, first: int, before_id: int | None
+    ) -> list[AuditEntry]:
+        """What was done, newest first."""
+        request = pb.ListAuditRequest(
+            reader=_speaker(reader),
+            slug=query.slug or "",
+            actor_user_id=query.actor_user_id or 0,
+            target_user_id=query.target_user_id or 0,
+            target_username=query.target_username or "",
+            action=query.action or "",
+            first=first,
+            before_id=before_id or 0,
+        )
+        answer = await self._ask(lambda stub: stub.ListAudit(request, timeout=self._deadline_s, metadata=_trace()))
+        return [_audit_from_proto(entry) for entry in answer.entries]
+
+    async def verify_audit(self, reader: Viewer, slug: Slug | None, *, after_id: int | None) -> Verification:
+        """Check a part of a chain."""
+        request = pb.VerifyAuditRequest(reader=_speaker(reader), slug=slug or "", after_id=after_id or 0)
+        answer = await self._ask(lambda stub: stub.VerifyAudit(request, timeout=self._deadline_s, metadata=_trace()))
+        return Verification(
+            checked=answer.checked,
+            broken_id=answer.broken_id or None,
+            problem=answer.problem or None,
+            last_id=answer.last_id or None,
+            last_digest=answer.last_digest or None,
+            more=answer.more,
+        )
+
+    async def list_undoable(
+        self, reader: Viewer, actor_user_id: UserId, *, since_ms: int, before_id: int | None
+    ) -> Undoable:
+        """What is to be undone of somebody's."""
+        request = pb.ListUndoableRequest(
+            reader=_speaker(reader), actor_user_id=actor_user_id, since_ms=since_ms, before_id=before_id or 0
+        )
+        answer = await self._ask(lambda stub: stub.ListUndoable(request, timeout=self._deadline_s, metadata=_trace()))
+        actions = tuple((action.action_id, Slug(action.slug) if action.slug else None) for action in answer.actions)
+        return Undoable(actions, answer.left, answer.last_id or None)
+
+    async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
+        """Undo an action; asked again of another replica, it is known by the nonce."""
+        request = pb.ExecuteRequest(
+            actor=_speaker(viewer),
+            slug=slug or "",
+            log=None if log is None else pb.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
+            nonce=secrets.token_hex(16),
+            undo=pb.UndoAction(action_id=action_id),
+        )
+        answer = await self._ask(lambda stub: stub.Execute(request, timeout=self._deadline_s, metadata=_trace()))
+        if answer.outcome != pb.ExecuteResponse.OUTCOME_DONE:
+            raise _OUTCOMES.get(answer.outcome, NotPermitted)
+        return Undone(answer.action_id, answer.undone.action_id, tuple(answer.undone.not_undone))
+
     async def _ask(self, call: Callable[["moderation_pb2_grpc.ModerationServiceAsyncStub"], Awaitable[_T]]) -> _T:
-        """Lifting twice lifts once, so every call may be tried on the next address."""
+        """Lifting and undoing twice does it once, so every call may be tried on the next address."""
         for place in [*range(self._first, len(self._stubs)), *range(self._first)]:
             try:
                 answer = await call(self._stubs[place])
@@ -112,6 +185,34 @@ def _parts(all_of_them: Sequence[_T], longest: int) -> Iterator[Sequence[_T]]:
 
 def _trace() -> tuple[tuple[str, str], ...]:
     return tuple(trace_headers().items())
+
+
+def _speaker(viewer: Viewer) -> pb.Speaker:
+    return pb.Speaker(user_id=viewer.user_id, username=viewer.username, rank=pb.Rank.ValueType(viewer.rank))
+
+
+def _audit_from_proto(entry: pb.AuditEntry) -> AuditEntry:
+    return AuditEntry(
+        action_id=entry.action_id,
+        at=_time_from_proto(entry.at_ms),
+        actor_user_id=UserId(entry.actor_user_id),
+        actor_rank=_RANKS.get(entry.actor_rank),
+        action=entry.action,
+        target_user_id=UserId(entry.target_user_id) if entry.target_user_id else None,
+        target_username=entry.target_username or None,
+        is_everywhere=entry.scope == pb.SCOPE_EVERYWHERE,
+        slug=Slug(entry.slug) if entry.slug else None,
+        reason=entry.reason or None,
+        duration_minutes=entry.duration_minutes,
+        message_id=entry.message_id or None,
+        message_text=entry.message_text if entry.HasField("message_text") else None,
+        address=entry.address or None,
+        policy_changes=tuple(PolicyFieldChange(c.field, c.before, c.after) for c in entry.policy_changes),
+        undoes=entry.undoes or None,
+        undone_by=entry.undone_by or None,
+        completes=entry.completes or None,
+        digest=entry.digest or None,
+    )
 
 
 def _sanction_from_proto(sanction: pb.Sanction) -> Sanction:

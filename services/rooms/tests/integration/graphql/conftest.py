@@ -18,6 +18,7 @@ from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
 from rooms.api.graphql.execute import EXECUTION_LIMIT, execute
 from rooms.api.in_flight import InFlight, finish
+from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone, Verification
 from rooms.domain.leases import Outage
 from rooms.domain.membership import Arrival, BySlug, JoinOutcome
 from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
@@ -60,6 +61,22 @@ class Quiet:
 
     async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
         raise AssertionError("not asked for here")
+
+    async def list_audit(
+        self, reader: Viewer, query: AuditQuery, *, first: int, before_id: int | None
+    ) -> list[AuditEntry]:
+        raise AssertionError("not asked here")
+
+    async def verify_audit(self, reader: Viewer, slug: Slug | None, *, after_id: int | None) -> Verification:
+        raise AssertionError("not asked here")
+
+    async def list_undoable(
+        self, reader: Viewer, actor_user_id: UserId, *, since_ms: int, before_id: int | None
+    ) -> Undoable:
+        raise AssertionError("not asked here")
+
+    async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
+        raise AssertionError("not asked here")
 
 
 class Stage:

@@ -11,6 +11,7 @@ from memory_catalog import MemoryCatalog
 
 from rooms.api.graphql.execute import EXECUTION_LIMIT, execute
 from rooms.api.in_flight import InFlight
+from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone, Verification
 from rooms.domain.leases import Outage
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
@@ -37,6 +38,11 @@ class FakeModeration:
     asked: list[str] = field(default_factory=list)
     aimed: list[Target] = field(default_factory=list)
     is_away: bool = False
+    audit: list[AuditEntry] = field(default_factory=list)
+    audit_queries: list[AuditQuery] = field(default_factory=list)
+    verification: Verification = field(default_factory=lambda: Verification(0, None, None, None, None, more=False))
+    undoable: Undoable = field(default_factory=lambda: Undoable((), 0, None))
+    refusals: dict[int, Exception] = field(default_factory=dict)
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         self._ask(f"list_active {','.join(sorted(slugs))}")
@@ -65,6 +71,29 @@ class FakeModeration:
                 self.sanctions[index] = replace(sanction, lifted_at=NOW)
                 return self.sanctions[index]
         raise SanctionNotFound
+
+    async def list_audit(
+        self, reader: Viewer, query: AuditQuery, *, first: int, before_id: int | None
+    ) -> list[AuditEntry]:
+        self._ask(f"list_audit {reader.rank.name} {query.slug} {query.action} {first} {before_id}")
+        self.audit_queries.append(query)
+        return [e for e in self.audit if before_id is None or e.action_id < before_id][:first]
+
+    async def verify_audit(self, reader: Viewer, slug: Slug | None, *, after_id: int | None) -> Verification:
+        self._ask(f"verify_audit {slug} {after_id}")
+        return self.verification
+
+    async def list_undoable(
+        self, reader: Viewer, actor_user_id: UserId, *, since_ms: int, before_id: int | None
+    ) -> Undoable:
+        self._ask(f"list_undoable {actor_user_id} {since_ms} {before_id}")
+        return self.undoable
+
+    async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
+        self._ask(f"undo {action_id} {slug} {None if log is None else tuple(log)}")
+        if action_id in self.refusals:
+            raise self.refusals[action_id]
+        return Undone(1_000 + action_id, action_id, ("messages",))
 
     def _ask(self, question: str) -> None:
         self.asked.append(question)

@@ -28,10 +28,27 @@ type Sanction {
 }
 type Invitation { slug: String!  userId: SafeInt!  invitedBy: SafeInt!  createdAt: DateTime! }
 type Video { id: SafeInt!  title: String!  createdAt: DateTime! }
+type AuditEntry {
+  actionId: SafeInt!  at: DateTime!  actorUserId: SafeInt!  actorRole: String  action: String!
+  targetUserId: SafeInt  targetUsername: String  scope: String!  slug: String  reason: String  rule: String
+  durationMinutes: Int!  messageId: SafeInt  messageText: String  address: String
+  policyChanges: [PolicyFieldChange!]!  undoes: SafeInt  undoneBy: SafeInt  completes: SafeInt  digest: String
+  cursor: String!
+}
+type PolicyFieldChange { field: String!  before: String!  after: String! }
+type AuditVerification {
+  whole: Boolean!  checked: Int!  brokenActionId: SafeInt  problem: String  lastActionId: SafeInt  lastDigest: String
+  cursor: String
+}
+type Undone { actionId: SafeInt!  undoes: SafeInt!  notUndone: [String!]! }
+type UndoneAll { undone: [SafeInt!]!  notUndone: [SafeInt!]!  left: Int!  cursor: String }
 type Query {
   chatRooms(first: Int = 50, after: String, search: String): [ChatRoom!]!
   chatRoom(id: SafeInt, slug: String): ChatRoom
   sanctions(slug: String, active: Boolean = true, first: Int = 50, after: String): [Sanction!]!
+  auditLog(slug: String, actor: SafeInt, target: SafeInt, targetUsername: String, action: String, first: Int = 50,
+    after: String): [AuditEntry!]!
+  verifyAudit(slug: String, after: String): AuditVerification!
 }
 type Mutation {
   createChatRoom(name: String!, slug: String, description: String, isPublic: Boolean = true,
@@ -42,6 +59,8 @@ type Mutation {
   revokeInvitation(slug: String!, userId: SafeInt!): Boolean!
   registerVideo(id: SafeInt!, title: String!): Video!
   liftSanction(id: SafeInt!): Sanction!
+  undoAction(id: SafeInt!): Undone!
+  undoAll(actorId: SafeInt!, since: DateTime!, after: String): UndoneAll!
 }
 """
 

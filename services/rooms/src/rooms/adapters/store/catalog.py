@@ -11,6 +11,7 @@ from rooms.adapters.store.dormant_logs import supersede
 from rooms.adapters.store.listing import CountedPeople, find_room, newest_rooms, people_of, search_rooms
 from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, never_register_again, take_ids
 from rooms.adapters.store.tables import InvitationRow, VideoRow, from_ms, to_ms
+from rooms.domain.audit import RoomLog
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.rooms import (
     Invitation,
@@ -61,6 +62,16 @@ class TortoiseCatalog:
         """The living room, else its kept settings."""
         async with self._database.session() as session:
             return await find_room(session, room_id=room_id, slug=slug)
+
+    async def find_log(self, slug: Slug) -> RoomLog | None:
+        """Where the entries of the life of a slug are."""
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                "SELECT room_id, life, partition_number FROM room WHERE slug = $1 AND partition_number IS NOT NULL",
+                slug,
+            )
+        row = rows[0] if rows else None
+        return None if row is None else RoomLog(row["room_id"], row["life"], row["partition_number"])
 
     async def list_participants(
         self, lives: Sequence[Life], *, first: int, after: int | None

@@ -3,6 +3,7 @@ list and the key that it is ordered by. Everything raises InvalidInput."""
 
 import base64
 import unicodedata
+from collections.abc import Collection
 
 from rooms.domain.people import LARGEST_ID
 from rooms.errors import InvalidInput
@@ -28,6 +29,20 @@ def check_line(field: str, text: str) -> str:
     """Text in one line that every database and every client can hold: no control characters, no lone surrogates."""
     if any(unicodedata.category(sign) in _UNFIT for sign in text):
         raise InvalidInput(f"{field} must not contain control characters")
+    return text
+
+
+def check_id(field: str, number: int) -> int:
+    """The id of a person."""
+    if not 1 <= number <= LARGEST_ID:
+        raise InvalidInput(f"{field} must be an integer from 1 to 2^53-1")
+    return number
+
+
+def check_word(field: str, text: str, words: Collection[str]) -> str:
+    """One of these words."""
+    if text not in words:
+        raise InvalidInput(f"{field} must be one of {', '.join(words)}")
     return text
 
 

@@ -1,22 +1,40 @@
 """The queries and mutations of the contract. Each field is one use case, which decides who sees and may do what."""
 
+from datetime import datetime
+
 import strawberry
 from strawberry.types import Info
 
 from rooms.api.graphql.arguments import (
     LIST_DEFAULT,
+    check_id,
     check_line,
     check_paragraph,
     check_search,
+    check_word,
     clamp_first,
     decode_cursor,
 )
 from rooms.api.graphql.request import Request
-from rooms.api.graphql.types import ROOMS, SANCTIONS, ChatRoom, Invitation, SafeInt, Sanction, Video
+from rooms.api.graphql.types import (
+    AUDIT,
+    ROOMS,
+    SANCTIONS,
+    AuditEntry,
+    AuditVerification,
+    ChatRoom,
+    Invitation,
+    SafeInt,
+    Sanction,
+    Undone,
+    UndoneAll,
+    Video,
+)
 from rooms.domain import naming
+from rooms.domain.audit import ACTIONS, AuditQuery
 from rooms.domain.people import Life, RoomId, UserId
 from rooms.domain.rooms import UNCHANGED, RoomSettings, SettingsChange
-from rooms.usecases import manage, queries
+from rooms.usecases import audit, manage, queries
 
 
 @strawberry.type
@@ -79,6 +97,54 @@ class Query:
         info.context.count_elements(len(found))
         now = ports.clock()
         return [Sanction.of(sanction, now=now) for sanction in found]
+
+    @strawberry.field
+    async def audit_log(
+        self,
+        info: Info[Request, None],
+        slug: str | None = strawberry.UNSET,
+        actor: SafeInt | None = strawberry.UNSET,
+        target: SafeInt | None = strawberry.UNSET,
+        target_username: str | None = strawberry.UNSET,
+        action: str | None = strawberry.UNSET,
+        first: int | None = LIST_DEFAULT,
+        after: str | None = strawberry.UNSET,
+    ) -> list[AuditEntry]:
+        """What was done, newest first: of a slug for moderators, all of it for admins. Raises NotSignedIn,
+        NotPermitted, InvalidInput, ModerationUnavailable."""
+        query = AuditQuery(
+            slug=naming.check_slug(slug) if isinstance(slug, str) else None,
+            actor_user_id=UserId(check_id("actor", actor)) if isinstance(actor, int) else None,
+            target_user_id=UserId(check_id("target", target)) if isinstance(target, int) else None,
+            target_username=check_line("targetUsername", target_username) if isinstance(target_username, str) else None,
+            action=check_word("action", action, ACTIONS) if isinstance(action, str) else None,
+        )
+        found = await audit.list_audit(
+            info.context.ports,
+            info.context.viewer,
+            query,
+            first=clamp_first(first),
+            before_id=decode_cursor(AUDIT, after or None),
+        )
+        info.context.count_elements(len(found))
+        return [AuditEntry.of(entry) for entry in found]
+
+    @strawberry.field
+    async def verify_audit(
+        self,
+        info: Info[Request, None],
+        slug: str | None = strawberry.UNSET,
+        after: str | None = strawberry.UNSET,
+    ) -> AuditVerification:
+        """Whether the chain of a slug is whole, null: that of what holds everywhere; a part of it each time, which
+        goes on from `after`. Raises NotSignedIn, NotPermitted, InvalidInput, ModerationUnavailable."""
+        found = await audit.verify_audit(
+            info.context.ports,
+            info.context.viewer,
+            naming.check_slug(slug) if isinstance(slug, str) else None,
+            after_id=decode_cursor(AUDIT, after or None),
+        )
+        return AuditVerification.of(found)
 
 
 @strawberry.type
@@ -159,3 +225,28 @@ class Mutation:
         ports = info.context.ports
         lifted = await manage.lift_sanction(ports, info.context.viewer, id)
         return Sanction.of(lifted, now=ports.clock())
+
+    @strawberry.mutation
+    async def undo_action(self, info: Info[Request, None], id: SafeInt) -> Undone:
+        """Undo an action, and have the room told that lives there. Raises NotSignedIn, NotPermitted, ActionNotFound,
+        CannotUndo, AlreadyUndone, NothingToUndo, ModerationUnavailable."""
+        return Undone.of(await audit.undo_action(info.context.ports, info.context.viewer, id))
+
+    @strawberry.mutation
+    async def undo_all(
+        self,
+        info: Info[Request, None],
+        actor_id: SafeInt,
+        since: datetime,
+        after: str | None = strawberry.UNSET,
+    ) -> UndoneAll:
+        """Undo what somebody did since then, the newest first, a part at a time. Raises NotSignedIn, NotPermitted,
+        InvalidInput, ModerationUnavailable."""
+        found = await audit.undo_all(
+            info.context.ports,
+            info.context.viewer,
+            UserId(check_id("actorId", actor_id)),
+            since_ms=max(0, int(since.timestamp() * 1000)),
+            before_id=decode_cursor(AUDIT, after or None),
+        )
+        return UndoneAll.of(found)

@@ -87,6 +87,10 @@ class _RememberedSanctions:
         self._found: dict[int, Sanction] = {}
         self.list_sanctions = moderation.list_sanctions
         self.lift_sanction = moderation.lift_sanction
+        self.list_audit = moderation.list_audit
+        self.verify_audit = moderation.verify_audit
+        self.list_undoable = moderation.list_undoable
+        self.undo = moderation.undo
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         """See Moderation. Raises ModerationUnavailable."""

@@ -13,11 +13,12 @@ from strawberry.types.scalar import ScalarDefinition
 
 from rooms.api.graphql.arguments import LIST_DEFAULT, clamp_first, decode_cursor, encode_cursor
 from rooms.api.graphql.request import ParticipantPage, Request
-from rooms.domain import rooms as domain, sanctions as domain_sanctions
+from rooms.domain import audit as domain_audit, rooms as domain, sanctions as domain_sanctions
 
 ROOMS = "room"
 PARTICIPANTS = "participant"
 SANCTIONS = "sanction"
+AUDIT = "audit"
 LARGEST_SAFE_INT = 2**53 - 1
 
 SafeInt = NewType("SafeInt", int)
@@ -43,7 +44,13 @@ def _serialize_time(value: datetime) -> str:
 
 
 def _parse_time(value: object) -> datetime:
-    raise GraphQLError("DateTime is not an input of this schema")
+    try:
+        parsed = datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise GraphQLError("DateTime must be RFC 3339 with an offset or Z")
+    return parsed
 
 
 SCALARS: dict[object, ScalarDefinition] = {
@@ -183,6 +190,137 @@ class Sanction:
             active=sanction.is_active(now),
             cursor=encode_cursor(SANCTIONS, sanction.id),
         )
+
+
+@strawberry.type
+class PolicyFieldChange:
+    """One field of a policy, before and after, as JSON."""
+
+    field: str
+    before: str
+    after: str
+
+
+@strawberry.type
+class AuditEntry:
+    """One thing that was done."""
+
+    action_id: SafeInt
+    at: datetime
+    actor_user_id: SafeInt
+    actor_role: str | None
+    action: str
+    target_user_id: SafeInt | None
+    target_username: str | None
+    scope: str
+    slug: str | None
+    reason: str | None
+    rule: str | None
+    duration_minutes: int
+    message_id: SafeInt | None
+    message_text: str | None
+    address: str | None
+    policy_changes: list[PolicyFieldChange]
+    undoes: SafeInt | None
+    undone_by: SafeInt | None
+    completes: SafeInt | None
+    digest: str | None
+    cursor: str
+
+    @classmethod
+    def of(cls, entry: domain_audit.AuditEntry) -> Self:
+        """As the contract shows a row."""
+        return cls(
+            action_id=SafeInt(entry.action_id),
+            at=entry.at,
+            actor_user_id=SafeInt(entry.actor_user_id),
+            actor_role=None if entry.actor_rank is None else entry.actor_rank.name.lower(),
+            action=entry.action,
+            target_user_id=_safe(entry.target_user_id),
+            target_username=entry.target_username,
+            scope="everywhere" if entry.is_everywhere else "room",
+            slug=entry.slug,
+            reason=entry.reason,
+            rule=None,
+            duration_minutes=entry.duration_minutes,
+            message_id=_safe(entry.message_id),
+            message_text=entry.message_text,
+            address=entry.address,
+            policy_changes=[
+                PolicyFieldChange(field=c.field, before=c.before, after=c.after) for c in entry.policy_changes
+            ],
+            undoes=_safe(entry.undoes),
+            undone_by=_safe(entry.undone_by),
+            completes=_safe(entry.completes),
+            digest=entry.digest,
+            cursor=encode_cursor(AUDIT, entry.action_id),
+        )
+
+
+@strawberry.type
+class AuditVerification:
+    """What a check of a part of a chain came to."""
+
+    whole: bool
+    checked: int
+    broken_action_id: SafeInt | None
+    problem: str | None
+    last_action_id: SafeInt | None
+    last_digest: str | None
+    cursor: str | None
+
+    @classmethod
+    def of(cls, found: domain_audit.Verification) -> Self:
+        """As the contract shows it; the cursor is there where there may be more to check."""
+        return cls(
+            whole=found.broken_id is None,
+            checked=found.checked,
+            broken_action_id=_safe(found.broken_id),
+            problem=found.problem,
+            last_action_id=_safe(found.last_id),
+            last_digest=found.last_digest,
+            cursor=encode_cursor(AUDIT, found.last_id) if found.more and found.last_id else None,
+        )
+
+
+@strawberry.type
+class Undone:
+    """What an undo came to."""
+
+    action_id: SafeInt
+    undoes: SafeInt
+    not_undone: list[str]
+
+    @classmethod
+    def of(cls, undone: domain_audit.Undone) -> Self:
+        """As the contract shows it."""
+        return cls(
+            action_id=SafeInt(undone.action_id), undoes=SafeInt(undone.undoes), not_undone=list(undone.not_undone)
+        )
+
+
+@strawberry.type
+class UndoneAll:
+    """What undoing all of somebody's came to."""
+
+    undone: list[SafeInt]
+    not_undone: list[SafeInt]
+    left: int
+    cursor: str | None
+
+    @classmethod
+    def of(cls, found: domain_audit.UndoneAll) -> Self:
+        """As the contract shows it; the cursor is there where some are left."""
+        return cls(
+            undone=[SafeInt(action_id) for action_id in found.undone],
+            not_undone=[SafeInt(action_id) for action_id in found.not_undone],
+            left=found.left,
+            cursor=None if found.last_id is None else encode_cursor(AUDIT, found.last_id),
+        )
+
+
+def _safe(number: int | None) -> SafeInt | None:
+    return None if number is None else SafeInt(number)
 
 
 @strawberry.type
