@@ -80,11 +80,12 @@ def document() -> dict[str, Any]:
             "required": ["message_id"],
             "properties": {"action": {"enum": ["delete", "pin", "unpin"]}, "message_id": {"type": "integer"}},
         },
+        {"required": ["action_id"], "properties": {"action": {"enum": ["undo"]}, "action_id": {"type": "integer"}}},
         *(
             {
                 "required": [field],
                 "properties": {
-                    "action": {"not": {"enum": ["delete", "pin", "unpin", "policy", "warn"]}},
+                    "action": {"not": {"enum": ["delete", "pin", "unpin", "policy", "warn", "undo"]}},
                     field: {"type": type_},
                 },
             }

@@ -54,6 +54,9 @@ class ErrorCode(Enum):
     LINKS = "links"
     NOT_AVAILABLE = "not_available"
     WARNING_PENDING = "warning_pending"
+    CANNOT_UNDO = "cannot_undo"
+    ALREADY_UNDONE = "already_undone"
+    NOTHING_TO_UNDO = "nothing_to_undo"
 
     @property
     def text(self) -> str:
@@ -85,6 +88,9 @@ _TEXTS = {
     ErrorCode.LINKS: "Links are not allowed",
     ErrorCode.NOT_AVAILABLE: "Not available yet",
     ErrorCode.WARNING_PENDING: "Acknowledge the warning first",
+    ErrorCode.CANNOT_UNDO: "A deletion cannot be undone",
+    ErrorCode.ALREADY_UNDONE: "This was undone already",
+    ErrorCode.NOTHING_TO_UNDO: "Nothing is left to undo",
 }
 
 

@@ -337,7 +337,24 @@ class CommandRefusal(Enum):
 
     NOT_PERMITTED = auto()
     NOT_FOUND = auto()
-    """There is no such message in this log, or it is gone already."""
+    """There is no such message in this log, or it is gone already; or no such action in this room."""
+    CANNOT_UNDO = auto()
+    """The action took messages back."""
+    ALREADY_UNDONE = auto()
+    NOTHING_TO_UNDO = auto()
+    """Nothing is left as the action made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What an undo came to."""
+
+    action_id: int
+    """What was undone."""
+    not_undone: tuple[str, ...]
+    """What stays as it is."""
+    brings_entry: bool
+    """Of this log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,13 +362,17 @@ class CommandResult:
     """What a command came to. It holds, also where its entry is not in the log yet."""
 
     event: SanctionEvent | None
-    """Of ChangeSanction: what was published."""
+    """Of ChangeSanction, and of UndoAction where it changes sanctions: what was published."""
     entry_id: MessageId | None
     """The entry that it brought; None: none, or not yet."""
     is_repeated: bool
     """The actor has sent this nonce before, and this is what came of that."""
     warning: RoomWarning | None = None
     """Of IssueWarning: as it is since."""
+    action_id: int = 0
+    """Its row of the audit log; 0: a service of before does not say."""
+    undone: Undone | None = None
+    """Of UndoAction."""
 
 
 class WarningStep(Enum):

@@ -28,6 +28,9 @@ TEXTS = {
     "not_available": "Not available yet",
     "emote_only": "Emotes only",
     "warning_pending": "Acknowledge the warning first",
+    "cannot_undo": "A deletion cannot be undone",
+    "already_undone": "This was undone already",
+    "nothing_to_undo": "Nothing is left to undo",
 }
 
 

@@ -13,7 +13,7 @@ from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.chat.warnings import Warnings
 from ws_edge.errors import BusUnavailable, CloseCode, ErrorCode, ModerationUnavailable, RoomsUnavailable
-from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult, Ports
+from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult, Ports, Undone
 from ws_edge.protocol import codec
 from ws_edge.protocol.commands import ChangeSanction, Command, DeleteMessage, IssueWarning, PurgeMessages, Target
 from ws_edge.protocol.identity import MessageId, Rank
@@ -21,6 +21,7 @@ from ws_edge.protocol.log import CommandEntry, LogEntry, MessagePinned, StoredMe
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
 from ws_edge.protocol.session import Acknowledge, Moderate
 from ws_edge.protocol.warnings import RoomWarning
+from ws_edge.room.audience import Member
 from ws_edge.room.outcomes import Author, Outcomes
 from ws_edge.room.pins import with_messages
 from ws_edge.room.room import Room
@@ -34,6 +35,9 @@ REMEMBERED_EVENTS = 1000
 _REFUSALS = {
     CommandRefusal.NOT_PERMITTED: ErrorCode.NOT_MODERATOR,
     CommandRefusal.NOT_FOUND: ErrorCode.NOT_FOUND,
+    CommandRefusal.CANNOT_UNDO: ErrorCode.CANNOT_UNDO,
+    CommandRefusal.ALREADY_UNDONE: ErrorCode.ALREADY_UNDONE,
+    CommandRefusal.NOTHING_TO_UNDO: ErrorCode.NOTHING_TO_UNDO,
 }
 
 
@@ -41,6 +45,7 @@ class ModerationActions:
     """Carries out moderation_action frames, and applies the events that follow from them."""
 
     __slots__ = (
+        "_acting",
         "_applied",
         "_catch_up",
         "_connections",
@@ -70,6 +75,8 @@ class ModerationActions:
         self._held_rooms = held_rooms
         self._applied: OrderedDict[int, None] = OrderedDict()
         self.warnings = warnings
+        self._acting: dict[int, tuple[Moderator, str]] = {}
+        """Whose action moderation is asked for, and its nonce, by token."""
 
     async def carry_out(self, client: "Moderator", action: Moderate | Acknowledge) -> ErrorCode | None:
         """Have one action decided, under a trace of its own; None: done, and sent to the room, or on its way there."""
@@ -118,6 +125,15 @@ class ModerationActions:
         target = await self._target_of(room, action.command)
         rank = None if target is None else await self._rank_of_target(room, action.command, target)
         token = self._outcomes.expect(client, room, action.nonce)
+        self._acting[token] = (client, action.nonce)
+        try:
+            return await self._execute(client, room, action, target, rank, token)
+        finally:
+            del self._acting[token]
+
+    async def _execute(
+        self, client: "Moderator", room: Room, action: Moderate, target: Target | None, rank: Rank | None, token: int
+    ) -> ErrorCode | None:
         try:
             request = CommandRequest(
                 client.speaker,
@@ -147,7 +163,7 @@ class ModerationActions:
         if result.is_repeated:
             self._outcomes.resolve(token)
             return await self._show_again(client, room, result, action.nonce)
-        if _brings_entry(action.command):
+        if _brings_entry(action.command) if result.undone is None else result.undone.brings_entry:
             self._outcomes.entry_due(token)
         else:
             self._outcomes.resolve(token)
@@ -155,6 +171,8 @@ class ModerationActions:
             self.apply(result.event)
         if result.warning is not None:
             self._confirm_warning(client, room, result.warning, action.nonce)
+        if result.undone is not None:
+            self._answer_undo(client, room, result, result.undone, action.nonce)
         return None
 
     def _confirm_warning(self, client: "Moderator", room: Room, warning: RoomWarning, nonce: str) -> None:
@@ -173,10 +191,12 @@ class ModerationActions:
             return None
         room.flush()
         if result.event is not None:
-            client.write(_frame_of(result.event, nonce=nonce))
+            client.write(_frame_of(result.event, nonce=nonce, action_id=result.action_id))
         if isinstance(entry, CommandEntry):
-            client.write(codec.entry(entry, room.room_id, nonce=nonce))
-        elif result.event is None:
+            client.write(codec.entry(entry, room.room_id, nonce=nonce, action_id=result.action_id))
+        if result.undone is not None:
+            self._answer_undo(client, room, result, result.undone, nonce)
+        elif result.event is None and not isinstance(entry, CommandEntry):
             return ErrorCode.UNAVAILABLE  # it is not in the log yet, or not any more
         return None
 
@@ -188,6 +208,11 @@ class ModerationActions:
         await self._catch_up(room)
         (entry,) = await with_messages(self._ports.bus, room, [entry])
         return room.erasures.shown(entry)
+
+    def _answer_undo(self, client: "Moderator", room: Room, result: CommandResult, undone: Undone, nonce: str) -> None:
+        """Behind what the room is told of it, where that is known here."""
+        room.flush()
+        client.write(codec.undone(result.action_id, undone.action_id, undone.not_undone, nonce=nonce))
 
     async def _target_of(self, room: Room, command: Command) -> Target | None:
         """None: nobody, or of a message that is not there. Raises BusUnavailable."""
@@ -223,8 +248,13 @@ class ModerationActions:
         if event.scope is Scope.EVERYWHERE:
             rooms.update((c.room, None) for c in reached if c.room is not None)
         frame = _frame_of(event)
+        is_ours = event.edge == self._outcomes.edge
+        author, nonce = self._acting.get(event.token, (None, "")) if is_ours else (None, "")
         for room in rooms:
-            room.broadcast(frame)
+            instead: dict[Member, bytes] = {}
+            if author is not None and author.room is room:
+                instead[author] = _frame_of(event, nonce=nonce, action_id=event.event_id)
+            room.broadcast(frame, instead)
             room.flush()
 
     def _enforce(self, connection: Connection) -> None:
@@ -247,7 +277,7 @@ def _purges(command: Command) -> bool:
     return isinstance(command, ChangeSanction) and command.purge
 
 
-def _frame_of(event: SanctionEvent, *, nonce: str = "") -> bytes:
+def _frame_of(event: SanctionEvent, *, nonce: str = "", action_id: int = 0) -> bytes:
     return codec.moderation_action(
         event.action.word,
         event.target_user_id,
@@ -256,6 +286,7 @@ def _frame_of(event: SanctionEvent, *, nonce: str = "") -> bytes:
         event.duration_minutes,
         codec.rfc3339(event.at_ms),
         nonce=nonce,
+        action_id=action_id,
     )
 
 

@@ -153,21 +153,29 @@ def authenticated(expires_at_s: float | None, you: You) -> bytes:
     return _written(server_frames.Authenticated(server_frames.AuthenticatedData(expires_at=expires_at, you=you)))
 
 
-def entry(entry: LogEntry, room_id: int, *, prev_id: int | None = None, nonce: str = "") -> bytes:
-    """An entry of the log, of a kind that is shown; `prev_id` in place of the stored one, `nonce` in the copy of whose
-    message or command it is alone."""
+def entry(entry: LogEntry, room_id: int, *, prev_id: int | None = None, nonce: str = "", action_id: int = 0) -> bytes:
+    """An entry of the log, of a kind that is shown; `prev_id` in place of the stored one, `nonce` and `action_id` in
+    the copy of whose message or command it is alone."""
     shown_before = entry.prev_id if prev_id is None else prev_id
     if isinstance(entry, StoredMessage):
         return _written(server_frames.ChatMessage(_message(entry, room_id, shown_before, nonce or UNSET)))
     if isinstance(entry, PolicyChanged):
-        return _written(_policy_changed(entry, shown_before, nonce or UNSET))
+        return _written(_policy_changed(entry, shown_before, nonce or UNSET, action_id or UNSET))
     if isinstance(entry, MessagePinned | MessageUnpinned):
-        return _written(_pin_entry(entry, room_id, shown_before, nonce or UNSET))
+        return _written(_pin_entry(entry, room_id, shown_before, nonce or UNSET, action_id or UNSET))
     assert not isinstance(entry, UnknownEntry)
-    return _written(_erasure(entry, shown_before, nonce or UNSET))
+    return _written(_erasure(entry, shown_before, nonce or UNSET, action_id or UNSET))
 
 
-def _erasure(entry: Erasure, prev_id: int, nonce: str | UnsetType) -> server_frames.ServerFrame:
+def own_entry(stored: LogEntry, room_id: int) -> bytes:
+    """The copy of whose message or command an entry is."""
+    action_id = 0 if isinstance(stored, StoredMessage) else stored.action_id
+    return entry(stored, room_id, nonce=stored.nonce, action_id=action_id)
+
+
+def _erasure(
+    entry: Erasure, prev_id: int, nonce: str | UnsetType, action_id: int | UnsetType
+) -> server_frames.ServerFrame:
     match entry:
         case MessageDeleted():
             return server_frames.MessageDeleted(
@@ -180,6 +188,7 @@ def _erasure(entry: Erasure, prev_id: int, nonce: str | UnsetType) -> server_fra
                     moderator_user_id=entry.moderator_user_id,
                     timestamp=entry.at,
                     nonce=nonce,
+                    action_id=action_id,
                 )
             )
         case MessagesPurged():
@@ -193,6 +202,7 @@ def _erasure(entry: Erasure, prev_id: int, nonce: str | UnsetType) -> server_fra
                     moderator_user_id=entry.moderator_user_id,
                     timestamp=entry.at,
                     nonce=nonce,
+                    action_id=action_id,
                 )
             )
         case RoomCleared():  # pragma: no branch - mypy proves that there is no other erasure
@@ -204,11 +214,14 @@ def _erasure(entry: Erasure, prev_id: int, nonce: str | UnsetType) -> server_fra
                     moderator_user_id=entry.moderator_user_id,
                     timestamp=entry.at,
                     nonce=nonce,
+                    action_id=action_id,
                 )
             )
 
 
-def _policy_changed(entry: PolicyChanged, prev_id: int, nonce: str | UnsetType) -> server_frames.RoomPolicy:
+def _policy_changed(
+    entry: PolicyChanged, prev_id: int, nonce: str | UnsetType, action_id: int | UnsetType
+) -> server_frames.RoomPolicy:
     return server_frames.RoomPolicy(
         server_frames.RoomPolicyData(
             id=entry.id,
@@ -217,12 +230,17 @@ def _policy_changed(entry: PolicyChanged, prev_id: int, nonce: str | UnsetType) 
             moderator_user_id=entry.moderator_user_id,
             timestamp=entry.at,
             nonce=nonce,
+            action_id=action_id,
         )
     )
 
 
 def _pin_entry(
-    entry: MessagePinned | MessageUnpinned, room_id: int, prev_id: int, nonce: str | UnsetType
+    entry: MessagePinned | MessageUnpinned,
+    room_id: int,
+    prev_id: int,
+    nonce: str | UnsetType,
+    action_id: int | UnsetType,
 ) -> server_frames.ServerFrame:
     if isinstance(entry, MessageUnpinned):
         return server_frames.MessageUnpinned(
@@ -233,6 +251,7 @@ def _pin_entry(
                 moderator_user_id=entry.moderator_user_id,
                 timestamp=entry.at,
                 nonce=nonce,
+                action_id=action_id,
             )
         )
     assert entry.message is not None
@@ -244,6 +263,7 @@ def _pin_entry(
             moderator_user_id=entry.moderator_user_id,
             timestamp=entry.at,
             nonce=nonce,
+            action_id=action_id,
         )
     )
 
@@ -332,8 +352,10 @@ def moderation_action(
     at: str,
     *,
     nonce: str = "",
+    action_id: int = 0,
 ) -> bytes:
-    """What a moderator did; `target_username` is sent for anonymous targets alone."""
+    """What a moderator did; `target_username` is sent for anonymous targets alone, `nonce` and `action_id` in the
+    copy of who did it."""
     data = server_frames.ModerationActionData(
         action=word,
         target_user_id=target_user_id,
@@ -342,6 +364,7 @@ def moderation_action(
         timestamp=at,
         target_username=target_username if target_user_id is None else UNSET,
         nonce=nonce or UNSET,
+        action_id=action_id or UNSET,
     )
     return _written(server_frames.ModerationAction(data))
 
@@ -372,6 +395,14 @@ def warning(warning: RoomWarning) -> bytes:
 def warning_closed(warning_id: int) -> bytes:
     """The target need not acknowledge it any more."""
     return _written(server_frames.WarningClosed(server_frames.WarningClosedData(warning_id=warning_id)))
+
+
+def undone(action_id: int, undoes: int, not_undone: Iterable[str], *, nonce: str = "") -> bytes:
+    """An action was undone, to who asked for it."""
+    data = server_frames.UndoneData(
+        action_id=action_id, undoes=undoes, not_undone=list(not_undone), nonce=nonce or UNSET
+    )
+    return _written(server_frames.Undone(data))
 
 
 def pong() -> bytes:

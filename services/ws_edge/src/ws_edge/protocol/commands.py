@@ -69,6 +69,12 @@ class ChangePolicy(Struct, frozen=True, gc=False):
     links: Links | None = None
 
 
+class UndoAction(Struct, frozen=True, gc=False):
+    """Take back what an action did."""
+
+    action_id: int
+
+
 class IssueWarning(Struct, frozen=True, gc=False):
     """Warn somebody in this room, for a reason."""
 
@@ -76,5 +82,13 @@ class IssueWarning(Struct, frozen=True, gc=False):
 
 
 Command = (
-    ChangeSanction | DeleteMessage | PurgeMessages | ClearRoom | PinMessage | UnpinMessage | ChangePolicy | IssueWarning
+    ChangeSanction
+    | DeleteMessage
+    | PurgeMessages
+    | ClearRoom
+    | PinMessage
+    | UnpinMessage
+    | ChangePolicy
+    | IssueWarning
+    | UndoAction
 )

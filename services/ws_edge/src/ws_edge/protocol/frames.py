@@ -14,6 +14,7 @@ from ws_edge.protocol.commands import (
     PinMessage,
     PurgeMessages,
     Target,
+    UndoAction,
     UnpinMessage,
 )
 from ws_edge.protocol.identity import MessageId, UserId
@@ -95,16 +96,20 @@ class PolicyChanges(Struct, frozen=True):
 class ModerationData(Struct, frozen=True):
     """`data` of a moderation_action."""
 
-    action: Literal["ban", "mute", "unban", "unmute", "delete", "purge", "clear", "pin", "unpin", "policy", "warn"]
+    action: Literal[
+        "ban", "mute", "unban", "unmute", "delete", "purge", "clear", "pin", "unpin", "policy", "warn", "undo"
+    ]
     target_user_id: _Id | None = None
-    """One of the two targets has to be there, but for delete, clear, pin, unpin and policy; this one stands before the
-    other."""
+    """One of the two targets has to be there, but for delete, clear, pin, unpin, policy and undo; this one stands before
+    the other."""
     target_username: _Username | None = None
     """An anonymous user by name: their address is what is sanctioned."""
     message_id: _Id | None = None
     """Of delete: the message to be taken back; of pin and unpin: the one to be pinned, or the one that is."""
     changes: PolicyChanges | None = None
     """Of policy: one field at least."""
+    action_id: _Id | None = None
+    """Of undo: what is to be undone, as your own copy of it said, or GraphQL's `auditLog`."""
     duration_minutes: _Duration = 0
     """0: permanent."""
     purge: bool = False
@@ -124,6 +129,9 @@ class ModerationData(Struct, frozen=True):
         elif self.action == "policy":
             if self.changes is None:
                 raise ValueError("a policy needs changes")
+        elif self.action == "undo":
+            if self.action_id is None:
+                raise ValueError("an undo needs an action")
         elif self.action != "clear" and self.target_user_id is None and self.target_username is None:
             raise ValueError("an action needs a target")
         elif self.action == "warn" and not self.reason.strip():
@@ -149,8 +157,8 @@ class TypingStop(Struct, frozen=True, tag="typing_stop", tag_field="type"):
 
 
 class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="type"):
-    """A sanction to impose or to lift, messages to take back, the room's policy or pin to change, or somebody to
-    warn."""
+    """A sanction to impose or to lift, messages to take back, the room's policy or pin to change, somebody to warn, or
+    an action to undo."""
 
     data: ModerationData
 
@@ -174,6 +182,9 @@ class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="
                 return ChangePolicy(**data.changes.named)
             case "warn":
                 return IssueWarning(self._target)
+            case "undo":
+                assert data.action_id is not None
+                return UndoAction(data.action_id)
             case word:
                 action, scope = Action[word.upper()], Scope[data.scope.upper()]
                 purge = data.purge and action in (Action.BAN, Action.MUTE)

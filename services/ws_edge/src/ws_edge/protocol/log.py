@@ -61,7 +61,8 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessageDeleted:
-    """One message is taken back. `edge`, `token`, `nonce`: whose command it was, empty where nobody's."""
+    """One message is taken back. `edge`, `token`, `nonce`: whose command it was, empty where nobody's; `action_id`: its
+    row of the audit log, 0 of a version before."""
 
     id: MessageId
     prev_id: MessageId
@@ -77,6 +78,7 @@ class MessageDeleted:
     edge: str = ""
     token: int = 0
     nonce: str = ""
+    action_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class MessagesPurged:
     edge: str = ""
     token: int = 0
     nonce: str = ""
+    action_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ class RoomCleared:
     edge: str = ""
     token: int = 0
     nonce: str = ""
+    action_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,7 @@ class PolicyChanged:
     edge: str = ""
     token: int = 0
     nonce: str = ""
+    action_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ class MessageUnpinned:
     edge: str = ""
     token: int = 0
     nonce: str = ""
+    action_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +162,15 @@ class MessagePinned:
     edge: str = ""
     token: int = 0
     nonce: str = ""
+    action_id: int = 0
     message: StoredMessage | None = None
     """None: it was not read. The entry itself holds no text."""
 
     def ended(self) -> MessageUnpinned:
         """How it is shown where its message is gone: what was pinned before it is so no longer."""
         told = (self.message_id, self.version, self.moderator_user_id)
-        return MessageUnpinned(self.id, self.prev_id, self.at, *told, self.edge, self.token, self.nonce)
+        origin = (self.edge, self.token, self.nonce, self.action_id)
+        return MessageUnpinned(self.id, self.prev_id, self.at, *told, *origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +183,7 @@ class UnknownEntry:
     edge: str = ""
     token: int = 0
     nonce: str = ""
+    action_id: int = 0
 
 
 Erasure = MessageDeleted | MessagesPurged | RoomCleared

@@ -97,6 +97,9 @@ class SanctionEvent:
     lifted_ids: tuple[int, ...] = ()
     silent: bool = False
     """Nothing is sent to the room: an address was added to a sanction."""
+    edge: str = ""
+    """With `token`: whose command it was; empty where nobody's, or it is not known any more."""
+    token: int = 0
 
 
 @dataclass(slots=True)

@@ -151,6 +151,8 @@ class MessageDeletedData(Struct, frozen=True, kw_only=True, gc=False):
     timestamp: _Time
     nonce: Nonce | UnsetType = UNSET
     """As who asked for it gave it; in their own copy alone."""
+    action_id: _Id | UnsetType = UNSET
+    """What it can be undone by, or found in the audit log; in the same copy alone."""
 
 
 class MessagesPurgedData(Struct, frozen=True, kw_only=True, gc=False):
@@ -169,6 +171,8 @@ class MessagesPurgedData(Struct, frozen=True, kw_only=True, gc=False):
     timestamp: _Time
     nonce: Nonce | UnsetType = UNSET
     """As who asked for it gave it; in their own copy alone."""
+    action_id: _Id | UnsetType = UNSET
+    """What it can be undone by, or found in the audit log; in the same copy alone."""
 
 
 class RoomClearedData(Struct, frozen=True, kw_only=True, gc=False):
@@ -184,6 +188,8 @@ class RoomClearedData(Struct, frozen=True, kw_only=True, gc=False):
     timestamp: _Time
     nonce: Nonce | UnsetType = UNSET
     """As who asked for it gave it; in their own copy alone."""
+    action_id: _Id | UnsetType = UNSET
+    """What it can be undone by, or found in the audit log; in the same copy alone."""
 
 
 class RoomPolicyData(Struct, frozen=True, kw_only=True, gc=False):
@@ -198,6 +204,8 @@ class RoomPolicyData(Struct, frozen=True, kw_only=True, gc=False):
     timestamp: _Time
     nonce: Nonce | UnsetType = UNSET
     """As who asked for it gave it; in their own copy alone."""
+    action_id: _Id | UnsetType = UNSET
+    """What it can be undone by, or found in the audit log; in the same copy alone."""
 
 
 class MessagePinnedData(Struct, frozen=True, kw_only=True, gc=False):
@@ -213,6 +221,8 @@ class MessagePinnedData(Struct, frozen=True, kw_only=True, gc=False):
     timestamp: _Time
     nonce: Nonce | UnsetType = UNSET
     """As who asked for it gave it; in their own copy alone."""
+    action_id: _Id | UnsetType = UNSET
+    """What it can be undone by; in the same copy alone."""
 
 
 class MessageUnpinnedData(Struct, frozen=True, kw_only=True, gc=False):
@@ -228,6 +238,8 @@ class MessageUnpinnedData(Struct, frozen=True, kw_only=True, gc=False):
     timestamp: _Time
     nonce: Nonce | UnsetType = UNSET
     """As who asked for it gave it; in their own copy alone."""
+    action_id: _Id | UnsetType = UNSET
+    """What it can be undone by; in the same copy alone."""
 
 
 class HistoryData(Struct, frozen=True, gc=False):
@@ -278,7 +290,9 @@ class ModerationActionData(Struct, frozen=True, gc=False):
     target_username: str | UnsetType | None = UNSET
     """There for an anonymous target."""
     nonce: Nonce | UnsetType = UNSET
-    """In the copy that answers an action which was sent again with its nonce, or warns, to its sender alone."""
+    """As who asked for it gave it; in their own copy alone."""
+    action_id: _Id | UnsetType = UNSET
+    """What it can be undone by; in the same copy alone."""
     warning_id: _Id | UnsetType = UNSET
     """Of warn alone."""
 
@@ -297,6 +311,20 @@ class WarningClosedData(Struct, frozen=True, gc=False):
     """`data` of warning_closed."""
 
     warning_id: _Id
+
+
+class UndoneData(Struct, frozen=True, gc=False):
+    """`data` of undone."""
+
+    action_id: _Id
+    """Of the undo, which may be undone in turn."""
+    undoes: _Id
+    """What was undone."""
+    not_undone: list[str]
+    """What stays as it is: fields of the policy that were changed since, `sanctions` where one that the action lifted
+    could not be imposed again, `messages` where it took some back."""
+    nonce: Nonce | UnsetType = UNSET
+    """Of the frame that asked for it, where it had one."""
 
 
 class ErrorData(Struct, frozen=True, gc=False):
@@ -420,6 +448,12 @@ class WarningClosed(Struct, frozen=True, gc=False, tag="warning_closed", tag_fie
     data: WarningClosedData
 
 
+class Undone(Struct, frozen=True, gc=False, tag="undone", tag_field="type"):
+    """An action was undone, to who asked for it; the room is told of what that changes."""
+
+    data: UndoneData
+
+
 class Pong(Struct, frozen=True, gc=False, tag="pong", tag_field="type"):
     """The answer to a ping."""
 
@@ -451,6 +485,7 @@ ServerFrame = (
     | ModerationAction
     | RoomWarning
     | WarningClosed
+    | Undone
     | Pong
     | Error
 )

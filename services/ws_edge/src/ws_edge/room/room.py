@@ -1,6 +1,6 @@
 """One life of a room on this worker: entries of its log come in, frames for its members go out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import UNSET
@@ -175,9 +175,9 @@ class Room:
         self._audience.discard(member)
         self._newcomers.discard(member)
 
-    def broadcast(self, frame: bytes) -> None:
-        """Send a frame to every member."""
-        self._audience.broadcast(frame)
+    def broadcast(self, frame: bytes, instead: Mapping[Member, bytes] | None = None) -> None:
+        """Send a frame to every member; those in `instead` get that in its place."""
+        self._audience.broadcast(frame, instead)
 
     def flush(self) -> None:
         """Write what waits for the end of this loop turn, now."""
@@ -341,7 +341,8 @@ class Room:
         return self._shown.repeatable(message_id)
 
     def _show(self, entry: LogEntry) -> None:
-        """To every member the same bytes; to whose it is, where it has a nonce, a copy with that."""
+        """To every member the same bytes; to whose it is a copy with the nonce, and of a command with the action's
+        id."""
         if isinstance(entry, PolicyChanged):
             self._policy_heard(self.slug, entry.policy)
         shown = self._shown.show(entry)
@@ -355,8 +356,8 @@ class Room:
         if shown is None:
             return
         instead: dict[Member, bytes] | None = None
-        if shown.nonce and author is not None:
-            instead = {author: codec.entry(shown, self.room_id, nonce=shown.nonce)}
+        if author is not None and (shown.nonce or not isinstance(shown, StoredMessage)):
+            instead = {author: codec.own_entry(shown, self.room_id)}
         self._audience.broadcast(codec.entry(shown, self.room_id), instead)
 
     # --- presence --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ws_edge.ports import (
     Decision,
     InForce,
     JoinRefusal,
+    Undone,
     Verdict,
     WarningStep,
 )
@@ -27,6 +28,7 @@ from ws_edge.protocol.commands import (
     IssueWarning,
     PinMessage,
     PurgeMessages,
+    UndoAction,
     UnpinMessage,
 )
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
@@ -72,6 +74,12 @@ _WARNING_STEPS = {
     WarningStep.DELIVER: moderation_pb2.WarningReport.STEP_DELIVER,
     WarningStep.ACKNOWLEDGE: moderation_pb2.WarningReport.STEP_ACKNOWLEDGE,
     WarningStep.LAPSE: moderation_pb2.WarningReport.STEP_LAPSE,
+}
+_REFUSED = {
+    moderation_pb2.ExecuteResponse.OUTCOME_NOT_FOUND: CommandRefusal.NOT_FOUND,
+    moderation_pb2.ExecuteResponse.OUTCOME_CANNOT_UNDO: CommandRefusal.CANNOT_UNDO,
+    moderation_pb2.ExecuteResponse.OUTCOME_ALREADY_UNDONE: CommandRefusal.ALREADY_UNDONE,
+    moderation_pb2.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO: CommandRefusal.NOTHING_TO_UNDO,
 }
 _READ_ONLY = {
     policy_pb2.READ_ONLY_UNSPECIFIED: ReadOnly.NOBODY,
@@ -333,6 +341,8 @@ def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
             message.issue_warning.target_username = target.username or ""
         case ChangePolicy() as policy:
             message.change_policy.CopyFrom(_policy_changes_to_proto(policy))
+        case UndoAction(action_id):
+            message.undo.action_id = action_id
     return message
 
 
@@ -382,13 +392,15 @@ def _sanction_change_to_proto(change: ChangeSanction) -> moderation_pb2.ChangeSa
 
 def result_from_proto(answer: moderation_pb2.ExecuteResponse) -> CommandResult | CommandRefusal:
     """What a command came to; an outcome of a later version is a refusal."""
-    if answer.outcome == moderation_pb2.ExecuteResponse.OUTCOME_NOT_FOUND:
-        return CommandRefusal.NOT_FOUND
     if answer.outcome != moderation_pb2.ExecuteResponse.OUTCOME_DONE:
-        return CommandRefusal.NOT_PERMITTED
+        return _REFUSED.get(answer.outcome, CommandRefusal.NOT_PERMITTED)
     event = event_from_proto(answer.event) if answer.HasField("event") else None
+    undone = None
+    if answer.HasField("undone"):
+        undone = Undone(answer.undone.action_id, tuple(answer.undone.not_undone), answer.undone.brings_entry)
     entry_id = MessageId(answer.entry_id) if answer.entry_id else None
-    return CommandResult(event, entry_id, answer.repeated, reported_warning_from_proto(answer))
+    warning = reported_warning_from_proto(answer)
+    return CommandResult(event, entry_id, answer.repeated, warning, answer.action_id, undone)
 
 
 def reported_warning_from_proto(answer: moderation_pb2.ExecuteResponse) -> RoomWarning | None:
@@ -460,4 +472,6 @@ def event_from_proto(event: moderation_pb2.SanctionEvent) -> SanctionEvent:
         imposed=tuple(sanctions_from_proto(event.imposed)),
         lifted_ids=tuple(event.lifted_ids),
         silent=event.silent,
+        edge=event.edge,
+        token=event.token,
     )

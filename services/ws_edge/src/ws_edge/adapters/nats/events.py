@@ -95,7 +95,7 @@ def _message(number: MessageId, prev_id: MessageId, at: str, message: ChatMessag
 
 
 def _command_entry(number: MessageId, prev_id: MessageId, at: str, entry: events_pb2.LogEntry) -> LogEntry:
-    origin = (entry.origin.edge, entry.origin.token, entry.origin.nonce)
+    origin = (entry.origin.edge, entry.origin.token, entry.origin.nonce, entry.origin.action_id)
     match entry.WhichOneof("entry"):
         case "message_deleted":
             one = entry.message_deleted
