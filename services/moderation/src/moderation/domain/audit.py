@@ -137,8 +137,9 @@ def evidence_digest(salt: str, evidence: Mapping[str, str]) -> str:
 
 
 def canonical_bytes(record: AuditRecord) -> bytes:
-    """What the digest of a row is made of: JSON in ASCII, keys in order, without spaces. An AuditRecord that has a
-    chain."""
+    """What the digest of a row that is in a chain is made of: JSON in ASCII, keys in order, without spaces. What a
+    later version adds to rows has to stand here only where there is something: the bytes of rows of before stay what
+    they were."""
     evidence = evidence_of(record)
     return _json(
         {
@@ -151,6 +152,7 @@ def canonical_bytes(record: AuditRecord) -> bytes:
             "actor_rank": record.actor_rank,
             "action": record.action,
             "target_user_id": record.target_user_id,
+            "target_username": None if "target_username" in evidence else record.target_username,
             "scope": record.scope,
             "slug": record.slug,
             "reason": record.reason,

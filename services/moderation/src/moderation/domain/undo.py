@@ -10,8 +10,8 @@
 An undo is an action like the others, and may be undone in turn; what it undid may not be undone again: that is the next
 undo's business."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from moderation.errors import ActionNotFound, AlreadyUndone, CannotUndo, Nothing
 
 MOST_UNDONE = 500
 """What one call undoes of somebody at most."""
-LONGEST_LINE = 16
+LONGEST_LINE = 64
 """Undoing what undoes what undoes … is followed so far."""
 SANCTIONS = "sanctions"
 MESSAGES = "messages"
@@ -87,9 +87,11 @@ class DoneAction:
     """How many of them those are."""
     in_force: tuple[Sanction, ...] = ()
     """Sanctions of the same target that are in force."""
-    before: PolicyChanges | None = None
-    """Of a change of the policy: the values of its fields before it, those alone that this version knows."""
-    after: PolicyChanges | None = None
+    fields: tuple[str, ...] = ()
+    """Of a change of the policy: what it named."""
+    before: PolicyChanges = field(default_factory=PolicyChanges)
+    """The values of these before it; without those of a later version."""
+    after: PolicyChanges = field(default_factory=PolicyChanges)
     version: int = 0
     policy: PolicyState | None = None
     """As it is now."""
@@ -148,7 +150,7 @@ def decide_undo(command: UndoCommand, done: DoneAction | None, *, now_ms: int) -
     return undoing
 
 
-def is_taken_away(line: tuple[AuditRecord, ...], actor_user_id: int, since_ms: int) -> bool:
+def is_taken_away(line: Sequence[AuditRecord], actor_user_id: int, since_ms: int) -> bool:
     """Whether an undo takes away nothing but what the same person did in that time, so that both together are as if
     they had never been. `line`: the undo, what it undoes, what that undoes, and so on."""
     depth = 0
@@ -173,8 +175,7 @@ def _undoing(done: DoneAction, now_ms: int) -> Undoing:
     # Later decisions count: what was imposed since stands instead, and what somebody lifted since is not to come back.
     is_open = all(s.lifted_at_ms is None for s in done.imposed)
     imposes = tuple(s for s in ended if is_open and not any(_is_same(s, other) for other in standing))
-    changes, changed_since = _policy_changes(done)
-    stays = [*changed_since]
+    changes, stays = _policy_changes(done)
     if done.lost or len(imposes) < len(ended):
         stays.append(SANCTIONS)
     if done.record.purged:
@@ -187,17 +188,23 @@ def _is_same(lifted: Sanction, other: Sanction) -> bool:
 
 
 def _policy_changes(done: DoneAction) -> tuple[PolicyChanges, list[str]]:
-    """What gives the fields back their values, and those that were changed since."""
-    if done.before is None or done.after is None or done.policy is None:
-        return PolicyChanges(), []
+    """What gives the fields back their values, and those that stay."""
     changes: dict[str, Any] = {}
-    changed_since = []
-    for name, value in done.before.items():
-        if value == done.after.get(name):
-            continue
-        last = done.policy.field_versions.get(name, done.version)
-        if last == done.version and getattr(done.policy.policy, name) == done.after.get(name):
-            changes[name] = value
+    stays = []
+    for name in done.fields:
+        before, after = done.before.get(name), done.after.get(name)
+        if before == after and name in done.before:
+            continue  # it was named, and not changed
+        if name in done.before and _stands(done, name, after):
+            changes[name] = before
         else:
-            changed_since.append(name)
-    return cast(PolicyChanges, changes), changed_since
+            stays.append(name)
+    return cast(PolicyChanges, changes), stays
+
+
+def _stands(done: DoneAction, name: str, value: object) -> bool:
+    """Whether nobody has named that field since, nor changed it where that was not noted."""
+    if done.policy is None:
+        return False
+    last = done.policy.field_versions.get(name, done.version)
+    return last == done.version and getattr(done.policy.policy, name) == value

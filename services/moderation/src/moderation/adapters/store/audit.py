@@ -1,7 +1,7 @@
 """The audit log in the database: rows and the chains that they form, in the transaction that is open."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tortoise.expressions import Q, Subquery
 
@@ -18,7 +18,7 @@ from moderation.domain.audit import (
     problem_with,
 )
 from moderation.domain.sanctions import Scope
-from moderation.domain.undo import LONGEST_LINE, UNDOABLE, UndoAction, is_taken_away
+from moderation.domain.undo import LONGEST_LINE, UNDOABLE, is_taken_away
 
 _COUNTED = 10_000
 
@@ -37,20 +37,14 @@ async def append_audit(row: AuditRow) -> None:
     await row.save(update_fields=["digest"])
 
 
-async def find_record(action_id: int) -> AuditRecord | None:
-    """One row."""
-    row = await AuditRow.get_or_none(id=action_id)
-    return None if row is None else record_from_row(row)
-
-
 async def list_records(query: AuditQuery, *, first: int, before_id: int | None) -> list[tuple[AuditRecord, int | None]]:
     """See Store."""
     rows = await AuditRow.filter(_where(query, before_id)).order_by("-id").limit(first)
-    undone_by = await undone_by_of([row.id for row in rows])
+    undone_by = await _undone_by([row.id for row in rows])
     return [(record_from_row(row), undone_by.get(row.id)) for row in rows]
 
 
-async def undone_by_of(action_ids: Sequence[int]) -> dict[int, int]:
+async def _undone_by(action_ids: Sequence[int]) -> dict[int, int]:
     """Which of these rows are undone, and by which."""
     found = await AuditRow.filter(undoes_id__in=list(action_ids)).values_list("undoes_id", "id") if action_ids else []
     return {int(undone): int(by) for undone, by in found}
@@ -83,11 +77,8 @@ async def list_undoable(
     if len(rows) == first:
         left = len(await _open_actions(actor_user_id, since_ms, rows[-1].id, _COUNTED, only_ids=True))
     last_id = rows[-1].id if rows else 0
-    found = []
-    for record in records:
-        line = await _line(record) if record.action == UndoAction.UNDO else (record,)
-        if not is_taken_away(line, actor_user_id, since_ms):
-            found.append(record)
+    known = await _with_undone(records)
+    found = [r for r in records if not is_taken_away(_line(r, known), actor_user_id, since_ms)]
     return found, left, last_id
 
 
@@ -103,15 +94,24 @@ async def _open_actions(
     return await (rows.only("id") if only_ids else rows)
 
 
-async def _line(record: AuditRecord) -> tuple[AuditRecord, ...]:
-    """An undo, what it undoes, what that undoes, and so on."""
-    line = [record]
-    while line[-1].undoes_id is not None and len(line) <= LONGEST_LINE:
-        undone = await find_record(line[-1].undoes_id)
-        if undone is None:
+async def _with_undone(records: Sequence[AuditRecord]) -> dict[int, AuditRecord]:
+    """By id these rows, what they undo, what that undoes, and so on."""
+    known = {record.id: record for record in records}
+    for _ in range(LONGEST_LINE):
+        wanted = {r.undoes_id for r in known.values() if r.undoes_id is not None} - known.keys()
+        rows = await AuditRow.filter(id__in=sorted(wanted)) if wanted else []
+        if not rows:
             break
+        known |= {row.id: record_from_row(row) for row in rows}
+    return known
+
+
+def _line(record: AuditRecord, known: Mapping[int, AuditRecord]) -> list[AuditRecord]:
+    """A row, what it undoes, what that undoes, and so on, as far as it is known."""
+    line = [record]
+    while (undone := known.get(line[-1].undoes_id or 0)) is not None:
         line.append(undone)
-    return tuple(line)
+    return line
 
 
 def _where(query: AuditQuery, before_id: int | None) -> Q:

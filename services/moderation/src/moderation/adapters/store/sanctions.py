@@ -451,7 +451,8 @@ class TortoiseStore:
             return done
         before, after = changes_from_values(details["before"]), changes_from_values(details["after"])
         state = await policy_state(row.slug)
-        return replace(done, before=before, after=after, version=details["version"], policy=state)
+        named = tuple(sorted(details["before"]))
+        return replace(done, fields=named, before=before, after=after, version=details["version"], policy=state)
 
     async def _of_ids(self, sanction_ids: Sequence[int]) -> list[Sanction]:
         if not sanction_ids:

@@ -1,0 +1,194 @@
+"""Undoing actions in the database, on SQLite and on PostgreSQL."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from chassis.database import Database
+from moderation.adapters.store.outbox import TortoiseOutbox
+from moderation.adapters.store.tables import AuditRow, PolicyRow, SanctionRow
+from moderation.domain.commands import Receipt, SanctionOrder, Undone
+from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
+from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.policy import Policy, PolicyChange, PolicyChanges, PolicyCommand, PolicyOrder
+from moderation.domain.rights import decide
+from moderation.domain.sanctions import Action, Command, Scope
+from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
+from moderation.errors import AlreadyUndone, CannotUndo, ModerationError, NothingToUndo
+from moderation.ports import SanctionQuery, Store
+
+pytestmark = pytest.mark.integration
+ADMIN, OTHER = Moderator(9, Rank.ADMIN), Moderator(8, Rank.SUPERUSER)
+ANA, NAMELESS = Target(123, ""), Target(0, "Anonymous_10.0.0.1")
+LOG = LogRef(3, 7, 21)
+ORIGIN = Origin("e" * 32, 4, "n1")
+MINUTE_MS = 60_000
+ADDRESSES = frozenset({"10.0.0.1"})
+
+
+async def act(
+    store: Store,
+    action: Action,
+    target: Target = ANA,
+    *,
+    at_ms: int,
+    minutes: int = 0,
+    slug: str = "live",
+    scope: Scope = Scope.ROOM,
+    origin: Origin = NO_ORIGIN,
+) -> Receipt:
+    command = Command(ADMIN, action, target, None, scope, slug, minutes, "spam")
+    decision = partial(decide, command, addresses=ADDRESSES)
+    return await store.change(SanctionOrder(command, None, origin), ADDRESSES, decision, now_ms=at_ms)
+
+
+async def change(store: Store, *, at_ms: int, **changes: object) -> Receipt:
+    command = PolicyCommand(ADMIN, "live", PolicyChanges(**changes), "")  # type: ignore[typeddict-item]
+    return await store.change_policy(PolicyOrder(command), now_ms=at_ms)
+
+
+async def undo(
+    store: Store, action_id: int, *, at_ms: int, log: LogRef | None = None, origin: Origin = NO_ORIGIN
+) -> Receipt:
+    command = UndoCommand(OTHER, "", action_id, "a mistake")
+    order = UndoOrder(command, log, origin)
+    return await store.undo(order, partial(decide_undo, command, now_ms=at_ms), now_ms=at_ms)
+
+
+async def in_force(store: Store, now_ms: int) -> list[tuple[Action, int | None, int, Rank, frozenset[str]]]:
+    found = await store.in_force(SanctionQuery(["live"]), now_ms=now_ms)
+    return [(s.kind, s.expires_at_ms, s.moderator_user_id, s.moderator_rank, s.addresses) for s in found]
+
+
+async def test_an_undone_ban_is_lifted_with_a_row_that_names_it_and_an_event(store: Store) -> None:
+    ban = await act(store, Action.BAN, at_ms=1_000)
+    receipt = await undo(store, ban.action_id, at_ms=2_000, origin=ORIGIN)
+    assert await in_force(store, 2_000) == []
+    event = receipt.event
+    assert event is not None
+    assert ban.event is not None
+    assert (event.event_id, event.action, event.target, event.slug) == (receipt.action_id, Action.UNBAN, ANA, "live")
+    assert (event.moderator_user_id, event.duration_minutes, event.imposed) == (8, 0, ())
+    assert event.lifted_ids == (ban.event.imposed[0].id,)
+    assert (event.edge, event.token) == (ORIGIN.edge, 4)
+    assert receipt.undone == Undone(ban.action_id)
+    row = await AuditRow.get(id=receipt.action_id)
+    assert (row.action, row.undoes_id, row.reason, row.moderator_user_id) == (23, ban.action_id, "a mistake", 8)
+    with pytest.raises(AlreadyUndone):
+        await undo(store, ban.action_id, at_ms=3_000)
+    assert await AuditRow.all().count() == 2
+
+
+async def test_an_undone_unban_holds_again_for_what_is_left_of_its_time_as_its_author_imposed_it(store: Store) -> None:
+    ban = await act(store, Action.BAN, at_ms=1_000, minutes=10)
+    unban = await act(store, Action.UNBAN, at_ms=2_000)
+    receipt = await undo(store, unban.action_id, at_ms=3 * MINUTE_MS + 1_000)
+    ends = 1_000 + 10 * MINUTE_MS
+    assert await in_force(store, ends - 1) == [(Action.BAN, ends, 9, Rank.ADMIN, ADDRESSES)]
+    event = receipt.event
+    assert event is not None
+    assert (event.action, event.duration_minutes, event.lifted_ids) == (Action.BAN, 7, ())
+    assert ban.event is not None
+    assert event.imposed[0].id > ban.event.imposed[0].id, "edges know the first one as lifted"
+    again = await undo(store, receipt.action_id, at_ms=4 * MINUTE_MS)
+    assert await in_force(store, 4 * MINUTE_MS) == []
+    assert again.event is not None
+    assert again.event.lifted_ids == (event.imposed[0].id,)
+
+
+async def test_a_ban_that_replaced_a_longer_one_gives_way_to_that_again(store: Store) -> None:
+    await act(store, Action.BAN, at_ms=1_000)
+    shorter = await act(store, Action.BAN, at_ms=2_000, minutes=10)
+    receipt = await undo(store, shorter.action_id, at_ms=3_000)
+    assert await in_force(store, 3_000) == [(Action.BAN, None, 9, Rank.ADMIN, ADDRESSES)]
+    assert receipt.event is not None
+    assert (receipt.event.action, receipt.event.duration_minutes) == (Action.BAN, 0)
+    assert len(receipt.event.lifted_ids) == len(receipt.event.imposed) == 1
+
+
+async def test_an_undone_unban_of_everywhere_holds_again_wherever_it_held(store: Store) -> None:
+    for slug in ("live", "other"):
+        await act(store, Action.MUTE, slug=slug, at_ms=1_000)
+    await act(store, Action.MUTE, scope=Scope.EVERYWHERE, at_ms=1_000)
+    lifted = await act(store, Action.UNMUTE, scope=Scope.EVERYWHERE, at_ms=2_000)
+    assert await SanctionRow.filter(lifted_at_ms__isnull=True).count() == 0
+    receipt = await undo(store, lifted.action_id, at_ms=3_000)
+    rows = await SanctionRow.filter(lifted_at_ms__isnull=True)
+    assert sorted(str(row.slug) for row in rows) == ["None", "live", "other"]
+    assert receipt.event is not None
+    assert (receipt.event.scope, len(receipt.event.imposed)) == (Scope.EVERYWHERE, 3)
+    assert await undo(store, receipt.action_id, at_ms=4_000)
+    assert await SanctionRow.filter(lifted_at_ms__isnull=True).count() == 0
+
+
+async def test_a_sanction_whose_target_was_forgotten_is_not_imposed_again(store: Store) -> None:
+    await act(store, Action.BAN, NAMELESS, at_ms=1_000)
+    unban = await act(store, Action.UNBAN, NAMELESS, at_ms=2_000)
+    await store.erase_evidence(5_000, now_ms=6_000)
+    with pytest.raises(NothingToUndo):
+        await undo(store, unban.action_id, at_ms=7_000)
+
+
+async def test_a_field_is_restored_where_nobody_named_it_since_and_the_others_stay(
+    store: Store, database: Database
+) -> None:
+    first = await change(store, slow_mode_seconds=30, emote_only=True, max_length=100, at_ms=1_000)
+    await change(store, slow_mode_seconds=60, at_ms=2_000)
+    await change(store, slow_mode_seconds=30, at_ms=3_000)
+    receipt = await undo(store, first.action_id, log=LOG, origin=ORIGIN, at_ms=4_000)
+    assert receipt.undone == Undone(first.action_id, ("slow_mode_seconds",), brings_entry=True)
+    assert [known.policy for known in await store.policies_of(["live"])] == [Policy(30)]
+    assert receipt.policy is not None
+    assert receipt.event is None
+    assert receipt.work is not None
+    assert receipt.work.change == PolicyChange(LOG, 8, ORIGIN, 4_000, Policy(30))
+    (item,) = await TortoiseOutbox(database).claim(first=9, now_ms=100_000)
+    assert item.action_id == receipt.action_id
+    again = await undo(store, receipt.action_id, at_ms=5_000)
+    assert [known.policy for known in await store.policies_of(["live"])] == [
+        Policy(30, emote_only=True, max_length=100)
+    ]
+    assert (again.work, again.undone) == (None, Undone(receipt.action_id))
+
+
+async def test_where_it_was_not_noted_who_named_a_field_last_its_value_tells(store: Store) -> None:
+    first = await change(store, slow_mode_seconds=30, max_length=100, at_ms=1_000)
+    await PolicyRow.all().update(field_versions=None, policy={"slow_mode_seconds": 30, "max_length": 7})
+    receipt = await undo(store, first.action_id, at_ms=2_000)
+    assert receipt.undone == Undone(first.action_id, ("max_length",))
+    assert [known.policy for known in await store.policies_of(["live"])] == [Policy(0, max_length=7)]
+
+
+async def test_a_repeated_nonce_is_answered_with_what_the_first_undo_brought(store: Store) -> None:
+    ban = await act(store, Action.BAN, at_ms=1_000)
+    unban = await act(store, Action.UNBAN, at_ms=1_001)
+    first = await undo(store, unban.action_id, at_ms=2_000, origin=ORIGIN)
+    again = await undo(store, ban.action_id, at_ms=3_000, origin=ORIGIN)
+    assert (again.repeated, again.action_id, again.undone) == (True, first.action_id, Undone(unban.action_id))
+    assert again.event is not None
+    assert first.event is not None
+    assert (again.event.action, again.event.imposed) == (Action.BAN, first.event.imposed)
+    assert await AuditRow.all().count() == 3
+
+
+async def test_of_undos_at_the_same_time_one_is_done_and_the_others_change_nothing(store: Store) -> None:
+    ban = await act(store, Action.BAN, at_ms=1_000)
+    results = await asyncio.gather(
+        *(undo(store, ban.action_id, at_ms=2_000 + n) for n in range(4)), return_exceptions=True
+    )
+    assert sorted(type(result).__name__ for result in results) == [*["AlreadyUndone"] * 3, "Receipt"]
+    assert await AuditRow.all().count() == 2
+    assert (await store.verify_part("live", 0, first=9)).problem is None
+
+
+@pytest.mark.parametrize(
+    ("action", "refusal"), [(5, CannotUndo), (6, CannotUndo), (7, CannotUndo), (20, NothingToUndo)]
+)
+async def test_what_is_refused_changes_nothing(store: Store, action: int, refusal: type[ModerationError]) -> None:
+    ban = await act(store, Action.BAN, at_ms=1_000)
+    await AuditRow.all().update(action=action, imposed_id=None)
+    with pytest.raises(refusal):
+        await undo(store, ban.action_id, at_ms=2_000)
+    assert await AuditRow.all().count() == 1
+    assert len(await in_force(store, 2_000)) == 1
