@@ -391,6 +391,11 @@ READERS: Mapping[str, Reader] = {
         moderation_convert.query_from_proto,
         (ModerationMalformedRequest,),
     ),
+    "ListAuditRequest": (
+        moderation_pb2.ListAuditRequest,
+        lambda m: (moderation_convert.reader_from_proto(m), moderation_convert.audit_query_from_proto(m)),
+        (ModerationMalformedRequest,),
+    ),
     "its own SanctionEvent": (
         moderation_pb2.SanctionEvent,
         lambda m: moderation_convert.decode_event(m.SerializeToString()),

@@ -14,11 +14,12 @@ from prometheus_client import CollectorRegistry
 from room_log import LOG, Room, open_room
 
 from chassis.nats_connection import NatsSettings
+from moderation.adapters.store.tables import AuditRow
 from moderation.bootstrap import serving
 from moderation.config import Config
 from moderation.telemetry import Metrics
 from moderation.usecases import outbox
-from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc, policy_pb2
 
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -106,6 +107,86 @@ async def test_a_sanction_by_execute_is_the_one_by_act_with_purge_and_nonce(repl
     act = pb.ActRequest(moderator=ADMIN, action=pb.ACTION_UNBAN, target_user_id=5, scope=pb.SCOPE_ROOM, slug="live")
     lifted = await replica.stub.Act(act, timeout=60)
     assert list(lifted.event.lifted_ids) == [answer.event.imposed[0].id]
+
+
+async def test_what_was_done_is_undone_by_execute_read_by_list_audit_and_checked_by_verify_audit(
+    replica: Replica, room: Room
+) -> None:
+    stub = replica.stub
+    message_id = await room.say("bad words", 6)
+    ban = await replica.execute(ADMIN, "n1", change_sanction=BAN)
+    deletion = await replica.delete(message_id, ADMIN)
+    policy = await replica.execute(ADMIN, change_policy=policy_pb2.PolicyChanges(slow_mode_seconds=30))
+    undone = await replica.execute(ADMIN, "n2", undo=pb.UndoAction(action_id=policy.action_id))
+    assert (undone.outcome, undone.undone) == (DONE, pb.Undone(action_id=policy.action_id, brings_entry=True))
+    assert (await room.entries())[undone.entry_id].policy_changed.policy.slow_mode_seconds == 0
+    again = await replica.execute(ADMIN, "n2", undo=pb.UndoAction(action_id=policy.action_id))
+    assert (again.repeated, again.action_id, again.entry_id) == (True, undone.action_id, undone.entry_id)
+    lifted = await replica.execute(ADMIN, undo=pb.UndoAction(action_id=ban.action_id))
+    assert (lifted.event.action, list(lifted.event.lifted_ids)) == (pb.ACTION_UNBAN, [ban.event.imposed[0].id])
+    assert (lifted.event.edge, lifted.event.token, lifted.undone.not_undone) == ("e", 4, ["messages"])
+    for action_id, outcome in (
+        (deletion.action_id, pb.ExecuteResponse.OUTCOME_CANNOT_UNDO),
+        (ban.action_id, pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE),
+        (999, pb.ExecuteResponse.OUTCOME_NOT_FOUND),
+    ):
+        answer = await replica.execute(ADMIN, undo=pb.UndoAction(action_id=action_id))
+        assert answer == pb.ExecuteResponse(outcome=outcome)
+    refused = await replica.execute(MODERATOR, undo=pb.UndoAction(action_id=policy.action_id))
+    assert refused.outcome == pb.ExecuteResponse.OUTCOME_NOT_PERMITTED
+    listed = await stub.ListAudit(pb.ListAuditRequest(reader=MODERATOR, slug="live", first=9), timeout=60)
+    told = {entry.action_id: entry for entry in listed.entries}
+    assert [entry.action for entry in listed.entries] == ["undo", "undo", "policy", "delete", "ban"]
+    assert (told[deletion.action_id].message_id, told[deletion.action_id].message_text) == (message_id, "bad words")
+    assert not told[ban.action_id].HasField("message_text")
+    assert (told[ban.action_id].undone_by, told[lifted.action_id].undoes) == (lifted.action_id, ban.action_id)
+    (change,) = told[policy.action_id].policy_changes
+    assert (change.field, change.before, change.after) == ("slow_mode_seconds", "0", "30")
+    verified = await stub.VerifyAudit(pb.VerifyAuditRequest(reader=ADMIN, slug="live"), timeout=60)
+    last = told[lifted.action_id]
+    assert verified == pb.VerifyAuditResponse(checked=5, last_id=last.action_id, last_digest=last.digest)
+    undoable = await stub.ListUndoable(pb.ListUndoableRequest(reader=ADMIN, actor_user_id=1), timeout=60)
+    assert undoable == pb.ListUndoableResponse(last_id=undone.action_id), "they took it back themselves"
+
+
+async def test_the_audit_log_is_for_moderators_of_a_room_and_all_of_it_with_addresses_for_admins(
+    replica: Replica,
+) -> None:
+    stub = replica.stub
+    for request in (pb.ListAuditRequest(reader=USER, slug="live"), pb.ListAuditRequest(reader=MODERATOR)):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ListAudit(request, timeout=60)
+        assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.VerifyAudit(pb.VerifyAuditRequest(reader=MODERATOR, slug="live"), timeout=60)
+    assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.ListUndoable(pb.ListUndoableRequest(reader=MODERATOR, actor_user_id=1), timeout=60)
+    assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.ListAudit(pb.ListAuditRequest(reader=ADMIN, action="no word"), timeout=60)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    ban = await replica.execute(ADMIN, change_sanction=BAN)
+    followed = AuditRow(
+        action=1,
+        target_user_id=5,
+        target_username="",
+        moderator_user_id=1,
+        moderator_rank=4,
+        duration_minutes=0,
+        scope=1,
+        slug="live",
+        reason="",
+        at_ms=1,
+        imposed_id=ban.event.imposed[0].id,
+        lifted_ids=[],
+        followed_address="10.0.0.7",
+    )
+    await followed.save()
+    for reader, address in ((MODERATOR, ""), (ADMIN, "10.0.0.7")):
+        asked = pb.ListAuditRequest(reader=reader, slug="live", first=9, action="follow")
+        (entry,) = (await stub.ListAudit(asked, timeout=60)).entries
+        assert (entry.action, entry.address) == ("follow", address)
 
 
 async def test_a_command_that_is_not_known_is_the_callers_mistake(replica: Replica) -> None:

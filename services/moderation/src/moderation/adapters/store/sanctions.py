@@ -421,7 +421,7 @@ class TortoiseStore:
         audit = await mine.filter(at_ms__gt=now_ms - NONCES_KNOWN_MS).order_by("-id").first()
         if audit is None:
             return None
-        event = event_from_row(audit, tuple(await self._of_ids(imposed_ids(audit))))
+        event = event_from_row(audit, tuple(await self._of_ids(imposed_ids(audit))), order.origin)
         work = await OutboxRow.filter(action_id=audit.id).first()
         warning = await find_warning(audit.id) if audit.action == WarningAction.ISSUE else None
         undone = undone_from_row(audit, brings_entry=work is not None)
