@@ -100,8 +100,8 @@ class ModerationData(Struct, frozen=True):
         "ban", "mute", "unban", "unmute", "delete", "purge", "clear", "pin", "unpin", "policy", "warn", "undo"
     ]
     target_user_id: _Id | None = None
-    """One of the two targets has to be there, but for delete, clear, pin, unpin, policy and undo; this one stands before
-    the other."""
+    """One of the two targets has to be there, but for delete, clear, pin, unpin, policy and undo; this one stands
+    before the other."""
     target_username: _Username | None = None
     """An anonymous user by name: their address is what is sanctioned."""
     message_id: _Id | None = None

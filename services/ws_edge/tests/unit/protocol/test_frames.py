@@ -14,6 +14,7 @@ from ws_edge.protocol.commands import (
     PinMessage,
     PurgeMessages,
     Target,
+    UndoAction,
     UnpinMessage,
 )
 from ws_edge.protocol.frames import TYPES, ChatMessage, ClientFrame, MessageData, ModerationAction, ModerationData, Ping
@@ -113,6 +114,7 @@ def test_what_ends_a_sanction_takes_no_messages_back() -> None:
             ChangePolicy(min_account_minutes=129_600, min_follow_minutes=0),
         ),
         ({"action": "policy", "changes": {"read_only": "anonymous"}}, ChangePolicy(None, ReadOnly.ANONYMOUS)),
+        ({"action": "undo", "action_id": 812}, UndoAction(812)),
     ],
 )
 def test_moderation_action_knows_words_that_change_the_room(data: dict[str, object], command: Command) -> None:
@@ -131,6 +133,10 @@ def test_moderation_action_knows_words_that_change_the_room(data: dict[str, obje
         {"action": "delete", "message_id": 0},
         {"action": "policy"},
         {"action": "policy", "changes": None},
+        {"action": "undo"},
+        {"action": "undo", "action_id": None},
+        {"action": "undo", "action_id": 0},
+        {"action": "undo", "action_id": "812"},
         {"action": "policy", "changes": {}},
         {"action": "policy", "changes": {"slow_mode_seconds": -1}},
         {"action": "policy", "changes": {"max_length": 0}},
