@@ -1,13 +1,14 @@
 """Undoing actions, and the audit log: over two edges and two replicas of moderation, on PostgreSQL."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from itertools import count
 
 import httpx
 import pytest
 import pytest_asyncio
 import salon_processes
-from chat_client import Client, Frame, Person, Visitors, of_type
+from chat_client import Client, Frame, Person, Visitors, of_type, person
 from graphql_client import GraphQL
 from real_postgres import Postgres
 from salon_processes import Salon, Shape
@@ -81,3 +82,112 @@ async def test_an_undone_ban_lets_its_target_in_again_and_an_undone_undo_does_no
     await (await guests.connect(f"/chat/ws/room/{room}", bob)).refused("Access denied", 4003)
     await chair.send("moderation_action", action="undo", action_id=ban["action_id"], nonce="twice")
     await chair.expect_error("This was undone already", "already_undone", nonce="twice")
+
+
+async def test_an_undone_policy_restores_what_nobody_changed_since_and_says_what_stays(
+    guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person
+) -> None:
+    chair, witness = await guests.join(room, admin), await guests.join(room, ana, ws=pair.edges[1].ws)
+    first = await act(chair, "policy", "room_policy", changes={"slow_mode_seconds": 30, "max_length": 100})
+    await act(chair, "policy", "room_policy", changes={"slow_mode_seconds": 60})
+    undone = await act(chair, "undo", "undone", action_id=first["action_id"])
+    assert undone["not_undone"] == ["slow_mode_seconds"]
+    told = [await witness.wait_for("room_policy") for _ in range(3)][-1]
+    assert (told["policy"]["slow_mode_seconds"], told["policy"]["max_length"]) == (60, 1000)
+    assert told.keys() & {"action_id", "nonce"} == set()
+    while (own := of_type(chair.seen, "room_policy")[-1])["id"] != told["id"]:
+        await chair.wait_for("room_policy")
+    assert own == {**told, "nonce": undone["nonce"], "action_id": undone["action_id"]}
+
+
+async def test_a_deletion_cannot_be_undone_and_says_so_and_moderators_undo_nothing(
+    guests: Visitors, room: str, admin: Person, moderator: Person, ana: Person
+) -> None:
+    chair, helper, author = [await guests.join(room, who) for who in (admin, moderator, ana)]
+    said = await author.say("bad words")
+    gone = await act(chair, "delete", "message_deleted", message_id=said["id"])
+    await chair.send("moderation_action", action="undo", action_id=gone["action_id"], nonce="n")
+    await chair.expect_error("A deletion cannot be undone", "cannot_undo", nonce="n")
+    await chair.send("moderation_action", action="undo", action_id=2**53 - 1)
+    await chair.expect_error("Not found", "not_found")
+    mute = await act(helper, "mute", target_user_id=ana.user_id)
+    await helper.send("moderation_action", action="undo", action_id=mute["action_id"])
+    await helper.expect_error(*NOT_PERMITTED)
+    await author.send("moderation_action", action="undo", action_id=mute["action_id"])
+    await author.expect_error(*NOT_PERMITTED)
+    assert (await act(chair, "undo", "undone", action_id=mute["action_id"]))["undoes"] == mute["action_id"]
+    await author.say("free again")
+    await chair.send("moderation_action", action="undo", action_id=mute["action_id"])
+    await chair.expect_error("This was undone already", "already_undone")
+    short = await act(chair, "mute", target_user_id=ana.user_id)
+    await act(chair, "unmute", target_user_id=ana.user_id)
+    await chair.send("moderation_action", action="undo", action_id=short["action_id"])
+    await chair.expect_error("Nothing is left to undo", "nothing_to_undo")
+
+
+async def test_the_audit_log_is_read_by_graphql_its_chain_is_whole_and_an_action_is_undone_there(
+    guests: Visitors, api: GraphQL, room: str, admin: Person, moderator: Person, ana: Person, bob: Person
+) -> None:
+    chair, witness = await guests.join(room, admin), await guests.join(room, ana)
+    said = await witness.say("bad words")
+    gone = await act(chair, "delete", "message_deleted", message_id=said["id"], reason="spam")
+    ban = await act(chair, "ban", target_user_id=bob.user_id, duration_minutes=60)
+    policy = await act(chair, "policy", "room_policy", changes={"slow_mode_seconds": 30})
+    assert await api.refusal(LOG, ana, slug=room) == "FORBIDDEN"
+    assert await api.refusal(LOG, moderator) == "FORBIDDEN"
+    rows = (await api.run(LOG, moderator, slug=room))["auditLog"]
+    assert [row["actionId"] for row in rows] == [policy["action_id"], ban["action_id"], gone["action_id"]]
+    change, sanction, deletion = rows
+    assert change["policyChanges"] == [{"field": "slow_mode_seconds", "before": "0", "after": "30"}]
+    assert (sanction["action"], sanction["targetUserId"], sanction["durationMinutes"]) == ("ban", bob.user_id, 60)
+    assert (deletion["messageId"], deletion["messageText"]) == (said["id"], "bad words")
+    assert (deletion["actorUserId"], deletion["actorRole"], deletion["reason"]) == (admin.user_id, "admin", "spam")
+    page = (await api.run(LOG, admin, slug=room, first=1, after=rows[0]["cursor"]))["auditLog"]
+    assert page == [sanction]
+    undone = (await api.run(UNDO, admin, id=policy["action_id"]))["undoAction"]
+    assert (undone["undoes"], undone["notUndone"]) == (policy["action_id"], [])
+    told = await witness.wait_for("room_policy", moderator_user_id=admin.user_id)
+    while told["policy"]["slow_mode_seconds"]:
+        told = await witness.wait_for("room_policy")
+    assert "action_id" not in told
+    assert await api.refusal(UNDO, admin, id=gone["action_id"]) == "CONFLICT"
+    assert await api.refusal(UNDO, moderator, id=ban["action_id"]) == "FORBIDDEN"
+    verified = (await api.run(VERIFY, admin, slug=room))["verifyAudit"]
+    (newest,) = (await api.run(LOG, admin, slug=room, action="undo"))["auditLog"]
+    assert verified == {
+        "whole": True,
+        "checked": 4,
+        "brokenActionId": None,
+        "problem": None,
+        "lastActionId": newest["actionId"],
+        "lastDigest": newest["digest"],
+        "cursor": None,
+    }
+    assert (newest["actionId"], newest["undoes"]) == (undone["actionId"], policy["action_id"])
+
+
+async def test_all_that_somebody_did_is_undone_at_once(
+    guests: Visitors, pair: Salon, api: GraphQL, room: str, admin: Person, ana: Person
+) -> None:
+    rogue = person("rogue", "admin")
+    chair, kept = await guests.join(room, rogue), await guests.join(f"{room}-b", rogue)
+    witness = await guests.join(room, ana, ws=pair.edges[1].ws)
+    since = datetime.now(UTC).isoformat()
+    banned = [person(f"victim{n}") for n in range(5)]
+    for who in banned:
+        await act(chair, "ban", target_user_id=who.user_id)
+    await act(chair, "policy", "room_policy", changes={"slow_mode_seconds": 600, "members_only": True})
+    await act(kept, "mute", target_user_id=ana.user_id, scope="everywhere")
+    await act(chair, "clear", "room_cleared")
+    told = (await api.run(UNDO_ALL, admin, actorId=rogue.user_id, since=since))["undoAll"]
+    assert (len(told["undone"]), told["notUndone"], told["left"], told["cursor"]) == (7, [], 0, None)
+    assert told["undone"] == sorted(told["undone"], reverse=True)
+    policy = await witness.wait_for("room_policy", moderator_user_id=admin.user_id)
+    assert (policy["policy"]["slow_mode_seconds"], policy["policy"]["members_only"]) == (0, False)
+    lifted = await witness.collect_until("moderation_action", action="unban", target_user_id=banned[0].user_id)
+    assert {"unmute", "unban"} <= {frame["data"]["action"] for frame in witness.seen if "action" in frame["data"]}
+    assert lifted
+    await witness.say("free again")
+    await guests.join(room, banned[3], ws=pair.edges[1].ws)
+    again = (await api.run(UNDO_ALL, admin, actorId=rogue.user_id, since=since))["undoAll"]
+    assert again == {"undone": [], "notUndone": [], "left": 0, "cursor": None}
