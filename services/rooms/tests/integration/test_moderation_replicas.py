@@ -13,9 +13,20 @@ import pytest
 from chassis.traces import hold_trace
 from rooms.adapters.moderation import GrpcModeration
 from rooms.api.graphql.execute import DEADLINE_S
-from rooms.domain.people import Rank, Slug, UserId, Viewer
+from rooms.domain.audit import AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
+from rooms.domain.people import Life, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.sanctions import Target
-from rooms.errors import InvalidInput, ModerationUnavailable, NotPermitted, Refusal, SanctionNotFound
+from rooms.errors import (
+    ActionNotFound,
+    AlreadyUndone,
+    CannotUndo,
+    InvalidInput,
+    ModerationUnavailable,
+    NothingToUndo,
+    NotPermitted,
+    Refusal,
+    SanctionNotFound,
+)
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
 
 pytestmark = pytest.mark.integration
@@ -33,6 +44,9 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     asked: int = 0
     listed: list[pb.ListActiveRequest] = field(default_factory=list)
     traces: list[str | None] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
+    executed: pb.ExecuteResponse = field(default_factory=pb.ExecuteResponse)
+    entries: list[pb.AuditEntry] = field(default_factory=list)
 
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
@@ -50,8 +64,26 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     async def Act(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         raise AssertionError("rooms imposes nothing")
 
-    async def Execute(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
-        raise AssertionError("rooms has no commands")
+    async def Execute(self, request: pb.ExecuteRequest, context: Any) -> pb.ExecuteResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        self.requests.append(request)
+        return self.executed
+
+    async def ListAudit(self, request: pb.ListAuditRequest, context: Any) -> pb.ListAuditResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        self.requests.append(request)
+        return pb.ListAuditResponse(entries=self.entries)
+
+    async def VerifyAudit(self, request: pb.VerifyAuditRequest, context: Any) -> pb.VerifyAuditResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        self.requests.append(request)
+        return pb.VerifyAuditResponse(checked=2, broken_id=8, problem="row", last_id=7, last_digest="ab", more=True)
+
+    async def ListUndoable(self, request: pb.ListUndoableRequest, context: Any) -> pb.ListUndoableResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        self.requests.append(request)
+        found = (pb.ListUndoableResponse.Action(action_id=9, slug="live"), pb.ListUndoableResponse.Action(action_id=8))
+        return pb.ListUndoableResponse(actions=found, left=3, last_id=8)
 
     def Admit(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         raise AssertionError("rooms admits nobody")
@@ -143,6 +175,87 @@ async def test_a_refusal_is_final_and_no_outage(ask: Start, status: grpc.StatusC
         await moderation.lift_sanction(5, ADMIN)
     assert "replica" not in str(told.value)
     assert other.asked == 0
+
+
+async def test_the_audit_log_is_read_checked_and_asked_for_what_is_to_be_undone(ask: Start) -> None:
+    replica = Replica()
+    moderation = await ask(replica)
+    reader = pb.Speaker(user_id=1, username="admin", rank=pb.RANK_ADMIN)
+    bare = pb.AuditEntry(action_id=7, actor_user_id=9, actor_rank=99, action="other", scope=pb.SCOPE_EVERYWHERE)  # type: ignore[arg-type]
+    full = pb.AuditEntry(
+        action_id=8,
+        at_ms=1_000,
+        actor_user_id=9,
+        actor_rank=pb.RANK_MODERATOR,
+        action="delete",
+        target_username="Anonymous_1",
+        scope=pb.SCOPE_ROOM,
+        slug="live",
+        message_id=5,
+        message_text="",
+        policy_changes=[pb.PolicyFieldChange(field="max_length", before="1", after="2")],
+    )
+    replica.entries = [full, bare]
+    query = AuditQuery(LIVE, UserId(9), UserId(5), "ana", "ban")
+    first, second = await moderation.list_audit(ADMIN, query, first=2, before_id=9)
+    assert (first.actor_rank, first.slug, first.message_text, first.is_everywhere) == (Rank.MODERATOR, LIVE, "", False)
+    assert first.policy_changes == (PolicyFieldChange("max_length", "1", "2"),)
+    assert (second.actor_rank, second.slug, second.message_text, second.is_everywhere) == (None, None, None, True)
+    found = await moderation.verify_audit(ADMIN, LIVE, after_id=6)
+    assert found == Verification(2, 8, "row", 7, "ab", more=True)
+    undoable = await moderation.list_undoable(ADMIN, UserId(9), since_ms=5, before_id=None)
+    assert undoable == Undoable(((9, LIVE), (8, None)), 3, 8)
+    assert replica.requests == [
+        pb.ListAuditRequest(
+            reader=reader,
+            slug="live",
+            actor_user_id=9,
+            target_user_id=5,
+            target_username="ana",
+            action="ban",
+            first=2,
+            before_id=9,
+        ),
+        pb.VerifyAuditRequest(reader=reader, slug="live", after_id=6),
+        pb.ListUndoableRequest(reader=reader, actor_user_id=9, since_ms=5),
+    ]
+
+
+async def test_an_undo_is_asked_of_the_next_replica_with_the_same_nonce(ask: Start) -> None:
+    away, replica = Replica(status=grpc.StatusCode.UNAVAILABLE), Replica()
+    undone = pb.Undone(action_id=7, not_undone=["messages"])
+    replica.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, action_id=8, undone=undone)
+    moderation = await ask(away, replica)
+    log = RoomLog(RoomId(1), Life(3), 5)
+    assert await moderation.undo(ADMIN, 7, LIVE, log) == Undone(8, 7, ("messages",))
+    assert await moderation.undo(ADMIN, 7, None, None) == Undone(8, 7, ("messages",))
+    first, second = replica.requests
+    assert (first.slug, first.log, first.undo) == (
+        "live",
+        pb.LogRef(partition=5, room_id=1, life=3),
+        pb.UndoAction(action_id=7),
+    )
+    assert (second.slug, second.HasField("log")) == ("", False)
+    assert len({first.nonce, second.nonce, ""}) == 3
+
+
+@pytest.mark.parametrize(
+    ("outcome", "refusal"),
+    [
+        (pb.ExecuteResponse.OUTCOME_NOT_PERMITTED, NotPermitted),
+        (pb.ExecuteResponse.OUTCOME_NOT_FOUND, ActionNotFound),
+        (pb.ExecuteResponse.OUTCOME_CANNOT_UNDO, CannotUndo),
+        (pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE, AlreadyUndone),
+        (pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO, NothingToUndo),
+    ],
+)
+async def test_an_undo_that_changes_nothing_says_why(
+    ask: Start, outcome: pb.ExecuteResponse.Outcome.ValueType, refusal: type[Refusal]
+) -> None:
+    replica = Replica(executed=pb.ExecuteResponse(outcome=outcome))
+    moderation = await ask(replica)
+    with pytest.raises(refusal):
+        await moderation.undo(ADMIN, 7, LIVE, None)
 
 
 async def test_every_call_carries_the_trace_it_belongs_to_with_a_span_of_its_own_and_none_where_there_is_none(
