@@ -124,7 +124,7 @@ async def test_what_was_done_is_undone_by_execute_read_by_list_audit_and_checked
     assert (again.repeated, again.action_id, again.entry_id) == (True, undone.action_id, undone.entry_id)
     lifted = await replica.execute(ADMIN, undo=pb.UndoAction(action_id=ban.action_id))
     assert (lifted.event.action, list(lifted.event.lifted_ids)) == (pb.ACTION_UNBAN, [ban.event.imposed[0].id])
-    assert (lifted.event.edge, lifted.event.token, lifted.undone.not_undone) == ("e", 4, ["messages"])
+    assert (lifted.event.edge, lifted.event.token, list(lifted.undone.not_undone)) == ("e", 4, ["messages"])
     for action_id, outcome in (
         (deletion.action_id, pb.ExecuteResponse.OUTCOME_CANNOT_UNDO),
         (ban.action_id, pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE),

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rooms.domain.audit import RoomLog
 from rooms.domain.leases import Lease
 from rooms.domain.membership import JoinRefusal, Membership
 from rooms.domain.people import EdgeId, Slug
@@ -60,6 +61,22 @@ async def test_a_life_that_is_registered_again_keeps_its_partition(
     again = await replica.enter(2, "a", 8)
     assert (again.life, again.partition) == (membership.life, membership.partition)
     assert again.partition is not None
+
+
+async def test_the_log_of_a_slug_is_that_of_the_life_that_it_has_now(
+    fresh_database: str, make_replica: MakeReplica
+) -> None:
+    replica = await make_replica(fresh_database, RoomPolicy(log_partitions=256))
+    assert await replica.catalog.find_log(Slug("a")) is None
+    await replica.create("a", 7)
+    assert await replica.catalog.find_log(Slug("a")) is None, "nobody was in it yet"
+    first = await replica.enter(1, "a", 7)
+    assert await replica.catalog.find_log(Slug("a")) == RoomLog(first.room_id, first.life, first.partition or 0)
+    await replica.leave(1)
+    assert await replica.catalog.find_log(Slug("a")) is None
+    again = await replica.enter(2, "a", 7)
+    assert again.life != first.life
+    assert await replica.catalog.find_log(Slug("a")) == RoomLog(again.room_id, again.life, again.partition or 0)
 
 
 async def test_a_room_that_was_created_is_given_a_partition_by_its_first_join(replica: "Replica") -> None:

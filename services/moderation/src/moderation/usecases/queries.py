@@ -25,7 +25,7 @@ from moderation.errors import NotPermitted
 from moderation.ports import Ports, SanctionQuery
 
 LARGEST_PAGE = 100
-_VERIFIED_AT_ONCE = 100
+_VERIFIED_AT_ONCE = 50
 """Rows of one question: messages are judged in between."""
 
 

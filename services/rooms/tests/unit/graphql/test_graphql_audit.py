@@ -13,7 +13,7 @@ from rooms.errors import AlreadyUndone, CannotUndo, ModerationUnavailable, Nothi
 from rooms.usecases import audit as usecases
 
 if TYPE_CHECKING:
-    from conftest import World
+    from services.rooms.tests.unit.graphql.conftest import World
 
 LOG = """query($slug: String, $actor: SafeInt, $target: SafeInt, $name: String, $action: String, $first: Int,
               $after: String) {

@@ -8,7 +8,7 @@ from edge_world import AT, EDGE, Client, World
 from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult, Undone
 from ws_edge.protocol.commands import UndoAction
 from ws_edge.protocol.identity import MessageId, Rank, Slug, UserId
-from ws_edge.protocol.log import LogEntry, MessageDeleted, MessagesPurged, PolicyChanged, RoomCleared
+from ws_edge.protocol.log import CommandEntry, MessageDeleted, MessagesPurged, PolicyChanged, RoomCleared
 from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 from ws_edge.room.outcomes import OUTCOME_S
@@ -42,7 +42,7 @@ def answers(
     monkeypatch.setattr(world.moderation, "execute", execute)
 
 
-def given(world: World, entry: LogEntry) -> None:
+def given(world: World, entry: CommandEntry) -> None:
     """Moderation puts an entry into the log of the room."""
     (life,) = world.worker.held_rooms.by_life
     number = MessageId(len(world.bus.stream) + 1)
@@ -98,7 +98,7 @@ async def test_an_event_of_another_worker_or_of_a_command_that_is_over_is_told_a
     ],
 )
 @pytest.mark.parametrize("nonce", ["", "n"])
-async def test_the_own_copy_of_an_entry_carries_its_action_id(world: World, entry: LogEntry, nonce: str) -> None:
+async def test_the_own_copy_of_an_entry_carries_its_action_id(world: World, entry: CommandEntry, nonce: str) -> None:
     chair, ana = await world.join("s", "9:admin"), await world.join("s", "1:user")
     world.moderation.result = CommandResult(None, None, is_repeated=False)
     await send(world, chair, action="clear", nonce=nonce)
