@@ -176,7 +176,7 @@ async def test_unique_lets_one_of_many_say_what_all_say_at_once_over_both_edges_
         await asyncio.gather(*(client.send("chat_message", message=text, nonce=text) for client in clients))
     outcomes: list[tuple[str, str]] = []
     for client in clients:
-        own = []
+        own: list[str] = []
         while len(own) < 2:
             frame = await client.receive(60)
             if frame["data"].get("nonce"):

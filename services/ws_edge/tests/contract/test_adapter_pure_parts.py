@@ -126,8 +126,8 @@ def test_behind_a_name_that_comes_back_with_another_address_are_the_same_keys() 
 
 def test_a_carried_admission_is_told_once_to_each_stream_that_does_not_know_it() -> None:
     carried = CarriedAdmissions()
-    carried.note(speaker(), Life(3), "n", stream=1, now_s=100.0, window_s=10.0)
-    carried.note(speaker(6), Life(3), "", stream=None, now_s=104.0, window_s=10.0)
+    carried.note(speaker(), Life(3), "n", 1, stream=1, now_s=100.0, window_s=10.0)
+    carried.note(speaker(6), Life(3), "", 1, stream=None, now_s=104.0, window_s=10.0)
 
     def told(stream: int, now_s: float) -> list[tuple[int, int, bool, str]]:
         carried.homes_changed()
@@ -145,8 +145,8 @@ def test_a_carried_admission_is_told_once_to_each_stream_that_does_not_know_it()
 
 def test_beyond_the_window_only_nonces_are_carried_and_for_two_minutes() -> None:
     carried = CarriedAdmissions()
-    carried.note(speaker(), Life(3), "n", stream=None, now_s=100.0, window_s=10.0)
-    carried.note(speaker(), Life(3), "", stream=None, now_s=100.0, window_s=10.0)
+    carried.note(speaker(), Life(3), "n", 1, stream=None, now_s=100.0, window_s=10.0)
+    carried.note(speaker(), Life(3), "", 1, stream=None, now_s=100.0, window_s=10.0)
     found = carried.owed_to("u:5", 1, now_s=110.0, window_s=10.0)
     assert [(c.nonce, c.life, c.counts) for c in found] == [("n", 3, False)]
     assert carried.owed_to("u:5", 2, now_s=220.0, window_s=10.0) == []
@@ -157,10 +157,10 @@ def test_beyond_the_window_only_nonces_are_carried_and_for_two_minutes() -> None
 def test_of_too_many_admissions_the_oldest_are_forgotten() -> None:
     carried = CarriedAdmissions(limit=3)
     for number in range(1, 6):
-        carried.note(speaker(number), Life(3), "n", stream=None, now_s=100.0, window_s=10.0)
+        carried.note(speaker(number), Life(3), "n", 1, stream=None, now_s=100.0, window_s=10.0)
     assert [number for number in range(1, 6) if knows(carried, number, 100.0)] == [3, 4, 5]
     for number in range(6, 11):
-        carried.note(speaker(number), Life(3), "n", stream=None, now_s=111.0, window_s=10.0)
+        carried.note(speaker(number), Life(3), "n", 1, stream=None, now_s=111.0, window_s=10.0)
     assert [number for number in range(1, 11) if knows(carried, number, 111.0)] == [3, 4, 5, 8, 9, 10]
 
 
@@ -179,7 +179,7 @@ def test_by_home_as_much_is_found_as_by_looking_at_everything(
     for user_id, nonce, pause_s in notes:
         now_s += pause_s
         all_notes.append((now_s, user_id, nonce))
-        carried.note(speaker(user_id), Life(3), nonce, stream=None, now_s=now_s, window_s=10.0)
+        carried.note(speaker(user_id), Life(3), nonce, 1, stream=None, now_s=now_s, window_s=10.0)
     now_s += wait_s
     expected = {
         user_id: [
