@@ -157,7 +157,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         has_reflection=config.salon_env != "production",
         is_open=False,  # before it knows what is in force it would admit everybody
     )
-    metrics.watch(cache=cache, policies=policies, last_seen=last_seen)
+    metrics.watch(cache=cache, policies=policies, warnings=admission.warnings, last_seen=last_seen)
     return _Replica(ports, database, nats, streams, server, metrics)
 
 

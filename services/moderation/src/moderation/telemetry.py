@@ -24,6 +24,7 @@ class Metrics:
         self._policies = Gauge(
             "salon_moderation_policies", "Rooms whose policy asks for anything, in memory.", registry=registry
         )
+        self._warnings = Gauge("salon_moderation_warnings_open", "Open warnings in memory.", registry=registry)
         self._waiting = Gauge("salon_moderation_sightings_waiting", "Sightings not written yet.", registry=registry)
         self._lost = Gauge("salon_moderation_sightings_lost", "Sightings lost for want of room.", registry=registry)
         self._outbox = Gauge(
@@ -48,9 +49,10 @@ class Metrics:
         self.service.dependencies(are_up)
         self._ready.set(all(are_up.values()))
 
-    def watch(self, *, cache: Sized, policies: Sized, last_seen: LastSeenBuffer) -> None:
+    def watch(self, *, cache: Sized, policies: Sized, warnings: Sized, last_seen: LastSeenBuffer) -> None:
         """Read these whenever somebody asks for metrics."""
         self._in_force.set_function(lambda: len(cache))
         self._policies.set_function(lambda: len(policies))
+        self._warnings.set_function(lambda: len(warnings))
         self._waiting.set_function(lambda: len(last_seen))
         self._lost.set_function(lambda: last_seen.lost)

@@ -7,9 +7,10 @@ import structlog
 from nats.errors import ConnectionClosedError
 
 from chassis.nats_connection import NatsSettings
-from moderation.adapters.nats import SUBJECT, NatsEvents
-from moderation.domain.people import Target
+from moderation.adapters.nats import SUBJECT, WARNINGS_SUBJECT, NatsEvents
+from moderation.domain.people import Rank, Target
 from moderation.domain.sanctions import Action, SanctionEvent, Scope
+from moderation.domain.warnings import RoomWarning, WarningState
 
 EVENT = SanctionEvent(7, Action.UNMUTE, Target(5, ""), 1, 0, Scope.ROOM, "live", 0)
 
@@ -58,6 +59,15 @@ async def test_an_event_is_published_and_then_confirmed(over: Callable[[FakeConn
     connection = FakeConnection()
     await over(connection).publish(EVENT)
     assert connection.done == [(SUBJECT, b"7"), "confirmed"]
+
+
+async def test_so_are_warnings_and_none_are_not(over: Callable[[FakeConnection], NatsEvents]) -> None:
+    connection = FakeConnection()
+    ana = Target(5, "")
+    issued = [RoomWarning(n, "live", ana, "x", 9, Rank.ADMIN, 0, WarningState.ISSUED, n) for n in (8, 9)]
+    await over(connection).publish_warnings(issued)
+    await over(connection).publish_warnings([])
+    assert connection.done == [(WARNINGS_SUBJECT, b"8,9"), "confirmed"]
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,21 @@ from ws_edge.adapters.grpc import admission_stream, convert, moderation as moder
 from ws_edge.adapters.grpc.homes import choose
 from ws_edge.adapters.grpc.moderation import GrpcModeration
 from ws_edge.errors import ModerationUnavailable
-from ws_edge.ports import AdmissionLimits, CommandRefusal, CommandRequest, CommandResult, Decision, InForce, Verdict
+from ws_edge.ports import (
+    AdmissionLimits,
+    CommandRefusal,
+    CommandRequest,
+    CommandResult,
+    Decision,
+    InForce,
+    Verdict,
+    WarningStep,
+)
 from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Target
 from ws_edge.protocol.identity import AnonymousNames, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
+from ws_edge.protocol.warnings import RoomWarning
 
 pytestmark = pytest.mark.integration
 
@@ -704,6 +714,23 @@ async def test_an_action_without_an_answer_is_unavailable_and_not_repeated(
     )
 
 
+async def test_what_happened_to_a_warning_is_told_to_the_home_of_its_target(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    home = home_of(speaker(7), replicas).moderation
+    home.executed = pb.ExecuteResponse(
+        outcome=pb.ExecuteResponse.OUTCOME_DONE,
+        warning=pb.Warning(id=17, slug="live", target_user_id=7, moderator_rank=pb.RANK_MODERATOR),
+    )
+    found = await moderation.report_warning(speaker(7), SLUG, 17, WarningStep.ACKNOWLEDGE)
+    assert found == RoomWarning(17, SLUG, UserId(7), None, "", Rank.MODERATOR, 0, is_open=False)
+    (heard,) = home.requests
+    assert heard.report_warning == pb.WarningReport(warning_id=17, step=pb.WarningReport.STEP_ACKNOWLEDGE)
+    assert heard.actor.user_id == 7
+    home.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_FOUND)
+    assert await moderation.report_warning(speaker(7), SLUG, 18, WarningStep.ACKNOWLEDGE) is None
+
+
 async def test_sanctions_in_force_are_read_for_rooms_alone(replicas: list[Replica], moderation: GrpcModeration) -> None:
     for replica in replicas:
         replica.moderation.sanctions = [
@@ -725,7 +752,7 @@ async def test_sanctions_in_force_are_read_for_rooms_alone(replicas: list[Replic
     assert await moderation.active([Slug(f"s{number}") for number in range(1000)]) == InForce([expected])
     asked = [r for replica in replicas for r in replica.moderation.requests]
     assert sorted(len(r.slugs) for r in asked) == [1, 1000]
-    assert all(r.room_only and r.with_policies for r in asked)
+    assert all(r.room_only and r.with_policies and r.with_warnings for r in asked)
 
 
 async def test_what_holds_everywhere_is_asked_for_by_itself_and_left_out_where_an_older_replica_tells_it(

@@ -25,6 +25,7 @@ from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomI
 from ws_edge.protocol.log import LogRef, StoredMessage, UnknownEntry, entry_id
 from ws_edge.protocol.rooms import Participant, PresenceChanged, TypingChanged
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
+from ws_edge.protocol.warnings import RoomWarning
 
 pytestmark = pytest.mark.integration
 
@@ -210,6 +211,16 @@ async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
         SanctionEvent(3, Action.BAN, UserId(5), None, UserId(1), 60, Scope.ROOM, Slug("x"), 9, (imposed,), (10,)),
         b'{"free":"text"}',
     ]
+
+
+async def test_warnings_are_heard_as_they_are_since_a_change(worker: Listener, bus: NatsBus, service: Client) -> None:
+    told = moderation.Warning(
+        id=17, slug="x", target_user_id=5, reason="No", moderator_rank=moderation.RANK_MODERATOR, open=True
+    )
+    await service.publish("salon.v1.moderation.warning", b"\xff")
+    await service.publish("salon.v1.moderation.warning", moderation.WarningEvent(warnings=[told]).SerializeToString())
+    await service.flush()
+    assert await worker.hears(1) == [[RoomWarning(17, Slug("x"), UserId(5), None, "No", Rank.MODERATOR, 0)]]
 
 
 @pytest.mark.parametrize(
