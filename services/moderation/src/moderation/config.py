@@ -45,7 +45,10 @@ class Config:
         "MODERATION_AUDIT_DAYS", whole(1, 36500), 90, "how long actions, and sanctions that ended, are kept"
     )
     evidence_days: int = setting(
-        "MODERATION_EVIDENCE_DAYS", whole(1, 36500), 30, "how long their addresses and anonymous names are kept, and pins last"
+        "MODERATION_EVIDENCE_DAYS",
+        whole(1, 36500),
+        30,
+        "how long their addresses and anonymous names are kept, and pins last",
     )
 
 

@@ -39,7 +39,7 @@ async def test_warnings_are_read_with_what_is_in_force_where_the_service_knows_a
     assert in_force_from_proto(pb.ListActiveResponse()) == InForce([])
     told = pb.ListActiveResponse(warnings=[TOLD, GUEST], has_warnings=True)
     guest = RoomWarning(18, Slug("live"), None, "Anonymous_a", "", Rank.ADMIN, 0, is_open=False)
-    assert in_force_from_proto(told) == InForce([], {}, [KNOWN, guest])
+    assert in_force_from_proto(told) == InForce([], warnings=[KNOWN, guest])
     assert in_force_from_proto(pb.ListActiveResponse(has_warnings=True)).warnings == []
 
 

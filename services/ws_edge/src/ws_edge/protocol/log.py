@@ -168,9 +168,10 @@ class MessagePinned:
 
     def ended(self) -> MessageUnpinned:
         """How it is shown where its message is gone: what was pinned before it is so no longer."""
-        told = (self.message_id, self.version, self.moderator_user_id)
         origin = (self.edge, self.token, self.nonce, self.action_id)
-        return MessageUnpinned(self.id, self.prev_id, self.at, *told, *origin)
+        return MessageUnpinned(
+            self.id, self.prev_id, self.at, self.message_id, self.version, self.moderator_user_id, *origin
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ AT = "2025-11-27T16:30:00.000Z"
 SLUG, LIFE = Slug("live"), Life(3)
 AUTHOR = (UserId(5), "ana", "e" * 32, 7, "nonce")
 SAID = StoredMessage(MessageId(40), MessageId(39), AT, "be kind", *AUTHOR, MessageId(12), "user")
-PINNED = MessagePinned(MessageId(42), MessageId(41), AT, SAID.id, 6, UserId(9), "e", 4, "n", SAID)
+PINNED = MessagePinned(MessageId(42), MessageId(41), AT, SAID.id, 6, UserId(9), "e", 4, "n", 812, SAID)
 MESSAGE = (
     b'{"id":40,"message":"be kind","username":"ana","user_id":5,"timestamp":"2025-11-27T16:30:00.000Z","room_id":1,'
     b'"role":"user","reply_to":12}'

@@ -117,12 +117,12 @@ def _command_entry(number: MessageId, prev_id: MessageId, at: str, entry: events
             return PolicyChanged(number, prev_id, at, policy, _user(change.moderator_user_id), *origin)
         case "message_pinned":
             pin = entry.message_pinned
-            told = (MessageId(pin.message_id), pin.version, _user(pin.moderator_user_id))
-            return MessagePinned(number, prev_id, at, *told, *origin)
+            by, message_id = _user(pin.moderator_user_id), MessageId(pin.message_id)
+            return MessagePinned(number, prev_id, at, message_id, pin.version, by, *origin)
         case "message_unpinned":
             end = entry.message_unpinned
-            told = (MessageId(end.message_id), end.version, _user(end.moderator_user_id))
-            return MessageUnpinned(number, prev_id, at, *told, *origin)
+            by, message_id = _user(end.moderator_user_id), MessageId(end.message_id)
+            return MessageUnpinned(number, prev_id, at, message_id, end.version, by, *origin)
         case _:
             return UnknownEntry(number, prev_id, at, *origin)
 
