@@ -1,6 +1,7 @@
 """Many connections at once, of one address or that do not read: the edge stays small, and others get in meanwhile."""
 
 import asyncio
+import json
 import os
 import resource
 import time
@@ -60,7 +61,9 @@ class Peer(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def crowd(edge: Edge, size: int, address: str, first: Callable[[int], str]) -> AsyncIterator[list[Peer]]:
+async def crowd(
+    edge: Edge, size: int, address: str, first: Callable[[int], str], kind: type[Peer] = Peer
+) -> AsyncIterator[list[Peer]]:
     """So many connections from one address, each with its first bytes sent; those that are left end with it."""
     peers: list[Peer] = []
     places = asyncio.Semaphore(AT_ONCE)
@@ -69,7 +72,7 @@ async def crowd(edge: Edge, size: int, address: str, first: Callable[[int], str]
     async def open_one(number: int) -> None:
         async with places:
             _, peer = await loop.create_connection(
-                lambda: Peer(first(number).encode()), "127.0.0.1", edge.port, local_addr=(address, 0)
+                lambda: kind(first(number).encode()), "127.0.0.1", edge.port, local_addr=(address, 0)
             )
             peers.append(peer)
             if peer.first.endswith(b"\r\n\r\n"):
@@ -279,3 +282,80 @@ async def _talk(talker: Client, said: int) -> int:
 
 def _text(number: int) -> str:
     return f"{number} ".ljust(1000, "𝕏")
+
+
+# --- reactions -------------------------------------------------------------------------------------------------------
+
+REACTING = 1000
+REACTIONS_PER_SECOND = 2000
+REACTING_S = 5
+HEART = json.dumps({"type": "reaction", "data": {"emoji": "❤️"}}, ensure_ascii=False).encode()
+REACTION = bytes((0x81, 0x80 | len(HEART), 0, 0, 0, 0)) + HEART
+
+
+@dataclass(slots=True, eq=False)
+class Reacting(Peer):
+    """Adds up the reactions that it is told."""
+
+    rest: bytes = b""
+    frames: int = 0
+    told: int = 0
+    refused: int = 0
+
+    def data_received(self, data: bytes) -> None:
+        if b"\r\n\r\n" not in self.seen:
+            Peer.data_received(self, data)
+            data = self.seen.partition(b"\r\n\r\n")[2]
+        self.rest += data
+        while (end := self._end()) is not None:
+            payload, self.rest = self.rest[end[0] : end[1]], self.rest[end[1] :]
+            self.seen += payload[:40] if b"room_joined" in payload else b""
+            self.refused += payload.startswith(b'{"type":"error"')
+            if payload.startswith(b'{"type":"reactions"'):
+                self.frames += 1
+                self.told += json.loads(payload)["data"]["counts"]["❤️"]
+        self.news.set()
+
+    def _end(self) -> tuple[int, int] | None:
+        """Where the payload of the next whole frame begins and ends."""
+        if len(self.rest) < 4:
+            return None
+        begin, size = (4, int.from_bytes(self.rest[2:4])) if self.rest[1] == 126 else (2, self.rest[1])
+        return (begin, begin + size) if len(self.rest) >= begin + size else None
+
+
+def cpu_s(edge: Edge) -> float:
+    """Processor time of the edge so far."""
+    fields = (_proc(edge) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_of_2000_reactions_a_second_1000_members_are_told_by_one_frame_a_second(
+    start_edge: StartEdge, record_property: Callable[[str, object], None]
+) -> None:
+    edge = start_edge(ROOMS_PRESENCE_BROADCAST_LIMIT="5")
+    heads = [HEAD.format(path=f"/chat/ws/room/arena?token={person(f'fan{n}').token}") for n in range(REACTING)]
+    async with crowd(edge, REACTING, "127.0.0.2", lambda number: heads[number], Reacting) as peers:
+        fans = [peer for peer in peers if isinstance(peer, Reacting)]
+        await until(lambda: all(b"room_joined" in fan.seen for fan in fans))
+        idle_s, before = cpu_s(edge), mib(edge)
+        await asyncio.sleep(1)
+        idle_s = cpu_s(edge) - idle_s
+        began_s, began_cpu_s, sent = time.monotonic(), cpu_s(edge), 0
+        while sent < REACTIONS_PER_SECOND * REACTING_S:
+            due = min(int((time.monotonic() - began_s) * REACTIONS_PER_SECOND), REACTIONS_PER_SECOND * REACTING_S)
+            for number in range(sent, due):
+                transport = fans[number % REACTING].transport
+                assert transport is not None
+                transport.write(REACTION)
+            sent = max(sent, due)
+            await asyncio.sleep(0.01)
+        took_s = time.monotonic() - began_s
+        await until(lambda: all(fan.told >= sent for fan in fans))
+        all_told_s, used_s, after = time.monotonic() - began_s, cpu_s(edge) - began_cpu_s, mib(edge)
+    assert {fan.told for fan in fans} == {sent}
+    assert sum(fan.refused for fan in fans) == 0
+    assert max(fan.frames for fan in fans) <= all_told_s + 1
+    figures = {"reactions": sent, "in s": took_s, "frames a member": max(fan.frames for fan in fans)}
+    told(figures | {"CPU s": used_s, "CPU s idle": idle_s, "MiB before": before, "MiB after": after}, record_property)
+    assert after - before < 50

@@ -1,8 +1,9 @@
 """Two edges, one room: the same order, the same presence, one count, sanctions and limits over both."""
 
 import asyncio
+from collections import Counter
 
-from chat_client import Person, Visitors, of_type, person
+from chat_client import Client, Person, Visitors, of_type, person
 from salon_processes import Edge
 
 
@@ -111,3 +112,32 @@ async def test_the_room_is_deleted_on_every_edge_together(
     back = await visitors.join(88_001, bob, ws=second_edge.ws)
     await back.say("second life")
     assert [m["message"] for m in of_type(back.seen, "chat_message")] == ["second life"]
+
+
+async def test_reactions_of_both_edges_are_added_up_and_told_on_both(
+    visitors: Visitors, second_edge: Edge, room: str, ana: Person, bob: Person
+) -> None:
+    here, there = await visitors.join(room, ana), await visitors.join(room, bob, ws=second_edge.ws)
+    said = await here.say("hello")
+    await there.wait_for("chat_message", id=said["id"])
+    for client in (here, there):
+        for _ in range(3):
+            await client.send("reaction", emoji="❤️")
+        await client.send("reaction", emoji="😂", message_id=said["id"])
+    wanted = {"counts": {"❤️": 6}, "messages": {str(said["id"]): {"😂": 2}}}
+    for client in (here, there):
+        assert await _sums(client, 8) == wanted
+    await there.send("reaction", emoji="❤️", message_id=said["id"] + 1)
+    await there.expect_error("Not found", "not_found")
+
+
+async def _sums(client: Client, number: int) -> dict[str, dict[str, object]]:
+    """What a client is told until there were so many."""
+    counts: Counter[str] = Counter()
+    messages: dict[str, Counter[str]] = {}
+    while sum(counts.values()) + sum(sum(each.values()) for each in messages.values()) < number:
+        told = await client.wait_for("reactions")
+        counts.update(told["counts"])
+        for message_id, each in told["messages"].items():
+            messages.setdefault(message_id, Counter()).update(each)
+    return {"counts": dict(counts), "messages": {key: dict(each) for key, each in messages.items()}}

@@ -218,6 +218,7 @@ MAY_PUBLISH = {
         "salon.v1.live.1.2.typing",
         "salon.v1.live.1.2.returned",
         "salon.v1.live.1.2.reached",
+        "salon.v1.live.1.2.reactions",
         "salon.v1.broadcast",
         *_of_streams("STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.PURGE", "STREAM.MSG.GET", "DIRECT.GET"),
     },

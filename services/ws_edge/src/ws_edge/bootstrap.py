@@ -155,6 +155,7 @@ def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str
             posting=worker.posting,
             actions=worker.actions,
             histories=worker.histories,
+            reactions=worker.reactions,
             live=worker.live,
         ),
         tokens=tokens,

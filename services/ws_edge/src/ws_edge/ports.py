@@ -11,6 +11,7 @@ from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, R
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.pins import Pin, PinCache
 from ws_edge.protocol.policies import Policy, PolicyCache
+from ws_edge.protocol.reactions import Reacted, ReactionSums
 from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, PresenceChanged, RoomSnapshot, TypingChanged
@@ -487,6 +488,9 @@ class RoomListener(Protocol):
     def presence_changed(self, change: PresenceChanged) -> None:
         """A transaction of the rooms service; may come late, twice, or not at all."""
 
+    def reactions_heard(self, reacted: Sequence[Reacted]) -> None:
+        """Members of another edge reacted; may not come at all."""
+
     def participant_returned(self, key: str, version: int) -> None:
         """An anonymous participant is on the connection that made this version; older ones are to be closed."""
 
@@ -539,6 +543,9 @@ class Bus(Protocol):
 
     def publish_typing(self, log: LogRef, change: TypingChanged) -> None:
         """Reaches every edge with members in the room."""
+
+    def publish_reactions(self, log: LogRef, sums: ReactionSums) -> None:
+        """Reaches every other edge with members in the room."""
 
     def publish_returned(self, log: LogRef, key: str, version: int) -> None:
         """Reaches every edge with members in the room, this one included."""

@@ -17,12 +17,14 @@ from real_nats import NatsServer
 from structlog.contextvars import get_contextvars, merge_contextvars
 
 from salon.events.v1 import events_pb2 as events
+from salon.events.v1.events_pb2 import ReactionCount, Reactions
 from salon.moderation.v1 import moderation_pb2 as moderation
 from ws_edge.adapters.nats.bus import NatsBus
 from ws_edge.adapters.nats.stream import LOG_LIMIT
 from ws_edge.errors import BusUnavailable
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.log import LogRef, StoredMessage, UnknownEntry, entry_id
+from ws_edge.protocol.reactions import Reacted, ReactionSums
 from ws_edge.protocol.rooms import Participant, PresenceChanged, TypingChanged
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 from ws_edge.protocol.warnings import RoomWarning
@@ -135,6 +137,29 @@ async def test_typing_reaches_the_rooms_members_on_every_edge(bus: NatsBus, othe
     for change in changes:
         bus.publish_typing(LOG, change)
     assert await room.hears(2) == changes
+
+
+async def test_reactions_reach_the_rooms_members_on_every_other_edge(bus: NatsBus, other: NatsBus) -> None:
+    here, there = Listener(), Listener()
+    await bus.subscribe(LOG, here)
+    await other.subscribe(LOG, there)
+    sums = ReactionSums()
+    sums.add("❤️", None, 12)
+    sums.add(":Kappa:", MessageId(42))
+    bus.publish_reactions(LOG, sums)
+    bus.publish_returned(LOG, "c:last", 1)
+    reacted = [Reacted("❤️", None, 12), Reacted(":Kappa:", MessageId(42), 1)]
+    assert await there.hears(2) == [reacted, ("returned", "c:last", 1)]
+    assert await here.hears(1) == [("returned", "c:last", 1)]
+
+
+async def test_of_reactions_no_more_are_read_than_an_edge_sends(bus: NatsBus, service: Client) -> None:
+    room = Listener()
+    await bus.subscribe(LOG, room)
+    many = Reactions(edge=OTHER_EDGE, counts=[ReactionCount(emoji=f":{n}:", count=1) for n in range(1000)])
+    await service.publish("salon.v1.live.1.2.reactions", many.SerializeToString())
+    (reacted,) = await room.hears(1)
+    assert len(reacted) == 300
 
 
 async def test_who_came_back_is_told_to_the_rooms_members_on_every_edge(bus: NatsBus, other: NatsBus) -> None:

@@ -46,6 +46,7 @@ from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import Policy
+from ws_edge.protocol.reactions import Reacted, ReactionSums
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant, ResumeTexts
 from ws_edge.protocol.rooms import Membership, RoomSnapshot, TypingChanged
@@ -352,6 +353,8 @@ class FakeBus:
     reading: Gate = field(default_factory=Gate)
     reads: int = 0
     """How often messages were read."""
+    message_reads: int = 0
+    """The same of those that go backwards."""
     kept_from: int = 1
     """The stream has let go of all messages before this one."""
     lags: int = 0
@@ -363,6 +366,7 @@ class FakeBus:
     """What takes messages back, kept beside the logs."""
     nonces: dict[tuple[str, int, str], MessageId] = field(default_factory=dict)
     typing: list[TypingChanged] = field(default_factory=list)
+    reactions: list[tuple[Life, list[Reacted]]] = field(default_factory=list)
     broadcasts: list[bytes] = field(default_factory=list)
     copies: list[tuple[Life, LogEntry]] = field(default_factory=list)
 
@@ -416,6 +420,10 @@ class FakeBus:
         for listener in self.listeners.get(log.life, []):
             listener.typing_changed(change)
 
+    def publish_reactions(self, log: LogRef, sums: ReactionSums) -> None:
+        self._answer()
+        self.reactions.append((log.life, list(sums)))
+
     def publish_returned(self, log: LogRef, key: str, version: int) -> None:
         self._answer()
         for listener in self.listeners.get(log.life, []):
@@ -450,6 +458,7 @@ class FakeBus:
         return found
 
     async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
+        self.message_reads += 1
         self._answer()
         mine = [m for where, m in self.stream if where == log.life and (before is None or m.id < before)]
         return [m for m in mine if isinstance(m, StoredMessage)][-limit:]
@@ -585,6 +594,7 @@ class World:
             posting=self.worker.posting,
             actions=self.worker.actions,
             histories=self.worker.histories,
+            reactions=self.worker.reactions,
             live=self.worker.live,
         )
 

@@ -12,6 +12,7 @@ from ws_edge.errors import RoomsUnavailable
 from ws_edge.ports import Incident, LogResumption
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Speaker, UserId
 from ws_edge.protocol.log import LogEntry, LogRef
+from ws_edge.protocol.reactions import Reacted
 from ws_edge.protocol.rooms import PresenceChanged, TypingChanged
 from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
@@ -48,6 +49,9 @@ class Listener:
 
     def participant_returned(self, key: str, version: int) -> None:
         self._hear(("returned", key, version))
+
+    def reactions_heard(self, reacted: Sequence[Reacted]) -> None:
+        self._hear(list(reacted))
 
     def log_reached(self, last_id: MessageId) -> None:
         self._hear(("reached", last_id))

@@ -8,6 +8,7 @@ from ws_edge.chat.join import Entrance, JoinRequest
 from ws_edge.chat.live import LiveConnection, LiveRoom
 from ws_edge.chat.moderate import ModerationActions
 from ws_edge.chat.post import Posting
+from ws_edge.chat.react import Reactions
 from ws_edge.errors import CLOSE_OF, CloseCode, ErrorCode
 from ws_edge.ports import Receiver, Transport
 from ws_edge.protocol import codec
@@ -57,6 +58,7 @@ class Arrivals:
         posting: Posting,
         actions: ModerationActions,
         histories: Histories,
+        reactions: Reactions,
         live: LiveRoom,
     ) -> None:
         self._ports = entrance.ports
@@ -64,6 +66,7 @@ class Arrivals:
         self._posting = posting
         self._actions = actions
         self._histories = histories
+        self._reactions = reactions
         self._live = live
 
     def arrive_room(
@@ -112,6 +115,7 @@ class Arrivals:
             posting=self._posting,
             actions=self._actions,
             histories=self._histories,
+            reactions=self._reactions,
         )
 
     def _count_handshake(self, key: str) -> bool:

@@ -8,6 +8,7 @@ from ws_edge.chat.history import Histories
 from ws_edge.chat.join import Entrance, JoinRequest, join
 from ws_edge.chat.moderate import ActionQueue, ModerationActions
 from ws_edge.chat.post import Posting
+from ws_edge.chat.react import Reactions
 from ws_edge.chat.renewal import renew
 from ws_edge.chat.typing_timer import TypingTimer
 from ws_edge.errors import CLOSE_OF, CloseCode, ErrorCode
@@ -24,6 +25,7 @@ from ws_edge.protocol.session import (
     Effect,
     Moderate,
     Post,
+    React,
     ReadHistory,
     Renew,
     Reply,
@@ -58,6 +60,7 @@ class ChatConnection:
         "_ports",
         "_posting",
         "_queue",
+        "_reactions",
         "_request",
         "_session",
         "_transport",
@@ -85,6 +88,7 @@ class ChatConnection:
         posting: Posting,
         actions: ModerationActions,
         histories: Histories,
+        reactions: Reactions,
     ) -> None:
         self.id = ConnectionId(0)
         """0 until `identified`: before, nobody knows of the connection."""
@@ -100,6 +104,7 @@ class ChatConnection:
         self._posting = posting
         self._actions = actions
         self._histories = histories
+        self._reactions = reactions
         self._session = Session(
             Rank.ANONYMOUS,
             frames_per_window=entrance.ports.frames_per_window,
@@ -370,6 +375,9 @@ class ChatConnection:
             case Post():
                 assert self.room is not None
                 self._posting.post(self, self.room, effect)
+            case React():
+                assert self.room is not None
+                self._reactions.react(self, self.room, effect)
             case ReadHistory():
                 self._read_history(effect)
             case Renew(data):

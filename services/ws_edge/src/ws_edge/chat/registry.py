@@ -19,6 +19,7 @@ from ws_edge.errors import (
 from ws_edge.ports import Bus, Clock, Rooms
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef
+from ws_edge.protocol.reactions import ReactionSums
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
@@ -303,10 +304,16 @@ class RoomRegistry:
             policy_heard=self._sanction_reader.policy_heard,
             deleted=self.delete,
             returned=self.close_older,
+            reacted=self._tell_reactions,
             epoch=self._bus.epoch,
             clock=self._clock,
             timers=asyncio.get_running_loop(),
         )
+
+    def _tell_reactions(self, log: LogRef, sums: ReactionSums) -> None:
+        """Those of a moment in which NATS is away are seen here alone."""
+        with suppress(BusUnavailable):
+            self._bus.publish_reactions(log, sums)
 
     async def _open(self, held: HeldRoom) -> None:
         """Subscribe first: what happens from then on arrives, and what happened before is read."""

@@ -9,6 +9,7 @@ from ws_edge.chat.history import Histories
 from ws_edge.chat.live import LiveConnection, LiveRoom
 from ws_edge.chat.moderate import ModerationActions
 from ws_edge.chat.post import Posting
+from ws_edge.chat.react import Reactions
 from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.chat.warnings import Warnings
@@ -65,6 +66,7 @@ class Worker:
             self.warnings,
         )
         self.replays = ReplayReader(ports.bus, self.recovery.catch_up)
+        self.reactions = Reactions(ports, self.recovery.catch_up)
         self.histories = Histories(ports.bus, self.recovery.catch_up)
         self.live = LiveRoom(ports, Audience(asyncio.get_running_loop().call_soon))
 

@@ -27,6 +27,7 @@ from ws_edge.protocol.log import (
 )
 from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import Policy
+from ws_edge.protocol.reactions import ReactionSums
 from ws_edge.protocol.sanctions import Sanction, rights
 from ws_edge.protocol.server_frames import You
 from ws_edge.protocol.warnings import RoomWarning
@@ -341,6 +342,14 @@ def typing(active: bool, username: str, user_id: int | None, at: str) -> bytes:
 
 def _person(username: str, user_id: int | None, at: str) -> server_frames.PersonData:
     return server_frames.PersonData(username=username, user_id=user_id, timestamp=at)
+
+
+def reactions(sums: ReactionSums) -> bytes:
+    """What people reacted with since the last one."""
+    messages: dict[str, dict[str, int]] = {}
+    for (message_id, emoji), count in sums.messages.items():
+        messages.setdefault(str(message_id), {})[emoji] = count
+    return _written(server_frames.Reactions(server_frames.ReactionsData(counts=sums.counts, messages=messages)))
 
 
 def moderation_action(

@@ -1,4 +1,4 @@
-"""Whether a text is nothing but emoji and names of emotes."""
+"""Whether a text is nothing but emoji and names of emotes, and what somebody may react with."""
 
 import re
 
@@ -30,6 +30,12 @@ _SKIN, _FLAG, _TAG = "[\U0001f3fb-\U0001f3ff]", "[\U0001f1e6-\U0001f1ff]", "[\U0
 _ONE = f"{_PICTOGRAPH}(?:\ufe0f|{_SKIN})?+"
 _EMOJI = f"(?:{_ONE}(?:{_TAG}++|(?:\u200d{_ONE})*+)|{_FLAG}{_FLAG}|[0-9#*]\ufe0f?+\u20e3|{_SKIN})"
 _NAME = r":[^\s:]{1,100}+:"
+_ONE_EMOJI = re.compile(_EMOJI)
+_ONE_NAME = re.compile(r":[\w+-]+:|[\w+-]+")
+NAME_LIMIT_BYTES = 100
+EMOJI_LIMIT_CHARACTERS = 16
+"""The longest that Unicode recommends have 10."""
+REACTION_LIMIT_CHARACTERS = NAME_LIMIT_BYTES + 2
 _EMOTES = re.compile(rf"(?:\s|{_EMOJI}|{_NAME})++")
 
 
@@ -37,3 +43,19 @@ def is_emotes_only(text: str) -> bool:
     """Whether there is nothing but emoji, `:names:` and white space in it; false for an empty one. Nobody asks whether
     there are such emotes."""
     return _EMOTES.fullmatch(text) is not None
+
+
+def read_reaction(text: str) -> str | None:
+    """What is counted of a reaction: one emoji as it was sent, or what may be the name of an emote, between colons.
+    None: it is neither."""
+    if _ONE_EMOJI.fullmatch(text):
+        return text if len(text) <= EMOJI_LIMIT_CHARACTERS else None
+    if not _ONE_NAME.fullmatch(text):
+        return None
+    name = text.strip(":")
+    return f":{name}:" if len(name.encode()) <= NAME_LIMIT_BYTES else None
+
+
+def is_name(reaction: str) -> bool:
+    """Whether what read_reaction gave is the name of an emote."""
+    return reaction.startswith(":")

@@ -17,6 +17,7 @@ from ws_edge.protocol.commands import (
     UndoAction,
     UnpinMessage,
 )
+from ws_edge.protocol.emotes import REACTION_LIMIT_CHARACTERS
 from ws_edge.protocol.identity import MessageId, UserId
 from ws_edge.protocol.policies import LONGEST_MESSAGE, LONGEST_SLOW_MODE_S, LONGEST_WAIT_MINUTES, Links, ReadOnly
 from ws_edge.protocol.references import LARGEST_ID
@@ -212,6 +213,21 @@ class AcknowledgeWarning(Struct, frozen=True, tag="acknowledge_warning", tag_fie
     data: AcknowledgeWarningData
 
 
+class ReactionData(Struct, frozen=True):
+    """`data` of a reaction."""
+
+    emoji: Annotated[str, Meta(min_length=1, max_length=REACTION_LIMIT_CHARACTERS)]
+    """One emoji, or the name of an emote of the room, with or without its colons."""
+    message_id: _Id | None = None
+    """What it is a reaction to: one of the last 500 entries of the room's log. Without it: to what happens just now."""
+
+
+class Reaction(Struct, frozen=True, tag="reaction", tag_field="type"):
+    """A reaction, which is added to those of the others."""
+
+    data: ReactionData
+
+
 class HistoryData(Struct, frozen=True):
     """`data` of a history request."""
 
@@ -250,7 +266,15 @@ class Ping(Struct, frozen=True, tag="ping", tag_field="type"):
 
 
 ClientFrame = (
-    ChatMessage | TypingStart | TypingStop | ModerationAction | AcknowledgeWarning | History | Authenticate | Ping
+    ChatMessage
+    | TypingStart
+    | TypingStop
+    | ModerationAction
+    | AcknowledgeWarning
+    | Reaction
+    | History
+    | Authenticate
+    | Ping
 )
 
 TYPES = frozenset(
@@ -260,6 +284,7 @@ TYPES = frozenset(
         "typing_stop",
         "moderation_action",
         "acknowledge_warning",
+        "reaction",
         "history",
         "authenticate",
         "ping",

@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ws_edge.errors import ErrorCode
+from ws_edge.protocol.emotes import REACTION_LIMIT_CHARACTERS
 from ws_edge.protocol.frames import (
     LONGEST_DURATION_MINUTES,
     MESSAGE_LENGTH,
@@ -24,6 +25,9 @@ from ws_edge.protocol.sanctions import RIGHTS, Action
 _Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
 _EntryId = Annotated[int, Meta(ge=0, le=LARGEST_ID)]
 _Count = Annotated[int, Meta(ge=0, le=LARGEST_ID)]
+_Positive = Annotated[int, Meta(ge=1)]
+_Emoji = Annotated[str, Meta(min_length=1, max_length=REACTION_LIMIT_CHARACTERS)]
+_MessageKey = Annotated[str, Meta(pattern=r"^[1-9][0-9]*$")]
 _Text = Annotated[str, Meta(min_length=1, max_length=MESSAGE_LENGTH)]
 _Time = Annotated[
     str,
@@ -277,6 +281,15 @@ class RoomStatsData(Struct, frozen=True, gc=False):
     left: _Count
 
 
+class ReactionsData(Struct, frozen=True, gc=False):
+    """`data` of reactions: how many there were since the last one."""
+
+    counts: dict[_Emoji, _Positive]
+    """Of those to no message: an emoji, or an emote as `:name:`. At most 100 different ones."""
+    messages: dict[_MessageKey, dict[_Emoji, _Positive]]
+    """The same by the id of a message, which is text here. At most 200 of them all."""
+
+
 class ModerationActionData(Struct, frozen=True, gc=False):
     """`data` of a moderation_action."""
 
@@ -430,6 +443,12 @@ class TypingStop(Struct, frozen=True, gc=False, tag="typing_stop", tag_field="ty
     data: PersonData
 
 
+class Reactions(Struct, frozen=True, gc=False, tag="reactions", tag_field="type"):
+    """What people reacted with, at most once a second. Nothing of it is kept."""
+
+    data: ReactionsData
+
+
 class ModerationAction(Struct, frozen=True, gc=False, tag="moderation_action", tag_field="type"):
     """A moderator imposed or lifted a sanction. Warn: to who warned alone, as the answer."""
 
@@ -482,6 +501,7 @@ ServerFrame = (
     | RoomStats
     | TypingStart
     | TypingStop
+    | Reactions
     | ModerationAction
     | RoomWarning
     | WarningClosed

@@ -7,17 +7,21 @@ from msgspec import Struct
 from ws_edge.errors import CloseCode, ErrorCode, IllegalStep, RefusedFrame
 from ws_edge.protocol import codec
 from ws_edge.protocol.commands import ChangePolicy, ChangeSanction, Command, DeleteMessage
+from ws_edge.protocol.emotes import read_reaction
 from ws_edge.protocol.frames import (
     MESSAGE_LENGTH,
     AcknowledgeWarning,
     Authenticate,
     AuthenticateData,
     ChatMessage,
+    ClientFrame,
     History,
     HistoryData,
     MessageData,
     ModerationAction,
     Ping,
+    Reaction,
+    ReactionData,
     TypingStart,
     TypingStop,
 )
@@ -96,6 +100,13 @@ class Post(Struct, frozen=True, gc=False):
     reply_to: MessageId | None = None
 
 
+class React(Struct, frozen=True, gc=False):
+    """Have this reaction counted: an emoji, or what may be an emote, as `:name:`."""
+
+    emoji: str
+    message_id: MessageId | None
+
+
 class ReadHistory(Struct, frozen=True, gc=False):
     """Answer with the newest messages before this id, None: of all."""
 
@@ -138,7 +149,7 @@ class Disconnect(Struct, frozen=True, gc=False):
     code: CloseCode
 
 
-Effect = Reply | Post | ReadHistory | Renew | StartTyping | StopTyping | Moderate | Acknowledge | Disconnect
+Effect = Reply | Post | React | ReadHistory | Renew | StartTyping | StopTyping | Moderate | Acknowledge | Disconnect
 
 
 _NOTHING: tuple[Effect, ...] = ()
@@ -270,6 +281,9 @@ class Session:
             frame = codec.decode(payload)
         except RefusedFrame as refused:
             return self._refuse(refused.code, refused.nonce, now)
+        return self._understand(frame, now)
+
+    def _understand(self, frame: ClientFrame, now: float) -> tuple[Effect, ...]:
         match frame:
             case ChatMessage():
                 return self._post(frame.data, now)
@@ -284,10 +298,14 @@ class Session:
             case _:
                 return self._handle_addition(frame, now)
 
-    def _handle_addition(self, frame: History | AcknowledgeWarning | Authenticate, now: float) -> tuple[Effect, ...]:
+    def _handle_addition(
+        self, frame: Reaction | History | AcknowledgeWarning | Authenticate, now: float
+    ) -> tuple[Effect, ...]:
         """What clients could not send at first."""
         self.is_of_document = False
         match frame:
+            case Reaction():
+                return self._react(frame.data, now)
             case History():
                 return self._read_history(frame.data, now)
             case AcknowledgeWarning():
@@ -304,6 +322,12 @@ class Session:
             return self._refuse(ErrorCode.MESSAGE_TOO_LONG, data.nonce, now)
         post = Post(text, data.nonce, None if data.reply_to is None else MessageId(data.reply_to))
         return (post,) if self._typing_until is None else (*self.stop_typing(), post)
+
+    def _react(self, data: ReactionData, now: float) -> tuple[Effect, ...]:
+        emoji = read_reaction(data.emoji)
+        if emoji is None:
+            return self._refuse(ErrorCode.INVALID_FORMAT, "", now)
+        return (React(emoji, None if data.message_id is None else MessageId(data.message_id)),)
 
     def _read_history(self, data: HistoryData, now: float) -> tuple[Effect, ...]:
         if not self._histories.admit(now):

@@ -60,12 +60,11 @@ class Erasures:
 
     def covers(self, message: StoredMessage) -> bool:
         """Whether a message was taken back: its text is shown to nobody."""
-        number = message.id
-        return (
-            number <= self._cleared_up_to
-            or number in self._deleted
-            or number <= self._purged_up_to.get(_author(message.user_id, message.username), 0)
-        )
+        return self.covers_id(message.id, author_of(message))
+
+    def covers_id(self, number: MessageId, author: UserId | str) -> bool:
+        """The same of a message that is not at hand; `author` as author_of gives it."""
+        return number <= self._cleared_up_to or number in self._deleted or number <= self._purged_up_to.get(author, 0)
 
     def without_covered(self, entries: Iterable[LogEntry]) -> list[LogEntry]:
         """The entries that may be shown, as they may."""
@@ -99,6 +98,11 @@ class Erasures:
                 self._keys |= dict.fromkeys(erasure.message_keys, newest_s + KEY_S)
         if newest_s:
             self._keys = {key: until_s for key, until_s in self._keys.items() if until_s > newest_s}
+
+
+def author_of(message: StoredMessage) -> UserId | str:
+    """Whose message it is, as a purge names its author."""
+    return _author(message.user_id, message.username)
 
 
 def _author(user_id: UserId | None, username: str) -> UserId | str:

@@ -1,6 +1,7 @@
 """One life of a room on this worker: entries of its log come in, frames for its members go out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from msgspec import UNSET
@@ -19,6 +20,7 @@ from ws_edge.protocol.log import (
 )
 from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import Policy
+from ws_edge.protocol.reactions import Reacted, ReactionSums
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.server_frames import You
@@ -28,6 +30,7 @@ from ws_edge.room.log_order import LogOrder
 from ws_edge.room.newcomers import Newcomers
 from ws_edge.room.pins import RoomPin
 from ws_edge.room.presence import Announcement, Joined, Presence
+from ws_edge.room.reactions import HELD_S, ReactableMessages, RoomReactions
 from ws_edge.room.recent_log import RecentLog
 from ws_edge.room.shown_log import ShownLog
 from ws_edge.room.typing_indicator import TypingIndicator
@@ -60,7 +63,8 @@ class Resolve(Protocol):
 class Room:
     """Implements RoomListener. `resolve` is called with each entry, `policy_heard` with each policy that the log tells,
     `deleted` where a snapshot shows that the room was deleted, the event of which was missed, `returned` with each
-    anonymous participant who came back, and the presence version of their new connection."""
+    anonymous participant who came back, and the presence version of their new connection, `reacted` with what members
+    here reacted with."""
 
     __slots__ = (
         "_audience",
@@ -74,6 +78,9 @@ class Room:
         "_pin",
         "_policy_heard",
         "_presence",
+        "_reactable",
+        "_reacted",
+        "_reactions",
         "_reading_presence",
         "_resolve",
         "_returned",
@@ -97,6 +104,7 @@ class Room:
         policy_heard: Callable[[Slug, Policy], None],
         deleted: Callable[[Life], None],
         returned: Callable[[LogRef, str, int], None],
+        reacted: Callable[[LogRef, ReactionSums], None],
         epoch: Callable[[LogRef], str],
         clock: Clock,
         timers: Timers,
@@ -111,6 +119,9 @@ class Room:
         self._policy_heard = policy_heard
         self._deleted = deleted
         self._returned = returned
+        self._reacted = reacted
+        self._reactions: RoomReactions | None = None
+        self._reactable: ReactableMessages | None = None
         self._epoch = epoch
         self._clock = clock
         self._timers = timers
@@ -193,6 +204,10 @@ class Room:
         self._audience.check_progress(now_s)
         self._newcomers.forget_frames()
         self._shown.let_go(now_s=now_s)
+        if self._reactions is not None and self._reactions.is_idle(now_s):
+            self._reactions = None
+        if self._reactable is not None and now_s - self._reactable.used_at_s > HELD_S:
+            self._reactable = None
 
     # --- the log ---------------------------------------------------------------------------------------------------
 
@@ -355,6 +370,8 @@ class Room:
         author = self._resolve(entry, is_shown=shown is not None)
         if shown is None:
             return
+        if self._reactable is not None and isinstance(shown, StoredMessage):
+            self._reactable.note(shown)
         instead: dict[Member, bytes] | None = None
         if author is not None and (shown.nonce or not isinstance(shown, StoredMessage)):
             instead = {author: codec.own_entry(shown, self.room_id)}
@@ -421,6 +438,37 @@ class Room:
     def typing_changed(self, change: TypingChanged) -> None:
         """Show who starts and stops, to all but the one who types."""
         self._typing.changed(change)
+
+    # --- reactions -------------------------------------------------------------------------------------------------
+
+    def is_reactable(self, message_id: MessageId) -> bool | None:
+        """Whether this is one of the last messages; None: that is to be read, see hold_reactable."""
+        reactable = self._reactable
+        if reactable is None or not reactable.is_read:
+            return None
+        reactable.used_at_s = self._clock.now_s()
+        return reactable.has(message_id, self.erasures)
+
+    def hold_reactable(self) -> ReactableMessages:
+        """From now on, and for HELD_S, know which messages are shown."""
+        if self._reactable is None:
+            self._reactable = ReactableMessages(self._clock.now_s())
+        self._reactable.used_at_s = self._clock.now_s()
+        return self._reactable
+
+    def react(self, emoji: str, message_id: MessageId | None) -> None:
+        """A member reacted, with an emoji or an emote that there is, to a message that there is."""
+        self._room_reactions().add(emoji, message_id)
+
+    def reactions_heard(self, reacted: Sequence[Reacted]) -> None:
+        """See RoomListener."""
+        self._room_reactions().heard(reacted)
+
+    def _room_reactions(self) -> RoomReactions:
+        if self._reactions is None:
+            publish = partial(self._reacted, self.log)
+            self._reactions = RoomReactions(self._audience, publish, self._clock, self._timers)
+        return self._reactions
 
 
 def _since(resume: ResumePoint | None) -> MessageId:

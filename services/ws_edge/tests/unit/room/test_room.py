@@ -15,6 +15,7 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef, StoredMessage
 from ws_edge.protocol.policies import NO_POLICY, Policy
+from ws_edge.protocol.reactions import Reacted
 from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Member
@@ -90,6 +91,7 @@ class Surroundings:
         self.time_s = 100.0
         self.soon: list[Callable[[], object]] = []
         self.timers: list[FakeTimer] = []
+        self.reacted: list[list[Reacted]] = []
         self.viewers: list[Viewer] = []
         self.outcomes = Outcomes("e1", self, FakeMeter())
         self.policies: list[tuple[Slug, Policy]] = []
@@ -141,6 +143,7 @@ class Surroundings:
             policy_heard=self.policy_heard,
             deleted=self.room_deleted,
             returned=self.participant_returned,
+            reacted=lambda _log, sums: self.reacted.append(list(sums)),
             epoch=lambda log: f"{log.life}.1",
             clock=self,
             timers=self,

@@ -21,8 +21,10 @@ from ws_edge.adapters.grpc.convert import event_from_proto, warnings_from_proto
 from ws_edge.adapters.nats.events import (
     decode_entry,
     decode_presence,
+    decode_reactions,
     decode_typing,
     encode_message,
+    encode_reactions,
     encode_typing,
     live_subject,
     log_subject,
@@ -35,6 +37,7 @@ from ws_edge.errors import BusUnavailable, RoomsUnavailable, StreamUnsettled
 from ws_edge.ports import Incident, LogMemory, RoomListener, WorkerListener
 from ws_edge.protocol.identity import Life, MessageId, Speaker
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage, entry_id, message_key, sequence_of
+from ws_edge.protocol.reactions import ReactionSums
 from ws_edge.protocol.rooms import TypingChanged
 
 _log = structlog.get_logger(__name__)
@@ -202,6 +205,10 @@ class NatsBus:
         """See ports.Bus. Raises BusUnavailable."""
         self._publish(live_subject(log, "typing"), encode_typing(change))
 
+    def publish_reactions(self, log: LogRef, sums: ReactionSums) -> None:
+        """See ports.Bus. Raises BusUnavailable."""
+        self._publish(live_subject(log, "reactions"), encode_reactions(sums, edge=self._edge))
+
     def publish_returned(self, log: LogRef, key: str, version: int) -> None:
         """See ports.Bus. Raises BusUnavailable."""
         event = ParticipantReturned(key=key, version=version)
@@ -287,13 +294,21 @@ class NatsBus:
                 listener.typing_changed(decode_typing(payload))
             elif subject.endswith(b".presence"):
                 listener.presence_changed(decode_presence(payload))
-            elif subject.endswith(b".returned"):
-                event = ParticipantReturned.FromString(payload)
-                listener.participant_returned(event.key, event.version)
-            elif subject.endswith(b".reached"):
-                listener.log_reached(MessageId(LogReached.FromString(payload).last_id))
+            else:
+                self._receive_rare(subject, payload, listener)
 
         return receive
+
+    def _receive_rare(self, subject: bytes, payload: bytes, listener: RoomListener) -> None:
+        if subject.endswith(b".reactions"):
+            edge, reacted = decode_reactions(payload)
+            if edge != self._edge:
+                listener.reactions_heard(reacted)
+        elif subject.endswith(b".returned"):
+            event = ParticipantReturned.FromString(payload)
+            listener.participant_returned(event.key, event.version)
+        elif subject.endswith(b".reached"):
+            listener.log_reached(MessageId(LogReached.FromString(payload).last_id))
 
     def _not_stored(self, answer: str) -> None:
         self._count(Incident.MESSAGE_NOT_STORED)

@@ -5,7 +5,7 @@ from google.protobuf.message import DecodeError
 
 from chassis.traces import read_trace
 from salon.events.v1 import events_pb2
-from salon.events.v1.events_pb2 import ChatMessage, Person, Presence, Typing
+from salon.events.v1.events_pb2 import ChatMessage, Person, Presence, ReactionCount, Reactions, Typing
 from ws_edge.adapters.grpc.convert import policy_from_proto
 from ws_edge.protocol.identity import ConnectionId, MessageId, Rank, Speaker, UserId
 from ws_edge.protocol.log import (
@@ -21,6 +21,7 @@ from ws_edge.protocol.log import (
     UnknownEntry,
     entry_id,
 )
+from ws_edge.protocol.reactions import EMOJI_LIMIT, MESSAGE_LIMIT, Reacted, ReactionSums
 from ws_edge.protocol.rooms import Participant, PresenceChanged, TypingChanged
 
 _log = structlog.get_logger(__name__)
@@ -156,6 +157,22 @@ def decode_typing(payload: bytes) -> TypingChanged:
         connection=ConnectionId(event.connection),
         at_ms=event.at_ms,
     )
+
+
+def encode_reactions(sums: ReactionSums, *, edge: str) -> bytes:
+    """What members of this edge reacted with."""
+    counts = [ReactionCount(emoji=each.emoji, message_id=each.message_id or 0, count=each.count) for each in sums]
+    return Reactions(edge=edge, counts=counts).SerializeToString()
+
+
+def decode_reactions(payload: bytes) -> tuple[str, list[Reacted]]:
+    """The edge, and what its members reacted with. Raises DecodeError."""
+    event = Reactions.FromString(payload)
+    counts = event.counts[: EMOJI_LIMIT + MESSAGE_LIMIT]
+    found = [
+        Reacted(each.emoji, MessageId(each.message_id) if each.message_id else None, each.count) for each in counts
+    ]
+    return event.edge, found
 
 
 def decode_presence(payload: bytes) -> PresenceChanged:
