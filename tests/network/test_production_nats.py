@@ -222,7 +222,12 @@ MAY_PUBLISH = {
         "salon.v1.broadcast",
         *_of_streams("STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.PURGE", "STREAM.MSG.GET", "DIRECT.GET"),
     },
-    "rooms": {"salon.v1.live.1.2.presence", "salon.v1.rooms.deleted", *_of_streams("STREAM.PURGE")},
+    "rooms": {
+        "salon.v1.live.1.2.presence",
+        "salon.v1.rooms.deleted",
+        "salon.v1.rooms.emotes",
+        *_of_streams("STREAM.PURGE"),
+    },
     "moderation": {
         "salon.v1.moderation.sanction",
         "salon.v1.log.0.1.2",
@@ -241,6 +246,7 @@ MAY_HEAR = {
     "ws_edge": {
         "salon.v1.live.1.2.*",
         "salon.v1.rooms.deleted",
+        "salon.v1.rooms.emotes",
         "salon.v1.moderation.sanction",
         "salon.v1.broadcast",
         "_INBOX.x.*",

@@ -17,9 +17,11 @@ from chassis.process import serve_until_signal
 from chassis.tasks import Tasks, repeat, to_its_end
 from rooms.adapters.moderation import GrpcModeration
 from rooms.adapters.nats import NatsEvents
+from rooms.adapters.store.blocks import TortoiseBlocks
 from rooms.adapters.store.catalog import TortoiseCatalog
 from rooms.adapters.store.database import migrate_rooms, rooms_database
 from rooms.adapters.store.dormant_logs import TortoiseDormantLogs
+from rooms.adapters.store.emotes import TortoiseEmotes
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
@@ -109,6 +111,8 @@ def _ports(config: Config, database: Database, events: NatsEvents, stack: AsyncE
         leases=TortoiseLeases(database, policy),
         log=TortoiseLogPositions(database),
         dormant=TortoiseDormantLogs(database),
+        emotes=TortoiseEmotes(database),
+        blocks=TortoiseBlocks(database),
         videos=_videos(config, catalog, stack),
         events=events,
         moderation=moderation,

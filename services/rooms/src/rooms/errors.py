@@ -8,7 +8,9 @@ RoomsError
     ├── NotSignedIn           UNAUTHENTICATED
     ├── NotPermitted          FORBIDDEN
     │   ├── SlugReserved
-    │   └── TooManyRooms
+    │   ├── TooManyRooms
+    │   ├── TooManyEmotes
+    │   └── TooManyBlocks
     ├── RoomNotFound          NOT_FOUND
     ├── SanctionNotFound      NOT_FOUND
     ├── ActionNotFound        NOT_FOUND
@@ -76,6 +78,18 @@ class TooManyRooms(NotPermitted):
     """As many rooms' settings are kept for this user as may be."""
 
     text = "You keep as many rooms as you may: delete one first"
+
+
+class TooManyEmotes(NotPermitted):
+    """The slug has as many emotes as it may."""
+
+    text = "There are as many emotes as there may be: delete one first"
+
+
+class TooManyBlocks(NotPermitted):
+    """The user has blocked as many as they may."""
+
+    text = "You block as many users as you may: unblock one first"
 
 
 class RoomNotFound(Refusal):

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone, Verification
+from rooms.domain.emotes import ChangedEmotes, Emote
 from rooms.domain.leases import Lease, Outage, Syncs
 from rooms.domain.log_position import Resumption
 from rooms.domain.membership import Arrival, HeldConnection, JoinOutcome, JoinPlan, RoomRef
@@ -213,6 +214,36 @@ class LogPositions(Protocol):
         """Remember the sequence, and decide where a stream goes on that ended below `behind`; 0: it did not."""
 
 
+class Emotes(Protocol):
+    """Emotes of slugs and of everywhere. Every coroutine raises DatabaseUnavailable."""
+
+    async def of_slugs(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
+        """The emotes of each of these different slugs, in their order, each by name."""
+
+    async def changed(self, after: int | None) -> ChangedEmotes:
+        """What has changed since that version; None: which version there is."""
+
+    async def save(self, emote: Emote, *, owner: UserId | None, by: UserId, now: datetime) -> None:
+        """Keep it, in place of one of that name. Raises TooManyEmotes, and NotPermitted where the room of the slug is
+        not, or no longer, that owner's; None: of whoever it is."""
+
+    async def delete(self, slug: Slug, name: str, *, owner: UserId | None) -> bool:
+        """Whether there was one. Raises NotPermitted as `save` does."""
+
+
+class Blocks(Protocol):
+    """Whom users have blocked. Every coroutine raises DatabaseUnavailable."""
+
+    async def of_users(self, user_ids: Sequence[UserId]) -> list[list[UserId]]:
+        """Whom each of these has blocked, in their order, each the last one first."""
+
+    async def block(self, user_id: UserId, blocked: UserId, *, now: datetime) -> bool:
+        """Whether they were not blocked before. Raises TooManyBlocks."""
+
+    async def unblock(self, user_id: UserId, blocked: UserId) -> bool:
+        """Whether they were blocked."""
+
+
 class Videos(Protocol):
     """The catalogue of videos."""
 
@@ -232,6 +263,9 @@ class Events(Protocol):
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
         """To every edge."""
+
+    def publish_emotes_changed(self, slug: Slug) -> None:
+        """To every edge; an empty slug: those of everywhere."""
 
     async def purge(self, ended: LifeEnded) -> bool:
         """Whether nothing of the log of this life is stored any more."""
@@ -278,6 +312,8 @@ class Ports:
     leases: Leases
     log: LogPositions
     dormant: DormantLogs
+    emotes: Emotes
+    blocks: Blocks
     videos: Videos
     events: Events
     moderation: Moderation

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chassis.database import DEFAULT_TIMEOUTS, Database, Timeouts
+from rooms.adapters.store.blocks import TortoiseBlocks
 from rooms.adapters.store.catalog import TortoiseCatalog
 from rooms.adapters.store.dormant_logs import TortoiseDormantLogs
+from rooms.adapters.store.emotes import TortoiseEmotes
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
@@ -40,6 +42,7 @@ class Heard:
     def __init__(self) -> None:
         self.changes: list[Changes] = []
         self.purged: list[Life] = []
+        self.emotes_changed: list[Slug] = []
         self.is_connected = True
         self.can_purge = True
 
@@ -51,6 +54,9 @@ class Heard:
         self.changes.append(changes)
 
     def publish_room_deleted(self, ended: LifeEnded) -> None: ...
+
+    def publish_emotes_changed(self, slug: Slug) -> None:
+        self.emotes_changed.append(slug)
 
     async def existing(self, video_ids: frozenset[int]) -> Mapping[int, bool | None]:
         return dict.fromkeys(video_ids, True)
@@ -98,6 +104,8 @@ class Replica:
         self.catalog = TortoiseCatalog(self.database)
         self.log = TortoiseLogPositions(self.database)
         self.dormant = TortoiseDormantLogs(self.database)
+        self.emotes = TortoiseEmotes(self.database)
+        self.blocks = TortoiseBlocks(self.database)
         self.syncs = Syncs()
 
     @property
@@ -113,6 +121,8 @@ class Replica:
             leases=self.leases,
             log=self.log,
             dormant=self.dormant,
+            emotes=self.emotes,
+            blocks=self.blocks,
             videos=self.events,
             events=self.events,
             moderation=self.events,

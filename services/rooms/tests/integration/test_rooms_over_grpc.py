@@ -684,3 +684,53 @@ async def test_a_position_that_cannot_be_is_refused(world: World, bad: pb.LogPos
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
             await call
         assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_edges_read_emotes_and_hear_that_they_have_changed(world: World) -> None:
+    admin = pb.Person(user_id=9, username="admin", rank=pb.RANK_ADMIN)
+    save = 'mutation {{ saveEmote(name: "{0}", url: "https://cdn.example/{0}.png"{1}) {{ name }} }}'
+    heard = await world.bus.subscribe("salon.v1.rooms.emotes")
+    await world.bus.flush()
+    version = (await world.rooms.FindChangedEmotes(pb.FindChangedEmotesRequest())).version
+    assert "errors" not in await world.graphql(save.format("a", ', slug: "live"'), admin)
+    assert "errors" not in await world.graphql(save.format("b", ""), admin)
+    told = [events_pb2.EmotesChanged.FromString((await heard.next_msg(3)).data).slug for _ in range(2)]
+    assert told == ["live", ""]
+    changed = await world.rooms.FindChangedEmotes(pb.FindChangedEmotesRequest(after=version))
+    assert (changed.version, list(changed.slugs), changed.has_more) == (version + 2, ["live", ""], False)
+    answer = await world.rooms.ReadEmotes(pb.ReadEmotesRequest(slugs=["", "none", "live", "live"]))
+    assert answer == pb.ReadEmotesResponse(
+        catalogs=[
+            pb.EmoteCatalog(slug="", emotes=[pb.Emote(name="b", url="https://cdn.example/b.png")]),
+            pb.EmoteCatalog(slug="live", emotes=[pb.Emote(name="a", url="https://cdn.example/a.png")]),
+        ]
+    )
+
+
+async def test_an_answer_with_many_emotes_names_what_is_to_be_asked_for_again(world: World, config: Config) -> None:
+    row = (
+        "INSERT INTO emote (slug, name, url, alt, created_by, created_ms) VALUES (?, ?, 'https://a.example', '', 1, 1)"
+    )
+    slugs = [f"s{number}" for number in range(6)]
+    with closing(sqlite3.connect(config.database_url.removeprefix("sqlite://"))) as database, database:
+        database.executemany(row, [(slug, f"e{number}") for slug in slugs for number in range(500)])
+    first = await world.rooms.ReadEmotes(pb.ReadEmotesRequest(slugs=slugs))
+    assert [catalog.slug for catalog in first.catalogs] == slugs[:4]
+    assert list(first.unread) == slugs[4:]
+    rest = await world.rooms.ReadEmotes(pb.ReadEmotesRequest(slugs=first.unread))
+    assert ([catalog.slug for catalog in rest.catalogs], list(rest.unread)) == (slugs[4:], [])
+
+
+async def test_edges_read_whom_users_have_blocked(world: World) -> None:
+    ana = pb.Person(user_id=7, username="ana", rank=pb.RANK_USER)
+    for number in (5, 6):
+        assert "true" in await world.graphql(f"mutation {{ block(userId: {number}) }}", ana)
+    answer = await world.rooms.ListBlocked(pb.ListBlockedRequest(user_ids=[8, 7]))
+    assert [list(each.user_ids) for each in answer.blocked] == [[], [6, 5]]
+
+
+@pytest.mark.parametrize("user_ids", [[0], [2**53], list(range(1, 102))])
+async def test_malformed_questions_for_blocks_are_refused(world: World, user_ids: list[int]) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await world.rooms.ListBlocked(pb.ListBlockedRequest(user_ids=user_ids))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT

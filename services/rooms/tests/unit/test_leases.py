@@ -48,6 +48,8 @@ def ports_at(elapsed_s: Mapping[str, float], world: Any) -> Ports:
         leases=world,
         log=world,
         dormant=world,
+        emotes=world,
+        blocks=world,
         videos=world,
         events=world,
         moderation=world,

@@ -51,6 +51,7 @@ class FakeRooms(RoomsServiceServicer):
         self.leaves_answer = asyncio.Event()
         self.leaves_answer.set()
         self.knows_ranks = True
+        self.knows_emotes = True
         self.ranks_answer = asyncio.Event()
         self.ranks_answer.set()
 
@@ -142,6 +143,28 @@ class FakeRooms(RoomsServiceServicer):
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
         self._note_trace(request, context)
         return pb.GetStatsResponse(total_connections=10, rooms={1: 8, 2: 2})
+
+    async def ReadEmotes(self, request: pb.ReadEmotesRequest, context: Context) -> pb.ReadEmotesResponse:
+        await self._take(request, context)
+        if not self.knows_emotes:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "an older service")
+        first, *rest = request.slugs
+        emote = pb.Emote(name="Kappa", url=f"https://cdn.example/{first}")
+        return pb.ReadEmotesResponse(catalogs=[pb.EmoteCatalog(slug=first, emotes=[emote])], unread=rest)
+
+    async def FindChangedEmotes(
+        self, request: pb.FindChangedEmotesRequest, context: Context
+    ) -> pb.FindChangedEmotesResponse:
+        await self._take(request, context)
+        if not self.knows_emotes:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "an older service")
+        return pb.FindChangedEmotesResponse(version=7, slugs=["", "live"] if request.HasField("after") else [])
+
+    async def ListBlocked(self, request: pb.ListBlockedRequest, context: Context) -> pb.ListBlockedResponse:
+        await self._take(request, context)
+        if not self.knows_emotes:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "an older service")
+        return pb.ListBlockedResponse(blocked=[pb.Blocked(user_ids=[number, 1]) for number in request.user_ids])
 
     async def ExecuteGraphQL(self, request: pb.ExecuteGraphQLRequest, context: Context) -> pb.ExecuteGraphQLResponse:
         await self._take(request, context)

@@ -12,12 +12,14 @@ import structlog
 from chassis.nats_connection import NatsAccess, NatsConnection
 from chassis.tasks import Tasks
 from chassis.traces import trace_headers
+from rooms.domain.people import Slug
 from rooms.domain.presence import Announced, Changes, PresenceChanged
 from rooms.domain.rooms import LifeEnded
 from salon.events.v1 import events_pb2
 
 STREAM_OF_BEFORE = "SALON_MESSAGES"
 DELETED = "salon.v1.rooms.deleted"
+EMOTES_CHANGED = "salon.v1.rooms.emotes"
 _PRESENCE = "presence"
 _EVENTS_WAITING = 10_000
 _ROOMS_LOST = 10_000
@@ -73,6 +75,10 @@ class NatsEvents:
         """To every edge."""
         event = events_pb2.RoomDeleted(room_id=ended.room_id, life=ended.life, slug=ended.slug)
         self._publish("deleted", DELETED, event.SerializeToString())
+
+    def publish_emotes_changed(self, slug: Slug) -> None:
+        """To every edge."""
+        self._publish("emotes", EMOTES_CHANGED, events_pb2.EmotesChanged(slug=slug).SerializeToString())
 
     async def purge(self, ended: LifeEnded) -> bool:
         """Whether nothing of the log of this life is stored any more; else it is to be tried again."""

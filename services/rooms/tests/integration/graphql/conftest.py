@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from chassis.database import Database
+from rooms.adapters.store.blocks import TortoiseBlocks
 from rooms.adapters.store.catalog import TortoiseCatalog
 from rooms.adapters.store.dormant_logs import TortoiseDormantLogs
+from rooms.adapters.store.emotes import TortoiseEmotes
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
 from rooms.adapters.store.memberships import TortoiseMemberships
@@ -39,6 +41,7 @@ class Quiet:
     deleted: list[LifeEnded] = field(default_factory=list)
     sanctions: list[Sanction] = field(default_factory=list)
     asked: list[Sequence[Slug]] = field(default_factory=list)
+    emotes_changed: list[Slug] = field(default_factory=list)
 
     is_connected = True
 
@@ -49,6 +52,9 @@ class Quiet:
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
         self.deleted.append(ended)
+
+    def publish_emotes_changed(self, slug: Slug) -> None:
+        self.emotes_changed.append(slug)
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         self.asked.append(slugs)
@@ -98,6 +104,8 @@ class Stage:
             leases=TortoiseLeases(database, RoomPolicy()),
             log=TortoiseLogPositions(database),
             dormant=TortoiseDormantLogs(database),
+            emotes=TortoiseEmotes(database),
+            blocks=TortoiseBlocks(database),
             videos=catalog,
             events=self.quiet,
             moderation=self.quiet,

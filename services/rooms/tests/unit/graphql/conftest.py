@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from memory_catalog import MemoryCatalog
+from memory_emotes import MemoryBlocks, MemoryEmotes
 
 from rooms.api.graphql.execute import EXECUTION_LIMIT, execute
 from rooms.api.in_flight import InFlight
@@ -106,6 +107,7 @@ class FakeEvents:
     """What was told to the bus."""
 
     deleted: list[LifeEnded] = field(default_factory=list)
+    emotes_changed: list[Slug] = field(default_factory=list)
     is_connected = True
 
     def publish(self, changes: Changes) -> None:
@@ -116,6 +118,9 @@ class FakeEvents:
 
     def publish_room_deleted(self, ended: LifeEnded) -> None:
         self.deleted.append(ended)
+
+    def publish_emotes_changed(self, slug: Slug) -> None:
+        self.emotes_changed.append(slug)
 
 
 class _Unused:
@@ -139,6 +144,8 @@ class World:
     catalog: MemoryCatalog = field(default_factory=MemoryCatalog)
     moderation: FakeModeration = field(default_factory=FakeModeration)
     events: FakeEvents = field(default_factory=FakeEvents)
+    emotes: MemoryEmotes = field(default_factory=MemoryEmotes)
+    blocks: MemoryBlocks = field(default_factory=MemoryBlocks)
     creation: CreationPolicy = field(default_factory=CreationPolicy)
     executions: InFlight = field(default_factory=lambda: InFlight(EXECUTION_LIMIT))
     ana: Viewer = ANA
@@ -219,6 +226,8 @@ class World:
             leases=_Unused(),
             log=_Unused(),
             dormant=_Unused(),
+            emotes=self.emotes,
+            blocks=self.blocks,
             videos=_Unused(),
             events=self.events,
             moderation=self.moderation,

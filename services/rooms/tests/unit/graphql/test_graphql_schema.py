@@ -27,6 +27,7 @@ type Sanction {
   active: Boolean!  cursor: String!
 }
 type Invitation { slug: String!  userId: SafeInt!  invitedBy: SafeInt!  createdAt: DateTime! }
+type Emote { name: String!  url: String!  alt: String!  slug: String }
 type Video { id: SafeInt!  title: String!  createdAt: DateTime! }
 type AuditEntry {
   actionId: SafeInt!  at: DateTime!  actorUserId: SafeInt!  actorRole: String  action: String!
@@ -49,6 +50,8 @@ type Query {
   auditLog(slug: String, actor: SafeInt, target: SafeInt, targetUsername: String, action: String, first: Int = 50,
     after: String): [AuditEntry!]!
   verifyAudit(slug: String, after: String): AuditVerification!
+  emotes(slug: String): [Emote!]!
+  blocked: [SafeInt!]!
 }
 type Mutation {
   createChatRoom(name: String!, slug: String, description: String, isPublic: Boolean = true,
@@ -61,6 +64,10 @@ type Mutation {
   liftSanction(id: SafeInt!): Sanction!
   undoAction(id: SafeInt!): Undone!
   undoAll(actorId: SafeInt!, since: DateTime!, after: String): UndoneAll!
+  saveEmote(name: String!, url: String!, alt: String, slug: String): Emote!
+  deleteEmote(name: String!, slug: String): Boolean!
+  block(userId: SafeInt!): Boolean!
+  unblock(userId: SafeInt!): Boolean!
 }
 """
 

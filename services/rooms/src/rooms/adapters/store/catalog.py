@@ -8,6 +8,7 @@ from datetime import datetime
 from chassis.database import Database, Gate, Row, Session
 from chassis.outages import retried_on_conflict
 from rooms.adapters.store.dormant_logs import supersede
+from rooms.adapters.store.emotes import forget_emotes
 from rooms.adapters.store.listing import CountedPeople, find_room, newest_rooms, people_of, search_rooms
 from rooms.adapters.store.rooms import NewRoom, end_lives, insert_rooms, lock_slugs, never_register_again, take_ids
 from rooms.adapters.store.tables import InvitationRow, VideoRow, from_ms, to_ms
@@ -128,9 +129,10 @@ class TortoiseCatalog:
 
     @retried_on_conflict
     async def delete_room(self, room: Room) -> LifeEnded | None:
-        """End the life, if any, and delete settings and invitations. A room of which only settings are kept is inserted
-        and ended in the same transaction: while it holds the row nobody else can insert the room, and `deleted_slug`
-        gets the number of a life that is higher than any before, so that no edge can register an older one again."""
+        """End the life, if any, and delete settings, invitations and emotes. A room of which only settings are kept is
+        inserted and ended in the same transaction: while it holds the row nobody else can insert the room, and
+        `deleted_slug` gets the number of a life that is higher than any before, so that no edge can register an older
+        one again."""
         async with self._database.transaction() as session:
             made = await insert_rooms(session, [NewRoom(room.slug, room.room_id)], now_ms=0)
             if made and not await _lock_settings(session, room.slug):
@@ -140,6 +142,7 @@ class TortoiseCatalog:
             if living is None or (made and [row["room_id"] for row in kept] != [room.room_id]):
                 raise RoomNotFound
             await session.fetch("DELETE FROM invitation WHERE slug = $1", room.slug)
+            await forget_emotes(session, [room.slug])
             await end_lives(session, [living.life], dormant_ms=0)
             await supersede(session, [room.slug])
             await never_register_again(session, [living])

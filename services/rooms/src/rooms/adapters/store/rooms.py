@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from chassis.database import Row, Session, packed
 from rooms.adapters.store.dormant_logs import lay_down
+from rooms.adapters.store.emotes import forget_emotes
 from rooms.domain.people import Life, RoomId, Slug, UserId
 from rooms.domain.rooms import OPEN, Access, LivingRoom, RoomUpdate, SlugState
 
@@ -253,3 +254,4 @@ async def _forget(session: Session, slugs: Sequence[Slug], kept_ms: int) -> None
         f"DELETE FROM invitation WHERE slug IN (SELECT x.slug FROM {session.rows(_SLUGS)})",
         packed([{"slug": row["slug"]} for row in forgotten]),
     )
+    await forget_emotes(session, [Slug(row["slug"]) for row in forgotten])

@@ -176,6 +176,47 @@ class DeletedLifeRow(Model):
         indexes: ClassVar = (Index(fields=["deleted_ms"], name="deleted_life_by_time"),)
 
 
+class EmoteRow(Model):
+    """An image that is shown in place of :name:, in rooms of a slug or everywhere."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    slug = fields.CharField(max_length=128)
+    """Empty: everywhere."""
+    name = fields.CharField(max_length=100)
+    url = fields.CharField(max_length=500)
+    alt = fields.CharField(max_length=200)
+    created_by = fields.BigIntField()
+    created_ms = fields.BigIntField()
+
+    class Meta:
+        table = "emote"
+        unique_together: ClassVar = (("slug", "name"),)
+
+
+class EmoteChangeRow(Model):
+    """The version of the last change of a slug's emotes."""
+
+    slug = fields.CharField(max_length=128, primary_key=True)
+    version = fields.BigIntField()
+
+    class Meta:
+        table = "emote_change"
+        indexes: ClassVar = (Index(fields=["version"], name="emote_change_by_version"),)
+
+
+class BlockRow(Model):
+    """Whom a user does not want to read."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    user_id = fields.BigIntField()
+    blocked_user_id = fields.BigIntField()
+    created_ms = fields.BigIntField()
+
+    class Meta:
+        table = "block"
+        unique_together: ClassVar = (("user_id", "blocked_user_id"),)
+
+
 class VideoRow(Model):
     """The catalogue of videos that the service keeps itself."""
 

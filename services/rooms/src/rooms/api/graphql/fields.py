@@ -23,6 +23,7 @@ from rooms.api.graphql.types import (
     AuditEntry,
     AuditVerification,
     ChatRoom,
+    Emote,
     Invitation,
     SafeInt,
     Sanction,
@@ -32,9 +33,10 @@ from rooms.api.graphql.types import (
 )
 from rooms.domain import naming
 from rooms.domain.audit import ACTIONS, AuditQuery
-from rooms.domain.people import Life, RoomId, UserId
+from rooms.domain.emotes import EVERYWHERE
+from rooms.domain.people import Life, RoomId, Slug, UserId
 from rooms.domain.rooms import UNCHANGED, RoomSettings, SettingsChange
-from rooms.usecases import audit, manage, queries
+from rooms.usecases import audit, blocks, emotes, manage, queries
 
 
 @strawberry.type
@@ -146,6 +148,21 @@ class Query:
         )
         return AuditVerification.of(found)
 
+    @strawberry.field
+    async def emotes(self, info: Info[Request, None], slug: str | None = strawberry.UNSET) -> list[Emote]:
+        """What `:name:` shows in a room: its own emotes, and those of everywhere whose names it does not have. Without
+        slug those of everywhere. Raises InvalidInput."""
+        found = await emotes.list_emotes(info.context.ports, info.context.viewer, _emotes_of(slug))
+        info.context.count_elements(len(found))
+        return [Emote.of(emote) for emote in found]
+
+    @strawberry.field
+    async def blocked(self, info: Info[Request, None]) -> list[SafeInt]:
+        """Whom the viewer has blocked, the last one first. Raises NotSignedIn."""
+        found = await blocks.list_blocked(info.context.ports, info.context.viewer)
+        info.context.count_elements(len(found))
+        return [SafeInt(user_id) for user_id in found]
+
 
 @strawberry.type
 class Mutation:
@@ -250,3 +267,38 @@ class Mutation:
             before_id=decode_cursor(AUDIT, after or None),
         )
         return UndoneAll.of(found)
+
+    @strawberry.mutation
+    async def save_emote(
+        self,
+        info: Info[Request, None],
+        name: str,
+        url: str,
+        alt: str | None = strawberry.UNSET,
+        slug: str | None = strawberry.UNSET,
+    ) -> Emote:
+        """Keep an emote, in place of one of that name; without slug for every room. Raises NotSignedIn, NotPermitted,
+        InvalidInput, TooManyEmotes."""
+        context, text = info.context, check_line("alt", alt) if isinstance(alt, str) else None
+        return Emote.of(await emotes.save_emote(context.ports, context.viewer, _emotes_of(slug), name, url, text))
+
+    @strawberry.mutation
+    async def delete_emote(self, info: Info[Request, None], name: str, slug: str | None = strawberry.UNSET) -> bool:
+        """Take an emote away; false where there was none. Raises NotSignedIn, NotPermitted, InvalidInput."""
+        return await emotes.delete_emote(info.context.ports, info.context.viewer, _emotes_of(slug), name)
+
+    @strawberry.mutation
+    async def block(self, info: Info[Request, None], user_id: SafeInt) -> bool:
+        """Have clients hide what a user says; false where they were blocked. Raises NotSignedIn, InvalidInput,
+        TooManyBlocks."""
+        return await blocks.block(info.context.ports, info.context.viewer, UserId(user_id))
+
+    @strawberry.mutation
+    async def unblock(self, info: Info[Request, None], user_id: SafeInt) -> bool:
+        """The opposite; false where they were not blocked. Raises NotSignedIn."""
+        return await blocks.unblock(info.context.ports, info.context.viewer, UserId(user_id))
+
+
+def _emotes_of(slug: str | None) -> Slug:
+    """Without one: those of everywhere. Raises InvalidInput."""
+    return naming.check_slug(slug) if isinstance(slug, str) else EVERYWHERE

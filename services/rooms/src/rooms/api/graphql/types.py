@@ -13,7 +13,12 @@ from strawberry.types.scalar import ScalarDefinition
 
 from rooms.api.graphql.arguments import LIST_DEFAULT, clamp_first, decode_cursor, encode_cursor
 from rooms.api.graphql.request import ParticipantPage, Request
-from rooms.domain import audit as domain_audit, rooms as domain, sanctions as domain_sanctions
+from rooms.domain import (
+    audit as domain_audit,
+    emotes as domain_emotes,
+    rooms as domain,
+    sanctions as domain_sanctions,
+)
 
 ROOMS = "room"
 PARTICIPANTS = "participant"
@@ -341,6 +346,21 @@ class Invitation:
             invited_by=SafeInt(invitation.invited_by),
             created_at=invitation.created_at,
         )
+
+
+@strawberry.type
+class Emote:
+    """What a room shows in place of `:name:`."""
+
+    name: str
+    url: str
+    alt: str
+    slug: str | None
+
+    @classmethod
+    def of(cls, emote: domain_emotes.Emote) -> Self:
+        """As the contract shows an emote; slug null: of every room."""
+        return cls(name=emote.name, url=emote.url, alt=emote.alt, slug=emote.slug or None)
 
 
 @strawberry.type

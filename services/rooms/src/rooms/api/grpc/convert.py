@@ -1,9 +1,10 @@
 """Between the contract's messages and the domain's values. Raises MalformedRequest for what no edge may send."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from rooms.domain.emotes import Emote
 from rooms.domain.log_position import PARTITIONS
 from rooms.domain.membership import (
     Arrival,
@@ -35,6 +36,10 @@ from rooms.errors import MalformedRequest
 from salon.rooms.v1 import rooms_pb2 as pb
 
 BATCH_LIMIT = 1000
+EMOTES_AT_ONCE = 2000
+"""In one answer, which stays below 2 MiB."""
+USERS_AT_ONCE = 100
+"""Of whom each may have blocked 1000."""
 _EDGE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ANONYMOUS_KEY = re.compile(r"c:[0-9a-f]{32}:[1-9][0-9]{0,18}", re.ASCII)
 _LARGEST_CONNECTION = 2**63 - 1
@@ -207,6 +212,31 @@ def snapshot_to_proto(snapshot: RoomSnapshot) -> pb.ListParticipantsResponse:
 
 def _participant_to_proto(person: Announced) -> pb.Participant:
     return pb.Participant(key=person.key, user_id=person.user_id or 0, username=person.username, version=person.version)
+
+
+def slugs_from_proto(slugs: Sequence[str]) -> list[Slug]:
+    """Different slugs; an empty one stands for everywhere."""
+    check_batch(len(slugs))
+    return [Slug(text_from_proto(slug)) for slug in dict.fromkeys(slugs)]
+
+
+def emotes_to_proto(slugs: Sequence[Slug], catalogs: Sequence[Sequence[Emote]]) -> pb.ReadEmotesResponse:
+    """As many as fit into one answer, one at least."""
+    answer, size = pb.ReadEmotesResponse(), 0
+    for slug, emotes in zip(slugs, catalogs, strict=True):
+        if size and size + len(emotes) > EMOTES_AT_ONCE:
+            answer.unread.append(slug)
+        elif emotes:
+            size += len(emotes)
+            answer.catalogs.add(slug=slug, emotes=[pb.Emote(name=emote.name, url=emote.url) for emote in emotes])
+    return answer
+
+
+def user_ids_from_proto(numbers: Sequence[int]) -> list[UserId]:
+    """At most 100."""
+    if len(numbers) > USERS_AT_ONCE:
+        raise MalformedRequest(f"at most {USERS_AT_ONCE} users in one request")
+    return [UserId(_id(number, "user_id")) for number in numbers]
 
 
 def rank_to_proto(rank: Rank | None) -> pb.Rank.ValueType:

@@ -12,7 +12,7 @@ from rooms.api.in_flight import InFlight
 from rooms.domain.membership import JoinRefusal
 from rooms.domain.people import Life, Slug, UserId, Viewer
 from rooms.ports import Ports
-from rooms.usecases import leases, membership, queries
+from rooms.usecases import blocks, emotes, leases, membership, queries
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
 
 CALLS_AT_ONCE = 500
@@ -134,6 +134,25 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         return pb.GetStatsResponse(
             total_connections=sum(rooms.values()), rooms={int(room_id): count for room_id, count in rooms.items()}
         )
+
+    async def ReadEmotes(self, request: pb.ReadEmotesRequest, context: "_Context") -> pb.ReadEmotesResponse:  # noqa: N802 - the contract's name
+        """The emotes of slugs, or of the first of them."""
+        slugs = convert.slugs_from_proto(request.slugs)
+        return convert.emotes_to_proto(slugs, await self._answer(emotes.read_emotes(self._ports, slugs)))
+
+    async def FindChangedEmotes(  # noqa: N802 - the contract's name
+        self, request: pb.FindChangedEmotesRequest, context: "_Context"
+    ) -> pb.FindChangedEmotesResponse:
+        """The slugs whose emotes have changed."""
+        after = request.after if request.HasField("after") else None
+        found = await self._answer(emotes.find_changed(self._ports, after))
+        return pb.FindChangedEmotesResponse(version=found.version, slugs=found.slugs, has_more=found.has_more)
+
+    async def ListBlocked(self, request: pb.ListBlockedRequest, context: "_Context") -> pb.ListBlockedResponse:  # noqa: N802 - the contract's name
+        """Whom users have blocked, in the order of the request."""
+        user_ids = convert.user_ids_from_proto(request.user_ids)
+        found = await self._answer(blocks.read_blocked(self._ports, user_ids))
+        return pb.ListBlockedResponse(blocked=[pb.Blocked(user_ids=blocked) for blocked in found])
 
     async def ExecuteGraphQL(  # noqa: N802 - the contract's name
         self, request: pb.ExecuteGraphQLRequest, context: "_Context"

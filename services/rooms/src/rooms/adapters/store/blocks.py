@@ -1,0 +1,62 @@
+"""The Blocks port on SQLite or PostgreSQL."""
+
+# ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from chassis.database import Database, packed
+from chassis.outages import retried_on_conflict
+from rooms.adapters.store.tables import to_ms
+from rooms.domain.blocks import check_block_quota
+from rooms.domain.people import UserId
+
+_CHANGES = 1
+"""At once: people who join are not to wait for them."""
+
+
+class TortoiseBlocks:
+    """Raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._for_changes = database.share(_CHANGES)
+
+    async def of_users(self, user_ids: Sequence[UserId]) -> list[list[UserId]]:
+        """Whom each of these has blocked, the last one first."""
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                "SELECT user_id, blocked_user_id FROM block"
+                f" WHERE user_id IN (SELECT x.user_id FROM {session.rows({'user_id': 'bigint'})}) ORDER BY id DESC",
+                packed([{"user_id": user_id} for user_id in set(user_ids)]),
+            )
+        found: dict[UserId, list[UserId]] = {user_id: [] for user_id in user_ids}
+        for row in rows:
+            found[row["user_id"]].append(row["blocked_user_id"])
+        return [found[user_id] for user_id in user_ids]
+
+    @retried_on_conflict
+    async def block(self, user_id: UserId, blocked: UserId, *, now: datetime) -> bool:
+        """Whether they were not blocked before. Raises TooManyBlocks."""
+        async with self._for_changes.transaction() as session:
+            await session.lock_number(user_id)
+            rows = await session.fetch(
+                "SELECT count(*) AS n FROM block WHERE user_id = $1 AND blocked_user_id <> $2", user_id, blocked
+            )
+            check_block_quota(int(rows[0]["n"]))
+            made = await session.fetch(
+                "INSERT INTO block (user_id, blocked_user_id, created_ms) VALUES ($1, $2, $3)"
+                " ON CONFLICT (user_id, blocked_user_id) DO NOTHING RETURNING id",
+                user_id,
+                blocked,
+                to_ms(now),
+            )
+        return bool(made)
+
+    async def unblock(self, user_id: UserId, blocked: UserId) -> bool:
+        """Whether they were blocked."""
+        async with self._for_changes.session() as session:
+            rows = await session.fetch(
+                "DELETE FROM block WHERE user_id = $1 AND blocked_user_id = $2 RETURNING id", user_id, blocked
+            )
+        return bool(rows)
