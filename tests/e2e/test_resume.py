@@ -164,6 +164,7 @@ async def test_room_joined_says_who_one_is_and_what_one_may_do(
         "username": admin.username,
         "roles": ["admin"],
         "may": ["write", "delete", "mute", "ban", "policy"],
+        "blocked": [],
     }
     reader = await visitors.join(room, bob)
     assert (reader.joined["you"]["may"], "muted_until" in reader.joined["you"]) == (["write"], False)

@@ -29,6 +29,6 @@ class Metrics:
         self._swept.inc(lives)
 
     def event(self, kind: str, outcome: str) -> None:
-        """`kind`: presence, deleted, purge; `outcome`: published, lost; of a purge also failed, to be
+        """`kind`: presence, deleted, emotes, purge; `outcome`: published, lost; of a purge also failed, to be
         tried again."""
         self._events.labels(kind, outcome).inc()

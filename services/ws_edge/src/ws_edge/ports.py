@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from chassis.tasks import Tasks
 from ws_edge.protocol.commands import Command, Target
+from ws_edge.protocol.emotes import EmoteCache
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.pins import Pin, PinCache
@@ -186,6 +187,16 @@ class GraphQLAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedEmotes:
+    """Whose emotes have changed up to a version."""
+
+    version: int
+    slugs: tuple[Slug, ...] = ()
+    has_more: bool = False
+    """There were more than these."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogResumption:
     """What the rooms service knows of the sequences of a partition of the log."""
 
@@ -259,6 +270,16 @@ class Rooms(Protocol):
 
     async def stats(self) -> Mapping[int, int]:
         """Open connections by public room id, over all edges."""
+
+    async def emotes(self, slugs: Sequence[Slug]) -> Mapping[Slug, Mapping[str, str]]:
+        """The addresses of the emotes of each of at most SLUGS_PER_READ slugs, by name; what is missing has none. Each
+        of some questions has 2 s."""
+
+    async def changed_emotes(self, after: int | None) -> ChangedEmotes:
+        """Whose emotes have changed since that version; None: which version there is."""
+
+    async def blocked_by(self, user_id: UserId) -> tuple[UserId, ...] | None:
+        """Whom a user has blocked; None: the service is one of before. Batched: 2 s with the waiting for its batch."""
 
     async def execute_graphql(
         self, query: str, variables_json: bytes, operation_name: str, viewer: Identity | None, *, allow_mutation: bool
@@ -507,6 +528,9 @@ class WorkerListener(Protocol):
     def warnings_changed(self, changed: Sequence[RoomWarning]) -> None:
         """Somebody was warned, or acknowledged it, in whatever room."""
 
+    def emotes_changed(self, slug: Slug) -> None:
+        """The emotes of a slug, whether it is held here or not, or of EVERYWHERE; may not come at all."""
+
     def room_deleted(self, life: Life) -> None:
         """Somebody deleted a room, whether it is held here or not."""
 
@@ -611,4 +635,5 @@ class Ports:
     policies: PolicyCache = field(default_factory=PolicyCache)
     pins: PinCache = field(default_factory=PinCache)
     warnings: WarningCache = field(default_factory=WarningCache)
+    emotes: EmoteCache = field(default_factory=EmoteCache)
     tasks: Tasks = field(default_factory=Tasks)

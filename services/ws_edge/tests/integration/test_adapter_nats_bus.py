@@ -162,6 +162,12 @@ async def test_of_reactions_no_more_are_read_than_an_edge_sends(bus: NatsBus, se
     assert len(reacted) == 300
 
 
+async def test_a_change_of_emotes_reaches_every_edge(bus: NatsBus, worker: Listener, service: Client) -> None:
+    await service.publish("salon.v1.rooms.emotes", events.EmotesChanged(slug="live").SerializeToString())
+    await service.publish("salon.v1.rooms.emotes", events.EmotesChanged().SerializeToString())
+    assert await worker.hears(2) == [("emotes", "live"), ("emotes", "")]
+
+
 async def test_who_came_back_is_told_to_the_rooms_members_on_every_edge(bus: NatsBus, other: NatsBus) -> None:
     here, there = Listener(), Listener()
     await bus.subscribe(LOG, here)

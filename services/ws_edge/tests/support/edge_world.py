@@ -14,6 +14,7 @@ from ws_edge.chat.join import Entrance
 from ws_edge.errors import BusUnavailable, InvalidToken, ModerationUnavailable, RoomsUnavailable
 from ws_edge.ports import (
     AdmissionLimits,
+    ChangedEmotes,
     CommandRefusal,
     CommandRequest,
     CommandResult,
@@ -131,6 +132,15 @@ class FakeRooms:
     ranks: dict[int | None, Rank] = field(default_factory=dict)
     snapshots: dict[Life, RoomSnapshot] = field(default_factory=dict)
     created: int = 0
+    emotes_of: dict[Slug, dict[str, str]] = field(default_factory=dict)
+    """Addresses by name."""
+    emote_reads: list[tuple[Slug, ...]] = field(default_factory=list)
+    reading_emotes: Gate = field(default_factory=Gate)
+    changed: ChangedEmotes = field(default_factory=lambda: ChangedEmotes(0))
+    asked_after: list[int | None] = field(default_factory=list)
+    knows_no_emotes: bool = False
+    """Nor blocks: these calls alone are not answered."""
+    blocked: dict[UserId, tuple[UserId, ...]] = field(default_factory=dict)
 
     async def resolve(self, ref: RoomRef) -> Slug:
         await self.resolving.passed()
@@ -196,6 +206,25 @@ class FakeRooms:
 
     async def stats(self) -> Mapping[int, int]:
         return {}
+
+    async def emotes(self, slugs: Sequence[Slug]) -> Mapping[Slug, Mapping[str, str]]:
+        self.emote_reads.append(tuple(slugs))
+        await self.reading_emotes.passed()
+        self._answer_about_emotes()
+        return {slug: dict(self.emotes_of[slug]) for slug in slugs if slug in self.emotes_of}
+
+    async def changed_emotes(self, after: int | None) -> ChangedEmotes:
+        self._answer_about_emotes()
+        self.asked_after.append(after)
+        return self.changed
+
+    async def blocked_by(self, user_id: UserId) -> tuple[UserId, ...] | None:
+        self._answer_about_emotes()
+        return self.blocked.get(user_id, ())
+
+    def _answer_about_emotes(self) -> None:
+        if self.is_away or self.knows_no_emotes:
+            raise RoomsUnavailable
 
     async def execute_graphql(
         self, query: str, variables_json: bytes, operation_name: str, viewer: Identity | None, *, allow_mutation: bool
@@ -639,5 +668,6 @@ class World:
             and not len(self.ports.policies)
             and not len(self.ports.warnings)
             and not len(self.ports.pins)
+            and not len(self.ports.emotes)
             and not len(self.limits)
         )

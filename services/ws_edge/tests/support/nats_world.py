@@ -10,7 +10,7 @@ from chassis.nats_connection import NatsSettings
 from ws_edge.adapters.nats.bus import NatsBus
 from ws_edge.errors import RoomsUnavailable
 from ws_edge.ports import Incident, LogResumption
-from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Speaker, UserId
+from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogEntry, LogRef
 from ws_edge.protocol.reactions import Reacted
 from ws_edge.protocol.rooms import PresenceChanged, TypingChanged
@@ -61,6 +61,9 @@ class Listener:
 
     def warnings_changed(self, changed: Sequence[RoomWarning]) -> None:
         self._hear(changed)
+
+    def emotes_changed(self, slug: Slug) -> None:
+        self._hear(("emotes", slug))
 
     def room_deleted(self, life: Life) -> None:
         self._hear(("deleted", life))

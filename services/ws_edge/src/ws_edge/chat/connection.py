@@ -14,7 +14,7 @@ from ws_edge.chat.typing_timer import TypingTimer
 from ws_edge.errors import CLOSE_OF, CloseCode, ErrorCode
 from ws_edge.ports import Ports, Transport
 from ws_edge.protocol import codec
-from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker
+from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action
@@ -291,6 +291,7 @@ class ChatConnection:
         membership: Membership,
         resume: ResumePoint | None,
         resume_text: str | None,
+        blocked: tuple[UserId, ...] | None,
         *,
         shows_pin: bool,
     ) -> None:
@@ -298,7 +299,7 @@ class ChatConnection:
         if not self._is_over and self._transport is not None:
             self.room = room
             takes = self._transport.takes_compressed
-            you, policy = self._you(room, resume_text), self._ports.policies.find(room.slug)
+            you, policy = self._you(room, resume_text, blocked), self._ports.policies.find(room.slug)
             first = room.welcome(
                 self,
                 self.speaker,
@@ -313,9 +314,9 @@ class ChatConnection:
             self._actions.warnings.greet(self, room.slug)
             self._perform(self._session.joined(now=self._ports.clock.now_s()))
 
-    def _you(self, room: Room, resume_text: str | None = None) -> You:
+    def _you(self, room: Room, resume_text: str | None = None, blocked: tuple[UserId, ...] | None = None) -> You:
         mute = self._ports.cache.longest(Action.MUTE, self.speaker, room.slug, now_s=self._ports.clock.unix_s())
-        return codec.you(self.speaker.identity, mute, resume=resume_text)
+        return codec.you(self.speaker.identity, mute, resume=resume_text, blocked=blocked)
 
     def _close(self, code: CloseCode, error: ErrorCode | None) -> bool:
         """False: it is over already."""

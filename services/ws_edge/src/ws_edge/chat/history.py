@@ -49,7 +49,8 @@ class Histories:
             reader.refuse(ErrorCode.UNAVAILABLE)
         else:
             room.flush()  # what the answer knows of, the client has seen before it
-            reader.write(codec.history(found[-limit:], room.room_id, has_more=len(found) > limit))
+            has_more = len(found) > limit
+            reader.write(codec.history(found[-limit:], room.room_id, has_more=has_more, emotes=room.emotes))
 
     async def _read(self, room: Room, before: MessageId | None, number: int) -> list[StoredMessage]:
         """So many of the newest messages before this id that were not taken back, or all there are. Raises

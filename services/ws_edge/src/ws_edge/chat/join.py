@@ -1,5 +1,6 @@
 """How a client gets into its room: one coroutine, one order of steps, each of which protects the next."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -16,12 +17,13 @@ from ws_edge.errors import (
     InvalidToken,
     MalformedReference,
     NotAdmitted,
+    RoomsUnavailable,
     TokensUnavailable,
     TurnedAway,
     Unavailable,
 )
 from ws_edge.ports import DrainState, JoinRefusal, Ports, Rooms, Tokens
-from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Slug, Speaker
+from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Slug, Speaker, UserId
 from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import LIFETIME_S, FormerParticipant, ResumeTexts
@@ -67,10 +69,12 @@ class JoiningClient(Connection, Protocol):
         membership: Membership,
         resume: ResumePoint | None,
         resume_text: str | None,
+        blocked: tuple[UserId, ...] | None,
         *,
         shows_pin: bool,
     ) -> None:
-        """The client is in, and gets what it has missed, what is pinned, and with what it may come back."""
+        """The client is in, and gets what it has missed, what is pinned, with what it may come back, and whom its user
+        has blocked."""
 
     def turn_away(self, error: ErrorCode | None, code: CloseCode) -> None:
         """End a connection that this worker never took for one of its own."""
@@ -156,12 +160,15 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
         resume = replace(resume, since=None)
     shows_pin = await _read_pin(entrance, held.room)
     # Sanctions once more, after the subscription: no ban falls between the two.
-    await sanction_reader.demand_entry(client.speaker, membership.slug, final=True)
+    _, blocked = await asyncio.gather(
+        sanction_reader.demand_entry(client.speaker, membership.slug, final=True),
+        _find_blocked(rooms, identity.user_id),
+    )
     if former is not None:
         # From here on the others hear of this: the participant's older connections end, wherever they are.
         entrance.ports.bus.publish_returned(held.room.log, client.speaker.key, membership.version)
     resume_text = _resume_text(entrance, client.speaker, membership, former)
-    client.welcome(held.room, membership, resume, resume_text, shows_pin=shows_pin)
+    client.welcome(held.room, membership, resume, resume_text, blocked, shows_pin=shows_pin)
 
 
 async def _identify(entrance: Entrance, request: JoinRequest) -> Identity:
@@ -230,6 +237,16 @@ def _resume_text(
         name = speaker.identity.username
         former = FormerParticipant(membership.life, name, speaker.address, speaker.connection, expires_at_s)
     return entrance.resume_texts.issue(former)
+
+
+async def _find_blocked(rooms: Rooms, user_id: UserId | None) -> tuple[UserId, ...] | None:
+    """None: of somebody anonymous, or it cannot be read now. It restricts nobody, so that nobody is kept out for it."""
+    if user_id is None:
+        return None
+    try:
+        return await rooms.blocked_by(user_id)
+    except RoomsUnavailable:
+        return None
 
 
 async def _find_slug(rooms: Rooms, ref: RoomRef) -> Slug:

@@ -193,7 +193,7 @@ class ModerationActions:
         if result.event is not None:
             client.write(_frame_of(result.event, nonce=nonce, action_id=result.action_id))
         if isinstance(entry, CommandEntry):
-            client.write(codec.entry(entry, room.room_id, nonce=nonce, action_id=result.action_id))
+            client.write(codec.entry(entry, room.room_id, nonce=nonce, action_id=result.action_id, emotes=room.emotes))
         if result.undone is not None:
             self._answer_undo(client, room, result, result.undone, nonce)
         elif result.event is None and not isinstance(entry, CommandEntry):

@@ -361,7 +361,7 @@ class Posting:
             self._settle(token, ErrorCode.MESSAGE_DELETED)
         elif self._outcomes.resolve(token):
             room.flush()
-            author.write(codec.entry(found, room.room_id, nonce=pending.nonce))
+            author.write(codec.entry(found, room.room_id, nonce=pending.nonce, emotes=room.emotes))
 
     def _settle(self, token: int, refusal: ErrorCode | None) -> None:
         """None: what became of it is not known."""

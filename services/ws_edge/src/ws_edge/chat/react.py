@@ -66,7 +66,7 @@ class Reactions:
         """Have it counted, or tell why not. Whatever may cost something counts against the limit: also a reaction to a
         message that turns out not to be there."""
         ports, speaker = self._ports, client.speaker
-        if is_name(reaction.emoji):
+        if is_name(reaction.emoji) and room.emotes.find(reaction.emoji.strip(":")) is None:
             client.refuse(ErrorCode.NOT_FOUND)
             return
         if ports.cache.is_silenced(speaker, room.slug, now_s=ports.clock.unix_s()):

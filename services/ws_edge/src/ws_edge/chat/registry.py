@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from chassis.tasks import Tasks
+from ws_edge.chat.emotes import EmoteReader
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.errors import (
     BusUnavailable,
@@ -17,6 +18,7 @@ from ws_edge.errors import (
     Unavailable,
 )
 from ws_edge.ports import Bus, Clock, Rooms
+from ws_edge.protocol.emotes import EmoteCache
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.reactions import ReactionSums
@@ -219,6 +221,8 @@ class RoomRegistry:
         tasks: Tasks,
         connections: ConnectionRegistry,
         sanction_reader: SanctionReader,
+        emote_reader: EmoteReader,
+        emotes: EmoteCache,
         outcomes: Outcomes,
         gaps: GapReader,
     ) -> None:
@@ -228,6 +232,8 @@ class RoomRegistry:
         self._tasks = tasks
         self._connections = connections
         self._sanction_reader = sanction_reader
+        self._emote_reader = emote_reader
+        self._emotes = emotes
         self._outcomes = outcomes
         self._gaps = gaps
         self.by_life: dict[Life, HeldRoom] = {}
@@ -246,6 +252,7 @@ class RoomRegistry:
             self.by_life[membership.life] = held
             self.by_slug.setdefault(membership.slug, {})[membership.life] = held.room
             self._sanction_reader.keep(membership.slug)
+            self._emote_reader.keep(membership.slug)
             self._tasks.spawn(self._open(held), "open a room")
         held.holders += 1
         try:
@@ -306,6 +313,7 @@ class RoomRegistry:
             returned=self.close_older,
             reacted=self._tell_reactions,
             epoch=self._bus.epoch,
+            emotes=self._emotes.of,
             clock=self._clock,
             timers=asyncio.get_running_loop(),
         )
@@ -320,7 +328,9 @@ class RoomRegistry:
         room = held.room
         try:
             held.unsubscribe = await self._bus.subscribe(room.log, room)
-            last_id, snapshot = await asyncio.gather(self._read_state(room), self._rooms.snapshot(room.life))
+            last_id, snapshot, _ = await asyncio.gather(
+                self._read_state(room), self._rooms.snapshot(room.life), self._emote_reader.demand_read(room.slug)
+            )
             if snapshot.deleted or held.was_deleted:
                 raise TurnedAway(ErrorCode.NOT_FOUND)
             if not snapshot.version:
@@ -358,6 +368,7 @@ class RoomRegistry:
         if not self.by_slug[room.slug]:
             del self.by_slug[room.slug]
             self._sanction_reader.forget(room.slug)
+            self._emote_reader.forget(room.slug)
 
 
 def close_deleted(connection: Connection) -> None:

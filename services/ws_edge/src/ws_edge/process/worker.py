@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from chassis.tasks import in_slices, repeat
+from ws_edge.chat.emotes import EmoteReader
 from ws_edge.chat.history import Histories
 from ws_edge.chat.live import LiveConnection, LiveRoom
 from ws_edge.chat.moderate import ModerationActions
@@ -15,7 +16,7 @@ from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.chat.warnings import Warnings
 from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.ports import Ports
-from ws_edge.protocol.identity import ConnectionId, Life
+from ws_edge.protocol.identity import ConnectionId, Life, Slug
 from ws_edge.protocol.rooms import HeldConnection
 from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
@@ -27,6 +28,7 @@ from ws_edge.room.replay import ReplayReader
 TICK_S = 0.5
 PROGRESS_S = 1.0
 SANCTIONS_S = 30.0
+EMOTES_S = 1.0
 LAST_SEEN_S = 600.0
 LAST_SEEN_AT_ONCE = 500
 LAST_SEEN_PAUSE_S = 0.1
@@ -44,6 +46,7 @@ class Worker:
         self.sanction_reader = SanctionReader(
             ports.moderation, ports.cache, ports.policies, ports.pins, ports.warnings, ports.clock, ports.tasks
         )
+        self.emote_reader = EmoteReader(ports.rooms, ports.emotes, ports.clock, ports.tasks)
         self.held_rooms = RoomRegistry(
             bus=ports.bus,
             rooms=ports.rooms,
@@ -51,6 +54,8 @@ class Worker:
             tasks=ports.tasks,
             connections=self.connections,
             sanction_reader=self.sanction_reader,
+            emote_reader=self.emote_reader,
+            emotes=ports.emotes,
             outcomes=self.outcomes,
             gaps=self.recovery,
         )
@@ -78,6 +83,7 @@ class Worker:
             (PROGRESS_S, self.check_progress, "slow consumers"),
             (LAST_SEEN_S, self.report_all_seen, "last seen"),
             (SANCTIONS_S, self.actions.refresh, "sanctions"),
+            (EMOTES_S, self.emote_reader.refresh, "emotes"),
         ):
             self.ports.tasks.spawn(repeat(every_s, duty), name)
 
@@ -122,6 +128,10 @@ class Worker:
     def warnings_changed(self, changed: Sequence[RoomWarning]) -> None:
         """See WorkerListener."""
         self.warnings.apply(changed)
+
+    def emotes_changed(self, slug: Slug) -> None:
+        """See WorkerListener."""
+        self.emote_reader.changed(slug)
 
     def room_deleted(self, life: Life) -> None:
         """See WorkerListener."""

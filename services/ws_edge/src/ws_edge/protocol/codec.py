@@ -11,8 +11,9 @@ from msgspec import UNSET, UnsetType
 
 from ws_edge.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol import server_frames
+from ws_edge.protocol.emotes import NO_EMOTES, EmoteTable
 from ws_edge.protocol.frames import TYPES, ClientFrame, NoData, Nonce
-from ws_edge.protocol.identity import Identity
+from ws_edge.protocol.identity import Identity, UserId
 from ws_edge.protocol.log import (
     Erasure,
     LogEntry,
@@ -133,8 +134,10 @@ def room_joined(
     policy: Policy,
     pin: Pin | UnsetType | None = None,
     recovered: bool | None = None,
+    emotes: EmoteTable = NO_EMOTES,
 ) -> bytes:
-    """The first frame of a room; `pin` UNSET: not known, `recovered` where it was asked for alone."""
+    """The first frame of a room; `pin` UNSET: not known, `recovered` where it was asked for alone, `emotes` those of
+    the room."""
     data = server_frames.RoomJoinedData(
         room_id=room_id,
         connection_count=connection_count,
@@ -142,7 +145,7 @@ def room_joined(
         epoch=epoch,
         you=you,
         policy=_policy(policy),
-        pinned=_pin(pin, room_id) if isinstance(pin, Pin) else pin,
+        pinned=_pin(pin, room_id, emotes) if isinstance(pin, Pin) else pin,
         recovered=UNSET if recovered is None else recovered,
     )
     return _written(server_frames.RoomJoined(data))
@@ -154,24 +157,32 @@ def authenticated(expires_at_s: float | None, you: You) -> bytes:
     return _written(server_frames.Authenticated(server_frames.AuthenticatedData(expires_at=expires_at, you=you)))
 
 
-def entry(entry: LogEntry, room_id: int, *, prev_id: int | None = None, nonce: str = "", action_id: int = 0) -> bytes:
+def entry(
+    entry: LogEntry,
+    room_id: int,
+    *,
+    prev_id: int | None = None,
+    nonce: str = "",
+    action_id: int = 0,
+    emotes: EmoteTable = NO_EMOTES,
+) -> bytes:
     """An entry of the log, of a kind that is shown; `prev_id` in place of the stored one, `nonce` and `action_id` in
-    the copy of whose message or command it is alone."""
+    the copy of whose message or command it is alone, `emotes` those of the room."""
     shown_before = entry.prev_id if prev_id is None else prev_id
     if isinstance(entry, StoredMessage):
-        return _written(server_frames.ChatMessage(_message(entry, room_id, shown_before, nonce or UNSET)))
+        return _written(server_frames.ChatMessage(_message(entry, room_id, emotes, shown_before, nonce or UNSET)))
     if isinstance(entry, PolicyChanged):
         return _written(_policy_changed(entry, shown_before, nonce or UNSET, action_id or UNSET))
     if isinstance(entry, MessagePinned | MessageUnpinned):
-        return _written(_pin_entry(entry, room_id, shown_before, nonce or UNSET, action_id or UNSET))
+        return _written(_pin_entry(entry, room_id, shown_before, nonce or UNSET, action_id or UNSET, emotes))
     assert not isinstance(entry, UnknownEntry)
     return _written(_erasure(entry, shown_before, nonce or UNSET, action_id or UNSET))
 
 
-def own_entry(stored: LogEntry, room_id: int) -> bytes:
+def own_entry(stored: LogEntry, room_id: int, emotes: EmoteTable = NO_EMOTES) -> bytes:
     """The copy of whose message or command an entry is."""
     action_id = 0 if isinstance(stored, StoredMessage) else stored.action_id
-    return entry(stored, room_id, nonce=stored.nonce, action_id=action_id)
+    return entry(stored, room_id, nonce=stored.nonce, action_id=action_id, emotes=emotes)
 
 
 def _erasure(
@@ -242,6 +253,7 @@ def _pin_entry(
     prev_id: int,
     nonce: str | UnsetType,
     action_id: int | UnsetType,
+    emotes: EmoteTable,
 ) -> server_frames.ServerFrame:
     if isinstance(entry, MessageUnpinned):
         return server_frames.MessageUnpinned(
@@ -260,7 +272,7 @@ def _pin_entry(
         server_frames.MessagePinnedData(
             id=entry.id,
             prev_id=prev_id,
-            message=_message(entry.message, room_id),
+            message=_message(entry.message, room_id, emotes),
             moderator_user_id=entry.moderator_user_id,
             timestamp=entry.at,
             nonce=nonce,
@@ -269,24 +281,33 @@ def _pin_entry(
     )
 
 
-def _pin(pin: Pin, room_id: int) -> server_frames.PinData | None:
+def _pin(pin: Pin, room_id: int, emotes: EmoteTable) -> server_frames.PinData | None:
     if pin.message is None:
         return None
-    return server_frames.PinData(_message(pin.message, room_id), pin.moderator_user_id, pin.at)
+    return server_frames.PinData(_message(pin.message, room_id, emotes), pin.moderator_user_id, pin.at)
 
 
 def _policy(policy: Policy) -> server_frames.PolicyData:
     return server_frames.PolicyData(**msgspec.structs.asdict(policy))
 
 
-def history(messages: Iterable[StoredMessage], room_id: int, *, has_more: bool) -> bytes:
+def history(
+    messages: Iterable[StoredMessage], room_id: int, *, has_more: bool, emotes: EmoteTable = NO_EMOTES
+) -> bytes:
     """Older messages, oldest first."""
-    shown = [_message(message, room_id) for message in messages]
+    shown = [_message(message, room_id, emotes) for message in messages]
     return _written(server_frames.History(server_frames.HistoryData(messages=shown, has_more=has_more)))
 
 
-def you(identity: Identity, mute: Sanction | None, *, resume: str | None = None) -> You:
-    """Who a connection is, and what it may do in its room; `resume` of an anonymous one."""
+def you(
+    identity: Identity,
+    mute: Sanction | None,
+    *,
+    resume: str | None = None,
+    blocked: tuple[UserId, ...] | None = None,
+) -> You:
+    """Who a connection is, and what it may do in its room; `resume` of an anonymous one, `blocked` of a signed-in one,
+    where it is told."""
     return You(
         user_id=identity.user_id,
         username=identity.username,
@@ -294,6 +315,7 @@ def you(identity: Identity, mute: Sanction | None, *, resume: str | None = None)
         may=rights(identity.rank, is_muted=mute is not None),
         muted_until=UNSET if mute is None else _end(mute),
         resume=UNSET if resume is None else resume,
+        blocked=UNSET if blocked is None else blocked,
     )
 
 
@@ -302,8 +324,13 @@ def _end(sanction: Sanction) -> str | None:
 
 
 def _message(
-    message: StoredMessage, room_id: int, prev_id: int | UnsetType = UNSET, nonce: str | UnsetType = UNSET
+    message: StoredMessage,
+    room_id: int,
+    emotes: EmoteTable,
+    prev_id: int | UnsetType = UNSET,
+    nonce: str | UnsetType = UNSET,
 ) -> server_frames.MessageData:
+    shown = emotes.shown_in(message.text)
     return server_frames.MessageData(
         id=message.id,
         message=message.text,
@@ -314,6 +341,7 @@ def _message(
         prev_id=prev_id,
         role=message.role,
         reply_to=UNSET if message.reply_to is None else message.reply_to,
+        emotes=[server_frames.EmoteData(one.name, one.url, one.start, one.end) for one in shown] or UNSET,
         nonce=nonce,
     )
 

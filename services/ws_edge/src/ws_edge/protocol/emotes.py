@@ -1,6 +1,12 @@
-"""Whether a text is nothing but emoji and names of emotes, and what somebody may react with."""
+"""Emoji and emotes in texts: whether a text is nothing else, where the emotes of its room are, and what somebody may
+react with."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ws_edge.protocol.identity import Slug
 
 _PICTOGRAPHS = """
 a9 ae 203c 2049 2122 2139 2194-2199 21a9-21aa 231a-231b 2328 23cf 23e9-23f3 23f8-23fa 24c2 25aa-25ab 25b6 25c0
@@ -36,6 +42,12 @@ NAME_LIMIT_BYTES = 100
 EMOJI_LIMIT_CHARACTERS = 16
 """The longest that Unicode recommends have 10."""
 REACTION_LIMIT_CHARACTERS = NAME_LIMIT_BYTES + 2
+_NAMES = re.compile(rf":([\w+-]{{1,{NAME_LIMIT_BYTES}}})(?=:)")
+EMOTES_SHOWN = 50
+"""In one message: the rest stays text. A room's creator chooses the addresses, which make a frame of a message long."""
+EVERYWHERE = Slug("")
+"""In place of a slug: the emotes that every room has."""
+_NONE: Mapping[str, str] = MappingProxyType({})
 _EMOTES = re.compile(rf"(?:\s|{_EMOJI}|{_NAME})++")
 
 
@@ -59,3 +71,76 @@ def read_reaction(text: str) -> str | None:
 def is_name(reaction: str) -> bool:
     """Whether what read_reaction gave is the name of an emote."""
     return reaction.startswith(":")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownEmote:
+    """An emote in a text, from its first colon to behind its last one, in code points."""
+
+    name: str
+    url: str
+    start: int
+    end: int
+
+
+class EmoteTable:
+    """The emotes of a room by name, with their addresses: its own, and those of everywhere behind them."""
+
+    __slots__ = ("_everywhere", "_own")
+
+    def __init__(self, own: Mapping[str, str], everywhere: Mapping[str, str]) -> None:
+        self._own = own
+        self._everywhere = everywhere
+
+    def find(self, name: str) -> str | None:
+        """The address of one; None: there is none."""
+        return self._own.get(name) or self._everywhere.get(name)
+
+    def shown_in(self, text: str) -> list[ShownEmote]:
+        """The first of those in a text, in their order. One colon may end a name and begin the next, of which the first
+        that is an emote has it."""
+        shown: list[ShownEmote] = []
+        if not (self._own or self._everywhere) or ":" not in text:
+            return shown
+        free = 0
+        for match in _NAMES.finditer(text):
+            url = self.find(match[1]) if match.start() >= free else None
+            if url is not None:
+                free = match.end() + 1
+                shown.append(ShownEmote(match[1], url, match.start(), free))
+                if len(shown) == EMOTES_SHOWN:
+                    break
+        return shown
+
+
+NO_EMOTES = EmoteTable(_NONE, _NONE)
+
+
+class EmoteCache:
+    """The emotes of the rooms that a worker holds, and those of everywhere. Nothing is kept of rooms without any."""
+
+    __slots__ = ("_by_slug",)
+
+    def __init__(self) -> None:
+        self._by_slug: dict[Slug, Mapping[str, str]] = {}
+
+    def __len__(self) -> int:
+        """Slugs with emotes, everywhere among them."""
+        return len(self._by_slug)
+
+    def of(self, slug: Slug) -> EmoteTable:
+        """Those of a room."""
+        if not self._by_slug:
+            return NO_EMOTES
+        return EmoteTable(self._by_slug.get(slug, _NONE), self._by_slug.get(EVERYWHERE, _NONE))
+
+    def replace(self, slug: Slug, emotes: Mapping[str, str]) -> None:
+        """What was read of a slug, or of EVERYWHERE."""
+        if emotes:
+            self._by_slug[slug] = emotes
+        else:
+            self.forget(slug)
+
+    def forget(self, slug: Slug) -> None:
+        """The last room of this slug was left."""
+        self._by_slug.pop(slug, None)

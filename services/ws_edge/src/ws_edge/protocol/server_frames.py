@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ws_edge.errors import ErrorCode
-from ws_edge.protocol.emotes import REACTION_LIMIT_CHARACTERS
+from ws_edge.protocol.emotes import EMOTES_SHOWN, REACTION_LIMIT_CHARACTERS
 from ws_edge.protocol.frames import (
     LONGEST_DURATION_MINUTES,
     MESSAGE_LENGTH,
@@ -41,6 +41,9 @@ _Right = Annotated[str, Meta(extra_json_schema={"enum": RIGHTS})]
 _Action = Annotated[str, Meta(extra_json_schema={"enum": [*(action.word for action in Action), "warn"]})]
 
 
+BLOCKED_LIMIT = 1000
+
+
 class You(Struct, frozen=True, gc=False):
     """Who a connection is, and what it may do in its room."""
 
@@ -53,6 +56,9 @@ class You(Struct, frozen=True, gc=False):
     """There while a mute holds; null: it does not end."""
     resume: str | UnsetType = UNSET
     """Of an anonymous connection: for `resume` of the address, with which it is the same participant again."""
+    blocked: Annotated[tuple[_Id, ...], Meta(max_length=BLOCKED_LIMIT)] | UnsetType = UNSET
+    """In room_joined of a signed-in user: whom they have blocked, and do not want to read. Missing where that could not
+    be read."""
 
 
 class PolicyData(Struct, frozen=True, gc=False):
@@ -80,6 +86,19 @@ class PolicyData(Struct, frozen=True, gc=False):
     """What becomes of a message with a link in it."""
 
 
+class EmoteData(Struct, frozen=True, gc=False):
+    """An emote in a message."""
+
+    name: str
+    """Without the colons."""
+    url: str
+    """Of its image, https."""
+    start: _Count
+    """Where it begins, with its first colon, in Unicode characters of `message`."""
+    end: _Count
+    """Behind its last colon."""
+
+
 class MessageData(Struct, frozen=True, kw_only=True, gc=False):
     """One stored message."""
 
@@ -98,6 +117,8 @@ class MessageData(Struct, frozen=True, kw_only=True, gc=False):
     """The author's highest; null: anonymous."""
     reply_to: _Id | UnsetType = UNSET
     """The message that it answers, where its author said so; nobody has checked that there is one."""
+    emotes: Annotated[list[EmoteData], Meta(min_length=1, max_length=EMOTES_SHOWN)] | UnsetType = UNSET
+    """There where it has some that the room knows: the first 50, in their order. `message` stays as it was sent."""
     nonce: Nonce | UnsetType = UNSET
     """As its author gave it; in the author's own copy alone."""
 

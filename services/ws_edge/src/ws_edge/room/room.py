@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from ws_edge.ports import Clock, Timers
 from ws_edge.protocol import codec
+from ws_edge.protocol.emotes import EmoteTable
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Slug, Speaker
 from ws_edge.protocol.log import (
     Erasure,
@@ -70,6 +71,7 @@ class Room:
         "_audience",
         "_clock",
         "_deleted",
+        "_emotes",
         "_epoch",
         "_gaps",
         "_newcomers",
@@ -106,6 +108,7 @@ class Room:
         returned: Callable[[LogRef, str, int], None],
         reacted: Callable[[LogRef, ReactionSums], None],
         epoch: Callable[[LogRef], str],
+        emotes: Callable[[Slug], EmoteTable],
         clock: Clock,
         timers: Timers,
     ) -> None:
@@ -123,6 +126,7 @@ class Room:
         self._reactions: RoomReactions | None = None
         self._reactable: ReactableMessages | None = None
         self._epoch = epoch
+        self._emotes = emotes
         self._clock = clock
         self._timers = timers
         self._audience = Audience(timers.call_soon)
@@ -175,6 +179,7 @@ class Room:
                     policy=policy,
                     pin=pin,
                     recovered=recovered,
+                    emotes=self.emotes,
                 ),
                 replay,
                 *self._newcomers.joined_after(membership.version, key=speaker.key, at=at),
@@ -232,6 +237,11 @@ class Room:
         return self._epoch(self.log)
 
     @property
+    def emotes(self) -> EmoteTable:
+        """What `:name:` shows here at present."""
+        return self._emotes(self.slug)
+
+    @property
     def erasures(self) -> Erasures:
         """What of this log was taken back; noted by `take_back`."""
         return self._shown.erasures
@@ -285,14 +295,14 @@ class Room:
         for entry in missed:
             is_own = isinstance(entry, StoredMessage) and user_id is not None and entry.user_id == user_id
             if is_own and entry.nonce:
-                frames.append(codec.entry(entry, self.room_id, prev_id=since, nonce=entry.nonce))
+                frames.append(codec.entry(entry, self.room_id, prev_id=since, nonce=entry.nonce, emotes=self.emotes))
             else:
                 frames.append(recent.frame_of(entry, since, self._frame_behind))
             since = entry.id
         return b"".join(frames)
 
     def _frame_behind(self, entry: LogEntry, prev_id: MessageId) -> bytes:
-        return codec.entry(entry, self.room_id, prev_id=prev_id)
+        return codec.entry(entry, self.room_id, prev_id=prev_id, emotes=self.emotes)
 
     @property
     def holds_back(self) -> bool:
@@ -374,8 +384,8 @@ class Room:
             self._reactable.note(shown)
         instead: dict[Member, bytes] | None = None
         if author is not None and (shown.nonce or not isinstance(shown, StoredMessage)):
-            instead = {author: codec.own_entry(shown, self.room_id)}
-        self._audience.broadcast(codec.entry(shown, self.room_id), instead)
+            instead = {author: codec.own_entry(shown, self.room_id, self.emotes)}
+        self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self.emotes), instead)
 
     # --- presence --------------------------------------------------------------------------------------------------
 

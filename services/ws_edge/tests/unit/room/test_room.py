@@ -12,6 +12,7 @@ from msgspec import to_builtins
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
 from ws_edge.protocol import codec
+from ws_edge.protocol.emotes import EmoteCache
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef, StoredMessage
 from ws_edge.protocol.policies import NO_POLICY, Policy
@@ -92,6 +93,7 @@ class Surroundings:
         self.soon: list[Callable[[], object]] = []
         self.timers: list[FakeTimer] = []
         self.reacted: list[list[Reacted]] = []
+        self.emotes = EmoteCache()
         self.viewers: list[Viewer] = []
         self.outcomes = Outcomes("e1", self, FakeMeter())
         self.policies: list[tuple[Slug, Policy]] = []
@@ -145,6 +147,7 @@ class Surroundings:
             returned=self.participant_returned,
             reacted=lambda _log, sums: self.reacted.append(list(sums)),
             epoch=lambda log: f"{log.life}.1",
+            emotes=self.emotes.of,
             clock=self,
             timers=self,
         )

@@ -28,7 +28,7 @@ from ws_edge.adapters.grpc.convert import (
 )
 from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
 from ws_edge.errors import NeverSent, RoomsOutdated, RoomsUnavailable
-from ws_edge.ports import GraphQLAnswer, JoinRefusal, LogResumption, MembershipListener
+from ws_edge.ports import ChangedEmotes, GraphQLAnswer, JoinRefusal, LogResumption, MembershipListener
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.references import RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
@@ -38,6 +38,8 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 _BATCH_LIMIT = 500
+_USERS_LIMIT = 100
+"""Of the contract: of each of them up to 1000 others come back."""
 _JOIN_DEADLINE_S = 5.0
 _DEADLINE_S = 2.0
 _GRAPHQL_DEADLINE_S = 10.0
@@ -61,6 +63,7 @@ class GrpcRooms:
         joins_lock, leaves_lock, ranks_lock = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, lock=joins_lock)
         self._resolves = RequestBatches(self._send_resolves, limit=_BATCH_LIMIT, deadline_s=_DEADLINE_S)
+        self._blocked = RequestBatches(self._send_blocked, limit=_USERS_LIMIT, deadline_s=_DEADLINE_S)
         self._lease = EdgeLease(
             self,
             locks=(ranks_lock, leaves_lock, joins_lock),
@@ -108,6 +111,7 @@ class GrpcRooms:
         self._stub = RoomsServiceStub(self._channel)
         self._tasks.spawn(self._joins.run(), "rooms joins")
         self._tasks.spawn(self._resolves.run(), "rooms resolves")
+        self._tasks.spawn(self._blocked.run(), "rooms blocks")
         self._tasks.spawn(self._leaves.run(), "rooms leaves")
         self._tasks.spawn(self._ranks.run(), "rooms ranks")
         self._tasks.spawn(self._lease.run(), "rooms lease")
@@ -122,6 +126,7 @@ class GrpcRooms:
         await self._tasks.stop()
         self._joins.close()
         self._resolves.close()
+        self._blocked.close()
         if self._channel is not None:
             with suppress(RoomsUnavailable):
                 request = pb.ReleaseRequest(edge=self._edge)
@@ -184,6 +189,35 @@ class GrpcRooms:
         """See ports.Rooms."""
         answer = await call(self._stub.GetStats, pb.GetStatsRequest(), _DEADLINE_S, RoomsUnavailable)
         return dict(answer.rooms)
+
+    async def emotes(self, slugs: Sequence[Slug]) -> Mapping[Slug, Mapping[str, str]]:
+        """See ports.Rooms. Each answer has some of what is left, so that there are no more questions than slugs."""
+        found: dict[Slug, Mapping[str, str]] = {}
+        unread: Sequence[str] = slugs
+        while unread:
+            try:
+                answer = await _call_of_now(self._stub.ReadEmotes, pb.ReadEmotesRequest(slugs=unread), _DEADLINE_S)
+            except RoomsOutdated:
+                return {}
+            for catalog in answer.catalogs:
+                found[Slug(catalog.slug)] = {emote.name: emote.url for emote in catalog.emotes}
+            if len(answer.unread) >= len(unread):
+                raise RoomsUnavailable("emotes were read in no part")
+            unread = answer.unread
+        return found
+
+    async def changed_emotes(self, after: int | None) -> ChangedEmotes:
+        """See ports.Rooms."""
+        request = pb.FindChangedEmotesRequest(after=after)
+        try:
+            answer = await _call_of_now(self._stub.FindChangedEmotes, request, _DEADLINE_S)
+        except RoomsOutdated:
+            return ChangedEmotes(0)  # lower than any that a service of now has told: then all are read again
+        return ChangedEmotes(answer.version, tuple(Slug(slug) for slug in answer.slugs), answer.has_more)
+
+    async def blocked_by(self, user_id: UserId) -> tuple[UserId, ...] | None:
+        """See ports.Rooms."""
+        return await self._blocked.ask(user_id)
 
     async def execute_graphql(
         self, query: str, variables_json: bytes, operation_name: str, viewer: Identity | None, *, allow_mutation: bool
@@ -250,6 +284,14 @@ class GrpcRooms:
                 if owes_leave:
                     self._leaves.owe(connection, None)
         return [outcome_from_proto(outcome) for outcome in answer.outcomes]
+
+    async def _send_blocked(self, user_ids: Sequence[UserId]) -> Sequence[tuple[UserId, ...] | None]:
+        request = pb.ListBlockedRequest(user_ids=user_ids)
+        try:
+            answer = await _call_of_now(self._stub.ListBlocked, request, _DEADLINE_S)
+        except RoomsOutdated:
+            return [None] * len(user_ids)
+        return [tuple(UserId(number) for number in each.user_ids) for each in answer.blocked]
 
     async def _send_leaves(self, connections: Collection[ConnectionId]) -> None:
         away = [connection for connection in connections if connection in self._away]

@@ -15,7 +15,7 @@ from chassis.logs import LogSummary
 from chassis.nats_connection import NATS_TROUBLES, NatsAccess
 from chassis.tasks import Tasks
 from chassis.traces import hold_trace
-from salon.events.v1.events_pb2 import LogReached, ParticipantReturned, RoomDeleted
+from salon.events.v1.events_pb2 import EmotesChanged, LogReached, ParticipantReturned, RoomDeleted
 from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage, WarningEvent
 from ws_edge.adapters.grpc.convert import event_from_proto, warnings_from_proto
 from ws_edge.adapters.nats.events import (
@@ -35,7 +35,7 @@ from ws_edge.adapters.nats.stream import DEFAULT_MAX_BYTES, LogStream, LogStream
 from ws_edge.adapters.nats.wire import Handler, WireClient
 from ws_edge.errors import BusUnavailable, RoomsUnavailable, StreamUnsettled
 from ws_edge.ports import Incident, LogMemory, RoomListener, WorkerListener
-from ws_edge.protocol.identity import Life, MessageId, Speaker
+from ws_edge.protocol.identity import Life, MessageId, Slug, Speaker
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage, entry_id, message_key, sequence_of
 from ws_edge.protocol.reactions import ReactionSums
 from ws_edge.protocol.rooms import TypingChanged
@@ -127,6 +127,7 @@ class NatsBus:
         self._wire.add("salon.v1.moderation.sanction", self._receive_sanction)
         self._wire.add("salon.v1.moderation.warning", self._receive_warnings)
         self._wire.add("salon.v1.rooms.deleted", self._receive_deletion)
+        self._wire.add("salon.v1.rooms.emotes", self._receive_emotes)
         self._wire.add(_BROADCAST, lambda _subject, _headers, payload: listener.broadcast_received(payload))
 
     async def start(self) -> None:
@@ -330,6 +331,9 @@ class NatsBus:
             life = Life(RoomDeleted.FromString(payload).life)
             _log.info("room_deleted", life=life)
             self._worker.room_deleted(life)
+
+    def _receive_emotes(self, _subject: bytes, _headers: bytes, payload: bytes) -> None:
+        self._worker.emotes_changed(Slug(EmotesChanged.FromString(payload).slug))
 
     async def _keep_connected(self) -> None:
         """nats-py reconnects by itself, but gives up when the server refuses; then this begins anew."""

@@ -1,0 +1,103 @@
+"""The emotes that one worker knows: read when a room opens, and again where they have changed.
+
+Nothing waits for them but the opening of a room, and that only for an answer: a room whose emotes could not be read
+opens without, and they are read a moment later.
+"""
+
+import asyncio
+
+from chassis.tasks import Tasks
+from ws_edge.errors import RoomsUnavailable
+from ws_edge.ports import SLUGS_PER_READ, Clock, Rooms
+from ws_edge.protocol.emotes import EVERYWHERE, EmoteCache
+from ws_edge.protocol.identity import Slug
+
+ASK_EVERY_S = 5.0
+"""How often an edge asks what has changed: an event may have been lost."""
+
+
+class EmoteReader:
+    """Keeps the cache true for the slugs of the rooms that are held here, and for everywhere."""
+
+    def __init__(self, rooms: Rooms, cache: EmoteCache, clock: Clock, tasks: Tasks) -> None:
+        self._rooms = rooms
+        self._cache = cache
+        self._clock = clock
+        self._tasks = tasks
+        self._slugs: dict[Slug, None] = {}
+        self._wanted: dict[Slug, asyncio.Future[None]] = {}
+        self._stale: dict[Slug, None] = {EVERYWHERE: None}
+        """Of those that are kept, which are to be read again."""
+        self._version: int | None = None
+        self._asked_at_s = float("-inf")
+
+    def keep(self, slug: Slug) -> None:
+        """A room of this slug is held from now on."""
+        self._slugs[slug] = None
+
+    def forget(self, slug: Slug) -> None:
+        """The last room of this slug was left."""
+        self._slugs.pop(slug, None)
+        self._stale.pop(slug, None)
+        self._cache.forget(slug)
+
+    def changed(self, slug: Slug) -> None:
+        """Read these again with the next `refresh`, if they are kept."""
+        if slug in self._slugs or slug == EVERYWHERE:
+            self._stale[slug] = None
+
+    async def demand_read(self, slug: Slug) -> None:
+        """Returns once the emotes of a slug were read, or could not be. Rooms that open at the same time share one
+        question."""
+        wanted = self._wanted.get(slug)
+        if wanted is None:
+            if not self._wanted:
+                self._tasks.spawn(self._read_wanted(), "read emotes")
+            wanted = self._wanted[slug] = asyncio.get_running_loop().create_future()
+        await asyncio.shield(wanted)
+
+    async def refresh(self) -> None:
+        """Read what has changed, as far as events tell; every few seconds ask for the rest. Called about once a
+        second."""
+        now_s = self._clock.now_s()
+        if now_s - self._asked_at_s >= ASK_EVERY_S:
+            self._asked_at_s = now_s
+            await self._ask()
+        if self._stale:
+            await self._read(list(self._stale))
+
+    async def _ask(self) -> None:
+        try:
+            found = await self._rooms.changed_emotes(self._version)
+        except RoomsUnavailable:
+            return
+        # The first version is of no use for what was read before it, nor is a lower one, of a database put back.
+        is_all = self._version is None or found.has_more or found.version < self._version
+        self._version = found.version
+        for slug in (EVERYWHERE, *self._slugs) if is_all else found.slugs:
+            self.changed(slug)
+
+    async def _read_wanted(self) -> None:
+        await asyncio.sleep(0)  # everything of this turn goes along
+        wanted, self._wanted = self._wanted, {}
+        try:
+            await self._read([*wanted, *([EVERYWHERE] if EVERYWHERE in self._stale else [])])
+        finally:
+            for future in wanted.values():
+                future.set_result(None)
+
+    async def _read(self, slugs: list[Slug]) -> None:
+        """What changes meanwhile is stale again."""
+        for start in range(0, len(slugs), SLUGS_PER_READ):
+            part = slugs[start : start + SLUGS_PER_READ]
+            for slug in part:
+                self._stale.pop(slug, None)
+            try:
+                found = await self._rooms.emotes(part)
+            except RoomsUnavailable:
+                for slug in part:
+                    self.changed(slug)
+                continue
+            for slug in part:
+                if slug in self._slugs or slug == EVERYWHERE:
+                    self._cache.replace(slug, found.get(slug, {}))
