@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 import salon_processes
 from chat_client import Person, Visitors, in_an_hour, mint, person
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
+from graphql_client import GraphQL
+from playwright.async_api import Browser, Page, Route, ViewportSize, async_playwright, expect
 from salon_processes import CHROMIUM_ARGUMENTS, Edge, Salon
 from wire_contract import watch_page
 
@@ -79,13 +80,15 @@ async def window(browser: Browser) -> AsyncIterator[OpenWindow]:
     """Opens windows of different people."""
     opened: list[Window] = []
 
-    async def open_window(*, phone: bool = False, scheme: Literal["light", "dark"] = "light") -> Window:
+    async def open_window(
+        *, phone: bool = False, scheme: Literal["light", "dark"] = "light", moves: bool = False
+    ) -> Window:
         context = await browser.new_context(
             viewport=PHONE if phone else DESKTOP,
             is_mobile=phone,
             has_touch=phone,
             color_scheme=scheme,
-            reduced_motion="reduce",
+            reduced_motion="no-preference" if moves else "reduce",
         )
         opened.append(Window(await context.new_page()))
         return opened[-1]
@@ -287,6 +290,124 @@ async def test_what_is_taken_back_goes_from_the_page_and_leaves_its_place(
     await page.close()
 
 
+KAPPA = "https://cdn.example/kappa.svg"
+DRAWN = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><circle cx="4" cy="4" r="4"/></svg>'
+SAVE = """mutation($name: String!, $url: String!, $alt: String, $slug: String) {
+  saveEmote(name: $name, url: $url, alt: $alt, slug: $slug) { name } }"""
+
+
+async def with_images(page: Page) -> list[str]:
+    """Answer for the host of the emotes; what the page asked it for."""
+    asked: list[str] = []
+
+    async def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if route.request.url == KAPPA:
+            await route.fulfill(body=DRAWN, content_type="image/svg+xml")
+        else:
+            await route.abort()
+
+    await page.context.route("https://cdn.example/**", answer)
+    return asked
+
+
+async def test_emotes_are_shown_in_their_place_with_their_text_and_one_that_does_not_load_is_text(
+    window: OpenWindow, dev_edge: Edge, visitors: Visitors, graphql: GraphQL, room: str, ana: Person, admin: Person
+) -> None:
+    await graphql.run(SAVE, admin, name="Kappa", url=KAPPA, alt="A grey face", slug=room)
+    await graphql.run(SAVE, admin, name="gone", url="https://cdn.example/gone.png", slug=room)
+    reader = await window()
+    asked = await with_images(reader.page)
+    page = await reader.enter(dev_edge, room, "Reader")
+    talker = await visitors.join(room, ana, ws=dev_edge.ws)
+    await talker.say("😀 <b>hi</b> :Kappa: :gone: :nothing:")
+    text = page.get_by_role("log").locator(".text")
+    image = text.get_by_role("img", name="A grey face")
+    await expect(image).to_be_visible()
+    assert await image.evaluate("image => image.complete && image.naturalWidth > 0")
+    assert (await image.get_attribute("src"), await image.get_attribute("title")) == (KAPPA, ":Kappa:")
+    await expect(text).to_have_text("😀 <b>hi</b>  :gone: :nothing:")
+    assert asked.count(KAPPA) >= 1
+    await page.close()
+
+
+async def test_reactions_are_added_up_in_the_bar_and_below_messages_in_every_window(
+    window: OpenWindow, dev_edge: Edge, visitors: Visitors, graphql: GraphQL, room: str, ana: Person, admin: Person
+) -> None:
+    await graphql.run(SAVE, admin, name="Kappa", url=KAPPA, slug=room)
+    windows = [await window(moves=True), await window(phone=True)]
+    for one in windows:
+        await with_images(one.page)
+    first, second = [await one.enter(dev_edge, room, name) for one, name in zip(windows, ("Ben", "Cy"), strict=True)]
+    talker = await visitors.join(room, ana, ws=dev_edge.ws)
+    said = await talker.say("look at this")
+    for page in (first, second):
+        await page.get_by_role("group", name="React to what happens").get_by_role("button", name="React with ❤️").click()
+        await page.get_by_role("button", name=f"React to {ana.username}").click()
+        tray = page.get_by_role("group", name=f"React to {ana.username}")
+        await tray.get_by_role("button", name="React with :Kappa:").click()
+        await expect(tray).to_have_count(0)
+    await expect(first.locator("#burst .spark").first).to_be_attached()
+    await second.get_by_role("button", name=re.compile("^:Kappa: [12], react with it too$")).click()
+    await talker.send("reaction", emoji="😂", message_id=said["id"])
+    for page in (first, second):
+        await expect(page.locator("#reactions [data-emoji='❤️'] b")).to_have_text("2")
+        message = page.locator(f"article[data-id='{said['id']}']")
+        await expect(message.get_by_role("button", name=":Kappa: 3, react with it too")).to_be_visible()
+        await expect(message.get_by_role("button", name="😂 1, react with it too")).to_be_visible()
+    await expect(second.locator("#burst .spark")).to_have_count(0)  # who wants no motion sees none
+    await expect(first.locator("#burst .spark")).to_have_count(0)
+    assert await second.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for page in (first, second):
+        await page.close()
+
+
+async def test_who_is_blocked_is_not_shown_also_after_coming_in_again_until_they_are_unblocked(
+    window: OpenWindow, dev_edge: Edge, visitors: Visitors, room: str, ana: Person, bob: Person
+) -> None:
+    reader = await window()
+    page = await reader.enter(dev_edge, room, "Reader")
+    loud, kind = await visitors.join(room, ana, ws=dev_edge.ws), await visitors.join(room, bob, ws=dev_edge.ws)
+    log = page.get_by_role("log")
+    await loud.say("noise")
+    await page.get_by_role("button", name=f"React to {ana.username}").click()
+    await page.get_by_role("button", name=f"Block {ana.username}").click()
+    await expect(log.get_by_text("noise", exact=True)).to_be_hidden()
+    await loud.send("typing_start")
+    await loud.say("more noise")
+    await kind.say("peace")
+    await expect(log.get_by_text("peace", exact=True)).to_be_visible()
+    await expect(log.get_by_text("more noise")).to_be_hidden()
+    await page.get_by_role("button", name="Leave").first.click()
+    await page.get_by_role("button", name="Enter the room").click()
+    await expect(log.locator("article")).to_have_count(0)
+    await expect(log).to_contain_text("You came into")
+    await loud.say("noise again")
+    await kind.say("peace again")
+    await expect(log.get_by_text("peace again", exact=True)).to_be_visible()
+    await expect(log.get_by_text("noise again")).to_be_hidden()
+    await page.close()
+
+
+async def test_unblocking_shows_again_what_was_said(
+    window: OpenWindow, dev_edge: Edge, visitors: Visitors, room: str, ana: Person
+) -> None:
+    reader = await window()
+    page = await reader.enter(dev_edge, room, "Reader")
+    talker = await visitors.join(room, ana, ws=dev_edge.ws)
+    await talker.say("first")
+    await page.get_by_role("button", name=f"React to {ana.username}").click()
+    await page.get_by_role("button", name=f"Block {ana.username}").click()
+    log = page.get_by_role("log")
+    await expect(log).to_contain_text(f"You blocked {ana.username}")
+    await talker.say("second")
+    await page.get_by_role("button", name="Unblock").click()
+    await expect(log).to_contain_text(f"You see {ana.username} again.")
+    for text in ("first", "second"):
+        await expect(log.get_by_text(text, exact=True)).to_be_visible()
+    await page.close()
+
+
 async def test_every_control_has_a_name_and_the_log_is_a_polite_live_region(
     window: OpenWindow, dev_edge: Edge, room: str
 ) -> None:
@@ -300,6 +421,5 @@ async def test_every_control_has_a_name_and_the_log_is_a_polite_live_region(
     )
     assert nameless == ["moderate-do"]  # hidden until it is said what it does
     await page.keyboard.press("Shift+Tab")
-    focused = await page.evaluate("document.activeElement.id")
-    assert focused in ("scroller", "leave")
+    assert await page.evaluate("document.activeElement.closest('#reactions') !== null")
     assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
