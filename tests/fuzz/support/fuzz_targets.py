@@ -419,6 +419,18 @@ READERS: Mapping[str, Reader] = {
         _read_ranks,
         (RoomsMalformedRequest,),
     ),
+    "ReadEmotesRequest": (
+        rooms_pb2.ReadEmotesRequest,
+        lambda m: rooms_convert.slugs_from_proto(m.slugs),
+        (RoomsMalformedRequest,),
+    ),
+    "ListBlockedRequest": (
+        rooms_pb2.ListBlockedRequest,
+        lambda m: rooms_convert.user_ids_from_proto(m.user_ids),
+        (RoomsMalformedRequest,),
+    ),
+    # by the edge
+    "Reactions": (events_pb2.Reactions, lambda m: events.decode_reactions(m.SerializeToString()), ()),
 }
 """Who reads what, and what they may raise."""
 

@@ -72,13 +72,21 @@ class Reactions:
         if ports.cache.is_silenced(speaker, room.slug, now_s=ports.clock.unix_s()):
             client.refuse(ErrorCode.MUTED_OR_BANNED)
             return
-        wait_ms = self._limiter.admit_or_wait_ms(speaker, ports.clock.now_s())
+        wait_ms = self._admit_or_wait_ms(speaker)
         if wait_ms:
             client.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=wait_ms)
         elif reaction.message_id is None:
             room.react(reaction.emoji, None)
         else:
             self._react_to(_Waiting(client, reaction.emoji, reaction.message_id), room)
+
+    def _admit_or_wait_ms(self, speaker: Speaker) -> int:
+        """Who came back from another address is counted there first, as with messages."""
+        now_s = self._ports.clock.now_s()
+        for face in reversed(speaker.faces):
+            if wait_ms := self._limiter.admit_or_wait_ms(face, now_s):
+                return wait_ms
+        return 0
 
     def _react_to(self, waiting: _Waiting, room: Room) -> None:
         is_there = room.is_reactable(waiting.message_id)

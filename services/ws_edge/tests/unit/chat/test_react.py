@@ -102,6 +102,23 @@ async def test_an_anonymous_connection_has_10_and_its_address_100(world: World) 
     assert REACTIONS_PER_ADDRESS == 100
 
 
+async def test_who_comes_back_from_another_address_is_counted_there_too(world: World) -> None:
+    crowd = [await world.join("s", address="192.0.2.9") for _ in range(10)]
+    for client in crowd:
+        for _ in range(10):
+            client.send("reaction", emoji=HEART)
+    first = await world.arrive("s", address="192.0.2.1")
+    await world.settle()
+    you = first.frames[0]["data"]["you"]  # type: ignore[index] # JSON
+    assert isinstance(you, dict)
+    first.hang_up()
+    back = await world.arrive("s", address="192.0.2.9", resume_text=you["resume"])
+    await world.settle()
+    back.raw = b""
+    back.send("reaction", emoji=HEART)
+    assert back.types == ["rate_limited"]
+
+
 async def test_messages_and_reactions_have_limits_of_their_own(world: World) -> None:
     ana = await world.join("s", "1:user")
     for number in range(10):
