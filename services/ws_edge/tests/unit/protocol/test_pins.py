@@ -37,7 +37,8 @@ def test_the_highest_version_holds_and_a_pin_is_of_its_life_alone() -> None:
 
 
 def test_a_pin_whose_message_is_gone_is_the_end_of_the_pin_before_it() -> None:
-    assert PINNED.ended() == MessageUnpinned(MessageId(42), MessageId(41), AT, MessageId(40), 6, UserId(9), "e", 4, "n")
+    about = (MessageId(42), MessageId(41), AT, MessageId(40), 6, UserId(9))
+    assert PINNED.ended() == MessageUnpinned(*about, "e", 4, "n", 812)
 
 
 def test_the_frames_about_the_pin() -> None:
