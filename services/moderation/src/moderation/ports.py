@@ -99,7 +99,8 @@ class Store(Protocol):
     async def audit_log(
         self, query: AuditQuery, *, first: int, before_id: int | None
     ) -> list[tuple[AuditRecord, int | None]]:
-        """A page of it, newest first, each row with the one that undoes it; before_id None: from the newest on."""
+        """A page of it, newest first, each row with the one that undoes it; before_id None: from the newest on. By more
+        than one of target, actor and slug, or by action: among the 10,000 newest rows of the first of these."""
 
     async def verify_part(self, chain: str, after_id: int, *, first: int) -> Verification:
         """Check the next `first` rows of a chain behind an id."""

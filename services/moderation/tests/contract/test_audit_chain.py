@@ -1,6 +1,8 @@
 """The chains of the audit log in the database, on SQLite and on PostgreSQL: what is found, what leaves them whole."""
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -8,10 +10,10 @@ from typing import Any
 import pytest
 
 from chassis.database import Database
-from moderation.adapters.store import retention
+from moderation.adapters.store import audit, retention
 from moderation.adapters.store.database import moderation_database
 from moderation.adapters.store.sanctions import TortoiseStore
-from moderation.adapters.store.tables import AuditRow
+from moderation.adapters.store.tables import AuditRow, OutboxRow, PolicyRow, SanctionRow
 from moderation.domain.audit import AuditQuery, Problem, Verification
 from moderation.domain.commands import ErasureOrder, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, ErasureCommand, ErasureKind, LoggedMessage, LogRef, Origin
@@ -20,6 +22,7 @@ from moderation.domain.policy import PolicyChanges, PolicyCommand, PolicyOrder
 from moderation.domain.rights import decide
 from moderation.domain.sanctions import Action, Command, Scope
 from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
+from moderation.errors import ModerationError
 from moderation.ports import Store
 
 pytestmark = pytest.mark.integration
@@ -294,6 +297,61 @@ async def test_the_log_is_listed_by_slug_actor_target_and_action_page_by_page(st
     assert len(await listed(AuditQuery())) == 11
     undone = {record.id: by for record, by in await store.audit_log(AuditQuery(), first=99, before_id=None)}
     assert {action_id: by for action_id, by in undone.items() if by} == {ids[0]: ids[-2]}
+
+
+async def test_what_no_index_finds_is_looked_for_among_the_newest_rows_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "LOOKED_AT", 3)
+    ids = await every_kind(store)
+    newest = [record.id for record, _ in await store.audit_log(AuditQuery("live"), first=2, before_id=None)]
+    assert newest == [ids[-1], ids[-2]]
+    bans = await store.audit_log(AuditQuery("live", actions=(1,)), first=99, before_id=None)
+    assert [record.id for record, _ in bans] == [ids[-1]]
+    older = await store.audit_log(AuditQuery("live", actions=(1, 2)), first=99, before_id=ids[3])
+    assert [record.id for record, _ in older] == [ids[2], ids[1], ids[0]]
+    of_actor = await store.audit_log(AuditQuery("other", actor_user_id=9), first=99, before_id=None)
+    assert of_actor == []
+
+
+async def test_whatever_is_done_and_undone_what_is_refused_changes_nothing_and_the_chain_is_whole(
+    store: Store,
+) -> None:
+    """Any order of commands, the same in every run."""
+    chance = random.Random(7)
+    done: list[int] = []
+    refused = Counter[str]()
+    for step in range(70):
+        at_ms, before = 1_000 + step, await everything()
+        target = Target(chance.randrange(1, 4), "")
+        try:
+            match chance.choice(["impose", "lift", "policy", "delete", *["undo"] * 5]):
+                case "impose":
+                    receipt = await act(store, chance.choice([Action.BAN, Action.MUTE]), target, at_ms=at_ms)
+                case "lift":
+                    receipt = await act(store, chance.choice([Action.UNBAN, Action.UNMUTE]), target, at_ms=at_ms)
+                case "policy":
+                    receipt = await change_policy(store, slow_mode_seconds=chance.randrange(3), at_ms=at_ms)
+                case "delete":
+                    receipt = await delete(store, at_ms=at_ms)
+                case _:
+                    by = Moderator(chance.randrange(3, 9), chance.choice([Rank.MODERATOR, *[Rank.ADMIN] * 5]))
+                    receipt = await undo(store, chance.choice([0, *done[-6:]]), by=by, at_ms=at_ms)
+            done.append(receipt.action_id)
+        except ModerationError as refusal:
+            refused[type(refusal).__name__] += 1
+            assert await everything() == before
+    assert refused.keys() == {"ActionNotFound", "AlreadyUndone", "CannotUndo", "NotPermitted", "NothingToUndo"}
+    found = await verified(store)
+    assert (found.checked, found.problem) == (len(done), None)
+    undone = [row.undoes_id for row in await AuditRow.filter(undoes_id__isnull=False)]
+    assert len(undone) == len(set(undone)) > 3
+
+
+async def everything() -> list[list[dict[str, Any]]]:
+    """All rows that commands change."""
+    tables = (AuditRow, SanctionRow, PolicyRow, OutboxRow)
+    return [list(await table.all().order_by(table._meta.pk_attr).values()) for table in tables]
 
 
 async def test_what_is_to_be_undone_of_somebodys_is_what_they_did_and_took_not_back_themselves(store: Store) -> None:

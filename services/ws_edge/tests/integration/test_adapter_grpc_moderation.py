@@ -132,6 +132,15 @@ class FakeModeration(ModerationServiceServicer):
     async def LiftSanction(self, request: pb.LiftSanctionRequest, context: Any) -> pb.LiftSanctionResponse:
         raise AssertionError("no edge lifts by id")
 
+    async def ListAudit(self, request: pb.ListAuditRequest, context: Any) -> pb.ListAuditResponse:
+        raise AssertionError("no edge reads the audit log")
+
+    async def VerifyAudit(self, request: pb.VerifyAuditRequest, context: Any) -> pb.VerifyAuditResponse:
+        raise AssertionError("no edge checks it")
+
+    async def ListUndoable(self, request: pb.ListUndoableRequest, context: Any) -> pb.ListUndoableResponse:
+        raise AssertionError("an edge undoes one by one")
+
 
 class Replica:
     """A server that can go and come back on its port."""

@@ -20,6 +20,8 @@ from moderation.domain.audit import (
 from moderation.domain.sanctions import Scope
 from moderation.domain.undo import LONGEST_LINE, UNDOABLE, is_taken_away
 
+LOOKED_AT = 10_000
+"""Rows that one question looks through where no index finds what is asked for."""
 _COUNTED = 10_000
 
 
@@ -115,22 +117,27 @@ def _line(record: AuditRecord, known: Mapping[int, AuditRecord]) -> list[AuditRe
 
 
 def _where(query: AuditQuery, before_id: int | None) -> Q:
-    where = Q()
-    if query.slug is not None:
-        where &= Q(slug=query.slug, scope=int(Scope.ROOM))
-    if query.actor_user_id is not None:
-        where &= Q(moderator_user_id=query.actor_user_id)
+    """What an index finds, and of no more than LOOKED_AT rows of that, the newest ones, what else is asked for."""
+    wanted = []
     if query.target_user_id is not None:
-        where &= Q(target_user_id=query.target_user_id)
+        wanted.append(Q(target_user_id=query.target_user_id))
     elif query.target_username is not None:
-        where &= Q(target_user_id=0, target_username=query.target_username)
+        wanted.append(Q(target_user_id=0, target_username=query.target_username))
+    if query.actor_user_id is not None:
+        wanted.append(Q(moderator_user_id=query.actor_user_id))
+    if query.slug is not None:
+        wanted.append(Q(slug=query.slug, scope=int(Scope.ROOM)))
+    by_index, others = Q(*wanted[:1]), [*wanted[1:]]
     if query.actions is not None:
-        where &= Q(action__in=list(query.actions))
+        others.append(Q(action__in=list(query.actions)))
     if query.follows is not None:
-        where &= Q(followed_address__isnull=not query.follows)
+        others.append(Q(followed_address__isnull=not query.follows))
     if before_id is not None:
-        where &= Q(id__lt=before_id)
-    return where
+        by_index &= Q(id__lt=before_id)
+    if not others:
+        return by_index
+    newest = AuditRow.filter(by_index).order_by("-id").limit(LOOKED_AT).values("id")
+    return Q(*others, id__in=Subquery(newest))
 
 
 def record_from_row(row: AuditRow) -> AuditRecord:
