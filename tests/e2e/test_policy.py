@@ -67,7 +67,7 @@ async def test_room_policy_is_told_to_everybody_in_the_order_of_the_log_and_kept
     said = await there.say("before")
     await chair.send("moderation_action", action="policy", changes={"slow_mode_seconds": 30}, reason="raid", nonce="p1")
     own, seen = await chair.wait_for("room_policy"), await there.wait_for("room_policy")
-    assert own == {**seen, "nonce": "p1"}
+    assert own == {**seen, "nonce": "p1", "action_id": own["action_id"]}
     version = seen["policy"]["version"]
     assert seen["policy"] == {**DEFAULTS, "version": version, "slow_mode_seconds": 30}
     assert (seen["prev_id"], seen["moderator_user_id"]) == (said["id"], admin.user_id)

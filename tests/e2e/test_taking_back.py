@@ -27,7 +27,7 @@ async def test_a_deletion_reaches_everybody_in_order_and_the_text_is_in_nothing_
     await chair.send("moderation_action", action="delete", message_id=spam["id"], reason="spam", nonce="d1")
     own = await chair.wait_for("message_deleted")
     seen = await witness.wait_for("message_deleted")
-    assert own == {**seen, "nonce": "d1"}
+    assert own == {**seen, "nonce": "d1", "action_id": own["action_id"]}
     assert (seen["message_id"], seen["user_id"], seen["username"]) == (spam["id"], ana.user_id, "ana")
     assert (seen["moderator_user_id"], seen["prev_id"]) == (moderator.user_id, spam["id"])
     assert STAMP.fullmatch(seen["timestamp"])
