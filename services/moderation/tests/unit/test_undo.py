@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from moderation.domain.audit import AuditRecord
 from moderation.domain.people import Moderator, Rank, Target
@@ -252,6 +252,10 @@ DONE = st.builds(
 )
 
 
+PROOF = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+
+@PROOF
 @given(DONE, RANKS, st.sampled_from([0, 8, 9]), st.sampled_from(["", "live"]))
 def test_whatever_was_done_an_undo_changes_nothing_but_what_is_as_the_action_left_it(
     done: DoneAction, rank: Rank, by: int, slug: str
