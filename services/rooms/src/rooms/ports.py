@@ -218,7 +218,10 @@ class Emotes(Protocol):
     """Emotes of slugs and of everywhere. Every coroutine raises DatabaseUnavailable."""
 
     async def of_slugs(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
-        """The emotes of each of these different slugs, in their order, each by name."""
+        """The emotes of each of these different slugs, in their order, each by name; for people."""
+
+    async def for_edges(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
+        """The same, without waiting for what people ask."""
 
     async def changed(self, after: int | None) -> ChangedEmotes:
         """What has changed since that version; None: which version there is."""
@@ -234,8 +237,11 @@ class Emotes(Protocol):
 class Blocks(Protocol):
     """Whom users have blocked. Every coroutine raises DatabaseUnavailable."""
 
-    async def of_users(self, user_ids: Sequence[UserId]) -> list[list[UserId]]:
-        """Whom each of these has blocked, in their order, each the last one first."""
+    async def of_user(self, user_id: UserId) -> list[UserId]:
+        """Whom a user has blocked, the last one first; for people."""
+
+    async def for_edges(self, user_ids: Sequence[UserId]) -> list[list[UserId]]:
+        """The same of each of these, in their order, without waiting for what people ask."""
 
     async def block(self, user_id: UserId, blocked: UserId, *, now: datetime) -> bool:
         """Whether they were not blocked before. Raises TooManyBlocks."""

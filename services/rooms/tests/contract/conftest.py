@@ -104,8 +104,8 @@ class Replica:
         self.catalog = TortoiseCatalog(self.database)
         self.log = TortoiseLogPositions(self.database)
         self.dormant = TortoiseDormantLogs(self.database)
-        self.emotes = TortoiseEmotes(self.database)
-        self.blocks = TortoiseBlocks(self.database)
+        self.emotes = TortoiseEmotes(self.database, self.catalog.share)
+        self.blocks = TortoiseBlocks(self.database, self.catalog.share)
         self.syncs = Syncs()
 
     @property

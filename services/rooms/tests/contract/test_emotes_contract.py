@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from memory_emotes import MemoryBlocks, MemoryEmotes
 
 from chassis.database import Database
 from rooms.adapters.store.blocks import TortoiseBlocks
+from rooms.adapters.store.catalog import GRAPHQL_CONNECTIONS
 from rooms.adapters.store.emotes import CHANGES_AT_ONCE, TortoiseEmotes
 from rooms.domain.blocks import BLOCKS_PER_USER
 from rooms.domain.emotes import EMOTES_PER_SLUG, EVERYWHERE, ChangedEmotes, Emote
@@ -31,7 +33,8 @@ async def emotes(request: pytest.FixtureRequest, open_database: Callable[..., Aw
     if request.param == "memory":
         return MemoryEmotes()
     url: str = await request.getfixturevalue("new_database_url")(request.param)
-    return TortoiseEmotes(await open_database(url))
+    database = await open_database(url)
+    return TortoiseEmotes(database, database.share(3))
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -39,7 +42,8 @@ async def blocks(request: pytest.FixtureRequest, open_database: Callable[..., Aw
     if request.param == "memory":
         return MemoryBlocks()
     url: str = await request.getfixturevalue("new_database_url")(request.param)
-    return TortoiseBlocks(await open_database(url))
+    database = await open_database(url)
+    return TortoiseBlocks(database, database.share(3))
 
 
 def emote(name: str, slug: Slug = LIVE, *, url: str = "https://cdn.example/e.png") -> Emote:
@@ -59,6 +63,7 @@ async def test_emotes_of_slugs_come_in_the_order_of_the_question_by_name(emotes:
         [],
     ]
     assert await emotes.of_slugs([]) == []
+    assert await emotes.for_edges([LIVE, EVERYWHERE]) == [[emote("a"), emote("b")], [emote("c", EVERYWHERE)]]
 
 
 async def test_an_emote_takes_the_place_of_one_of_its_name_and_is_deleted_once(emotes: Emotes) -> None:
@@ -175,10 +180,11 @@ async def test_whom_users_have_blocked_comes_in_the_order_of_the_question_the_la
     assert await blocks.block(ANA, UserId(2**53 - 1), now=NOW)
     assert not await blocks.block(ANA, UserId(1), now=NOW)
     assert await blocks.block(BEN, ANA, now=NOW)
-    assert await blocks.of_users([BEN, UserId(9), ANA]) == [[ANA], [], [2**53 - 1, 1]]
+    assert await blocks.for_edges([BEN, UserId(9), ANA]) == [[ANA], [], [2**53 - 1, 1]]
     assert await blocks.unblock(ANA, UserId(1))
     assert not await blocks.unblock(ANA, UserId(1))
-    assert await blocks.of_users([ANA, ANA]) == [[2**53 - 1], [2**53 - 1]]
+    assert await blocks.for_edges([ANA, ANA]) == [[2**53 - 1], [2**53 - 1]]
+    assert await blocks.of_user(ANA) == [2**53 - 1]
 
 
 async def test_a_user_blocks_1000(blocks: Blocks) -> None:
@@ -188,3 +194,17 @@ async def test_a_user_blocks_1000(blocks: Blocks) -> None:
         await blocks.block(ANA, UserId(1), now=NOW)
     assert not await blocks.block(ANA, UserId(100), now=NOW)
     assert await blocks.block(BEN, UserId(1), now=NOW)
+
+
+@pytest.mark.parametrize("fresh_database", ["postgres"], indirect=True)
+async def test_edges_do_not_wait_for_what_people_ask_through_graphql(replica: "Replica") -> None:
+    async with AsyncExitStack() as held:
+        for _ in range(GRAPHQL_CONNECTIONS):
+            await held.enter_async_context(replica.catalog.share.session())
+        asked = asyncio.create_task(replica.emotes.of_slugs([LIVE]))
+        async with asyncio.timeout(5):
+            assert await replica.emotes.for_edges([LIVE]) == [[]]
+            assert await replica.emotes.changed(None) == ChangedEmotes(0, [])
+            assert await replica.blocks.for_edges([ANA]) == [[]]
+        assert not asked.done()
+    assert await asked == [[]]

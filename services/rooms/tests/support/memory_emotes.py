@@ -20,6 +20,9 @@ class MemoryEmotes:
     async def of_slugs(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
         return [[emote for key, emote in sorted(self.emotes.items()) if key[0] == slug] for slug in slugs]
 
+    async def for_edges(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
+        return await self.of_slugs(slugs)
+
     async def changed(self, after: int | None) -> ChangedEmotes:
         slugs = sorted(self.changes, key=lambda slug: self.changes[slug])
         return ChangedEmotes(self.version, [s for s in slugs if after is not None and self.changes[s] > after])
@@ -44,7 +47,10 @@ class MemoryBlocks:
 
     blocks: dict[tuple[UserId, UserId], datetime] = field(default_factory=dict)
 
-    async def of_users(self, user_ids: Sequence[UserId]) -> list[list[UserId]]:
+    async def of_user(self, user_id: UserId) -> list[UserId]:
+        return (await self.for_edges([user_id]))[0]
+
+    async def for_edges(self, user_ids: Sequence[UserId]) -> list[list[UserId]]:
         return [[blocked for who, blocked in reversed(self.blocks) if who == user_id] for user_id in user_ids]
 
     async def block(self, user_id: UserId, blocked: UserId, *, now: datetime) -> bool:

@@ -24,13 +24,12 @@ async def unblock(ports: Ports, viewer: Viewer | None, user_id: UserId) -> bool:
 
 async def list_blocked(ports: Ports, viewer: Viewer | None) -> list[UserId]:
     """Whom the viewer has blocked, the last one first. Raises NotSignedIn."""
-    (found,) = await ports.blocks.of_users([_signed_in(viewer).user_id])
-    return found
+    return await ports.blocks.of_user(_signed_in(viewer).user_id)
 
 
 async def read_blocked(ports: Ports, user_ids: Sequence[UserId]) -> list[list[UserId]]:
     """The same of each of these, in their order. Raises DatabaseUnavailable."""
-    return await ports.blocks.of_users(user_ids)
+    return await ports.blocks.for_edges(user_ids)
 
 
 def _signed_in(viewer: Viewer | None) -> Viewer:

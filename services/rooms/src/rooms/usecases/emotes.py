@@ -50,7 +50,7 @@ async def delete_emote(ports: Ports, viewer: Viewer | None, slug: Slug, name: st
 
 async def read_emotes(ports: Ports, slugs: Sequence[Slug]) -> list[list[Emote]]:
     """The emotes of each of these, in their order. Raises DatabaseUnavailable."""
-    return await ports.emotes.of_slugs(slugs)
+    return await ports.emotes.for_edges(slugs)
 
 
 async def find_changed(ports: Ports, after: int | None) -> ChangedEmotes:

@@ -5,40 +5,34 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from chassis.database import Database, packed
+from chassis.database import Database, Session, Share, packed
 from chassis.outages import retried_on_conflict
 from rooms.adapters.store.tables import to_ms
 from rooms.domain.blocks import check_block_quota
 from rooms.domain.people import UserId
 
-_CHANGES = 1
-"""At once: people who join are not to wait for them."""
-
 
 class TortoiseBlocks:
-    """Raises DatabaseUnavailable."""
+    """Raises DatabaseUnavailable. `share`: as of TortoiseEmotes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, share: Share) -> None:
         self._database = database
-        self._for_changes = database.share(_CHANGES)
+        self._share = share
 
-    async def of_users(self, user_ids: Sequence[UserId]) -> list[list[UserId]]:
-        """Whom each of these has blocked, the last one first."""
+    async def of_user(self, user_id: UserId) -> list[UserId]:
+        """Whom a user has blocked, the last one first."""
+        async with self._share.session() as session:
+            return (await _of_users(session, [user_id]))[0]
+
+    async def for_edges(self, user_ids: Sequence[UserId]) -> list[list[UserId]]:
+        """The same of each of these, who join."""
         async with self._database.session() as session:
-            rows = await session.fetch(
-                "SELECT user_id, blocked_user_id FROM block"
-                f" WHERE user_id IN (SELECT x.user_id FROM {session.rows({'user_id': 'bigint'})}) ORDER BY id DESC",
-                packed([{"user_id": user_id} for user_id in set(user_ids)]),
-            )
-        found: dict[UserId, list[UserId]] = {user_id: [] for user_id in user_ids}
-        for row in rows:
-            found[row["user_id"]].append(row["blocked_user_id"])
-        return [found[user_id] for user_id in user_ids]
+            return await _of_users(session, user_ids)
 
     @retried_on_conflict
     async def block(self, user_id: UserId, blocked: UserId, *, now: datetime) -> bool:
         """Whether they were not blocked before. Raises TooManyBlocks."""
-        async with self._for_changes.transaction() as session:
+        async with self._share.transaction() as session:
             await session.lock_number(user_id)
             rows = await session.fetch(
                 "SELECT count(*) AS n FROM block WHERE user_id = $1 AND blocked_user_id <> $2", user_id, blocked
@@ -55,8 +49,20 @@ class TortoiseBlocks:
 
     async def unblock(self, user_id: UserId, blocked: UserId) -> bool:
         """Whether they were blocked."""
-        async with self._for_changes.session() as session:
+        async with self._share.session() as session:
             rows = await session.fetch(
                 "DELETE FROM block WHERE user_id = $1 AND blocked_user_id = $2 RETURNING id", user_id, blocked
             )
         return bool(rows)
+
+
+async def _of_users(session: Session, user_ids: Sequence[UserId]) -> list[list[UserId]]:
+    rows = await session.fetch(
+        "SELECT user_id, blocked_user_id FROM block"
+        f" WHERE user_id IN (SELECT x.user_id FROM {session.rows({'user_id': 'bigint'})}) ORDER BY id DESC",
+        packed([{"user_id": user_id} for user_id in set(user_ids)]),
+    )
+    found: dict[UserId, list[UserId]] = {user_id: [] for user_id in user_ids}
+    for row in rows:
+        found[row["user_id"]].append(row["blocked_user_id"])
+    return [found[user_id] for user_id in user_ids]

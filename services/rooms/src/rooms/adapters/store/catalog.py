@@ -44,7 +44,8 @@ class TortoiseCatalog:
     DatabaseUnavailable. `connections`: how many the first of the two takes at most."""
 
     def __init__(self, database: Database, *, connections: int = GRAPHQL_CONNECTIONS) -> None:
-        self._database = database.share(connections)
+        self.share = database.share(connections)
+        """Those that GraphQL may take, whatever it asks for."""
         self._for_joins = database
         self._counted = CountedPeople()
         self._searches = Gate(_SEARCHES, wait_s=_SEARCH_WAIT_S)
@@ -55,13 +56,13 @@ class TortoiseCatalog:
         """Rooms with someone in them that the viewer may enter, newest first. A search looks at all of them."""
         if search:
             async with self._searches.place():
-                return await search_rooms(self._database, viewer, search, first=first, after=after)
-        async with self._database.session() as session:
+                return await search_rooms(self.share, viewer, search, first=first, after=after)
+        async with self.share.session() as session:
             return await newest_rooms(session, viewer, first=first, after=after)
 
     async def find_room(self, *, room_id: RoomId | None = None, slug: Slug | None = None) -> Room | None:
         """The living room, else its kept settings."""
-        async with self._database.session() as session:
+        async with self.share.session() as session:
             return await find_room(session, room_id=room_id, slug=slug)
 
     async def find_log(self, slug: Slug) -> RoomLog | None:
@@ -78,7 +79,7 @@ class TortoiseCatalog:
         self, lives: Sequence[Life], *, first: int, after: int | None
     ) -> Mapping[Life, list[Participant]]:
         """Who is or was in each life, in order of arrival."""
-        async with self._database.session() as session:
+        async with self.share.session() as session:
             rows = await people_of(session, lives, first=first, after=after or 0)
         found: dict[Life, list[Participant]] = {life: [] for life in lives}
         for row in rows:
@@ -89,7 +90,7 @@ class TortoiseCatalog:
         """How many are in each life. Of many the number is up to a second old."""
         counts, unknown = self._counted.recent(lives)
         if unknown:
-            async with self._database.session() as session:
+            async with self.share.session() as session:
                 counts |= await self._counted.count(session, unknown)
         return counts
 
@@ -98,12 +99,12 @@ class TortoiseCatalog:
         self, slug: Slug, settings: RoomSettings, owner: UserId, *, may_revive: bool, quota: int, now: datetime
     ) -> Room:
         """Make a room live and keep its settings."""
-        async with self._database.session() as session:
+        async with self.share.session() as session:
             before = await find_room(session, slug=slug)
             if not may_make(before, owner, may_revive=may_revive):
                 raise SlugTaken
             room_id = before.room_id if before is not None else (await take_ids(session, 1))[0]
-        async with self._database.transaction() as session:
+        async with self.share.transaction() as session:
             check_quota(await _count_others(session, owner, slug), quota)
             if not await insert_rooms(session, [NewRoom(slug, room_id)], now_ms=to_ms(now)):
                 raise SlugTaken
@@ -119,7 +120,7 @@ class TortoiseCatalog:
     @retried_on_conflict
     async def update_room(self, room: Room, change: SettingsChange, *, now: datetime) -> Room:
         """Change and keep a room's settings."""
-        async with self._database.transaction() as session:
+        async with self.share.transaction() as session:
             before, _ = await _lock_same(session, room)
             if not await _keep(session, room.slug, room.room_id, room.owner, change.apply(before.settings), now):
                 raise RoomNotFound
@@ -133,7 +134,7 @@ class TortoiseCatalog:
         inserted and ended in the same transaction: while it holds the row nobody else can insert the room, and
         `deleted_slug` gets the number of a life that is higher than any before, so that no edge can register an older
         one again."""
-        async with self._database.transaction() as session:
+        async with self.share.transaction() as session:
             made = await insert_rooms(session, [NewRoom(room.slug, room.room_id)], now_ms=0)
             if made and not await _lock_settings(session, room.slug):
                 raise RoomNotFound
@@ -153,13 +154,13 @@ class TortoiseCatalog:
 
     async def is_invited(self, slug: Slug, user_id: UserId) -> bool:
         """Whether there is an invitation."""
-        async with self._database.session() as session:
+        async with self.share.session() as session:
             return await InvitationRow.filter(slug=slug, user_id=user_id).using_db(session.client).exists()
 
     @retried_on_conflict
     async def invite(self, room: Room, invitation: Invitation) -> Invitation:
         """Store it; the first one stands."""
-        async with self._database.transaction() as session:
+        async with self.share.transaction() as session:
             await _lock_same(session, room)
             await session.fetch(
                 "INSERT INTO invitation (slug, user_id, invited_by, created_ms) VALUES ($1, $2, $3, $4)"
@@ -175,14 +176,14 @@ class TortoiseCatalog:
     @retried_on_conflict
     async def revoke(self, room: Room, user_id: UserId) -> bool:
         """Whether there was one."""
-        async with self._database.transaction() as session:
+        async with self.share.transaction() as session:
             await _lock_same(session, room)
             return await InvitationRow.filter(slug=room.slug, user_id=user_id).using_db(session.client).delete() > 0
 
     @retried_on_conflict
     async def register_video(self, video: Video) -> Video:
         """Store it, or give an existing one the new title."""
-        async with self._database.transaction() as session:
+        async with self.share.transaction() as session:
             await session.fetch(
                 "INSERT INTO video (id, title, created_ms) VALUES ($1, $2, $3)"
                 " ON CONFLICT (id) DO UPDATE SET title = excluded.title",

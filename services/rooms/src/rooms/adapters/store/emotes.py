@@ -9,7 +9,7 @@ in the order in which changes are committed, and whoever has read up to one miss
 from collections.abc import Sequence
 from datetime import datetime
 
-from chassis.database import Database, Session, packed
+from chassis.database import Database, Session, Share, packed
 from chassis.outages import retried_on_conflict
 from rooms.adapters.store.tables import to_ms
 from rooms.domain.emotes import ChangedEmotes, Emote, check_emote_quota
@@ -17,30 +17,25 @@ from rooms.domain.people import Slug, UserId
 from rooms.errors import NotPermitted
 
 CHANGES_AT_ONCE = 1000
-_KEEPERS = 1
-"""At once: they wait for each other anyway, and people who join are not to wait for them."""
 _SLUGS = {"slug": "text"}
 
 
 class TortoiseEmotes:
-    """Raises DatabaseUnavailable."""
+    """Raises DatabaseUnavailable. `share`: what GraphQL may take of the database, which edges have to themselves."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, share: Share) -> None:
         self._database = database
-        self._for_keepers = database.share(_KEEPERS)
+        self._share = share
 
     async def of_slugs(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
-        """The emotes of each of these, in their order."""
+        """The emotes of each of these, in their order, for people."""
+        async with self._share.session() as session:
+            return await _of_slugs(session, slugs)
+
+    async def for_edges(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
+        """The same for edges, whose rooms wait for it."""
         async with self._database.session() as session:
-            rows = await session.fetch(
-                f"SELECT slug, name, url, alt FROM emote WHERE slug IN (SELECT x.slug FROM {session.rows(_SLUGS)})"
-                " ORDER BY name",
-                _packed(slugs),
-            )
-        found: dict[Slug, list[Emote]] = {slug: [] for slug in slugs}
-        for row in rows:
-            found[row["slug"]].append(Emote(row["slug"], row["name"], row["url"], row["alt"]))
-        return list(found.values())
+            return await _of_slugs(session, slugs)
 
     async def changed(self, after: int | None) -> ChangedEmotes:
         """What has changed since that version; None: which version there is."""
@@ -61,7 +56,7 @@ class TortoiseEmotes:
     @retried_on_conflict
     async def save(self, emote: Emote, *, owner: UserId | None, by: UserId, now: datetime) -> None:
         """Keep it, in place of one of that name."""
-        async with self._for_keepers.transaction() as session:
+        async with self._share.transaction() as session:
             await _check_owner(session, emote.slug, owner)
             await note_changed(session, [emote.slug])
             rows = await session.fetch(
@@ -82,11 +77,23 @@ class TortoiseEmotes:
     @retried_on_conflict
     async def delete(self, slug: Slug, name: str, *, owner: UserId | None) -> bool:
         """Whether there was one."""
-        async with self._for_keepers.transaction() as session:
+        async with self._share.transaction() as session:
             await _check_owner(session, slug, owner)
             await note_changed(session, [slug])
             rows = await session.fetch("DELETE FROM emote WHERE slug = $1 AND name = $2 RETURNING id", slug, name)
         return bool(rows)
+
+
+async def _of_slugs(session: Session, slugs: Sequence[Slug]) -> list[list[Emote]]:
+    rows = await session.fetch(
+        f"SELECT slug, name, url, alt FROM emote WHERE slug IN (SELECT x.slug FROM {session.rows(_SLUGS)})"
+        " ORDER BY name",
+        _packed(slugs),
+    )
+    found: dict[Slug, list[Emote]] = {slug: [] for slug in slugs}
+    for row in rows:
+        found[row["slug"]].append(Emote(row["slug"], row["name"], row["url"], row["alt"]))
+    return list(found.values())
 
 
 async def forget_emotes(session: Session, slugs: Sequence[Slug]) -> None:
