@@ -170,7 +170,9 @@ def entry(
     the copy of whose message or command it is alone, `emotes` those of the room."""
     shown_before = entry.prev_id if prev_id is None else prev_id
     if isinstance(entry, StoredMessage):
-        return _written(server_frames.ChatMessage(_message(entry, room_id, emotes, shown_before, nonce or UNSET)))
+        return _written(
+            server_frames.ChatMessage(_message(entry, room_id, shown_before, nonce or UNSET, emotes=emotes))
+        )
     if isinstance(entry, PolicyChanged):
         return _written(_policy_changed(entry, shown_before, nonce or UNSET, action_id or UNSET))
     if isinstance(entry, MessagePinned | MessageUnpinned):
@@ -295,7 +297,7 @@ def history(
     messages: Iterable[StoredMessage], room_id: int, *, has_more: bool, emotes: EmoteTable = NO_EMOTES
 ) -> bytes:
     """Older messages, oldest first."""
-    shown = [_message(message, room_id, emotes) for message in messages]
+    shown = [_message(message, room_id, emotes=emotes) for message in messages]
     return _written(server_frames.History(server_frames.HistoryData(messages=shown, has_more=has_more)))
 
 
@@ -326,9 +328,10 @@ def _end(sanction: Sanction) -> str | None:
 def _message(
     message: StoredMessage,
     room_id: int,
-    emotes: EmoteTable,
     prev_id: int | UnsetType = UNSET,
     nonce: str | UnsetType = UNSET,
+    *,
+    emotes: EmoteTable,
 ) -> server_frames.MessageData:
     shown = emotes.shown_in(message.text)
     return server_frames.MessageData(

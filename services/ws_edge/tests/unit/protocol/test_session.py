@@ -8,7 +8,18 @@ from ws_edge.errors import CloseCode, IllegalStep
 from ws_edge.protocol.commands import ChangeSanction, DeleteMessage, Target
 from ws_edge.protocol.identity import MessageId, Rank, UserId
 from ws_edge.protocol.sanctions import Action, Scope
-from ws_edge.protocol.session import Disconnect, Effect, Moderate, Post, Reply, Session, StartTyping, State, StopTyping
+from ws_edge.protocol.session import (
+    Disconnect,
+    Effect,
+    Moderate,
+    Post,
+    React,
+    Reply,
+    Session,
+    StartTyping,
+    State,
+    StopTyping,
+)
 
 PING = b'{"type":"ping","data":{}}'
 START = b'{"type":"typing_start","data":{}}'
@@ -413,3 +424,33 @@ def test_an_illegal_step_changes_nothing() -> None:
     with pytest.raises(IllegalStep):
         session.joined(1.0)
     assert session.receive(PING, now=1.0) == (PONG,)
+
+
+# --- reactions -------------------------------------------------------------------------------------------------------
+
+
+def _reaction(**data: object) -> bytes:
+    return json.dumps({"type": "reaction", "data": data}).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "effect"),
+    [
+        ({"emoji": "❤️"}, React("❤️", None)),
+        ({"emoji": "❤️", "message_id": None}, React("❤️", None)),
+        ({"emoji": "😂", "message_id": 42}, React("😂", MessageId(42))),
+        ({"emoji": "Kappa"}, React(":Kappa:", None)),
+        ({"emoji": ":Kappa:"}, React(":Kappa:", None)),
+    ],
+)
+def test_a_reaction_is_to_be_counted(data: dict[str, object], effect: React) -> None:
+    assert _session().receive(_reaction(**data), now=1.0) == (effect,)
+
+
+@pytest.mark.parametrize("data", [{}, {"emoji": "a b"}, {"emoji": "😂" * 300}, {"emoji": "😂", "message_id": 0}])
+def test_what_is_no_reaction_is_an_invalid_message_format_and_counts_as_refused(data: dict[str, object]) -> None:
+    session = _session()
+    for _ in range(49):
+        (effect,) = session.receive(_reaction(**data), now=1.0)
+        assert _told(effect) == {"message": "Invalid message format", "code": "invalid_format"}
+    assert session.receive(_reaction(**data), now=1.0)[-1] == FLOOD
