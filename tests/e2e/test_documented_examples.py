@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from chat_client import Person, Visitors, person
 from graphql_client import REGISTER, GraphQL
@@ -224,6 +225,20 @@ for (const clean of cleanups) clean();
 await until(() => states[1] === false);
 """
 
+USE_THE_HOOK_WHILE_WARNED = """
+const hook = useChatWebSocket(roomId, token);
+await until(() => states[0].some((m) => m.type === "warning"));
+const toldAt = performance.now();
+const isHeard = () => states[0].some((m) => m.type === "chat_message");
+for (let tries = 0; !isHeard() && tries < 40; tries += 1) {
+  hook.sendMessage("Bonjour du hook");
+  await new Promise((done) => setTimeout(done, 1000));
+}
+for (const clean of cleanups) clean();
+const errors = states[0].filter((m) => m.type === "error").map((m) => m.data.message);
+return [isHeard(), performance.now() - toldAt, errors[0], new Set(errors).size];
+"""
+
 OPEN_ALL = """
 // The sockets answer while others are waited for, so each listens from the start.
 const first = (ws) => new Promise((done) => { ws.onmessage = (event) => done(JSON.parse(event.data)); });
@@ -266,10 +281,8 @@ async def test_the_documents_react_hook_works_unchanged(page: Page, edge: Edge, 
     hook_user = person("crochet")
     output: list[str] = []
     page.on("console", lambda message: output.append(message.text))
-    hook = _at(edge, HOOK_TS).replace('import { useEffect, useRef, useState } from "react";', "").replace("export ", "")
-    for pattern in TYPES:
-        hook = re.sub(pattern, "", hook)
-    await page.evaluate(f"async ([roomId, token]) => {{ {REACT} {hook} {USE_THE_HOOK} }}", [91_001, hook_user.token])
+    program = f"async ([roomId, token]) => {{ {REACT} {_hook(edge)} {USE_THE_HOOK} }}"
+    await page.evaluate(program, [91_001, hook_user.token])
     frames = await reader.collect_until("user_left", user_id=hook_user.user_id)
     types = [f["type"] for f in frames]
     assert [t for t in types if not t.startswith("typing")] == ["user_joined", "chat_message", "user_left"]
@@ -283,9 +296,30 @@ async def test_the_documents_react_hook_works_unchanged(page: Page, edge: Edge, 
         assert line in output
 
 
+@pytest.mark.slow
+async def test_the_documents_react_hook_ignores_a_warning_and_is_heard_after_30_s(
+    page: Page, edge: Edge, visitors: Visitors, moderator: Person
+) -> None:
+    chair, hook_user = await visitors.join(91_002, moderator), person("crochet")
+    await chair.send("moderation_action", action="warn", target_user_id=hook_user.user_id, reason="Doucement")
+    await chair.wait_for("moderation_action", action="warn")
+    program = f"async ([roomId, token]) => {{ {REACT} {_hook(edge)} {USE_THE_HOOK_WHILE_WARNED} }}"
+    is_heard, after_ms, refused_with, different_errors = await page.evaluate(program, [91_002, hook_user.token])
+    assert (is_heard, refused_with, different_errors) == (True, "Acknowledge the warning first", 1)
+    assert 29_000 < after_ms < 36_000
+
+
 async def test_the_documents_anonymous_connection_needs_no_token(visitors: Visitors, address: str) -> None:
     client = await visitors.join(1, address=address)
     assert (await client.say("bonjour"))["username"] == f"Anonymous_{address}"
+
+
+def _hook(edge: Edge) -> str:
+    """As a compiler leaves it."""
+    hook = _at(edge, HOOK_TS).replace('import { useEffect, useRef, useState } from "react";', "").replace("export ", "")
+    for pattern in TYPES:
+        hook = re.sub(pattern, "", hook)
+    return hook
 
 
 def _at(edge: Edge, text: str) -> str:
