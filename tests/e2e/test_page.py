@@ -127,6 +127,22 @@ async def test_on_a_phone_nothing_is_wider_than_the_screen_and_long_words_wrap(
     assert box["y"] + box["height"] <= PHONE["height"]
 
 
+async def test_who_is_warned_reads_why_and_writes_again_once_they_say_so(
+    window: OpenWindow, dev_edge: Edge, room: str, visitors: Visitors, moderator: Person
+) -> None:
+    guest, chair = await window(), await visitors.join(room, moderator, ws=dev_edge.ws)
+    theirs = await guest.enter(dev_edge, room, None)
+    target = {"target_username": "Anonymous_127.0.0.1", "reason": "No links, please"}
+    await chair.send("moderation_action", action="warn", **target)
+    await expect(theirs.get_by_role("log")).to_contain_text("A moderator warned you: No links, please")
+    await guest.say("noise")
+    await expect(theirs.locator("#outbox")).to_contain_text("Read the warning above first")
+    await theirs.get_by_role("button", name="I have read this").click()
+    await expect(theirs.get_by_role("button", name="I have read this")).to_have_count(0)
+    await theirs.get_by_role("button", name="Send again").click()
+    await chair.wait_for("chat_message", message="noise")
+
+
 async def test_a_moderator_mutes_with_a_reason_and_unmutes_and_bans(
     window: OpenWindow, dev_edge: Edge, room: str
 ) -> None:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import TypeAlias
 
 from moderation.domain.erasures import NO_ORIGIN, Origin
 from moderation.domain.people import Moderator, Rank, Speaker, Target
@@ -11,6 +12,8 @@ from moderation.domain.people import Moderator, Rank, Speaker, Target
 MOST_OPEN = 5
 """Of one target in one room. With one more the oldest gives way: it is not shown any more, and asks for nothing."""
 _CLOSED_REMEMBERED = 10_000
+_Key: TypeAlias = tuple[str, int | str]
+"""A slug, and a user by id or an anonymous one by name."""
 
 
 class WarningAction(IntEnum):
@@ -139,7 +142,7 @@ class WarningCache:
     """The open warnings, as a replica knows them: what a message is judged by costs one look-up."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, Target], dict[int, RoomWarning]] = {}
+        self._open: dict[_Key, dict[int, RoomWarning]] = {}
         self._closed: OrderedDict[int, None] = OrderedDict()
         self._count = 0
         self.read_up_to = 0
@@ -152,15 +155,14 @@ class WarningCache:
         """Whether the speaker has a warning to acknowledge there: a user by id, an anonymous one by name."""
         if not self._open:
             return False
-        target = Target(speaker.user_id, "") if speaker.user_id else Target(0, speaker.username)
-        found = self._open.get((slug, target))
+        found = self._open.get((slug, speaker.user_id or speaker.username))
         return found is not None and any(warning.binds(speaker) for warning in found.values())
 
     def apply(self, changed: Iterable[RoomWarning]) -> None:
         """Take over what was changed, by this replica or as it is read. One that was closed never comes back: an answer
         of the database may be older than what is known."""
         for warning in changed:
-            key = (warning.slug, warning.target)
+            key = (warning.slug, warning.target.user_id or warning.target.username)
             if warning.is_open and warning.id not in self._closed:
                 known = self._open.setdefault(key, {})
                 self._count += warning.id not in known
@@ -174,7 +176,7 @@ class WarningCache:
         if changed:
             self.read_up_to = changed[-1].version
 
-    def _close(self, key: tuple[str, Target], warning_id: int) -> None:
+    def _close(self, key: _Key, warning_id: int) -> None:
         self._closed[warning_id] = None
         if len(self._closed) > _CLOSED_REMEMBERED:
             self._closed.popitem(last=False)
