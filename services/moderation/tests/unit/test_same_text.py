@@ -69,11 +69,12 @@ def test_a_text_is_known_for_two_minutes_and_costs_no_memory_then() -> None:
     assert said.wait_ns("live", b"1", 120 * S - 1) == 1
     assert said.wait_ns("live", b"1", 120 * S) == 0
     assert said.wait_ns("other", b"1", 0) == 0
-    said.say("live", b"2", by("e:1", 2), 120 * S)
+    said.say("live", b"0", by("e:1", 9), 1)
+    said.say("live", b"2", by("e:1", 2), 120 * S + 1)
     assert len(said) == 1
-    said.say("live", b"2", by("e:1", 3), 240 * S)
+    said.say("live", b"2", by("e:1", 3), 240 * S + 1)
     said.release("e:1", 2)
-    assert said.wait_ns("live", b"2", 240 * S) == 120 * S
+    assert said.wait_ns("live", b"2", 240 * S + 1) == 120 * S
     said.release("e:1", 3)
     assert (len(said), len(said._texts)) == (0, 0)
 

@@ -123,6 +123,18 @@ def test_each_anonymous_connection_has_a_limit_and_all_of_an_address_another() -
     assert limiter.admit_or_wait_ms(_anonymous("e:3", "192.0.2.2"), 2.0) == 0
 
 
+def test_what_is_released_counts_no_more_where_it_was_and_nothing_else_does() -> None:
+    limiter = LocalLimiter(2, 10.0, 2)
+    for at_s in (0.0, 5.0):
+        assert limiter.admit_or_wait_ms(_anonymous("e:1"), at_s) == 0
+    limiter.release(_anonymous("e:1"), 5.0)
+    limiter.release(_anonymous("e:1"), 5.0)
+    limiter.release(_anonymous("e:9", "192.0.2.9"), 5.0)
+    assert limiter.admit_or_wait_ms(_anonymous("e:1"), 6.0) == 0
+    assert limiter.admit_or_wait_ms(_anonymous("e:1"), 7.0) == 3000
+    assert limiter.admit_or_wait_ms(_anonymous("e:2"), 7.0) == 3000
+
+
 def test_what_the_address_refuses_does_not_count_for_the_connection() -> None:
     limiter = LocalLimiter(1, 10.0, 1)
     assert limiter.admit_or_wait_ms(_anonymous("e:1"), 0.0) == 0
