@@ -256,29 +256,36 @@ class Posting:
         self._asked_of_text[lane] -= 1
         if not self._asked_of_text[lane]:
             del self._asked_of_text[lane]
-        refusal = self._refusal_of_text(room, message.text, verdict)
-        if refusal is not None:
-            if admission is not None:
-                self._release(room, message.nonce, admission)
-            self._refuse(author, refusal[0], message.nonce, refusal[1])
+        if verdict.decision is Decision.DUPLICATE:
+            self._take_back(author, room, message, admission, ErrorCode.DUPLICATE, verdict.retry_after_ms)
+        elif verdict.decision is Decision.UNAVAILABLE and self._ports.outage == "reject":
+            self._take_back(author, room, message, admission, ErrorCode.UNAVAILABLE)
         elif admission is not None:
             self._say(author, room, message, admission)
         else:
             self._ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
 
-    def _refusal_of_text(self, room: Room, text: str, verdict: Verdict) -> tuple[ErrorCode, int] | None:
-        """What the room's home has against it; where that is away what this edge knows."""
-        if verdict.decision is Decision.DUPLICATE:
-            return ErrorCode.DUPLICATE, verdict.retry_after_ms
-        if verdict.decision is not Decision.UNAVAILABLE:
-            return None
-        if self._ports.outage == "reject":
-            return ErrorCode.UNAVAILABLE, 0
-        wait_ms = self._texts.wait_ms(room.slug, text, self._ports.clock.now_s())
-        return (ErrorCode.DUPLICATE, wait_ms) if wait_ms else None
+    def _take_back(
+        self,
+        author: Poster,
+        room: Room,
+        message: Post,
+        admission: _Admission | None,
+        code: ErrorCode,
+        retry_after_ms: int = 0,
+    ) -> None:
+        """Refuse what was admitted before; `admission` as in _ask_of_text."""
+        if admission is not None:
+            self._release(room, message.nonce, admission)
+        self._refuse(author, code, message.nonce, retry_after_ms)
 
     def _say(self, author: Poster, room: Room, message: Post, admission: _Admission) -> None:
+        """What this edge knows counts as well: the room's home may be away, or one that has just taken over."""
         if self._ports.policies.find(room.slug).is_unique_for(admission.speaker.identity.rank):
+            wait_ms = self._texts.wait_ms(room.slug, message.text, admission.at_s)
+            if wait_ms:
+                self._take_back(author, room, message, admission, ErrorCode.DUPLICATE, wait_ms)
+                return
             self._texts.say(room.slug, message.text, admission.number, admission.at_s)
         self._publish(author, room, message, admission)
 

@@ -397,6 +397,22 @@ async def test_a_repetition_is_not_published_while_nobody_has_judged_the_text(wo
     assert ana.types[2:] == ["chat_message"]
 
 
+async def test_what_was_said_through_this_edge_is_no_more_said_where_the_rooms_home_was_replaced(world: World) -> None:
+    world.moderation.policies[SLUG] = Policy(7, unique=True)
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    world.moderation.verdict = Verdict(Decision.ADMITTED, number=5)
+    ana.say("hello")
+    world.moderation.verdict = Verdict(Decision.ADMITTED, number=6)
+    ben.say("HELLO")
+    world.moderation.verdict = Verdict(Decision.REPEATED, number=7, text_open=True)
+    ana.say("hello", nonce="n")
+    world.moderation.waiting_of_texts.pop()(Verdict(Decision.UNAVAILABLE))
+    await world.settle()
+    assert ben.types.count("duplicate") == 1
+    assert ana.types == ["chat_message"] * 2
+    assert world.moderation.released == [("u:2", SLUG, Life(1), "", 6)]
+
+
 @pytest.mark.parametrize("world", [{"outage": "reject"}], indirect=True)
 async def test_where_messages_are_refused_without_moderation_so_is_one_whose_text_nobody_judges(world: World) -> None:
     ana = await world.join("s", "1:user")
