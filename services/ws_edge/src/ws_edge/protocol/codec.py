@@ -274,7 +274,7 @@ def _pin_entry(
         server_frames.MessagePinnedData(
             id=entry.id,
             prev_id=prev_id,
-            message=_message(entry.message, room_id, emotes),
+            message=_message(entry.message, room_id, emotes=emotes),
             moderator_user_id=entry.moderator_user_id,
             timestamp=entry.at,
             nonce=nonce,
@@ -286,7 +286,7 @@ def _pin_entry(
 def _pin(pin: Pin, room_id: int, emotes: EmoteTable) -> server_frames.PinData | None:
     if pin.message is None:
         return None
-    return server_frames.PinData(_message(pin.message, room_id, emotes), pin.moderator_user_id, pin.at)
+    return server_frames.PinData(_message(pin.message, room_id, emotes=emotes), pin.moderator_user_id, pin.at)
 
 
 def _policy(policy: Policy) -> server_frames.PolicyData:

@@ -67,7 +67,7 @@ class TortoiseCatalog:
 
     async def find_log(self, slug: Slug) -> RoomLog | None:
         """Where the entries of the life of a slug are."""
-        async with self._database.session() as session:
+        async with self.share.session() as session:
             rows = await session.fetch(
                 "SELECT room_id, life, partition_number FROM room WHERE slug = $1 AND partition_number IS NOT NULL",
                 slug,
