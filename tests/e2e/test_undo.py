@@ -19,7 +19,7 @@ LOG = """query($slug: String, $actor: SafeInt, $action: String, $first: Int, $af
     actionId at actorUserId actorRole action targetUserId targetUsername scope slug reason rule durationMinutes
     messageId messageText address policyChanges { field before after } undoes undoneBy completes digest cursor } }"""
 VERIFY = """query($slug: String, $after: String) { verifyAudit(slug: $slug, after: $after) {
-    whole checked brokenActionId problem lastActionId lastDigest cursor } }"""
+    whole checked unchained brokenActionId problem lastActionId lastDigest cursor } }"""
 UNDO = "mutation($id: SafeInt!) { undoAction(id: $id) { actionId undoes notUndone } }"
 UNDO_ALL = """mutation($actorId: SafeInt!, $since: DateTime!) {
   undoAll(actorId: $actorId, since: $since) { undone notUndone left cursor } }"""
@@ -157,6 +157,7 @@ async def test_the_audit_log_is_read_by_graphql_its_chain_is_whole_and_an_action
     assert verified == {
         "whole": True,
         "checked": 4,
+        "unchained": 0,
         "brokenActionId": None,
         "problem": None,
         "lastActionId": newest["actionId"],

@@ -84,12 +84,30 @@ async def every_kind(store: Store) -> list[int]:
     return sorted([followed.event_id, *(receipt.action_id for receipt in receipts)])
 
 
+def unchained(**other: Any) -> AuditRow:
+    """A row as a replica of before writes it, or somebody."""
+    row = {
+        "action": 1,
+        "target_user_id": 5,
+        "target_username": "",
+        "moderator_user_id": 9,
+        "moderator_rank": 4,
+        "duration_minutes": 0,
+        "scope": 1,
+        "slug": "live",
+        "reason": "",
+        "at_ms": 1,
+        "lifted_ids": [],
+    }
+    return AuditRow(**{**row, **other})
+
+
 async def verified(store: Store, chain: str = "live", *, first: int = 100) -> Verification:
     """The whole chain, part by part."""
     found = Verification(0, more=True)
     while found.more:
         part = await store.verify_part(chain, found.last_id, first=first)
-        found = part._replace(checked=found.checked + part.checked)
+        found = part._replace(checked=found.checked + part.checked, unchained=found.unchained + part.unchained)
     return found
 
 
@@ -223,25 +241,26 @@ async def test_a_check_goes_on_where_rows_were_pruned_meanwhile(store: Store) ->
 
 
 async def test_rows_of_before_the_migration_are_in_no_chain_and_it_begins_behind_them(store: Store) -> None:
-    before = AuditRow(
-        action=1,
-        target_user_id=5,
-        target_username="",
-        moderator_user_id=9,
-        moderator_rank=4,
-        duration_minutes=0,
-        scope=1,
-        slug="live",
-        reason="",
-        at_ms=1,
-        lifted_ids=[],
-    )
+    before = unchained()
     await before.save()
     receipt = await act(store, at_ms=2)
     found = await verified(store)
-    assert (found.checked, found.last_id, found.problem) == (1, receipt.action_id, None)
+    assert (found.checked, found.last_id, found.problem, found.unchained) == (1, receipt.action_id, None, 0)
     listed = await store.audit_log(AuditQuery("live"), first=9, before_id=None)
     assert [record.id for record, _ in listed] == [receipt.action_id, before.id]
+
+
+async def test_rows_in_no_chain_behind_its_first_one_are_counted(store: Store) -> None:
+    await act(store, at_ms=1)
+    await act(store, scope=Scope.EVERYWHERE, at_ms=1)
+    for other in ({}, {"slug": "other"}, {"scope": 2}):
+        await unchained(**other).save()
+    await act(store, Action.UNBAN, at_ms=2)
+    await unchained().save()
+    for first in (1, 2, 100):
+        assert (await verified(store, first=first)).unchained == 2
+        assert (await verified(store, "", first=first)).unchained == 1
+    assert (await verified(store, "other")).unchained == 0, "there is no chain of it yet"
 
 
 @pytest.fixture

@@ -179,6 +179,7 @@ LOOKS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "audit_evidence": lambda store: store.erase_evidence(1, now_ms=20),
     "audit_pkey": lambda store: store.delete_history(1),
     "audit_by_chain": lambda store: store.verify_part("live", 0, first=100),
+    "audit_unchained": lambda store: store.verify_part("live", 0, first=100),
     "audit_by_slug": lambda store: store.audit_log(AuditQuery("s2"), first=100, before_id=None),
     "audit_by_actor": lambda store: store.undoable(8, 0, None, first=500),
     "audit_by_target": lambda store: store.audit_log(AuditQuery(target_user_id=7), first=100, before_id=None),

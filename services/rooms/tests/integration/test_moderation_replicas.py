@@ -77,7 +77,9 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     async def VerifyAudit(self, request: pb.VerifyAuditRequest, context: Any) -> pb.VerifyAuditResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
         self.requests.append(request)
-        return pb.VerifyAuditResponse(checked=2, broken_id=8, problem="row", last_id=7, last_digest="ab", more=True)
+        return pb.VerifyAuditResponse(
+            checked=2, broken_id=8, problem="row", last_id=7, last_digest="ab", more=True, unchained=1
+        )
 
     async def ListUndoable(self, request: pb.ListUndoableRequest, context: Any) -> pb.ListUndoableResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
@@ -202,7 +204,7 @@ async def test_the_audit_log_is_read_checked_and_asked_for_what_is_to_be_undone(
     assert first.policy_changes == (PolicyFieldChange("max_length", "1", "2"),)
     assert (second.actor_rank, second.slug, second.message_text, second.is_everywhere) == (None, None, None, True)
     found = await moderation.verify_audit(ADMIN, LIVE, after_id=6)
-    assert found == Verification(2, 8, "row", 7, "ab", more=True)
+    assert found == Verification(2, 8, "row", 7, "ab", more=True, unchained=1)
     undoable = await moderation.list_undoable(ADMIN, UserId(9), since_ms=5, before_id=None)
     assert undoable == Undoable(((9, LIVE), (8, None)), 3, 8)
     assert replica.requests == [

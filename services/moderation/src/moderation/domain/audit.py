@@ -97,6 +97,8 @@ class Verification(NamedTuple):
     problem: Problem | None = None
     more: bool = False
     """There may be more behind it."""
+    unchained: int = 0
+    """Rows of the slug between those that were checked, or behind the last of all, that are in no chain."""
 
 
 def chain_of(scope: int, slug: str) -> str:

@@ -7,6 +7,7 @@ from chassis.index_operations import AddIndex, AddPartialIndex
 
 _PARTIAL = {
     "audit_by_chain": "audit (chain, id) WHERE chain IS NOT NULL",
+    "audit_unchained": "audit (id) WHERE chain IS NULL",
     "audit_by_undone": "audit (undoes_id) WHERE undoes_id IS NOT NULL",
 }
 

@@ -87,7 +87,7 @@ async def verify_audit(ports: Ports, reader: Moderator, slug: str | None, *, aft
     chain, found = EVERYWHERE if slug is None else slug, Verification(0, after_id, more=True)
     while found.more and found.checked < ROWS_OF_A_CALL:
         part = await ports.store.verify_part(chain, found.last_id, first=_VERIFIED_AT_ONCE)
-        found = part._replace(checked=found.checked + part.checked)
+        found = part._replace(checked=found.checked + part.checked, unchained=found.unchained + part.unchained)
         await asyncio.sleep(0)
     return found
 

@@ -136,6 +136,7 @@ class GrpcModeration:
             last_id=answer.last_id or None,
             last_digest=answer.last_digest or None,
             more=answer.more,
+            unchained=answer.unchained,
         )
 
     async def list_undoable(

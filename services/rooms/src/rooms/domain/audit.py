@@ -78,6 +78,8 @@ class Verification:
     last_id: int | None
     last_digest: str | None
     more: bool
+    unchained: int = 0
+    """Rows among those that were checked that are in no chain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ LOG = """query($slug: String, $actor: SafeInt, $target: SafeInt, $name: String, 
     actionId at actorUserId actorRole action targetUserId targetUsername scope slug reason rule durationMinutes
     messageId messageText address policyChanges { field before after } undoes undoneBy completes digest cursor } }"""
 VERIFY = """query($slug: String, $after: String) { verifyAudit(slug: $slug, after: $after) {
-    whole checked brokenActionId problem lastActionId lastDigest cursor } }"""
+    whole checked unchained brokenActionId problem lastActionId lastDigest cursor } }"""
 UNDO = "mutation($id: SafeInt!) { undoAction(id: $id) { actionId undoes notUndone } }"
 UNDO_ALL = """mutation($actorId: SafeInt!, $since: DateTime!, $after: String) {
   undoAll(actorId: $actorId, since: $since, after: $after) { undone notUndone left cursor } }"""
@@ -124,11 +124,12 @@ async def test_bad_arguments_are_invalid_before_moderation_is_asked(world: "Worl
 
 
 async def test_verify_audit_says_whether_the_chain_is_whole_and_where_it_is_broken(world: "World") -> None:
-    world.moderation.verification = Verification(2_000, None, None, 2_100, "cd" * 32, more=True)
+    world.moderation.verification = Verification(2_000, None, None, 2_100, "cd" * 32, more=True, unchained=3)
     part = (await world.data(VERIFY, world.admin, slug="room"))["verifyAudit"]
     assert part == {
         "whole": True,
         "checked": 2_000,
+        "unchained": 3,
         "brokenActionId": None,
         "problem": None,
         "lastActionId": 2_100,

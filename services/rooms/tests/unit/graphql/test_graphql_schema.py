@@ -38,8 +38,8 @@ type AuditEntry {
 }
 type PolicyFieldChange { field: String!  before: String!  after: String! }
 type AuditVerification {
-  whole: Boolean!  checked: Int!  brokenActionId: SafeInt  problem: String  lastActionId: SafeInt  lastDigest: String
-  cursor: String
+  whole: Boolean!  checked: Int!  unchained: Int!  brokenActionId: SafeInt  problem: String
+  lastActionId: SafeInt  lastDigest: String  cursor: String
 }
 type Undone { actionId: SafeInt!  undoes: SafeInt!  notUndone: [String!]! }
 type UndoneAll { undone: [SafeInt!]!  notUndone: [SafeInt!]!  left: Int!  cursor: String }

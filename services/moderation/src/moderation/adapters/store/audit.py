@@ -7,6 +7,7 @@ from tortoise.expressions import Q, Subquery
 
 from moderation.adapters.store.tables import AuditRow
 from moderation.domain.audit import (
+    EVERYWHERE,
     SALT_BYTES,
     AuditQuery,
     AuditRecord,
@@ -23,6 +24,7 @@ from moderation.domain.undo import LONGEST_LINE, UNDOABLE, is_taken_away
 LOOKED_AT = 10_000
 """Rows that one question looks through where no index finds what is asked for."""
 _COUNTED = 10_000
+_UNCHAINED_COUNTED = 1_000
 
 
 async def append_audit(row: AuditRow) -> None:
@@ -66,7 +68,19 @@ async def verify_part(chain: str, after_id: int, *, first: int) -> Verification:
             return checked._replace(checked=checked.checked + 1, broken_id=row.id, problem=problem)
         previous = record.digest or ""
         checked = Verification(checked.checked + 1, row.id, previous)
-    return checked._replace(more=len(rows) == first)
+    more = len(rows) == first
+    begins_at = after_id if before is not None else rows[0].id if rows else None
+    unchained = 0 if begins_at is None else await _unchained(chain, begins_at, rows[-1].id if more else None)
+    return checked._replace(more=more, unchained=unchained)
+
+
+async def _unchained(chain: str, after_id: int, up_to_id: int | None) -> int:
+    """How many rows behind one id, up to another, belong to a chain and are not in it; None: to the end."""
+    where = Q(chain__isnull=True, id__gt=after_id)
+    where &= Q(scope=int(Scope.EVERYWHERE)) if chain == EVERYWHERE else Q(scope=int(Scope.ROOM), slug=chain)
+    if up_to_id is not None:
+        where &= Q(id__lte=up_to_id)
+    return len(await AuditRow.filter(where).limit(_UNCHAINED_COUNTED).only("id"))
 
 
 async def list_undoable(

@@ -272,6 +272,7 @@ def verification_to_proto(found: Verification) -> pb.VerifyAuditResponse:
         last_id=found.last_id,
         last_digest=found.last_digest,
         more=found.more,
+        unchained=found.unchained,
     )
 
 

@@ -268,6 +268,7 @@ class AuditVerification:
 
     whole: bool
     checked: int
+    unchained: int
     broken_action_id: SafeInt | None
     problem: str | None
     last_action_id: SafeInt | None
@@ -280,6 +281,7 @@ class AuditVerification:
         return cls(
             whole=found.broken_id is None,
             checked=found.checked,
+            unchained=found.unchained,
             broken_action_id=_safe(found.broken_id),
             problem=found.problem,
             last_action_id=_safe(found.last_id),
