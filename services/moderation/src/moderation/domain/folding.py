@@ -1,0 +1,771 @@
+"""What a text reads as to a person, however its characters were disguised. Nothing here changes what is shown.
+
+A text becomes glyphs, each with the letters that it may stand for. A *reading* is a row of glyphs and breaks: signs are
+breaks or letters ("$h!t"), spaced-out letters are apart or joined. There are at most READINGS of a text, and each
+costs a fixed number of passes over it.
+"""
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from itertools import chain, compress, groupby
+from typing import NamedTuple
+
+import re2
+
+from moderation.domain.confusables import LOOKALIKES
+
+_MORE_LOOKALIKES = {
+    "a": "∆Λ",
+    "b": "βбьЪъ",
+    "d": "δ∂",
+    "e": "ε€ⲉ",
+    "f": "ϝ",
+    "i": "Ꮖ",
+    "l": "լԼ",
+    "m": "μ",
+    "n": "пπП",
+    "r": "Я",
+    "s": "Σ",
+    "u": "иИцЦμυᥙ",
+    "v": "и",
+    "w": "ωΩ",
+    "x": "χ",
+    "y": "υ",
+    "z": "ζ",
+    "c": "ς",
+}
+"""Read as these letters in chats, and missing in Unicode's table, or another letter there, which stays first."""
+_BETTER = {"ε": "e", "€": "e", "ⲉ": "e", "ꞅ": "r", "ғ": "f"}
+"""What looks like another letter than the one that Unicode's table or its name says."""
+
+_LEET_DIGITS = {
+    "0": "oо",
+    "1": "il",
+    "2": "z",
+    "3": "eз",
+    "4": "aч",
+    "5": "s",
+    "6": "bgб",
+    "7": "t",
+    "8": "b",
+    "9": "gq",
+}
+_LEET_SIGNS = {
+    "@": "a",
+    "^": "a",
+    "(": "c",
+    "<": "c",
+    "{": "c",
+    "¢": "c",
+    "€": "e",
+    "#": "h",
+    "!": "il",
+    "¡": "il",
+    "|": "il",
+    "£": "l",
+    "$": "s",
+    "§": "s",
+    "+": "t",
+    "†": "t",
+    "×": "x",
+    "¥": "y",
+}
+_LEADING, _TRAILING = "!¡(<{|+#^×@", "!¡(<{#^×"
+"""Signs that also stand before and after words, without being letters of them."""
+_ALL_SIGNS = "".join(_LEET_SIGNS)
+_WORDS_OF_ONE_LETTER = frozenset("aeiouywzàèéòóавикосуя")
+_DRAWN = {
+    "|\\/|": "m",
+    "\\/\\/": "w",
+    "|\\|": "n",
+    "(_)": "u",
+    "|_|": "u",
+    "|-|": "h",
+    "/-\\": "a",
+    "\\/": "v",
+    "/\\": "a",
+    "|<": "k",
+    "|=": "f",
+    "|)": "d",
+    "|>": "p",
+    "()": "o",
+    "[]": "o",
+    "><": "x",
+    "}{": "x",
+    "vv": "w",
+    "ß": "b",
+}
+"""Letters drawn with several characters, the longer ones first; and ß, where no German word has it."""
+_ANY_DRAWN = re.compile(
+    r"(?=[|\\/(\[>}vß])(" + "|".join([*map(re.escape, [*_DRAWN][:-1]), "(?<![aeiouyäöü])ß"]) + ")", re.IGNORECASE
+)
+
+_ASCII_LOOKALIKES = {"I": "il", "v": "vu", "V": "vu"}
+_LATIN = "abcdefghijklmnopqrstuvwxyz"
+
+ALPHABETS = tuple(
+    map(
+        frozenset,
+        (
+            "àâæçéèêëîïôœùûüÿñ",  # French
+            "áéíñóúü",  # Spanish
+            "áâãàçéêíóôõú",  # Portuguese
+            "äöüé",  # German
+            "àèéìíîòóùú",  # Italian
+            "ąćęłńóśźż",  # Polish
+            "çğıöşüâîû",  # Turkish
+            "áčďéěíňóřšťúůýž",  # Czech, Slovak
+            "åäöæøé",  # Danish, Norwegian, Swedish
+            "áéíóöőúüű",  # Hungarian
+            "ăâîșțşţ",  # Romanian
+            "čćđšž",  # Croatian
+        ),
+    )
+)
+"""What is written with marks every day, by language: a word whose marks are all of one of these is not disguised."""
+_EVERYDAY = frozenset(chain.from_iterable(ALPHABETS))
+_CYRILLIC = frozenset("абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґўјљњћџђ")
+_GREEK = frozenset("αβγδεζηθικλμνξοπρστυφχψωςάέήίόύώϊϋΐΰ")
+
+_HIDDEN = frozenset(
+    chain(
+        "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0",
+        map(chr, range(0x180B, 0x1810)),
+        map(chr, range(0xFE00, 0xFE10)),
+        map(chr, range(0xE0000, 0xE1000)),
+    )
+)
+"""Default ignorable characters that are neither controls of format nor marks."""
+_BLANK = "\u2800"  # of Braille
+_FOLDED_MARKS = ("COMBINING", "CYRILLIC", "HEBREW", "ARABIC")
+"""Marks whose names begin so are left out. Those of other scripts are vowels: without them words mean others."""
+_RIGHT_TO_LEFT, _EMBEDDINGS, _POPS, _PARAGRAPHS = (
+    "\u202e",
+    "\u202a\u202b\u202d\u2066\u2067\u2068",
+    "\u202c\u2069",
+    "\n\u2029",
+)
+
+
+def _alike() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, characters in LOOKALIKES.items():
+        for character in characters:
+            found.setdefault(character, {"i": "il", "l": "li"}.get(name, name))  # one stroke is either
+    for name, characters in _MORE_LOOKALIKES.items():
+        for character in characters:
+            if name not in found.get(character, ""):
+                found[character] = found.get(character, "") + name
+    return found | _BETTER
+
+
+_ALIKE = _alike()
+
+
+def _classes() -> dict[str, str]:
+    """A letter of the alphabet for every letter: the same one for all that some character may stand for."""
+    classes = {letter: letter for letter in "abcdefghijklmnopqrstuvwxyz"}
+    several = [*_LEET_DIGITS.values(), *_LEET_SIGNS.values(), *_ASCII_LOOKALIKES.values()]
+    for letters in [*several, *(_ALIKE[c] for c in chain.from_iterable(_MORE_LOOKALIKES.values()))]:
+        joined = {classes.get(letter, letter) for letter in letters}
+        kept = min(joined)
+        classes.update({letter: kept for letter, earlier in classes.items() if earlier in joined})
+        classes.update(dict.fromkeys(letters, kept))
+    return classes
+
+
+_CLASSES = _classes()
+
+
+class Script(IntEnum):
+    """By which a word is told from one that mixes alphabets."""
+
+    OTHER = 0
+    LATIN = 1
+    CYRILLIC = 2
+    GREEK = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Glyph:
+    """What one letter, digit or sign is, and what it may stand for."""
+
+    base: str
+    """Itself without case, form and marks: one character."""
+    letters: str
+    """All that it may be read as: `base` where that is no sign, then the letters that it looks like, the likeliest
+    first."""
+    script: Script
+    accented: str = ""
+    """The letter of an everyday alphabet that it is with its marks; empty where it has none."""
+    is_odd: bool = False
+    """Nobody writes it without a purpose: another form of a letter, or one that looks like a letter of elsewhere."""
+    is_digit: bool = False
+    is_sign: bool = False
+    code: str = field(init=False)
+    """Its class: a small letter where it may be read as a Latin letter or a digit, else a capital."""
+
+    def __post_init__(self) -> None:
+        latin = next((c for c in self.letters if c in _CLASSES), "")
+        object.__setattr__(self, "code", _CLASSES[latin] if latin else chr(ord("A") + ord(self.base) % 26))
+
+
+class Break(IntEnum):
+    """What stands between words. White space alone parts "f.u.c.k" from what follows."""
+
+    SPACE = 1
+    PUNCTUATION = 2
+
+
+class Placed(NamedTuple):
+    """A glyph, the index of the character that it came from, and that character."""
+
+    glyph: Glyph
+    at: int
+    character: str
+
+
+Item = Placed | Break
+Reading = list[Item]
+
+READINGS = 36
+"""At most so many of a text: three orders, signs in three ways, words in four."""
+
+
+def is_hidden(character: str) -> bool:
+    """Whether it is a mark, a control of format, or nothing to the eye."""
+    if character in _HIDDEN:
+        return True
+    category = unicodedata.category(character)
+    if category == "Mn":
+        return unicodedata.name(character, "").startswith(_FOLDED_MARKS)
+    return category in ("Cf", "Me")
+
+
+def _bare(text: str) -> str:
+    """Without case, compatibility forms and marks."""
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return unicodedata.normalize("NFC", "".join(c for c in decomposed if not is_hidden(c)))
+
+
+def _script(lower: str) -> Script:
+    alphabet = unicodedata.name(lower, "").partition(" ")[0]
+    return Script.__members__.get(alphabet, Script.OTHER)
+
+
+_DRAWN_GLYPHS = {drawn: Glyph(letter, letter, Script.OTHER, is_sign=True) for drawn, letter in _DRAWN.items()}
+
+
+def glyphs_of(character: str) -> tuple[Glyph, ...] | Break:
+    """What a character is: glyphs, none at all, or a break."""
+    bare = _bare(character)
+    if not bare or is_hidden(character):
+        return ()
+    sign = character if character in _LEET_SIGNS else bare
+    if sign in _LEET_SIGNS:
+        return (Glyph(sign, _LEET_SIGNS[sign], Script.OTHER, is_sign=True),)
+    if bare in _LEET_DIGITS:
+        return (Glyph(bare, bare + _LEET_DIGITS[bare], Script.OTHER, is_odd=character != bare, is_digit=True),)
+    alike = _ALIKE.get(character, "") or _ALIKE.get(character.lower(), "")
+    if alike or (len(bare) == 1 and bare.isalnum()):
+        return (_letter(character, bare, alike),)
+    found = tuple(_letter(character, c, _ALIKE.get(c, "")) for c in bare if c.isalnum())
+    return found or (Break.SPACE if character.isspace() or character == _BLANK else Break.PUNCTUATION)
+
+
+def glyphs_in(character: str) -> tuple[Glyph, ...]:
+    """The glyphs of a character, none where it is a break."""
+    glyphs = _GLYPHS[character]
+    return () if isinstance(glyphs, Break) else glyphs
+
+
+def _letter(character: str, bare: str, alike: str) -> Glyph:
+    lower = character.lower() if len(character.lower()) == 1 else bare
+    script = _script(lower)
+    base = bare if len(bare) == 1 and bare.isalnum() else alike[0]
+    if script is Script.LATIN and alike and not bare.isascii():
+        base = alike[0]
+    if character.isascii():
+        return Glyph(base, _ASCII_LOOKALIKES.get(character, base), script)
+    is_everyday = (
+        lower in _EVERYDAY
+        or character in "ßẞİ"
+        or lower in _CYRILLIC
+        or lower in _GREEK
+        or (script is Script.OTHER and not alike and unicodedata.normalize("NFKC", character) == character)
+    )
+    letters = "".join(dict.fromkeys(base + alike + _ALIKE.get(base, "")))
+    accented = lower if is_everyday and lower not in (base, "ё", "ß") else ""
+    return Glyph(base, letters, script, accented, is_odd=not is_everyday)
+
+
+def readings(text: str) -> Iterator[Reading]:
+    """The ways to read a text that say different things, each once."""
+    seen = set()
+    for ordered in _orders(unicodedata.normalize("NFC", text)):
+        for reading in _ways(ordered):
+            codes = codes_of(reading)
+            if codes not in seen:
+                seen.add(codes)
+                yield reading
+
+
+def _orders(text: str) -> list[str]:
+    """A text as it is stored and as it is seen, and in lower case, where some letters look like others."""
+    orders = [text] if _RIGHT_TO_LEFT not in text else [text, displayed(text)]
+    return orders if text.isascii() or text.islower() else [*orders, orders[-1].lower()]
+
+
+class _Folded(dict[int, str]):
+    """By code point, as str.translate wants it, kept as they come."""
+
+    def __missing__(self, code_point: int) -> str:
+        folded = _bare(chr(code_point))
+        if len(self) < _MOST_KEPT:
+            self[code_point] = folded
+        return folded
+
+
+def fold(text: str) -> str:
+    """A text without case, compatibility forms, marks and what is invisible. Folding it again changes nothing."""
+    return _fold(text)[0]
+
+
+def _fold(text: str) -> tuple[str, bool]:
+    """A folded text, and whether all its characters are written every day."""
+    if text.isascii():
+        return text.lower(), True
+    for characters in _CHARACTER_SETS:
+        if (everyday := characters.encode(text, "strict")) is not None:
+            return codecs.charmap_decode(everyday, "strict", characters.folded)[0], True
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).translate(_FOLDED)), not is_odd(text)
+
+
+def texts_for_expressions(text: str) -> list[str]:
+    """What expressions see: a text folded, and, where that differs, in one plain way to read it. There words of several
+    alphabets are in Latin letters, signs and digits in words are letters, three and more of a letter are one, and
+    spelled words are joined."""
+    folded, is_everyday = _fold(text)
+    read = folded
+    disguises = _DISGUISES.Match(read.encode(errors="replace")) or ()
+    if is_everyday and not disguises:
+        return [folded]
+    if _MIXED in disguises or not is_everyday:
+        shown = displayed(unicodedata.normalize("NFC", text))
+        read = fold("".join(_one_alphabet(part) for part in _WORDS.split(shown)))
+        disguises = _DISGUISES.Match(read.encode(errors="replace")) or ()
+    if _LEET in disguises:
+        read = " ".join([word if word.isalpha() else _without_leet(word) for word in read.split(" ")])
+    if _DRAWN_OUT in disguises:
+        read = _THREE.sub(r"\1", read)
+    if _SPELLED_APART in disguises:
+        read = _SPELLED_OUT.sub(lambda spelled: _NO_LETTERS.sub("", spelled[0]), read)
+    return [folded] if read == folded else [folded, read]
+
+
+_MIXED, _LEET, _DRAWN_OUT, _SPELLED_APART = range(4)
+_DISGUISES = re2.Set.SearchSet()
+for _expression in (
+    r"[a-z][Ͱ-ӿ]|[Ͱ-ӿ][a-z]",
+    r"\pL[0-9@$|+(€§]|[0-9@$!|+(€§]\pL",
+    "|".join(f"{letter}{{3}}" for letter in "abcdefghijklmnopqrstuvwxyzабвгдежзийклмнопрстуфхцчшщъыьэюя"),
+    r"(?:^|[^\pL\pN])\pL[^\pL\pN]{1,3}\pL[^\pL\pN]{1,3}\pL(?:[^\pL\pN]|$)",
+):
+    _DISGUISES.Add(_expression)
+_DISGUISES.Compile()
+_WORDS = re.compile(r"(\s+)")
+_THREE = re.compile(r"([^\W\d_])\1{2,}")
+_NO_LETTERS = re.compile(r"[\W_]+")
+_SPELLED_OUT = re.compile(r"(?<!\w)[^\W\d_](?:[\W_]{1,3}[^\W\d_](?!\w)){2,}")
+_LEET_LETTERS = str.maketrans({character: letters[0] for character, letters in (_LEET_DIGITS | _LEET_SIGNS).items()})
+_LEET_EDGES = _LEADING + "?.,;:)]}"
+
+
+def _one_alphabet(word: str) -> str:
+    """In Latin letters, where it has letters of several alphabets, or others that nobody writes without a purpose."""
+    if word.isascii():
+        return word
+    glyphs = [glyph for character in word for glyph in glyphs_in(character)]
+    scripts = {glyph.script for glyph in glyphs} - {Script.OTHER}
+    if len(scripts) > 1 or any(glyph.is_odd for glyph in glyphs):
+        return "".join(map(_latin, word))
+    return word
+
+
+def _without_leet(word: str) -> str:
+    core = word.strip(_LEET_EDGES)
+    if core.isalpha() or not any(map(str.isalpha, core)):
+        return word
+    return word.replace(core, core.translate(_LEET_LETTERS), 1)
+
+
+def _latin(character: str) -> str:
+    """The Latin letters that a character looks like, else itself."""
+    glyphs = glyphs_in(character)
+    if not glyphs:
+        return "" if is_hidden(character) else character
+    return (
+        "".join(next((c for c in glyph.letters if c.isascii()), glyph.base) for glyph in glyphs if not glyph.is_sign)
+        or character
+    )
+
+
+def term_reading(term: str) -> Reading:
+    """The one way to read what somebody looks for: signs inside of words are letters, others are breaks."""
+    return _trimmed(_placed(unicodedata.normalize("NFC", term).lower(), is_drawn=False), _LEADING, _LEADING)
+
+
+def displayed(text: str) -> str:
+    """In the order in which it is seen: what a control forces from right to left is turned round, as a whole, whatever
+    other controls are within."""
+    shown: list[str] = []
+    depth = turned_depth = 0
+    since: int | None = None
+    for character in chain(text, _PARAGRAPHS[0]):
+        if character == _RIGHT_TO_LEFT or character in _EMBEDDINGS:
+            depth += 1
+            if character == _RIGHT_TO_LEFT and since is None:
+                since, turned_depth = len(shown), depth
+            continue
+        if character in _PARAGRAPHS or character in _POPS:
+            depth = max(0, depth - 1) if character in _POPS else 0
+            if since is not None and depth < turned_depth:
+                shown[since:] = reversed(shown[since:])
+                since = None
+        if character not in _POPS:
+            shown.append(character)
+    return "".join(shown[:-1])
+
+
+def codes_of(reading: Reading) -> str:
+    """One code for each item: a space for a break, else that of the glyph's class."""
+    return "".join([_SPACE if isinstance(item, Break) else item.glyph.code for item in reading])
+
+
+def _ways(text: str) -> Iterator[Reading]:
+    """Signs as breaks, as letters, and as letters inside of words alone; each as it stands, and joined."""
+    signs = _placed(text, is_drawn=False)
+    ways = [[Break.PUNCTUATION if not isinstance(item, Break) and item.glyph.is_sign else item for item in signs]]
+    if ways[0] != signs or _ANY_DRAWN.search(text):
+        letters = _placed(text, is_drawn=True)
+        ways += [_trimmed(letters, "", _TRAILING), _trimmed(letters, _LEADING, _LEADING)]
+    for reading in ways:
+        yield reading
+        if Break.PUNCTUATION in reading:
+            yield [item for item in reading if item is not Break.PUNCTUATION]
+        if _SPELLED.search(collapse(f" {codes_of(reading)} ".encode())):
+            yield from _unspelled(reading)
+
+
+def _placed(text: str, *, is_drawn: bool) -> Reading:
+    reading: Reading = []
+    at = 0
+    for number, piece in enumerate(_ANY_DRAWN.split(text) if is_drawn else [text]):
+        if number % 2:
+            reading.append(Placed(_DRAWN_GLYPHS[piece.lower()], at, piece))
+            at += len(piece)
+            continue
+        for character in piece:
+            glyphs = _GLYPHS[character]
+            if isinstance(glyphs, Break):
+                reading.append(glyphs)
+            else:
+                reading += [Placed(glyph, at, character) for glyph in glyphs]
+            at += 1
+    return reading
+
+
+def _parts(reading: Reading) -> Iterator[list[Item]]:
+    """Words and gaps in turn."""
+    for _, items in groupby(reading, lambda item: isinstance(item, Break)):
+        yield list(items)
+
+
+def _trimmed(reading: Reading, leading: str, trailing: str) -> Reading:
+    """Without these signs at the edges of words. A sign alone is a letter only beside others that stand alone."""
+    trimmed: Reading = []
+    parts = list(_parts(reading))
+    for number, part in enumerate(parts):
+        begin, end = 0, len(part)
+        if end > 1:
+            while begin < end and _is_one_of(part[begin], leading):
+                begin += 1
+            while begin < end and _is_one_of(part[end - 1], trailing):
+                end -= 1
+        if end - begin == 1 and _is_one_of(part[begin], _ALL_SIGNS):
+            beside = [parts[other] for other in (number - 2, number + 2) if 0 <= other < len(parts)]
+            end = end if any(len(other) == 1 for other in beside) else begin
+        trimmed += [Break.PUNCTUATION] * begin + part[begin:end] + [Break.PUNCTUATION] * (len(part) - end)
+    return trimmed
+
+
+def _is_one_of(item: Item, signs: str) -> bool:
+    return not isinstance(item, Break) and item.glyph.is_sign and item.glyph.base in signs
+
+
+def _unspelled(reading: Reading) -> Iterator[Reading]:
+    """With letters that stand alone joined to words: once in their place, where wider gaps still part words, and once
+    all of each row, also without a first or last letter, which may be a word of its own."""
+    parts = list(_parts(reading))
+    in_place: Reading = []
+    rows: Reading = []
+    at = 0
+    while at < len(parts):
+        end = at
+        while end < len(parts) and _is_lone(parts[end]):
+            end += 2
+        letters = parts[at:end:2]
+        if _is_spelled(letters):
+            in_place += _close(letters, parts[at + 1 : end - 1 : 2])
+            first, last = (int(_is_word(letters[edge])) for edge in (0, -1))
+            for begin, cut in sorted({(0, 0), (first, 0), (0, last), (first, last)}):
+                rows += [*chain.from_iterable(letters[begin : len(letters) - cut]), Break.SPACE]
+        else:
+            end = max(end, at + 2)
+            in_place += chain.from_iterable(parts[at : end - 1])
+        at = end - 1
+    yield in_place
+    yield rows
+
+
+def _is_lone(part: list[Item]) -> bool:
+    """Whether it is one letter, or the same again and again."""
+    return not isinstance(part[0], Break) and len(set(codes_of(part))) == 1
+
+
+def _is_word(part: list[Item]) -> bool:
+    """Whether a lone letter or digit may be a word of its own."""
+    item = part[0]
+    return not isinstance(item, Break) and (item.glyph.is_digit or item.character.lower() in _WORDS_OF_ONE_LETTER)
+
+
+def _is_spelled(letters: list[list[Item]]) -> bool:
+    """Three letters are a spelled word; where a letter can be half a word, two are."""
+    return len(letters) > 2 or (len(letters) == 2 and any(codes_of(letter)[0].isupper() for letter in letters))
+
+
+def _close(letters: list[list[Item]], gaps: list[list[Item]]) -> Reading:
+    narrow = min(map(len, gaps))
+    joined = list(letters[0])
+    for gap, letter in zip(gaps, letters[1:], strict=True):
+        joined += [*([Break.SPACE] if len(gap) > narrow else []), *letter]
+    return joined
+
+
+# What follows finds, in a few passes over bytes, whether the glyphs of a text need to be looked at.
+
+
+_SPACE, _STOP = " ", "."
+_STOP_CODE = _STOP.encode()
+_SIGN_CODES = dict(zip(_LEET_SIGNS, "!\"#$%&'()*+,-/:;<=", strict=True))
+_SIGNS = "".join(_SIGN_CODES.values()).encode()
+_ODD = 0x80
+"""A bit in the code of what nobody writes without a purpose, or looks like another letter in lower case."""
+
+
+def _code_of(glyph: Glyph) -> str:
+    return _SIGN_CODES[glyph.base] if glyph.is_sign else glyph.code
+
+
+_MOST_KEPT = 80_000
+"""Characters, which are fewer than Unicode has: a hostile text can't fill the memory."""
+
+
+class _Glyphs(dict[str, "tuple[Glyph, ...] | Break"]):
+    """By character, kept as they come."""
+
+    def __missing__(self, character: str) -> tuple[Glyph, ...] | Break:
+        glyphs = glyphs_of(character)
+        if len(self) < _MOST_KEPT:
+            self[character] = glyphs
+        return glyphs
+
+
+class _Codes(dict[int, str]):
+    """By code point, as str.translate wants it, kept as they come."""
+
+    def __missing__(self, code_point: int) -> str:
+        glyphs = _GLYPHS[chr(code_point)]
+        if isinstance(glyphs, Break):
+            codes = _SPACE if glyphs is Break.SPACE else _STOP
+        else:
+            codes = "".join(map(_code_of, glyphs))
+            lower = chr(code_point).lower()
+            if any(glyph.is_odd for glyph in glyphs) or (
+                len(lower) == 1 and ord(lower) != code_point and self[ord(lower)] != codes
+            ):
+                codes = "".join(chr(ord(code) | _ODD) for code in codes)
+        if len(self) < _MOST_KEPT:
+            self[code_point] = codes
+        return codes
+
+
+_GLYPHS = _Glyphs()
+_FOLDED = _Folded()
+_CODES = _Codes()
+_ASCII_CODES = bytes(ord(_CODES[code_point] or _SPACE) for code_point in range(128)).ljust(256)
+
+
+def _table(replaced: dict[str, str]) -> bytes:
+    """For bytes.translate: codes without the bit for odd ones, and some replaced."""
+    table = bytearray(code & ~_ODD for code in range(256))
+    for code, other in replaced.items():
+        table[ord(code)] = table[ord(code) | _ODD] = ord(other)
+    return bytes(table)
+
+
+_STOP_APART = {_STOP: _SPACE}
+_AS_THEY_ARE = _table({})
+_SIGNS_APART = _table(dict.fromkeys(_SIGN_CODES.values(), _SPACE) | _STOP_APART)
+_SIGNS_AS_LETTERS = _table({code: _CLASSES[_LEET_SIGNS[sign][0]] for sign, code in _SIGN_CODES.items()} | _STOP_APART)
+_LEADING_CODES, _TRAILING_CODES = ("".join(map(_SIGN_CODES.__getitem__, s)).encode() for s in (_LEADING, _TRAILING))
+_SPELLED = re.compile(rb" (?:[^ ] (?=(?:[^ ] [^ ]|[A-Z]) )|[A-Z] (?=[^ ] ))(?:[^ ] )+")
+_ENDING = _SIGN_CODES["!"].encode() + b" "
+"""After a word, where it is no letter of a spelled one."""
+_LONE_ENDINGS = (b" " + _ENDING, b"." + _ENDING)
+_DRAWN_WITH = "|\\([{<>}"
+_NEEDS_READING = re.compile(f"{_RIGHT_TO_LEFT}|{_ANY_DRAWN.pattern}", re.IGNORECASE)
+
+
+class _CharacterSet:
+    """For texts in one alphabet: their characters as bytes, these as codes or folded. A look at each character in turn
+    costs ten times as much."""
+
+    def __init__(self, letters: Iterable[str]) -> None:
+        capitals = {c.upper() for c in letters if len(c.upper()) == 1}
+        several = [
+            c
+            for c in dict.fromkeys([*sorted(letters), *sorted(capitals), *"’‘“”„«»…–—¿·€°İ"])
+            if len(_CODES[ord(c)]) == len(_FOLDED[ord(c)]) == 1
+        ]
+        characters = "".join(map(chr, range(128))) + "".join(several)[:128]
+        self._bytes = codecs.charmap_build(characters.ljust(256, "\ufffe"))
+        self.codes = b"".join((_CODES[ord(c)] or _SPACE).encode("latin-1") for c in characters).ljust(256)
+        self.folded = "".join(_FOLDED[ord(c)] or c for c in characters).ljust(256, "\ufffe")
+
+    def encode(self, text: str, errors: str) -> bytes | None:
+        """As bytes, or None where `errors` does not know what to make of another character."""
+        try:
+            return codecs.charmap_encode(text, errors, self._bytes)[0]
+        except UnicodeEncodeError:
+            return None
+
+
+def _encode_breaks(problem: UnicodeError) -> tuple[str, int]:
+    """The handler of errors that puts breaks for what is not of a character set and no letter either, as emoji."""
+    assert isinstance(problem, UnicodeEncodeError)
+    codes = problem.object[problem.start : problem.end].translate(_CODES)
+    if codes.strip(_SPACE + _STOP):
+        raise problem
+    return codes, problem.end
+
+
+_BREAKS = "moderation.breaks"
+codecs.register_error(_BREAKS, _encode_breaks)
+_CHARACTER_SETS = (_CharacterSet(_EVERYDAY), _CharacterSet(_CYRILLIC))
+
+
+def _codes(text: str) -> bytes:
+    if text.isascii():
+        return text.encode().translate(_ASCII_CODES)
+    for characters in _CHARACTER_SETS:
+        if (everyday := characters.encode(text, _BREAKS)) is not None:
+            return everyday.translate(characters.codes)
+    return unicodedata.normalize("NFC", text).translate(_CODES).encode("latin-1")
+
+
+def is_odd(text: str) -> bool:
+    """Whether there is a character that nobody writes without a purpose."""
+    return not _codes(text).isascii() or _RIGHT_TO_LEFT in text
+
+
+class SearchCodes(NamedTuple):
+    """Codes of a text in which there is a word wherever it is in one of the readings."""
+
+    uncollapsed: bytes
+    codes: bytes
+    """The same, runs collapsed, and spaces at both ends."""
+    spelled: bytes
+    """These of letters that stand alone, joined; without spaces between words that they may be."""
+    is_certain: bool
+    """False: it may be in the readings alone."""
+
+
+def search_codes(text: str, longest: int) -> SearchCodes:
+    """Make them in a few passes, whatever the text is, for words and phrases of up to `longest` words."""
+    codes = _codes(text)
+    variants, is_punctuated = _variants(codes, longest)
+    may_be_drawn = "vv" in text or "VV" in text or "ß" in text or _RIGHT_TO_LEFT in text
+    if not codes.isascii():
+        variants += _variants(_codes(text.lower()), longest)[0]
+        may_be_drawn = True
+    uncollapsed = b" %b " % b" ".join(variants)
+    collapsed = collapse(uncollapsed)
+    may_be_drawn = may_be_drawn or (is_punctuated and any(map(text.__contains__, _DRAWN_WITH)))
+    spelled = b" ".join(_SPELLED.findall(collapsed)).replace(b" ", b"") if _SPELLED.search(collapsed) else b""
+    return SearchCodes(uncollapsed, collapsed, collapse(spelled), not (may_be_drawn and _NEEDS_READING.search(text)))
+
+
+def collapse(codes: bytes) -> bytes:
+    """Every run of a code once."""
+    number = int.from_bytes(codes, "little")
+    return bytes(compress(codes, (number ^ (number << 8) ^ 1).to_bytes(len(codes) + 1, "little")))
+
+
+def _variants(codes: bytes, longest: int) -> tuple[list[bytes], bool]:
+    """As _ways() reads them, but for spelled and drawn letters, and without those that say nothing new; and whether
+    there is punctuation within words, of which letters may be drawn."""
+    variants = [codes.translate(_SIGNS_APART)]
+    kept = codes.translate(_AS_THEY_ARE)
+    kept = kept.replace(b". ", b" ")
+    if not any(map((b" %b" % kept).__contains__, _LONE_ENDINGS)):
+        kept = kept.replace(_ENDING, b" ")
+    words = kept.split()
+    punctuated = [n for n, word in enumerate(words) if not word.isalnum() and not _is_plain(word, words, n)]
+    if not punctuated:
+        return variants, False
+    ways = list(zip(*(_ways_of_codes(words[number]) for number in punctuated), strict=True))
+    begin, end = max(0, punctuated[0] - longest + 1), punctuated[-1] + longest
+    for way in dict.fromkeys(ways[1:]):
+        if way != ways[0]:
+            for number, word in zip(punctuated, way, strict=True):
+                words[number] = word
+            variants.append(b" ".join(words[begin:end]).translate(_SIGNS_APART))
+    return variants, True
+
+
+def _is_plain(word: bytes, words: list[bytes], number: int) -> bool:
+    """Whether punctuation stands at its end alone, and of one kind, or it is nothing else."""
+    bare = word.strip(_STOP_CODE)
+    if not bare:
+        return True
+    if len(bare) == 1:
+        beside = words[max(0, number - 1) : number] + words[number + 1 : number + 2]
+        return len(word) == 1 and not any(len(other) == 1 or not other.isalnum() for other in beside)
+    core = bare.rstrip(_TRAILING_CODES)
+    return core.isalnum() and len(set(word[word.find(core) + len(core) :])) <= 1
+
+
+def _ways_of_codes(word: bytes) -> tuple[bytes, ...]:
+    """One word as each of _ways() reads it."""
+    apart = word.translate(_SIGNS_APART)
+    joined = apart.replace(b" ", b"")
+    if len(word.translate(None, _SIGNS)) == len(word):
+        return apart, joined, apart, joined, apart, joined
+    parts = word.split(_STOP_CODE)
+    ends = [_stripped(part, b"", _TRAILING_CODES) for part in parts]
+    both = [_stripped(part, _LEADING_CODES, _LEADING_CODES) for part in parts]
+    letters = [gap.join(way).translate(_SIGNS_AS_LETTERS) for way in (ends, both) for gap in (b" ", b"")]
+    return apart, joined, *letters
+
+
+def _stripped(word: bytes, leading: bytes, trailing: bytes) -> bytes:
+    """Without these at its edges. A sign alone may be a letter of a spelled word."""
+    if len(word) == 1:
+        return word
+    word = word.rstrip(trailing)
+    return word.lstrip(leading) if leading else word
