@@ -1,0 +1,269 @@
+"""Words and phrases looked for in a text, however they are disguised there."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import re2
+from ahocorasick_rs import BytesAhoCorasick
+
+from moderation.domain.folding import (
+    ALPHABETS,
+    Break,
+    Glyph,
+    Item,
+    Placed,
+    Reading,
+    Script,
+    SearchCodes,
+    codes_of,
+    glyphs_in,
+    readings,
+    search_codes,
+    term_reading,
+)
+
+SHORT_TERM = 4
+"""Letters. Of so short a term another word is often only a mark or a doubled consonant away."""
+LONGEST_TERM = 100
+_VOWELS = frozenset("aeiouyаеиоуыэюяαεηιουω")
+
+_CAPITAL_I = Glyph("i", "i", Script.LATIN)  # which is taken for an l beside small letters alone
+
+_Run = list[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A term, run by run, and which of those asked for it is."""
+
+    number: int
+    runs: list[_Run]
+    is_short: bool
+    is_open: tuple[bool, bool]
+    """Whether other letters may stand before it in the word, and after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A letter of a text, the letter of a term that it stands for, and what it is read as."""
+
+    seen: Placed
+    meant: Glyph
+    letter: str
+
+    @property
+    def is_leet(self) -> bool:
+        glyph = self.seen.glyph
+        return self.letter != glyph.base and (glyph.is_digit or glyph.is_sign or glyph.base == "v")
+
+
+def term_problem(term: str) -> str | None:
+    """Why a term can't be used, or None."""
+    if len(term) > LONGEST_TERM:
+        return f"A term has more than {LONGEST_TERM} characters"
+    bare = term.removeprefix("*").removesuffix("*")
+    glyphs = [item.glyph for item in term_reading(bare) if not isinstance(item, Break)]
+    if all(glyph.is_sign for glyph in glyphs):
+        return f"{term}: there is no letter or digit in it"
+    if "*" in bare:
+        return f"{term}: * stands at an end alone"
+    if len(glyphs) == 1 and bare != term:
+        return f"{term}: one letter and * is in almost every text"
+    return None
+
+
+class TermSearch:
+    """All terms of some rules in one automaton. A search takes a time in proportion to the text.
+
+    A term is one or several words; `*` at its beginning or end stands for any letters there.
+    """
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        patterns: dict[bytes, list[_Term]] = {}
+        for number, term in enumerate(terms):
+            for codes, found in _patterns(term, number):
+                patterns.setdefault(codes, []).append(found)
+        self._terms = list(patterns.values())
+        self._at_full_length = [_at_full_length(found) for found in patterns.values()]
+        self._starts = [pattern.startswith(b" ") for pattern in patterns]
+        self._automaton = BytesAhoCorasick(list(patterns))
+        self._unspaced = BytesAhoCorasick([pattern.replace(b" ", b"") for pattern in patterns])
+        self._longest = max((1 + pattern.strip().count(b" ") for pattern in patterns), default=1)
+
+    def found_in(self, text: str) -> set[int]:
+        """The indexes of the terms that stand in a text."""
+        search = search_codes(text, self._longest)
+        if (
+            not search.is_certain
+            or self._has_candidate(search)
+            or (search.spelled and self._unspaced.find_matches_as_indexes(search.spelled))
+        ):
+            return self.found_in_readings(text)
+        return set()
+
+    def _has_candidate(self, search: SearchCodes) -> bool:
+        """Whether one of the terms may be there, its doubled letters as well."""
+        for pattern, _, _ in self._automaton.find_matches_as_indexes(search.codes, overlapping=True):
+            at_full_length = self._at_full_length[pattern]
+            if at_full_length is None or at_full_length.search(search.uncollapsed):
+                return True
+        return False
+
+    def found_in_readings(self, text: str) -> set[int]:
+        """The same, without the search that is enough for most texts."""
+        found: set[int] = set()
+        for reading in readings(text):
+            runs = _runs([Break.SPACE, *reading, Break.SPACE])
+            codes = "".join(code for code, _ in runs).encode()
+            for pattern, begin, _ in self._automaton.find_matches_as_indexes(codes, overlapping=True):
+                begin += self._starts[pattern]
+                for term in self._terms[pattern]:
+                    if term.number not in found and _is_meant(term, runs[begin : begin + len(term.runs)], text):
+                        found.add(term.number)
+        return found
+
+
+def _patterns(term: str, number: int) -> Iterator[tuple[bytes, _Term]]:
+    """What to look for: a term as it is, and a phrase in one word as well."""
+    reading = term_reading(term.strip("*"))
+    while reading and isinstance(reading[-1], Break):
+        reading.pop()
+    while reading and isinstance(reading[0], Break):
+        reading.pop(0)
+    letters: Reading = [item for item in reading if not isinstance(item, Break)]
+    for written in (reading, letters) if len(letters) < len(reading) else (reading,):
+        runs = _runs(written)
+        is_open = term.startswith("*"), term.endswith("*")
+        begin, end = ("" if is_open_there else " " for is_open_there in is_open)
+        codes = begin + "".join(code for code, _ in runs) + end
+        yield codes.encode(), _Term(number, [run for _, run in runs], len(letters) <= SHORT_TERM, is_open)
+
+
+def _at_full_length(terms: list[_Term]) -> Any:
+    """What finds the runs of one of these terms, each at least as long as there; None: any length will do."""
+    lengths = [
+        [(codes_of(run)[0], 1 if isinstance(run[0], Break) else len(run)) for run in term.runs] for term in terms
+    ]
+    if any(all(length == 1 for _, length in term) for term in lengths):
+        return None
+    return re2.compile("|".join("".join(f"{code}{{{length},}}" for code, length in term) for term in lengths).encode())
+
+
+def _runs(reading: Reading) -> list[tuple[str, _Run]]:
+    """The collapsed codes, and what each of them stands for."""
+    pairs = zip(codes_of(reading), reading, strict=True)
+    return [(code, [item for _, item in run]) for code, run in groupby(pairs, itemgetter(0))]
+
+
+def _is_meant(term: _Term, runs: list[tuple[str, _Run]], text: str) -> bool:
+    """Whether what looks roughly like a term is one: its letters, and each difference for a reason."""
+    pairs: list[_Pair] = []
+    surplus = 0
+    is_disguised = False
+    last: int | None = None
+    is_capital = not any(item.character.islower() for _, run in runs for item in run if not isinstance(item, Break))
+    for number, ((_, run), wanted) in enumerate(zip(runs, term.runs, strict=True)):
+        seen = [item for item in run if not isinstance(item, Break)]
+        if not seen:
+            last = None
+            continue
+        meant = [item.glyph for item in wanted if not isinstance(item, Break)]
+        is_open_before, is_open_after = (
+            number == 0 and term.is_open[0],
+            number == len(term.runs) - 1 and term.is_open[1],
+        )
+        if is_capital:
+            seen = [item._replace(glyph=_CAPITAL_I) if item.character == "I" else item for item in seen]
+        aligned = _align(seen, meant, is_open_before=is_open_before, is_open_after=is_open_after)
+        if aligned is None:
+            return False
+        if len(aligned) > len(meant):
+            surplus += len(aligned) - len(meant)
+            is_disguised |= surplus > 1 or len(meant) > 1 or meant[0].base in _VOWELS
+        for pair in aligned:
+            is_disguised |= last is not None and pair.seen.at - last not in (0, 1)
+            last = pair.seen.at
+        pairs += aligned
+    if any(pair.is_leet for pair in pairs):
+        return _is_leet_word(pairs)
+    scripts = {pair.seen.glyph.script for pair in pairs} - {Script.OTHER}
+    if is_disguised or len(scripts) > 1 or any(pair.seen.glyph.is_odd for pair in pairs):
+        return True
+    return _is_in_its_alphabet(pairs, text) and _is_same_word(pairs, term, surplus, text)
+
+
+def _align(seen: list[Placed], meant: list[Glyph], *, is_open_before: bool, is_open_after: bool) -> list[_Pair] | None:
+    """Which letter of a run stands for which of a term's, in order, none of these left out; None: they do not. At an
+    open end of a term letters of the run may be left over."""
+    reached: list[int] = []  # bit n: the letters so far may stand for those up to the nth
+    before = 0
+    for placed in seen:
+        fits = sum(bool(_shared(placed.glyph, glyph)) << number for number, glyph in enumerate(meant))
+        before = (before | before << 1 | (not reached or is_open_before)) & fits
+        reached.append(before)
+    number = len(meant) - 1
+    at = len(seen) - 1
+    while is_open_after and at > 0 and not reached[at] >> number & 1:
+        at -= 1
+    if not reached[at] >> number & 1:
+        return None
+    pairs: list[_Pair] = []
+    while at >= 0 and reached[at] >> number & 1:
+        pairs.append(_Pair(seen[at], meant[number], _shared(seen[at].glyph, meant[number])))
+        if at and number and reached[at - 1] >> (number - 1) & 1:
+            number -= 1
+        at -= 1
+    return pairs[::-1]
+
+
+def _shared(seen: Glyph, meant: Glyph) -> str:
+    """The letter that both may be; nothing where there is none."""
+    letters = meant.base if meant.base.isascii() and not meant.is_sign else meant.letters
+    return next((letter for letter in seen.letters if letter in letters), "")
+
+
+def _is_leet_word(pairs: list[_Pair]) -> bool:
+    """Digits alone are a number, a letter and digits the name of a road, signs alone are seldom a word."""
+    signs = sum(pair.seen.glyph.is_sign for pair in pairs)
+    digits = sum(pair.seen.glyph.is_digit for pair in pairs)
+    letters = len(pairs) - signs - digits
+    if not letters:
+        return signs * 2 >= len(pairs)
+    return not (letters == 1 and digits == len(pairs) - 1 and not pairs[0].is_leet)
+
+
+def _is_in_its_alphabet(pairs: list[_Pair], text: str) -> bool:
+    """Whether a word of one alphabet is a term of that one; or of another one that the text is written in, where every
+    letter is the one that it looks most like."""
+    foreign = [pair for pair in pairs if pair.seen.glyph.script is not pair.meant.script]
+    if not foreign:
+        return True
+    for pair in foreign:
+        other = pair.meant if pair.seen.glyph.script is Script.LATIN else pair.seen.glyph
+        if pair.letter not in other.letters[:2]:
+            return False
+    return any(glyph.script is foreign[0].meant.script for character in set(text) for glyph in glyphs_in(character))
+
+
+def _is_same_word(pairs: list[_Pair], term: _Term, surplus: int, text: str) -> bool:
+    """Whether a word that nobody disguised is the term, or one that differs from it by its spelling."""
+    marks = {pair.seen.glyph.accented for pair in pairs if pair.seen.glyph.script is Script.LATIN} - {""}
+    if not any(marks <= alphabet for alphabet in ALPHABETS):
+        return True
+    differing = [pair for pair in pairs if pair.seen.glyph.accented != pair.meant.accented]
+    if any(pair.seen.glyph.accented == "ı" for pair in differing):
+        return False
+    if not term.is_short or not (differing or surplus):
+        return True
+    if surplus or any(not pair.seen.glyph.accented for pair in differing):
+        return False
+    return not _has_other_marks(text, pairs)
+
+
+def _has_other_marks(text: str, pairs: list[_Pair]) -> bool:
+    """Whether other words of a text have marks as well, so that those of one word disguise nothing."""
+    characters = set(text) - {pair.seen.character for pair in pairs}
+    return any(glyph.accented for character in characters for glyph in glyphs_in(character))
