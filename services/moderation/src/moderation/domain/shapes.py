@@ -1,0 +1,91 @@
+"""What the look of a text tells, without its words: links, capitals, repeats, long words, piled-up marks."""
+
+import re
+import unicodedata
+from functools import cache
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlsplit
+
+from linkify_it import LinkifyIt
+from linkify_it.tlds import TLDS
+from publicsuffixlist import PublicSuffixList
+
+from moderation.domain.folding import is_hidden
+
+FEWEST_LETTERS = 10
+"""Of fewer than so many letters nobody says that most are capitals."""
+_MAY_BE_LINK = re.compile(r"\w[.\u3002\uff0e\uff61]\w|//")
+_DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
+_WORD = re.compile(r"\S+")
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    return PublicSuffixList(accept_unknown=False)
+
+
+@cache
+def _linkify() -> Any:
+    return LinkifyIt(None, {"fuzzy_email": False, "fuzzy_ip": True}).tlds(TLDS, keep_old=True)
+
+
+def domain_problem(domain: str) -> str | None:
+    """Why links to a domain can't be allowed, or None."""
+    if _suffixes().privatesuffix(_ascii_host(domain)) is None:
+        return f"{domain}: this is no domain that somebody owns"
+    return None
+
+
+def hosts_in(text: str) -> list[str]:
+    """The hosts of the links in a text, in ASCII and small letters, in order."""
+    if not _MAY_BE_LINK.search(text):
+        return []
+    shown = "".join(c for c in unicodedata.normalize("NFKC", text).translate(_DOTS) if not _is_invisible(c))
+    hosts = (urlsplit(match.url).hostname for match in _linkify().match(shown) or () if match.schema != "mailto:")
+    return [_ascii_host(host) for host in hosts if host]
+
+
+def is_allowed(host: str, domains: tuple[str, ...]) -> bool:
+    """Whether a host is one of these domains, or in one."""
+    return any(host == domain or host.endswith(f".{domain}") for domain in map(_ascii_host, domains))
+
+
+def _is_invisible(character: str) -> bool:
+    return is_hidden(character) and not unicodedata.category(character).startswith("M")
+
+
+def _ascii_host(host: str) -> str:
+    host = host.lower().rstrip(".")
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        return host
+
+
+def capitals_percent(text: str) -> int:
+    """How many of a text's letters are capitals; 0 where it has too few of those that can be."""
+    letters = [c for c in text if c.islower() or c.isupper()]
+    return 100 * sum(map(str.isupper, letters)) // len(letters) if len(letters) >= FEWEST_LETTERS else 0
+
+
+def longest_repeat(text: str) -> int:
+    """How often a character, or a word, stands one after the other at most. Spaces do not count."""
+    folded = text.casefold()
+    characters = max((len(list(run)) for c, run in groupby(folded) if not c.isspace()), default=0)
+    return max(characters, max((len(list(run)) for _, run in groupby(folded.split())), default=0))
+
+
+def longest_word(text: str) -> int:
+    """Characters of the longest word that is no link; marks and what is invisible do not count."""
+    words = (word for word in _WORD.findall(text) if not hosts_in(word))
+    return max((sum(not is_hidden(c) for c in word) for word in words), default=0)
+
+
+def most_marks(text: str) -> int:
+    """How many marks a character has at most, beyond those that belong to it in writing."""
+    most = marks = 0
+    for character in unicodedata.normalize("NFC", text):
+        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        most = max(most, marks)
+    return most
