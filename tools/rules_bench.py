@@ -102,7 +102,7 @@ def main() -> None:
         for what, judge in (
             ("sum(range(1000))", lambda _: sum(range(1000))),
             ("no rules", lambda text: none.judge(text, Rank.USER, is_vip=False)),
-            ("folded for terms", lambda text: search_codes(text, 3)),
+            ("folded for terms", lambda text: search_codes(text)),
             ("terms", search.found_in),
             ("folded for expressions", texts_for_expressions),
             ("terms and expressions", lambda text: both.judge(text, Rank.USER, is_vip=False)),

@@ -63,13 +63,13 @@ def test_no_text_fails_and_its_readings_are_bounded(text: str) -> None:
     assert len(found) <= READINGS
     assert len({codes_of(reading) for reading in found}) == len(found)
     assert 1 <= len(texts_for_expressions(text)) <= 2
-    assert search_codes(text, 3).codes.startswith(b" ")
+    assert search_codes(text).codes.startswith(b" ")
 
 
 def test_unpaired_surrogates_are_characters_like_others() -> None:
     assert fold("a\ud800b") == "a\ud800b"
     assert texts_for_expressions("a\ud800b1")
-    assert search_codes("a\ud800b", 1).is_certain
+    assert search_codes("a\ud800b").is_certain
 
 
 def test_lookalikes_are_those_of_unicode_17() -> None:
@@ -159,7 +159,7 @@ def test_no_text_costs_more_than_in_proportion_to_its_length(piece: str) -> None
         best = float("inf")
         for _ in range(3):
             began = time.thread_time()
-            search_codes(text, 3)
+            search_codes(text)
             texts_for_expressions(text)
             for reading in readings(text):
                 codes_of(reading)

@@ -63,6 +63,8 @@ def finds(term: str, text: str) -> bool:
         ("pell", "hey péll"),
         ("pell", "pęll"),
         ("ηλιος", "ΗΛΙΟΣ"),
+        ("$0I", "$0_$_0I"),
+        ("cold - fish", "cold fish"),
     ],
 )
 def test_a_term_is_found_however_it_is_disguised(term: str, text: str) -> None:

@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import chain, compress, groupby
-from typing import NamedTuple
+from itertools import chain, groupby
+from typing import Any, NamedTuple
 
 import re2
 
@@ -166,11 +166,10 @@ def _alike() -> dict[str, str]:
 _ALIKE = _alike()
 
 
-def _classes() -> dict[str, str]:
-    """A letter of the alphabet for every letter: the same one for all that some character may stand for."""
-    classes = {letter: letter for letter in "abcdefghijklmnopqrstuvwxyz"}
-    several = [*_LEET_DIGITS.values(), *_LEET_SIGNS.values(), *_ASCII_LOOKALIKES.values()]
-    for letters in [*several, *(_ALIKE[c] for c in chain.from_iterable(_MORE_LOOKALIKES.values()))]:
+def _classes(several: Iterable[str]) -> dict[str, str]:
+    """A letter of the alphabet for every letter: the same one for all that one character may stand for."""
+    classes = {letter: letter for letter in _LATIN}
+    for letters in several:
         joined = {classes.get(letter, letter) for letter in letters}
         kept = min(joined)
         classes.update({letter: kept for letter, earlier in classes.items() if earlier in joined})
@@ -178,7 +177,11 @@ def _classes() -> dict[str, str]:
     return classes
 
 
-_CLASSES = _classes()
+_IN_ASCII = (*_LEET_DIGITS.values(), *_LEET_SIGNS.values(), *_ASCII_LOOKALIKES.values())
+_CLASSES = _classes(_IN_ASCII)
+"""For texts in Latin letters that are written every day."""
+_BROAD_CLASSES = _classes((*_IN_ASCII, *_ALIKE.values()))
+"""For all others."""
 
 
 class Script(IntEnum):
@@ -208,10 +211,13 @@ class Glyph:
     is_sign: bool = False
     code: str = field(init=False)
     """Its class: a small letter where it may be read as a Latin letter or a digit, else a capital."""
+    broad_code: str = field(init=False)
+    """The same of the broad classes."""
 
     def __post_init__(self) -> None:
         latin = next((c for c in self.letters if c in _CLASSES), "")
         object.__setattr__(self, "code", _CLASSES[latin] if latin else chr(ord("A") + ord(self.base) % 26))
+        object.__setattr__(self, "broad_code", _BROAD_CLASSES.get(self.code, self.code))
 
 
 class Break(IntEnum):
@@ -442,7 +448,12 @@ def displayed(text: str) -> str:
 
 
 def codes_of(reading: Reading) -> str:
-    """One code for each item: a space for a break, else that of the glyph's class."""
+    """One code for each item: a space for a break, else that of the glyph's broad class."""
+    return "".join([_SPACE if isinstance(item, Break) else item.glyph.broad_code for item in reading])
+
+
+def plain_codes_of(reading: Reading) -> str:
+    """The same of the classes for plain texts."""
     return "".join([_SPACE if isinstance(item, Break) else item.glyph.code for item in reading])
 
 
@@ -558,7 +569,6 @@ def _close(letters: list[list[Item]], gaps: list[list[Item]]) -> Reading:
 
 # What follows finds, in a few passes over bytes, whether the glyphs of a text need to be looked at.
 
-
 _SPACE, _STOP = " ", "."
 _STOP_CODE = _STOP.encode()
 _SIGN_CODES = dict(zip(_LEET_SIGNS, "!\"#$%&'()*+,-/:;<=", strict=True))
@@ -568,6 +578,8 @@ _ODD = 0x80
 
 
 def _code_of(glyph: Glyph) -> str:
+    if glyph.is_digit:
+        return glyph.base
     return _SIGN_CODES[glyph.base] if glyph.is_sign else glyph.code
 
 
@@ -610,39 +622,66 @@ _CODES = _Codes()
 _ASCII_CODES = bytes(ord(_CODES[code_point] or _SPACE) for code_point in range(128)).ljust(256)
 
 
-def _table(replaced: dict[str, str]) -> bytes:
-    """For bytes.translate: codes without the bit for odd ones, and some replaced."""
+def _table(replaced: dict[str, str], *, is_plain: bool) -> bytes:
+    """For bytes.translate: codes without the bit for odd ones, some replaced, digits as letters."""
     table = bytearray(code & ~_ODD for code in range(256))
-    for code, other in replaced.items():
+    for code, other in (_DIGIT_CODES | replaced).items():
         table[ord(code)] = table[ord(code) | _ODD] = ord(other)
-    return bytes(table)
+    return bytes(table) if is_plain else bytes(table).translate(_BROAD)
 
 
 _STOP_APART = {_STOP: _SPACE}
-_AS_THEY_ARE = _table({})
-_SIGNS_APART = _table(dict.fromkeys(_SIGN_CODES.values(), _SPACE) | _STOP_APART)
-_SIGNS_AS_LETTERS = _table({code: _CLASSES[_LEET_SIGNS[sign][0]] for sign, code in _SIGN_CODES.items()} | _STOP_APART)
+_DIGIT_CODES = {digit: _CLASSES[letters[0]] for digit, letters in _LEET_DIGITS.items()}
+_BROAD = bytes(ord(_BROAD_CLASSES.get(chr(code), chr(code))) for code in range(256))
+_WITHOUT_ODD = bytes(code & ~_ODD for code in range(256))
+_SIGNS_APART, _SIGNS_AS_LETTERS = (
+    tuple(_table(signs | _STOP_APART, is_plain=is_plain) for is_plain in (False, True))
+    for signs in (
+        dict.fromkeys(_SIGN_CODES.values(), _SPACE),
+        {code: _CLASSES[_LEET_SIGNS[sign][0]] for sign, code in _SIGN_CODES.items()},
+    )
+)
 _LEADING_CODES, _TRAILING_CODES = ("".join(map(_SIGN_CODES.__getitem__, s)).encode() for s in (_LEADING, _TRAILING))
+_PARTS = re.compile(rb"([ .]+)")
 _SPELLED = re.compile(rb" (?:[^ ] (?=(?:[^ ] [^ ]|[A-Z]) )|[A-Z] (?=[^ ] ))(?:[^ ] )+")
-_ENDING = _SIGN_CODES["!"].encode() + b" "
-"""After a word, where it is no letter of a spelled one."""
-_LONE_ENDINGS = (b" " + _ENDING, b"." + _ENDING)
-_DRAWN_WITH = "|\\([{<>}"
-_NEEDS_READING = re.compile(f"{_RIGHT_TO_LEFT}|{_ANY_DRAWN.pattern}", re.IGNORECASE)
+_TRIMMED_CODES = ((b"", _TRAILING_CODES), (_LEADING_CODES, _LEADING_CODES))
+_DRAWN_WITH = (*"|\\/([>}ß", "vv", "VV", "vV", "Vv")
+
+
+def _first_look() -> Any:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    looks = re2.Set.SearchSet(options)
+    sign, trailing = (f"[{re.escape(codes.decode())}]" for codes in (_SIGNS, _TRAILING_CODES))
+    letter = "[A-Za-z0-9]"
+    for look in (
+        rf"{letter}(?:\.|{sign})+{letter}",
+        rf"[{re.escape(_SIGNS.translate(None, _TRAILING_CODES).decode())}]|{trailing}{letter}"
+        rf"|(?:^|[ .])[^ .][ .]+{sign}(?:[ .]|$)|(?:^|[ .]){sign}[ .]+[^ .](?:[ .]|$)",
+    ):
+        looks.Add(look)
+    looks.Compile()
+    return looks
+
+
+_FIRST_LOOK = _first_look()
+_JOINED, _SIGNED = range(2)
+"""What a first look at the codes finds: that there is punctuation within a word, and a sign that may be a letter."""
 
 
 class _CharacterSet:
     """For texts in one alphabet: their characters as bytes, these as codes or folded. A look at each character in turn
     costs ten times as much."""
 
-    def __init__(self, letters: Iterable[str]) -> None:
+    def __init__(self, letters: Iterable[str], *, is_plain: bool) -> None:
         capitals = {c.upper() for c in letters if len(c.upper()) == 1}
         several = [
             c
             for c in dict.fromkeys([*sorted(letters), *sorted(capitals), *"’‘“”„«»…–—¿·€°İ"])
-            if len(_CODES[ord(c)]) == len(_FOLDED[ord(c)]) == 1
+            if len(_CODES[ord(c)]) == len(_FOLDED[ord(c)]) == 1 and (not is_plain or _is_plain(c))
         ]
         characters = "".join(map(chr, range(128))) + "".join(several)[:128]
+        self.is_plain = is_plain
         self._bytes = codecs.charmap_build(characters.ljust(256, "\ufffe"))
         self.codes = b"".join((_CODES[ord(c)] or _SPACE).encode("latin-1") for c in characters).ljust(256)
         self.folded = "".join(_FOLDED[ord(c)] or c for c in characters).ljust(256, "\ufffe")
@@ -653,6 +692,11 @@ class _CharacterSet:
             return codecs.charmap_encode(text, errors, self._bytes)[0]
         except UnicodeEncodeError:
             return None
+
+
+def _is_plain(character: str) -> bool:
+    """Whether all Latin letters that it may stand for are of one class."""
+    return all(len({_CLASSES[c] for c in glyph.letters if c in _CLASSES}) < 2 for glyph in glyphs_in(character))
 
 
 def _encode_breaks(problem: UnicodeError) -> tuple[str, int]:
@@ -666,21 +710,22 @@ def _encode_breaks(problem: UnicodeError) -> tuple[str, int]:
 
 _BREAKS = "moderation.breaks"
 codecs.register_error(_BREAKS, _encode_breaks)
-_CHARACTER_SETS = (_CharacterSet(_EVERYDAY), _CharacterSet(_CYRILLIC))
+_CHARACTER_SETS = (_CharacterSet(_EVERYDAY, is_plain=True), _CharacterSet(_CYRILLIC, is_plain=False))
 
 
-def _codes(text: str) -> bytes:
+def _codes(text: str) -> tuple[bytes, bool]:
+    """Codes of a text, and whether each stands for one class of Latin letters."""
     if text.isascii():
-        return text.encode().translate(_ASCII_CODES)
+        return text.encode().translate(_ASCII_CODES), True
     for characters in _CHARACTER_SETS:
         if (everyday := characters.encode(text, _BREAKS)) is not None:
-            return everyday.translate(characters.codes)
-    return unicodedata.normalize("NFC", text).translate(_CODES).encode("latin-1")
+            return everyday.translate(characters.codes), characters.is_plain
+    return text.translate(_CODES).encode("latin-1"), False
 
 
 def is_odd(text: str) -> bool:
     """Whether there is a character that nobody writes without a purpose."""
-    return not _codes(text).isascii() or _RIGHT_TO_LEFT in text
+    return not _codes(unicodedata.normalize("NFC", text))[0].isascii() or _RIGHT_TO_LEFT in text
 
 
 class SearchCodes(NamedTuple):
@@ -691,81 +736,72 @@ class SearchCodes(NamedTuple):
     """The same, runs collapsed, and spaces at both ends."""
     spelled: bytes
     """These of letters that stand alone, joined; without spaces between words that they may be."""
+    is_plain: bool
+    """Whether these are plain codes, of which a class is one letter or two; else broad ones."""
     is_certain: bool
     """False: it may be in the readings alone."""
 
 
-def search_codes(text: str, longest: int) -> SearchCodes:
-    """Make them in a few passes, whatever the text is, for words and phrases of up to `longest` words."""
-    codes = _codes(text)
-    variants, is_punctuated = _variants(codes, longest)
-    may_be_drawn = "vv" in text or "VV" in text or "ß" in text or _RIGHT_TO_LEFT in text
-    if not codes.isascii():
-        variants += _variants(_codes(text.lower()), longest)[0]
-        may_be_drawn = True
+def search_codes(text: str) -> SearchCodes:
+    """Make them in a few passes, whatever the text is."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    codes, is_plain = _codes(text)
+    if codes.isascii():
+        variants = _variants(text, codes, is_plain=is_plain)
+    else:
+        lower = text.lower()
+        variants = _variants(text, codes, is_plain=False) | _variants(lower, _codes(lower)[0], is_plain=False)
+        is_plain = False
     uncollapsed = b" %b " % b" ".join(variants)
     collapsed = collapse(uncollapsed)
-    may_be_drawn = may_be_drawn or (is_punctuated and any(map(text.__contains__, _DRAWN_WITH)))
     spelled = b" ".join(_SPELLED.findall(collapsed)).replace(b" ", b"") if _SPELLED.search(collapsed) else b""
-    return SearchCodes(uncollapsed, collapsed, collapse(spelled), not (may_be_drawn and _NEEDS_READING.search(text)))
+    return SearchCodes(uncollapsed, collapsed, collapse(spelled), is_plain, _RIGHT_TO_LEFT not in text)
+
+
+_KEPT = bytes(code & 0x7F for code in range(256))
+_DROPPED = bytes(range(0x80))
 
 
 def collapse(codes: bytes) -> bytes:
     """Every run of a code once."""
+    length = len(codes)
     number = int.from_bytes(codes, "little")
-    return bytes(compress(codes, (number ^ (number << 8) ^ 1).to_bytes(len(codes) + 1, "little")))
+    differing = (number ^ number << 8) + int.from_bytes(b"\x7f" * length, "little")
+    ends = differing & int.from_bytes(b"\x80" * length, "little")
+    return (number | ends).to_bytes(length, "little").translate(_KEPT, _DROPPED)
 
 
-def _variants(codes: bytes, longest: int) -> tuple[list[bytes], bool]:
-    """As _ways() reads them, but for spelled and drawn letters, and without those that say nothing new; and whether
-    there is punctuation within words, of which letters may be drawn."""
-    variants = [codes.translate(_SIGNS_APART)]
-    kept = codes.translate(_AS_THEY_ARE)
-    kept = kept.replace(b". ", b" ")
-    if not any(map((b" %b" % kept).__contains__, _LONE_ENDINGS)):
-        kept = kept.replace(_ENDING, b" ")
-    words = kept.split()
-    punctuated = [n for n, word in enumerate(words) if not word.isalnum() and not _is_plain(word, words, n)]
-    if not punctuated:
-        return variants, False
-    ways = list(zip(*(_ways_of_codes(words[number]) for number in punctuated), strict=True))
-    begin, end = max(0, punctuated[0] - longest + 1), punctuated[-1] + longest
-    for way in dict.fromkeys(ways[1:]):
-        if way != ways[0]:
-            for number, word in zip(punctuated, way, strict=True):
-                words[number] = word
-            variants.append(b" ".join(words[begin:end]).translate(_SIGNS_APART))
-    return variants, True
+def _variants(text: str, codes: bytes, *, is_plain: bool) -> dict[bytes, None]:
+    """As _ways() reads them, but for spelled letters."""
+    apart, as_letters = _SIGNS_APART[is_plain], _SIGNS_AS_LETTERS[is_plain]
+    variants = {codes.translate(apart): None}
+    seen = _FIRST_LOOK.Match(codes if codes.isascii() else codes.translate(_WITHOUT_ODD)) or ()
+    if _JOINED in seen:
+        variants[codes.translate(apart, _SIGNS + _STOP_CODE)] = None
+    is_drawn = any(map(text.__contains__, _DRAWN_WITH)) and _ANY_DRAWN.search(text) is not None
+    if is_drawn:
+        codes = _codes(_ANY_DRAWN.sub(lambda drawn: _DRAWN[drawn[0].lower()], text))[0]
+    if is_drawn or _SIGNED in seen:
+        for leading, trailing in _TRIMMED_CODES:
+            trimmed = _trimmed_codes(codes, leading, trailing)
+            variants[trimmed.translate(as_letters)] = variants[trimmed.translate(as_letters, _STOP_CODE)] = None
+    return variants
 
 
-def _is_plain(word: bytes, words: list[bytes], number: int) -> bool:
-    """Whether punctuation stands at its end alone, and of one kind, or it is nothing else."""
-    bare = word.strip(_STOP_CODE)
-    if not bare:
-        return True
-    if len(bare) == 1:
-        beside = words[max(0, number - 1) : number] + words[number + 1 : number + 2]
-        return len(word) == 1 and not any(len(other) == 1 or not other.isalnum() for other in beside)
-    core = bare.rstrip(_TRAILING_CODES)
-    return core.isalnum() and len(set(word[word.find(core) + len(core) :])) <= 1
-
-
-def _ways_of_codes(word: bytes) -> tuple[bytes, ...]:
-    """One word as each of _ways() reads it."""
-    apart = word.translate(_SIGNS_APART)
-    joined = apart.replace(b" ", b"")
-    if len(word.translate(None, _SIGNS)) == len(word):
-        return apart, joined, apart, joined, apart, joined
-    parts = word.split(_STOP_CODE)
-    ends = [_stripped(part, b"", _TRAILING_CODES) for part in parts]
-    both = [_stripped(part, _LEADING_CODES, _LEADING_CODES) for part in parts]
-    letters = [gap.join(way).translate(_SIGNS_AS_LETTERS) for way in (ends, both) for gap in (b" ", b"")]
-    return apart, joined, *letters
-
-
-def _stripped(word: bytes, leading: bytes, trailing: bytes) -> bytes:
-    """Without these at its edges. A sign alone may be a letter of a spelled word."""
-    if len(word) == 1:
-        return word
-    word = word.rstrip(trailing)
-    return word.lstrip(leading) if leading else word
+def _trimmed_codes(codes: bytes, leading: bytes, trailing: bytes) -> bytes:
+    """As _trimmed() does it."""
+    parts = _PARTS.split(codes)
+    trimmed = parts.copy()
+    for number, part in enumerate(parts):
+        if number % 2 or part.isalnum():
+            continue
+        begin, end = 0, len(part)
+        if end > 1:
+            begin = end - len(part.lstrip(leading))
+            end = begin + len(part[begin:].rstrip(trailing))
+        if end - begin == 1 and part[begin] in _SIGNS:
+            beside = parts[max(0, number - 2) : number : 2] + parts[number + 2 : number + 3]
+            end = end if any(len(other) == 1 for other in beside) else begin
+        trimmed[number] = _STOP_CODE * begin + part[begin:end] + _STOP_CODE * (len(part) - end)
+    return b"".join(trimmed)

@@ -1,8 +1,8 @@
 """Words and phrases looked for in a text, however they are disguised there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
@@ -19,7 +19,9 @@ from moderation.domain.folding import (
     Script,
     SearchCodes,
     codes_of,
+    collapse,
     glyphs_in,
+    plain_codes_of,
     readings,
     search_codes,
     term_reading,
@@ -82,35 +84,24 @@ class TermSearch:
     """
 
     def __init__(self, terms: Sequence[str]) -> None:
-        patterns: dict[bytes, list[_Term]] = {}
+        broad: dict[bytes, list[_Term]] = {}
+        plain: dict[bytes, list[_Term]] = {}
         for number, term in enumerate(terms):
-            for codes, found in _patterns(term, number):
-                patterns.setdefault(codes, []).append(found)
-        self._terms = list(patterns.values())
-        self._at_full_length = [_at_full_length(found) for found in patterns.values()]
-        self._starts = [pattern.startswith(b" ") for pattern in patterns]
-        self._automaton = BytesAhoCorasick(list(patterns))
-        self._unspaced = BytesAhoCorasick([pattern.replace(b" ", b"") for pattern in patterns])
-        self._longest = max((1 + pattern.strip().count(b" ") for pattern in patterns), default=1)
+            for found, codes, plain_codes in _patterns(term, number):
+                broad.setdefault(codes, []).append(found)
+                plain.setdefault(plain_codes, []).append(found)
+        self._terms = list(broad.values())
+        self._starts = [pattern.startswith(b" ") for pattern in broad]
+        self._broad = _Patterns(broad, codes_of)
+        self._plain = _Patterns(plain, plain_codes_of)
 
     def found_in(self, text: str) -> set[int]:
         """The indexes of the terms that stand in a text."""
-        search = search_codes(text, self._longest)
-        if (
-            not search.is_certain
-            or self._has_candidate(search)
-            or (search.spelled and self._unspaced.find_matches_as_indexes(search.spelled))
-        ):
+        search = search_codes(text)
+        patterns = self._plain if search.is_plain else self._broad
+        if not search.is_certain or patterns.may_be_in(search):
             return self.found_in_readings(text)
         return set()
-
-    def _has_candidate(self, search: SearchCodes) -> bool:
-        """Whether one of the terms may be there, its doubled letters as well."""
-        for pattern, _, _ in self._automaton.find_matches_as_indexes(search.codes, overlapping=True):
-            at_full_length = self._at_full_length[pattern]
-            if at_full_length is None or at_full_length.search(search.uncollapsed):
-                return True
-        return False
 
     def found_in_readings(self, text: str) -> set[int]:
         """The same, without the search that is enough for most texts."""
@@ -118,7 +109,7 @@ class TermSearch:
         for reading in readings(text):
             runs = _runs([Break.SPACE, *reading, Break.SPACE])
             codes = "".join(code for code, _ in runs).encode()
-            for pattern, begin, _ in self._automaton.find_matches_as_indexes(codes, overlapping=True):
+            for pattern, begin, _ in self._broad.automaton.find_matches_as_indexes(codes, overlapping=True):
                 begin += self._starts[pattern]
                 for term in self._terms[pattern]:
                     if term.number not in found and _is_meant(term, runs[begin : begin + len(term.runs)], text):
@@ -126,30 +117,62 @@ class TermSearch:
         return found
 
 
-def _patterns(term: str, number: int) -> Iterator[tuple[bytes, _Term]]:
-    """What to look for: a term as it is, and a phrase in one word as well."""
+class _Patterns:
+    """All terms in the codes of one kind."""
+
+    def __init__(self, patterns: dict[bytes, list[_Term]], code: Callable[[Reading], str]) -> None:
+        self.automaton = BytesAhoCorasick(list(patterns))
+        self._unspaced = BytesAhoCorasick([pattern.replace(b" ", b"") for pattern in patterns])
+        self._phrases = BytesAhoCorasick([p.replace(b" ", b"") for p in patterns if b" " in p.strip()])
+        self._at_full_length = [_at_full_length(terms, code) for terms in patterns.values()]
+
+    def may_be_in(self, search: SearchCodes) -> bool:
+        """Whether one of the terms may be there, its doubled letters as well."""
+        for pattern, _, _ in self.automaton.find_matches_as_indexes(search.codes, overlapping=True):
+            at_full_length = self._at_full_length[pattern]
+            if at_full_length is None or at_full_length.search(search.uncollapsed):
+                return True
+        return bool(search.spelled) and bool(
+            self._unspaced.find_matches_as_indexes(search.spelled)
+            or self._phrases.find_matches_as_indexes(collapse(search.codes.replace(b" ", b"")))
+        )
+
+
+def _patterns(term: str, number: int) -> Iterator[tuple[_Term, bytes, bytes]]:
+    """What to look for, in broad codes and in plain ones: a term as it is, and a phrase in one word as well."""
     reading = term_reading(term.strip("*"))
     while reading and isinstance(reading[-1], Break):
         reading.pop()
     while reading and isinstance(reading[0], Break):
         reading.pop(0)
     letters: Reading = [item for item in reading if not isinstance(item, Break)]
+    is_open = term.startswith("*"), term.endswith("*")
+    begin, end = (b"" if is_open_there else b" " for is_open_there in is_open)
     for written in (reading, letters) if len(letters) < len(reading) else (reading,):
         runs = _runs(written)
-        is_open = term.startswith("*"), term.endswith("*")
-        begin, end = ("" if is_open_there else " " for is_open_there in is_open)
-        codes = begin + "".join(code for code, _ in runs) + end
-        yield codes.encode(), _Term(number, [run for _, run in runs], len(letters) <= SHORT_TERM, is_open)
+        broad = "".join(code for code, _ in runs).encode()
+        plain = collapse(plain_codes_of(written).encode())
+        yield (
+            _Term(number, [run for _, run in runs], len(letters) <= SHORT_TERM, is_open),
+            begin + broad + end,
+            (begin + plain + end),
+        )
 
 
-def _at_full_length(terms: list[_Term]) -> Any:
+def _at_full_length(terms: list[_Term], code: Callable[[Reading], str]) -> Any:
     """What finds the runs of one of these terms, each at least as long as there; None: any length will do."""
     lengths = [
-        [(codes_of(run)[0], 1 if isinstance(run[0], Break) else len(run)) for run in term.runs] for term in terms
+        [
+            (letter, 1 if letter == " " else len(list(run)))
+            for letter, run in groupby(code([*chain.from_iterable(term.runs)]))
+        ]
+        for term in terms
     ]
     if any(all(length == 1 for _, length in term) for term in lengths):
         return None
-    return re2.compile("|".join("".join(f"{code}{{{length},}}" for code, length in term) for term in lengths).encode())
+    return re2.compile(
+        "|".join("".join(f"{letter}{{{length},}}" for letter, length in term) for term in lengths).encode()
+    )
 
 
 def _runs(reading: Reading) -> list[tuple[str, _Run]]:
