@@ -130,7 +130,7 @@ def test_a_glyph_says_what_it_may_stand_for() -> None:
 
 def test_hostile_characters_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folding, "_MOST_KEPT", 10)
-    glyphs, codes, folded = folding._Glyphs(), folding._Codes(), folding._Folded()  # shows nowhere else
+    glyphs, codes, folded = folding._Glyphs(), folding._Codes(0), folding._Folded()  # shows nowhere else
     for code_point in range(0x4E00, 0x4E00 + 50):
         assert glyphs[chr(code_point)]
         assert codes[code_point]

@@ -18,42 +18,84 @@ import re2
 
 from moderation.domain.confusables import LOOKALIKES
 
+_LATIN = "abcdefghijklmnopqrstuvwxyz"
+_WRITTEN_WITH = (
+    "คв¢∂єƒﻮнιנкℓмησρףяѕтυνωχуz",
+    "ค๒ς๔єŦɠђเןкl๓ภ๏קợгรtยשฬאץչ",
+    "ąɓƈđε∱ɠɧïʆҡℓɱŋσþҩŗşŧų√щхγẕ",
+    "₳฿₵ĐɆ₣₲ⱧłJ₭Ⱡ₥₦Ø₱QⱤ₴₮ɄV₩ӾɎⱫ",
+    "卂乃匚ᗪ乇千Ꮆ卄丨ﾌҜㄥ爪几ㄖ卩Ɋ尺丂ㄒㄩᐯ山乂ㄚ乙",
+    "ﾑ乃ᄃり乇ｷムんﾉﾌズﾚﾶ刀のｱゐ尺丂ｲひ√Wﾒﾘ乙",
+    "卂乃匸刀モ下ム卄工丁长乚从𠘨口尸㔿尺丂丅凵リ山乂丫乙",
+    "Λ฿ᄃDΣFGΉIJKᄂMПӨPQЯƧTЦVЩXҰZ",
+    "ᗩᗷᑕᗞᕮᖴᏀᕼᓰᒍᏦᒪᗰᑎᗝᑭᑫᖇᔕTᑌᐯᗯ᙭Ⴤᘔ",
+    "ᗅᕊᑢᕲᘿᖶᘜᕱᓵᒚᖽᒪᘻᘉᓍᕵᕴᖆSᖶᘮᐺᘺ᙭ᖻᗱ",
+    "ᏗᏰፈᎴᏋᎦᎶᏂᎥᏠᏦᏝᎷᏁᎧᎮᎤᏒᏕᏖᏬᏉᏇጀᎩፚ",
+    "ąცƈɖɛʄɠɧıʝƙƖɱŋơ℘զཞʂɬų۷ῳҳყʑ",
+    "ȺՅՇԺҽƒցհìʝҟӀʍղօքզɾʂէմѵա×վՀ",
+    "ǟɮƈɖɛʄɢɦɨʝӄʟʍռօքզʀֆȶʊʋաӼʏʐ",
+    "ꍏꌃꉓꀸꍟꎇꁅꃅꀤꀭꀘ꒒ꂵꈤꂦꉣꆰꋪꌗ꓄ꀎꃴꅏꊼꌩꁴ",
+    "ꋬꃳꉔ꒯ꏂꊰꍌꁝ꒐꒻ꀘ꒒ꂵꋊꄲꉣꆰꋪꇙ꓄꒤꒦ꅐꉧꌦꁴ",
+    "ልጌርዕቿቻኗዘጎጋጕረጠክዐየዒዪነፕሁሀሠሸሃጊ",
+    "ค๖¢໓ēfງhiวkl๓ຖ໐p๑rŞtนงຟxฯຊ",
+    "⠁⠃⠉⠙⠑⠋⠛⠓⠊⠚⠅⠇⠍⠝⠕⠏⠟⠗⠎⠞⠥⠧⠺⠭⠽⠵",
+    "ɐqɔpǝɟƃɥᴉɾʞꞁɯuodbɹsʇnʌʍxʎz",
+    "∀𐐒ƆᗡƎℲ⅁HIſʞ⅂WNOԀΌᴚS⊥∩ΛMX⅄Z",
+    "αճςժεբ9հιյκĿмղΘρգг$τυνώאγՀ",
+)
+"""Alphabets, a to z, of the sites that write a text "in another font", for letters that Unicode's table lacks."""
+_TURNED = str.maketrans("ɐɔǝɟƃɥᴉıɾʞꞁɯɹʇʌʍʎnupdbq", "acefghiijklmrtvwyundpqb")
+"""A text upside down is written from its end."""
+_TURNED_ALONE = frozenset("ɐɔǝɟƃɥᴉɾʞꞁɯɹʇʎ")
 _MORE_LOOKALIKES = {
-    "a": "∆Λ",
+    "a": "∆Λλдл",
     "b": "βбьЪъ",
     "d": "δ∂",
-    "e": "ε€ⲉ",
+    "e": "ε€ⲉэ",
     "f": "ϝ",
     "i": "Ꮖ",
     "l": "լԼ",
     "m": "μ",
     "n": "пπП",
+    "o": "ф",
     "r": "Я",
     "s": "Σ",
-    "u": "иИцЦμυᥙ",
+    "u": "иИцЦуμυᥙ",
     "v": "и",
-    "w": "ωΩ",
-    "x": "χ",
-    "y": "υ",
+    "w": "ωΩшщ",
+    "x": "χж",
+    "y": "υч",
     "z": "ζ",
     "c": "ς",
+    "б": "Ƃƃ",
+    "в": "ʙ",
+    "д": "∂",
+    "з": "ʒɜӡ",
+    "л": "ʌΛλ",
+    "п": "π",
+    "т": "τ",
+    "ф": "φ",
+    "ш": "ɯ",
+    "ь": "ƅ",
+    "я": "ʁ",
 }
 """Read as these letters in chats, and missing in Unicode's table, or another letter there, which stays first."""
 _BETTER = {"ε": "e", "€": "e", "ⲉ": "e", "ꞅ": "r", "ғ": "f"}
 """What looks like another letter than the one that Unicode's table or its name says."""
 
 _LEET_DIGITS = {
-    "0": "oо",
-    "1": "il",
-    "2": "z",
-    "3": "eз",
-    "4": "aч",
-    "5": "s",
-    "6": "bgб",
-    "7": "t",
-    "8": "b",
-    "9": "gq",
+    "0": "oоオ",
+    "1": "ilイ",
+    "2": "zニ",
+    "3": "eзэミサ",
+    "4": "a死シч",
+    "5": "sゴ",
+    "6": "bgロムб",
+    "7": "tナ",
+    "8": "bвハヤ",
+    "9": "gqяクキ",
 }
+"""By their look, and in Japanese by their names."""
 _LEET_SIGNS = {
     "@": "a",
     "^": "a",
@@ -67,45 +109,76 @@ _LEET_SIGNS = {
     "¡": "il",
     "|": "il",
     "£": "l",
-    "$": "s",
+    "$": "sсス",
     "§": "s",
     "+": "t",
     "†": "t",
     "×": "x",
     "¥": "y",
 }
-_LEADING, _TRAILING = "!¡(<{|+#^×@", "!¡(<{#^×"
+_LEADING, TRAILING_SIGNS = "!¡(<{|+#^×@", "!¡(<{#^×"
 """Signs that also stand before and after words, without being letters of them."""
+_TRIMMED = (("", TRAILING_SIGNS), (_LEADING, _LEADING), ("", ""))
 _ALL_SIGNS = "".join(_LEET_SIGNS)
 _WORDS_OF_ONE_LETTER = frozenset("aeiouywzàèéòóавикосуя")
 _DRAWN = {
-    "|\\/|": "m",
+    "/\\/\\": "m",
     "\\/\\/": "w",
+    "|\\/|": "m",
+    "[\\/]": "m",
+    "(\\/)": "m",
+    "|/\\|": "w",
+    "|v|": "m",
+    "/v\\": "m",
     "|\\|": "n",
+    "/\\/": "n",
+    "[\\]": "n",
     "(_)": "u",
     "|_|": "u",
+    "[_]": "u",
+    "\\_/": "u",
     "|-|": "h",
+    "]-[": "h",
+    ")-(": "h",
+    "}-{": "h",
+    "}|{": "ж",
+    ">|<": "ж",
     "/-\\": "a",
     "\\/": "v",
     "/\\": "a",
     "|<": "k",
+    "|{": "k",
     "|=": "f",
     "|)": "d",
+    "|]": "d",
     "|>": "p",
+    "|2": "r",
+    "|3": "b",
+    "|_": "l",
+    "_|": "j",
     "()": "o",
     "[]": "o",
+    "{}": "o",
+    "<>": "o",
     "><": "x",
     "}{": "x",
+    ")(": "x",
     "vv": "w",
+    "ph": "f",
+    "9i": "я",
+    "9|": "я",
+    "タヒ": "死",
+    "ﾀﾋ": "死",
     "ß": "b",
 }
 """Letters drawn with several characters, the longer ones first; and ß, where no German word has it."""
+_DRAWN_WITH = (*"|\\/([{<>}])ßタﾀ", "vv", "VV", "vV", "Vv", "ph", "PH", "Ph", "pH", "9I", "9i")
 _ANY_DRAWN = re.compile(
-    r"(?=[|\\/(\[>}vß])(" + "|".join([*map(re.escape, [*_DRAWN][:-1]), "(?<![aeiouyäöü])ß"]) + ")", re.IGNORECASE
+    r"(?=[|\\/(\[{<>}\])_vp9タﾀß])(" + "|".join([*map(re.escape, [*_DRAWN][:-1]), "(?<![aeiouyäöü])ß"]) + ")",
+    re.IGNORECASE | re.ASCII,
 )
 
 _ASCII_LOOKALIKES = {"I": "il", "v": "vu", "V": "vu"}
-_LATIN = "abcdefghijklmnopqrstuvwxyz"
 
 ALPHABETS = tuple(
     map(
@@ -129,7 +202,16 @@ ALPHABETS = tuple(
 """What is written with marks every day, by language: a word whose marks are all of one of these is not disguised."""
 _EVERYDAY = frozenset(chain.from_iterable(ALPHABETS))
 _CYRILLIC = frozenset("абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґўјљњћџђ")
+_CYRILLIC_BY_NAME = {unicodedata.name(letter): letter for letter in _CYRILLIC}
 _GREEK = frozenset("αβγδεζηθικλμνξοπρστυφχψωςάέήίόύώϊϋΐΰ")
+
+_KATAKANA = {hiragana: chr(hiragana + 0x60) for hiragana in range(0x3041, 0x3097)}
+"""A word in the other one of the two is the same word."""
+_DRAWN_OUT_KANA = re.compile("([\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d])([ー〜～ｰ]+)")
+_LONG_VOWELS = "ー〜～ｰ"
+
+_ELIDED = re.compile(r"(?:(?<=\b[cdjlmnst])|(?<=\bqu))['’](?=\w\w\w)", re.IGNORECASE)
+"""As in "l'eau"."""
 
 _HIDDEN = frozenset(
     chain(
@@ -160,6 +242,10 @@ def _alike() -> dict[str, str]:
         for character in characters:
             if name not in found.get(character, ""):
                 found[character] = found.get(character, "") + name
+    for alphabet in _WRITTEN_WITH:
+        for name, character in zip(_LATIN, alphabet, strict=True):
+            if not character.isascii() and name not in found.get(character, ""):
+                found[character] = found.get(character, "") + name
     return found | _BETTER
 
 
@@ -177,11 +263,23 @@ def _classes(several: Iterable[str]) -> dict[str, str]:
     return classes
 
 
-_IN_ASCII = (*_LEET_DIGITS.values(), *_LEET_SIGNS.values(), *_ASCII_LOOKALIKES.values())
-_CLASSES = _classes(_IN_ASCII)
+_LATIN_IN_ASCII = tuple(
+    "".join(filter(_LATIN.__contains__, letters))
+    for letters in (*_LEET_DIGITS.values(), *_LEET_SIGNS.values(), *_ASCII_LOOKALIKES.values())
+)
+_CLASSES = _classes(_LATIN_IN_ASCII)
 """For texts in Latin letters that are written every day."""
-_BROAD_CLASSES = _classes((*_IN_ASCII, *_ALIKE.values()))
-"""For all others."""
+_BROAD_CLASSES = _classes(
+    (
+        *_LATIN_IN_ASCII,
+        "mnuvy",
+        *(_ALIKE[letter][0] + letter for letter in sorted(_CYRILLIC | _GREEK) if letter in _ALIKE),
+    )
+)
+"""For all others: what most of the look-alikes of other alphabets have in common."""
+ALTERNATIVES = 4
+"""In so many classes at most one character is looked for; a word is found where all are of the first, or all of the
+second … classes of its characters."""
 
 
 class Script(IntEnum):
@@ -191,6 +289,15 @@ class Script(IntEnum):
     LATIN = 1
     CYRILLIC = 2
     GREEK = 3
+    HEBREW = 4
+    ARABIC = 5
+    THAI = 6
+    ARMENIAN = 7
+    GEORGIAN = 8
+    ETHIOPIC = 9
+    CJK = 10
+    HIRAGANA = 10
+    KATAKANA = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,13 +318,19 @@ class Glyph:
     is_sign: bool = False
     code: str = field(init=False)
     """Its class: a small letter where it may be read as a Latin letter or a digit, else a capital."""
-    broad_code: str = field(init=False)
-    """The same of the broad classes."""
+    broad_codes: tuple[str, ...] = field(init=False)
+    """ALTERNATIVES of the broad classes, the last one repeated; of a kana or an ideograph its own one, and last a Latin
+    letter's, so that digits read as kana stand beside it."""
 
     def __post_init__(self) -> None:
         latin = next((c for c in self.letters if c in _CLASSES), "")
         object.__setattr__(self, "code", _CLASSES[latin] if latin else chr(ord("A") + ord(self.base) % 26))
-        object.__setattr__(self, "broad_code", _BROAD_CLASSES.get(self.code, self.code))
+        is_other = self.is_digit or (self.is_odd and self.script is not Script.CJK and self.base not in _BROAD_CLASSES)
+        letters = self.letters.lstrip(self.base) if is_other else ""
+        broad = [*dict.fromkeys(_BROAD_CLASSES.get(c, chr(ord("A") + ord(c) % 26)) for c in letters or self.letters)]
+        last = broad[-1:] * ALTERNATIVES
+        codes = broad[:1] * (ALTERNATIVES - 1) + last if self.script is Script.CJK else broad + last
+        object.__setattr__(self, "broad_codes", tuple(codes[:ALTERNATIVES]))
 
 
 class Break(IntEnum):
@@ -238,8 +351,9 @@ class Placed(NamedTuple):
 Item = Placed | Break
 Reading = list[Item]
 
+_ORDERS = 3
 READINGS = 36
-"""At most so many of a text: three orders, signs in three ways, words in four."""
+"""At most so many of a text: three orders, signs in four ways, words in two of these in four, else in two."""
 
 
 def is_hidden(character: str) -> bool:
@@ -268,7 +382,7 @@ _DRAWN_GLYPHS = {drawn: Glyph(letter, letter, Script.OTHER, is_sign=True) for dr
 
 def glyphs_of(character: str) -> tuple[Glyph, ...] | Break:
     """What a character is: glyphs, none at all, or a break."""
-    bare = _bare(character)
+    bare = _bare(character).translate(_KATAKANA)
     if not bare or is_hidden(character):
         return ()
     sign = character if character in _LEET_SIGNS else bare
@@ -290,8 +404,8 @@ def glyphs_in(character: str) -> tuple[Glyph, ...]:
 
 
 def _letter(character: str, bare: str, alike: str) -> Glyph:
-    lower = character.lower() if len(character.lower()) == 1 else bare
-    script = _script(lower)
+    lower = character.lower().translate(_KATAKANA) if len(character.lower()) == 1 else bare
+    script = Script.CJK if _script(bare[0]) is Script.CJK else _script(lower)
     base = bare if len(bare) == 1 and bare.isalnum() else alike[0]
     if script is Script.LATIN and alike and not bare.isascii():
         base = alike[0]
@@ -302,17 +416,35 @@ def _letter(character: str, bare: str, alike: str) -> Glyph:
         or character in "ßẞİ"
         or lower in _CYRILLIC
         or lower in _GREEK
-        or (script is Script.OTHER and not alike and unicodedata.normalize("NFKC", character) == character)
+        or (
+            (script > Script.GREEK or (script is Script.OTHER and not alike))
+            and unicodedata.normalize("NFKC", character) == character
+        )
     )
-    letters = "".join(dict.fromkeys(base + alike + _ALIKE.get(base, "")))
+    letters = "".join(dict.fromkeys(base + _without_tail(lower) + alike + _ALIKE.get(base, "")))
     accented = lower if is_everyday and lower not in (base, "ё", "ß") else ""
     return Glyph(base, letters, script, accented, is_odd=not is_everyday)
+
+
+def _without_tail(lower: str) -> str:
+    """The Cyrillic letter that one with a tail, a hook or a bar is made of."""
+    name, has_more, _ = unicodedata.name(lower, "").partition(" WITH ")
+    return _CYRILLIC_BY_NAME.get(name, "") if has_more else ""
+
+
+def _prepared(text: str) -> str:
+    """Composed, what lengthens a vowel as that letter again, and without articles before an apostrophe."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+        if any(map(text.__contains__, _LONG_VOWELS)):
+            text = _DRAWN_OUT_KANA.sub(lambda kana: kana[1] * (1 + len(kana[2])), text)
+    return _ELIDED.sub(" ", text) if "'" in text or "’" in text else text
 
 
 def readings(text: str) -> Iterator[Reading]:
     """The ways to read a text that say different things, each once."""
     seen = set()
-    for ordered in _orders(unicodedata.normalize("NFC", text)):
+    for ordered in _orders(_prepared(text)):
         for reading in _ways(ordered):
             codes = codes_of(reading)
             if codes not in seen:
@@ -323,7 +455,15 @@ def readings(text: str) -> Iterator[Reading]:
 def _orders(text: str) -> list[str]:
     """A text as it is stored and as it is seen, and in lower case, where some letters look like others."""
     orders = [text] if _RIGHT_TO_LEFT not in text else [text, displayed(text)]
-    return orders if text.isascii() or text.islower() else [*orders, orders[-1].lower()]
+    if not text.isascii() and not text.islower():
+        orders.append(orders[-1].lower())
+    if _is_turned(text):
+        orders.append(text[::-1].translate(_TURNED))
+    return orders[:_ORDERS]
+
+
+def _is_turned(text: str) -> bool:
+    return not _TURNED_ALONE.isdisjoint(text)
 
 
 class _Folded(dict[int, str]):
@@ -422,7 +562,7 @@ def _latin(character: str) -> str:
 
 def term_reading(term: str) -> Reading:
     """The one way to read what somebody looks for: signs inside of words are letters, others are breaks."""
-    return _trimmed(_placed(unicodedata.normalize("NFC", term).lower(), is_drawn=False), _LEADING, _LEADING)
+    return _trimmed(_placed(_prepared(term).lower(), is_drawn=False), _LEADING, _LEADING)
 
 
 def displayed(text: str) -> str:
@@ -448,8 +588,14 @@ def displayed(text: str) -> str:
 
 
 def codes_of(reading: Reading) -> str:
-    """One code for each item: a space for a break, else that of the glyph's broad class."""
-    return "".join([_SPACE if isinstance(item, Break) else item.glyph.broad_code for item in reading])
+    """One code for each item: a space for a break, else that of the glyph's first broad class."""
+    return "".join([_SPACE if isinstance(item, Break) else item.glyph.broad_codes[0] for item in reading])
+
+
+def alternatives_of(reading: Reading) -> list[str]:
+    """The same of each of ALTERNATIVES, each once."""
+    codes = [_BREAK_CODES if isinstance(item, Break) else item.glyph.broad_codes for item in reading]
+    return list(dict.fromkeys(map("".join, zip(*codes, strict=True))))
 
 
 def plain_codes_of(reading: Reading) -> str:
@@ -463,12 +609,12 @@ def _ways(text: str) -> Iterator[Reading]:
     ways = [[Break.PUNCTUATION if not isinstance(item, Break) and item.glyph.is_sign else item for item in signs]]
     if ways[0] != signs or _ANY_DRAWN.search(text):
         letters = _placed(text, is_drawn=True)
-        ways += [_trimmed(letters, "", _TRAILING), _trimmed(letters, _LEADING, _LEADING)]
-    for reading in ways:
+        ways += [_trimmed(letters, leading, trailing) for leading, trailing in _TRIMMED]
+    for number, reading in enumerate(ways):
         yield reading
         if Break.PUNCTUATION in reading:
             yield [item for item in reading if item is not Break.PUNCTUATION]
-        if _SPELLED.search(collapse(f" {codes_of(reading)} ".encode())):
+        if number < 2 and _SPELLED.search(collapse(f" {codes_of(reading)} ".encode())):
             yield from _unspelled(reading)
 
 
@@ -570,6 +716,7 @@ def _close(letters: list[list[Item]], gaps: list[list[Item]]) -> Reading:
 # What follows finds, in a few passes over bytes, whether the glyphs of a text need to be looked at.
 
 _SPACE, _STOP = " ", "."
+_BREAK_CODES = (_SPACE,) * ALTERNATIVES
 _STOP_CODE = _STOP.encode()
 _SIGN_CODES = dict(zip(_LEET_SIGNS, "!\"#$%&'()*+,-/:;<=", strict=True))
 _SIGNS = "".join(_SIGN_CODES.values()).encode()
@@ -577,10 +724,12 @@ _ODD = 0x80
 """A bit in the code of what nobody writes without a purpose, or looks like another letter in lower case."""
 
 
-def _code_of(glyph: Glyph) -> str:
+def _code_of(glyph: Glyph, alternative: int | None) -> str:
     if glyph.is_digit:
         return glyph.base
-    return _SIGN_CODES[glyph.base] if glyph.is_sign else glyph.code
+    if glyph.is_sign:
+        return _SIGN_CODES[glyph.base]
+    return glyph.code if alternative is None else glyph.broad_codes[alternative]
 
 
 _MOST_KEPT = 80_000
@@ -590,22 +739,31 @@ _MOST_KEPT = 80_000
 class _Glyphs(dict[str, "tuple[Glyph, ...] | Break"]):
     """By character, kept as they come."""
 
+    def __init__(self) -> None:
+        self.of_several_classes: set[str] = set()
+
     def __missing__(self, character: str) -> tuple[Glyph, ...] | Break:
         glyphs = glyphs_of(character)
         if len(self) < _MOST_KEPT:
             self[character] = glyphs
+        if not isinstance(glyphs, Break) and any(len({*glyph.broad_codes}) > 1 for glyph in glyphs):
+            self.of_several_classes.add(character)
         return glyphs
 
 
 class _Codes(dict[int, str]):
     """By code point, as str.translate wants it, kept as they come."""
 
+    def __init__(self, alternative: int | None) -> None:
+        """Of broad classes, or of the plain ones."""
+        self._alternative = alternative
+
     def __missing__(self, code_point: int) -> str:
         glyphs = _GLYPHS[chr(code_point)]
         if isinstance(glyphs, Break):
             codes = _SPACE if glyphs is Break.SPACE else _STOP
         else:
-            codes = "".join(map(_code_of, glyphs))
+            codes = "".join([_code_of(glyph, self._alternative) for glyph in glyphs])
             lower = chr(code_point).lower()
             if any(glyph.is_odd for glyph in glyphs) or (
                 len(lower) == 1 and ord(lower) != code_point and self[ord(lower)] != codes
@@ -618,34 +776,43 @@ class _Codes(dict[int, str]):
 
 _GLYPHS = _Glyphs()
 _FOLDED = _Folded()
-_CODES = _Codes()
-_ASCII_CODES = bytes(ord(_CODES[code_point] or _SPACE) for code_point in range(128)).ljust(256)
+_PLAIN_CODES = _Codes(None)
+_BROAD_CODES = tuple(map(_Codes, range(ALTERNATIVES)))
+_CODES = _BROAD_CODES[0]
+_ASCII_CODES = bytes(ord(_PLAIN_CODES[code_point] or _SPACE) for code_point in range(128)).ljust(256)
 
 
-def _table(replaced: dict[str, str], *, is_plain: bool) -> bytes:
-    """For bytes.translate: codes without the bit for odd ones, some replaced, digits as letters."""
+def _letter_code(character: str, alternative: int | None) -> str:
+    """Of a digit or sign as a letter."""
+    (glyph,) = glyphs_in(character)
+    return glyph.code if alternative is None else glyph.broad_codes[alternative]
+
+
+def _table(alternative: int | None, signs: dict[str, str]) -> bytes:
+    """For bytes.translate: codes without the bit for odd ones, signs replaced, digits and these as codes of letters."""
     table = bytearray(code & ~_ODD for code in range(256))
-    for code, other in (_DIGIT_CODES | replaced).items():
+    for code, other in [*signs.items(), *((digit, _letter_code(digit, alternative)) for digit in _LEET_DIGITS)]:
         table[ord(code)] = table[ord(code) | _ODD] = ord(other)
-    return bytes(table) if is_plain else bytes(table).translate(_BROAD)
+    return bytes(table)
 
 
+def _of_signs(alternative: int | None) -> dict[str, str]:
+    return {code: _letter_code(sign, alternative) for sign, code in _SIGN_CODES.items()}
+
+
+_KINDS = (*range(ALTERNATIVES), None)
+"""Of codes: the alternatives of broad ones, then, as the last, plain ones."""
 _STOP_APART = {_STOP: _SPACE}
-_DIGIT_CODES = {digit: _CLASSES[letters[0]] for digit, letters in _LEET_DIGITS.items()}
-_BROAD = bytes(ord(_BROAD_CLASSES.get(chr(code), chr(code))) for code in range(256))
 _WITHOUT_ODD = bytes(code & ~_ODD for code in range(256))
-_SIGNS_APART, _SIGNS_AS_LETTERS = (
-    tuple(_table(signs | _STOP_APART, is_plain=is_plain) for is_plain in (False, True))
-    for signs in (
-        dict.fromkeys(_SIGN_CODES.values(), _SPACE),
-        {code: _CLASSES[_LEET_SIGNS[sign][0]] for sign, code in _SIGN_CODES.items()},
-    )
+_SIGNS_APART = [_table(kind, dict.fromkeys(_SIGN_CODES.values(), _SPACE) | _STOP_APART) for kind in _KINDS]
+_SIGNS_AS_LETTERS = [_table(kind, _of_signs(kind) | _STOP_APART) for kind in _KINDS]
+_PLAIN = len(_KINDS) - 1
+_TRIMMED_CODES = tuple(
+    tuple("".join(map(_SIGN_CODES.__getitem__, signs)).encode() for signs in trimmed) for trimmed in _TRIMMED
 )
-_LEADING_CODES, _TRAILING_CODES = ("".join(map(_SIGN_CODES.__getitem__, s)).encode() for s in (_LEADING, _TRAILING))
+_TRAILING_CODES = _TRIMMED_CODES[0][1]
 _PARTS = re.compile(rb"([ .]+)")
 _SPELLED = re.compile(rb" (?:[^ ] (?=(?:[^ ] [^ ]|[A-Z]) )|[A-Z] (?=[^ ] ))(?:[^ ] )+")
-_TRIMMED_CODES = ((b"", _TRAILING_CODES), (_LEADING_CODES, _LEADING_CODES))
-_DRAWN_WITH = (*"|\\/([>}ß", "vv", "VV", "vV", "Vv")
 
 
 def _first_look() -> Any:
@@ -653,10 +820,15 @@ def _first_look() -> Any:
     options.encoding = re2.Options.Encoding.LATIN1
     looks = re2.Set.SearchSet(options)
     sign, trailing = (f"[{re.escape(codes.decode())}]" for codes in (_SIGNS, _TRAILING_CODES))
-    letter = "[A-Za-z0-9]"
+    letter, leet = "[A-Za-z0-9]", f"(?:{sign}|[0-9])"
+    several = "|".join(
+        f"{re.escape(chr(code))}[{re.escape(_TRAILING_CODES.replace(bytes([code]), b'').decode())}]"
+        for code in _TRAILING_CODES
+    )
     for look in (
         rf"{letter}(?:\.|{sign})+{letter}",
         rf"[{re.escape(_SIGNS.translate(None, _TRAILING_CODES).decode())}]|{trailing}{letter}"
+        rf"|{leet}[^ ]*[A-Za-z][^ ]*{trailing}|[A-Za-z][^ ]*[0-9][^ ]*{trailing}|{several}"
         rf"|(?:^|[ .])[^ .][ .]+{sign}(?:[ .]|$)|(?:^|[ .]){sign}[ .]+[^ .](?:[ .]|$)",
     ):
         looks.Add(look)
@@ -681,9 +853,9 @@ class _CharacterSet:
             if len(_CODES[ord(c)]) == len(_FOLDED[ord(c)]) == 1 and (not is_plain or _is_plain(c))
         ]
         characters = "".join(map(chr, range(128))) + "".join(several)[:128]
-        self.is_plain = is_plain
+        of_code = _PLAIN_CODES if is_plain else _CODES
         self._bytes = codecs.charmap_build(characters.ljust(256, "\ufffe"))
-        self.codes = b"".join((_CODES[ord(c)] or _SPACE).encode("latin-1") for c in characters).ljust(256)
+        self.codes = b"".join((of_code[ord(c)] or _SPACE).encode("latin-1") for c in characters).ljust(256)
         self.folded = "".join(_FOLDED[ord(c)] or c for c in characters).ljust(256, "\ufffe")
 
     def encode(self, text: str, errors: str) -> bytes | None:
@@ -710,22 +882,38 @@ def _encode_breaks(problem: UnicodeError) -> tuple[str, int]:
 
 _BREAKS = "moderation.breaks"
 codecs.register_error(_BREAKS, _encode_breaks)
-_CHARACTER_SETS = (_CharacterSet(_EVERYDAY, is_plain=True), _CharacterSet(_CYRILLIC, is_plain=False))
+_EVERYDAY_LATIN, _EVERYDAY_CYRILLIC = _CHARACTER_SETS = (
+    _CharacterSet(_EVERYDAY, is_plain=True),
+    _CharacterSet(_CYRILLIC, is_plain=False),
+)
 
 
-def _codes(text: str) -> tuple[bytes, bool]:
-    """Codes of a text, and whether each stands for one class of Latin letters."""
+def _plain_codes(text: str) -> bytes | None:
+    """Codes of a text of which each stands for one class of Latin letters; None where there are other characters."""
     if text.isascii():
-        return text.encode().translate(_ASCII_CODES), True
-    for characters in _CHARACTER_SETS:
-        if (everyday := characters.encode(text, _BREAKS)) is not None:
-            return everyday.translate(characters.codes), characters.is_plain
-    return text.translate(_CODES).encode("latin-1"), False
+        return text.encode().translate(_ASCII_CODES)
+    everyday = _EVERYDAY_LATIN.encode(text, _BREAKS)
+    return everyday if everyday is None else everyday.translate(_EVERYDAY_LATIN.codes)
+
+
+def _broad_codes(text: str, alternative: int = 0) -> bytes:
+    everyday = _EVERYDAY_CYRILLIC.encode(text, _BREAKS) if alternative == 0 else None
+    if everyday is not None:
+        return everyday.translate(_EVERYDAY_CYRILLIC.codes)
+    return text.translate(_BROAD_CODES[alternative]).encode("latin-1")
+
+
+_LATIN_OR_DIGIT = re.compile("[A-Za-z0-9]")
+
+
+def _is_cyrillic(text: str) -> bool:
+    return _EVERYDAY_CYRILLIC.encode(text, _BREAKS) is not None and _LATIN_OR_DIGIT.search(text) is None
 
 
 def is_odd(text: str) -> bool:
     """Whether there is a character that nobody writes without a purpose."""
-    return not _codes(unicodedata.normalize("NFC", text))[0].isascii() or _RIGHT_TO_LEFT in text
+    text = unicodedata.normalize("NFC", text)
+    return (_plain_codes(text) is None and not _broad_codes(text).isascii()) or _RIGHT_TO_LEFT in text
 
 
 class SearchCodes(NamedTuple):
@@ -744,19 +932,42 @@ class SearchCodes(NamedTuple):
 
 def search_codes(text: str) -> SearchCodes:
     """Make them in a few passes, whatever the text is."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    codes, is_plain = _codes(text)
-    if codes.isascii():
-        variants = _variants(text, codes, is_plain=is_plain)
+    text = _prepared(text)
+    drawn = _drawn(text)
+    codes = _plain_codes(text) if drawn is text else None
+    is_plain, is_certain = codes is not None, _RIGHT_TO_LEFT not in text
+    if codes is not None:
+        variants = _variants(codes, codes, _PLAIN)
     else:
-        lower = text.lower()
-        variants = _variants(text, codes, is_plain=False) | _variants(lower, _codes(lower)[0], is_plain=False)
-        is_plain = False
+        variants = _broad_variants(text, drawn)
+        if is_odd(text):
+            lower = text.lower()
+            variants |= _broad_variants(lower, _drawn(lower))
+            is_certain = is_certain and not _is_turned(text)
     uncollapsed = b" %b " % b" ".join(variants)
     collapsed = collapse(uncollapsed)
     spelled = b" ".join(_SPELLED.findall(collapsed)).replace(b" ", b"") if _SPELLED.search(collapsed) else b""
-    return SearchCodes(uncollapsed, collapsed, collapse(spelled), is_plain, _RIGHT_TO_LEFT not in text)
+    return SearchCodes(uncollapsed, collapsed, collapse(spelled), is_plain, is_certain)
+
+
+def _broad_variants(text: str, drawn: str) -> dict[bytes, None]:
+    variants: dict[bytes, None] = {}
+    for alternative in range(ALTERNATIVES):
+        codes = _broad_codes(text, alternative)
+        variants |= _variants(codes, codes if drawn is text else _broad_codes(drawn, alternative), alternative)
+        if len(_GLYPHS) < _MOST_KEPT and _GLYPHS.of_several_classes.isdisjoint(drawn):
+            break
+        if len(variants) < 3 and _is_cyrillic(text):
+            break  # no other class of these is one of a Cyrillic letter, and there are no Latin letters beside them
+    return variants
+
+
+def _drawn(text: str) -> str:
+    """A text with the letters that are drawn in it."""
+    if not any(map(text.__contains__, _DRAWN_WITH)):
+        return text
+    drawn = _ANY_DRAWN.sub(lambda found: _DRAWN[found[0].lower()], text)
+    return text if drawn == text else drawn
 
 
 _KEPT = bytes(code & 0x7F for code in range(256))
@@ -772,19 +983,16 @@ def collapse(codes: bytes) -> bytes:
     return (number | ends).to_bytes(length, "little").translate(_KEPT, _DROPPED)
 
 
-def _variants(text: str, codes: bytes, *, is_plain: bool) -> dict[bytes, None]:
-    """As _ways() reads them, but for spelled letters."""
-    apart, as_letters = _SIGNS_APART[is_plain], _SIGNS_AS_LETTERS[is_plain]
+def _variants(codes: bytes, drawn: bytes, kind: int) -> dict[bytes, None]:
+    """As _ways() reads them, but for spelled letters; `kind` as in _KINDS."""
+    apart, as_letters = _SIGNS_APART[kind], _SIGNS_AS_LETTERS[kind]
     variants = {codes.translate(apart): None}
     seen = _FIRST_LOOK.Match(codes if codes.isascii() else codes.translate(_WITHOUT_ODD)) or ()
     if _JOINED in seen:
         variants[codes.translate(apart, _SIGNS + _STOP_CODE)] = None
-    is_drawn = any(map(text.__contains__, _DRAWN_WITH)) and _ANY_DRAWN.search(text) is not None
-    if is_drawn:
-        codes = _codes(_ANY_DRAWN.sub(lambda drawn: _DRAWN[drawn[0].lower()], text))[0]
-    if is_drawn or _SIGNED in seen:
+    if _SIGNED in seen or drawn is not codes:
         for leading, trailing in _TRIMMED_CODES:
-            trimmed = _trimmed_codes(codes, leading, trailing)
+            trimmed = _trimmed_codes(drawn, leading, trailing)
             variants[trimmed.translate(as_letters)] = variants[trimmed.translate(as_letters, _STOP_CODE)] = None
     return variants
 

@@ -11,6 +11,7 @@ from ahocorasick_rs import BytesAhoCorasick
 
 from moderation.domain.folding import (
     ALPHABETS,
+    TRAILING_SIGNS,
     Break,
     Glyph,
     Item,
@@ -18,6 +19,7 @@ from moderation.domain.folding import (
     Reading,
     Script,
     SearchCodes,
+    alternatives_of,
     codes_of,
     collapse,
     glyphs_in,
@@ -59,6 +61,8 @@ class _Pair:
     @property
     def is_leet(self) -> bool:
         glyph = self.seen.glyph
+        if len(self.seen.character) > 1:
+            return True
         return self.letter != glyph.base and (glyph.is_digit or glyph.is_sign or glyph.base == "v")
 
 
@@ -107,13 +111,16 @@ class TermSearch:
         """The same, without the search that is enough for most texts."""
         found: set[int] = set()
         for reading in readings(text):
-            runs = _runs([Break.SPACE, *reading, Break.SPACE])
-            codes = "".join(code for code, _ in runs).encode()
-            for pattern, begin, _ in self._broad.automaton.find_matches_as_indexes(codes, overlapping=True):
-                begin += self._starts[pattern]
-                for term in self._terms[pattern]:
-                    if term.number not in found and _is_meant(term, runs[begin : begin + len(term.runs)], text):
-                        found.add(term.number)
+            framed: Reading = [Break.SPACE, *reading, Break.SPACE]
+            for codes in alternatives_of(framed):
+                matches = self._broad.automaton.find_matches_as_indexes(collapse(codes.encode()), overlapping=True)
+                wanted = [match for match in matches if any(t.number not in found for t in self._terms[match[0]])]
+                runs = [run for _, run in _runs(framed, codes)] if wanted else []
+                for pattern, begin, _ in wanted:
+                    begin += self._starts[pattern]
+                    for term in self._terms[pattern]:
+                        if term.number not in found and _is_meant(term, runs[begin : begin + len(term.runs)], text):
+                            found.add(term.number)
         return found
 
 
@@ -149,7 +156,7 @@ def _patterns(term: str, number: int) -> Iterator[tuple[_Term, bytes, bytes]]:
     is_open = term.startswith("*"), term.endswith("*")
     begin, end = (b"" if is_open_there else b" " for is_open_there in is_open)
     for written in (reading, letters) if len(letters) < len(reading) else (reading,):
-        runs = _runs(written)
+        runs = _runs(written, codes_of(written))
         broad = "".join(code for code, _ in runs).encode()
         plain = collapse(plain_codes_of(written).encode())
         yield (
@@ -175,23 +182,24 @@ def _at_full_length(terms: list[_Term], code: Callable[[Reading], str]) -> Any:
     )
 
 
-def _runs(reading: Reading) -> list[tuple[str, _Run]]:
+def _runs(reading: Reading, codes: str) -> list[tuple[str, _Run]]:
     """The collapsed codes, and what each of them stands for."""
-    pairs = zip(codes_of(reading), reading, strict=True)
+    pairs = zip(codes, reading, strict=True)
     return [(code, [item for _, item in run]) for code, run in groupby(pairs, itemgetter(0))]
 
 
-def _is_meant(term: _Term, runs: list[tuple[str, _Run]], text: str) -> bool:
+def _is_meant(term: _Term, runs: list[_Run], text: str) -> bool:
     """Whether what looks roughly like a term is one: its letters, and each difference for a reason."""
-    pairs: list[_Pair] = []
+    words: list[list[_Pair]] = [[]]
     surplus = 0
     is_disguised = False
     last: int | None = None
-    is_capital = not any(item.character.islower() for _, run in runs for item in run if not isinstance(item, Break))
-    for number, ((_, run), wanted) in enumerate(zip(runs, term.runs, strict=True)):
+    is_capital = not any(item.character.islower() for run in runs for item in run if not isinstance(item, Break))
+    for number, (run, wanted) in enumerate(zip(runs, term.runs, strict=True)):
         seen = [item for item in run if not isinstance(item, Break)]
         if not seen:
             last = None
+            words.append([])
             continue
         meant = [item.glyph for item in wanted if not isinstance(item, Break)]
         is_open_before, is_open_after = (
@@ -205,17 +213,18 @@ def _is_meant(term: _Term, runs: list[tuple[str, _Run]], text: str) -> bool:
             return False
         if len(aligned) > len(meant):
             surplus += len(aligned) - len(meant)
-            is_disguised |= surplus > 1 or len(meant) > 1 or meant[0].base in _VOWELS
+            is_disguised |= surplus > 1 or len(meant) > 1 or meant[0].base in _VOWELS or "一" <= meant[0].base <= "鿿"
         for pair in aligned:
             is_disguised |= last is not None and pair.seen.at - last not in (0, 1)
             last = pair.seen.at
-        pairs += aligned
+        words[-1] += aligned
+    pairs = [*chain.from_iterable(words)]
     if any(pair.is_leet for pair in pairs):
-        return _is_leet_word(pairs)
+        return _is_leet_word(words)
     scripts = {pair.seen.glyph.script for pair in pairs} - {Script.OTHER}
-    if is_disguised or len(scripts) > 1 or any(pair.seen.glyph.is_odd for pair in pairs):
+    if len(scripts) > 1 or any(pair.seen.glyph.is_odd for pair in pairs):
         return True
-    return _is_in_its_alphabet(pairs, text) and _is_same_word(pairs, term, surplus, text)
+    return _is_in_its_alphabet(pairs, text) and (is_disguised or _is_same_word(pairs, term, surplus, text))
 
 
 def _align(seen: list[Placed], meant: list[Glyph], *, is_open_before: bool, is_open_after: bool) -> list[_Pair] | None:
@@ -244,12 +253,23 @@ def _align(seen: list[Placed], meant: list[Glyph], *, is_open_before: bool, is_o
 
 def _shared(seen: Glyph, meant: Glyph) -> str:
     """The letter that both may be; nothing where there is none."""
+    if seen.script is meant.script and seen.script in (Script.CYRILLIC, Script.GREEK) and not seen.is_odd:
+        return seen.base if seen.base == meant.base else ""
     letters = meant.base if meant.base.isascii() and not meant.is_sign else meant.letters
     return next((letter for letter in seen.letters if letter in letters), "")
 
 
-def _is_leet_word(pairs: list[_Pair]) -> bool:
-    """Digits alone are a number, a letter and digits the name of a road, signs alone are seldom a word."""
+def _is_leet_word(words: list[list[_Pair]]) -> bool:
+    """Digits alone are a number, a letter and digits the name of a road, signs alone are seldom a word. A sign that
+    mostly ends a sentence is a letter in words with others, or beside another one."""
+    for word in words:
+        core = [*word]
+        ending = set()
+        while core and core[-1].seen.glyph.is_sign and core[-1].seen.glyph.base in TRAILING_SIGNS:
+            ending.add(core.pop().seen.glyph.base)
+        if len(ending) == 1 and not any(pair.seen.glyph.is_sign or pair.seen.glyph.is_digit for pair in core):
+            return False
+    pairs = [*chain.from_iterable(words)]
     signs = sum(pair.seen.glyph.is_sign for pair in pairs)
     digits = sum(pair.seen.glyph.is_digit for pair in pairs)
     letters = len(pairs) - signs - digits
@@ -266,7 +286,7 @@ def _is_in_its_alphabet(pairs: list[_Pair], text: str) -> bool:
         return True
     for pair in foreign:
         other = pair.meant if pair.seen.glyph.script is Script.LATIN else pair.seen.glyph
-        if pair.letter not in other.letters[:2]:
+        if pair.letter not in other.letters[: 2 if other.script <= Script.GREEK else None]:
             return False
     return any(glyph.script is foreign[0].meant.script for character in set(text) for glyph in glyphs_in(character))
 
