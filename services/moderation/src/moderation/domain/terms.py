@@ -1,5 +1,6 @@
 """Words and phrases looked for in a text, however they are disguised there."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
@@ -22,6 +23,7 @@ from moderation.domain.folding import (
     alternatives_of,
     codes_of,
     collapse,
+    fold,
     glyphs_in,
     plain_codes_of,
     readings,
@@ -33,6 +35,51 @@ SHORT_TERM = 4
 """Letters. Of so short a term another word is often only a mark or a doubled consonant away."""
 LONGEST_TERM = 100
 _VOWELS = frozenset("aeiouyаеиоуыэюяαεηιουω")
+
+_SHORT_WORDS = [
+    frozenset(fold(words).split())
+    for words in (
+        "a i am an as at be by do go he if in is it me my no of oh ok on or so to up us we and are all any "
+        "ask bad bag ban bed bet big bit bot box boy bro bug but buy can car cat cop cup cut dad day did die "
+        "dog end eye fan far fat few fix fly for fun gas get god got gun guy had has hat her hey him his hit "
+        "hot how ice its job joy key kid law lay leg let lie lol lot low mad man map may men met mod mom new "
+        "not now nut odd off old one our out own pay pen pet pin pop pot put ran rap rat raw red rid rip row "
+        "run sad sat saw say sea see set sex she shy sir sit six sky son sub sum sun tap tax tea ten the tie "
+        "tip too top toy try two use van via vip vs was way web who why win won wow yes yet you u r ur",
+        "a y à ai an as au ça ce ci de du en es et eu il je la le les lui ma me mes moi mon ne ni non nos nu "
+        "on or ou où par pas peu pis pu que qui qu sa sac se sel ses si soi son sur ta te tes toi ton tu un "
+        "une va vas vie vu vos ado ami art bas bon but car cul dis dit dos eau feu fin fou gel jeu loi mal "
+        "mer mis mot mur nez nom pot rue sec sol sud tas tel thé tir top tôt vif vin vol l d j c n s t m",
+        "a al da de di el en es fe fue ha he hay la las le les lo los me mi mis mil muy no nos o oh ojo os "
+        "oye por que qué se ser si sí sin sol son su sus tal tan te ti tu tus un una uno va ve ven ver vi vez "
+        "voy y ya yo dos fin gol mar mal",
+        "a ao as com da das de do dos e é ela ele em era eu fiz foi há já la lá lo mas me meu mim na não nas "
+        "no nos nós o os ou pai por pra pro que quê rei se sem ser seu si só sou sua tá te tem tu um uma vai "
+        "vem ver vez vi voz vós",
+        "a ad ai al che chi ci col con cui da dai dal dei del di do due e è ed fa fai fra fu gli ha hai ho i "
+        "il in io la le lei li lo lui ma me mi mia mio ne nei nel no noi non o od per più po poi può qua qui "
+        "re sa se sei si sì sia sta sto su sua sue sui sul suo ti tra tre tu tua tuo un una uno va vai via vi "
+        "voi zia zio",
+        "ab am an auf aus bei bin bis da das dem den der des die dir du ein er es für gar gut hat ich ihm ihn "
+        "ihr im in ist ja je man mir mit nah neu nie nun nur ob oh ort rot sei sie so tag tod tot tun um und "
+        "uns vom von vor war was weg wem wen wer wie wir wo zu zum zur rap",
+        "a aby ale bo by był być co coś czy dla do dom go i ich im ja jak je jej już ją kto ku kur lat lub ma "
+        "mam mi mną mu my na nad nas nie nim no o od on ona oni ono po pod raz są się sam ta tak tam te tej "
+        "ten to tu ty tym u w we wam was wy z za ze że dni rok",
+        "aç ad ağ ak al an ara as at ay az ben bey bir biz bu çok da de dir dün el en er eş ev et gel git göz "
+        "gün han her hiç iç iki ile iş it kaç kan kar kez kim kol kuş ki mı mi mu mü ne o ol on oy öz sen siz "
+        "son su şey şu tam tek ten üç ver var ve ya yaş yer yok yol yüz",
+        "а в во вы да до его ее за и из или им их к ко кто мы на над не нет но ну о об он она они от по под "
+        "при с сам со так там то тот ты у уж уже что эта это эту я же бы ли ни мне тут как где два три раз "
+        "год дом",
+    )
+]
+"""Of up to three letters, by language (en, fr, es, pt, it, de, pl, tr, ru): other rows of letters are seldom a word."""
+_WORDS_OF_ONE_LETTER = frozenset(word for words in _SHORT_WORDS for word in words if len(word) == 1)
+_BEGINNINGS = re.compile(
+    "[bcfgkpstvw][lr]|[cgps]h|[csdz]z|[dt][rsz]|[gkps]n|[ksdz]w|p[st]|qu|r[hz]|s[ckmpqtv]|t[hw]|wh|zd"
+)
+"""Two consonants with which words begin."""
 
 _CAPITAL_I = Glyph("i", "i", Script.LATIN)  # which is taken for an l beside small letters alone
 
@@ -48,6 +95,8 @@ class _Term:
     is_short: bool
     is_open: tuple[bool, bool]
     """Whether other letters may stand before it in the word, and after it."""
+    split_at: int | None = None
+    """The run that is a space within a word, where this is a term with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +168,8 @@ class TermSearch:
                 for pattern, begin, _ in wanted:
                     begin += self._starts[pattern]
                     for term in self._terms[pattern]:
+                        if term.split_at is not None and not _is_split(runs, begin, term):
+                            continue
                         if term.number not in found and _is_meant(term, runs[begin : begin + len(term.runs)], text):
                             found.add(term.number)
         return found
@@ -130,7 +181,13 @@ class _Patterns:
     def __init__(self, patterns: dict[bytes, list[_Term]], code: Callable[[Reading], str]) -> None:
         self.automaton = BytesAhoCorasick(list(patterns))
         self._unspaced = BytesAhoCorasick([pattern.replace(b" ", b"") for pattern in patterns])
-        self._phrases = BytesAhoCorasick([p.replace(b" ", b"") for p in patterns if b" " in p.strip()])
+        self._phrases = BytesAhoCorasick(
+            [
+                pattern.replace(b" ", b"")
+                for pattern, terms in patterns.items()
+                if b" " in pattern.strip() and any(term.split_at is None for term in terms)
+            ]
+        )
         self._at_full_length = [_at_full_length(terms, code) for terms in patterns.values()]
 
     def may_be_in(self, search: SearchCodes) -> bool:
@@ -155,15 +212,70 @@ def _patterns(term: str, number: int) -> Iterator[tuple[_Term, bytes, bytes]]:
     letters: Reading = [item for item in reading if not isinstance(item, Break)]
     is_open = term.startswith("*"), term.endswith("*")
     begin, end = (b"" if is_open_there else b" " for is_open_there in is_open)
-    for written in (reading, letters) if len(letters) < len(reading) else (reading,):
-        runs = _runs(written, codes_of(written))
-        broad = "".join(code for code, _ in runs).encode()
+    ways = [(reading, None), *_split(reading, is_open)]
+    if len(letters) < len(reading):
+        ways.append((letters, None))
+    for written, split_at in ways:
+        runs = [run for _, run in _runs(written, codes_of(written))]
+        broad = collapse(codes_of(written).encode())
         plain = collapse(plain_codes_of(written).encode())
-        yield (
-            _Term(number, [run for _, run in runs], len(letters) <= SHORT_TERM, is_open),
-            begin + broad + end,
-            (begin + plain + end),
-        )
+        found = _Term(number, runs, len(letters) <= SHORT_TERM, is_open, split_at)
+        yield found, begin + broad + end, begin + plain + end
+
+
+def _split(reading: Reading, is_open: tuple[bool, bool]) -> Iterator[tuple[Reading, int | None]]:
+    """With a space in one of its words, where that leaves letters which are no word, and the run of the space."""
+    first = 0
+    for end in range(len(reading) + 1):
+        if end < len(reading) and not isinstance(reading[end], Break):
+            continue
+        word = [item.glyph for item in reading[first:end] if not isinstance(item, Break)]
+        if all(glyph.script in (Script.LATIN, Script.CYRILLIC) for glyph in word):
+            letters = "".join(glyph.base for glyph in word)
+            is_word_open = is_open[0] and first == 0, is_open[1] and end == len(reading)
+            for at in range(1, len(word)):
+                if _leaves_no_word(letters[:at], letters[at:], is_word_open):
+                    begin = reading[: first + at]
+                    yield [*begin, Break.SPACE, *reading[first + at :]], len(_runs(begin, codes_of(begin)))
+        first = end + 1
+
+
+def _leaves_no_word(before: str, after: str, is_open: tuple[bool, bool]) -> bool:
+    """Whether the halves of a word are no two words of one language. A half that is open may go on."""
+    if len(before) + len(after) < SHORT_TERM:
+        return False
+    if any(
+        one in _WORDS_OF_ONE_LETTER and not _VOWELS.isdisjoint(other)
+        for one, other in ((before, after), (after, before))
+    ):
+        return False
+    if min(len(before), len(after)) > 3 or (is_open[1] and len(before) > 4):
+        return True
+    return not any(
+        (is_open[0] or _may_be_word(before, words))
+        and (_may_begin_word(after) if is_open[1] else _may_be_word(after, words))
+        for words in _SHORT_WORDS
+    )
+
+
+def _may_be_word(letters: str, words: frozenset[str]) -> bool:
+    return letters in words if len(letters) <= 3 else not _VOWELS.isdisjoint(letters)
+
+
+def _may_begin_word(letters: str) -> bool:
+    return len(letters) == 1 or _BEGINNINGS.match(letters) is not None or not _VOWELS.isdisjoint(letters[:2])
+
+
+def _is_split(runs: list[_Run], begin: int, term: _Term) -> bool:
+    """Whether the word is split by a space alone, or a dash between two, and its ends are no parts of other words."""
+    assert term.split_at is not None
+    gap = runs[begin + term.split_at]
+    if len(gap) > 3 or gap[0] is not Break.SPACE or gap[-1] is not Break.SPACE:
+        return False
+    around = ([] if term.is_open[0] else [runs[begin - 1]]) + (
+        [] if term.is_open[1] else [runs[begin + len(term.runs)]]
+    )
+    return all(Break.SPACE in gap for gap in around)
 
 
 def _at_full_length(terms: list[_Term], code: Callable[[Reading], str]) -> Any:
