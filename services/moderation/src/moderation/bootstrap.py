@@ -28,6 +28,7 @@ from moderation.config import Config
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.rule_book import RuleBook
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.errors import StartFailed
 from moderation.ports import Ports
@@ -45,6 +46,8 @@ from moderation.usecases.refresh import (
     write,
 )
 from moderation.usecases.retention import Retention, keep_ending, keep_forgetting, keep_pruning
+from moderation.usecases.rule_effects import keep_muting, keep_writing_hits, write_hits
+from moderation.usecases.rules import keep_reading_rules, read_rules
 from salon.moderation.v1.moderation_pb2_grpc import add_ModerationServiceServicer_to_server
 
 STOP_GRACE_S = 1.0
@@ -109,6 +112,7 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
     await refresh(replica.ports)
     await read_policies(replica.ports)
     await read_warnings(replica.ports)
+    await read_rules(replica.ports)
     replica.server.open()
     _start(duties, replica, Retention(config.audit_days, config.evidence_days))
     _log.info("serving", host=config.host, port=port)
@@ -117,6 +121,7 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
 
 def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics: Metrics) -> _Replica:
     cache, last_seen, policies = SanctionCache(), LastSeenBuffer(), PolicyCache()
+    rules = RuleBook(refuses_unjudged=config.rules_outage == "refuse")
     refresh_wanted, outbox_wanted = asyncio.Event(), asyncio.Event()
 
     def restored() -> None:
@@ -132,7 +137,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         received=lambda event: cache.apply(event.imposed, event.lifted_ids),
         restored=restored,
     )
-    admission = Admission(limits, cache, last_seen, policies)
+    admission = Admission(limits, cache, last_seen, policies, rules=rules)
     ports = Ports(
         TortoiseStore(database),
         nats,
@@ -145,6 +150,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         policies,
         refresh_wanted,
         outbox_wanted,
+        rules,
     )
     streams = AdmitStreams(ports, metrics.count)
     servicer = ModerationServicer(ports, streams)
@@ -157,7 +163,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         has_reflection=config.salon_env != "production",
         is_open=False,  # before it knows what is in force it would admit everybody
     )
-    metrics.watch(cache=cache, policies=policies, warnings=admission.warnings, last_seen=last_seen)
+    metrics.watch(cache=cache, policies=policies, warnings=admission.warnings, last_seen=last_seen, rules=rules)
     return _Replica(ports, database, nats, streams, server, metrics)
 
 
@@ -167,6 +173,9 @@ def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
     duties.spawn(keep_refreshing(ports), "refresh")
     duties.spawn(keep_reading_policies(ports), "policies")
     duties.spawn(keep_reading_warnings(ports), "warnings")
+    duties.spawn(keep_reading_rules(ports), "rules")
+    duties.spawn(keep_muting(ports), "mutes by rule")
+    duties.spawn(keep_writing_hits(ports), "rule hits")
     duties.spawn(keep_writing(ports), "write")
     duties.spawn(keep_working(ports), "outbox")
     duties.spawn(keep_counting(ports, replica.metrics.outbox), "outbox backlog")
@@ -187,10 +196,12 @@ async def _report_health(replica: _Replica) -> None:
 async def _stop(replica: _Replica) -> None:
     replica.streams.drain()
     await replica.server.stop(STOP_GRACE_S)
+    await end_tasks({compilation.task for compilation in replica.ports.compiling.values()})
     await end_tasks(replica.ports.outbox_work)  # another replica goes on with it, or this one at its next start
     try:
         async with asyncio.timeout(_WRITE_DEADLINE_S):
             await finish(replica.ports)
             await write(replica.ports)
+            await write_hits(replica.ports)
     except (DatabaseUnavailable, TimeoutError) as problem:
         _log.warning("sightings_lost", count=len(replica.ports.last_seen), problem=type(problem).__name__)

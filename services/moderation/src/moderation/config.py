@@ -41,6 +41,12 @@ class Config:
     messages_per_address: int = setting(
         "MODERATION_MESSAGES_PER_ADDRESS", whole(1, 10**9), 100, "messages of all anonymous users of one address"
     )
+    rules_outage: Literal["allow", "refuse"] = setting(
+        "MODERATION_RULES_OUTAGE",
+        choice("allow", "refuse"),
+        "allow",
+        "what becomes of messages that a rule would have to see while none can; edges go by it as well",
+    )
     audit_days: int = setting(
         "MODERATION_AUDIT_DAYS", whole(1, 36500), 90, "how long actions, and sanctions that ended, are kept"
     )

@@ -5,7 +5,9 @@ ModerationError
 ├── MalformedRequest          a call that breaks the contract of gRPC: INVALID_ARGUMENT
 ├── NotPermitted              the table of rights refuses an action: an answer to Act, PERMISSION_DENIED elsewhere
 ├── SanctionNotFound          there never was a sanction with that id: NOT_FOUND
-├── SanctionIsOver            another command lifted it first: caught in usecases/execute.py
+├── SanctionIsOver            a command has nothing to change any more: caught in usecases/execute.py
+├── RuleNotFound              there is no such rule of that slug: an answer to Execute, NOT_FOUND elsewhere
+├── RuleRefused               a rule that can't be used, or is one too many: an answer to Execute
 ├── TooManyPolicies           so many slugs have a policy that no other one gets one: RESOURCE_EXHAUSTED
 ├── MessageNotFound           there is no such message, or it was taken back before: an answer to Execute
 ├── WarningNotFound           who reports of a warning was never given it: an answer to Execute
@@ -42,7 +44,16 @@ class SanctionNotFound(ModerationError):
 
 
 class SanctionIsOver(ModerationError):
-    """When the command that lifts it got the lock of commands, the sanction was no longer in force."""
+    """When the command got the lock of commands, the sanction that it lifts was no longer in force, or one that it
+    would impose was."""
+
+
+class RuleNotFound(ModerationError):
+    """No rule, of that slug, has this id."""
+
+
+class RuleRefused(ModerationError):
+    """The text says which pattern, or which limit, and why; for whoever wrote it."""
 
 
 class TooManyPolicies(ModerationError):

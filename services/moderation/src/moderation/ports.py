@@ -4,18 +4,21 @@ bootstrap.py names the adapters."""
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from moderation.domain.admission import Admission, Now
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
+from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Target
 from moderation.domain.pins import PinOrder, RoomPin
 from moderation.domain.policy import PolicyOrder, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rights import Change
+from moderation.domain.rule_book import RuleBook
+from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Sanction, SanctionEvent
 from moderation.domain.undo import DoneAction, Undoing, UndoOrder
@@ -133,6 +136,27 @@ class Store(Protocol):
     async def open_warnings(self, slugs: Sequence[str]) -> list[RoomWarning]:
         """Of at most 1,000 slugs the warnings that wait to be acknowledged, the oldest first."""
 
+    async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
+        """The same of the rules of a slug: save or delete one, and write the audit row with what was there before.
+        Raises RuleNotFound where the slug has no such rule, RuleRefused where it would have too many."""
+
+    async def rules_after(self, version: int, *, first: int) -> list[RulesState]:
+        """The same as of policies, of the slugs whose rules have a higher version."""
+
+    async def rules_of(self, slug: str) -> tuple[int, list[KeptRule]]:
+        """The rules of a slug in the order in which they were made, and their version; those of a later version are
+        left out."""
+
+    async def slug_of_rule(self, rule_id: int) -> str | None:
+        """Where a rule holds, of whatever version; None: there is none."""
+
+    async def write_hits(self, batch: HitBatch) -> None:
+        """Count hits, and keep their sample: of each rule the last ones. What is of rules that were deleted is left
+        out."""
+
+    async def hits_of(self, rule_id: int, *, first: int, before_id: int | None) -> list[KeptHit]:
+        """A page of the sample of a rule, newest first; before_id None: from the newest on."""
+
     async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:
         """What a command of that actor with that nonce brought within two minutes; None: there was none."""
 
@@ -171,7 +195,7 @@ class Store(Protocol):
     async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
         """Erase the addresses, the names of anonymous people and the texts of messages, of what was done, and of
         sanctions and warnings that ended, before then. The rows stay, and their chains are whole. Pins
-        that are older end."""
+        that are older end. Delete what rules hit before then."""
 
     async def delete_history(self, before_ms: int) -> None:
         """Delete the sanctions and warnings that ended before then, and the audit rows of what was done, those alone
@@ -270,6 +294,14 @@ class Events(Protocol):
         """The same of warnings, for edges alone."""
 
 
+class Compilation(NamedTuple):
+    """Rules of a slug that are being read and compiled."""
+
+    task: asyncio.Task[None]
+    begun_ns: int
+    """By the clock that never jumps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What the use cases work with: the outside, and what one replica keeps in memory between calls."""
@@ -290,9 +322,19 @@ class Ports:
     """Set it where the cache may have missed something: events were lost, or a change's outcome is not known."""
     outbox_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it where what was postponed may be done now: NATS is back."""
+    rules: RuleBook = field(default_factory=RuleBook)
+    """Also what admission judges by."""
+    mutes_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set it where rules ask for mutes."""
+    compiling: dict[str, Compilation] = field(default_factory=dict)
+    """By slug."""
+    compiling_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Rules are compiled one slug after the other: threads of Python take the processor from each other."""
     in_flight: set[asyncio.Task[Receipt]] = field(default_factory=set)
     """Commands that are being carried out, at most as many as there are calls."""
     outbox_work: set[asyncio.Task[Any]] = field(default_factory=set)
     """What they gave the outbox, while it is tried for the first time."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever takes from last_seen or the cache what is to be written."""
+    writing_hits: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """The same of what rules hit."""

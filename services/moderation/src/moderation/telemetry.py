@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from chassis.metrics import ServiceMetrics
 from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.rule_book import RuleBook
 from moderation.domain.verdicts import Decision, Verdict
 
 
@@ -25,6 +26,13 @@ class Metrics:
             "salon_moderation_policies", "Rooms whose policy asks for anything, in memory.", registry=registry
         )
         self._warnings = Gauge("salon_moderation_warnings_open", "Open warnings in memory.", registry=registry)
+        self._rules = Gauge("salon_moderation_ruled_slugs", "Slugs with rules that are looked at.", registry=registry)
+        self._compiled = Gauge(
+            "salon_moderation_ruled_slugs_compiled", "Those of them whose rules are in memory.", registry=registry
+        )
+        self._unjudged = Gauge(
+            "salon_moderation_messages_unjudged", "Messages that no rule could see in time.", registry=registry
+        )
         self._waiting = Gauge("salon_moderation_sightings_waiting", "Sightings not written yet.", registry=registry)
         self._lost = Gauge("salon_moderation_sightings_lost", "Sightings lost for want of room.", registry=registry)
         self._outbox = Gauge(
@@ -49,10 +57,15 @@ class Metrics:
         self.service.dependencies(are_up)
         self._ready.set(all(are_up.values()))
 
-    def watch(self, *, cache: Sized, policies: Sized, warnings: Sized, last_seen: LastSeenBuffer) -> None:
+    def watch(
+        self, *, cache: Sized, policies: Sized, warnings: Sized, last_seen: LastSeenBuffer, rules: RuleBook
+    ) -> None:
         """Read these whenever somebody asks for metrics."""
         self._in_force.set_function(lambda: len(cache))
         self._policies.set_function(lambda: len(policies))
         self._warnings.set_function(lambda: len(warnings))
+        self._rules.set_function(lambda: len(rules))
+        self._compiled.set_function(lambda: rules.compiled)
+        self._unjudged.set_function(lambda: rules.unjudged)
         self._waiting.set_function(lambda: len(last_seen))
         self._lost.set_function(lambda: last_seen.lost)

@@ -126,6 +126,15 @@ class FakeModeration(ModerationServiceServicer):
         await self.may_answer.wait()
         return pb.ListActiveResponse(sanctions=self.sanctions)
 
+    async def ListRules(self, request: pb.ListRulesRequest, context: Any) -> pb.ListRulesResponse:
+        raise AssertionError("no edge asks for rules")
+
+    async def TestText(self, request: pb.TestTextRequest, context: Any) -> pb.TestTextResponse:
+        raise AssertionError("no edge tries texts")
+
+    async def ListRuleHits(self, request: pb.ListRuleHitsRequest, context: Any) -> pb.ListRuleHitsResponse:
+        raise AssertionError("no edge asks for hits")
+
     async def ListSanctions(self, request: pb.ListSanctionsRequest, context: Any) -> pb.ListSanctionsResponse:
         raise AssertionError("no edge asks for the history")
 

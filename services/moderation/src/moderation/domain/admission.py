@@ -1,5 +1,5 @@
 """Whether a message may be published and a connection come in: sanction, then repeat, then warning, then policy, then
-limit."""
+limit, then the rules about texts."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,6 +8,8 @@ from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import NO_CLAIMS, Claims, Speaker
 from moderation.domain.policy import EXEMPT_RANK, Policy, refusal_by
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.rule_book import RuleBook
+from moderation.domain.rule_judge import RuleJudge
 from moderation.domain.same_text import digest_of
 from moderation.domain.sanction_cache import BANS, MUTES_AND_BANS, SanctionCache
 from moderation.domain.slow_mode import Place, SlowMode
@@ -108,6 +110,7 @@ class Admission:
         last_seen: LastSeenBuffer,
         policies: PolicyCache,
         warnings: WarningCache | None = None,
+        rules: RuleBook | None = None,
     ) -> None:
         window_ns = limits.window_s * 1_000_000_000
         self.limits = limits
@@ -116,6 +119,11 @@ class Admission:
         self._window_ns = window_ns
         self._cache = cache
         self._policies = policies
+        self.rules = RuleJudge(
+            RuleBook() if rules is None else rules,
+            SlidingWindowLimiter(limits.messages_per_window, window_ns),
+            SlidingWindowLimiter(limits.messages_per_address, window_ns),
+        )
         self._last_seen = last_seen
         self._by_speaker = SlidingWindowLimiter(limits.messages_per_window, window_ns)
         self._by_address = SlidingWindowLimiter(limits.messages_per_address, window_ns)
@@ -128,7 +136,7 @@ class Admission:
         stored, if the first one got lost."""
         if message.text_alone:
             return self._judge_text(message, now)
-        speaker, slug, life, nonce, number, without_policy, _, _, _, _ = message
+        speaker, slug, life, nonce, _, without_policy, _, _, _, _ = message
         sanctioned_ms = self._cache.remaining_ms(speaker, slug, MUTES_AND_BANS, now_ms=now.wall_ms)
         if sanctioned_ms is not None:
             return Verdict(Decision.SANCTIONED, sanctioned_ms)
@@ -146,12 +154,19 @@ class Admission:
             wait_ns = max(wait_ns, self._by_address.wait_ns(speaker.address, now_ns))
         if wait_ns:
             return Verdict(Decision.RATE_LIMITED, -(-wait_ns // _NS_PER_MS))
-        self._by_speaker.accept(key, speaker.connection, now_ns, number)
-        if not speaker.user_id:
-            self._by_address.accept(speaker.address, speaker.connection, now_ns, number)
-        if nonce:
-            self._nonces.remember(key, life, nonce, now_ns, now_ns)
+        if (blocked := self._blocked(message, now)) is not None:
+            return blocked
+        self._count(message, key, now_ns)
         return ADMITTED if policy is None else self._admit_by(policy, message, key, now_ns)
+
+    def _count(self, message: MessageCheck, key: int | str, now_ns: int) -> None:
+        """Remember of a message that was admitted what limits go by, and its nonce."""
+        speaker = message.speaker
+        self._by_speaker.accept(key, speaker.connection, now_ns, message.number)
+        if not speaker.user_id:
+            self._by_address.accept(speaker.address, speaker.connection, now_ns, message.number)
+        if message.nonce:
+            self._nonces.remember(key, message.life, message.nonce, now_ns, now_ns)
 
     def _repeated(self, message: MessageCheck) -> Verdict:
         """Where the text is judged elsewhere that may still be on its way, and the answer be no."""
@@ -205,6 +220,13 @@ class Admission:
             return Verdict(Decision.DUPLICATE)
         wait_ns = self._texts.wait_ns(message.slug, digest_of(message.text), now.monotonic_ns)
         return Verdict(Decision.DUPLICATE, -(-wait_ns // _NS_PER_MS)) if wait_ns else None
+
+    def _blocked(self, message: MessageCheck, now: Now) -> Verdict | None:
+        """What the rules have against a message."""
+        if message.without_policy or message.speaker.rank >= EXEMPT_RANK:
+            return None
+        speaker, slug, text = message.speaker, message.slug, message.text
+        return self.rules.judge(speaker, slug, text, now_ns=now.monotonic_ns, wall_ms=now.wall_ms)
 
     def judge_arrival(self, arrival: ArrivalCheck, now: Now) -> Verdict:
         """The banned stay outside, the muted may read. Who is turned away was seen as well."""

@@ -4,12 +4,17 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, ErasureKind, LogRef, Origin
+from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
+from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinChange, PinOrder
 from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy
+from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Command, SanctionEvent
 from moderation.domain.undo import UndoOrder
 from moderation.domain.warnings import RoomWarning, WarningOrder
 
+RULE_AUTHOR = Moderator(0, Rank.MODERATOR)
+"""Who imposes what a rule asks for: no user. It binds all whom rules judge, and moderators may lift it."""
 NONCES_KNOWN_MS = 120_000
 """How long a command with the same nonce of the same person is the same command."""
 
@@ -24,6 +29,8 @@ class SanctionOrder:
     origin: Origin = NO_ORIGIN
     purges: bool = False
     """Of one that imposes: the target's messages are taken back in the same step."""
+    by_rule: RuleMute | None = None
+    """What a rule asks for, and nobody has ordered: its moderator is none, see RULE_AUTHOR."""
 
     @property
     def purge(self) -> Erasure | None:
@@ -46,7 +53,7 @@ class ErasureOrder:
     origin: Origin = NO_ORIGIN
 
 
-Order: TypeAlias = SanctionOrder | ErasureOrder | PolicyOrder | PinOrder | WarningOrder | UndoOrder
+Order: TypeAlias = SanctionOrder | ErasureOrder | PolicyOrder | PinOrder | WarningOrder | UndoOrder | RuleOrder
 LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
 
@@ -103,3 +110,7 @@ class Receipt:
     """Which gave way to it."""
     undone: Undone | None = None
     """Of an undo."""
+    rule: KeptRule | None = None
+    """Of a rule that was saved, as it is stored; None where it was deleted since."""
+    rules: RulesState | None = None
+    """Of a change of rules; None where it is repeated."""

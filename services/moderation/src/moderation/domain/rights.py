@@ -6,14 +6,15 @@ from typing import TypeAlias
 
 from moderation.domain.commands import ErasureOrder
 from moderation.domain.erasures import Erasure, ErasureCommand, ErasureKind, LoggedMessage
+from moderation.domain.kept_rules import RuleEdit, scope_of
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinAction, PinCommand
 from moderation.domain.policy import PolicyAction, PolicyCommand
 from moderation.domain.sanctions import Action, Command, Sanction, Scope, first_addresses
 from moderation.domain.warnings import WarningAction, WarningCommand
-from moderation.errors import MessageNotFound, NotPermitted
+from moderation.errors import MessageNotFound, NotPermitted, SanctionIsOver
 
-AnyAction: TypeAlias = Action | ErasureKind | PolicyAction | PinAction | WarningAction
+AnyAction: TypeAlias = Action | ErasureKind | PolicyAction | PinAction | WarningAction | RuleEdit
 LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (ErasureKind.DELETE, Scope.ROOM): Rank.MODERATOR,
     (ErasureKind.PURGE, Scope.ROOM): Rank.MODERATOR,
@@ -22,6 +23,10 @@ LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (PinAction.PIN, Scope.ROOM): Rank.MODERATOR,
     (PinAction.UNPIN, Scope.ROOM): Rank.MODERATOR,
     (WarningAction.ISSUE, Scope.ROOM): Rank.MODERATOR,
+    (RuleEdit.SAVE, Scope.ROOM): Rank.ADMIN,
+    (RuleEdit.SAVE, Scope.EVERYWHERE): Rank.ADMIN,
+    (RuleEdit.DELETE, Scope.ROOM): Rank.ADMIN,
+    (RuleEdit.DELETE, Scope.EVERYWHERE): Rank.ADMIN,
     (Action.MUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.UNMUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.BAN, Scope.ROOM): Rank.ADMIN,
@@ -34,6 +39,7 @@ LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
 """Those of this rank and above have the action, with that scope."""
 OWN_MESSAGE_MS = 600_000
 """How long people may delete what they said themselves."""
+_AS_LONG_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,11 @@ def may_warn(command: WarningCommand) -> bool:
     )
 
 
+def may_edit_rules(moderator: Moderator, edit: RuleEdit, slug: str) -> bool:
+    """The same of the rules of a slug, or of EVERYWHERE. Those who may save them may read what they hit."""
+    return moderator.user_id != 0 and may_act(moderator.rank, edit, scope_of(slug))
+
+
 def decide_deletion(order: ErasureOrder, message: LoggedMessage | None, *, now_ms: int) -> Erasure:
     """What a deletion comes to, by the message as the log has it. Whoever may delete others' messages may delete their
     own at any time. Raises NotPermitted; MessageNotFound where there is none."""
@@ -165,6 +176,17 @@ def decide(command: Command, in_force: Iterable[Sanction], *, addresses: frozens
     target was seen. Raises NotPermitted where it would lift what a higher rank imposed."""
     same_kind = [s for s in in_force if s.kind is command.action.kind]
     return _impose(command, same_kind, addresses) if command.action.imposes else _lift(command, same_kind)
+
+
+def decide_by_rule(command: Command, in_force: Iterable[Sanction], *, addresses: frozenset[str], now_ms: int) -> Change:
+    """What a mute by rule changes. Raises SanctionIsOver where a mute as long, but for a minute, holds there already:
+    several messages of one person come at once, and what a moderator imposed meanwhile is not to be shortened."""
+    sanctions, until_ms = list(in_force), (command.expires_at_ms(now_ms) or 0) - _AS_LONG_MS
+    for sanction in sanctions:
+        is_mute = sanction.kind is Action.MUTE and sanction.reaches(command.slug)
+        if is_mute and (sanction.expires_at_ms is None or sanction.expires_at_ms >= until_ms):
+            raise SanctionIsOver
+    return decide(command, sanctions, addresses=addresses)
 
 
 def _impose(command: Command, in_force: list[Sanction], addresses: frozenset[str]) -> Change:

@@ -21,6 +21,10 @@ class Decision(IntEnum):
     DUPLICATE = 12
     LINKS = 13
     WARNING_PENDING = 14
+    BLOCKED = 15
+    """By a rule."""
+    UNJUDGED = 20
+    """A rule would have to see it and can't, and nothing unseen is let through: the edge decides."""
 
 
 class Verdict(NamedTuple):
@@ -32,9 +36,12 @@ class Verdict(NamedTuple):
     """Admitted into a room with slow mode: its place is released where the message cannot be stored."""
     text_open: bool = False
     """Admitted, but for what the room's home says of its text, see MessageCheck.text_alone."""
+    told: str = ""
+    """Of BLOCKED: what its author reads; empty: the usual sentence."""
 
 
 ADMITTED = Verdict(Decision.ADMITTED)
 ADMITTED_WITH_PLACE = Verdict(Decision.ADMITTED, holds_place=True)
 REPEATED = Verdict(Decision.REPEATED)
 WARNING_PENDING = Verdict(Decision.WARNING_PENDING)
+UNJUDGED = Verdict(Decision.UNJUDGED)

@@ -36,4 +36,6 @@ def admit(ports: Ports, batch: Batch, matcher: CarryMatcher) -> list[Verdict]:
     verdicts = [admission.judge_arrival(arrival, now) for arrival in batch.arrivals]
     judge = admission.judge_message
     verdicts += [judge(message, now) for message in batch.messages]
+    if admission.rules.mutes:
+        ports.mutes_wanted.set()
     return verdicts

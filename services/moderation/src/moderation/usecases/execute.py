@@ -8,17 +8,20 @@ from functools import partial
 
 from chassis.errors import OutcomeUnknown
 from moderation.domain.admission import Now
-from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
+from moderation.domain.commands import RULE_AUTHOR, ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
+from moderation.domain.kept_rules import EVERYWHERE, RuleEdit, RuleOrder, SaveRule, saving_problem
 from moderation.domain.people import Moderator, address_of_name
 from moderation.domain.pins import PinAction, PinOrder, demand_change
 from moderation.domain.policy import PolicyOrder
 from moderation.domain.rights import (
     Change,
     decide,
+    decide_by_rule,
     decide_deletion,
     erasure_of,
     may_change_policy,
+    may_edit_rules,
     may_execute,
     may_lift,
     may_pin,
@@ -27,12 +30,22 @@ from moderation.domain.rights import (
     still_there,
     take_back_all,
 )
-from moderation.domain.sanctions import Command, Sanction, SanctionEvent, first_addresses
+from moderation.domain.rule_hits import RuleMute
+from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope, first_addresses
 from moderation.domain.undo import UndoOrder, decide_undo, may_undo
 from moderation.domain.warnings import WarningOrder, WarningReport
-from moderation.errors import LogUnavailable, MessageNotFound, NotPermitted, SanctionIsOver, SanctionNotFound
+from moderation.errors import (
+    LogUnavailable,
+    MessageNotFound,
+    NotPermitted,
+    RuleNotFound,
+    RuleRefused,
+    SanctionIsOver,
+    SanctionNotFound,
+)
 from moderation.ports import Ports
 from moderation.usecases.outbox import Progress, work
+from moderation.usecases.rules import compile_outdated
 
 _FOLLOWS_BACK_MS = 3_600_000
 """A sanction of a user holds for the addresses of the hour before it."""
@@ -44,8 +57,9 @@ TRIED_FOR_S = 1.5
 
 async def execute(ports: Ports, order: Order | WarningReport) -> Receipt:
     """Carry out a command; answered once it is stored, applied here and published, and what it takes back was tried.
-    Raises NotPermitted, MessageNotFound, WarningNotFound, what decide_undo raises, DatabaseUnavailable; OutcomeUnknown
-    where it may be stored; LogUnavailable where it can't be said without the log whose message it is."""
+    Raises NotPermitted, MessageNotFound, WarningNotFound, RuleNotFound, RuleRefused, what decide_undo raises,
+    DatabaseUnavailable; OutcomeUnknown where it may be stored; LogUnavailable where it can't be said without the log
+    whose message it is."""
     if isinstance(order, WarningReport):
         return await _detached(ports, _carry_out_report(ports, order))
     if order.origin.nonce:
@@ -62,6 +76,8 @@ async def execute(ports: Ports, order: Order | WarningReport) -> Receipt:
         return await _warn(ports, order)
     if isinstance(order, UndoOrder):
         return await _undo(ports, order)
+    if isinstance(order, RuleOrder):
+        return await _change_rules(ports, order)
     return await _take_back(ports, order)
 
 
@@ -92,6 +108,28 @@ async def lift(ports: Ports, sanction_id: int, moderator: Moderator) -> Sanction
         work = _carry_out(ports, SanctionOrder(Command.lifting(sanction, moderator)), sanction.addresses, only_this)
         await _detached(ports, work)
     return await ports.store.find(sanction_id) or sanction
+
+
+async def mute_by_rule(ports: Ports, mute: RuleMute) -> Receipt | None:
+    """Impose what a rule asks for, as if somebody had ordered it; None: they are muted there for as long already.
+    Raises DatabaseUnavailable; OutcomeUnknown where it may be imposed."""
+    now_ms = ports.clock().wall_ms
+    command = Command(
+        moderator=RULE_AUTHOR,
+        action=Action.MUTE,
+        target=mute.target,
+        target_rank=None,
+        scope=Scope.ROOM,
+        slug=mute.slug,
+        duration_minutes=mute.minutes,
+        reason=f"Rule: {mute.rule_name}",
+    )
+    addresses = await _addresses_of_target(ports, command, ports.clock())
+    decision = partial(decide_by_rule, command, addresses=addresses, now_ms=now_ms)
+    try:
+        return await _detached(ports, _carry_out(ports, SanctionOrder(command, by_rule=mute), addresses, decision))
+    except SanctionIsOver:
+        return None
 
 
 async def finish(ports: Ports) -> None:
@@ -205,6 +243,31 @@ async def _carry_out_undo(ports: Ports, order: UndoOrder) -> Receipt:
     if receipt.event is not None and not receipt.repeated:
         await _apply_and_publish(ports, receipt.event, now)
     return await _tried(ports, receipt)
+
+
+async def _change_rules(ports: Ports, order: RuleOrder) -> Receipt:
+    """Save or delete a rule: one that there is keeps its slug, whatever the order says."""
+    command = order.command
+    edit = RuleEdit.SAVE if isinstance(command, SaveRule) else RuleEdit.DELETE
+    slug: str | None = command.slug
+    if command.rule_id:
+        slug = await ports.store.slug_of_rule(command.rule_id)
+    if not may_edit_rules(command.moderator, edit, slug or EVERYWHERE):
+        raise NotPermitted
+    if slug is None:
+        raise RuleNotFound
+    if isinstance(command, SaveRule) and (problem := await asyncio.to_thread(saving_problem, command.rule)):
+        raise RuleRefused(problem)
+    return await _detached(ports, _carry_out_rules(ports, replace(order, command=replace(command, slug=slug))))
+
+
+async def _carry_out_rules(ports: Ports, order: RuleOrder) -> Receipt:
+    """Applied here first; the other replicas read it. Where the outcome is not known this one does so too."""
+    receipt = await ports.store.change_rules(order, now_ms=ports.clock().wall_ms)
+    if receipt.rules is not None:
+        ports.rules.apply(receipt.rules)
+        compile_outdated(ports)
+    return receipt
 
 
 async def _take_back(ports: Ports, order: ErasureOrder) -> Receipt:

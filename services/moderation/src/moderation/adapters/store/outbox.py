@@ -10,7 +10,7 @@ from chassis.database import Database
 from moderation.adapters.store.audit import append_audit
 from moderation.adapters.store.database import COMMAND_LOCK, answered
 from moderation.adapters.store.policies import policy_from_values, values_of
-from moderation.adapters.store.rows import completing_row
+from moderation.adapters.store.rows import completing_row, storable
 from moderation.adapters.store.tables import AuditRow, OutboxRow
 from moderation.domain.commands import LogChange, OutboxItem
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage, LogRef, Origin
@@ -150,11 +150,6 @@ async def erased_since(log: LogRef, since_ms: int) -> list[Erasure]:
 def new_claim() -> str:
     """What nobody else writes."""
     return secrets.token_hex(16)
-
-
-def storable(text: str) -> str:
-    """PostgreSQL cannot hold the character 0."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _kind_of(change: LogChange) -> int:

@@ -12,7 +12,14 @@ from tortoise.expressions import F
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
-from moderation.adapters.store.tables import AuditRow, SanctionAddressRow, SanctionRow, SightingRow, WarningRow
+from moderation.adapters.store.tables import (
+    AuditRow,
+    RuleHitRow,
+    SanctionAddressRow,
+    SanctionRow,
+    SightingRow,
+    WarningRow,
+)
 from moderation.domain.audit import ERASED_NAME
 
 ROWS_AT_ONCE = 1000
@@ -62,6 +69,13 @@ async def erase_evidence_of_warnings(before_ms: int) -> bool:
     old = WarningRow.filter(closed_at_ms__lt=before_ms, target_user_id=0).exclude(target_username=ERASED_NAME)
     ids = await _locked(old, ROWS_AT_ONCE)
     await WarningRow.filter(id__in=ids).update(target_username=ERASED_NAME)
+    return len(ids) == ROWS_AT_ONCE
+
+
+async def delete_rule_hits(before_ms: int) -> bool:
+    """Delete what rules hit before then. It is evidence as a whole."""
+    ids = await _locked(RuleHitRow.filter(at_ms__lt=before_ms), ROWS_AT_ONCE)
+    await RuleHitRow.filter(id__in=ids).delete()
     return len(ids) == ROWS_AT_ONCE
 
 

@@ -6,12 +6,18 @@ from typing import Any
 from moderation.adapters.store.tables import AuditRow, SanctionRow
 from moderation.domain.commands import ErasureOrder, SanctionOrder, Undone
 from moderation.domain.erasures import NO_ORIGIN, Erasure, LoggedMessage, Origin
+from moderation.domain.kept_rules import RuleEdit, RuleOrder, SaveRule, scope_of
 from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinOrder
 from moderation.domain.policy import PolicyAction, PolicyOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.undo import UndoAction, Undoing, UndoOrder
 from moderation.domain.warnings import WarningAction, WarningOrder
+
+
+def storable(text: str) -> str:
+    """PostgreSQL cannot hold the character 0."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def sanction_from_row(row: SanctionRow, addresses: frozenset[str]) -> Sanction:
@@ -49,7 +55,7 @@ def sanction_to_row(command: Command, now_ms: int) -> SanctionRow:
 
 def audit_row(order: SanctionOrder, imposed: Iterable[Sanction], lifted_ids: tuple[int, ...], now_ms: int) -> AuditRow:
     """What is kept of a sanction's command."""
-    command = order.command
+    command, by_rule = order.command, order.by_rule
     return AuditRow(
         action=int(command.action),
         target_user_id=command.target.user_id,
@@ -65,6 +71,8 @@ def audit_row(order: SanctionOrder, imposed: Iterable[Sanction], lifted_ids: tup
         lifted_ids=list(lifted_ids),
         nonce=order.origin.nonce or None,
         purged=True if order.purge else None,
+        message_text=None if by_rule is None else storable(by_rule.text),
+        details=None if by_rule is None else {"rule_id": by_rule.rule_id, "rule_name": by_rule.rule_name},
     )
 
 
@@ -75,7 +83,7 @@ def erasure_audit_row(order: ErasureOrder, erasure: Erasure, message: LoggedMess
     return AuditRow(
         action=int(command.kind),
         target_user_id=user_id,
-        target_username=username.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        target_username=storable(username),
         moderator_user_id=command.moderator.user_id,
         moderator_rank=int(command.moderator.rank),
         duration_minutes=0,
@@ -86,7 +94,7 @@ def erasure_audit_row(order: ErasureOrder, erasure: Erasure, message: LoggedMess
         lifted_ids=[],
         nonce=order.origin.nonce or None,
         message_id=command.message_id or None,
-        message_text=None if message is None else message.text.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        message_text=None if message is None else storable(message.text),
     )
 
 
@@ -96,7 +104,7 @@ def completing_row(deletion: AuditRow, message: LoggedMessage, now_ms: int) -> A
     return AuditRow(
         action=deletion.action,
         target_user_id=user_id,
-        target_username=username.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        target_username=storable(username),
         moderator_user_id=deletion.moderator_user_id,
         moderator_rank=deletion.moderator_rank,
         duration_minutes=0,
@@ -106,7 +114,7 @@ def completing_row(deletion: AuditRow, message: LoggedMessage, now_ms: int) -> A
         at_ms=now_ms,
         lifted_ids=[],
         message_id=deletion.message_id,
-        message_text=message.text.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        message_text=storable(message.text),
         details={"completes": deletion.id},
     )
 
@@ -137,7 +145,7 @@ def pin_audit_row(order: PinOrder, author: Target, details: dict[str, Any], now_
     return AuditRow(
         action=int(command.action),
         target_user_id=author.user_id,
-        target_username=author.username.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        target_username=storable(author.username),
         moderator_user_id=command.moderator.user_id,
         moderator_rank=int(command.moderator.rank),
         duration_minutes=0,
@@ -148,6 +156,26 @@ def pin_audit_row(order: PinOrder, author: Target, details: dict[str, Any], now_
         lifted_ids=[],
         nonce=order.origin.nonce or None,
         message_id=command.message_id,
+        details=details,
+    )
+
+
+def rule_audit_row(order: RuleOrder, details: dict[str, Any], now_ms: int) -> AuditRow:
+    """What is kept of a command that changes a rule."""
+    command = order.command
+    return AuditRow(
+        action=int(RuleEdit.SAVE if isinstance(command, SaveRule) else RuleEdit.DELETE),
+        target_user_id=0,
+        target_username="",
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(scope_of(command.slug)),
+        slug=command.slug,
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=[],
+        nonce=order.origin.nonce or None,
         details=details,
     )
 

@@ -1,4 +1,4 @@
-"""Sanctions, policies, pins, warnings, the audit log, and who was last seen where."""
+"""Sanctions, policies, rules, pins, warnings, the audit log, and who was last seen where."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -32,11 +32,21 @@ from moderation.adapters.store.rows import (
     imposed_ids,
     pin_audit_row,
     policy_audit_row,
+    rule_audit_row,
     sanction_from_row,
     sanction_to_row,
     undo_row,
     undone_from_row,
     warning_audit_row,
+)
+from moderation.adapters.store.rules import (
+    find_rule,
+    hits_of,
+    rules_after,
+    rules_of,
+    slug_of_rule,
+    write_hits,
+    write_rule,
 )
 from moderation.adapters.store.tables import AuditRow, OutboxRow, SanctionAddressRow, SanctionRow, SightingRow
 from moderation.adapters.store.warnings import (
@@ -50,11 +60,13 @@ from moderation.adapters.store.warnings import (
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage
+from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinChange, PinOrder, RoomPin
 from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
 from moderation.domain.rights import Change
+from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
 from moderation.domain.undo import DoneAction, Undoing, UndoOrder
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
@@ -268,6 +280,43 @@ class TortoiseStore:
             return await open_warnings(slugs)
 
     @answered
+    async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
+        """One by one as well, for the same reason."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            rule, state, details = await write_rule(order.command, now_ms=now_ms)
+            audit = rule_audit_row(order, details, now_ms)
+            await append_audit(audit)
+            return Receipt(audit.id, rule=rule, rules=state)
+
+    @answered
+    async def rules_after(self, version: int, *, first: int) -> list[RulesState]:
+        async with self._database.transaction():
+            return await rules_after(version, first)
+
+    @answered
+    async def rules_of(self, slug: str) -> tuple[int, list[KeptRule]]:
+        async with self._database.transaction():
+            return await rules_of(slug)
+
+    @answered
+    async def slug_of_rule(self, rule_id: int) -> str | None:
+        async with self._database.transaction():
+            return await slug_of_rule(rule_id)
+
+    @answered
+    async def write_hits(self, batch: HitBatch) -> None:
+        async with self._database.transaction():
+            await write_hits(batch)
+
+    @answered
+    async def hits_of(self, rule_id: int, *, first: int, before_id: int | None) -> list[KeptHit]:
+        async with self._database.transaction():
+            return await hits_of(rule_id, first, before_id)
+
+    @answered
     async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:
         async with self._database.transaction():
             return await self._earlier(order, now_ms)
@@ -355,6 +404,7 @@ class TortoiseStore:
         while await self._end_pins(before_ms, now_ms):
             pass
         await self._in_parts(lambda: retention.erase_evidence_of_warnings(before_ms))
+        await self._in_parts(lambda: retention.delete_rule_hits(before_ms))
 
     async def delete_history(self, before_ms: int) -> None:
         """See Store."""
@@ -421,6 +471,9 @@ class TortoiseStore:
         audit = await mine.filter(at_ms__gt=now_ms - NONCES_KNOWN_MS).order_by("-id").first()
         if audit is None:
             return None
+        if audit.action in set(RuleEdit):
+            rule_id = (audit.details or {}).get("rule_id", 0)
+            return Receipt(audit.id, repeated=True, rule=await find_rule(rule_id))
         event = event_from_row(audit, tuple(await self._of_ids(imposed_ids(audit))), order.origin)
         work = await OutboxRow.filter(action_id=audit.id).first()
         warning = await find_warning(audit.id) if audit.action == WarningAction.ISSUE else None

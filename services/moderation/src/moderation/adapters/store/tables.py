@@ -83,12 +83,14 @@ class AuditRow(Model):
     message_id = fields.BigIntField(null=True)
     """Of a deletion and of a pin; its author is the target."""
     message_text: str | None = fields.TextField(null=True)
-    """Of a deletion; empty when it was erased, null where the log could not be read before the message was gone."""
+    """Of a deletion, or a mute by rule; empty when it was erased, null where the log could not be read before the
+    message was gone."""
     purged = fields.BooleanField(null=True)
     """Of a sanction: the target's messages were taken back with it."""
     details: dict[str, Any] | None = fields.JSONField(null=True)
-    """Of a change of the policy, by an undo too: its version, the fields as they were before and as they are since. Of
-    one of the pin: its version, the ids of what was pinned before and of what is since.
+    """Of a change of the policy, by an undo too, or of a rule: its version, the fields as they were before and as they
+    are since. Of one of the pin: its version, the ids of what was pinned before and of what is since. Of a mute by
+    rule: which one.
     Of an undo what the frame calls it (action), the sanctions that it imposed (imposed_ids), and what it left
     (not_undone). Of a deletion whose message was read later: the row of the deletion (completes)."""
     undoes_id = fields.BigIntField(null=True)
@@ -177,6 +179,62 @@ class WarningRow(Model):
             Index(fields=("slug", "closed_at_ms"), name="warning_by_slug"),
             Index(fields=("target_user_id", "target_username"), name="warning_by_target"),
             Index(fields=("closed_at_ms", "created_at_ms"), name="warning_by_end"),
+        )
+
+
+class RuleRow(Model):
+    """A rule of the rooms of a slug, or for everywhere where that is empty."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    version = fields.BigIntField()
+    rule: dict[str, Any] = fields.JSONField()
+    changed_by = fields.BigIntField()
+    changed_at_ms = fields.BigIntField()
+    hits = fields.BigIntField(default=0)
+    acted = fields.BigIntField(default=0)
+
+    class Meta:
+        table = "rule"
+        app = "moderation"
+        indexes = (Index(fields=("slug", "id"), name="rule_by_slug"),)
+
+
+class RulesRow(Model):
+    """What replicas have to know of the rules of a slug before they read them."""
+
+    slug = fields.CharField(max_length=SLUG_LENGTH, primary_key=True)
+    version = fields.BigIntField()
+    """Rises over all rows. The row stays when the last rule is deleted."""
+    judges = fields.BooleanField()
+    acts = fields.BooleanField()
+
+    class Meta:
+        table = "rules_of_slug"
+        app = "moderation"
+        indexes = (Index(fields=("version",), name="rules_by_version"),)
+
+
+class RuleHitRow(Model):
+    """One of the last messages that a rule hit."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    rule_id = fields.BigIntField()
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    at_ms = fields.BigIntField()
+    user_id = fields.BigIntField()
+    username = fields.CharField(max_length=NAME_LENGTH)
+    text = fields.TextField()
+    pattern = fields.TextField()
+    action = fields.SmallIntField()
+    acted = fields.BooleanField()
+
+    class Meta:
+        table = "rule_hit"
+        app = "moderation"
+        indexes = (
+            Index(fields=("rule_id", "id"), name="rule_hit_by_rule"),
+            Index(fields=("at_ms",), name="rule_hit_by_time"),
         )
 
 

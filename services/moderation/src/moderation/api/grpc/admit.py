@@ -11,7 +11,8 @@ from moderation.api.grpc.convert import batch_from_proto, limits_to_proto, verdi
 from moderation.domain.verdicts import Verdict
 from moderation.domain.windows import CarryMatcher
 from moderation.ports import Ports
-from moderation.usecases.admit import admit
+from moderation.usecases.admit import Batch, admit
+from moderation.usecases.rules import prepare
 from salon.moderation.v1 import moderation_pb2 as pb
 
 AdmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.AdmitRequest, pb.AdmitResponse]"
@@ -32,15 +33,21 @@ class AdmitStreams:
     async def serve(self, stream: AdmitContext) -> None:
         """Limits first, then one answer for each request, in order. Read and written by hand: half the cost of
         generators."""
-        await stream.write(pb.AdmitResponse(limits=limits_to_proto(self._ports.admission.limits)))
+        await stream.write(pb.AdmitResponse(limits=self._limits()))
         matcher = CarryMatcher()
         while not self._is_draining:
             request = await stream.read()
             if not isinstance(request, pb.AdmitRequest):  # the edge has finished
                 return
-            await stream.write(self._answer(request, matcher))
+            batch = batch_from_proto(request)
+            if self._ports.rules:
+                await prepare(self._ports, batch)
+            await stream.write(self._answer(batch, request, matcher))
 
-    def _answer(self, request: pb.AdmitRequest, matcher: CarryMatcher) -> pb.AdmitResponse:
-        verdicts = admit(self._ports, batch_from_proto(request), matcher)
+    def _limits(self) -> pb.Limits:
+        return limits_to_proto(self._ports.admission.limits, refuse_unjudged=self._ports.rules.refuses_unjudged)
+
+    def _answer(self, batch: Batch, request: pb.AdmitRequest, matcher: CarryMatcher) -> pb.AdmitResponse:
+        verdicts = admit(self._ports, batch, matcher)
         self._count(verdicts)
         return verdicts_to_proto(verdicts, request)

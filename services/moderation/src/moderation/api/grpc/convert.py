@@ -4,7 +4,8 @@ What comes from callers raises MalformedRequest where it breaks the contract."""
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any, cast
+from enum import IntEnum
+from typing import Any, TypeVar, cast
 
 from google.protobuf.message import DecodeError
 
@@ -12,6 +13,7 @@ from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, 
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification, chain_of
 from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
+from moderation.domain.kept_rules import DeleteRule, KeptRule, RuleOrder, SaveRule
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
 from moderation.domain.people import NO_CLAIMS, Claims, Moderator, Rank, Speaker, Target
 from moderation.domain.pins import PinAction, PinCommand, PinOrder, RoomPin
@@ -27,6 +29,9 @@ from moderation.domain.policy import (
     ReadOnly,
     RoomPolicy,
 )
+from moderation.domain.rule_book import Match
+from moderation.domain.rule_hits import KeptHit
+from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.undo import UndoAction, UndoCommand, UndoOrder
 from moderation.domain.verdicts import Decision, Verdict
@@ -48,12 +53,15 @@ from moderation.errors import (
     ModerationError,
     NothingToUndo,
     NotPermitted,
+    RuleNotFound,
+    RuleRefused,
     WarningNotFound,
 )
 from moderation.ports import SanctionQuery
 from moderation.usecases.admit import Batch
-from salon.moderation.v1 import moderation_pb2 as pb, policy_pb2
+from salon.moderation.v1 import moderation_pb2 as pb, policy_pb2, rules_pb2
 
+_Enum = TypeVar("_Enum", bound=IntEnum)
 _LONGEST_DURATION_MINUTES = 525_600
 _LONGEST_REASON = 500
 _LONGEST_NONCE = 64
@@ -72,8 +80,10 @@ _REFUSALS = {
     Decision.DUPLICATE: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_DUPLICATE),
     Decision.LINKS: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_LINKS),
     Decision.WARNING_PENDING: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_WARNING_PENDING),
+    Decision.BLOCKED: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_BLOCKED),
+    Decision.UNJUDGED: (pb.Verdict.DECISION_UNSPECIFIED, pb.Verdict.REFUSAL_UNSPECIFIED),
 }
-"""What a policy or a warning refuses, in words that older edges know as well."""
+"""What a policy, a warning or a rule refuses, in words that older edges know as well."""
 _PIN_ACTIONS = {"pin": PinAction.PIN, "unpin": PinAction.UNPIN}
 _REPORTED_STEPS = {
     pb.WarningReport.STEP_DELIVER: WarningStep.DELIVER,
@@ -92,6 +102,8 @@ _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
     NotPermitted: pb.ExecuteResponse.OUTCOME_NOT_PERMITTED,
     MessageNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
     WarningNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    RuleNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    RuleRefused: pb.ExecuteResponse.OUTCOME_RULE_REFUSED,
     ActionNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
     CannotUndo: pb.ExecuteResponse.OUTCOME_CANNOT_UNDO,
     AlreadyUndone: pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE,
@@ -124,10 +136,10 @@ def verdicts_to_proto(verdicts: Iterable[Verdict], request: pb.AdmitRequest) -> 
     response = pb.AdmitResponse()
     add = response.verdicts.add
     ids = [*(check.id for check in request.checks), *(message.id for message in request.messages)]
-    for check_id, (decision, retry_after_ms, holds_place, text_open) in zip(ids, verdicts, strict=True):
+    for check_id, (decision, retry_after_ms, holds_place, text_open, told) in zip(ids, verdicts, strict=True):
         if decision in _REFUSALS:
             known, refusal = _REFUSALS[decision]
-            add(id=check_id, decision=known, retry_after_ms=retry_after_ms, refusal=refusal)
+            add(id=check_id, decision=known, retry_after_ms=retry_after_ms, refusal=refusal, told=told)
         elif retry_after_ms:
             add(id=check_id, decision=decision, retry_after_ms=retry_after_ms)
         elif holds_place or text_open:
@@ -137,12 +149,13 @@ def verdicts_to_proto(verdicts: Iterable[Verdict], request: pb.AdmitRequest) -> 
     return response
 
 
-def limits_to_proto(limits: Limits) -> pb.Limits:
+def limits_to_proto(limits: Limits, *, refuse_unjudged: bool) -> pb.Limits:
     """The limits as an edge wants them when it goes on alone."""
     return pb.Limits(
         messages_per_window=limits.messages_per_window,
         window_ms=limits.window_s * 1000,
         messages_per_address=limits.messages_per_address,
+        refuse_unjudged=refuse_unjudged,
     )
 
 
@@ -167,7 +180,8 @@ def order_from_act(message: pb.ActRequest) -> SanctionOrder:
 
 def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport:
     """A command with who gives it. Raises MalformedRequest: as for order_from_act, a nonce has up to 64 characters; and
-    where there is no command that is known here."""
+    where there is no command that is known here. RuleRefused: a rule has a kind, or another value, that is not
+    offered."""
     if message.WhichOneof("command") == "report_warning":
         return _warning_report(message)
     log, origin = _log(message), Origin(message.edge, message.token, _text(message.nonce, _LONGEST_NONCE, "nonce"))
@@ -185,6 +199,8 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport:
         return WarningOrder(_warning_command(message), origin)
     if message.WhichOneof("command") == "undo":
         return UndoOrder(_undo_command(message), log, origin)
+    if message.WhichOneof("command") in ("save_rule", "delete_rule"):
+        return RuleOrder(_rule_command(message), origin=origin)
     return ErasureOrder(_erasure_command(message), log, origin)
 
 
@@ -198,12 +214,14 @@ def receipt_to_proto(receipt: Receipt) -> pb.ExecuteResponse:
         repeated=receipt.repeated,
         warning=None if receipt.warning is None else warning_to_proto(receipt.warning),
         undone=None if receipt.undone is None else pb.Undone(**asdict(receipt.undone)),
+        rule=None if receipt.rule is None else kept_rule_to_proto(receipt.rule),
     )
 
 
 def refusal_to_proto(refusal: ModerationError) -> pb.ExecuteResponse:
     """What a command came to that changes nothing; one of REFUSED."""
-    return pb.ExecuteResponse(outcome=_OUTCOMES[type(refusal)])
+    problem = str(refusal) if isinstance(refusal, RuleRefused) else ""
+    return pb.ExecuteResponse(outcome=_OUTCOMES[type(refusal)], problem=problem)
 
 
 def reader_from_proto(message: pb.ListAuditRequest | pb.VerifyAuditRequest | pb.ListUndoableRequest) -> Moderator:
@@ -329,6 +347,73 @@ def pin_to_proto(known: RoomPin) -> pb.RoomPin:
         moderator_user_id=known.moderator_user_id,
         at_ms=known.at_ms,
     )
+
+
+def kept_rule_to_proto(kept: KeptRule) -> rules_pb2.KeptRule:
+    """A rule as it is stored, for the wire."""
+    rule = kept.rule
+    return rules_pb2.KeptRule(
+        id=kept.id,
+        slug=kept.slug,
+        version=kept.version,
+        rule=rules_pb2.Rule(
+            name=rule.name,
+            kind=rules_pb2.RuleKind.ValueType(rule.kind),
+            patterns=rule.patterns,
+            allow=rule.allow,
+            threshold=rule.threshold,
+            action=rules_pb2.RuleAction.ValueType(rule.action),
+            mute_minutes=rule.mute_minutes,
+            mode=rules_pb2.RuleMode.ValueType(rule.mode),
+            exempt_from=rules_pb2.RuleExemption.ValueType(rule.exempt_from),
+            told=rule.told,
+        ),
+        changed_by=kept.changed_by,
+        changed_at_ms=kept.changed_at_ms,
+        hits=kept.hits,
+        acted=kept.acted,
+    )
+
+
+def hit_to_proto(kept: KeptHit) -> rules_pb2.RuleHit:
+    """One message that a rule hit, for the wire."""
+    hit = kept.hit
+    return rules_pb2.RuleHit(
+        id=kept.id,
+        rule_id=hit.rule_id,
+        slug=hit.slug,
+        at_ms=hit.at_ms,
+        user_id=hit.user_id,
+        username=hit.username,
+        text=hit.text,
+        pattern=hit.pattern,
+        action=rules_pb2.RuleAction.ValueType(hit.action),
+        acted=hit.acted,
+    )
+
+
+def tried_to_proto(matches: Iterable[Match], deciding: Match | None) -> pb.TestTextResponse:
+    """What a text is against, for the wire."""
+    response = pb.TestTextResponse(decisive_rule_id=0 if deciding is None else deciding.kept.id)
+    for kept, hit in matches:
+        response.hits.add(
+            rule_id=kept.id,
+            rule_name=hit.rule.name,
+            pattern=hit.pattern,
+            action=rules_pb2.RuleAction.ValueType(hit.rule.action),
+            mode=rules_pb2.RuleMode.ValueType(hit.rule.mode),
+        )
+    return response
+
+
+def slug_from_proto(slug: str) -> str:
+    """Of a room, or empty. Raises MalformedRequest."""
+    return _text(slug, LONGEST_SLUG, "slug")
+
+
+def tried_text(message: pb.TestTextRequest) -> str:
+    """What is asked about. Raises MalformedRequest."""
+    return _text(message.text, LONGEST_MESSAGE, "text")
 
 
 def sanction_to_proto(sanction: Sanction) -> pb.Sanction:
@@ -591,6 +676,38 @@ def _policy_changes(message: policy_pb2.PolicyChanges) -> PolicyChanges:
     return cast(PolicyChanges, changes)
 
 
+def _rule_command(message: pb.ExecuteRequest) -> SaveRule | DeleteRule:
+    moderator, slug = moderator_from_proto(message.actor), slug_from_proto(message.slug)
+    reason = _text(message.reason, _LONGEST_REASON, "reason")
+    if message.WhichOneof("command") == "delete_rule":
+        return DeleteRule(moderator, slug, message.delete_rule.rule_id, reason)
+    return SaveRule(moderator, slug, _rule(message.save_rule.rule), message.save_rule.rule_id, reason)
+
+
+def _rule(message: rules_pb2.Rule) -> Rule:
+    """Its texts are bounded, and looked at, by saving_problem."""
+    return Rule(
+        name=_storable(message.name),
+        kind=_offered(RuleKind, message.kind, rules_pb2.RuleKind, "RULE_KIND_"),
+        action=_offered(RuleAction, message.action, rules_pb2.RuleAction, "RULE_ACTION_"),
+        mode=_offered(RuleMode, message.mode or RuleMode.ON, rules_pb2.RuleMode, "RULE_MODE_"),
+        patterns=tuple(map(_storable, message.patterns)),
+        allow=tuple(map(_storable, message.allow)),
+        threshold=message.threshold,
+        mute_minutes=message.mute_minutes,
+        exempt_from=_rank(message.exempt_from or Rank.MODERATOR),
+        told=_storable(message.told),
+    )
+
+
+def _offered(kind: type[_Enum], value: int, words: Any, prefix: str) -> _Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        word = words.Name(value).removeprefix(prefix) if value in words.values() else str(value)
+        raise RuleRefused(f"{word} is not offered") from None
+
+
 def _log(message: pb.ExecuteRequest) -> LogRef | None:
     if not message.HasField("log"):
         return None
@@ -619,4 +736,8 @@ def _text(raw: str, longest: int, field: str) -> str:
     """PostgreSQL cannot hold the character 0, and nobody can see it."""
     if len(raw) > longest:
         raise MalformedRequest(field)
+    return _storable(raw)
+
+
+def _storable(raw: str) -> str:
     return raw.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -10,6 +10,8 @@ from moderation.api.grpc.convert import (
     audit_query_from_proto,
     audit_to_proto,
     event_to_proto,
+    hit_to_proto,
+    kept_rule_to_proto,
     moderator_from_proto,
     order_from_act,
     order_from_proto,
@@ -20,10 +22,14 @@ from moderation.api.grpc.convert import (
     receipt_to_proto,
     refusal_to_proto,
     sanction_to_proto,
+    slug_from_proto,
+    tried_text,
+    tried_to_proto,
     undoable_to_proto,
     verification_to_proto,
     warning_to_proto,
 )
+from moderation.domain.kept_rules import EVERYWHERE
 from moderation.errors import NotPermitted
 from moderation.ports import Ports
 from moderation.usecases.execute import execute, lift
@@ -37,6 +43,7 @@ from moderation.usecases.queries import (
     list_undoable,
     verify_audit,
 )
+from moderation.usecases.rules import list_hits, list_rules, try_text
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
@@ -70,8 +77,8 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         self, request: pb.ExecuteRequest, context: grpc.aio.ServicerContext[pb.ExecuteRequest, pb.ExecuteResponse]
     ) -> pb.ExecuteResponse:
         """Carry out a command; what is refused, or not there, is an answer as well."""
-        order = order_from_proto(request)
         try:
+            order = order_from_proto(request)
             receipt = await execute(self._ports, order)
         except REFUSED as refusal:
             return refusal_to_proto(refusal)
@@ -88,12 +95,15 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         pins = await list_pins(self._ports, query.slugs) if request.with_pins else []
         warnings = await list_open_warnings(self._ports, query.slugs) if request.with_warnings else []
         found = await list_in_force(self._ports, query)
+        rules = self._ports.rules
         return pb.ListActiveResponse(
             sanctions=map(sanction_to_proto, found),
             policies=map(policy_to_proto, policies),
             pins=map(pin_to_proto, pins),
             warnings=map(warning_to_proto, warnings),
             has_warnings=request.with_warnings,
+            ruled_slugs=filter(rules.acts_in, query.slugs) if request.with_policies else (),
+            ruled_everywhere=request.with_policies and rules.acts_in(EVERYWHERE),
         )
 
     async def ListSanctions(  # noqa: N802
@@ -154,3 +164,28 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
             before_id=request.before_id or None,
         )
         return undoable_to_proto(*found)
+
+    async def ListRules(  # noqa: N802
+        self, request: pb.ListRulesRequest, context: grpc.aio.ServicerContext[pb.ListRulesRequest, pb.ListRulesResponse]
+    ) -> pb.ListRulesResponse:
+        """All of a slug."""
+        rules = await list_rules(self._ports, moderator_from_proto(request.actor), slug_from_proto(request.slug))
+        return pb.ListRulesResponse(rules=map(kept_rule_to_proto, rules))
+
+    async def TestText(  # noqa: N802
+        self, request: pb.TestTextRequest, context: grpc.aio.ServicerContext[pb.TestTextRequest, pb.TestTextResponse]
+    ) -> pb.TestTextResponse:
+        """What would become of it."""
+        actor, slug, text = moderator_from_proto(request.actor), slug_from_proto(request.slug), tried_text(request)
+        return tried_to_proto(*await try_text(self._ports, actor, slug, text))
+
+    async def ListRuleHits(  # noqa: N802
+        self,
+        request: pb.ListRuleHitsRequest,
+        context: grpc.aio.ServicerContext[pb.ListRuleHitsRequest, pb.ListRuleHitsResponse],
+    ) -> pb.ListRuleHitsResponse:
+        """One page, newest first."""
+        actor = moderator_from_proto(request.actor)
+        first, before_id = request.first, request.before_id or None
+        found = await list_hits(self._ports, actor, request.rule_id, first=first, before_id=before_id)
+        return pb.ListRuleHitsResponse(hits=map(hit_to_proto, found))

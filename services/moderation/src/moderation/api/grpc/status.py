@@ -4,13 +4,21 @@ from grpc import StatusCode
 
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import Status, StatusTable
-from moderation.errors import LogUnavailable, MalformedRequest, NotPermitted, SanctionNotFound, TooManyPolicies
+from moderation.errors import (
+    LogUnavailable,
+    MalformedRequest,
+    NotPermitted,
+    RuleNotFound,
+    SanctionNotFound,
+    TooManyPolicies,
+)
 
 STATUSES: StatusTable = {
     MalformedRequest: Status(StatusCode.INVALID_ARGUMENT),
     NotPermitted: Status(StatusCode.PERMISSION_DENIED, "not permitted"),
     SanctionNotFound: Status(StatusCode.NOT_FOUND, "no such sanction"),
     TooManyPolicies: Status(StatusCode.RESOURCE_EXHAUSTED, "too many policies"),
+    RuleNotFound: Status(StatusCode.NOT_FOUND, "no such rule"),
     LogUnavailable: Status(StatusCode.UNAVAILABLE, "log away"),
     DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),
 }
