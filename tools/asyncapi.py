@@ -208,7 +208,10 @@ def _errors(protocol: str) -> list[dict[str, Any]]:
     return [
         {
             "description": when[code.value],
-            "properties": {"code": {"const": code.value}, "message": {"const": code.text}},
+            "properties": {
+                "code": {"const": code.value},
+                "message": {"type": "string"} if code is ErrorCode.BLOCKED else {"const": code.text},
+            },
         }
         for code in ErrorCode
     ]

@@ -57,6 +57,7 @@ class ErrorCode(Enum):
     CANNOT_UNDO = "cannot_undo"
     ALREADY_UNDONE = "already_undone"
     NOTHING_TO_UNDO = "nothing_to_undo"
+    BLOCKED = "blocked"
 
     @property
     def text(self) -> str:
@@ -91,6 +92,7 @@ _TEXTS = {
     ErrorCode.CANNOT_UNDO: "A deletion cannot be undone",
     ErrorCode.ALREADY_UNDONE: "This was undone already",
     ErrorCode.NOTHING_TO_UNDO: "Nothing is left to undo",
+    ErrorCode.BLOCKED: "Your message was not accepted",
 }
 
 

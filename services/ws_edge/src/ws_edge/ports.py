@@ -307,6 +307,7 @@ class Decision(Enum):
     LINKS = auto()
     TOO_LONG = auto()
     WARNING_PENDING = auto()
+    BLOCKED = auto()
     UNAVAILABLE = auto()
     """No replica answered: the caller applies WS_EDGE_MODERATION_OUTAGE."""
 
@@ -323,6 +324,8 @@ class Verdict(NamedTuple):
     text_open: bool = False
     """Of a message that was admitted, or is repeated: the home of the room is to be asked of its text first, see
     ask_text."""
+    told: str = ""
+    """Of a blocked one: what its author reads; empty: the usual sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +335,8 @@ class AdmissionLimits:
     messages_per_window: int
     window_s: float
     messages_per_address: int
+    refuse_unjudged: bool = False
+    """Whether what a rule would have to see is refused while moderation is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +424,10 @@ class InForce:
     """Of the newest lives in which anything was ever pinned."""
     warnings: list[RoomWarning] | None = None
     """The open ones; None: the service is one of before, and knows of none."""
+    ruled: frozenset[Slug] = frozenset()
+    """Of these slugs those whose messages rules act on."""
+    ruled_everywhere: bool = False
+    """Whether there are such rules for everywhere."""
 
 
 SLUGS_PER_READ = 1000

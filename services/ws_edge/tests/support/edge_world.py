@@ -278,6 +278,8 @@ class FakeModeration:
     """By id; None: the service is one of before."""
     reports: list[tuple[str, int, WarningStep]] = field(default_factory=list)
     pins: dict[Slug, tuple[Life, Pin]] = field(default_factory=dict)
+    ruled: frozenset[Slug] = frozenset()
+    ruled_everywhere: bool = False
     waiting: list[Callable[[Verdict], None]] = field(default_factory=list)
     limits: AdmissionLimits = field(default_factory=lambda: AdmissionLimits(10, 10.0, 100))
 
@@ -358,7 +360,8 @@ class FakeModeration:
         if self.warnings is not None:
             warnings = [w for w in self.warnings.values() if w.slug in slugs and w.is_open]
         pins = {slug: pin for slug, pin in self.pins.items() if slug in slugs}
-        return InForce([s for s in self.sanctions if s.slug in slugs], policies, pins, warnings)
+        sanctions = [s for s in self.sanctions if s.slug in slugs]
+        return InForce(sanctions, policies, pins, warnings, self.ruled & set(slugs), self.ruled_everywhere)
 
     async def active_everywhere(self) -> list[Sanction]:
         await self.reading_everywhere.passed()

@@ -31,6 +31,7 @@ TEXTS = {
     "cannot_undo": "A deletion cannot be undone",
     "already_undone": "This was undone already",
     "nothing_to_undo": "Nothing is left to undo",
+    "blocked": "Your message was not accepted",
 }
 
 

@@ -220,12 +220,12 @@ class ChatConnection:
         if not self._is_over:
             self._perform(self._session.stop_typing())
 
-    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "") -> None:
+    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "", told: str = "") -> None:
         """Tell why a frame was not accepted; does nothing once the connection is over."""
         if self._is_over:
             return
         self._ports.meter.refused(code.value)
-        self.write(codec.error(code, retry_after_ms=retry_after_ms or None, nonce=nonce or None))
+        self.write(codec.error(code, retry_after_ms=retry_after_ms or None, nonce=nonce or None, told=told))
         self._perform(self._session.refused(now=self._ports.clock.now_s()))
 
     def tick(self) -> None:

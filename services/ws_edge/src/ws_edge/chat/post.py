@@ -38,6 +38,7 @@ _REFUSED_OTHERWISE = {
     Decision.DUPLICATE: ErrorCode.DUPLICATE,
     Decision.LINKS: ErrorCode.LINKS,
     Decision.WARNING_PENDING: ErrorCode.WARNING_PENDING,
+    Decision.BLOCKED: ErrorCode.BLOCKED,
 }
 
 
@@ -161,7 +162,7 @@ class Posting:
             case refused:
                 if refused is Decision.WARNING_PENDING and not self._ports.warnings.pending(author.speaker, room.slug):
                     self._warning_missed(room.slug)
-                self._refuse(author, _REFUSED_OTHERWISE[refused], nonce, verdict.retry_after_ms)
+                self._refuse(author, _REFUSED_OTHERWISE[refused], nonce, verdict.retry_after_ms, verdict.told)
         self._release_here(author.speaker, room, here)
 
     def _judge_here(self, author: Poster, room: Room, message: Post, here: int) -> None:
@@ -175,7 +176,7 @@ class Posting:
         ports, nonce = self._ports, message.nonce
         ports.meter.incident(Incident.MODERATION_AWAY)
         self._judged_here.note(outage=ports.outage)
-        if ports.outage == "reject":
+        if ports.outage == "reject" or self._is_for_rules(author, room):
             self._refuse(author, ErrorCode.UNAVAILABLE, nonce)
             return False
         if ports.cache.is_silenced(author.speaker, room.slug, now_s=ports.clock.unix_s()):
@@ -222,6 +223,12 @@ class Posting:
         if policy.is_unique_for(rank) and (wait_ms := self._texts.wait_ms(slug, text, now_s)):
             return ErrorCode.DUPLICATE, wait_ms
         return None
+
+    def _is_for_rules(self, author: Poster, room: Room) -> bool:
+        """Whether nothing may be said there that no rule has seen."""
+        ports = self._ports
+        refuses = ports.moderation.limits.refuse_unjudged
+        return refuses and ports.policies.is_ruled(room.slug, author.speaker.identity.rank)
 
     # --- where what is said is to be unique ------------------------------------------------------------------------
 
@@ -333,9 +340,9 @@ class Posting:
         if here:
             self._ports.moderation.release(speaker.faces[1], room.slug, room.life, "", here)
 
-    def _refuse(self, author: Poster, code: ErrorCode, nonce: str, retry_after_ms: int = 0) -> None:
+    def _refuse(self, author: Poster, code: ErrorCode, nonce: str, retry_after_ms: int = 0, told: str = "") -> None:
         author.waiting -= 1
-        author.refuse(code, retry_after_ms=retry_after_ms, nonce=nonce)
+        author.refuse(code, retry_after_ms=retry_after_ms, nonce=nonce, told=told)
 
     # --- messages that were sent before ----------------------------------------------------------------------------
 

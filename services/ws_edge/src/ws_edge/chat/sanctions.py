@@ -113,6 +113,7 @@ class SanctionReader:
                 self._pins.apply(slug, life, pin)
             if found.warnings is not None:
                 self._warnings.replace(part, found.warnings, asked_at_s=asked_at_s)
+            self._policies.rules_read(part, found.ruled, everywhere=found.ruled_everywhere)
             for slug in part:
                 if slug not in self.slugs:  # left while the answer was on its way
                     self._forget(slug)

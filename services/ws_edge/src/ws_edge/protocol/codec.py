@@ -450,16 +450,17 @@ def pong() -> bytes:
     return _PONG
 
 
-def error(code: ErrorCode, *, retry_after_ms: int | None = None, nonce: str | None = None) -> bytes:
-    """Why something was refused; `retry_after_ms` where waiting helps, `nonce` where the refused frame had one."""
-    if retry_after_ms is None and not nonce:
+def error(code: ErrorCode, *, retry_after_ms: int | None = None, nonce: str | None = None, told: str = "") -> bytes:
+    """Why something was refused; `retry_after_ms` where waiting helps, `nonce` where the refused frame had one, `told`
+    instead of the text of the code."""
+    if retry_after_ms is None and not nonce and not told:
         return _PLAIN_ERRORS[code]
-    return _error(code, retry_after_ms, nonce)
+    return _error(code, retry_after_ms, nonce, told)
 
 
-def _error(code: ErrorCode, retry_after_ms: int | None = None, nonce: str | None = None) -> bytes:
+def _error(code: ErrorCode, retry_after_ms: int | None = None, nonce: str | None = None, told: str = "") -> bytes:
     data = server_frames.ErrorData(
-        message=code.text,
+        message=told or code.text,
         code=code,
         retry_after_ms=UNSET if retry_after_ms is None else retry_after_ms,
         nonce=nonce or UNSET,

@@ -1,6 +1,7 @@
 """The policies of rooms as an edge knows them: it tells them, and goes by them while moderation is away."""
 
 from collections import OrderedDict
+from collections.abc import Iterable, Set
 from enum import Enum
 
 from msgspec import Struct
@@ -94,12 +95,15 @@ def refusal_by(policy: Policy, identity: Identity, text: str, *, now_s: float) -
 
 
 class PolicyCache:
-    """Of each slug the policy with the highest version, whichever way it came first."""
+    """Of each slug the policy with the highest version, whichever way it came first; and where rules act, which
+    moderation alone knows."""
 
-    __slots__ = ("_by_slug",)
+    __slots__ = ("_by_slug", "_is_ruled_everywhere", "_ruled")
 
     def __init__(self) -> None:
         self._by_slug: dict[Slug, Policy] = {}
+        self._ruled: set[Slug] = set()
+        self._is_ruled_everywhere = False
 
     def __len__(self) -> int:
         return len(self._by_slug)
@@ -113,9 +117,20 @@ class PolicyCache:
         if policy.version > self.find(slug).version:
             self._by_slug[slug] = policy
 
+    def is_ruled(self, slug: Slug, rank: Rank) -> bool:
+        """Whether a rule would have to see what somebody of that rank says there, as was last read."""
+        return rank < EXEMPT_RANK and (self._is_ruled_everywhere or slug in self._ruled)
+
+    def rules_read(self, slugs: Iterable[Slug], ruled: Set[Slug], *, everywhere: bool) -> None:
+        """Of these slugs those where rules act were read, and whether there are such rules for everywhere."""
+        self._ruled.difference_update(slugs)
+        self._ruled |= ruled
+        self._is_ruled_everywhere = everywhere
+
     def forget(self, slug: Slug) -> None:
         """The last room of this slug was left."""
         self._by_slug.pop(slug, None)
+        self._ruled.discard(slug)
 
 
 class SlowMode:

@@ -317,7 +317,8 @@ class ModerationActionData(Struct, frozen=True, gc=False):
     action: _Action
     target_user_id: _Id | None
     """null: an anonymous target."""
-    moderator_user_id: _Id
+    moderator_user_id: _Count
+    """0: a rule of the room did it."""
     duration_minutes: Annotated[int, Meta(ge=0, le=LONGEST_DURATION_MINUTES)]
     """0: permanent."""
     timestamp: _Time
@@ -365,7 +366,7 @@ class ErrorData(Struct, frozen=True, gc=False):
     """`data` of an error."""
 
     message: str
-    """A fixed text for each code."""
+    """A fixed text for each code, but for `blocked`, where a rule may have one of its own."""
     code: ErrorCode
     retry_after_ms: _Count | UnsetType = UNSET
     """How long to wait, where waiting helps."""

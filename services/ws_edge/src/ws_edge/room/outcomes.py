@@ -76,8 +76,9 @@ class Author(Member, Protocol):
     waiting: int
     """Its messages that have no outcome yet."""
 
-    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "") -> None:
-        """Tell why a frame was not accepted; does nothing once the connection is over."""
+    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "", told: str = "") -> None:
+        """Tell why a frame was not accepted, in words of a rule where it has any; does nothing once the connection is
+        over."""
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ class Sender:
 
     def close_slow_consumer(self) -> None: ...
 
-    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "") -> None:
+    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "", told: str = "") -> None:
         self.refusals.append((code, nonce))
 
 

@@ -35,7 +35,7 @@ class Viewer:
         self.frames: list[dict[str, object]] = []
         self.waiting = 0
 
-    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "") -> None:
+    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "", told: str = "") -> None:
         raise AssertionError("nobody is refused here")
 
     def write(self, frames: bytes) -> None:

@@ -69,6 +69,7 @@ _REFUSED_OTHERWISE = {
     moderation_pb2.Verdict.REFUSAL_DUPLICATE: Decision.DUPLICATE,
     moderation_pb2.Verdict.REFUSAL_LINKS: Decision.LINKS,
     moderation_pb2.Verdict.REFUSAL_WARNING_PENDING: Decision.WARNING_PENDING,
+    moderation_pb2.Verdict.REFUSAL_BLOCKED: Decision.BLOCKED,
 }
 _WARNING_STEPS = {
     WarningStep.DELIVER: moderation_pb2.WarningReport.STEP_DELIVER,
@@ -216,19 +217,21 @@ def rank_to_proto(rank: Rank | None) -> moderation_pb2.Rank.ValueType:
 
 def limits_from_proto(limits: moderation_pb2.Limits) -> AdmissionLimits:
     """The limits that moderation holds messages to."""
-    return AdmissionLimits(limits.messages_per_window, limits.window_ms / 1000, limits.messages_per_address)
+    return AdmissionLimits(
+        limits.messages_per_window, limits.window_ms / 1000, limits.messages_per_address, limits.refuse_unjudged
+    )
 
 
 def verdict_from_proto(verdict: moderation_pb2.Verdict) -> Verdict:
-    """A decision of a later version is none: unavailable. A refusal by the policy that only a later version knows is
-    told in the words of the decision that comes with it."""
+    """A decision of a later version is none: unavailable. A refusal by policy or rule that only a later version
+    knows is told in the words of the decision that comes with it."""
     if verdict.decision == moderation_pb2.Verdict.DECISION_ADMITTED:
         place = verdict.id if verdict.holds_place else 0
         return Verdict(Decision.ADMITTED, 0, place, verdict.id, verdict.text_open)
     if verdict.text_open:
         return Verdict(_DECISIONS.get(verdict.decision, Decision.UNAVAILABLE), 0, 0, verdict.id, text_open=True)
     if verdict.refusal in _REFUSED_OTHERWISE:
-        return Verdict(_REFUSED_OTHERWISE[verdict.refusal], verdict.retry_after_ms)
+        return Verdict(_REFUSED_OTHERWISE[verdict.refusal], verdict.retry_after_ms, told=verdict.told)
     if not verdict.retry_after_ms:
         return _PLAIN_VERDICTS.get(verdict.decision, UNAVAILABLE)
     return Verdict(_DECISIONS.get(verdict.decision, Decision.UNAVAILABLE), verdict.retry_after_ms)
@@ -253,12 +256,13 @@ def policy_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
 
 def in_force_from_proto(answer: moderation_pb2.ListActiveResponse) -> InForce:
     """Sanctions of rooms, without those that hold everywhere, which a replica of an older version sends as well, their
-    policies, pins and warnings."""
+    policies, pins and warnings, and which of them have rules that act."""
     sanctions = [sanction for sanction in sanctions_from_proto(answer.sanctions) if sanction.slug is not None]
     policies = {Slug(known.slug): policy_from_proto(known.version, known.policy) for known in answer.policies}
     pins = {Slug(known.slug): (Life(known.life), _pin_from_proto(known)) for known in answer.pins}
     warnings = warnings_from_proto(answer.warnings) if answer.has_warnings else None
-    return InForce(sanctions, policies, pins, warnings)
+    ruled = frozenset(map(Slug, answer.ruled_slugs))
+    return InForce(sanctions, policies, pins, warnings, ruled, answer.ruled_everywhere)
 
 
 def _pin_from_proto(known: moderation_pb2.RoomPin) -> Pin:
