@@ -14,6 +14,7 @@ RoomsError
     ├── RoomNotFound          NOT_FOUND
     ├── SanctionNotFound      NOT_FOUND
     ├── ActionNotFound        NOT_FOUND
+    ├── RuleNotFound          NOT_FOUND
     ├── SlugTaken             CONFLICT
     ├── CannotUndo            CONFLICT
     ├── AlreadyUndone         CONFLICT
@@ -132,6 +133,13 @@ class NothingToUndo(Refusal):
 
     code = "CONFLICT"
     text = "Nothing is left to undo"
+
+
+class RuleNotFound(Refusal):
+    """No rule has this id, or none of that slug."""
+
+    code = "NOT_FOUND"
+    text = "Rule not found"
 
 
 class SlugTaken(Refusal):

@@ -24,6 +24,7 @@ from rooms.domain.rooms import (
     SlugState,
     Video,
 )
+from rooms.domain.rules import KeptRule, Rule, RuleHit, TriedText
 from rooms.domain.sanctions import Sanction, Target
 
 
@@ -307,6 +308,24 @@ class Moderation(Protocol):
     async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
         """Undo an action of that slug, None: one that holds everywhere; `log`: of the life that is to be told. Raises
         NotPermitted, ActionNotFound, CannotUndo, AlreadyUndone, NothingToUndo."""
+
+    async def list_rules(self, slug: Slug | None, viewer: Viewer) -> list[KeptRule]:
+        """The rules of a slug, or those for everywhere, the oldest first. Raises NotPermitted, as all of these do."""
+
+    async def make_rule(self, slug: Slug | None, rule: Rule, viewer: Viewer) -> KeptRule:
+        """Make a rule of a slug, or for everywhere. Raises InvalidInput with what is wrong."""
+
+    async def replace_rule(self, rule_id: int, rule: Rule, viewer: Viewer) -> KeptRule:
+        """Replace a rule as a whole. Raises the same, RuleNotFound."""
+
+    async def delete_rule(self, rule_id: int, viewer: Viewer) -> None:
+        """Delete a rule. Raises RuleNotFound."""
+
+    async def try_text(self, slug: Slug | None, text: str, viewer: Viewer) -> TriedText:
+        """What would become of a text in that room."""
+
+    async def list_rule_hits(self, rule_id: int, viewer: Viewer, *, first: int, before_id: int | None) -> list[RuleHit]:
+        """The last messages that a rule hit, newest first. Raises RuleNotFound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,11 @@ class Heard:
 
     async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
         raise AssertionError("not asked here")
+
+    async def _unasked(self, *args: Any, **named: Any) -> Any:
+        raise AssertionError("not asked for here")
+
+    list_rules = make_rule = replace_rule = delete_rule = try_text = list_rule_hits = _unasked
 
 
 @dataclass

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -15,6 +16,17 @@ from rooms.adapters.moderation import GrpcModeration
 from rooms.api.graphql.execute import DEADLINE_S
 from rooms.domain.audit import AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
 from rooms.domain.people import Life, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.rules import (
+    KeptRule,
+    Rule,
+    RuleAction,
+    RuleExemption,
+    RuleHit,
+    RuleKind,
+    RuleMode,
+    TextHit,
+    TriedText,
+)
 from rooms.domain.sanctions import Target
 from rooms.errors import (
     ActionNotFound,
@@ -25,9 +37,10 @@ from rooms.errors import (
     NothingToUndo,
     NotPermitted,
     Refusal,
+    RuleNotFound,
     SanctionNotFound,
 )
-from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, rules_pb2
 
 pytestmark = pytest.mark.integration
 ADMIN = Viewer(UserId(1), "admin", Rank.ADMIN)
@@ -47,6 +60,9 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     requests: list[Any] = field(default_factory=list)
     executed: pb.ExecuteResponse = field(default_factory=pb.ExecuteResponse)
     entries: list[pb.AuditEntry] = field(default_factory=list)
+    rules: list[rules_pb2.KeptRule] = field(default_factory=list)
+    tried: pb.TestTextResponse = field(default_factory=pb.TestTextResponse)
+    hits: list[rules_pb2.RuleHit] = field(default_factory=list)
 
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
@@ -86,6 +102,18 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
         self.requests.append(request)
         found = (pb.ListUndoableResponse.Action(action_id=9, slug="live"), pb.ListUndoableResponse.Action(action_id=8))
         return pb.ListUndoableResponse(actions=found, left=3, last_id=8)
+
+    async def ListRules(self, request: pb.ListRulesRequest, context: Any) -> pb.ListRulesResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        return pb.ListRulesResponse(rules=self.rules)
+
+    async def TestText(self, request: pb.TestTextRequest, context: Any) -> pb.TestTextResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        return self.tried
+
+    async def ListRuleHits(self, request: pb.ListRuleHitsRequest, context: Any) -> pb.ListRuleHitsResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        return pb.ListRuleHitsResponse(hits=self.hits)
 
     def Admit(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         raise AssertionError("rooms admits nobody")
@@ -287,3 +315,86 @@ async def test_only_what_is_aimed_at_the_people_asked_for_is_read_without_addres
     assert all(list(r.slugs) == ["live"] and r.without_addresses for r in replica.listed)
     await moderation.list_active([LIVE], [])
     assert len(replica.listed) == 2
+
+
+RULE = Rule(
+    name="words",
+    kind=RuleKind.TERMS,
+    action=RuleAction.MUTE,
+    mode=RuleMode.DRY_RUN,
+    patterns=("a", "b*"),
+    allow=(),
+    threshold=0,
+    minutes=5,
+    exempt_from=RuleExemption.USER,
+    told="No",
+)
+RULE_SENT = rules_pb2.Rule(
+    name="words",
+    kind=rules_pb2.RULE_KIND_TERMS,
+    action=rules_pb2.RULE_ACTION_MUTE,
+    mode=rules_pb2.RULE_MODE_DRY_RUN,
+    patterns=["a", "b*"],
+    mute_minutes=5,
+    exempt_from=rules_pb2.RULE_EXEMPTION_USER,
+    told="No",
+)
+KEPT = KeptRule(7, LIVE, 3, RULE, UserId(1), datetime(2026, 1, 1, tzinfo=UTC), hits=5, acted=4)
+KEPT_SENT = rules_pb2.KeptRule(
+    id=7, slug="live", version=3, rule=RULE_SENT, changed_by=1, changed_at_ms=1_767_225_600_000, hits=5, acted=4
+)
+ACTOR = pb.Speaker(user_id=1, username="admin", rank=pb.RANK_ADMIN)
+
+
+async def test_a_rule_is_made_replaced_and_deleted_once_whichever_replica_carries_it_out(ask: Start) -> None:
+    """The nonce is the same for all replicas that are asked, and another one for each command."""
+    away = Replica(status=grpc.StatusCode.UNAVAILABLE)
+    done = Replica(executed=pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, rule=KEPT_SENT))
+    moderation = await ask(away, done)
+    assert await moderation.make_rule(LIVE, RULE, ADMIN) == KEPT
+    assert await moderation.make_rule(None, RULE, ADMIN) == KEPT
+    assert await moderation.replace_rule(7, RULE, ADMIN) == KEPT
+    await moderation.delete_rule(7, ADMIN)
+    made, everywhere, replaced, deleted = done.requests
+    assert made == pb.ExecuteRequest(actor=ACTOR, slug="live", nonce=made.nonce, save_rule=pb.SaveRule(rule=RULE_SENT))
+    assert (everywhere.slug, replaced.save_rule.rule_id, deleted.delete_rule.rule_id) == ("", 7, 7)
+    assert len({request.nonce for request in done.requests}) == 4
+    assert {len(request.nonce) for request in done.requests} == {32}
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusal", "text"),
+    [
+        (pb.ExecuteResponse(outcome=25, problem="(: no"), InvalidInput, "(: no"),  # type: ignore[arg-type] # as on the wire
+        (pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_FOUND), RuleNotFound, RuleNotFound.text),
+        (pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED), NotPermitted, NotPermitted.text),
+        (pb.ExecuteResponse(outcome=99), NotPermitted, NotPermitted.text),  # type: ignore[arg-type] # of a later version
+        (pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, repeated=True), RuleNotFound, RuleNotFound.text),
+    ],
+)
+async def test_what_a_rule_is_refused_for(
+    ask: Start, answer: pb.ExecuteResponse, refusal: type[Refusal], text: str
+) -> None:
+    moderation = await ask(Replica(executed=answer))
+    with pytest.raises(refusal) as told:
+        await moderation.make_rule(LIVE, RULE, ADMIN)
+    assert str(told.value) == text
+
+
+async def test_rules_tried_texts_and_hits_are_read_and_what_a_later_version_says_is_left_out(ask: Start) -> None:
+    later = rules_pb2.KeptRule(id=8, rule=rules_pb2.Rule(kind=99))  # type: ignore[arg-type] # of a later version
+    hit = rules_pb2.RuleHit(id=1, rule_id=7, slug="live", text="a", username="x", action=rules_pb2.RULE_ACTION_FLAG)
+    replica = Replica(rules=[KEPT_SENT, later], hits=[hit])
+    replica.tried.hits.add(rule_id=7, rule_name="words", action=rules_pb2.RULE_ACTION_FLAG, mode=rules_pb2.RULE_MODE_ON)
+    replica.tried.decisive_rule_id = 7
+    moderation = await ask(replica)
+    assert await moderation.list_rules(LIVE, ADMIN) == [KEPT]
+    assert await moderation.try_text(LIVE, "a", ADMIN) == TriedText(
+        [TextHit(7, "words", None, RuleAction.FLAG, RuleMode.ON)], 7
+    )
+    assert await moderation.list_rule_hits(7, ADMIN, first=9, before_id=None) == [
+        RuleHit(1, 7, LIVE, datetime(1970, 1, 1, tzinfo=UTC), None, "x", "a", None, RuleAction.FLAG, acted=False)
+    ]
+    gone = await ask(Replica(status=grpc.StatusCode.NOT_FOUND))
+    with pytest.raises(RuleNotFound):
+        await gone.list_rule_hits(7, ADMIN, first=9, before_id=None)

@@ -8,10 +8,11 @@ from string import ascii_lowercase
 from rooms.domain import naming
 from rooms.domain.people import LARGEST_ID, RoomId, Slug, UserId, Viewer
 from rooms.domain.rooms import Invitation, Room, RoomSettings, SettingsChange, Video, may_manage, may_register_videos
+from rooms.domain.rules import KeptRule, Rule
 from rooms.domain.sanctions import Sanction
-from rooms.errors import InvalidInput, NotPermitted, NotSignedIn, RoomNotFound, SlugReserved, SlugTaken
+from rooms.errors import InvalidInput, NotPermitted, RoomNotFound, SlugReserved, SlugTaken
 from rooms.ports import Ports
-from rooms.usecases.queries import moderator_of
+from rooms.usecases.queries import moderator_of, signed_in
 
 _NUMBERED = 9
 """Rooms of one name that are told apart by a number; the ones after them would have to ask for each of the numbers."""
@@ -21,7 +22,7 @@ _TRIES_WITH_LETTERS = 10
 async def create_room(ports: Ports, viewer: Viewer | None, settings: RoomSettings, *, slug: str | None = None) -> Room:
     """Make a room; without slug one is made from the name. Raises NotSignedIn, NotPermitted, InvalidInput,
     SlugTaken."""
-    owner = _signed_in(viewer)
+    owner = signed_in(viewer)
     if not ports.creation.may_create(owner.rank):
         raise NotPermitted
     naming.check_name(settings.name)
@@ -41,7 +42,7 @@ async def create_room(ports: Ports, viewer: Viewer | None, settings: RoomSetting
 async def update_room(ports: Ports, viewer: Viewer | None, room_id: RoomId, change: SettingsChange) -> Room:
     """Change a room's settings; they hold for who comes next. Raises NotSignedIn, InvalidInput, RoomNotFound,
     NotPermitted."""
-    room = await _manageable(ports, _signed_in(viewer), room_id=room_id)
+    room = await _manageable(ports, signed_in(viewer), room_id=room_id)
     after = change.apply(room.settings)
     naming.check_name(after.name)
     naming.check_description(after.description)
@@ -50,7 +51,7 @@ async def update_room(ports: Ports, viewer: Viewer | None, room_id: RoomId, chan
 
 async def delete_room(ports: Ports, viewer: Viewer | None, room_id: RoomId) -> bool:
     """End a room and forget its settings. Raises NotSignedIn, RoomNotFound, NotPermitted."""
-    room = await _manageable(ports, _signed_in(viewer), room_id=room_id)
+    room = await _manageable(ports, signed_in(viewer), room_id=room_id)
     ended = await ports.catalog.delete_room(room)
     if ended is not None:
         ports.events.publish_room_deleted(ended)
@@ -59,21 +60,21 @@ async def delete_room(ports: Ports, viewer: Viewer | None, room_id: RoomId) -> b
 
 async def invite(ports: Ports, viewer: Viewer | None, slug: Slug, user_id: UserId) -> Invitation:
     """Let a user into a private room. Raises NotSignedIn, InvalidInput, RoomNotFound, NotPermitted."""
-    signed_in = _signed_in(viewer)
-    room = await _manageable(ports, signed_in, slug=slug)
+    inviter = signed_in(viewer)
+    room = await _manageable(ports, inviter, slug=slug)
     _check_id(user_id)
-    return await ports.catalog.invite(room, Invitation(room.slug, user_id, signed_in.user_id, ports.clock()))
+    return await ports.catalog.invite(room, Invitation(room.slug, user_id, inviter.user_id, ports.clock()))
 
 
 async def revoke(ports: Ports, viewer: Viewer | None, slug: Slug, user_id: UserId) -> bool:
     """Take an invitation back; who is inside stays. Raises NotSignedIn, RoomNotFound, NotPermitted."""
-    room = await _manageable(ports, _signed_in(viewer), slug=slug)
+    room = await _manageable(ports, signed_in(viewer), slug=slug)
     return await ports.catalog.revoke(room, user_id)
 
 
 async def register_video(ports: Ports, viewer: Viewer | None, video_id: int, title: str) -> Video:
     """Put a video into the catalogue, or give it a new title. Raises NotSignedIn, NotPermitted, InvalidInput."""
-    if not may_register_videos(_signed_in(viewer)):
+    if not may_register_videos(signed_in(viewer)):
         raise NotPermitted
     _check_id(video_id)
     return await ports.catalog.register_video(Video(video_id, naming.check_name(title), ports.clock()))
@@ -83,6 +84,26 @@ async def lift_sanction(ports: Ports, viewer: Viewer | None, sanction_id: int) -
     """End a sanction, as who could have imposed it may. Raises NotSignedIn, NotPermitted, SanctionNotFound,
     ModerationUnavailable."""
     return await ports.moderation.lift_sanction(sanction_id, moderator_of(viewer))
+
+
+async def make_rule(ports: Ports, viewer: Viewer | None, slug: Slug | None, rule: Rule) -> KeptRule:
+    """Make a rule of a room, or for everywhere. Raises NotSignedIn, NotPermitted, InvalidInput,
+    ModerationUnavailable."""
+    return await ports.moderation.make_rule(slug, rule, signed_in(viewer))
+
+
+async def replace_rule(ports: Ports, viewer: Viewer | None, rule_id: int, rule: Rule) -> KeptRule:
+    """Replace a rule as a whole. Raises NotSignedIn, NotPermitted, RuleNotFound, InvalidInput,
+    ModerationUnavailable."""
+    _check_id(rule_id)
+    return await ports.moderation.replace_rule(rule_id, rule, signed_in(viewer))
+
+
+async def delete_rule(ports: Ports, viewer: Viewer | None, rule_id: int) -> bool:
+    """Delete a rule. Raises NotSignedIn, NotPermitted, RuleNotFound, InvalidInput, ModerationUnavailable."""
+    _check_id(rule_id)
+    await ports.moderation.delete_rule(rule_id, signed_in(viewer))
+    return True
 
 
 async def _create(ports: Ports, owner: Viewer, settings: RoomSettings, slug: Slug, *, may_revive: bool) -> Room:
@@ -101,12 +122,6 @@ def _candidates(slug: Slug) -> Iterator[Slug]:
 
 def _letters() -> str:
     return "".join(secrets.choice(ascii_lowercase) for _ in range(6))
-
-
-def _signed_in(viewer: Viewer | None) -> Viewer:
-    if viewer is None:
-        raise NotSignedIn
-    return viewer
 
 
 def _check_id(number: int) -> None:

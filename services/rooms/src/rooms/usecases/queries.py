@@ -6,6 +6,7 @@ from rooms.domain import naming
 from rooms.domain.people import LARGEST_ID, Life, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import RoomSnapshot
 from rooms.domain.rooms import Participant, Room, may_manage
+from rooms.domain.rules import KeptRule, RuleHit, TriedText
 from rooms.domain.sanctions import Sanction, may_read_sanctions, target_of, with_state
 from rooms.errors import InvalidInput, NotPermitted, NotSignedIn
 from rooms.ports import Ports
@@ -91,10 +92,37 @@ async def list_sanctions(
     return await ports.moderation.list_sanctions(slug=slug, active=active, first=first, before_id=before_id)
 
 
-def moderator_of(viewer: Viewer | None) -> Viewer:
-    """Who asks, where they may read sanctions. Raises NotSignedIn, NotPermitted."""
+async def list_rules(
+    ports: Ports, viewer: Viewer | None, *, slug: Slug | None, first: int, after: int | None = None
+) -> list[KeptRule]:
+    """The rules of a room, or those for everywhere, the oldest first. Raises NotSignedIn, NotPermitted,
+    ModerationUnavailable."""
+    rules = await ports.moderation.list_rules(slug, signed_in(viewer))
+    return [kept for kept in rules if after is None or kept.id > after][:first]
+
+
+async def try_text(ports: Ports, viewer: Viewer | None, *, slug: Slug | None, text: str) -> TriedText:
+    """What would become of a text in a room. Raises NotSignedIn, NotPermitted, InvalidInput, ModerationUnavailable."""
+    return await ports.moderation.try_text(slug, text, signed_in(viewer))
+
+
+async def list_rule_hits(
+    ports: Ports, viewer: Viewer | None, rule_id: int, *, first: int, before_id: int | None = None
+) -> list[RuleHit]:
+    """The last messages that a rule hit, newest first. Raises NotSignedIn, NotPermitted, RuleNotFound,
+    ModerationUnavailable."""
+    return await ports.moderation.list_rule_hits(rule_id, signed_in(viewer), first=first, before_id=before_id)
+
+
+def signed_in(viewer: Viewer | None) -> Viewer:
+    """Who asks. Raises NotSignedIn."""
     if viewer is None:
         raise NotSignedIn
-    if not may_read_sanctions(viewer):
-        raise NotPermitted
     return viewer
+
+
+def moderator_of(viewer: Viewer | None) -> Viewer:
+    """Who asks, where they may read sanctions. Raises NotSignedIn, NotPermitted."""
+    if not may_read_sanctions(signed_in(viewer)):
+        raise NotPermitted
+    return signed_in(viewer)

@@ -84,6 +84,11 @@ class Quiet:
     async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
         raise AssertionError("not asked here")
 
+    async def _unasked(self, *args: Any, **named: Any) -> Any:
+        raise AssertionError("not asked for here")
+
+    list_rules = make_rule = replace_rule = delete_rule = try_text = list_rule_hits = _unasked
+
 
 class Stage:
     """People who connect, and people who ask."""

@@ -24,8 +24,19 @@ from rooms.domain.rooms import (
     Room,
     RoomSettings,
 )
+from rooms.domain.rules import (
+    KeptRule,
+    Rule,
+    RuleAction,
+    RuleExemption,
+    RuleHit,
+    RuleKind,
+    RuleMode,
+    TextHit,
+    TriedText,
+)
 from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
-from rooms.errors import ModerationUnavailable, NotPermitted, SanctionNotFound
+from rooms.errors import InvalidInput, ModerationUnavailable, NotPermitted, RuleNotFound, SanctionNotFound
 from rooms.ports import Ports
 
 NOW = datetime(2025, 11, 27, 16, 30, 0, 123456, tzinfo=UTC)
@@ -33,9 +44,11 @@ NOW = datetime(2025, 11, 27, 16, 30, 0, 123456, tzinfo=UTC)
 
 @dataclass
 class FakeModeration:
-    """Sanctions in memory; who may lift one follows the rank of its author."""
+    """Sanctions and rules in memory; who may lift one follows the rank of its author."""
 
     sanctions: list[Sanction] = field(default_factory=list)
+    rules: dict[int, KeptRule] = field(default_factory=dict)
+    rule_hits: list[RuleHit] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     aimed: list[Target] = field(default_factory=list)
     is_away: bool = False
@@ -95,6 +108,48 @@ class FakeModeration:
         if action_id in self.refusals:
             raise self.refusals[action_id]
         return Undone(1_000 + action_id, action_id, ("messages",))
+
+    async def list_rules(self, slug: Slug | None, viewer: Viewer) -> list[KeptRule]:
+        self._ask_as_admin(f"list_rules {slug}", viewer)
+        return [kept for kept in self.rules.values() if kept.slug == slug]
+
+    async def make_rule(self, slug: Slug | None, rule: Rule, viewer: Viewer) -> KeptRule:
+        self._ask_as_admin(f"make_rule {slug} {rule.name}", viewer)
+        if rule.action is RuleAction.HOLD:
+            raise InvalidInput("HOLD is not offered yet")
+        number = len(self.rules) + 1
+        self.rules[number] = KeptRule(number, slug, 7, rule, viewer.user_id, NOW, hits=5, acted=3)
+        return self.rules[number]
+
+    async def replace_rule(self, rule_id: int, rule: Rule, viewer: Viewer) -> KeptRule:
+        self._ask_as_admin(f"replace_rule {rule_id} {rule.name}", viewer)
+        self._demand_rule(rule_id)
+        self.rules[rule_id] = replace(self.rules[rule_id], rule=rule, version=8)
+        return self.rules[rule_id]
+
+    async def delete_rule(self, rule_id: int, viewer: Viewer) -> None:
+        self._ask_as_admin(f"delete_rule {rule_id}", viewer)
+        self._demand_rule(rule_id)
+        del self.rules[rule_id]
+
+    async def try_text(self, slug: Slug | None, text: str, viewer: Viewer) -> TriedText:
+        self._ask_as_admin(f"try_text {slug} {text}", viewer)
+        hits = [TextHit(k.id, k.rule.name, text, k.rule.action, k.rule.mode) for k in self.rules.values()]
+        return TriedText(hits, hits[0].rule_id if hits else None)
+
+    async def list_rule_hits(self, rule_id: int, viewer: Viewer, *, first: int, before_id: int | None) -> list[RuleHit]:
+        self._ask_as_admin(f"list_rule_hits {rule_id} {first} {before_id}", viewer)
+        self._demand_rule(rule_id)
+        return [hit for hit in self.rule_hits if before_id is None or hit.id < before_id][:first]
+
+    def _ask_as_admin(self, question: str, viewer: Viewer) -> None:
+        self._ask(question)
+        if viewer.rank < Rank.ADMIN:
+            raise NotPermitted
+
+    def _demand_rule(self, rule_id: int) -> None:
+        if rule_id not in self.rules:
+            raise RuleNotFound
 
     def _ask(self, question: str) -> None:
         self.asked.append(question)
@@ -217,6 +272,26 @@ class World:
         self.moderation.sanctions.append(sanction)
         return sanction
 
+    def put_rule(self, slug: str | None, *patterns: str) -> KeptRule:
+        """A rule; without slug it holds everywhere."""
+        number = len(self.moderation.rules) + 1
+        rule = Rule(
+            name=f"rule {number}",
+            kind=RuleKind.TERMS,
+            action=RuleAction.REFUSE,
+            mode=RuleMode.ON,
+            patterns=patterns,
+            allow=(),
+            threshold=0,
+            minutes=0,
+            exempt_from=RuleExemption.MODERATOR,
+            told="",
+        )
+        where = None if slug is None else Slug(slug)
+        kept = KeptRule(number, where, 7, rule, self.admin.user_id, NOW, hits=5, acted=3)
+        self.moderation.rules[number] = kept
+        return kept
+
     @property
     def ports(self) -> Ports:
         """As bootstrap would give them."""
@@ -251,6 +326,10 @@ class World:
         decoded = json.loads(body)
         assert isinstance(decoded, dict)
         return decoded, status
+
+    def encoded(self, **variables: object) -> bytes:
+        """As they are sent."""
+        return json.dumps(variables).encode()
 
     async def data(self, query: str, viewer: Viewer | None = None, **variables: object) -> Any:
         """The data of an answer without errors."""

@@ -44,6 +44,7 @@ def _fill(world: "World") -> None:
         world.put_person(room, 10, "ana")
         world.put_person(room, None, "Anonymous_192.0.2.7")
         world.put_sanction("mute", user_id=11, slug="live")
+        world.put_rule("live", "a word")
 
 
 @given(_requests, st.integers(0, 3))

@@ -26,6 +26,26 @@ type Sanction {
   reason: String  moderatorUserId: SafeInt!  createdAt: DateTime!  expiresAt: DateTime  liftedAt: DateTime
   active: Boolean!  cursor: String!
 }
+enum RuleKind { TERMS REGEX LINKS CAPS REPEATS LONG_WORDS ZALGO CLASSIFIER }
+enum RuleAction { FLAG HOLD REFUSE MUTE }
+enum RuleMode { OFF DRY_RUN ON }
+enum RuleExemption { USER MODERATOR }
+type Rule {
+  id: SafeInt!  slug: String  version: SafeInt!  name: String!  kind: RuleKind!  patterns: [String!]!
+  allow: [String!]!  threshold: Int!  action: RuleAction!  minutes: Int!  mode: RuleMode!  exemptFrom: RuleExemption!
+  told: String  changedBy: SafeInt!  changedAt: DateTime!  hits: SafeInt!  acted: SafeInt!  cursor: String!
+}
+input RuleInput {
+  name: String!  kind: RuleKind!  action: RuleAction!  mode: RuleMode = ON  patterns: [String!] = []
+  allow: [String!] = []  threshold: Int = 0  minutes: Int = 0  exemptFrom: RuleExemption = MODERATOR
+  told: String = null
+}
+type RuleHit {
+  id: SafeInt!  ruleId: SafeInt!  slug: String!  at: DateTime!  userId: SafeInt  username: String!  text: String!
+  pattern: String  action: RuleAction!  acted: Boolean!  cursor: String!
+}
+type RuleTest { hits: [RuleTestHit!]!  decisiveRuleId: SafeInt }
+type RuleTestHit { ruleId: SafeInt!  ruleName: String!  pattern: String  action: RuleAction!  mode: RuleMode! }
 type Invitation { slug: String!  userId: SafeInt!  invitedBy: SafeInt!  createdAt: DateTime! }
 type Emote { name: String!  url: String!  alt: String!  slug: String }
 type Video { id: SafeInt!  title: String!  createdAt: DateTime! }
@@ -52,6 +72,9 @@ type Query {
   verifyAudit(slug: String, after: String): AuditVerification!
   emotes(slug: String): [Emote!]!
   blocked: [SafeInt!]!
+  rules(slug: String, first: Int = 50, after: String): [Rule!]!
+  ruleHits(ruleId: SafeInt!, first: Int = 50, after: String): [RuleHit!]!
+  testRule(text: String!, slug: String): RuleTest!
 }
 type Mutation {
   createChatRoom(name: String!, slug: String, description: String, isPublic: Boolean = true,
@@ -68,6 +91,8 @@ type Mutation {
   deleteEmote(name: String!, slug: String): Boolean!
   block(userId: SafeInt!): Boolean!
   unblock(userId: SafeInt!): Boolean!
+  saveRule(rule: RuleInput!, slug: String, everywhere: Boolean = false, id: SafeInt): Rule!
+  deleteRule(id: SafeInt!): Boolean!
 }
 """
 

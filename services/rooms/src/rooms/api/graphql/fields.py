@@ -19,23 +19,32 @@ from rooms.api.graphql.request import Request
 from rooms.api.graphql.types import (
     AUDIT,
     ROOMS,
+    RULE_HITS,
+    RULES,
     SANCTIONS,
     AuditEntry,
     AuditVerification,
     ChatRoom,
     Emote,
     Invitation,
+    Rule,
+    RuleHit,
+    RuleInput,
+    RuleTest,
     SafeInt,
     Sanction,
     Undone,
     UndoneAll,
     Video,
+    selected_names,
 )
 from rooms.domain import naming
 from rooms.domain.audit import ACTIONS, AuditQuery
 from rooms.domain.emotes import EVERYWHERE
 from rooms.domain.people import Life, RoomId, Slug, UserId
 from rooms.domain.rooms import UNCHANGED, RoomSettings, SettingsChange
+from rooms.domain.rules import KeptRule
+from rooms.errors import InvalidInput
 from rooms.usecases import audit, blocks, emotes, manage, queries
 
 
@@ -91,7 +100,7 @@ class Query:
         found = await queries.list_sanctions(
             ports,
             info.context.viewer,
-            slug=naming.check_slug(slug) if isinstance(slug, str) else None,
+            slug=_slug(slug),
             active=bool(active),
             first=clamp_first(first),
             before_id=decode_cursor(SANCTIONS, after or None),
@@ -162,6 +171,58 @@ class Query:
         found = await blocks.list_blocked(info.context.ports, info.context.viewer)
         info.context.count_elements(len(found))
         return [SafeInt(user_id) for user_id in found]
+
+    @strawberry.field
+    async def rules(
+        self,
+        info: Info[Request, None],
+        slug: str | None = strawberry.UNSET,
+        first: int | None = LIST_DEFAULT,
+        after: str | None = strawberry.UNSET,
+    ) -> list[Rule]:
+        """The rules of a room, or without slug those for everywhere, the oldest first. Raises NotSignedIn,
+        NotPermitted, InvalidInput, ModerationUnavailable."""
+        found = await queries.list_rules(
+            info.context.ports,
+            info.context.viewer,
+            slug=_slug(slug),
+            first=clamp_first(first),
+            after=decode_cursor(RULES, after or None),
+        )
+        names = selected_names(info.selected_fields)
+        for name, of_one in (("patterns", _patterns), ("allow", _allowed)):
+            if name in names:
+                info.context.count_elements(sum(map(of_one, found)))
+        info.context.count_elements(len(found))
+        return [Rule.of(kept) for kept in found]
+
+    @strawberry.field
+    async def rule_hits(
+        self,
+        info: Info[Request, None],
+        rule_id: SafeInt,
+        first: int | None = LIST_DEFAULT,
+        after: str | None = strawberry.UNSET,
+    ) -> list[RuleHit]:
+        """The last messages that a rule hit, newest first. Raises NotSignedIn, NotPermitted, RuleNotFound,
+        InvalidInput, ModerationUnavailable."""
+        found = await queries.list_rule_hits(
+            info.context.ports,
+            info.context.viewer,
+            rule_id,
+            first=clamp_first(first),
+            before_id=decode_cursor(RULE_HITS, after or None),
+        )
+        info.context.count_elements(len(found))
+        return [RuleHit.of(hit) for hit in found]
+
+    @strawberry.field
+    async def test_rule(self, info: Info[Request, None], text: str, slug: str | None = strawberry.UNSET) -> RuleTest:
+        """What would become of a text in a room, by its rules and those for everywhere. Raises NotSignedIn,
+        NotPermitted, InvalidInput, ModerationUnavailable."""
+        context = info.context
+        tried = check_paragraph("text", text)
+        return RuleTest.of(await queries.try_text(context.ports, context.viewer, slug=_slug(slug), text=tried))
 
 
 @strawberry.type
@@ -298,7 +359,45 @@ class Mutation:
         """The opposite; false where they were not blocked. Raises NotSignedIn."""
         return await blocks.unblock(info.context.ports, info.context.viewer, UserId(user_id))
 
+    @strawberry.mutation
+    async def save_rule(
+        self,
+        info: Info[Request, None],
+        rule: RuleInput,
+        slug: str | None = strawberry.UNSET,
+        everywhere: bool | None = False,
+        id: SafeInt | None = strawberry.UNSET,
+    ) -> Rule:
+        """Make a rule of a room, or one for everywhere; or replace the one of that id as a whole. Raises NotSignedIn,
+        NotPermitted, RuleNotFound, InvalidInput, ModerationUnavailable."""
+        context = info.context
+        if isinstance(slug, str) + bool(everywhere) + isinstance(id, int) != 1:
+            raise InvalidInput("Give slug, everywhere: true, or the id of a rule")
+        if isinstance(id, int):
+            saved = await manage.replace_rule(context.ports, context.viewer, id, rule.rule())
+        else:
+            saved = await manage.make_rule(context.ports, context.viewer, _slug(slug), rule.rule())
+        return Rule.of(saved)
+
+    @strawberry.mutation
+    async def delete_rule(self, info: Info[Request, None], id: SafeInt) -> bool:
+        """Delete a rule, and what is kept of what it hit. Raises NotSignedIn, NotPermitted, RuleNotFound,
+        ModerationUnavailable."""
+        return await manage.delete_rule(info.context.ports, info.context.viewer, id)
+
 
 def _emotes_of(slug: str | None) -> Slug:
     """Without one: those of everywhere. Raises InvalidInput."""
     return naming.check_slug(slug) if isinstance(slug, str) else EVERYWHERE
+
+
+def _slug(slug: str | None) -> Slug | None:
+    return naming.check_slug(slug) if isinstance(slug, str) else None
+
+
+def _patterns(kept: KeptRule) -> int:
+    return len(kept.rule.patterns)
+
+
+def _allowed(kept: KeptRule) -> int:
+    return len(kept.rule.allow)

@@ -11,12 +11,13 @@ from strawberry.types import Info
 from strawberry.types.nodes import SelectedField, Selection
 from strawberry.types.scalar import ScalarDefinition
 
-from rooms.api.graphql.arguments import LIST_DEFAULT, clamp_first, decode_cursor, encode_cursor
+from rooms.api.graphql.arguments import LIST_DEFAULT, check_line, clamp_first, decode_cursor, encode_cursor
 from rooms.api.graphql.request import ParticipantPage, Request
 from rooms.domain import (
     audit as domain_audit,
     emotes as domain_emotes,
     rooms as domain,
+    rules as domain_rules,
     sanctions as domain_sanctions,
 )
 
@@ -24,6 +25,8 @@ ROOMS = "room"
 PARTICIPANTS = "participant"
 SANCTIONS = "sanction"
 AUDIT = "audit"
+RULES = "rule"
+RULE_HITS = "hit"
 LARGEST_SAFE_INT = 2**53 - 1
 
 SafeInt = NewType("SafeInt", int)
@@ -76,6 +79,10 @@ SCALARS: dict[object, ScalarDefinition] = {
 
 # Strawberry marks the domain's own class, so that its members need no translation.
 strawberry.enum(domain.ParticipantState)
+strawberry.enum(domain_rules.RuleKind)
+strawberry.enum(domain_rules.RuleAction)
+strawberry.enum(domain_rules.RuleMode)
+strawberry.enum(domain_rules.RuleExemption)
 
 
 @strawberry.type
@@ -195,6 +202,155 @@ class Sanction:
             active=sanction.is_active(now),
             cursor=encode_cursor(SANCTIONS, sanction.id),
         )
+
+
+@strawberry.input
+class RuleInput:
+    """A rule as somebody writes it; what is left out, or null, has its default."""
+
+    name: str
+    kind: domain_rules.RuleKind
+    action: domain_rules.RuleAction
+    mode: domain_rules.RuleMode | None = domain_rules.RuleMode.ON
+    patterns: list[str] | None = strawberry.field(default_factory=list)
+    allow: list[str] | None = strawberry.field(default_factory=list)
+    threshold: int | None = 0
+    minutes: int | None = 0
+    exempt_from: domain_rules.RuleExemption | None = domain_rules.RuleExemption.MODERATOR
+    told: str | None = None
+
+    def rule(self) -> domain_rules.Rule:
+        """What is meant. Raises InvalidInput."""
+        return domain_rules.Rule(
+            name=check_line("name", self.name),
+            kind=self.kind,
+            action=self.action,
+            mode=self.mode or domain_rules.RuleMode.ON,
+            patterns=tuple(check_line("patterns", pattern) for pattern in self.patterns or ()),
+            allow=tuple(check_line("allow", domain) for domain in self.allow or ()),
+            threshold=self.threshold or 0,
+            minutes=self.minutes or 0,
+            exempt_from=self.exempt_from or domain_rules.RuleExemption.MODERATOR,
+            told=check_line("told", self.told or ""),
+        )
+
+
+@strawberry.type
+class Rule:
+    """A rule of a room, or for everywhere, as it is stored."""
+
+    id: SafeInt
+    slug: str | None
+    version: SafeInt
+    name: str
+    kind: domain_rules.RuleKind
+    patterns: list[str]
+    allow: list[str]
+    threshold: int
+    action: domain_rules.RuleAction
+    minutes: int
+    mode: domain_rules.RuleMode
+    exempt_from: domain_rules.RuleExemption
+    told: str | None
+    changed_by: SafeInt
+    changed_at: datetime
+    hits: SafeInt
+    acted: SafeInt
+    cursor: str
+
+    @classmethod
+    def of(cls, kept: domain_rules.KeptRule) -> Self:
+        """As the contract shows a rule."""
+        rule = kept.rule
+        return cls(
+            id=SafeInt(kept.id),
+            slug=kept.slug,
+            version=SafeInt(kept.version),
+            name=rule.name,
+            kind=rule.kind,
+            patterns=list(rule.patterns),
+            allow=list(rule.allow),
+            threshold=rule.threshold,
+            action=rule.action,
+            minutes=rule.minutes,
+            mode=rule.mode,
+            exempt_from=rule.exempt_from,
+            told=rule.told or None,
+            changed_by=SafeInt(kept.changed_by),
+            changed_at=kept.changed_at,
+            hits=SafeInt(kept.hits),
+            acted=SafeInt(kept.acted),
+            cursor=encode_cursor(RULES, kept.id),
+        )
+
+
+@strawberry.type
+class RuleHit:
+    """One message that a rule hit."""
+
+    id: SafeInt
+    rule_id: SafeInt
+    slug: str
+    at: datetime
+    user_id: SafeInt | None
+    username: str
+    text: str
+    pattern: str | None
+    action: domain_rules.RuleAction
+    acted: bool
+    cursor: str
+
+    @classmethod
+    def of(cls, hit: domain_rules.RuleHit) -> Self:
+        """As the contract shows a hit."""
+        return cls(
+            id=SafeInt(hit.id),
+            rule_id=SafeInt(hit.rule_id),
+            slug=hit.slug,
+            at=hit.at,
+            user_id=None if hit.user_id is None else SafeInt(hit.user_id),
+            username=hit.username,
+            text=hit.text,
+            pattern=hit.pattern,
+            action=hit.action,
+            acted=hit.acted,
+            cursor=encode_cursor(RULE_HITS, hit.id),
+        )
+
+
+@strawberry.type
+class RuleTestHit:
+    """A rule that a text is against."""
+
+    rule_id: SafeInt
+    rule_name: str
+    pattern: str | None
+    action: domain_rules.RuleAction
+    mode: domain_rules.RuleMode
+
+
+@strawberry.type
+class RuleTest:
+    """What would become of a text."""
+
+    hits: list[RuleTestHit]
+    decisive_rule_id: SafeInt | None
+
+    @classmethod
+    def of(cls, tried: domain_rules.TriedText) -> Self:
+        """As the contract shows it."""
+        hits = [
+            RuleTestHit(
+                rule_id=SafeInt(hit.rule_id),
+                rule_name=hit.rule_name,
+                pattern=hit.pattern,
+                action=hit.action,
+                mode=hit.mode,
+            )
+            for hit in tried.hits
+        ]
+        decisive = tried.decisive_rule_id
+        return cls(hits=hits, decisive_rule_id=None if decisive is None else SafeInt(decisive))
 
 
 @strawberry.type
@@ -379,11 +535,15 @@ class Video:
         return cls(id=SafeInt(video.id), title=video.title, created_at=video.created_at)
 
 
-def _asks_for(name: str, selections: Iterable[Selection]) -> bool:
-    """Whether a field's answer includes a field of this name, directly or through fragments."""
+def selected_names(selections: Iterable[Selection]) -> set[str]:
+    """The names of the fields that are asked of an answer's elements, directly or through fragments."""
+    found = set()
     for selection in selections:
         for inner in selection.selections:
-            found = inner.name == name if isinstance(inner, SelectedField) else _asks_for(name, [inner])
-            if found:
-                return True
-    return False
+            found |= {inner.name} if isinstance(inner, SelectedField) else selected_names([inner])
+    return found
+
+
+def _asks_for(name: str, selections: Iterable[Selection]) -> bool:
+    """Whether a field's answer includes a field of this name."""
+    return name in selected_names(selections)
