@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import pytest
 
 from moderation.domain import rights
+from moderation.domain.kept_rules import EVERYWHERE, RuleEdit
 from moderation.domain.people import Moderator, Rank, Target
-from moderation.domain.rights import Change, may_act, may_execute, may_lift
+from moderation.domain.rights import Change, decide_by_rule, may_act, may_edit_rules, may_execute, may_lift
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, Scope
-from moderation.errors import NotPermitted
+from moderation.errors import NotPermitted, SanctionIsOver
 
 BAN, MUTE, UNBAN, UNMUTE = Action.BAN, Action.MUTE, Action.UNBAN, Action.UNMUTE
 ANA = Target(123, "")
@@ -195,3 +196,45 @@ def test_nobody_lifts_their_own_sanction() -> None:
 @pytest.mark.parametrize(("minutes", "expected"), [(0, None), (1, 61_000), (525_600, 31_536_001_000)])
 def test_a_duration_of_0_is_permanent(minutes: int, expected: int | None) -> None:
     assert command(MUTE, minutes=minutes).expires_at_ms(1_000) == expected
+
+
+@pytest.mark.parametrize("slug", ["live", EVERYWHERE])
+@pytest.mark.parametrize("edit", RuleEdit)
+def test_rules_of_a_room_and_for_everywhere_are_for_admins_and_above(edit: RuleEdit, slug: str) -> None:
+    assert [rank for rank in Rank if may_edit_rules(Moderator(9, rank), edit, slug)] == [Rank.ADMIN, Rank.SUPERUSER]
+    assert not may_edit_rules(Moderator(0, Rank.ADMIN), edit, slug)
+
+
+def mute_until(
+    ends_ms: int | None, *, rank: Rank = Rank.MODERATOR, kind: Action = MUTE, slug: str | None = "live"
+) -> Sanction:
+    return Sanction(1, kind, ANA, frozenset(), slug, "", 8, rank, 0, ends_ms)
+
+
+@pytest.mark.parametrize(
+    ("in_force", "is_over"),
+    [
+        (mute_until(None), True),
+        (mute_until(300_000), True),
+        (mute_until(240_000, slug=None), True),
+        (mute_until(239_999), False),
+        (mute_until(None, slug="other"), False),
+        (mute_until(None, kind=BAN), False),
+    ],
+)
+def test_a_mute_by_rule_changes_nothing_where_one_as_long_but_for_a_minute_holds(
+    in_force: Sanction, is_over: bool
+) -> None:
+    by_rule = command(MUTE, Rank.MODERATOR, by=0, minutes=5)
+    if is_over:
+        with pytest.raises(SanctionIsOver):
+            decide_by_rule(by_rule, [in_force], addresses=frozenset(), now_ms=0)
+        return
+    change = decide_by_rule(by_rule, [in_force], addresses=frozenset({"10.0.0.5"}), now_ms=0)
+    replaced = () if in_force.slug == "other" or in_force.kind is BAN else (in_force,)
+    assert change == Change(replaced, imposes=True, addresses=frozenset({"10.0.0.5"}))
+
+
+def test_a_mute_by_rule_leaves_a_shorter_one_by_a_higher_rank_beside_it() -> None:
+    by_rule, shorter = command(MUTE, Rank.MODERATOR, by=0, minutes=5), mute_until(1, rank=Rank.ADMIN)
+    assert decide_by_rule(by_rule, [shorter], addresses=frozenset(), now_ms=0).lifted == ()

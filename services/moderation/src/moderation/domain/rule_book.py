@@ -6,11 +6,12 @@ from typing import NamedTuple, cast
 
 from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RulesState
 from moderation.domain.people import Rank
-from moderation.domain.rules import Hit, Judgement, RuleKind, RuleSet, rule_problem
+from moderation.domain.rules import Hit, Judgement, Rule, RuleKind, RuleSet, rule_problem
 
 MOST_COMPILED = 1_000
 MOST_COMPILED_BYTES = 256 << 20
 """Of compiled rules, as far as it can be told before; those that were not asked for longest go first."""
+TERMS_A_SET = 2_000
 _BYTES_A_SET = 16 << 10
 _BYTES_A_TERM = 3 << 10
 _BYTES_A_REGEX_RULE = 2 << 20
@@ -37,10 +38,10 @@ class CompiledRules:
         """Takes up to some 100 ms for 1,000 terms. A rule that this version of the service refuses is left out."""
         self.version = version
         try:
-            self._rules = RuleSet([each.rule for each in kept])
+            self._sets = _sets_of(kept)
         except Exception:  # noqa: BLE001 - whatever a library raises about one rule, the others hold
             kept = [each for each in kept if rule_problem(each.rule) is None]
-            self._rules = RuleSet([each.rule for each in kept])
+            self._sets = _sets_of(kept)
         self._kept = {id(each.rule): each for each in kept}
         terms = sum(len(each.rule.patterns) for each in kept if each.rule.kind is RuleKind.TERMS)
         expressions = sum(each.rule.kind is RuleKind.REGEX for each in kept)
@@ -48,8 +49,25 @@ class CompiledRules:
 
     def matches(self, text: str, rank: int) -> Iterator[Match]:
         """What a text of somebody of that rank, whom nothing else exempts, is against: of each rule once."""
-        for hit in self._rules.judge(text, cast(Rank, rank), is_vip=False).hits:
-            yield Match(self._kept[id(hit.rule)], hit)
+        for rules in self._sets:
+            for hit in rules.judge(text, cast(Rank, rank), is_vip=False).hits:
+                yield Match(self._kept[id(hit.rule)], hit)
+
+
+def _sets_of(kept: Sequence[KeptRule]) -> list[RuleSet]:
+    """In their order. Nothing else runs in the process while a library puts together the terms of one set, some 10 ms
+    for 1,000: so more than TERMS_A_SET are several, which are looked through one after the other."""
+    sets: list[RuleSet] = []
+    rules: list[Rule] = []
+    terms = 0
+    for each in kept:
+        more = len(each.rule.patterns) if each.rule.kind is RuleKind.TERMS else 0
+        if terms and terms + more > TERMS_A_SET:
+            sets.append(RuleSet(rules))
+            rules, terms = [], 0
+        rules.append(each.rule)
+        terms += more
+    return [*sets, RuleSet(rules)]
 
 
 class Found(NamedTuple):
@@ -57,7 +75,7 @@ class Found(NamedTuple):
 
     matches: list[Match]
     is_all: bool
-    """False: rules hold there as well that are not compiled yet."""
+    """False: rules hold there as well that could not see the text."""
 
 
 _NOTHING = Found([], is_all=True)
@@ -80,6 +98,7 @@ class RuleBook:
         self._compiled: OrderedDict[str, CompiledRules] = OrderedDict()
         self._compiled_bytes = 0
         self._outdated: set[str] = set()
+        self._failure: Exception | None = None
 
     def __len__(self) -> int:
         """Slugs that have rules which are looked at, everywhere counted as one."""
@@ -165,8 +184,16 @@ class RuleBook:
                 is_all = False
                 continue
             self._compiled.move_to_end(key)
-            matches += compiled.matches(text, rank)
+            try:
+                matches += compiled.matches(text, rank)
+            except Exception as failure:  # noqa: BLE001 - a text that a library fails at must not take others with it
+                self._failure, is_all = failure, False
         return Found(matches, is_all) if matches or not is_all else _NOTHING
+
+    def take_failure(self) -> Exception | None:
+        """What judging a text has raised since this was last asked, a defect; None: nothing."""
+        failure, self._failure = self._failure, None
+        return failure
 
     def _drop(self, slug: str) -> None:
         self._outdated.discard(slug)

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
+import structlog
+
 from chassis.tasks import repeat
 from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RuleEdit
 from moderation.domain.people import Moderator, Rank
@@ -22,6 +24,7 @@ WAITED_FOR_S = 0.5
 """So long messages wait for the rules of their room, from when these were first asked for: edges wait 1.5 s for a
 verdict, and whatever is asked behind them waits as well."""
 _NS_PER_S = 1_000_000_000
+_log = structlog.get_logger()
 
 
 async def keep_reading_rules(ports: Ports) -> None:
@@ -38,6 +41,8 @@ async def read_rules(ports: Ports) -> None:
         ports.rules.read(part)
         is_all = len(part) < READ_AT_ONCE
     compile_outdated(ports)
+    if failure := ports.rules.take_failure():
+        _log.error("rules_failed_at_a_text", exc_info=failure)
 
 
 def compile_outdated(ports: Ports) -> None:

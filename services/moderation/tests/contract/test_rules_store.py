@@ -1,0 +1,206 @@
+"""The rules of slugs and what they hit in the database, on SQLite and on PostgreSQL."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from moderation.adapters.store.rules import values_of
+from moderation.adapters.store.tables import AuditRow, RuleHitRow, RuleRow
+from moderation.domain.commands import RULE_AUTHOR, Receipt, SanctionOrder
+from moderation.domain.erasures import NO_ORIGIN, Origin
+from moderation.domain.kept_rules import EVERYWHERE, DeleteRule, KeptRule, RuleOrder, RulesState, SaveRule
+from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.rights import Change
+from moderation.domain.rule_hits import SAMPLE, HitBatch, HitCount, RuleHit, RuleMute
+from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
+from moderation.domain.sanctions import Action, Command, Scope
+from moderation.errors import RuleNotFound, RuleRefused
+from moderation.ports import Store
+
+pytestmark = pytest.mark.integration
+BOSS = Moderator(9, Rank.ADMIN)
+WORDS = Rule("words", RuleKind.TERMS, RuleAction.REFUSE, patterns=("blarg", "zonk*"), told="No")
+LINKS = Rule("links", RuleKind.LINKS, RuleAction.MUTE, RuleMode.DRY_RUN, allow=("example.com",), mute_minutes=5)
+
+
+def save(rule: Rule = WORDS, slug: str = "live", *, rule_id: int = 0, nonce: str = "") -> RuleOrder:
+    origin = Origin("e" * 32, 1, nonce) if nonce else NO_ORIGIN
+    return RuleOrder(SaveRule(BOSS, slug, rule, rule_id, "raid"), origin=origin)
+
+
+def delete(rule_id: int, slug: str = "live", *, nonce: str = "") -> RuleOrder:
+    origin = Origin("e" * 32, 1, nonce) if nonce else NO_ORIGIN
+    return RuleOrder(DeleteRule(BOSS, slug, rule_id, "enough"), origin=origin)
+
+
+async def made(store: Store, rule: Rule = WORDS, slug: str = "live") -> int:
+    receipt = await store.change_rules(save(rule, slug), now_ms=1_000)
+    assert receipt.rule is not None
+    return receipt.rule.id
+
+
+def hit(rule_id: int, number: int = 0, *, acted: bool = False) -> RuleHit:
+    return RuleHit(rule_id, "live", number, 5, "ana", f"a\0{number}", "blarg", RuleAction.REFUSE, acted=acted)
+
+
+async def test_a_rule_is_kept_by_slug_with_its_audit_row_and_what_replicas_have_to_know(store: Store) -> None:
+    receipt = await store.change_rules(save(nonce="n1"), now_ms=1_000)
+    assert receipt.rule is not None
+    assert receipt.rule == KeptRule(receipt.rule.id, "live", 1_000, WORDS, changed_by=9, changed_at_ms=1_000)
+    assert receipt.rules == RulesState("live", 1_000, judges=True, acts=True)
+    assert await store.rules_of("live") == (1_000, [receipt.rule])
+    audit = await AuditRow.get(id=receipt.action_id)
+    assert (audit.action, audit.slug, audit.scope, audit.reason, audit.nonce) == (24, "live", 1, "raid", "n1")
+    assert (audit.moderator_user_id, audit.moderator_rank) == (9, 4)
+    assert audit.details == {
+        "rule_id": receipt.rule.id,
+        "version": 1_000,
+        "before": None,
+        "after": {
+            "name": "words",
+            "kind": 1,
+            "action": 3,
+            "mode": 3,
+            "patterns": ["blarg", "zonk*"],
+            "allow": [],
+            "threshold": 0,
+            "mute_minutes": 0,
+            "exempt_from": 3,
+            "told": "No",
+        },
+    }
+
+
+async def test_a_rule_is_replaced_as_a_whole_and_the_audit_row_has_the_fields_that_differ(store: Store) -> None:
+    rule_id = await made(store)
+    other = await made(store, LINKS)
+    changed = replace(WORDS, patterns=("blarg",), mode=RuleMode.OFF)
+    receipt = await store.change_rules(save(changed, rule_id=rule_id), now_ms=2_000)
+    assert receipt.rules == RulesState("live", 2_000, judges=True, acts=False)
+    version, rules = await store.rules_of("live")
+    assert (version, [(kept.id, kept.rule) for kept in rules]) == (2_000, [(rule_id, changed), (other, LINKS)])
+    assert (await AuditRow.get(id=receipt.action_id)).details == {
+        "rule_id": rule_id,
+        "version": 2_000,
+        "before": {"patterns": ["blarg", "zonk*"], "mode": 3},
+        "after": {"patterns": ["blarg"], "mode": 1},
+    }
+
+
+async def test_a_rule_is_deleted_with_its_hits_and_the_audit_row_has_it(store: Store) -> None:
+    rule_id = await made(store, slug=EVERYWHERE)
+    await store.write_hits(HitBatch({rule_id: HitCount(1, 1)}, [hit(rule_id)]))
+    receipt = await store.change_rules(delete(rule_id, EVERYWHERE), now_ms=2_000)
+    assert (receipt.rule, receipt.rules) == (None, RulesState("", 2_000, judges=False, acts=False))
+    assert await store.rules_of(EVERYWHERE) == (2_000, [])
+    assert await store.slug_of_rule(rule_id) is None
+    assert await RuleHitRow.all().count() == 0
+    audit = await AuditRow.get(id=receipt.action_id)
+    assert (audit.action, audit.scope, audit.slug, audit.reason) == (25, 2, "", "enough")
+    assert audit.details == {"rule_id": rule_id, "version": 2_000, "before": values_of(WORDS), "after": None}
+    assert await made(store, slug=EVERYWHERE) > rule_id
+
+
+async def test_a_rule_of_another_slug_is_not_found_there(store: Store) -> None:
+    rule_id = await made(store)
+    assert await store.slug_of_rule(rule_id) == "live"
+    for order in (save(rule_id=rule_id, slug="other"), delete(rule_id, "other"), delete(0), save(rule_id=rule_id + 1)):
+        with pytest.raises(RuleNotFound):
+            await store.change_rules(order, now_ms=2_000)
+    assert (await store.rules_of("live"))[0] == 1_000
+
+
+async def test_a_slug_has_at_most_20_rules_and_each_slug_its_own(store: Store) -> None:
+    ids = [await made(store) for _ in range(20)]
+    with pytest.raises(RuleRefused, match="at most 20 rules"):
+        await store.change_rules(save(), now_ms=2_000)
+    await store.change_rules(save(LINKS, rule_id=ids[0]), now_ms=2_000)
+    await made(store, slug=EVERYWHERE)
+    assert len((await store.rules_of("live"))[1]) == 20
+
+
+async def test_a_repeated_nonce_changes_nothing_and_is_answered_with_the_rule(store: Store) -> None:
+    first = await store.change_rules(save(nonce="n1"), now_ms=1_000)
+    again = await store.change_rules(save(LINKS, nonce="n1"), now_ms=2_000)
+    assert again == Receipt(first.action_id, repeated=True, rule=first.rule)
+    assert await store.earlier(save(nonce="n1"), now_ms=2_000) == again
+    assert first.rule is not None
+    gone = await store.change_rules(delete(first.rule.id, nonce="n2"), now_ms=3_000)
+    assert await store.earlier(save(nonce="n1"), now_ms=3_000) == Receipt(first.action_id, repeated=True)
+    assert await store.earlier(delete(1, nonce="n2"), now_ms=3_000) == Receipt(gone.action_id, repeated=True)
+
+
+async def test_versions_rise_over_all_slugs_so_that_who_reads_on_misses_none(store: Store) -> None:
+    receipts = await asyncio.gather(*(store.change_rules(save(slug=f"s{n % 5}"), now_ms=1_000) for n in range(15)))
+    made = [receipt.rules for receipt in receipts if receipt.rules]
+    assert sorted(state.version for state in made) == list(range(1_000, 1_015))
+    read: list[RulesState] = []
+    while part := await store.rules_after(read[-1].version if read else 0, first=2):
+        read += part
+    newest = {state.slug: state for state in sorted(made, key=lambda state: state.version)}
+    assert read == sorted(newest.values(), key=lambda state: state.version)
+
+
+async def test_rules_of_a_later_version_are_left_out_and_counted_as_rules_that_act(store: Store) -> None:
+    rule_id, later = await made(store, replace(WORDS, mode=RuleMode.OFF)), await made(store)
+    await RuleRow.filter(id=later).update(rule=values_of(WORDS) | {"kind": 99})
+    assert [kept.id for kept in (await store.rules_of("live"))[1]] == [rule_id]
+    assert await store.slug_of_rule(later) == "live"
+    receipt = await store.change_rules(save(replace(WORDS, mode=RuleMode.OFF), rule_id=rule_id), now_ms=2_000)
+    assert receipt.rules == RulesState("live", 2_000, judges=True, acts=True)
+
+
+async def test_hits_are_counted_and_the_last_1000_of_a_rule_are_kept(store: Store) -> None:
+    rule_id, other = await made(store), await made(store)
+    for start in range(0, SAMPLE + 100, 100):
+        sample = [hit(rule_id, number, acted=True) for number in range(start, start + 100)]
+        await store.write_hits(HitBatch({rule_id: HitCount(150, 100)}, sample))
+    await store.write_hits(HitBatch({other: HitCount(1, 0), 10**9: HitCount(7, 7)}, [hit(other), hit(10**9)]))
+    _, rules = await store.rules_of("live")
+    assert [(kept.hits, kept.acted) for kept in rules] == [(1_650, 1_100), (1, 0)]
+    first = await store.hits_of(rule_id, first=3, before_id=None)
+    assert [kept.hit.at_ms for kept in first] == [1_099, 1_098, 1_097]
+    assert first[0].hit == replace_text(hit(rule_id, 1_099, acted=True))
+    second = await store.hits_of(rule_id, first=2_000, before_id=first[-1].id)
+    assert [kept.hit.at_ms for kept in second] == list(range(1_096, 99, -1))
+    assert len(await store.hits_of(other, first=9, before_id=None)) == 1
+    assert await RuleHitRow.filter(rule_id=10**9).count() == 0
+    await RuleHitRow.filter(rule_id=other).update(action=99)
+    assert await store.hits_of(other, first=9, before_id=None) == []
+    await store.change_rules(save(rule_id=rule_id), now_ms=2_000)
+    assert (await store.rules_of("live"))[1][0].hits == 1_650
+
+
+async def test_replicas_write_hits_of_the_same_rules_beside_each_other(store: Store) -> None:
+    ids = [await made(store) for _ in range(4)]
+    counts = {rule_id: HitCount(1, 1) for rule_id in ids}
+    backwards = dict(reversed(counts.items()))
+    batches = [HitBatch(counts if n % 2 else backwards, [hit(rule_id) for rule_id in ids]) for n in range(10)]
+    await asyncio.gather(*map(store.write_hits, batches))
+    assert {kept.hits for kept in (await store.rules_of("live"))[1]} == {10}
+
+
+async def test_what_rules_hit_is_deleted_as_evidence_is(store: Store) -> None:
+    rule_id = await made(store)
+    await store.write_hits(HitBatch({rule_id: HitCount(2, 0)}, [hit(rule_id, 1), hit(rule_id, 5)]))
+    await store.erase_evidence(5, now_ms=9)
+    assert [kept.hit.at_ms for kept in await store.hits_of(rule_id, first=9, before_id=None)] == [5]
+
+
+async def test_a_mute_by_rule_is_an_audit_row_with_the_rule_and_the_message_as_evidence(store: Store) -> None:
+    mute = RuleMute(Target(5, ""), "live", 5, 7, "words", "bl\0arg", 1_000)
+    command = Command(RULE_AUTHOR, Action.MUTE, mute.target, None, Scope.ROOM, "live", 5, "Rule: words")
+    order = SanctionOrder(command, by_rule=mute)
+    receipt = await store.change(order, frozenset(), lambda _: Change((), imposes=True), now_ms=1_000)
+    audit = await AuditRow.get(id=receipt.action_id)
+    assert (audit.action, audit.moderator_user_id, audit.moderator_rank) == (2, 0, 3)
+    assert (audit.details, audit.reason) == ({"rule_id": 7, "rule_name": "words"}, "Rule: words")
+    assert audit.message_text == "bl\N{REPLACEMENT CHARACTER}arg"
+    await store.erase_evidence(2_000, now_ms=3_000)
+    assert (await AuditRow.get(id=receipt.action_id)).message_text == ""
+
+
+def replace_text(found: RuleHit) -> RuleHit:
+    """PostgreSQL cannot hold the character 0."""
+    return found._replace(text=found.text.replace("\0", "\N{REPLACEMENT CHARACTER}"))

@@ -1,0 +1,378 @@
+"""usecases/rules.py and rule_effects.py on both databases: rules are compiled before they are needed, and what they hit
+and ask for is carried out behind the messages."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import pytest
+from structlog.testing import capture_logs
+
+from chassis.database import Database
+from chassis.errors import DatabaseUnavailable
+from chassis.nats_connection import NatsAccess, NatsConnection
+from moderation.adapters.log import NatsLog
+from moderation.adapters.store.outbox import TortoiseOutbox
+from moderation.adapters.store.sanctions import TortoiseStore
+from moderation.domain.admission import Admission, ArrivalCheck, Limits, MessageCheck, Now
+from moderation.domain.commands import Receipt
+from moderation.domain.kept_rules import EVERYWHERE, DeleteRule, KeptRule, RuleOrder, SaveRule
+from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.people import Moderator, Rank, Speaker
+from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.rule_book import RuleBook
+from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
+from moderation.domain.sanction_cache import SanctionCache
+from moderation.domain.sanctions import SanctionEvent
+from moderation.domain.verdicts import ADMITTED, Decision, Verdict
+from moderation.domain.warnings import RoomWarning
+from moderation.domain.windows import CarryMatcher
+from moderation.errors import NotPermitted, RuleNotFound, RuleRefused
+from moderation.ports import Ports
+from moderation.usecases import rule_effects, rules as rules_module
+from moderation.usecases.admit import Batch, admit
+from moderation.usecases.execute import execute
+from moderation.usecases.rule_effects import keep_muting, keep_writing_hits, write_hits
+from moderation.usecases.rules import keep_reading_rules, list_hits, list_rules, prepare, read_rules, try_text
+
+pytestmark = pytest.mark.integration
+Eventually: TypeAlias = Callable[..., Awaitable[None]]
+BOSS, HELPER = Moderator(9, Rank.ADMIN), Moderator(8, Rank.MODERATOR)
+ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
+GUEST = Speaker(0, "Anonymous_10.0.0.6", "10.0.0.6", Rank.ANONYMOUS, "e:2")
+WORDS = Rule("words", RuleKind.TERMS, RuleAction.REFUSE, patterns=("blarg",))
+MUTE = Rule("mute", RuleKind.TERMS, RuleAction.MUTE, patterns=("blarg",), mute_minutes=5)
+
+
+class Published:
+    is_connected = True
+
+    def __init__(self) -> None:
+        self.events: list[SanctionEvent] = []
+
+    async def publish(self, event: SanctionEvent) -> None:
+        self.events.append(event)
+
+    async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
+        raise AssertionError("nobody is warned here")
+
+
+class Store:
+    """A real one whose questions fail, or wait, by name."""
+
+    def __init__(self, database: Database) -> None:
+        self._store = TortoiseStore(database)
+        self.is_away: set[str] = set()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            if name in self.is_away:
+                raise DatabaseUnavailable("away")
+            if name == "rules_of":
+                await self.gate.wait()
+            return await getattr(self._store, name)(*args, **kwargs)
+
+        return ask
+
+
+class Replica:
+    """The use cases of one replica."""
+
+    def __init__(self, database: Database) -> None:
+        self.store, self.published, self.now = Store(database), Published(), Now(0, 1_000)
+        cache, last_seen, policies, self.book = SanctionCache(), LastSeenBuffer(), PolicyCache(), RuleBook()
+        self.admission = Admission(Limits(100, 10, 100), cache, last_seen, policies, rules=self.book)
+        store: Any = self.store
+        self.ports = Ports(
+            store,
+            self.published,
+            lambda: self.now,
+            cache,
+            last_seen,
+            self.admission,
+            TortoiseOutbox(database),
+            NatsLog(NatsConnection(NatsAccess(()), "away")),
+            policies,
+            rules=self.book,
+        )
+
+    async def save(self, rule: Rule = WORDS, slug: str = "live", rule_id: int = 0) -> KeptRule:
+        receipt = await execute(self.ports, RuleOrder(SaveRule(BOSS, slug, rule, rule_id)))
+        assert receipt.rule is not None
+        return receipt.rule
+
+    async def delete(self, rule_id: int) -> Receipt:
+        return await execute(self.ports, RuleOrder(DeleteRule(BOSS, "whatever", rule_id)))
+
+    async def say(self, text: str, who: Speaker = ANA, slug: str = "live") -> Verdict:
+        """As a stream of an edge asks."""
+        batch = Batch([], [], [], [], [MessageCheck(who, slug, 1, "", text=text)])
+        await prepare(self.ports, batch)
+        (verdict,) = admit(self.ports, batch, CarryMatcher())
+        return verdict
+
+    async def settled(self) -> None:
+        """Whatever is being compiled is."""
+        while self.ports.compiling:
+            await asyncio.wait([each.task for each in self.ports.compiling.values()])
+
+    @asynccontextmanager
+    async def running(self, *duties: Callable[[Ports], Awaitable[None]]) -> AsyncIterator[None]:
+        tasks = [asyncio.ensure_future(duty(self.ports)) for duty in duties]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def replica(database: Database) -> Replica:
+    return Replica(database)
+
+
+@pytest.fixture
+def other(database: Database) -> Replica:
+    """Another one on the same database."""
+    return Replica(database)
+
+
+async def test_a_rule_judges_on_the_replica_that_saved_it_and_on_the_others_once_they_have_read_it(
+    replica: Replica, other: Replica
+) -> None:
+    kept = await replica.save()
+    assert await replica.say("blarg") == Verdict(Decision.BLOCKED)
+    assert await other.say("blarg") == ADMITTED
+    await read_rules(other.ports)
+    assert await other.say("blarg") == Verdict(Decision.BLOCKED)
+    await replica.save(Rule("words", RuleKind.TERMS, RuleAction.REFUSE, patterns=("zonk",)), rule_id=kept.id)
+    await replica.settled()
+    await read_rules(other.ports)
+    await other.settled()
+    for each in (replica, other):
+        assert (await each.say("blarg"), (await each.say("zonk")).decision) == (ADMITTED, Decision.BLOCKED)
+    await replica.delete(kept.id)
+    await read_rules(other.ports)
+    assert [(await each.say("zonk"), len(each.book), each.book.compiled) for each in (replica, other)] == [
+        (ADMITTED, 0, 0),
+        (ADMITTED, 0, 0),
+    ]
+
+
+async def test_changes_are_read_until_there_are_no_more_and_for_as_long_as_the_replica_runs(
+    replica: Replica, other: Replica, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(rules_module, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(rules_module, "READ_EVERY_S", 0.001)
+
+    async def has_read() -> bool:
+        return len(other.book) == 5 and not other.book.missing(())
+
+    async with other.running(keep_reading_rules):
+        for slug in ("a", "b", "c", "d", EVERYWHERE):
+            await replica.save(slug=slug)
+        await eventually(has_read)  # those for everywhere are compiled before anybody asks
+
+
+async def test_who_comes_begins_the_compiling_and_is_not_kept_waiting(replica: Replica, other: Replica) -> None:
+    await replica.save()
+    await read_rules(other.ports)
+    other.store.gate.clear()
+    await prepare(other.ports, Batch([], [], [], [ArrivalCheck(ANA, "live", True), ArrivalCheck(ANA, "x", True)], []))
+    assert list(other.ports.compiling) == ["live"]
+    other.store.gate.set()
+    await other.settled()
+    assert other.book.missing(["live"]) == []
+    await prepare(other.ports, Batch([], [], [(ANA, "live")], [], []))
+
+
+async def test_messages_wait_a_moment_for_their_rules_and_go_on_without(
+    replica: Replica, other: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules_module, "WAITED_FOR_S", 0.01)
+    await replica.save()
+    await read_rules(other.ports)
+    other.store.gate.clear()
+    assert await other.say("blarg") == ADMITTED
+    other.now = Now(10**9, 2_000)
+    monkeypatch.setattr(rules_module, "WAITED_FOR_S", 1.0)
+    assert await asyncio.wait_for(other.say("blarg"), 0.5) == ADMITTED  # they were waited for already
+    assert other.book.unjudged == 2
+    other.store.gate.set()
+    await other.settled()
+    assert await other.say("blarg") == Verdict(Decision.BLOCKED)
+
+
+async def test_rules_that_could_not_be_read_are_asked_for_again(
+    replica: Replica, other: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moderation.usecases.refresh.RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr(rules_module, "WAITED_FOR_S", 0.01)
+    await replica.save()
+    await read_rules(other.ports)
+    other.store.is_away = {"rules_of"}
+    assert await other.say("blarg") == ADMITTED
+    other.store.is_away = set()
+    await other.settled()
+    assert await other.say("blarg") == Verdict(Decision.BLOCKED)
+
+
+async def test_a_database_that_was_put_back_is_right_and_asked_once(replica: Replica, other: Replica) -> None:
+    await replica.save()
+    (state,) = await replica.store.rules_after(0, first=9)
+    other.book.apply(state._replace(version=state.version + 1))
+    assert await other.say("blarg") == Verdict(Decision.BLOCKED)
+    assert not other.book.needs("live")
+
+
+async def test_a_text_that_judging_fails_at_is_in_the_log_once(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await replica.save()
+    assert await replica.say("hello") == ADMITTED
+    monkeypatch.setattr("moderation.domain.rules.RuleSet.judge", lambda *_, **__: 1 // 0)
+    assert await replica.say("blarg") == ADMITTED
+    with capture_logs() as logs:
+        await read_rules(replica.ports)
+        await read_rules(replica.ports)
+    assert [line["event"] for line in logs] == ["rules_failed_at_a_text"]
+
+
+@pytest.mark.parametrize("who", [ANA, GUEST])
+async def test_a_mute_by_rule_is_imposed_behind_the_message_told_and_binds_its_author(
+    replica: Replica, eventually: Eventually, who: Speaker
+) -> None:
+    await replica.save(MUTE)
+
+    async def has_muted() -> bool:
+        return len(replica.published.events) == 1
+
+    async with replica.running(keep_muting):
+        assert await replica.say("blarg", who) == Verdict(Decision.BLOCKED)
+        await replica.say("blarg again, before it is imposed", who)
+        await eventually(has_muted)
+        assert (await replica.say("hello", who)).decision is Decision.SANCTIONED
+        assert await replica.say("hello", who, "other") == ADMITTED
+    (event,) = replica.published.events
+    assert (event.moderator_user_id, event.duration_minutes, event.slug) == (0, 5, "live")
+    (sanction,) = event.imposed
+    assert (sanction.reason, sanction.moderator_rank, sanction.expires_at_ms) == ("Rule: mute", Rank.MODERATOR, 301_000)
+    assert sanction.addresses == (frozenset() if who is ANA else {"10.0.0.6"})
+    assert len(replica.admission.rules.mutes) == 0
+
+
+async def test_a_mute_that_could_not_be_stored_is_tried_again_for_a_minute(
+    replica: Replica, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule_effects, "MUTE_AGAIN_AFTER_S", 0.001)
+    await replica.save(MUTE)
+    replica.store.is_away = {"change"}
+    mutes = replica.admission.rules.mutes
+
+    async def has_muted() -> bool:
+        return len(replica.published.events) == 1
+
+    async def is_given_up() -> bool:
+        return not mutes
+
+    with capture_logs() as logs:
+        async with replica.running(keep_muting):
+            await replica.say("blarg")
+            async with asyncio.timeout(60):
+                while not logs:  # noqa: ASYNC110 - nothing tells of a line in the log
+                    await asyncio.sleep(0.001)
+            replica.store.is_away = set()
+            await eventually(has_muted)
+            replica.store.is_away = {"change"}
+            await replica.say("blarg", GUEST)
+            replica.now = Now(0, 62_000)
+            await eventually(is_given_up)
+    assert {line["event"] for line in logs} == {"mute_by_rule_postponed", "mute_by_rule_given_up"}
+
+
+async def test_a_mute_that_fails_for_another_reason_does_not_keep_the_next_one_waiting(
+    replica: Replica, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_: object) -> None:
+        raise ValueError
+
+    await replica.save(MUTE)
+    monkeypatch.setattr(rule_effects, "mute_by_rule", failing)
+
+    async def is_done() -> bool:
+        return not replica.admission.rules.mutes
+
+    with capture_logs() as logs:
+        async with replica.running(keep_muting):
+            await replica.say("blarg")
+            await replica.say("blarg", GUEST)
+            await eventually(is_done)
+    assert [line["event"] for line in logs] == ["mute_by_rule_failed"] * 2
+
+
+async def test_hits_are_written_behind_the_messages_and_none_is_lost_while_the_database_is_away(
+    replica: Replica, eventually: Eventually
+) -> None:
+    kept = await replica.save()
+    await replica.say("blarg 1")
+    replica.store.is_away = {"write_hits"}
+    with pytest.raises(DatabaseUnavailable):
+        await write_hits(replica.ports)
+    await replica.say("blarg 2")
+    replica.store.is_away = set()
+
+    async def is_written() -> bool:
+        return len(await list_hits(replica.ports, BOSS, kept.id, first=9, before_id=None)) == 2
+
+    async with replica.running(keep_writing_hits):
+        await eventually(is_written)
+    newest, oldest = await list_hits(replica.ports, BOSS, kept.id, first=9, before_id=None)
+    assert (newest.hit.text, oldest.hit.text) == ("blarg 2", "blarg 1")
+    assert await list_hits(replica.ports, BOSS, kept.id, first=9, before_id=newest.id) == [oldest]
+    assert await list_hits(replica.ports, BOSS, kept.id, first=-1, before_id=None) == []
+    (stored,) = await list_rules(replica.ports, BOSS, "live")
+    assert (stored.hits, stored.acted) == (2, 2)
+
+
+async def test_a_text_is_tried_by_the_rules_as_they_are_stored(replica: Replica, other: Replica) -> None:
+    dry = await replica.save(
+        Rule("dry", RuleKind.TERMS, RuleAction.MUTE, RuleMode.DRY_RUN, ("blarg",), mute_minutes=5), EVERYWHERE
+    )
+    kept = await replica.save()
+    for each in (other, replica):  # one knows nothing of them yet, one has them compiled
+        await each.settled()
+        matches, deciding = await try_text(each.ports, BOSS, "live", "B L A R G")
+        assert [match.kept.id for match in matches] == [dry.id, kept.id]
+        assert deciding is not None
+        assert deciding.kept.id == kept.id
+    assert await try_text(other.ports, BOSS, EVERYWHERE, "hello") == ([], None)
+    assert other.admission.rules.hits.take(9) is None
+
+
+async def test_who_may_not_is_refused_before_anything_else(replica: Replica) -> None:
+    kept = await replica.save()
+    with pytest.raises(NotPermitted):
+        await execute(replica.ports, RuleOrder(SaveRule(HELPER, "live", Rule("", RuleKind.CAPS, RuleAction.FLAG))))
+    for rule_id in (kept.id, 10**9):
+        with pytest.raises(NotPermitted):
+            await execute(replica.ports, RuleOrder(DeleteRule(HELPER, "", rule_id)))
+        with pytest.raises(NotPermitted):
+            await list_hits(replica.ports, HELPER, rule_id, first=9, before_id=None)
+    with pytest.raises(NotPermitted):
+        await list_rules(replica.ports, HELPER, "live")
+    with pytest.raises(NotPermitted):
+        await try_text(replica.ports, HELPER, "live", "x")
+
+
+async def test_what_is_not_there_or_cannot_be_used(replica: Replica) -> None:
+    with pytest.raises(RuleNotFound):
+        await replica.delete(10**9)
+    with pytest.raises(RuleNotFound):
+        await list_hits(replica.ports, BOSS, 10**9, first=9, before_id=None)
+    with pytest.raises(RuleRefused, match=r"a\*b: \* stands at an end alone"):
+        await replica.save(Rule("words", RuleKind.TERMS, RuleAction.FLAG, patterns=("fine", "a*b")))
+    assert await list_rules(replica.ports, BOSS, "live") == []

@@ -1,0 +1,130 @@
+"""domain/admission.py: what rules refuse, whom they do not concern, and what they cost."""
+
+import pytest
+
+from moderation.domain.admission import Admission, Limits, MessageCheck, Now
+from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RulesState
+from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.people import Rank, Speaker, Target
+from moderation.domain.policy import Policy, RoomPolicy
+from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.rule_book import CompiledRules, RuleBook
+from moderation.domain.rule_hits import RuleHit, RuleMute
+from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
+from moderation.domain.sanction_cache import SanctionCache
+from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, Decision, Verdict
+
+S = 1_000_000_000
+BLOCKED = Verdict(Decision.BLOCKED)
+ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
+
+
+class Subject:
+    """An admission and the rules that it goes by, on a clock of seconds."""
+
+    def __init__(self, *rules: KeptRule, refuses_unjudged: bool = False) -> None:
+        self.book, self.policies = RuleBook(refuses_unjudged=refuses_unjudged), PolicyCache()
+        limits = Limits(10, 10, 12)
+        self.admission = Admission(limits, SanctionCache(), LastSeenBuffer(), self.policies, rules=self.book)
+        for slug in {each.slug for each in rules}:
+            of_slug = [each for each in rules if each.slug == slug]
+            self.book.apply(RulesState(slug, 1, judges=True, acts=True))
+            self.book.put(slug, CompiledRules(1, of_slug))
+
+    def say(
+        self, text: str, who: Speaker = ANA, at_s: float = 0, *, nonce: str = "", without_policy: bool = False
+    ) -> Verdict:
+        check = MessageCheck(who, "live", 1, nonce, 1, without_policy, text)
+        return self.admission.judge_message(check, Now(int(at_s * S), int(at_s * 1000)))
+
+    @property
+    def hits(self) -> list[RuleHit]:
+        batch = self.admission.rules.hits.take(100)
+        return [] if batch is None else batch.sample
+
+
+def words(rule_id: int = 7, action: RuleAction = RuleAction.REFUSE, slug: str = "live", **more: object) -> KeptRule:
+    rule = Rule("words", RuleKind.TERMS, action, patterns=("blarg",), **more)  # type: ignore[arg-type]
+    return KeptRule(rule_id, slug, 1, rule)
+
+
+def speaker(rank: Rank) -> Speaker:
+    return Speaker(6, "x", "10.0.0.6", rank, "e:2")
+
+
+def guest(connection: str) -> Speaker:
+    return Speaker(0, "Anonymous_10.0.0.7", "10.0.0.7", Rank.ANONYMOUS, connection)
+
+
+def test_a_message_against_a_rule_is_refused_in_the_words_of_the_rule_and_noted() -> None:
+    subject = Subject(words(told="Mind your words"))
+    assert subject.say("hello") == ADMITTED
+    assert subject.say("such a BLARG", at_s=2) == Verdict(Decision.BLOCKED, told="Mind your words")
+    assert subject.hits == [RuleHit(7, "live", 2_000, 5, "ana", "such a BLARG", "blarg", RuleAction.REFUSE, acted=True)]
+    assert not subject.admission.rules.mutes
+
+
+def test_a_flag_and_a_dry_run_let_it_go_on_and_are_noted() -> None:
+    subject = Subject(
+        words(7, RuleAction.FLAG), words(8, RuleAction.MUTE, mute_minutes=5, mode=RuleMode.DRY_RUN, slug=EVERYWHERE)
+    )
+    assert subject.say("blarg") == ADMITTED
+    assert [(hit.rule_id, hit.acted) for hit in subject.hits] == [(8, False), (7, True)]
+    assert not subject.admission.rules.mutes
+
+
+@pytest.mark.parametrize(("who", "target"), [(ANA, Target(5, "")), (guest("e:9"), Target(0, "Anonymous_10.0.0.7"))])
+def test_a_mute_by_rule_waits_to_be_imposed_and_the_message_is_refused(who: Speaker, target: Target) -> None:
+    subject = Subject(words(7, RuleAction.MUTE, mute_minutes=5), words(8, slug=EVERYWHERE))
+    assert subject.say("blarg", who, 3) == BLOCKED
+    assert subject.admission.rules.mutes.next() == RuleMute(target, "live", 5, 7, "words", "blarg", 3_000)
+    assert [(hit.rule_id, hit.acted) for hit in subject.hits] == [(8, False), (7, True)]
+
+
+def test_moderators_and_above_and_those_whom_a_rule_exempts_are_not_judged() -> None:
+    subject = Subject(words(exempt_from=Rank.USER))
+    assert [subject.say("blarg", speaker(rank)) for rank in list(Rank)[1:]] == [ADMITTED] * 4
+    assert subject.say("blarg", guest("e:9")) == BLOCKED
+    for_all = Subject(words())
+    assert for_all.say("blarg", speaker(Rank.USER)) == BLOCKED
+    assert for_all.say("blarg", speaker(Rank.MODERATOR)) == ADMITTED
+
+
+def test_a_check_of_the_same_message_under_the_name_of_before_is_not_judged() -> None:
+    assert Subject(words()).say("blarg", without_policy=True) == ADMITTED
+
+
+def test_what_a_rule_refuses_takes_no_place_no_nonce_and_counts_for_no_limit() -> None:
+    subject = Subject(words())
+    subject.policies.apply(RoomPolicy("live", 1, Policy(slow_mode_seconds=30)))
+    assert subject.say("blarg", nonce="n") == BLOCKED
+    assert subject.say("blarg", nonce="n") == BLOCKED
+    assert subject.say("hello", nonce="n") == ADMITTED_WITH_PLACE
+    assert subject.say("blarg", nonce="n") == REPEATED
+    subject.policies.apply(RoomPolicy("live", 2, Policy()))
+    assert [subject.say("hello", at_s=1).decision for _ in range(10)] == [Decision.ADMITTED] * 9 + [
+        Decision.RATE_LIMITED
+    ]
+
+
+def test_who_had_as_many_refused_as_they_may_say_in_a_window_waits() -> None:
+    subject = Subject(words())
+    assert [subject.say("blarg", at_s=n / 10) for n in range(10)] == [BLOCKED] * 10
+    assert subject.say("hello", at_s=1) == Verdict(Decision.RATE_LIMITED, 9_000)
+    assert subject.say("hello", at_s=10) == ADMITTED
+    assert len(subject.hits) == 10
+    refused = [subject.say("blarg", guest(f"e:{n}"), 20).decision for n in range(13)]
+    assert refused == [Decision.BLOCKED] * 12 + [Decision.RATE_LIMITED]
+
+
+def test_what_no_rule_could_see_goes_on_or_is_left_to_the_edge() -> None:
+    for refuses, verdict in ((False, ADMITTED), (True, Verdict(Decision.UNJUDGED))):
+        subject = Subject(words(), refuses_unjudged=refuses)
+        assert subject.say("") == verdict
+        subject.book.apply(RulesState(EVERYWHERE, 2, judges=True, acts=False))
+        assert subject.say("hello", at_s=1) == verdict
+        assert subject.say("blarg", at_s=2) == BLOCKED
+        assert subject.book.unjudged == 2
+    dry = Subject(refuses_unjudged=True)
+    dry.book.apply(RulesState("live", 1, judges=True, acts=False))
+    assert dry.say("hello") == ADMITTED
