@@ -91,6 +91,19 @@ def test_policies_of_rooms_are_read_with_their_sanctions() -> None:
     assert in_force_from_proto(answer) == InForce([], {SLUG: Policy(5, 30, ReadOnly.ANONYMOUS)})
 
 
+def test_where_rules_act_is_read_with_sanctions_and_policies() -> None:
+    answer = pb.ListActiveResponse(ruled_slugs=["live"], ruled_everywhere=True)
+    assert in_force_from_proto(answer) == InForce([], {}, ruled=frozenset({SLUG}), ruled_everywhere=True)
+
+
+def test_what_a_rule_refuses_is_told_with_its_words_and_what_it_could_not_see_is_no_verdict() -> None:
+    blocked = pb.Verdict(
+        id=4, decision=pb.Verdict.DECISION_SANCTIONED, refusal=pb.Verdict.REFUSAL_BLOCKED, told="Mind your words"
+    )
+    assert verdict_from_proto(blocked) == Verdict(Decision.BLOCKED, told="Mind your words")
+    assert verdict_from_proto(pb.Verdict(id=4)) == Verdict(Decision.UNAVAILABLE)
+
+
 def test_a_change_names_the_fields_that_it_changes_alone() -> None:
     request = CommandRequest(
         speaker(), SLUG, LogRef(RoomId(1), LIFE, 2), ChangePolicy(0, None), None, None, "", "n", "e", 4

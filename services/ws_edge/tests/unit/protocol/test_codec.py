@@ -490,6 +490,15 @@ def test_error_tells_how_long_to_wait_and_which_frame_it_was() -> None:
     assert codec.error(ErrorCode.UNAVAILABLE, nonce="n1").endswith(b'"code":"unavailable","nonce":"n1"}}')
 
 
+def test_error_tells_what_a_rule_has_to_say_instead_of_the_text_of_the_document() -> None:
+    assert _payload(codec.error(ErrorCode.BLOCKED, nonce="n1", told="Mind your words")) == (
+        b'{"type":"error","data":{"message":"Mind your words","code":"blocked","nonce":"n1"}}'
+    )
+    assert _payload(codec.error(ErrorCode.BLOCKED, told="No")) == (
+        b'{"type":"error","data":{"message":"No","code":"blocked"}}'
+    )
+
+
 @pytest.mark.parametrize("code", ErrorCode)
 def test_every_error_has_a_frame(code: ErrorCode) -> None:
     assert _read(codec.error(code)) == {"type": "error", "data": {"message": code.text, "code": code.value}}

@@ -161,3 +161,18 @@ def test_of_too_many_texts_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPa
 def test_unique_is_not_for_moderators_and_above() -> None:
     assert [Policy(1, unique=True).is_unique_for(rank) for rank in sorted(Rank)] == [True, True, False, False, False]
     assert not Policy(1).is_unique_for(Rank.USER)
+
+
+def test_where_rules_act_is_known_as_it_was_last_read() -> None:
+    cache = PolicyCache()
+    assert not cache.is_ruled(LIVE, Rank.USER)
+    cache.rules_read([LIVE, OTHER], {LIVE}, everywhere=False)
+    assert (cache.is_ruled(LIVE, Rank.USER), cache.is_ruled(OTHER, Rank.USER)) == (True, False)
+    assert not cache.is_ruled(LIVE, Rank.MODERATOR)
+    cache.rules_read([OTHER], set(), everywhere=True)
+    assert cache.is_ruled(OTHER, Rank.ANONYMOUS)
+    cache.rules_read([OTHER], {OTHER}, everywhere=False)
+    cache.forget(OTHER)
+    assert (cache.is_ruled(LIVE, Rank.USER), cache.is_ruled(OTHER, Rank.USER)) == (True, False)
+    cache.rules_read([LIVE], set(), everywhere=False)
+    assert not cache.is_ruled(LIVE, Rank.USER)

@@ -1,0 +1,51 @@
+"""chat/post.py: what rules refuse is told, and what becomes of messages that no rule can see."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from edge_world import World
+
+from ws_edge.ports import Decision, Verdict
+from ws_edge.protocol.identity import Slug
+
+if TYPE_CHECKING:
+    pass
+
+SLUG = Slug("s")
+
+
+async def test_what_a_rule_refuses_is_told_in_its_words_or_the_usual_ones(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.BLOCKED, told="Mind your words")
+    ana.say("x", nonce="n1")
+    assert ana.raw.endswith(b'{"type":"error","data":{"message":"Mind your words","code":"blocked","nonce":"n1"}}')
+    world.moderation.verdict = Verdict(Decision.BLOCKED)
+    ana.say("x")
+    assert ana.raw.endswith(b'{"type":"error","data":{"message":"Your message was not accepted","code":"blocked"}}')
+    assert world.bus.stream == []
+
+
+@pytest.mark.parametrize(("ruled", "everywhere"), [(frozenset({SLUG}), False), (frozenset(), True)])
+async def test_while_moderation_is_away_messages_that_a_rule_would_have_to_see_are_refused_where_it_says_so(
+    world: World, ruled: frozenset[Slug], everywhere: bool
+) -> None:
+    world.moderation.ruled, world.moderation.ruled_everywhere = ruled, everywhere
+    ana, chair = await world.join("s", "1:user"), await world.join("s", "9:moderator")
+    world.moderation.is_away = True
+    ana.say("no rule sees this, and it goes on")
+    world.moderation.limits = replace(world.moderation.limits, refuse_unjudged=True)
+    ana.say("nor this, and it does not", nonce="n1")
+    chair.say("moderators and above are judged by no rule")
+    await world.settle()
+    assert ana.types == ["unavailable", "chat_message", "chat_message"]
+    assert chair.types == ["chat_message", "chat_message"]
+
+
+async def test_where_no_rule_acts_messages_go_on_while_moderation_is_away(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.is_away = True
+    world.moderation.limits = replace(world.moderation.limits, refuse_unjudged=True)
+    ana.say("hello")
+    await world.settle()
+    assert ana.types == ["chat_message"]
