@@ -210,7 +210,7 @@ def _errors(protocol: str) -> list[dict[str, Any]]:
             "description": when[code.value],
             "properties": {
                 "code": {"const": code.value},
-                "message": {"type": "string"} if code is ErrorCode.BLOCKED else {"const": code.text},
+                "message": {"default": code.text} if code is ErrorCode.BLOCKED else {"const": code.text},
             },
         }
         for code in ErrorCode

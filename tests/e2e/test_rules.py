@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -205,3 +206,26 @@ async def test_rules_are_for_admins_and_what_cannot_be_used_is_refused_with_its_
     ):
         body = await rules.graphql.post(SAVE, rules._admin, rule=rule | changes, slug=room)
         assert [(e["message"], e["extensions"]["code"]) for e in body["errors"]] == [(text, "INVALID")]
+
+
+async def test_while_moderation_is_away_messages_that_a_rule_would_have_to_see_are_refused_where_it_says_so(
+    tmp_path: Path, admin: Person, moderator: Person, ana: Person
+) -> None:
+    salon = Salon(tmp_path, {"MODERATION_RULES_OUTAGE": "refuse"})
+    try:
+        (edge,) = salon.start().edges
+        guests = Visitors(edge.ws)
+        async with httpx.AsyncClient(base_url=edge.http) as http:
+            rules = Rules(GraphQL(http), admin)
+            await rules.save("ruled", kind="TERMS", action="REFUSE", patterns=["badword"])
+        ruled, free = await guests.join("ruled", ana), await guests.join("free", ana)
+        helper = await guests.join("ruled", moderator)
+        await ruled.say("a good word")
+        salon.moderation.kill()
+        await ruled.send("chat_message", message="a good word", nonce="n1")
+        await ruled.expect_error("Service unavailable", "unavailable", nonce="n1")
+        await helper.say("moderators are judged by no rule")
+        await free.say("nor is anybody here")
+        await guests.close()
+    finally:
+        salon_processes.stop_all([salon])

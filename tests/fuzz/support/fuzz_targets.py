@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ from sanic.request import Request
 
 from moderation.api.grpc import convert as moderation_convert
 from moderation.domain.admission import Admission, Limits, Now
+from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RulesState
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.policy import Links, Policy, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.rule_book import CompiledRules, RuleBook
+from moderation.domain.rules import THRESHOLDS, Rule, RuleAction, RuleKind
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.windows import CarryMatcher
-from moderation.errors import MalformedRequest as ModerationMalformedRequest
+from moderation.errors import MalformedRequest as ModerationMalformedRequest, RuleRefused
 from rooms.api.graphql.execute import execute
 from rooms.api.grpc import convert as rooms_convert
 from rooms.api.in_flight import InFlight
@@ -298,13 +302,29 @@ POLICIES = (
 )
 
 
+@cache
+def _rules() -> RuleBook:
+    """One of each kind, everywhere."""
+    rules = (
+        Rule("terms", RuleKind.TERMS, RuleAction.FLAG, patterns=("blarg", "zonk*")),
+        Rule("expressions", RuleKind.REGEX, RuleAction.FLAG, patterns=(r"free\W*nitro",)),
+        Rule("links", RuleKind.LINKS, RuleAction.MUTE, allow=("example.com",), mute_minutes=5),
+        *(Rule(kind.name, kind, RuleAction.FLAG, threshold=3) for kind in THRESHOLDS),
+    )
+    book = RuleBook()
+    book.apply(RulesState(EVERYWHERE, 1, judges=True, acts=True))
+    book.put(EVERYWHERE, CompiledRules(1, [KeptRule(n, EVERYWHERE, 1, rule) for n, rule in enumerate(rules)]))
+    return book
+
+
 def _judge(request: moderation_pb2.AdmitRequest) -> None:
     """As the stream does: every check has its verdict."""
     batch = moderation_convert.batch_from_proto(request)
     policies = PolicyCache()
     for number, message in enumerate(batch.messages):
         policies.apply(RoomPolicy(message.slug, number + 1, POLICIES[number % len(POLICIES)]))
-    admission, now = Admission(Limits(10, 10, 100), SanctionCache(), LastSeenBuffer(), policies), Now(0, 0)
+    limits, now = Limits(10, 10, 100), Now(0, 0)
+    admission = Admission(limits, SanctionCache(), LastSeenBuffer(), policies, rules=_rules())
     matcher = CarryMatcher()
     for carried in batch.carried:
         admission.carry(carried, now, matcher)
@@ -314,6 +334,8 @@ def _judge(request: moderation_pb2.AdmitRequest) -> None:
         admission.report_seen(speaker, slug, now)
     verdicts = [admission.judge_arrival(arrival, now) for arrival in batch.arrivals]
     verdicts += [admission.judge_message(message, now) for message in batch.messages]
+    if failure := _rules().take_failure():
+        raise failure
     moderation_convert.verdicts_to_proto(verdicts, request)
 
 
@@ -384,7 +406,7 @@ READERS: Mapping[str, Reader] = {
     "ExecuteRequest": (
         moderation_pb2.ExecuteRequest,
         moderation_convert.order_from_proto,
-        (ModerationMalformedRequest,),
+        (ModerationMalformedRequest, RuleRefused),
     ),
     "ListActiveRequest": (
         moderation_pb2.ListActiveRequest,

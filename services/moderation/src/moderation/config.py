@@ -54,7 +54,7 @@ class Config:
         "MODERATION_EVIDENCE_DAYS",
         whole(1, 36500),
         30,
-        "how long their addresses and anonymous names are kept, and pins last",
+        "how long their addresses and anonymous names, and what rules hit, are kept, and pins last",
     )
 
 

@@ -42,6 +42,7 @@ def test_settings_are_read_by_their_names() -> None:
         ("MODERATION_DATABASE_URL", "mysql://secret@db/x"),
         ("NATS_URL", "localhost"),
         ("MODERATION_SPEED", "1"),
+        ("MODERATION_RULES_OUTAGE", "hold"),
         ("MODERATION_AUDIT_DAYS", "0"),
         ("MODERATION_EVIDENCE_DAYS", "forever"),
     ],

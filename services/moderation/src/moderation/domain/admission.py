@@ -119,8 +119,9 @@ class Admission:
         self._window_ns = window_ns
         self._cache = cache
         self._policies = policies
+        self._book = RuleBook() if rules is None else rules
         self.rules = RuleJudge(
-            RuleBook() if rules is None else rules,
+            self._book,
             SlidingWindowLimiter(limits.messages_per_window, window_ns),
             SlidingWindowLimiter(limits.messages_per_address, window_ns),
         )
@@ -154,7 +155,7 @@ class Admission:
             wait_ns = max(wait_ns, self._by_address.wait_ns(speaker.address, now_ns))
         if wait_ns:
             return Verdict(Decision.RATE_LIMITED, -(-wait_ns // _NS_PER_MS))
-        if (blocked := self._blocked(message, now)) is not None:
+        if self._book.is_in_use and (blocked := self._blocked(message, now)) is not None:
             return blocked
         self._count(message, key, now_ns)
         return ADMITTED if policy is None else self._admit_by(policy, message, key, now_ns)

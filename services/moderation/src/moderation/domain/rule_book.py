@@ -78,15 +78,14 @@ class Found(NamedTuple):
     """False: rules hold there as well that could not see the text."""
 
 
-_NOTHING = Found([], is_all=True)
-
-
 class RuleBook:
     """Of each slug the newest rules, whichever way they came first."""
 
     def __init__(self, *, refuses_unjudged: bool = False) -> None:
         self.refuses_unjudged = refuses_unjudged
         """Whether messages are refused that a rule would have to see and can't; else they go on."""
+        self.is_in_use = False
+        """Whether there are any rules that are looked at: asked for every message, so it is no more than read."""
         self.unjudged = 0
         """How many there were, of either kind."""
         self.read_up_to = 0
@@ -122,6 +121,7 @@ class RuleBook:
         else:
             self._states.pop(slug, None)
             self._drop(slug)
+        self.is_in_use = bool(self._states)
 
     def read(self, states: Iterable[RulesState]) -> None:
         """The next ones that the database has after `read_up_to`, in the order of their versions."""
@@ -172,8 +172,6 @@ class RuleBook:
 
     def find(self, slug: str, text: str, rank: int) -> Found:
         """What a text in that room is against: the rules for everywhere first."""
-        if not self._states:
-            return _NOTHING
         matches: list[Match] = []
         is_all = True
         for key in (EVERYWHERE, slug):
@@ -188,7 +186,7 @@ class RuleBook:
                 matches += compiled.matches(text, rank)
             except Exception as failure:  # noqa: BLE001 - a text that a library fails at must not take others with it
                 self._failure, is_all = failure, False
-        return Found(matches, is_all) if matches or not is_all else _NOTHING
+        return Found(matches, is_all)
 
     def take_failure(self) -> Exception | None:
         """What judging a text has raised since this was last asked, a defect; None: nothing."""

@@ -40,7 +40,7 @@ class AdmitStreams:
             if not isinstance(request, pb.AdmitRequest):  # the edge has finished
                 return
             batch = batch_from_proto(request)
-            if self._ports.rules:
+            if self._ports.rules.is_in_use:
                 await prepare(self._ports, batch)
             await stream.write(self._answer(batch, request, matcher))
 
