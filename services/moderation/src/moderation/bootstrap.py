@@ -47,7 +47,7 @@ from moderation.usecases.refresh import (
 )
 from moderation.usecases.retention import Retention, keep_ending, keep_forgetting, keep_pruning
 from moderation.usecases.rule_effects import keep_muting, keep_writing_hits, write_hits
-from moderation.usecases.rules import keep_reading_rules, read_rules
+from moderation.usecases.rules import keep_reading_rules, read_rules, settle
 from salon.moderation.v1.moderation_pb2_grpc import add_ModerationServiceServicer_to_server
 
 STOP_GRACE_S = 1.0
@@ -113,6 +113,7 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
     await read_policies(replica.ports)
     await read_warnings(replica.ports)
     await read_rules(replica.ports)
+    await settle(replica.ports)
     replica.server.open()
     _start(duties, replica, Retention(config.audit_days, config.evidence_days))
     _log.info("serving", host=config.host, port=port)

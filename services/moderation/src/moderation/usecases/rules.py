@@ -18,6 +18,7 @@ from moderation.usecases.admit import Batch
 from moderation.usecases.queries import LARGEST_PAGE
 from moderation.usecases.refresh import READ_AT_ONCE, until_answered
 
+SETTLED_AFTER_S = 5.0
 READ_EVERY_S = 0.4
 """As of policies: a rule that was saved judges on every replica a second later."""
 WAITED_FOR_S = 0.5
@@ -51,7 +52,32 @@ def compile_outdated(ports: Ports) -> None:
         _begin(ports, slug)
 
 
-async def prepare(ports: Ports, batch: Batch) -> None:
+class Patience:
+    """How long the messages of one stream may wait for rules: half a second at once, and a tenth of the time after
+    that. Whatever is asked behind them waits as well, and an edge gives a stream up that is late."""
+
+    def __init__(self, now_ns: int) -> None:
+        self._left_s = WAITED_FOR_S
+        self._at_ns = now_ns
+
+    def left_s(self, now_ns: int) -> float:
+        """Of it, now."""
+        refilled_s = self._left_s + (now_ns - self._at_ns) / _NS_PER_S / 10
+        self._left_s, self._at_ns = min(refilled_s, WAITED_FOR_S), now_ns
+        return self._left_s
+
+    def spend(self, seconds: float) -> None:
+        """They waited."""
+        self._left_s = max(0.0, self._left_s - seconds)
+
+
+async def settle(ports: Ports) -> None:
+    """Wait for what is being compiled, some seconds at most."""
+    if ports.compiling:
+        await asyncio.wait([each.task for each in ports.compiling.values()], timeout=SETTLED_AFTER_S)
+
+
+async def prepare(ports: Ports, batch: Batch, patience: Patience) -> None:
     """Have the rules of all rooms that a batch asks about compiled. Who comes is not kept waiting for them, and
     messages are for a moment only: then they are judged without."""
     slugs = {message.slug for message in batch.messages}
@@ -64,9 +90,12 @@ async def prepare(ports: Ports, batch: Batch) -> None:
     begun = [_begin(ports, slug) for slug in missing]
     if not batch.messages:
         return
-    waited_s = (ports.clock().monotonic_ns - min(each.begun_ns for each in begun)) / _NS_PER_S
-    if waited_s < WAITED_FOR_S:
-        await asyncio.wait([each.task for each in begun], timeout=WAITED_FOR_S - waited_s)
+    now_ns = ports.clock().monotonic_ns
+    waited_s = (now_ns - min(each.begun_ns for each in begun)) / _NS_PER_S
+    timeout_s = min(WAITED_FOR_S - waited_s, patience.left_s(now_ns))
+    if timeout_s > 0:
+        await asyncio.wait([each.task for each in begun], timeout=timeout_s)
+        patience.spend((ports.clock().monotonic_ns - now_ns) / _NS_PER_S)
 
 
 async def list_rules(ports: Ports, actor: Moderator, slug: str) -> list[KeptRule]:

@@ -12,7 +12,7 @@ from moderation.domain.verdicts import Verdict
 from moderation.domain.windows import CarryMatcher
 from moderation.ports import Ports
 from moderation.usecases.admit import Batch, admit
-from moderation.usecases.rules import prepare
+from moderation.usecases.rules import Patience, prepare
 from salon.moderation.v1 import moderation_pb2 as pb
 
 AdmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.AdmitRequest, pb.AdmitResponse]"
@@ -34,14 +34,14 @@ class AdmitStreams:
         """Limits first, then one answer for each request, in order. Read and written by hand: half the cost of
         generators."""
         await stream.write(pb.AdmitResponse(limits=self._limits()))
-        matcher = CarryMatcher()
+        matcher, patience = CarryMatcher(), Patience(self._ports.clock().monotonic_ns)
         while not self._is_draining:
             request = await stream.read()
             if not isinstance(request, pb.AdmitRequest):  # the edge has finished
                 return
             batch = batch_from_proto(request)
             if self._ports.rules.is_in_use:
-                await prepare(self._ports, batch)
+                await prepare(self._ports, batch, patience)
             await stream.write(self._answer(batch, request, matcher))
 
     def _limits(self) -> pb.Limits:
