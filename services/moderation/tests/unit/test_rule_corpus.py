@@ -14,7 +14,7 @@ import pytest
 from moderation.domain.terms import TermSearch
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
-LEAST_CAUGHT = {"evasions.tsv": 0.98, "held/evasions.tsv": 0.97}
+LEAST_CAUGHT = {"evasions.tsv": 0.98, "held/evasions.tsv": 0.98}
 MOST_WRONGLY_CAUGHT = 0.003
 TERMS = (CORPUS / "terms.txt").read_text(encoding="utf-8").splitlines()
 

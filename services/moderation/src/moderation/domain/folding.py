@@ -827,7 +827,7 @@ def _first_look() -> Any:
     )
     for look in (
         rf"{letter}(?:\.|{sign})+{letter}",
-        rf"[{re.escape(_SIGNS.translate(None, _TRAILING_CODES).decode())}]|{trailing}{letter}"
+        rf"[{re.escape(_SIGNS.translate(None, _TRAILING_CODES).decode())}]|{trailing}(?:\.|{sign})*{letter}"
         rf"|{leet}[^ ]*[A-Za-z][^ ]*{trailing}|[A-Za-z][^ ]*[0-9][^ ]*{trailing}|{several}"
         rf"|(?:^|[ .])[^ .][ .]+{sign}(?:[ .]|$)|(?:^|[ .]){sign}[ .]+[^ .](?:[ .]|$)",
     ):

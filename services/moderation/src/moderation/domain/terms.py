@@ -188,11 +188,15 @@ class _Patterns:
                 if b" " in pattern.strip() and any(term.split_at is None for term in terms)
             ]
         )
-        self._at_full_length = [_at_full_length(terms, code) for terms in patterns.values()]
+        self._terms = list(patterns.values())
+        self._code = code
+        self._at_full_length: dict[int, Any] = {}  # few terms are ever nearly found, and it takes as long as all else
 
     def may_be_in(self, search: SearchCodes) -> bool:
         """Whether one of the terms may be there, its doubled letters as well."""
         for pattern, _, _ in self.automaton.find_matches_as_indexes(search.codes, overlapping=True):
+            if pattern not in self._at_full_length:
+                self._at_full_length[pattern] = _at_full_length(self._terms[pattern], self._code)
             at_full_length = self._at_full_length[pattern]
             if at_full_length is None or at_full_length.search(search.uncollapsed):
                 return True
@@ -269,8 +273,11 @@ def _may_begin_word(letters: str) -> bool:
 def _is_split(runs: list[_Run], begin: int, term: _Term) -> bool:
     """Whether the word is split by a space alone, or a dash between two, and its ends are no parts of other words."""
     assert term.split_at is not None
-    gap = runs[begin + term.split_at]
-    if len(gap) > 3 or gap[0] is not Break.SPACE or gap[-1] is not Break.SPACE:
+    before, gap, after = runs[begin + term.split_at - 1 : begin + term.split_at + 2]
+    last, first = before[-1], after[0]
+    assert not isinstance(last, Break)
+    assert not isinstance(first, Break)
+    if len(gap) > 3 or not gap[0] is gap[-1] is Break.SPACE or first.at - last.at != 1 + len(gap):
         return False
     around = ([] if term.is_open[0] else [runs[begin - 1]]) + (
         [] if term.is_open[1] else [runs[begin + len(term.runs)]]
