@@ -64,6 +64,12 @@ def test_a_message_against_a_rule_is_refused_in_the_words_of_the_rule_and_noted(
     assert not subject.admission.rules.mutes
 
 
+def test_a_rule_of_another_room_concerns_nobody_here() -> None:
+    subject = Subject(words(slug="other"))
+    assert subject.say("blarg") == ADMITTED
+    assert subject.hits == []
+
+
 def test_a_flag_and_a_dry_run_let_it_go_on_and_are_noted() -> None:
     subject = Subject(
         words(7, RuleAction.FLAG), words(8, RuleAction.MUTE, mute_minutes=5, mode=RuleMode.DRY_RUN, slug=EVERYWHERE)

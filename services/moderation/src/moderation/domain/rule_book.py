@@ -134,6 +134,10 @@ class RuleBook:
         state = self._states.get(slug)
         return state is not None and state.acts
 
+    def judges_in(self, slug: str) -> bool:
+        """Whether any rule looks at what is said there, those for everywhere included."""
+        return slug in self._states or EVERYWHERE in self._states
+
     def missing(self, slugs: Iterable[str]) -> list[str]:
         """Of these and EVERYWHERE those that have rules which are not compiled."""
         return [slug for slug in {EVERYWHERE, *slugs} if slug in self._states and slug not in self._compiled]

@@ -30,6 +30,8 @@ class RuleJudge:
     def judge(self, speaker: Speaker, slug: str, text: str, *, now_ns: int, wall_ms: int) -> Verdict | None:
         """What there is against a message of somebody who is not exempt; None: nothing. An empty text is one that is
         not known. By both clocks, as Now."""
+        if not self._book.judges_in(slug):
+            return None
         if wait_ns := self._wait_ns(speaker, now_ns):
             return Verdict(Decision.RATE_LIMITED, -(-wait_ns // _NS_PER_MS))
         found = self._book.find(slug, text, speaker.rank)
