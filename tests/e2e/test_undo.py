@@ -107,7 +107,7 @@ async def test_a_deletion_cannot_be_undone_and_says_so_and_moderators_undo_nothi
     said = await author.say("bad words")
     gone = await act(chair, "delete", "message_deleted", message_id=said["id"])
     await chair.send("moderation_action", action="undo", action_id=gone["action_id"], nonce="n")
-    await chair.expect_error("A deletion cannot be undone", "cannot_undo", nonce="n")
+    await chair.expect_error("This cannot be undone", "cannot_undo", nonce="n")
     await chair.send("moderation_action", action="undo", action_id=2**53 - 1)
     await chair.expect_error("Not found", "not_found")
     mute = await act(helper, "mute", target_user_id=ana.user_id)

@@ -12,7 +12,7 @@ ModerationError
 ├── MessageNotFound           there is no such message, or it was taken back before: an answer to Execute
 ├── WarningNotFound           who reports of a warning was never given it: an answer to Execute
 ├── ActionNotFound            there is no such row of the audit log where somebody acts: an answer to Execute
-├── CannotUndo                the action took messages back: an answer to Execute
+├── CannotUndo                it took messages back, or changed a rule: an answer to Execute
 ├── AlreadyUndone             it was undone before: an answer to Execute
 ├── NothingToUndo             nothing is left as it made it: an answer to Execute
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
@@ -73,7 +73,7 @@ class ActionNotFound(ModerationError):
 
 
 class CannotUndo(ModerationError):
-    """The action took messages back."""
+    """The action took messages back, or changed a rule."""
 
 
 class AlreadyUndone(ModerationError):

@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from moderation.adapters.store.rules import values_of
 from moderation.adapters.store.tables import AuditRow, RuleHitRow, RuleRow
-from moderation.domain.commands import RULE_AUTHOR, Receipt, SanctionOrder
+from moderation.domain.audit import AuditQuery, Verification
+from moderation.domain.commands import RULE_AUTHOR, Receipt, SanctionOrder, Undone
 from moderation.domain.erasures import NO_ORIGIN, Origin
 from moderation.domain.kept_rules import EVERYWHERE, DeleteRule, KeptRule, RuleOrder, RulesState, SaveRule
 from moderation.domain.people import Moderator, Rank, Target
@@ -15,8 +17,9 @@ from moderation.domain.rights import Change
 from moderation.domain.rule_hits import SAMPLE, HitBatch, HitCount, RuleHit, RuleMute
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanctions import Action, Command, Scope
-from moderation.errors import RuleNotFound, RuleRefused
-from moderation.ports import Store
+from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
+from moderation.errors import CannotUndo, RuleNotFound, RuleRefused
+from moderation.ports import SanctionQuery, Store
 
 pytestmark = pytest.mark.integration
 BOSS = Moderator(9, Rank.ADMIN)
@@ -55,6 +58,7 @@ async def test_a_rule_is_kept_by_slug_with_its_audit_row_and_what_replicas_have_
     assert (audit.moderator_user_id, audit.moderator_rank) == (9, 4)
     assert audit.details == {
         "rule_id": receipt.rule.id,
+        "rule_name": "words",
         "version": 1_000,
         "before": None,
         "after": {
@@ -82,6 +86,7 @@ async def test_a_rule_is_replaced_as_a_whole_and_the_audit_row_has_the_fields_th
     assert (version, [(kept.id, kept.rule) for kept in rules]) == (2_000, [(rule_id, changed), (other, LINKS)])
     assert (await AuditRow.get(id=receipt.action_id)).details == {
         "rule_id": rule_id,
+        "rule_name": "words",
         "version": 2_000,
         "before": {"patterns": ["blarg", "zonk*"], "mode": 3},
         "after": {"patterns": ["blarg"], "mode": 1},
@@ -98,7 +103,13 @@ async def test_a_rule_is_deleted_with_its_hits_and_the_audit_row_has_it(store: S
     assert await RuleHitRow.all().count() == 0
     audit = await AuditRow.get(id=receipt.action_id)
     assert (audit.action, audit.scope, audit.slug, audit.reason) == (25, 2, "", "enough")
-    assert audit.details == {"rule_id": rule_id, "version": 2_000, "before": values_of(WORDS), "after": None}
+    assert audit.details == {
+        "rule_id": rule_id,
+        "rule_name": "words",
+        "version": 2_000,
+        "before": values_of(WORDS),
+        "after": None,
+    }
     assert await made(store, slug=EVERYWHERE) > rule_id
 
 
@@ -199,6 +210,48 @@ async def test_a_mute_by_rule_is_an_audit_row_with_the_rule_and_the_message_as_e
     assert audit.message_text == "bl\N{REPLACEMENT CHARACTER}arg"
     await store.erase_evidence(2_000, now_ms=3_000)
     assert (await AuditRow.get(id=receipt.action_id)).message_text == ""
+    assert await store.verify_part("live", 0, first=9) == Verification(1, audit.id, audit.digest or "")
+
+
+async def test_what_changes_rules_is_in_the_chain_of_its_slug_is_listed_by_action_and_cannot_be_undone(
+    store: Store,
+) -> None:
+    rule_id = await made(store)
+    saved = await store.change_rules(save(replace(WORDS, name="worse"), rule_id=rule_id), now_ms=2_000)
+    deleted = await store.change_rules(delete(rule_id), now_ms=3_000)
+    elsewhere = await store.change_rules(save(slug=EVERYWHERE), now_ms=4_000)
+    last = await AuditRow.get(id=deleted.action_id)
+    assert await store.verify_part("live", 0, first=9) == Verification(3, last.id, last.digest or "")
+    assert (await store.verify_part("", 0, first=9)).last_id == elsewhere.action_id
+    listed = await store.audit_log(AuditQuery("live", actions=(24,)), first=9, before_id=None)
+    assert [(row.id, (row.details or {})["rule_name"]) for row, _ in listed] == [
+        (saved.action_id, "worse"),
+        (saved.action_id - 1, "words"),
+    ]
+    for action_id in (saved.action_id, deleted.action_id, elsewhere.action_id):
+        with pytest.raises(CannotUndo):
+            await undo(store, action_id)
+    assert await store.undoable(9, 0, None, first=9) == ([], 0, 0)
+
+
+async def test_a_mute_by_rule_is_undone_as_any_other(store: Store) -> None:
+    mute = RuleMute(Target(5, ""), "live", 5, 7, "words", "blarg", 1_000)
+    command = Command(RULE_AUTHOR, Action.MUTE, mute.target, None, Scope.ROOM, "live", 5, "Rule: words")
+    order = SanctionOrder(command, by_rule=mute)
+    muted = await store.change(order, frozenset(), lambda _: Change((), imposes=True), now_ms=1_000)
+    receipt = await undo(store, muted.action_id)
+    assert receipt.event is not None
+    assert (receipt.event.action, receipt.event.target, receipt.undone) == (
+        Action.UNMUTE,
+        Target(5, ""),
+        Undone(muted.action_id),
+    )
+    assert await store.in_force(SanctionQuery(["live"]), now_ms=2_000) == []
+
+
+async def undo(store: Store, action_id: int) -> Receipt:
+    command = UndoCommand(BOSS, "", action_id, "a mistake")
+    return await store.undo(UndoOrder(command), partial(decide_undo, command, now_ms=5_000), now_ms=5_000)
 
 
 def replace_text(found: RuleHit) -> RuleHit:

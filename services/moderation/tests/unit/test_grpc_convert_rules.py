@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from moderation.api.grpc.convert import (
+    audit_query_from_proto,
+    audit_to_proto,
     hit_to_proto,
     kept_rule_to_proto,
     limits_to_proto,
@@ -16,6 +18,7 @@ from moderation.api.grpc.convert import (
     verdicts_to_proto,
 )
 from moderation.domain.admission import Limits
+from moderation.domain.audit import AuditRecord
 from moderation.domain.commands import Receipt
 from moderation.domain.erasures import Origin
 from moderation.domain.kept_rules import DeleteRule, KeptRule, RuleOrder, SaveRule
@@ -139,3 +142,31 @@ def test_edges_are_told_whether_to_refuse_what_no_rule_has_seen() -> None:
     assert limits_to_proto(Limits(10, 10, 100), refuse_unjudged=False) == told
     told.refuse_unjudged = True
     assert limits_to_proto(Limits(10, 10, 100), refuse_unjudged=True) == told
+
+
+@pytest.mark.parametrize(
+    ("action", "details", "word", "rule", "changes"),
+    [
+        (24, {"rule_id": 7, "rule_name": "words", "version": 2, "before": None, "after": {}}, "save_rule", "words", 0),
+        (
+            25,
+            {"rule_id": 7, "rule_name": "words", "version": 3, "before": {}, "after": None},
+            "delete_rule",
+            "words",
+            0,
+        ),
+        (2, {"rule_id": 7, "rule_name": "words"}, "mute", "words", 0),
+        (21, {"version": 2, "before": None, "after": 5}, "pin", "", 0),
+        (22, {"version": 3, "before": 5, "after": None}, "unpin", "", 0),
+        (20, None, "warn", "", 0),
+        (11, {"version": 2, "before": {"unique": False}, "after": {"unique": True}}, "policy", "", 1),
+    ],
+)
+def test_rows_of_the_audit_log_have_a_word_for_what_was_done_and_the_name_of_the_rule(
+    action: int, details: dict[str, Any] | None, word: str, rule: str, changes: int
+) -> None:
+    record = AuditRecord(7, action, 0, "", 9, Rank.ADMIN, 0, 1, "live", "", 1_000, details=details)
+    entry = audit_to_proto(record, None)
+    assert (entry.action, entry.rule, len(entry.policy_changes)) == (word, rule, changes)
+    query = audit_query_from_proto(pb.ListAuditRequest(action=word))
+    assert query.actions == (action,)

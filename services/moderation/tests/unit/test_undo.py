@@ -24,6 +24,7 @@ NOW = 1_000_000
 MINUTE = 60_000
 ANA, NAMELESS = Target(5, ""), Target(0, "Anonymous_10.0.0.1")
 BAN, MUTE, UNBAN, UNMUTE, DELETE, PURGE, CLEAR, POLICY, UNDO = 1, 2, 3, 4, 5, 6, 7, 11, 23
+SAVE_RULE, DELETE_RULE = 24, 25
 
 
 def record(action: int = BAN, **other: object) -> AuditRecord:
@@ -136,8 +137,8 @@ def test_a_field_that_only_a_later_version_knows_stays_and_is_told() -> None:
         undo(changed(None, before, after))
 
 
-@pytest.mark.parametrize("action", [DELETE, PURGE, CLEAR])
-def test_a_deletion_cannot_be_undone_and_says_so(action: int) -> None:
+@pytest.mark.parametrize("action", [DELETE, PURGE, CLEAR, SAVE_RULE, DELETE_RULE])
+def test_a_deletion_and_a_change_of_a_rule_cannot_be_undone_and_say_so(action: int) -> None:
     with pytest.raises(CannotUndo):
         undo(DoneAction(record(action)))
 

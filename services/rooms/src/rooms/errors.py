@@ -115,10 +115,10 @@ class ActionNotFound(Refusal):
 
 
 class CannotUndo(Refusal):
-    """The action took messages back."""
+    """The action took messages back, or changed a rule."""
 
     code = "CONFLICT"
-    text = "A deletion cannot be undone"
+    text = "This cannot be undone"
 
 
 class AlreadyUndone(Refusal):

@@ -223,12 +223,14 @@ async def test_the_audit_log_is_read_checked_and_asked_for_what_is_to_be_undone(
         slug="live",
         message_id=5,
         message_text="",
+        rule="words",
         policy_changes=[pb.PolicyFieldChange(field="max_length", before="1", after="2")],
     )
     replica.entries = [full, bare]
     query = AuditQuery(LIVE, UserId(9), UserId(5), "ana", "ban")
     first, second = await moderation.list_audit(ADMIN, query, first=2, before_id=9)
     assert (first.actor_rank, first.slug, first.message_text, first.is_everywhere) == (Rank.MODERATOR, LIVE, "", False)
+    assert (first.rule, second.rule) == ("words", None)
     assert first.policy_changes == (PolicyFieldChange("max_length", "1", "2"),)
     assert (second.actor_rank, second.slug, second.message_text, second.is_everywhere) == (None, None, None, True)
     found = await moderation.verify_audit(ADMIN, LIVE, after_id=6)

@@ -89,7 +89,7 @@ _TEXTS = {
     ErrorCode.LINKS: "Links are not allowed",
     ErrorCode.NOT_AVAILABLE: "Not available yet",
     ErrorCode.WARNING_PENDING: "Acknowledge the warning first",
-    ErrorCode.CANNOT_UNDO: "A deletion cannot be undone",
+    ErrorCode.CANNOT_UNDO: "This cannot be undone",
     ErrorCode.ALREADY_UNDONE: "This was undone already",
     ErrorCode.NOTHING_TO_UNDO: "Nothing is left to undo",
     ErrorCode.BLOCKED: "Your message was not accepted",

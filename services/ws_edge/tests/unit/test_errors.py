@@ -28,7 +28,7 @@ TEXTS = {
     "not_available": "Not available yet",
     "emote_only": "Emotes only",
     "warning_pending": "Acknowledge the warning first",
-    "cannot_undo": "A deletion cannot be undone",
+    "cannot_undo": "This cannot be undone",
     "already_undone": "This was undone already",
     "nothing_to_undo": "Nothing is left to undo",
     "blocked": "Your message was not accepted",

@@ -2,7 +2,7 @@
 
     there is no such row here, or nobody's      not found
     rank or role are not enough                 not permitted
-    it took messages back                       cannot be undone
+    it took messages back, or changed a rule    cannot be undone
     it was undone before                        already undone
     nothing is left as it made it               nothing to undo
     else                                        undone, as far as it is
@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from moderation.domain.audit import AuditRecord
 from moderation.domain.erasures import NO_ORIGIN, ErasureKind, LogRef, Origin
+from moderation.domain.kept_rules import RuleEdit
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.policy import Policy, PolicyAction, PolicyChanges
 from moderation.domain.sanctions import Action, Sanction, Scope
@@ -39,6 +40,7 @@ class UndoAction(IntEnum):
 
 LOWEST_RANK: Mapping[Scope, Rank] = {Scope.ROOM: Rank.ADMIN, Scope.EVERYWHERE: Rank.ADMIN}
 """Those of this rank and above undo what was done with that scope."""
+_LASTING = (*map(int, ErasureKind), *map(int, RuleEdit))
 UNDOABLE = (*map(int, Action), int(PolicyAction.CHANGE), int(UndoAction.UNDO))
 
 
@@ -140,7 +142,7 @@ def decide_undo(command: UndoCommand, done: DoneAction | None, *, now_ms: int) -
     is_too_high = record.actor_rank > moderator.rank or LOWEST_RANK[Scope(record.scope)] > moderator.rank
     if is_too_high or moderator.is_aimed_at(target):
         raise NotPermitted
-    if record.action in set(ErasureKind):
+    if record.action in _LASTING:
         raise CannotUndo
     if done.is_undone:
         raise AlreadyUndone

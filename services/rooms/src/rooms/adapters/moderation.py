@@ -284,6 +284,7 @@ def _audit_from_proto(entry: pb.AuditEntry) -> AuditEntry:
         is_everywhere=entry.scope == pb.SCOPE_EVERYWHERE,
         slug=Slug(entry.slug) if entry.slug else None,
         reason=entry.reason or None,
+        rule=entry.rule or None,
         duration_minutes=entry.duration_minutes,
         message_id=entry.message_id or None,
         message_text=entry.message_text if entry.HasField("message_text") else None,

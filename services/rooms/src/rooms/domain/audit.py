@@ -6,7 +6,23 @@ from typing import NamedTuple
 
 from rooms.domain.people import Life, Rank, RoomId, Slug, UserId, Viewer
 
-ACTIONS = ("ban", "mute", "unban", "unmute", "delete", "purge", "clear", "policy", "undo", "follow")
+ACTIONS = (
+    "ban",
+    "mute",
+    "unban",
+    "unmute",
+    "delete",
+    "purge",
+    "clear",
+    "policy",
+    "pin",
+    "unpin",
+    "warn",
+    "save_rule",
+    "delete_rule",
+    "undo",
+    "follow",
+)
 """What rows are asked for by."""
 
 
@@ -44,6 +60,8 @@ class AuditEntry:
     is_everywhere: bool
     slug: Slug | None
     reason: str | None
+    rule: str | None
+    """The name of the rule that was saved or deleted, or that muted the target."""
     duration_minutes: int
     message_id: int | None
     message_text: str | None

@@ -42,6 +42,7 @@ def entry(world: "World", action_id: int = 7, **other: object) -> AuditEntry:
         is_everywhere=False,
         slug=Slug("room"),
         reason="spam",
+        rule=None,
         duration_minutes=60,
         message_id=None,
         message_text=None,
@@ -60,7 +61,15 @@ async def test_a_row_shows_who_did_what_to_whom_where_with_its_evidence_and_what
     everywhere = {"is_everywhere": True, "slug": None, "reason": None, "actor_rank": None, "digest": None}
     world.moderation.audit = [
         entry(world, 7, undone_by=9, policy_changes=changes),
-        entry(world, 6, target_user_id=None, target_username="Anonymous_1", message_id=5, message_text="words"),
+        entry(
+            world,
+            6,
+            target_user_id=None,
+            target_username="Anonymous_1",
+            message_id=5,
+            message_text="words",
+            rule="insults",
+        ),
         entry(world, 5, undoes=4, completes=3, address="10.0.0.1", **everywhere),
     ]
     first, second, third = (await world.data(LOG, world.admin))["auditLog"]
@@ -88,6 +97,7 @@ async def test_a_row_shows_who_did_what_to_whom_where_with_its_evidence_and_what
         "cursor": "YXVkaXQ6Nw",
     }
     assert (second["targetUsername"], second["messageId"], second["messageText"]) == ("Anonymous_1", 5, "words")
+    assert second["rule"] == "insults"
     assert (third["undoes"], third["completes"], third["address"]) == (4, 3, "10.0.0.1")
     assert (third["scope"], third["slug"], third["actorRole"], third["digest"]) == ("everywhere", None, None, None)
 
@@ -104,12 +114,12 @@ async def test_moderators_read_the_log_of_a_slug_and_admins_all_of_it(world: "Wo
 
 async def test_the_log_is_asked_for_by_slug_actor_target_and_action_page_by_page(world: "World") -> None:
     world.moderation.audit = [entry(world, number) for number in (9, 8, 7)]
-    page = await world.data(LOG, world.admin, slug="room", actor=30, target=10, action="undo", first=2)
+    page = await world.data(LOG, world.admin, slug="room", actor=30, target=10, action="save_rule", first=2)
     after = page["auditLog"][-1]["cursor"]
     rest = await world.data(LOG, world.admin, name="Anonymous_1", first=2, after=after)
     assert [row["actionId"] for row in page["auditLog"] + rest["auditLog"]] == [9, 8, 7]
     assert world.moderation.audit_queries == [
-        AuditQuery(Slug("room"), UserId(30), UserId(10), None, "undo"),
+        AuditQuery(Slug("room"), UserId(30), UserId(10), None, "save_rule"),
         AuditQuery(target_username="Anonymous_1"),
     ]
 
@@ -175,7 +185,7 @@ async def test_undoing_what_is_not_there_is_not_found(world: "World", action_id:
 @pytest.mark.parametrize(
     ("refusal", "code", "text"),
     [
-        (CannotUndo, "CONFLICT", "A deletion cannot be undone"),
+        (CannotUndo, "CONFLICT", "This cannot be undone"),
         (AlreadyUndone, "CONFLICT", "This was undone already"),
         (NothingToUndo, "CONFLICT", "Nothing is left to undo"),
         (NotPermitted, "FORBIDDEN", "You do not have permission to do this"),

@@ -157,7 +157,7 @@ async def test_an_undo_sent_again_is_answered_with_what_the_first_one_brought(wo
     [
         (CommandRefusal.NOT_PERMITTED, "not_moderator", "You do not have permission to moderate this room"),
         (CommandRefusal.NOT_FOUND, "not_found", "Not found"),
-        (CommandRefusal.CANNOT_UNDO, "cannot_undo", "A deletion cannot be undone"),
+        (CommandRefusal.CANNOT_UNDO, "cannot_undo", "This cannot be undone"),
         (CommandRefusal.ALREADY_UNDONE, "already_undone", "This was undone already"),
         (CommandRefusal.NOTHING_TO_UNDO, "nothing_to_undo", "Nothing is left to undo"),
     ],

@@ -55,7 +55,8 @@ async def write_rule(
     values = {"version": version, "judges": state.judges, "acts": state.acts}
     if not await RulesRow.filter(slug=slug).update(**values):
         await RulesRow(slug=slug, **values).save(force_create=True)
-    return kept, state, {"rule_id": rule_id, "version": version, **_changed(before, after)}
+    name = (after or before or {})["name"]
+    return kept, state, {"rule_id": rule_id, "rule_name": name, "version": version, **_changed(before, after)}
 
 
 async def _save(command: SaveRule, rows: dict[int, RuleRow], version: int, now_ms: int) -> RuleRow:

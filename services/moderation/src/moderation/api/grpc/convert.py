@@ -13,7 +13,7 @@ from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, 
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification, chain_of
 from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
-from moderation.domain.kept_rules import DeleteRule, KeptRule, RuleOrder, SaveRule
+from moderation.domain.kept_rules import DeleteRule, KeptRule, RuleEdit, RuleOrder, SaveRule
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
 from moderation.domain.people import NO_CLAIMS, Claims, Moderator, Rank, Speaker, Target
 from moderation.domain.pins import PinAction, PinCommand, PinOrder, RoomPin
@@ -95,8 +95,12 @@ _AUDIT_ACTIONS = {
 } | {
     int(PolicyAction.CHANGE): "policy",
     int(WarningAction.ISSUE): "warn",
+    int(RuleEdit.SAVE): "save_rule",
+    int(RuleEdit.DELETE): "delete_rule",
 }
 """Rows of the audit log in the words of the frame."""
+_POLICY_ACTIONS = (PolicyAction.CHANGE, UndoAction.UNDO)
+"""Rows with the fields of a policy before and after."""
 _FOLLOW = "follow"
 _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
     NotPermitted: pb.ExecuteResponse.OUTCOME_NOT_PERMITTED,
@@ -272,12 +276,14 @@ def audit_to_proto(record: AuditRecord, undone_by: int | None) -> pb.AuditEntry:
         undone_by=undone_by or 0,
         completes=details.get("completes", 0),
         digest=record.digest or "",
+        rule=details.get("rule_name", ""),
     )
     if record.message_text:
         entry.message_text = record.message_text
-    after = details.get("after", {})
-    for field, before in sorted(details.get("before", {}).items()):
-        entry.policy_changes.add(field=field, before=json.dumps(before), after=json.dumps(after.get(field)))
+    if record.action in _POLICY_ACTIONS:
+        after = details.get("after", {})
+        for field, before in sorted(details.get("before", {}).items()):
+            entry.policy_changes.add(field=field, before=json.dumps(before), after=json.dumps(after.get(field)))
     return entry
 
 

@@ -402,7 +402,7 @@ class AuditEntry:
             scope="everywhere" if entry.is_everywhere else "room",
             slug=entry.slug,
             reason=entry.reason,
-            rule=None,
+            rule=entry.rule,
             duration_minutes=entry.duration_minutes,
             message_id=_safe(entry.message_id),
             message_text=entry.message_text,
