@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from moderation.domain.links import has_link
+from moderation.domain.links import has_link, hosts_in
 
 LINKS = [
     "evil.com",
@@ -102,6 +102,18 @@ def test_these_are_links(text: str) -> None:
 @pytest.mark.parametrize("text", NONE)
 def test_these_are_none(text: str) -> None:
     assert not has_link(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("see Evil.com and http://1.2.3.4/x", ["Evil.com", "1.2.3.4"]),
+        ("https://a.com/readme.md, b.org:80?q=c.com d.io", ["a.com", "b.org", "d.io"]),
+        ("https://good.com@evil.com", ["evil.com"]),
+    ],
+)
+def test_the_hosts_of_links_are_not_those_in_their_paths(text: str, hosts: list[str]) -> None:
+    assert list(hosts_in(text)) == hosts
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -4,30 +4,20 @@ import re
 import unicodedata
 from functools import cache
 from itertools import groupby
-from typing import Any
-from urllib.parse import urlsplit
 
-from linkify_it import LinkifyIt
-from linkify_it.tlds import TLDS
 from publicsuffixlist import PublicSuffixList
 
+from moderation.domain import links
 from moderation.domain.folding import is_hidden
 
 FEWEST_LETTERS = 10
 """Of fewer than so many letters nobody says that most are capitals."""
-_MAY_BE_LINK = re.compile(r"\w[.\u3002\uff0e\uff61]\w|//")
-_DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
 _WORD = re.compile(r"\S+")
 
 
 @cache
 def _suffixes() -> PublicSuffixList:
     return PublicSuffixList(accept_unknown=False)
-
-
-@cache
-def _linkify() -> Any:
-    return LinkifyIt(None, {"fuzzy_email": False, "fuzzy_ip": True}).tlds(TLDS, keep_old=True)
 
 
 def domain_problem(domain: str) -> str | None:
@@ -39,20 +29,12 @@ def domain_problem(domain: str) -> str | None:
 
 def hosts_in(text: str) -> list[str]:
     """The hosts of the links in a text, in ASCII and small letters, in order."""
-    if not _MAY_BE_LINK.search(text):
-        return []
-    shown = "".join(c for c in unicodedata.normalize("NFKC", text).translate(_DOTS) if not _is_invisible(c))
-    hosts = (urlsplit(match.url).hostname for match in _linkify().match(shown) or () if match.schema != "mailto:")
-    return [_ascii_host(host) for host in hosts if host]
+    return [_ascii_host(host) for host in links.hosts_in(text)]
 
 
 def is_allowed(host: str, domains: tuple[str, ...]) -> bool:
     """Whether a host is one of these domains, or in one."""
     return any(host == domain or host.endswith(f".{domain}") for domain in map(_ascii_host, domains))
-
-
-def _is_invisible(character: str) -> bool:
-    return is_hidden(character) and not unicodedata.category(character).startswith("M")
 
 
 def _ascii_host(host: str) -> str:
@@ -78,7 +60,7 @@ def longest_repeat(text: str) -> int:
 
 def longest_word(text: str) -> int:
     """Characters of the longest word that is no link; marks and what is invisible do not count."""
-    words = (word for word in _WORD.findall(text) if not hosts_in(word))
+    words = (word for word in _WORD.findall(text) if not links.has_link(word))
     return max((sum(not is_hidden(c) for c in word) for word in words), default=0)
 
 
