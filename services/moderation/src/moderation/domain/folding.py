@@ -903,13 +903,6 @@ def _broad_codes(text: str, alternative: int = 0) -> bytes:
     return text.translate(_BROAD_CODES[alternative]).encode("latin-1")
 
 
-_LATIN_OR_DIGIT = re.compile("[A-Za-z0-9]")
-
-
-def _is_cyrillic(text: str) -> bool:
-    return _EVERYDAY_CYRILLIC.encode(text, _BREAKS) is not None and _LATIN_OR_DIGIT.search(text) is None
-
-
 def is_odd(text: str) -> bool:
     """Whether there is a character that nobody writes without a purpose."""
     text = unicodedata.normalize("NFC", text)
@@ -957,8 +950,6 @@ def _broad_variants(text: str, drawn: str) -> dict[bytes, None]:
         variants |= _variants(codes, codes if drawn is text else _broad_codes(drawn, alternative), alternative)
         if len(_GLYPHS) < _MOST_KEPT and _GLYPHS.of_several_classes.isdisjoint(drawn):
             break
-        if len(variants) < 3 and _is_cyrillic(text):
-            break  # no other class of these is one of a Cyrillic letter, and there are no Latin letters beside them
     return variants
 
 
