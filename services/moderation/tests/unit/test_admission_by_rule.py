@@ -6,13 +6,14 @@ from moderation.domain.admission import Admission, Limits, MessageCheck, Now
 from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RulesState
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Rank, Speaker, Target
-from moderation.domain.policy import Policy, RoomPolicy
+from moderation.domain.policy import Links, Policy, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rule_book import CompiledRules, RuleBook
 from moderation.domain.rule_hits import RuleHit, RuleMute
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanction_cache import SanctionCache
-from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, Decision, Verdict
+from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, WARNING_PENDING, Decision, Verdict
+from moderation.domain.warnings import RoomWarning, WarningState, WarningStep
 
 S = 1_000_000_000
 BLOCKED = Verdict(Decision.BLOCKED)
@@ -111,6 +112,27 @@ def test_what_a_rule_refuses_takes_no_place_no_nonce_and_counts_for_no_limit() -
     assert [subject.say("hello", at_s=1).decision for _ in range(10)] == [Decision.ADMITTED] * 9 + [
         Decision.RATE_LIMITED
     ]
+
+
+def test_what_a_rule_refuses_was_not_said_in_a_room_where_texts_are_unique() -> None:
+    subject = Subject(words(exempt_from=Rank.USER))
+    subject.policies.apply(RoomPolicy("live", 1, Policy(unique=True)))
+    assert subject.say("blarg", guest("e:9")) == BLOCKED
+    assert subject.say("blarg") == ADMITTED
+    assert subject.say("blarg", guest("e:9")) == Verdict(Decision.DUPLICATE, 120_000)
+
+
+def test_a_warning_then_the_policy_then_the_limits_come_before_rules() -> None:
+    subject = Subject(words())
+    subject.policies.apply(RoomPolicy("live", 1, Policy(links=Links.REFUSE)))
+    assert subject.say("blarg evil.com").decision is Decision.LINKS
+    warning = RoomWarning(1, "live", Target(5, ""), "No", 9, Rank.MODERATOR, 1_000, WarningState.ISSUED, 1)
+    subject.admission.warnings.apply([warning])
+    assert subject.say("blarg evil.com") == WARNING_PENDING
+    subject.admission.warnings.apply([warning.after(WarningStep.ACKNOWLEDGE, 2)])
+    assert [subject.say("hello").decision for _ in range(10)] == [Decision.ADMITTED] * 10
+    assert subject.say("blarg").decision is Decision.RATE_LIMITED
+    assert subject.hits == []
 
 
 def test_who_had_as_many_refused_as_they_may_say_in_a_window_waits() -> None:

@@ -14,7 +14,7 @@ _NS_PER_MS = 1_000_000
 class RuleJudge:
     """Judges by the rules that are compiled, and keeps what they hit and ask for until somebody takes it.
 
-    What is refused counts for no rate limit, and reading a hostile text takes some 10 ms: so who had as many messages
+    What is refused counts for no rate limit, and reading a hostile text takes up to 60 ms: so who had as many messages
     refused here as they may say in a window has to wait as if they had said them."""
 
     def __init__(self, book: RuleBook, by_speaker: SlidingWindowLimiter, by_address: SlidingWindowLimiter) -> None:
