@@ -171,6 +171,152 @@ async def test_a_moderator_mutes_with_a_reason_and_unmutes_and_bans(
     await expect(theirs.get_by_role("heading", name="You may not enter this room")).to_be_visible()
 
 
+MARKUP = '<img src=x onerror="window.ran = 1">'
+
+
+async def test_a_moderator_pins_warns_and_deletes_and_what_anybody_writes_is_text_alone(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    chair, guest = await window(), await window(phone=True, scheme="dark")
+    page, theirs = await chair.enter(dev_edge, room, "Chair", "moderator"), await guest.enter(dev_edge, room, MARKUP)
+    await guest.say(f"look {MARKUP}")
+    shield = page.get_by_role("log").locator("article", has_text="look <img").get_by_role("button", name="Moderate")
+    dialog = page.get_by_role("dialog")
+    await shield.press("Enter")
+    await expect(dialog.locator("#quote")).to_have_text(f"look {MARKUP}")
+    await dialog.get_by_role("button", name="Pin", exact=True).press("Enter")
+    await shown_to(page, theirs, pin=f"{MARKUP} look {MARKUP}")
+    await expect(theirs.get_by_role("button", name="Unpin")).to_be_hidden()
+    await shield.press("Enter")
+    await dialog.get_by_label("What to do").select_option("warn")
+    await dialog.get_by_role("button", name="Warn").click()
+    await expect(dialog).to_be_visible()  # a warning says why
+    await dialog.get_by_label("Reason").fill(f"why {MARKUP}")
+    await dialog.get_by_role("button", name="Warn").click()
+    await expect(page.get_by_role("log")).to_contain_text("was warned, by you")
+    await expect(theirs.locator("#warnings")).to_contain_text(f"You were warned: why {MARKUP}")
+    await theirs.get_by_role("button", name="I have read this").click()
+    await expect(theirs.locator("#warnings > *")).to_have_count(0)
+    await shield.press("Enter")
+    await dialog.get_by_role("button", name="Delete message").press("Enter")
+    await shown_to(page, theirs, pin=None, gone=1)
+    await page.get_by_role("button", name="Room settings").click()
+    done = [f"Removed a message of {MARKUP}", f"Warned {MARKUP}", f"Pinned a message of {MARKUP}"]
+    await expect(page.locator("#deeds li")).to_have_text(done)  # a moderator undoes nothing
+    await expect(page.locator("#policy-part")).to_be_hidden()
+
+
+async def shown_to(*pages: Page, pin: str | None, gone: int = 0) -> None:
+    """The pin, and how many messages are gone; nothing that somebody wrote has become more than text."""
+    for page in pages:
+        strip = page.get_by_role("region", name="Pinned message")
+        await (expect(strip).to_be_hidden() if pin is None else expect(strip).to_contain_text(pin))
+        await expect(page.get_by_role("log").get_by_text("This message was removed.")).to_have_count(gone)
+        assert await page.evaluate("[window.ran === undefined, document.images.length]") == [True, 0]
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_one_deletes_ones_own_message_and_is_offered_nothing_on_those_of_others(
+    window: OpenWindow, dev_edge: Edge, room: str, visitors: Visitors, ana: Person
+) -> None:
+    writer = await window()
+    page = await writer.enter(dev_edge, room, "Writer")
+    await (await visitors.join(room, ana, ws=dev_edge.ws)).say("hers")
+    await writer.say("a slip")
+    log = page.get_by_role("log")
+    await log.get_by_role("button", name="Delete your message").click()
+    await expect(page.get_by_role("button", name="Pin", exact=True)).to_be_hidden()
+    await page.get_by_role("button", name="Delete message").click()
+    await expect(log).not_to_contain_text("a slip")
+    await expect(log).to_contain_text("hers")
+    await expect(page.get_by_role("button", name=re.compile("Moderate|Room settings"))).to_have_count(0)
+
+
+async def test_the_policy_is_changed_shown_obeyed_and_undone(window: OpenWindow, dev_edge: Edge, room: str) -> None:
+    chair, guest = await window(), await window(phone=True)
+    page, theirs = await chair.enter(dev_edge, room, "Chair", "admin"), await guest.enter(dev_edge, room, "Guest")
+    await page.get_by_role("button", name="Room settings").click()
+    form = page.locator("#policy")
+    apply = form.get_by_role("button", name="Apply")
+    await expect(apply).to_be_disabled()
+    await form.get_by_label("Slow mode").select_option("600")
+    await form.get_by_label("No links").check()
+    await apply.click()
+    holds = theirs.get_by_role("group", name="What messages are held to")
+    await expect(holds.locator("span")).to_have_text(["Slow mode: 10 minutes", "No links"])
+    await expect(apply).to_be_disabled()
+    await guest.say("https://example.com")
+    await expect(theirs.locator("#outbox")).to_contain_text("Links are not allowed here.")
+    await theirs.get_by_role("button", name="Discard").click()
+    await guest.say("first")
+    await expect(page.get_by_role("log")).to_contain_text("first")
+    await expect(theirs.locator("#left")).to_have_text(re.compile(r"^(600|59\d) s$"))
+    await theirs.get_by_label("Message", exact=True).fill("second")
+    await expect(theirs.get_by_role("button", name="Send", exact=True)).to_be_disabled()
+    await page.get_by_role("button", name="Undo: Changed the room").click()
+    await expect(page.locator("#deeds")).to_contain_text("Undone.")
+    await expect(holds).to_be_hidden()
+    await expect(form.get_by_label("Slow mode")).to_have_value("0")
+    await theirs.keyboard.press("Enter")
+    await expect(page.get_by_role("log")).to_contain_text("second")
+    assert await theirs.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_the_form_of_the_policy_follows_another_admin_and_an_undo_that_comes_too_late_says_so(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    windows = [await window(), await window(), await window(phone=True)]
+    names = zip(windows, ("Chair", "Other", "Guest"), ("admin", "admin", "user"), strict=True)
+    first, second, theirs = [await one.enter(dev_edge, room, name, role) for one, name, role in names]
+    for page in (first, second):
+        await page.get_by_role("button", name="Room settings").click()
+    await second.get_by_label("No repetitions").check()
+    await first.get_by_label("Who may write").select_option("everyone")
+    await first.get_by_role("button", name="Apply").click()
+    await expect(theirs.get_by_label("Message", exact=True)).to_be_disabled()
+    await expect(second.get_by_label("Who may write")).to_have_value("everyone")
+    await expect(second.get_by_label("No repetitions")).to_be_checked()  # touched, and not applied yet
+    await second.get_by_label("Who may write").select_option("nobody")
+    await second.get_by_role("button", name="Apply").click()
+    await expect(theirs.get_by_label("Message", exact=True)).to_be_enabled()
+    await expect(theirs.locator("#holds span")).to_have_text(["No repetitions"])
+    await expect(first.get_by_label("Who may write")).to_have_value("nobody")
+    await first.get_by_role("button", name="Undo: Changed the room: now read-only").click()
+    await expect(first.locator("#deeds")).to_contain_text("Nothing is left to undo")
+    await expect(first.locator("#deeds button")).to_have_count(0)
+
+
+async def test_an_undone_mute_is_over_and_a_purge_takes_all_of_its_target_along(
+    window: OpenWindow, dev_edge: Edge, room: str, visitors: Visitors, ana: Person, admin: Person
+) -> None:
+    chair, loud = await window(), await visitors.join(room, ana, ws=dev_edge.ws)
+    page = await chair.enter(dev_edge, room, "Chair", "admin")
+    for text in ("one", "two"):
+        await loud.say(text)
+    log, dialog = page.get_by_role("log"), page.get_by_role("dialog")
+    await log.get_by_role("button", name="Moderate").first.click()
+    await dialog.get_by_label("Remove their messages too").check()
+    await dialog.get_by_role("button", name="Mute").click()
+    await expect(log.locator("article.gone")).to_have_count(2)
+    await page.get_by_role("button", name="Room settings").click()
+    await page.get_by_role("button", name=f"Undo: Muted {ana.username}").click()
+    await loud.wait_for("moderation_action", action="unmute")
+    await expect(page.locator("#deeds")).to_contain_text("Undone. It stays: messages.")
+    await loud.say("three")
+    await log.get_by_role("button", name="Moderate").last.click()
+    await dialog.get_by_label("What to do").select_option("purge")
+    await dialog.get_by_role("button", name="Remove all their messages").click()
+    await expect(log.locator("article.gone")).to_have_count(3)
+    above = await visitors.join(room, person("Root", "superuser"), ws=dev_edge.ws)
+    await above.say("from above")
+    await log.get_by_role("button", name="Moderate Root").click()
+    await dialog.get_by_role("button", name="Mute").click()
+    await expect(page.get_by_role("alert").filter(has_text="Not done: mute (Root")).to_be_visible()
+    await (await visitors.join(room, admin)).send("moderation_action", action="clear")
+    await expect(log).to_contain_text("removed all messages")
+    await expect(log.locator("article:not(.gone)")).to_have_count(0)
+
+
 async def test_roles_are_not_offered_where_the_server_gives_out_plain_users_only(
     window: OpenWindow, edge: Edge, room: str
 ) -> None:
