@@ -1,7 +1,9 @@
 """What the terms catch and let pass of messages written before there was any folding; see tests/corpus/README.md.
 
 The development half stands there, and in held/ another one, written without a look at the code. That one was measured
-when the code was there, and its misses were looked at since.
+when the code was there, and its misses were looked at since. The one in held_second/, written without a look at either,
+was measured once, and nobody has looked at what was missed: its bounds are what was measured. 0.5 % of innocent
+messages were aimed at.
 """
 
 import re
@@ -14,14 +16,14 @@ import pytest
 from moderation.domain.terms import TermSearch
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
-LEAST_CAUGHT = {"evasions.tsv": 0.98, "held/evasions.tsv": 0.98}
-MOST_WRONGLY_CAUGHT = 0.003
+LEAST_CAUGHT = {"evasions.tsv": 0.98, "held/evasions.tsv": 0.98, "held_second/evasions.tsv": 0.95}
+MOST_WRONGLY_CAUGHT = {"innocents.tsv": 0.003, "held/innocents.tsv": 0.003, "held_second/innocents.tsv": 0.014}
 TERMS = (CORPUS / "terms.txt").read_text(encoding="utf-8").splitlines()
 
 
 def halves(table: str) -> list[Path]:
     """The files of one table."""
-    return [CORPUS / f"{table}.tsv", CORPUS / "held" / f"{table}.tsv"]
+    return [CORPUS / half / f"{table}.tsv" for half in ("", "held", "held_second")]
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -60,7 +62,7 @@ def test_innocent_messages_pass(path: Path) -> None:
     wrong = [(row, found) for row in innocents if (found := search().found_in(row[3]))]
     share = len(wrong) / len(innocents)
     listed = "\n".join(f"{[TERMS[number] for number in found]}\t{row!r}" for row, found in wrong)
-    assert share <= MOST_WRONGLY_CAUGHT, f"{share:.2%} are caught\n{listed}"
+    assert share <= MOST_WRONGLY_CAUGHT[by_name(path)], f"{share:.2%} are caught\n{listed}"
 
 
 @pytest.mark.parametrize("path", halves("evasions") + halves("innocents"), ids=by_name)
