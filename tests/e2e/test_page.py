@@ -131,7 +131,10 @@ async def test_who_is_warned_reads_why_and_writes_again_once_they_say_so(
     window: OpenWindow, dev_edge: Edge, room: str, visitors: Visitors, moderator: Person
 ) -> None:
     guest, chair = await window(), await visitors.join(room, moderator, ws=dev_edge.ws)
+    addresses: list[str] = []
+    guest.page.on("websocket", lambda socket: addresses.append(socket.url))
     theirs = await guest.enter(dev_edge, room, None)
+    assert "since=0" in addresses[0]  # by which the server knows that its warnings do not lapse by themselves
     target = {"target_username": "Anonymous_127.0.0.1", "reason": "No links, please"}
     await chair.send("moderation_action", action="warn", **target)
     await expect(theirs.get_by_role("log")).to_contain_text("A moderator warned you: No links, please")
