@@ -80,12 +80,13 @@ def document() -> dict[str, Any]:
             "required": ["message_id"],
             "properties": {"action": {"enum": ["delete", "pin", "unpin"]}, "message_id": {"type": "integer"}},
         },
+        {"required": ["on"], "properties": {"action": {"enum": ["shield"]}, "on": {"type": "boolean"}}},
         {"required": ["action_id"], "properties": {"action": {"enum": ["undo"]}, "action_id": {"type": "integer"}}},
         *(
             {
                 "required": [field],
                 "properties": {
-                    "action": {"not": {"enum": ["delete", "pin", "unpin", "policy", "warn", "undo"]}},
+                    "action": {"not": {"enum": ["delete", "pin", "unpin", "policy", "shield", "warn", "undo"]}},
                     field: {"type": type_},
                 },
             }

@@ -24,6 +24,7 @@ DEFAULTS = {
     "max_length": 1000,
     "unique": False,
     "links": "allow",
+    "shield": None,
 }
 SLOW = ("Slow mode", "slow_mode")
 READ_ONLY = ("The room is read-only", "read_only")

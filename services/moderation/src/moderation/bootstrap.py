@@ -24,7 +24,7 @@ from moderation.api.grpc.admit import AdmitStreams
 from moderation.api.grpc.convert import decode_event, encode_event, encode_warnings
 from moderation.api.grpc.servicer import SERVICE, ModerationServicer
 from moderation.api.grpc.status import STATUSES
-from moderation.config import Config
+from moderation.config import Config, preset_of
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.policy_cache import PolicyCache
@@ -149,6 +149,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         TortoiseOutbox(database),
         NatsLog(nats.connection),
         policies,
+        preset_of(config.shield_preset),
         refresh_wanted,
         outbox_wanted,
         rules,

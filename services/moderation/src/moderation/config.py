@@ -1,16 +1,50 @@
 """The settings of a process: taken from its environment at the start, and refused by name if they are wrong."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from chassis.database_url import database_url, with_password
 from chassis.grpc_security import GrpcSettings
 from chassis.nats_connection import NatsSettings
 from chassis.settings import choice, group, load as load_settings, secret, setting, text, whole
+from moderation.domain.policy import RANGES, Links, Policy, ReadOnly
 
 PREFIX = "MODERATION_"
+_WORDS: Mapping[str, Mapping[str, Any]] = {
+    "read_only": {value.name.lower(): value for value in ReadOnly},
+    "links": {"allow": Links.ALLOW, "refuse": Links.REFUSE},
+}
+_YES_OR_NO = ("members_only", "emote_only", "unique")
+
+
+def preset_of(raw: str) -> Policy:
+    """A policy from some of its fields, as JSON in the words of frames; the others ask for nothing. Raises
+    ValueError."""
+    values = json.loads(raw)
+    if not isinstance(values, dict) or not values:
+        raise ValueError("no fields")
+    return Policy(**{name: _field_of_preset(name, value) for name, value in values.items()})
+
+
+def _field_of_preset(name: str, value: Any) -> Any:
+    if name in _WORDS and isinstance(value, str) and value in _WORDS[name]:
+        return _WORDS[name][value]
+    if name in RANGES and type(value) is int and RANGES[name][0] <= value <= RANGES[name][1]:
+        return value
+    if name in _YES_OR_NO and isinstance(value, bool):
+        return value
+    raise ValueError(name)
+
+
+def _preset(raw: str) -> str:
+    try:
+        preset_of(raw)
+    except ValueError:
+        raise ValueError('must be a JSON object of fields of the policy, such as {"slow_mode_seconds": 30}') from None
+    return raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +80,12 @@ class Config:
         choice("allow", "refuse"),
         "allow",
         "what becomes of messages that a rule would have to see while none can; edges go by it as well",
+    )
+    shield_preset: str = setting(
+        "MODERATION_SHIELD_PRESET",
+        _preset,
+        '{"read_only": "anonymous", "slow_mode_seconds": 30, "links": "refuse", "min_account_minutes": 1440}',
+        "what a shield asks for: fields of the policy, as JSON",
     )
     audit_days: int = setting(
         "MODERATION_AUDIT_DAYS", whole(1, 36500), 90, "how long actions, and sanctions that ended, are kept"

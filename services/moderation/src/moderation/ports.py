@@ -14,7 +14,7 @@ from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Target
 from moderation.domain.pins import PinOrder, RoomPin
-from moderation.domain.policy import PolicyOrder, RoomPolicy
+from moderation.domain.policy import SHIELD_PRESET, Policy, PolicyOrder, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rights import Change
 from moderation.domain.rule_book import RuleBook
@@ -318,6 +318,8 @@ class Ports:
     log: RoomLog
     policies: PolicyCache
     """Also what admission judges by."""
+    shield_preset: Policy = SHIELD_PRESET
+    """What the shields that are set here ask for."""
     refresh_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it where the cache may have missed something: events were lost, or a change's outcome is not known."""
     outbox_wanted: asyncio.Event = field(default_factory=asyncio.Event)

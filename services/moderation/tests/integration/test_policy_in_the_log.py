@@ -106,7 +106,7 @@ async def test_an_action_by_slug_on_a_room_without_a_life_has_no_entry_and_holds
 ) -> None:
     receipt = await execute(replicas[0], order(30, log=None))
     assert (receipt.entry_id, await told(room)) == (0, [])
-    assert replicas[0].policies.find("live") == Policy(30)
+    assert replicas[0].policies.find("live", replicas[0].clock().wall_ms) == Policy(30)
 
 
 async def test_every_replica_obeys_it_soon(replicas: list[Ports], eventually: Eventually) -> None:
@@ -115,10 +115,10 @@ async def test_every_replica_obeys_it_soon(replicas: list[Ports], eventually: Ev
     reading = asyncio.create_task(keep_reading_policies(there))
     try:
         await execute(here, order(30))
-        assert here.policies.find("live") == Policy(30)
+        assert here.policies.find("live", replicas[0].clock().wall_ms) == Policy(30)
 
         async def is_known_there() -> bool:
-            return there.policies.find("live") == Policy(30)
+            return there.policies.find("live", replicas[0].clock().wall_ms) == Policy(30)
 
         await eventually(is_known_there)
     finally:
@@ -145,7 +145,7 @@ async def test_what_could_not_be_told_while_nats_was_away_is_told_when_it_is_bac
     nats_server.stop()
     receipt = await execute(replicas[0], order(30))
     assert receipt.entry_id == 0
-    assert replicas[0].policies.find("live") == Policy(30)
+    assert replicas[0].policies.find("live", replicas[0].clock().wall_ms) == Policy(30)
     nats_server.start()
     working = asyncio.create_task(keep_working(replicas[1]))
     try:

@@ -135,8 +135,8 @@ def test_the_highest_version_holds_in_whatever_order_they_come() -> None:
     cache.apply(RoomPolicy("live", 2, SLOW))
     cache.apply(RoomPolicy("live", 1, Policy(slow_mode_seconds=600)))
     cache.apply(RoomPolicy("live", 2, Policy(slow_mode_seconds=600)))
-    assert cache.find("live") == SLOW
-    assert cache.find("other") is None
+    assert cache.find("live", NOW_MS) == SLOW
+    assert cache.find("other", NOW_MS) is None
 
 
 def test_a_policy_that_asks_for_nothing_any_more_costs_nothing_and_keeps_older_ones_out() -> None:
@@ -145,7 +145,7 @@ def test_a_policy_that_asks_for_nothing_any_more_costs_nothing_and_keeps_older_o
     assert len(cache) == 1
     cache.apply(RoomPolicy("live", 3, NO_POLICY))
     cache.apply(RoomPolicy("live", 2, SLOW))
-    assert cache.find("live") is None
+    assert cache.find("live", NOW_MS) is None
     assert len(cache) == 0
 
 
@@ -156,7 +156,7 @@ def test_a_policy_that_was_read_to_ask_for_nothing_is_forgotten_and_no_older_one
     assert cache._changed_here == {}
     # Another replica changed it again, which was read before the answer to the change that was made here.
     cache.apply(RoomPolicy("other", 8, SLOW))
-    assert cache.find("other") is None
+    assert cache.find("other", NOW_MS) is None
     cache.read([])
     assert cache.read_up_to == 9
 
@@ -167,4 +167,4 @@ def test_reading_goes_on_behind_the_last_one_that_was_read_and_not_behind_what_w
     assert cache.read_up_to == 0
     cache.read([RoomPolicy("other", 4, SLOW), RoomPolicy("third", 5, SLOW)])
     assert cache.read_up_to == 5
-    assert cache.find("other") == SLOW
+    assert cache.find("other", NOW_MS) == SLOW

@@ -144,10 +144,10 @@ class Admission:
         key: int | str = speaker.user_id or speaker.connection
         now_ns = now.monotonic_ns
         if nonce and self._nonces.knows(key, life, nonce, now_ns):
-            return self._repeated(message)
+            return self._repeated(message, now)
         if not without_policy and self.warnings.is_pending(speaker, slug):
             return WARNING_PENDING
-        policy = None if without_policy or speaker.rank >= EXEMPT_RANK else self._policies.find(slug)
+        policy = None if without_policy or speaker.rank >= EXEMPT_RANK else self._policies.find(slug, now.wall_ms)
         if policy is not None and (refusal := self._refusal(policy, message, key, now)) is not None:
             return refusal
         wait_ns = self._by_speaker.wait_ns(key, now_ns)
@@ -169,11 +169,11 @@ class Admission:
         if message.nonce:
             self._nonces.remember(key, message.life, message.nonce, now_ns, now_ns)
 
-    def _repeated(self, message: MessageCheck) -> Verdict:
+    def _repeated(self, message: MessageCheck, now: Now) -> Verdict:
         """Where the text is judged elsewhere that may still be on its way, and the answer be no."""
         if not message.text_elsewhere or message.speaker.rank >= EXEMPT_RANK:
             return REPEATED
-        policy = self._policies.find(message.slug)
+        policy = self._policies.find(message.slug, now.wall_ms)
         return REPEATED if policy is None or not policy.unique else Verdict(Decision.REPEATED, text_open=True)
 
     def _admit_by(self, policy: Policy, message: MessageCheck, key: int | str, now_ns: int) -> Verdict:
@@ -192,7 +192,7 @@ class Admission:
         """Whether nobody has said that, of a message that is counted elsewhere; then it is said. REPEATED: the same
         message has, which may be published again."""
         speaker, slug = message.speaker, message.slug
-        policy = None if speaker.rank >= EXEMPT_RANK else self._policies.find(slug)
+        policy = None if speaker.rank >= EXEMPT_RANK else self._policies.find(slug, now.wall_ms)
         if policy is None or not policy.unique:
             return ADMITTED
         digest, said = digest_of(message.text), _said(message)

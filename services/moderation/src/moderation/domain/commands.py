@@ -7,7 +7,7 @@ from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, Erasu
 from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinChange, PinOrder
-from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy
+from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy, ShieldOrder
 from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Command, SanctionEvent
 from moderation.domain.undo import UndoOrder
@@ -53,7 +53,9 @@ class ErasureOrder:
     origin: Origin = NO_ORIGIN
 
 
-Order: TypeAlias = SanctionOrder | ErasureOrder | PolicyOrder | PinOrder | WarningOrder | UndoOrder | RuleOrder
+Order: TypeAlias = (
+    SanctionOrder | ErasureOrder | PolicyOrder | ShieldOrder | PinOrder | WarningOrder | UndoOrder | RuleOrder
+)
 LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
 

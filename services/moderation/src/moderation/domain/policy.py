@@ -13,6 +13,14 @@ from moderation.domain.verdicts import Decision
 LONGEST_SLOW_MODE_S = 600
 LONGEST_WAIT_MINUTES = 129_600
 LONGEST_MESSAGE = 1000
+LONGEST_SHIELD_MINUTES = 1440
+RANGES = {
+    "slow_mode_seconds": (0, LONGEST_SLOW_MODE_S),
+    "min_account_minutes": (0, LONGEST_WAIT_MINUTES),
+    "min_follow_minutes": (0, LONGEST_WAIT_MINUTES),
+    "max_length": (1, LONGEST_MESSAGE),
+}
+"""Of the fields that are numbers, both bounds included."""
 _MS_PER_MINUTE = 60_000
 EXEMPT_RANK = Rank.MODERATOR
 """Those of this rank and above may write whatever the policy says."""
@@ -22,6 +30,7 @@ class PolicyAction(IntEnum):
     """What a command does to the policy. The numbers go on behind those of ErasureKind: audit rows hold either."""
 
     CHANGE = 11
+    SHIELD = 27
 
 
 class ReadOnly(IntEnum):
@@ -53,6 +62,7 @@ class PolicyChanges(TypedDict, total=False):
     max_length: int
     unique: bool
     links: Links
+    shield: "Shield | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,29 @@ class Policy:
     unique: bool = False
     """Nobody says what was said lately, see SpokenTexts."""
     links: Links = Links.ALLOW
+    shield: "Shield | None" = None
+    """What lies over the fields above, or did: it may be over."""
+
+    def in_force(self, now_ms: int) -> "Policy":
+        """What holds at that time, without a shield; Unix milliseconds."""
+        if self.shield is None:
+            return self
+        kept = replace(self, shield=None)
+        return kept.stricter(self.shield.preset) if self.shield.is_on(now_ms) else kept
+
+    def stricter(self, other: "Policy") -> "Policy":
+        """What refuses whatever either of the two refuses; neither has a shield."""
+        return Policy(
+            slow_mode_seconds=max(self.slow_mode_seconds, other.slow_mode_seconds),
+            read_only=max(self.read_only, other.read_only),
+            members_only=self.members_only or other.members_only,
+            min_account_minutes=max(self.min_account_minutes, other.min_account_minutes),
+            min_follow_minutes=max(self.min_follow_minutes, other.min_follow_minutes),
+            emote_only=self.emote_only or other.emote_only,
+            max_length=min(self.max_length, other.max_length),
+            unique=self.unique or other.unique,
+            links=max(self.links, other.links),
+        )
 
     def changed(self, changes: PolicyChanges) -> "Policy":
         """This policy with some fields changed."""
@@ -82,6 +115,23 @@ class Policy:
 
 
 NO_POLICY = Policy()
+SHIELD_PRESET = Policy(slow_mode_seconds=30, read_only=ReadOnly.ANONYMOUS, links=Links.REFUSE, min_account_minutes=1440)
+"""What a shield asks for where the deployment says nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shield:
+    """What lies over a policy up to its end. It carries what it asks for, so that all who judge by it, of whatever
+    settings, judge alike."""
+
+    until_ms: int
+    """Unix milliseconds."""
+    preset: Policy
+    """Without a shield."""
+
+    def is_on(self, now_ms: int) -> bool:
+        """Whether it is not over."""
+        return self.until_ms > now_ms
 
 
 class RoomPolicy(NamedTuple):
@@ -102,6 +152,7 @@ class PolicyCommand:
     slug: str
     changes: PolicyChanges
     reason: str
+    action: PolicyAction = PolicyAction.CHANGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +163,35 @@ class PolicyOrder:
     log: LogRef | None = None
     """The log of the room in which it was given; None: there is no life of it at present, and nobody to be told."""
     origin: Origin = NO_ORIGIN
+
+
+@dataclass(frozen=True, slots=True)
+class ShieldCommand:
+    """What somebody asks of the shield of a room."""
+
+    moderator: Moderator
+    slug: str
+    minutes: int
+    """For so long from now on it lies there, up to LONGEST_SHIELD_MINUTES; 0: no longer."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShieldOrder:
+    """A command about the shield of a room, as it was sent."""
+
+    command: ShieldCommand
+    log: LogRef | None = None
+    """As in PolicyOrder."""
+    origin: Origin = NO_ORIGIN
+
+    def on_policy(self, preset: Policy, now_ms: int) -> PolicyOrder:
+        """The change of the policy that it is, with what a shield asks for."""
+        asked = self.command
+        shield = Shield(now_ms + asked.minutes * _MS_PER_MINUTE, preset) if asked.minutes else None
+        changes = PolicyChanges(shield=shield)
+        command = PolicyCommand(asked.moderator, asked.slug, changes, asked.reason, PolicyAction.SHIELD)
+        return PolicyOrder(command, self.log, self.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +227,7 @@ _LINKS = PolicyRefusal(Decision.LINKS)
 
 def refusal_by(policy: Policy, rank: int, claims: Claims, text: str, now_ms: int) -> PolicyRefusal | None:
     """What a message by somebody of that rank, who is not exempt, is against; None: nothing. An empty text is one that
-    is not known, and in `now_ms` Unix milliseconds."""
+    is not known, and in `now_ms` Unix milliseconds. Of a policy in force: its shield is not looked at."""
     if policy.read_only is ReadOnly.EVERYONE or (policy.read_only is ReadOnly.ANONYMOUS and rank <= Rank.ANONYMOUS):
         return _READ_ONLY
     if policy.members_only and not claims.member:

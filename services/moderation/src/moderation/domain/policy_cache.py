@@ -1,8 +1,18 @@
 """The policies of all rooms as a replica knows them."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from moderation.domain.policy import NO_POLICY, Policy, RoomPolicy
+
+
+class _Known(NamedTuple):
+    version: int
+    policy: Policy
+    """What holds without the shield, and with it."""
+    shielded: Policy
+    shield_until_ms: int
+    """0: there is none."""
 
 
 class PolicyCache:
@@ -10,8 +20,8 @@ class PolicyCache:
     nothing costs no memory once that was read."""
 
     def __init__(self) -> None:
-        self._asking: dict[str, RoomPolicy] = {}
-        """Those that ask for anything."""
+        self._asking: dict[str, _Known] = {}
+        """Those that ask for anything, or did until their shield ended."""
         self._changed_here: dict[str, int] = {}
         """The versions of those that ask for nothing any more and were not read yet: nothing older holds."""
         self.read_up_to = 0
@@ -21,10 +31,18 @@ class PolicyCache:
         """Rooms whose policy asks for anything."""
         return len(self._asking)
 
-    def find(self, slug: str) -> Policy | None:
-        """What holds there; None: nothing is asked for."""
+    def find(self, slug: str, now_ms: int) -> Policy | None:
+        """What holds there at that time, Unix milliseconds; None: nothing is asked for."""
         known = self._asking.get(slug)
-        return None if known is None else known.policy
+        if known is None:
+            return None
+        if known.shield_until_ms > now_ms:
+            return known.shielded
+        if known.policy != NO_POLICY:
+            return known.policy
+        del self._asking[slug]  # its shield is over
+        self._changed_here[slug] = known.version
+        return None
 
     def apply(self, changed: RoomPolicy) -> None:
         """A policy was changed, now or earlier."""
@@ -36,8 +54,11 @@ class PolicyCache:
         self._changed_here.pop(slug, None)
         if policy == NO_POLICY:
             self._changed_here[slug] = version
+        elif policy.shield is None:
+            self._asking[slug] = _Known(version, policy, policy, 0)
         else:
-            self._asking[slug] = changed
+            until_ms = policy.shield.until_ms
+            self._asking[slug] = _Known(version, policy.in_force(until_ms), policy.in_force(until_ms - 1), until_ms)
 
     def read(self, changed: Iterable[RoomPolicy]) -> None:
         """The next ones that the database has after `read_up_to`, in the order of their versions."""

@@ -9,7 +9,7 @@ from moderation.domain.erasures import Erasure, ErasureCommand, ErasureKind, Log
 from moderation.domain.kept_rules import RuleEdit, scope_of
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinAction, PinCommand
-from moderation.domain.policy import PolicyAction, PolicyCommand
+from moderation.domain.policy import PolicyAction, PolicyCommand, ShieldCommand
 from moderation.domain.sanctions import Action, Command, Sanction, Scope, first_addresses
 from moderation.domain.warnings import WarningAction, WarningCommand
 from moderation.errors import MessageNotFound, NotPermitted, SanctionIsOver
@@ -20,6 +20,7 @@ LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (ErasureKind.PURGE, Scope.ROOM): Rank.MODERATOR,
     (ErasureKind.CLEAR, Scope.ROOM): Rank.ADMIN,
     (PolicyAction.CHANGE, Scope.ROOM): Rank.ADMIN,
+    (PolicyAction.SHIELD, Scope.ROOM): Rank.MODERATOR,
     (PinAction.PIN, Scope.ROOM): Rank.MODERATOR,
     (PinAction.UNPIN, Scope.ROOM): Rank.MODERATOR,
     (WarningAction.ISSUE, Scope.ROOM): Rank.MODERATOR,
@@ -95,6 +96,12 @@ def may_change_policy(command: PolicyCommand) -> bool:
     """Whether rank and role allow it: signed in, and by the table."""
     moderator = command.moderator
     return moderator.user_id != 0 and may_act(moderator.rank, PolicyAction.CHANGE, Scope.ROOM)
+
+
+def may_shield(command: ShieldCommand) -> bool:
+    """Whether rank and role allow it: signed in, and by the table."""
+    moderator = command.moderator
+    return moderator.user_id != 0 and may_act(moderator.rank, PolicyAction.SHIELD, Scope.ROOM)
 
 
 def may_pin(command: PinCommand) -> bool:

@@ -19,7 +19,7 @@ from moderation.domain.audit import AuditRecord
 from moderation.domain.erasures import NO_ORIGIN, ErasureKind, LogRef, Origin
 from moderation.domain.kept_rules import RuleEdit
 from moderation.domain.people import Moderator, Rank, Target
-from moderation.domain.policy import Policy, PolicyAction, PolicyChanges
+from moderation.domain.policy import Policy, PolicyAction, PolicyChanges, Shield
 from moderation.domain.sanctions import Action, Sanction, Scope
 from moderation.errors import ActionNotFound, AlreadyUndone, CannotUndo, NothingToUndo, NotPermitted
 
@@ -41,7 +41,7 @@ class UndoAction(IntEnum):
 LOWEST_RANK: Mapping[Scope, Rank] = {Scope.ROOM: Rank.ADMIN, Scope.EVERYWHERE: Rank.ADMIN}
 """Those of this rank and above undo what was done with that scope."""
 _LASTING = (*map(int, ErasureKind), *map(int, RuleEdit))
-UNDOABLE = (*map(int, Action), int(PolicyAction.CHANGE), int(UndoAction.UNDO))
+UNDOABLE = (*map(int, Action), *map(int, PolicyAction), int(UndoAction.UNDO))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _undoing(done: DoneAction, now_ms: int) -> Undoing:
     # Later decisions count: what was imposed since stands instead, and what somebody lifted since is not to come back.
     is_open = all(s.lifted_at_ms is None for s in done.imposed)
     imposes = tuple(s for s in ended if is_open and not any(_is_same(s, other) for other in standing))
-    changes, stays = _policy_changes(done)
+    changes, stays = _policy_changes(done, now_ms)
     if done.lost or len(imposes) < len(ended):
         stays.append(SANCTIONS)
     if done.record.purged:
@@ -189,12 +189,16 @@ def _is_same(lifted: Sanction, other: Sanction) -> bool:
     return (lifted.kind, lifted.slug, lifted.target) == (other.kind, other.slug, other.target)
 
 
-def _policy_changes(done: DoneAction) -> tuple[PolicyChanges, list[str]]:
-    """What gives the fields back their values, and those that stay."""
+def _policy_changes(done: DoneAction, now_ms: int) -> tuple[PolicyChanges, list[str]]:
+    """What gives the fields back their values, and those that stay. A shield that is over is none."""
     changes: dict[str, Any] = {}
     stays = []
     for name in done.fields:
         before, after = done.before.get(name), done.after.get(name)
+        if isinstance(before, Shield) and not before.is_on(now_ms):
+            before = None
+        if before is None and isinstance(after, Shield) and not after.is_on(now_ms):
+            continue  # it has ended by itself
         if before == after and name in done.before:
             continue  # it was named, and not changed
         if name in done.before and _stands(done, name, after):

@@ -13,7 +13,7 @@ from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
 from moderation.domain.kept_rules import EVERYWHERE, RuleEdit, RuleOrder, SaveRule, saving_problem
 from moderation.domain.people import Moderator, address_of_name
 from moderation.domain.pins import PinAction, PinOrder, demand_change
-from moderation.domain.policy import PolicyOrder
+from moderation.domain.policy import PolicyOrder, ShieldOrder
 from moderation.domain.rights import (
     Change,
     decide,
@@ -25,6 +25,7 @@ from moderation.domain.rights import (
     may_execute,
     may_lift,
     may_pin,
+    may_shield,
     may_take_back,
     may_warn,
     still_there,
@@ -66,10 +67,16 @@ async def execute(ports: Ports, order: Order | WarningReport) -> Receipt:
         earlier = await ports.store.earlier(order, now_ms=ports.clock().wall_ms)
         if earlier is not None:
             return earlier
+    return await _execute_new(ports, order)
+
+
+async def _execute_new(ports: Ports, order: Order) -> Receipt:
     if isinstance(order, SanctionOrder):
         return await _change(ports, order)
     if isinstance(order, PolicyOrder):
         return await _change_policy(ports, order)
+    if isinstance(order, ShieldOrder):
+        return await _set_shield(ports, order)
     if isinstance(order, PinOrder):
         return await _change_pin(ports, order)
     if isinstance(order, WarningOrder):
@@ -171,6 +178,14 @@ async def _change_policy(ports: Ports, order: PolicyOrder) -> Receipt:
     if not may_change_policy(order.command):
         raise NotPermitted
     return await _detached(ports, _carry_out_policy(ports, order))
+
+
+async def _set_shield(ports: Ports, order: ShieldOrder) -> Receipt:
+    """Lay the shield over the room's policy, or take it away."""
+    if not may_shield(order.command):
+        raise NotPermitted
+    on_policy = order.on_policy(ports.shield_preset, ports.clock().wall_ms)
+    return await _detached(ports, _carry_out_policy(ports, on_policy))
 
 
 async def _carry_out_policy(ports: Ports, order: PolicyOrder) -> Receipt:

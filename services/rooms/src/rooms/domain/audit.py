@@ -15,6 +15,7 @@ ACTIONS = (
     "purge",
     "clear",
     "policy",
+    "shield",
     "pin",
     "unpin",
     "warn",

@@ -299,7 +299,8 @@ class ChatConnection:
         if not self._is_over and self._transport is not None:
             self.room = room
             takes = self._transport.takes_compressed
-            you, policy = self._you(room, resume_text, blocked), self._ports.policies.find(room.slug)
+            you = self._you(room, resume_text, blocked)
+            policy = self._ports.policies.find(room.slug, self._ports.clock.unix_s())
             first = room.welcome(
                 self,
                 self.speaker,

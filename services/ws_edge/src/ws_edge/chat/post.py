@@ -18,7 +18,7 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.identity import MessageId, Slug, Speaker
 from ws_edge.protocol.limits import AdmittedNonces, LocalLimiter
 from ws_edge.protocol.log import StoredMessage, message_key
-from ws_edge.protocol.policies import SlowMode, SpokenTexts, refusal_by
+from ws_edge.protocol.policies import Policy, SlowMode, SpokenTexts, refusal_by
 from ws_edge.protocol.session import Post
 from ws_edge.room.outcomes import OUTCOME_S, Author, Outcomes
 from ws_edge.room.room import Room
@@ -199,7 +199,7 @@ class Posting:
             return False
         if nonce:
             self._admitted.note(key, room.life, nonce, now_s)
-        is_slow = ports.policies.find(room.slug).slow_mode_of(speaker.identity.rank) > 0
+        is_slow = self._policy_of(room).slow_mode_of(speaker.identity.rank) > 0
         number = ports.moderation.note_admitted(speaker, room.life, nonce, slow_in=room.slug if is_slow else None)
         if is_slow:
             self._slow_mode.take(key, room.slug, number, now_s)
@@ -213,7 +213,7 @@ class Posting:
         would help."""
         if self._ports.warnings.refuses(speaker, room.slug):
             return ErrorCode.WARNING_PENDING, 0
-        policy, rank, slug = self._ports.policies.find(room.slug), speaker.identity.rank, room.slug
+        policy, rank, slug = self._policy_of(room), speaker.identity.rank, room.slug
         refusal = refusal_by(policy, speaker.identity, text, now_s=self._ports.clock.unix_s())
         if refusal is not None:
             return refusal
@@ -229,6 +229,10 @@ class Posting:
         ports = self._ports
         refuses = ports.moderation.limits.refuse_unjudged
         return refuses and ports.policies.is_ruled(room.slug, author.speaker.identity.rank)
+
+    def _policy_of(self, room: Room) -> Policy:
+        """What holds there just now, as far as this edge knows."""
+        return self._ports.policies.find(room.slug, self._ports.clock.unix_s())
 
     # --- where what is said is to be unique ------------------------------------------------------------------------
 
@@ -288,7 +292,7 @@ class Posting:
 
     def _say(self, author: Poster, room: Room, message: Post, admission: _Admission) -> None:
         """What this edge knows counts as well: the room's home may be away, or one that has just taken over."""
-        if self._ports.policies.find(room.slug).is_unique_for(admission.speaker.identity.rank):
+        if self._policy_of(room).is_unique_for(admission.speaker.identity.rank):
             wait_ms = self._texts.wait_ms(room.slug, message.text, admission.at_s)
             if wait_ms:
                 self._take_back(author, room, message, admission, ErrorCode.DUPLICATE, wait_ms)

@@ -290,7 +290,10 @@ def _pin(pin: Pin, room_id: int, emotes: EmoteTable) -> server_frames.PinData | 
 
 
 def _policy(policy: Policy) -> server_frames.PolicyData:
-    return server_frames.PolicyData(**msgspec.structs.asdict(policy))
+    shield = None
+    if policy.shield is not None:
+        shield = server_frames.ShieldData(rfc3339(policy.shield.until_ms), _policy(policy.shield.underlying))
+    return server_frames.PolicyData(**msgspec.structs.asdict(policy) | {"shield": shield})
 
 
 def history(

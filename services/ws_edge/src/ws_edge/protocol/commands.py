@@ -69,6 +69,13 @@ class ChangePolicy(Struct, frozen=True, gc=False):
     links: Links | None = None
 
 
+class SetShield(Struct, frozen=True, gc=False):
+    """Lay the shield over the room's policy, or take it away."""
+
+    minutes: int
+    """For so long from now on; 0: it is taken away."""
+
+
 class UndoAction(Struct, frozen=True, gc=False):
     """Take back what an action did."""
 
@@ -89,6 +96,7 @@ Command = (
     | PinMessage
     | UnpinMessage
     | ChangePolicy
+    | SetShield
     | IssueWarning
     | UndoAction
 )

@@ -13,13 +13,21 @@ from ws_edge.protocol.commands import (
     IssueWarning,
     PinMessage,
     PurgeMessages,
+    SetShield,
     Target,
     UndoAction,
     UnpinMessage,
 )
 from ws_edge.protocol.emotes import REACTION_LIMIT_CHARACTERS
 from ws_edge.protocol.identity import MessageId, UserId
-from ws_edge.protocol.policies import LONGEST_MESSAGE, LONGEST_SLOW_MODE_S, LONGEST_WAIT_MINUTES, Links, ReadOnly
+from ws_edge.protocol.policies import (
+    LONGEST_MESSAGE,
+    LONGEST_SHIELD_MINUTES,
+    LONGEST_SLOW_MODE_S,
+    LONGEST_WAIT_MINUTES,
+    Links,
+    ReadOnly,
+)
 from ws_edge.protocol.references import LARGEST_ID
 from ws_edge.protocol.sanctions import Action, Scope
 
@@ -38,6 +46,7 @@ Nonce = Annotated[str, Meta(max_length=NONCE_LENGTH)]
 _Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
 _Duration = Annotated[int, Meta(ge=0, le=LONGEST_DURATION_MINUTES)]
 _Reason = Annotated[str, Meta(max_length=REASON_LENGTH, pattern=_STORABLE)]
+_ShieldMinutes = Annotated[int, Meta(ge=1, le=LONGEST_SHIELD_MINUTES)]
 SlowModeSeconds = Annotated[int, Meta(ge=0, le=LONGEST_SLOW_MODE_S)]
 Minutes = Annotated[int, Meta(ge=0, le=LONGEST_WAIT_MINUTES)]
 MaxLength = Annotated[int, Meta(ge=1, le=MESSAGE_LENGTH)]
@@ -94,21 +103,48 @@ class PolicyChanges(Struct, frozen=True):
         return {name: value for name, value in values if value is not UNSET}
 
 
+_NEEDED = {
+    "delete": "message_id",
+    "pin": "message_id",
+    "unpin": "message_id",
+    "policy": "changes",
+    "shield": "on",
+    "undo": "action_id",
+}
+"""What actions that are aimed at nobody need instead of a target; clear needs nothing."""
+
+
 class ModerationData(Struct, frozen=True):
     """`data` of a moderation_action."""
 
     action: Literal[
-        "ban", "mute", "unban", "unmute", "delete", "purge", "clear", "pin", "unpin", "policy", "warn", "undo"
+        "ban",
+        "mute",
+        "unban",
+        "unmute",
+        "delete",
+        "purge",
+        "clear",
+        "pin",
+        "unpin",
+        "policy",
+        "shield",
+        "warn",
+        "undo",
     ]
     target_user_id: _Id | None = None
-    """One of the two targets has to be there, but for delete, clear, pin, unpin, policy and undo; this one stands
-    before the other."""
+    """One of the two targets has to be there, but for delete, clear, pin, unpin, policy, shield and undo; this one
+    stands before the other."""
     target_username: _Username | None = None
     """An anonymous user by name: their address is what is sanctioned."""
     message_id: _Id | None = None
     """Of delete: the message to be taken back; of pin and unpin: the one to be pinned, or the one that is."""
     changes: PolicyChanges | None = None
     """Of policy: one field at least."""
+    on: bool | None = None
+    """Of shield, which needs it: whether it is to lie over the policy from now on, or no longer."""
+    minutes: _ShieldMinutes = 15
+    """Of shield: when it ends by itself."""
     action_id: _Id | None = None
     """Of undo: what is to be undone, as your own copy of it said, or GraphQL's `auditLog`."""
     duration_minutes: _Duration = 0
@@ -120,19 +156,14 @@ class ModerationData(Struct, frozen=True):
     scope: Literal["room", "everywhere"] = "room"
     nonce: Nonce = ""
     """Comes back in the error that refuses the action, and in your own copy of what takes messages back, changes the
-    policy or the pin, or warns; the same again within two minutes changes nothing."""
+    policy, the shield or the pin, or warns; the same again within two minutes changes nothing."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""
-        if self.action in ("delete", "pin", "unpin"):
-            if self.message_id is None:
-                raise ValueError("a deletion or a pin needs a message")
-        elif self.action == "policy":
-            if self.changes is None:
-                raise ValueError("a policy needs changes")
-        elif self.action == "undo":
-            if self.action_id is None:
-                raise ValueError("an undo needs an action")
+        needed = _NEEDED.get(self.action)
+        if needed is not None:
+            if getattr(self, needed) is None:
+                raise ValueError(f"the action needs {needed}")
         elif self.action != "clear" and self.target_user_id is None and self.target_username is None:
             raise ValueError("an action needs a target")
         elif self.action == "warn" and not self.reason.strip():
@@ -158,8 +189,8 @@ class TypingStop(Struct, frozen=True, tag="typing_stop", tag_field="type"):
 
 
 class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="type"):
-    """A sanction to impose or to lift, messages to take back, the room's policy or pin to change, somebody to warn, or
-    an action to undo."""
+    """A sanction to impose or to lift, messages to take back, the room's policy, shield or pin to change, somebody to
+    warn, or an action to undo."""
 
     data: ModerationData
 
@@ -181,6 +212,8 @@ class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="
             case "policy":
                 assert data.changes is not None
                 return ChangePolicy(**data.changes.named)
+            case "shield":
+                return SetShield(data.minutes if data.on else 0)
             case "warn":
                 return IssueWarning(self._target)
             case "undo":

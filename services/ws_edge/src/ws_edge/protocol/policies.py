@@ -15,6 +15,7 @@ from ws_edge.protocol.same_text import digest_of
 LONGEST_SLOW_MODE_S = 600
 LONGEST_WAIT_MINUTES = 129_600
 LONGEST_MESSAGE = 1000
+LONGEST_SHIELD_MINUTES = 1440
 EXEMPT_RANK = Rank.MODERATOR
 """Those of this rank and above may write whatever the policy says."""
 PLACES_LIMIT = 10_000
@@ -54,6 +55,13 @@ class Policy(Struct, frozen=True, gc=False):
     max_length: int = LONGEST_MESSAGE
     unique: bool = False
     links: Links = Links.ALLOW
+    shield: "Shield | None" = None
+    """What the fields above hold by, and until when; None: by themselves."""
+
+    def at(self, now_s: float) -> "Policy":
+        """What holds at that time, Unix seconds."""
+        shield = self.shield
+        return self if shield is None or shield.until_ms > now_s * 1000 else shield.underlying
 
     def slow_mode_of(self, rank: Rank) -> int:
         """How many seconds the messages of somebody of that rank have to be apart."""
@@ -64,7 +72,35 @@ class Policy(Struct, frozen=True, gc=False):
         return self.unique and rank < EXEMPT_RANK
 
 
+class Shield(Struct, frozen=True, gc=False):
+    """Why a policy is stricter than the one that is kept, up to its end."""
+
+    until_ms: int
+    """Unix milliseconds."""
+    underlying: Policy
+    """What is kept, and holds from then on."""
+
+
 NO_POLICY = Policy()
+_READ_ONLY_BY_STRICTNESS = list(ReadOnly)
+_LINKS_BY_STRICTNESS = list(Links)
+
+
+def shielded(kept: Policy, preset: Policy, until_ms: int) -> Policy:
+    """What holds while a shield lies over the policy that is kept: the stricter of the two, field by field."""
+    return Policy(
+        kept.version,
+        max(kept.slow_mode_seconds, preset.slow_mode_seconds),
+        max(kept.read_only, preset.read_only, key=_READ_ONLY_BY_STRICTNESS.index),
+        kept.members_only or preset.members_only,
+        max(kept.min_account_minutes, preset.min_account_minutes),
+        max(kept.min_follow_minutes, preset.min_follow_minutes),
+        kept.emote_only or preset.emote_only,
+        min(kept.max_length, preset.max_length),
+        kept.unique or preset.unique,
+        max(kept.links, preset.links, key=_LINKS_BY_STRICTNESS.index),
+        Shield(until_ms, kept),
+    )
 
 
 def refusal_by(policy: Policy, identity: Identity, text: str, *, now_s: float) -> tuple[ErrorCode, int] | None:
@@ -108,13 +144,13 @@ class PolicyCache:
     def __len__(self) -> int:
         return len(self._by_slug)
 
-    def find(self, slug: Slug) -> Policy:
-        """What holds there."""
-        return self._by_slug.get(slug, NO_POLICY)
+    def find(self, slug: Slug, now_s: float) -> Policy:
+        """What holds there at that time, Unix seconds."""
+        return self._by_slug.get(slug, NO_POLICY).at(now_s)
 
     def apply(self, slug: Slug, policy: Policy) -> None:
         """It was heard or read."""
-        if policy.version > self.find(slug).version:
+        if policy.version > self._by_slug.get(slug, NO_POLICY).version:
             self._by_slug[slug] = policy
 
     def is_ruled(self, slug: Slug, rank: Rank) -> bool:

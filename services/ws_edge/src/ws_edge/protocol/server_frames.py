@@ -84,6 +84,18 @@ class PolicyData(Struct, frozen=True, gc=False):
     """Nobody says in 2 minutes what was said in the room."""
     links: Links
     """What becomes of a message with a link in it."""
+    shield: "ShieldData | None"
+    """null: none. Else the other fields are what holds until its end: the stricter of `underlying` and of what the
+    shield asks for."""
+
+
+class ShieldData(Struct, frozen=True, gc=False):
+    """What lies over a policy."""
+
+    until: _Time
+    """When it ends by itself; nobody is told then."""
+    underlying: PolicyData
+    """What is kept, which holds from then on, unless another policy was told."""
 
 
 class EmoteData(Struct, frozen=True, gc=False):

@@ -88,11 +88,11 @@ def test_slow_mode_is_not_for_moderators_and_above() -> None:
 
 def test_the_highest_version_holds_wherever_it_is_heard_first() -> None:
     policies = PolicyCache()
-    assert policies.find(LIVE) == NO_POLICY
+    assert policies.find(LIVE, 0.0) == NO_POLICY
     policies.apply(LIVE, Policy(2, 30))
     policies.apply(LIVE, Policy(1, 600))
     policies.apply(LIVE, Policy(2, 600))
-    assert (policies.find(LIVE), policies.find(OTHER), len(policies)) == (Policy(2, 30), NO_POLICY, 1)
+    assert (policies.find(LIVE, 0.0), policies.find(OTHER, 0.0), len(policies)) == (Policy(2, 30), NO_POLICY, 1)
     policies.forget(LIVE)
     policies.forget(LIVE)
     assert len(policies) == 0

@@ -1,7 +1,7 @@
 """The policies of rooms: questions and changes in the transaction that is open."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, cast
 
 from moderation.adapters.store.tables import PolicyRow
@@ -13,6 +13,7 @@ from moderation.domain.policy import (
     PolicyCommand,
     ReadOnly,
     RoomPolicy,
+    Shield,
     next_version,
 )
 from moderation.domain.undo import PolicyState
@@ -50,14 +51,14 @@ async def write_policy(command: PolicyCommand, *, now_ms: int) -> tuple[RoomPoli
 
 
 async def forget_policies(before: int, after: int, first: int) -> int | None:
-    """Delete those of the next `first` policies behind the version `after` that ask for nothing and have a version
-    below `before`; the version behind which to go on, None: that was all. The newest of all stays, so that versions
-    rise, whatever the clock says."""
+    """Delete those of the next `first` policies behind the version `after` that have asked for nothing since `before`,
+    Unix milliseconds, and have a version below it; the version behind which to go on, None: that was all. The newest of
+    all stays, so that versions rise, whatever the clock says."""
     newest = await PolicyRow.all().order_by("-version").first()
     below = min(before, newest.version if newest else 0)
     rows = await PolicyRow.filter(version__gt=after, version__lt=below).order_by("version").limit(first)
     for row in rows:
-        if row.policy.keys() <= _FIELDS and policy_from_values(row.policy) == NO_POLICY:
+        if row.policy.keys() <= _FIELDS and policy_from_values(row.policy).in_force(before) == NO_POLICY:
             await PolicyRow.filter(slug=row.slug, version=row.version).delete()  # unless it was changed meanwhile
     return rows[-1].version if len(rows) == first else None
 
@@ -90,7 +91,13 @@ async def policies_of(slugs: Sequence[str]) -> list[RoomPolicy]:
 
 def values_of(policy: Policy) -> dict[str, Any]:
     """A policy as it is kept: each field by its name."""
-    return {**asdict(policy), "read_only": policy.read_only.name.lower(), "links": policy.links.name.lower()}
+    values = {field.name: getattr(policy, field.name) for field in fields(Policy) if field.name != "shield"}
+    values |= {"read_only": policy.read_only.name.lower(), "links": policy.links.name.lower(), "shield": None}
+    if policy.shield is not None:
+        preset = values_of(policy.shield.preset)
+        del preset["shield"]
+        values["shield"] = {"until_ms": policy.shield.until_ms, "preset": preset}
+    return values
 
 
 def policy_from_values(values: Mapping[str, Any]) -> Policy:
@@ -101,6 +108,8 @@ def policy_from_values(values: Mapping[str, Any]) -> Policy:
         known["read_only"] = _READ_ONLY.get(known["read_only"], max(ReadOnly))
     if "links" in known:
         known["links"] = _LINKS.get(known["links"], max(Links))
+    if known.get("shield") is not None:
+        known["shield"] = Shield(known["shield"]["until_ms"], policy_from_values(known["shield"]["preset"]))
     return Policy(**known)
 
 

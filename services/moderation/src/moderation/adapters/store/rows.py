@@ -9,7 +9,7 @@ from moderation.domain.erasures import NO_ORIGIN, Erasure, LoggedMessage, Origin
 from moderation.domain.kept_rules import RuleEdit, RuleOrder, SaveRule, scope_of
 from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinOrder
-from moderation.domain.policy import PolicyAction, PolicyOrder
+from moderation.domain.policy import PolicyOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.undo import UndoAction, Undoing, UndoOrder
 from moderation.domain.warnings import WarningAction, WarningOrder
@@ -123,7 +123,7 @@ def policy_audit_row(order: PolicyOrder, details: dict[str, Any], now_ms: int) -
     """What is kept of a command that changes a policy."""
     command = order.command
     return AuditRow(
-        action=int(PolicyAction.CHANGE),
+        action=int(command.action),
         target_user_id=0,
         target_username="",
         moderator_user_id=command.moderator.user_id,

@@ -19,8 +19,8 @@ from moderation.domain.people import NO_CLAIMS, Claims, Moderator, Rank, Speaker
 from moderation.domain.pins import PinAction, PinCommand, PinOrder, RoomPin
 from moderation.domain.policy import (
     LONGEST_MESSAGE,
-    LONGEST_SLOW_MODE_S,
-    LONGEST_WAIT_MINUTES,
+    LONGEST_SHIELD_MINUTES,
+    RANGES,
     Links,
     PolicyAction,
     PolicyChanges,
@@ -28,6 +28,8 @@ from moderation.domain.policy import (
     PolicyOrder,
     ReadOnly,
     RoomPolicy,
+    ShieldCommand,
+    ShieldOrder,
 )
 from moderation.domain.rule_book import Match
 from moderation.domain.rule_hits import KeptHit
@@ -94,6 +96,7 @@ _AUDIT_ACTIONS = {
     int(number): number.name.lower() for number in (*Action, *ErasureKind, *PinAction, UndoAction.UNDO)
 } | {
     int(PolicyAction.CHANGE): "policy",
+    int(PolicyAction.SHIELD): "shield",
     int(WarningAction.ISSUE): "warn",
     int(RuleEdit.SAVE): "save_rule",
     int(RuleEdit.DELETE): "delete_rule",
@@ -115,13 +118,7 @@ _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
 }
 REFUSED = tuple(_OUTCOMES)
 """Refusals that are answers to Execute."""
-_POLICY_RANGES = {
-    "slow_mode_seconds": (0, LONGEST_SLOW_MODE_S),
-    "read_only": (min(ReadOnly), max(ReadOnly)),
-    "min_account_minutes": (0, LONGEST_WAIT_MINUTES),
-    "min_follow_minutes": (0, LONGEST_WAIT_MINUTES),
-    "max_length": (1, LONGEST_MESSAGE),
-}
+_POLICY_RANGES = RANGES | {"read_only": (min(ReadOnly), max(ReadOnly))}
 
 
 def batch_from_proto(message: pb.AdmitRequest) -> Batch:
@@ -197,6 +194,8 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport:
         return SanctionOrder(command, log, origin, purges=change.purge)
     if message.WhichOneof("command") == "change_policy":
         return PolicyOrder(_policy_command(message), log, origin)
+    if message.WhichOneof("command") == "shield":
+        return ShieldOrder(_shield_command(message), log, origin)
     if message.WhichOneof("command") in _PIN_ACTIONS:
         return PinOrder(_pin_command(message), log, origin)
     if message.WhichOneof("command") == "issue_warning":
@@ -608,6 +607,20 @@ def _policy_command(message: pb.ExecuteRequest) -> PolicyCommand:
         slug=_text(message.slug, LONGEST_SLUG, "slug"),
         changes=_policy_changes(message.change_policy),
         reason=_text(message.reason, _LONGEST_REASON, "reason"),
+    )
+
+
+def _shield_command(message: pb.ExecuteRequest) -> ShieldCommand:
+    minutes = message.shield.minutes
+    if not message.slug:
+        raise MalformedRequest("slug")
+    if not (1 if message.shield.on else 0) <= minutes <= (LONGEST_SHIELD_MINUTES if message.shield.on else 0):
+        raise MalformedRequest("minutes")
+    return ShieldCommand(
+        moderator_from_proto(message.actor),
+        _text(message.slug, LONGEST_SLUG, "slug"),
+        minutes,
+        _text(message.reason, _LONGEST_REASON, "reason"),
     )
 
 

@@ -28,13 +28,14 @@ from ws_edge.protocol.commands import (
     IssueWarning,
     PinMessage,
     PurgeMessages,
+    SetShield,
     UndoAction,
     UnpinMessage,
 )
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import StoredMessage
 from ws_edge.protocol.pins import Pin
-from ws_edge.protocol.policies import LONGEST_MESSAGE, Links, Policy, ReadOnly
+from ws_edge.protocol.policies import LONGEST_MESSAGE, Links, Policy, ReadOnly, shielded
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
@@ -238,7 +239,15 @@ def verdict_from_proto(verdict: moderation_pb2.Verdict) -> Verdict:
 
 
 def policy_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
-    """The policy of a room; a value of a later version that is unknown here is taken for the strictest."""
+    """The policy of a room, with the shield that lies over it; a value of a later version that is unknown here is taken
+    for the strictest."""
+    kept = _kept_from_proto(version, policy)
+    if not policy.HasField("shield"):
+        return kept
+    return shielded(kept, _kept_from_proto(0, policy.shield.preset), policy.shield.until_ms)
+
+
+def _kept_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
     read_only = _READ_ONLY.get(policy.read_only, ReadOnly.EVERYONE)
     return Policy(
         version,
@@ -336,15 +345,15 @@ def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
             message.purge_messages.target_username = target.username or ""
         case ClearRoom():
             message.clear_room.SetInParent()
-        case PinMessage(message_id):
-            message.pin.message_id = message_id
-        case UnpinMessage(message_id):
-            message.unpin.message_id = message_id
+        case PinMessage(message_id) | UnpinMessage(message_id) as pin:
+            (message.pin if isinstance(pin, PinMessage) else message.unpin).message_id = message_id
         case IssueWarning(target):
             message.issue_warning.target_user_id = target.user_id or 0
             message.issue_warning.target_username = target.username or ""
         case ChangePolicy() as policy:
             message.change_policy.CopyFrom(_policy_changes_to_proto(policy))
+        case SetShield(minutes):
+            message.shield.CopyFrom(moderation_pb2.SetShield(on=minutes > 0, minutes=minutes))
         case UndoAction(action_id):
             message.undo.action_id = action_id
     return message
