@@ -11,14 +11,17 @@ from moderation.adapters.store.tables import AuditRow, OutboxRow, PolicyRow
 from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.policy import (
+    SHIELD_PRESET,
     Links,
     Policy,
+    PolicyAction,
     PolicyChange,
     PolicyChanges,
     PolicyCommand,
     PolicyOrder,
     ReadOnly,
     RoomPolicy,
+    Shield,
 )
 from moderation.errors import TooManyPolicies
 from moderation.ports import Store
@@ -121,6 +124,52 @@ async def test_versions_rise_over_all_slugs_and_replicas_so_that_who_reads_on_mi
     made = sorted((r.policy for r in receipts if r.policy), key=lambda known: known.version)
     newest = {known.slug: known for known in made}
     assert read == sorted(newest.values(), key=lambda known: known.version)
+
+
+def shield_order(shield: Shield | None, *, log: LogRef | None = None, origin: Origin = NO_ORIGIN) -> PolicyOrder:
+    changes = PolicyChanges(shield=shield)
+    command = PolicyCommand(Moderator(9, Rank.MODERATOR), "live", changes, "raid", PolicyAction.SHIELD)
+    return PolicyOrder(command, log, origin)
+
+
+async def test_a_shield_is_kept_beside_the_policy_with_its_audit_row_and_what_the_outbox_has_to_tell(
+    store: Store, database: Database
+) -> None:
+    shield = Shield(900_000, SHIELD_PRESET)
+    await store.change_policy(order(slow_mode_seconds=5), now_ms=1_000)
+    receipt = await store.change_policy(shield_order(shield, log=LOG, origin=ORIGIN), now_ms=2_000)
+    known = RoomPolicy("live", 2_000, Policy(5, shield=shield))
+    assert receipt.policy == known
+    assert await store.policies_of(["live"]) == await store.policies_after(1_000, first=9) == [known]
+    audit = await AuditRow.get(id=receipt.action_id)
+    assert audit.action == 27
+    assert audit.details is not None
+    assert (audit.details["before"], audit.details["after"]["shield"]["until_ms"]) == ({"shield": None}, 900_000)
+    (item,) = await TortoiseOutbox(database).claim(first=9, now_ms=100_000)
+    assert item.change == PolicyChange(LOG, 9, ORIGIN, 2_000, known.policy)
+    again = await store.change_policy(shield_order(None, log=LOG, origin=ORIGIN), now_ms=3_000)
+    assert (again.action_id, again.repeated) == (receipt.action_id, True)
+    changed = await store.change_policy(order(slow_mode_seconds=7), now_ms=3_000)
+    assert changed.policy == RoomPolicy("live", 3_000, Policy(7, shield=shield))
+    off = await store.change_policy(shield_order(None), now_ms=4_000)
+    assert off.policy == RoomPolicy("live", 4_000, Policy(7))
+
+
+async def test_a_shield_of_a_later_version_is_read_as_far_as_it_is_known(store: Store) -> None:
+    await store.change_policy(order(slow_mode_seconds=5), now_ms=1_000)
+    later = {"of_later": 1, "preset": {"read_only": "subscribers", "of_later": 2}}
+    await PolicyRow.filter(slug="live").update(policy={"shield": later})
+    strict = Policy(read_only=ReadOnly.EVERYONE)
+    assert await store.policies_of(["live"]) == [RoomPolicy("live", 1_000, Policy(shield=Shield(0, strict)))]
+
+
+async def test_a_policy_under_a_shield_is_not_forgotten_before_that_was_over_for_as_long(store: Store) -> None:
+    await store.change_policy(shield_order(Shield(900_000, SHIELD_PRESET)), now_ms=1_000)
+    await store.change_policy(order("newest", slow_mode_seconds=0), now_ms=2_000)
+    await store.forget_policies(899_999)
+    assert {row.slug for row in await PolicyRow.all()} == {"live", "newest"}
+    await store.forget_policies(900_000)
+    assert {row.slug for row in await PolicyRow.all()} == {"newest"}
 
 
 async def test_of_no_slugs_there_are_no_policies(store: Store) -> None:

@@ -7,7 +7,19 @@ from moderation.api.grpc.convert import batch_from_proto, order_from_proto, poli
 from moderation.domain.admission import CarriedAdmission, MessageCheck, ReleasedAdmission
 from moderation.domain.erasures import LogRef, Origin
 from moderation.domain.people import Claims, Moderator, Rank, Speaker
-from moderation.domain.policy import Links, Policy, PolicyChange, PolicyCommand, PolicyOrder, ReadOnly, RoomPolicy
+from moderation.domain.policy import (
+    SHIELD_PRESET,
+    Links,
+    Policy,
+    PolicyChange,
+    PolicyCommand,
+    PolicyOrder,
+    ReadOnly,
+    RoomPolicy,
+    Shield,
+    ShieldCommand,
+    ShieldOrder,
+)
 from moderation.domain.verdicts import ADMITTED_WITH_PLACE, Decision, Verdict
 from moderation.errors import MalformedRequest
 from salon.events.v1 import events_pb2
@@ -77,6 +89,60 @@ def test_a_change_needs_a_slug() -> None:
     request.slug = ""
     with pytest.raises(MalformedRequest, match="slug"):
         order_from_proto(request)
+
+
+def shield(**fields: object) -> pb.ExecuteRequest:
+    actor = pb.Speaker(user_id=9, rank=pb.RANK_MODERATOR)
+    told = pb.SetShield(**fields)  # type: ignore[arg-type]
+    return pb.ExecuteRequest(actor=actor, slug="live", nonce="n", edge="e", token=7, reason="raid", shield=told)
+
+
+def test_a_command_about_the_shield_is_read() -> None:
+    command = ShieldCommand(Moderator(9, Rank.MODERATOR), "live", 1440, "raid")
+    assert order_from_proto(shield(on=True, minutes=1440)) == ShieldOrder(command, None, Origin("e", 7, "n"))
+    off = order_from_proto(shield(on=False))
+    assert isinstance(off, ShieldOrder)
+    assert off.command.minutes == 0
+
+
+@pytest.mark.parametrize(
+    "fields", [{"on": True}, {"on": True, "minutes": 1441}, {"on": True, "minutes": -1}, {"minutes": 5}]
+)
+def test_a_command_about_the_shield_that_breaks_the_contract_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(MalformedRequest, match="minutes"):
+        order_from_proto(shield(**fields))
+
+
+def test_a_command_about_the_shield_needs_a_slug() -> None:
+    request = shield(on=True, minutes=5)
+    request.slug = ""
+    with pytest.raises(MalformedRequest, match="slug"):
+        order_from_proto(request)
+
+
+def test_a_shield_is_told_with_what_it_asks_for_beside_what_it_lies_over() -> None:
+    policy = Policy(5, shield=Shield(1_700_000_000_000, SHIELD_PRESET))
+    told = policy_pb2.Policy(
+        slow_mode_seconds=5,
+        read_only=policy_pb2.READ_ONLY_NOBODY,
+        max_length=1000,
+        links=policy_pb2.LINKS_ALLOW,
+        shield=policy_pb2.Shield(
+            until_ms=1_700_000_000_000,
+            preset=policy_pb2.Policy(
+                slow_mode_seconds=30,
+                read_only=policy_pb2.READ_ONLY_ANONYMOUS,
+                min_account_minutes=1440,
+                max_length=1000,
+                links=policy_pb2.LINKS_REFUSE,
+            ),
+        ),
+    )
+    assert policy_to_proto(RoomPolicy("live", 3, policy)).policy == told
+    entry = events_pb2.LogEntry.FromString(
+        encode_change(5, PolicyChange(LogRef(3, 7, 21), 9, Origin("e", 7, "n"), 3, policy))
+    )
+    assert entry.policy_changed.policy == told
 
 
 def test_what_the_policy_refuses_is_told_in_words_that_older_edges_refuse_by_as_well() -> None:

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from chassis.errors import BadSetting
-from moderation.config import Config, load
+from moderation.config import Config, load, preset_of
+from moderation.domain.policy import Links, Policy, ReadOnly
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:
@@ -29,6 +30,13 @@ def test_settings_are_read_by_their_names() -> None:
     assert config.messages_per_window == 3
 
 
+def test_a_shield_asks_for_what_the_preset_names_and_for_nothing_else() -> None:
+    raw = '{"read_only": "everyone", "links": "refuse", "unique": true, "max_length": 100}'
+    assert preset_of(load({"MODERATION_SHIELD_PRESET": raw}).shield_preset) == Policy(
+        read_only=ReadOnly.EVERYONE, links=Links.REFUSE, unique=True, max_length=100
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -45,6 +53,15 @@ def test_settings_are_read_by_their_names() -> None:
         ("MODERATION_RULES_OUTAGE", "hold"),
         ("MODERATION_AUDIT_DAYS", "0"),
         ("MODERATION_EVIDENCE_DAYS", "forever"),
+        ("MODERATION_SHIELD_PRESET", "strict"),
+        ("MODERATION_SHIELD_PRESET", "{}"),
+        ("MODERATION_SHIELD_PRESET", "[30]"),
+        ("MODERATION_SHIELD_PRESET", '{"slow_mode_seconds": 601}'),
+        ("MODERATION_SHIELD_PRESET", '{"slow_mode_seconds": true}'),
+        ("MODERATION_SHIELD_PRESET", '{"unique": 1}'),
+        ("MODERATION_SHIELD_PRESET", '{"links": "hold"}'),
+        ("MODERATION_SHIELD_PRESET", '{"read_only": ["everyone"]}'),
+        ("MODERATION_SHIELD_PRESET", '{"shield": null}'),
     ],
 )
 def test_an_unknown_or_bad_setting_is_refused_by_its_name(name: str, value: str) -> None:

@@ -17,10 +17,10 @@ from ws_edge.adapters.grpc.convert import (
 )
 from ws_edge.adapters.nats.events import decode_entry
 from ws_edge.ports import CommandRequest, Decision, InForce, Verdict
-from ws_edge.protocol.commands import ChangePolicy
+from ws_edge.protocol.commands import ChangePolicy, SetShield
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef, PolicyChanged
-from ws_edge.protocol.policies import Links, Policy, ReadOnly
+from ws_edge.protocol.policies import Links, Policy, ReadOnly, Shield
 
 SLUG, LIFE = Slug("live"), Life(3)
 HEADERS = (
@@ -141,6 +141,23 @@ def test_a_policy_has_every_field_of_the_contract() -> None:
         links=policy_pb2.LINKS_HOLD,
     )
     assert policy_from_proto(7, told) == Policy(7, 0, ReadOnly.NOBODY, True, 10, 20, True, 100, True, Links.HOLD)
+
+
+def test_a_policy_is_read_with_the_shield_that_lies_over_it_whose_unknown_words_are_the_strictest() -> None:
+    preset = policy_pb2.Policy(slow_mode_seconds=30, read_only=99)  # type: ignore[arg-type]
+    told = policy_pb2.Policy(max_length=100, shield=policy_pb2.Shield(until_ms=5_000, preset=preset))
+    kept = Policy(7, max_length=100)
+    assert policy_from_proto(7, told) == Policy(7, 30, ReadOnly.EVERYONE, max_length=100, shield=Shield(5_000, kept))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "told"), [(15, pb.SetShield(on=True, minutes=15)), (0, pb.SetShield(on=False, minutes=0))]
+)
+def test_a_command_about_the_shield_is_told(minutes: int, told: pb.SetShield) -> None:
+    log = LogRef(RoomId(1), LIFE, 2)
+    request = request_to_proto(CommandRequest(speaker(), SLUG, log, SetShield(minutes), None, None, "", "n", "e", 4))
+    assert request.WhichOneof("command") == "shield"
+    assert request.shield == told
 
 
 def test_claims_are_told_where_the_token_makes_any() -> None:

@@ -13,6 +13,7 @@ from ws_edge.protocol.commands import (
     DeleteMessage,
     PinMessage,
     PurgeMessages,
+    SetShield,
     Target,
     UndoAction,
     UnpinMessage,
@@ -115,6 +116,9 @@ def test_what_ends_a_sanction_takes_no_messages_back() -> None:
         ),
         ({"action": "policy", "changes": {"read_only": "anonymous"}}, ChangePolicy(None, ReadOnly.ANONYMOUS)),
         ({"action": "undo", "action_id": 812}, UndoAction(812)),
+        ({"action": "shield", "on": True}, SetShield(15)),
+        ({"action": "shield", "on": True, "minutes": 1440}, SetShield(1440)),
+        ({"action": "shield", "on": False, "minutes": 5}, SetShield(0)),
     ],
 )
 def test_moderation_action_knows_words_that_change_the_room(data: dict[str, object], command: Command) -> None:
@@ -131,6 +135,10 @@ def test_moderation_action_knows_words_that_change_the_room(data: dict[str, obje
         {"action": "unpin", "target_user_id": 7},
         {"action": "delete", "target_user_id": 7},
         {"action": "delete", "message_id": 0},
+        {"action": "shield"},
+        {"action": "shield", "on": "yes"},
+        {"action": "shield", "on": True, "minutes": 0},
+        {"action": "shield", "on": True, "minutes": 1441},
         {"action": "policy"},
         {"action": "policy", "changes": None},
         {"action": "undo"},

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from ws_edge.protocol import policies
 from ws_edge.protocol.identity import Identity, Rank, Slug, UserId
@@ -14,9 +15,11 @@ from ws_edge.protocol.policies import (
     Policy,
     PolicyCache,
     ReadOnly,
+    Shield,
     SlowMode,
     SpokenTexts,
     refusal_by,
+    shielded,
 )
 
 LIVE, OTHER = Slug("live"), Slug("other")
@@ -84,6 +87,53 @@ def test_links_are_refused_by_everything_but_allow(links: Links) -> None:
 
 def test_slow_mode_is_not_for_moderators_and_above() -> None:
     assert [Policy(1, 30).slow_mode_of(rank) for rank in sorted(Rank)] == [30, 30, 0, 0, 0]
+
+
+KEPT = Policy(7, 60, ReadOnly.NOBODY, True, 10, 20, False, 100, True, Links.ALLOW)
+PRESET = Policy(0, 30, ReadOnly.ANONYMOUS, False, 1440, 5, True, 1000, False, Links.REFUSE)
+
+
+def test_under_a_shield_the_stricter_of_policy_and_preset_holds_up_to_its_end() -> None:
+    held = shielded(KEPT, PRESET, 5_000)
+    shield = Shield(5_000, KEPT)
+    assert held == Policy(7, 60, ReadOnly.ANONYMOUS, True, 1440, 20, True, 100, True, Links.REFUSE, shield)
+    policies = PolicyCache()
+    policies.apply(LIVE, held)
+    assert (policies.find(LIVE, 4.999), policies.find(LIVE, 5.0)) == (held, KEPT)
+    policies.apply(LIVE, Policy(6))
+    assert policies.find(LIVE, 5.0) == KEPT
+    policies.apply(LIVE, Policy(8))
+    assert policies.find(LIVE, 0.0) == Policy(8)
+
+
+POLICIES = st.builds(
+    Policy,
+    slow_mode_seconds=st.sampled_from([0, 5]),
+    read_only=st.sampled_from(ReadOnly),
+    members_only=st.booleans(),
+    min_account_minutes=st.sampled_from([0, 10]),
+    min_follow_minutes=st.sampled_from([0, 10]),
+    emote_only=st.booleans(),
+    max_length=st.sampled_from([1, 5, 1000]),
+    unique=st.booleans(),
+    links=st.sampled_from(Links),
+)
+
+
+@given(
+    kept=POLICIES,
+    preset=POLICIES,
+    rank=st.sampled_from([Rank.ANONYMOUS, Rank.USER]),
+    text=st.sampled_from(["hi", "hello there", ":wave:", "see evil.com"]),
+)
+def test_what_holds_under_a_shield_is_never_laxer_than_policy_or_preset(
+    kept: Policy, preset: Policy, rank: Rank, text: str
+) -> None:
+    held = shielded(kept, preset, 1)
+    alone = [refused(policy, who(rank), text) is not None for policy in (kept, preset)]
+    assert (refused(held, who(rank), text) is not None) == any(alone)
+    assert held.slow_mode_of(rank) == max(kept.slow_mode_of(rank), preset.slow_mode_of(rank))
+    assert held.is_unique_for(rank) == (kept.unique or preset.unique)
 
 
 def test_the_highest_version_holds_wherever_it_is_heard_first() -> None:

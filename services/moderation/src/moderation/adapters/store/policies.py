@@ -108,8 +108,8 @@ def policy_from_values(values: Mapping[str, Any]) -> Policy:
         known["read_only"] = _READ_ONLY.get(known["read_only"], max(ReadOnly))
     if "links" in known:
         known["links"] = _LINKS.get(known["links"], max(Links))
-    if known.get("shield") is not None:
-        known["shield"] = Shield(known["shield"]["until_ms"], policy_from_values(known["shield"]["preset"]))
+    if (shield := known.get("shield")) is not None:
+        known["shield"] = Shield(shield.get("until_ms", 0), policy_from_values(shield.get("preset", {})))
     return Policy(**known)
 
 
