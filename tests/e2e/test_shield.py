@@ -68,7 +68,7 @@ def restart(pair: Salon) -> None:
 
 
 async def test_a_shield_of_a_moderator_holds_everywhere_is_told_and_kept_and_is_taken_away_again(
-    guests: Visitors, pair: Salon, room: str, admin: Person, moderator: Person, ana: Person
+    guests: Visitors, pair: Salon, room: str, moderator: Person, ana: Person
 ) -> None:
     chair, user = await guests.join(room, moderator), await guests.join(room, ana, ws=pair.edges[1].ws)
     guest = await guests.join(room, ws=pair.edges[1].ws)
@@ -86,23 +86,39 @@ async def test_a_shield_of_a_moderator_holds_everywhere_is_told_and_kept_and_is_
     await user.send("chat_message", message="no", nonce="n2")
     await user.expect_error(*TOO_NEW, nonce="n2")
     await chair.say("moderators and above are exempt from all of it")
+    after = (await shield(chair, "s2", on=False))["policy"]
+    assert after == {**OPEN, "version": after["version"], "shield": None}
+    assert after["version"] > version
+    await guest.say("yes")
+    await user.say("yes")
+
+
+async def test_edges_go_by_a_shield_while_moderation_is_away_and_replicas_after_they_were_restarted(
+    guests: Visitors, pair: Salon, room: str, moderator: Person
+) -> None:
+    chair, guest = await guests.join(room, moderator), await guests.join(room, ws=pair.edges[1].ws)
+    await shield(chair, "s1", on=True)
     pair.moderation.kill()
     try:
-        await guest.send("chat_message", message="no", nonce="n3")
-        await guest.expect_error(*READ_ONLY, nonce="n3")
+        await guest.send("chat_message", message="no", nonce="n1")
+        await guest.expect_error(*READ_ONLY, nonce="n1")
     finally:
         restart(pair)
-    await guest.send("chat_message", message="no", nonce="n4")
-    await guest.expect_error(*READ_ONLY, nonce="n4")
-    owner = await guests.join(room, admin)
+    await guest.send("chat_message", message="no", nonce="n2")
+    await guest.expect_error(*READ_ONLY, nonce="n2")
+
+
+async def test_changing_the_policy_meanwhile_changes_what_comes_after(
+    guests: Visitors, room: str, admin: Person, moderator: Person
+) -> None:
+    chair, owner = await guests.join(room, moderator), await guests.join(room, admin)
+    policy = (await shield(chair, "s1", on=True))["policy"]
     await owner.send("moderation_action", action="policy", changes={"max_length": 9, "links": "refuse"}, nonce="p")
     meanwhile = (await owner.wait_for("room_policy", nonce="p"))["policy"]
     assert meanwhile["shield"]["until"] == policy["shield"]["until"]
     assert (meanwhile["max_length"], meanwhile["shield"]["underlying"]["max_length"]) == (9, 9)
     after = (await shield(chair, "s2", on=False))["policy"]
     assert after == {**OPEN, "max_length": 9, "links": "refuse", "version": after["version"], "shield": None}
-    await guest.say("yes")
-    await user.say("yes")
 
 
 async def test_users_may_not_set_a_shield(guests: Visitors, room: str, ana: Person) -> None:
@@ -130,7 +146,7 @@ async def test_a_shield_is_undone_unless_somebody_has_changed_it_since(
     first = await shield(helper, "s1", on=True)
     second = await shield(helper, "s2", on=True, minutes=60)
     await chair.send("moderation_action", action="undo", action_id=first["action_id"], nonce="u1")
-    await chair.expect_error("Nothing to undo", "nothing_to_undo", nonce="u1")
+    await chair.expect_error("Nothing is left to undo", "nothing_to_undo", nonce="u1")
     await chair.send("moderation_action", action="undo", action_id=second["action_id"], nonce="u2")
     restored = await chair.wait_for("room_policy", nonce="u2")
     assert restored["policy"]["shield"]["until"] == first["policy"]["shield"]["until"]
@@ -189,12 +205,13 @@ async def test_a_raid_is_silent_within_a_second_of_one_shield(
     is_over.set()
     await asyncio.gather(*raids)
     for raider in raiders:
-        assert any(
-            error["data"]["code"] == "read_only" for error in of_type(await raider.frames_before_pong(), "error")
-        )
+        refusals = of_type(await raider.frames_before_pong(), "error")
+        assert "read_only" in {refusal["code"] for refusal in refusals}
     told_at = datetime.fromisoformat(own["timestamp"])
     for client in (chair, viewer):
         await client.frames_before_pong()
-        stamps = [frame["data"]["timestamp"] for frame in of_type(client.seen, "chat_message")]
+        stamps = [message["timestamp"] for message in of_type(client.seen, "chat_message")]
         assert len(stamps) >= RAIDERS * 2
-        assert (datetime.fromisoformat(max(stamps)) - told_at).total_seconds() < 1
+        silent_after_s = (datetime.fromisoformat(max(stamps)) - told_at).total_seconds()
+        print(f"{len(stamps)} messages of the raid; the last one {silent_after_s:.3f} s behind the shield")  # noqa: T201
+        assert silent_after_s < 1
