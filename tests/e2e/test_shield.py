@@ -27,7 +27,7 @@ PRESET = {"slow_mode_seconds": 30, "read_only": "anonymous", "links": "refuse", 
 READ_ONLY = ("The room is read-only", "read_only")
 TOO_NEW = ("Your account is too new", "account_too_new")
 OBEYED_AFTER_S = 1.0
-RAIDERS = 40
+RAIDERS = 100
 RAIDERS_OF_AN_ADDRESS = 10
 
 
@@ -181,7 +181,7 @@ async def test_a_shield_ends_by_itself_on_every_replica_and_on_edges_while_moder
 async def test_a_raid_is_silent_within_a_second_of_one_shield(
     guests: Visitors, pair: Salon, room: str, moderator: Person, ana: Person
 ) -> None:
-    """Forty anonymous raiders, a message a second each, which is what the rate limit leaves them, from several
+    """A hundred anonymous raiders, a message a second each, which is what the rate limit leaves them, from several
     addresses over both edges: what two cores bear beside the clients. By the clock of the log."""
     chair, viewer = await guests.join(room, moderator), await guests.join(room, ana, ws=pair.edges[1].ws)
     raiders = [

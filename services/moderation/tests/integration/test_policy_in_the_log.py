@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol, TypeAlias
 
 import pytest
@@ -14,7 +15,15 @@ from moderation.adapters.store.tables import AuditRow, OutboxRow
 from moderation.domain.admission import MessageCheck
 from moderation.domain.erasures import LogRef, Origin
 from moderation.domain.people import Moderator, Rank, Speaker
-from moderation.domain.policy import Policy, PolicyChanges, PolicyCommand, PolicyOrder
+from moderation.domain.policy import (
+    SHIELD_PRESET,
+    Policy,
+    PolicyChanges,
+    PolicyCommand,
+    PolicyOrder,
+    ShieldCommand,
+    ShieldOrder,
+)
 from moderation.domain.verdicts import Decision
 from moderation.errors import NotPermitted
 from moderation.ports import Ports
@@ -69,6 +78,11 @@ def order(
     return PolicyOrder(command, log, Origin("e" * 32, 4, nonce))
 
 
+def held_to(ports: Ports) -> Policy | None:
+    """What that replica judges by just now."""
+    return ports.policies.find("live", ports.clock().wall_ms)
+
+
 async def told(room: Room) -> list[tuple[int, int, str]]:
     """Version, slow mode and nonce of each entry."""
     return [
@@ -106,7 +120,7 @@ async def test_an_action_by_slug_on_a_room_without_a_life_has_no_entry_and_holds
 ) -> None:
     receipt = await execute(replicas[0], order(30, log=None))
     assert (receipt.entry_id, await told(room)) == (0, [])
-    assert replicas[0].policies.find("live", replicas[0].clock().wall_ms) == Policy(30)
+    assert held_to(replicas[0]) == Policy(30)
 
 
 async def test_every_replica_obeys_it_soon(replicas: list[Ports], eventually: Eventually) -> None:
@@ -115,10 +129,10 @@ async def test_every_replica_obeys_it_soon(replicas: list[Ports], eventually: Ev
     reading = asyncio.create_task(keep_reading_policies(there))
     try:
         await execute(here, order(30))
-        assert here.policies.find("live", replicas[0].clock().wall_ms) == Policy(30)
+        assert held_to(here) == Policy(30)
 
         async def is_known_there() -> bool:
-            return there.policies.find("live", replicas[0].clock().wall_ms) == Policy(30)
+            return held_to(there) == Policy(30)
 
         await eventually(is_known_there)
     finally:
@@ -126,6 +140,49 @@ async def test_every_replica_obeys_it_soon(replicas: list[Ports], eventually: Ev
     check = MessageCheck(ANA, "live", 21, "")
     assert there.admission.judge_message(check, there.clock()).decision is Decision.ADMITTED
     assert there.admission.judge_message(check, there.clock()).decision is Decision.SLOW_MODE
+
+
+def shield(minutes: int, by: Moderator = MODERATOR, *, nonce: str = "") -> ShieldOrder:
+    return ShieldOrder(ShieldCommand(by, "live", minutes, "raid"), LOG, Origin("e" * 32, 4, nonce))
+
+
+async def test_a_shield_is_told_and_obeyed_by_every_replica_up_to_its_end_by_its_clock_and_is_kept(
+    replicas: list[Ports], clock: Clock, room: Room
+) -> None:
+    here, there = replicas
+    await execute(here, order(5))
+    receipt = await execute(here, shield(15, nonce="n1"))
+    assert (await execute(there, shield(0, nonce="n1"))).action_id == receipt.action_id
+    await read_policies(there)
+    (*_, entry) = (await room.entries()).values()
+    policy = entry.policy_changed.policy
+    assert (policy.slow_mode_seconds, policy.shield.preset.slow_mode_seconds) == (5, 30)
+    check = MessageCheck(ANA._replace(user_id=0, rank=Rank.ANONYMOUS), "live", 21, "")
+    for ports in (here, there):
+        assert held_to(ports) == SHIELD_PRESET
+        assert ports.admission.judge_message(check, ports.clock()).decision is Decision.READ_ONLY
+    clock.ahead_ms = 15 * 60_000
+    for ports in (here, there):
+        assert held_to(ports) == Policy(5)
+        assert ports.admission.judge_message(check, ports.clock()).decision is Decision.ADMITTED
+
+
+async def test_a_shield_is_switched_off_at_once_and_asks_for_what_its_replica_was_set_to(
+    replicas: list[Ports], room: Room
+) -> None:
+    ports = replace(replicas[0], shield_preset=Policy(members_only=True))
+    await execute(ports, shield(15))
+    assert held_to(ports) == Policy(members_only=True)
+    await execute(ports, shield(0))
+    assert held_to(ports) is None
+    *_, last = (await room.entries()).values()
+    assert not last.policy_changed.policy.HasField("shield")
+
+
+async def test_a_user_sets_no_shield(replicas: list[Ports]) -> None:
+    with pytest.raises(NotPermitted):
+        await execute(replicas[0], shield(15, Moderator(5, Rank.USER)))
+    assert await AuditRow.all().count() == 0
 
 
 async def test_however_many_were_changed_they_are_all_read(
@@ -145,7 +202,7 @@ async def test_what_could_not_be_told_while_nats_was_away_is_told_when_it_is_bac
     nats_server.stop()
     receipt = await execute(replicas[0], order(30))
     assert receipt.entry_id == 0
-    assert replicas[0].policies.find("live", replicas[0].clock().wall_ms) == Policy(30)
+    assert held_to(replicas[0]) == Policy(30)
     nats_server.start()
     working = asyncio.create_task(keep_working(replicas[1]))
     try:

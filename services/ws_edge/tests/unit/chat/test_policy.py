@@ -6,10 +6,10 @@ import pytest
 from edge_world import AT, EDGE, Client, World
 
 from ws_edge.ports import CommandRefusal, CommandResult, Decision, Verdict
-from ws_edge.protocol.commands import ChangePolicy
+from ws_edge.protocol.commands import ChangePolicy, SetShield
 from ws_edge.protocol.identity import Life, MessageId, Slug, UserId
 from ws_edge.protocol.log import PolicyChanged, UnknownEntry
-from ws_edge.protocol.policies import Policy, ReadOnly
+from ws_edge.protocol.policies import Links, Policy, ReadOnly, shielded
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.room.outcomes import OUTCOME_S
 
@@ -79,6 +79,72 @@ async def test_everybody_is_told_room_policy_and_who_asked_for_it_with_the_nonce
     )
     (own,) = [frame for frame in chair.frames if frame["type"] == "room_policy"]
     assert own == {"type": "room_policy", "data": {**joined(ana), "nonce": "p1"}}
+
+
+PRESET = Policy(0, 30, ReadOnly.ANONYMOUS, min_account_minutes=1440, links=Links.REFUSE)
+UNTIL_MS = 1_764_261_968_000
+
+
+async def test_a_shield_is_asked_for_and_told_with_its_end_and_what_lies_under_it(world: World) -> None:
+    chair, ana = await world.join("s", "9:moderator"), await world.join("s", "1:user")
+    world.moderation.result = CommandResult(None, None, is_repeated=False)
+    chair.send("moderation_action", action="shield", on=True, minutes=5, reason="raid", nonce="p1")
+    await world.settle()
+    request = world.moderation.requests[0]
+    assert (request.command, request.reason, request.target) == (SetShield(5), "raid", None)
+    told(world, shielded(Policy(7, 5), PRESET, UNTIL_MS), nonce="p1", token=last_token(world))
+    await world.settle()
+    assert ana.raw[4:] == (
+        b'{"type":"room_policy","data":{"id":1,"prev_id":0,"policy":{"version":7,"slow_mode_seconds":30,'
+        b'"read_only":"anonymous","members_only":false,"min_account_minutes":1440,"min_follow_minutes":0,'
+        b'"emote_only":false,"max_length":1000,"unique":false,"links":"refuse","shield":{'
+        b'"until":"2025-11-27T16:46:08.000Z","underlying":{"version":7,"slow_mode_seconds":5,"read_only":"nobody",'
+        b'"members_only":false,"min_account_minutes":0,"min_follow_minutes":0,"emote_only":false,"max_length":1000,'
+        b'"unique":false,"links":"allow","shield":null}}},"moderator_user_id":9,"timestamp":"2025-11-27T16:30:00.000Z"}}'
+    )
+    assert joined(chair)["nonce"] == "p1"
+
+
+async def test_users_may_not_ask_for_a_shield(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    ana.send("moderation_action", action="shield", on=True, nonce="n")
+    assert ana.types == ["not_moderator"]
+    assert world.moderation.requests == []
+
+
+async def test_who_comes_while_a_shield_is_on_is_told_of_it_and_who_comes_after_its_end_is_not(world: World) -> None:
+    until_ms = int(world.clock.unix_s() * 1000) + 60_000
+    world.moderation.policies[SLUG] = shielded(Policy(7, 5), PRESET, until_ms)
+    ana = await world.arrive("s", "1:user")
+    await world.settle()
+    policy = joined(ana)["policy"]
+    assert isinstance(policy, dict)
+    assert policy["shield"]["underlying"] == {**NO_LIMITS, "version": 7, "slow_mode_seconds": 5, "read_only": "nobody"}
+    world.clock.time_s += 60
+    ben = await world.arrive("s", "2:user")
+    await world.settle()
+    assert joined(ben)["policy"] == policy["shield"]["underlying"]
+
+
+async def test_while_moderation_is_away_a_shield_holds_up_to_its_end_slow_mode_too(world: World) -> None:
+    until_ms = int(world.clock.unix_s() * 1000) + 60_000
+    preset = Policy(0, 30, ReadOnly.ANONYMOUS)
+    world.moderation.policies[SLUG] = shielded(Policy(7, 5), preset, until_ms)
+    ana, guest = await world.join("s", "1:user"), await world.join("s")
+    world.moderation.is_away = True
+    for client in (ana, guest, ana):
+        client.say("x")
+        await world.settle()
+    assert ana.types == ["chat_message", "slow_mode"]
+    assert guest.types == ["chat_message", "read_only"]
+    world.clock.time_s += 29
+    ana.say("x")
+    await world.settle()
+    assert ana.types[-1] == "slow_mode"
+    world.clock.time_s += 31
+    guest.say("x")
+    await world.settle()
+    assert guest.types[-1] == "chat_message"
 
 
 async def test_the_highest_version_is_in_room_joined_wherever_it_was_heard_first(world: World) -> None:
