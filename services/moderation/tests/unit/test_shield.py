@@ -3,7 +3,7 @@
 from dataclasses import fields, replace
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from moderation.config import Config, preset_of
 from moderation.domain.audit import AuditRecord
@@ -69,6 +69,7 @@ def test_at_its_end_the_policy_holds_as_it_is_by_then_and_nothing_is_restored() 
     assert Policy(5).in_force(NOW_MS) == Policy(5)
 
 
+@settings(deadline=None)
 @given(kept=policies, preset=policies)
 def test_what_holds_under_a_shield_is_never_laxer_than_policy_or_preset(kept: Policy, preset: Policy) -> None:
     held = replace(kept, shield=Shield(NOW_MS + 1, preset)).in_force(NOW_MS)
@@ -79,6 +80,7 @@ def test_what_holds_under_a_shield_is_never_laxer_than_policy_or_preset(kept: Po
     assert held.shield is None
 
 
+@settings(deadline=None)
 @given(
     kept=policies,
     preset=policies,

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ws_edge.protocol import policies
 from ws_edge.protocol.identity import Identity, Rank, Slug, UserId
@@ -120,6 +120,7 @@ POLICIES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     kept=POLICIES,
     preset=POLICIES,
