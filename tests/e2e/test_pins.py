@@ -53,7 +53,7 @@ async def test_a_pin_is_told_to_everybody_in_the_order_of_the_log_and_to_newcome
     own = await pin(chair, said, "p1")
     seen = await author.wait_for("message_pinned")
     assert seen == await there.wait_for("message_pinned")
-    assert own == {**seen, "nonce": "p1"}
+    assert own == {**seen, "nonce": "p1", "action_id": own["action_id"]}
     assert seen["message"] == as_pinned(said)
     assert (seen["prev_id"], seen["moderator_user_id"]) == (answer["id"], moderator.user_id)
     assert STAMP.fullmatch(seen["timestamp"])
@@ -69,7 +69,7 @@ async def test_a_pin_is_told_to_everybody_in_the_order_of_the_log_and_to_newcome
     await chair.expect_error(*NOT_FOUND, nonce="u1")
     await chair.send("moderation_action", action="unpin", message_id=answer["id"], nonce="u2")
     gone = await chair.wait_for("message_unpinned", nonce="u2")
-    assert {**await there.wait_for("message_unpinned"), "nonce": "u2"} == gone
+    assert {**await there.wait_for("message_unpinned"), "nonce": "u2", "action_id": gone["action_id"]} == gone
     assert (gone["message_id"], gone["prev_id"]) == (answer["id"], replaced["id"])
     late = await guests.join(room, ws=pair.edges[1].ws)
     assert late.joined["pinned"] is None

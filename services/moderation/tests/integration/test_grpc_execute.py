@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -177,7 +178,7 @@ async def test_the_audit_log_is_for_moderators_of_a_room_and_all_of_it_with_addr
         scope=1,
         slug="live",
         reason="",
-        at_ms=1,
+        at_ms=time.time_ns() // 1_000_000,
         imposed_id=ban.event.imposed[0].id,
         lifted_ids=[],
         followed_address="10.0.0.7",

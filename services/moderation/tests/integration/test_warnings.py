@@ -27,7 +27,7 @@ from moderation.domain.warnings import RoomWarning, WarningCommand, WarningOrder
 from moderation.errors import NotPermitted, WarningNotFound
 from moderation.ports import Ports
 from moderation.usecases.execute import execute
-from moderation.usecases.refresh import keep_reading_policies, read_warnings
+from moderation.usecases.refresh import keep_reading_warnings, read_warnings
 from moderation.usecases.retention import Retention, prune_history
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
@@ -150,12 +150,13 @@ def subject(database: Database) -> Subject:
 async def test_the_replica_that_was_asked_obeys_at_once_and_the_other_within_half_a_second(
     subject: Subject, eventually: Eventually
 ) -> None:
-    reading = asyncio.create_task(keep_reading_policies(subject.second))
+    reading = asyncio.create_task(keep_reading_warnings(subject.second))
     warning = await subject.warn()
     assert say(subject.first) == WARNING_PENDING
 
     async def is_obeyed() -> bool:
-        return say(subject.second) == WARNING_PENDING
+        ana = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
+        return subject.second.admission.warnings.is_pending(ana, "live")
 
     await eventually(is_obeyed)
     reading.cancel()

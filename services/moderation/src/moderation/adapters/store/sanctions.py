@@ -78,7 +78,7 @@ _ERASED_LATELY_MS = 300_000
 """A message to be pinned was read in the log some seconds ago at most; clocks may differ."""
 _ACTIONS = [int(action) for action in Action]
 _RANKS = [int(rank) for rank in Rank]
-_POLICY_ACTIONS = (PolicyAction.CHANGE, UndoAction.UNDO)
+_POLICY_ACTIONS = (*PolicyAction, UndoAction.UNDO)
 _log = structlog.get_logger()
 
 
