@@ -20,6 +20,8 @@ from moderation.domain.folding import (
     texts_for_expressions,
 )
 
+OUTLINED = range(0x1CCD6, 0x1CCF0)
+"""Letters of Unicode 16: newer Pythons know that they are A to Z, the oldest does not."""
 PROOF = settings(max_examples=150, deadline=None)
 HOSTILE = st.text(
     st.sampled_from(
@@ -83,7 +85,8 @@ def test_no_lookalike_is_written_in_ascii_or_is_its_own_letter_with_marks() -> N
     for letter, alike in LOOKALIKES.items():
         for character in alike:
             assert not character.isascii()
-            assert unicodedata.normalize("NFKD", character).casefold() != letter
+            if ord(character) not in OUTLINED:
+                assert unicodedata.normalize("NFKD", character).casefold() != letter
 
 
 @pytest.mark.parametrize(

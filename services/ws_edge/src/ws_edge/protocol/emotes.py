@@ -44,7 +44,9 @@ EMOJI_LIMIT_CHARACTERS = 16
 REACTION_LIMIT_CHARACTERS = NAME_LIMIT_BYTES + 2
 _NAMES = re.compile(rf":([\w+-]{{1,{NAME_LIMIT_BYTES}}})(?=:)")
 EMOTES_SHOWN = 50
-"""In one message: the rest stays text. A room's creator chooses the addresses, which make a frame of a message long."""
+ADDRESSES_SHOWN_CHARACTERS = 4000
+"""In one message: the rest stays text. A room's creator chooses the addresses, which make a frame of a message long,
+and a replay has 500 of them."""
 EVERYWHERE = Slug("")
 """In place of a slug: the emotes that every room has."""
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -102,11 +104,13 @@ class EmoteTable:
         shown: list[ShownEmote] = []
         if not (self._own or self._everywhere) or ":" not in text:
             return shown
-        free = 0
+        free, left = 0, ADDRESSES_SHOWN_CHARACTERS
         for match in _NAMES.finditer(text):
             url = self.find(match[1]) if match.start() >= free else None
             if url is not None:
-                free = match.end() + 1
+                free, left = match.end() + 1, left - len(url)
+                if left < 0:
+                    break
                 shown.append(ShownEmote(match[1], url, match.start(), free))
                 if len(shown) == EMOTES_SHOWN:
                     break

@@ -51,6 +51,11 @@ def test_in_one_message_the_first_50_are_told() -> None:
     assert shown(text) == [("wave", 6 * n, 6 * n + 6) for n in range(EMOTES_SHOWN)]
 
 
+def test_of_long_addresses_fewer_are_told() -> None:
+    table = EmoteTable({"wave": "https://e.example/" + "w" * 482}, {})
+    assert len(table.shown_in(":wave:" * 160)) == 8
+
+
 def test_a_text_is_looked_through_once_whatever_is_in_it() -> None:
     texts = [":" * 1000, ":a" * 500, (":" + "a" * 100) * 9, "a" * 1000, ":wave" * 200]
     began_s = time.process_time()
