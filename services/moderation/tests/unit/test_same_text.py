@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from moderation.domain import same_text
 from moderation.domain.same_text import digest_of, fold
 from moderation.domain.spoken_texts import Said, SpokenTexts
 
@@ -46,6 +47,14 @@ def test_no_text_takes_long() -> None:
         began_s = time.process_time()
         fold(text)
         assert time.process_time() - began_s < 0.01
+
+
+def test_hostile_characters_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(same_text, "_MOST_KEPT", 10)
+    folded = same_text._Folded()  # shows nowhere else
+    for code in range(0x4E00, 0x4E00 + 50):
+        assert folded[code] == chr(code)
+    assert 0 < len(folded) <= 10
 
 
 def by(connection: str, number: int, *, speaker: int = 5, nonce: str = "") -> Said:

@@ -382,7 +382,7 @@ _DRAWN_GLYPHS = {drawn: Glyph(letter, letter, Script.OTHER, is_sign=True) for dr
 
 def glyphs_of(character: str) -> tuple[Glyph, ...] | Break:
     """What a character is: glyphs, none at all, or a break."""
-    bare = _bare(character).translate(_KATAKANA)
+    bare = _bare(character)[:_LONGEST].translate(_KATAKANA)
     if not bare or is_hidden(character):
         return ()
     sign = character if character in _LEET_SIGNS else bare
@@ -470,9 +470,8 @@ class _Folded(dict[int, str]):
     """By code point, as str.translate wants it, kept as they come."""
 
     def __missing__(self, code_point: int) -> str:
-        folded = _bare(chr(code_point))
-        if len(self) < _MOST_KEPT:
-            self[code_point] = folded
+        _keep_small(self)
+        folded = self[code_point] = _bare(chr(code_point))[:_LONGEST]
         return folded
 
 
@@ -732,8 +731,16 @@ def _code_of(glyph: Glyph, alternative: int | None) -> str:
     return glyph.code if alternative is None else glyph.broad_codes[alternative]
 
 
+_LONGEST = 8
+"""Characters that one is taken for: a ligature may be 18."""
 _MOST_KEPT = 80_000
-"""Characters, which are fewer than Unicode has: a hostile text can't fill the memory."""
+"""Characters, which are fewer than Unicode has: hostile texts can't fill the memory, and what they have filled is made
+anew for others."""
+
+
+def _keep_small(kept: dict[Any, Any]) -> None:
+    if len(kept) >= _MOST_KEPT:
+        kept.clear()
 
 
 class _Glyphs(dict[str, "tuple[Glyph, ...] | Break"]):
@@ -743,9 +750,8 @@ class _Glyphs(dict[str, "tuple[Glyph, ...] | Break"]):
         self.of_several_classes: set[str] = set()
 
     def __missing__(self, character: str) -> tuple[Glyph, ...] | Break:
-        glyphs = glyphs_of(character)
-        if len(self) < _MOST_KEPT:
-            self[character] = glyphs
+        _keep_small(self)
+        glyphs = self[character] = glyphs_of(character)
         if not isinstance(glyphs, Break) and any(len({*glyph.broad_codes}) > 1 for glyph in glyphs):
             self.of_several_classes.add(character)
         return glyphs
@@ -769,8 +775,8 @@ class _Codes(dict[int, str]):
                 len(lower) == 1 and ord(lower) != code_point and self[ord(lower)] != codes
             ):
                 codes = "".join(chr(ord(code) | _ODD) for code in codes)
-        if len(self) < _MOST_KEPT:
-            self[code_point] = codes
+        _keep_small(self)
+        self[code_point] = codes
         return codes
 
 
@@ -948,7 +954,7 @@ def _broad_variants(text: str, drawn: str) -> dict[bytes, None]:
     for alternative in range(ALTERNATIVES):
         codes = _broad_codes(text, alternative)
         variants |= _variants(codes, codes if drawn is text else _broad_codes(drawn, alternative), alternative)
-        if len(_GLYPHS) < _MOST_KEPT and _GLYPHS.of_several_classes.isdisjoint(drawn):
+        if _GLYPHS.of_several_classes.isdisjoint(drawn):
             break
     return variants
 

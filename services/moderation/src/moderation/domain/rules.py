@@ -10,6 +10,7 @@ from moderation.domain.people import Rank
 from moderation.domain.shapes import (
     capitals_percent,
     domain_problem,
+    domains_of,
     hosts_in,
     is_allowed,
     longest_repeat,
@@ -200,6 +201,7 @@ class RuleSet:
         self._others = [
             n for n, rule in enumerate(self._rules) if rule.kind in _MEASURES or rule.kind is RuleKind.LINKS
         ]
+        self._allowed = {n: domains_of(rule.allow) for n, rule in enumerate(self._rules) if rule.kind is RuleKind.LINKS}
 
     def judge(self, text: str, rank: Rank, *, is_vip: bool) -> Judgement:
         """What a text of somebody of that rank in the room comes to. VIPs are exempt."""
@@ -230,8 +232,9 @@ class RuleSet:
         for number in self._others:
             rule = self._rules[number]
             if rule.kind is RuleKind.LINKS:
-                unknown = [host for host in hosts_in(text) if not is_allowed(host, rule.allow)]
-                if unknown:
-                    yield number, unknown[0]
+                allowed = self._allowed[number]
+                unknown = next((host for host in hosts_in(text) if not is_allowed(host, allowed)), None)
+                if unknown is not None:
+                    yield number, unknown
             elif _MEASURES[rule.kind](text) >= rule.threshold:
                 yield number, ""

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from itertools import groupby
 
@@ -13,6 +14,8 @@ from moderation.domain.folding import is_hidden
 FEWEST_LETTERS = 10
 """Of fewer than so many letters nobody says that most are capitals."""
 _WORD = re.compile(r"\S+")
+_LONGEST_HOST = 253
+_LONGEST_LABEL = 63
 
 
 @cache
@@ -32,13 +35,25 @@ def hosts_in(text: str) -> list[str]:
     return [_ascii_host(host) for host in links.hosts_in(text)]
 
 
-def is_allowed(host: str, domains: tuple[str, ...]) -> bool:
+def domains_of(allowed: Iterable[str]) -> frozenset[str]:
+    """Allowed domains as `is_allowed` wants them."""
+    return frozenset(map(_ascii_host, allowed))
+
+
+def is_allowed(host: str, domains: frozenset[str]) -> bool:
     """Whether a host is one of these domains, or in one."""
-    return any(host == domain or host.endswith(f".{domain}") for domain in map(_ascii_host, domains))
+    while host not in domains:
+        _, dot, host = host.partition(".")
+        if not dot:
+            return False
+    return True
 
 
 def _ascii_host(host: str) -> str:
+    """What is too long for a host stays as it is: the codec takes the square of its length."""
     host = host.lower().rstrip(".")
+    if len(host) > _LONGEST_HOST or any(len(label) > _LONGEST_LABEL for label in host.split(".")):
+        return host
     try:
         return host.encode("idna").decode()
     except UnicodeError:

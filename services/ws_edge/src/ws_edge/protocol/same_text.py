@@ -7,6 +7,8 @@ _DIACRITICS = (range(0x0300, 0x0370), range(0x1AB0, 0x1B00), range(0x1DC0, 0x1E0
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 _LONGEST = 8
 """Characters that one may become."""
+_MOST_KEPT = 20_000
+"""Characters, which are fewer than Unicode has: hostile texts can't fill the memory."""
 
 
 class _Folded(dict[int, str]):
@@ -15,6 +17,8 @@ class _Folded(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", chr(code)).casefold())
+        if len(self) >= _MOST_KEPT:
+            self.clear()
         folded = self[code] = "".join(sign for sign in apart if not _is_dropped(sign))[:_LONGEST]
         return folded
 

@@ -102,7 +102,7 @@ _AUDIT_ACTIONS = {
     int(RuleEdit.DELETE): "delete_rule",
 }
 """Rows of the audit log in the words of the frame."""
-_POLICY_ACTIONS = (PolicyAction.CHANGE, UndoAction.UNDO)
+_POLICY_ACTIONS = (*PolicyAction, UndoAction.UNDO)
 """Rows with the fields of a policy before and after."""
 _FOLLOW = "follow"
 _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
