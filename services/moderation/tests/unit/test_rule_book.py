@@ -99,6 +99,14 @@ def test_what_was_not_asked_for_longest_gives_way_and_comes_back(monkeypatch: py
     assert (ids(book, "blarg", "d"), book.compiled) == ([4], 1)
 
 
+def test_rules_for_everywhere_give_way_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rule_book, "MOST_COMPILED", 2)
+    book = RuleBook()
+    for number, slug in enumerate(("", "a", "b"), start=1):
+        known(book, number, kept(number, "blarg", slug=slug), slug=slug)
+    assert (book.missing(["", "a", "b"]), book.compiled) == (["a"], 2)
+
+
 def test_many_terms_are_several_sets_whose_hits_come_in_the_order_of_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rule_book, "TERMS_A_SET", 3)
     caps = KeptRule(4, "live", 1, Rule("caps", RuleKind.CAPS, RuleAction.FLAG, threshold=50))

@@ -169,10 +169,9 @@ class RuleBook:
             self._outdated.add(slug)
         self._compiled[slug] = compiled
         self._compiled_bytes += compiled.cost_bytes
-        while len(self._compiled) > 1 and (
-            len(self._compiled) > MOST_COMPILED or self._compiled_bytes > MOST_COMPILED_BYTES
-        ):
-            self._drop(next(iter(self._compiled)))
+        others = [known for known in self._compiled if known not in (EVERYWHERE, slug)]
+        while others and (len(self._compiled) > MOST_COMPILED or self._compiled_bytes > MOST_COMPILED_BYTES):
+            self._drop(others.pop(0))
 
     def find(self, slug: str, text: str, rank: int) -> Found:
         """What a text in that room is against: the rules for everywhere first."""
