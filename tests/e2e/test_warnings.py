@@ -39,10 +39,12 @@ async def warn(chair: Client, nonce: str = "w1", *, reason: str = "No links, ple
 
 
 async def start_moderation(pair: Salon) -> None:
-    """And wait until every replica listens."""
+    """And wait until every replica listens, and every edge has it again."""
     pair.moderation.start()
     for port, process in zip(pair.ports["moderation"], pair.moderation.members, strict=True):
         await asyncio.to_thread(salon_processes.wait_for_port, port, process)
+    for edge in pair.edges:
+        await asyncio.to_thread(salon_processes.wait_until_ready, edge)
 
 
 async def test_a_warning_is_told_to_all_connections_of_its_target_and_to_nobody_else_until_it_is_acknowledged(

@@ -43,6 +43,7 @@ def test_an_allowed_domain_allows_what_is_in_it_and_nothing_that_ends_alike() ->
     assert is_allowed("xn--e1afmkfd.xn--p1ai", domains_of(["Пример.рф"]))
     assert not is_allowed("notexample.com", domains_of(["example.com"]))
     assert not is_allowed("example.com", domains_of([]))
+    assert domains_of(["a..example"]) == {"a..example"}  # no name of a host: it is taken as it stands
 
 
 @pytest.mark.parametrize("host", ["死" * 980, "死.com" + ".com" * 240, "".join(map(chr, range(0x4E00, 0x4E00 + 980)))])
