@@ -160,6 +160,7 @@ def test_edges_are_told_whether_to_refuse_what_no_rule_has_seen() -> None:
         (22, {"version": 3, "before": 5, "after": None}, "unpin", "", 0),
         (20, None, "warn", "", 0),
         (11, {"version": 2, "before": {"unique": False}, "after": {"unique": True}}, "policy", "", 1),
+        (27, {"version": 2, "before": {"shield": None}, "after": {"shield": {"until_ms": 1}}}, "shield", "", 1),
     ],
 )
 def test_rows_of_the_audit_log_have_a_word_for_what_was_done_and_the_name_of_the_rule(

@@ -38,6 +38,10 @@ class UndoAction(IntEnum):
     UNDO = 23
 
 
+CHANGES_OF_POLICIES = (*PolicyAction, UndoAction.UNDO)
+"""Actions whose rows may say which fields of a policy were changed."""
+
+
 LOWEST_RANK: Mapping[Scope, Rank] = {Scope.ROOM: Rank.ADMIN, Scope.EVERYWHERE: Rank.ADMIN}
 """Those of this rank and above undo what was done with that scope."""
 _LASTING = (*map(int, ErasureKind), *map(int, RuleEdit))

@@ -64,11 +64,11 @@ from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesSta
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinChange, PinOrder, RoomPin
-from moderation.domain.policy import PolicyAction, PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
+from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
 from moderation.domain.rights import Change
 from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
-from moderation.domain.undo import DoneAction, UndoAction, Undoing, UndoOrder
+from moderation.domain.undo import CHANGES_OF_POLICIES, DoneAction, Undoing, UndoOrder
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
 from moderation.ports import SanctionQuery
 
@@ -78,7 +78,6 @@ _ERASED_LATELY_MS = 300_000
 """A message to be pinned was read in the log some seconds ago at most; clocks may differ."""
 _ACTIONS = [int(action) for action in Action]
 _RANKS = [int(rank) for rank in Rank]
-_POLICY_ACTIONS = (*PolicyAction, UndoAction.UNDO)
 _log = structlog.get_logger()
 
 
@@ -501,7 +500,7 @@ class TortoiseStore:
             in_force=tuple(in_force),
         )
         details = row.details or {}
-        if row.action not in _POLICY_ACTIONS or "before" not in details:  # pins and rules have others
+        if row.action not in CHANGES_OF_POLICIES or "before" not in details:  # pins and rules have others
             return done
         before, after = changes_from_values(details["before"]), changes_from_values(details["after"])
         state = await policy_state(row.slug)

@@ -35,7 +35,7 @@ from moderation.domain.rule_book import Match
 from moderation.domain.rule_hits import KeptHit
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
-from moderation.domain.undo import UndoAction, UndoCommand, UndoOrder
+from moderation.domain.undo import CHANGES_OF_POLICIES, UndoAction, UndoCommand, UndoOrder
 from moderation.domain.verdicts import Decision, Verdict
 from moderation.domain.warnings import (
     RoomWarning,
@@ -102,8 +102,6 @@ _AUDIT_ACTIONS = {
     int(RuleEdit.DELETE): "delete_rule",
 }
 """Rows of the audit log in the words of the frame."""
-_POLICY_ACTIONS = (*PolicyAction, UndoAction.UNDO)
-"""Rows with the fields of a policy before and after."""
 _FOLLOW = "follow"
 _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
     NotPermitted: pb.ExecuteResponse.OUTCOME_NOT_PERMITTED,
@@ -279,7 +277,7 @@ def audit_to_proto(record: AuditRecord, undone_by: int | None) -> pb.AuditEntry:
     )
     if record.message_text:
         entry.message_text = record.message_text
-    if record.action in _POLICY_ACTIONS:
+    if record.action in CHANGES_OF_POLICIES:
         after = details.get("after", {})
         for field, before in sorted(details.get("before", {}).items()):
             entry.policy_changes.add(field=field, before=json.dumps(before), after=json.dumps(after.get(field)))
