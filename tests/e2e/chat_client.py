@@ -23,6 +23,8 @@ from wire_contract import CLIENT, SERVER, problem_with
 
 Frame = dict[str, Any]
 DEADLINE_S = 8.0
+OBEYED_AFTER_S = 1.0
+"""From so long after the author's own copy of a change of policy on, every replica goes by it."""
 NOT_UNDERSTOOD = ("invalid_format", "unknown_type")
 """What the server says of frames that the document does not allow."""
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)

@@ -9,7 +9,7 @@ from itertools import count, pairwise
 import pytest
 import pytest_asyncio
 import salon_processes
-from chat_client import STAMP, Client, Frame, Person, Visitors, in_an_hour, mint, person
+from chat_client import OBEYED_AFTER_S, STAMP, Client, Frame, Person, Visitors, in_an_hour, mint, person
 from real_postgres import Postgres
 from salon_processes import Salon, Shape
 
@@ -28,7 +28,6 @@ DEFAULTS = {
 }
 SLOW = ("Slow mode", "slow_mode")
 READ_ONLY = ("The room is read-only", "read_only")
-OBEYED_AFTER_S = 1.0
 _nonces = count(1)
 
 

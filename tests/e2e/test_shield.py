@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 import salon_processes
-from chat_client import Client, Frame, Person, Visitors, of_type
+from chat_client import OBEYED_AFTER_S, Client, Frame, Person, Visitors, of_type
 from real_postgres import Postgres
 from salon_processes import Salon, Shape
 
@@ -26,7 +26,6 @@ OPEN = {
 PRESET = {"slow_mode_seconds": 30, "read_only": "anonymous", "links": "refuse", "min_account_minutes": 1440}
 READ_ONLY = ("The room is read-only", "read_only")
 TOO_NEW = ("Your account is too new", "account_too_new")
-OBEYED_AFTER_S = 1.0
 RAIDERS = 100
 RAIDERS_OF_AN_ADDRESS = 10
 
