@@ -10,6 +10,7 @@ from moderation.domain.admission import Admission, Now
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
+from moderation.domain.feed import FeedEvent, FeedHead
 from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Target
@@ -156,6 +157,19 @@ class Store(Protocol):
 
     async def hits_of(self, rule_id: int, *, first: int, before_id: int | None) -> list[KeptHit]:
         """A page of the sample of a rule, newest first; before_id None: from the newest on."""
+
+    async def feed_heads_after(self, event_id: int, *, first: int) -> list[FeedHead]:
+        """The next `first` events of the moderators' feed with a higher id, of whatever slug, in the order of these.
+        Whoever reads on from the last one's id misses none."""
+
+    async def last_feed_event_id(self) -> int:
+        """Of the newest event of whatever slug; 0: there is none."""
+
+    async def feed_after(self, slug: str, event_id: int, *, first: int) -> list[FeedEvent]:
+        """The next `first` events of a slug with a higher id, in order."""
+
+    async def prune_feed(self, *, now_ms: int) -> None:
+        """Delete the events that are older than DELETED_AFTER_MS."""
 
     async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:
         """What a command of that actor with that nonce brought within two minutes; None: there was none."""

@@ -54,6 +54,7 @@ async def prune_history(ports: Ports, retention: Retention) -> None:
     """Rows before evidence: what goes as a whole needs nothing erased first. Raises DatabaseUnavailable."""
     await forget_done(ports)
     now_ms = ports.clock().wall_ms
+    await ports.store.prune_feed(now_ms=now_ms)
     await ports.store.forget_policies(now_ms - POLICIES_KEPT_DAYS * _MS_PER_DAY)
     await ports.store.expire_warnings(now_ms - retention.audit_days * _MS_PER_DAY, now_ms=now_ms)
     await ports.store.delete_history(now_ms - retention.audit_days * _MS_PER_DAY)

@@ -2,9 +2,11 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tortoise.expressions import Q, Subquery
 
+from moderation.adapters.store.feed import append_feed_event
 from moderation.adapters.store.tables import AuditRow
 from moderation.domain.audit import (
     EVERYWHERE,
@@ -18,6 +20,7 @@ from moderation.domain.audit import (
     evidence_of,
     problem_with,
 )
+from moderation.domain.feed import ACTION
 from moderation.domain.sanctions import Scope
 from moderation.domain.undo import LONGEST_LINE, UNDOABLE, is_taken_away
 
@@ -27,8 +30,10 @@ _COUNTED = 10_000
 _UNCHAINED_COUNTED = 1_000
 
 
-async def append_audit(row: AuditRow) -> None:
-    """Store a row as the newest of its chain. Only by who has the lock of commands: one row comes behind the other."""
+async def append_audit(row: AuditRow, *, kind: str = ACTION, data: Mapping[str, Any] | None = None) -> None:
+    """Store a row as the newest of its chain, and tell the moderators of its slug, unless the service itself added an
+    address to a sanction. Only by who has the lock of commands: one row comes behind the other. `kind` and `data`: of
+    the event, beside the fields of the row, see append_feed_event."""
     row.chain = chain_of(row.scope, row.slug)
     head = await AuditRow.filter(chain=row.chain).order_by("-id").first().only("id", "digest")
     row.previous_digest = "" if head is None else head.digest or ""
@@ -39,6 +44,8 @@ async def append_audit(row: AuditRow) -> None:
     await row.save()
     row.digest = digest_of(record_from_row(row))  # its id is in it
     await row.save(update_fields=["digest"])
+    if row.slug and row.followed_address is None:
+        await append_feed_event(row.slug, kind, data or {}, now_ms=row.at_ms, action_id=row.id)
 
 
 async def list_records(query: AuditQuery, *, first: int, before_id: int | None) -> list[tuple[AuditRecord, int | None]]:

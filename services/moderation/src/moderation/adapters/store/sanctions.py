@@ -14,6 +14,8 @@ from chassis.logs import LogSummary
 from moderation.adapters.store import retention
 from moderation.adapters.store.audit import append_audit, list_records, list_undoable, record_from_row, verify_part
 from moderation.adapters.store.database import COMMAND_LOCK, PRUNING_LOCK, answered
+from moderation.adapters.store.feed import heads_after, last_event_id, prune_feed
+from moderation.adapters.store.feed_pages import next_events
 from moderation.adapters.store.outbox import erased_since, pending, put
 from moderation.adapters.store.pins import end_pin, end_pins, forget_pins, pin_of, pins_of, write_pin
 from moderation.adapters.store.policies import (
@@ -60,6 +62,7 @@ from moderation.adapters.store.warnings import (
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage
+from moderation.domain.feed import FeedEvent, FeedHead
 from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Rank, Target
@@ -315,6 +318,25 @@ class TortoiseStore:
     async def hits_of(self, rule_id: int, *, first: int, before_id: int | None) -> list[KeptHit]:
         async with self._database.transaction():
             return await hits_of(rule_id, first, before_id)
+
+    @answered
+    async def feed_heads_after(self, event_id: int, *, first: int) -> list[FeedHead]:
+        async with self._database.transaction():
+            return await heads_after(event_id, first)
+
+    @answered
+    async def last_feed_event_id(self) -> int:
+        async with self._database.transaction():
+            return await last_event_id()
+
+    @answered
+    async def feed_after(self, slug: str, event_id: int, *, first: int) -> list[FeedEvent]:
+        async with self._database.transaction():
+            return await next_events(slug, event_id, first)
+
+    async def prune_feed(self, *, now_ms: int) -> None:
+        """See Store."""
+        await self._in_parts(lambda: prune_feed(now_ms))
 
     @answered
     async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:

@@ -16,6 +16,7 @@ NONCE_LENGTH = 64
 CLAIM_LENGTH = 32
 DIGEST_LENGTH = 64
 SALT_LENGTH = 32
+KIND_LENGTH = 32
 
 
 class SanctionRow(Model):
@@ -236,6 +237,28 @@ class RuleHitRow(Model):
             Index(fields=("rule_id", "id"), name="rule_hit_by_rule"),
             Index(fields=("at_ms",), name="rule_hit_by_time"),
         )
+
+
+class FeedEventRow(Model):
+    """Something that the moderators of a slug are told. Kept for a day, and no more than some 600 of a slug."""
+
+    id = fields.BigIntField(primary_key=True, generated=False)
+    """Rises over all slugs as events are committed, and is no lower than the time of the replica that wrote it."""
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    previous_id = fields.BigIntField()
+    """The event of the slug before it; 0: none that was kept."""
+    number = fields.BigIntField()
+    """Of the events of the slug, counted from the oldest that was kept when it was written."""
+    kind = fields.CharField(max_length=KIND_LENGTH)
+    data: dict[str, Any] = fields.JSONField()
+    action_id = fields.BigIntField(null=True)
+    """The audit row that it tells of, which holds what of that is erased one day."""
+    at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "feed_event"
+        app = "moderation"
+        indexes = (Index(fields=("slug", "id"), name="feed_event_by_slug"),)
 
 
 class OutboxRow(Model):
