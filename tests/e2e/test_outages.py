@@ -162,6 +162,7 @@ async def test_a_draining_edge_takes_nobody_new(frail: Salon, guests: Visitors, 
         await guests.connect(f"/chat/ws/room/{room}", bob, ws=leaving.ws)
 
 
+@pytest.mark.slow
 async def test_sigterm_drains_clients_are_told_1012_memberships_released_and_the_process_exits_with_0(
     frail: Salon, guests: Visitors, room: str, ana: Person
 ) -> None:
@@ -187,6 +188,7 @@ async def _left(watcher: Client, wanted: int) -> list[dict[str, object]]:
     return watcher.seen
 
 
+@pytest.mark.slow
 async def test_moderation_away_with_outage_reject_refuses_messages(
     frail: Salon, guests: Visitors, room: str, ana: Person
 ) -> None:

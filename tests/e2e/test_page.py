@@ -114,6 +114,7 @@ async def test_two_people_talk_in_a_browser(window: OpenWindow, dev_edge: Edge, 
     await expect(first.get_by_role("log")).to_contain_text("Jonas left")
 
 
+@pytest.mark.slow
 async def test_on_a_phone_nothing_is_wider_than_the_screen_and_long_words_wrap(
     window: OpenWindow, dev_edge: Edge, room: str
 ) -> None:
@@ -146,6 +147,7 @@ async def test_who_is_warned_reads_why_and_writes_again_once_they_say_so(
     await chair.wait_for("chat_message", message="noise")
 
 
+@pytest.mark.slow
 async def test_a_moderator_mutes_with_a_reason_and_unmutes_and_bans(
     window: OpenWindow, dev_edge: Edge, room: str
 ) -> None:
@@ -219,6 +221,7 @@ async def shown_to(*pages: Page, pin: str | None, gone: int = 0) -> None:
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 async def test_one_deletes_ones_own_message_and_is_offered_nothing_on_those_of_others(
     window: OpenWindow, dev_edge: Edge, room: str, visitors: Visitors, ana: Person
 ) -> None:
@@ -265,6 +268,7 @@ async def test_the_policy_is_changed_shown_obeyed_and_undone(window: OpenWindow,
     assert await theirs.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 async def test_the_form_of_the_policy_follows_another_admin_and_an_undo_that_comes_too_late_says_so(
     window: OpenWindow, dev_edge: Edge, room: str
 ) -> None:
@@ -289,6 +293,7 @@ async def test_the_form_of_the_policy_follows_another_admin_and_an_undo_that_com
     await expect(first.locator("#deeds button")).to_have_count(0)
 
 
+@pytest.mark.slow
 async def test_an_undone_mute_is_over_and_a_purge_takes_all_of_its_target_along(
     window: OpenWindow, dev_edge: Edge, room: str, visitors: Visitors, ana: Person, admin: Person
 ) -> None:
@@ -320,6 +325,7 @@ async def test_an_undone_mute_is_over_and_a_purge_takes_all_of_its_target_along(
     await expect(log.locator("article:not(.gone)")).to_have_count(0)
 
 
+@pytest.mark.slow
 async def test_roles_are_not_offered_where_the_server_gives_out_plain_users_only(
     window: OpenWindow, edge: Edge, room: str
 ) -> None:
@@ -329,6 +335,7 @@ async def test_roles_are_not_offered_where_the_server_gives_out_plain_users_only
     await expect(page.locator("#role")).to_be_hidden()
 
 
+@pytest.mark.slow
 async def test_without_development_tokens_one_comes_in_without_a_name_or_with_a_token(
     window: OpenWindow, salon: Salon, room: str
 ) -> None:
@@ -355,6 +362,7 @@ async def test_without_development_tokens_one_comes_in_without_a_name_or_with_a_
     assert token not in theirs.url
 
 
+@pytest.mark.slow
 async def test_an_invalid_token_and_a_malformed_room_are_told_in_friendly_words(
     window: OpenWindow, edge: Edge, room: str
 ) -> None:
@@ -371,6 +379,7 @@ async def test_an_invalid_token_and_a_malformed_room_are_told_in_friendly_words(
     await expect(page.locator("#state")).to_have_text("Disconnected")
 
 
+@pytest.mark.slow
 async def test_at_most_500_messages_stay_and_new_ones_are_counted_when_scrolled_up(
     window: OpenWindow, dev_edge: Edge, visitors: Visitors, room: str
 ) -> None:
@@ -410,6 +419,7 @@ async def test_it_reconnects_by_itself_and_sends_what_was_written_meanwhile(
     await page.close()
 
 
+@pytest.mark.slow
 async def test_what_was_said_while_it_was_cut_off_is_shown_when_it_is_back(
     window: OpenWindow, dev_edge: Edge, visitors: Visitors, room: str, ana: Person
 ) -> None:
@@ -436,6 +446,7 @@ async def test_what_was_said_while_it_was_cut_off_is_shown_when_it_is_back(
     await page.close()
 
 
+@pytest.mark.slow
 async def test_what_is_taken_back_goes_from_the_page_and_leaves_its_place(
     window: OpenWindow, dev_edge: Edge, visitors: Visitors, room: str, ana: Person, moderator: Person
 ) -> None:
@@ -476,6 +487,7 @@ async def with_images(page: Page) -> list[str]:
     return asked
 
 
+@pytest.mark.slow
 async def test_emotes_are_shown_in_their_place_with_their_text_and_one_that_does_not_load_is_text(
     window: OpenWindow, dev_edge: Edge, visitors: Visitors, graphql: GraphQL, room: str, ana: Person, admin: Person
 ) -> None:
@@ -527,6 +539,7 @@ async def test_reactions_are_added_up_in_the_bar_and_below_messages_in_every_win
         await page.close()
 
 
+@pytest.mark.slow
 async def test_who_is_blocked_is_not_shown_also_after_coming_in_again_until_they_are_unblocked(
     window: OpenWindow, dev_edge: Edge, visitors: Visitors, room: str, ana: Person, bob: Person
 ) -> None:
@@ -554,6 +567,7 @@ async def test_who_is_blocked_is_not_shown_also_after_coming_in_again_until_they
     await page.close()
 
 
+@pytest.mark.slow
 async def test_unblocking_shows_again_what_was_said(
     window: OpenWindow, dev_edge: Edge, visitors: Visitors, room: str, ana: Person
 ) -> None:

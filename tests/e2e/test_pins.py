@@ -210,6 +210,7 @@ async def test_nobody_below_a_moderator_pins_and_a_pin_ends_with_the_life_of_the
     assert again.joined["pinned"] is None
 
 
+@pytest.mark.slow
 async def test_a_pin_outlasts_replicas_and_edges_that_are_killed(
     guests: Visitors, pair: Salon, room: str, moderator: Person, ana: Person
 ) -> None:

@@ -124,6 +124,7 @@ async def test_a_moderator_warns_nobody_of_an_equal_or_higher_rank_nor_themselve
     await chair.wait_for("warning")
 
 
+@pytest.mark.slow
 async def test_killed_replicas_forget_neither_a_warning_nor_that_it_was_acknowledged(
     guests: Visitors, pair: Salon, room: str, moderator: Person, ana: Person
 ) -> None:

@@ -84,6 +84,7 @@ def test_two_runs_with_other_port_and_data_dir_live_side_by_side_and_leave_nothi
         assert psutil.wait_procs(family, timeout=2)[1] == []
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_stops_the_rest_and_is_named(two_runs: tuple[Run, Run]) -> None:
     run = two_runs[0]
     run.wait_until_ready()

@@ -17,6 +17,8 @@ from network_processes import Nats, Starter, Trio, until
 
 from tools.ports import held_ports
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "kX/9+q#t@1="
 LOGIN = f'authorization {{ user: salon, password: "{PASSWORD}" }}'
 KNOWN = {"NATS_USER": "salon", "NATS_PASSWORD": PASSWORD}

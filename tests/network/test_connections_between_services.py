@@ -20,6 +20,8 @@ from rooms.api.grpc.servicer import SERVICE as ROOMS, RoomsServicer
 from salon.moderation.v1 import moderation_pb2_grpc
 from salon.rooms.v1 import rooms_pb2, rooms_pb2_grpc
 
+pytestmark = pytest.mark.slow
+
 Options = list[tuple[str, Any]]
 TIMES_FASTER = 10
 """No more: gRPC pings once a second at most."""

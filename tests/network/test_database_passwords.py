@@ -9,6 +9,8 @@ from real_postgres import postgres
 
 from tools.ports import held_port
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "kX/9+q#t@1="
 
 

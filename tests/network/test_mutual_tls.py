@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import grpc
+import pytest
 from certificates import Authority, Pair
 from network_processes import Starter, health
+
+pytestmark = pytest.mark.slow
 
 
 def channel(port: int, authority: Authority, pair: Pair | None) -> grpc.Channel:

@@ -57,6 +57,7 @@ def servers(starter: Starter) -> list[Nats]:
     return found
 
 
+@pytest.mark.slow
 def test_all_three_services_work_with_their_own_logins_and_break_no_rule(starter: Starter) -> None:
     cluster = servers(starter)
     known = {"NATS_URL": ",".join(server.url for server in cluster), "WS_EDGE_STREAM_REPLICAS": "3"}

@@ -68,6 +68,7 @@ def test_a_call_needs_one_of_the_tokens_and_health_needs_none(guarded: Service, 
     assert not [secret for secret in (TOKEN, OLD_TOKEN, WRONG_TOKEN) if secret in guarded.process.text()]
 
 
+@pytest.mark.slow
 def test_reflection_answers_in_development_and_not_in_production(starter: Starter) -> None:
     for kind in ("rooms", "moderation"):
         for env, code in (("development", None), ("production", grpc.StatusCode.UNIMPLEMENTED)):
@@ -82,6 +83,7 @@ def test_reflection_answers_in_development_and_not_in_production(starter: Starte
                     assert refusal(lambda a=answers: list(a)) is code
 
 
+@pytest.mark.slow
 def test_an_edge_works_with_the_token_and_one_with_another_says_who_refuses_it(starter: Starter) -> None:
     nats = starter.nats("")
     settings = {"NATS_URL": nats.url, "SALON_SERVICE_TOKEN": TOKEN}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,8 @@ from moderation.adapters.store.database import migrate_moderation, moderation_da
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.ports import Store
 
+SQLITE_NAME = "m.sqlite3"
+
 
 @pytest.fixture(autouse=True)
 def _fresh_statements() -> None:
@@ -27,10 +30,23 @@ def migrated_database(postgres_server: Postgres) -> str:
     """The name of a database with this service's tables, to be copied: its migrations take a second."""
     name = f"moderation_{os.urandom(4).hex()}"
     postgres_server.execute(f"CREATE DATABASE {name}")
-    with ThreadPoolExecutor(1) as beside:  # a loop may be running here
-        beside.submit(asyncio.run, migrate_moderation(_url(postgres_server, name))).result()
-    EXECUTOR_CACHE.clear()
+    _migrate(_url(postgres_server, name))
     return name
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with this service's tables, to be copied."""
+    path = tmp_path_factory.mktemp("moderation") / SQLITE_NAME
+    _migrate(f"sqlite://{path}")
+    return path
+
+
+@pytest.fixture
+def migrated_folder(migrated_sqlite: Path, tmp_path: Path) -> Path:
+    """The test's folder, with such a file in it: a replica that starts on it has no tables to make."""
+    shutil.copy(migrated_sqlite, tmp_path)
+    return tmp_path
 
 
 @pytest.fixture
@@ -48,12 +64,12 @@ def blank_postgres_url(postgres_server: Postgres) -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     """One of each kind, with this service's tables."""
-    url = f"sqlite://{tmp_path}/m.sqlite3"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
+    else:
+        url = f"sqlite://{shutil.copy(request.getfixturevalue('migrated_sqlite'), tmp_path)}"
     subject = moderation_database(url)
     try:
-        await migrate_moderation(subject.url)
         await subject.open()
         yield subject
     finally:
@@ -63,6 +79,12 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 @pytest.fixture
 def store(database: Database) -> Store:
     return TortoiseStore(database)
+
+
+def _migrate(url: str) -> None:
+    with ThreadPoolExecutor(1) as beside:  # a loop may be running here
+        beside.submit(asyncio.run, migrate_moderation(url)).result()
+    EXECUTOR_CACHE.clear()
 
 
 def _fresh(server: Postgres, template: str) -> Iterator[str]:

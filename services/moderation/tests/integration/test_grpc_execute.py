@@ -77,8 +77,8 @@ async def room(nats_server: Nats) -> AsyncIterator[Room]:
 
 
 @pytest.fixture
-async def replica(nats_server: Nats, tmp_path: Path) -> AsyncIterator[Replica]:
-    async with replica_on(nats_server.url, tmp_path) as found:
+async def replica(nats_server: Nats, migrated_folder: Path) -> AsyncIterator[Replica]:
+    async with replica_on(nats_server.url, migrated_folder) as found:
         yield found
 
 
@@ -208,12 +208,12 @@ async def test_who_deletes_their_own_message_without_the_log_is_told_that_it_is_
 
 
 async def test_what_waits_is_counted_and_done_at_the_next_start(
-    nats_server: Nats, tmp_path: Path, room: Room, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    nats_server: Nats, migrated_folder: Path, room: Room, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "COUNT_EVERY_S", 0.05)
     message_id = await room.say("goes")
     nats_server.stop()
-    async with replica_on(nats_server.url, tmp_path) as replica:
+    async with replica_on(nats_server.url, migrated_folder) as replica:
         answer = await replica.delete(message_id)
         assert (answer.outcome, answer.entry_id) == (DONE, 0)
 
@@ -223,7 +223,7 @@ async def test_what_waits_is_counted_and_done_at_the_next_start(
         await eventually(is_counted)
         assert replica.metric("outbox_oldest_seconds") is not None
     nats_server.start()
-    async with replica_on(nats_server.url, tmp_path) as replica:
+    async with replica_on(nats_server.url, migrated_folder) as replica:
 
         async def is_done() -> bool:
             return await room.texts() == []

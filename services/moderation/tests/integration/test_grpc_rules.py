@@ -89,9 +89,9 @@ async def replica_on(
 
 
 async def test_a_rule_is_saved_listed_tried_judges_and_its_hits_outlive_the_replica(
-    nats_server: Nats, tmp_path: Path
+    nats_server: Nats, migrated_folder: Path
 ) -> None:
-    async with replica_on(nats_server.url, tmp_path) as replica:
+    async with replica_on(nats_server.url, migrated_folder) as replica:
         saved = await replica.save()
         assert (saved.outcome, saved.rule.rule.told) == (pb.ExecuteResponse.OUTCOME_DONE, "Mind your words")
         listed = await replica.stub.ListRules(pb.ListRulesRequest(actor=ADMIN, slug="live"), timeout=60)
@@ -111,15 +111,15 @@ async def test_a_rule_is_saved_listed_tried_judges_and_its_hits_outlive_the_repl
         assert (list(active.ruled_slugs), active.ruled_everywhere) == ([], True)
         old = await replica.stub.ListActive(pb.ListActiveRequest(slugs=["live"]), timeout=60)
         assert (list(old.ruled_slugs), old.ruled_everywhere) == ([], False)
-    async with replica_on(nats_server.url, tmp_path) as replica:  # written when the first one stopped
+    async with replica_on(nats_server.url, migrated_folder) as replica:  # written when the first one stopped
         request = pb.ListRuleHitsRequest(actor=ADMIN, rule_id=saved.rule.id, first=9)
         (hit,) = (await replica.stub.ListRuleHits(request, timeout=60)).hits
         assert (hit.text, hit.username, hit.acted) == ("blarg", "ana", True)
         assert [verdict.refusal for verdict in await replica.say("blarg")] == [pb.Verdict.REFUSAL_BLOCKED]
 
 
-async def test_what_is_refused_over_grpc(nats_server: Nats, tmp_path: Path) -> None:
-    async with replica_on(nats_server.url, tmp_path) as replica:
+async def test_what_is_refused_over_grpc(nats_server: Nats, migrated_folder: Path) -> None:
+    async with replica_on(nats_server.url, migrated_folder) as replica:
         rule = rules_pb2.Rule(
             name="x", kind=rules_pb2.RULE_KIND_REGEX, action=rules_pb2.RULE_ACTION_FLAG, patterns=["("]
         )
@@ -143,9 +143,9 @@ async def test_what_is_refused_over_grpc(nats_server: Nats, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("outage", ["allow", "refuse"])
 async def test_the_setting_is_told_to_edges_and_decides_about_messages_whose_text_is_not_known(
-    nats_server: Nats, tmp_path: Path, outage: Literal["allow", "refuse"]
+    nats_server: Nats, migrated_folder: Path, outage: Literal["allow", "refuse"]
 ) -> None:
-    async with replica_on(nats_server.url, tmp_path, outage) as replica:
+    async with replica_on(nats_server.url, migrated_folder, outage) as replica:
         async with replica.stream() as (first, _):
             assert first.limits.refuse_unjudged == (outage == "refuse")
         await replica.save()

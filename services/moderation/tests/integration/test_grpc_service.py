@@ -119,8 +119,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def edge(nats_server: Nats, tmp_path: Path, clock: Clock) -> AsyncIterator[Edge]:
-    async with edge_of(nats_server.url, tmp_path, clock) as found:
+async def edge(nats_server: Nats, migrated_folder: Path, clock: Clock) -> AsyncIterator[Edge]:
+    async with edge_of(nats_server.url, migrated_folder, clock) as found:
         yield found
 
 
@@ -273,13 +273,13 @@ async def test_an_anonymous_target_with_a_hidden_address_is_found_where_it_was_s
 
 
 async def test_a_replaced_replica_keeps_windows_nonces_and_sanctions(
-    nats_server: Nats, tmp_path: Path, clock: Clock
+    nats_server: Nats, migrated_folder: Path, clock: Clock
 ) -> None:
-    async with edge_of(nats_server.url, tmp_path, clock) as edge:
+    async with edge_of(nats_server.url, migrated_folder, clock) as edge:
         assert await edge.say(user(), 10) == [ADMITTED] * 10
         await edge.act(pb.ACTION_MUTE, target_user_id=6)
     clock.advance(3)
-    async with edge_of(nats_server.url, tmp_path, clock) as edge:
+    async with edge_of(nats_server.url, migrated_folder, clock) as edge:
         carried = [
             pb.CarriedAdmission(speaker=user(), age_ms=3_000, life=1, nonce=f"n{n}", counts=True) for n in range(10)
         ]
@@ -299,10 +299,12 @@ async def test_an_edge_that_comes_back_to_the_same_replica_is_not_counted_twice(
     assert await edge.say(user(), 5) == [ADMITTED] * 4 + [RATE_LIMITED]
 
 
-async def test_sightings_outlive_the_replica_that_saw_them(nats_server: Nats, tmp_path: Path, clock: Clock) -> None:
-    async with edge_of(nats_server.url, tmp_path, clock) as edge:
+async def test_sightings_outlive_the_replica_that_saw_them(
+    nats_server: Nats, migrated_folder: Path, clock: Clock
+) -> None:
+    async with edge_of(nats_server.url, migrated_folder, clock) as edge:
         await edge.arrive(user(address="10.0.0.90"))
-    async with edge_of(nats_server.url, tmp_path, clock) as edge:
+    async with edge_of(nats_server.url, migrated_folder, clock) as edge:
         done = await edge.act(pb.ACTION_MUTE, target_user_id=5)
     assert list(done.event.imposed[0].addresses) == ["10.0.0.90"]
 

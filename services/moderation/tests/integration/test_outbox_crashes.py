@@ -40,7 +40,7 @@ from moderation.usecases import outbox as module
 from moderation.usecases.execute import execute
 from moderation.usecases.outbox import ITEMS_AT_ONCE, LogAnswer, PartitionBackoff, keep_working
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
 Orders: TypeAlias = Callable[[Room], Awaitable[Order]]
 

@@ -78,7 +78,7 @@ async def test_a_replica_that_nobody_uses_notices_a_postgresql_that_freezes_and_
 
 
 async def test_a_defect_in_the_background_is_logged_with_its_trace_and_leaves_the_replica_ready(
-    nats_server: Nats, tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    nats_server: Nats, migrated_folder: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns = 0
 
@@ -93,7 +93,7 @@ async def test_a_defect_in_the_background_is_logged_with_its_trace_and_leaves_th
     monkeypatch.setattr(TortoiseStore, "delete_history", fail)
     monkeypatch.setattr(refresh, "RETRY_FIRST_S", 0.01)
     with capture_logs() as lines:
-        async with health_of_a_replica(f"sqlite://{tmp_path}/m.sqlite3", nats_server.url) as health:
+        async with health_of_a_replica(f"sqlite://{migrated_folder}/m.sqlite3", nats_server.url) as health:
             await eventually(has_failed_again)
             await eventually(health.is_serving, deadline_s=SOON_S)
     logged = [line for line in lines if line["event"] == "history_not_pruned"]

@@ -39,11 +39,11 @@ async def bus(nats_server: Any) -> AsyncIterator[Client]:
 
 
 async def test_an_event_carries_the_trace_of_the_call_that_made_it_where_that_had_a_valid_one(
-    bus: Client, nats_server: Any, tmp_path: Path
+    bus: Client, nats_server: Any, migrated_folder: Path
 ) -> None:
     heard = await bus.subscribe(SUBJECT)
     await bus.flush()
-    config = Config(port=0, database_url=f"sqlite://{tmp_path}/m.sqlite3", nats=NatsSettings(nats_server.url))
+    config = Config(port=0, database_url=f"sqlite://{migrated_folder}/m.sqlite3", nats=NatsSettings(nats_server.url))
     async with (
         serving(config) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,

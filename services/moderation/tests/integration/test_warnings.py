@@ -83,7 +83,7 @@ async def bus(nats_server: Any) -> AsyncIterator[Client]:
 
 
 async def test_warn_and_acknowledge_by_execute_are_told_to_edges_and_obeyed_also_after_a_restart(
-    nats_server: Any, bus: Client, tmp_path: Path
+    nats_server: Any, bus: Client, migrated_folder: Path
 ) -> None:
     heard = await bus.subscribe(WARNINGS_SUBJECT)
     await bus.flush()
@@ -91,7 +91,7 @@ async def test_warn_and_acknowledge_by_execute_are_told_to_edges_and_obeyed_also
     async def told() -> list[pb.Warning]:
         return list(pb.WarningEvent.FromString((await heard.next_msg(60)).data).warnings)
 
-    async with replica_on(nats_server.url, tmp_path) as replica:
+    async with replica_on(nats_server.url, migrated_folder) as replica:
         refused = await replica.execute(BOB, issue_warning=TO_ANA)
         assert refused == pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED)
         issued = await replica.execute(MODERATOR, nonce="n", issue_warning=TO_ANA)
@@ -108,7 +108,7 @@ async def test_warn_and_acknowledge_by_execute_are_told_to_edges_and_obeyed_also
         for actor, number in ((BOB, warning.id), (ANA, warning.id + 1)):
             answer = await replica.report(actor, number, pb.WarningReport.STEP_ACKNOWLEDGE)
             assert answer == pb.ExecuteResponse(outcome=NOT_FOUND)
-    async with replica_on(nats_server.url, tmp_path) as replica:
+    async with replica_on(nats_server.url, migrated_folder) as replica:
         assert await replica.say() == PENDING
         assert [each.id for each in await replica.open_ones()] == [warning.id]
         closed = await replica.report(ANA, warning.id, pb.WarningReport.STEP_ACKNOWLEDGE)
@@ -117,7 +117,7 @@ async def test_warn_and_acknowledge_by_execute_are_told_to_edges_and_obeyed_also
         assert (await replica.say()).decision == pb.Verdict.DECISION_ADMITTED
         late = await replica.report(ANA, warning.id, pb.WarningReport.STEP_LAPSE)
         assert (late.outcome, late.warning) == (DONE, closed.warning)
-    async with replica_on(nats_server.url, tmp_path) as replica:
+    async with replica_on(nats_server.url, migrated_folder) as replica:
         assert (await replica.say()).decision == pb.Verdict.DECISION_ADMITTED
 
 

@@ -41,6 +41,7 @@ async def test_events_close_whatever_the_client_is_doing_about_a_server_that_jus
         nats_server.start()
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_process_with_exit_code_0_when_nats_ends_at_the_same_moment(
     tmp_path: Path, nats_server: "NatsServer"
 ) -> None:

@@ -169,6 +169,7 @@ async def test_a_worker_that_ends_is_started_again_and_the_others_stay(start: St
     assert await run.ended() == 0
 
 
+@pytest.mark.slow
 async def test_a_worker_that_ends_early_three_times_in_a_row_ends_all_with_its_code(start: Start) -> None:
     run = await start(WS_EDGE_WORKERS="2")
     started = await run.events("worker_started", 2)
@@ -194,6 +195,7 @@ def test_a_worker_that_cannot_run_is_a_failure_of_the_edge(ended_with: int, code
     assert exit_code(ended_with) == code
 
 
+@pytest.mark.slow
 async def test_numbers_of_all_workers_are_added_up_on_either_port(start: Start) -> None:
     run = await start(WS_EDGE_WORKERS="2")
     port = await run.listening(2)
@@ -212,6 +214,7 @@ async def test_numbers_of_all_workers_are_added_up_on_either_port(start: Start) 
     await shows("salon_ws_edge_live_connections", 0, port)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_with_a_port_for_metrics_they_are_there_alone(start: Start, workers: str) -> None:
     metrics_port = held_port()
@@ -223,6 +226,7 @@ async def test_with_a_port_for_metrics_they_are_there_alone(start: Start, worker
     assert await run.ended() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_a_port_for_metrics_that_somebody_else_uses_is_refused_with_one_line(start: Start, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -232,6 +236,7 @@ async def test_a_port_for_metrics_that_somebody_else_uses_is_refused_with_one_li
         assert await run.errors() == f"ws_edge: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
 
 
+@pytest.mark.slow
 async def test_workers_end_with_the_process_that_started_them(start: Start) -> None:
     run = await start(WS_EDGE_WORKERS="2")
     port = await run.listening(2)
@@ -241,6 +246,7 @@ async def test_workers_end_with_the_process_that_started_them(start: Start) -> N
         await answer_of(port)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("shares", [False, True])
 async def test_a_port_that_somebody_else_uses_is_refused_with_one_line(
@@ -281,6 +287,7 @@ async def test_a_host_that_is_none_is_refused_with_one_line(start: Start) -> Non
     assert re.fullmatch(r"ws_edge: cannot listen on no\.such\.host\.invalid:8000: .+\n", await run.errors())
 
 
+@pytest.mark.slow
 async def test_trouble_that_is_not_the_port_s_is_logged_as_what_it_is(start: Start) -> None:
     script = """
 import sys
@@ -300,6 +307,7 @@ sys.exit(__main__.main())
     assert "Too many open files" in event["exception"]
 
 
+@pytest.mark.slow
 async def test_an_edge_may_open_as_many_files_as_the_hard_limit_allows(start: Start) -> None:
     shell = """
 import resource, runpy
@@ -313,6 +321,7 @@ runpy.run_module("ws_edge", run_name="__main__")
     assert found[1] == found[2]
 
 
+@pytest.mark.slow
 async def test_garbage_collection_is_settled_when_the_edge_listens(start: Start) -> None:
     script = """
 import gc, sys

@@ -78,6 +78,7 @@ async def test_a_flooding_client_still_reads_our_close(edge: Edge) -> None:
     assert await client.read_close() == 1008
 
 
+@pytest.mark.slow
 async def test_after_20_s_of_silence_the_server_pings_and_drops_after_20_s_more(start_edge: StartEdge) -> None:
     assert Keepalive() == Keepalive(ping_after_s=20.0, pong_within_s=20.0, close_within_s=2.0)
     edge = await start_edge(keepalive=Keepalive(ping_after_s=0.1, pong_within_s=2.0))
