@@ -36,13 +36,14 @@ from moderation.telemetry import Metrics
 from moderation.usecases.execute import finish
 from moderation.usecases.outbox import keep_counting, keep_working
 from moderation.usecases.refresh import (
+    keep_dropping_ended,
     keep_reading_policies,
+    keep_reading_sanctions,
     keep_reading_warnings,
-    keep_refreshing,
     keep_writing,
     read_policies,
+    read_sanctions,
     read_warnings,
-    refresh,
     write,
 )
 from moderation.usecases.retention import Retention, keep_ending, keep_forgetting, keep_pruning
@@ -109,7 +110,7 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
     _log.info("starting", host=config.host, port=port)
     await migrate_moderation(config.database_url)
     await database.open()
-    await refresh(replica.ports)
+    await read_sanctions(replica.ports)
     await read_policies(replica.ports)
     await read_warnings(replica.ports)
     await read_rules(replica.ports)
@@ -123,12 +124,7 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
 def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics: Metrics) -> _Replica:
     cache, last_seen, policies = SanctionCache(), LastSeenBuffer(), PolicyCache()
     rules = RuleBook(refuses_unjudged=config.rules_outage == "refuse")
-    refresh_wanted, outbox_wanted = asyncio.Event(), asyncio.Event()
-
-    def restored() -> None:
-        refresh_wanted.set()
-        outbox_wanted.set()
-
+    outbox_wanted = asyncio.Event()
     limits = Limits(config.messages_per_window, config.window_seconds, config.messages_per_address)
     nats = NatsEvents(
         config.nats.access,
@@ -136,7 +132,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         encode_warnings=encode_warnings,
         decode=decode_event,
         received=lambda event: cache.apply(event.imposed, event.lifted_ids),
-        restored=restored,
+        restored=outbox_wanted.set,
     )
     admission = Admission(limits, cache, last_seen, policies, rules=rules)
     ports = Ports(
@@ -150,7 +146,6 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         NatsLog(nats.connection),
         policies,
         preset_of(config.shield_preset),
-        refresh_wanted,
         outbox_wanted,
         rules,
     )
@@ -172,7 +167,8 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
 def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
     ports = replica.ports
     duties.spawn(replica.nats.run(), "nats connection")
-    duties.spawn(keep_refreshing(ports), "refresh")
+    duties.spawn(keep_reading_sanctions(ports), "sanctions")
+    duties.spawn(keep_dropping_ended(ports), "ended sanctions")
     duties.spawn(keep_reading_policies(ports), "policies")
     duties.spawn(keep_reading_warnings(ports), "warnings")
     duties.spawn(keep_reading_rules(ports), "rules")

@@ -40,6 +40,18 @@ class SanctionQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedSanctions:
+    """What the actions after a given one did to sanctions, as these are now."""
+
+    in_force: Sequence[Sanction]
+    ended_ids: Sequence[int]
+    last_action_id: int
+    """Of the last action that was looked at."""
+    is_all: bool
+    """False: there are more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """What the outbox has not done yet."""
 
@@ -189,6 +201,13 @@ class Store(Protocol):
         """The next `first` of all that are in force, by id, and the id after which the next part begins; None: this
         was the last one. A part may hold fewer."""
 
+    async def last_action_id(self) -> int:
+        """Of the newest row of the audit log; 0: it is empty."""
+
+    async def changed_after(self, action_id: int, *, first: int, now_ms: int) -> ChangedSanctions | None:
+        """What the next `first` actions after this one changed, or some more. None: this one is not there (the database
+        was put back to an earlier state, or the row is no longer kept), so that nobody can say what came after it."""
+
     async def history(
         self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
     ) -> list[Sanction]:
@@ -334,8 +353,6 @@ class Ports:
     """Also what admission judges by."""
     shield_preset: Policy = SHIELD_PRESET
     """What the shields that are set here ask for."""
-    refresh_wanted: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set it where the cache may have missed something: events were lost, or a change's outcome is not known."""
     outbox_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it where what was postponed may be done now: NATS is back."""
     rules: RuleBook = field(default_factory=RuleBook)

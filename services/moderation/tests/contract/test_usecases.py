@@ -5,13 +5,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
 from structlog.testing import capture_logs
 
 from chassis.database import Database
-from chassis.errors import DatabaseUnavailable, OutcomeUnknown
+from chassis.errors import DatabaseUnavailable
 from chassis.nats_connection import NatsAccess, NatsConnection
 from moderation.adapters.log import NatsLog
 from moderation.adapters.store.outbox import TortoiseOutbox
@@ -29,11 +30,12 @@ from moderation.ports import Ports
 from moderation.usecases import refresh as module
 from moderation.usecases.execute import execute, finish, lift
 from moderation.usecases.refresh import (
-    READ_AT_ONCE,
+    READ_ALL_AT_ONCE,
+    drop_ended,
     keep_reading_policies,
-    keep_refreshing,
+    keep_reading_sanctions,
     keep_writing,
-    refresh,
+    read_sanctions,
     write,
 )
 
@@ -42,8 +44,8 @@ Eventually: TypeAlias = Callable[..., Awaitable[None]]
 NOW = Now(0, 1_000)
 MUTE = Command(Moderator(9, Rank.ADMIN), Action.MUTE, Target(5, ""), None, Scope.ROOM, "live", 0, "")
 ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
-REFRESH, WRITE = "in_force_after", "write_last_seen"
-STOPPED = {"change", "follow", REFRESH, WRITE}
+READ_ALL, READ_CHANGES, WRITE = "in_force_after", "changed_after", "write_last_seen"
+STOPPED = {"change", "follow", READ_ALL, WRITE}
 
 
 class Published:
@@ -105,7 +107,7 @@ class Subject:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(duty(self.ports)) for duty in (keep_refreshing, keep_writing)]
+        tasks = [asyncio.create_task(duty(self.ports)) for duty in (keep_reading_sanctions, keep_writing)]
         try:
             yield
         finally:
@@ -129,6 +131,7 @@ def subject(database: Database) -> Subject:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of milliseconds."""
+    monkeypatch.setattr(module, "READ_POLICIES_EVERY_S", 0.001)
     monkeypatch.setattr(module, "WRITE_EVERY_S", 0.001)
     monkeypatch.setattr(module, "RETRY_FIRST_S", 0.002)
     monkeypatch.setattr(module, "RETRY_LONGEST_S", 0.004)
@@ -202,118 +205,133 @@ async def test_who_was_seen_waits_for_a_database_that_is_away(subject: Subject) 
 
 async def test_what_is_known_stays_while_the_database_is_away(subject: Subject) -> None:
     await execute(subject.ports, SanctionOrder(MUTE))
-    subject.store.problems[REFRESH] = DatabaseUnavailable("away")
-    with pytest.raises(DatabaseUnavailable):
-        await refresh(subject.ports)
-    assert len(subject.cache) == 1
+    for question in (READ_ALL, READ_CHANGES):
+        subject.store.problems = {question: DatabaseUnavailable("away")}
+        with pytest.raises(DatabaseUnavailable):
+            await read_sanctions(subject.ports)
+        assert len(subject.cache) == 1
+        subject.store.problems.clear()
+        await read_sanctions(subject.ports)
 
 
 async def test_sanctions_are_read_part_by_part_and_applied_when_all_are_there(
     subject: Subject, database: Database
 ) -> None:
-    count = 2 * READ_AT_ONCE
+    count = 2 * READ_ALL_AT_ONCE
     await _store_mutes(database, count)
-    reading = asyncio.create_task(refresh(subject.ports))
+    reading = asyncio.create_task(read_sanctions(subject.ports))
     turns = 0
     while not reading.done():
         assert len(subject.cache) == 0
         await asyncio.sleep(0)
         turns += 1
     assert turns >= 3
-    assert subject.store.asked[REFRESH] == 3
+    assert subject.store.asked[READ_ALL] == 3
     assert len(subject.cache) == count
     assert subject.is_muted("address 1")
     assert subject.is_muted(f"address {count}")
 
 
-async def test_a_refresh_that_fails_half_way_changes_nothing(
+async def test_a_reading_that_fails_half_way_changes_nothing(
     subject: Subject, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "READ_AT_ONCE", 1)
+    monkeypatch.setattr(module, "READ_ALL_AT_ONCE", 1)
     await _store_mutes(database, 2)
     subject.cache.apply([_mute_at(9_999, address="known")], ())
     subject.store.gate.clear()
-    reading = asyncio.create_task(refresh(subject.ports))
+    reading = asyncio.create_task(read_sanctions(subject.ports))
     await subject.store.reached.wait()
     subject.store.gate.set()
-    while subject.store.asked[REFRESH] < 2:  # noqa: ASYNC110 - a part that was read announces itself to nobody
+    while subject.store.asked[READ_ALL] < 2:  # noqa: ASYNC110 - a part that was read announces itself to nobody
         await asyncio.sleep(0)
-    subject.store.problems[REFRESH] = DatabaseUnavailable("away")
+    subject.store.problems[READ_ALL] = DatabaseUnavailable("away")
     with pytest.raises(DatabaseUnavailable):
         await reading
     assert subject.is_muted("known")
     assert not subject.is_muted("address 1")
 
 
-async def test_a_refresh_takes_over_all_but_rows_with_a_value_of_a_later_version(
+async def test_all_are_read_but_rows_with_a_value_of_a_later_version(
     subject: Subject, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(module, "READ_ALL_AT_ONCE", 2)
     await _store_mutes(database, 6)
     async with database.transaction() as session:
         await session.client.execute_script("UPDATE sanction SET kind = 9 WHERE id IN (2, 3, 4)")
-    await refresh(subject.ports)
+    await read_sanctions(subject.ports)
     assert [n for n in range(1, 7) if subject.is_muted(f"address {n}")] == [1, 5, 6]
 
 
-async def test_writes_that_fail_are_tried_again_and_do_not_have_everything_read(
-    subject: Subject, quick: None, eventually: Eventually
-) -> None:
+async def test_writes_that_fail_are_tried_again(subject: Subject, quick: None, eventually: Eventually) -> None:
     subject.see_ana()
     subject.store.problems[WRITE] = DatabaseUnavailable("too busy")
     async with subject.running():
         await eventually(lambda: subject.asked(WRITE, 5))
-        assert subject.store.asked[REFRESH] == 0
         subject.store.problems.clear()
         await eventually(subject.has_written)
 
 
-async def test_a_change_whose_outcome_is_not_known_has_the_sanctions_read_and_one_that_failed_has_not(
-    subject: Subject, quick: None, eventually: Eventually
-) -> None:
-    async with subject.running():
-        subject.store.problems["change"] = DatabaseUnavailable("away")
-        with pytest.raises(DatabaseUnavailable):
-            await execute(subject.ports, SanctionOrder(MUTE))
-        await asyncio.sleep(0)
-        assert subject.store.asked[REFRESH] == 0
-        subject.store.problems["change"] = OutcomeUnknown("late")
-        with pytest.raises(OutcomeUnknown):
-            await execute(subject.ports, SanctionOrder(MUTE))
-        await eventually(lambda: subject.asked(REFRESH, 1))
-
-
-async def test_whoever_wants_a_refresh_while_one_is_under_way_shares_the_next_one(
-    subject: Subject, quick: None, eventually: Eventually
-) -> None:
-    subject.store.gate.clear()
-    async with subject.running():
-        subject.ports.refresh_wanted.set()
-        await eventually(lambda: subject.asked(REFRESH, 1))
-        for _ in range(100):
-            subject.ports.refresh_wanted.set()
-        subject.store.gate.set()
-        await eventually(lambda: subject.asked(REFRESH, 2))
-        subject.see_ana()
-        await eventually(lambda: subject.asked(WRITE, 1))
-        assert subject.store.asked[REFRESH] == 2
-
-
-async def test_a_refresh_that_fails_is_repeated_until_it_is_answered(
+async def test_what_another_replica_changed_is_read_without_an_event_and_nothing_else_is(
     subject: Subject, database: Database, quick: None, eventually: Eventually
 ) -> None:
-    await _store_mutes(database, 1)
-
-    async def is_read() -> bool:
-        return subject.is_muted("address 1")
-
-    subject.store.problems[REFRESH] = DatabaseUnavailable("away")
+    await _store_mutes(database, 3)
+    await read_sanctions(subject.ports)
+    elsewhere = Subject(database)
     async with subject.running():
-        subject.ports.refresh_wanted.set()
-        await eventually(lambda: subject.asked(REFRESH, 4))
-        assert not await is_read()
-        subject.store.problems.clear()
-        await eventually(is_read)
+        event = (await execute(elsewhere.ports, SanctionOrder(MUTE))).event
+        assert event is not None
+        (imposed,) = event.imposed
+
+        async def holds() -> bool:
+            return subject.cache.remaining_ms(ANA, "live", MUTES_AND_BANS, now_ms=1_000) is not None
+
+        async def is_followed() -> bool:
+            return subject.is_muted("10.0.0.5")
+
+        async def is_lifted() -> bool:
+            return not await holds()
+
+        await eventually(holds)
+        elsewhere.see_ana()
+        await write(elsewhere.ports)  # and follows to an address
+        await eventually(is_followed)
+        await lift(elsewhere.ports, imposed.id, MUTE.moderator)
+        await eventually(is_lifted)
+    assert not subject.is_muted("10.0.0.5")
+    assert subject.store.asked[READ_ALL] == 1
+    assert len(subject.cache) == 3
+
+
+async def test_more_changes_than_one_question_brings_are_all_read(
+    subject: Subject, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_AT_ONCE", 2)
+    await read_sanctions(subject.ports)
+    elsewhere = Subject(database)
+    for user_id in range(1, 8):
+        await execute(elsewhere.ports, SanctionOrder(replace(MUTE, target=Target(user_id, ""))))
+    await read_sanctions(subject.ports)
+    assert len(subject.cache) == 7
+    assert subject.store.asked[READ_CHANGES] >= 4
+
+
+async def test_where_the_database_was_put_back_all_is_read_again(subject: Subject, database: Database) -> None:
+    await execute(subject.ports, SanctionOrder(MUTE))
+    await read_sanctions(subject.ports)
+    await execute(subject.ports, SanctionOrder(replace(MUTE, target=Target(6, ""))))
+    await read_sanctions(subject.ports)
+    assert (len(subject.cache), subject.cache.read_up_to) == (2, 2)
+    async with database.transaction() as session:
+        for table in ("audit", "sanction"):
+            await session.client.execute_script(f"DELETE FROM {table} WHERE id = 2")
+    await read_sanctions(subject.ports)
+    assert (len(subject.cache), subject.cache.read_up_to) == (1, 1)
+
+
+async def test_what_is_over_leaves_the_memory(subject: Subject) -> None:
+    subject.cache.apply([replace(_mute_at(1), expires_at_ms=1_000), _mute_at(2)], ())
+    await drop_ended(subject.ports)
+    assert subject.cache.ids() == [2]
 
 
 async def test_a_mistake_of_ours_is_logged_with_its_trace_and_ends_nothing(

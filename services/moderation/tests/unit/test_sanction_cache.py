@@ -130,20 +130,20 @@ def test_a_sanction_follows_to_a_new_address() -> None:
 
 def test_reading_the_database_again_forgets_what_is_over() -> None:
     subject = cached(MUTE, replace(MUTE, id=2, slug=None))
-    subject.begin_refresh()
-    subject.add_to_refresh([MUTE])
-    subject.finish_refresh()
+    subject.begin_reading()
+    subject.add([MUTE])
+    subject.finish_reading(up_to=7)
     assert len(subject) == 1
     assert bound_ms(subject, speaker(), "elsewhere") is None
 
 
 def test_what_happens_while_the_database_is_read_is_not_lost() -> None:
     subject = cached(MUTE)
-    subject.begin_refresh()
-    subject.add_to_refresh([MUTE])
+    subject.begin_reading()
+    subject.add([MUTE])
     subject.apply([replace(MUTE, id=2, slug="other")], [1])
-    subject.add_to_refresh([MUTE])
-    subject.finish_refresh()
+    subject.add([MUTE])
+    subject.finish_reading(up_to=7)
     assert bound_ms(subject, speaker()) is None
     assert bound_ms(subject, speaker(), "other") == 0
 
@@ -151,30 +151,66 @@ def test_what_happens_while_the_database_is_read_is_not_lost() -> None:
 def test_an_address_not_stored_yet_survives_reading_the_database_again() -> None:
     subject = cached(MUTE)
     see(subject, "10.0.0.6")
-    subject.begin_refresh()
-    subject.add_to_refresh([MUTE])
-    subject.finish_refresh()
+    subject.begin_reading()
+    subject.add([MUTE])
+    subject.finish_reading(up_to=7)
     assert bound_ms(subject, anonymous("10.0.0.6")) == 0
 
 
 def test_an_address_that_comes_while_the_database_is_read_is_not_lost() -> None:
     subject = cached(MUTE, replace(MUTE, id=2, slug="other"))
-    subject.begin_refresh()
-    subject.add_to_refresh([MUTE])
+    subject.begin_reading()
+    subject.add([MUTE])
     see(subject, "10.0.0.6")
     see(subject, "10.0.0.7", slug="other")
-    subject.add_to_refresh([replace(MUTE, id=2, slug="other")])
-    subject.finish_refresh()
+    subject.add([replace(MUTE, id=2, slug="other")])
+    subject.finish_reading(up_to=7)
     assert bound_ms(subject, anonymous("10.0.0.6")) == 0
     assert bound_ms(subject, anonymous("10.0.0.7"), "other") == 0
 
 
-def test_a_refresh_that_failed_changes_nothing() -> None:
+def test_a_reading_that_failed_changes_nothing() -> None:
     subject = cached(MUTE)
-    subject.begin_refresh()
-    subject.add_to_refresh([replace(MUTE, id=2)])
-    subject.abandon_refresh()
-    subject.add_to_refresh([replace(MUTE, id=3)])
-    subject.finish_refresh()
+    subject.begin_reading()
+    subject.add([replace(MUTE, id=2)])
+    subject.abandon_reading()
+    subject.add([replace(MUTE, id=3)])
+    subject.finish_reading(up_to=7)
     assert bound_ms(subject, speaker()) == 0
     assert len(subject) == 1
+    assert subject.read_up_to is None
+
+
+def test_changes_are_taken_over_with_the_last_action_that_made_them() -> None:
+    subject = cached(MUTE)
+    subject.read_changes([replace(MUTE, id=2, slug="other")], [1], up_to=9)
+    assert bound_ms(subject, speaker()) is None
+    assert bound_ms(subject, speaker(), "other") == 0
+    assert subject.read_up_to == 9
+
+
+def test_what_a_database_that_was_put_back_gives_holds_also_under_an_id_that_was_lifted_before() -> None:
+    subject = cached(MUTE)
+    subject.apply((), [1])
+    subject.begin_reading()
+    subject.add([MUTE])
+    subject.finish_reading(up_to=3)
+    assert bound_ms(subject, speaker()) == 0
+    assert subject.read_up_to == 3
+
+
+def test_what_is_over_is_let_go_of_and_what_is_not_stays() -> None:
+    subject = cached(replace(MUTE, expires_at_ms=NOW), replace(MUTE, id=2, expires_at_ms=NOW + 1), replace(MUTE, id=3))
+    for sanction_id in [*subject.ids(), 99]:
+        subject.drop_ended(sanction_id, now_ms=NOW)
+    assert sorted(subject.ids()) == [2, 3]
+
+
+def test_of_many_of_one_target_each_comes_and_goes_alone() -> None:
+    many = [replace(MUTE, id=n, slug=f"room-{n}") for n in range(1, 5)]
+    subject = cached(*many, *many)
+    for n in (2, 1, 4, 3):
+        assert bound_ms(subject, speaker(), f"room-{n}") == 0
+        subject.apply((), [n])
+        assert bound_ms(subject, speaker(), f"room-{n}") is None
+    assert len(subject) == 0

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Speaker
@@ -15,15 +15,19 @@ _UNSAVED_LARGEST = 10_000
 BANS = frozenset({Action.BAN})
 MUTES_AND_BANS = frozenset({Action.BAN, Action.MUTE})
 _Key = TypeVar("_Key")
+_Entry: TypeAlias = Sanction | dict[int, Sanction]
+"""Most often there is one, for which a dictionary would weigh more than the sanction."""
 
 
 class SanctionCache:
-    """What is in force. Ended sanctions are ignored by time and leave when the cache is refreshed, which is: begin,
-    add the parts that the database gives, finish. What is applied meanwhile is not lost."""
+    """What is in force. Ended sanctions are ignored by time, and leave by drop_ended. All that the database has is read
+    by: begin, add its parts, finish; what is applied meanwhile is not lost. From then on its changes are."""
 
     def __init__(self) -> None:
         self._index = SanctionIndex()
-        # What a refresh has brought so far: not looked at before all of it is there.
+        self.read_up_to: int | None = None
+        """The last action whose changes were read; None: nothing was read yet."""
+        # What a reading has brought so far: not looked at before all of it is there.
         self._next: SanctionIndex | None = None
         # Events of different replicas may overtake each other: what was lifted once never comes back.
         self._lifted: OrderedDict[int, None] = OrderedDict()
@@ -59,7 +63,7 @@ class SanctionCache:
     def follow(self, seen: LastSeen, *, now_ms: int) -> None:
         """Let the sanctions of the user who was seen hold for that address as well: here at once, and in the database
         by next_unsaved. At most 10,000 wait to be saved; the oldest is forgotten then, and comes back with the next
-        time its user is seen after a refresh."""
+        time its user is seen after all was read again."""
         for sanction in self._index.of_user(seen.user_id):
             if sanction.reaches(seen.slug) and sanction.is_in_force(now_ms) and sanction.may_follow_to(seen.address):
                 self.apply([replace(sanction, addresses=sanction.addresses | {seen.address})], ())
@@ -75,12 +79,29 @@ class SanctionCache:
         """It is stored, or the sanction is over."""
         self._unsaved.pop((sanction_id, address), None)
 
-    def begin_refresh(self) -> None:
-        """Call before the database is asked."""
-        self._next = SanctionIndex()
+    def ids(self) -> list[int]:
+        """Of all that are held."""
+        return self._index.ids()
 
-    def add_to_refresh(self, in_force: Iterable[Sanction]) -> None:
-        """A part of what the database gave; ignored where no refresh is under way."""
+    def drop_ended(self, sanction_id: int, *, now_ms: int) -> None:
+        """Let go of it where its time is over."""
+        sanction = self._index.get(sanction_id)
+        if sanction is not None and not sanction.is_in_force(now_ms):
+            self._index.remove(sanction_id)
+
+    def read_changes(self, in_force: Iterable[Sanction], ended_ids: Iterable[int], *, up_to: int) -> None:
+        """Take over what the actions up to this one changed, as the database has it now."""
+        self.apply(in_force, ended_ids)
+        self.read_up_to = up_to
+
+    def begin_reading(self) -> None:
+        """Call before the database is asked for all. What it gives is not lifted, whatever was known under that id: a
+        database that was put back gives ids out again."""
+        self._next = SanctionIndex()
+        self._lifted.clear()
+
+    def add(self, in_force: Iterable[Sanction]) -> None:
+        """A part of what the database gave; ignored where no reading is under way."""
         if self._next is None:
             return
         for sanction in in_force:
@@ -89,12 +110,13 @@ class SanctionCache:
                 earlier = self._index.get(sanction.id)
                 self._next.put(sanction if earlier is None else _joined(sanction, earlier))
 
-    def finish_refresh(self) -> None:
-        """Go by what the database gave, and by what was applied meanwhile."""
+    def finish_reading(self, *, up_to: int) -> None:
+        """Go by what the database gave, and by what was applied meanwhile. `up_to`: the last action before the first
+        question."""
         if self._next is not None:
-            self._index, self._next = self._next, None
+            self._index, self._next, self.read_up_to = self._next, None, up_to
 
-    def abandon_refresh(self) -> None:
+    def abandon_reading(self) -> None:
         """The database could not be asked to the end: what is known stays."""
         self._next = None
 
@@ -110,12 +132,16 @@ class SanctionIndex:
 
     def __init__(self) -> None:
         self._by_id: dict[int, Sanction] = {}
-        self._by_user: dict[int, dict[int, Sanction]] = {}
-        self._by_address: dict[str, dict[int, Sanction]] = {}
-        self._by_name: dict[str, dict[int, Sanction]] = {}
+        self._by_user: dict[int, _Entry] = {}
+        self._by_address: dict[str, _Entry] = {}
+        self._by_name: dict[str, _Entry] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def ids(self) -> list[int]:
+        """Of all."""
+        return list(self._by_id)
 
     def get(self, sanction_id: int) -> Sanction | None:
         """What is known of it."""
@@ -123,18 +149,17 @@ class SanctionIndex:
 
     def of_user(self, user_id: int) -> list[Sanction]:
         """Those aimed at a user."""
-        aimed = self._by_user.get(user_id)
-        return [] if aimed is None else list(aimed.values())
+        return _all(self._by_user.get(user_id))
 
     def candidates(self, speaker: Speaker) -> list[Sanction]:
         """Those that may bind the speaker."""
         if speaker.user_id:
             return self.of_user(speaker.user_id)
-        by_address = self._by_address.get(speaker.address)
-        by_name = self._by_name.get(speaker.username)
-        if by_address is None and by_name is None:
-            return []
-        return list({**(by_address or {}), **(by_name or {})}.values())
+        by_address = _all(self._by_address.get(speaker.address))
+        by_name = _all(self._by_name.get(speaker.username))
+        if not by_address or not by_name:
+            return by_address or by_name
+        return list({sanction.id: sanction for sanction in (*by_address, *by_name)}.values())
 
     def put(self, sanction: Sanction) -> None:
         """Add it, or what is new of it."""
@@ -143,11 +168,11 @@ class SanctionIndex:
             sanction = _joined(sanction, earlier)
         self._by_id[sanction.id] = sanction
         for address in sanction.addresses:
-            self._by_address.setdefault(address, {})[sanction.id] = sanction
+            _put(self._by_address, address, sanction)
         if sanction.target.user_id:
-            self._by_user.setdefault(sanction.target.user_id, {})[sanction.id] = sanction
+            _put(self._by_user, sanction.target.user_id, sanction)
         else:
-            self._by_name.setdefault(sanction.target.username, {})[sanction.id] = sanction
+            _put(self._by_name, sanction.target.username, sanction)
 
     def remove(self, sanction_id: int) -> None:
         """Forget it; harmless where it is not known."""
@@ -168,9 +193,27 @@ def _joined(sanction: Sanction, earlier: Sanction) -> Sanction:
     return replace(sanction, addresses=sanction.addresses | earlier.addresses)
 
 
-def _drop(index: dict[_Key, dict[int, Sanction]], key: _Key, sanction_id: int) -> None:
+def _all(entry: _Entry | None) -> list[Sanction]:
+    if entry is None:
+        return []
+    return list(entry.values()) if isinstance(entry, dict) else [entry]
+
+
+def _put(index: dict[_Key, _Entry], key: _Key, sanction: Sanction) -> None:
     entry = index.get(key)
-    if entry is not None:
+    if isinstance(entry, dict):
+        entry[sanction.id] = sanction
+    elif entry is None or entry.id == sanction.id:
+        index[key] = sanction
+    else:
+        index[key] = {entry.id: entry, sanction.id: sanction}
+
+
+def _drop(index: dict[_Key, _Entry], key: _Key, sanction_id: int) -> None:
+    entry = index.get(key)
+    if isinstance(entry, dict):
         entry.pop(sanction_id, None)
         if not entry:
             del index[key]
+    elif entry is not None and entry.id == sanction_id:
+        del index[key]

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from chassis.errors import OutcomeUnknown
 from moderation.domain.admission import Now
 from moderation.domain.commands import RULE_AUTHOR, ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
@@ -163,11 +162,7 @@ async def _carry_out(
     ports: Ports, order: SanctionOrder, addresses: frozenset[str], decision: Callable[[list[Sanction]], Change]
 ) -> Receipt:
     now = ports.clock()
-    try:
-        receipt = await ports.store.change(order, addresses, decision, now_ms=now.wall_ms)
-    except OutcomeUnknown:
-        ports.refresh_wanted.set()
-        raise
+    receipt = await ports.store.change(order, addresses, decision, now_ms=now.wall_ms)
     if receipt.event is not None and not receipt.repeated:
         await _apply_and_publish(ports, receipt.event, now)
     return await _tried(ports, receipt)
@@ -248,11 +243,7 @@ async def _undo(ports: Ports, order: UndoOrder) -> Receipt:
 async def _carry_out_undo(ports: Ports, order: UndoOrder) -> Receipt:
     now = ports.clock()
     decision = partial(decide_undo, order.command, now_ms=now.wall_ms)
-    try:
-        receipt = await ports.store.undo(order, decision, now_ms=now.wall_ms)
-    except OutcomeUnknown:
-        ports.refresh_wanted.set()
-        raise
+    receipt = await ports.store.undo(order, decision, now_ms=now.wall_ms)
     if receipt.policy is not None:
         ports.policies.apply(receipt.policy)
     if receipt.event is not None and not receipt.repeated:

@@ -1,5 +1,5 @@
-"""Keeping memory and database together: sanctions, policies and warnings are read into memory again and again, and what
-memory alone knows is written: who was last seen where, and the addresses that sanctions followed to."""
+"""Keeping memory and database together: changes of sanctions, policies and warnings are read into memory as they come,
+and what memory alone knows is written: who was last seen where, and the addresses that sanctions followed to."""
 
 import asyncio
 import random
@@ -8,37 +8,34 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from chassis.errors import DatabaseUnavailable
-from chassis.tasks import repeat
+from chassis.tasks import in_slices, repeat
 from moderation.ports import Ports
 
-READ_EVERY_S = 30.0
-READ_EVERY_WITHOUT_EVENTS_S = 3.0
 READ_POLICIES_EVERY_S = 0.4
-"""A change of a policy, or of a warning, holds on every replica a second after it was told."""
+"""A change of a policy, a sanction or a warning holds on every replica a second after it was told, also where NATS told
+this one nothing."""
+DROP_ENDED_EVERY_S = 30.0
 WRITE_EVERY_S = 0.5
 RETRY_FIRST_S = 1.0
 RETRY_LONGEST_S = 8.0
 """After a failure: doubled each time, and scattered, so that a database that recovers is not met by all at once."""
+READ_ALL_AT_ONCE = 2000
 READ_AT_ONCE = 500
-"""Sanctions of one question: however many there are, none takes long, and messages are judged in between."""
+"""Rows of one question: however many there are, none takes long, and messages are judged in between."""
 _ROWS_AT_ONCE = 500
 
 _log = structlog.get_logger()
 
 
-async def keep_refreshing(ports: Ports) -> None:
-    """Refresh the cache every 30 s, every 3 s without events, and when it is wanted, until cancelled. Whoever wants it
-    while it is under way shares the next one."""
-    while True:
-        wait_s = READ_EVERY_S if ports.events.is_connected else READ_EVERY_WITHOUT_EVENTS_S
-        try:
-            async with asyncio.timeout(wait_s):
-                await ports.refresh_wanted.wait()
-        except TimeoutError:
-            pass
-        ports.refresh_wanted.clear()
-        await until_answered("sanctions_not_read", lambda: refresh(ports))
-        await asyncio.sleep(_scattered(RETRY_FIRST_S))  # between two refreshes, however often one is wanted
+async def keep_reading_sanctions(ports: Ports) -> None:
+    """Read the sanctions that were changed, by whichever replica, every 0.4 s until cancelled: events are quicker, and
+    may be lost."""
+    await repeat(READ_POLICIES_EVERY_S, lambda: read_sanctions(ports))
+
+
+async def keep_dropping_ended(ports: Ports) -> None:
+    """Let go of the sanctions that are over, every 30 s until cancelled."""
+    await repeat(DROP_ENDED_EVERY_S, lambda: drop_ended(ports))
 
 
 async def keep_reading_policies(ports: Ports) -> None:
@@ -57,20 +54,27 @@ async def keep_writing(ports: Ports) -> None:
     await repeat(WRITE_EVERY_S, lambda: until_answered("sightings_not_written", lambda: write(ports)))
 
 
-async def refresh(ports: Ports) -> None:
-    """Take over the sanctions in force. Raises DatabaseUnavailable; what was known stays then."""
+async def read_sanctions(ports: Ports) -> None:
+    """Take over the sanctions that were changed since the last time. All of them the first time, and where the database
+    cannot say what was changed. Raises DatabaseUnavailable; what was known stays then."""
+    is_all = False
+    while not is_all:
+        read_up_to = ports.cache.read_up_to
+        changed = None
+        if read_up_to is not None:
+            now_ms = ports.clock().wall_ms
+            changed = await ports.store.changed_after(read_up_to, first=READ_AT_ONCE, now_ms=now_ms)
+        if changed is None:
+            await _read_all_sanctions(ports)
+            return
+        ports.cache.read_changes(changed.in_force, changed.ended_ids, up_to=changed.last_action_id)
+        is_all = changed.is_all
+
+
+async def drop_ended(ports: Ports) -> None:
+    """Let go of the sanctions that are over, so many at once."""
     now_ms = ports.clock().wall_ms
-    ports.cache.begin_refresh()
-    try:
-        after_id: int | None = 0
-        while after_id is not None:
-            part, after_id = await ports.store.in_force_after(after_id, first=READ_AT_ONCE, now_ms=now_ms)
-            ports.cache.add_to_refresh(part)
-            await asyncio.sleep(0)
-    except BaseException:
-        ports.cache.abandon_refresh()
-        raise
-    ports.cache.finish_refresh()
+    await in_slices(ports.cache.ids(), lambda sanction_id: ports.cache.drop_ended(sanction_id, now_ms=now_ms))
 
 
 async def read_policies(ports: Ports) -> None:
@@ -114,6 +118,22 @@ async def until_answered(failure: str, question: Callable[[], Awaitable[None]]) 
             return
         await asyncio.sleep(_scattered(pause_s))
         pause_s = min(2 * pause_s, RETRY_LONGEST_S)
+
+
+async def _read_all_sanctions(ports: Ports) -> None:
+    now_ms = ports.clock().wall_ms
+    up_to = await ports.store.last_action_id()  # what happens from here on is read again by read_sanctions
+    ports.cache.begin_reading()
+    try:
+        after_id: int | None = 0
+        while after_id is not None:
+            part, after_id = await ports.store.in_force_after(after_id, first=READ_ALL_AT_ONCE, now_ms=now_ms)
+            ports.cache.add(part)
+            await asyncio.sleep(0)
+    except BaseException:
+        ports.cache.abandon_reading()
+        raise
+    ports.cache.finish_reading(up_to=up_to)
 
 
 async def _write_last_seen(ports: Ports) -> None:

@@ -1,6 +1,7 @@
 """Rows to values of the domain, and back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from sys import intern
 from typing import Any
 
 from moderation.adapters.store.tables import AuditRow, SanctionRow
@@ -20,21 +21,44 @@ def storable(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
+SANCTION_COLUMNS = (
+    "id",
+    "kind",
+    "target_user_id",
+    "target_username",
+    "slug",
+    "reason",
+    "moderator_user_id",
+    "moderator_rank",
+    "created_at_ms",
+    "expires_at_ms",
+    "lifted_at_ms",
+)
+"""What sanction_from_values takes, in order."""
+
+
 def sanction_from_row(row: SanctionRow, addresses: frozenset[str]) -> Sanction:
+    """See sanction_from_values."""
+    return sanction_from_values([getattr(row, column) for column in SANCTION_COLUMNS], addresses)
+
+
+def sanction_from_values(values: Sequence[Any], addresses: frozenset[str]) -> Sanction:
     """A sanction as it is stored. Raises ValueError where a later version stored an action or rank that this one does
     not know."""
+    id_, kind, user_id, username, slug, reason, moderator, rank, created, expires, lifted = values
     return Sanction(
-        id=row.id,
-        kind=Action(row.kind),
-        target=Target(row.target_user_id, row.target_username),
+        id=id_,
+        kind=Action(kind),
+        target=Target(user_id, username),
         addresses=addresses,
-        slug=row.slug,
-        reason=row.reason,
-        moderator_user_id=row.moderator_user_id,
-        moderator_rank=Rank(row.moderator_rank),
-        created_at_ms=row.created_at_ms,
-        expires_at_ms=row.expires_at_ms,
-        lifted_at_ms=None if row.lifted_at_ms == row.expires_at_ms else row.lifted_at_ms,
+        # Of very many in memory most share these two.
+        slug=None if slug is None else intern(slug),
+        reason=intern(reason),
+        moderator_user_id=moderator,
+        moderator_rank=Rank(rank),
+        created_at_ms=created,
+        expires_at_ms=expires,
+        lifted_at_ms=None if lifted == expires else lifted,
     )
 
 

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from tortoise.expressions import Q, Subquery
 from tortoise.functions import Max
+from tortoise.queryset import QuerySet
 
 from chassis.database import Database
 from chassis.logs import LogSummary
@@ -27,6 +28,7 @@ from moderation.adapters.store.policies import (
     write_policy,
 )
 from moderation.adapters.store.rows import (
+    SANCTION_COLUMNS,
     audit_row,
     erasure_audit_row,
     event_from_row,
@@ -36,6 +38,7 @@ from moderation.adapters.store.rows import (
     policy_audit_row,
     rule_audit_row,
     sanction_from_row,
+    sanction_from_values,
     sanction_to_row,
     undo_row,
     undone_from_row,
@@ -73,7 +76,7 @@ from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
 from moderation.domain.undo import CHANGES_OF_POLICIES, DoneAction, Undoing, UndoOrder
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
-from moderation.ports import SanctionQuery
+from moderation.ports import ChangedSanctions, SanctionQuery
 
 _IDS_AT_ONCE = 500
 """Databases limit the number of values in one question."""
@@ -81,6 +84,8 @@ _ERASED_LATELY_MS = 300_000
 """A message to be pinned was read in the log some seconds ago at most; clocks may differ."""
 _ACTIONS = [int(action) for action in Action]
 _RANKS = [int(rank) for rank in Rank]
+_Values: TypeAlias = tuple[Any, ...]
+"""A row of the sanctions, as SANCTION_COLUMNS."""
 _log = structlog.get_logger()
 
 
@@ -365,7 +370,7 @@ class TortoiseStore:
     async def in_force(self, query: SanctionQuery, *, now_ms: int) -> list[Sanction]:
         where = _in_force(now_ms) & _reach(query) & _aim(query.targets)
         async with self._database.transaction():
-            rows = await SanctionRow.filter(where).order_by("id")
+            rows = await _values(SanctionRow.filter(where).order_by("id"))
             if query.addresses:
                 return await self._with_addresses(rows)
             return self._understood(rows, {})
@@ -374,13 +379,37 @@ class TortoiseStore:
     async def in_force_after(self, sanction_id: int, *, first: int, now_ms: int) -> tuple[list[Sanction], int | None]:
         where = _in_force(now_ms) & Q(id__gt=sanction_id)
         async with self._database.transaction():
-            rows = await SanctionRow.filter(where).order_by("id").limit(first)
-            return await self._with_addresses(rows), rows[-1].id if len(rows) == first else None
+            rows = await _values(SanctionRow.filter(where).order_by("id").limit(first))
+            return await self._with_addresses(rows), rows[-1][0] if len(rows) == first else None
+
+    @answered
+    async def last_action_id(self) -> int:
+        async with self._database.transaction():
+            newest = await AuditRow.all().order_by("-id").only("id").first()
+            return 0 if newest is None else newest.id
+
+    @answered
+    async def changed_after(self, action_id: int, *, first: int, now_ms: int) -> ChangedSanctions | None:
+        """Rows of before the chain too: every version has written one in the transaction of what it changed, under the
+        lock of commands, so that their ids rise as they are committed."""
+        since = AuditRow.filter(id__gte=action_id).order_by("id").limit(first + 1)
+        async with self._database.transaction():
+            rows = await since.only("id", "imposed_id", "lifted_ids", "details")
+            if action_id and (not rows or rows[0].id != action_id):
+                return None
+            rows = [row for row in rows if row.id != action_id]
+            touched = {id_ for row in rows for id_ in (*imposed_ids(row), *row.lifted_ids)}
+            in_force = [s for s in await self._of_ids(sorted(touched)) if s.is_in_force(now_ms)]
+            ended = touched - {sanction.id for sanction in in_force}
+            last_id = rows[-1].id if rows else action_id
+            return ChangedSanctions(in_force, sorted(ended), last_id, is_all=len(rows) < first)
 
     @answered
     async def history(
         self, slug: str | None, *, only_in_force: bool, first: int, before_id: int | None, now_ms: int
     ) -> list[Sanction]:
+        if not first:  # Tortoise takes a limit of 0 for none
+            return []
         # Left out here already, so that no page is short, which would be taken for the last one.
         where = Q(kind__in=_ACTIONS, moderator_rank__in=_RANKS)
         if only_in_force:
@@ -390,7 +419,7 @@ class TortoiseStore:
         if before_id is not None:
             where &= Q(id__lt=before_id)
         async with self._database.transaction():
-            return await self._with_addresses(await SanctionRow.filter(where).order_by("-id").limit(first))
+            return await self._with_addresses(await _values(SanctionRow.filter(where).order_by("-id").limit(first)))
 
     @answered
     async def seen_addresses(self, target: Target, slug: str | None, *, since_ms: int) -> list[str]:
@@ -532,39 +561,44 @@ class TortoiseStore:
     async def _of_ids(self, sanction_ids: Sequence[int]) -> list[Sanction]:
         if not sanction_ids:
             return []
-        return await self._with_addresses(await SanctionRow.filter(id__in=list(sanction_ids)).order_by("id"))
+        return await self._with_addresses(await _values(SanctionRow.filter(id__in=list(sanction_ids)).order_by("id")))
 
     async def _in_force_of(self, target: Target, addresses: frozenset[str], now_ms: int) -> list[Sanction]:
         """Of an anonymous target by its name and by its addresses, each with an index of its own."""
         mine = Q(target_user_id=target.user_id) & _in_force(now_ms)
-        found = {row.id: row for row in await SanctionRow.filter(mine, target_username=target.username)}
+        found = {row[0]: row for row in await _values(SanctionRow.filter(mine, target_username=target.username))}
         if not target.user_id and addresses:
             held = SanctionAddressRow.filter(address__in=sorted(addresses)).values("sanction_id")
-            found |= {row.id: row for row in await SanctionRow.filter(mine, id__in=Subquery(held))}
+            found |= {row[0]: row for row in await _values(SanctionRow.filter(mine, id__in=Subquery(held)))}
         return await self._with_addresses([found[sanction_id] for sanction_id in sorted(found)])
 
     async def _find(self, sanction_id: int) -> Sanction | None:
-        found = await self._with_addresses(await SanctionRow.filter(id=sanction_id))
+        found = await self._with_addresses(await _values(SanctionRow.filter(id=sanction_id)))
         return found[0] if found else None
 
-    async def _with_addresses(self, rows: Sequence[SanctionRow]) -> list[Sanction]:
-        addresses: dict[int, set[str]] = {row.id: set() for row in rows}
+    async def _with_addresses(self, rows: Sequence[_Values]) -> list[Sanction]:
+        addresses: dict[int, set[str]] = {}
         for start in range(0, len(rows), _IDS_AT_ONCE):
-            ids = [row.id for row in rows[start : start + _IDS_AT_ONCE]]
+            ids = [row[0] for row in rows[start : start + _IDS_AT_ONCE]]
             held = SanctionAddressRow.filter(sanction_id__in=ids)
             for sanction_id, address in await held.values_list("sanction_id", "address"):
-                addresses[sanction_id].add(address)
+                addresses.setdefault(sanction_id, set()).add(address)
         return self._understood(rows, addresses)
 
-    def _understood(self, rows: Sequence[SanctionRow], addresses: Mapping[int, set[str]]) -> list[Sanction]:
+    def _understood(self, rows: Sequence[_Values], addresses: Mapping[int, set[str]]) -> list[Sanction]:
         """Without those of a later version, which must not keep this one from the others."""
         found = []
         for row in rows:
             try:
-                found.append(sanction_from_row(row, frozenset(addresses.get(row.id, ()))))
+                found.append(sanction_from_values(row, frozenset(addresses.get(row[0], ()))))
             except ValueError as problem:
-                self._not_understood.note(sanction_id=row.id, problem=str(problem))
+                self._not_understood.note(sanction_id=row[0], problem=str(problem))
         return found
+
+
+async def _values(rows: QuerySet[SanctionRow]) -> list[_Values]:
+    """Without making a model of each: a replica that starts reads very many."""
+    return await rows.values_list(*SANCTION_COLUMNS)
 
 
 def _in_force(now_ms: int) -> Q:
