@@ -21,7 +21,7 @@ from moderation.adapters.store.database import migrate_moderation, moderation_da
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.api.grpc.admit import AdmitStreams
-from moderation.api.grpc.convert import decode_event, encode_event, encode_warnings
+from moderation.api.grpc.convert import decode_event, encode_event, encode_roles, encode_warnings
 from moderation.api.grpc.servicer import SERVICE, ModerationServicer
 from moderation.api.grpc.status import STATUSES
 from moderation.config import Config, preset_of
@@ -130,6 +130,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         config.nats.access,
         encode=encode_event,
         encode_warnings=encode_warnings,
+        encode_roles=encode_roles,
         decode=decode_event,
         received=lambda event: cache.apply(event.imposed, event.lifted_ids),
         restored=outbox_wanted.set,

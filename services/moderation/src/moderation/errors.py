@@ -9,6 +9,7 @@ ModerationError
 ├── RuleNotFound              there is no such rule of that slug: an answer to Execute, NOT_FOUND elsewhere
 ├── RuleRefused               a rule that can't be used, or is one too many: an answer to Execute
 ├── TooManyPolicies           so many slugs have a policy that no other one gets one: RESOURCE_EXHAUSTED
+├── TooManyRoles              as many have roles in a room as may: an answer to Execute
 ├── MessageNotFound           there is no such message, or it was taken back before: an answer to Execute
 ├── WarningNotFound           who reports of a warning was never given it: an answer to Execute
 ├── ActionNotFound            there is no such row of the audit log where somebody acts: an answer to Execute
@@ -58,6 +59,10 @@ class RuleRefused(ModerationError):
 
 class TooManyPolicies(ModerationError):
     """So many slugs have a policy that no other one gets one."""
+
+
+class TooManyRoles(ModerationError):
+    """As many have roles in that room as may."""
 
 
 class MessageNotFound(ModerationError):

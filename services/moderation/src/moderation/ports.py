@@ -18,6 +18,7 @@ from moderation.domain.pins import PinOrder, RoomPin
 from moderation.domain.policy import SHIELD_PRESET, Policy, PolicyOrder, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rights import Change
+from moderation.domain.roles import RoleOrder, RoomRoles
 from moderation.domain.rule_book import RuleBook
 from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanction_cache import SanctionCache
@@ -127,6 +128,13 @@ class Store(Protocol):
         """Of the next `first` actions of somebody that may be undone and are not, newest first, those that have to be
         so that the person had done none of them since then; how many more there are behind them, at most 10,000; and
         the last id that was looked at, 0: none."""
+
+    async def set_role(self, order: RoleOrder, *, now_ms: int) -> Receipt:
+        """The same of the roles of a room: give one, or take it back, and write the audit row. Raises TooManyRoles."""
+
+    async def roles_of(self, slugs: Sequence[str]) -> list[RoomRoles]:
+        """Of at most 1,000 slugs the roles of those where anybody was ever given one. Those of a later version are left
+        out."""
 
     async def policies_after(self, version: int, *, first: int) -> list[RoomPolicy]:
         """The next `first` policies with a higher version, in the order of these. Whoever reads on from the last one's
@@ -325,6 +333,9 @@ class Events(Protocol):
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         """The same of warnings, for edges alone."""
+
+    async def publish_roles(self, roles: RoomRoles) -> None:
+        """The same of the roles of a room."""
 
 
 class Compilation(NamedTuple):

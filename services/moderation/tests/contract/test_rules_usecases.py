@@ -21,6 +21,7 @@ from moderation.domain.kept_rules import EVERYWHERE, DeleteRule, KeptRule, RuleO
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.roles import RoomRoles
 from moderation.domain.rule_book import RuleBook
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanction_cache import SanctionCache
@@ -65,6 +66,9 @@ class Published:
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         raise AssertionError("nobody is warned here")
+
+    async def publish_roles(self, roles: RoomRoles) -> None:
+        raise AssertionError("nobody is given a role here")
 
 
 class Store:

@@ -13,6 +13,7 @@ from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.policy import Policy, PolicyChange, PolicyChanges, PolicyCommand, PolicyOrder
 from moderation.domain.rights import decide
+from moderation.domain.roles import RoleCommand, RoleHolder, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.sanctions import Action, Command, Scope
 from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
 from moderation.errors import AlreadyUndone, CannotUndo, ModerationError, NothingToUndo
@@ -158,6 +159,63 @@ async def test_where_it_was_not_noted_who_named_a_field_last_its_value_tells(sto
     receipt = await undo(store, first.action_id, at_ms=2_000)
     assert receipt.undone == Undone(first.action_id, ("max_length",))
     assert [known.policy for known in await store.policies_of(["live"])] == [Policy(0, max_length=7)]
+
+
+async def set_role(store: Store, role: RoomRole | None, *, at_ms: int, owner: int = 4) -> Receipt:
+    command = RoleCommand(Moderator(4, Rank.OWNER), "live", ANA, None, role, owner, "")
+    return await store.set_role(RoleOrder(command), now_ms=at_ms)
+
+
+async def test_an_undone_role_is_the_one_of_before_told_with_all_of_the_room_and_in_the_chain(store: Store) -> None:
+    first = await set_role(store, RoomRole.MODERATOR, at_ms=1_000)
+    second = await set_role(store, RoomRole.VIP, at_ms=2_000)
+    with pytest.raises(NothingToUndo):
+        await undo(store, first.action_id, at_ms=3_000)
+    back = await undo(store, second.action_id, at_ms=3_000)
+    held = RoomRoles("live", 3_000, 4, (RoleHolder(123, RoomRole.MODERATOR, 8, 3_000),))
+    assert (back.roles, back.undone, back.event) == (held, Undone(second.action_id), None)
+    assert await store.roles_of(["live"]) == [held]
+    row = await AuditRow.get(id=back.action_id)
+    assert (row.action, row.undoes_id, row.target_user_id) == (23, second.action_id, 123)
+    wanted = {"not_undone": [], "version": 3_000, "owner": 4, "before": "vip", "after": "moderator"}
+    assert row.details == wanted
+    again = await undo(store, back.action_id, at_ms=4_000)
+    assert again.roles is not None
+    assert [holder.role for holder in again.roles.holders] == [RoomRole.VIP]
+    await undo(store, again.action_id, at_ms=5_000)
+    gone = await undo(store, first.action_id, at_ms=6_000)
+    assert gone.roles == RoomRoles("live", 6_000, 4, ())
+    found = await store.verify_part("live", 0, first=50)
+    assert (found.checked, found.broken_id, found.unchained) == (6, None, 0)
+
+
+async def test_a_role_that_somebody_gave_or_took_since_or_of_another_owner_stays(store: Store) -> None:
+    given = await set_role(store, RoomRole.VIP, at_ms=1_000)
+    taken = await set_role(store, None, at_ms=2_000)
+    await set_role(store, RoomRole.VIP, at_ms=3_000)
+    for action_id in (given.action_id, taken.action_id):
+        with pytest.raises(NothingToUndo):
+            await undo(store, action_id, at_ms=4_000)
+    last = await set_role(store, None, at_ms=5_000)
+    await set_role(store, None, at_ms=6_000, owner=6)
+    with pytest.raises(NothingToUndo):
+        await undo(store, last.action_id, at_ms=7_000)
+    await AuditRow.filter(id=last.action_id).update(details={"version": 1, "owner": 6, "before": "lord", "after": None})
+    with pytest.raises(NothingToUndo):
+        await undo(store, last.action_id, at_ms=7_000)
+
+
+async def test_of_a_role_to_which_too_much_was_done_since_it_is_not_said_what_it_was(store: Store) -> None:
+    given = await set_role(store, RoomRole.VIP, at_ms=1_000)
+    (kept,) = await AuditRow.filter(id=given.action_id).values()
+    del kept["id"]
+    kept |= {"action": 23, "details": {}}
+    await AuditRow.bulk_create([AuditRow(**kept) for _ in range(99)])
+    assert (await undo(store, given.action_id, at_ms=2_000)).roles is not None
+    again = await set_role(store, RoomRole.VIP, at_ms=3_000)
+    await AuditRow.bulk_create([AuditRow(**kept) for _ in range(100)])
+    with pytest.raises(NothingToUndo):
+        await undo(store, again.action_id, at_ms=4_000)
 
 
 async def test_a_repeated_nonce_is_answered_with_what_the_first_undo_brought(store: Store) -> None:

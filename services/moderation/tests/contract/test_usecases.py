@@ -20,15 +20,19 @@ from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, SightingRow
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.commands import SanctionOrder
+from moderation.domain.erasures import Origin
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.roles import RoleCommand, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.sanction_cache import MUTES_AND_BANS, SanctionCache
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.warnings import RoomWarning
+from moderation.errors import NotPermitted
 from moderation.ports import Ports
 from moderation.usecases import refresh as module
 from moderation.usecases.execute import execute, finish, lift
+from moderation.usecases.queries import list_role_holders, list_roles
 from moderation.usecases.refresh import (
     READ_ALL_AT_ONCE,
     drop_ended,
@@ -54,12 +58,16 @@ class Published:
     def __init__(self) -> None:
         self.events: list[SanctionEvent] = []
         self.warnings: list[RoomWarning] = []
+        self.roles: list[RoomRoles] = []
 
     async def publish(self, event: SanctionEvent) -> None:
         self.events.append(event)
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         self.warnings += changed
+
+    async def publish_roles(self, roles: RoomRoles) -> None:
+        self.roles.append(roles)
 
 
 class Interrupted:
@@ -362,6 +370,20 @@ async def test_policies_are_asked_for_as_often_as_ever_where_the_database_does_n
     finally:
         reading.cancel()
         await asyncio.wait([reading])
+
+
+async def test_a_role_is_stored_and_told_and_one_that_may_not_be_given_is_neither(subject: Subject) -> None:
+    def order(rank: Rank, nonce: str = "") -> RoleOrder:
+        command = RoleCommand(Moderator(9, rank), "live", Target(5, ""), None, RoomRole.VIP, 9, "")
+        return RoleOrder(command, Origin("", 0, nonce))
+
+    with pytest.raises(NotPermitted):
+        await execute(subject.ports, order(Rank.MODERATOR))
+    assert (await list_roles(subject.ports, ["live"]), subject.published.roles) == ([], [])
+    first = await execute(subject.ports, order(Rank.OWNER, "n"))
+    assert (await execute(subject.ports, order(Rank.OWNER, "n"))).action_id == first.action_id
+    assert await list_roles(subject.ports, ["live"]) == subject.published.roles == [first.roles]
+    assert await list_role_holders(subject.ports, "live", first=-1, after_user_id=0, user_id=0) == (9, [])
 
 
 def _mute_at(sanction_id: int, *, user_id: int = 7, address: str = "") -> Sanction:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 import grpc
 import grpc.aio
+import nats
 import pytest
 from prometheus_client import CollectorRegistry
 from room_log import LOG, Room, open_room
@@ -231,3 +232,45 @@ async def test_what_waits_is_counted_and_done_at_the_next_start(
         await eventually(is_done)
     (told,) = (await room.entries()).values()
     assert told.message_deleted.message_id == message_id
+
+
+async def test_a_room_role_is_told_to_edges_kept_and_listed(replica: Replica, nats_server: Nats) -> None:
+    owner = pb.Speaker(user_id=9, username="ana", rank=pb.RANK_MODERATOR, owner=True)
+    client = await nats.connect(nats_server.url)
+    told = await client.subscribe("salon.v1.moderation.roles")
+    await client.flush()
+    role = pb.SetRoomRole(target_user_id=5, role=pb.ROOM_ROLE_MODERATOR, owner_user_id=9)
+    refused = await replica.execute(MODERATOR, set_room_role=role)
+    assert refused == pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED)
+    given = await replica.execute(owner, set_room_role=role)
+    assert (given.outcome, given.entry_id) == (DONE, 0)
+    assert (given.role.user_id, given.role.role, given.role.given_by_user_id) == (5, pb.ROOM_ROLE_MODERATOR, 9)
+    roles = pb.RoomRoles.FromString((await told.next_msg(timeout=60)).data)
+    assert (roles.slug, roles.owner_user_id, list(roles.moderators), list(roles.vips)) == ("live", 9, [5], [])
+    read = await replica.stub.ListActive(pb.ListActiveRequest(slugs=["live", "other"], with_roles=True), timeout=60)
+    assert list(read.roles) == [roles]
+    assert not (await replica.stub.ListActive(pb.ListActiveRequest(slugs=["live"]), timeout=60)).roles
+    for user_id in (7, 6):
+        await replica.execute(
+            owner, set_room_role=pb.SetRoomRole(target_user_id=user_id, role=pb.ROOM_ROLE_VIP, owner_user_id=9)
+        )
+    page = pb.ListRoomRolesRequest(slug="live", first=1, after_user_id=5)
+    found = await replica.stub.ListRoomRoles(page, timeout=60)
+    assert (found.owner_user_id, [holder.user_id for holder in found.holders]) == (9, [6])
+    mine = await replica.stub.ListRoomRoles(pb.ListRoomRolesRequest(slug="live", first=9, user_id=7), timeout=60)
+    assert [holder.user_id for holder in mine.holders] == [7]
+    none = await replica.stub.ListRoomRoles(pb.ListRoomRolesRequest(slug="other", first=9), timeout=60)
+    assert none == pb.ListRoomRolesResponse()
+    await client.close()
+
+
+async def test_more_than_500_roles_are_too_many(replica: Replica) -> None:
+    owner = pb.Speaker(user_id=9, username="ana", rank=pb.RANK_MODERATOR, owner=True)
+    for user_id in range(100, 600):
+        await replica.execute(
+            owner, set_room_role=pb.SetRoomRole(target_user_id=user_id, role=pb.ROOM_ROLE_VIP, owner_user_id=9)
+        )
+    full = await replica.execute(
+        owner, set_room_role=pb.SetRoomRole(target_user_id=5, role=pb.ROOM_ROLE_MODERATOR, owner_user_id=9)
+    )
+    assert full == pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_TOO_MANY_ROLES)

@@ -21,6 +21,7 @@ from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.pins import PinAction, PinCommand, PinOrder
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.roles import RoomRoles
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
 from moderation.domain.warnings import RoomWarning
@@ -133,6 +134,9 @@ class Published:
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         self.warnings += changed
+
+    async def publish_roles(self, roles: RoomRoles) -> None:
+        raise AssertionError("nobody gives roles here")
 
 
 def ports_of(database: Database, connection: NatsConnection, clock: Clock) -> Ports:

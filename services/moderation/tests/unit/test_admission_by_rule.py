@@ -88,13 +88,15 @@ def test_a_mute_by_rule_waits_to_be_imposed_and_the_message_is_refused(who: Spea
     assert [(hit.rule_id, hit.acted) for hit in subject.hits] == [(8, False), (7, True)]
 
 
-def test_moderators_and_above_and_those_whom_a_rule_exempts_are_not_judged() -> None:
+def test_moderators_and_above_vips_and_those_whom_a_rule_exempts_are_not_judged() -> None:
     subject = Subject(words(exempt_from=Rank.USER))
-    assert [subject.say("blarg", speaker(rank)) for rank in list(Rank)[1:]] == [ADMITTED] * 4
+    assert [subject.say("blarg", speaker(rank)) for rank in list(Rank)[1:]] == [ADMITTED] * 5
     assert subject.say("blarg", guest("e:9")) == BLOCKED
     for_all = Subject(words())
     assert for_all.say("blarg", speaker(Rank.USER)) == BLOCKED
     assert for_all.say("blarg", speaker(Rank.MODERATOR)) == ADMITTED
+    assert for_all.say("blarg", speaker(Rank.OWNER)) == ADMITTED
+    assert for_all.say("blarg", speaker(Rank.USER)._replace(vip=True)) == ADMITTED
 
 
 def test_a_check_of_the_same_message_under_the_name_of_before_is_not_judged() -> None:

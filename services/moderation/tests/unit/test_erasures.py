@@ -49,8 +49,8 @@ def order(
 
 @pytest.mark.parametrize("kind", ErasureKind)
 @pytest.mark.parametrize("rank", Rank)
-def test_moderators_delete_and_purge_and_admins_clear(kind: ErasureKind, rank: Rank) -> None:
-    lowest = Rank.ADMIN if kind is CLEAR else Rank.MODERATOR
+def test_moderators_delete_and_purge_and_owners_clear(kind: ErasureKind, rank: Rank) -> None:
+    lowest = Rank.OWNER if kind is CLEAR else Rank.MODERATOR
     assert may_take_back(order(kind, rank).command) == (rank >= lowest)
 
 

@@ -101,8 +101,8 @@ def test_a_rule_and_what_it_hit_have_every_field_of_the_contract() -> None:
     )
     assert kept_rule_to_proto(KEPT) == told
     receipt = Receipt(11, rule=KEPT, repeated=True)
-    done = pb.ExecuteResponse.OUTCOME_DONE
-    assert receipt_to_proto(receipt) == pb.ExecuteResponse(outcome=done, action_id=11, repeated=True, rule=told)
+    done, order = pb.ExecuteResponse.OUTCOME_DONE, RuleOrder(DeleteRule(Moderator(9, Rank.ADMIN), "live", 7))
+    assert receipt_to_proto(receipt, order) == pb.ExecuteResponse(outcome=done, action_id=11, repeated=True, rule=told)
     hit = RuleHit(7, "live", 1_000, 5, "ana", "b4d", "b*", RuleAction.FLAG, acted=True)
     assert hit_to_proto(KeptHit(3, hit)) == rules_pb2.RuleHit(
         id=3,

@@ -1,4 +1,4 @@
-"""Sanction events are published once; who acts waits until the server has them, and not for a server that is away."""
+"""Events are published once; who acts waits until the server has them, and not for a server that is away."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,9 @@ import structlog
 from nats.errors import ConnectionClosedError
 
 from chassis.nats_connection import NatsSettings
-from moderation.adapters.nats import SUBJECT, WARNINGS_SUBJECT, NatsEvents
+from moderation.adapters.nats import ROLES_SUBJECT, SUBJECT, WARNINGS_SUBJECT, NatsEvents
 from moderation.domain.people import Rank, Target
+from moderation.domain.roles import RoomRoles
 from moderation.domain.sanctions import Action, SanctionEvent, Scope
 from moderation.domain.warnings import RoomWarning, WarningState
 
@@ -45,6 +46,7 @@ def over() -> Callable[[FakeConnection], NatsEvents]:
             NatsSettings().access,
             encode=lambda event: str(event.event_id).encode(),
             encode_warnings=lambda changed: b",".join(str(each.id).encode() for each in changed),
+            encode_roles=lambda roles: f"{roles.slug} {roles.version}".encode(),
             decode=lambda _: EVENT,
             received=lambda _: None,
             restored=lambda: None,
@@ -68,6 +70,14 @@ async def test_so_are_warnings_and_none_are_not(over: Callable[[FakeConnection],
     await over(connection).publish_warnings(issued)
     await over(connection).publish_warnings([])
     assert connection.done == [(WARNINGS_SUBJECT, b"8,9"), "confirmed"]
+
+
+async def test_the_roles_of_a_room_are_published_on_a_subject_of_their_own(
+    over: Callable[[FakeConnection], NatsEvents],
+) -> None:
+    connection = FakeConnection()
+    await over(connection).publish_roles(RoomRoles("live", 12, 5, ()))
+    assert connection.done == [(ROLES_SUBJECT, b"live 12"), "confirmed"]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def test_a_moderator_and_above_may_pin_and_unpin(action: PinAction) -> None:
         Rank.MODERATOR,
         Rank.ADMIN,
         Rank.SUPERUSER,
+        Rank.OWNER,
     ]
     assert not may_pin(order(action, rank=Rank.ADMIN, user_id=0).command)
 

@@ -51,6 +51,7 @@ def decide(what: Command, in_force: Iterable[Sanction], *seen_at: str) -> Change
         (Rank.ANONYMOUS, False, False, False),
         (Rank.USER, False, False, False),
         (Rank.MODERATOR, True, False, False),
+        (Rank.OWNER, True, True, False),
         (Rank.ADMIN, True, True, True),
         (Rank.SUPERUSER, True, True, True),
     ],
@@ -198,10 +199,13 @@ def test_a_duration_of_0_is_permanent(minutes: int, expected: int | None) -> Non
     assert command(MUTE, minutes=minutes).expires_at_ms(1_000) == expected
 
 
-@pytest.mark.parametrize("slug", ["live", EVERYWHERE])
+@pytest.mark.parametrize(("slug", "lowest"), [("live", Rank.OWNER), (EVERYWHERE, Rank.ADMIN)])
 @pytest.mark.parametrize("edit", RuleEdit)
-def test_rules_of_a_room_and_for_everywhere_are_for_admins_and_above(edit: RuleEdit, slug: str) -> None:
-    assert [rank for rank in Rank if may_edit_rules(Moderator(9, rank), edit, slug)] == [Rank.ADMIN, Rank.SUPERUSER]
+def test_rules_of_a_room_are_for_its_owner_and_above_those_for_everywhere_for_admins(
+    edit: RuleEdit, slug: str, lowest: Rank
+) -> None:
+    allowed = [rank for rank in Rank if may_edit_rules(Moderator(9, rank), edit, slug)]
+    assert allowed == [rank for rank in Rank if rank >= lowest]
     assert not may_edit_rules(Moderator(0, Rank.ADMIN), edit, slug)
 
 

@@ -106,7 +106,13 @@ def test_a_command_about_it_is_a_change_of_the_policy(minutes: int, shield: Shie
 
 @pytest.mark.parametrize(
     ("user_id", "rank", "may"),
-    [(9, Rank.USER, False), (9, Rank.MODERATOR, True), (9, Rank.ADMIN, True), (0, Rank.SUPERUSER, False)],
+    [
+        (9, Rank.USER, False),
+        (9, Rank.MODERATOR, True),
+        (9, Rank.OWNER, True),
+        (9, Rank.ADMIN, True),
+        (0, Rank.SUPERUSER, False),
+    ],
 )
 def test_moderators_and_above_set_it(user_id: int, rank: Rank, may: bool) -> None:
     assert may_shield(ShieldCommand(Moderator(user_id, rank), "live", 15, "")) is may

@@ -8,10 +8,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from moderation.domain.audit import AuditRecord
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.policy import Policy, PolicyChanges, ReadOnly
+from moderation.domain.roles import RoomRole
 from moderation.domain.sanctions import Action, Sanction, Scope
 from moderation.domain.undo import (
     DoneAction,
     PolicyState,
+    RoleState,
     UndoCommand,
     Undoing,
     decide_undo,
@@ -23,7 +25,8 @@ from moderation.errors import ActionNotFound, AlreadyUndone, CannotUndo, Moderat
 NOW = 1_000_000
 MINUTE = 60_000
 ANA, NAMELESS = Target(5, ""), Target(0, "Anonymous_10.0.0.1")
-BAN, MUTE, UNBAN, UNMUTE, DELETE, PURGE, CLEAR, POLICY, UNDO = 1, 2, 3, 4, 5, 6, 7, 11, 23
+BAN, MUTE, UNBAN, UNMUTE, DELETE, PURGE, CLEAR, POLICY, UNDO, ROLE = 1, 2, 3, 4, 5, 6, 7, 11, 23, 26
+MODERATOR, VIP = RoomRole.MODERATOR, RoomRole.VIP
 SAVE_RULE, DELETE_RULE = 24, 25
 
 
@@ -175,6 +178,7 @@ def test_what_is_not_there_or_of_another_room_or_of_the_service_itself_is_not_fo
         (Rank.USER, Rank.MODERATOR, False),
         (Rank.MODERATOR, Rank.MODERATOR, False),
         (Rank.ADMIN, Rank.MODERATOR, True),
+        (Rank.ADMIN, Rank.OWNER, True),
         (Rank.ADMIN, Rank.ADMIN, True),
         (Rank.ADMIN, Rank.SUPERUSER, False),
         (Rank.SUPERUSER, Rank.ADMIN, True),
@@ -191,6 +195,63 @@ def test_admins_and_above_undo_what_no_higher_rank_did(
     else:
         with pytest.raises(NotPermitted):
             undo(done, rank)
+
+
+@pytest.mark.parametrize(
+    ("by_rank", "is_permitted"),
+    [(Rank.MODERATOR, True), (Rank.OWNER, True), (Rank.ADMIN, False), (Rank.SUPERUSER, False), (77, True)],
+)
+def test_owners_undo_in_their_room_what_nobody_above_them_did_by_the_order_of_ranks(
+    by_rank: int, is_permitted: bool
+) -> None:
+    """Their number is the highest, their place is not. A rank of a later version counts as a user's."""
+    done = replace(BANNED, record=record(actor_rank=int(by_rank)))
+    if is_permitted:
+        assert undo(done, Rank.OWNER).lifts
+    else:
+        with pytest.raises(NotPermitted):
+            undo(done, Rank.OWNER)
+    with pytest.raises(NotPermitted):
+        undo(done, Rank.OWNER, slug="")
+    with pytest.raises(NotPermitted):
+        undo(replace(BANNED, record=record(actor_rank=int(by_rank), scope=Scope.EVERYWHERE)), Rank.OWNER)
+    with pytest.raises(ActionNotFound):
+        undo(replace(BANNED, record=record(slug="other")), Rank.OWNER)
+
+
+def role(before: RoomRole | None, after: RoomRole | None, *later: AuditRecord, **other: object) -> DoneAction:
+    state = replace(RoleState(before, after, after, is_of_owner=True, later=later), **other)  # type: ignore[arg-type]
+    return DoneAction(record(ROLE, actor_rank=int(Rank.OWNER)), role=state)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, VIP), (MODERATOR, VIP), (MODERATOR, None)])
+def test_an_undone_role_is_the_one_of_before(before: RoomRole | None, after: RoomRole | None) -> None:
+    done = role(before, after)
+    assert undo(done, Rank.OWNER) == Undoing(role=done.role)
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        role(VIP, VIP),
+        role(None, VIP, now=MODERATOR),
+        role(None, VIP, now=None),
+        role(MODERATOR, None, is_of_owner=False),
+        role(None, VIP, record(ROLE, id=9)),
+        role(None, VIP, record(UNDO, id=9, undoes_id=3)),
+        role(None, VIP, record(ROLE, id=9), record(UNDO, id=10, undoes_id=9), record(UNDO, id=11, undoes_id=10)),
+    ],
+    ids=["not_changed", "another_one", "taken_back", "of_another_owner", "given_again", "undone_before", "undone_undo"],
+)
+def test_a_role_that_is_not_as_the_action_made_it_stays(done: DoneAction) -> None:
+    with pytest.raises(NothingToUndo):
+        undo(done)
+
+
+def test_what_was_done_to_a_role_since_and_undone_counts_for_nothing() -> None:
+    first = (record(ROLE, id=9), record(UNDO, id=10, undoes_id=9))
+    later = (*first, record(ROLE, id=12), record(UNDO, id=13, undoes_id=12))
+    assert undo(role(None, VIP, *later)).role is not None
 
 
 def test_nobody_undoes_what_was_done_to_themselves_or_without_a_token() -> None:
@@ -266,7 +327,7 @@ def test_whatever_was_done_an_undo_changes_nothing_but_what_is_as_the_action_lef
     except ModerationError:
         return  # nothing is changed
     kept = done.record
-    assert rank >= Rank.ADMIN
+    assert rank >= (Rank.OWNER if slug and kept.scope == Scope.ROOM else Rank.ADMIN)
     assert rank >= kept.actor_rank
     assert by != 0
     assert kept.followed_address is None

@@ -104,6 +104,17 @@ def test_a_warning_is_pending_for_its_target_in_its_room_until_it_is_closed() ->
     assert len(cache) == 0
 
 
+@pytest.mark.parametrize("author", [Rank.MODERATOR, Rank.OWNER, Rank.ADMIN])
+def test_a_warning_binds_by_the_order_of_ranks_and_a_vip_as_a_user(author: Rank) -> None:
+    cache = WarningCache()
+    cache.apply([warning(rank=author)])
+    order = [Rank.USER, Rank.MODERATOR, Rank.OWNER, Rank.ADMIN, Rank.SUPERUSER]
+    bound = [rank for rank in order if cache.is_pending(user(rank), "live")]
+    assert bound == order[: order.index(author)]
+    assert cache.is_pending(user(Rank.USER)._replace(vip=True), "live")
+    assert cache.is_pending(user()._replace(rank=77), "live"), "a rank of a later version counts as a user's"
+
+
 def test_one_of_several_is_enough_and_none_binds_an_equal_or_higher_rank() -> None:
     cache = WarningCache()
     cache.apply([warning(1), warning(2, rank=Rank.ADMIN)])
@@ -217,7 +228,8 @@ def test_a_warning_and_what_became_of_it_as_they_come_and_go() -> None:
         version=1,
         open=True,
     )
-    assert receipt_to_proto(Receipt(1, warning=warning())).warning == told
+    order = WarningOrder(command)
+    assert receipt_to_proto(Receipt(1, warning=warning()), order).warning == told
     closed = pb.WarningEvent.FromString(encode_warnings([warning(target=GUEST, state=ACKNOWLEDGED)])).warnings[0]
     assert (closed.open, closed.delivered, closed.target_username) == (False, True, "Anonymous_10.0.0.6")
 

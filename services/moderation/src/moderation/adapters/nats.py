@@ -1,4 +1,5 @@
-"""Events on NATS: of sanctions for every edge and every other replica, of warnings for every edge."""
+"""Events on NATS: of sanctions for every edge and every other replica, of warnings and of the roles of rooms for every
+edge."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,11 +9,13 @@ from nats.aio.msg import Msg
 
 from chassis.nats_connection import NATS_TROUBLES, NatsAccess, NatsConnection
 from chassis.traces import TRACE_HEADER, hold_trace, read_trace, trace_headers
+from moderation.domain.roles import RoomRoles
 from moderation.domain.sanctions import SanctionEvent
 from moderation.domain.warnings import RoomWarning
 
 SUBJECT = "salon.v1.moderation.sanction"
 WARNINGS_SUBJECT = "salon.v1.moderation.warning"
+ROLES_SUBJECT = "salon.v1.moderation.roles"
 _PUBLISH_DEADLINE_S = 1.0
 
 _log = structlog.get_logger()
@@ -27,12 +30,14 @@ class NatsEvents:
         *,
         encode: Callable[[SanctionEvent], bytes],
         encode_warnings: Callable[[Sequence[RoomWarning]], bytes],
+        encode_roles: Callable[[RoomRoles], bytes],
         decode: Callable[[bytes], SanctionEvent],
         received: Callable[[SanctionEvent], None],
         restored: Callable[[], None],
     ) -> None:
         self._encode = encode
         self._encode_warnings = encode_warnings
+        self._encode_roles = encode_roles
         self._decode = decode
         self._received = received
         self.connection = NatsConnection(
@@ -51,14 +56,18 @@ class NatsEvents:
 
     async def publish(self, event: SanctionEvent) -> None:
         """See Events."""
-        await self._publish(SUBJECT, self._encode(event), event.event_id)
+        await self._publish(SUBJECT, self._encode(event), event_id=event.event_id)
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         """See Events."""
         if changed:
-            await self._publish(WARNINGS_SUBJECT, self._encode_warnings(changed), changed[0].id)
+            await self._publish(WARNINGS_SUBJECT, self._encode_warnings(changed), event_id=changed[0].id)
 
-    async def _publish(self, subject: str, payload: bytes, event_id: int) -> None:
+    async def publish_roles(self, roles: RoomRoles) -> None:
+        """See Events."""
+        await self._publish(ROLES_SUBJECT, self._encode_roles(roles), roles_version=roles.version)
+
+    async def _publish(self, subject: str, payload: bytes, **names: int) -> None:
         """While NATS is away the client keeps what it can for later; nobody waits for it then."""
         try:
             async with asyncio.timeout(_PUBLISH_DEADLINE_S):
@@ -69,7 +78,7 @@ class NatsEvents:
             problem = "not connected"
         except NATS_TROUBLES as error:
             problem = type(error).__name__
-        _log.warning("event_not_confirmed", event_id=event_id, problem=problem)
+        _log.warning("event_not_confirmed", **names, problem=problem)
 
     async def _receive(self, message: Msg) -> None:
         with hold_trace(read_trace((message.headers or {}).get(TRACE_HEADER))):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import NO_CLAIMS, Claims, Speaker
-from moderation.domain.policy import EXEMPT_RANK, Policy, refusal_by
+from moderation.domain.policy import EXEMPT_RANKS, Policy, refusal_by
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rule_book import RuleBook
 from moderation.domain.rule_judge import RuleJudge
@@ -147,7 +147,7 @@ class Admission:
             return self._repeated(message, now)
         if not without_policy and self.warnings.is_pending(speaker, slug):
             return WARNING_PENDING
-        policy = None if without_policy or speaker.rank >= EXEMPT_RANK else self._policies.find(slug, now.wall_ms)
+        policy = None if without_policy or speaker.rank in EXEMPT_RANKS else self._policies.find(slug, now.wall_ms)
         if policy is not None and (refusal := self._refusal(policy, message, key, now)) is not None:
             return refusal
         wait_ns = self._by_speaker.wait_ns(key, now_ns)
@@ -171,7 +171,7 @@ class Admission:
 
     def _repeated(self, message: MessageCheck, now: Now) -> Verdict:
         """Where the text is judged elsewhere that may still be on its way, and the answer be no."""
-        if not message.text_elsewhere or message.speaker.rank >= EXEMPT_RANK:
+        if not message.text_elsewhere or message.speaker.rank in EXEMPT_RANKS:
             return REPEATED
         policy = self._policies.find(message.slug, now.wall_ms)
         return REPEATED if policy is None or not policy.unique else Verdict(Decision.REPEATED, text_open=True)
@@ -179,7 +179,7 @@ class Admission:
     def _admit_by(self, policy: Policy, message: MessageCheck, key: int | str, now_ns: int) -> Verdict:
         """Remember of a message that was admitted what the policy goes by."""
         speaker, slug = message.speaker, message.slug
-        is_slow, is_open = policy.slow_mode_seconds > 0, policy.unique and message.text_elsewhere
+        is_slow, is_open = policy.slow_mode_seconds > 0 and not speaker.vip, policy.unique and message.text_elsewhere
         if policy.unique and not is_open:
             self._texts.say(slug, digest_of(message.text), _said(message), now_ns)
         if is_slow:
@@ -192,7 +192,7 @@ class Admission:
         """Whether nobody has said that, of a message that is counted elsewhere; then it is said. REPEATED: the same
         message has, which may be published again."""
         speaker, slug = message.speaker, message.slug
-        policy = None if speaker.rank >= EXEMPT_RANK else self._policies.find(slug, now.wall_ms)
+        policy = None if speaker.rank in EXEMPT_RANKS else self._policies.find(slug, now.wall_ms)
         if policy is None or not policy.unique:
             return ADMITTED
         digest, said = digest_of(message.text), _said(message)
@@ -208,7 +208,7 @@ class Admission:
         refusal = refusal_by(policy, message.speaker.rank, message.claims, message.text, now.wall_ms)
         if refusal is not None:
             return Verdict(*refusal)
-        if policy.slow_mode_seconds:
+        if policy.slow_mode_seconds and not message.speaker.vip:
             wait_ns = self._slow_mode.wait_ns(key, message.slug, policy.slow_mode_seconds, now.monotonic_ns)
             if wait_ns:
                 return Verdict(Decision.SLOW_MODE, -(-wait_ns // _NS_PER_MS))
@@ -224,7 +224,7 @@ class Admission:
 
     def _blocked(self, message: MessageCheck, now: Now) -> Verdict | None:
         """What the rules have against a message."""
-        if message.without_policy or message.speaker.rank >= EXEMPT_RANK:
+        if message.without_policy or message.speaker.vip or message.speaker.rank in EXEMPT_RANKS:
             return None
         speaker, slug, text = message.speaker, message.slug, message.text
         return self.rules.judge(speaker, slug, text, now_ns=now.monotonic_ns, wall_ms=now.wall_ms)

@@ -8,6 +8,7 @@ from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinChange, PinOrder
 from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy, ShieldOrder
+from moderation.domain.roles import RoleOrder, RoomRoles
 from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Command, SanctionEvent
 from moderation.domain.undo import UndoOrder
@@ -54,7 +55,15 @@ class ErasureOrder:
 
 
 Order: TypeAlias = (
-    SanctionOrder | ErasureOrder | PolicyOrder | ShieldOrder | PinOrder | WarningOrder | UndoOrder | RuleOrder
+    SanctionOrder
+    | ErasureOrder
+    | PolicyOrder
+    | ShieldOrder
+    | PinOrder
+    | WarningOrder
+    | UndoOrder
+    | RuleOrder
+    | RoleOrder
 )
 LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
@@ -116,3 +125,5 @@ class Receipt:
     """Of a rule that was saved, as it is stored; None where it was deleted since."""
     rules: RulesState | None = None
     """Of a change of rules; None where it is repeated."""
+    roles: RoomRoles | None = None
+    """Of a role that was given or taken back, by undoing too: all of the room since; None where it is repeated."""

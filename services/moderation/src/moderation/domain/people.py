@@ -9,13 +9,43 @@ _ANONYMOUS_PREFIX = "Anonymous_"
 
 
 class Rank(IntEnum):
-    """A sanction binds only those who rank below its author."""
+    """A sanction binds only those who rank below its author. The numbers are those of the contract and of what is
+    stored: OWNER came later, and stands above MODERATOR and below ADMIN. Numbers compare with ranks by this order, and
+    one that is not known counts as a user's."""
 
     ANONYMOUS = 1
     USER = 2
     MODERATOR = 3
     ADMIN = 4
     SUPERUSER = 5
+    OWNER = 6
+    """Of a room, in it."""
+
+    def __lt__(self, other: int) -> bool:
+        return _place(self) < _place(other)
+
+    def __le__(self, other: int) -> bool:
+        return _place(self) <= _place(other)
+
+    def __gt__(self, other: int) -> bool:
+        return _place(self) > _place(other)
+
+    def __ge__(self, other: int) -> bool:
+        return _place(self) >= _place(other)
+
+
+_ORDER = (Rank.ANONYMOUS, Rank.USER, Rank.MODERATOR, Rank.OWNER, Rank.ADMIN, Rank.SUPERUSER)
+_PLACES = {int(rank): place for place, rank in enumerate(_ORDER)}
+_PLACE_OF_USER = _PLACES[Rank.USER]
+
+
+def _place(rank: int) -> int:
+    return _PLACES.get(rank, _PLACE_OF_USER)
+
+
+def ranks_from(lowest: Rank) -> frozenset[int]:
+    """The numbers of a rank and of all above it: for what is asked of every message."""
+    return frozenset(int(rank) for rank in _ORDER[_PLACES[lowest] :])
 
 
 class Speaker(NamedTuple):
@@ -27,9 +57,11 @@ class Speaker(NamedTuple):
     address: str
     """IPv4 in text, IPv6 as its /64 network."""
     rank: int
-    """As Rank."""
+    """As Rank, in the room that is meant."""
     connection: str
     """<edge>:<connection>."""
+    vip: bool = False
+    """A VIP of the room: ranks as a user, and is exempt from slow mode and rules."""
 
 
 class Claims(NamedTuple):
@@ -56,7 +88,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Moderator:
-    """Who acts, with the rank that their token gave them."""
+    """Who acts, with the rank that they have in the room: by their token, as its owner or by a role there."""
 
     user_id: int
     """0 for an anonymous connection, which may do nothing."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypedDict
 from moderation.domain.emotes import is_emotes_only
 from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
 from moderation.domain.links import has_link
-from moderation.domain.people import Claims, Moderator, Rank
+from moderation.domain.people import Claims, Moderator, Rank, ranks_from
 from moderation.domain.verdicts import Decision
 
 LONGEST_SLOW_MODE_S = 600
@@ -24,6 +24,8 @@ RANGES = {
 _MS_PER_MINUTE = 60_000
 EXEMPT_RANK = Rank.MODERATOR
 """Those of this rank and above may write whatever the policy says."""
+EXEMPT_RANKS = ranks_from(EXEMPT_RANK)
+"""Their numbers."""
 
 
 class PolicyAction(IntEnum):

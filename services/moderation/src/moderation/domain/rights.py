@@ -10,28 +10,30 @@ from moderation.domain.kept_rules import RuleEdit, scope_of
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinAction, PinCommand
 from moderation.domain.policy import PolicyAction, PolicyCommand, ShieldCommand
+from moderation.domain.roles import RoleAction, RoleCommand
 from moderation.domain.sanctions import Action, Command, Sanction, Scope, first_addresses
 from moderation.domain.warnings import WarningAction, WarningCommand
 from moderation.errors import MessageNotFound, NotPermitted, SanctionIsOver
 
-AnyAction: TypeAlias = Action | ErasureKind | PolicyAction | PinAction | WarningAction | RuleEdit
+AnyAction: TypeAlias = Action | ErasureKind | PolicyAction | PinAction | WarningAction | RuleEdit | RoleAction
 LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (ErasureKind.DELETE, Scope.ROOM): Rank.MODERATOR,
     (ErasureKind.PURGE, Scope.ROOM): Rank.MODERATOR,
-    (ErasureKind.CLEAR, Scope.ROOM): Rank.ADMIN,
-    (PolicyAction.CHANGE, Scope.ROOM): Rank.ADMIN,
+    (ErasureKind.CLEAR, Scope.ROOM): Rank.OWNER,
+    (PolicyAction.CHANGE, Scope.ROOM): Rank.OWNER,
+    (RoleAction.SET, Scope.ROOM): Rank.OWNER,
     (PolicyAction.SHIELD, Scope.ROOM): Rank.MODERATOR,
     (PinAction.PIN, Scope.ROOM): Rank.MODERATOR,
     (PinAction.UNPIN, Scope.ROOM): Rank.MODERATOR,
     (WarningAction.ISSUE, Scope.ROOM): Rank.MODERATOR,
-    (RuleEdit.SAVE, Scope.ROOM): Rank.ADMIN,
+    (RuleEdit.SAVE, Scope.ROOM): Rank.OWNER,
     (RuleEdit.SAVE, Scope.EVERYWHERE): Rank.ADMIN,
-    (RuleEdit.DELETE, Scope.ROOM): Rank.ADMIN,
+    (RuleEdit.DELETE, Scope.ROOM): Rank.OWNER,
     (RuleEdit.DELETE, Scope.EVERYWHERE): Rank.ADMIN,
     (Action.MUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.UNMUTE, Scope.ROOM): Rank.MODERATOR,
-    (Action.BAN, Scope.ROOM): Rank.ADMIN,
-    (Action.UNBAN, Scope.ROOM): Rank.ADMIN,
+    (Action.BAN, Scope.ROOM): Rank.OWNER,
+    (Action.UNBAN, Scope.ROOM): Rank.OWNER,
     (Action.MUTE, Scope.EVERYWHERE): Rank.ADMIN,
     (Action.UNMUTE, Scope.EVERYWHERE): Rank.ADMIN,
     (Action.BAN, Scope.EVERYWHERE): Rank.ADMIN,
@@ -125,6 +127,17 @@ def may_warn(command: WarningCommand) -> bool:
 def may_edit_rules(moderator: Moderator, edit: RuleEdit, slug: str) -> bool:
     """The same of the rules of a slug, or of EVERYWHERE. Those who may save them may read what they hit."""
     return moderator.user_id != 0 and may_act(moderator.rank, edit, scope_of(slug))
+
+
+def may_set_role(command: RoleCommand) -> bool:
+    """Whether rank and role allow it: as for a sanction."""
+    moderator, target_rank = command.moderator, command.target_rank
+    return (
+        moderator.user_id != 0
+        and not moderator.is_aimed_at(command.target)
+        and may_act(moderator.rank, RoleAction.SET, Scope.ROOM)
+        and (target_rank is None or target_rank < moderator.rank)
+    )
 
 
 def decide_deletion(order: ErasureOrder, message: LoggedMessage | None, *, now_ms: int) -> Erasure:

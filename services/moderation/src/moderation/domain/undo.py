@@ -20,6 +20,7 @@ from moderation.domain.erasures import NO_ORIGIN, ErasureKind, LogRef, Origin
 from moderation.domain.kept_rules import RuleEdit
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.policy import Policy, PolicyAction, PolicyChanges, Shield
+from moderation.domain.roles import RoleAction, RoomRole
 from moderation.domain.sanctions import Action, Sanction, Scope
 from moderation.errors import ActionNotFound, AlreadyUndone, CannotUndo, NothingToUndo, NotPermitted
 
@@ -42,10 +43,10 @@ CHANGES_OF_POLICIES = (*PolicyAction, UndoAction.UNDO)
 """Actions whose rows may say which fields of a policy were changed."""
 
 
-LOWEST_RANK: Mapping[Scope, Rank] = {Scope.ROOM: Rank.ADMIN, Scope.EVERYWHERE: Rank.ADMIN}
+LOWEST_RANK: Mapping[Scope, Rank] = {Scope.ROOM: Rank.OWNER, Scope.EVERYWHERE: Rank.ADMIN}
 """Those of this rank and above undo what was done with that scope."""
 _LASTING = (*map(int, ErasureKind), *map(int, RuleEdit))
-UNDOABLE = (*map(int, Action), *map(int, PolicyAction), int(UndoAction.UNDO))
+UNDOABLE = (*map(int, Action), *map(int, PolicyAction), int(RoleAction.SET), int(UndoAction.UNDO))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class UndoCommand:
 
     moderator: Moderator
     slug: str
-    """The room in which they ask: what was done there or holds everywhere is meant. Empty: wherever it was done."""
+    """The room in which they ask: what was done there or holds everywhere is meant. Empty: wherever it was done, for
+    those alone whose rank is not of one room."""
     action_id: int
     reason: str
 
@@ -76,6 +78,20 @@ class PolicyState:
     policy: Policy
     field_versions: Mapping[str, int]
     """Without those that were last changed before this was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleState:
+    """The role of somebody that an action gave or took back, and what has become of it."""
+
+    before: RoomRole | None
+    """None: they had none."""
+    after: RoomRole | None
+    now: RoomRole | None
+    is_of_owner: bool
+    """The roles of the room are still those of whose room it was then."""
+    later: Sequence[AuditRecord] = ()
+    """What was done to that role since, by undoing too, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +117,8 @@ class DoneAction:
     version: int = 0
     policy: PolicyState | None = None
     """As it is now."""
+    role: RoleState | None = None
+    """Of a role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +129,8 @@ class Undoing:
     imposes: tuple[Sanction, ...] = ()
     """To be imposed again as these are, under new ids."""
     changes: PolicyChanges | None = None
+    role: RoleState | None = None
+    """The target has again what they had before."""
     not_undone: tuple[str, ...] = ()
     """What stays as it is: fields that were changed since, SANCTIONS, MESSAGES."""
 
@@ -130,20 +150,26 @@ class Undoing:
 
 
 def may_undo(moderator: Moderator) -> bool:
-    """Whether somebody may undo anything, whatever it is."""
+    """Whether somebody may undo anything in a room, whatever it is."""
     return moderator.user_id != 0 and moderator.rank >= min(LOWEST_RANK.values())
+
+
+def may_undo_everywhere(moderator: Moderator) -> bool:
+    """Whether they may do so in every room."""
+    return moderator.user_id != 0 and moderator.rank >= LOWEST_RANK[Scope.EVERYWHERE]
 
 
 def decide_undo(command: UndoCommand, done: DoneAction | None, *, now_ms: int) -> Undoing:
     """What comes of it, see above. Raises ActionNotFound, NotPermitted, CannotUndo, AlreadyUndone, NothingToUndo."""
     moderator = command.moderator
-    if not may_undo(moderator):
+    if not (may_undo(moderator) if command.slug else may_undo_everywhere(moderator)):
         raise NotPermitted
     if done is None or not _is_meant(command, done.record):
         raise ActionNotFound
     record = done.record
     target = Target(record.target_user_id, record.target_username)
-    is_too_high = record.actor_rank > moderator.rank or LOWEST_RANK[Scope(record.scope)] > moderator.rank
+    # The number of a row is compared by the order of ranks: see Rank.
+    is_too_high = moderator.rank < record.actor_rank or moderator.rank < LOWEST_RANK[Scope(record.scope)]
     if is_too_high or moderator.is_aimed_at(target):
         raise NotPermitted
     if record.action in _LASTING:
@@ -151,7 +177,7 @@ def decide_undo(command: UndoCommand, done: DoneAction | None, *, now_ms: int) -
     if done.is_undone:
         raise AlreadyUndone
     undoing = _undoing(done, now_ms)
-    if not (undoing.lifts or undoing.imposes or undoing.changes):
+    if not (undoing.lifts or undoing.imposes or undoing.changes or undoing.role):
         raise NothingToUndo
     return undoing
 
@@ -186,7 +212,8 @@ def _undoing(done: DoneAction, now_ms: int) -> Undoing:
         stays.append(SANCTIONS)
     if done.record.purged:
         stays.append(MESSAGES)
-    return Undoing(lifts, imposes, changes or None, tuple(stays))
+    role = done.role if done.role is not None and _role_stands(done.role) else None
+    return Undoing(lifts, imposes, changes or None, role, tuple(stays))
 
 
 def _is_same(lifted: Sanction, other: Sanction) -> bool:
@@ -218,3 +245,17 @@ def _stands(done: DoneAction, name: str, value: object) -> bool:
         return False
     last = done.policy.field_versions.get(name, done.version)
     return last == done.version and getattr(done.policy.policy, name) == value
+
+
+def _role_stands(role: RoleState) -> bool:
+    """Whether it is as the action made it, and nobody has changed it since; what was undone again changed nothing."""
+    if role.before is role.after or role.now is not role.after or not role.is_of_owner:
+        return False
+    later, undone = {record.id for record in role.later}, set[int]()
+    for record in reversed(role.later):
+        if record.id in undone:
+            continue
+        if record.undoes_id is None or record.undoes_id not in later:
+            return False
+        undone.add(record.undoes_id)
+    return True

@@ -24,12 +24,14 @@ from moderation.domain.rights import (
     may_execute,
     may_lift,
     may_pin,
+    may_set_role,
     may_shield,
     may_take_back,
     may_warn,
     still_there,
     take_back_all,
 )
+from moderation.domain.roles import RoleOrder
 from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope, first_addresses
 from moderation.domain.undo import UndoOrder, decide_undo, may_undo
@@ -57,9 +59,9 @@ TRIED_FOR_S = 1.5
 
 async def execute(ports: Ports, order: Order | WarningReport) -> Receipt:
     """Carry out a command; answered once it is stored, applied here and published, and what it takes back was tried.
-    Raises NotPermitted, MessageNotFound, WarningNotFound, RuleNotFound, RuleRefused, what decide_undo raises,
-    DatabaseUnavailable; OutcomeUnknown where it may be stored; LogUnavailable where it can't be said without the log
-    whose message it is."""
+    Raises NotPermitted, MessageNotFound, WarningNotFound, RuleNotFound, RuleRefused, TooManyRoles, what decide_undo
+    raises, DatabaseUnavailable; OutcomeUnknown where it may be stored; LogUnavailable where it can't be said without
+    the log whose message it is."""
     if isinstance(order, WarningReport):
         return await _detached(ports, _carry_out_report(ports, order))
     if order.origin.nonce:
@@ -84,6 +86,8 @@ async def _execute_new(ports: Ports, order: Order) -> Receipt:
         return await _undo(ports, order)
     if isinstance(order, RuleOrder):
         return await _change_rules(ports, order)
+    if isinstance(order, RoleOrder):
+        return await _set_role(ports, order)
     return await _take_back(ports, order)
 
 
@@ -248,6 +252,8 @@ async def _carry_out_undo(ports: Ports, order: UndoOrder) -> Receipt:
         ports.policies.apply(receipt.policy)
     if receipt.event is not None and not receipt.repeated:
         await _apply_and_publish(ports, receipt.event, now)
+    if receipt.roles is not None:
+        await ports.events.publish_roles(receipt.roles)
     return await _tried(ports, receipt)
 
 
@@ -273,6 +279,21 @@ async def _carry_out_rules(ports: Ports, order: RuleOrder) -> Receipt:
     if receipt.rules is not None:
         ports.rules.apply(receipt.rules)
         compile_outdated(ports)
+    return receipt
+
+
+async def _set_role(ports: Ports, order: RoleOrder) -> Receipt:
+    """Give a role, or take it back."""
+    if not may_set_role(order.command):
+        raise NotPermitted
+    return await _detached(ports, _carry_out_role(ports, order))
+
+
+async def _carry_out_role(ports: Ports, order: RoleOrder) -> Receipt:
+    """Nothing here goes by roles: edges do, which hear of it by the event, and tell with each question."""
+    receipt = await ports.store.set_role(order, now_ms=ports.clock().wall_ms)
+    if receipt.roles is not None:
+        await ports.events.publish_roles(receipt.roles)
     return receipt
 
 

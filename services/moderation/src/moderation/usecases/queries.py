@@ -1,5 +1,5 @@
-"""Which sanctions, policies, pins and warnings there are, and what was done, from the database, which is right even
-where events were missed."""
+"""Which sanctions, policies, pins, warnings and roles there are, and what was done, from the database, which is right
+even where events were missed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,8 +18,9 @@ from moderation.domain.audit import (
 from moderation.domain.people import Moderator
 from moderation.domain.pins import RoomPin
 from moderation.domain.policy import RoomPolicy
+from moderation.domain.roles import RoleHolder, RoomRoles
 from moderation.domain.sanctions import Sanction
-from moderation.domain.undo import MOST_UNDONE, may_undo
+from moderation.domain.undo import MOST_UNDONE, may_undo_everywhere
 from moderation.domain.warnings import RoomWarning
 from moderation.errors import NotPermitted
 from moderation.ports import Ports, SanctionQuery
@@ -47,6 +48,23 @@ async def list_pins(ports: Ports, slugs: Sequence[str]) -> list[RoomPin]:
 async def list_open_warnings(ports: Ports, slugs: Sequence[str]) -> list[RoomWarning]:
     """Those of these slugs that wait to be acknowledged. Raises DatabaseUnavailable."""
     return await ports.store.open_warnings(slugs)
+
+
+async def list_roles(ports: Ports, slugs: Sequence[str]) -> list[RoomRoles]:
+    """Of those slugs where anybody was ever given a role. Raises DatabaseUnavailable."""
+    return await ports.store.roles_of(slugs)
+
+
+async def list_role_holders(
+    ports: Ports, slug: str, *, first: int, after_user_id: int, user_id: int
+) -> tuple[int, list[RoleHolder]]:
+    """Whose room it was when the roles were given, and a page of who has one, by user id, of 0 to LARGEST_PAGE whatever
+    `first` says; `user_id`: of that one alone, 0: of all. Raises DatabaseUnavailable."""
+    found = await ports.store.roles_of([slug])
+    if not found:
+        return 0, []
+    meant = [h for h in found[0].holders if h.user_id > after_user_id and user_id in (0, h.user_id)]
+    return found[0].owner, meant[: min(max(first, 0), LARGEST_PAGE)]
 
 
 async def list_history(
@@ -96,6 +114,6 @@ async def list_undoable(
     ports: Ports, reader: Moderator, actor_user_id: int, *, since_ms: int, before_id: int | None
 ) -> tuple[list[AuditRecord], int, int]:
     """See Store.undoable: of the next MOST_UNDONE. Raises NotPermitted, DatabaseUnavailable."""
-    if not may_undo(reader):
+    if not may_undo_everywhere(reader):
         raise NotPermitted
     return await ports.store.undoable(actor_user_id, since_ms, before_id, first=MOST_UNDONE)

@@ -11,6 +11,7 @@ from moderation.domain.kept_rules import RuleEdit, RuleOrder, SaveRule, scope_of
 from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinOrder
 from moderation.domain.policy import PolicyOrder
+from moderation.domain.roles import RoleAction, RoleOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.undo import UndoAction, Undoing, UndoOrder
 from moderation.domain.warnings import WarningAction, WarningOrder
@@ -220,6 +221,26 @@ def warning_audit_row(order: WarningOrder, now_ms: int) -> AuditRow:
         at_ms=now_ms,
         lifted_ids=[],
         nonce=order.origin.nonce or None,
+    )
+
+
+def role_audit_row(order: RoleOrder, details: dict[str, Any], now_ms: int) -> AuditRow:
+    """What is kept of a command that gives or takes back a role."""
+    command = order.command
+    return AuditRow(
+        action=int(RoleAction.SET),
+        target_user_id=command.target.user_id,
+        target_username="",
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.ROOM),
+        slug=command.slug,
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=[],
+        nonce=order.origin.nonce or None,
+        details=details,
     )
 
 

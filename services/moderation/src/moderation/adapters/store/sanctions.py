@@ -1,4 +1,4 @@
-"""Sanctions, policies, rules, pins, warnings, the audit log, and who was last seen where."""
+"""Sanctions, policies, rules, pins, warnings, roles of rooms, the audit log, and who was last seen where."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,6 +27,7 @@ from moderation.adapters.store.policies import (
     policy_state,
     write_policy,
 )
+from moderation.adapters.store.roles import role_state, roles_of, undo_role, write_roles
 from moderation.adapters.store.rows import (
     SANCTION_COLUMNS,
     audit_row,
@@ -36,6 +37,7 @@ from moderation.adapters.store.rows import (
     imposed_ids,
     pin_audit_row,
     policy_audit_row,
+    role_audit_row,
     rule_audit_row,
     sanction_from_row,
     sanction_from_values,
@@ -72,6 +74,7 @@ from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinChange, PinOrder, RoomPin
 from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
 from moderation.domain.rights import Change
+from moderation.domain.roles import RoleOrder, RoomRoles
 from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
 from moderation.domain.undo import CHANGES_OF_POLICIES, DoneAction, Undoing, UndoOrder
@@ -221,14 +224,15 @@ class TortoiseStore:
                 command = PolicyCommand(moderator, undone.slug, undoing.changes, order.command.reason)
                 policy, of_policy = await write_policy(command, now_ms=now_ms)
                 details |= of_policy
-            audit.details = details
+            roles, of_role = await undo_role(order.command, undone, undoing.role, now_ms=now_ms)
+            audit.details = details | of_role
             await append_audit(audit)
             event, work = event_from_row(audit, imposed, order.origin), None
             if policy is not None and log is not None:
                 change = PolicyChange(log, moderator.user_id, order.origin, policy.version, policy.policy)
                 work = await put(audit.id, change, now_ms=now_ms)
             result = undone_from_row(audit, brings_entry=work is not None)
-            return Receipt(audit.id, event, work=work, policy=policy, undone=result)
+            return Receipt(audit.id, event, work=work, policy=policy, roles=roles, undone=result)
 
     @answered
     async def audit_log(
@@ -248,6 +252,23 @@ class TortoiseStore:
     ) -> tuple[list[AuditRecord], int, int]:
         async with self._database.transaction():
             return await list_undoable(actor_user_id, since_ms, before_id, first=first)
+
+    @answered
+    async def set_role(self, order: RoleOrder, *, now_ms: int) -> Receipt:
+        """One by one as well: no two add to what the other has not read."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            roles, details = await write_roles(order.command, now_ms=now_ms)
+            audit = role_audit_row(order, details, now_ms)
+            await append_audit(audit)
+            return Receipt(audit.id, roles=roles)
+
+    @answered
+    async def roles_of(self, slugs: Sequence[str]) -> list[RoomRoles]:
+        async with self._database.transaction():
+            return await roles_of(slugs)
 
     @answered
     async def policies_after(self, version: int, *, first: int) -> list[RoomPolicy]:
@@ -549,9 +570,10 @@ class TortoiseStore:
             lifted=known,
             lost=len(row.lifted_ids) - len(known),
             in_force=tuple(in_force),
+            role=await role_state(row),
         )
         details = row.details or {}
-        if row.action not in CHANGES_OF_POLICIES or "before" not in details:  # pins and rules have others
+        if row.action not in CHANGES_OF_POLICIES or "before" not in details:  # pins, rules and roles have others
             return done
         before, after = changes_from_values(details["before"]), changes_from_values(details["after"])
         state = await policy_state(row.slug)

@@ -91,7 +91,7 @@ class AuditRow(Model):
     details: dict[str, Any] | None = fields.JSONField(null=True)
     """Of a change of the policy, by an undo too, or of a rule: its version, the fields as they were before and as they
     are since. Of one of the pin: its version, the ids of what was pinned before and of what is since. Of a mute by
-    rule: which one.
+    rule: which one. Of a role: the version of the room's roles, and the role before and since.
     Of an undo what the frame calls it (action), the sanctions that it imposed (imposed_ids), and what it left
     (not_undone). Of a deletion whose message was read later: the row of the deletion (completes)."""
     undoes_id = fields.BigIntField(null=True)
@@ -259,6 +259,26 @@ class FeedEventRow(Model):
         table = "feed_event"
         app = "moderation"
         indexes = (Index(fields=("slug", "id"), name="feed_event_by_slug"),)
+
+
+class RoomRolesRow(Model):
+    """The roles of the rooms of a slug, across their lives."""
+
+    slug = fields.CharField(max_length=SLUG_LENGTH, primary_key=True)
+    version = fields.BigIntField()
+    """Rises over all rows."""
+    owner = fields.BigIntField()
+    """Whose room it was when they were given, 0: nobody's."""
+    roles: list[list[int]] = fields.JSONField()
+    """By user id: user id, role, who gave it, and when, in Unix milliseconds."""
+
+    class Meta:
+        table = "room_roles"
+        app = "moderation"
+        indexes = (
+            Index(fields=("version",), name="room_roles_by_version"),
+            Index(fields=("owner", "version"), name="room_roles_by_owner"),
+        )
 
 
 class OutboxRow(Model):

@@ -31,6 +31,7 @@ from moderation.domain.policy import (
     ShieldCommand,
     ShieldOrder,
 )
+from moderation.domain.roles import RoleAction, RoleCommand, RoleHolder, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.rule_book import Match
 from moderation.domain.rule_hits import KeptHit
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
@@ -57,6 +58,7 @@ from moderation.errors import (
     NotPermitted,
     RuleNotFound,
     RuleRefused,
+    TooManyRoles,
     WarningNotFound,
 )
 from moderation.ports import SanctionQuery
@@ -92,6 +94,7 @@ _REPORTED_STEPS = {
     pb.WarningReport.STEP_ACKNOWLEDGE: WarningStep.ACKNOWLEDGE,
     pb.WarningReport.STEP_LAPSE: WarningStep.LAPSE,
 }
+_ROLE = "role"
 _AUDIT_ACTIONS = {
     int(number): number.name.lower() for number in (*Action, *ErasureKind, *PinAction, UndoAction.UNDO)
 } | {
@@ -100,6 +103,7 @@ _AUDIT_ACTIONS = {
     int(WarningAction.ISSUE): "warn",
     int(RuleEdit.SAVE): "save_rule",
     int(RuleEdit.DELETE): "delete_rule",
+    int(RoleAction.SET): _ROLE,
 }
 """Rows of the audit log in the words of the frame."""
 _FOLLOW = "follow"
@@ -113,9 +117,11 @@ _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
     CannotUndo: pb.ExecuteResponse.OUTCOME_CANNOT_UNDO,
     AlreadyUndone: pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE,
     NothingToUndo: pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO,
+    TooManyRoles: pb.ExecuteResponse.OUTCOME_TOO_MANY_ROLES,
 }
 REFUSED = tuple(_OUTCOMES)
 """Refusals that are answers to Execute."""
+_RANKS = {int(rank) for rank in Rank}
 _POLICY_RANGES = RANGES | {"read_only": (min(ReadOnly), max(ReadOnly))}
 
 
@@ -159,16 +165,18 @@ def limits_to_proto(limits: Limits, *, refuse_unjudged: bool) -> pb.Limits:
 
 
 def speaker_from_proto(message: pb.Speaker) -> Speaker:
-    """A speaker as the edge described them; without a rank the lowest that fits."""
+    """A speaker as the edge described them; without a rank the lowest that fits. Who owns the room may be an admin."""
     user_id = message.user_id
-    rank = message.rank or (Rank.USER if user_id else Rank.ANONYMOUS)
-    return Speaker(user_id, message.username, message.address, rank, message.connection)
+    rank: int = message.rank or (Rank.USER if user_id else Rank.ANONYMOUS)
+    if message.owner:
+        rank = max(Rank.OWNER, rank)
+    return Speaker(user_id, message.username, message.address, rank, message.connection, message.vip)
 
 
 def moderator_from_proto(message: pb.Speaker) -> Moderator:
-    """Who acts. Raises MalformedRequest where there is no such rank."""
+    """Who acts; a rank of a later version counts as a user's."""
     speaker = speaker_from_proto(message)
-    return Moderator(speaker.user_id, _rank(speaker.rank))
+    return Moderator(speaker.user_id, Rank(speaker.rank) if speaker.rank in _RANKS else Rank.USER)
 
 
 def order_from_act(message: pb.ActRequest) -> SanctionOrder:
@@ -190,6 +198,11 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport:
         if change.purge and not command.action.imposes:
             raise MalformedRequest("purge")
         return SanctionOrder(command, log, origin, purges=change.purge)
+    return _order_of_room(message, log, origin)
+
+
+def _order_of_room(message: pb.ExecuteRequest, log: LogRef | None, origin: Origin) -> Order:
+    """Any but those about sanctions."""
     if message.WhichOneof("command") == "change_policy":
         return PolicyOrder(_policy_command(message), log, origin)
     if message.WhichOneof("command") == "shield":
@@ -202,12 +215,18 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport:
         return UndoOrder(_undo_command(message), log, origin)
     if message.WhichOneof("command") in ("save_rule", "delete_rule"):
         return RuleOrder(_rule_command(message), origin=origin)
+    if message.WhichOneof("command") == "set_room_role":
+        return RoleOrder(_role_command(message), origin)
     return ErasureOrder(_erasure_command(message), log, origin)
 
 
-def receipt_to_proto(receipt: Receipt) -> pb.ExecuteResponse:
+def receipt_to_proto(receipt: Receipt, order: Order | WarningReport) -> pb.ExecuteResponse:
     """What a command that is stored came to."""
+    holder = None
+    if receipt.roles is not None and isinstance(order, RoleOrder):
+        holder = receipt.roles.of(order.command.target.user_id)
     return pb.ExecuteResponse(
+        role=None if holder is None else holder_to_proto(holder),
         outcome=pb.ExecuteResponse.OUTCOME_DONE,
         action_id=receipt.action_id,
         event=None if receipt.event is None else event_to_proto(receipt.event),
@@ -277,7 +296,11 @@ def audit_to_proto(record: AuditRecord, undone_by: int | None) -> pb.AuditEntry:
     )
     if record.message_text:
         entry.message_text = record.message_text
-    if record.action in CHANGES_OF_POLICIES:
+    if "owner" in details:
+        entry.policy_changes.add(
+            field=_ROLE, before=json.dumps(details.get("before")), after=json.dumps(details.get("after"))
+        )
+    elif record.action in CHANGES_OF_POLICIES:
         after = details.get("after", {})
         for field, before in sorted(details.get("before", {}).items()):
             entry.policy_changes.add(field=field, before=json.dumps(before), after=json.dumps(after.get(field)))
@@ -417,6 +440,32 @@ def slug_from_proto(slug: str) -> str:
 def tried_text(message: pb.TestTextRequest) -> str:
     """What is asked about. Raises MalformedRequest."""
     return _text(message.text, LONGEST_MESSAGE, "text")
+
+
+def roles_to_proto(roles: RoomRoles) -> pb.RoomRoles:
+    """All roles of a slug for the wire."""
+    return pb.RoomRoles(
+        slug=roles.slug,
+        version=roles.version,
+        owner_user_id=roles.owner,
+        moderators=[holder.user_id for holder in roles.holders if holder.role is RoomRole.MODERATOR],
+        vips=[holder.user_id for holder in roles.holders if holder.role is RoomRole.VIP],
+    )
+
+
+def holder_to_proto(holder: RoleHolder) -> pb.RoomRoleHolder:
+    """One person's role for the wire."""
+    return pb.RoomRoleHolder(
+        user_id=holder.user_id,
+        role=pb.RoomRole.ValueType(holder.role),
+        given_by_user_id=holder.given_by,
+        given_at_ms=holder.given_at_ms,
+    )
+
+
+def encode_roles(roles: RoomRoles) -> bytes:
+    """All roles of a slug as they travel on NATS."""
+    return roles_to_proto(roles).SerializeToString()
 
 
 def sanction_to_proto(sanction: Sanction) -> pb.Sanction:
@@ -725,6 +774,27 @@ def _offered(kind: type[_Enum], value: int, words: Any, prefix: str) -> _Enum:
         raise RuleRefused(f"{word} is not offered") from None
 
 
+def _role_command(message: pb.ExecuteRequest) -> RoleCommand:
+    change = message.set_room_role
+    if not message.slug:
+        raise MalformedRequest("slug")
+    if not 0 < change.target_user_id <= _LARGEST_ID:
+        raise MalformedRequest("target_user_id")
+    if not 0 <= change.owner_user_id <= _LARGEST_ID:
+        raise MalformedRequest("owner_user_id")
+    if change.role and int(change.role) not in set(RoomRole):
+        raise MalformedRequest("role")
+    return RoleCommand(
+        moderator=moderator_from_proto(message.actor),
+        slug=_text(message.slug, LONGEST_SLUG, "slug"),
+        target=Target(change.target_user_id, ""),
+        target_rank=_rank(message.target_rank) if message.target_rank else None,
+        role=RoomRole(change.role) if change.role else None,
+        owner=change.owner_user_id,
+        reason=_text(message.reason, _LONGEST_REASON, "reason"),
+    )
+
+
 def _log(message: pb.ExecuteRequest) -> LogRef | None:
     if not message.HasField("log"):
         return None
@@ -743,6 +813,7 @@ def _target(message: pb.ActRequest | pb.ChangeSanction | pb.PurgeMessages | pb.I
 
 
 def _rank(value: int) -> Rank:
+    """Of a target. One of a later version may be higher than any that is known: nobody acts on that one."""
     try:
         return Rank(value)
     except ValueError:

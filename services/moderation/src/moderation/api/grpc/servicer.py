@@ -11,6 +11,7 @@ from moderation.api.grpc.convert import (
     audit_to_proto,
     event_to_proto,
     hit_to_proto,
+    holder_to_proto,
     kept_rule_to_proto,
     moderator_from_proto,
     order_from_act,
@@ -21,6 +22,7 @@ from moderation.api.grpc.convert import (
     reader_from_proto,
     receipt_to_proto,
     refusal_to_proto,
+    roles_to_proto,
     sanction_to_proto,
     slug_from_proto,
     tried_text,
@@ -40,6 +42,8 @@ from moderation.usecases.queries import (
     list_open_warnings,
     list_pins,
     list_policies,
+    list_role_holders,
+    list_roles,
     list_undoable,
     verify_audit,
 )
@@ -82,7 +86,7 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
             receipt = await execute(self._ports, order)
         except REFUSED as refusal:
             return refusal_to_proto(refusal)
-        return receipt_to_proto(receipt)
+        return receipt_to_proto(receipt, order)
 
     async def ListActive(  # noqa: N802
         self,
@@ -94,6 +98,7 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         policies = await list_policies(self._ports, query.slugs) if request.with_policies else []
         pins = await list_pins(self._ports, query.slugs) if request.with_pins else []
         warnings = await list_open_warnings(self._ports, query.slugs) if request.with_warnings else []
+        roles = await list_roles(self._ports, query.slugs) if request.with_roles else []
         found = await list_in_force(self._ports, query)
         rules = self._ports.rules
         return pb.ListActiveResponse(
@@ -104,7 +109,23 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
             has_warnings=request.with_warnings,
             ruled_slugs=filter(rules.acts_in, query.slugs) if request.with_policies else (),
             ruled_everywhere=request.with_policies and rules.acts_in(EVERYWHERE),
+            roles=map(roles_to_proto, roles),
         )
+
+    async def ListRoomRoles(  # noqa: N802
+        self,
+        request: pb.ListRoomRolesRequest,
+        context: grpc.aio.ServicerContext[pb.ListRoomRolesRequest, pb.ListRoomRolesResponse],
+    ) -> pb.ListRoomRolesResponse:
+        """One page, by user id."""
+        owner, holders = await list_role_holders(
+            self._ports,
+            request.slug,
+            first=request.first,
+            after_user_id=request.after_user_id,
+            user_id=request.user_id,
+        )
+        return pb.ListRoomRolesResponse(owner_user_id=owner, holders=map(holder_to_proto, holders))
 
     async def ListSanctions(  # noqa: N802
         self,
