@@ -62,11 +62,11 @@ async def test_roles_of_the_former_owners_room_do_not_survive_a_change_of_owner(
     assert audit.details == {"version": 3_000, "owner": 8, "before": None, "after": None}
 
 
-async def test_a_repeated_nonce_changes_nothing(store: Store) -> None:
+async def test_a_repeated_nonce_changes_nothing_and_is_told_what_there_is(store: Store) -> None:
     origin = Origin("", 0, "n1")
     first = await store.set_role(order(5, VIP, origin=origin), now_ms=1_000)
     again = await store.set_role(order(5, MODERATOR, origin=origin), now_ms=2_000)
-    assert (again.action_id, again.repeated, again.roles) == (first.action_id, True, None)
+    assert (again.action_id, again.repeated, again.roles) == (first.action_id, True, first.roles)
     assert [roles.holders[0].role for roles in await store.roles_of(["live"])] == [VIP]
 
 

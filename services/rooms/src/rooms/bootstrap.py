@@ -32,6 +32,7 @@ from rooms.api.grpc.status import STATUSES
 from rooms.api.in_flight import InFlight, finish
 from rooms.config import Config
 from rooms.domain.leases import Outage
+from rooms.domain.people import Rank
 from rooms.domain.rooms import AutoCreate, CreationPolicy, RoomPolicy
 from rooms.ports import Ports, Videos
 from rooms.telemetry import Metrics
@@ -54,6 +55,7 @@ def policy_of(config: Config) -> RoomPolicy:
         presence_limit=config.presence_broadcast_limit,
         lease_ms=config.lease_seconds * 1000,
         log_partitions=config.log_partitions,
+        owner_rank=Rank.OWNER if config.has_owner_rights else Rank.MODERATOR,
     )
 
 

@@ -9,7 +9,18 @@ from typing import Literal
 from chassis.database_url import database_url, with_password
 from chassis.grpc_security import GrpcSettings
 from chassis.nats_connection import NatsSettings
-from chassis.settings import addresses, choice, group, host_of, load as load_settings, secret, setting, text, whole
+from chassis.settings import (
+    addresses,
+    choice,
+    flag,
+    group,
+    host_of,
+    load as load_settings,
+    secret,
+    setting,
+    text,
+    whole,
+)
 from rooms.domain.log_position import PARTITIONS
 from rooms.domain.naming import is_well_formed
 
@@ -58,6 +69,12 @@ class Config:
     )
     create: Literal["signed_in", "admin"] = setting(
         "ROOMS_CREATE", choice("signed_in", "admin"), "signed_in", "who may call createChatRoom"
+    )
+    has_owner_rights: bool = setting(
+        "ROOMS_OWNER_RIGHTS",
+        flag,
+        True,
+        "who made a room by createChatRoom may ban, change the policy and give roles in it; 0: what moderators may",
     )
     reserved_slugs: tuple[str, ...] = setting(
         "ROOMS_RESERVED_SLUGS",

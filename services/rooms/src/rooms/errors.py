@@ -10,7 +10,8 @@ RoomsError
     │   ├── SlugReserved
     │   ├── TooManyRooms
     │   ├── TooManyEmotes
-    │   └── TooManyBlocks
+    │   ├── TooManyBlocks
+    │   └── TooManyRoles
     ├── RoomNotFound          NOT_FOUND
     ├── SanctionNotFound      NOT_FOUND
     ├── ActionNotFound        NOT_FOUND
@@ -91,6 +92,12 @@ class TooManyBlocks(NotPermitted):
     """The user has blocked as many as they may."""
 
     text = "You block as many users as you may: unblock one first"
+
+
+class TooManyRoles(NotPermitted):
+    """As many have roles in the room as may."""
+
+    text = "As many have roles in this room as may: take one back first"
 
 
 class RoomNotFound(Refusal):

@@ -12,6 +12,7 @@ from rooms.domain.log_position import Resumption
 from rooms.domain.membership import Arrival, HeldConnection, JoinOutcome, JoinPlan, RoomRef
 from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes, RoomSnapshot
+from rooms.domain.roles import RoleHolder, RolePage, RoomRole
 from rooms.domain.rooms import (
     CreationPolicy,
     Invitation,
@@ -278,6 +279,22 @@ class Events(Protocol):
         """Whether nothing of the log of this life is stored any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class RoleChange:
+    """A role that somebody gives, or takes back."""
+
+    slug: Slug
+    owner: UserId | None
+    """Whose room it is now."""
+    by: Viewer
+    """With the rank that they have there."""
+    user_id: UserId
+    rank: Rank | None
+    """The highest that this user is connected with there; None: not connected."""
+    role: RoomRole | None
+    """None: they have none from now on."""
+
+
 class Moderation(Protocol):
     """The moderation service. Every coroutine raises ModerationUnavailable."""
 
@@ -290,7 +307,15 @@ class Moderation(Protocol):
         """The history, newest first."""
 
     async def lift_sanction(self, sanction_id: int, viewer: Viewer) -> Sanction:
-        """End one sanction. Raises SanctionNotFound, NotPermitted."""
+        """End one sanction; the viewer has the rank of its room. Raises SanctionNotFound, NotPermitted."""
+
+    async def set_role(self, change: RoleChange) -> RoleHolder | None:
+        """What the user has since. Raises NotPermitted, TooManyRoles."""
+
+    async def list_roles(
+        self, slug: Slug, *, first: int, after: int | None = None, user_id: UserId | None = None
+    ) -> RolePage:
+        """A page of at most 100, by user id, behind the user `after`; `user_id`: of this one alone."""
 
     async def list_audit(
         self, reader: Viewer, query: AuditQuery, *, first: int, before_id: int | None

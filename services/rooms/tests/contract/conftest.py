@@ -92,7 +92,7 @@ class Heard:
     async def _unasked(self, *args: Any, **named: Any) -> Any:
         raise AssertionError("not asked for here")
 
-    list_rules = make_rule = replace_rule = delete_rule = try_text = list_rule_hits = _unasked
+    list_rules = make_rule = replace_rule = delete_rule = try_text = list_rule_hits = set_role = list_roles = _unasked
 
 
 @dataclass

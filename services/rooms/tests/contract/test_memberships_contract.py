@@ -342,3 +342,11 @@ async def test_everybody_who_is_announced_as_left_makes_a_version(replica: "Repl
     assert (change.first_version, change.version, len(change.left)) == (6, 8, 3)
     assert (await replica.memberships.snapshot(membership.life)).version == 8
     assert (await replica.enter(6, "a", 6)).version == 9
+
+
+async def test_who_made_a_room_by_createchatroom_owns_it_in_every_life_and_for_every_join(replica: "Replica") -> None:
+    await replica.create("a", 7)
+    joined = [await replica.enter(1, "a", 8), await replica.enter(1, "a", 8), await replica.enter(2, "b", 7)]
+    assert [membership.owner for membership in joined] == [7, 7, None]
+    await replica.leave(1)
+    assert (await replica.enter(3, "a", None)).owner == 7

@@ -16,6 +16,7 @@ from rooms.adapters.moderation import GrpcModeration
 from rooms.api.graphql.execute import DEADLINE_S
 from rooms.domain.audit import AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
 from rooms.domain.people import Life, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.roles import RoleHolder, RolePage, RoomRole
 from rooms.domain.rules import (
     KeptRule,
     Rule,
@@ -39,7 +40,9 @@ from rooms.errors import (
     Refusal,
     RuleNotFound,
     SanctionNotFound,
+    TooManyRoles,
 )
+from rooms.ports import RoleChange
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, rules_pb2
 
 pytestmark = pytest.mark.integration
@@ -56,6 +59,9 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     hangs: bool = False
     asked: int = 0
     listed: list[pb.ListActiveRequest] = field(default_factory=list)
+    pages: list[pb.ListRoomRolesRequest] = field(default_factory=list)
+    page: pb.ListRoomRolesResponse = field(default_factory=pb.ListRoomRolesResponse)
+    lifting: list[pb.LiftSanctionRequest] = field(default_factory=list)
     traces: list[str | None] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
     executed: pb.ExecuteResponse = field(default_factory=pb.ExecuteResponse)
@@ -71,6 +77,7 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
 
     async def LiftSanction(self, request: pb.LiftSanctionRequest, context: Any) -> pb.LiftSanctionResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
+        self.lifting.append(request)
         return pb.LiftSanctionResponse()
 
     async def ListSanctions(self, request: pb.ListSanctionsRequest, context: Any) -> pb.ListSanctionsResponse:  # noqa: N802 - the contract's name
@@ -114,6 +121,11 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     async def ListRuleHits(self, request: pb.ListRuleHitsRequest, context: Any) -> pb.ListRuleHitsResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
         return pb.ListRuleHitsResponse(hits=self.hits)
+
+    async def ListRoomRoles(self, request: pb.ListRoomRolesRequest, context: Any) -> pb.ListRoomRolesResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        self.pages.append(request)
+        return self.page
 
     def Admit(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         raise AssertionError("rooms admits nobody")
@@ -400,3 +412,60 @@ async def test_rules_tried_texts_and_hits_are_read_and_what_a_later_version_says
     gone = await ask(Replica(status=grpc.StatusCode.NOT_FOUND))
     with pytest.raises(RuleNotFound):
         await gone.list_rule_hits(7, ADMIN, first=9, before_id=None)
+
+
+def change(role: RoomRole | None = RoomRole.VIP, rank: Rank | None = Rank.MODERATOR) -> RoleChange:
+    return RoleChange(LIVE, UserId(7), Viewer(UserId(7), "ana", Rank.OWNER), UserId(5), rank, role)
+
+
+async def test_a_role_is_given_in_the_words_of_an_owner_and_what_came_of_it_is_read(ask: Start) -> None:
+    holder = pb.RoomRoleHolder(user_id=5, role=pb.ROOM_ROLE_VIP, given_by_user_id=7, given_at_ms=1_000)
+    replica = Replica(executed=pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, role=holder))
+    moderation = await ask(replica)
+    given = await moderation.set_role(change())
+    assert given == RoleHolder(UserId(5), RoomRole.VIP, UserId(7), datetime.fromtimestamp(1, UTC))
+    assert replica.requests == [
+        pb.ExecuteRequest(
+            actor=pb.Speaker(user_id=7, username="ana", rank=pb.RANK_MODERATOR, owner=True),
+            slug="live",
+            nonce=replica.requests[0].nonce,
+            target_rank=pb.RANK_MODERATOR,
+            set_room_role=pb.SetRoomRole(target_user_id=5, role=pb.ROOM_ROLE_VIP, owner_user_id=7),
+        )
+    ]
+    replica.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE)
+    assert await moderation.set_role(change(None, None)) is None
+    assert (replica.requests[1].set_room_role.role, replica.requests[1].target_rank) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "refusal"),
+    [
+        (pb.ExecuteResponse.OUTCOME_NOT_PERMITTED, NotPermitted),
+        (pb.ExecuteResponse.OUTCOME_TOO_MANY_ROLES, TooManyRoles),
+        (99, NotPermitted),
+    ],
+)
+async def test_a_role_that_is_not_given_says_why(ask: Start, outcome: Any, refusal: type[Refusal]) -> None:
+    moderation = await ask(Replica(executed=pb.ExecuteResponse(outcome=outcome)))
+    with pytest.raises(refusal) as said:
+        await moderation.set_role(change())
+    assert type(said.value) is refusal
+
+
+async def test_roles_are_read_by_pages_without_those_of_a_later_version(ask: Start) -> None:
+    later: Any = 9
+    holders = [pb.RoomRoleHolder(user_id=5, role=pb.ROOM_ROLE_MODERATOR), pb.RoomRoleHolder(user_id=6, role=later)]
+    replica = Replica(page=pb.ListRoomRolesResponse(owner_user_id=7, holders=holders))
+    moderation = await ask(replica)
+    page = await moderation.list_roles(LIVE, first=9, after=3, user_id=UserId(5))
+    assert (page.owner, [(one.user_id, one.role) for one in page.holders]) == (7, [(5, RoomRole.MODERATOR)])
+    assert replica.pages == [pb.ListRoomRolesRequest(slug="live", first=9, after_user_id=3, user_id=5)]
+    replica.page = pb.ListRoomRolesResponse()
+    assert await moderation.list_roles(LIVE, first=9) == RolePage(None, [])
+
+
+async def test_an_owner_lifts_a_sanction_in_words_that_a_replica_of_before_knows(ask: Start) -> None:
+    replica = Replica()
+    await (await ask(replica)).lift_sanction(3, Viewer(UserId(7), "ana", Rank.OWNER))
+    assert replica.lifting[0].moderator == pb.Speaker(user_id=7, username="ana", rank=pb.RANK_MODERATOR, owner=True)

@@ -126,4 +126,5 @@ class Receipt:
     rules: RulesState | None = None
     """Of a change of rules; None where it is repeated."""
     roles: RoomRoles | None = None
-    """Of a role that was given or taken back, by undoing too: all of the room since; None where it is repeated."""
+    """Of a role that was given or taken back, by undoing too: all of the room since. Where it is repeated: as
+    they are now, None of an undo."""

@@ -7,7 +7,7 @@ it would ask one that hangs again and again, each time until the deadline.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import product
 from typing import TypeVar
@@ -21,6 +21,7 @@ from chassis.grpc_security import GrpcSecurity
 from chassis.traces import trace_headers
 from rooms.domain.audit import AuditEntry, AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
 from rooms.domain.people import Rank, Slug, UserId, Viewer
+from rooms.domain.roles import RoleHolder, RolePage, RoomRole
 from rooms.domain.rules import (
     KeptRule,
     Rule,
@@ -44,7 +45,9 @@ from rooms.errors import (
     Refusal,
     RuleNotFound,
     SanctionNotFound,
+    TooManyRoles,
 )
+from rooms.ports import RoleChange
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, rules_pb2
 
 _ALL_REPLICAS_S = 4.0
@@ -57,6 +60,12 @@ _SLUGS_A_CALL = 1000
 _TARGETS_A_CALL = 1000
 _RANKS = {int(rank): rank for rank in Rank}
 _T = TypeVar("_T")
+_ROLES = {pb.ROOM_ROLE_MODERATOR: RoomRole.MODERATOR, pb.ROOM_ROLE_VIP: RoomRole.VIP}
+_ROLES_TO_PROTO = {
+    None: pb.ROOM_ROLE_UNSPECIFIED,
+    RoomRole.MODERATOR: pb.ROOM_ROLE_MODERATOR,
+    RoomRole.VIP: pb.ROOM_ROLE_VIP,
+}
 _log = structlog.get_logger()
 _REFUSALS: dict[grpc.StatusCode, type[Refusal]] = {
     grpc.StatusCode.NOT_FOUND: SanctionNotFound,
@@ -65,10 +74,10 @@ _REFUSALS: dict[grpc.StatusCode, type[Refusal]] = {
 }
 """What any replica would answer."""
 _OUTCOMES: dict[pb.ExecuteResponse.Outcome.ValueType, type[Refusal]] = {
-    pb.ExecuteResponse.OUTCOME_NOT_FOUND: ActionNotFound,
     pb.ExecuteResponse.OUTCOME_CANNOT_UNDO: CannotUndo,
     pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE: AlreadyUndone,
     pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO: NothingToUndo,
+    pb.ExecuteResponse.OUTCOME_TOO_MANY_ROLES: TooManyRoles,
 }
 _KINDS = {rules_pb2.RuleKind.Value(f"RULE_KIND_{kind.name}"): kind for kind in RuleKind}
 _ACTIONS = {rules_pb2.RuleAction.Value(f"RULE_ACTION_{action.name}"): action for action in RuleAction}
@@ -167,17 +176,14 @@ class GrpcModeration:
         return Undoable(actions, answer.left, answer.last_id or None)
 
     async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
-        """Undo an action; asked again of another replica, it is known by the nonce."""
+        """Undo an action."""
         request = pb.ExecuteRequest(
             actor=_speaker(viewer),
             slug=slug or "",
             log=None if log is None else pb.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
-            nonce=secrets.token_hex(16),
             undo=pb.UndoAction(action_id=action_id),
         )
-        answer = await self._ask(lambda stub: stub.Execute(request, timeout=self._deadline_s, metadata=_trace()))
-        if answer.outcome != pb.ExecuteResponse.OUTCOME_DONE:
-            raise _OUTCOMES.get(answer.outcome, NotPermitted)
+        answer = await self._execute(request, not_found=ActionNotFound)
         return Undone(answer.action_id, answer.undone.action_id, tuple(answer.undone.not_undone))
 
     async def list_rules(self, slug: Slug | None, viewer: Viewer) -> list[KeptRule]:
@@ -197,7 +203,7 @@ class GrpcModeration:
         return await self._save(pb.ExecuteRequest(actor=_speaker(viewer), save_rule=change))
 
     async def _save(self, request: pb.ExecuteRequest) -> KeptRule:
-        answer = await self._execute(request)
+        answer = await self._execute(request, not_found=RuleNotFound)
         if not answer.HasField("rule"):  # deleted by somebody else, before this was asked again
             raise RuleNotFound
         return _kept_from_proto(answer.rule)
@@ -205,7 +211,7 @@ class GrpcModeration:
     async def delete_rule(self, rule_id: int, viewer: Viewer) -> None:
         """See ports.Moderation."""
         change = pb.DeleteRule(rule_id=rule_id)
-        await self._execute(pb.ExecuteRequest(actor=_speaker(viewer), delete_rule=change))
+        await self._execute(pb.ExecuteRequest(actor=_speaker(viewer), delete_rule=change), not_found=RuleNotFound)
 
     async def try_text(self, slug: Slug | None, text: str, viewer: Viewer) -> TriedText:
         """See ports.Moderation."""
@@ -227,16 +233,42 @@ class GrpcModeration:
         )
         return [_hit_from_proto(hit) for hit in answer.hits if hit.action in _ACTIONS]
 
-    async def _execute(self, request: pb.ExecuteRequest) -> pb.ExecuteResponse:
+    async def set_role(self, change: RoleChange) -> RoleHolder | None:
+        """Give a role, or take it back."""
+        request = pb.ExecuteRequest(
+            actor=_speaker(change.by),
+            slug=change.slug,
+            target_rank=pb.Rank.ValueType(change.rank or 0),
+            set_room_role=pb.SetRoomRole(
+                target_user_id=change.user_id,
+                role=_ROLES_TO_PROTO[change.role],
+                owner_user_id=change.owner or 0,
+            ),
+        )
+        answer = await self._execute(request)
+        return next(iter(_holders_from_proto([answer.role] if answer.HasField("role") else [])), None)
+
+    async def list_roles(
+        self, slug: Slug, *, first: int, after: int | None = None, user_id: UserId | None = None
+    ) -> RolePage:
+        """A page of the roles of a slug."""
+        request = pb.ListRoomRolesRequest(slug=slug, first=first, after_user_id=after or 0, user_id=user_id or 0)
+        answer = await self._ask(lambda stub: stub.ListRoomRoles(request, timeout=self._deadline_s, metadata=_trace()))
+        owner = UserId(answer.owner_user_id) if answer.owner_user_id else None
+        return RolePage(owner, _holders_from_proto(answer.holders))
+
+    async def _execute(
+        self, request: pb.ExecuteRequest, *, not_found: type[Refusal] = NotPermitted
+    ) -> pb.ExecuteResponse:
         """With a nonce, so that a command which is sent to another replica as well is carried out once."""
         request.nonce = secrets.token_hex(16)
         answer = await self._ask(lambda stub: stub.Execute(request, timeout=self._deadline_s, metadata=_trace()))
         if answer.outcome == pb.ExecuteResponse.OUTCOME_RULE_REFUSED:
             raise InvalidInput(answer.problem)
         if answer.outcome == pb.ExecuteResponse.OUTCOME_NOT_FOUND:
-            raise RuleNotFound
+            raise not_found
         if answer.outcome != pb.ExecuteResponse.OUTCOME_DONE:
-            raise NotPermitted
+            raise _OUTCOMES.get(answer.outcome, NotPermitted)
         return answer
 
     async def _ask(
@@ -269,7 +301,10 @@ def _trace() -> tuple[tuple[str, str], ...]:
 
 
 def _speaker(viewer: Viewer) -> pb.Speaker:
-    return pb.Speaker(user_id=viewer.user_id, username=viewer.username, rank=pb.Rank.ValueType(viewer.rank))
+    """Who asks; an owner in words that a replica of before knows as well."""
+    is_owner = viewer.rank is Rank.OWNER
+    rank = pb.Rank.ValueType(Rank.MODERATOR if is_owner else viewer.rank)
+    return pb.Speaker(user_id=viewer.user_id, username=viewer.username, rank=rank, owner=is_owner)
 
 
 def _audit_from_proto(entry: pb.AuditEntry) -> AuditEntry:
@@ -297,6 +332,25 @@ def _audit_from_proto(entry: pb.AuditEntry) -> AuditEntry:
     )
 
 
+def _holders_from_proto(holders: Iterable[pb.RoomRoleHolder]) -> list[RoleHolder]:
+    """Without those of a role of a later version."""
+    return [
+        RoleHolder(
+            UserId(holder.user_id),
+            _ROLES[holder.role],
+            UserId(holder.given_by_user_id),
+            _time_from_proto(holder.given_at_ms),
+        )
+        for holder in holders
+        if holder.role in _ROLES
+    ]
+
+
+def _rank_from_proto(rank: int) -> Rank:
+    """Of the author of a sanction. What a later version may have ranked reaches nobody who is signed in."""
+    return Rank(rank) if rank in set(Rank) else Rank.USER
+
+
 def _sanction_from_proto(sanction: pb.Sanction) -> Sanction:
     return Sanction(
         id=sanction.id,
@@ -307,7 +361,7 @@ def _sanction_from_proto(sanction: pb.Sanction) -> Sanction:
         slug=Slug(sanction.slug) if sanction.slug else None,
         reason=sanction.reason or None,
         moderator_user_id=UserId(sanction.moderator_user_id),
-        moderator_rank=Rank(sanction.moderator_rank or Rank.MODERATOR),
+        moderator_rank=_rank_from_proto(sanction.moderator_rank or Rank.MODERATOR),
         created_at=_time_from_proto(sanction.created_at_ms),
         expires_at=_time_from_proto(sanction.expires_at_ms) if sanction.expires_at_ms else None,
         lifted_at=_time_from_proto(sanction.lifted_at_ms) if sanction.lifted_at_ms else None,

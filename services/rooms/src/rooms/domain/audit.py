@@ -21,6 +21,7 @@ ACTIONS = (
     "warn",
     "save_rule",
     "delete_rule",
+    "role",
     "undo",
     "follow",
 )
@@ -139,6 +140,11 @@ def may_read_audit(viewer: Viewer, slug: Slug | None) -> bool:
     return viewer.rank >= (Rank.ADMIN if slug is None else Rank.MODERATOR)
 
 
-def may_undo(viewer: Viewer) -> bool:
-    """Whether they may undo anything, or have chains checked: admins and above."""
+def may_undo(viewer: Viewer, slug: Slug | None) -> bool:
+    """Whether they may undo anything: of a room its owner and above, wherever it is, admins and above."""
+    return viewer.rank >= (Rank.ADMIN if slug is None else Rank.OWNER)
+
+
+def may_verify(viewer: Viewer) -> bool:
+    """Whether they may have chains checked: admins and above."""
     return viewer.rank >= Rank.ADMIN

@@ -14,7 +14,7 @@ from enum import Enum
 
 from rooms.domain.log_position import LifeLog, partition_of
 from rooms.domain.naming import is_id
-from rooms.domain.people import ConnectionId, Life, Person, RoomId, Slug
+from rooms.domain.people import ConnectionId, Life, Person, RoomId, Slug, UserId
 from rooms.domain.rooms import Access, DormantLife, LivingRoom, RoomPolicy, SlugState, may_enter
 
 
@@ -88,6 +88,8 @@ class Membership:
     crowded: bool
     partition: int | None = None
     """Of the life's log; None: its messages are in the stream of before."""
+    owner: UserId | None = None
+    """Who made the room by createChatRoom; the same as long as the life goes on."""
 
 
 JoinOutcome = Membership | JoinRefusal

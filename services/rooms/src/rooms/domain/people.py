@@ -22,13 +22,36 @@ LARGEST_ID = 2**53 - 1
 
 
 class Rank(IntEnum):
-    """A sanction reaches only those who rank below its author."""
+    """A sanction reaches only those who rank below its author. The numbers are those of the contract: OWNER came later,
+    and stands above MODERATOR and below ADMIN. It is not stored with connections: whose a room is, is known by its
+    slug."""
 
     ANONYMOUS = 1
     USER = 2
     MODERATOR = 3
     ADMIN = 4
     SUPERUSER = 5
+    OWNER = 6
+    """Of a room, in it."""
+
+    def __lt__(self, other: int) -> bool:
+        return _place(self) < _place(other)
+
+    def __le__(self, other: int) -> bool:
+        return _place(self) <= _place(other)
+
+    def __gt__(self, other: int) -> bool:
+        return _place(self) > _place(other)
+
+    def __ge__(self, other: int) -> bool:
+        return _place(self) >= _place(other)
+
+
+_PLACES = {Rank.ANONYMOUS: 0, Rank.USER: 1, Rank.MODERATOR: 2, Rank.OWNER: 3, Rank.ADMIN: 4, Rank.SUPERUSER: 5}
+
+
+def _place(rank: int) -> int:
+    return _PLACES[Rank(rank)]
 
 
 @dataclass(frozen=True, slots=True)

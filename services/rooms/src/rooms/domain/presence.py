@@ -167,6 +167,7 @@ class Joins:
             version=filling.version,
             crowded=filling.tally.crowded,
             partition=room.partition,
+            owner=room.access.owner,
         )
 
     def _event(self, life: Life, versions: Mapping[tuple[Life, ParticipantKey], int], now_ms: int) -> PresenceChanged:

@@ -306,6 +306,8 @@ class RoomPolicy:
     """How long the log of a life that its last leave has ended is kept for those who come back to it."""
     log_partitions: int = 1
     """Over which new lives are spread."""
+    owner_rank: Rank = Rank.OWNER
+    """What the owner of a room ranks as in it; MODERATOR: they have no more rights than these."""
 
     def is_abandoned(self, room: LivingRoom, *, now_ms: int) -> bool:
         """Whether a room has been empty, or still unused, for too long."""

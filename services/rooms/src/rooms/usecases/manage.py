@@ -6,13 +6,13 @@ from contextlib import suppress
 from string import ascii_lowercase
 
 from rooms.domain import naming
-from rooms.domain.people import LARGEST_ID, RoomId, Slug, UserId, Viewer
+from rooms.domain.people import LARGEST_ID, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.rooms import Invitation, Room, RoomSettings, SettingsChange, Video, may_manage, may_register_videos
 from rooms.domain.rules import KeptRule, Rule
-from rooms.domain.sanctions import Sanction
+from rooms.domain.sanctions import Sanction, may_read_sanctions
 from rooms.errors import InvalidInput, NotPermitted, RoomNotFound, SlugReserved, SlugTaken
 from rooms.ports import Ports
-from rooms.usecases.queries import moderator_of, signed_in
+from rooms.usecases.queries import ranked_for_rule, ranked_in, signed_in, viewer_in
 
 _NUMBERED = 9
 """Rooms of one name that are told apart by a number; the ones after them would have to ask for each of the numbers."""
@@ -83,26 +83,39 @@ async def register_video(ports: Ports, viewer: Viewer | None, video_id: int, tit
 async def lift_sanction(ports: Ports, viewer: Viewer | None, sanction_id: int) -> Sanction:
     """End a sanction, as who could have imposed it may. Raises NotSignedIn, NotPermitted, SanctionNotFound,
     ModerationUnavailable."""
-    return await ports.moderation.lift_sanction(sanction_id, moderator_of(viewer))
+    lifting = signed_in(viewer)
+    if lifting.rank < Rank.ADMIN:
+        lifting = await _in_room_of(ports, lifting, sanction_id)
+    if not may_read_sanctions(lifting):
+        raise NotPermitted
+    return await ports.moderation.lift_sanction(sanction_id, lifting)
+
+
+async def _in_room_of(ports: Ports, viewer: Viewer, sanction_id: int) -> Viewer:
+    """The viewer with the rank that they have where a sanction holds; of one that there is not, with their own."""
+    found = await ports.moderation.list_sanctions(slug=None, active=False, first=1, before_id=sanction_id + 1)
+    slug = next((sanction.slug for sanction in found if sanction.id == sanction_id), None)
+    return viewer if slug is None else await viewer_in(ports, viewer, slug)
 
 
 async def make_rule(ports: Ports, viewer: Viewer | None, slug: Slug | None, rule: Rule) -> KeptRule:
     """Make a rule of a room, or for everywhere. Raises NotSignedIn, NotPermitted, InvalidInput,
     ModerationUnavailable."""
-    return await ports.moderation.make_rule(slug, rule, signed_in(viewer))
+    return await ports.moderation.make_rule(slug, rule, await ranked_in(ports, viewer, slug))
 
 
-async def replace_rule(ports: Ports, viewer: Viewer | None, rule_id: int, rule: Rule) -> KeptRule:
-    """Replace a rule as a whole. Raises NotSignedIn, NotPermitted, RuleNotFound, InvalidInput,
+async def replace_rule(ports: Ports, viewer: Viewer | None, rule_id: int, rule: Rule, *, slug: Slug | None) -> KeptRule:
+    """Replace a rule as a whole; `slug`: see ranked_for_rule. Raises NotSignedIn, NotPermitted, RuleNotFound,
+    InvalidInput, ModerationUnavailable."""
+    _check_id(rule_id)
+    return await ports.moderation.replace_rule(rule_id, rule, await ranked_for_rule(ports, viewer, rule_id, slug))
+
+
+async def delete_rule(ports: Ports, viewer: Viewer | None, rule_id: int, *, slug: Slug | None) -> bool:
+    """Delete a rule; `slug`: see ranked_for_rule. Raises NotSignedIn, NotPermitted, RuleNotFound, InvalidInput,
     ModerationUnavailable."""
     _check_id(rule_id)
-    return await ports.moderation.replace_rule(rule_id, rule, signed_in(viewer))
-
-
-async def delete_rule(ports: Ports, viewer: Viewer | None, rule_id: int) -> bool:
-    """Delete a rule. Raises NotSignedIn, NotPermitted, RuleNotFound, InvalidInput, ModerationUnavailable."""
-    _check_id(rule_id)
-    await ports.moderation.delete_rule(rule_id, signed_in(viewer))
+    await ports.moderation.delete_rule(rule_id, await ranked_for_rule(ports, viewer, rule_id, slug))
     return True
 
 

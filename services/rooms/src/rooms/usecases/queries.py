@@ -1,14 +1,16 @@
 """Rooms, participants and sanctions as people read them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rooms.domain import naming
 from rooms.domain.people import LARGEST_ID, Life, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import RoomSnapshot
+from rooms.domain.roles import rank_in_room
 from rooms.domain.rooms import Participant, Room, may_manage
 from rooms.domain.rules import KeptRule, RuleHit, TriedText
 from rooms.domain.sanctions import Sanction, may_read_sanctions, target_of, with_state
-from rooms.errors import InvalidInput, NotPermitted, NotSignedIn
+from rooms.errors import InvalidInput, NotPermitted, NotSignedIn, RuleNotFound
 from rooms.ports import Ports
 
 
@@ -74,9 +76,20 @@ async def list_announced(ports: Ports, life: Life) -> RoomSnapshot:
 
 
 async def connected_rank(ports: Ports, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
-    """The highest rank that a user, or the anonymous ones with a name, are connected with; slug None: anywhere. Raises
-    DatabaseUnavailable."""
-    return await ports.memberships.connected_rank(user_id, username, slug)
+    """The highest rank that a user, or the anonymous ones with a name, are connected with; slug None: anywhere, where
+    it does not count whose rooms are. Raises DatabaseUnavailable."""
+    rank = await ports.memberships.connected_rank(user_id, username, slug)
+    if rank is None or not await is_owner(ports, user_id, slug):
+        return rank
+    return max(rank, ports.policy.owner_rank)
+
+
+async def is_owner(ports: Ports, user_id: UserId | None, slug: Slug | None) -> bool:
+    """Whether the room of a slug, living or kept, is that user's. Raises DatabaseUnavailable."""
+    if user_id is None or slug is None:
+        return False
+    room = await ports.catalog.find_room(slug=slug)
+    return room is not None and room.owner == user_id
 
 
 async def count_connections(ports: Ports) -> Mapping[RoomId, int]:
@@ -87,8 +100,10 @@ async def count_connections(ports: Ports) -> Mapping[RoomId, int]:
 async def list_sanctions(
     ports: Ports, viewer: Viewer | None, *, slug: Slug | None, active: bool, first: int, before_id: int | None = None
 ) -> list[Sanction]:
-    """Newest first. Raises NotSignedIn, NotPermitted, ModerationUnavailable."""
-    moderator_of(viewer)
+    """Newest first, for moderators: those of a room by its slug. Raises NotSignedIn, NotPermitted,
+    ModerationUnavailable."""
+    if not may_read_sanctions(await ranked_in(ports, viewer, slug)):
+        raise NotPermitted
     return await ports.moderation.list_sanctions(slug=slug, active=active, first=first, before_id=before_id)
 
 
@@ -97,21 +112,22 @@ async def list_rules(
 ) -> list[KeptRule]:
     """The rules of a room, or those for everywhere, the oldest first. Raises NotSignedIn, NotPermitted,
     ModerationUnavailable."""
-    rules = await ports.moderation.list_rules(slug, signed_in(viewer))
+    rules = await ports.moderation.list_rules(slug, await ranked_in(ports, viewer, slug))
     return [kept for kept in rules if after is None or kept.id > after][:first]
 
 
 async def try_text(ports: Ports, viewer: Viewer | None, *, slug: Slug | None, text: str) -> TriedText:
     """What would become of a text in a room. Raises NotSignedIn, NotPermitted, InvalidInput, ModerationUnavailable."""
-    return await ports.moderation.try_text(slug, text, signed_in(viewer))
+    return await ports.moderation.try_text(slug, text, await ranked_in(ports, viewer, slug))
 
 
 async def list_rule_hits(
-    ports: Ports, viewer: Viewer | None, rule_id: int, *, first: int, before_id: int | None = None
+    ports: Ports, viewer: Viewer | None, rule_id: int, *, slug: Slug | None, first: int, before_id: int | None = None
 ) -> list[RuleHit]:
-    """The last messages that a rule hit, newest first. Raises NotSignedIn, NotPermitted, RuleNotFound,
-    ModerationUnavailable."""
-    return await ports.moderation.list_rule_hits(rule_id, signed_in(viewer), first=first, before_id=before_id)
+    """The last messages that a rule hit, newest first; `slug`: see ranked_for_rule. Raises NotSignedIn, NotPermitted,
+    RuleNotFound, ModerationUnavailable."""
+    reader = await ranked_for_rule(ports, viewer, rule_id, slug)
+    return await ports.moderation.list_rule_hits(rule_id, reader, first=first, before_id=before_id)
 
 
 def signed_in(viewer: Viewer | None) -> Viewer:
@@ -121,8 +137,35 @@ def signed_in(viewer: Viewer | None) -> Viewer:
     return viewer
 
 
-def moderator_of(viewer: Viewer | None) -> Viewer:
-    """Who asks, where they may read sanctions. Raises NotSignedIn, NotPermitted."""
-    if not may_read_sanctions(signed_in(viewer)):
-        raise NotPermitted
-    return signed_in(viewer)
+async def ranked_in(ports: Ports, viewer: Viewer | None, slug: Slug | None) -> Viewer:
+    """Who asks, with the rank that they have in the rooms of a slug; None: with their own. Raises NotSignedIn,
+    ModerationUnavailable."""
+    asking = signed_in(viewer)
+    return asking if slug is None else await viewer_in(ports, asking, slug)
+
+
+async def ranked_for_rule(ports: Ports, viewer: Viewer | None, rule_id: int, slug: Slug | None) -> Viewer:
+    """The same of who means one rule, which is one of that slug: a rank in a room is worth nothing for the rules of
+    another. Raises NotSignedIn, NotPermitted, RuleNotFound, ModerationUnavailable."""
+    asking = await ranked_in(ports, viewer, slug)
+    if slug is not None and all(kept.id != rule_id for kept in await ports.moderation.list_rules(slug, asking)):
+        raise RuleNotFound
+    return asking
+
+
+async def viewer_in(ports: Ports, viewer: Viewer, slug: Slug) -> Viewer:
+    """The viewer with the rank that they have in the rooms of a slug. Raises ModerationUnavailable."""
+    if viewer.rank >= Rank.ADMIN:
+        return viewer
+    return await in_room(ports, viewer, slug, await ports.catalog.find_room(slug=slug))
+
+
+async def in_room(ports: Ports, viewer: Viewer, slug: Slug, room: Room | None) -> Viewer:
+    """The same, of the room that was found there."""
+    owner = None if room is None else room.owner
+    rank = rank_in_room(viewer, owner, None, owner_rank=ports.policy.owner_rank)
+    if rank < Rank.MODERATOR:  # whoever ranks higher already can win nothing by a role
+        page = await ports.moderation.list_roles(slug, first=1, user_id=viewer.user_id)
+        roles = [holder.role for holder in page.under(owner)]
+        rank = rank_in_room(viewer, owner, roles[0] if roles else None, owner_rank=ports.policy.owner_rank)
+    return replace(viewer, rank=rank)

@@ -25,6 +25,7 @@ from rooms.domain.leases import Outage
 from rooms.domain.membership import Arrival, BySlug, JoinOutcome
 from rooms.domain.people import ConnectionId, EdgeId, Person, Rank, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
+from rooms.domain.roles import RolePage
 from rooms.domain.rooms import LifeEnded, RoomPolicy
 from rooms.domain.sanctions import Sanction, Target
 from rooms.ports import Ports
@@ -87,7 +88,12 @@ class Quiet:
     async def _unasked(self, *args: Any, **named: Any) -> Any:
         raise AssertionError("not asked for here")
 
-    list_rules = make_rule = replace_rule = delete_rule = try_text = list_rule_hits = _unasked
+    list_rules = make_rule = replace_rule = delete_rule = try_text = list_rule_hits = set_role = _unasked
+
+    async def list_roles(
+        self, slug: Slug, *, first: int, after: int | None = None, user_id: UserId | None = None
+    ) -> RolePage:
+        return RolePage(None, [])
 
 
 class Stage:

@@ -16,12 +16,14 @@ from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone
 from rooms.domain.leases import Outage
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
+from rooms.domain.roles import RoleHolder, RolePage
 from rooms.domain.rooms import (
     CreationPolicy,
     LifeEnded,
     Participant,
     ParticipantState,
     Room,
+    RoomPolicy,
     RoomSettings,
 )
 from rooms.domain.rules import (
@@ -37,7 +39,7 @@ from rooms.domain.rules import (
 )
 from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
 from rooms.errors import InvalidInput, ModerationUnavailable, NotPermitted, RuleNotFound, SanctionNotFound
-from rooms.ports import Ports
+from rooms.ports import Ports, RoleChange
 
 NOW = datetime(2025, 11, 27, 16, 30, 0, 123456, tzinfo=UTC)
 
@@ -51,6 +53,7 @@ class FakeModeration:
     rule_hits: list[RuleHit] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     aimed: list[Target] = field(default_factory=list)
+    roles: dict[Slug, RolePage] = field(default_factory=dict)
     is_away: bool = False
     audit: list[AuditEntry] = field(default_factory=list)
     audit_queries: list[AuditQuery] = field(default_factory=list)
@@ -110,11 +113,11 @@ class FakeModeration:
         return Undone(1_000 + action_id, action_id, ("messages",))
 
     async def list_rules(self, slug: Slug | None, viewer: Viewer) -> list[KeptRule]:
-        self._ask_as_admin(f"list_rules {slug}", viewer)
+        self._ask_of_rules(f"list_rules {slug}", slug, viewer)
         return [kept for kept in self.rules.values() if kept.slug == slug]
 
     async def make_rule(self, slug: Slug | None, rule: Rule, viewer: Viewer) -> KeptRule:
-        self._ask_as_admin(f"make_rule {slug} {rule.name}", viewer)
+        self._ask_of_rules(f"make_rule {slug} {rule.name}", slug, viewer)
         if rule.action is RuleAction.HOLD:
             raise InvalidInput("HOLD is not offered yet")
         number = len(self.rules) + 1
@@ -122,34 +125,58 @@ class FakeModeration:
         return self.rules[number]
 
     async def replace_rule(self, rule_id: int, rule: Rule, viewer: Viewer) -> KeptRule:
-        self._ask_as_admin(f"replace_rule {rule_id} {rule.name}", viewer)
+        self._ask_of_rules(f"replace_rule {rule_id} {rule.name}", self._slug_of(rule_id), viewer)
         self._demand_rule(rule_id)
         self.rules[rule_id] = replace(self.rules[rule_id], rule=rule, version=8)
         return self.rules[rule_id]
 
     async def delete_rule(self, rule_id: int, viewer: Viewer) -> None:
-        self._ask_as_admin(f"delete_rule {rule_id}", viewer)
+        self._ask_of_rules(f"delete_rule {rule_id}", self._slug_of(rule_id), viewer)
         self._demand_rule(rule_id)
         del self.rules[rule_id]
 
     async def try_text(self, slug: Slug | None, text: str, viewer: Viewer) -> TriedText:
-        self._ask_as_admin(f"try_text {slug} {text}", viewer)
+        self._ask_of_rules(f"try_text {slug} {text}", slug, viewer)
         hits = [TextHit(k.id, k.rule.name, text, k.rule.action, k.rule.mode) for k in self.rules.values()]
         return TriedText(hits, hits[0].rule_id if hits else None)
 
     async def list_rule_hits(self, rule_id: int, viewer: Viewer, *, first: int, before_id: int | None) -> list[RuleHit]:
-        self._ask_as_admin(f"list_rule_hits {rule_id} {first} {before_id}", viewer)
+        self._ask_of_rules(f"list_rule_hits {rule_id} {first} {before_id}", self._slug_of(rule_id), viewer)
         self._demand_rule(rule_id)
         return [hit for hit in self.rule_hits if before_id is None or hit.id < before_id][:first]
 
-    def _ask_as_admin(self, question: str, viewer: Viewer) -> None:
+    def _ask_of_rules(self, question: str, slug: Slug | None, viewer: Viewer) -> None:
         self._ask(question)
-        if viewer.rank < Rank.ADMIN:
+        if viewer.rank < (Rank.ADMIN if slug is None else Rank.OWNER):
             raise NotPermitted
+
+    def _slug_of(self, rule_id: int) -> Slug | None:
+        return self.rules[rule_id].slug if rule_id in self.rules else None
 
     def _demand_rule(self, rule_id: int) -> None:
         if rule_id not in self.rules:
             raise RuleNotFound
+
+    async def set_role(self, change: RoleChange) -> RoleHolder | None:
+        self._ask(f"set_role {change.slug} {change.owner} {change.by.rank.name}")
+        page = self.roles.get(change.slug, RolePage(change.owner, []))
+        left = [h for h in page.under(change.owner) if h.user_id != change.user_id]
+        holder = None
+        if change.rank is not None and change.rank >= change.by.rank:
+            raise NotPermitted
+        if change.role is not None:
+            holder = RoleHolder(change.user_id, change.role, change.by.user_id, NOW)
+            left.append(holder)
+        self.roles[change.slug] = RolePage(change.owner, sorted(left, key=lambda h: h.user_id))
+        return holder
+
+    async def list_roles(
+        self, slug: Slug, *, first: int, after: int | None = None, user_id: UserId | None = None
+    ) -> RolePage:
+        self._ask(f"list_roles {slug} {first} {after} {user_id}")
+        page = self.roles.get(slug, RolePage(None, []))
+        found = [h for h in page.holders if h.user_id > (after or 0) and user_id in (None, h.user_id)]
+        return RolePage(page.owner, found[:first])
 
     def _ask(self, question: str) -> None:
         self.asked.append(question)
@@ -178,6 +205,20 @@ class FakeEvents:
         self.emotes_changed.append(slug)
 
 
+@dataclass
+class FakeMemberships:
+    """Who is connected with which rank; GraphQL asks for nothing else."""
+
+    ranks: dict[int, Rank]
+
+    async def connected_rank(self, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
+        assert user_id is not None
+        return self.ranks.get(user_id)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"GraphQL asked for {name}")
+
+
 class _Unused:
     """A port that GraphQL has no business with."""
 
@@ -203,6 +244,9 @@ class World:
     blocks: MemoryBlocks = field(default_factory=MemoryBlocks)
     creation: CreationPolicy = field(default_factory=CreationPolicy)
     executions: InFlight = field(default_factory=lambda: InFlight(EXECUTION_LIMIT))
+    ranks: dict[int, Rank] = field(default_factory=dict)
+    """What users are connected with."""
+    owner_rank: Rank = Rank.OWNER
     ana: Viewer = ANA
     ben: Viewer = BEN
     mod: Viewer = MOD
@@ -224,6 +268,10 @@ class World:
         )
         self.catalog.rooms[room.slug] = room
         return room
+
+    def viewer(self, user_id: int) -> Viewer:
+        """Some user."""
+        return Viewer(UserId(user_id), f"user_{user_id}", Rank.USER)
 
     def put_person(
         self, room: Room, user_id: int | None, username: str, *, connections: int = 1, rank: Rank | None = None
@@ -297,7 +345,7 @@ class World:
         """As bootstrap would give them."""
         return Ports(
             catalog=self.catalog,
-            memberships=_Unused(),
+            memberships=FakeMemberships(self.ranks),
             leases=_Unused(),
             log=_Unused(),
             dormant=_Unused(),
@@ -310,6 +358,7 @@ class World:
             elapsed_s=NOW.timestamp,
             outage=Outage(0, now_s=0),
             creation=self.creation,
+            policy=RoomPolicy(owner_rank=self.owner_rank),
         )
 
     async def answer(

@@ -9,7 +9,15 @@ import pytest
 
 from rooms.domain.audit import AuditEntry, AuditQuery, PolicyFieldChange, Undoable, Verification
 from rooms.domain.people import Rank, Slug, UserId
-from rooms.errors import AlreadyUndone, CannotUndo, ModerationUnavailable, NothingToUndo, NotPermitted
+from rooms.domain.roles import RoleHolder, RolePage, RoomRole
+from rooms.errors import (
+    AlreadyUndone,
+    CannotUndo,
+    ModerationUnavailable,
+    NothingToUndo,
+    NotPermitted,
+    TooManyRoles,
+)
 from rooms.usecases import audit as usecases
 
 if TYPE_CHECKING:
@@ -24,6 +32,7 @@ LOG = """query($slug: String, $actor: SafeInt, $target: SafeInt, $name: String, 
 VERIFY = """query($slug: String, $after: String) { verifyAudit(slug: $slug, after: $after) {
     whole checked unchained brokenActionId problem lastActionId lastDigest cursor } }"""
 UNDO = "mutation($id: SafeInt!) { undoAction(id: $id) { actionId undoes notUndone } }"
+UNDO_IN = "mutation($id: SafeInt!, $slug: String) { undoAction(id: $id, slug: $slug) { actionId undoes notUndone } }"
 UNDO_ALL = """mutation($actorId: SafeInt!, $since: DateTime!, $after: String) {
   undoAll(actorId: $actorId, since: $since, after: $after) { undone notUndone left cursor } }"""
 SINCE = "2025-11-27T16:30:00.123Z"
@@ -106,10 +115,33 @@ async def test_moderators_read_the_log_of_a_slug_and_admins_all_of_it(world: "Wo
     assert await world.refusal(LOG, None, slug="room") == "UNAUTHENTICATED"
     assert await world.refusal(LOG, world.ana, slug="room") == "FORBIDDEN"
     assert await world.refusal(LOG, world.mod) == "FORBIDDEN"
-    assert world.moderation.asked == []
+    assert world.moderation.asked == ["list_roles room 1 None 10"]
+    world.moderation.asked.clear()
     await world.data(LOG, world.mod, slug="room")
     await world.data(LOG, world.admin)
     assert world.moderation.asked == ["list_audit MODERATOR room None 50 None", "list_audit ADMIN None None 50 None"]
+
+
+async def test_the_log_of_a_room_is_read_and_its_actions_are_undone_by_the_rank_there(world: "World") -> None:
+    world.put_room("room", owner=world.ana)
+    world.put_room("other")
+    world.moderation.audit = [entry(world, 7)]
+    world.moderation.roles[Slug("room")] = RolePage(
+        world.ana.user_id, [RoleHolder(world.ben.user_id, RoomRole.MODERATOR, UserId(30), world.ports.clock())]
+    )
+    await world.data(LOG, world.ben, slug="room")
+    await world.data(LOG, world.ana, slug="room")
+    assert (await world.data(UNDO_IN, world.ana, id=7, slug="room"))["undoAction"]["undoes"] == 7
+    for viewer, slug in ((world.ben, "room"), (world.mod, "room"), (world.ana, "other"), (world.ana, None)):
+        assert await world.refusal(UNDO_IN, viewer, id=7, slug=slug) == "FORBIDDEN"
+    assert await world.refusal(LOG, world.ana, slug="other") == "FORBIDDEN"
+    assert await world.refusal(UNDO_IN, world.ana, id=7, slug="") == "INVALID"
+    assert [asked for asked in world.moderation.asked if not asked.startswith("list_roles")] == [
+        "list_audit MODERATOR room None 50 None",
+        "list_audit OWNER room None 50 None",
+        "list_audit OWNER room None 1 8",
+        "undo 7 room (1, 1, 0)",
+    ]
 
 
 async def test_the_log_is_asked_for_by_slug_actor_target_and_action_page_by_page(world: "World") -> None:
@@ -189,6 +221,7 @@ async def test_undoing_what_is_not_there_is_not_found(world: "World", action_id:
         (AlreadyUndone, "CONFLICT", "This was undone already"),
         (NothingToUndo, "CONFLICT", "Nothing is left to undo"),
         (NotPermitted, "FORBIDDEN", "You do not have permission to do this"),
+        (TooManyRoles, "FORBIDDEN", "As many have roles in this room as may: take one back first"),
     ],
 )
 async def test_what_cannot_be_undone_says_why(world: "World", refusal: type[Exception], code: str, text: str) -> None:

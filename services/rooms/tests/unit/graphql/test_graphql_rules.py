@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rooms.domain.people import Slug
+from rooms.domain.people import Rank, Slug
+from rooms.domain.roles import RoleHolder, RolePage, RoomRole
 from rooms.domain.rules import RuleAction, RuleExemption, RuleHit, RuleKind, RuleMode
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ async def test_a_rule_is_made_in_a_room_or_everywhere_or_replaces_the_one_of_its
     replaced = await world.data(SAVE, world.admin, rule=TERMS | {"name": "more words"}, id=1)
     assert replaced["saveRule"] == {"id": 1, "slug": "room", "name": "more words", "version": 8}
     assert world.moderation.asked == ["make_rule room words", "make_rule None words", "replace_rule 1 more words"]
-    for where in ({}, {"slug": "room", "everywhere": True}, {"slug": "room", "id": 1}, {"everywhere": True, "id": 1}):
+    for where in ({}, {"slug": "room", "everywhere": True}, {"everywhere": True, "id": 1}):
         body, _ = await world.answer(SAVE, world.admin, variables=world.encoded(rule=TERMS, **where))
         assert [e["message"] for e in body["errors"]] == ["Give slug, everywhere: true, or the id of a rule"]
 
@@ -161,6 +162,52 @@ async def test_hits_are_paged_the_newest_first_with_every_field_of_the_contract(
     ]
     assert (await world.data(HITS, world.admin, first=1))["ruleHits"] == [{"id": 3, "cursor": "aGl0OjM"}]
     assert (await world.data(HITS, world.admin, after="aGl0OjM"))["ruleHits"] == [{"id": 2, "cursor": "aGl0OjI"}]
+
+
+async def test_the_owner_of_a_room_has_its_rules_by_its_slug(world: "World") -> None:
+    world.put_room("room", owner=world.ana)
+    assert (await world.data(SAVE, world.ana, rule=TERMS, slug="room"))["saveRule"]["id"] == 1
+    replaced = await world.data(SAVE, world.ana, rule=TERMS | {"name": "more words"}, slug="room", id=1)
+    assert replaced["saveRule"] == {"id": 1, "slug": "room", "name": "more words", "version": 8}
+    assert (await world.data(RULES, world.ana, slug="room"))["rules"] == [{"id": 1}]
+    tried = await world.data('{ testRule(slug: "room", text: "a") { decisiveRuleId } }', world.ana)
+    assert tried["testRule"] == {"decisiveRuleId": 1}
+    assert await world.data('{ ruleHits(ruleId: 1, slug: "room") { id } }', world.ana) == {"ruleHits": []}
+    assert await world.data('mutation { deleteRule(id: 1, slug: "room") }', world.ana) == {"deleteRule": True}
+    assert world.moderation.rules == {}
+
+
+BY_ID = [
+    "query($id: SafeInt!, $slug: String) { ruleHits(ruleId: $id, slug: $slug) { id } }",
+    "mutation($id: SafeInt!, $slug: String) { deleteRule(id: $id, slug: $slug) }",
+    """mutation($id: SafeInt!, $slug: String) {
+      saveRule(id: $id, slug: $slug, rule: {name: "a", kind: CAPS, action: FLAG}) { id } }""",
+]
+
+
+@pytest.mark.parametrize("query", BY_ID)
+async def test_an_owner_reaches_no_rule_of_another_room_or_of_everywhere(world: "World", query: str) -> None:
+    world.put_room("room", owner=world.ana)
+    world.put_room("other", owner=world.ben)
+    for slug in ("room", "other", None):
+        world.put_rule(slug, "a")
+    kept = dict(world.moderation.rules)
+    for number in (2, 3, 9):
+        assert await world.refusal(query, world.ana, id=number, slug="room") == "NOT_FOUND"
+    for number, slug in ((2, "other"), (1, None), (3, None)):
+        assert await world.refusal(query, world.ana, id=number, slug=slug) == "FORBIDDEN"
+    assert world.moderation.rules == kept
+
+
+async def test_moderators_of_a_room_and_owners_without_rights_have_no_rules(world: "World") -> None:
+    world.owner_rank = Rank.MODERATOR
+    world.put_room("room", owner=world.ana)
+    held = RoleHolder(world.ben.user_id, RoomRole.MODERATOR, world.ana.user_id, world.ports.clock())
+    world.moderation.roles[Slug("room")] = RolePage(world.ana.user_id, [held])
+    world.put_rule("room", "a")
+    for viewer in (world.ana, world.ben, world.mod):
+        assert await world.refusal(RULES, viewer, slug="room") == "FORBIDDEN"
+        assert await world.refusal(SAVE, viewer, rule=TERMS, slug="room") == "FORBIDDEN"
 
 
 async def test_a_rule_that_there_is_not_is_not_found(world: "World") -> None:

@@ -48,6 +48,8 @@ type RuleTest { hits: [RuleTestHit!]!  decisiveRuleId: SafeInt }
 type RuleTestHit { ruleId: SafeInt!  ruleName: String!  pattern: String  action: RuleAction!  mode: RuleMode! }
 type Invitation { slug: String!  userId: SafeInt!  invitedBy: SafeInt!  createdAt: DateTime! }
 type Emote { name: String!  url: String!  alt: String!  slug: String }
+enum RoomRole { MODERATOR VIP }
+type RoomRoleHolder { userId: SafeInt!  role: RoomRole!  givenBy: SafeInt!  givenAt: DateTime!  cursor: String! }
 type Video { id: SafeInt!  title: String!  createdAt: DateTime! }
 type AuditEntry {
   actionId: SafeInt!  at: DateTime!  actorUserId: SafeInt!  actorRole: String  action: String!
@@ -73,8 +75,9 @@ type Query {
   emotes(slug: String): [Emote!]!
   blocked: [SafeInt!]!
   rules(slug: String, first: Int = 50, after: String): [Rule!]!
-  ruleHits(ruleId: SafeInt!, first: Int = 50, after: String): [RuleHit!]!
+  ruleHits(ruleId: SafeInt!, first: Int = 50, after: String, slug: String): [RuleHit!]!
   testRule(text: String!, slug: String): RuleTest!
+  roomRoles(slug: String!, first: Int = 50, after: String): [RoomRoleHolder!]!
 }
 type Mutation {
   createChatRoom(name: String!, slug: String, description: String, isPublic: Boolean = true,
@@ -83,16 +86,17 @@ type Mutation {
   deleteChatRoom(id: SafeInt!): Boolean!
   inviteToChatRoom(slug: String!, userId: SafeInt!): Invitation!
   revokeInvitation(slug: String!, userId: SafeInt!): Boolean!
+  setRoomRole(slug: String!, userId: SafeInt!, role: RoomRole): RoomRoleHolder
   registerVideo(id: SafeInt!, title: String!): Video!
   liftSanction(id: SafeInt!): Sanction!
-  undoAction(id: SafeInt!): Undone!
+  undoAction(id: SafeInt!, slug: String): Undone!
   undoAll(actorId: SafeInt!, since: DateTime!, after: String): UndoneAll!
   saveEmote(name: String!, url: String!, alt: String, slug: String): Emote!
   deleteEmote(name: String!, slug: String): Boolean!
   block(userId: SafeInt!): Boolean!
   unblock(userId: SafeInt!): Boolean!
   saveRule(rule: RuleInput!, slug: String, everywhere: Boolean = false, id: SafeInt): Rule!
-  deleteRule(id: SafeInt!): Boolean!
+  deleteRule(id: SafeInt!, slug: String): Boolean!
 }
 """
 

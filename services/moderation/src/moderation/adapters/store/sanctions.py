@@ -74,7 +74,7 @@ from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinChange, PinOrder, RoomPin
 from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
 from moderation.domain.rights import Change
-from moderation.domain.roles import RoleOrder, RoomRoles
+from moderation.domain.roles import RoleAction, RoleOrder, RoomRoles
 from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
 from moderation.domain.undo import CHANGES_OF_POLICIES, DoneAction, Undoing, UndoOrder
@@ -546,6 +546,9 @@ class TortoiseStore:
         if audit.action in set(RuleEdit):
             rule_id = (audit.details or {}).get("rule_id", 0)
             return Receipt(audit.id, repeated=True, rule=await find_rule(rule_id))
+        if audit.action == RoleAction.SET:
+            known = await roles_of([audit.slug])
+            return Receipt(audit.id, repeated=True, roles=known[0] if known else None)
         event = event_from_row(audit, tuple(await self._of_ids(imposed_ids(audit))), order.origin)
         work = await OutboxRow.filter(action_id=audit.id).first()
         warning = await find_warning(audit.id) if audit.action == WarningAction.ISSUE else None

@@ -18,6 +18,7 @@ from rooms.api.graphql.arguments import (
 from rooms.api.graphql.request import Request
 from rooms.api.graphql.types import (
     AUDIT,
+    ROLES,
     ROOMS,
     RULE_HITS,
     RULES,
@@ -27,6 +28,7 @@ from rooms.api.graphql.types import (
     ChatRoom,
     Emote,
     Invitation,
+    RoomRoleHolder,
     Rule,
     RuleHit,
     RuleInput,
@@ -42,10 +44,11 @@ from rooms.domain import naming
 from rooms.domain.audit import ACTIONS, AuditQuery
 from rooms.domain.emotes import EVERYWHERE
 from rooms.domain.people import Life, RoomId, Slug, UserId
+from rooms.domain.roles import RoomRole
 from rooms.domain.rooms import UNCHANGED, RoomSettings, SettingsChange
 from rooms.domain.rules import KeptRule
 from rooms.errors import InvalidInput
-from rooms.usecases import audit, blocks, emotes, manage, queries
+from rooms.usecases import audit, blocks, emotes, manage, queries, roles
 
 
 @strawberry.type
@@ -203,13 +206,15 @@ class Query:
         rule_id: SafeInt,
         first: int | None = LIST_DEFAULT,
         after: str | None = strawberry.UNSET,
+        slug: str | None = strawberry.UNSET,
     ) -> list[RuleHit]:
-        """The last messages that a rule hit, newest first. Raises NotSignedIn, NotPermitted, RuleNotFound,
-        InvalidInput, ModerationUnavailable."""
+        """The last messages that a rule hit, newest first; with the slug of its room as its owner too. Raises
+        NotSignedIn, NotPermitted, RuleNotFound, InvalidInput, ModerationUnavailable."""
         found = await queries.list_rule_hits(
             info.context.ports,
             info.context.viewer,
             rule_id,
+            slug=_slug(slug),
             first=clamp_first(first),
             before_id=decode_cursor(RULE_HITS, after or None),
         )
@@ -223,6 +228,26 @@ class Query:
         context = info.context
         tried = check_paragraph("text", text)
         return RuleTest.of(await queries.try_text(context.ports, context.viewer, slug=_slug(slug), text=tried))
+
+    @strawberry.field
+    async def room_roles(
+        self,
+        info: Info[Request, None],
+        slug: str,
+        first: int | None = LIST_DEFAULT,
+        after: str | None = strawberry.UNSET,
+    ) -> list[RoomRoleHolder]:
+        """Who has a role in a room, by user id, for its moderators. Raises NotSignedIn, NotPermitted, RoomNotFound,
+        InvalidInput, ModerationUnavailable."""
+        found = await roles.list_roles(
+            info.context.ports,
+            info.context.viewer,
+            naming.check_slug(slug),
+            first=clamp_first(first),
+            after=decode_cursor(ROLES, after or None),
+        )
+        info.context.count_elements(len(found))
+        return [RoomRoleHolder.of(holder) for holder in found]
 
 
 @strawberry.type
@@ -291,6 +316,17 @@ class Mutation:
         return await manage.revoke(info.context.ports, info.context.viewer, naming.check_slug(slug), UserId(user_id))
 
     @strawberry.mutation
+    async def set_room_role(
+        self, info: Info[Request, None], slug: str, user_id: SafeInt, role: RoomRole | None = strawberry.UNSET
+    ) -> RoomRoleHolder | None:
+        """Give somebody a role in a room; null takes theirs back. Raises NotSignedIn, NotPermitted, RoomNotFound,
+        InvalidInput, TooManyRoles, ModerationUnavailable."""
+        context = info.context
+        wanted = naming.check_slug(slug)
+        holder = await roles.set_role(context.ports, context.viewer, wanted, UserId(user_id), role or None)
+        return None if holder is None else RoomRoleHolder.of(holder)
+
+    @strawberry.mutation
     async def register_video(self, info: Info[Request, None], id: SafeInt, title: str) -> Video:
         """Put a video into the catalogue. Raises NotSignedIn, NotPermitted, InvalidInput."""
         context = info.context
@@ -305,10 +341,12 @@ class Mutation:
         return Sanction.of(lifted, now=ports.clock())
 
     @strawberry.mutation
-    async def undo_action(self, info: Info[Request, None], id: SafeInt) -> Undone:
-        """Undo an action, and have the room told that lives there. Raises NotSignedIn, NotPermitted, ActionNotFound,
-        CannotUndo, AlreadyUndone, NothingToUndo, ModerationUnavailable."""
-        return Undone.of(await audit.undo_action(info.context.ports, info.context.viewer, id))
+    async def undo_action(self, info: Info[Request, None], id: SafeInt, slug: str | None = strawberry.UNSET) -> Undone:
+        """Undo an action, and have the room told that lives there: of a slug by the rank there, without one admins
+        alone. Raises NotSignedIn, NotPermitted, InvalidInput, ActionNotFound, CannotUndo, AlreadyUndone, NothingToUndo,
+        TooManyRoles, ModerationUnavailable."""
+        where = naming.check_slug(slug) if isinstance(slug, str) else None
+        return Undone.of(await audit.undo_action(info.context.ports, info.context.viewer, id, where))
 
     @strawberry.mutation
     async def undo_all(
@@ -368,22 +406,22 @@ class Mutation:
         everywhere: bool | None = False,
         id: SafeInt | None = strawberry.UNSET,
     ) -> Rule:
-        """Make a rule of a room, or one for everywhere; or replace the one of that id as a whole. Raises NotSignedIn,
-        NotPermitted, RuleNotFound, InvalidInput, ModerationUnavailable."""
+        """Make a rule of a room, or one for everywhere; or replace the one of that id as a whole, with the slug of its
+        room as its owner too. Raises NotSignedIn, NotPermitted, RuleNotFound, InvalidInput, ModerationUnavailable."""
         context = info.context
-        if isinstance(slug, str) + bool(everywhere) + isinstance(id, int) != 1:
+        if (isinstance(slug, str) or isinstance(id, int)) + bool(everywhere) != 1:
             raise InvalidInput("Give slug, everywhere: true, or the id of a rule")
         if isinstance(id, int):
-            saved = await manage.replace_rule(context.ports, context.viewer, id, rule.rule())
+            saved = await manage.replace_rule(context.ports, context.viewer, id, rule.rule(), slug=_slug(slug))
         else:
             saved = await manage.make_rule(context.ports, context.viewer, _slug(slug), rule.rule())
         return Rule.of(saved)
 
     @strawberry.mutation
-    async def delete_rule(self, info: Info[Request, None], id: SafeInt) -> bool:
-        """Delete a rule, and what is kept of what it hit. Raises NotSignedIn, NotPermitted, RuleNotFound,
-        ModerationUnavailable."""
-        return await manage.delete_rule(info.context.ports, info.context.viewer, id)
+    async def delete_rule(self, info: Info[Request, None], id: SafeInt, slug: str | None = strawberry.UNSET) -> bool:
+        """Delete a rule, and what is kept of what it hit; with the slug of its room as its owner too. Raises
+        NotSignedIn, NotPermitted, RuleNotFound, InvalidInput, ModerationUnavailable."""
+        return await manage.delete_rule(info.context.ports, info.context.viewer, id, slug=_slug(slug))
 
 
 def _emotes_of(slug: str | None) -> Slug:

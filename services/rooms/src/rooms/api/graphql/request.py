@@ -94,6 +94,8 @@ class _RememberedSanctions:
         self.list_rules, self.try_text = moderation.list_rules, moderation.try_text
         self.make_rule, self.replace_rule = moderation.make_rule, moderation.replace_rule
         self.delete_rule, self.list_rule_hits = moderation.delete_rule, moderation.list_rule_hits
+        self.set_role = moderation.set_role
+        self.list_roles = moderation.list_roles
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         """See Moderation. Raises ModerationUnavailable."""

@@ -16,6 +16,7 @@ from rooms.api.graphql.request import ParticipantPage, Request
 from rooms.domain import (
     audit as domain_audit,
     emotes as domain_emotes,
+    roles as domain_roles,
     rooms as domain,
     rules as domain_rules,
     sanctions as domain_sanctions,
@@ -27,6 +28,7 @@ SANCTIONS = "sanction"
 AUDIT = "audit"
 RULES = "rule"
 RULE_HITS = "hit"
+ROLES = "role"
 LARGEST_SAFE_INT = 2**53 - 1
 
 SafeInt = NewType("SafeInt", int)
@@ -83,6 +85,7 @@ strawberry.enum(domain_rules.RuleKind)
 strawberry.enum(domain_rules.RuleAction)
 strawberry.enum(domain_rules.RuleMode)
 strawberry.enum(domain_rules.RuleExemption)
+strawberry.enum(domain_roles.RoomRole)
 
 
 @strawberry.type
@@ -519,6 +522,28 @@ class Emote:
     def of(cls, emote: domain_emotes.Emote) -> Self:
         """As the contract shows an emote; slug null: of every room."""
         return cls(name=emote.name, url=emote.url, alt=emote.alt, slug=emote.slug or None)
+
+
+@strawberry.type
+class RoomRoleHolder:
+    """Who has a role in a room."""
+
+    user_id: SafeInt
+    role: domain_roles.RoomRole
+    given_by: SafeInt
+    given_at: datetime
+    cursor: str
+
+    @classmethod
+    def of(cls, holder: domain_roles.RoleHolder) -> Self:
+        """As the contract shows one."""
+        return cls(
+            user_id=SafeInt(holder.user_id),
+            role=holder.role,
+            given_by=SafeInt(holder.given_by),
+            given_at=holder.given_at,
+            cursor=encode_cursor(ROLES, holder.user_id),
+        )
 
 
 @strawberry.type

@@ -43,6 +43,7 @@ USERS_AT_ONCE = 100
 _EDGE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ANONYMOUS_KEY = re.compile(r"c:[0-9a-f]{32}:[1-9][0-9]{0,18}", re.ASCII)
 _LARGEST_CONNECTION = 2**63 - 1
+_TOKEN_RANKS = {Rank.USER, Rank.MODERATOR, Rank.ADMIN, Rank.SUPERUSER}
 _REFUSALS = {
     JoinRefusal.NOT_FOUND: pb.JoinOutcome.RESULT_NOT_FOUND,
     JoinRefusal.ACCESS_DENIED: pb.JoinOutcome.RESULT_ACCESS_DENIED,
@@ -179,14 +180,14 @@ def sequence_from_proto(number: int, name: str) -> int:
     return number
 
 
-def outcome_to_proto(outcome: JoinOutcome) -> pb.JoinOutcome:
-    """The answer to one join."""
+def outcome_to_proto(outcome: JoinOutcome, owner_rank: Rank) -> pb.JoinOutcome:
+    """The answer to one join; `owner_rank`: see RoomPolicy."""
     if isinstance(outcome, JoinRefusal):
         return pb.JoinOutcome(result=_REFUSALS[outcome])
-    return _membership_to_proto(outcome)
+    return _membership_to_proto(outcome, owner_rank)
 
 
-def _membership_to_proto(membership: Membership) -> pb.JoinOutcome:
+def _membership_to_proto(membership: Membership, owner_rank: Rank) -> pb.JoinOutcome:
     return pb.JoinOutcome(
         result=pb.JoinOutcome.RESULT_JOINED,
         room_id=membership.room_id,
@@ -196,6 +197,8 @@ def _membership_to_proto(membership: Membership) -> pb.JoinOutcome:
         version=membership.version,
         crowded=membership.crowded,
         partition=membership.partition,
+        owner_user_id=membership.owner or 0,
+        owner_rank=pb.RANK_UNSPECIFIED if membership.owner is None else pb.Rank.ValueType(owner_rank),
     )
 
 
@@ -239,9 +242,11 @@ def user_ids_from_proto(numbers: Sequence[int]) -> list[UserId]:
     return [UserId(_id(number, "user_id")) for number in numbers]
 
 
-def rank_to_proto(rank: Rank | None) -> pb.Rank.ValueType:
-    """None: unspecified."""
-    return pb.RANK_UNSPECIFIED if rank is None else pb.Rank.ValueType(rank)
+def connected_to_proto(rank: Rank | None, *, owns: bool) -> pb.FindConnectedResponse:
+    """What somebody is connected with, None: not at all, and whether they rank as the owner; in words that an edge of
+    before knows as well."""
+    known = Rank.MODERATOR if rank is Rank.OWNER else rank
+    return pb.FindConnectedResponse(rank=pb.RANK_UNSPECIFIED if known is None else pb.Rank.ValueType(known), owner=owns)
 
 
 def _participant_key(key: str) -> ParticipantKey | None:
@@ -253,9 +258,10 @@ def _participant_key(key: str) -> ParticipantKey | None:
 
 
 def _rank(rank: int) -> Rank:
-    if not Rank.USER <= rank <= Rank.SUPERUSER:
+    """Of somebody who is signed in. One of a later version counts as a user's; whose a room is, is known here."""
+    if rank <= Rank.ANONYMOUS.value:
         raise MalformedRequest("rank: a signed-in one")
-    return Rank(rank)
+    return Rank(rank) if rank in _TOKEN_RANKS else Rank.USER
 
 
 def _id(number: int, name: str) -> int:

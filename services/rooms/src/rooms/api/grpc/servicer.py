@@ -10,7 +10,7 @@ from chassis.errors import DatabaseUnavailable
 from rooms.api.grpc import convert
 from rooms.api.in_flight import InFlight
 from rooms.domain.membership import JoinRefusal
-from rooms.domain.people import Life, Slug, UserId, Viewer
+from rooms.domain.people import Life, Rank, Slug, UserId, Viewer
 from rooms.ports import Ports
 from rooms.usecases import blocks, emotes, leases, membership, queries
 from salon.rooms.v1 import rooms_pb2 as pb, rooms_pb2_grpc
@@ -58,8 +58,9 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         arrivals = [convert.arrival_from_proto(item) for item in request.items]
         uses_partitions = request.log_version >= 1
         outcomes = await self._answer(membership.join(self._ports, edge, arrivals, uses_partitions=uses_partitions))
+        owner_rank = self._ports.policy.owner_rank
         self._count_joins(outcome.value if isinstance(outcome, JoinRefusal) else "joined" for outcome in outcomes)
-        return pb.JoinResponse(outcomes=[convert.outcome_to_proto(outcome) for outcome in outcomes])
+        return pb.JoinResponse(outcomes=[convert.outcome_to_proto(outcome, owner_rank) for outcome in outcomes])
 
     async def Leave(self, request: pb.LeaveRequest, context: "_Context") -> pb.LeaveResponse:  # noqa: N802 - the contract's name
         """Answers once it is committed."""
@@ -121,12 +122,15 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     async def FindConnected(  # noqa: N802 - the contract's name
         self, request: pb.FindConnectedRequest, context: "_Context"
     ) -> pb.FindConnectedResponse:
-        """The highest rank somebody is connected with."""
+        """The highest rank somebody is connected with, and whether the room is theirs."""
         user_id = UserId(request.user_id) if request.user_id else None
         slug = Slug(convert.text_from_proto(request.slug)) if request.slug else None
         username = convert.text_from_proto(request.username)
         rank = await self._answer(queries.connected_rank(self._ports, user_id, username, slug))
-        return pb.FindConnectedResponse(rank=convert.rank_to_proto(rank))
+        owns = self._ports.policy.owner_rank is Rank.OWNER and await self._answer(
+            queries.is_owner(self._ports, user_id, slug)
+        )
+        return convert.connected_to_proto(rank, owns=owns)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: "_Context") -> pb.GetStatsResponse:  # noqa: N802 - the contract's name
         """Open connections of every room."""
