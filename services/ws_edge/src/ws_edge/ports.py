@@ -15,6 +15,7 @@ from ws_edge.protocol.policies import Policy, PolicyCache
 from ws_edge.protocol.reactions import Reacted, ReactionSums
 from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
+from ws_edge.protocol.roles import RoleCache, RoomRoles
 from ws_edge.protocol.rooms import HeldConnection, Membership, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import Sanction, SanctionCache, SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning, WarningCache
@@ -258,8 +259,8 @@ class Rooms(Protocol):
         before, and in place of one that was not sent yet. At most 10,000 are owed, see OwedQueue."""
 
     def change_rank(self, connection: ConnectionId, rank: Rank) -> None:
-        """From now on a connection with a membership has this rank. Never waits. Queued, batched, and tried until it is
-        committed, as leaves are; a newer rank takes the place of one that is owed."""
+        """From now on a connection with a membership has this rank in its room. Never waits. Queued, batched, and tried
+        until it is committed, as leaves are; a newer rank takes the place of one that is owed."""
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """The participants of a life at one version; version 0: the life is over."""
@@ -267,6 +268,9 @@ class Rooms(Protocol):
     async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
         """The highest rank somebody is connected with, by id or else by name; slug None: anywhere. None: not
         connected."""
+
+    async def is_owner(self, user_id: UserId, slug: Slug) -> bool:
+        """Whether somebody, connected or not, ranks as the owner of the room of a slug, living or kept."""
 
     async def stats(self) -> Mapping[int, int]:
         """Open connections by public room id, over all edges."""
@@ -428,6 +432,8 @@ class InForce:
     """Of these slugs those whose messages rules act on."""
     ruled_everywhere: bool = False
     """Whether there are such rules for everywhere."""
+    roles: dict[Slug, RoomRoles] = field(default_factory=dict)
+    """Those of slugs where anybody was ever given one."""
 
 
 SLUGS_PER_READ = 1000
@@ -540,6 +546,9 @@ class WorkerListener(Protocol):
     def emotes_changed(self, slug: Slug) -> None:
         """The emotes of a slug, whether it is held here or not, or of EVERYWHERE; may not come at all."""
 
+    def roles_changed(self, slug: Slug, roles: RoomRoles) -> None:
+        """Somebody was given a role in a room, or had it taken back, whether the room is held here or not."""
+
     def room_deleted(self, life: Life) -> None:
         """Somebody deleted a room, whether it is held here or not."""
 
@@ -645,4 +654,5 @@ class Ports:
     pins: PinCache = field(default_factory=PinCache)
     warnings: WarningCache = field(default_factory=WarningCache)
     emotes: EmoteCache = field(default_factory=EmoteCache)
+    roles: RoleCache = field(default_factory=RoleCache)
     tasks: Tasks = field(default_factory=Tasks)

@@ -150,6 +150,9 @@ class FakeModeration(ModerationServiceServicer):
     async def ListUndoable(self, request: pb.ListUndoableRequest, context: Any) -> pb.ListUndoableResponse:
         raise AssertionError("an edge undoes one by one")
 
+    async def ListRoomRoles(self, request: pb.ListRoomRolesRequest, context: Any) -> pb.ListRoomRolesResponse:
+        raise AssertionError("edges read roles with sanctions")
+
 
 class Replica:
     """A server that can go and come back on its port."""

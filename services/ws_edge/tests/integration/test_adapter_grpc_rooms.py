@@ -138,6 +138,10 @@ class FakeRooms(RoomsServiceServicer):
 
     async def FindConnected(self, request: pb.FindConnectedRequest, context: Context) -> pb.FindConnectedResponse:
         await self._take(request, context)
+        if request.user_id == 9:
+            return pb.FindConnectedResponse(rank=pb.RANK_MODERATOR, owner=True)
+        if request.user_id == 8:
+            return pb.FindConnectedResponse(owner=True)
         return pb.FindConnectedResponse(rank=pb.RANK_ADMIN if request.user_id else pb.RANK_UNSPECIFIED)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
@@ -387,6 +391,17 @@ async def test_ranks_that_change_are_told_together_and_of_a_connection_only_the_
     for connection, rank in ((7, Rank.ADMIN), (8, Rank.MODERATOR), (7, Rank.USER)):
         rooms.change_rank(ConnectionId(connection), rank)
     assert await changed_ranks(service, 1) == [[(7, pb.RANK_USER), (8, pb.RANK_MODERATOR)]]
+
+
+async def test_an_owner_is_told_in_words_that_a_service_of_before_knows_and_asked_for_by_slug(
+    rooms: GrpcRooms, service: Service
+) -> None:
+    rooms.change_rank(ConnectionId(7), Rank.OWNER)
+    assert await changed_ranks(service, 1) == [[(7, pb.RANK_MODERATOR)]]
+    assert await rooms.connected_rank(UserId(9), None, Slug("live")) is Rank.OWNER
+    assert await rooms.connected_rank(UserId(8), None, Slug("live")) is None
+    asked = [await rooms.is_owner(UserId(number), Slug("live")) for number in (9, 8, 5)]
+    assert asked == [True, True, False]
 
 
 async def test_a_rank_that_changes_while_the_one_before_is_under_way_is_told_after_it(

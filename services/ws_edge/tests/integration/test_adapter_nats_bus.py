@@ -25,6 +25,7 @@ from ws_edge.errors import BusUnavailable
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.log import LogRef, StoredMessage, UnknownEntry, entry_id
 from ws_edge.protocol.reactions import Reacted, ReactionSums
+from ws_edge.protocol.roles import RoomRole, RoomRoles
 from ws_edge.protocol.rooms import Participant, PresenceChanged, TypingChanged
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 from ws_edge.protocol.warnings import RoomWarning
@@ -232,14 +233,17 @@ async def test_presence_deletion_sanction_and_broadcast_reach_their_listeners(
         lifted_ids=[10],
     )
     await service.publish("salon.v1.moderation.sanction", event.SerializeToString())
+    told = moderation.RoomRoles(slug="x", version=4, owner_user_id=9, moderators=[5], vips=[6])
+    await service.publish("salon.v1.moderation.roles", told.SerializeToString())
     await service.flush()
-    await worker.hears(2)
+    await worker.hears(3)
     other.publish_broadcast(b'{"free":"text"}')
     addresses = frozenset({"10.0.0.1"})
     imposed = Sanction(11, Action.BAN, UserId(5), None, addresses, Slug("x"), Rank.ADMIN, 1_800_000_000.5)
-    assert await worker.hears(3) == [
+    assert await worker.hears(4) == [
         ("deleted", 2),
         SanctionEvent(3, Action.BAN, UserId(5), None, UserId(1), 60, Scope.ROOM, Slug("x"), 9, (imposed,), (10,)),
+        (Slug("x"), RoomRoles(4, UserId(9), {UserId(5): RoomRole.MODERATOR, UserId(6): RoomRole.VIP})),
         b'{"free":"text"}',
     ]
 

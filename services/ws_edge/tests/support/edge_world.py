@@ -50,6 +50,7 @@ from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.reactions import Reacted, ReactionSums
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant, ResumeTexts
+from ws_edge.protocol.roles import RoomRoles
 from ws_edge.protocol.rooms import Membership, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import Sanction, SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
@@ -130,6 +131,8 @@ class FakeRooms:
     changed_ranks: list[tuple[ConnectionId, Rank]] = field(default_factory=list)
     in_flight: set[ConnectionId] = field(default_factory=set)
     ranks: dict[int | None, Rank] = field(default_factory=dict)
+    owners: dict[Slug, UserId] = field(default_factory=dict)
+    owner_rank: Rank = Rank.OWNER
     snapshots: dict[Life, RoomSnapshot] = field(default_factory=dict)
     created: int = 0
     emotes_of: dict[Slug, dict[str, str]] = field(default_factory=dict)
@@ -174,7 +177,10 @@ class FakeRooms:
         self.members[connection] = slug
         self.versions[slug] += 1
         count = sum(1 for where in self.members.values() if where == slug)
-        return Membership(RoomId(7), self.lives[slug], slug, count, self.versions[slug], False)
+        return Membership(RoomId(7), self.lives[slug], slug, count, self.versions[slug], False, 0, *self._owner(slug))
+
+    def _owner(self, slug: Slug) -> tuple[UserId | None, Rank]:
+        return self.owners.get(slug), self.owner_rank
 
     def note_away(self, connection: ConnectionId) -> None:
         self.away.append(connection)
@@ -203,6 +209,10 @@ class FakeRooms:
     async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
         self._answer()
         return self.ranks.get(user_id)
+
+    async def is_owner(self, user_id: UserId, slug: Slug) -> bool:
+        self._answer()
+        return self.owner_rank is Rank.OWNER and self.owners.get(slug) == user_id
 
     async def stats(self) -> Mapping[int, int]:
         return {}
@@ -265,6 +275,7 @@ class FakeModeration:
     result: CommandResult | CommandRefusal | None = None
     """In place of what the event makes of a command."""
     checks: list[tuple[str, bool]] = field(default_factory=list)
+    checked: list[Speaker] = field(default_factory=list)
     requests: list[CommandRequest] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
@@ -273,6 +284,8 @@ class FakeModeration:
     asked_without_policy: list[bool] = field(default_factory=list)
     asked_of_texts: list[tuple[str, Slug, str, int]] = field(default_factory=list)
     waiting_of_texts: list[Callable[[Verdict], None]] = field(default_factory=list)
+    asked: list[Speaker] = field(default_factory=list)
+    """Whose messages were judged."""
     policies: dict[Slug, Policy] = field(default_factory=dict)
     warnings: dict[int, RoomWarning] | None = field(default_factory=dict)
     """By id; None: the service is one of before."""
@@ -280,6 +293,7 @@ class FakeModeration:
     pins: dict[Slug, tuple[Life, Pin]] = field(default_factory=dict)
     ruled: frozenset[Slug] = frozenset()
     ruled_everywhere: bool = False
+    roles: dict[Slug, RoomRoles] = field(default_factory=dict)
     waiting: list[Callable[[Verdict], None]] = field(default_factory=list)
     limits: AdmissionLimits = field(default_factory=lambda: AdmissionLimits(10, 10.0, 100))
 
@@ -295,6 +309,7 @@ class FakeModeration:
         without_policy: bool = False,
     ) -> None:
         self.asked_without_policy.append(without_policy)
+        self.asked.append(speaker)
         if self.verdicts_wait:
             self.waiting.append(done)
         else:
@@ -323,6 +338,7 @@ class FakeModeration:
 
     async def check_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         self.checks.append((slug, final))
+        self.checked.append(speaker)
         await (self.finally_checking if final else self.checking).passed()
         self._answer()
         return speaker.identity.user_id not in self.banned
@@ -361,7 +377,9 @@ class FakeModeration:
             warnings = [w for w in self.warnings.values() if w.slug in slugs and w.is_open]
         pins = {slug: pin for slug, pin in self.pins.items() if slug in slugs}
         sanctions = [s for s in self.sanctions if s.slug in slugs]
-        return InForce(sanctions, policies, pins, warnings, self.ruled & set(slugs), self.ruled_everywhere)
+        roles = {slug: roles for slug, roles in self.roles.items() if slug in slugs}
+        ruled = self.ruled & set(slugs)
+        return InForce(sanctions, policies, pins, warnings, ruled, self.ruled_everywhere, roles)
 
     async def active_everywhere(self) -> list[Sanction]:
         await self.reading_everywhere.passed()
@@ -672,5 +690,6 @@ class World:
             and not len(self.ports.warnings)
             and not len(self.ports.pins)
             and not len(self.ports.emotes)
+            and not len(self.ports.roles)
             and not len(self.limits)
         )

@@ -13,6 +13,7 @@ from ws_edge.ports import Incident, LogResumption
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogEntry, LogRef
 from ws_edge.protocol.reactions import Reacted
+from ws_edge.protocol.roles import RoomRoles
 from ws_edge.protocol.rooms import PresenceChanged, TypingChanged
 from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
@@ -64,6 +65,9 @@ class Listener:
 
     def emotes_changed(self, slug: Slug) -> None:
         self._hear(("emotes", slug))
+
+    def roles_changed(self, slug: Slug, roles: RoomRoles) -> None:
+        self._hear((slug, roles))
 
     def room_deleted(self, life: Life) -> None:
         self._hear(("deleted", life))

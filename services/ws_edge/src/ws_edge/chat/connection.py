@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ws_edge.chat.history import Histories
@@ -257,8 +258,16 @@ class ChatConnection:
         self._set_speaker(speaker)
         self._watch_expiry()
 
+    def settle_rank(self) -> None:
+        """See registry.Connection."""
+        self.register(self.speaker)
+
     def register(self, speaker: Speaker) -> None:
         """See Bearer."""
+        if self.membership is not None:
+            identity = self._ports.roles.identity(speaker.identity, self.membership)
+            if identity is not speaker.identity:
+                speaker = replace(speaker, identity=identity)
         if speaker.identity.rank is not self.speaker.identity.rank:
             self._ports.rooms.change_rank(self.id, speaker.identity.rank)
         self._set_speaker(speaker)

@@ -23,7 +23,7 @@ from ws_edge.errors import (
     Unavailable,
 )
 from ws_edge.ports import DrainState, JoinRefusal, Ports, Rooms, Tokens
-from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Slug, Speaker, UserId
+from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import LIFETIME_S, FormerParticipant, ResumeTexts
@@ -141,7 +141,7 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     client.owe(entrance.discard, client)
     client.slug = await _find_slug(rooms, ref)
     # Sanctions: a banned user makes no room, and is not announced.
-    await sanction_reader.demand_entry(client.speaker, client.slug, final=False)
+    await _demand_first_entry(client.speaker, client.slug, rooms, sanction_reader)
     # Membership: announced by the rooms service; owed back also where nobody knows whether it was made.
     client.owe(entrance.leave, client.id)
     membership = await _become_member(rooms, client.id, ref, identity, request.resume, former)
@@ -154,10 +154,10 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     # Room: its subscription stands, what happened before was read.
     held = await entrance.held_rooms.hold(membership)
     client.owe(entrance.release, held)
+    # Rank: whose the room is came with the membership, its roles were read when it opened here.
+    client.settle_rank()
     # Replay: what the client has missed is at hand, and what is shown from now on is kept with it.
-    resume = request.resume
-    if resume is not None and not await entrance.replays.prepare(held.room, resume):
-        resume = replace(resume, since=None)
+    resume = await _prepare_replay(entrance, held.room, request.resume)
     shows_pin = await _read_pin(entrance, held.room)
     # Sanctions once more, after the subscription: no ban falls between the two.
     _, blocked = await asyncio.gather(
@@ -258,6 +258,26 @@ async def _find_slug(rooms: Rooms, ref: RoomRef) -> Slug:
             return Slug(f"video-{video_id}")
         case ById():
             return await rooms.resolve(ref)
+
+
+async def _demand_first_entry(speaker: Speaker, slug: Slug, rooms: Rooms, sanction_reader: SanctionReader) -> None:
+    """Whose room it is comes with the membership only: of who seems to be banned it is asked before, since no sanction
+    of a former owner binds the one of now. Raises as SanctionReader.demand_entry, and RoomsUnavailable."""
+    try:
+        await sanction_reader.demand_entry(speaker, slug, final=False)
+    except TurnedAway:
+        identity = speaker.identity
+        if identity.user_id is None or identity.rank >= Rank.OWNER or not await rooms.is_owner(identity.user_id, slug):
+            raise
+        owner = replace(speaker, identity=identity.in_room(Rank.OWNER.role, Rank.OWNER))
+        await sanction_reader.demand_entry(owner, slug, final=False)
+
+
+async def _prepare_replay(entrance: Entrance, room: Room, resume: ResumePoint | None) -> ResumePoint | None:
+    """From where the client is replayed what it has missed, as far as that can be read."""
+    if resume is None or await entrance.replays.prepare(room, resume):
+        return resume
+    return replace(resume, since=None)
 
 
 async def _become_member(

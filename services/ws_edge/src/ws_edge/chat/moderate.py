@@ -1,7 +1,7 @@
 """Commands of this worker's clients to moderation: they go out, what was decided comes in and is applied."""
 
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -16,8 +16,9 @@ from ws_edge.errors import BusUnavailable, CloseCode, ErrorCode, ModerationUnava
 from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult, Ports, Undone
 from ws_edge.protocol import codec
 from ws_edge.protocol.commands import ChangeSanction, Command, DeleteMessage, IssueWarning, PurgeMessages, Target
-from ws_edge.protocol.identity import MessageId, Rank
+from ws_edge.protocol.identity import MessageId, Rank, Slug, UserId
 from ws_edge.protocol.log import CommandEntry, LogEntry, MessagePinned, StoredMessage
+from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
 from ws_edge.protocol.session import Acknowledge, Moderate
 from ws_edge.protocol.warnings import RoomWarning
@@ -106,6 +107,15 @@ class ModerationActions:
             self._announce(event, reached)
         self._ports.tasks.go_through(reached, self._enforce, "enforce a sanction")
 
+    def ranks_changed(self, slug: Slug, users: Iterable[UserId]) -> None:
+        """These users have, or may have, another role in the rooms of a slug: what they do from now on is judged by it,
+        and what a sanction of before forbids to their new rank ends."""
+        of_users = (one for user_id in users for one in self._connections.of_participant(f"u:{user_id}"))
+        reached = [one for one in of_users if one.slug == slug]
+        for connection in reached:
+            connection.settle_rank()
+        self._ports.tasks.go_through(reached, self._enforce, "enforce a change of roles")
+
     async def refresh(self) -> None:
         """Read what holds everywhere and in every held room again, and enforce what of it was missed. Who comes while
         everybody is looked at is looked at by their own join."""
@@ -123,7 +133,7 @@ class ModerationActions:
         if room is None:
             return None  # gone meanwhile: nobody is to be answered
         target = await self._target_of(room, action.command)
-        rank = None if target is None else await self._rank_of_target(room, action.command, target)
+        rank = None if target is None else await self._rank_of_target(client, room, action.command, target)
         token = self._outcomes.expect(client, room, action.nonce)
         self._acting[token] = (client, action.nonce)
         try:
@@ -229,7 +239,7 @@ class ModerationActions:
             return None
         return Target(message.user_id, message.username if message.user_id is None else None)
 
-    async def _rank_of_target(self, room: Room, command: Command, target: Target) -> Rank | None:
+    async def _rank_of_target(self, client: "Moderator", room: Room, command: Command, target: Target) -> Rank | None:
         is_everywhere = isinstance(command, ChangeSanction) and command.scope is Scope.EVERYWHERE
         where = None if is_everywhere else room.slug
         here = self._connections.connected_rank(target.user_id, target.username, where)
@@ -239,7 +249,12 @@ class ModerationActions:
             if isinstance(command, DeleteMessage | PurgeMessages) or _purges(command):
                 raise  # what is erased cannot be brought back
             anywhere = None  # moderation itself never lets a sanction, or a warning, bind an equal or higher rank
-        return max((rank for rank in (here, anywhere) if rank is not None), default=None)
+        ranks = [rank for rank in (here, anywhere) if rank is not None]
+        if ranks and client.membership is not None:
+            # The rooms service is told of a role after the edge that the target is on knows it.
+            by_room = self._ports.roles.rank(client.membership, target.user_id)
+            ranks += [] if by_room is None else [by_room]
+        return max(ranks, default=None)
 
     def _announce(self, event: SanctionEvent, reached: list[Connection]) -> None:
         rooms: dict[Room, None] = {}
@@ -292,6 +307,10 @@ def _frame_of(event: SanctionEvent, *, nonce: str = "", action_id: int = 0) -> b
 
 class Moderator(Author, Connection, Protocol):
     """A connection whose actions are carried out."""
+
+    @property
+    def membership(self) -> Membership | None:
+        """With whose room it is; None: not in one yet."""
 
 
 class ActionQueue:

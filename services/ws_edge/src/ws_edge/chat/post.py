@@ -199,7 +199,7 @@ class Posting:
             return False
         if nonce:
             self._admitted.note(key, room.life, nonce, now_s)
-        is_slow = self._policy_of(room).slow_mode_of(speaker.identity.rank) > 0
+        is_slow = self._policy_of(room).slow_mode_of(speaker.identity) > 0
         number = ports.moderation.note_admitted(speaker, room.life, nonce, slow_in=room.slug if is_slow else None)
         if is_slow:
             self._slow_mode.take(key, room.slug, number, now_s)
@@ -217,7 +217,7 @@ class Posting:
         refusal = refusal_by(policy, speaker.identity, text, now_s=self._ports.clock.unix_s())
         if refusal is not None:
             return refusal
-        slow_mode_s = policy.slow_mode_of(rank)
+        slow_mode_s = policy.slow_mode_of(speaker.identity)
         if slow_mode_s and (wait_ms := self._slow_mode.wait_ms(speaker.key, slug, slow_mode_s, now_s)):
             return ErrorCode.SLOW_MODE, wait_ms
         if policy.is_unique_for(rank) and (wait_ms := self._texts.wait_ms(slug, text, now_s)):
@@ -228,7 +228,7 @@ class Posting:
         """Whether nothing may be said there that no rule has seen."""
         ports = self._ports
         refuses = ports.moderation.limits.refuse_unjudged
-        return refuses and ports.policies.is_ruled(room.slug, author.speaker.identity.rank)
+        return refuses and ports.policies.is_ruled(room.slug, author.speaker.identity)
 
     def _policy_of(self, room: Room) -> Policy:
         """What holds there just now, as far as this edge knows."""

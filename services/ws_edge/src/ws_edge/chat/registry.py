@@ -67,6 +67,9 @@ class Connection(Member, Protocol):
     def close_warning(self, warning_id: int) -> None:
         """Tell that a warning which was sent needs no acknowledging any more; once."""
 
+    def settle_rank(self) -> None:
+        """Go by what its user ranks as in its room from now on."""
+
     def stop_typing(self) -> None:
         """End the typing that others are shown, if there is any."""
 

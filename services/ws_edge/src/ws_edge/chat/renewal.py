@@ -31,7 +31,8 @@ class Bearer(Protocol):
         """Who holds it."""
 
     def register(self, speaker: Speaker) -> None:
-        """From now on the same user has this rank and these roles; of another rank than before rooms is told."""
+        """From now on the same user has this rank, or the one of the room where that is higher, and these roles; of
+        another rank than before rooms is told."""
 
     def renewed(self) -> None:
         """Take away what the registered roles do not allow, go by the new end of the token, and tell the client."""
@@ -77,7 +78,7 @@ async def _replace(client: Bearer, room: Room, identity: Identity, sanction_read
     speaker = Speaker(replace(identity, username=before.identity.username), before.address, before.connection)
     client.register(speaker)
     try:
-        await sanction_reader.demand_entry(speaker, room.slug, final=True)
+        await sanction_reader.demand_entry(client.speaker, room.slug, final=True)
     except TurnedAway as refusal:
         client.end(refusal.close, refusal.code)
     except ModerationUnavailable:

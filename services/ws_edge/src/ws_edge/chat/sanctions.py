@@ -1,15 +1,17 @@
-"""The sanctions, policies, pins and warnings that one worker knows: read when a room opens, read again and again,
-followed by events and entries of the log in between."""
+"""The sanctions, policies, pins, warnings and roles that one worker knows: read when a room opens, read again and
+again, followed by events and entries of the log in between."""
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterable
 
 from chassis.tasks import Tasks
 from ws_edge.errors import ErrorCode, ModerationUnavailable, TurnedAway
 from ws_edge.ports import SLUGS_PER_READ, Clock, Moderation
-from ws_edge.protocol.identity import Slug, Speaker
+from ws_edge.protocol.identity import Slug, Speaker, UserId
 from ws_edge.protocol.pins import PinCache
 from ws_edge.protocol.policies import Policy, PolicyCache
+from ws_edge.protocol.roles import RoleCache, RoomRoles
 from ws_edge.protocol.sanctions import SanctionCache, SanctionEvent
 from ws_edge.protocol.warnings import WarningCache
 
@@ -19,7 +21,7 @@ EVENTS_REMEMBERED = 1000
 
 
 class SanctionReader:
-    """Keeps the cache, the policies and the warnings true for the slugs of the rooms that are held here."""
+    """Keeps the cache, the policies, the warnings and the roles true for the slugs of the rooms that are held here."""
 
     def __init__(
         self,
@@ -28,14 +30,20 @@ class SanctionReader:
         policies: PolicyCache,
         pins: PinCache,
         warnings: WarningCache,
+        roles: RoleCache,
         clock: Clock,
         tasks: Tasks,
+        *,
+        ranks_changed: Callable[[Slug, Iterable[UserId]], None],
     ) -> None:
+        """`ranks_changed`: these users have, or may have, another role in the rooms of a slug."""
         self._moderation = moderation
         self._cache = cache
         self._policies = policies
         self._pins = pins
         self._warnings = warnings
+        self._roles = roles
+        self._ranks_changed = ranks_changed
         self._clock = clock
         self._tasks = tasks
         self.slugs: dict[Slug, None] = {}
@@ -64,6 +72,11 @@ class SanctionReader:
         meanwhile is not kept."""
         if slug in self.slugs:
             self._policies.apply(slug, policy)
+
+    def roles_heard(self, slug: Slug, roles: RoomRoles) -> None:
+        """The roles of a slug, which may be older than what is known."""
+        if slug in self.slugs and (users := self._roles.apply(slug, roles)):
+            self._ranks_changed(slug, users)
 
     async def demand_entry(self, speaker: Speaker, slug: Slug, *, final: bool) -> None:
         """Raises TurnedAway for who is banned, ModerationUnavailable where nobody can say.
@@ -101,7 +114,8 @@ class SanctionReader:
         await self.read(list(self.slugs))
 
     async def read(self, slugs: list[Slug]) -> None:
-        """Read the sanctions in force for these slugs, their policies and warnings. Raises ModerationUnavailable."""
+        """Read the sanctions in force for these slugs, their policies, warnings and roles. Raises
+        ModerationUnavailable."""
         for start in range(0, len(slugs), SLUGS_PER_READ):
             part = slugs[start : start + SLUGS_PER_READ]
             asked_at_s = self._clock.now_s()
@@ -114,6 +128,8 @@ class SanctionReader:
             if found.warnings is not None:
                 self._warnings.replace(part, found.warnings, asked_at_s=asked_at_s)
             self._policies.rules_read(part, found.ruled, everywhere=found.ruled_everywhere)
+            for slug, roles in found.roles.items():
+                self.roles_heard(slug, roles)
             for slug in part:
                 if slug not in self.slugs:  # left while the answer was on its way
                     self._forget(slug)
@@ -130,6 +146,7 @@ class SanctionReader:
         self._policies.forget(slug)
         self._pins.forget(slug)
         self._warnings.forget(slug)
+        self._roles.forget(slug)
 
     async def _read_wanted(self) -> None:
         await asyncio.sleep(0)  # everything of this turn goes along

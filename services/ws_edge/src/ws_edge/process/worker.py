@@ -17,6 +17,7 @@ from ws_edge.chat.warnings import Warnings
 from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.ports import Ports
 from ws_edge.protocol.identity import ConnectionId, Life, Slug
+from ws_edge.protocol.roles import RoomRoles
 from ws_edge.protocol.rooms import HeldConnection
 from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
@@ -44,7 +45,15 @@ class Worker:
         self.outcomes = Outcomes(ports.edge, ports.clock, ports.meter)
         self.recovery = Recovery(ports.bus, ports.rooms, self.outcomes, ports.tasks, ports.meter)
         self.sanction_reader = SanctionReader(
-            ports.moderation, ports.cache, ports.policies, ports.pins, ports.warnings, ports.clock, ports.tasks
+            ports.moderation,
+            ports.cache,
+            ports.policies,
+            ports.pins,
+            ports.warnings,
+            ports.roles,
+            ports.clock,
+            ports.tasks,
+            ranks_changed=lambda slug, users: self.actions.ranks_changed(slug, users),
         )
         self.emote_reader = EmoteReader(ports.rooms, ports.emotes, ports.clock, ports.tasks)
         self.held_rooms = RoomRegistry(
@@ -132,6 +141,10 @@ class Worker:
     def emotes_changed(self, slug: Slug) -> None:
         """See WorkerListener."""
         self.emote_reader.changed(slug)
+
+    def roles_changed(self, slug: Slug, roles: RoomRoles) -> None:
+        """See WorkerListener."""
+        self.sanction_reader.roles_heard(slug, roles)
 
     def room_deleted(self, life: Life) -> None:
         """See WorkerListener."""

@@ -316,7 +316,7 @@ def you(
     return You(
         user_id=identity.user_id,
         username=identity.username,
-        roles=identity.roles,
+        roles=identity.roles_here,
         may=rights(identity.rank, is_muted=mute is not None),
         muted_until=UNSET if mute is None else _end(mute),
         resume=UNSET if resume is None else resume,

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import NewType
 
@@ -22,13 +22,28 @@ ANONYMOUS = "Anonymous_"
 
 
 class Rank(IntEnum):
-    """A sanction reaches only those who rank below its author."""
+    """A sanction reaches only those who rank below its author. The numbers are those of the contract: OWNER came later,
+    and stands above MODERATOR and below ADMIN."""
 
     ANONYMOUS = 1
     USER = 2
     MODERATOR = 3
     ADMIN = 4
     SUPERUSER = 5
+    OWNER = 6
+    """Of a room, in it."""
+
+    def __lt__(self, other: int) -> bool:
+        return _place(self) < _place(other)
+
+    def __le__(self, other: int) -> bool:
+        return _place(self) <= _place(other)
+
+    def __gt__(self, other: int) -> bool:
+        return _place(self) > _place(other)
+
+    def __ge__(self, other: int) -> bool:
+        return _place(self) >= _place(other)
 
     @property
     def role(self) -> str | None:
@@ -36,15 +51,24 @@ class Rank(IntEnum):
         return None if self is Rank.ANONYMOUS else self.name.lower()
 
 
+_PLACES = {Rank.ANONYMOUS: 0, Rank.USER: 1, Rank.MODERATOR: 2, Rank.OWNER: 3, Rank.ADMIN: 4, Rank.SUPERUSER: 5}
+VIP = "vip"
+
+
+def _place(rank: int) -> int:
+    return _PLACES[Rank(rank)]
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The verified claims of a token, or the anonymous user."""
+    """The verified claims of a token, or the anonymous user; and what they are in a room, once they are in one."""
 
     user_id: UserId | None
     username: str
     email: str | None
     roles: tuple[str, ...]
     rank: Rank
+    """In the room: the higher one of token and room. Before they are in one, that of the token."""
     expires_at_s: float | None
     """Unix seconds; None: never."""
     member: bool = False
@@ -52,6 +76,34 @@ class Identity:
     """Unix seconds; None: the token does not say it."""
     following_since_s: int | None = None
     """The same."""
+    token_rank: Rank | None = None
+    """What the token says, where the room says another; None: as `rank`."""
+    room_role: str | None = None
+    """What the room makes of them: "owner", "moderator" or "vip"."""
+
+    @property
+    def role(self) -> str | None:
+        """Their highest role here, as clients are told; None: anonymous."""
+        return VIP if self.room_role == VIP and self.rank is Rank.USER else self.rank.role
+
+    @property
+    def is_vip(self) -> bool:
+        """Whether they are exempt from slow mode and rules without ranking higher than others."""
+        return self.room_role == VIP
+
+    @property
+    def roles_here(self) -> tuple[str, ...]:
+        """Those of the token, and what the room makes of them."""
+        room_role = self.room_role
+        return self.roles if room_role is None or room_role in self.roles else (*self.roles, room_role)
+
+    def in_room(self, room_role: str | None, room_rank: Rank | None) -> "Identity":
+        """The same person where the room makes this of them; `room_rank` None: nothing that ranks."""
+        by_token = self.token_rank or self.rank
+        rank = by_token if room_rank is None else max(by_token, room_rank)
+        if rank is self.rank and room_role == self.room_role:
+            return self
+        return replace(self, rank=rank, token_rank=None if rank is by_token else by_token, room_role=room_role)
 
 
 @dataclass(frozen=True, slots=True)

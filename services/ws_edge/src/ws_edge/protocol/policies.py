@@ -63,9 +63,9 @@ class Policy(Struct, frozen=True, gc=False):
         shield = self.shield
         return self if shield is None or shield.until_ms > now_s * 1000 else shield.underlying
 
-    def slow_mode_of(self, rank: Rank) -> int:
-        """How many seconds the messages of somebody of that rank have to be apart."""
-        return 0 if rank >= EXEMPT_RANK else self.slow_mode_seconds
+    def slow_mode_of(self, identity: Identity) -> int:
+        """How many seconds the messages of somebody have to be apart."""
+        return 0 if identity.rank >= EXEMPT_RANK or identity.is_vip else self.slow_mode_seconds
 
     def is_unique_for(self, rank: Rank) -> bool:
         """Whether somebody of that rank may not say what was said lately."""
@@ -153,9 +153,10 @@ class PolicyCache:
         if policy.version > self._by_slug.get(slug, NO_POLICY).version:
             self._by_slug[slug] = policy
 
-    def is_ruled(self, slug: Slug, rank: Rank) -> bool:
-        """Whether a rule would have to see what somebody of that rank says there, as was last read."""
-        return rank < EXEMPT_RANK and (self._is_ruled_everywhere or slug in self._ruled)
+    def is_ruled(self, slug: Slug, identity: Identity) -> bool:
+        """Whether a rule would have to see what somebody says there, as was last read."""
+        is_exempt = identity.rank >= EXEMPT_RANK or identity.is_vip
+        return not is_exempt and (self._is_ruled_everywhere or slug in self._ruled)
 
     def rules_read(self, slugs: Iterable[Slug], ruled: Set[Slug], *, everywhere: bool) -> None:
         """Of these slugs those where rules act were read, and whether there are such rules for everywhere."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, RoomId, Slug, UserId
+from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.log import LogRef
 
 
@@ -31,6 +31,10 @@ class Membership:
     crowded: bool
     partition: int = 0
     """Of the life's log."""
+    owner: UserId | None = None
+    """Whose room it is, as long as this life goes on; None: nobody's."""
+    owner_rank: Rank = Rank.OWNER
+    """What the owner ranks as in it."""
 
     @property
     def log(self) -> LogRef:

@@ -74,7 +74,7 @@ def rights(rank: Rank, *, is_muted: bool) -> tuple[str, ...]:
     found: tuple[str, ...] = () if is_muted else ("write",)
     if rank >= Rank.MODERATOR:
         found += ("delete", "mute")
-    if rank >= Rank.ADMIN:
+    if rank >= Rank.OWNER:
         found += ("ban", "policy")
     return found
 

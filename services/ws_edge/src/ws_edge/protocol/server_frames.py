@@ -17,7 +17,7 @@ from ws_edge.protocol.frames import (
     Nonce,
     SlowModeSeconds,
 )
-from ws_edge.protocol.identity import Rank
+from ws_edge.protocol.identity import VIP
 from ws_edge.protocol.policies import Links, ReadOnly
 from ws_edge.protocol.references import LARGEST_ID
 from ws_edge.protocol.sanctions import RIGHTS, Action
@@ -36,7 +36,8 @@ _Time = Annotated[
         examples=["2025-11-27T16:30:00.123Z"],
     ),
 ]
-_Role = Annotated[str, Meta(extra_json_schema={"enum": [rank.role for rank in reversed(Rank) if rank.role]})]
+_ROLES = ("superuser", "admin", "owner", "moderator", VIP, "user")
+_Role = Annotated[str, Meta(extra_json_schema={"enum": _ROLES})]
 _Right = Annotated[str, Meta(extra_json_schema={"enum": RIGHTS})]
 _Action = Annotated[str, Meta(extra_json_schema={"enum": [*(action.word for action in Action), "warn"]})]
 

@@ -7,7 +7,8 @@ import pytest
 from edge_world import World
 
 from ws_edge.ports import Decision, Verdict
-from ws_edge.protocol.identity import Slug
+from ws_edge.protocol.identity import Slug, UserId
+from ws_edge.protocol.roles import RoomRole, RoomRoles
 
 if TYPE_CHECKING:
     pass
@@ -31,15 +32,17 @@ async def test_while_moderation_is_away_messages_that_a_rule_would_have_to_see_a
     world: World, ruled: frozenset[Slug], everywhere: bool
 ) -> None:
     world.moderation.ruled, world.moderation.ruled_everywhere = ruled, everywhere
-    ana, chair = await world.join("s", "1:user"), await world.join("s", "9:moderator")
+    world.moderation.roles[SLUG] = RoomRoles(1, None, {UserId(5): RoomRole.VIP})
+    ana, chair, vip = [await world.join("s", token) for token in ("1:user", "9:moderator", "5:user")]
     world.moderation.is_away = True
     ana.say("no rule sees this, and it goes on")
     world.moderation.limits = replace(world.moderation.limits, refuse_unjudged=True)
     ana.say("nor this, and it does not", nonce="n1")
     chair.say("moderators and above are judged by no rule")
+    vip.say("nor are VIPs")
     await world.settle()
-    assert ana.types == ["unavailable", "chat_message", "chat_message"]
-    assert chair.types == ["chat_message", "chat_message"]
+    assert ana.types == ["unavailable", "chat_message", "chat_message", "chat_message"]
+    assert chair.types == vip.types == ["chat_message", "chat_message", "chat_message"]
 
 
 async def test_where_no_rule_acts_messages_go_on_while_moderation_is_away(world: World) -> None:

@@ -1,6 +1,7 @@
 """Who a connection belongs to."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -10,8 +11,45 @@ ANA = Identity(UserId(7), "ana", "ana@example.org", ("user",), Rank.USER, 1_764_
 NOBODY = Identity(None, "Anonymous_192.0.2.7", None, (), Rank.ANONYMOUS, None)
 
 
-def test_ranks_are_ordered_as_the_contract_says() -> None:
-    assert Rank.SUPERUSER > Rank.ADMIN > Rank.MODERATOR > Rank.USER > Rank.ANONYMOUS
+def test_ranks_are_ordered_as_the_contract_says_whatever_their_numbers() -> None:
+    order = [Rank.ANONYMOUS, Rank.USER, Rank.MODERATOR, Rank.OWNER, Rank.ADMIN, Rank.SUPERUSER]
+    assert sorted(Rank) == order
+    assert [int(rank) for rank in order] == [1, 2, 3, 6, 4, 5]
+    assert (Rank.OWNER > Rank.MODERATOR, Rank.OWNER < Rank.ADMIN) == (True, True)
+    assert (Rank.OWNER >= Rank.OWNER, Rank.OWNER <= Rank.OWNER, Rank.OWNER >= Rank.ADMIN) == (True, True, False)
+
+
+def test_the_rank_in_a_room_is_the_higher_one_of_token_and_room() -> None:
+    owner = ANA.in_room("owner", Rank.OWNER)
+    assert (owner.rank, owner.token_rank, owner.role, owner.roles_here) == (
+        Rank.OWNER,
+        Rank.USER,
+        "owner",
+        ("user", "owner"),
+    )
+    assert owner.in_room("moderator", Rank.MODERATOR).rank is Rank.MODERATOR
+    assert owner.in_room(None, None) == ANA
+    admin = replace(ANA, rank=Rank.ADMIN, roles=("admin",)).in_room("moderator", Rank.MODERATOR)
+    assert (admin.rank, admin.token_rank, admin.role, admin.roles_here) == (
+        Rank.ADMIN,
+        None,
+        "admin",
+        ("admin", "moderator"),
+    )
+    assert admin.in_room("moderator", Rank.MODERATOR) is admin
+
+
+def test_a_vip_ranks_as_a_user_and_is_shown_as_one_where_nothing_ranks_higher() -> None:
+    vip = ANA.in_room("vip", Rank.USER)
+    assert (vip.rank, vip.token_rank, vip.is_vip, vip.role, vip.roles_here) == (
+        Rank.USER,
+        None,
+        True,
+        "vip",
+        ("user", "vip"),
+    )
+    assert replace(ANA, rank=Rank.MODERATOR).in_room("vip", Rank.USER).role == "moderator"
+    assert (ANA.is_vip, ANA.role, NOBODY.role) == (False, "user", None)
 
 
 def test_a_user_is_one_participant_on_all_connections() -> None:

@@ -1,5 +1,6 @@
 """protocol/policies.py: what an edge knows of policies, and how it goes by them alone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,8 +86,11 @@ def test_links_are_refused_by_everything_but_allow(links: Links) -> None:
     assert refused(Policy(1), who(), "see evil.com") is None
 
 
-def test_slow_mode_is_not_for_moderators_and_above() -> None:
-    assert [Policy(1, 30).slow_mode_of(rank) for rank in sorted(Rank)] == [30, 30, 0, 0, 0]
+def test_slow_mode_is_not_for_moderators_and_above_and_vips() -> None:
+    assert [Policy(1, 30).slow_mode_of(replace(who(), rank=rank)) for rank in sorted(Rank)] == [30, 30, 0, 0, 0, 0]
+    vip = who().in_room("vip", Rank.USER)
+    assert Policy(1, 30).slow_mode_of(vip) == 0
+    assert refused(Policy(1, read_only=ReadOnly.EVERYONE), vip) == ("read_only", 0)
 
 
 KEPT = Policy(7, 60, ReadOnly.NOBODY, True, 10, 20, False, 100, True, Links.ALLOW)
@@ -133,7 +137,7 @@ def test_what_holds_under_a_shield_is_never_laxer_than_policy_or_preset(
     held = shielded(kept, preset, 1)
     alone = [refused(policy, who(rank), text) is not None for policy in (kept, preset)]
     assert (refused(held, who(rank), text) is not None) == any(alone)
-    assert held.slow_mode_of(rank) == max(kept.slow_mode_of(rank), preset.slow_mode_of(rank))
+    assert held.slow_mode_of(who(rank)) == max(kept.slow_mode_of(who(rank)), preset.slow_mode_of(who(rank)))
     assert held.is_unique_for(rank) == (kept.unique or preset.unique)
 
 
@@ -210,20 +214,28 @@ def test_of_too_many_texts_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPa
 
 
 def test_unique_is_not_for_moderators_and_above() -> None:
-    assert [Policy(1, unique=True).is_unique_for(rank) for rank in sorted(Rank)] == [True, True, False, False, False]
+    assert [Policy(1, unique=True).is_unique_for(rank) for rank in sorted(Rank)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert not Policy(1).is_unique_for(Rank.USER)
 
 
 def test_where_rules_act_is_known_as_it_was_last_read() -> None:
     cache = PolicyCache()
-    assert not cache.is_ruled(LIVE, Rank.USER)
+    assert not cache.is_ruled(LIVE, who())
     cache.rules_read([LIVE, OTHER], {LIVE}, everywhere=False)
-    assert (cache.is_ruled(LIVE, Rank.USER), cache.is_ruled(OTHER, Rank.USER)) == (True, False)
-    assert not cache.is_ruled(LIVE, Rank.MODERATOR)
+    assert (cache.is_ruled(LIVE, who()), cache.is_ruled(OTHER, who())) == (True, False)
+    for exempt in (who(Rank.MODERATOR), who(Rank.OWNER), who().in_room("vip", Rank.USER)):
+        assert not cache.is_ruled(LIVE, exempt)
     cache.rules_read([OTHER], set(), everywhere=True)
-    assert cache.is_ruled(OTHER, Rank.ANONYMOUS)
+    assert cache.is_ruled(OTHER, who(Rank.ANONYMOUS))
     cache.rules_read([OTHER], {OTHER}, everywhere=False)
     cache.forget(OTHER)
-    assert (cache.is_ruled(LIVE, Rank.USER), cache.is_ruled(OTHER, Rank.USER)) == (True, False)
+    assert (cache.is_ruled(LIVE, who()), cache.is_ruled(OTHER, who())) == (True, False)
     cache.rules_read([LIVE], set(), everywhere=False)
-    assert not cache.is_ruled(LIVE, Rank.USER)
+    assert not cache.is_ruled(LIVE, who())

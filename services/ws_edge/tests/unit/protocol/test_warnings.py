@@ -41,6 +41,16 @@ def test_a_warning_is_for_a_user_by_id_and_for_an_anonymous_one_by_name_in_its_r
     assert [each.id for each in cache] == [1, 2]
 
 
+def test_it_binds_by_the_order_of_ranks(cache: WarningCache) -> None:
+    """The owner's number is the highest, their place is not."""
+    cache.apply(structs.replace(warning(1), moderator_rank=Rank.OWNER), now_s=0)
+    assert [rank for rank in Rank if cache.pending(speaker(rank=rank), LIVE)] == [
+        Rank.ANONYMOUS,
+        Rank.USER,
+        Rank.MODERATOR,
+    ]
+
+
 def test_it_refuses_until_it_is_closed_or_has_lapsed_here(cache: WarningCache) -> None:
     assert not cache.refuses(speaker(), LIVE)
     for number in (1, 2):

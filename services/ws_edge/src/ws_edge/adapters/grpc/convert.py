@@ -38,6 +38,7 @@ from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import LONGEST_MESSAGE, Links, Policy, ReadOnly, shielded
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
+from ws_edge.protocol.roles import RoomRole, RoomRoles
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 from ws_edge.protocol.warnings import RoomWarning
@@ -123,8 +124,13 @@ def ref_to_proto(ref: RoomRef) -> rooms_pb2.RoomRef:
 def person_to_proto(identity: Identity) -> rooms_pb2.Person:
     """Who holds a connection."""
     return rooms_pb2.Person(
-        user_id=identity.user_id or 0, username=identity.username, rank=rooms_pb2.Rank.ValueType(identity.rank.value)
+        user_id=identity.user_id or 0, username=identity.username, rank=_rank_to_rooms(identity.rank)
     )
+
+
+def _rank_to_rooms(rank: Rank) -> rooms_pb2.Rank.ValueType:
+    """The rooms service knows whose a room is, and one of before knows no such rank."""
+    return rooms_pb2.Rank.ValueType(Rank.MODERATOR if rank is Rank.OWNER else rank)
 
 
 def join_item_to_proto(
@@ -146,7 +152,7 @@ def join_item_to_proto(
 
 def rank_change_to_proto(connection: ConnectionId, rank: Rank) -> rooms_pb2.RankChange:
     """The new rank of one connection."""
-    return rooms_pb2.RankChange(connection=connection, rank=rooms_pb2.Rank.ValueType(rank.value))
+    return rooms_pb2.RankChange(connection=connection, rank=_rank_to_rooms(rank))
 
 
 def held_to_proto(held: HeldConnection) -> rooms_pb2.HeldConnection:
@@ -174,6 +180,8 @@ def outcome_from_proto(outcome: rooms_pb2.JoinOutcome) -> Membership | JoinRefus
         version=outcome.version,
         crowded=outcome.crowded,
         partition=outcome.partition,
+        owner=UserId(outcome.owner_user_id) if outcome.owner_user_id else None,
+        owner_rank=_RANKS.get(outcome.owner_rank or Rank.OWNER, Rank.USER),
     )
 
 
@@ -193,9 +201,10 @@ def _participant_from_proto(person: rooms_pb2.Participant) -> Participant:
     return Participant(person.key, user_id, person.username, person.version)
 
 
-def rank_from_proto(rank: rooms_pb2.Rank.ValueType) -> Rank | None:
+def rank_from_proto(answer: rooms_pb2.FindConnectedResponse) -> Rank | None:
     """Ranks have the edge's numbers; None: not connected, or a rank of a later version."""
-    return _RANKS.get(rank)
+    rank = _RANKS.get(answer.rank)
+    return max(rank, Rank.OWNER) if rank is not None and answer.owner else rank
 
 
 def speaker_to_proto(speaker: Speaker, into: moderation_pb2.Speaker | None = None) -> moderation_pb2.Speaker:
@@ -208,6 +217,10 @@ def speaker_to_proto(speaker: Speaker, into: moderation_pb2.Speaker | None = Non
     message.address = speaker.address
     message.rank = rank_to_proto(identity.rank)
     message.connection = speaker.connection
+    if identity.room_role is not None:
+        message.vip = identity.is_vip
+        if identity.rank is Rank.OWNER:  # a replica of before takes the number for the highest
+            message.rank, message.owner = moderation_pb2.RANK_MODERATOR, True
     return message
 
 
@@ -271,7 +284,8 @@ def in_force_from_proto(answer: moderation_pb2.ListActiveResponse) -> InForce:
     pins = {Slug(known.slug): (Life(known.life), _pin_from_proto(known)) for known in answer.pins}
     warnings = warnings_from_proto(answer.warnings) if answer.has_warnings else None
     ruled = frozenset(map(Slug, answer.ruled_slugs))
-    return InForce(sanctions, policies, pins, warnings, ruled, answer.ruled_everywhere)
+    roles = {Slug(known.slug): roles_from_proto(known) for known in answer.roles}
+    return InForce(sanctions, policies, pins, warnings, ruled, answer.ruled_everywhere, roles)
 
 
 def _pin_from_proto(known: moderation_pb2.RoomPin) -> Pin:
@@ -320,6 +334,13 @@ def _warning_from_proto(warning: moderation_pb2.Warning) -> RoomWarning:
         is_open=warning.open,
         is_delivered=warning.delivered,
     )
+
+
+def roles_from_proto(message: moderation_pb2.RoomRoles) -> RoomRoles:
+    """All roles of a slug."""
+    by_user = {UserId(user_id): RoomRole.VIP for user_id in message.vips}
+    by_user |= {UserId(user_id): RoomRole.MODERATOR for user_id in message.moderators}
+    return RoomRoles(message.version, UserId(message.owner_user_id) if message.owner_user_id else None, by_user)
 
 
 def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
@@ -429,7 +450,7 @@ def act_to_proto(request: CommandRequest, change: ChangeSanction) -> moderation_
         action=moderation_pb2.Action.ValueType(change.action.value),
         target_user_id=change.target.user_id or 0,
         target_username=change.target.username or "",
-        target_rank=rank_to_proto(request.target_rank),
+        target_rank=rank_to_proto(Rank.MODERATOR if request.target_rank is Rank.OWNER else request.target_rank),
         scope=moderation_pb2.Scope.ValueType(change.scope.value),
         slug=request.slug,
         duration_minutes=change.duration_minutes,

@@ -196,7 +196,12 @@ class GrpcModeration:
         if not slugs:
             return InForce([])  # the contract has another meaning for a request without any
         request = pb.ListActiveRequest(
-            slugs=slugs, room_only=True, with_policies=True, with_pins=True, with_warnings=True
+            slugs=slugs,
+            room_only=True,
+            with_policies=True,
+            with_pins=True,
+            with_warnings=True,
+            with_roles=True,
         )
         return in_force_from_proto(await self._list_active(slugs[0], request))
 

@@ -183,7 +183,12 @@ class GrpcRooms:
         """See ports.Rooms."""
         request = pb.FindConnectedRequest(user_id=user_id or 0, username=username or "", slug=slug or "")
         answer = await call(self._stub.FindConnected, request, _DEADLINE_S, RoomsUnavailable)
-        return rank_from_proto(answer.rank)
+        return rank_from_proto(answer)
+
+    async def is_owner(self, user_id: UserId, slug: Slug) -> bool:
+        """See ports.Rooms."""
+        request = pb.FindConnectedRequest(user_id=user_id, slug=slug)
+        return (await call(self._stub.FindConnected, request, _DEADLINE_S, RoomsUnavailable)).owner
 
     async def stats(self) -> Mapping[int, int]:
         """See ports.Rooms."""

@@ -16,8 +16,12 @@ from chassis.nats_connection import NATS_TROUBLES, NatsAccess
 from chassis.tasks import Tasks
 from chassis.traces import hold_trace
 from salon.events.v1.events_pb2 import EmotesChanged, LogReached, ParticipantReturned, RoomDeleted
-from salon.moderation.v1.moderation_pb2 import SanctionEvent as SanctionEventMessage, WarningEvent
-from ws_edge.adapters.grpc.convert import event_from_proto, warnings_from_proto
+from salon.moderation.v1.moderation_pb2 import (
+    RoomRoles as RoomRolesMessage,
+    SanctionEvent as SanctionEventMessage,
+    WarningEvent,
+)
+from ws_edge.adapters.grpc.convert import event_from_proto, roles_from_proto, warnings_from_proto
 from ws_edge.adapters.nats.events import (
     decode_entry,
     decode_presence,
@@ -126,6 +130,7 @@ class NatsBus:
         self._listener = listener
         self._wire.add("salon.v1.moderation.sanction", self._receive_sanction)
         self._wire.add("salon.v1.moderation.warning", self._receive_warnings)
+        self._wire.add("salon.v1.moderation.roles", self._receive_roles)
         self._wire.add("salon.v1.rooms.deleted", self._receive_deletion)
         self._wire.add("salon.v1.rooms.emotes", self._receive_emotes)
         self._wire.add(_BROADCAST, lambda _subject, _headers, payload: listener.broadcast_received(payload))
@@ -325,6 +330,12 @@ class NatsBus:
     def _receive_warnings(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         with hold_trace(read_trace_header(headers)):
             self._worker.warnings_changed(warnings_from_proto(WarningEvent.FromString(payload).warnings))
+
+    def _receive_roles(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
+        with hold_trace(read_trace_header(headers)):
+            message = RoomRolesMessage.FromString(payload)
+            _log.info("roles_received", version=message.version)
+            self._worker.roles_changed(Slug(message.slug), roles_from_proto(message))
 
     def _receive_deletion(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         with hold_trace(read_trace_header(headers)):

@@ -57,7 +57,7 @@ def encode_message(
         token=token,
         nonce=nonce,
         reply_to=reply_to or 0,
-        role=identity.rank.role or "",
+        role=identity.role or "",
     )
     return events_pb2.LogEntry(message=message).SerializeToString()
 
