@@ -311,6 +311,7 @@ async def test_roles_are_kept_across_lives_and_end_with_the_owner(
     assert past.joined["you"]["roles"] == ["user"]
 
 
+@pytest.mark.slow
 async def test_roles_outlive_the_restart_of_every_replica_and_are_read_again_by_an_edge_that_starts(
     guests: Visitors, api: GraphQL, pair: Salon, room: str, ana: Person, bob: Person
 ) -> None:
@@ -347,6 +348,7 @@ async def test_renewed_token_keeps_the_rank_of_the_room(
     await act(owner, "ban", bob)
 
 
+@pytest.mark.slow
 async def test_owner_rights_0_an_owner_may_do_what_a_moderator_may(
     strict: Salon, room: str, ana: Person, bob: Person, admin: Person
 ) -> None:

@@ -185,8 +185,11 @@ async def test_an_undone_role_is_the_one_of_before_told_with_all_of_the_room_and
     await undo(store, again.action_id, at_ms=5_000)
     gone = await undo(store, first.action_id, at_ms=6_000)
     assert gone.roles == RoomRoles("live", 6_000, 4, ())
+    had = await undo(store, gone.action_id, at_ms=7_000)
+    assert had.roles is not None
+    assert ([holder.role for holder in had.roles.holders], had.undone) == ([RoomRole.MODERATOR], Undone(gone.action_id))
     found = await store.verify_part("live", 0, first=50)
-    assert (found.checked, found.broken_id, found.unchained) == (6, None, 0)
+    assert (found.checked, found.broken_id, found.unchained) == (7, None, 0)
 
 
 async def test_a_role_that_somebody_gave_or_took_since_or_of_another_owner_stays(store: Store) -> None:

@@ -47,11 +47,12 @@ class Rank(IntEnum):
         return _place(self) >= _place(other)
 
 
-_PLACES = {Rank.ANONYMOUS: 0, Rank.USER: 1, Rank.MODERATOR: 2, Rank.OWNER: 3, Rank.ADMIN: 4, Rank.SUPERUSER: 5}
+_ORDER = (Rank.ANONYMOUS, Rank.USER, Rank.MODERATOR, Rank.OWNER, Rank.ADMIN, Rank.SUPERUSER)
+_PLACES = {int(rank): place for place, rank in enumerate(_ORDER)}
 
 
 def _place(rank: int) -> int:
-    return _PLACES[Rank(rank)]
+    return _PLACES[rank]
 
 
 @dataclass(frozen=True, slots=True)

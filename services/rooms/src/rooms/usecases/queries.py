@@ -67,7 +67,18 @@ async def _with_states(ports: Ports, people: Mapping[Room, Sequence[Participant]
     targets = list(dict.fromkeys(target_of(person) for found in people.values() for person in found))
     slugs = [room.slug for room in people if room.life is not None]
     sanctions = await ports.moderation.list_active(slugs, targets) if targets else []
-    return {room: [with_state(person, room.slug, sanctions) for person in found] for room, found in people.items()}
+    return {
+        room: [with_state(_ranked(ports, person, room), room.slug, sanctions) for person in found]
+        for room, found in people.items()
+    }
+
+
+def _ranked(ports: Ports, person: Participant, room: Room) -> Participant:
+    """The owner with their rank in the room, which is not stored with connections, and theirs while they are away."""
+    if person.user_id is None or person.user_id != room.owner:
+        return person
+    owner_rank = ports.policy.owner_rank
+    return replace(person, rank=owner_rank if person.rank is None else max(person.rank, owner_rank))
 
 
 async def list_announced(ports: Ports, life: Life) -> RoomSnapshot:

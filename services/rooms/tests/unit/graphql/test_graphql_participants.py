@@ -53,6 +53,21 @@ async def test_a_sanction_never_applies_to_a_person_of_equal_or_higher_rank(worl
     assert await states(world) == {"cleo": "MUTED", "dan": "ONLINE", "eve": "ONLINE", "fay": "MUTED"}
 
 
+async def test_no_sanction_of_a_former_owner_or_a_moderator_applies_to_the_owner(world: "World") -> None:
+    here = world.put_room("room", owner=world.ana)
+    elsewhere = world.put_room("elsewhere", owner=world.ben)
+    for room in (here, elsewhere):
+        world.put_person(room, 10, "ana", rank=Rank.MODERATOR)
+        world.put_person(room, 11, "ben", rank=None, connections=0)
+        for user_id in (10, 11):
+            world.put_sanction("ban", user_id=user_id, slug=room.slug, rank=Rank.OWNER)
+            world.put_sanction("mute", user_id=user_id, slug=room.slug, rank=Rank.MODERATOR)
+    assert await states(world) == {"ana": "ONLINE", "ben": "BANNED"}
+    assert await states(world, "elsewhere") == {"ana": "BANNED", "ben": "OFFLINE"}
+    world.owner_rank = Rank.MODERATOR
+    assert await states(world) == {"ana": "BANNED", "ben": "BANNED"}
+
+
 async def test_an_anonymous_target_is_known_by_its_name(world: "World") -> None:
     room = world.put_room("room")
     world.put_person(room, None, "Anonymous_192.168.1.10")

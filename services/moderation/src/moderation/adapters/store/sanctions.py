@@ -576,8 +576,8 @@ class TortoiseStore:
             role=await role_state(row),
         )
         details = row.details or {}
-        if row.action not in CHANGES_OF_POLICIES or "before" not in details:  # pins, rules and roles have others
-            return done
+        if row.action not in CHANGES_OF_POLICIES or "before" not in details or "owner" in details:
+            return done  # pins, rules and roles have others
         before, after = changes_from_values(details["before"]), changes_from_values(details["after"])
         state = await policy_state(row.slug)
         named = tuple(sorted(details["before"]))
