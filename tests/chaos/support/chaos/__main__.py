@@ -47,7 +47,8 @@ def _told(scenario: Scenario, turn: threading.Lock) -> Result:
     gone.callback(turn.release)
     with gone, tempfile.TemporaryDirectory(prefix="salon-chaos-") as folder:
         result = asyncio.run(run(scenario, Path(folder) / "salon", on_gone=gone.close))
-    lines = [f"{scenario.name}: {len(result.faults)} faults, {time.monotonic() - began:.0f} s", *result.faults[:20]]
+    took = f"{scenario.name}: {len(result.faults)} faults, {time.monotonic() - began:.0f} s"
+    lines = [f"{took}; moderated: {dict(result.moderated)}", *result.faults[:20]]
     sys.stdout.write("\n  ".join(lines) + "\n")
     sys.stdout.flush()
     return result

@@ -5,6 +5,7 @@ import contextlib
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from chaos.checker import check
 from chaos.faults import happen
 from chaos.history import Entry, Findings, History, Reading
 from chaos.leftovers import leftovers, wrong_counts
+from chaos.moderating import Desk
 from chaos.people import Doors, Eraser, Listener, Lost, Newcomers, Sender, Way, read_history
 from chaos.place import Place, place_for
 from chaos.scenarios import Scenario
@@ -36,6 +38,7 @@ class Load:
     pace_s: float = 0.25
     newcomers_s: float = 0.5
     erasing_s: float = 1.0
+    moderating_s: float = 0.5
     after_s: float = 5.0
     """How long everybody goes on when all is well again."""
     until_purged: bool = True
@@ -79,6 +82,8 @@ class Result:
     name: str
     acknowledged: int = 0
     deleted: int = 0
+    moderated: Counter[str] = field(default_factory=Counter)
+    """What else moderators were answered, by kind."""
     unknown: int = 0
     """Messages whose senders never learned what became of them."""
     reconnections: int = 0
@@ -139,33 +144,43 @@ async def under_load(
     before = await asyncio.to_thread(place.subscriptions)
     ways = doors if doors is not None else [edge.ws for edge in place.edges]
     crowds = [_crowd(f"{place.salon.folder.name}-{at}", load, ways) for at in range(load.rooms)]
+    desk = Desk(f"{place.salon.folder.name}-desk", Way(Doors(ways)))
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        listening = [group.create_task(each.listen()) for crowd in crowds for each in crowd.listeners]
-        await until(lambda: all(each.connections for crowd in crowds for each in crowd.listeners), SETTLED_WITHIN_S)
+        listeners: list[Listener] = [*(each for crowd in crowds for each in crowd.listeners), *desk.witnesses]
+        listening = [group.create_task(each.listen()) for each in listeners]
+        await until(lambda: all(each.connections for each in listeners), SETTLED_WITHIN_S)
         talking = [group.create_task(s.talk(load.pace_s, stop)) for crowd in crowds for s in crowd.senders]
         await until(lambda: _is_warm(crowds), SETTLED_WITHIN_S)
         talking += [group.create_task(c.newcomers.come_and_go(load.newcomers_s, stop)) for c in crowds]
         talking += [group.create_task(c.eraser.erase(load.erasing_s, stop)) for c in crowds]
+        talking += [group.create_task(desk.work(load.moderating_s, stop))]
         await fault()
         await place.until_ready()
         await asyncio.sleep(load.after_s)
         stop.set()
         await asyncio.gather(*talking)
         await until(lambda: all(_has_settled(crowd) for crowd in crowds), SETTLED_WITHIN_S)
-        ended = time.monotonic()
-        result.wrong = await _until_right(place, crowds)
-        result.counts_right_s = time.monotonic() - ended
-        for crowd in crowds:
-            history = await _history(crowd, may_forget=may_forget)
-            _add(result, crowd, history)
+        await _judge(result, place, crowds, desk, may_forget=may_forget)
         for task in listening:
             task.cancel()
     await asyncio.gather(*(each.leave() for crowd in crowds for each in crowd.stay))
-    await asyncio.gather(*(crowd.way.visitors.close() for crowd in crowds))
+    await desk.leave()
+    await asyncio.gather(*(way.visitors.close() for way in (desk.way, *(crowd.way for crowd in crowds))))
     on_gone()
     result.left = await leftovers(place, before, within_s=GONE_WITHIN_S, logs=load.until_purged)
     return result
+
+
+async def _judge(result: Result, place: Place, crowds: Sequence[Crowd], desk: Desk, *, may_forget: bool) -> None:
+    """Everything that is wrong while all are still there."""
+    ended = time.monotonic()
+    result.wrong = await _until_right(place, crowds)
+    result.counts_right_s = time.monotonic() - ended
+    result.problems += await desk.judge(logs=not may_forget)
+    result.moderated = desk.done
+    for crowd in crowds:
+        _add(result, crowd, await _history(crowd, may_forget=may_forget))
 
 
 def _crowd(room: str, load: Load, doors: list[str]) -> Crowd:
