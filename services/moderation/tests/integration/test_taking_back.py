@@ -13,8 +13,10 @@ from room_log import (
     LOG,
     MODERATOR,
     OTHER,
+    STREAM,
     Clock,
     Room,
+    api,
     ban_with_purge,
     clear,
     connection_to,
@@ -165,6 +167,9 @@ async def test_a_purge_takes_back_all_of_its_target_and_nothing_else(ports: Port
     assert (row.action, row.target_user_id, row.message_id, row.message_text) == (6, 5, None, None)
     later = await room.say("ana again")
     assert later in await room.entries()
+    await asyncio.gather(*ports.outbox_work)
+    state = (await api(room.client, f"STREAM.INFO.{STREAM}", {"subjects_filter": ">"}))["state"]
+    assert [subject for subject in state["subjects"] if subject.endswith(".fence")] == []
 
 
 async def test_a_purge_of_somebody_anonymous_goes_by_their_name(ports: Ports, room: Room) -> None:

@@ -1,6 +1,7 @@
 """Reading a room's log from replicas of a stream of which some lag behind its leader."""
 
 import base64
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -53,6 +54,9 @@ class Stream(NatsLog):
         if subject == "salon.v1.log.3.fence":
             self.leads = self.has_quorum
             return {"stream": "SALON_LOG_3", "seq": 13} if self.has_quorum else {"error": {"description": "no quorum"}}
+        if subject == "$JS.API.STREAM.MSG.DELETE.SALON_LOG_3":
+            assert json.loads(raw) == {"seq": 13, "no_erase": True}
+            raise LogUnavailable("what was stored to find the leader stays where nobody answers")
         assert subject == "$JS.API.STREAM.MSG.GET.SALON_LOG_3"
         if not self.leads:
             return {"error": {"err_code": 10037, "description": "no message found"}}

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -109,6 +109,8 @@ class NatsLog:
         answer = await self._request(f"salon.v1.log.{log.partition}.fence", b"", {"Nats-Expected-Stream": _stream(log)})
         if "seq" not in answer:
             raise LogUnavailable(str(answer.get("error", {}).get("description", "no acknowledgement")))
+        with suppress(LogUnavailable):  # it has told what it was for, and the next one goes
+            await self._ask(f"$JS.API.STREAM.MSG.DELETE.{_stream(log)}", {"seq": answer["seq"], "no_erase": True})
 
     async def _publish(self, item: OutboxItem, part: LogChange, ending: str, key: str) -> int:
         log = part.log
