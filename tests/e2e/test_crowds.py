@@ -1,13 +1,15 @@
 """Many connections at once, of one address or that do not read: the edge stays small, and others get in meanwhile."""
 
 import asyncio
+import itertools
 import json
 import os
 import resource
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -359,3 +361,60 @@ async def test_of_2000_reactions_a_second_1000_members_are_told_by_one_frame_a_s
     figures = {"reactions": sent, "in s": took_s, "frames a member": max(fan.frames for fan in fans)}
     told(figures | {"CPU s": used_s, "CPU s idle": idle_s, "MiB before": before, "MiB after": after}, record_property)
     assert after - before < 50
+
+
+# --- a raid ----------------------------------------------------------------------------------------------------------
+
+RAIDERS = 1000
+RAIDERS_OF_AN_ADDRESS = 10
+MEMBERS = 500
+A_RAIDER_SAYS_EVERY_S = 20
+RAIDED_S = 8
+
+
+@pytest.mark.chaos
+async def test_1000_raiders_in_a_room_of_500_are_silent_within_a_second_of_one_shield(
+    start_edge: StartEdge, record_property: Callable[[str, object], None]
+) -> None:
+    """Anonymous, from a hundred addresses, each with something else every 20 s, which is 50 messages a second to 1,500
+    connections. By the clock of the log; the raid goes on all the while."""
+    edge = start_edge(ROOMS_PRESENCE_BROADCAST_LIMIT="5")
+    visitors = Visitors(edge.ws)
+    heads = [HEAD.format(path=f"/chat/ws/room/arena?token={person(f'member{n}').token}") for n in range(MEMBERS)]
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(visitors.close)
+        chair = await visitors.join("arena", person("chair", "moderator"), address="127.0.0.8")
+        ana = await visitors.join("arena", person("ana"), address="127.0.0.9")
+        await stack.enter_async_context(crowd(edge, MEMBERS, "127.0.0.2", lambda number: heads[number]))
+        raiders: list[Peer] = []
+        head = HEAD.format(path="/chat/ws/room/arena")
+        for number in range(RAIDERS // RAIDERS_OF_AN_ADDRESS):
+            group = crowd(edge, RAIDERS_OF_AN_ADDRESS, f"127.0.1.{number}", lambda _: head)
+            raiders += await stack.enter_async_context(group)
+        raid = asyncio.create_task(_raid(raiders))
+        for _ in range(RAIDED_S * 20):
+            await ana.wait_for("chat_message")
+        await chair.send("moderation_action", action="shield", on=True, nonce="s")
+        own = await chair.wait_for("room_policy", nonce="s")
+        await asyncio.sleep(RAIDED_S)
+        assert not raid.done()
+        raid.cancel()
+        assert sum(not raider.is_over for raider in raiders) == RAIDERS
+        await chair.say("quiet again")
+        await ana.wait_for("chat_message", message="quiet again")
+        stamps = [f["data"]["timestamp"] for f in ana.seen if f["type"] == "chat_message" and not f["data"]["user_id"]]
+    silent_after_s = (datetime.fromisoformat(max(stamps)) - datetime.fromisoformat(own["timestamp"])).total_seconds()
+    told({"messages of the raid": len(stamps), "the last one behind the shield, s": silent_after_s}, record_property)
+    assert silent_after_s < 1
+
+
+async def _raid(raiders: list[Peer]) -> None:
+    """One after the other, evenly, each something that nobody has said."""
+    began_s = time.monotonic()
+    for number in itertools.count():
+        text = json.dumps({"type": "chat_message", "data": {"message": f"raid {number}"}}).encode()
+        transport = raiders[number % len(raiders)].transport
+        assert transport is not None
+        transport.write(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
+        due_s = began_s + (number + 1) * A_RAIDER_SAYS_EVERY_S / len(raiders)
+        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
