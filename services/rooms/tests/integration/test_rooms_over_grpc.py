@@ -727,7 +727,7 @@ async def test_an_answer_with_many_emotes_names_what_is_to_be_asked_for_again(wo
         "INSERT INTO emote (slug, name, url, alt, created_by, created_ms) VALUES (?, ?, 'https://a.example', '', 1, 1)"
     )
     slugs = [f"s{number}" for number in range(6)]
-    with closing(sqlite3.connect(config.database_url.removeprefix("sqlite://"))) as database, database:
+    with closing(sqlite3.connect(config.database_url.removeprefix("sqlite://"), timeout=60)) as database, database:
         database.executemany(row, [(slug, f"e{number}") for slug in slugs for number in range(500)])
     first = await world.rooms.ReadEmotes(pb.ReadEmotesRequest(slugs=slugs))
     assert [catalog.slug for catalog in first.catalogs] == slugs[:4]
