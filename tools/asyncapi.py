@@ -100,6 +100,10 @@ def document() -> dict[str, Any]:
             for field, type_ in _TARGETS
         ),
     ]
+    client_schemas["client.ReportData"]["anyOf"] = [
+        {"required": [field], "properties": {field: {"type": type_}}}
+        for field, type_ in (("message_id", "integer"), *_TARGETS)
+    ]
     changes = client_schemas["client.PolicyChanges"]
     changes["anyOf"] = [{"required": [field]} for field in changes["properties"]]
     server_schemas["server.ErrorData"]["oneOf"] = _errors(protocol)

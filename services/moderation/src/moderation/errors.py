@@ -16,6 +16,9 @@ ModerationError
 ├── CannotUndo                it took messages back, or changed a rule: an answer to Execute
 ├── AlreadyUndone             it was undone before: an answer to Execute
 ├── NothingToUndo             nothing is left as it made it: an answer to Execute
+├── ReportNotFound            there is no such report of that slug: an answer to Execute, NOT_FOUND elsewhere
+├── TooManyReports            somebody has reported as much as they may just now: an answer to Execute
+├── AlreadyDecided            somebody else, or the time, decided before: an answer to Execute
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
 ├── TurnAwaited               an earlier change of the same pin is to be told first: caught in usecases/outbox.py
 ├── ClaimLost                 another replica works on what the outbox has to do: caught in usecases/outbox.py
@@ -87,6 +90,27 @@ class AlreadyUndone(ModerationError):
 
 class NothingToUndo(ModerationError):
     """Nothing is left as the action made it."""
+
+
+class ReportNotFound(ModerationError):
+    """No report, of that slug, has this id."""
+
+
+class TooManyReports(ModerationError):
+    """The reporter has filed as many as they may just now."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__("too many reports")
+        self.retry_after_ms = retry_after_ms
+
+
+class AlreadyDecided(ModerationError):
+    """What is to be decided about is closed."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__("already decided")
+        self.by = by
+        """The user who decided; 0: nobody, its time was over."""
 
 
 class LogUnavailable(ModerationError):

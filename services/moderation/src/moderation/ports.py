@@ -17,6 +17,7 @@ from moderation.domain.people import Target
 from moderation.domain.pins import PinOrder, RoomPin
 from moderation.domain.policy import SHIELD_PRESET, Policy, PolicyOrder, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.reports import Neighbours, Report, ReportOrder, ReportQuery, ResolveOrder
 from moderation.domain.rights import Change
 from moderation.domain.roles import RoleOrder, RoomRoles
 from moderation.domain.rule_book import RuleBook
@@ -157,6 +158,28 @@ class Store(Protocol):
     async def open_warnings(self, slugs: Sequence[str]) -> list[RoomWarning]:
         """Of at most 1,000 slugs the warnings that wait to be acknowledged, the oldest first."""
 
+    async def reported_before(self, order: ReportOrder, *, now_ms: int) -> Report | None:
+        """The same report of the same reporter: of a message whatever became of it, of a person an open one. Raises
+        TooManyReports where there is none, and the reporter may not file one now."""
+
+    async def file_report(
+        self, order: ReportOrder, message: LoggedMessage | None, neighbours: Neighbours, *, now_ms: int
+    ) -> Receipt:
+        """In one transaction, one at a time over all replicas: the same, and keep the report with the
+        message and the ids around it. Of a slug with MOST_OPEN_REPORTS the oldest open one expires."""
+
+    async def resolve_report(
+        self, order: ResolveOrder, decide: Callable[[Report | None], Report], *, now_ms: int
+    ) -> Receipt:
+        """The same as `change` of a report: show it to `decide`, None: there is none with that id; keep what that says,
+        and write the audit row."""
+
+    async def find_report(self, report_id: int) -> Report | None:
+        """One report, in whatever state."""
+
+    async def list_reports(self, query: ReportQuery, *, first: int, before_id: int | None) -> list[Report]:
+        """A page, newest first; before_id None: from the newest on."""
+
     async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
         """The same of the rules of a slug: save or delete one, and write the audit row with what was there before.
         Raises RuleNotFound where the slug has no such rule, RuleRefused where it would have too many."""
@@ -236,11 +259,12 @@ class Store(Protocol):
     async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
         """Erase the addresses, the names of anonymous people and the texts of messages, of what was done, and of
         sanctions and warnings that ended, before then. The rows stay, and their chains are whole. Pins
-        that are older end. Delete what rules hit before then."""
+        that are older end. Delete what rules hit before then. Older reports lose what was said in them,
+        and expire where they are open."""
 
     async def delete_history(self, before_ms: int) -> None:
-        """Delete the sanctions and warnings that ended before then, and the audit rows of what was done, those alone
-        before which no row is kept: what is left of a chain is whole."""
+        """Delete the sanctions and warnings that ended before then, older reports, and the audit rows of what was
+        done, those alone before which no row is kept: what is left of a chain is whole."""
 
     async def expire_warnings(self, before_ms: int, *, now_ms: int) -> None:
         """Close the warnings that were issued before then."""
@@ -293,6 +317,10 @@ class RoomLog(Protocol):
 
     async def find(self, log: LogRef, message_id: int) -> LoggedMessage | None:
         """A message of that log, as the leader has it; None: there is none with that id, or it is no message."""
+
+    async def neighbours(self, log: LogRef, message: LoggedMessage, *, count: int) -> Neighbours:
+        """The ids of up to `count` messages before that one, of the last ten minutes, and as many behind it, in order.
+        What a replica that lags lacks is missing."""
 
     async def last_id(self, log: LogRef) -> int:
         """Of its last entry, as the leader has it; 0: it has none."""

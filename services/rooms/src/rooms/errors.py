@@ -16,10 +16,12 @@ RoomsError
     ├── SanctionNotFound      NOT_FOUND
     ├── ActionNotFound        NOT_FOUND
     ├── RuleNotFound          NOT_FOUND
+    ├── ReportNotFound        NOT_FOUND
     ├── SlugTaken             CONFLICT
     ├── CannotUndo            CONFLICT
     ├── AlreadyUndone         CONFLICT
     ├── NothingToUndo         CONFLICT
+    ├── AlreadyDecided        CONFLICT
     ├── InvalidInput          INVALID
     └── ServiceUnavailable    UNAVAILABLE
         └── ModerationUnavailable
@@ -149,11 +151,30 @@ class RuleNotFound(Refusal):
     text = "Rule not found"
 
 
+class ReportNotFound(Refusal):
+    """No report has this id."""
+
+    code = "NOT_FOUND"
+    text = "Report not found"
+
+
 class SlugTaken(Refusal):
     """The slug lives, or its kept settings are somebody else's."""
 
     code = "CONFLICT"
     text = "The slug is in use"
+
+
+class AlreadyDecided(Refusal):
+    """The first decision holds; the text says whose it was."""
+
+    code = "CONFLICT"
+    text = "This was decided already"
+
+    @classmethod
+    def by(cls, user_id: int) -> "AlreadyDecided":
+        """Whose decision it was; 0: nobody's, its time was over."""
+        return cls(f"User {user_id} has decided already" if user_id else "Its time was over before anybody decided")
 
 
 class InvalidInput(Refusal):

@@ -12,6 +12,7 @@ from rooms.domain.log_position import Resumption
 from rooms.domain.membership import Arrival, HeldConnection, JoinOutcome, JoinPlan, RoomRef
 from rooms.domain.people import ConnectionId, EdgeId, Life, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes, RoomSnapshot
+from rooms.domain.reports import Report, ReportResolution, ReportState
 from rooms.domain.roles import RoleHolder, RolePage, RoomRole
 from rooms.domain.rooms import (
     CreationPolicy,
@@ -351,6 +352,20 @@ class Moderation(Protocol):
 
     async def list_rule_hits(self, rule_id: int, viewer: Viewer, *, first: int, before_id: int | None) -> list[RuleHit]:
         """The last messages that a rule hit, newest first. Raises RuleNotFound."""
+
+    async def list_reports(
+        self, reader: Viewer, *, slug: Slug | None, state: ReportState | None, first: int, before_id: int | None
+    ) -> list[Report]:
+        """What was reported, newest first, but for what is about the reader; slug None: in every room. Raises
+        NotPermitted."""
+
+    async def slug_of_report(self, report_id: int) -> Slug:
+        """Where it was filed. Raises ReportNotFound."""
+
+    async def resolve_report(
+        self, by: Viewer, slug: Slug, report_id: int, resolution: ReportResolution, reason: str
+    ) -> Report:
+        """Decide about a report of that slug. Raises NotPermitted, ReportNotFound, AlreadyDecided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from rooms.adapters.moderation import GrpcModeration
 from rooms.api.graphql.execute import DEADLINE_S
 from rooms.domain.audit import AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
 from rooms.domain.people import Life, Rank, RoomId, Slug, UserId, Viewer
+from rooms.domain.reports import Report, ReportCategory, ReportResolution, ReportState
 from rooms.domain.roles import RoleHolder, RolePage, RoomRole
 from rooms.domain.rules import (
     KeptRule,
@@ -31,6 +32,7 @@ from rooms.domain.rules import (
 from rooms.domain.sanctions import Target
 from rooms.errors import (
     ActionNotFound,
+    AlreadyDecided,
     AlreadyUndone,
     CannotUndo,
     InvalidInput,
@@ -38,12 +40,13 @@ from rooms.errors import (
     NothingToUndo,
     NotPermitted,
     Refusal,
+    ReportNotFound,
     RuleNotFound,
     SanctionNotFound,
     TooManyRoles,
 )
 from rooms.ports import RoleChange
-from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, rules_pb2
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, reports_pb2, rules_pb2
 
 pytestmark = pytest.mark.integration
 ADMIN = Viewer(UserId(1), "admin", Rank.ADMIN)
@@ -69,6 +72,7 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     rules: list[rules_pb2.KeptRule] = field(default_factory=list)
     tried: pb.TestTextResponse = field(default_factory=pb.TestTextResponse)
     hits: list[rules_pb2.RuleHit] = field(default_factory=list)
+    reports: list[reports_pb2.KeptReport] = field(default_factory=list)
 
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
@@ -126,6 +130,16 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
         await self._meet(context)
         self.pages.append(request)
         return self.page
+
+    async def ListReports(self, request: pb.ListReportsRequest, context: Any) -> pb.ListReportsResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        self.requests.append(request)
+        return pb.ListReportsResponse(reports=self.reports)
+
+    async def FindSlug(self, request: pb.FindSlugRequest, context: Any) -> pb.FindSlugResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        self.requests.append(request)
+        return pb.FindSlugResponse(slug="live")
 
     def Admit(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         raise AssertionError("rooms admits nobody")
@@ -412,6 +426,78 @@ async def test_rules_tried_texts_and_hits_are_read_and_what_a_later_version_says
     gone = await ask(Replica(status=grpc.StatusCode.NOT_FOUND))
     with pytest.raises(RuleNotFound):
         await gone.list_rule_hits(7, ADMIN, first=9, before_id=None)
+
+
+REPORT_SENT = reports_pb2.KeptReport(
+    id=7,
+    slug="live",
+    at_ms=1_000,
+    category=reports_pb2.REPORT_CATEGORY_HATE,
+    note="again",
+    reporter_user_id=6,
+    reporter_username="bob",
+    target_user_id=5,
+    target_username="ana",
+    message_id=773,
+    message_text="buy now",
+    message_at_ms=1_000,
+    before_ids=[515],
+    after_ids=[1029],
+    state=reports_pb2.REPORT_STATE_ACTIONED,
+    closed_at_ms=1_000,
+    closed_by_user_id=9,
+)
+SECOND = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+REPORT = Report(
+    7,
+    LIVE,
+    SECOND,
+    ReportCategory.HATE,
+    "again",
+    UserId(6),
+    "bob",
+    UserId(5),
+    "ana",
+    773,
+    "buy now",
+    SECOND,
+    (515,),
+    (1029,),
+    ReportState.ACTIONED,
+    SECOND,
+    UserId(9),
+)
+
+
+async def test_reports_are_read_and_resolved_and_what_a_later_version_says_is_read_as_what_is_nearest(
+    ask: Start,
+) -> None:
+    later = reports_pb2.KeptReport(id=8, slug="live", category=99, state=99)  # type: ignore[arg-type]
+    executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, report=REPORT_SENT)
+    replica = Replica(reports=[REPORT_SENT, later], executed=executed)
+    moderation = await ask(replica)
+    found = await moderation.list_reports(ADMIN, slug=LIVE, state=ReportState.OPEN, first=9, before_id=None)
+    assert found[0] == REPORT
+    assert (found[1].category, found[1].state, found[1].message_at) == (ReportCategory.OTHER, ReportState.EXPIRED, None)
+    await moderation.list_reports(ADMIN, slug=None, state=None, first=9, before_id=8)
+    assert await moderation.slug_of_report(7) == LIVE
+    assert await moderation.resolve_report(ADMIN, LIVE, 7, ReportResolution.ACTIONED, "muted") == REPORT
+    listed, everywhere, asked, resolved = replica.requests
+    assert (listed.slug, listed.state, listed.first, listed.before_id) == ("live", 1, 9, 0)
+    assert (everywhere.slug, everywhere.state, everywhere.before_id) == ("", 0, 8)
+    assert asked == pb.FindSlugRequest(report_id=7)
+    sent = reports_pb2.ResolveReport(report_id=7, resolution=reports_pb2.REPORT_STATE_ACTIONED)
+    assert (resolved.resolve_report, resolved.slug, resolved.reason, len(resolved.nonce)) == (sent, "live", "muted", 32)
+
+
+async def test_a_report_that_is_not_there_or_is_decided(ask: Start) -> None:
+    gone = await ask(Replica(status=grpc.StatusCode.NOT_FOUND))
+    with pytest.raises(ReportNotFound):
+        await gone.slug_of_report(7)
+    late = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_ALREADY_DECIDED, decided_by_user_id=9)
+    moderation = await ask(Replica(executed=late))
+    with pytest.raises(AlreadyDecided, match="User 9"):
+        await moderation.resolve_report(ADMIN, LIVE, 7, ReportResolution.DISMISSED, "")
 
 
 def change(role: RoomRole | None = RoomRole.VIP, rank: Rank | None = Rank.MODERATOR) -> RoleChange:

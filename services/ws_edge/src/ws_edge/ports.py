@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Literal, NamedTuple, Protocol
 
 from chassis.tasks import Tasks
-from ws_edge.protocol.commands import Command, Target
+from ws_edge.protocol.commands import Command, Report, Target
 from ws_edge.protocol.emotes import EmoteCache
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
@@ -416,6 +416,25 @@ class WarningStep(Enum):
     """A connection that knows nothing of warnings has had it for 30 s."""
 
 
+class ReportOutcome(Enum):
+    """What became of a report."""
+
+    REPORTED = auto()
+    """Also where it was reported before."""
+    NOT_PERMITTED = auto()
+    NOT_FOUND = auto()
+    """There is no such message in this log, or it is gone already."""
+    TOO_MANY = auto()
+    """The reporter has filed as many as they may just now."""
+
+
+class ReportAnswer(NamedTuple):
+    """The same, with how long to wait where that helps."""
+
+    outcome: ReportOutcome
+    retry_after_ms: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class InForce:
     """What holds in some rooms."""
@@ -501,6 +520,10 @@ class Moderation(Protocol):
     ) -> RoomWarning | None:
         """Tell what happened to a warning of the speaker, within 5 s; the warning as it is since, None: they were never
         given such a one. May be repeated. Raises ModerationUnavailable, where it may have been noted all the same."""
+
+    async def file_report(self, speaker: Speaker, slug: Slug, log: LogRef, report: Report) -> ReportAnswer:
+        """Have moderators told of something, within 5 s. May be repeated. Raises ModerationUnavailable, where it may
+        have been kept all the same."""
 
     async def active(self, slugs: Sequence[Slug]) -> InForce:
         """What is in force for at most SLUGS_PER_READ slugs, within 2 s. Raises ModerationUnavailable."""

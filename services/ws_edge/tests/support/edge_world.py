@@ -26,11 +26,14 @@ from ws_edge.ports import (
     JoinRefusal,
     Ports,
     Receiver,
+    ReportAnswer,
+    ReportOutcome,
     RoomListener,
     Verdict,
     WarningStep,
 )
 from ws_edge.process.worker import Worker
+from ws_edge.protocol.commands import Report
 from ws_edge.protocol.identity import (
     AnonymousNames,
     ConnectionId,
@@ -289,6 +292,8 @@ class FakeModeration:
     policies: dict[Slug, Policy] = field(default_factory=dict)
     warnings: dict[int, RoomWarning] | None = field(default_factory=dict)
     """By id; None: the service is one of before."""
+    filed: list[tuple[str, Slug, Report]] = field(default_factory=list)
+    report_answer: ReportAnswer = field(default_factory=lambda: ReportAnswer(ReportOutcome.REPORTED))
     reports: list[tuple[str, int, WarningStep]] = field(default_factory=list)
     pins: dict[Slug, tuple[Life, Pin]] = field(default_factory=dict)
     ruled: frozenset[Slug] = frozenset()
@@ -366,6 +371,11 @@ class FakeModeration:
         if found is not None and step is not WarningStep.DELIVER:
             found = structs.replace(found, is_open=False)
         return found
+
+    async def file_report(self, speaker: Speaker, slug: Slug, log: LogRef, report: Report) -> ReportAnswer:
+        self._answer()
+        self.filed.append((speaker.key, slug, report))
+        return self.report_answer
 
     async def active(self, slugs: Sequence[Slug]) -> InForce:
         await self.reading.passed()

@@ -7,6 +7,7 @@ that it ends."""
 import asyncio
 import base64
 import json
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from chassis.traces import trace_headers
 from moderation.adapters.log_entries import Stored, encode_change, message_of
 from moderation.domain.commands import LogChange, OutboxItem
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
+from moderation.domain.reports import Neighbours
 from moderation.errors import LogUnavailable
 
 PARTITIONS = 256
@@ -32,6 +34,8 @@ _NO_MESSAGE = 10037
 _SEQUENCE_NOT_FOUND = 10043
 _END_OF_BATCH, _NOT_FOUND = "204", "404"
 _KEY = "Nats-Msg-Id"
+_LOOKED_BACK_MS = (2_000, 30_000, 600_000)
+"""For the messages before one: JetStream reads forwards alone, and rooms are more or less busy."""
 
 
 class NatsLog:
@@ -50,6 +54,20 @@ class NatsLog:
             await self._demand_leader(log)
             found = await self._stored(log, {"seq": sequence})
         return None if found is None else message_of(found)
+
+    async def neighbours(self, log: LogRef, message: LoggedMessage, *, count: int) -> Neighbours:
+        """See RoomLog."""
+        before: deque[int] = deque(maxlen=count)
+        for back_ms in _LOOKED_BACK_MS:
+            before.clear()
+            async for batch in self.messages(log, message.id, since_ms=message.at_ms - back_ms):
+                before.extend(found.id for found in batch if found.id < message.id)
+            if len(before) == count:
+                break
+        query = {"next_by_subj": _subject(log), "batch": _BATCH, "seq": message.id // PARTITIONS + 1}
+        replies = await self._batch(f"$JS.API.DIRECT.GET.{_stream(log)}", query)
+        following = [found.id for reply in replies if (found := message_of(_from_reply(log, reply))) is not None]
+        return Neighbours(tuple(before), tuple(following[:count]))
 
     async def last_id(self, log: LogRef) -> int:
         """See RoomLog."""

@@ -8,6 +8,7 @@ from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinChange, PinOrder
 from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy, ShieldOrder
+from moderation.domain.reports import Report, ResolveOrder
 from moderation.domain.roles import RoleOrder, RoomRoles
 from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Command, SanctionEvent
@@ -64,6 +65,7 @@ Order: TypeAlias = (
     | UndoOrder
     | RuleOrder
     | RoleOrder
+    | ResolveOrder
 )
 LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
@@ -123,6 +125,8 @@ class Receipt:
     """Of an undo."""
     rule: KeptRule | None = None
     """Of a rule that was saved, as it is stored; None where it was deleted since."""
+    report: Report | None = None
+    """Of a report that was filed, and of a decision about one: as it is since."""
     rules: RulesState | None = None
     """Of a change of rules; None where it is repeated."""
     roles: RoomRoles | None = None

@@ -13,6 +13,7 @@ from moderation.domain.kept_rules import EVERYWHERE, RuleEdit, RuleOrder, SaveRu
 from moderation.domain.people import Moderator, address_of_name
 from moderation.domain.pins import PinAction, PinOrder, demand_change
 from moderation.domain.policy import PolicyOrder, ShieldOrder
+from moderation.domain.reports import ReportOrder, ResolveOrder
 from moderation.domain.rights import (
     Change,
     decide,
@@ -47,6 +48,7 @@ from moderation.errors import (
 )
 from moderation.ports import Ports
 from moderation.usecases.outbox import Progress, work
+from moderation.usecases.reports import file_report, resolve_report
 from moderation.usecases.rules import compile_outdated
 
 _FOLLOWS_BACK_MS = 3_600_000
@@ -57,13 +59,15 @@ TRIED_FOR_S = 1.5
 """So long a command waits for the log before it is answered: less than edges wait for the answer."""
 
 
-async def execute(ports: Ports, order: Order | WarningReport) -> Receipt:
+async def execute(ports: Ports, order: Order | WarningReport | ReportOrder) -> Receipt:
     """Carry out a command; answered once it is stored, applied here and published, and what it takes back was tried.
-    Raises NotPermitted, MessageNotFound, WarningNotFound, RuleNotFound, RuleRefused, TooManyRoles, what decide_undo
-    raises, DatabaseUnavailable; OutcomeUnknown where it may be stored; LogUnavailable where it can't be said without
-    the log whose message it is."""
+    Raises NotPermitted, MessageNotFound, WarningNotFound, RuleNotFound, RuleRefused, TooManyRoles, ReportNotFound,
+    TooManyReports, AlreadyDecided, what decide_undo raises, DatabaseUnavailable; OutcomeUnknown where it may be
+    stored; LogUnavailable where it can't be said without the log whose message it is."""
     if isinstance(order, WarningReport):
         return await _detached(ports, _carry_out_report(ports, order))
+    if isinstance(order, ReportOrder):
+        return await _detached(ports, file_report(ports, order))
     if order.origin.nonce:
         earlier = await ports.store.earlier(order, now_ms=ports.clock().wall_ms)
         if earlier is not None:
@@ -88,6 +92,8 @@ async def _execute_new(ports: Ports, order: Order) -> Receipt:
         return await _change_rules(ports, order)
     if isinstance(order, RoleOrder):
         return await _set_role(ports, order)
+    if isinstance(order, ResolveOrder):
+        return await _detached(ports, resolve_report(ports, order))
     return await _take_back(ports, order)
 
 

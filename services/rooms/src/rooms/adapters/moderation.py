@@ -19,8 +19,10 @@ import structlog
 from chassis.grpc_channel import open_channel, retry_policy
 from chassis.grpc_security import GrpcSecurity
 from chassis.traces import trace_headers
+from rooms.adapters.case_convert import report_from_proto, report_state_to_proto
 from rooms.domain.audit import AuditEntry, AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
 from rooms.domain.people import Rank, Slug, UserId, Viewer
+from rooms.domain.reports import Report, ReportResolution, ReportState
 from rooms.domain.roles import RoleHolder, RolePage, RoomRole
 from rooms.domain.rules import (
     KeptRule,
@@ -36,6 +38,7 @@ from rooms.domain.rules import (
 from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
 from rooms.errors import (
     ActionNotFound,
+    AlreadyDecided,
     AlreadyUndone,
     CannotUndo,
     InvalidInput,
@@ -43,12 +46,13 @@ from rooms.errors import (
     NothingToUndo,
     NotPermitted,
     Refusal,
+    ReportNotFound,
     RuleNotFound,
     SanctionNotFound,
     TooManyRoles,
 )
 from rooms.ports import RoleChange
-from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, rules_pb2
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, reports_pb2, rules_pb2
 
 _ALL_REPLICAS_S = 4.0
 """For all of them together: a GraphQL request has 5 s."""
@@ -257,6 +261,38 @@ class GrpcModeration:
         owner = UserId(answer.owner_user_id) if answer.owner_user_id else None
         return RolePage(owner, _holders_from_proto(answer.holders))
 
+    async def list_reports(
+        self, reader: Viewer, *, slug: Slug | None, state: ReportState | None, first: int, before_id: int | None
+    ) -> list[Report]:
+        """See ports.Moderation."""
+        request = pb.ListReportsRequest(
+            reader=_speaker(reader),
+            slug=slug or "",
+            state=report_state_to_proto(state),
+            first=first,
+            before_id=before_id or 0,
+        )
+        answer = await self._ask(lambda stub: stub.ListReports(request, timeout=self._deadline_s, metadata=_trace()))
+        return [report_from_proto(report) for report in answer.reports]
+
+    async def slug_of_report(self, report_id: int) -> Slug:
+        """See ports.Moderation."""
+        return await self._find_slug(pb.FindSlugRequest(report_id=report_id), ReportNotFound)
+
+    async def resolve_report(
+        self, by: Viewer, slug: Slug, report_id: int, resolution: ReportResolution, reason: str
+    ) -> Report:
+        """See ports.Moderation."""
+        asked = reports_pb2.ResolveReport(report_id=report_id, resolution=report_state_to_proto(resolution))
+        request = pb.ExecuteRequest(actor=_speaker(by), slug=slug, reason=reason, resolve_report=asked)
+        return report_from_proto((await self._execute(request, not_found=ReportNotFound)).report)
+
+    async def _find_slug(self, request: pb.FindSlugRequest, not_found: type[Refusal]) -> Slug:
+        answer = await self._ask(
+            lambda stub: stub.FindSlug(request, timeout=self._deadline_s, metadata=_trace()), not_found=not_found
+        )
+        return Slug(answer.slug)
+
     async def _execute(
         self, request: pb.ExecuteRequest, *, not_found: type[Refusal] = NotPermitted
     ) -> pb.ExecuteResponse:
@@ -267,6 +303,8 @@ class GrpcModeration:
             raise InvalidInput(answer.problem)
         if answer.outcome == pb.ExecuteResponse.OUTCOME_NOT_FOUND:
             raise not_found
+        if answer.outcome == pb.ExecuteResponse.OUTCOME_ALREADY_DECIDED:
+            raise AlreadyDecided.by(answer.decided_by_user_id)
         if answer.outcome != pb.ExecuteResponse.OUTCOME_DONE:
             raise _OUTCOMES.get(answer.outcome, NotPermitted)
         return answer

@@ -23,6 +23,7 @@ ACTIONS = (
     "delete_rule",
     "role",
     "undo",
+    "resolve_report",
     "follow",
 )
 """What rows are asked for by."""

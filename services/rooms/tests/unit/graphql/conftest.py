@@ -16,6 +16,7 @@ from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone
 from rooms.domain.leases import Outage
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
+from rooms.domain.reports import Report, ReportResolution, ReportState
 from rooms.domain.roles import RoleHolder, RolePage
 from rooms.domain.rooms import (
     CreationPolicy,
@@ -38,7 +39,14 @@ from rooms.domain.rules import (
     TriedText,
 )
 from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
-from rooms.errors import InvalidInput, ModerationUnavailable, NotPermitted, RuleNotFound, SanctionNotFound
+from rooms.errors import (
+    InvalidInput,
+    ModerationUnavailable,
+    NotPermitted,
+    ReportNotFound,
+    RuleNotFound,
+    SanctionNotFound,
+)
 from rooms.ports import Ports, RoleChange
 
 NOW = datetime(2025, 11, 27, 16, 30, 0, 123456, tzinfo=UTC)
@@ -60,6 +68,7 @@ class FakeModeration:
     verification: Verification = field(default_factory=lambda: Verification(0, None, None, None, None, more=False))
     undoable: Undoable = field(default_factory=lambda: Undoable((), 0, None))
     refusals: dict[int, Exception] = field(default_factory=dict)
+    reports: dict[int, Report] = field(default_factory=dict)
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         self._ask(f"list_active {','.join(sorted(slugs))}")
@@ -177,6 +186,26 @@ class FakeModeration:
         page = self.roles.get(slug, RolePage(None, []))
         found = [h for h in page.holders if h.user_id > (after or 0) and user_id in (None, h.user_id)]
         return RolePage(page.owner, found[:first])
+
+    async def list_reports(
+        self, reader: Viewer, *, slug: Slug | None, state: ReportState | None, first: int, before_id: int | None
+    ) -> list[Report]:
+        self._ask(f"list_reports {reader.rank.name} {slug} {state and state.name} {first} {before_id}")
+        return [report for report in self.reports.values() if state in (None, report.state)][:first]
+
+    async def slug_of_report(self, report_id: int) -> Slug:
+        self._ask(f"slug_of_report {report_id}")
+        if report_id not in self.reports:
+            raise ReportNotFound
+        return self.reports[report_id].slug
+
+    async def resolve_report(
+        self, by: Viewer, slug: Slug, report_id: int, resolution: ReportResolution, reason: str
+    ) -> Report:
+        self._ask(f"resolve_report {by.rank.name} {slug} {report_id} {reason!r}")
+        if report_id in self.refusals:
+            raise self.refusals[report_id]
+        return replace(self.reports[report_id], state=ReportState[resolution.name], closed_at=NOW, closed_by=by.user_id)
 
     def _ask(self, question: str) -> None:
         self.asked.append(question)

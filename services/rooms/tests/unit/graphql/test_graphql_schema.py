@@ -58,6 +58,15 @@ type AuditEntry {
   policyChanges: [PolicyFieldChange!]!  undoes: SafeInt  undoneBy: SafeInt  completes: SafeInt  digest: String
   cursor: String!
 }
+enum ReportCategory { SPAM HARASSMENT HATE SEXUAL VIOLENCE OTHER }
+enum ReportState { OPEN ACTIONED DISMISSED EXPIRED }
+enum ReportResolution { ACTIONED DISMISSED }
+type Report {
+  id: SafeInt!  slug: String!  at: DateTime!  category: ReportCategory!  note: String
+  reporterUserId: SafeInt!  reporterUsername: String  targetUserId: SafeInt  targetUsername: String
+  messageId: SafeInt  messageText: String  messageAt: DateTime  beforeIds: [SafeInt!]!  afterIds: [SafeInt!]!
+  state: ReportState!  closedAt: DateTime  closedBy: SafeInt  cursor: String!
+}
 type PolicyFieldChange { field: String!  before: String!  after: String! }
 type AuditVerification {
   whole: Boolean!  checked: Int!  unchained: Int!  brokenActionId: SafeInt  problem: String
@@ -78,6 +87,7 @@ type Query {
   ruleHits(ruleId: SafeInt!, first: Int = 50, after: String, slug: String): [RuleHit!]!
   testRule(text: String!, slug: String): RuleTest!
   roomRoles(slug: String!, first: Int = 50, after: String): [RoomRoleHolder!]!
+  reports(slug: String, state: ReportState = OPEN, first: Int = 50, after: String): [Report!]!
 }
 type Mutation {
   createChatRoom(name: String!, slug: String, description: String, isPublic: Boolean = true,
@@ -91,6 +101,7 @@ type Mutation {
   liftSanction(id: SafeInt!): Sanction!
   undoAction(id: SafeInt!, slug: String): Undone!
   undoAll(actorId: SafeInt!, since: DateTime!, after: String): UndoneAll!
+  resolveReport(id: SafeInt!, resolution: ReportResolution!, reason: String): Report!
   saveEmote(name: String!, url: String!, alt: String, slug: String): Emote!
   deleteEmote(name: String!, slug: String): Boolean!
   block(userId: SafeInt!): Boolean!

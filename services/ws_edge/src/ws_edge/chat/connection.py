@@ -24,6 +24,7 @@ from ws_edge.protocol.session import (
     Acknowledge,
     Disconnect,
     Effect,
+    FileReport,
     Moderate,
     Post,
     React,
@@ -399,7 +400,7 @@ class ChatConnection:
                 self._typing_timer().start()
             case StopTyping():
                 self._typing_timer().stop()
-            case Moderate() | Acknowledge():
+            case Moderate() | Acknowledge() | FileReport():
                 self._action_queue().add(effect)
             case Disconnect(code):
                 self.end(code)

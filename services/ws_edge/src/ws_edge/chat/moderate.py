@@ -10,6 +10,7 @@ from chassis.logs import place_of
 from chassis.tasks import Tasks, in_slices
 from chassis.traces import begin_trace, hold_trace
 from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
+from ws_edge.chat.reports import file_report
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.chat.warnings import Warnings
 from ws_edge.errors import BusUnavailable, CloseCode, ErrorCode, ModerationUnavailable, RoomsUnavailable
@@ -20,7 +21,7 @@ from ws_edge.protocol.identity import MessageId, Rank, Slug, UserId
 from ws_edge.protocol.log import CommandEntry, LogEntry, MessagePinned, StoredMessage
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
-from ws_edge.protocol.session import Acknowledge, Moderate
+from ws_edge.protocol.session import Acknowledge, FileReport, Moderate
 from ws_edge.protocol.warnings import RoomWarning
 from ws_edge.room.audience import Member
 from ws_edge.room.outcomes import Author, Outcomes
@@ -79,12 +80,14 @@ class ModerationActions:
         self._acting: dict[int, tuple[Moderator, str]] = {}
         """Whose action moderation is asked for, and its nonce, by token."""
 
-    async def carry_out(self, client: "Moderator", action: Moderate | Acknowledge) -> ErrorCode | None:
+    async def carry_out(self, client: "Moderator", action: Moderate | Acknowledge | FileReport) -> ErrorCode | None:
         """Have one action decided, under a trace of its own; None: done, and sent to the room, or on its way there."""
         with hold_trace(begin_trace()):
             try:
                 if isinstance(action, Acknowledge):
                     return await self.warnings.acknowledge(client, action.warning_id)
+                if isinstance(action, FileReport):
+                    return await file_report(self._ports.moderation, client, action)
                 return await self._decide(client, action)
             except (ModerationUnavailable, BusUnavailable, RoomsUnavailable):
                 return ErrorCode.UNAVAILABLE
@@ -322,10 +325,10 @@ class ActionQueue:
         self._client = client
         self._actions = actions
         self._tasks = tasks
-        self._waiting: deque[Moderate | Acknowledge] = deque()
+        self._waiting: deque[Moderate | Acknowledge | FileReport] = deque()
         self._is_running = False
 
-    def add(self, action: Moderate | Acknowledge) -> None:
+    def add(self, action: Moderate | Acknowledge | FileReport) -> None:
         """Carry it out after those before it; refused where too many wait."""
         if len(self._waiting) >= ACTIONS_WAITING:
             self._client.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=1000, nonce=action.nonce)

@@ -448,6 +448,12 @@ def undone(action_id: int, undoes: int, not_undone: Iterable[str], *, nonce: str
     return _written(server_frames.Undone(data))
 
 
+def reported(message_id: int | None, *, nonce: str = "") -> bytes:
+    """Moderators have the report, to who filed it."""
+    data = server_frames.ReportedData(message_id=UNSET if message_id is None else message_id, nonce=nonce or UNSET)
+    return _written(server_frames.Reported(data))
+
+
 def pong() -> bytes:
     """The answer to a ping."""
     return _PONG

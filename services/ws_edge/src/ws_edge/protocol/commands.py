@@ -88,6 +88,18 @@ class IssueWarning(Struct, frozen=True, gc=False):
     target: Target
 
 
+class Report(Struct, frozen=True, gc=False):
+    """Tell moderators of a message, or of somebody."""
+
+    message_id: MessageId | None
+    """None: of somebody."""
+    target: Target | None
+    """None: of a message."""
+    category: str
+    """One of the words of the frame."""
+    note: str
+
+
 Command = (
     ChangeSanction
     | DeleteMessage

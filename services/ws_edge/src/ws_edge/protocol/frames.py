@@ -13,6 +13,7 @@ from ws_edge.protocol.commands import (
     IssueWarning,
     PinMessage,
     PurgeMessages,
+    Report as ReportCommand,
     SetShield,
     Target,
     UndoAction,
@@ -246,6 +247,45 @@ class AcknowledgeWarning(Struct, frozen=True, tag="acknowledge_warning", tag_fie
     data: AcknowledgeWarningData
 
 
+class ReportData(Struct, frozen=True):
+    """`data` of a report."""
+
+    category: Literal["spam", "harassment", "hate", "sexual", "violence", "other"]
+    message_id: _Id | None = None
+    """The message that is reported; it stands before a target. One of the three has to be there."""
+    target_user_id: _Id | None = None
+    """Who is reported, without a message; this one stands before the next."""
+    target_username: _Username | None = None
+    """An anonymous user by name."""
+    note: Annotated[str, Meta(max_length=REASON_LENGTH, pattern=_STORABLE)] = ""
+    """What moderators should know besides."""
+    nonce: Nonce = ""
+    """Comes back in reported, and in the error that refuses it."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which the decoder reports as a wrong frame."""
+        if self.message_id is None and self.target_user_id is None and self.target_username is None:
+            raise ValueError("a report needs a message or a target")
+
+
+class Report(Struct, frozen=True, tag="report", tag_field="type"):
+    """Tells moderators of a message, or of somebody."""
+
+    data: ReportData
+
+    @property
+    def command(self) -> ReportCommand:
+        """What is reported."""
+        data = self.data
+        if data.message_id is not None:
+            return ReportCommand(MessageId(data.message_id), None, data.category, data.note)
+        if data.target_user_id is not None:
+            target = Target(UserId(data.target_user_id), None)
+        else:
+            target = Target(None, data.target_username)
+        return ReportCommand(None, target, data.category, data.note)
+
+
 class ReactionData(Struct, frozen=True):
     """`data` of a reaction."""
 
@@ -304,6 +344,7 @@ ClientFrame = (
     | TypingStop
     | ModerationAction
     | AcknowledgeWarning
+    | Report
     | Reaction
     | History
     | Authenticate
@@ -317,6 +358,7 @@ TYPES = frozenset(
         "typing_stop",
         "moderation_action",
         "acknowledge_warning",
+        "report",
         "reaction",
         "history",
         "authenticate",

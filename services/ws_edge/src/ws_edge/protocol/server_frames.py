@@ -361,6 +361,15 @@ class WarningClosedData(Struct, frozen=True, gc=False):
     warning_id: _Id
 
 
+class ReportedData(Struct, frozen=True, gc=False):
+    """`data` of reported."""
+
+    message_id: _Id | UnsetType = UNSET
+    """The message that was reported; not there where somebody was."""
+    nonce: Nonce | UnsetType = UNSET
+    """Of the report, where it had one."""
+
+
 class UndoneData(Struct, frozen=True, gc=False):
     """`data` of undone."""
 
@@ -508,6 +517,12 @@ class Undone(Struct, frozen=True, gc=False, tag="undone", tag_field="type"):
     data: UndoneData
 
 
+class Reported(Struct, frozen=True, gc=False, tag="reported", tag_field="type"):
+    """Moderators have the report, to who filed it; also where they had the same one from them before."""
+
+    data: ReportedData
+
+
 class Pong(Struct, frozen=True, gc=False, tag="pong", tag_field="type"):
     """The answer to a ping."""
 
@@ -541,6 +556,7 @@ ServerFrame = (
     | RoomWarning
     | WarningClosed
     | Undone
+    | Reported
     | Pong
     | Error
 )

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from ws_edge.errors import CloseCode, ErrorCode, IllegalStep, RefusedFrame
 from ws_edge.protocol import codec
-from ws_edge.protocol.commands import ChangePolicy, ChangeSanction, Command, DeleteMessage
+from ws_edge.protocol.commands import ChangePolicy, ChangeSanction, Command, DeleteMessage, Report as ReportCommand
 from ws_edge.protocol.emotes import read_reaction
 from ws_edge.protocol.frames import (
     MESSAGE_LENGTH,
@@ -22,6 +22,7 @@ from ws_edge.protocol.frames import (
     Ping,
     Reaction,
     ReactionData,
+    Report,
     TypingStart,
     TypingStop,
 )
@@ -143,13 +144,32 @@ class Acknowledge(Struct, frozen=True, gc=False):
     nonce: str = ""
 
 
+class FileReport(Struct, frozen=True, gc=False):
+    """Have moderators told of something; the nonce as above."""
+
+    report: ReportCommand
+    nonce: str = ""
+
+
 class Disconnect(Struct, frozen=True, gc=False):
     """Close the connection; the last effect there is."""
 
     code: CloseCode
 
 
-Effect = Reply | Post | React | ReadHistory | Renew | StartTyping | StopTyping | Moderate | Acknowledge | Disconnect
+Effect = (
+    Reply
+    | Post
+    | React
+    | ReadHistory
+    | Renew
+    | StartTyping
+    | StopTyping
+    | Moderate
+    | Acknowledge
+    | FileReport
+    | Disconnect
+)
 
 
 _NOTHING: tuple[Effect, ...] = ()
@@ -299,7 +319,7 @@ class Session:
                 return self._handle_addition(frame, now)
 
     def _handle_addition(
-        self, frame: Reaction | History | AcknowledgeWarning | Authenticate, now: float
+        self, frame: Reaction | History | AcknowledgeWarning | Report | Authenticate, now: float
     ) -> tuple[Effect, ...]:
         """What clients could not send at first."""
         self.is_of_document = False
@@ -310,6 +330,8 @@ class Session:
                 return self._read_history(frame.data, now)
             case AcknowledgeWarning():
                 return self._acknowledge(frame, now)
+            case Report():
+                return self._report(frame, now)
             case Authenticate():  # pragma: no branch - mypy proves that there is no other frame
                 return self._renew(frame.data, now)
 
@@ -339,6 +361,13 @@ class Session:
         if not self._histories.admit(now):
             return self._refuse(ErrorCode.RATE_LIMITED, frame.data.nonce, now)
         return (Acknowledge(frame.data.warning_id, frame.data.nonce),)
+
+    def _report(self, frame: Report, now: float) -> tuple[Effect, ...]:
+        if not self._histories.admit(now):
+            return self._refuse(ErrorCode.RATE_LIMITED, frame.data.nonce, now)
+        if self.rank < Rank.USER:
+            return self._refuse(ErrorCode.NOT_MODERATOR, frame.data.nonce, now)
+        return (FileReport(frame.command, frame.data.nonce),)
 
     def _renew(self, data: AuthenticateData, now: float) -> tuple[Effect, ...]:
         # In one window with the others that ask services: each connection has it anyway.

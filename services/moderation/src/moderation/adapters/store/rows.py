@@ -11,6 +11,7 @@ from moderation.domain.kept_rules import RuleEdit, RuleOrder, SaveRule, scope_of
 from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinOrder
 from moderation.domain.policy import PolicyOrder
+from moderation.domain.reports import Report, ReportAction, ResolveOrder
 from moderation.domain.roles import RoleAction, RoleOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.undo import UndoAction, Undoing, UndoOrder
@@ -241,6 +242,27 @@ def role_audit_row(order: RoleOrder, details: dict[str, Any], now_ms: int) -> Au
         lifted_ids=[],
         nonce=order.origin.nonce or None,
         details=details,
+    )
+
+
+def report_audit_row(order: ResolveOrder, report: Report) -> AuditRow:
+    """What is kept of a decision about a report, besides the report itself, which has the text."""
+    command = order.command
+    return AuditRow(
+        action=int(ReportAction.RESOLVE),
+        target_user_id=report.target.user_id,
+        target_username=report.target.username,
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.ROOM),
+        slug=command.slug,
+        reason=command.reason,
+        at_ms=report.closed_at_ms,
+        lifted_ids=[],
+        nonce=order.origin.nonce or None,
+        message_id=None if report.message is None else report.message.id,
+        details={"report_id": report.id, "resolution": int(report.state)},
     )
 
 

@@ -1,4 +1,4 @@
-"""Sanctions, policies, rules, pins, warnings, roles of rooms, the audit log, and who was last seen where."""
+"""Sanctions, policies, rules, pins, warnings, roles of rooms, reports, the audit log, and who was last seen where."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,6 +27,15 @@ from moderation.adapters.store.policies import (
     policy_state,
     write_policy,
 )
+from moderation.adapters.store.reports import (
+    delete_reports,
+    erase_evidence_of_reports,
+    find_report,
+    insert_report,
+    list_reports,
+    reported_before,
+    write_report,
+)
 from moderation.adapters.store.roles import role_state, roles_of, undo_role, write_roles
 from moderation.adapters.store.rows import (
     SANCTION_COLUMNS,
@@ -37,6 +46,7 @@ from moderation.adapters.store.rows import (
     imposed_ids,
     pin_audit_row,
     policy_audit_row,
+    report_audit_row,
     role_audit_row,
     rule_audit_row,
     sanction_from_row,
@@ -73,6 +83,14 @@ from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinChange, PinOrder, RoomPin
 from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
+from moderation.domain.reports import (
+    Neighbours,
+    Report,
+    ReportAction,
+    ReportOrder,
+    ReportQuery,
+    ResolveOrder,
+)
 from moderation.domain.rights import Change
 from moderation.domain.roles import RoleAction, RoleOrder, RoomRoles
 from moderation.domain.rule_hits import HitBatch, KeptHit
@@ -100,6 +118,7 @@ class TortoiseStore:
         # Commands wait here, one a replica for the lock of all replicas: each that waited there would hold one of the
         # few connections, and reading would wait for commands as well.
         self._commanding = asyncio.Lock()
+        self._reporting = asyncio.Lock()
         self._not_understood = LogSummary(_log, "sanctions_not_understood")
 
     @answered
@@ -309,6 +328,49 @@ class TortoiseStore:
             return await open_warnings(slugs)
 
     @answered
+    async def reported_before(self, order: ReportOrder, *, now_ms: int) -> Report | None:
+        async with self._database.transaction():
+            return await reported_before(order, now_ms=now_ms)
+
+    @answered
+    async def file_report(
+        self, order: ReportOrder, message: LoggedMessage | None, neighbours: Neighbours, *, now_ms: int
+    ) -> Receipt:
+        """One by one as well, as its event has a place among the others. One a replica waits for its turn among the
+        commands, the others behind it: of what many report at once moderators are not to wait for more."""
+        async with self._reporting, self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            known = await reported_before(order, now_ms=now_ms)
+            if known is not None:
+                return Receipt(0, repeated=True, report=known)
+            return Receipt(0, report=await insert_report(order, message, neighbours, now_ms=now_ms))
+
+    @answered
+    async def resolve_report(
+        self, order: ResolveOrder, decide: Callable[[Report | None], Report], *, now_ms: int
+    ) -> Receipt:
+        """One by one as well: the first decision holds."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            decided = decide(await find_report(order.command.report_id))
+            audit = report_audit_row(order, decided)
+            await append_audit(audit)
+            await write_report(decided)
+            return Receipt(audit.id, report=decided)
+
+    @answered
+    async def find_report(self, report_id: int) -> Report | None:
+        async with self._database.transaction():
+            return await find_report(report_id)
+
+    @answered
+    async def list_reports(self, query: ReportQuery, *, first: int, before_id: int | None) -> list[Report]:
+        async with self._database.transaction():
+            return await list_reports(query, first=first, before_id=before_id)
+
+    @answered
     async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
         """One by one as well, for the same reason."""
         async with self._commanding, self._database.transaction() as session:
@@ -477,6 +539,7 @@ class TortoiseStore:
             pass
         await self._in_parts(lambda: retention.erase_evidence_of_warnings(before_ms))
         await self._in_parts(lambda: retention.delete_rule_hits(before_ms))
+        await self._in_parts(lambda: erase_evidence_of_reports(before_ms, now_ms, retention.ROWS_AT_ONCE))
 
     async def delete_history(self, before_ms: int) -> None:
         """See Store."""
@@ -484,6 +547,7 @@ class TortoiseStore:
         while await self._delete_audit(before_ms):
             pass
         await self._in_parts(lambda: retention.delete_warnings(before_ms))
+        await self._in_parts(lambda: delete_reports(before_ms, retention.ROWS_AT_ONCE))
         await self._forget_pins(before_ms)
 
     @answered
@@ -546,6 +610,9 @@ class TortoiseStore:
         if audit.action in set(RuleEdit):
             rule_id = (audit.details or {}).get("rule_id", 0)
             return Receipt(audit.id, repeated=True, rule=await find_rule(rule_id))
+        if audit.action == ReportAction.RESOLVE:
+            report_id = (audit.details or {}).get("report_id", 0)
+            return Receipt(audit.id, repeated=True, report=await find_report(report_id))
         if audit.action == RoleAction.SET:
             known = await roles_of([audit.slug])
             return Receipt(audit.id, repeated=True, roles=known[0] if known else None)

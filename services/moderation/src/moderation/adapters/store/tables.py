@@ -281,6 +281,42 @@ class RoomRolesRow(Model):
         )
 
 
+class ReportRow(Model):
+    """What a viewer reported, with the message as it was said. Stays when it is decided."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    reporter_user_id = fields.BigIntField()
+    reporter_username = fields.CharField(max_length=NAME_LENGTH)
+    category = fields.SmallIntField()
+    note = fields.CharField(max_length=REASON_LENGTH)
+    target_user_id = fields.BigIntField()
+    target_username = fields.CharField(max_length=NAME_LENGTH)
+    """As the chat shows it, of users as well."""
+    message_id = fields.BigIntField(null=True)
+    message_at_ms = fields.BigIntField(null=True)
+    message_text: str | None = fields.TextField(null=True)
+    """Empty when it was erased."""
+    before_ids: list[int] = fields.JSONField()
+    after_ids: list[int] = fields.JSONField()
+    created_at_ms = fields.BigIntField()
+    state = fields.SmallIntField()
+    closed_at_ms = fields.BigIntField(null=True)
+    closed_by = fields.BigIntField()
+    evidence_erased_at_ms = fields.BigIntField(null=True)
+
+    class Meta:
+        table = "report"
+        app = "moderation"
+        unique_together = (("reporter_user_id", "message_id"),)
+        indexes = (
+            Index(fields=("slug", "state", "id"), name="report_by_slug"),
+            Index(fields=("reporter_user_id", "created_at_ms"), name="report_by_reporter"),
+            Index(fields=("target_user_id", "target_username", "id"), name="report_by_target"),
+            Index(fields=("created_at_ms",), name="report_by_time"),
+        )
+
+
 class OutboxRow(Model):
     """What a command has to do in the log of a room. Stays a while when that is done."""
 

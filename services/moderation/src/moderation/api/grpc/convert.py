@@ -9,6 +9,8 @@ from typing import Any, TypeVar, cast
 
 from google.protobuf.message import DecodeError
 
+from moderation.api.grpc.convert_cases import case_order, kept_report_to_proto
+from moderation.api.grpc.texts import storable as _storable, text_from_proto as _text
 from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, MessageCheck, ReleasedAdmission
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification, chain_of
 from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
@@ -31,6 +33,7 @@ from moderation.domain.policy import (
     ShieldCommand,
     ShieldOrder,
 )
+from moderation.domain.reports import ReportAction, ReportOrder
 from moderation.domain.roles import RoleAction, RoleCommand, RoleHolder, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.rule_book import Match
 from moderation.domain.rule_hits import KeptHit
@@ -49,6 +52,7 @@ from moderation.domain.warnings import (
 )
 from moderation.errors import (
     ActionNotFound,
+    AlreadyDecided,
     AlreadyUndone,
     CannotUndo,
     MalformedRequest,
@@ -56,8 +60,10 @@ from moderation.errors import (
     ModerationError,
     NothingToUndo,
     NotPermitted,
+    ReportNotFound,
     RuleNotFound,
     RuleRefused,
+    TooManyReports,
     TooManyRoles,
     WarningNotFound,
 )
@@ -103,6 +109,7 @@ _AUDIT_ACTIONS = {
     int(WarningAction.ISSUE): "warn",
     int(RuleEdit.SAVE): "save_rule",
     int(RuleEdit.DELETE): "delete_rule",
+    int(ReportAction.RESOLVE): "resolve_report",
     int(RoleAction.SET): _ROLE,
 }
 """Rows of the audit log in the words of the frame."""
@@ -118,6 +125,9 @@ _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
     AlreadyUndone: pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE,
     NothingToUndo: pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO,
     TooManyRoles: pb.ExecuteResponse.OUTCOME_TOO_MANY_ROLES,
+    ReportNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    TooManyReports: pb.ExecuteResponse.OUTCOME_TOO_MANY_REPORTS,
+    AlreadyDecided: pb.ExecuteResponse.OUTCOME_ALREADY_DECIDED,
 }
 REFUSED = tuple(_OUTCOMES)
 """Refusals that are answers to Execute."""
@@ -185,7 +195,7 @@ def order_from_act(message: pb.ActRequest) -> SanctionOrder:
     return SanctionOrder(_sanction_command(message, message, message.moderator))
 
 
-def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport:
+def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport | ReportOrder:
     """A command with who gives it. Raises MalformedRequest: as for order_from_act, a nonce has up to 64 characters; and
     where there is no command that is known here. RuleRefused: a rule has a kind, or another value, that is not
     offered."""
@@ -198,11 +208,12 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport:
         if change.purge and not command.action.imposes:
             raise MalformedRequest("purge")
         return SanctionOrder(command, log, origin, purges=change.purge)
-    return _order_of_room(message, log, origin)
+    of_cases = case_order(message, moderator_from_proto(message.actor), log, origin)
+    return of_cases or _order_of_room(message, log, origin)
 
 
 def _order_of_room(message: pb.ExecuteRequest, log: LogRef | None, origin: Origin) -> Order:
-    """Any but those about sanctions."""
+    """Any but those about sanctions and cases."""
     if message.WhichOneof("command") == "change_policy":
         return PolicyOrder(_policy_command(message), log, origin)
     if message.WhichOneof("command") == "shield":
@@ -220,7 +231,7 @@ def _order_of_room(message: pb.ExecuteRequest, log: LogRef | None, origin: Origi
     return ErasureOrder(_erasure_command(message), log, origin)
 
 
-def receipt_to_proto(receipt: Receipt, order: Order | WarningReport) -> pb.ExecuteResponse:
+def receipt_to_proto(receipt: Receipt, order: Order | WarningReport | ReportOrder) -> pb.ExecuteResponse:
     """What a command that is stored came to."""
     holder = None
     if receipt.roles is not None and isinstance(order, RoleOrder):
@@ -235,13 +246,20 @@ def receipt_to_proto(receipt: Receipt, order: Order | WarningReport) -> pb.Execu
         warning=None if receipt.warning is None else warning_to_proto(receipt.warning),
         undone=None if receipt.undone is None else pb.Undone(**asdict(receipt.undone)),
         rule=None if receipt.rule is None else kept_rule_to_proto(receipt.rule),
+        report=None if receipt.report is None else kept_report_to_proto(receipt.report),
     )
 
 
 def refusal_to_proto(refusal: ModerationError) -> pb.ExecuteResponse:
     """What a command came to that changes nothing; one of REFUSED."""
-    problem = str(refusal) if isinstance(refusal, RuleRefused) else ""
-    return pb.ExecuteResponse(outcome=_OUTCOMES[type(refusal)], problem=problem)
+    answer = pb.ExecuteResponse(outcome=_OUTCOMES[type(refusal)])
+    if isinstance(refusal, RuleRefused):
+        answer.problem = str(refusal)
+    elif isinstance(refusal, TooManyReports):
+        answer.retry_after_ms = refusal.retry_after_ms
+    elif isinstance(refusal, AlreadyDecided):
+        answer.decided_by_user_id = refusal.by
+    return answer
 
 
 def reader_from_proto(message: pb.ListAuditRequest | pb.VerifyAuditRequest | pb.ListUndoableRequest) -> Moderator:
@@ -818,14 +836,3 @@ def _rank(value: int) -> Rank:
         return Rank(value)
     except ValueError:
         raise MalformedRequest("rank") from None
-
-
-def _text(raw: str, longest: int, field: str) -> str:
-    """PostgreSQL cannot hold the character 0, and nobody can see it."""
-    if len(raw) > longest:
-        raise MalformedRequest(field)
-    return _storable(raw)
-
-
-def _storable(raw: str) -> str:
-    return raw.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -31,8 +31,9 @@ from moderation.api.grpc.convert import (
     verification_to_proto,
     warning_to_proto,
 )
+from moderation.api.grpc.convert_cases import kept_report_to_proto, report_state_from_proto
 from moderation.domain.kept_rules import EVERYWHERE
-from moderation.errors import NotPermitted
+from moderation.errors import MalformedRequest, NotPermitted
 from moderation.ports import Ports
 from moderation.usecases.execute import execute, lift
 from moderation.usecases.queries import (
@@ -47,6 +48,7 @@ from moderation.usecases.queries import (
     list_undoable,
     verify_audit,
 )
+from moderation.usecases.reports import list_reports, slug_of_report
 from moderation.usecases.rules import list_hits, list_rules, try_text
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
@@ -210,3 +212,29 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         first, before_id = request.first, request.before_id or None
         found = await list_hits(self._ports, actor, request.rule_id, first=first, before_id=before_id)
         return pb.ListRuleHitsResponse(hits=map(hit_to_proto, found))
+
+    async def ListReports(  # noqa: N802
+        self,
+        request: pb.ListReportsRequest,
+        context: grpc.aio.ServicerContext[pb.ListReportsRequest, pb.ListReportsResponse],
+    ) -> pb.ListReportsResponse:
+        """One page, newest first."""
+        found = await list_reports(
+            self._ports,
+            moderator_from_proto(request.reader),
+            slug_from_proto(request.slug) or None,
+            report_state_from_proto(request.state),
+            first=request.first,
+            before_id=request.before_id or None,
+        )
+        return pb.ListReportsResponse(reports=map(kept_report_to_proto, found))
+
+    async def FindSlug(  # noqa: N802
+        self, request: pb.FindSlugRequest, context: grpc.aio.ServicerContext[pb.FindSlugRequest, pb.FindSlugResponse]
+    ) -> pb.FindSlugResponse:
+        """For who has to know the room before the rank in it."""
+        match request.WhichOneof("what"):
+            case "report_id":
+                return pb.FindSlugResponse(slug=await slug_of_report(self._ports, request.report_id))
+            case _:
+                raise MalformedRequest("what")

@@ -10,6 +10,7 @@ from rooms.errors import InvalidInput
 
 LIST_LIMIT = 100
 LIST_DEFAULT = 50
+REASON_LIMIT = 500
 SEARCH_LIMIT = 200
 _CURSOR_LIMIT = 64
 _UNFIT = ("Cc", "Cs")
@@ -50,6 +51,15 @@ def check_paragraph(field: str, text: str) -> str:
     """The same, with line ends and tabs."""
     check_line(field, text.translate(_LINE_ENDS))
     return text
+
+
+def check_reason(field: str, text: str | None, *, limit: int = REASON_LIMIT) -> str:
+    """Why somebody does something; null is nothing."""
+    if text is None:
+        return ""
+    if len(text) > limit:
+        raise InvalidInput(f"{field} has at most {limit} characters")
+    return check_paragraph(field, text)
 
 
 def check_search(text: str) -> str:

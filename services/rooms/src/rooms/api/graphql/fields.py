@@ -10,11 +10,13 @@ from rooms.api.graphql.arguments import (
     check_id,
     check_line,
     check_paragraph,
+    check_reason,
     check_search,
     check_word,
     clamp_first,
     decode_cursor,
 )
+from rooms.api.graphql.case_types import REPORTS, Report
 from rooms.api.graphql.request import Request
 from rooms.api.graphql.types import (
     AUDIT,
@@ -44,11 +46,12 @@ from rooms.domain import naming
 from rooms.domain.audit import ACTIONS, AuditQuery
 from rooms.domain.emotes import EVERYWHERE
 from rooms.domain.people import Life, RoomId, Slug, UserId
+from rooms.domain.reports import ReportResolution, ReportState
 from rooms.domain.roles import RoomRole
 from rooms.domain.rooms import UNCHANGED, RoomSettings, SettingsChange
 from rooms.domain.rules import KeptRule
 from rooms.errors import InvalidInput
-from rooms.usecases import audit, blocks, emotes, manage, queries, roles
+from rooms.usecases import audit, blocks, emotes, manage, queries, reports, roles
 
 
 @strawberry.type
@@ -249,6 +252,29 @@ class Query:
         info.context.count_elements(len(found))
         return [RoomRoleHolder.of(holder) for holder in found]
 
+    @strawberry.field
+    async def reports(
+        self,
+        info: Info[Request, None],
+        slug: str | None = strawberry.UNSET,
+        state: ReportState | None = ReportState.OPEN,
+        first: int | None = LIST_DEFAULT,
+        after: str | None = strawberry.UNSET,
+    ) -> list[Report]:
+        """What viewers reported, newest first: of a room for its moderators, without slug everywhere for admins; in a
+        state, null: in any. What is about the viewer is left out. Raises NotSignedIn, NotPermitted, InvalidInput,
+        ModerationUnavailable."""
+        found = await reports.list_reports(
+            info.context.ports,
+            info.context.viewer,
+            slug=_slug(slug),
+            state=state,
+            first=clamp_first(first),
+            before_id=decode_cursor(REPORTS, after or None),
+        )
+        info.context.count_elements(len(found))
+        return [Report.of(report) for report in found]
+
 
 @strawberry.type
 class Mutation:
@@ -366,6 +392,20 @@ class Mutation:
             before_id=decode_cursor(AUDIT, after or None),
         )
         return UndoneAll.of(found)
+
+    @strawberry.mutation
+    async def resolve_report(
+        self,
+        info: Info[Request, None],
+        id: SafeInt,
+        resolution: ReportResolution,
+        reason: str | None = strawberry.UNSET,
+    ) -> Report:
+        """Decide about a report; the first decision holds. Raises NotSignedIn, NotPermitted, InvalidInput,
+        ReportNotFound, AlreadyDecided, ModerationUnavailable."""
+        why = check_reason("reason", reason or None)
+        context = info.context
+        return Report.of(await reports.resolve_report(context.ports, context.viewer, id, resolution, why))
 
     @strawberry.mutation
     async def save_emote(

@@ -96,6 +96,8 @@ class _RememberedSanctions:
         self.delete_rule, self.list_rule_hits = moderation.delete_rule, moderation.list_rule_hits
         self.set_role = moderation.set_role
         self.list_roles = moderation.list_roles
+        self.list_reports, self.slug_of_report = moderation.list_reports, moderation.slug_of_report
+        self.resolve_report = moderation.resolve_report
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         """See Moderation. Raises ModerationUnavailable."""

@@ -25,6 +25,7 @@ from ws_edge.adapters.grpc.convert import (
     speaker_to_proto,
     warning_report_to_proto,
 )
+from ws_edge.adapters.grpc.convert_cases import report_answer_from_proto, report_to_proto
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import (
@@ -34,11 +35,13 @@ from ws_edge.ports import (
     CommandResult,
     Decision,
     InForce,
+    ReportAnswer,
     Verdict,
     WarningStep,
 )
-from ws_edge.protocol.commands import ChangeSanction
+from ws_edge.protocol.commands import ChangeSanction, Report
 from ws_edge.protocol.identity import Life, Slug, Speaker, target_routing_key
+from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.sanctions import Sanction
 from ws_edge.protocol.warnings import RoomWarning
 
@@ -190,6 +193,12 @@ class GrpcModeration:
         request = warning_report_to_proto(speaker, slug, warning_id, step)
         execute = self._stub_for(speaker.routing_key).Execute
         return reported_warning_from_proto(await call(execute, request, _COMMAND_DEADLINE_S, ModerationUnavailable))
+
+    async def file_report(self, speaker: Speaker, slug: Slug, log: LogRef, report: Report) -> ReportAnswer:
+        """See ports.Moderation."""
+        request = report_to_proto(speaker, slug, log, report)
+        execute = self._stub_for(speaker.routing_key).Execute
+        return report_answer_from_proto(await call(execute, request, _COMMAND_DEADLINE_S, ModerationUnavailable))
 
     async def active(self, slugs: Sequence[Slug]) -> InForce:
         """See ports.Moderation."""

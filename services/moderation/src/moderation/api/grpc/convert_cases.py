@@ -1,0 +1,112 @@
+"""Reports between the contract and the domain. What comes from callers raises MalformedRequest where it breaks the
+contract."""
+
+from moderation.api.grpc.texts import text_from_proto
+from moderation.domain.erasures import LogRef, Origin
+from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
+from moderation.domain.people import Moderator, Target
+from moderation.domain.reports import (
+    LONGEST_NOTE,
+    RESOLUTIONS,
+    Report,
+    ReportCategory,
+    ReportOrder,
+    ReportState,
+    ResolveCommand,
+    ResolveOrder,
+)
+from moderation.errors import MalformedRequest
+from salon.moderation.v1 import moderation_pb2 as pb, reports_pb2
+
+_LARGEST_ID = 2**53 - 1
+_LONGEST_REASON = 500
+
+
+def case_order(
+    message: pb.ExecuteRequest, actor: Moderator, log: LogRef | None, origin: Origin
+) -> ReportOrder | ResolveOrder | None:
+    """A command of those here; None: it is another one."""
+    match message.WhichOneof("command"):
+        case "file_report":
+            return _report_order(message, actor, log)
+        case "resolve_report":
+            return ResolveOrder(_resolve_command(message, actor), origin=origin)
+        case _:
+            return None
+
+
+def kept_report_to_proto(report: Report) -> reports_pb2.KeptReport:
+    """A report as it is stored, for the wire."""
+    kept = reports_pb2.KeptReport(
+        id=report.id,
+        slug=report.slug,
+        at_ms=report.created_at_ms,
+        category=reports_pb2.ReportCategory.ValueType(report.category),
+        note=report.note,
+        reporter_user_id=report.reporter_user_id,
+        reporter_username=report.reporter_username,
+        target_user_id=report.target.user_id,
+        target_username=report.target_username,
+        state=reports_pb2.ReportState.ValueType(report.state),
+        closed_at_ms=report.closed_at_ms or 0,
+        closed_by_user_id=report.closed_by,
+    )
+    if report.message is not None:
+        kept.message_id, kept.message_at_ms = report.message.id, report.message.at_ms
+        kept.before_ids.extend(report.message.neighbours.before)
+        kept.after_ids.extend(report.message.neighbours.after)
+        if report.message.text:
+            kept.message_text = report.message.text
+    return kept
+
+
+def report_state_from_proto(state: reports_pb2.ReportState.ValueType) -> ReportState | None:
+    """None: unspecified. Raises MalformedRequest."""
+    if state == reports_pb2.REPORT_STATE_UNSPECIFIED:
+        return None
+    try:
+        return ReportState(state)
+    except ValueError:
+        raise MalformedRequest("state") from None
+
+
+def _report_order(message: pb.ExecuteRequest, actor: Moderator, log: LogRef | None) -> ReportOrder:
+    filed, target = message.file_report, None
+    if not 0 <= filed.message_id <= _LARGEST_ID:
+        raise MalformedRequest("message_id")
+    if not filed.message_id:
+        if filed.target_user_id < 0 or not (filed.target_user_id or filed.target_username):
+            raise MalformedRequest("target_user_id")
+        name = "" if filed.target_user_id else text_from_proto(filed.target_username, LONGEST_NAME, "target_username")
+        target = Target(filed.target_user_id, name)
+    try:
+        category = ReportCategory(filed.category)
+    except ValueError:
+        raise MalformedRequest("category") from None
+    return ReportOrder(
+        reporter=actor,
+        reporter_username=message.actor.username,
+        slug=_slug(message),
+        log=log,
+        message_id=filed.message_id,
+        target=target,
+        category=category,
+        note=text_from_proto(filed.note, LONGEST_NOTE, "note"),
+    )
+
+
+def _resolve_command(message: pb.ExecuteRequest, actor: Moderator) -> ResolveCommand:
+    asked = message.resolve_report
+    if not 0 < asked.report_id <= _LARGEST_ID:
+        raise MalformedRequest("report_id")
+    resolution = report_state_from_proto(asked.resolution)
+    if resolution is None or resolution not in RESOLUTIONS:
+        raise MalformedRequest("resolution")
+    reason = text_from_proto(message.reason, _LONGEST_REASON, "reason")
+    return ResolveCommand(actor, _slug(message), asked.report_id, resolution, reason)
+
+
+def _slug(message: pb.ExecuteRequest) -> str:
+    if not message.slug:
+        raise MalformedRequest("slug")
+    return text_from_proto(message.slug, LONGEST_SLUG, "slug")

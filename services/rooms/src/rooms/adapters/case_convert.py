@@ -1,0 +1,44 @@
+"""Reports between the contract and the domain."""
+
+from datetime import UTC, datetime
+
+from rooms.domain.people import Slug, UserId
+from rooms.domain.reports import Report, ReportCategory, ReportResolution, ReportState
+from salon.moderation.v1 import reports_pb2
+
+_CATEGORIES = {reports_pb2.ReportCategory.Value(f"REPORT_CATEGORY_{each.name}"): each for each in ReportCategory}
+_STATES = {reports_pb2.ReportState.Value(f"REPORT_STATE_{each.name}"): each for each in ReportState}
+
+
+def report_from_proto(kept: reports_pb2.KeptReport) -> Report:
+    """What a later version filed, or decided, is read as what is nearest to it."""
+    return Report(
+        id=kept.id,
+        slug=Slug(kept.slug),
+        at=time_from_proto(kept.at_ms),
+        category=_CATEGORIES.get(kept.category, ReportCategory.OTHER),
+        note=kept.note or None,
+        reporter_user_id=UserId(kept.reporter_user_id),
+        reporter_username=kept.reporter_username or None,
+        target_user_id=UserId(kept.target_user_id) if kept.target_user_id else None,
+        target_username=kept.target_username or None,
+        message_id=kept.message_id or None,
+        message_text=kept.message_text if kept.HasField("message_text") else None,
+        message_at=time_from_proto(kept.message_at_ms) if kept.message_id else None,
+        before_ids=tuple(kept.before_ids),
+        after_ids=tuple(kept.after_ids),
+        state=_STATES.get(kept.state, ReportState.EXPIRED),
+        closed_at=time_from_proto(kept.closed_at_ms) if kept.closed_at_ms else None,
+        closed_by=UserId(kept.closed_by_user_id) if kept.closed_by_user_id else None,
+    )
+
+
+def report_state_to_proto(state: ReportState | ReportResolution | None) -> reports_pb2.ReportState.ValueType:
+    """None: in any state."""
+    name = "UNSPECIFIED" if state is None else state.name
+    return reports_pb2.ReportState.Value(f"REPORT_STATE_{name}")
+
+
+def time_from_proto(ms: int) -> datetime:
+    """Of Unix milliseconds."""
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,69 @@
+"""The types of the contract that are about reports, made from the domain's values."""
+
+from datetime import datetime
+from typing import Self
+
+import strawberry
+
+from rooms.api.graphql.arguments import encode_cursor
+from rooms.api.graphql.types import SafeInt
+from rooms.domain import reports as domain
+
+REPORTS = "report"
+
+# Strawberry marks the domain's own class, so that its members need no translation.
+strawberry.enum(domain.ReportCategory)
+strawberry.enum(domain.ReportState)
+strawberry.enum(domain.ReportResolution)
+
+
+@strawberry.type
+class Report:
+    """What a viewer reported: a message as it was said, or somebody."""
+
+    id: SafeInt
+    slug: str
+    at: datetime
+    category: domain.ReportCategory
+    note: str | None
+    reporter_user_id: SafeInt
+    reporter_username: str | None
+    target_user_id: SafeInt | None
+    target_username: str | None
+    message_id: SafeInt | None
+    message_text: str | None
+    message_at: datetime | None
+    before_ids: list[SafeInt]
+    after_ids: list[SafeInt]
+    state: domain.ReportState
+    closed_at: datetime | None
+    closed_by: SafeInt | None
+    cursor: str
+
+    @classmethod
+    def of(cls, report: domain.Report) -> Self:
+        """As the contract shows a report."""
+        return cls(
+            id=SafeInt(report.id),
+            slug=report.slug,
+            at=report.at,
+            category=report.category,
+            note=report.note,
+            reporter_user_id=SafeInt(report.reporter_user_id),
+            reporter_username=report.reporter_username,
+            target_user_id=_safe(report.target_user_id),
+            target_username=report.target_username,
+            message_id=_safe(report.message_id),
+            message_text=report.message_text,
+            message_at=report.message_at,
+            before_ids=[SafeInt(number) for number in report.before_ids],
+            after_ids=[SafeInt(number) for number in report.after_ids],
+            state=report.state,
+            closed_at=report.closed_at,
+            closed_by=_safe(report.closed_by),
+            cursor=encode_cursor(REPORTS, report.id),
+        )
+
+
+def _safe(number: int | None) -> SafeInt | None:
+    return None if number is None else SafeInt(number)
