@@ -4,7 +4,8 @@ DatabaseUnavailable and, under it, OutcomeUnknown).
 ModerationError
 ├── MalformedRequest          a call that breaks the contract of gRPC: INVALID_ARGUMENT
 ├── NotPermitted              the table of rights refuses an action: an answer to Act, PERMISSION_DENIED elsewhere
-├── SanctionNotFound          there never was a sanction with that id: NOT_FOUND
+├── SanctionNotFound          there is no sanction with that id, or none of one's own: an answer to Execute, NOT_FOUND
+│                             elsewhere
 ├── SanctionIsOver            a command has nothing to change any more: caught in usecases/execute.py
 ├── RuleNotFound              there is no such rule of that slug: an answer to Execute, NOT_FOUND elsewhere
 ├── RuleRefused               a rule that can't be used, or is one too many: an answer to Execute
@@ -19,6 +20,9 @@ ModerationError
 ├── ReportNotFound            there is no such report of that slug: an answer to Execute, NOT_FOUND elsewhere
 ├── TooManyReports            somebody has reported as much as they may just now: an answer to Execute
 ├── AlreadyDecided            somebody else, or the time, decided before: an answer to Execute
+├── UnbanRequestNotFound      there is no such unban request of that slug: an answer to Execute, NOT_FOUND elsewhere
+├── AlreadyRequested          there is an open unban request about that ban: an answer to Execute
+├── RequestedTooSoon          one was denied less than a day ago: an answer to Execute
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
 ├── TurnAwaited               an earlier change of the same pin is to be told first: caught in usecases/outbox.py
 ├── ClaimLost                 another replica works on what the outbox has to do: caught in usecases/outbox.py
@@ -111,6 +115,22 @@ class AlreadyDecided(ModerationError):
         super().__init__("already decided")
         self.by = by
         """The user who decided; 0: nobody, its time was over."""
+
+
+class UnbanRequestNotFound(ModerationError):
+    """No unban request, of that slug, has this id."""
+
+
+class AlreadyRequested(ModerationError):
+    """The user has asked, and nobody has decided yet."""
+
+
+class RequestedTooSoon(ModerationError):
+    """The user has asked, and was denied."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__("requested too soon")
+        self.retry_after_ms = retry_after_ms
 
 
 class LogUnavailable(ModerationError):

@@ -24,6 +24,7 @@ from moderation.domain.rule_book import RuleBook
 from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Sanction, SanctionEvent
+from moderation.domain.unban_requests import DecideOrder, RequestQuery, UnbanOrder, UnbanRequest
 from moderation.domain.undo import DoneAction, Undoing, UndoOrder
 from moderation.domain.warnings import RoomWarning, WarningOrder, WarningReport
 
@@ -180,6 +181,34 @@ class Store(Protocol):
     async def list_reports(self, query: ReportQuery, *, first: int, before_id: int | None) -> list[Report]:
         """A page, newest first; before_id None: from the newest on."""
 
+    async def request_unban(
+        self, order: UnbanOrder, demand: Callable[[Sanction | None, UnbanRequest | None], None], *, now_ms: int
+    ) -> Receipt:
+        """In one transaction, one at a time over all replicas: show the sanction and the last request about it to
+        `demand`, and keep the request. The same one while it is open changes nothing."""
+
+    async def decide_unban_request(
+        self,
+        order: DecideOrder,
+        decide: Callable[[UnbanRequest | None, Sanction | None], UnbanRequest],
+        *,
+        now_ms: int,
+    ) -> Receipt:
+        """The same as `change` of an unban request: show it, with its ban, to `decide`; keep what that says, lift the
+        ban where it is approved, as an unban does, and write the audit row."""
+
+    async def bans_of(self, user_id: int, slug: str, *, now_ms: int) -> list[tuple[Sanction, UnbanRequest | None]]:
+        """The newest bans in force that are aimed at a user there or everywhere, without addresses, each with the last
+        request about it."""
+
+    async def find_unban_request(self, request_id: int) -> UnbanRequest | None:
+        """One unban request, in whatever state."""
+
+    async def list_unban_requests(
+        self, query: RequestQuery, *, first: int, before_id: int | None
+    ) -> list[UnbanRequest]:
+        """A page, newest first; before_id None: from the newest on."""
+
     async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
         """The same of the rules of a slug: save or delete one, and write the audit row with what was there before.
         Raises RuleNotFound where the slug has no such rule, RuleRefused where it would have too many."""
@@ -254,17 +283,18 @@ class Store(Protocol):
         """Delete what is older."""
 
     async def end_expired(self, before_ms: int) -> None:
-        """Mark the sanctions whose time was up before then, so that no question looks at them again."""
+        """Mark the sanctions whose time was up before then, so that no question looks at them again; unban requests
+        about bans that ended lapse."""
 
     async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
         """Erase the addresses, the names of anonymous people and the texts of messages, of what was done, and of
         sanctions and warnings that ended, before then. The rows stay, and their chains are whole. Pins
-        that are older end. Delete what rules hit before then. Older reports lose what was said in them,
-        and expire where they are open."""
+        that are older end. Delete what rules hit before then. Older reports and
+        unban requests lose what was said in them, and expire where they are open."""
 
     async def delete_history(self, before_ms: int) -> None:
-        """Delete the sanctions and warnings that ended before then, older reports, and the audit rows of what was
-        done, those alone before which no row is kept: what is left of a chain is whole."""
+        """Delete the sanctions and warnings that ended before then, older reports and unban requests, and the
+        audit rows of what was done, those alone before which no row is kept: what is left of a chain is whole."""
 
     async def expire_warnings(self, before_ms: int, *, now_ms: int) -> None:
         """Close the warnings that were issued before then."""

@@ -17,11 +17,14 @@ RoomsError
     ├── ActionNotFound        NOT_FOUND
     ├── RuleNotFound          NOT_FOUND
     ├── ReportNotFound        NOT_FOUND
+    ├── UnbanRequestNotFound  NOT_FOUND
     ├── SlugTaken             CONFLICT
     ├── CannotUndo            CONFLICT
     ├── AlreadyUndone         CONFLICT
     ├── NothingToUndo         CONFLICT
     ├── AlreadyDecided        CONFLICT
+    ├── AlreadyRequested      CONFLICT
+    ├── RequestedTooSoon      CONFLICT
     ├── InvalidInput          INVALID
     └── ServiceUnavailable    UNAVAILABLE
         └── ModerationUnavailable
@@ -158,6 +161,13 @@ class ReportNotFound(Refusal):
     text = "Report not found"
 
 
+class UnbanRequestNotFound(Refusal):
+    """No unban request has this id."""
+
+    code = "NOT_FOUND"
+    text = "Unban request not found"
+
+
 class SlugTaken(Refusal):
     """The slug lives, or its kept settings are somebody else's."""
 
@@ -175,6 +185,25 @@ class AlreadyDecided(Refusal):
     def by(cls, user_id: int) -> "AlreadyDecided":
         """Whose decision it was; 0: nobody's, its time was over."""
         return cls(f"User {user_id} has decided already" if user_id else "Its time was over before anybody decided")
+
+
+class AlreadyRequested(Refusal):
+    """The user has asked, and nobody has decided yet."""
+
+    code = "CONFLICT"
+    text = "You have asked already"
+
+
+class RequestedTooSoon(Refusal):
+    """The user has asked, and was denied; the text says when they may again."""
+
+    code = "CONFLICT"
+    text = "You may ask again later"
+
+    @classmethod
+    def again_in(cls, retry_after_ms: int) -> "RequestedTooSoon":
+        """In so many milliseconds."""
+        return cls(f"You may ask again in {-(-retry_after_ms // 60_000)} minutes")
 
 
 class InvalidInput(Refusal):

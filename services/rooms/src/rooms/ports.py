@@ -28,6 +28,7 @@ from rooms.domain.rooms import (
 )
 from rooms.domain.rules import KeptRule, Rule, RuleHit, TriedText
 from rooms.domain.sanctions import Sanction, Target
+from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +367,32 @@ class Moderation(Protocol):
         self, by: Viewer, slug: Slug, report_id: int, resolution: ReportResolution, reason: str
     ) -> Report:
         """Decide about a report of that slug. Raises NotPermitted, ReportNotFound, AlreadyDecided."""
+
+    async def request_unban(self, by: Viewer, sanction_id: int, text: str) -> UnbanRequest:
+        """Ask to lift a ban that is aimed at them. Raises SanctionNotFound, AlreadyRequested, RequestedTooSoon,
+        InvalidInput."""
+
+    async def list_unban_requests(
+        self,
+        reader: Viewer,
+        *,
+        slug: Slug | None,
+        state: UnbanRequestState | None,
+        mine: bool,
+        first: int,
+        before_id: int | None,
+    ) -> list[UnbanRequest]:
+        """What banned users ask, newest first; slug None: in every room and everywhere, `mine`: the reader's own.
+        Raises NotPermitted."""
+
+    async def slug_of_unban_request(self, request_id: int) -> Slug | None:
+        """Where its ban holds; None: everywhere. Raises UnbanRequestNotFound."""
+
+    async def decide_unban_request(
+        self, by: Viewer, slug: Slug | None, request_id: int, decision: UnbanDecision, note: str
+    ) -> UnbanRequest:
+        """Decide about a request of that slug, which lifts the ban where it is approved. Raises NotPermitted,
+        UnbanRequestNotFound, AlreadyDecided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,11 @@ from rooms.domain.rules import (
     TriedText,
 )
 from rooms.domain.sanctions import Target
+from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
 from rooms.errors import (
     ActionNotFound,
     AlreadyDecided,
+    AlreadyRequested,
     AlreadyUndone,
     CannotUndo,
     InvalidInput,
@@ -41,12 +43,14 @@ from rooms.errors import (
     NotPermitted,
     Refusal,
     ReportNotFound,
+    RequestedTooSoon,
     RuleNotFound,
     SanctionNotFound,
     TooManyRoles,
+    UnbanRequestNotFound,
 )
 from rooms.ports import RoleChange
-from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, reports_pb2, rules_pb2
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, reports_pb2, rules_pb2, unban_requests_pb2
 
 pytestmark = pytest.mark.integration
 ADMIN = Viewer(UserId(1), "admin", Rank.ADMIN)
@@ -73,6 +77,8 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     tried: pb.TestTextResponse = field(default_factory=pb.TestTextResponse)
     hits: list[rules_pb2.RuleHit] = field(default_factory=list)
     reports: list[reports_pb2.KeptReport] = field(default_factory=list)
+    unban_requests: list[unban_requests_pb2.UnbanRequest] = field(default_factory=list)
+    slug: str = "live"
 
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
@@ -139,7 +145,14 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     async def FindSlug(self, request: pb.FindSlugRequest, context: Any) -> pb.FindSlugResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
         self.requests.append(request)
-        return pb.FindSlugResponse(slug="live")
+        return pb.FindSlugResponse(slug=self.slug)
+
+    async def ListUnbanRequests(  # noqa: N802 - the contract's name
+        self, request: pb.ListUnbanRequestsRequest, context: Any
+    ) -> pb.ListUnbanRequestsResponse:
+        await self._meet(context)
+        self.requests.append(request)
+        return pb.ListUnbanRequestsResponse(requests=self.unban_requests)
 
     def Admit(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         raise AssertionError("rooms admits nobody")
@@ -498,6 +511,77 @@ async def test_a_report_that_is_not_there_or_is_decided(ask: Start) -> None:
     moderation = await ask(Replica(executed=late))
     with pytest.raises(AlreadyDecided, match="User 9"):
         await moderation.resolve_report(ADMIN, LIVE, 7, ReportResolution.DISMISSED, "")
+
+
+ASKED_SENT = unban_requests_pb2.UnbanRequest(
+    id=7,
+    sanction_id=3,
+    slug="live",
+    user_id=5,
+    username="ana",
+    text="sorry",
+    at_ms=1_000,
+    state=unban_requests_pb2.UNBAN_REQUEST_STATE_DENIED,
+    closed_at_ms=1_000,
+    closed_by_user_id=9,
+    note="no",
+)
+ASKED = UnbanRequest(7, 3, LIVE, UserId(5), "ana", "sorry", SECOND, UnbanRequestState.DENIED, SECOND, UserId(9), "no")
+
+
+async def test_unban_requests_are_made_read_and_decided(ask: Start) -> None:
+    later = unban_requests_pb2.UnbanRequest(id=8, state=99)  # type: ignore[arg-type] # of a later version
+    executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, unban_request=ASKED_SENT)
+    replica = Replica(unban_requests=[ASKED_SENT, later], executed=executed)
+    moderation = await ask(replica)
+    assert await moderation.request_unban(ADMIN, 3, "sorry") == ASKED
+    found = await moderation.list_unban_requests(
+        ADMIN, slug=LIVE, state=UnbanRequestState.OPEN, mine=True, first=9, before_id=None
+    )
+    assert found[0] == ASKED
+    assert (found[1].slug, found[1].state, found[1].text) == (None, UnbanRequestState.LAPSED, None)
+    await moderation.list_unban_requests(ADMIN, slug=None, state=None, mine=False, first=9, before_id=8)
+    assert await moderation.slug_of_unban_request(7) == LIVE
+    replica.slug = ""
+    assert await moderation.slug_of_unban_request(8) is None
+    assert await moderation.decide_unban_request(ADMIN, LIVE, 7, UnbanDecision.APPROVE, "fine") == ASKED
+    await moderation.decide_unban_request(ADMIN, None, 8, UnbanDecision.DENY, "")
+    asked, listed, everywhere, _, _, approved, denied = replica.requests
+    assert asked.request_unban == unban_requests_pb2.RequestUnban(sanction_id=3, text="sorry")
+    assert (listed.slug, listed.state, listed.mine, listed.before_id) == ("live", 1, True, 0)
+    assert (everywhere.slug, everywhere.state, everywhere.mine, everywhere.before_id) == ("", 0, False, 8)
+    sent = unban_requests_pb2.DecideUnbanRequest(
+        unban_request_id=7, decision=unban_requests_pb2.UNBAN_REQUEST_STATE_APPROVED
+    )
+    assert (approved.decide_unban_request, approved.slug, approved.reason) == (sent, "live", "fine")
+    assert denied.decide_unban_request.decision == unban_requests_pb2.UNBAN_REQUEST_STATE_DENIED
+    assert denied.slug == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusal", "text"),
+    [
+        (pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_ALREADY_REQUESTED), AlreadyRequested, "asked already"),
+        (
+            pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_REQUESTED_TOO_SOON, retry_after_ms=60_001),
+            RequestedTooSoon,
+            "in 2 minutes",
+        ),
+        (pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_FOUND), SanctionNotFound, "Sanction"),
+    ],
+)
+async def test_why_an_unban_is_not_requested(
+    ask: Start, answer: pb.ExecuteResponse, refusal: type[Refusal], text: str
+) -> None:
+    moderation = await ask(Replica(executed=answer))
+    with pytest.raises(refusal, match=text):
+        await moderation.request_unban(ADMIN, 3, "sorry")
+
+
+async def test_an_unban_request_that_is_not_there(ask: Start) -> None:
+    gone = await ask(Replica(status=grpc.StatusCode.NOT_FOUND))
+    with pytest.raises(UnbanRequestNotFound):
+        await gone.slug_of_unban_request(7)
 
 
 def change(role: RoomRole | None = RoomRole.VIP, rank: Rank | None = Rank.MODERATOR) -> RoleChange:

@@ -6,7 +6,8 @@ EdgeError
 │   ├── MalformedFrame        invalid_format
 │   └── UnknownType           unknown_type
 ├── TurnedAway                a client may not enter its room; answered by an error frame and a close
-│   └── NotAdmitted           the same, before it counts as a connection of this worker
+│   ├── NotAdmitted           the same, before it counts as a connection of this worker
+│   └── Banned                the same, of who is banned: they may read how to ask
 ├── MalformedReference        no room can be behind it: not_found
 ├── InvalidToken              invalid_token, or HTTP 401
 ├── Unavailable               a dependency did not answer in time, trying again later helps: unavailable, or HTTP 503
@@ -164,6 +165,13 @@ class TurnedAway(EdgeError):
 
 class NotAdmitted(TurnedAway):
     """The same, of a connection that this worker never took for one of its own: counted as refused, not as closed."""
+
+
+class Banned(TurnedAway):
+    """The same, of who is banned."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.ACCESS_DENIED)
 
 
 class MalformedReference(EdgeError):

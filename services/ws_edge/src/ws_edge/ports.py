@@ -17,7 +17,7 @@ from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.roles import RoleCache, RoomRoles
 from ws_edge.protocol.rooms import HeldConnection, Membership, PresenceChanged, RoomSnapshot, TypingChanged
-from ws_edge.protocol.sanctions import Sanction, SanctionCache, SanctionEvent
+from ws_edge.protocol.sanctions import BanNotice, Sanction, SanctionCache, SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning, WarningCache
 
 # --- time and numbers -------------------------------------------------------------------------------------------------
@@ -520,6 +520,10 @@ class Moderation(Protocol):
     ) -> RoomWarning | None:
         """Tell what happened to a warning of the speaker, within 5 s; the warning as it is since, None: they were never
         given such a one. May be repeated. Raises ModerationUnavailable, where it may have been noted all the same."""
+
+    async def find_ban(self, speaker: Speaker, slug: Slug) -> BanNotice | None:
+        """Which ban that is aimed at a user keeps them out, and whether they may ask to lift it, within 1 s; None:
+        there is none. Raises ModerationUnavailable, also where the service is one of before."""
 
     async def file_report(self, speaker: Speaker, slug: Slug, log: LogRef, report: Report) -> ReportAnswer:
         """Have moderators told of something, within 5 s. May be repeated. Raises ModerationUnavailable, where it may

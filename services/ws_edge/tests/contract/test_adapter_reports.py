@@ -1,13 +1,14 @@
-"""Reports between the contract and the words of the edge."""
+"""Reports, and what banned users are told, between the contract and the words of the edge."""
 
 import pytest
 
 from salon.moderation.v1 import moderation_pb2 as pb, reports_pb2
-from ws_edge.adapters.grpc.convert_cases import report_answer_from_proto, report_to_proto
+from ws_edge.adapters.grpc.convert_cases import ban_from_proto, report_answer_from_proto, report_to_proto
 from ws_edge.ports import ReportAnswer, ReportOutcome
 from ws_edge.protocol.commands import Report, Target
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef
+from ws_edge.protocol.sanctions import BanNotice
 
 ANA = Speaker(Identity(UserId(5), "ana", None, (), Rank.USER, None), "10.0.0.1", "e:1")
 LOG = LogRef(RoomId(1), Life(2), 3)
@@ -52,3 +53,9 @@ def test_what_became_of_it(outcome: pb.ExecuteResponse.Outcome.ValueType, known:
 def test_who_files_too_many_is_told_how_long_to_wait() -> None:
     answer = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_TOO_MANY_REPORTS, retry_after_ms=2_140)
     assert report_answer_from_proto(answer) == ReportAnswer(ReportOutcome.TOO_MANY, 2_140)
+
+
+def test_what_a_banned_user_is_told() -> None:
+    assert ban_from_proto(pb.FindBanResponse()) is None
+    found = pb.FindBanResponse(sanction_id=17, may_request_unban=True)
+    assert ban_from_proto(found) == BanNotice(17, may_request_unban=True)

@@ -55,7 +55,7 @@ from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, Room
 from ws_edge.protocol.resume_text import FormerParticipant, ResumeTexts
 from ws_edge.protocol.roles import RoomRoles
 from ws_edge.protocol.rooms import Membership, RoomSnapshot, TypingChanged
-from ws_edge.protocol.sanctions import Sanction, SanctionEvent
+from ws_edge.protocol.sanctions import BanNotice, Sanction, SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
 
 AT = "2025-11-27T16:30:00.000Z"
@@ -292,6 +292,8 @@ class FakeModeration:
     policies: dict[Slug, Policy] = field(default_factory=dict)
     warnings: dict[int, RoomWarning] | None = field(default_factory=dict)
     """By id; None: the service is one of before."""
+    ban_notice: BanNotice | None = None
+    found_bans: list[tuple[str, Slug]] = field(default_factory=list)
     filed: list[tuple[str, Slug, Report]] = field(default_factory=list)
     report_answer: ReportAnswer = field(default_factory=lambda: ReportAnswer(ReportOutcome.REPORTED))
     reports: list[tuple[str, int, WarningStep]] = field(default_factory=list)
@@ -371,6 +373,11 @@ class FakeModeration:
         if found is not None and step is not WarningStep.DELIVER:
             found = structs.replace(found, is_open=False)
         return found
+
+    async def find_ban(self, speaker: Speaker, slug: Slug) -> BanNotice | None:
+        self._answer()
+        self.found_bans.append((speaker.key, slug))
+        return self.ban_notice
 
     async def file_report(self, speaker: Speaker, slug: Slug, log: LogRef, report: Report) -> ReportAnswer:
         self._answer()

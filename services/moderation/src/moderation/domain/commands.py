@@ -12,6 +12,7 @@ from moderation.domain.reports import Report, ResolveOrder
 from moderation.domain.roles import RoleOrder, RoomRoles
 from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Command, SanctionEvent
+from moderation.domain.unban_requests import DecideOrder, UnbanRequest
 from moderation.domain.undo import UndoOrder
 from moderation.domain.warnings import RoomWarning, WarningOrder
 
@@ -66,6 +67,7 @@ Order: TypeAlias = (
     | RuleOrder
     | RoleOrder
     | ResolveOrder
+    | DecideOrder
 )
 LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
@@ -125,6 +127,8 @@ class Receipt:
     """Of an undo."""
     rule: KeptRule | None = None
     """Of a rule that was saved, as it is stored; None where it was deleted since."""
+    unban_request: UnbanRequest | None = None
+    """Of an unban request, and of a decision about one: as it is since."""
     report: Report | None = None
     """Of a report that was filed, and of a decision about one: as it is since."""
     rules: RulesState | None = None

@@ -35,6 +35,7 @@ from moderation.domain.rights import (
 from moderation.domain.roles import RoleOrder
 from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope, first_addresses
+from moderation.domain.unban_requests import DecideOrder, UnbanOrder
 from moderation.domain.undo import UndoOrder, decide_undo, may_undo
 from moderation.domain.warnings import WarningOrder, WarningReport
 from moderation.errors import (
@@ -50,6 +51,7 @@ from moderation.ports import Ports
 from moderation.usecases.outbox import Progress, work
 from moderation.usecases.reports import file_report, resolve_report
 from moderation.usecases.rules import compile_outdated
+from moderation.usecases.unban_requests import decide_unban_request, request_unban
 
 _FOLLOWS_BACK_MS = 3_600_000
 """A sanction of a user holds for the addresses of the hour before it."""
@@ -59,15 +61,17 @@ TRIED_FOR_S = 1.5
 """So long a command waits for the log before it is answered: less than edges wait for the answer."""
 
 
-async def execute(ports: Ports, order: Order | WarningReport | ReportOrder) -> Receipt:
+async def execute(ports: Ports, order: Order | WarningReport | ReportOrder | UnbanOrder) -> Receipt:
     """Carry out a command; answered once it is stored, applied here and published, and what it takes back was tried.
     Raises NotPermitted, MessageNotFound, WarningNotFound, RuleNotFound, RuleRefused, TooManyRoles, ReportNotFound,
-    TooManyReports, AlreadyDecided, what decide_undo raises, DatabaseUnavailable; OutcomeUnknown where it may be
-    stored; LogUnavailable where it can't be said without the log whose message it is."""
+    TooManyReports, AlreadyDecided, what usecases/unban_requests.py and decide_undo raise, DatabaseUnavailable;
+    OutcomeUnknown where it may be stored; LogUnavailable where it can't be said without the log whose message it is."""
     if isinstance(order, WarningReport):
         return await _detached(ports, _carry_out_report(ports, order))
     if isinstance(order, ReportOrder):
         return await _detached(ports, file_report(ports, order))
+    if isinstance(order, UnbanOrder):
+        return await _detached(ports, request_unban(ports, order))
     if order.origin.nonce:
         earlier = await ports.store.earlier(order, now_ms=ports.clock().wall_ms)
         if earlier is not None:
@@ -92,8 +96,8 @@ async def _execute_new(ports: Ports, order: Order) -> Receipt:
         return await _change_rules(ports, order)
     if isinstance(order, RoleOrder):
         return await _set_role(ports, order)
-    if isinstance(order, ResolveOrder):
-        return await _detached(ports, resolve_report(ports, order))
+    if isinstance(order, ResolveOrder | DecideOrder):
+        return await _detached(ports, _decide(ports, order))
     return await _take_back(ports, order)
 
 
@@ -300,6 +304,22 @@ async def _carry_out_role(ports: Ports, order: RoleOrder) -> Receipt:
     receipt = await ports.store.set_role(order, now_ms=ports.clock().wall_ms)
     if receipt.roles is not None:
         await ports.events.publish_roles(receipt.roles)
+    return receipt
+
+
+async def _decide(ports: Ports, order: ResolveOrder | DecideOrder) -> Receipt:
+    """Decide about what viewers ask of moderators. What an approval lifts is applied and published as what an unban
+    lifts."""
+    if isinstance(order, ResolveOrder):
+        return await resolve_report(ports, order)
+    now = ports.clock()
+    try:
+        receipt = await decide_unban_request(ports, order)
+    except OutcomeUnknown:
+        ports.refresh_wanted.set()
+        raise
+    if receipt.event is not None and not receipt.repeated:
+        await _apply_and_publish(ports, receipt.event, now)
     return receipt
 
 

@@ -1,13 +1,19 @@
-"""Reports between the contract and the domain."""
+"""Reports and unban requests between the contract and the domain."""
 
 from datetime import UTC, datetime
 
 from rooms.domain.people import Slug, UserId
 from rooms.domain.reports import Report, ReportCategory, ReportResolution, ReportState
-from salon.moderation.v1 import reports_pb2
+from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
+from salon.moderation.v1 import reports_pb2, unban_requests_pb2
 
 _CATEGORIES = {reports_pb2.ReportCategory.Value(f"REPORT_CATEGORY_{each.name}"): each for each in ReportCategory}
 _STATES = {reports_pb2.ReportState.Value(f"REPORT_STATE_{each.name}"): each for each in ReportState}
+
+_REQUEST_STATES = {
+    unban_requests_pb2.UnbanRequestState.Value(f"UNBAN_REQUEST_STATE_{each.name}"): each for each in UnbanRequestState
+}
+_DECISIONS = {UnbanDecision.APPROVE: UnbanRequestState.APPROVED, UnbanDecision.DENY: UnbanRequestState.DENIED}
 
 
 def report_from_proto(kept: reports_pb2.KeptReport) -> Report:
@@ -37,6 +43,34 @@ def report_state_to_proto(state: ReportState | ReportResolution | None) -> repor
     """None: in any state."""
     name = "UNSPECIFIED" if state is None else state.name
     return reports_pb2.ReportState.Value(f"REPORT_STATE_{name}")
+
+
+def unban_request_from_proto(request: unban_requests_pb2.UnbanRequest) -> UnbanRequest:
+    """One in a state of a later version is over."""
+    return UnbanRequest(
+        id=request.id,
+        sanction_id=request.sanction_id,
+        slug=Slug(request.slug) if request.slug else None,
+        user_id=UserId(request.user_id),
+        username=request.username or None,
+        text=request.text or None,
+        at=time_from_proto(request.at_ms),
+        state=_REQUEST_STATES.get(request.state, UnbanRequestState.LAPSED),
+        closed_at=time_from_proto(request.closed_at_ms) if request.closed_at_ms else None,
+        closed_by=UserId(request.closed_by_user_id) if request.closed_by_user_id else None,
+        note=request.note or None,
+    )
+
+
+def request_state_to_proto(state: UnbanRequestState | None) -> unban_requests_pb2.UnbanRequestState.ValueType:
+    """None: in any state."""
+    name = "UNSPECIFIED" if state is None else state.name
+    return unban_requests_pb2.UnbanRequestState.Value(f"UNBAN_REQUEST_STATE_{name}")
+
+
+def decision_to_proto(decision: UnbanDecision) -> unban_requests_pb2.UnbanRequestState.ValueType:
+    """What is decided, as the state that it leads to."""
+    return request_state_to_proto(_DECISIONS[decision])
 
 
 def time_from_proto(ms: int) -> datetime:

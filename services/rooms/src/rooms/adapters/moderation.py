@@ -19,7 +19,13 @@ import structlog
 from chassis.grpc_channel import open_channel, retry_policy
 from chassis.grpc_security import GrpcSecurity
 from chassis.traces import trace_headers
-from rooms.adapters.case_convert import report_from_proto, report_state_to_proto
+from rooms.adapters.case_convert import (
+    decision_to_proto,
+    report_from_proto,
+    report_state_to_proto,
+    request_state_to_proto,
+    unban_request_from_proto,
+)
 from rooms.domain.audit import AuditEntry, AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
 from rooms.domain.people import Rank, Slug, UserId, Viewer
 from rooms.domain.reports import Report, ReportResolution, ReportState
@@ -36,9 +42,11 @@ from rooms.domain.rules import (
     TriedText,
 )
 from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
+from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
 from rooms.errors import (
     ActionNotFound,
     AlreadyDecided,
+    AlreadyRequested,
     AlreadyUndone,
     CannotUndo,
     InvalidInput,
@@ -47,12 +55,14 @@ from rooms.errors import (
     NotPermitted,
     Refusal,
     ReportNotFound,
+    RequestedTooSoon,
     RuleNotFound,
     SanctionNotFound,
     TooManyRoles,
+    UnbanRequestNotFound,
 )
 from rooms.ports import RoleChange
-from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, reports_pb2, rules_pb2
+from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, reports_pb2, rules_pb2, unban_requests_pb2
 
 _ALL_REPLICAS_S = 4.0
 """For all of them together: a GraphQL request has 5 s."""
@@ -82,6 +92,7 @@ _OUTCOMES: dict[pb.ExecuteResponse.Outcome.ValueType, type[Refusal]] = {
     pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE: AlreadyUndone,
     pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO: NothingToUndo,
     pb.ExecuteResponse.OUTCOME_TOO_MANY_ROLES: TooManyRoles,
+    pb.ExecuteResponse.OUTCOME_ALREADY_REQUESTED: AlreadyRequested,
 }
 _KINDS = {rules_pb2.RuleKind.Value(f"RULE_KIND_{kind.name}"): kind for kind in RuleKind}
 _ACTIONS = {rules_pb2.RuleAction.Value(f"RULE_ACTION_{action.name}"): action for action in RuleAction}
@@ -287,6 +298,50 @@ class GrpcModeration:
         request = pb.ExecuteRequest(actor=_speaker(by), slug=slug, reason=reason, resolve_report=asked)
         return report_from_proto((await self._execute(request, not_found=ReportNotFound)).report)
 
+    async def request_unban(self, by: Viewer, sanction_id: int, text: str) -> UnbanRequest:
+        """See ports.Moderation."""
+        asked = unban_requests_pb2.RequestUnban(sanction_id=sanction_id, text=text)
+        request = pb.ExecuteRequest(actor=_speaker(by), request_unban=asked)
+        return unban_request_from_proto((await self._execute(request, not_found=SanctionNotFound)).unban_request)
+
+    async def list_unban_requests(
+        self,
+        reader: Viewer,
+        *,
+        slug: Slug | None,
+        state: UnbanRequestState | None,
+        mine: bool,
+        first: int,
+        before_id: int | None,
+    ) -> list[UnbanRequest]:
+        """See ports.Moderation."""
+        request = pb.ListUnbanRequestsRequest(
+            reader=_speaker(reader),
+            slug=slug or "",
+            state=request_state_to_proto(state),
+            mine=mine,
+            first=first,
+            before_id=before_id or 0,
+        )
+        answer = await self._ask(
+            lambda stub: stub.ListUnbanRequests(request, timeout=self._deadline_s, metadata=_trace())
+        )
+        return [unban_request_from_proto(each) for each in answer.requests]
+
+    async def slug_of_unban_request(self, request_id: int) -> Slug | None:
+        """See ports.Moderation."""
+        return await self._find_slug(pb.FindSlugRequest(unban_request_id=request_id), UnbanRequestNotFound) or None
+
+    async def decide_unban_request(
+        self, by: Viewer, slug: Slug | None, request_id: int, decision: UnbanDecision, note: str
+    ) -> UnbanRequest:
+        """See ports.Moderation."""
+        decided = unban_requests_pb2.DecideUnbanRequest(
+            unban_request_id=request_id, decision=decision_to_proto(decision)
+        )
+        request = pb.ExecuteRequest(actor=_speaker(by), slug=slug or "", reason=note, decide_unban_request=decided)
+        return unban_request_from_proto((await self._execute(request, not_found=UnbanRequestNotFound)).unban_request)
+
     async def _find_slug(self, request: pb.FindSlugRequest, not_found: type[Refusal]) -> Slug:
         answer = await self._ask(
             lambda stub: stub.FindSlug(request, timeout=self._deadline_s, metadata=_trace()), not_found=not_found
@@ -305,6 +360,8 @@ class GrpcModeration:
             raise not_found
         if answer.outcome == pb.ExecuteResponse.OUTCOME_ALREADY_DECIDED:
             raise AlreadyDecided.by(answer.decided_by_user_id)
+        if answer.outcome == pb.ExecuteResponse.OUTCOME_REQUESTED_TOO_SOON:
+            raise RequestedTooSoon.again_in(answer.retry_after_ms)
         if answer.outcome != pb.ExecuteResponse.OUTCOME_DONE:
             raise _OUTCOMES.get(answer.outcome, NotPermitted)
         return answer

@@ -24,6 +24,7 @@ ACTIONS = (
     "role",
     "undo",
     "resolve_report",
+    "deny_unban",
     "follow",
 )
 """What rows are asked for by."""

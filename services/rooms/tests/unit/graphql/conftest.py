@@ -39,6 +39,7 @@ from rooms.domain.rules import (
     TriedText,
 )
 from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
+from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
 from rooms.errors import (
     InvalidInput,
     ModerationUnavailable,
@@ -46,6 +47,7 @@ from rooms.errors import (
     ReportNotFound,
     RuleNotFound,
     SanctionNotFound,
+    UnbanRequestNotFound,
 )
 from rooms.ports import Ports, RoleChange
 
@@ -69,6 +71,7 @@ class FakeModeration:
     undoable: Undoable = field(default_factory=lambda: Undoable((), 0, None))
     refusals: dict[int, Exception] = field(default_factory=dict)
     reports: dict[int, Report] = field(default_factory=dict)
+    unban_requests: dict[int, UnbanRequest] = field(default_factory=dict)
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         self._ask(f"list_active {','.join(sorted(slugs))}")
@@ -206,6 +209,40 @@ class FakeModeration:
         if report_id in self.refusals:
             raise self.refusals[report_id]
         return replace(self.reports[report_id], state=ReportState[resolution.name], closed_at=NOW, closed_by=by.user_id)
+
+    async def request_unban(self, by: Viewer, sanction_id: int, text: str) -> UnbanRequest:
+        self._ask(f"request_unban {by.user_id} {sanction_id} {text!r}")
+        if sanction_id in self.refusals:
+            raise self.refusals[sanction_id]
+        return self.unban_requests[7]
+
+    async def list_unban_requests(
+        self,
+        reader: Viewer,
+        *,
+        slug: Slug | None,
+        state: UnbanRequestState | None,
+        mine: bool,
+        first: int,
+        before_id: int | None,
+    ) -> list[UnbanRequest]:
+        word = state and state.name
+        self._ask(f"list_unban_requests {reader.rank.name} {slug} {word} {mine} {first} {before_id}")
+        return list(self.unban_requests.values())
+
+    async def slug_of_unban_request(self, request_id: int) -> Slug | None:
+        self._ask(f"slug_of_unban_request {request_id}")
+        if request_id not in self.unban_requests:
+            raise UnbanRequestNotFound
+        return self.unban_requests[request_id].slug
+
+    async def decide_unban_request(
+        self, by: Viewer, slug: Slug | None, request_id: int, decision: UnbanDecision, note: str
+    ) -> UnbanRequest:
+        self._ask(f"decide_unban_request {by.rank.name} {slug} {request_id} {decision.name} {note!r}")
+        if request_id in self.refusals:
+            raise self.refusals[request_id]
+        return self.unban_requests[request_id]
 
     def _ask(self, question: str) -> None:
         self.asked.append(question)

@@ -67,6 +67,12 @@ type Report {
   messageId: SafeInt  messageText: String  messageAt: DateTime  beforeIds: [SafeInt!]!  afterIds: [SafeInt!]!
   state: ReportState!  closedAt: DateTime  closedBy: SafeInt  cursor: String!
 }
+enum UnbanRequestState { OPEN APPROVED DENIED LAPSED EXPIRED }
+enum UnbanDecision { APPROVE DENY }
+type UnbanRequest {
+  id: SafeInt!  sanctionId: SafeInt!  slug: String  userId: SafeInt!  username: String  text: String  at: DateTime!
+  state: UnbanRequestState!  closedAt: DateTime  closedBy: SafeInt  note: String  cursor: String!
+}
 type PolicyFieldChange { field: String!  before: String!  after: String! }
 type AuditVerification {
   whole: Boolean!  checked: Int!  unchained: Int!  brokenActionId: SafeInt  problem: String
@@ -88,6 +94,8 @@ type Query {
   testRule(text: String!, slug: String): RuleTest!
   roomRoles(slug: String!, first: Int = 50, after: String): [RoomRoleHolder!]!
   reports(slug: String, state: ReportState = OPEN, first: Int = 50, after: String): [Report!]!
+  unbanRequests(slug: String, state: UnbanRequestState = OPEN, mine: Boolean = false, first: Int = 50,
+    after: String): [UnbanRequest!]!
 }
 type Mutation {
   createChatRoom(name: String!, slug: String, description: String, isPublic: Boolean = true,
@@ -102,6 +110,8 @@ type Mutation {
   undoAction(id: SafeInt!, slug: String): Undone!
   undoAll(actorId: SafeInt!, since: DateTime!, after: String): UndoneAll!
   resolveReport(id: SafeInt!, resolution: ReportResolution!, reason: String): Report!
+  requestUnban(sanctionId: SafeInt!, text: String!): UnbanRequest!
+  decideUnbanRequest(id: SafeInt!, decision: UnbanDecision!, note: String): UnbanRequest!
   saveEmote(name: String!, url: String!, alt: String, slug: String): Emote!
   deleteEmote(name: String!, slug: String): Boolean!
   block(userId: SafeInt!): Boolean!

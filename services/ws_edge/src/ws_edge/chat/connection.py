@@ -18,7 +18,7 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership
-from ws_edge.protocol.sanctions import Action
+from ws_edge.protocol.sanctions import Action, BanNotice
 from ws_edge.protocol.server_frames import You
 from ws_edge.protocol.session import (
     Acknowledge,
@@ -172,19 +172,19 @@ class ChatConnection:
         """The client reads too slowly."""
         self.end(CloseCode.TRY_AGAIN_LATER)
 
-    def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
-        """Leave registry and room, send the error if there is one, and close."""
+    def end(self, code: CloseCode, error: ErrorCode | None = None, *, ban: BanNotice | None = None) -> None:
+        """Leave registry and room, send the error if there is one, with what a banned user is told, and close."""
         if code is CloseCode.SERVICE_RESTART and self.room is not None and not self._is_over:
             self._ports.rooms.note_away(self.id)
-        self._end(code, error)
+        self._end(code, error, ban)
 
     def give_way(self) -> None:
         """The participant is on a newer connection: this one leaves for good, nobody waits for it."""
         self._end(CloseCode.SERVICE_RESTART, None if self.room is not None else ErrorCode.UNAVAILABLE)
 
-    def _end(self, code: CloseCode, error: ErrorCode | None) -> None:
+    def _end(self, code: CloseCode, error: ErrorCode | None, ban: BanNotice | None = None) -> None:
         is_joining = self.room is None
-        if not self._close(code, error):
+        if not self._close(code, error, ban):
             return
         self._ports.meter.closed(code)
         if is_joining and error is not None:
@@ -329,13 +329,13 @@ class ChatConnection:
         mute = self._ports.cache.longest(Action.MUTE, self.speaker, room.slug, now_s=self._ports.clock.unix_s())
         return codec.you(self.speaker.identity, mute, resume=resume_text, blocked=blocked)
 
-    def _close(self, code: CloseCode, error: ErrorCode | None) -> bool:
+    def _close(self, code: CloseCode, error: ErrorCode | None, ban: BanNotice | None = None) -> bool:
         """False: it is over already."""
         if self._is_over or self._transport is None:
             return False
         self._leave()
         if error is not None:
-            self._transport.write(codec.error(error))
+            self._transport.write(codec.error(error, ban=ban))
         self._transport.close(code)
         return True
 

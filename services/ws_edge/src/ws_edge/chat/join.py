@@ -12,22 +12,25 @@ from chassis.logs import place_of
 from ws_edge.chat.registry import Connection, ConnectionRegistry, HeldRoom, RoomRegistry
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.errors import (
+    Banned,
     CloseCode,
     ErrorCode,
     InvalidToken,
     MalformedReference,
+    ModerationUnavailable,
     NotAdmitted,
     RoomsUnavailable,
     TokensUnavailable,
     TurnedAway,
     Unavailable,
 )
-from ws_edge.ports import DrainState, JoinRefusal, Ports, Rooms, Tokens
+from ws_edge.ports import DrainState, JoinRefusal, Moderation, Ports, Rooms, Tokens
 from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import LIFETIME_S, FormerParticipant, ResumeTexts
 from ws_edge.protocol.rooms import Membership
+from ws_edge.protocol.sanctions import BanNotice
 from ws_edge.room.replay import ReplayReader
 from ws_edge.room.room import Room
 
@@ -117,6 +120,8 @@ async def join(client: JoiningClient, request: JoinRequest, entrance: Entrance) 
         await _take_steps(client, request, entrance)
     except NotAdmitted as refusal:
         client.turn_away(refusal.code, refusal.close)
+    except Banned as refusal:
+        client.end(refusal.close, refusal.code, ban=await _find_ban(client, entrance.ports.moderation))
     except TurnedAway as refusal:
         client.end(refusal.close, refusal.code)
     except Unavailable:
@@ -169,6 +174,17 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
         entrance.ports.bus.publish_returned(held.room.log, client.speaker.key, membership.version)
     resume_text = _resume_text(entrance, client.speaker, membership, former)
     client.welcome(held.room, membership, resume, resume_text, blocked, shows_pin=shows_pin)
+
+
+async def _find_ban(client: JoiningClient, moderation: Moderation) -> BanNotice | None:
+    """What a banned user may do about it; None: it is nobody signed in, or it cannot be read now, which keeps nobody
+    waiting for long."""
+    if client.speaker.identity.user_id is None or client.slug is None:
+        return None
+    try:
+        return await moderation.find_ban(client.speaker, client.slug)
+    except ModerationUnavailable:
+        return None
 
 
 async def _identify(entrance: Entrance, request: JoinRequest) -> Identity:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from chassis.tasks import Tasks
-from ws_edge.errors import ErrorCode, ModerationUnavailable, TurnedAway
+from ws_edge.errors import Banned, ModerationUnavailable
 from ws_edge.ports import SLUGS_PER_READ, Clock, Moderation
 from ws_edge.protocol.identity import Slug, Speaker, UserId
 from ws_edge.protocol.pins import PinCache
@@ -79,7 +79,7 @@ class SanctionReader:
             self._ranks_changed(slug, users)
 
     async def demand_entry(self, speaker: Speaker, slug: Slug, *, final: bool) -> None:
-        """Raises TurnedAway for who is banned, ModerationUnavailable where nobody can say.
+        """Raises Banned for who is, ModerationUnavailable where nobody can say.
 
         The first check keeps a banned user from making a room, or being announced in it; where this edge has just
         read the room's sanctions it knows by itself. The final one is always moderation's: it comes after the
@@ -89,12 +89,12 @@ class SanctionReader:
             try:
                 for face in speaker.faces:
                     if not await self._moderation.check_arrival(face, slug, final=final):
-                        raise TurnedAway(ErrorCode.ACCESS_DENIED)
+                        raise Banned
             except ModerationUnavailable:
                 if not self._is_fresh(slug):
                     raise
         if self._cache.is_banned(speaker, slug, now_s=self._clock.unix_s()):
-            raise TurnedAway(ErrorCode.ACCESS_DENIED)
+            raise Banned
 
     async def demand_read(self, slug: Slug) -> None:
         """Returns once the sanctions of a slug, and those that hold everywhere, were read. Rooms that open at the same

@@ -29,7 +29,7 @@ from ws_edge.protocol.log import (
 from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.reactions import ReactionSums
-from ws_edge.protocol.sanctions import Sanction, rights
+from ws_edge.protocol.sanctions import BanNotice, Sanction, rights
 from ws_edge.protocol.server_frames import You
 from ws_edge.protocol.warnings import RoomWarning
 
@@ -459,20 +459,35 @@ def pong() -> bytes:
     return _PONG
 
 
-def error(code: ErrorCode, *, retry_after_ms: int | None = None, nonce: str | None = None, told: str = "") -> bytes:
+def error(
+    code: ErrorCode,
+    *,
+    retry_after_ms: int | None = None,
+    nonce: str | None = None,
+    told: str = "",
+    ban: BanNotice | None = None,
+) -> bytes:
     """Why something was refused; `retry_after_ms` where waiting helps, `nonce` where the refused frame had one, `told`
-    instead of the text of the code."""
-    if retry_after_ms is None and not nonce and not told:
+    instead of the text of the code, `ban` where a banned user is turned away."""
+    if retry_after_ms is None and not nonce and not told and ban is None:
         return _PLAIN_ERRORS[code]
-    return _error(code, retry_after_ms, nonce, told)
+    return _error(code, retry_after_ms, nonce, told, ban)
 
 
-def _error(code: ErrorCode, retry_after_ms: int | None = None, nonce: str | None = None, told: str = "") -> bytes:
+def _error(
+    code: ErrorCode,
+    retry_after_ms: int | None = None,
+    nonce: str | None = None,
+    told: str = "",
+    ban: BanNotice | None = None,
+) -> bytes:
     data = server_frames.ErrorData(
         message=told or code.text,
         code=code,
         retry_after_ms=UNSET if retry_after_ms is None else retry_after_ms,
         nonce=nonce or UNSET,
+        sanction_id=UNSET if ban is None else ban.sanction_id,
+        may_request_unban=UNSET if ban is None else ban.may_request_unban,
     )
     return _written(server_frames.Error(data))
 

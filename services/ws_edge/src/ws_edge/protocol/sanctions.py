@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 from ws_edge.protocol.identity import Rank, Slug, Speaker, UserId
 
@@ -67,6 +68,13 @@ class Sanction:
         return anonymous.address in self.addresses or (
             self.target_user_id is None and anonymous.identity.username == self.target_username
         )
+
+
+class BanNotice(NamedTuple):
+    """What a banned user reads at the door besides."""
+
+    sanction_id: int
+    may_request_unban: bool
 
 
 def rights(rank: Rank, *, is_muted: bool) -> tuple[str, ...]:

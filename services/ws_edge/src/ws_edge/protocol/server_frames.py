@@ -394,6 +394,10 @@ class ErrorData(Struct, frozen=True, gc=False):
     """How long to wait, where waiting helps."""
     nonce: Nonce | UnsetType = UNSET
     """Of the frame that was refused, where it had one."""
+    sanction_id: _Id | UnsetType = UNSET
+    """While connecting, of a signed-in user who is banned: which ban it is, for `requestUnban` of GraphQL."""
+    may_request_unban: bool | UnsetType = UNSET
+    """Beside `sanction_id`: whether they may ask now."""
 
 
 class RoomJoined(Struct, frozen=True, gc=False, tag="room_joined", tag_field="type"):

@@ -23,7 +23,7 @@ from ws_edge.protocol.frames import (
 from ws_edge.protocol.identity import Identity, MessageId, Rank, Slug, UserId
 from ws_edge.protocol.log import StoredMessage
 from ws_edge.protocol.policies import NO_POLICY
-from ws_edge.protocol.sanctions import Action, Sanction
+from ws_edge.protocol.sanctions import Action, BanNotice, Sanction
 from ws_edge.protocol.server_frames import You
 
 # The same examples every time, and no deadline for a busy machine to miss.
@@ -527,3 +527,11 @@ def test_every_text_and_name_gives_a_frame_that_can_be_read(text: str, username:
 )
 def test_times_are_utc_with_milliseconds_and_z(at_ms: int, text: str) -> None:
     assert codec.rfc3339(at_ms) == text
+
+
+def test_an_error_may_name_the_ban_of_whom_it_turns_away() -> None:
+    told = codec.error(ErrorCode.ACCESS_DENIED, ban=BanNotice(17, may_request_unban=False))
+    assert told == codec.text_frame(
+        b'{"type":"error","data":{"message":"Access denied","code":"access_denied","sanction_id":17,'
+        b'"may_request_unban":false}}'
+    )

@@ -14,6 +14,7 @@ from moderation.domain.policy import PolicyOrder
 from moderation.domain.reports import Report, ReportAction, ResolveOrder
 from moderation.domain.roles import RoleAction, RoleOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
+from moderation.domain.unban_requests import DecideOrder, UnbanAction, UnbanRequest
 from moderation.domain.undo import UndoAction, Undoing, UndoOrder
 from moderation.domain.warnings import WarningAction, WarningOrder
 
@@ -263,6 +264,27 @@ def report_audit_row(order: ResolveOrder, report: Report) -> AuditRow:
         nonce=order.origin.nonce or None,
         message_id=None if report.message is None else report.message.id,
         details={"report_id": report.id, "resolution": int(report.state)},
+    )
+
+
+def denial_audit_row(order: DecideOrder, request: UnbanRequest) -> AuditRow:
+    """What is kept of an unban request that was denied, besides the request itself. Of an approval it is the row of the
+    unban."""
+    command = order.command
+    return AuditRow(
+        action=int(UnbanAction.DENY),
+        target_user_id=request.user_id,
+        target_username="",
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.EVERYWHERE if request.slug is None else Scope.ROOM),
+        slug=request.slug or "",
+        reason=command.note,
+        at_ms=request.closed_at_ms,
+        lifted_ids=[],
+        nonce=order.origin.nonce or None,
+        details={"unban_request_id": request.id},
     )
 
 

@@ -1,4 +1,5 @@
-"""Sanctions, policies, rules, pins, warnings, roles of rooms, reports, the audit log, and who was last seen where."""
+"""Sanctions, policies, rules, pins, warnings, roles of rooms, reports, unban requests, the audit log, and who was last
+seen where."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -40,6 +41,7 @@ from moderation.adapters.store.roles import role_state, roles_of, undo_role, wri
 from moderation.adapters.store.rows import (
     SANCTION_COLUMNS,
     audit_row,
+    denial_audit_row,
     erasure_audit_row,
     event_from_row,
     follow_row,
@@ -66,6 +68,18 @@ from moderation.adapters.store.rules import (
     write_rule,
 )
 from moderation.adapters.store.tables import AuditRow, OutboxRow, SanctionAddressRow, SanctionRow, SightingRow
+from moderation.adapters.store.unban_requests import (
+    delete_requests,
+    erase_evidence_of_requests,
+    find_request,
+    insert_request,
+    lapse_ended,
+    lapse_requests,
+    latest_request,
+    latest_requests,
+    list_requests,
+    write_request,
+)
 from moderation.adapters.store.warnings import (
     expire_warnings,
     find_warning,
@@ -95,12 +109,22 @@ from moderation.domain.rights import Change
 from moderation.domain.roles import RoleAction, RoleOrder, RoomRoles
 from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
+from moderation.domain.unban_requests import (
+    DecideOrder,
+    RequestQuery,
+    RequestState,
+    UnbanAction,
+    UnbanOrder,
+    UnbanRequest,
+)
 from moderation.domain.undo import CHANGES_OF_POLICIES, DoneAction, Undoing, UndoOrder
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
 from moderation.ports import ChangedSanctions, SanctionQuery
 
 _IDS_AT_ONCE = 500
 """Databases limit the number of values in one question."""
+_BANS_LOOKED_AT = 20
+"""Of one user in one room and everywhere, the newest."""
 _ERASED_LATELY_MS = 300_000
 """A message to be pinned was read in the log some seconds ago at most; clocks may differ."""
 _ACTIONS = [int(action) for action in Action]
@@ -131,23 +155,12 @@ class TortoiseStore:
         now_ms: int,
     ) -> Receipt:
         """Commands go one by one over all replicas: they are rare, and their event ids rise as they are committed."""
-        command, purge = order.command, order.purge
         async with self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
-            change = decide(await self._in_force_of(command.target, addresses, now_ms))
-            lifted_ids = tuple(s.id for s in change.lifted)
-            if lifted_ids:
-                await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
-            imposed = (await _insert(command, change.addresses, now_ms),) if change.imposes else ()
-            audit = audit_row(order, imposed, lifted_ids, now_ms)
-            await append_audit(audit)
-            work = None
-            if purge is not None:
-                await end_pin(command.slug, purge, now_ms=now_ms)
-                work = await put(audit.id, purge, now_ms=now_ms)
-            return Receipt(audit.id, event_from_row(audit, imposed, order.origin), work=work)
+            change = decide(await self._in_force_of(order.command.target, addresses, now_ms))
+            return await _carry_out(order, change, now_ms=now_ms)
 
     @answered
     async def take_back(
@@ -235,6 +248,7 @@ class TortoiseStore:
             details: dict[str, Any] = dict(audit.details or {})
             if undoing.lifts:
                 await SanctionRow.filter(id__in=audit.lifted_ids).update(lifted_at_ms=now_ms)
+                await lapse_requests(audit.lifted_ids, now_ms=now_ms)
             imposed = tuple([await _insert_again(sanction, now_ms) for sanction in undoing.imposes])
             if imposed:
                 details["imposed_ids"] = [sanction.id for sanction in imposed]
@@ -369,6 +383,71 @@ class TortoiseStore:
     async def list_reports(self, query: ReportQuery, *, first: int, before_id: int | None) -> list[Report]:
         async with self._database.transaction():
             return await list_reports(query, first=first, before_id=before_id)
+
+    @answered
+    async def request_unban(
+        self, order: UnbanOrder, demand: Callable[[Sanction | None, UnbanRequest | None], None], *, now_ms: int
+    ) -> Receipt:
+        """One by one as well: there is one open a ban."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            sanction, latest = await self._find(order.sanction_id), await latest_request(order.sanction_id)
+            if latest is not None and latest.is_same(order):
+                return Receipt(0, repeated=True, unban_request=latest)
+            demand(sanction, latest)
+            assert sanction is not None
+            return Receipt(0, unban_request=await insert_request(order, sanction.slug, now_ms=now_ms))
+
+    @answered
+    async def decide_unban_request(
+        self,
+        order: DecideOrder,
+        decide: Callable[[UnbanRequest | None, Sanction | None], UnbanRequest],
+        *,
+        now_ms: int,
+    ) -> Receipt:
+        """One by one as well: the first decision holds, and lifts what is still in force."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            request = await find_request(order.command.request_id)
+            sanction = None if request is None else await self._find(request.sanction_id)
+            decided = decide(request, sanction)
+            assert sanction is not None
+            await write_request(decided)
+            if decided.state is RequestState.APPROVED:
+                lifting = replace(Command.lifting(sanction, order.command.moderator), reason=order.command.note)
+                return await _carry_out(
+                    SanctionOrder(lifting, origin=order.origin),
+                    Change((sanction,), imposes=False),
+                    now_ms=now_ms,
+                    answers=decided,
+                )
+            audit = denial_audit_row(order, decided)
+            await append_audit(audit)
+            return Receipt(audit.id, unban_request=decided)
+
+    @answered
+    async def bans_of(self, user_id: int, slug: str, *, now_ms: int) -> list[tuple[Sanction, UnbanRequest | None]]:
+        query = SanctionQuery([slug], everywhere=True)
+        where = _in_force(now_ms) & _reach(query) & Q(target_user_id=user_id, kind=int(Action.BAN))
+        async with self._database.transaction():
+            rows = await SanctionRow.filter(where).order_by("-id").limit(_BANS_LOOKED_AT)
+            requests = await latest_requests([row.id for row in rows])
+            return [(sanction, requests.get(sanction.id)) for sanction in self._understood(rows, {})]
+
+    @answered
+    async def find_unban_request(self, request_id: int) -> UnbanRequest | None:
+        async with self._database.transaction():
+            return await find_request(request_id)
+
+    @answered
+    async def list_unban_requests(
+        self, query: RequestQuery, *, first: int, before_id: int | None
+    ) -> list[UnbanRequest]:
+        async with self._database.transaction():
+            return await list_requests(query, first=first, before_id=before_id)
 
     @answered
     async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
@@ -530,6 +609,7 @@ class TortoiseStore:
     async def end_expired(self, before_ms: int) -> None:
         """See Store."""
         await self._in_parts(lambda: retention.end_expired(before_ms))
+        await self._in_parts(lambda: lapse_ended(before_ms, retention.ROWS_AT_ONCE))
 
     async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
         """See Store."""
@@ -539,6 +619,7 @@ class TortoiseStore:
             pass
         await self._in_parts(lambda: retention.erase_evidence_of_warnings(before_ms))
         await self._in_parts(lambda: retention.delete_rule_hits(before_ms))
+        await self._in_parts(lambda: erase_evidence_of_requests(before_ms, now_ms, retention.ROWS_AT_ONCE))
         await self._in_parts(lambda: erase_evidence_of_reports(before_ms, now_ms, retention.ROWS_AT_ONCE))
 
     async def delete_history(self, before_ms: int) -> None:
@@ -547,6 +628,7 @@ class TortoiseStore:
         while await self._delete_audit(before_ms):
             pass
         await self._in_parts(lambda: retention.delete_warnings(before_ms))
+        await self._in_parts(lambda: delete_requests(before_ms, retention.ROWS_AT_ONCE))
         await self._in_parts(lambda: delete_reports(before_ms, retention.ROWS_AT_ONCE))
         await self._forget_pins(before_ms)
 
@@ -616,12 +698,16 @@ class TortoiseStore:
         if audit.action == RoleAction.SET:
             known = await roles_of([audit.slug])
             return Receipt(audit.id, repeated=True, roles=known[0] if known else None)
+        request_id = (audit.details or {}).get("unban_request_id")
+        answers = None if request_id is None else await find_request(request_id)
+        if audit.action == UnbanAction.DENY:
+            return Receipt(audit.id, repeated=True, unban_request=answers)
         event = event_from_row(audit, tuple(await self._of_ids(imposed_ids(audit))), order.origin)
         work = await OutboxRow.filter(action_id=audit.id).first()
         warning = await find_warning(audit.id) if audit.action == WarningAction.ISSUE else None
         undone = undone_from_row(audit, brings_entry=work is not None)
         entry_id = (work.entry_id if work else None) or 0
-        return Receipt(audit.id, event, entry_id, repeated=True, warning=warning, undone=undone)
+        return Receipt(audit.id, event, entry_id, repeated=True, unban_request=answers, warning=warning, undone=undone)
 
     async def _done_action(self, row: AuditRow, now_ms: int) -> DoneAction:
         """What has become of what an action did."""
@@ -728,6 +814,28 @@ async def _insert_again(sanction: Sanction, now_ms: int) -> Sanction:
         expires_at_ms=sanction.expires_at_ms,
     )
     return await _save(row, sanction.addresses)
+
+
+async def _carry_out(
+    order: SanctionOrder, change: Change, *, now_ms: int, answers: UnbanRequest | None = None
+) -> Receipt:
+    """What was decided about sanctions, in the transaction that is open; `answers`: the unban request that it is about,
+    as it is since."""
+    command, purge = order.command, order.purge
+    lifted_ids = tuple(s.id for s in change.lifted)
+    if lifted_ids:
+        await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
+        await lapse_requests(lifted_ids, now_ms=now_ms)
+    imposed = (await _insert(command, change.addresses, now_ms),) if change.imposes else ()
+    audit = audit_row(order, imposed, lifted_ids, now_ms)
+    if answers is not None:
+        audit.details = {"unban_request_id": answers.id}
+    await append_audit(audit)
+    work = None
+    if purge is not None:
+        await end_pin(command.slug, purge, now_ms=now_ms)
+        work = await put(audit.id, purge, now_ms=now_ms)
+    return Receipt(audit.id, event_from_row(audit, imposed, order.origin), work=work, unban_request=answers)
 
 
 async def _insert(command: Command, addresses: frozenset[str], now_ms: int) -> Sanction:

@@ -317,6 +317,33 @@ class ReportRow(Model):
         )
 
 
+class UnbanRequestRow(Model):
+    """What a banned user asked, of a slug, or of everywhere where that is empty. Stays when it is decided."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    sanction_id = fields.BigIntField()
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    user_id = fields.BigIntField()
+    username = fields.CharField(max_length=NAME_LENGTH)
+    text = fields.CharField(max_length=REASON_LENGTH)
+    created_at_ms = fields.BigIntField()
+    state = fields.SmallIntField()
+    closed_at_ms = fields.BigIntField(null=True)
+    closed_by = fields.BigIntField()
+    note = fields.CharField(max_length=REASON_LENGTH)
+    evidence_erased_at_ms = fields.BigIntField(null=True)
+
+    class Meta:
+        table = "unban_request"
+        app = "moderation"
+        indexes = (
+            Index(fields=("sanction_id", "id"), name="unban_request_by_sanction"),
+            Index(fields=("slug", "state", "id"), name="unban_request_by_slug"),
+            Index(fields=("user_id", "id"), name="unban_request_by_user"),
+            Index(fields=("created_at_ms",), name="unban_request_by_time"),
+        )
+
+
 class OutboxRow(Model):
     """What a command has to do in the log of a room. Stays a while when that is done."""
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from google.protobuf.message import DecodeError
 
-from moderation.api.grpc.convert_cases import case_order, kept_report_to_proto
+from moderation.api.grpc.convert_cases import case_order, kept_report_to_proto, unban_request_to_proto
 from moderation.api.grpc.texts import storable as _storable, text_from_proto as _text
 from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, MessageCheck, ReleasedAdmission
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification, chain_of
@@ -39,6 +39,7 @@ from moderation.domain.rule_book import Match
 from moderation.domain.rule_hits import KeptHit
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
+from moderation.domain.unban_requests import UnbanAction, UnbanOrder
 from moderation.domain.undo import CHANGES_OF_POLICIES, UndoAction, UndoCommand, UndoOrder
 from moderation.domain.verdicts import Decision, Verdict
 from moderation.domain.warnings import (
@@ -53,6 +54,7 @@ from moderation.domain.warnings import (
 from moderation.errors import (
     ActionNotFound,
     AlreadyDecided,
+    AlreadyRequested,
     AlreadyUndone,
     CannotUndo,
     MalformedRequest,
@@ -61,10 +63,13 @@ from moderation.errors import (
     NothingToUndo,
     NotPermitted,
     ReportNotFound,
+    RequestedTooSoon,
     RuleNotFound,
     RuleRefused,
+    SanctionNotFound,
     TooManyReports,
     TooManyRoles,
+    UnbanRequestNotFound,
     WarningNotFound,
 )
 from moderation.ports import SanctionQuery
@@ -110,6 +115,7 @@ _AUDIT_ACTIONS = {
     int(RuleEdit.SAVE): "save_rule",
     int(RuleEdit.DELETE): "delete_rule",
     int(ReportAction.RESOLVE): "resolve_report",
+    int(UnbanAction.DENY): "deny_unban",
     int(RoleAction.SET): _ROLE,
 }
 """Rows of the audit log in the words of the frame."""
@@ -128,6 +134,10 @@ _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
     ReportNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
     TooManyReports: pb.ExecuteResponse.OUTCOME_TOO_MANY_REPORTS,
     AlreadyDecided: pb.ExecuteResponse.OUTCOME_ALREADY_DECIDED,
+    SanctionNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    UnbanRequestNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    AlreadyRequested: pb.ExecuteResponse.OUTCOME_ALREADY_REQUESTED,
+    RequestedTooSoon: pb.ExecuteResponse.OUTCOME_REQUESTED_TOO_SOON,
 }
 REFUSED = tuple(_OUTCOMES)
 """Refusals that are answers to Execute."""
@@ -195,7 +205,7 @@ def order_from_act(message: pb.ActRequest) -> SanctionOrder:
     return SanctionOrder(_sanction_command(message, message, message.moderator))
 
 
-def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport | ReportOrder:
+def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport | ReportOrder | UnbanOrder:
     """A command with who gives it. Raises MalformedRequest: as for order_from_act, a nonce has up to 64 characters; and
     where there is no command that is known here. RuleRefused: a rule has a kind, or another value, that is not
     offered."""
@@ -231,7 +241,7 @@ def _order_of_room(message: pb.ExecuteRequest, log: LogRef | None, origin: Origi
     return ErasureOrder(_erasure_command(message), log, origin)
 
 
-def receipt_to_proto(receipt: Receipt, order: Order | WarningReport | ReportOrder) -> pb.ExecuteResponse:
+def receipt_to_proto(receipt: Receipt, order: Order | WarningReport | ReportOrder | UnbanOrder) -> pb.ExecuteResponse:
     """What a command that is stored came to."""
     holder = None
     if receipt.roles is not None and isinstance(order, RoleOrder):
@@ -247,6 +257,7 @@ def receipt_to_proto(receipt: Receipt, order: Order | WarningReport | ReportOrde
         undone=None if receipt.undone is None else pb.Undone(**asdict(receipt.undone)),
         rule=None if receipt.rule is None else kept_rule_to_proto(receipt.rule),
         report=None if receipt.report is None else kept_report_to_proto(receipt.report),
+        unban_request=None if receipt.unban_request is None else unban_request_to_proto(receipt.unban_request),
     )
 
 
@@ -255,7 +266,7 @@ def refusal_to_proto(refusal: ModerationError) -> pb.ExecuteResponse:
     answer = pb.ExecuteResponse(outcome=_OUTCOMES[type(refusal)])
     if isinstance(refusal, RuleRefused):
         answer.problem = str(refusal)
-    elif isinstance(refusal, TooManyReports):
+    elif isinstance(refusal, TooManyReports | RequestedTooSoon):
         answer.retry_after_ms = refusal.retry_after_ms
     elif isinstance(refusal, AlreadyDecided):
         answer.decided_by_user_id = refusal.by

@@ -1,5 +1,5 @@
-"""Reports between the contract and the domain. What comes from callers raises MalformedRequest where it breaks the
-contract."""
+"""Reports and unban requests between the contract and the domain. What comes from callers raises MalformedRequest where
+it breaks the contract."""
 
 from moderation.api.grpc.texts import text_from_proto
 from moderation.domain.erasures import LogRef, Origin
@@ -15,8 +15,17 @@ from moderation.domain.reports import (
     ResolveCommand,
     ResolveOrder,
 )
+from moderation.domain.unban_requests import (
+    DECISIONS,
+    LONGEST_TEXT,
+    DecideCommand,
+    DecideOrder,
+    RequestState,
+    UnbanOrder,
+    UnbanRequest,
+)
 from moderation.errors import MalformedRequest
-from salon.moderation.v1 import moderation_pb2 as pb, reports_pb2
+from salon.moderation.v1 import moderation_pb2 as pb, reports_pb2, unban_requests_pb2
 
 _LARGEST_ID = 2**53 - 1
 _LONGEST_REASON = 500
@@ -24,13 +33,17 @@ _LONGEST_REASON = 500
 
 def case_order(
     message: pb.ExecuteRequest, actor: Moderator, log: LogRef | None, origin: Origin
-) -> ReportOrder | ResolveOrder | None:
+) -> ReportOrder | ResolveOrder | UnbanOrder | DecideOrder | None:
     """A command of those here; None: it is another one."""
     match message.WhichOneof("command"):
         case "file_report":
             return _report_order(message, actor, log)
         case "resolve_report":
             return ResolveOrder(_resolve_command(message, actor), origin=origin)
+        case "request_unban":
+            return _unban_order(message, actor)
+        case "decide_unban_request":
+            return DecideOrder(_decide_command(message, actor), origin=origin)
         case _:
             return None
 
@@ -58,6 +71,33 @@ def kept_report_to_proto(report: Report) -> reports_pb2.KeptReport:
         if report.message.text:
             kept.message_text = report.message.text
     return kept
+
+
+def unban_request_to_proto(request: UnbanRequest) -> unban_requests_pb2.UnbanRequest:
+    """A request as it is stored, for the wire."""
+    return unban_requests_pb2.UnbanRequest(
+        id=request.id,
+        sanction_id=request.sanction_id,
+        slug=request.slug or "",
+        user_id=request.user_id,
+        username=request.username,
+        text=request.text,
+        at_ms=request.created_at_ms,
+        state=unban_requests_pb2.UnbanRequestState.ValueType(request.state),
+        closed_at_ms=request.closed_at_ms or 0,
+        closed_by_user_id=request.closed_by,
+        note=request.note,
+    )
+
+
+def request_state_from_proto(state: unban_requests_pb2.UnbanRequestState.ValueType) -> RequestState | None:
+    """None: unspecified. Raises MalformedRequest."""
+    if state == unban_requests_pb2.UNBAN_REQUEST_STATE_UNSPECIFIED:
+        return None
+    try:
+        return RequestState(state)
+    except ValueError:
+        raise MalformedRequest("state") from None
 
 
 def report_state_from_proto(state: reports_pb2.ReportState.ValueType) -> ReportState | None:
@@ -104,6 +144,29 @@ def _resolve_command(message: pb.ExecuteRequest, actor: Moderator) -> ResolveCom
         raise MalformedRequest("resolution")
     reason = text_from_proto(message.reason, _LONGEST_REASON, "reason")
     return ResolveCommand(actor, _slug(message), asked.report_id, resolution, reason)
+
+
+def _unban_order(message: pb.ExecuteRequest, actor: Moderator) -> UnbanOrder:
+    asked = message.request_unban
+    if not 0 < asked.sanction_id <= _LARGEST_ID:
+        raise MalformedRequest("sanction_id")
+    text = text_from_proto(asked.text, LONGEST_TEXT, "text")
+    if not text.strip():
+        raise MalformedRequest("text")
+    return UnbanOrder(actor.user_id, message.actor.username, asked.sanction_id, text)
+
+
+def _decide_command(message: pb.ExecuteRequest, actor: Moderator) -> DecideCommand:
+    asked = message.decide_unban_request
+    if not 0 < asked.unban_request_id <= _LARGEST_ID:
+        raise MalformedRequest("unban_request_id")
+    decision = request_state_from_proto(asked.decision)
+    if decision is None or decision not in DECISIONS:
+        raise MalformedRequest("decision")
+    slug = text_from_proto(message.slug, LONGEST_SLUG, "slug") or None
+    return DecideCommand(
+        actor, slug, asked.unban_request_id, decision, text_from_proto(message.reason, LONGEST_TEXT, "reason")
+    )
 
 
 def _slug(message: pb.ExecuteRequest) -> str:

@@ -25,13 +25,19 @@ from moderation.api.grpc.convert import (
     roles_to_proto,
     sanction_to_proto,
     slug_from_proto,
+    speaker_from_proto,
     tried_text,
     tried_to_proto,
     undoable_to_proto,
     verification_to_proto,
     warning_to_proto,
 )
-from moderation.api.grpc.convert_cases import kept_report_to_proto, report_state_from_proto
+from moderation.api.grpc.convert_cases import (
+    kept_report_to_proto,
+    report_state_from_proto,
+    request_state_from_proto,
+    unban_request_to_proto,
+)
 from moderation.domain.kept_rules import EVERYWHERE
 from moderation.errors import MalformedRequest, NotPermitted
 from moderation.ports import Ports
@@ -50,6 +56,7 @@ from moderation.usecases.queries import (
 )
 from moderation.usecases.reports import list_reports, slug_of_report
 from moderation.usecases.rules import list_hits, list_rules, try_text
+from moderation.usecases.unban_requests import find_ban, list_unban_requests, slug_of_unban_request
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"].full_name
@@ -236,5 +243,33 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         match request.WhichOneof("what"):
             case "report_id":
                 return pb.FindSlugResponse(slug=await slug_of_report(self._ports, request.report_id))
+            case "unban_request_id":
+                slug = await slug_of_unban_request(self._ports, request.unban_request_id)
+                return pb.FindSlugResponse(slug=slug or "")
             case _:
                 raise MalformedRequest("what")
+
+    async def FindBan(  # noqa: N802
+        self, request: pb.FindBanRequest, context: grpc.aio.ServicerContext[pb.FindBanRequest, pb.FindBanResponse]
+    ) -> pb.FindBanResponse:
+        """For who is turned away at the door."""
+        slug = slug_from_proto(request.slug)
+        sanction_id, may_request = await find_ban(self._ports, speaker_from_proto(request.speaker), slug)
+        return pb.FindBanResponse(sanction_id=sanction_id, may_request_unban=may_request)
+
+    async def ListUnbanRequests(  # noqa: N802
+        self,
+        request: pb.ListUnbanRequestsRequest,
+        context: grpc.aio.ServicerContext[pb.ListUnbanRequestsRequest, pb.ListUnbanRequestsResponse],
+    ) -> pb.ListUnbanRequestsResponse:
+        """One page, newest first."""
+        found = await list_unban_requests(
+            self._ports,
+            moderator_from_proto(request.reader),
+            slug_from_proto(request.slug) or None,
+            request_state_from_proto(request.state),
+            mine=request.mine,
+            first=request.first,
+            before_id=request.before_id or None,
+        )
+        return pb.ListUnbanRequestsResponse(requests=map(unban_request_to_proto, found))

@@ -12,6 +12,7 @@ from moderation.errors import (
     RuleNotFound,
     SanctionNotFound,
     TooManyPolicies,
+    UnbanRequestNotFound,
 )
 
 STATUSES: StatusTable = {
@@ -20,6 +21,7 @@ STATUSES: StatusTable = {
     SanctionNotFound: Status(StatusCode.NOT_FOUND, "no such sanction"),
     TooManyPolicies: Status(StatusCode.RESOURCE_EXHAUSTED, "too many policies"),
     ReportNotFound: Status(StatusCode.NOT_FOUND, "no such report"),
+    UnbanRequestNotFound: Status(StatusCode.NOT_FOUND, "no such unban request"),
     RuleNotFound: Status(StatusCode.NOT_FOUND, "no such rule"),
     LogUnavailable: Status(StatusCode.UNAVAILABLE, "log away"),
     DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),

@@ -1,4 +1,4 @@
-"""The types of the contract that are about reports, made from the domain's values."""
+"""The types of the contract that are about reports and unban requests, made from the domain's values."""
 
 from datetime import datetime
 from typing import Self
@@ -7,14 +7,17 @@ import strawberry
 
 from rooms.api.graphql.arguments import encode_cursor
 from rooms.api.graphql.types import SafeInt
-from rooms.domain import reports as domain
+from rooms.domain import reports as domain, unban_requests as unban
 
 REPORTS = "report"
+UNBAN_REQUESTS = "unban"
 
 # Strawberry marks the domain's own class, so that its members need no translation.
 strawberry.enum(domain.ReportCategory)
 strawberry.enum(domain.ReportState)
 strawberry.enum(domain.ReportResolution)
+strawberry.enum(unban.UnbanRequestState)
+strawberry.enum(unban.UnbanDecision)
 
 
 @strawberry.type
@@ -62,6 +65,42 @@ class Report:
             closed_at=report.closed_at,
             closed_by=_safe(report.closed_by),
             cursor=encode_cursor(REPORTS, report.id),
+        )
+
+
+@strawberry.type
+class UnbanRequest:
+    """What a banned user asked."""
+
+    id: SafeInt
+    sanction_id: SafeInt
+    slug: str | None
+    user_id: SafeInt
+    username: str | None
+    text: str | None
+    at: datetime
+    state: unban.UnbanRequestState
+    closed_at: datetime | None
+    closed_by: SafeInt | None
+    note: str | None
+    cursor: str
+
+    @classmethod
+    def of(cls, request: unban.UnbanRequest) -> Self:
+        """As the contract shows a request."""
+        return cls(
+            id=SafeInt(request.id),
+            sanction_id=SafeInt(request.sanction_id),
+            slug=request.slug,
+            user_id=SafeInt(request.user_id),
+            username=request.username,
+            text=request.text,
+            at=request.at,
+            state=request.state,
+            closed_at=request.closed_at,
+            closed_by=_safe(request.closed_by),
+            note=request.note,
+            cursor=encode_cursor(UNBAN_REQUESTS, request.id),
         )
 
 

@@ -16,7 +16,7 @@ from rooms.api.graphql.arguments import (
     clamp_first,
     decode_cursor,
 )
-from rooms.api.graphql.case_types import REPORTS, Report
+from rooms.api.graphql.case_types import REPORTS, UNBAN_REQUESTS, Report, UnbanRequest
 from rooms.api.graphql.request import Request
 from rooms.api.graphql.types import (
     AUDIT,
@@ -50,8 +50,9 @@ from rooms.domain.reports import ReportResolution, ReportState
 from rooms.domain.roles import RoomRole
 from rooms.domain.rooms import UNCHANGED, RoomSettings, SettingsChange
 from rooms.domain.rules import KeptRule
+from rooms.domain.unban_requests import UnbanDecision, UnbanRequestState
 from rooms.errors import InvalidInput
-from rooms.usecases import audit, blocks, emotes, manage, queries, reports, roles
+from rooms.usecases import audit, blocks, emotes, manage, queries, reports, roles, unban_requests
 
 
 @strawberry.type
@@ -275,6 +276,31 @@ class Query:
         info.context.count_elements(len(found))
         return [Report.of(report) for report in found]
 
+    @strawberry.field
+    async def unban_requests(
+        self,
+        info: Info[Request, None],
+        slug: str | None = strawberry.UNSET,
+        state: UnbanRequestState | None = UnbanRequestState.OPEN,
+        mine: bool | None = False,
+        first: int | None = LIST_DEFAULT,
+        after: str | None = strawberry.UNSET,
+    ) -> list[UnbanRequest]:
+        """What banned users ask, newest first: of a room for its moderators, without slug everywhere for admins, and
+        `mine` for whoever asked; in a state, null: in any. Raises NotSignedIn, NotPermitted, InvalidInput,
+        ModerationUnavailable."""
+        found = await unban_requests.list_unban_requests(
+            info.context.ports,
+            info.context.viewer,
+            slug=_slug(slug),
+            state=state,
+            mine=bool(mine),
+            first=clamp_first(first),
+            before_id=decode_cursor(UNBAN_REQUESTS, after or None),
+        )
+        info.context.count_elements(len(found))
+        return [UnbanRequest.of(request) for request in found]
+
 
 @strawberry.type
 class Mutation:
@@ -406,6 +432,30 @@ class Mutation:
         why = check_reason("reason", reason or None)
         context = info.context
         return Report.of(await reports.resolve_report(context.ports, context.viewer, id, resolution, why))
+
+    @strawberry.mutation
+    async def request_unban(self, info: Info[Request, None], sanction_id: SafeInt, text: str) -> UnbanRequest:
+        """Ask to lift a ban of one's own; one open request a ban, again 24 hours after one was denied. Raises
+        NotSignedIn, InvalidInput, SanctionNotFound, AlreadyRequested, RequestedTooSoon, ModerationUnavailable."""
+        asked, context = check_reason("text", text), info.context
+        if not asked.strip():
+            raise InvalidInput("text must say something")
+        return UnbanRequest.of(await unban_requests.request_unban(context.ports, context.viewer, sanction_id, asked))
+
+    @strawberry.mutation
+    async def decide_unban_request(
+        self,
+        info: Info[Request, None],
+        id: SafeInt,
+        decision: UnbanDecision,
+        note: str | None = strawberry.UNSET,
+    ) -> UnbanRequest:
+        """Lift the ban that a request is about, or not; the first decision holds. Raises NotSignedIn, NotPermitted,
+        InvalidInput, UnbanRequestNotFound, AlreadyDecided, ModerationUnavailable."""
+        said, context = check_reason("note", note or None), info.context
+        return UnbanRequest.of(
+            await unban_requests.decide_unban_request(context.ports, context.viewer, id, decision, said)
+        )
 
     @strawberry.mutation
     async def save_emote(

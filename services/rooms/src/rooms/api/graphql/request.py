@@ -98,6 +98,10 @@ class _RememberedSanctions:
         self.list_roles = moderation.list_roles
         self.list_reports, self.slug_of_report = moderation.list_reports, moderation.slug_of_report
         self.resolve_report = moderation.resolve_report
+        self.request_unban = moderation.request_unban
+        self.list_unban_requests = moderation.list_unban_requests
+        self.slug_of_unban_request = moderation.slug_of_unban_request
+        self.decide_unban_request = moderation.decide_unban_request
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         """See Moderation. Raises ModerationUnavailable."""

@@ -1,4 +1,4 @@
-"""Reports between the contract and the words of the edge."""
+"""Reports, and what banned users are told, between the contract and the words of the edge."""
 
 from salon.moderation.v1 import moderation_pb2, reports_pb2
 from ws_edge.adapters.grpc.convert import speaker_to_proto
@@ -6,6 +6,7 @@ from ws_edge.ports import ReportAnswer, ReportOutcome
 from ws_edge.protocol.commands import Report, Target
 from ws_edge.protocol.identity import Slug, Speaker
 from ws_edge.protocol.log import LogRef
+from ws_edge.protocol.sanctions import BanNotice
 
 _REPORT_OUTCOMES = {
     moderation_pb2.ExecuteResponse.OUTCOME_DONE: ReportOutcome.REPORTED,
@@ -35,3 +36,8 @@ def report_to_proto(speaker: Speaker, slug: Slug, log: LogRef, report: Report) -
 def report_answer_from_proto(answer: moderation_pb2.ExecuteResponse) -> ReportAnswer:
     """What became of it; an outcome of a later version is a refusal."""
     return ReportAnswer(_REPORT_OUTCOMES.get(answer.outcome, ReportOutcome.NOT_PERMITTED), answer.retry_after_ms)
+
+
+def ban_from_proto(answer: moderation_pb2.FindBanResponse) -> BanNotice | None:
+    """What a banned user may do; None: no ban is aimed at them."""
+    return BanNotice(answer.sanction_id, answer.may_request_unban) if answer.sanction_id else None

@@ -25,7 +25,7 @@ from ws_edge.adapters.grpc.convert import (
     speaker_to_proto,
     warning_report_to_proto,
 )
-from ws_edge.adapters.grpc.convert_cases import report_answer_from_proto, report_to_proto
+from ws_edge.adapters.grpc.convert_cases import ban_from_proto, report_answer_from_proto, report_to_proto
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import (
@@ -42,7 +42,7 @@ from ws_edge.ports import (
 from ws_edge.protocol.commands import ChangeSanction, Report
 from ws_edge.protocol.identity import Life, Slug, Speaker, target_routing_key
 from ws_edge.protocol.log import LogRef
-from ws_edge.protocol.sanctions import Sanction
+from ws_edge.protocol.sanctions import BanNotice, Sanction
 from ws_edge.protocol.warnings import RoomWarning
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 _COMMAND_DEADLINE_S = 5.0
 _UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED.name
 _READ_DEADLINE_S = 2.0
+_BAN_DEADLINE_S = 1.0
 _LOOK_UP_EVERY_S = 5.0
 _HOMES_LIMIT = 100_000
 _HOMES_AT_ONCE = 100
@@ -193,6 +194,12 @@ class GrpcModeration:
         request = warning_report_to_proto(speaker, slug, warning_id, step)
         execute = self._stub_for(speaker.routing_key).Execute
         return reported_warning_from_proto(await call(execute, request, _COMMAND_DEADLINE_S, ModerationUnavailable))
+
+    async def find_ban(self, speaker: Speaker, slug: Slug) -> BanNotice | None:
+        """See ports.Moderation."""
+        request = pb.FindBanRequest(speaker=speaker_to_proto(speaker), slug=slug)
+        find = self._stub_for(speaker.routing_key).FindBan
+        return ban_from_proto(await call(find, request, _BAN_DEADLINE_S, ModerationUnavailable))
 
     async def file_report(self, speaker: Speaker, slug: Slug, log: LogRef, report: Report) -> ReportAnswer:
         """See ports.Moderation."""
