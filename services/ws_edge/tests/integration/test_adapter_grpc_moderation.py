@@ -30,13 +30,15 @@ from ws_edge.ports import (
     CommandResult,
     Decision,
     InForce,
+    ReportAnswer,
+    ReportOutcome,
     Verdict,
     WarningStep,
 )
-from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Target
+from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Report, Target
 from ws_edge.protocol.identity import AnonymousNames, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef
-from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
+from ws_edge.protocol.sanctions import Action, BanNotice, Sanction, SanctionEvent, Scope
 from ws_edge.protocol.warnings import RoomWarning
 
 pytestmark = pytest.mark.integration
@@ -152,6 +154,18 @@ class FakeModeration(ModerationServiceServicer):
 
     async def ListRoomRoles(self, request: pb.ListRoomRolesRequest, context: Any) -> pb.ListRoomRolesResponse:
         raise AssertionError("edges read roles with sanctions")
+
+    async def ListReports(self, request: Any, context: Any) -> Any:
+        raise AssertionError("no edge asks for reports")
+
+    async def ListUnbanRequests(self, request: Any, context: Any) -> Any:
+        raise AssertionError("no edge asks for unban requests")
+
+    async def FindSlug(self, request: Any, context: Any) -> Any:
+        raise AssertionError("edges know their rooms")
+
+    async def FindBan(self, request: pb.FindBanRequest, context: Any) -> pb.FindBanResponse:
+        return pb.FindBanResponse(sanction_id=17, may_request_unban=request.speaker.user_id == 5)
 
 
 class Replica:
@@ -750,6 +764,19 @@ async def test_what_happened_to_a_warning_is_told_to_the_home_of_its_target(
     assert heard.actor.user_id == 7
     home.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_FOUND)
     assert await moderation.report_warning(speaker(7), SLUG, 18, WarningStep.ACKNOWLEDGE) is None
+
+
+async def test_a_report_goes_to_the_home_of_who_files_it_and_who_is_banned_is_told_from_there(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    home = home_of(speaker(5), replicas).moderation
+    home.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE)
+    report, log = Report(MessageId(42), None, "spam", ""), LogRef(RoomId(1), Life(2), 3)
+    assert await moderation.file_report(speaker(5), SLUG, log, report) == ReportAnswer(ReportOutcome.REPORTED)
+    (heard,) = home.requests
+    assert (heard.file_report.message_id, heard.actor.user_id) == (42, 5)
+    assert await moderation.find_ban(speaker(5), SLUG) == BanNotice(17, may_request_unban=True)
+    assert await moderation.find_ban(speaker(6), SLUG) == BanNotice(17, may_request_unban=False)
 
 
 async def test_sanctions_in_force_are_read_for_rooms_alone(replicas: list[Replica], moderation: GrpcModeration) -> None:

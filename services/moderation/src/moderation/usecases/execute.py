@@ -313,11 +313,7 @@ async def _decide(ports: Ports, order: ResolveOrder | DecideOrder) -> Receipt:
     if isinstance(order, ResolveOrder):
         return await resolve_report(ports, order)
     now = ports.clock()
-    try:
-        receipt = await decide_unban_request(ports, order)
-    except OutcomeUnknown:
-        ports.refresh_wanted.set()
-        raise
+    receipt = await decide_unban_request(ports, order)
     if receipt.event is not None and not receipt.repeated:
         await _apply_and_publish(ports, receipt.event, now)
     return receipt

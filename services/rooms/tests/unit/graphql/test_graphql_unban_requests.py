@@ -1,5 +1,6 @@
 """What banned users ask, over GraphQL: who asks, who reads it, and who decides."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,9 @@ AT = datetime(2025, 11, 27, 16, 30, tzinfo=UTC)
 
 def request(number: int = 7, slug: str | None = "live") -> UnbanRequest:
     state = UnbanRequestState.DENIED if slug is None else UnbanRequestState.OPEN
-    closed = (None, None) if slug else (AT, UserId(30))
     where = None if slug is None else Slug(slug)
-    return UnbanRequest(number, 3, where, UserId(11), "ben", "sorry", AT, state, *closed, None if slug else "no")
+    open_ = UnbanRequest(number, 3, where, UserId(11), "ben", "sorry", AT, state, None, None, None)
+    return open_ if slug else replace(open_, closed_at=AT, closed_by=UserId(30), note="no")
 
 
 @pytest.fixture(autouse=True)

@@ -79,6 +79,9 @@ class JoiningClient(Connection, Protocol):
         """The client is in, and gets what it has missed, what is pinned, with what it may come back, and whom its user
         has blocked."""
 
+    def end(self, code: CloseCode, error: ErrorCode | None = None, *, ban: BanNotice | None = None) -> None:
+        """See Connection; `ban`: what a banned user is told besides."""
+
     def turn_away(self, error: ErrorCode | None, code: CloseCode) -> None:
         """End a connection that this worker never took for one of its own."""
 

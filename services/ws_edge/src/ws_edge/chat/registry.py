@@ -23,7 +23,7 @@ from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, Slug,
 from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.reactions import ReactionSums
 from ws_edge.protocol.rooms import Membership
-from ws_edge.protocol.sanctions import BanNotice, SanctionEvent
+from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
 from ws_edge.room.audience import Member
 from ws_edge.room.outcomes import Outcomes
@@ -76,7 +76,7 @@ class Connection(Member, Protocol):
     def give_way(self) -> None:
         """The participant is on a newer connection: close with 1012."""
 
-    def end(self, code: CloseCode, error: ErrorCode | None = None, *, ban: BanNotice | None = None) -> None:
+    def end(self, code: CloseCode, error: ErrorCode | None = None) -> None:
         """Leave registry and room, send the error if there is one, and close."""
 
 

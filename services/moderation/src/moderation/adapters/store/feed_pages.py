@@ -4,10 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from moderation.adapters.store.audit import record_from_row
+from moderation.adapters.store.case_feed import open_reports, open_requests
 from moderation.adapters.store.tables import AuditRow, FeedEventRow
 from moderation.domain.feed import KEPT, MOST_OPEN, FeedEvent, OpenItems
 
-OPEN_ITEMS: dict[str, Callable[[str, int], Awaitable[Sequence[Mapping[str, Any]]]]] = {}
+OPEN_ITEMS: dict[str, Callable[[str, int], Awaitable[Sequence[Mapping[str, Any]]]]] = {
+    "reports": open_reports,
+    "unban_requests": open_requests,
+}
 """By the field of OpenItems what lists it: called with the slug and how many are asked for, gives the newest open ones
 first, each a JSON object in the words of frames."""
 

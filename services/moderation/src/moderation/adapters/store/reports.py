@@ -91,6 +91,8 @@ async def write_report(report: Report) -> None:
 
 async def list_reports(query: ReportQuery, *, first: int, before_id: int | None) -> list[Report]:
     """See Store."""
+    if not first:  # Tortoise takes a limit of 0 for none
+        return []
     where = Q() if query.state is None else Q(state=int(query.state))
     if query.slug is not None:
         where &= Q(slug=query.slug)

@@ -15,6 +15,7 @@ from chassis.database import Database
 from chassis.logs import LogSummary
 from moderation.adapters.store import retention
 from moderation.adapters.store.audit import append_audit, list_records, list_undoable, record_from_row, verify_part
+from moderation.adapters.store.case_feed import REPORT_RESOLVED, REQUEST_DECIDED, tell_report, tell_request
 from moderation.adapters.store.database import COMMAND_LOCK, PRUNING_LOCK, answered
 from moderation.adapters.store.feed import heads_after, last_event_id, prune_feed
 from moderation.adapters.store.feed_pages import next_events
@@ -357,7 +358,9 @@ class TortoiseStore:
             known = await reported_before(order, now_ms=now_ms)
             if known is not None:
                 return Receipt(0, repeated=True, report=known)
-            return Receipt(0, report=await insert_report(order, message, neighbours, now_ms=now_ms))
+            filed = await insert_report(order, message, neighbours, now_ms=now_ms)
+            await tell_report(filed)
+            return Receipt(0, report=filed)
 
     @answered
     async def resolve_report(
@@ -370,7 +373,8 @@ class TortoiseStore:
                 return earlier
             decided = decide(await find_report(order.command.report_id))
             audit = report_audit_row(order, decided)
-            await append_audit(audit)
+            told = {"report_id": decided.id, "resolution": decided.state.name.lower()}
+            await append_audit(audit, kind=REPORT_RESOLVED, data=told)
             await write_report(decided)
             return Receipt(audit.id, report=decided)
 
@@ -396,7 +400,9 @@ class TortoiseStore:
                 return Receipt(0, repeated=True, unban_request=latest)
             demand(sanction, latest)
             assert sanction is not None
-            return Receipt(0, unban_request=await insert_request(order, sanction.slug, now_ms=now_ms))
+            asked = await insert_request(order, sanction.slug, now_ms=now_ms)
+            await tell_request(asked)
+            return Receipt(0, unban_request=asked)
 
     @answered
     async def decide_unban_request(
@@ -425,7 +431,7 @@ class TortoiseStore:
                     answers=decided,
                 )
             audit = denial_audit_row(order, decided)
-            await append_audit(audit)
+            await append_audit(audit, kind=REQUEST_DECIDED, data=_told_of(decided))
             return Receipt(audit.id, unban_request=decided)
 
     @answered
@@ -433,8 +439,8 @@ class TortoiseStore:
         query = SanctionQuery([slug], everywhere=True)
         where = _in_force(now_ms) & _reach(query) & Q(target_user_id=user_id, kind=int(Action.BAN))
         async with self._database.transaction():
-            rows = await SanctionRow.filter(where).order_by("-id").limit(_BANS_LOOKED_AT)
-            requests = await latest_requests([row.id for row in rows])
+            rows = await _values(SanctionRow.filter(where).order_by("-id").limit(_BANS_LOOKED_AT))
+            requests = await latest_requests([row[0] for row in rows])
             return [(sanction, requests.get(sanction.id)) for sanction in self._understood(rows, {})]
 
     @answered
@@ -828,14 +834,21 @@ async def _carry_out(
         await lapse_requests(lifted_ids, now_ms=now_ms)
     imposed = (await _insert(command, change.addresses, now_ms),) if change.imposes else ()
     audit = audit_row(order, imposed, lifted_ids, now_ms)
-    if answers is not None:
+    if answers is None:
+        await append_audit(audit)
+    else:
         audit.details = {"unban_request_id": answers.id}
-    await append_audit(audit)
+        await append_audit(audit, kind=REQUEST_DECIDED, data=_told_of(answers))
     work = None
     if purge is not None:
         await end_pin(command.slug, purge, now_ms=now_ms)
         work = await put(audit.id, purge, now_ms=now_ms)
     return Receipt(audit.id, event_from_row(audit, imposed, order.origin), work=work, unban_request=answers)
+
+
+def _told_of(request: UnbanRequest) -> dict[str, Any]:
+    """A decision, in the moderators' feed."""
+    return {"unban_request_id": request.id, "decision": request.state.name.lower()}
 
 
 async def _insert(command: Command, addresses: frozenset[str], now_ms: int) -> Sanction:

@@ -80,6 +80,8 @@ async def lapse_ended(now_ms: int, first: int) -> bool:
 
 async def list_requests(query: RequestQuery, *, first: int, before_id: int | None) -> list[UnbanRequest]:
     """See Store."""
+    if not first:  # Tortoise takes a limit of 0 for none
+        return []
     where = Q()
     if query.state is not None:
         where &= Q(state=int(query.state))
