@@ -27,6 +27,9 @@ OBEYED_AFTER_S = 1.0
 """From so long after the author's own copy of a change of policy on, every replica goes by it."""
 NOT_UNDERSTOOD = ("invalid_format", "unknown_type")
 """What the server says of frames that the document does not allow."""
+MODERATES = ["delete", "mute", "warn", "purge", "pin", "shield", "reports"]
+OWNS = [*MODERATES, "ban", "policy", "clear", "rules", "roles", "undo"]
+"""What moderators, and owners, are told that they may do beside writing."""
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _user_ids = itertools.count(5_000)
 

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 import pytest_asyncio
 import salon_processes
-from chat_client import Person, Visitors, in_an_hour, mint, person
+from chat_client import OBEYED_AFTER_S, Person, Visitors, in_an_hour, mint, person
 from graphql_client import GraphQL
 from playwright.async_api import Browser, Page, Route, ViewportSize, async_playwright, expect
 from salon_processes import CHROMIUM_ARGUMENTS, Edge, Salon
@@ -323,6 +323,89 @@ async def test_an_undone_mute_is_over_and_a_purge_takes_all_of_its_target_along(
     await (await visitors.join(room, admin)).send("moderation_action", action="clear")
     await expect(log).to_contain_text("removed all messages")
     await expect(log.locator("article:not(.gone)")).to_have_count(0)
+
+
+@pytest.mark.slow
+async def test_a_moderator_turns_the_shield_on_and_ends_it(window: OpenWindow, dev_edge: Edge, room: str) -> None:
+    helper, chair, guest = await window(), await window(), await window(phone=True)
+    page = await helper.enter(dev_edge, room, "Mo", "moderator")
+    above, theirs = await chair.enter(dev_edge, room, "Ada", "admin"), await guest.enter(dev_edge, room, None)
+    for desk in (page, above):
+        await desk.get_by_role("button", name="Room settings").click()
+    await expect(page.locator("#policy, #clear-open").filter(visible=True)).to_have_count(0)
+    shield = page.locator("#shield")
+    await shield.get_by_label("Shield for").select_option("60")
+    await shield.get_by_role("button", name="Turn on").click()
+    holds = theirs.get_by_role("group", name="What messages are held to")
+    await expect(holds).to_contain_text("Shield until")
+    await expect(theirs.get_by_label("Message", exact=True)).to_be_disabled()
+    await expect(shield).to_contain_text("On until")
+    await expect(shield.get_by_label("Shield for")).to_be_hidden()
+    await expect(page.locator("#deeds")).to_contain_text("Changed the room: now slow mode")
+    await expect(page.locator("#deeds button")).to_have_count(0)  # to undo is not for moderators
+    await expect(above.locator("#slow_mode_seconds")).to_have_value("30")
+    await shield.get_by_role("button", name="End the shield").click()
+    await expect(holds).to_be_hidden()
+    await expect(theirs.get_by_label("Message", exact=True)).to_be_enabled()
+    await expect(above.locator("#shield")).to_contain_text("Turn on")
+
+
+@pytest.mark.slow
+async def test_an_admin_removes_all_messages_once_they_have_said_so_twice(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    chair, guest = await window(), await window(phone=True)
+    page, theirs = await chair.enter(dev_edge, room, "Ada", "admin"), await guest.enter(dev_edge, room, None)
+    await guest.say("hello")
+    await page.get_by_role("button", name="Room settings").click()
+    await page.get_by_role("button", name="Remove all messages…").click()
+    dialog = page.get_by_role("dialog", name="Remove all messages?")
+    await dialog.get_by_role("button", name="Cancel").click()
+    await expect(dialog).to_be_hidden()
+    await expect(page.get_by_role("log")).to_contain_text("hello")
+    await page.get_by_role("button", name="Remove all messages…").click()
+    await dialog.get_by_role("button", name="Remove all messages").click()
+    await expect(theirs.get_by_role("log")).to_contain_text("removed all messages.")
+    await expect(theirs.locator("article:not(.gone)")).to_have_count(0)
+    await expect(page.locator("#deeds")).to_contain_text("Removed all messages")
+
+
+async def enter_by_token(page: Page, edge: Edge, room: str, one: Person, role: str) -> None:
+    """Come in with one's own token, and be told what one is here."""
+    await page.goto(f"{edge.http}/?room={room}")
+    await page.get_by_role("radio", name="Token").check()
+    await page.get_by_role("textbox", name="Token").fill(one.token)
+    await page.get_by_role("button", name="Enter the room").click()
+    await expect(page.locator("#whoami")).to_have_text(f"you are {one.username} ({role})")
+
+
+@pytest.mark.slow
+async def test_the_owner_of_a_room_is_shown_what_they_may_do_and_a_vip_waits_for_no_slow_mode(
+    window: OpenWindow, dev_edge: Edge, room: str, ana: Person, bob: Person, graphql: GraphQL
+) -> None:
+    await graphql.create("Ana's", ana, slug=room)
+    given = "mutation($slug: String!, $id: SafeInt!) { setRoomRole(slug: $slug, userId: $id, role: VIP) { role } }"
+    await graphql.run(given, ana, slug=room, id=bob.user_id)
+    first, second = await window(), await window()
+    await enter_by_token(first.page, dev_edge, room, ana, "owner")
+    await enter_by_token(second.page, dev_edge, room, bob, "vip")
+    owner, vip = first.page, second.page
+    await owner.get_by_role("button", name="Room settings").click()
+    for value, is_closed in (("everyone", True), ("nobody", False)):
+        await owner.get_by_label("Who may write").select_option(value)
+        await owner.get_by_label("Slow mode", exact=True).select_option("600")
+        await owner.get_by_role("button", name="Apply").click()
+        await expect(vip.get_by_label("Message", exact=True)).to_be_enabled(enabled=not is_closed)
+    await asyncio.sleep(OBEYED_AFTER_S)
+    for text in ("first", "second"):
+        await second.say(text)
+        await expect(owner.get_by_role("log")).to_contain_text(text)
+    await owner.get_by_role("log").get_by_role("button", name=f"Moderate {bob.username}").first.click()
+    dialog = owner.get_by_role("dialog", name=f"Moderate {bob.username}")
+    await dialog.get_by_label("What to do").select_option("ban")
+    await expect(dialog.get_by_label("In every room")).to_be_hidden()
+    await dialog.get_by_role("button", name="Ban").click()
+    await expect(vip.locator("#end")).to_contain_text("You were banned")
 
 
 @pytest.mark.slow

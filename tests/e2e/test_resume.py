@@ -5,7 +5,7 @@ import signal
 from typing import Any
 
 import pytest
-from chat_client import Client, Person, Visitors, of_type, person
+from chat_client import OWNS, Client, Person, Visitors, of_type, person
 from salon_processes import Edge, Salon
 
 
@@ -163,7 +163,7 @@ async def test_room_joined_says_who_one_is_and_what_one_may_do(
         "user_id": admin.user_id,
         "username": admin.username,
         "roles": ["admin"],
-        "may": ["write", "delete", "mute", "ban", "policy"],
+        "may": ["write", *OWNS, "everywhere"],
         "blocked": [],
     }
     reader = await visitors.join(room, bob)

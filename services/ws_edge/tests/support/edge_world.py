@@ -60,6 +60,9 @@ from ws_edge.protocol.warnings import RoomWarning
 
 AT = "2025-11-27T16:30:00.000Z"
 EDGE = "e" * 32
+MODERATES = ["delete", "mute", "warn", "purge", "pin", "shield", "reports"]
+OWNS = [*MODERATES, "ban", "policy", "clear", "rules", "roles", "undo"]
+"""What moderators, and owners, are told that they may do beside writing."""
 
 
 class Gate:

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 from ws_edge.protocol.identity import Rank, Slug, Speaker, UserId
 
-RIGHTS = ("write", "delete", "mute", "ban", "policy")
+_OF_MODERATORS = ("delete", "mute", "warn", "purge", "pin", "shield", "reports")
+_OF_OWNERS = ("ban", "policy", "clear", "rules", "roles", "undo")
+_OF_ADMINS = ("everywhere",)
+RIGHTS = ("write", *_OF_MODERATORS, *_OF_OWNERS, *_OF_ADMINS)
 """What somebody may do in a room, as clients are told."""
 _LIFTED_LIMIT = 1000
 _Key = tuple[str, int | str | None]
@@ -81,9 +84,11 @@ def rights(rank: Rank, *, is_muted: bool) -> tuple[str, ...]:
     """What somebody may do in a room, as clients are told; moderation decides."""
     found: tuple[str, ...] = () if is_muted else ("write",)
     if rank >= Rank.MODERATOR:
-        found += ("delete", "mute")
+        found += _OF_MODERATORS
     if rank >= Rank.OWNER:
-        found += ("ban", "policy")
+        found += _OF_OWNERS
+    if rank >= Rank.ADMIN:
+        found += _OF_ADMINS
     return found
 
 

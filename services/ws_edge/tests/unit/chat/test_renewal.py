@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from edge_world import Client, World
+from edge_world import MODERATES, Client, World
 
 from ws_edge.errors import TokensUnavailable
 from ws_edge.protocol.frames import AuthenticateData
@@ -33,7 +33,7 @@ def data(client: Client) -> dict[str, object]:
 async def test_the_new_roles_hold_and_the_client_is_told_what_it_may_do(world: World) -> None:
     ana = await world.join("s", "7:user")
     assert await renew(world, ana, "7:moderator@60") == ["authenticated"]
-    you = {"user_id": 7, "username": "user_7", "roles": ["moderator"], "may": ["write", "delete", "mute"]}
+    you = {"user_id": 7, "username": "user_7", "roles": ["moderator"], "may": ["write", *MODERATES]}
     assert data(ana) == {"expires_at": "2023-11-14T22:31:00.000Z", "you": you}
     assert world.worker.connections.connected_rank(UserId(7), None, Slug("s")) is Rank.MODERATOR
     assert await renew(world, ana, "7:user") == ["authenticated"]

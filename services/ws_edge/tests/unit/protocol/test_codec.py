@@ -369,12 +369,20 @@ def test_room_joined_tells_whether_all_was_recovered_where_that_was_asked_for(re
         (
             ("mo", 8, ("moderator",), Rank.MODERATOR),
             0.0,
-            '{"user_id":8,"username":"mo","roles":["moderator"],"may":["write","delete","mute"]}',
+            '{"user_id":8,"username":"mo","roles":["moderator"],'
+            '"may":["write","delete","mute","warn","purge","pin","shield","reports"]}',
         ),
         (
             ("ada", 9, ("admin",), Rank.ADMIN),
             0.0,
-            '{"user_id":9,"username":"ada","roles":["admin"],"may":["write","delete","mute","ban","policy"]}',
+            '{"user_id":9,"username":"ada","roles":["admin"],"may":["write","delete","mute","warn","purge","pin","shield",'
+            '"reports","ban","policy","clear","rules","roles","undo","everywhere"]}',
+        ),
+        (
+            ("olga", 6, ("user", "owner"), Rank.OWNER),
+            None,
+            '{"user_id":6,"username":"olga","roles":["user","owner"],"may":["delete","mute","warn","purge","pin",'
+            '"shield","reports","ban","policy","clear","rules","roles","undo"],"muted_until":null}',
         ),
         (
             ("Anonymous_192.0.2.7", None, (), Rank.ANONYMOUS),
