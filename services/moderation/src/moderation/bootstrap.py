@@ -21,7 +21,7 @@ from moderation.adapters.store.database import migrate_moderation, moderation_da
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.api.grpc.admit import AdmitStreams
-from moderation.api.grpc.convert import decode_event, encode_event, encode_roles, encode_warnings
+from moderation.api.grpc.convert import decode_event, encode_event, encode_revocation, encode_roles, encode_warnings
 from moderation.api.grpc.servicer import SERVICE, ModerationServicer
 from moderation.api.grpc.status import STATUSES
 from moderation.config import Config, preset_of
@@ -54,6 +54,7 @@ from salon.moderation.v1.moderation_pb2_grpc import add_ModerationServiceService
 STOP_GRACE_S = 1.0
 _WRITE_DEADLINE_S = 1.5
 _HEALTH_EVERY_S = 0.25
+_MS_PER_DAY = 86_400_000
 
 _log = structlog.get_logger()
 
@@ -131,6 +132,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         encode=encode_event,
         encode_warnings=encode_warnings,
         encode_roles=encode_roles,
+        encode_revocation=encode_revocation,
         decode=decode_event,
         received=lambda event: cache.apply(event.imposed, event.lifted_ids),
         restored=outbox_wanted.set,
@@ -146,6 +148,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         TortoiseOutbox(database),
         NatsLog(nats.connection),
         policies,
+        config.token_life_days * _MS_PER_DAY,
         preset_of(config.shield_preset),
         outbox_wanted,
         rules,

@@ -96,6 +96,12 @@ class Config:
         30,
         "how long their addresses and anonymous names, and what rules hit, are kept, and pins last",
     )
+    token_life_days: int = setting(
+        "MODERATION_TOKEN_LIFE_DAYS",
+        whole(1, 3650),
+        365,
+        "how long any token lives at most: a token stays revoked so long",
+    )
 
 
 def load_process() -> Config:

@@ -11,6 +11,7 @@ ModerationError
 ├── RuleRefused               a rule that can't be used, or is one too many: an answer to Execute
 ├── TooManyPolicies           so many slugs have a policy that no other one gets one: RESOURCE_EXHAUSTED
 ├── TooManyRoles              as many have roles in a room as may: an answer to Execute
+├── TooManyRevocations        as many tokens are revoked as may be: an answer to Execute
 ├── MessageNotFound           there is no such message, or it was taken back before: an answer to Execute
 ├── WarningNotFound           who reports of a warning was never given it: an answer to Execute
 ├── ActionNotFound            there is no such row of the audit log where somebody acts: an answer to Execute
@@ -70,6 +71,10 @@ class TooManyPolicies(ModerationError):
 
 class TooManyRoles(ModerationError):
     """As many have roles in that room as may."""
+
+
+class TooManyRevocations(ModerationError):
+    """As many tokens are revoked as may be."""
 
 
 class MessageNotFound(ModerationError):

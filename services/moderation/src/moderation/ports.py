@@ -18,6 +18,7 @@ from moderation.domain.pins import PinOrder, RoomPin
 from moderation.domain.policy import SHIELD_PRESET, Policy, PolicyOrder, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.reports import Neighbours, Report, ReportOrder, ReportQuery, ResolveOrder
+from moderation.domain.revocations import Revocation, RevocationOrder
 from moderation.domain.rights import Change
 from moderation.domain.roles import RoleOrder, RoomRoles
 from moderation.domain.rule_book import RuleBook
@@ -213,6 +214,15 @@ class Store(Protocol):
         """The same of the rules of a slug: save or delete one, and write the audit row with what was there before.
         Raises RuleNotFound where the slug has no such rule, RuleRefused where it would have too many."""
 
+    async def revoke(self, order: RevocationOrder, revocation: Revocation, *, now_ms: int) -> Receipt:
+        """The same of tokens: revoke them, and write the audit row. Raises TooManyRevocations."""
+
+    async def revocations_after(self, version: int, *, first: int, now_ms: int) -> list[Revocation]:
+        """As policies_after: the next `first` with a higher version, without those that have no effect any more."""
+
+    async def forget_revocations(self, before_ms: int) -> None:
+        """Delete those that have had no effect since then."""
+
     async def rules_after(self, version: int, *, first: int) -> list[RulesState]:
         """The same as of policies, of the slugs whose rules have a higher version."""
 
@@ -395,6 +405,9 @@ class Events(Protocol):
     async def publish_roles(self, roles: RoomRoles) -> None:
         """The same of the roles of a room."""
 
+    async def publish_revocation(self, revocation: Revocation) -> None:
+        """The same of revoked tokens. Who misses it reads it within a second or so."""
+
 
 class Compilation(NamedTuple):
     """Rules of a slug that are being read and compiled."""
@@ -420,6 +433,8 @@ class Ports:
     log: RoomLog
     policies: PolicyCache
     """Also what admission judges by."""
+    token_life_ms: int = 365 * 86_400_000
+    """No token that edges take lives for longer."""
     shield_preset: Policy = SHIELD_PRESET
     """What the shields that are set here ask for."""
     outbox_wanted: asyncio.Event = field(default_factory=asyncio.Event)

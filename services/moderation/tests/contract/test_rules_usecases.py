@@ -21,6 +21,7 @@ from moderation.domain.kept_rules import EVERYWHERE, DeleteRule, KeptRule, RuleO
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoomRoles
 from moderation.domain.rule_book import RuleBook
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
@@ -63,6 +64,9 @@ class Published:
 
     async def publish(self, event: SanctionEvent) -> None:
         self.events.append(event)
+
+    async def publish_revocation(self, revocation: Revocation) -> None:
+        raise AssertionError("nothing is revoked here")
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         raise AssertionError("nobody is warned here")

@@ -24,6 +24,7 @@ from moderation.domain.erasures import Origin
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoleCommand, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.sanction_cache import MUTES_AND_BANS, SanctionCache
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
@@ -62,6 +63,9 @@ class Published:
 
     async def publish(self, event: SanctionEvent) -> None:
         self.events.append(event)
+
+    async def publish_revocation(self, revocation: Revocation) -> None:
+        raise AssertionError("nothing is revoked here")
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         self.warnings += changed

@@ -21,6 +21,7 @@ from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.pins import PinAction, PinCommand, PinOrder
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoomRoles
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
@@ -131,6 +132,9 @@ class Published:
 
     async def publish(self, event: SanctionEvent) -> None:
         self.events.append(event)
+
+    async def publish_revocation(self, revocation: Revocation) -> None:
+        raise AssertionError("nothing is revoked here")
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         self.warnings += changed

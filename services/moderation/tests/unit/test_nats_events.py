@@ -7,8 +7,9 @@ import structlog
 from nats.errors import ConnectionClosedError
 
 from chassis.nats_connection import NatsSettings
-from moderation.adapters.nats import ROLES_SUBJECT, SUBJECT, WARNINGS_SUBJECT, NatsEvents
+from moderation.adapters.nats import ROLES_SUBJECT, SUBJECT, TOKENS_SUBJECT, WARNINGS_SUBJECT, NatsEvents
 from moderation.domain.people import Rank, Target
+from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoomRoles
 from moderation.domain.sanctions import Action, SanctionEvent, Scope
 from moderation.domain.warnings import RoomWarning, WarningState
@@ -47,6 +48,7 @@ def over() -> Callable[[FakeConnection], NatsEvents]:
             encode=lambda event: str(event.event_id).encode(),
             encode_warnings=lambda changed: b",".join(str(each.id).encode() for each in changed),
             encode_roles=lambda roles: f"{roles.slug} {roles.version}".encode(),
+            encode_revocation=lambda revocation: revocation.jti.encode(),
             decode=lambda _: EVENT,
             received=lambda _: None,
             restored=lambda: None,
@@ -98,3 +100,9 @@ async def test_an_event_that_nats_may_not_have_is_said_in_the_log_and_stops_noth
     assert [(line["event"], line["event_id"], line["problem"]) for line in logs] == [
         ("event_not_confirmed", 7, problem)
     ]
+
+
+async def test_a_revoked_token_is_published_for_edges(over: Callable[[FakeConnection], NatsEvents]) -> None:
+    connection = FakeConnection()
+    await over(connection).publish_revocation(Revocation(0, "a", 0, 5_000, 3))
+    assert connection.done == [(TOKENS_SUBJECT, b"a"), "confirmed"]

@@ -11,7 +11,8 @@ RoomsError
     │   ├── TooManyRooms
     │   ├── TooManyEmotes
     │   ├── TooManyBlocks
-    │   └── TooManyRoles
+    │   ├── TooManyRoles
+    │   └── TooManyRevocations
     ├── RoomNotFound          NOT_FOUND
     ├── SanctionNotFound      NOT_FOUND
     ├── ActionNotFound        NOT_FOUND
@@ -103,6 +104,12 @@ class TooManyRoles(NotPermitted):
     """As many have roles in the room as may."""
 
     text = "As many have roles in this room as may: take one back first"
+
+
+class TooManyRevocations(NotPermitted):
+    """As many tokens are revoked as may be."""
+
+    text = "As many tokens are revoked as may be"
 
 
 class RoomNotFound(Refusal):

@@ -28,6 +28,7 @@ from rooms.domain.rooms import (
 )
 from rooms.domain.rules import KeptRule, Rule, RuleHit, TriedText
 from rooms.domain.sanctions import Sanction, Target
+from rooms.domain.tokens import RevokedTokens
 from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
 
 
@@ -335,6 +336,15 @@ class Moderation(Protocol):
     async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
         """Undo an action of that slug, None: one that holds everywhere; `log`: of the life that is to be told. Raises
         NotPermitted, ActionNotFound, CannotUndo, AlreadyUndone, NothingToUndo."""
+
+    async def revoke_tokens(
+        self, viewer: Viewer, user_id: UserId, rank: Rank | None, *, before: datetime | None, reason: str
+    ) -> RevokedTokens:
+        """Revoke the tokens that a user was issued before then, None: until now; `rank`: the highest that they are
+        connected with. Raises NotPermitted, TooManyRevocations."""
+
+    async def revoke_token(self, viewer: Viewer, jti: str, *, reason: str) -> RevokedTokens:
+        """Revoke one token. Raises the same."""
 
     async def list_rules(self, slug: Slug | None, viewer: Viewer) -> list[KeptRule]:
         """The rules of a slug, or those for everywhere, the oldest first. Raises NotPermitted, as all of these do."""

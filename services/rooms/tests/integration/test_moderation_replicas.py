@@ -30,6 +30,7 @@ from rooms.domain.rules import (
     TriedText,
 )
 from rooms.domain.sanctions import Target
+from rooms.domain.tokens import RevokedTokens
 from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
 from rooms.errors import (
     ActionNotFound,
@@ -46,6 +47,7 @@ from rooms.errors import (
     RequestedTooSoon,
     RuleNotFound,
     SanctionNotFound,
+    TooManyRevocations,
     TooManyRoles,
     UnbanRequestNotFound,
 )
@@ -119,6 +121,9 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
         self.requests.append(request)
         found = (pb.ListUndoableResponse.Action(action_id=9, slug="live"), pb.ListUndoableResponse.Action(action_id=8))
         return pb.ListUndoableResponse(actions=found, left=3, last_id=8)
+
+    async def ListRevocations(self, request: pb.ListRevocationsRequest, context: Any) -> pb.ListRevocationsResponse:  # noqa: N802
+        raise AssertionError("rooms does not ask for them")
 
     async def ListRules(self, request: pb.ListRulesRequest, context: Any) -> pb.ListRulesResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
@@ -642,3 +647,27 @@ async def test_an_owner_lifts_a_sanction_in_words_that_a_replica_of_before_knows
     replica = Replica()
     await (await ask(replica)).lift_sanction(3, Viewer(UserId(7), "ana", Rank.OWNER))
     assert replica.lifting[0].moderator == pb.Speaker(user_id=7, username="ana", rank=pb.RANK_MODERATOR, owner=True)
+
+
+async def test_tokens_are_revoked_in_the_words_of_an_admin_and_a_refusal_says_why(ask: Start) -> None:
+    revocation = pb.TokenRevocation(user_id=5, before_ms=1_500, until_ms=9_000, version=1)
+    replica = Replica(
+        executed=pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, action_id=8, revocation=revocation)
+    )
+    moderation = await ask(replica)
+    before, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (1_500, 9_000))
+    of_user = await moderation.revoke_tokens(ADMIN, UserId(5), Rank.USER, before=before, reason="Stolen")
+    assert of_user == RevokedTokens(8, before, until)
+    replica.executed.revocation.CopyFrom(pb.TokenRevocation(jti="a", until_ms=9_000))
+    assert await moderation.revoke_token(ADMIN, "a", reason="") == RevokedTokens(8, None, until)
+    first, second = replica.requests
+    assert (first.target_rank, first.reason, first.revoke_tokens) == (
+        pb.RANK_USER,
+        "Stolen",
+        pb.RevokeTokens(user_id=5, before_ms=1_500),
+    )
+    assert (second.target_rank, second.revoke_token) == (pb.RANK_UNSPECIFIED, pb.RevokeToken(jti="a"))
+    assert len({first.nonce, second.nonce, ""}) == 3
+    full = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_TOO_MANY_REVOCATIONS)
+    with pytest.raises(TooManyRevocations):
+        await (await ask(Replica(executed=full))).revoke_token(ADMIN, "a", reason="")

@@ -24,6 +24,7 @@ from ws_edge.adapters.jwt.tokens import JwtTokens, issue_token
 from ws_edge.adapters.nats.bus import NatsBus
 from ws_edge.chat.arrivals import Arrivals
 from ws_edge.chat.join import Entrance
+from ws_edge.chat.revocations import RevocableTokens
 from ws_edge.config import Config
 from ws_edge.errors import RoleNotAllowed
 from ws_edge.ports import DrainState, Ports
@@ -132,7 +133,7 @@ def build(config: Config) -> Edge:
 
 def _parts(config: Config, worker: Worker, metrics: Metrics, checks: Mapping[str, Check]) -> EdgeParts:
     """What the routes use, and how clients get from there to the worker."""
-    tokens, drain_state = _tokens(config), DrainState()
+    tokens, drain_state = RevocableTokens(_tokens(config), worker.revocations), DrainState()
     entrance = Entrance(
         worker.ports,
         worker.connections,

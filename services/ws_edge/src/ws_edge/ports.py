@@ -15,6 +15,7 @@ from ws_edge.protocol.policies import Policy, PolicyCache
 from ws_edge.protocol.reactions import Reacted, ReactionSums
 from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
+from ws_edge.protocol.revocations import Revocation, RevokedTokens
 from ws_edge.protocol.roles import RoleCache, RoomRoles
 from ws_edge.protocol.rooms import HeldConnection, Membership, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import BanNotice, Sanction, SanctionCache, SanctionEvent
@@ -455,6 +456,8 @@ class InForce:
     """Those of slugs where anybody was ever given one."""
 
 
+REVOCATIONS_PER_READ = 2000
+"""What one question after revoked tokens is answered with at most."""
 SLUGS_PER_READ = 1000
 """Of the contract."""
 
@@ -535,6 +538,10 @@ class Moderation(Protocol):
     async def active_everywhere(self) -> list[Sanction]:
         """Sanctions in force that hold everywhere, within 2 s. Raises ModerationUnavailable."""
 
+    async def revocations_after(self, version: int) -> list[Revocation]:
+        """The next REVOCATIONS_PER_READ revoked tokens with a higher version, in the order of these; fewer: there are
+        no more. Within 1 s. Raises ModerationUnavailable."""
+
 
 # --- the bus -------------------------------------------------------------------------------------------------------
 
@@ -569,6 +576,9 @@ class WorkerListener(Protocol):
 
     def warnings_changed(self, changed: Sequence[RoomWarning]) -> None:
         """Somebody was warned, or acknowledged it, in whatever room."""
+
+    def tokens_revoked(self, revocations: Sequence[Revocation]) -> None:
+        """Tokens were revoked; may not come at all."""
 
     def emotes_changed(self, slug: Slug) -> None:
         """The emotes of a slug, whether it is held here or not, or of EVERYWHERE; may not come at all."""
@@ -680,6 +690,7 @@ class Ports:
     policies: PolicyCache = field(default_factory=PolicyCache)
     pins: PinCache = field(default_factory=PinCache)
     warnings: WarningCache = field(default_factory=WarningCache)
+    revoked: RevokedTokens = field(default_factory=RevokedTokens)
     emotes: EmoteCache = field(default_factory=EmoteCache)
     roles: RoleCache = field(default_factory=RoleCache)
     tasks: Tasks = field(default_factory=Tasks)

@@ -214,8 +214,31 @@ async def test_a_previous_secret_lifts_no_other_check() -> None:
             await verifier.verify(signed(claims, secret=OLD_SECRET))
 
 
+@pytest.mark.parametrize(
+    ("claims", "issued_at_s", "jti"),
+    [
+        ({}, None, None),
+        ({"iat": 1_700_000_000, "jti": "5b9c"}, 1_700_000_000.0, "5b9c"),
+        ({"iat": 1_700_000_000.25, "jti": 17}, 1_700_000_000.25, "17"),
+        ({"iat": -5, "jti": -3}, -5.0, "-3"),
+        ({"iat": "1700000000", "jti": True}, None, None),
+        ({"iat": True, "jti": ""}, None, None),
+        ({"iat": 10**400, "jti": "j" * 128}, None, "j" * 128),
+        ({"iat": None, "jti": "j" * 129}, None, None),
+        ({"iat": [5], "jti": 2**53}, None, None),
+        ({"jti": 1.5}, None, None),
+    ],
+)
+async def test_what_tokens_are_revoked_by_is_read_and_nothing_wrong_in_it_refuses_them(
+    claims: dict[str, Any], issued_at_s: float | None, jti: str | None
+) -> None:
+    identity = await tokens().verify(signed(claims | EXP | {"user_id": 3}))
+    assert (identity.issued_at_s, identity.jti) == (issued_at_s, jti)
+
+
 async def test_an_issued_development_token_is_valid_for_its_lifetime() -> None:
     token = issue_token(SECRET, user_id=9, username="ana", roles=["admin"], now_s=NOW_S, lifetime_s=60)
-    assert await tokens().verify(token) == Identity(UserId(9), "ana", None, ("admin",), Rank.ADMIN, NOW_S + 60)
+    expected = Identity(UserId(9), "ana", None, ("admin",), Rank.ADMIN, NOW_S + 60, issued_at_s=NOW_S)
+    assert await tokens().verify(token) == expected
     with pytest.raises(InvalidToken):
         await tokens().verify(issue_token(SECRET, user_id=9, now_s=NOW_S - 61, lifetime_s=60))

@@ -4,6 +4,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +39,7 @@ from ws_edge.ports import (
 from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Report, Target
 from ws_edge.protocol.identity import AnonymousNames, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef
+from ws_edge.protocol.revocations import Revocation
 from ws_edge.protocol.sanctions import Action, BanNotice, Sanction, SanctionEvent, Scope
 from ws_edge.protocol.warnings import RoomWarning
 
@@ -63,6 +65,8 @@ class FakeModeration(ModerationServiceServicer):
         self.act: pb.ActResponse = pb.ActResponse()
         self.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED)
         self.knows_commands = True
+        self.revocations: list[pb.TokenRevocation] | grpc.StatusCode | None = []
+        """None: the service is one of before; a status: it cannot say."""
         self.sanctions: list[pb.Sanction] = []
         self.streams = 0
         self.traces: list[str | None] = []
@@ -127,6 +131,13 @@ class FakeModeration(ModerationServiceServicer):
         self._take(request)
         await self.may_answer.wait()
         return pb.ListActiveResponse(sanctions=self.sanctions)
+
+    async def ListRevocations(self, request: pb.ListRevocationsRequest, context: Any) -> pb.ListRevocationsResponse:
+        self._take(request)
+        if isinstance(self.revocations, list):
+            return pb.ListRevocationsResponse(revocations=self.revocations)
+        await context.abort(self.revocations or grpc.StatusCode.UNIMPLEMENTED, "not now")
+        raise AssertionError("aborted")
 
     async def ListRules(self, request: pb.ListRulesRequest, context: Any) -> pb.ListRulesResponse:
         raise AssertionError("no edge asks for rules")
@@ -820,6 +831,29 @@ async def test_what_holds_everywhere_is_asked_for_by_itself_and_left_out_where_a
         replica.moderation.requests.clear()
     assert [sanction.id for sanction in await moderation.active_everywhere()] == [5]
     assert [r for replica in replicas for r in replica.moderation.requests] == [pb.ListActiveRequest()]
+
+
+async def test_revoked_tokens_are_read_and_where_one_replica_cannot_say_another_one_is_asked_soon(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    told = pb.TokenRevocation(user_id=5, before_ms=1_500, until_ms=9_000, version=4)
+    for replica in replicas:
+        replica.moderation.revocations = [told]
+    assert await moderation.revocations_after(3) == [Revocation(UserId(5), "", 1.5, 9.0, 4)]
+    asked = [r for replica in replicas for r in replica.moderation.requests if isinstance(r, pb.ListRevocationsRequest)]
+    assert asked == [pb.ListRevocationsRequest(after_version=3, first=2000)]
+    replicas[0].moderation.revocations = grpc.StatusCode.UNAVAILABLE
+    for _ in range(30):
+        with suppress(ModerationUnavailable):
+            await moderation.revocations_after(3)
+            break
+    assert await moderation.revocations_after(3) == [Revocation(UserId(5), "", 1.5, 9.0, 4)]
+
+
+async def test_a_service_of_before_revokes_nothing(replicas: list[Replica], moderation: GrpcModeration) -> None:
+    for replica in replicas:
+        replica.moderation.revocations = None
+    assert await moderation.revocations_after(0) == []
 
 
 async def test_a_message_is_released_before_what_is_asked_next_and_a_place_carried_to_who_takes_over(

@@ -25,6 +25,7 @@ from ws_edge.errors import BusUnavailable
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.log import LogRef, StoredMessage, UnknownEntry, entry_id
 from ws_edge.protocol.reactions import Reacted, ReactionSums
+from ws_edge.protocol.revocations import Revocation
 from ws_edge.protocol.roles import RoomRole, RoomRoles
 from ws_edge.protocol.rooms import Participant, PresenceChanged, TypingChanged
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
@@ -256,6 +257,19 @@ async def test_warnings_are_heard_as_they_are_since_a_change(worker: Listener, b
     await service.publish("salon.v1.moderation.warning", moderation.WarningEvent(warnings=[told]).SerializeToString())
     await service.flush()
     assert await worker.hears(1) == [[RoomWarning(17, Slug("x"), UserId(5), None, "No", Rank.MODERATOR, 0)]]
+
+
+async def test_revoked_tokens_are_heard(worker: Listener, bus: NatsBus, service: Client) -> None:
+    told = [
+        moderation.TokenRevocation(user_id=5, before_ms=1_500, until_ms=9_000, version=3),
+        moderation.TokenRevocation(jti="a", until_ms=9_000, version=4),
+    ]
+    await service.publish("salon.v1.moderation.tokens", b"\xff")
+    event = moderation.RevocationEvent(revocations=told)
+    await service.publish("salon.v1.moderation.tokens", event.SerializeToString())
+    await service.flush()
+    expected = [Revocation(UserId(5), "", 1.5, 9.0, 3), Revocation(None, "a", 0.0, 9.0, 4)]
+    assert await worker.hears(1) == [expected]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from ws_edge.chat.arrivals import Arrivals
 from ws_edge.chat.join import Entrance
 from ws_edge.errors import BusUnavailable, InvalidToken, ModerationUnavailable, RoomsUnavailable
 from ws_edge.ports import (
+    REVOCATIONS_PER_READ,
     AdmissionLimits,
     ChangedEmotes,
     CommandRefusal,
@@ -53,6 +54,7 @@ from ws_edge.protocol.policies import Policy
 from ws_edge.protocol.reactions import Reacted, ReactionSums
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant, ResumeTexts
+from ws_edge.protocol.revocations import Revocation
 from ws_edge.protocol.roles import RoomRoles
 from ws_edge.protocol.rooms import Membership, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import BanNotice, Sanction, SanctionEvent
@@ -299,6 +301,7 @@ class FakeModeration:
     found_bans: list[tuple[str, Slug]] = field(default_factory=list)
     filed: list[tuple[str, Slug, Report]] = field(default_factory=list)
     report_answer: ReportAnswer = field(default_factory=lambda: ReportAnswer(ReportOutcome.REPORTED))
+    revocations: list[Revocation] = field(default_factory=list)
     reports: list[tuple[str, int, WarningStep]] = field(default_factory=list)
     pins: dict[Slug, tuple[Life, Pin]] = field(default_factory=dict)
     ruled: frozenset[Slug] = frozenset()
@@ -365,6 +368,10 @@ class FakeModeration:
         if self.event is None:
             return CommandRefusal.NOT_PERMITTED
         return CommandResult(self.event, None, is_repeated=False)
+
+    async def revocations_after(self, version: int) -> list[Revocation]:
+        self._answer()
+        return [one for one in self.revocations if one.version > version][:REVOCATIONS_PER_READ]
 
     async def report_warning(
         self, speaker: Speaker, slug: Slug, warning_id: int, step: WarningStep
@@ -550,7 +557,8 @@ class FakeBus:
 
 
 class FakeTokens:
-    """Implements Tokens: "7:moderator" is the user 7 with that rank; with "@12" behind it, it expires in 12 s."""
+    """Implements Tokens: "7:moderator" is the user 7 with that rank; with "@12" behind it, it expires in 12 s; with
+    "#a" behind the rank "a" is its jti."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
@@ -558,11 +566,12 @@ class FakeTokens:
     async def verify(self, token: str) -> Identity:
         who, _, ttl = token.partition("@")
         number, _, role = who.partition(":")
+        role, _, jti = role.partition("#")
         if not number.isdigit():
             raise InvalidToken
         expires_at_s = self._clock.unix_s() + float(ttl) if ttl else None
         rank = Rank[role.upper() or "USER"]
-        return Identity(UserId(int(number)), f"user_{number}", None, (role,), rank, expires_at_s)
+        return Identity(UserId(int(number)), f"user_{number}", None, (role,), rank, expires_at_s, jti=jti or None)
 
 
 class Client:

@@ -13,6 +13,7 @@ from ws_edge.ports import Incident, LogResumption
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogEntry, LogRef
 from ws_edge.protocol.reactions import Reacted
+from ws_edge.protocol.revocations import Revocation
 from ws_edge.protocol.roles import RoomRoles
 from ws_edge.protocol.rooms import PresenceChanged, TypingChanged
 from ws_edge.protocol.sanctions import SanctionEvent
@@ -62,6 +63,9 @@ class Listener:
 
     def warnings_changed(self, changed: Sequence[RoomWarning]) -> None:
         self._hear(changed)
+
+    def tokens_revoked(self, revocations: Sequence[Revocation]) -> None:
+        self._hear(revocations)
 
     def emotes_changed(self, slug: Slug) -> None:
         self._hear(("emotes", slug))

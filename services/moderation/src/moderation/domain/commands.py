@@ -9,6 +9,7 @@ from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinChange, PinOrder
 from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy, ShieldOrder
 from moderation.domain.reports import Report, ResolveOrder
+from moderation.domain.revocations import Revocation, RevocationOrder
 from moderation.domain.roles import RoleOrder, RoomRoles
 from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Command, SanctionEvent
@@ -68,6 +69,7 @@ Order: TypeAlias = (
     | RoleOrder
     | ResolveOrder
     | DecideOrder
+    | RevocationOrder
 )
 LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
@@ -136,3 +138,5 @@ class Receipt:
     roles: RoomRoles | None = None
     """Of a role that was given or taken back, by undoing too: all of the room since. Where it is repeated: as
     they are now, None of an undo."""
+    revocation: Revocation | None = None
+    """Of one: as it is since."""

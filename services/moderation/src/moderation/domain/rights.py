@@ -10,12 +10,15 @@ from moderation.domain.kept_rules import RuleEdit, scope_of
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinAction, PinCommand
 from moderation.domain.policy import PolicyAction, PolicyCommand, ShieldCommand
+from moderation.domain.revocations import RevocationAction, RevocationCommand
 from moderation.domain.roles import RoleAction, RoleCommand
 from moderation.domain.sanctions import Action, Command, Sanction, Scope, first_addresses
 from moderation.domain.warnings import WarningAction, WarningCommand
 from moderation.errors import MessageNotFound, NotPermitted, SanctionIsOver
 
-AnyAction: TypeAlias = Action | ErasureKind | PolicyAction | PinAction | WarningAction | RuleEdit | RoleAction
+AnyAction: TypeAlias = (
+    Action | ErasureKind | PolicyAction | PinAction | WarningAction | RuleEdit | RoleAction | RevocationAction
+)
 LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (ErasureKind.DELETE, Scope.ROOM): Rank.MODERATOR,
     (ErasureKind.PURGE, Scope.ROOM): Rank.MODERATOR,
@@ -30,6 +33,8 @@ LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (RuleEdit.SAVE, Scope.EVERYWHERE): Rank.ADMIN,
     (RuleEdit.DELETE, Scope.ROOM): Rank.OWNER,
     (RuleEdit.DELETE, Scope.EVERYWHERE): Rank.ADMIN,
+    (RevocationAction.REVOKE_TOKENS, Scope.EVERYWHERE): Rank.ADMIN,
+    (RevocationAction.REVOKE_TOKEN, Scope.EVERYWHERE): Rank.ADMIN,
     (Action.MUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.UNMUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.BAN, Scope.ROOM): Rank.OWNER,
@@ -120,6 +125,18 @@ def may_warn(command: WarningCommand) -> bool:
         moderator.user_id != 0
         and not moderator.is_aimed_at(command.target)
         and may_act(moderator.rank, WarningAction.ISSUE, Scope.ROOM)
+        and (target_rank is None or target_rank < moderator.rank)
+    )
+
+
+def may_revoke(command: RevocationCommand) -> bool:
+    """Whether rank and role allow it: as for a sanction. Of one token nobody here can say whose it is: whoever may
+    revoke tokens may revoke any."""
+    moderator, target_rank = command.moderator, command.target_rank
+    return (
+        moderator.user_id != 0
+        and not moderator.is_aimed_at(command.target)
+        and may_act(moderator.rank, command.action, Scope.EVERYWHERE)
         and (target_rank is None or target_rank < moderator.rank)
     )
 

@@ -14,6 +14,7 @@ from moderation.domain.people import Moderator, address_of_name
 from moderation.domain.pins import PinAction, PinOrder, demand_change
 from moderation.domain.policy import PolicyOrder, ShieldOrder
 from moderation.domain.reports import ReportOrder, ResolveOrder
+from moderation.domain.revocations import RevocationOrder
 from moderation.domain.rights import (
     Change,
     decide,
@@ -25,6 +26,7 @@ from moderation.domain.rights import (
     may_execute,
     may_lift,
     may_pin,
+    may_revoke,
     may_set_role,
     may_shield,
     may_take_back,
@@ -63,9 +65,10 @@ TRIED_FOR_S = 1.5
 
 async def execute(ports: Ports, order: Order | WarningReport | ReportOrder | UnbanOrder) -> Receipt:
     """Carry out a command; answered once it is stored, applied here and published, and what it takes back was tried.
-    Raises NotPermitted, MessageNotFound, WarningNotFound, RuleNotFound, RuleRefused, TooManyRoles, ReportNotFound,
-    TooManyReports, AlreadyDecided, what usecases/unban_requests.py and decide_undo raise, DatabaseUnavailable;
-    OutcomeUnknown where it may be stored; LogUnavailable where it can't be said without the log whose message it is."""
+    Raises NotPermitted, MessageNotFound, WarningNotFound, RuleNotFound, RuleRefused, TooManyRoles, TooManyRevocations,
+    ReportNotFound, TooManyReports, AlreadyDecided, what usecases/unban_requests.py and decide_undo raise,
+    DatabaseUnavailable; OutcomeUnknown where it may be stored; LogUnavailable where it can't be said without the log
+    whose message it is."""
     if isinstance(order, WarningReport):
         return await _detached(ports, _carry_out_report(ports, order))
     if isinstance(order, ReportOrder):
@@ -98,6 +101,12 @@ async def _execute_new(ports: Ports, order: Order) -> Receipt:
         return await _set_role(ports, order)
     if isinstance(order, ResolveOrder | DecideOrder):
         return await _detached(ports, _decide(ports, order))
+    return await _execute_rarer(ports, order)
+
+
+async def _execute_rarer(ports: Ports, order: ErasureOrder | RevocationOrder) -> Receipt:
+    if isinstance(order, RevocationOrder):
+        return await _revoke(ports, order)
     return await _take_back(ports, order)
 
 
@@ -316,6 +325,23 @@ async def _decide(ports: Ports, order: ResolveOrder | DecideOrder) -> Receipt:
     receipt = await decide_unban_request(ports, order)
     if receipt.event is not None and not receipt.repeated:
         await _apply_and_publish(ports, receipt.event, now)
+    return receipt
+
+
+async def _revoke(ports: Ports, order: RevocationOrder) -> Receipt:
+    """Revoke tokens."""
+    if not may_revoke(order.command):
+        raise NotPermitted
+    return await _detached(ports, _carry_out_revocation(ports, order))
+
+
+async def _carry_out_revocation(ports: Ports, order: RevocationOrder) -> Receipt:
+    """Edges apply it; told also where it is repeated, which is harmless."""
+    now_ms = ports.clock().wall_ms
+    revocation = order.command.revocation(now_ms=now_ms, token_life_ms=ports.token_life_ms)
+    receipt = await ports.store.revoke(order, revocation, now_ms=now_ms)
+    if receipt.revocation is not None:
+        await ports.events.publish_revocation(receipt.revocation)
     return receipt
 
 

@@ -18,6 +18,7 @@ from moderation.domain.audit import (
 from moderation.domain.people import Moderator
 from moderation.domain.pins import RoomPin
 from moderation.domain.policy import RoomPolicy
+from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoleHolder, RoomRoles
 from moderation.domain.sanctions import Sanction
 from moderation.domain.undo import MOST_UNDONE, may_undo_everywhere
@@ -26,6 +27,7 @@ from moderation.errors import NotPermitted
 from moderation.ports import Ports, SanctionQuery
 
 LARGEST_PAGE = 100
+REVOCATIONS_A_PAGE = 2_000
 _VERIFIED_AT_ONCE = 50
 """Rows of one question: messages are judged in between."""
 
@@ -65,6 +67,14 @@ async def list_role_holders(
         return 0, []
     meant = [h for h in found[0].holders if h.user_id > after_user_id and user_id in (0, h.user_id)]
     return found[0].owner, meant[: min(max(first, 0), LARGEST_PAGE)]
+
+
+async def list_revocations(ports: Ports, after_version: int, *, first: int) -> list[Revocation]:
+    """The next ones after a version, of 0 to REVOCATIONS_A_PAGE whatever `first` says. Raises DatabaseUnavailable."""
+    first = min(max(first, 0), REVOCATIONS_A_PAGE)
+    if not first:  # Tortoise takes a limit of 0 for none
+        return []
+    return await ports.store.revocations_after(after_version, first=first, now_ms=ports.clock().wall_ms)
 
 
 async def list_history(

@@ -55,6 +55,7 @@ async def prune_history(ports: Ports, retention: Retention) -> None:
     await forget_done(ports)
     now_ms = ports.clock().wall_ms
     await ports.store.prune_feed(now_ms=now_ms)
+    await ports.store.forget_revocations(now_ms - _CLOCKS_APART_MS)
     await ports.store.forget_policies(now_ms - POLICIES_KEPT_DAYS * _MS_PER_DAY)
     await ports.store.expire_warnings(now_ms - retention.audit_days * _MS_PER_DAY, now_ms=now_ms)
     await ports.store.delete_history(now_ms - retention.audit_days * _MS_PER_DAY)

@@ -42,6 +42,7 @@ from rooms.domain.rules import (
     TriedText,
 )
 from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
+from rooms.domain.tokens import RevokedTokens
 from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
 from rooms.errors import (
     ActionNotFound,
@@ -58,6 +59,7 @@ from rooms.errors import (
     RequestedTooSoon,
     RuleNotFound,
     SanctionNotFound,
+    TooManyRevocations,
     TooManyRoles,
     UnbanRequestNotFound,
 )
@@ -200,6 +202,25 @@ class GrpcModeration:
         )
         answer = await self._execute(request, not_found=ActionNotFound)
         return Undone(answer.action_id, answer.undone.action_id, tuple(answer.undone.not_undone))
+
+    async def revoke_tokens(
+        self, viewer: Viewer, user_id: UserId, rank: Rank | None, *, before: datetime | None, reason: str
+    ) -> RevokedTokens:
+        """See ports.Moderation."""
+        before_ms = 0 if before is None else max(1, int(before.timestamp() * 1000))
+        request = pb.ExecuteRequest(
+            actor=_speaker(viewer),
+            reason=reason,
+            target_rank=pb.RANK_UNSPECIFIED if rank is None else pb.Rank.ValueType(rank),
+            revoke_tokens=pb.RevokeTokens(user_id=user_id, before_ms=before_ms),
+        )
+        return _revoked_from_proto(await self._execute(request))
+
+    async def revoke_token(self, viewer: Viewer, jti: str, *, reason: str) -> RevokedTokens:
+        """See ports.Moderation."""
+        revoke = pb.RevokeToken(jti=jti)
+        answer = await self._execute(pb.ExecuteRequest(actor=_speaker(viewer), reason=reason, revoke_token=revoke))
+        return _revoked_from_proto(answer)
 
     async def list_rules(self, slug: Slug | None, viewer: Viewer) -> list[KeptRule]:
         """See ports.Moderation."""
@@ -362,6 +383,8 @@ class GrpcModeration:
             raise AlreadyDecided.by(answer.decided_by_user_id)
         if answer.outcome == pb.ExecuteResponse.OUTCOME_REQUESTED_TOO_SOON:
             raise RequestedTooSoon.again_in(answer.retry_after_ms)
+        if answer.outcome == pb.ExecuteResponse.OUTCOME_TOO_MANY_REVOCATIONS:
+            raise TooManyRevocations
         if answer.outcome != pb.ExecuteResponse.OUTCOME_DONE:
             raise _OUTCOMES.get(answer.outcome, NotPermitted)
         return answer
@@ -461,6 +484,12 @@ def _sanction_from_proto(sanction: pb.Sanction) -> Sanction:
         expires_at=_time_from_proto(sanction.expires_at_ms) if sanction.expires_at_ms else None,
         lifted_at=_time_from_proto(sanction.lifted_at_ms) if sanction.lifted_at_ms else None,
     )
+
+
+def _revoked_from_proto(answer: pb.ExecuteResponse) -> RevokedTokens:
+    revocation = answer.revocation
+    before = _time_from_proto(revocation.before_ms) if revocation.user_id else None
+    return RevokedTokens(answer.action_id, before, _time_from_proto(revocation.until_ms))
 
 
 def _rule_to_proto(rule: Rule) -> rules_pb2.Rule:

@@ -22,6 +22,8 @@ ACTIONS = (
     "save_rule",
     "delete_rule",
     "role",
+    "revoke_tokens",
+    "revoke_token",
     "undo",
     "resolve_report",
     "deny_unban",

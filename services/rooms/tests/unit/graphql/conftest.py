@@ -39,6 +39,7 @@ from rooms.domain.rules import (
     TriedText,
 )
 from rooms.domain.sanctions import Sanction, SanctionAction, SanctionScope, Target
+from rooms.domain.tokens import RevokedTokens
 from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
 from rooms.errors import (
     InvalidInput,
@@ -123,6 +124,21 @@ class FakeModeration:
         if action_id in self.refusals:
             raise self.refusals[action_id]
         return Undone(1_000 + action_id, action_id, ("messages",))
+
+    async def revoke_tokens(
+        self, viewer: Viewer, user_id: UserId, rank: Rank | None, *, before: datetime | None, reason: str
+    ) -> RevokedTokens:
+        self._ask(f"revoke {user_id} {rank} {before and before.isoformat()} {reason!r}")
+        return self._revoked(before or NOW, jti=False)
+
+    async def revoke_token(self, viewer: Viewer, jti: str, *, reason: str) -> RevokedTokens:
+        self._ask(f"revoke {jti!r} {reason!r}")
+        return self._revoked(NOW, jti=True)
+
+    def _revoked(self, before: datetime, *, jti: bool) -> RevokedTokens:
+        if 0 in self.refusals:
+            raise self.refusals[0]
+        return RevokedTokens(77, None if jti else before, before + timedelta(days=365))
 
     async def list_rules(self, slug: Slug | None, viewer: Viewer) -> list[KeptRule]:
         self._ask_of_rules(f"list_rules {slug}", slug, viewer)

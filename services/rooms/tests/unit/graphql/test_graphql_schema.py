@@ -73,6 +73,7 @@ type UnbanRequest {
   id: SafeInt!  sanctionId: SafeInt!  slug: String  userId: SafeInt!  username: String  text: String  at: DateTime!
   state: UnbanRequestState!  closedAt: DateTime  closedBy: SafeInt  note: String  cursor: String!
 }
+type RevokedTokens { actionId: SafeInt!  before: DateTime  until: DateTime! }
 type PolicyFieldChange { field: String!  before: String!  after: String! }
 type AuditVerification {
   whole: Boolean!  checked: Int!  unchained: Int!  brokenActionId: SafeInt  problem: String
@@ -112,6 +113,8 @@ type Mutation {
   resolveReport(id: SafeInt!, resolution: ReportResolution!, reason: String): Report!
   requestUnban(sanctionId: SafeInt!, text: String!): UnbanRequest!
   decideUnbanRequest(id: SafeInt!, decision: UnbanDecision!, note: String): UnbanRequest!
+  revokeTokens(userId: SafeInt!, before: DateTime, reason: String): RevokedTokens!
+  revokeToken(jti: String!, reason: String): RevokedTokens!
   saveEmote(name: String!, url: String!, alt: String, slug: String): Emote!
   deleteEmote(name: String!, slug: String): Boolean!
   block(userId: SafeInt!): Boolean!

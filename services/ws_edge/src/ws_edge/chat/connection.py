@@ -272,6 +272,9 @@ class ChatConnection:
         if speaker.identity.rank is not self.speaker.identity.rank:
             self._ports.rooms.change_rank(self.id, speaker.identity.rank)
         self._set_speaker(speaker)
+        # The token of before, which is put back where a new one can't be judged, may have been revoked meanwhile.
+        if self._ports.revoked.includes(speaker.identity):
+            self.end(CLOSE_OF[ErrorCode.INVALID_TOKEN], ErrorCode.INVALID_TOKEN)
 
     def _set_speaker(self, speaker: Speaker) -> None:
         self.speaker = speaker

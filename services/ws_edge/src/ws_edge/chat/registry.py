@@ -180,6 +180,10 @@ class ConnectionRegistry:
             return list(self._by_user.get(user_id, ()))
         return [] if username is None else list(self._by_name.get(username, ()))
 
+    def of_users(self, user_ids: Iterable[UserId]) -> list[Connection]:
+        """The connections of all of these."""
+        return [connection for user_id in user_ids for connection in self._by_user.get(user_id, ())]
+
     def within_reach(self, event: SanctionEvent) -> list[Connection]:
         """Connections that the event may be about: candidates, whom Sanction.holds then judges."""
         found = self.of_target(event.target_user_id, event.target_username)

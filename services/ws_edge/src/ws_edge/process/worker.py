@@ -12,11 +12,13 @@ from ws_edge.chat.moderate import ModerationActions
 from ws_edge.chat.post import Posting
 from ws_edge.chat.react import Reactions
 from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
+from ws_edge.chat.revocations import RevocationReader
 from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.chat.warnings import Warnings
 from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.ports import Ports
 from ws_edge.protocol.identity import ConnectionId, Life, Slug
+from ws_edge.protocol.revocations import Revocation
 from ws_edge.protocol.roles import RoomRoles
 from ws_edge.protocol.rooms import HeldConnection
 from ws_edge.protocol.sanctions import SanctionEvent
@@ -30,6 +32,9 @@ TICK_S = 0.5
 PROGRESS_S = 1.0
 SANCTIONS_S = 30.0
 EMOTES_S = 1.0
+REVOCATIONS_S = 1.0
+"""So long a revoked token that no event told of lives at most, and as long as the answer takes."""
+ENDED_REVOCATIONS_S = 3600.0
 LAST_SEEN_S = 600.0
 LAST_SEEN_AT_ONCE = 500
 LAST_SEEN_PAUSE_S = 0.1
@@ -79,6 +84,7 @@ class Worker:
             self.recovery.catch_up,
             self.warnings,
         )
+        self.revocations = RevocationReader(ports, self.connections)
         self.replays = ReplayReader(ports.bus, self.recovery.catch_up)
         self.reactions = Reactions(ports, self.recovery.catch_up)
         self.histories = Histories(ports.bus, self.recovery.catch_up)
@@ -93,6 +99,8 @@ class Worker:
             (LAST_SEEN_S, self.report_all_seen, "last seen"),
             (SANCTIONS_S, self.actions.refresh, "sanctions"),
             (EMOTES_S, self.emote_reader.refresh, "emotes"),
+            (REVOCATIONS_S, self.revocations.refresh, "revoked tokens"),
+            (ENDED_REVOCATIONS_S, self.revocations.drop_ended, "ended revocations"),
         ):
             self.ports.tasks.spawn(repeat(every_s, duty), name)
 
@@ -137,6 +145,10 @@ class Worker:
     def warnings_changed(self, changed: Sequence[RoomWarning]) -> None:
         """See WorkerListener."""
         self.warnings.apply(changed)
+
+    def tokens_revoked(self, revocations: Sequence[Revocation]) -> None:
+        """See WorkerListener."""
+        self.revocations.apply(revocations)
 
     def emotes_changed(self, slug: Slug) -> None:
         """See WorkerListener."""

@@ -77,6 +77,10 @@ class Identity:
     """Unix seconds; None: the token does not say it."""
     following_since_s: int | None = None
     """The same."""
+    issued_at_s: float | None = None
+    """The same."""
+    jti: str | None = None
+    """By which this token alone can be revoked."""
     token_rank: Rank | None = None
     """What the token says, where the room says another; None: as `rank`."""
     room_role: str | None = None

@@ -6,7 +6,7 @@ somebody else waits for, and two replicas share the work. Rows of the audit log 
 replica at a time."""
 
 from itertools import takewhile
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tortoise.expressions import F
 from tortoise.models import Model
@@ -30,14 +30,14 @@ _Row = TypeVar("_Row", bound=Model)
 
 async def forget_last_seen(before_ms: int) -> bool:
     """Delete what was seen before then; who is seen again at this moment is not forgotten."""
-    ids = await _locked(SightingRow.filter(seen_at_ms__lt=before_ms), ROWS_AT_ONCE)
+    ids = await locked(SightingRow.filter(seen_at_ms__lt=before_ms), ROWS_AT_ONCE)
     await SightingRow.filter(id__in=ids).delete()
     return len(ids) == ROWS_AT_ONCE
 
 
 async def end_expired(before_ms: int) -> bool:
     """Mark the sanctions whose time was up before then."""
-    ids = await _locked(SanctionRow.filter(lifted_at_ms__isnull=True, expires_at_ms__lt=before_ms), ROWS_AT_ONCE)
+    ids = await locked(SanctionRow.filter(lifted_at_ms__isnull=True, expires_at_ms__lt=before_ms), ROWS_AT_ONCE)
     await SanctionRow.filter(id__in=ids).update(lifted_at_ms=F("expires_at_ms"))
     return len(ids) == ROWS_AT_ONCE
 
@@ -45,7 +45,7 @@ async def end_expired(before_ms: int) -> bool:
 async def erase_evidence_of_sanctions(before_ms: int, now_ms: int) -> bool:
     """Erase the addresses of sanctions that ended before then."""
     old = SanctionRow.filter(lifted_at_ms__lt=before_ms, evidence_erased_at_ms__isnull=True)
-    ids = await _locked(old, SANCTIONS_AT_ONCE)
+    ids = await locked(old, SANCTIONS_AT_ONCE)
     await SanctionAddressRow.filter(sanction_id__in=ids).delete()
     await SanctionRow.filter(id__in=ids, target_user_id=0).update(target_username=ERASED_NAME)
     await SanctionRow.filter(id__in=ids).update(evidence_erased_at_ms=now_ms)
@@ -55,7 +55,7 @@ async def erase_evidence_of_sanctions(before_ms: int, now_ms: int) -> bool:
 async def erase_evidence_of_audit(before_ms: int, now_ms: int) -> bool:
     """Erase the addresses, and the texts of deleted messages, of what was done before then, with the salts of their
     digests. A sanction that still holds has its own addresses."""
-    ids = await _locked(AuditRow.filter(at_ms__lt=before_ms, evidence_erased_at_ms__isnull=True), ROWS_AT_ONCE)
+    ids = await locked(AuditRow.filter(at_ms__lt=before_ms, evidence_erased_at_ms__isnull=True), ROWS_AT_ONCE)
     rows = AuditRow.filter(id__in=ids)
     await rows.filter(followed_address__isnull=False).update(followed_address="")
     await rows.filter(message_text__isnull=False).update(message_text="")
@@ -67,21 +67,21 @@ async def erase_evidence_of_audit(before_ms: int, now_ms: int) -> bool:
 async def erase_evidence_of_warnings(before_ms: int) -> bool:
     """Erase the names of anonymous people whose warnings ended before then."""
     old = WarningRow.filter(closed_at_ms__lt=before_ms, target_user_id=0).exclude(target_username=ERASED_NAME)
-    ids = await _locked(old, ROWS_AT_ONCE)
+    ids = await locked(old, ROWS_AT_ONCE)
     await WarningRow.filter(id__in=ids).update(target_username=ERASED_NAME)
     return len(ids) == ROWS_AT_ONCE
 
 
 async def delete_rule_hits(before_ms: int) -> bool:
     """Delete what rules hit before then. It is evidence as a whole."""
-    ids = await _locked(RuleHitRow.filter(at_ms__lt=before_ms), ROWS_AT_ONCE)
+    ids = await locked(RuleHitRow.filter(at_ms__lt=before_ms), ROWS_AT_ONCE)
     await RuleHitRow.filter(id__in=ids).delete()
     return len(ids) == ROWS_AT_ONCE
 
 
 async def delete_sanctions(before_ms: int) -> bool:
     """Delete the sanctions that ended before then."""
-    ids = await _locked(SanctionRow.filter(lifted_at_ms__lt=before_ms), SANCTIONS_AT_ONCE)
+    ids = await locked(SanctionRow.filter(lifted_at_ms__lt=before_ms), SANCTIONS_AT_ONCE)
     await SanctionAddressRow.filter(sanction_id__in=ids).delete()
     await SanctionRow.filter(id__in=ids).delete()
     return len(ids) == SANCTIONS_AT_ONCE
@@ -89,7 +89,7 @@ async def delete_sanctions(before_ms: int) -> bool:
 
 async def delete_warnings(before_ms: int) -> bool:
     """Delete the warnings that ended before then."""
-    ids = await _locked(WarningRow.filter(closed_at_ms__lt=before_ms), ROWS_AT_ONCE)
+    ids = await locked(WarningRow.filter(closed_at_ms__lt=before_ms), ROWS_AT_ONCE)
     await WarningRow.filter(id__in=ids).delete()
     return len(ids) == ROWS_AT_ONCE
 
@@ -103,6 +103,9 @@ async def delete_audit(before_ms: int) -> bool:
     return len(ids) == ROWS_AT_ONCE
 
 
-async def _locked(rows: QuerySet[_Row], first: int) -> list[int]:
-    found = await rows.limit(first).select_for_update(skip_locked=True).only("id")  # no lock in values_list
+async def locked(rows: QuerySet[_Row], first: int) -> list[Any]:
+    """The keys of up to `first` of them that nobody else has locked."""
+    found = (
+        await rows.limit(first).select_for_update(skip_locked=True).only(rows.model._meta.pk_attr)
+    )  # no lock in values_list
     return [row.pk for row in found]

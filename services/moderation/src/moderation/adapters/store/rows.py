@@ -12,6 +12,7 @@ from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinOrder
 from moderation.domain.policy import PolicyOrder
 from moderation.domain.reports import Report, ReportAction, ResolveOrder
+from moderation.domain.revocations import Revocation, RevocationOrder
 from moderation.domain.roles import RoleAction, RoleOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.unban_requests import DecideOrder, UnbanAction, UnbanRequest
@@ -285,6 +286,26 @@ def denial_audit_row(order: DecideOrder, request: UnbanRequest) -> AuditRow:
         lifted_ids=[],
         nonce=order.origin.nonce or None,
         details={"unban_request_id": request.id},
+    )
+
+
+def revocation_audit_row(order: RevocationOrder, revocation: Revocation, now_ms: int) -> AuditRow:
+    """What is kept of a command that revokes tokens."""
+    command = order.command
+    return AuditRow(
+        action=int(command.action),
+        target_user_id=command.target.user_id,
+        target_username="",
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.EVERYWHERE),
+        slug="",
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=[],
+        nonce=order.origin.nonce or None,
+        details={"before_ms": revocation.before_ms} if command.user_id else {"jti": command.jti},
     )
 
 

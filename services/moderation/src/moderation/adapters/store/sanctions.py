@@ -38,6 +38,12 @@ from moderation.adapters.store.reports import (
     reported_before,
     write_report,
 )
+from moderation.adapters.store.revocations import (
+    find_revocation,
+    forget_revocations,
+    revocations_after,
+    write_revocation,
+)
 from moderation.adapters.store.roles import role_state, roles_of, undo_role, write_roles
 from moderation.adapters.store.rows import (
     SANCTION_COLUMNS,
@@ -50,6 +56,7 @@ from moderation.adapters.store.rows import (
     pin_audit_row,
     policy_audit_row,
     report_audit_row,
+    revocation_audit_row,
     role_audit_row,
     rule_audit_row,
     sanction_from_row,
@@ -106,6 +113,7 @@ from moderation.domain.reports import (
     ReportQuery,
     ResolveOrder,
 )
+from moderation.domain.revocations import Revocation, RevocationAction, RevocationOrder
 from moderation.domain.rights import Change
 from moderation.domain.roles import RoleAction, RoleOrder, RoomRoles
 from moderation.domain.rule_hits import HitBatch, KeptHit
@@ -456,6 +464,27 @@ class TortoiseStore:
             return await list_requests(query, first=first, before_id=before_id)
 
     @answered
+    async def revoke(self, order: RevocationOrder, revocation: Revocation, *, now_ms: int) -> Receipt:
+        """One by one as well, for the same reason."""
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            kept = await write_revocation(revocation, now_ms=now_ms)
+            audit = revocation_audit_row(order, kept, now_ms)
+            await append_audit(audit)
+            return Receipt(audit.id, revocation=kept)
+
+    @answered
+    async def revocations_after(self, version: int, *, first: int, now_ms: int) -> list[Revocation]:
+        async with self._database.transaction():
+            return await revocations_after(version, first, now_ms)
+
+    async def forget_revocations(self, before_ms: int) -> None:
+        """See Store."""
+        await self._in_parts(lambda: forget_revocations(before_ms))
+
+    @answered
     async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
         """One by one as well, for the same reason."""
         async with self._commanding, self._database.transaction() as session:
@@ -708,6 +737,9 @@ class TortoiseStore:
         answers = None if request_id is None else await find_request(request_id)
         if audit.action == UnbanAction.DENY:
             return Receipt(audit.id, repeated=True, unban_request=answers)
+        if audit.action in set(RevocationAction):
+            key = f"u:{audit.target_user_id}" if audit.target_user_id else f"t:{(audit.details or {}).get('jti')}"
+            return Receipt(audit.id, repeated=True, revocation=await find_revocation(key))
         event = event_from_row(audit, tuple(await self._of_ids(imposed_ids(audit))), order.origin)
         work = await OutboxRow.filter(action_id=audit.id).first()
         warning = await find_warning(audit.id) if audit.action == WarningAction.ISSUE else None

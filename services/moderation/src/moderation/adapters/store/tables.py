@@ -14,6 +14,7 @@ REASON_LENGTH = 500
 ADDRESS_LENGTH = 64
 NONCE_LENGTH = 64
 CLAIM_LENGTH = 32
+JTI_LENGTH = 128
 DIGEST_LENGTH = 64
 SALT_LENGTH = 32
 KIND_LENGTH = 32
@@ -92,6 +93,7 @@ class AuditRow(Model):
     """Of a change of the policy, by an undo too, or of a rule: its version, the fields as they were before and as they
     are since. Of one of the pin: its version, the ids of what was pinned before and of what is since. Of a mute by
     rule: which one. Of a role: the version of the room's roles, and the role before and since.
+    Of revoked tokens which (jti, or before_ms).
     Of an undo what the frame calls it (action), the sanctions that it imposed (imposed_ids), and what it left
     (not_undone). Of a deletion whose message was read later: the row of the deletion (completes)."""
     undoes_id = fields.BigIntField(null=True)
@@ -341,6 +343,27 @@ class UnbanRequestRow(Model):
             Index(fields=("slug", "state", "id"), name="unban_request_by_slug"),
             Index(fields=("user_id", "id"), name="unban_request_by_user"),
             Index(fields=("created_at_ms",), name="unban_request_by_time"),
+        )
+
+
+class RevocationRow(Model):
+    """One token, or what tokens a user had before a time, that edges refuse."""
+
+    key = fields.CharField(max_length=JTI_LENGTH + 2, primary_key=True)
+    """As Revocation.key."""
+    user_id = fields.BigIntField()
+    jti = fields.CharField(max_length=JTI_LENGTH)
+    before_ms = fields.BigIntField()
+    until_ms = fields.BigIntField()
+    version = fields.BigIntField()
+    """Rises over all rows."""
+
+    class Meta:
+        table = "revocation"
+        app = "moderation"
+        indexes = (
+            Index(fields=("version",), name="revocation_by_version"),
+            Index(fields=("until_ms",), name="revocation_by_end"),
         )
 
 

@@ -34,6 +34,13 @@ from moderation.domain.policy import (
     ShieldOrder,
 )
 from moderation.domain.reports import ReportAction, ReportOrder
+from moderation.domain.revocations import (
+    LONGEST_JTI,
+    Revocation,
+    RevocationAction,
+    RevocationCommand,
+    RevocationOrder,
+)
 from moderation.domain.roles import RoleAction, RoleCommand, RoleHolder, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.rule_book import Match
 from moderation.domain.rule_hits import KeptHit
@@ -68,6 +75,7 @@ from moderation.errors import (
     RuleRefused,
     SanctionNotFound,
     TooManyReports,
+    TooManyRevocations,
     TooManyRoles,
     UnbanRequestNotFound,
     WarningNotFound,
@@ -107,7 +115,8 @@ _REPORTED_STEPS = {
 }
 _ROLE = "role"
 _AUDIT_ACTIONS = {
-    int(number): number.name.lower() for number in (*Action, *ErasureKind, *PinAction, UndoAction.UNDO)
+    int(number): number.name.lower()
+    for number in (*Action, *ErasureKind, *PinAction, *RevocationAction, UndoAction.UNDO)
 } | {
     int(PolicyAction.CHANGE): "policy",
     int(PolicyAction.SHIELD): "shield",
@@ -130,6 +139,7 @@ _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
     CannotUndo: pb.ExecuteResponse.OUTCOME_CANNOT_UNDO,
     AlreadyUndone: pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE,
     NothingToUndo: pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO,
+    TooManyRevocations: pb.ExecuteResponse.OUTCOME_TOO_MANY_REVOCATIONS,
     TooManyRoles: pb.ExecuteResponse.OUTCOME_TOO_MANY_ROLES,
     ReportNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
     TooManyReports: pb.ExecuteResponse.OUTCOME_TOO_MANY_REPORTS,
@@ -236,6 +246,8 @@ def _order_of_room(message: pb.ExecuteRequest, log: LogRef | None, origin: Origi
         return UndoOrder(_undo_command(message), log, origin)
     if message.WhichOneof("command") in ("save_rule", "delete_rule"):
         return RuleOrder(_rule_command(message), origin=origin)
+    if message.WhichOneof("command") in ("revoke_tokens", "revoke_token"):
+        return RevocationOrder(_revocation_command(message), origin)
     if message.WhichOneof("command") == "set_room_role":
         return RoleOrder(_role_command(message), origin)
     return ErasureOrder(_erasure_command(message), log, origin)
@@ -256,6 +268,7 @@ def receipt_to_proto(receipt: Receipt, order: Order | WarningReport | ReportOrde
         warning=None if receipt.warning is None else warning_to_proto(receipt.warning),
         undone=None if receipt.undone is None else pb.Undone(**asdict(receipt.undone)),
         rule=None if receipt.rule is None else kept_rule_to_proto(receipt.rule),
+        revocation=None if receipt.revocation is None else revocation_to_proto(receipt.revocation),
         report=None if receipt.report is None else kept_report_to_proto(receipt.report),
         unban_request=None if receipt.unban_request is None else unban_request_to_proto(receipt.unban_request),
     )
@@ -495,6 +508,16 @@ def holder_to_proto(holder: RoleHolder) -> pb.RoomRoleHolder:
 def encode_roles(roles: RoomRoles) -> bytes:
     """All roles of a slug as they travel on NATS."""
     return roles_to_proto(roles).SerializeToString()
+
+
+def revocation_to_proto(revocation: Revocation) -> pb.TokenRevocation:
+    """What is revoked, for the wire."""
+    return pb.TokenRevocation(**asdict(revocation))
+
+
+def encode_revocation(revocation: Revocation) -> bytes:
+    """The event of it."""
+    return pb.RevocationEvent(revocations=[revocation_to_proto(revocation)]).SerializeToString()
 
 
 def sanction_to_proto(sanction: Sanction) -> pb.Sanction:
@@ -751,6 +774,25 @@ def _undo_command(message: pb.ExecuteRequest) -> UndoCommand:
         slug=_text(message.slug, LONGEST_SLUG, "slug"),
         action_id=action_id,
         reason=_text(message.reason, _LONGEST_REASON, "reason"),
+    )
+
+
+def _revocation_command(message: pb.ExecuteRequest) -> RevocationCommand:
+    user_id, before_ms, jti = message.revoke_tokens.user_id, message.revoke_tokens.before_ms, message.revoke_token.jti
+    is_of_user = message.HasField("revoke_tokens")
+    if is_of_user and not 0 < user_id <= _LARGEST_ID:
+        raise MalformedRequest("user_id")
+    if not 0 <= before_ms <= _LARGEST_ID:
+        raise MalformedRequest("before_ms")
+    if not is_of_user and not jti:
+        raise MalformedRequest("jti")
+    return RevocationCommand(
+        moderator=moderator_from_proto(message.actor),
+        user_id=user_id,
+        jti=_text(jti, LONGEST_JTI, "jti"),
+        reason=_text(message.reason, _LONGEST_REASON, "reason"),
+        before_ms=before_ms,
+        target_rank=_rank(message.target_rank) if message.target_rank else None,
     )
 
 

@@ -22,6 +22,7 @@ from moderation.api.grpc.convert import (
     reader_from_proto,
     receipt_to_proto,
     refusal_to_proto,
+    revocation_to_proto,
     roles_to_proto,
     sanction_to_proto,
     slug_from_proto,
@@ -49,6 +50,7 @@ from moderation.usecases.queries import (
     list_open_warnings,
     list_pins,
     list_policies,
+    list_revocations,
     list_role_holders,
     list_roles,
     list_undoable,
@@ -135,6 +137,15 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
             user_id=request.user_id,
         )
         return pb.ListRoomRolesResponse(owner_user_id=owner, holders=map(holder_to_proto, holders))
+
+    async def ListRevocations(  # noqa: N802
+        self,
+        request: pb.ListRevocationsRequest,
+        context: grpc.aio.ServicerContext[pb.ListRevocationsRequest, pb.ListRevocationsResponse],
+    ) -> pb.ListRevocationsResponse:
+        """A part, in the order of their versions."""
+        found = await list_revocations(self._ports, request.after_version, first=request.first)
+        return pb.ListRevocationsResponse(revocations=map(revocation_to_proto, found))
 
     async def ListSanctions(  # noqa: N802
         self,

@@ -30,6 +30,7 @@ from rooms.api.graphql.types import (
     ChatRoom,
     Emote,
     Invitation,
+    RevokedTokens,
     RoomRoleHolder,
     Rule,
     RuleHit,
@@ -52,7 +53,7 @@ from rooms.domain.rooms import UNCHANGED, RoomSettings, SettingsChange
 from rooms.domain.rules import KeptRule
 from rooms.domain.unban_requests import UnbanDecision, UnbanRequestState
 from rooms.errors import InvalidInput
-from rooms.usecases import audit, blocks, emotes, manage, queries, reports, roles, unban_requests
+from rooms.usecases import audit, blocks, emotes, manage, queries, reports, roles, tokens, unban_requests
 
 
 @strawberry.type
@@ -456,6 +457,36 @@ class Mutation:
         return UnbanRequest.of(
             await unban_requests.decide_unban_request(context.ports, context.viewer, id, decision, said)
         )
+
+    @strawberry.mutation
+    async def revoke_tokens(
+        self,
+        info: Info[Request, None],
+        user_id: SafeInt,
+        before: datetime | None = strawberry.UNSET,
+        reason: str | None = strawberry.UNSET,
+    ) -> RevokedTokens:
+        """Refuse the tokens that a user was issued before then, or until now, and close their connections. Raises
+        NotSignedIn, NotPermitted, InvalidInput, TooManyRevocations, ModerationUnavailable."""
+        context = info.context
+        revoked = await tokens.revoke_tokens(
+            context.ports,
+            context.viewer,
+            UserId(check_id("userId", user_id)),
+            before=before if isinstance(before, datetime) else None,
+            reason=check_reason("reason", reason or None),
+        )
+        return RevokedTokens.of(revoked)
+
+    @strawberry.mutation
+    async def revoke_token(
+        self, info: Info[Request, None], jti: str, reason: str | None = strawberry.UNSET
+    ) -> RevokedTokens:
+        """Refuse one token, and close its connections. Raises NotSignedIn, NotPermitted, InvalidInput,
+        TooManyRevocations, ModerationUnavailable."""
+        context = info.context
+        named, why = check_line("jti", jti), check_reason("reason", reason or None)
+        return RevokedTokens.of(await tokens.revoke_token(context.ports, context.viewer, named, reason=why))
 
     @strawberry.mutation
     async def save_emote(

@@ -20,6 +20,7 @@ from rooms.domain import (
     rooms as domain,
     rules as domain_rules,
     sanctions as domain_sanctions,
+    tokens as domain_tokens,
 )
 
 ROOMS = "room"
@@ -463,6 +464,20 @@ class Undone:
         return cls(
             action_id=SafeInt(undone.action_id), undoes=SafeInt(undone.undoes), not_undone=list(undone.not_undone)
         )
+
+
+@strawberry.type
+class RevokedTokens:
+    """What revoking tokens came to."""
+
+    action_id: SafeInt
+    before: datetime | None
+    until: datetime
+
+    @classmethod
+    def of(cls, revoked: domain_tokens.RevokedTokens) -> Self:
+        """As the contract shows it."""
+        return cls(action_id=SafeInt(revoked.action_id), before=revoked.before, until=revoked.until)
 
 
 @strawberry.type

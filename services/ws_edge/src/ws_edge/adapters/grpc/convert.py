@@ -38,6 +38,7 @@ from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import LONGEST_MESSAGE, Links, Policy, ReadOnly, shielded
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
+from ws_edge.protocol.revocations import Revocation
 from ws_edge.protocol.roles import RoomRole, RoomRoles
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
@@ -308,6 +309,16 @@ def _pin_from_proto(known: moderation_pb2.RoomPin) -> Pin:
         )
     by = UserId(known.moderator_user_id) if known.moderator_user_id else None
     return Pin(known.version, message, by, rfc3339(known.at_ms))
+
+
+def revocations_from_proto(revocations: Iterable[moderation_pb2.TokenRevocation]) -> list[Revocation]:
+    """What is revoked."""
+    return [
+        Revocation(
+            UserId(one.user_id) if one.user_id else None, one.jti, one.before_ms / 1e3, one.until_ms / 1e3, one.version
+        )
+        for one in revocations
+    ]
 
 
 def warnings_from_proto(warnings: Iterable[moderation_pb2.Warning]) -> list[RoomWarning]:

@@ -21,6 +21,7 @@ from ws_edge.adapters.grpc.convert import (
     reported_warning_from_proto,
     request_to_proto,
     result_from_proto,
+    revocations_from_proto,
     sanctions_from_proto,
     speaker_to_proto,
     warning_report_to_proto,
@@ -29,6 +30,7 @@ from ws_edge.adapters.grpc.convert_cases import ban_from_proto, report_answer_fr
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import (
+    REVOCATIONS_PER_READ,
     AdmissionLimits,
     CommandRefusal,
     CommandRequest,
@@ -42,6 +44,7 @@ from ws_edge.ports import (
 from ws_edge.protocol.commands import ChangeSanction, Report
 from ws_edge.protocol.identity import Life, Slug, Speaker, target_routing_key
 from ws_edge.protocol.log import LogRef
+from ws_edge.protocol.revocations import Revocation
 from ws_edge.protocol.sanctions import BanNotice, Sanction
 from ws_edge.protocol.warnings import RoomWarning
 
@@ -52,6 +55,7 @@ _COMMAND_DEADLINE_S = 5.0
 _UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED.name
 _READ_DEADLINE_S = 2.0
 _BAN_DEADLINE_S = 1.0
+_REVOCATIONS_DEADLINE_S = 1.0
 _LOOK_UP_EVERY_S = 5.0
 _HOMES_LIMIT = 100_000
 _HOMES_AT_ONCE = 100
@@ -77,6 +81,7 @@ class GrpcModeration:
         self._carried = CarriedAdmissions()
         self._released = ReleasedAdmissions()
         self._is_behind = asyncio.Event()
+        self._revocations_asked = 0
         self._tasks = Tasks()
 
     @property
@@ -225,6 +230,20 @@ class GrpcModeration:
         """See ports.Moderation."""
         answer = await self._list_active("", pb.ListActiveRequest())
         return sanctions_from_proto(answer.sanctions)
+
+    async def revocations_after(self, version: int) -> list[Revocation]:
+        """See ports.Moderation. After a failure another replica is asked, most likely: one that hangs is not to keep
+        what the others know."""
+        request = pb.ListRevocationsRequest(after_version=version, first=REVOCATIONS_PER_READ)
+        stub = self._stub_for(f"revocations:{self._revocations_asked}")
+        try:
+            answer = await call(stub.ListRevocations, request, _REVOCATIONS_DEADLINE_S, ModerationUnavailable)
+        except ModerationUnavailable as reason:
+            if reason.args == (_UNIMPLEMENTED,):
+                return []  # a service of before, which revokes nothing
+            self._revocations_asked += 1
+            raise
+        return revocations_from_proto(answer.revocations)
 
     async def _list_active(self, key: str, request: pb.ListActiveRequest) -> pb.ListActiveResponse:
         return await call(self._stub_for(key).ListActive, request, _READ_DEADLINE_S, ModerationUnavailable)

@@ -16,6 +16,7 @@ from jwt.types import Options
 from ws_edge.adapters.jwt.keys import KeySource, VerificationKey
 from ws_edge.errors import InvalidToken
 from ws_edge.protocol.identity import Identity, Rank, UserId
+from ws_edge.protocol.revocations import LONGEST_JTI
 
 _LENGTH_LIMIT = 16 * 1024
 _LARGEST_ID = 2**53 - 1
@@ -144,6 +145,8 @@ def read_identity(claims: Mapping[str, Any], *, expires_at_s: float | None) -> I
         member=claims.get("member") is True,
         account_created_at_s=_read_past(claims.get("account_created_at")),
         following_since_s=_read_past(claims.get("following_since")),
+        issued_at_s=_read_issued(claims.get("iat")),
+        jti=_read_jti(claims.get("jti")),
     )
 
 
@@ -152,6 +155,20 @@ def _read_past(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST_ID <= value <= _LARGEST_ID:
         return None
     return max(1, math.ceil(value))
+
+
+def _read_issued(value: Any) -> float | None:
+    """Unix seconds; None: it does not say, or no time."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST_ID <= value <= _LARGEST_ID:
+        return None
+    return float(value)
+
+
+def _read_jti(value: Any) -> str | None:
+    """Some issuers write a number. None: there is none, or one that nobody can name."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_ID:
+        return str(value)
+    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_JTI else None
 
 
 def _read_time(claims: Mapping[str, Any], name: str) -> float | None:
@@ -213,7 +230,8 @@ def issue_token(
     lifetime_s: float = 24 * 60 * 60,
 ) -> str:
     """An HS256 token; `now_s` in Unix seconds."""
-    claims: dict[str, object] = {"user_id": user_id, "roles": list(roles), "exp": int(now_s + lifetime_s)}
+    # A time with a fraction: who signs in again in the second of a revocation is not to be taken for older.
+    claims: dict[str, object] = {"user_id": user_id, "roles": list(roles), "iat": now_s, "exp": int(now_s + lifetime_s)}
     if username is not None:
         claims["username"] = username
     return jwt.encode(claims, secret, algorithm="HS256")

@@ -17,11 +17,17 @@ from chassis.tasks import Tasks
 from chassis.traces import hold_trace
 from salon.events.v1.events_pb2 import EmotesChanged, LogReached, ParticipantReturned, RoomDeleted
 from salon.moderation.v1.moderation_pb2 import (
+    RevocationEvent,
     RoomRoles as RoomRolesMessage,
     SanctionEvent as SanctionEventMessage,
     WarningEvent,
 )
-from ws_edge.adapters.grpc.convert import event_from_proto, roles_from_proto, warnings_from_proto
+from ws_edge.adapters.grpc.convert import (
+    event_from_proto,
+    revocations_from_proto,
+    roles_from_proto,
+    warnings_from_proto,
+)
 from ws_edge.adapters.nats.events import (
     decode_entry,
     decode_presence,
@@ -131,6 +137,7 @@ class NatsBus:
         self._wire.add("salon.v1.moderation.sanction", self._receive_sanction)
         self._wire.add("salon.v1.moderation.warning", self._receive_warnings)
         self._wire.add("salon.v1.moderation.roles", self._receive_roles)
+        self._wire.add("salon.v1.moderation.tokens", self._receive_revocations)
         self._wire.add("salon.v1.rooms.deleted", self._receive_deletion)
         self._wire.add("salon.v1.rooms.emotes", self._receive_emotes)
         self._wire.add(_BROADCAST, lambda _subject, _headers, payload: listener.broadcast_received(payload))
@@ -336,6 +343,12 @@ class NatsBus:
             message = RoomRolesMessage.FromString(payload)
             _log.info("roles_received", version=message.version)
             self._worker.roles_changed(Slug(message.slug), roles_from_proto(message))
+
+    def _receive_revocations(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
+        with hold_trace(read_trace_header(headers)):
+            revocations = revocations_from_proto(RevocationEvent.FromString(payload).revocations)
+            _log.info("tokens_revoked", count=len(revocations))
+            self._worker.tokens_revoked(revocations)
 
     def _receive_deletion(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         with hold_trace(read_trace_header(headers)):
