@@ -30,6 +30,7 @@ from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rule_book import RuleBook
 from moderation.domain.sanction_cache import SanctionCache
+from moderation.domain.visits import VisitBuffer
 from moderation.errors import StartFailed
 from moderation.ports import Ports
 from moderation.telemetry import Metrics
@@ -137,7 +138,8 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         received=lambda event: cache.apply(event.imposed, event.lifted_ids),
         restored=outbox_wanted.set,
     )
-    admission = Admission(limits, cache, last_seen, policies, rules=rules)
+    visits = VisitBuffer()
+    admission = Admission(limits, cache, last_seen, policies, rules=rules, visits=visits)
     ports = Ports(
         TortoiseStore(database),
         nats,
@@ -152,6 +154,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         preset_of(config.shield_preset),
         outbox_wanted,
         rules,
+        visits=visits,
     )
     streams = AdmitStreams(ports, metrics.count)
     servicer = ModerationServicer(ports, streams)

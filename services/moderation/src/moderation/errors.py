@@ -24,6 +24,8 @@ ModerationError
 ├── UnbanRequestNotFound      there is no such unban request of that slug: an answer to Execute, NOT_FOUND elsewhere
 ├── AlreadyRequested          there is an open unban request about that ban: an answer to Execute
 ├── RequestedTooSoon          one was denied less than a day ago: an answer to Execute
+├── NoteNotFound              there is no such note of that slug: an answer to Execute, NOT_FOUND elsewhere
+├── TooManyNotes              there are as many of somebody in a room as may be: an answer to Execute
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
 ├── TurnAwaited               an earlier change of the same pin is to be told first: caught in usecases/outbox.py
 ├── ClaimLost                 another replica works on what the outbox has to do: caught in usecases/outbox.py
@@ -136,6 +138,14 @@ class RequestedTooSoon(ModerationError):
     def __init__(self, retry_after_ms: int) -> None:
         super().__init__("requested too soon")
         self.retry_after_ms = retry_after_ms
+
+
+class NoteNotFound(ModerationError):
+    """No note, of that slug, has this id."""
+
+
+class TooManyNotes(ModerationError):
+    """There are as many notes of that person in that room as may be."""
 
 
 class LogUnavailable(ModerationError):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from moderation.domain.admission import Admission, Now
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
+from moderation.domain.cases import Case, Note, NoteOrder
 from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.feed import FeedEvent, FeedHead
@@ -27,6 +28,7 @@ from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Sanction, SanctionEvent
 from moderation.domain.unban_requests import DecideOrder, RequestQuery, UnbanOrder, UnbanRequest
 from moderation.domain.undo import DoneAction, Undoing, UndoOrder
+from moderation.domain.visits import Visit, VisitBuffer
 from moderation.domain.warnings import RoomWarning, WarningOrder, WarningReport
 
 
@@ -210,6 +212,21 @@ class Store(Protocol):
     ) -> list[UnbanRequest]:
         """A page, newest first; before_id None: from the newest on."""
 
+    async def change_note(
+        self, order: NoteOrder, demand: Callable[[int, Note | None], None], *, now_ms: int
+    ) -> Receipt:
+        """The same as `change` of a note: show how many there are of the target, or the one that is meant, None: there
+        is none with that id, to `demand`; add or delete it, and write the audit row."""
+
+    async def find_note(self, note_id: int) -> Note | None:
+        """One note."""
+
+    async def case_of(self, slug: str, target: Target, *, with_reports: bool) -> Case:
+        """What is known of somebody in a room, but for messages; sanctions without their addresses."""
+
+    async def write_visits(self, visits: Mapping[Visit, tuple[int, int]]) -> None:
+        """Keep when each was first and last seen, of those that there are the last time."""
+
     async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
         """The same of the rules of a slug: save or delete one, and write the audit row with what was there before.
         Raises RuleNotFound where the slug has no such rule, RuleRefused where it would have too many."""
@@ -303,8 +320,8 @@ class Store(Protocol):
         unban requests lose what was said in them, and expire where they are open."""
 
     async def delete_history(self, before_ms: int) -> None:
-        """Delete the sanctions and warnings that ended before then, older reports and unban requests, and the
-        audit rows of what was done, those alone before which no row is kept: what is left of a chain is whole."""
+        """Delete the sanctions and warnings that ended before then, older reports, unban requests and notes, and
+        the audit rows of what was done, those alone before which no row is kept: what is left of a chain is whole."""
 
     async def expire_warnings(self, before_ms: int, *, now_ms: int) -> None:
         """Close the warnings that were issued before then."""
@@ -441,6 +458,8 @@ class Ports:
     """Set it where what was postponed may be done now: NATS is back."""
     rules: RuleBook = field(default_factory=RuleBook)
     """Also what admission judges by."""
+    visits: VisitBuffer = field(default_factory=VisitBuffer)
+    """Who was seen by which name, also what admission puts there."""
     mutes_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it where rules ask for mutes."""
     compiling: dict[str, Compilation] = field(default_factory=dict)

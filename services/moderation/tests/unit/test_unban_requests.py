@@ -117,6 +117,13 @@ def test_one_open_request_a_ban_and_again_a_day_after_one_was_denied() -> None:
     demand_may_request(5, ban(), request(RequestState.EXPIRED, closed_at_ms=2_000), now_ms=2_001)
 
 
+def test_the_same_text_again_is_the_same_request_while_that_is_open() -> None:
+    assert request().is_same(UnbanOrder(5, "ana", 3, "sorry"))
+    assert not request().is_same(UnbanOrder(5, "ana", 3, "please"))
+    assert not request().is_same(UnbanOrder(6, "bob", 3, "sorry"))
+    assert not request(DENIED).is_same(UnbanOrder(5, "ana", 3, "sorry"))
+
+
 @pytest.mark.parametrize(
     ("rank", "slug", "may"),
     [(Rank.USER, "live", False), (Rank.MODERATOR, "live", True), (Rank.OWNER, None, False), (Rank.ADMIN, None, True)],

@@ -10,6 +10,7 @@ RoomsError
     │   ├── SlugReserved
     │   ├── TooManyRooms
     │   ├── TooManyEmotes
+    │   ├── TooManyNotes
     │   ├── TooManyBlocks
     │   ├── TooManyRoles
     │   └── TooManyRevocations
@@ -19,6 +20,7 @@ RoomsError
     ├── RuleNotFound          NOT_FOUND
     ├── ReportNotFound        NOT_FOUND
     ├── UnbanRequestNotFound  NOT_FOUND
+    ├── NoteNotFound          NOT_FOUND
     ├── SlugTaken             CONFLICT
     ├── CannotUndo            CONFLICT
     ├── AlreadyUndone         CONFLICT
@@ -92,6 +94,12 @@ class TooManyEmotes(NotPermitted):
     """The slug has as many emotes as it may."""
 
     text = "There are as many emotes as there may be: delete one first"
+
+
+class TooManyNotes(NotPermitted):
+    """There are as many notes of that person in that room as there may be."""
+
+    text = "There are as many notes as there may be: delete one first"
 
 
 class TooManyBlocks(NotPermitted):
@@ -173,6 +181,13 @@ class UnbanRequestNotFound(Refusal):
 
     code = "NOT_FOUND"
     text = "Unban request not found"
+
+
+class NoteNotFound(Refusal):
+    """No note has this id."""
+
+    code = "NOT_FOUND"
+    text = "Note not found"
 
 
 class SlugTaken(Refusal):

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone, Verification
+from rooms.domain.cases import Case, Note
 from rooms.domain.emotes import ChangedEmotes, Emote
 from rooms.domain.leases import Lease, Outage, Syncs
 from rooms.domain.log_position import Resumption
@@ -403,6 +404,18 @@ class Moderation(Protocol):
     ) -> UnbanRequest:
         """Decide about a request of that slug, which lifts the ban where it is approved. Raises NotPermitted,
         UnbanRequestNotFound, AlreadyDecided."""
+
+    async def get_case(self, reader: Viewer, slug: Slug, target: Target, log: RoomLog | None) -> Case:
+        """What is known of somebody in a room; `log`: of the life whose messages are told. Raises NotPermitted."""
+
+    async def add_note(self, by: Viewer, slug: Slug, target: Target, text: str) -> Note:
+        """Write of somebody. Raises NotPermitted, TooManyNotes, InvalidInput."""
+
+    async def slug_of_note(self, note_id: int) -> Slug:
+        """Where it was written. Raises NoteNotFound."""
+
+    async def delete_note(self, by: Viewer, slug: Slug, note_id: int) -> None:
+        """Delete a note of that slug. Raises NotPermitted, NoteNotFound."""
 
 
 @dataclass(frozen=True, slots=True)

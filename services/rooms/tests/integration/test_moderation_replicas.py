@@ -15,6 +15,7 @@ from chassis.traces import hold_trace
 from rooms.adapters.moderation import GrpcModeration
 from rooms.api.graphql.execute import DEADLINE_S
 from rooms.domain.audit import AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
+from rooms.domain.cases import Case, KeptMessage, Note, PastWarning, WarningState
 from rooms.domain.people import Life, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.reports import Report, ReportCategory, ReportResolution, ReportState
 from rooms.domain.roles import RoleHolder, RolePage, RoomRole
@@ -40,6 +41,7 @@ from rooms.errors import (
     CannotUndo,
     InvalidInput,
     ModerationUnavailable,
+    NoteNotFound,
     NothingToUndo,
     NotPermitted,
     Refusal,
@@ -47,12 +49,20 @@ from rooms.errors import (
     RequestedTooSoon,
     RuleNotFound,
     SanctionNotFound,
+    TooManyNotes,
     TooManyRevocations,
     TooManyRoles,
     UnbanRequestNotFound,
 )
 from rooms.ports import RoleChange
-from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, reports_pb2, rules_pb2, unban_requests_pb2
+from salon.moderation.v1 import (
+    cases_pb2,
+    moderation_pb2 as pb,
+    moderation_pb2_grpc,
+    reports_pb2,
+    rules_pb2,
+    unban_requests_pb2,
+)
 
 pytestmark = pytest.mark.integration
 ADMIN = Viewer(UserId(1), "admin", Rank.ADMIN)
@@ -81,6 +91,7 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     reports: list[reports_pb2.KeptReport] = field(default_factory=list)
     unban_requests: list[unban_requests_pb2.UnbanRequest] = field(default_factory=list)
     slug: str = "live"
+    case: pb.GetCaseResponse = field(default_factory=pb.GetCaseResponse)
 
     async def ListActive(self, request: pb.ListActiveRequest, context: Any) -> pb.ListActiveResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
@@ -154,6 +165,11 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
         await self._meet(context)
         self.requests.append(request)
         return pb.FindSlugResponse(slug=self.slug)
+
+    async def GetCase(self, request: pb.GetCaseRequest, context: Any) -> pb.GetCaseResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        self.requests.append(request)
+        return self.case
 
     async def ListUnbanRequests(  # noqa: N802 - the contract's name
         self, request: pb.ListUnbanRequestsRequest, context: Any
@@ -590,6 +606,70 @@ async def test_an_unban_request_that_is_not_there(ask: Start) -> None:
     gone = await ask(Replica(status=grpc.StatusCode.NOT_FOUND))
     with pytest.raises(UnbanRequestNotFound):
         await gone.slug_of_unban_request(7)
+
+
+NOTE_SENT = cases_pb2.Note(
+    id=7, slug="live", target_user_id=5, text="watch out", author_user_id=9, author_username="mo", at_ms=1_000
+)
+NOTE = Note(7, LIVE, UserId(5), None, "watch out", UserId(9), "mo", SECOND)
+
+
+async def test_a_case_is_read_and_notes_are_written_and_deleted(ask: Start) -> None:
+    warning = cases_pb2.PastWarning(
+        id=3, reason="No", moderator_user_id=9, at_ms=1_000, state=cases_pb2.PastWarning.STATE_LAPSED
+    )
+    later = cases_pb2.PastWarning(id=4, state=99)  # type: ignore[arg-type] # of a later version
+    sent = pb.GetCaseResponse(
+        warnings=[warning, later],
+        notes=[NOTE_SENT],
+        reports=[REPORT_SENT],
+        names=["ana"],
+        last_seen_ms=1_000,
+        messages=[cases_pb2.KeptMessage(id=773, at_ms=1_000, text="hello")],
+    )
+    executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, note=NOTE_SENT)
+    replica = Replica(case=sent, executed=executed)
+    moderation = await ask(replica)
+    log = RoomLog(RoomId(7), Life(21), 3)
+    found = await moderation.get_case(ADMIN, LIVE, ANA, log)
+    begun = datetime(1970, 1, 1, tzinfo=UTC)
+    assert found == Case(
+        [],
+        [
+            PastWarning(3, "No", UserId(9), SECOND, WarningState.LAPSED),
+            PastWarning(4, "", UserId(0), begun, WarningState.WITHDRAWN),
+        ],
+        [NOTE],
+        [REPORT],
+        ("ana",),
+        None,
+        SECOND,
+        [KeptMessage(773, SECOND, "hello")],
+    )
+    replica.case = pb.GetCaseResponse(without_messages=True, first_seen_ms=1_000)
+    guest = Target(None, "Anonymous_a")
+    bare = await moderation.get_case(ADMIN, LIVE, guest, None)
+    assert (bare.messages, bare.first_seen) == (None, SECOND)
+    assert await moderation.add_note(ADMIN, LIVE, guest, "watch out") == NOTE
+    assert await moderation.slug_of_note(7) == LIVE
+    await moderation.delete_note(ADMIN, LIVE, 7)
+    of_user, of_guest, added, _, deleted = replica.requests
+    assert (of_user.user_id, of_user.log) == (5, pb.LogRef(partition=3, room_id=7, life=21))
+    assert (of_guest.username, of_guest.HasField("log")) == ("Anonymous_a", False)
+    assert added.add_note == cases_pb2.AddNote(target_username="Anonymous_a", text="watch out")
+    assert deleted.delete_note == cases_pb2.DeleteNote(note_id=7)
+
+
+async def test_a_note_that_is_not_there_or_one_too_many(ask: Start) -> None:
+    full = await ask(Replica(executed=pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_TOO_MANY_NOTES)))
+    with pytest.raises(TooManyNotes):
+        await full.add_note(ADMIN, LIVE, ANA, "x")
+    deleted_since = await ask(Replica(executed=pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE)))
+    with pytest.raises(NoteNotFound):
+        await deleted_since.add_note(ADMIN, LIVE, ANA, "x")
+    gone = await ask(Replica(executed=pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_FOUND)))
+    with pytest.raises(NoteNotFound):
+        await gone.delete_note(ADMIN, LIVE, 7)
 
 
 def change(role: RoomRole | None = RoomRole.VIP, rank: Rank | None = Rank.MODERATOR) -> RoleChange:

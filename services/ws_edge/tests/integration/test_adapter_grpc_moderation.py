@@ -172,6 +172,9 @@ class FakeModeration(ModerationServiceServicer):
     async def ListUnbanRequests(self, request: Any, context: Any) -> Any:
         raise AssertionError("no edge asks for unban requests")
 
+    async def GetCase(self, request: Any, context: Any) -> Any:
+        raise AssertionError("no edge asks for cases")
+
     async def FindSlug(self, request: Any, context: Any) -> Any:
         raise AssertionError("edges know their rooms")
 

@@ -15,6 +15,7 @@ from moderation.domain.sanction_cache import BANS, MUTES_AND_BANS, SanctionCache
 from moderation.domain.slow_mode import Place, SlowMode
 from moderation.domain.spoken_texts import Said, SpokenTexts
 from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, WARNING_PENDING, Decision, Verdict
+from moderation.domain.visits import Visit, VisitBuffer
 from moderation.domain.warnings import WarningCache
 from moderation.domain.windows import AdmittedNonces, CarryMatcher, SlidingWindowLimiter
 
@@ -111,6 +112,7 @@ class Admission:
         policies: PolicyCache,
         warnings: WarningCache | None = None,
         rules: RuleBook | None = None,
+        visits: VisitBuffer | None = None,
     ) -> None:
         window_ns = limits.window_s * 1_000_000_000
         self.limits = limits
@@ -126,6 +128,7 @@ class Admission:
             SlidingWindowLimiter(limits.messages_per_address, window_ns),
         )
         self._last_seen = last_seen
+        self._visits = visits
         self._by_speaker = SlidingWindowLimiter(limits.messages_per_window, window_ns)
         self._by_address = SlidingWindowLimiter(limits.messages_per_address, window_ns)
         self._nonces = AdmittedNonces()
@@ -269,6 +272,8 @@ class Admission:
         seen = LastSeen.of(speaker, slug)
         if seen.is_storable:
             self._last_seen.put(seen, now.wall_ms)
+            if self._visits is not None and (visit := Visit.of(speaker, slug)) is not None:
+                self._visits.put(visit, now.wall_ms)
             self._cache.follow(seen, now_ms=now.wall_ms)
 
 

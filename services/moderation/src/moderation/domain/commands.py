@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from moderation.domain.cases import Note, NoteOrder
 from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
 from moderation.domain.people import Moderator, Rank
@@ -70,6 +71,7 @@ Order: TypeAlias = (
     | ResolveOrder
     | DecideOrder
     | RevocationOrder
+    | NoteOrder
 )
 LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
@@ -129,6 +131,8 @@ class Receipt:
     """Of an undo."""
     rule: KeptRule | None = None
     """Of a rule that was saved, as it is stored; None where it was deleted since."""
+    note: Note | None = None
+    """Of a note that was added; None where it is gone since, and of one that was deleted."""
     unban_request: UnbanRequest | None = None
     """Of an unban request, and of a decision about one: as it is since."""
     report: Report | None = None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from moderation.domain.admission import Now
+from moderation.domain.cases import NoteOrder
 from moderation.domain.commands import RULE_AUTHOR, ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
 from moderation.domain.kept_rules import EVERYWHERE, RuleEdit, RuleOrder, SaveRule, saving_problem
@@ -50,6 +51,7 @@ from moderation.errors import (
     SanctionNotFound,
 )
 from moderation.ports import Ports
+from moderation.usecases.cases import change_note
 from moderation.usecases.outbox import Progress, work
 from moderation.usecases.reports import file_report, resolve_report
 from moderation.usecases.rules import compile_outdated
@@ -66,7 +68,7 @@ TRIED_FOR_S = 1.5
 async def execute(ports: Ports, order: Order | WarningReport | ReportOrder | UnbanOrder) -> Receipt:
     """Carry out a command; answered once it is stored, applied here and published, and what it takes back was tried.
     Raises NotPermitted, MessageNotFound, WarningNotFound, RuleNotFound, RuleRefused, TooManyRoles, TooManyRevocations,
-    ReportNotFound, TooManyReports, AlreadyDecided, what usecases/unban_requests.py and decide_undo raise,
+    ReportNotFound, TooManyReports, AlreadyDecided, what usecases/unban_requests.py, cases.py and decide_undo raise,
     DatabaseUnavailable; OutcomeUnknown where it may be stored; LogUnavailable where it can't be said without the log
     whose message it is."""
     if isinstance(order, WarningReport):
@@ -99,7 +101,7 @@ async def _execute_new(ports: Ports, order: Order) -> Receipt:
         return await _change_rules(ports, order)
     if isinstance(order, RoleOrder):
         return await _set_role(ports, order)
-    if isinstance(order, ResolveOrder | DecideOrder):
+    if isinstance(order, ResolveOrder | DecideOrder | NoteOrder):
         return await _detached(ports, _decide(ports, order))
     return await _execute_rarer(ports, order)
 
@@ -316,11 +318,13 @@ async def _carry_out_role(ports: Ports, order: RoleOrder) -> Receipt:
     return receipt
 
 
-async def _decide(ports: Ports, order: ResolveOrder | DecideOrder) -> Receipt:
-    """Decide about what viewers ask of moderators. What an approval lifts is applied and published as what an unban
-    lifts."""
+async def _decide(ports: Ports, order: ResolveOrder | DecideOrder | NoteOrder) -> Receipt:
+    """Decide about what viewers ask of moderators, or write of somebody. What an approval lifts is applied and
+    published as what an unban lifts."""
     if isinstance(order, ResolveOrder):
         return await resolve_report(ports, order)
+    if isinstance(order, NoteOrder):
+        return await change_note(ports, order)
     now = ports.clock()
     receipt = await decide_unban_request(ports, order)
     if receipt.event is not None and not receipt.repeated:

@@ -100,6 +100,7 @@ async def write(ports: Ports) -> None:
     """Write what memory alone knows. Raises DatabaseUnavailable; nothing is lost then."""
     async with ports.writing:
         await _write_last_seen(ports)
+        await _write_visits(ports)
         await _write_followed(ports)
 
 
@@ -147,6 +148,15 @@ async def _write_last_seen(ports: Ports) -> None:
         # A sanction may have come while these were on their way: neither memory nor database showed them.
         for seen, at_ms in batch.items():
             ports.cache.follow(seen, now_ms=at_ms)
+
+
+async def _write_visits(ports: Ports) -> None:
+    while batch := ports.visits.take(_ROWS_AT_ONCE):
+        try:
+            await ports.store.write_visits(batch)
+        except BaseException:
+            ports.visits.put_back(batch)
+            raise
 
 
 async def _write_followed(ports: Ports) -> None:

@@ -1,11 +1,12 @@
-"""Reports and unban requests between the contract and the domain."""
+"""Reports, unban requests, notes and cases between the contract and the domain."""
 
 from datetime import UTC, datetime
 
+from rooms.domain.cases import KeptMessage, Note, PastWarning, WarningState
 from rooms.domain.people import Slug, UserId
 from rooms.domain.reports import Report, ReportCategory, ReportResolution, ReportState
 from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
-from salon.moderation.v1 import reports_pb2, unban_requests_pb2
+from salon.moderation.v1 import cases_pb2, reports_pb2, unban_requests_pb2
 
 _CATEGORIES = {reports_pb2.ReportCategory.Value(f"REPORT_CATEGORY_{each.name}"): each for each in ReportCategory}
 _STATES = {reports_pb2.ReportState.Value(f"REPORT_STATE_{each.name}"): each for each in ReportState}
@@ -13,6 +14,7 @@ _STATES = {reports_pb2.ReportState.Value(f"REPORT_STATE_{each.name}"): each for 
 _REQUEST_STATES = {
     unban_requests_pb2.UnbanRequestState.Value(f"UNBAN_REQUEST_STATE_{each.name}"): each for each in UnbanRequestState
 }
+_WARNING_STATES = {cases_pb2.PastWarning.State.Value(f"STATE_{each.name}"): each for each in WarningState}
 _DECISIONS = {UnbanDecision.APPROVE: UnbanRequestState.APPROVED, UnbanDecision.DENY: UnbanRequestState.DENIED}
 
 
@@ -60,6 +62,36 @@ def unban_request_from_proto(request: unban_requests_pb2.UnbanRequest) -> UnbanR
         closed_by=UserId(request.closed_by_user_id) if request.closed_by_user_id else None,
         note=request.note or None,
     )
+
+
+def note_from_proto(note: cases_pb2.Note) -> Note:
+    """One note."""
+    return Note(
+        id=note.id,
+        slug=Slug(note.slug),
+        target_user_id=UserId(note.target_user_id) if note.target_user_id else None,
+        target_username=note.target_username or None,
+        text=note.text,
+        author_user_id=UserId(note.author_user_id),
+        author_username=note.author_username,
+        at=time_from_proto(note.at_ms),
+    )
+
+
+def warning_from_proto(warning: cases_pb2.PastWarning) -> PastWarning:
+    """One in a state of a later version is over."""
+    return PastWarning(
+        id=warning.id,
+        reason=warning.reason,
+        moderator_user_id=UserId(warning.moderator_user_id),
+        at=time_from_proto(warning.at_ms),
+        state=_WARNING_STATES.get(warning.state, WarningState.WITHDRAWN),
+    )
+
+
+def message_from_proto(message: cases_pb2.KeptMessage) -> KeptMessage:
+    """One message."""
+    return KeptMessage(message.id, time_from_proto(message.at_ms), message.text)
 
 
 def request_state_to_proto(state: UnbanRequestState | None) -> unban_requests_pb2.UnbanRequestState.ValueType:

@@ -21,12 +21,17 @@ from chassis.grpc_security import GrpcSecurity
 from chassis.traces import trace_headers
 from rooms.adapters.case_convert import (
     decision_to_proto,
+    message_from_proto,
+    note_from_proto,
     report_from_proto,
     report_state_to_proto,
     request_state_to_proto,
+    time_from_proto,
     unban_request_from_proto,
+    warning_from_proto,
 )
 from rooms.domain.audit import AuditEntry, AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
+from rooms.domain.cases import Case, Note
 from rooms.domain.people import Rank, Slug, UserId, Viewer
 from rooms.domain.reports import Report, ReportResolution, ReportState
 from rooms.domain.roles import RoleHolder, RolePage, RoomRole
@@ -52,6 +57,7 @@ from rooms.errors import (
     CannotUndo,
     InvalidInput,
     ModerationUnavailable,
+    NoteNotFound,
     NothingToUndo,
     NotPermitted,
     Refusal,
@@ -59,12 +65,20 @@ from rooms.errors import (
     RequestedTooSoon,
     RuleNotFound,
     SanctionNotFound,
+    TooManyNotes,
     TooManyRevocations,
     TooManyRoles,
     UnbanRequestNotFound,
 )
 from rooms.ports import RoleChange
-from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc, reports_pb2, rules_pb2, unban_requests_pb2
+from salon.moderation.v1 import (
+    cases_pb2,
+    moderation_pb2 as pb,
+    moderation_pb2_grpc,
+    reports_pb2,
+    rules_pb2,
+    unban_requests_pb2,
+)
 
 _ALL_REPLICAS_S = 4.0
 """For all of them together: a GraphQL request has 5 s."""
@@ -95,6 +109,7 @@ _OUTCOMES: dict[pb.ExecuteResponse.Outcome.ValueType, type[Refusal]] = {
     pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO: NothingToUndo,
     pb.ExecuteResponse.OUTCOME_TOO_MANY_ROLES: TooManyRoles,
     pb.ExecuteResponse.OUTCOME_ALREADY_REQUESTED: AlreadyRequested,
+    pb.ExecuteResponse.OUTCOME_TOO_MANY_NOTES: TooManyNotes,
 }
 _KINDS = {rules_pb2.RuleKind.Value(f"RULE_KIND_{kind.name}"): kind for kind in RuleKind}
 _ACTIONS = {rules_pb2.RuleAction.Value(f"RULE_ACTION_{action.name}"): action for action in RuleAction}
@@ -362,6 +377,45 @@ class GrpcModeration:
         )
         request = pb.ExecuteRequest(actor=_speaker(by), slug=slug or "", reason=note, decide_unban_request=decided)
         return unban_request_from_proto((await self._execute(request, not_found=UnbanRequestNotFound)).unban_request)
+
+    async def get_case(self, reader: Viewer, slug: Slug, target: Target, log: RoomLog | None) -> Case:
+        """See ports.Moderation."""
+        request = pb.GetCaseRequest(
+            reader=_speaker(reader),
+            slug=slug,
+            user_id=target.user_id or 0,
+            username=target.username or "",
+            log=None if log is None else pb.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
+        )
+        answer = await self._ask(lambda stub: stub.GetCase(request, timeout=self._deadline_s, metadata=_trace()))
+        return Case(
+            sanctions=[_sanction_from_proto(sanction) for sanction in answer.sanctions],
+            warnings=[warning_from_proto(warning) for warning in answer.warnings],
+            notes=[note_from_proto(note) for note in answer.notes],
+            reports=[report_from_proto(report) for report in answer.reports],
+            names=tuple(answer.names),
+            first_seen=time_from_proto(answer.first_seen_ms) if answer.first_seen_ms else None,
+            last_seen=time_from_proto(answer.last_seen_ms) if answer.last_seen_ms else None,
+            messages=None if answer.without_messages else [message_from_proto(each) for each in answer.messages],
+        )
+
+    async def add_note(self, by: Viewer, slug: Slug, target: Target, text: str) -> Note:
+        """See ports.Moderation."""
+        added = cases_pb2.AddNote(target_user_id=target.user_id or 0, target_username=target.username or "", text=text)
+        answer = await self._execute(pb.ExecuteRequest(actor=_speaker(by), slug=slug, add_note=added))
+        if not answer.HasField("note"):  # deleted by somebody else, before this was asked again
+            raise NoteNotFound
+        return note_from_proto(answer.note)
+
+    async def slug_of_note(self, note_id: int) -> Slug:
+        """See ports.Moderation."""
+        return await self._find_slug(pb.FindSlugRequest(note_id=note_id), NoteNotFound)
+
+    async def delete_note(self, by: Viewer, slug: Slug, note_id: int) -> None:
+        """See ports.Moderation."""
+        deleted = cases_pb2.DeleteNote(note_id=note_id)
+        request = pb.ExecuteRequest(actor=_speaker(by), slug=slug, delete_note=deleted)
+        await self._execute(request, not_found=NoteNotFound)
 
     async def _find_slug(self, request: pb.FindSlugRequest, not_found: type[Refusal]) -> Slug:
         answer = await self._ask(

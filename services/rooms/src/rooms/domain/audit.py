@@ -27,6 +27,8 @@ ACTIONS = (
     "undo",
     "resolve_report",
     "deny_unban",
+    "add_note",
+    "delete_note",
     "follow",
 )
 """What rows are asked for by."""

@@ -13,6 +13,7 @@ from memory_emotes import MemoryBlocks, MemoryEmotes
 from rooms.api.graphql.execute import EXECUTION_LIMIT, execute
 from rooms.api.in_flight import InFlight
 from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone, Verification
+from rooms.domain.cases import Case, Note
 from rooms.domain.leases import Outage
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
@@ -44,6 +45,7 @@ from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanReques
 from rooms.errors import (
     InvalidInput,
     ModerationUnavailable,
+    NoteNotFound,
     NotPermitted,
     ReportNotFound,
     RuleNotFound,
@@ -73,6 +75,8 @@ class FakeModeration:
     refusals: dict[int, Exception] = field(default_factory=dict)
     reports: dict[int, Report] = field(default_factory=dict)
     unban_requests: dict[int, UnbanRequest] = field(default_factory=dict)
+    notes: dict[int, Note] = field(default_factory=dict)
+    case: Case | None = None
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         self._ask(f"list_active {','.join(sorted(slugs))}")
@@ -259,6 +263,28 @@ class FakeModeration:
         if request_id in self.refusals:
             raise self.refusals[request_id]
         return self.unban_requests[request_id]
+
+    async def get_case(self, reader: Viewer, slug: Slug, target: Target, log: RoomLog | None) -> Case:
+        self._ask(f"get_case {reader.rank.name} {slug} {target.user_id} {target.username} {log}")
+        assert self.case is not None
+        return self.case
+
+    async def add_note(self, by: Viewer, slug: Slug, target: Target, text: str) -> Note:
+        self._ask(f"add_note {by.rank.name} {slug} {target.user_id} {target.username} {text!r}")
+        if 0 in self.refusals:
+            raise self.refusals[0]
+        return self.notes[7]
+
+    async def slug_of_note(self, note_id: int) -> Slug:
+        self._ask(f"slug_of_note {note_id}")
+        if note_id not in self.notes:
+            raise NoteNotFound
+        return self.notes[note_id].slug
+
+    async def delete_note(self, by: Viewer, slug: Slug, note_id: int) -> None:
+        self._ask(f"delete_note {by.rank.name} {slug} {note_id}")
+        if note_id in self.refusals:
+            raise self.refusals[note_id]
 
     def _ask(self, question: str) -> None:
         self.asked.append(question)

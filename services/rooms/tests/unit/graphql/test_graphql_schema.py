@@ -74,6 +74,17 @@ type UnbanRequest {
   state: UnbanRequestState!  closedAt: DateTime  closedBy: SafeInt  note: String  cursor: String!
 }
 type RevokedTokens { actionId: SafeInt!  before: DateTime  until: DateTime! }
+enum WarningState { ISSUED DELIVERED ACKNOWLEDGED LAPSED SUPERSEDED EXPIRED WITHDRAWN }
+type PastWarning { id: SafeInt!  reason: String!  moderatorUserId: SafeInt!  at: DateTime!  state: WarningState! }
+type Note {
+  id: SafeInt!  slug: String!  targetUserId: SafeInt  targetUsername: String  text: String!  authorUserId: SafeInt!
+  authorUsername: String!  at: DateTime!
+}
+type KeptMessage { id: SafeInt!  at: DateTime!  text: String! }
+type UserCase {
+  sanctions: [Sanction!]!  warnings: [PastWarning!]!  notes: [Note!]!  reports: [Report!]!  names: [String!]!
+  firstSeen: DateTime  lastSeen: DateTime  messages: [KeptMessage!]
+}
 type PolicyFieldChange { field: String!  before: String!  after: String! }
 type AuditVerification {
   whole: Boolean!  checked: Int!  unchained: Int!  brokenActionId: SafeInt  problem: String
@@ -97,6 +108,7 @@ type Query {
   reports(slug: String, state: ReportState = OPEN, first: Int = 50, after: String): [Report!]!
   unbanRequests(slug: String, state: UnbanRequestState = OPEN, mine: Boolean = false, first: Int = 50,
     after: String): [UnbanRequest!]!
+  userCase(slug: String!, userId: SafeInt, username: String): UserCase!
 }
 type Mutation {
   createChatRoom(name: String!, slug: String, description: String, isPublic: Boolean = true,
@@ -115,6 +127,8 @@ type Mutation {
   decideUnbanRequest(id: SafeInt!, decision: UnbanDecision!, note: String): UnbanRequest!
   revokeTokens(userId: SafeInt!, before: DateTime, reason: String): RevokedTokens!
   revokeToken(jti: String!, reason: String): RevokedTokens!
+  addNote(slug: String!, text: String!, userId: SafeInt, username: String): Note!
+  deleteNote(id: SafeInt!): Boolean!
   saveEmote(name: String!, url: String!, alt: String, slug: String): Emote!
   deleteEmote(name: String!, slug: String): Boolean!
   block(userId: SafeInt!): Boolean!

@@ -5,6 +5,7 @@ from sys import intern
 from typing import Any
 
 from moderation.adapters.store.tables import AuditRow, SanctionRow
+from moderation.domain.cases import AddNote, Note, NoteAction, NoteOrder
 from moderation.domain.commands import ErasureOrder, SanctionOrder, Undone
 from moderation.domain.erasures import NO_ORIGIN, Erasure, LoggedMessage, Origin
 from moderation.domain.kept_rules import RuleEdit, RuleOrder, SaveRule, scope_of
@@ -306,6 +307,27 @@ def revocation_audit_row(order: RevocationOrder, revocation: Revocation, now_ms:
         lifted_ids=[],
         nonce=order.origin.nonce or None,
         details={"before_ms": revocation.before_ms} if command.user_id else {"jti": command.jti},
+    )
+
+
+def note_audit_row(order: NoteOrder, note: Note, now_ms: int) -> AuditRow:
+    """What is kept of a command about a note: never its text, which only moderators of the room may read, and which is
+    gone when it is deleted."""
+    command = order.command
+    return AuditRow(
+        action=int(NoteAction.ADD if isinstance(command, AddNote) else NoteAction.DELETE),
+        target_user_id=note.target.user_id,
+        target_username=note.target.username,
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.ROOM),
+        slug=command.slug,
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=[],
+        nonce=order.origin.nonce or None,
+        details={"note_id": note.id},
     )
 
 

@@ -1,5 +1,5 @@
-"""Sanctions, policies, rules, pins, warnings, roles of rooms, reports, unban requests, the audit log, and who was last
-seen where."""
+"""Sanctions, policies, rules, pins, warnings, roles of rooms, reports, unban requests, notes, the audit log, and who
+was seen where."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,6 +16,19 @@ from chassis.logs import LogSummary
 from moderation.adapters.store import retention
 from moderation.adapters.store.audit import append_audit, list_records, list_undoable, record_from_row, verify_part
 from moderation.adapters.store.case_feed import REPORT_RESOLVED, REQUEST_DECIDED, tell_report, tell_request
+from moderation.adapters.store.cases import (
+    count_notes,
+    delete_note,
+    delete_notes,
+    delete_visits,
+    find_note,
+    insert_note,
+    notes_of,
+    sanctions_of,
+    seen_of,
+    warnings_of,
+    write_visits,
+)
 from moderation.adapters.store.database import COMMAND_LOCK, PRUNING_LOCK, answered
 from moderation.adapters.store.feed import heads_after, last_event_id, prune_feed
 from moderation.adapters.store.feed_pages import next_events
@@ -53,6 +66,7 @@ from moderation.adapters.store.rows import (
     event_from_row,
     follow_row,
     imposed_ids,
+    note_audit_row,
     pin_audit_row,
     policy_audit_row,
     report_audit_row,
@@ -97,6 +111,7 @@ from moderation.adapters.store.warnings import (
     warnings_after,
 )
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
+from moderation.domain.cases import SHOWN, AddNote, Case, Note, NoteAction, NoteOrder
 from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage
 from moderation.domain.feed import FeedEvent, FeedHead
@@ -127,6 +142,7 @@ from moderation.domain.unban_requests import (
     UnbanRequest,
 )
 from moderation.domain.undo import CHANGES_OF_POLICIES, DoneAction, Undoing, UndoOrder
+from moderation.domain.visits import Visit
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
 from moderation.ports import ChangedSanctions, SanctionQuery
 
@@ -485,6 +501,54 @@ class TortoiseStore:
         await self._in_parts(lambda: forget_revocations(before_ms))
 
     @answered
+    async def change_note(
+        self, order: NoteOrder, demand: Callable[[int, Note | None], None], *, now_ms: int
+    ) -> Receipt:
+        """One by one as well: there are at most so many."""
+        command = order.command
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            if isinstance(command, AddNote):
+                demand(await count_notes(command.slug, command.target), None)
+                note = await insert_note(command, now_ms=now_ms)
+                audit = note_audit_row(order, note, now_ms)
+                await append_audit(audit)
+                return Receipt(audit.id, note=note)
+            known = await find_note(command.note_id)
+            demand(0, known)
+            assert known is not None
+            await delete_note(known.id)
+            audit = note_audit_row(order, known, now_ms)
+            await append_audit(audit)
+            return Receipt(audit.id)
+
+    @answered
+    async def find_note(self, note_id: int) -> Note | None:
+        async with self._database.transaction():
+            return await find_note(note_id)
+
+    @answered
+    async def case_of(self, slug: str, target: Target, *, with_reports: bool) -> Case:
+        async with self._database.transaction():
+            query = ReportQuery(slug, target=target)
+            reports = await list_reports(query, first=SHOWN, before_id=None) if with_reports else []
+            return Case(
+                sanctions=self._understood(await _values(sanctions_of(slug, target)), {}),
+                warnings=await warnings_of(slug, target),
+                notes=await notes_of(slug, target),
+                reports=reports,
+                seen=await seen_of(slug, target),
+                messages=[],
+            )
+
+    @answered
+    async def write_visits(self, visits: Mapping[Visit, tuple[int, int]]) -> None:
+        async with self._database.transaction():
+            await write_visits(visits)
+
+    @answered
     async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
         """One by one as well, for the same reason."""
         async with self._commanding, self._database.transaction() as session:
@@ -654,6 +718,7 @@ class TortoiseStore:
             pass
         await self._in_parts(lambda: retention.erase_evidence_of_warnings(before_ms))
         await self._in_parts(lambda: retention.delete_rule_hits(before_ms))
+        await self._in_parts(lambda: delete_visits(before_ms, retention.ROWS_AT_ONCE))
         await self._in_parts(lambda: erase_evidence_of_requests(before_ms, now_ms, retention.ROWS_AT_ONCE))
         await self._in_parts(lambda: erase_evidence_of_reports(before_ms, now_ms, retention.ROWS_AT_ONCE))
 
@@ -663,6 +728,7 @@ class TortoiseStore:
         while await self._delete_audit(before_ms):
             pass
         await self._in_parts(lambda: retention.delete_warnings(before_ms))
+        await self._in_parts(lambda: delete_notes(before_ms, retention.ROWS_AT_ONCE))
         await self._in_parts(lambda: delete_requests(before_ms, retention.ROWS_AT_ONCE))
         await self._in_parts(lambda: delete_reports(before_ms, retention.ROWS_AT_ONCE))
         await self._forget_pins(before_ms)
@@ -727,6 +793,9 @@ class TortoiseStore:
         if audit.action in set(RuleEdit):
             rule_id = (audit.details or {}).get("rule_id", 0)
             return Receipt(audit.id, repeated=True, rule=await find_rule(rule_id))
+        if audit.action in set(NoteAction):
+            note = await find_note((audit.details or {}).get("note_id", 0))
+            return Receipt(audit.id, repeated=True, note=note)
         if audit.action == ReportAction.RESOLVE:
             report_id = (audit.details or {}).get("report_id", 0)
             return Receipt(audit.id, repeated=True, report=await find_report(report_id))

@@ -367,6 +367,45 @@ class RevocationRow(Model):
         )
 
 
+class NoteRow(Model):
+    """What a moderator wrote of somebody, for the moderators of a slug."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    target_user_id = fields.BigIntField()
+    target_username = fields.CharField(max_length=NAME_LENGTH)
+    text = fields.TextField()
+    author_user_id = fields.BigIntField()
+    author_username = fields.CharField(max_length=NAME_LENGTH)
+    author_rank = fields.SmallIntField()
+    created_at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "note"
+        app = "moderation"
+        indexes = (
+            Index(fields=("slug", "target_user_id", "target_username", "id"), name="note_by_target"),
+            Index(fields=("created_at_ms",), name="note_by_time"),
+        )
+
+
+class VisitRow(Model):
+    """When a user was first and last in the rooms of a slug, under a name."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    user_id = fields.BigIntField()
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    name = fields.CharField(max_length=NAME_LENGTH)
+    first_seen_ms = fields.BigIntField()
+    last_seen_ms = fields.BigIntField()
+
+    class Meta:
+        table = "visit"
+        app = "moderation"
+        unique_together = (("user_id", "slug", "name"),)
+        indexes = (Index(fields=("last_seen_ms",), name="visit_by_time"),)
+
+
 class OutboxRow(Model):
     """What a command has to do in the log of a room. Stays a while when that is done."""
 

@@ -32,7 +32,7 @@ async def insert_warning(command: WarningCommand, action_id: int, *, now_ms: int
         target_user_id=command.target.user_id,
         target_username=command.target.username,
     )
-    oldest_first = [_from_row(row) for row in await _understood(open_rows).order_by("id")]
+    oldest_first = [warning_from_row(row) for row in await _understood(open_rows).order_by("id")]
     issued = RoomWarning(
         id=action_id,
         slug=command.slug,
@@ -69,7 +69,7 @@ async def take_step(report: WarningReport, *, now_ms: int) -> RoomWarning:
     row = await _understood(rows).first()
     if row is None:
         raise WarningNotFound
-    warning = _from_row(row)
+    warning = warning_from_row(row)
     changed = warning.after(report.step, await _next_version(now_ms))
     if changed is not warning:
         await _write(changed, now_ms)
@@ -79,13 +79,13 @@ async def take_step(report: WarningReport, *, now_ms: int) -> RoomWarning:
 async def find_warning(warning_id: int) -> RoomWarning | None:
     """One, in whatever state; None: there is none."""
     row = await _understood(WarningRow.filter(id=warning_id)).first()
-    return None if row is None else _from_row(row)
+    return None if row is None else warning_from_row(row)
 
 
 async def warnings_after(version: int, first: int) -> list[RoomWarning]:
     """See Store."""
     rows = await _understood(WarningRow.filter(version__gt=version)).order_by("version").limit(first)
-    return [_from_row(row) for row in rows]
+    return [warning_from_row(row) for row in rows]
 
 
 async def open_warnings(slugs: Sequence[str]) -> list[RoomWarning]:
@@ -93,14 +93,14 @@ async def open_warnings(slugs: Sequence[str]) -> list[RoomWarning]:
     if not slugs:
         return []
     rows = WarningRow.filter(closed_at_ms__isnull=True, slug__in=list(slugs))
-    return [_from_row(row) for row in await _understood(rows).order_by("id")]
+    return [warning_from_row(row) for row in await _understood(rows).order_by("id")]
 
 
 async def expire_warnings(before_ms: int, now_ms: int) -> bool:
     """A part of them; whether there may be more. Under the lock of commands."""
     old = WarningRow.filter(closed_at_ms__isnull=True, created_at_ms__lt=before_ms)
     rows = await _understood(old).order_by("id").limit(WARNINGS_AT_ONCE)
-    await _step_all([_from_row(row) for row in rows], WarningStep.EXPIRE, await _next_version(now_ms), now_ms)
+    await _step_all([warning_from_row(row) for row in rows], WarningStep.EXPIRE, await _next_version(now_ms), now_ms)
     return len(rows) == WARNINGS_AT_ONCE
 
 
@@ -130,8 +130,8 @@ def _understood(rows: QuerySet[WarningRow]) -> QuerySet[WarningRow]:
     return rows.filter(moderator_rank__in=_RANKS)
 
 
-def _from_row(row: WarningRow) -> RoomWarning:
-    """A state of a later version is told by whether that has closed it."""
+def warning_from_row(row: WarningRow) -> RoomWarning:
+    """As the domain knows it. A state of a later version is told by whether that has closed it."""
     other = WarningState.ISSUED if row.closed_at_ms is None else WarningState.WITHDRAWN
     return RoomWarning(
         id=row.id,

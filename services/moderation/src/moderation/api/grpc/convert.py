@@ -9,10 +9,11 @@ from typing import Any, TypeVar, cast
 
 from google.protobuf.message import DecodeError
 
-from moderation.api.grpc.convert_cases import case_order, kept_report_to_proto, unban_request_to_proto
+from moderation.api.grpc.convert_cases import case_order, kept_report_to_proto, note_to_proto, unban_request_to_proto
 from moderation.api.grpc.texts import storable as _storable, text_from_proto as _text
 from moderation.domain.admission import ArrivalCheck, CarriedAdmission, Limits, MessageCheck, ReleasedAdmission
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification, chain_of
+from moderation.domain.cases import NoteAction
 from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.kept_rules import DeleteRule, KeptRule, RuleEdit, RuleOrder, SaveRule
@@ -67,6 +68,7 @@ from moderation.errors import (
     MalformedRequest,
     MessageNotFound,
     ModerationError,
+    NoteNotFound,
     NothingToUndo,
     NotPermitted,
     ReportNotFound,
@@ -74,6 +76,7 @@ from moderation.errors import (
     RuleNotFound,
     RuleRefused,
     SanctionNotFound,
+    TooManyNotes,
     TooManyReports,
     TooManyRevocations,
     TooManyRoles,
@@ -125,6 +128,8 @@ _AUDIT_ACTIONS = {
     int(RuleEdit.DELETE): "delete_rule",
     int(ReportAction.RESOLVE): "resolve_report",
     int(UnbanAction.DENY): "deny_unban",
+    int(NoteAction.ADD): "add_note",
+    int(NoteAction.DELETE): "delete_note",
     int(RoleAction.SET): _ROLE,
 }
 """Rows of the audit log in the words of the frame."""
@@ -146,6 +151,8 @@ _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
     AlreadyDecided: pb.ExecuteResponse.OUTCOME_ALREADY_DECIDED,
     SanctionNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
     UnbanRequestNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    NoteNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    TooManyNotes: pb.ExecuteResponse.OUTCOME_TOO_MANY_NOTES,
     AlreadyRequested: pb.ExecuteResponse.OUTCOME_ALREADY_REQUESTED,
     RequestedTooSoon: pb.ExecuteResponse.OUTCOME_REQUESTED_TOO_SOON,
 }
@@ -221,7 +228,8 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport | Repo
     offered."""
     if message.WhichOneof("command") == "report_warning":
         return _warning_report(message)
-    log, origin = _log(message), Origin(message.edge, message.token, _text(message.nonce, _LONGEST_NONCE, "nonce"))
+    nonce = _text(message.nonce, _LONGEST_NONCE, "nonce")
+    log, origin = log_from_proto(message), Origin(message.edge, message.token, nonce)
     if message.WhichOneof("command") == "change_sanction":
         change = message.change_sanction
         command = _sanction_command(change, message, message.actor)
@@ -270,6 +278,7 @@ def receipt_to_proto(receipt: Receipt, order: Order | WarningReport | ReportOrde
         rule=None if receipt.rule is None else kept_rule_to_proto(receipt.rule),
         revocation=None if receipt.revocation is None else revocation_to_proto(receipt.revocation),
         report=None if receipt.report is None else kept_report_to_proto(receipt.report),
+        note=None if receipt.note is None else note_to_proto(receipt.note),
         unban_request=None if receipt.unban_request is None else unban_request_to_proto(receipt.unban_request),
     )
 
@@ -866,7 +875,8 @@ def _role_command(message: pb.ExecuteRequest) -> RoleCommand:
     )
 
 
-def _log(message: pb.ExecuteRequest) -> LogRef | None:
+def log_from_proto(message: pb.ExecuteRequest | pb.GetCaseRequest) -> LogRef | None:
+    """Of the life that is meant; None: there is none. Raises MalformedRequest."""
     if not message.HasField("log"):
         return None
     log = message.log

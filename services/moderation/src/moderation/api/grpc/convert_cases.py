@@ -1,7 +1,8 @@
-"""Reports and unban requests between the contract and the domain. What comes from callers raises MalformedRequest where
-it breaks the contract."""
+"""Reports, unban requests and notes between the contract and the domain. What comes from callers raises
+MalformedRequest where it breaks the contract."""
 
 from moderation.api.grpc.texts import text_from_proto
+from moderation.domain.cases import LONGEST_NOTE as LONGEST_TEXT_OF_NOTE, AddNote, Case, DeleteNote, Note, NoteOrder
 from moderation.domain.erasures import LogRef, Origin
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
 from moderation.domain.people import Moderator, Target
@@ -25,7 +26,7 @@ from moderation.domain.unban_requests import (
     UnbanRequest,
 )
 from moderation.errors import MalformedRequest
-from salon.moderation.v1 import moderation_pb2 as pb, reports_pb2, unban_requests_pb2
+from salon.moderation.v1 import cases_pb2, moderation_pb2 as pb, reports_pb2, unban_requests_pb2
 
 _LARGEST_ID = 2**53 - 1
 _LONGEST_REASON = 500
@@ -33,7 +34,7 @@ _LONGEST_REASON = 500
 
 def case_order(
     message: pb.ExecuteRequest, actor: Moderator, log: LogRef | None, origin: Origin
-) -> ReportOrder | ResolveOrder | UnbanOrder | DecideOrder | None:
+) -> ReportOrder | ResolveOrder | UnbanOrder | DecideOrder | NoteOrder | None:
     """A command of those here; None: it is another one."""
     match message.WhichOneof("command"):
         case "file_report":
@@ -44,6 +45,8 @@ def case_order(
             return _unban_order(message, actor)
         case "decide_unban_request":
             return DecideOrder(_decide_command(message, actor), origin=origin)
+        case "add_note" | "delete_note":
+            return NoteOrder(_note_command(message, actor), origin=origin)
         case _:
             return None
 
@@ -90,6 +93,40 @@ def unban_request_to_proto(request: UnbanRequest) -> unban_requests_pb2.UnbanReq
     )
 
 
+def note_to_proto(note: Note) -> cases_pb2.Note:
+    """A note as it is stored, for the wire."""
+    return cases_pb2.Note(
+        id=note.id,
+        slug=note.slug,
+        target_user_id=note.target.user_id,
+        target_username=note.target.username,
+        text=note.text,
+        author_user_id=note.author_user_id,
+        author_username=note.author_username,
+        at_ms=note.created_at_ms,
+    )
+
+
+def add_case(answer: pb.GetCaseResponse, case: Case) -> None:
+    """All but the sanctions."""
+    for warning in case.warnings:
+        state = cases_pb2.PastWarning.State.ValueType(warning.state)
+        answer.warnings.add(
+            id=warning.id,
+            reason=warning.reason,
+            moderator_user_id=warning.moderator_user_id,
+            at_ms=warning.created_at_ms,
+            state=state,
+        )
+    answer.notes.extend(map(note_to_proto, case.notes))
+    answer.reports.extend(map(kept_report_to_proto, case.reports))
+    answer.names.extend(case.seen.names)
+    answer.first_seen_ms, answer.last_seen_ms = case.seen.first_ms, case.seen.last_ms
+    answer.without_messages = case.messages is None
+    for message in case.messages or ():
+        answer.messages.add(id=message.id, at_ms=message.at_ms, text=message.text)
+
+
 def request_state_from_proto(state: unban_requests_pb2.UnbanRequestState.ValueType) -> RequestState | None:
     """None: unspecified. Raises MalformedRequest."""
     if state == unban_requests_pb2.UNBAN_REQUEST_STATE_UNSPECIFIED:
@@ -115,10 +152,7 @@ def _report_order(message: pb.ExecuteRequest, actor: Moderator, log: LogRef | No
     if not 0 <= filed.message_id <= _LARGEST_ID:
         raise MalformedRequest("message_id")
     if not filed.message_id:
-        if filed.target_user_id < 0 or not (filed.target_user_id or filed.target_username):
-            raise MalformedRequest("target_user_id")
-        name = "" if filed.target_user_id else text_from_proto(filed.target_username, LONGEST_NAME, "target_username")
-        target = Target(filed.target_user_id, name)
+        target = person_from_proto(filed.target_user_id, filed.target_username)
     try:
         category = ReportCategory(filed.category)
     except ValueError:
@@ -167,6 +201,27 @@ def _decide_command(message: pb.ExecuteRequest, actor: Moderator) -> DecideComma
     return DecideCommand(
         actor, slug, asked.unban_request_id, decision, text_from_proto(message.reason, LONGEST_TEXT, "reason")
     )
+
+
+def _note_command(message: pb.ExecuteRequest, actor: Moderator) -> AddNote | DeleteNote:
+    slug, reason = _slug(message), text_from_proto(message.reason, _LONGEST_REASON, "reason")
+    if message.WhichOneof("command") == "delete_note":
+        if not 0 < message.delete_note.note_id <= _LARGEST_ID:
+            raise MalformedRequest("note_id")
+        return DeleteNote(actor, slug, message.delete_note.note_id, reason)
+    added = message.add_note
+    text = text_from_proto(added.text, LONGEST_TEXT_OF_NOTE, "text")
+    if not text.strip():
+        raise MalformedRequest("text")
+    target = person_from_proto(added.target_user_id, added.target_username)
+    return AddNote(actor, message.actor.username, slug, target, text, reason)
+
+
+def person_from_proto(user_id: int, username: str) -> Target:
+    """A user by id, else an anonymous one by name. Raises MalformedRequest."""
+    if user_id < 0 or not (user_id or username):
+        raise MalformedRequest("target_user_id")
+    return Target(user_id, "" if user_id else text_from_proto(username, LONGEST_NAME, "target_username"))
 
 
 def _slug(message: pb.ExecuteRequest) -> str:

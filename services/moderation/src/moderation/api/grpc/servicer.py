@@ -13,6 +13,7 @@ from moderation.api.grpc.convert import (
     hit_to_proto,
     holder_to_proto,
     kept_rule_to_proto,
+    log_from_proto,
     moderator_from_proto,
     order_from_act,
     order_from_proto,
@@ -34,7 +35,9 @@ from moderation.api.grpc.convert import (
     warning_to_proto,
 )
 from moderation.api.grpc.convert_cases import (
+    add_case,
     kept_report_to_proto,
+    person_from_proto,
     report_state_from_proto,
     request_state_from_proto,
     unban_request_to_proto,
@@ -42,6 +45,7 @@ from moderation.api.grpc.convert_cases import (
 from moderation.domain.kept_rules import EVERYWHERE
 from moderation.errors import MalformedRequest, NotPermitted
 from moderation.ports import Ports
+from moderation.usecases.cases import get_case, slug_of_note
 from moderation.usecases.execute import execute, lift
 from moderation.usecases.queries import (
     list_audit,
@@ -254,6 +258,8 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         match request.WhichOneof("what"):
             case "report_id":
                 return pb.FindSlugResponse(slug=await slug_of_report(self._ports, request.report_id))
+            case "note_id":
+                return pb.FindSlugResponse(slug=await slug_of_note(self._ports, request.note_id))
             case "unban_request_id":
                 slug = await slug_of_unban_request(self._ports, request.unban_request_id)
                 return pb.FindSlugResponse(slug=slug or "")
@@ -284,3 +290,18 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
             before_id=request.before_id or None,
         )
         return pb.ListUnbanRequestsResponse(requests=map(unban_request_to_proto, found))
+
+    async def GetCase(  # noqa: N802
+        self, request: pb.GetCaseRequest, context: grpc.aio.ServicerContext[pb.GetCaseRequest, pb.GetCaseResponse]
+    ) -> pb.GetCaseResponse:
+        """What is known of one person."""
+        case = await get_case(
+            self._ports,
+            moderator_from_proto(request.reader),
+            slug_from_proto(request.slug),
+            person_from_proto(request.user_id, request.username),
+            log_from_proto(request),
+        )
+        answer = pb.GetCaseResponse(sanctions=map(sanction_to_proto, case.sanctions))
+        add_case(answer, case)
+        return answer

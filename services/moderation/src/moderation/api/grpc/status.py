@@ -7,6 +7,7 @@ from chassis.grpc_server import Status, StatusTable
 from moderation.errors import (
     LogUnavailable,
     MalformedRequest,
+    NoteNotFound,
     NotPermitted,
     ReportNotFound,
     RuleNotFound,
@@ -22,6 +23,7 @@ STATUSES: StatusTable = {
     TooManyPolicies: Status(StatusCode.RESOURCE_EXHAUSTED, "too many policies"),
     ReportNotFound: Status(StatusCode.NOT_FOUND, "no such report"),
     UnbanRequestNotFound: Status(StatusCode.NOT_FOUND, "no such unban request"),
+    NoteNotFound: Status(StatusCode.NOT_FOUND, "no such note"),
     RuleNotFound: Status(StatusCode.NOT_FOUND, "no such rule"),
     LogUnavailable: Status(StatusCode.UNAVAILABLE, "log away"),
     DatabaseUnavailable: Status(StatusCode.UNAVAILABLE, "database away"),

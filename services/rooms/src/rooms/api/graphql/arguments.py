@@ -11,6 +11,7 @@ from rooms.errors import InvalidInput
 LIST_LIMIT = 100
 LIST_DEFAULT = 50
 REASON_LIMIT = 500
+NOTE_LIMIT = 1000
 SEARCH_LIMIT = 200
 _CURSOR_LIMIT = 64
 _UNFIT = ("Cc", "Cs")

@@ -1,4 +1,4 @@
-"""The types of the contract that are about reports and unban requests, made from the domain's values."""
+"""The types of the contract that are about reports, unban requests and cases, made from the domain's values."""
 
 from datetime import datetime
 from typing import Self
@@ -6,8 +6,8 @@ from typing import Self
 import strawberry
 
 from rooms.api.graphql.arguments import encode_cursor
-from rooms.api.graphql.types import SafeInt
-from rooms.domain import reports as domain, unban_requests as unban
+from rooms.api.graphql.types import SafeInt, Sanction
+from rooms.domain import cases, reports as domain, unban_requests as unban
 
 REPORTS = "report"
 UNBAN_REQUESTS = "unban"
@@ -18,6 +18,7 @@ strawberry.enum(domain.ReportState)
 strawberry.enum(domain.ReportResolution)
 strawberry.enum(unban.UnbanRequestState)
 strawberry.enum(unban.UnbanDecision)
+strawberry.enum(cases.WarningState)
 
 
 @strawberry.type
@@ -102,6 +103,100 @@ class UnbanRequest:
             note=request.note,
             cursor=encode_cursor(UNBAN_REQUESTS, request.id),
         )
+
+
+@strawberry.type
+class PastWarning:
+    """A warning, in whatever state."""
+
+    id: SafeInt
+    reason: str
+    moderator_user_id: SafeInt
+    at: datetime
+    state: cases.WarningState
+
+
+@strawberry.type
+class Note:
+    """What a moderator wrote of somebody, for the moderators of a room alone."""
+
+    id: SafeInt
+    slug: str
+    target_user_id: SafeInt | None
+    target_username: str | None
+    text: str
+    author_user_id: SafeInt
+    author_username: str
+    at: datetime
+
+    @classmethod
+    def of(cls, note: cases.Note) -> Self:
+        """As the contract shows a note."""
+        return cls(
+            id=SafeInt(note.id),
+            slug=note.slug,
+            target_user_id=_safe(note.target_user_id),
+            target_username=note.target_username,
+            text=note.text,
+            author_user_id=SafeInt(note.author_user_id),
+            author_username=note.author_username,
+            at=note.at,
+        )
+
+
+@strawberry.type
+class KeptMessage:
+    """A message that the log still has."""
+
+    id: SafeInt
+    at: datetime
+    text: str
+
+
+@strawberry.type
+class UserCase:
+    """What moderators of a room know of one person, each list newest first."""
+
+    sanctions: list[Sanction]
+    warnings: list[PastWarning]
+    notes: list[Note]
+    reports: list[Report]
+    names: list[str]
+    first_seen: datetime | None
+    last_seen: datetime | None
+    messages: list[KeptMessage] | None
+
+    @classmethod
+    def of(cls, case: cases.Case, *, now: datetime) -> Self:
+        """As the contract shows a case at this time."""
+        messages = None
+        if case.messages is not None:
+            messages = [KeptMessage(id=SafeInt(each.id), at=each.at, text=each.text) for each in case.messages]
+        return cls(
+            sanctions=[Sanction.of(sanction, now=now) for sanction in case.sanctions],
+            warnings=[
+                PastWarning(
+                    id=SafeInt(each.id),
+                    reason=each.reason,
+                    moderator_user_id=SafeInt(each.moderator_user_id),
+                    at=each.at,
+                    state=each.state,
+                )
+                for each in case.warnings
+            ],
+            notes=[Note.of(note) for note in case.notes],
+            reports=[Report.of(report) for report in case.reports],
+            names=list(case.names),
+            first_seen=case.first_seen,
+            last_seen=case.last_seen,
+            messages=messages,
+        )
+
+    @property
+    def elements(self) -> int:
+        """How many there are in all lists together."""
+        lists = (self.sanctions, self.warnings, self.notes, self.reports, self.names, self.messages or ())
+        return sum(map(len, lists))
 
 
 def _safe(number: int | None) -> SafeInt | None:

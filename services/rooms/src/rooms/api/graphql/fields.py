@@ -7,6 +7,7 @@ from strawberry.types import Info
 
 from rooms.api.graphql.arguments import (
     LIST_DEFAULT,
+    NOTE_LIMIT,
     check_id,
     check_line,
     check_paragraph,
@@ -16,7 +17,7 @@ from rooms.api.graphql.arguments import (
     clamp_first,
     decode_cursor,
 )
-from rooms.api.graphql.case_types import REPORTS, UNBAN_REQUESTS, Report, UnbanRequest
+from rooms.api.graphql.case_types import REPORTS, UNBAN_REQUESTS, Note, Report, UnbanRequest, UserCase
 from rooms.api.graphql.request import Request
 from rooms.api.graphql.types import (
     AUDIT,
@@ -51,9 +52,10 @@ from rooms.domain.reports import ReportResolution, ReportState
 from rooms.domain.roles import RoomRole
 from rooms.domain.rooms import UNCHANGED, RoomSettings, SettingsChange
 from rooms.domain.rules import KeptRule
+from rooms.domain.sanctions import Target
 from rooms.domain.unban_requests import UnbanDecision, UnbanRequestState
 from rooms.errors import InvalidInput
-from rooms.usecases import audit, blocks, emotes, manage, queries, reports, roles, tokens, unban_requests
+from rooms.usecases import audit, blocks, cases, emotes, manage, queries, reports, roles, tokens, unban_requests
 
 
 @strawberry.type
@@ -302,6 +304,23 @@ class Query:
         info.context.count_elements(len(found))
         return [UnbanRequest.of(request) for request in found]
 
+    @strawberry.field
+    async def user_case(
+        self,
+        info: Info[Request, None],
+        slug: str,
+        user_id: SafeInt | None = strawberry.UNSET,
+        username: str | None = strawberry.UNSET,
+    ) -> UserCase:
+        """What moderators of a room know of a user, or of somebody anonymous by name. Raises NotSignedIn, NotPermitted,
+        InvalidInput, ModerationUnavailable."""
+        context = info.context
+        where, target = naming.check_slug(slug), _target(user_id, username)
+        found = await cases.get_case(context.ports, context.viewer, where, target)
+        case = UserCase.of(found, now=context.ports.clock())
+        context.count_elements(case.elements)
+        return case
+
 
 @strawberry.type
 class Mutation:
@@ -489,6 +508,29 @@ class Mutation:
         return RevokedTokens.of(await tokens.revoke_token(context.ports, context.viewer, named, reason=why))
 
     @strawberry.mutation
+    async def add_note(
+        self,
+        info: Info[Request, None],
+        slug: str,
+        text: str,
+        user_id: SafeInt | None = strawberry.UNSET,
+        username: str | None = strawberry.UNSET,
+    ) -> Note:
+        """Write of somebody, for the moderators of a room alone. Raises NotSignedIn, NotPermitted, TooManyNotes,
+        InvalidInput, ModerationUnavailable."""
+        written, context = check_reason("text", text, limit=NOTE_LIMIT), info.context
+        if not written.strip():
+            raise InvalidInput("text must say something")
+        where, target = naming.check_slug(slug), _target(user_id, username)
+        return Note.of(await cases.add_note(context.ports, context.viewer, where, target, written))
+
+    @strawberry.mutation
+    async def delete_note(self, info: Info[Request, None], id: SafeInt) -> bool:
+        """Delete one's own note, or that of a lower rank. Raises NotSignedIn, NotPermitted, NoteNotFound,
+        ModerationUnavailable."""
+        return await cases.delete_note(info.context.ports, info.context.viewer, id)
+
+    @strawberry.mutation
     async def save_emote(
         self,
         info: Info[Request, None],
@@ -548,6 +590,16 @@ class Mutation:
 def _emotes_of(slug: str | None) -> Slug:
     """Without one: those of everywhere. Raises InvalidInput."""
     return naming.check_slug(slug) if isinstance(slug, str) else EVERYWHERE
+
+
+def _target(user_id: SafeInt | None, username: str | None) -> Target:
+    """Raises InvalidInput."""
+    if isinstance(user_id, int) == isinstance(username, str):
+        raise InvalidInput("Give userId, or the username of somebody anonymous")
+    if isinstance(user_id, int):
+        return Target(UserId(check_id("userId", user_id)), None)
+    assert isinstance(username, str)
+    return Target(None, check_line("username", username))
 
 
 def _slug(slug: str | None) -> Slug | None:

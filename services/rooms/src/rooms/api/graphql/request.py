@@ -100,6 +100,8 @@ class _RememberedSanctions:
         self.list_reports, self.slug_of_report = moderation.list_reports, moderation.slug_of_report
         self.resolve_report = moderation.resolve_report
         self.request_unban = moderation.request_unban
+        self.get_case, self.add_note = moderation.get_case, moderation.add_note
+        self.slug_of_note, self.delete_note = moderation.slug_of_note, moderation.delete_note
         self.list_unban_requests = moderation.list_unban_requests
         self.slug_of_unban_request = moderation.slug_of_unban_request
         self.decide_unban_request = moderation.decide_unban_request
