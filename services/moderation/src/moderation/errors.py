@@ -26,6 +26,7 @@ ModerationError
 ├── RequestedTooSoon          one was denied less than a day ago: an answer to Execute
 ├── NoteNotFound              there is no such note of that slug: an answer to Execute, NOT_FOUND elsewhere
 ├── TooManyNotes              there are as many of somebody in a room as may be: an answer to Execute
+├── MessageWanted             an undo depends on a message of the log: caught in usecases/execute.py
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
 ├── TurnAwaited               an earlier change of the same pin is to be told first: caught in usecases/outbox.py
 ├── ClaimLost                 another replica works on what the outbox has to do: caught in usecases/outbox.py
@@ -146,6 +147,14 @@ class NoteNotFound(ModerationError):
 
 class TooManyNotes(ModerationError):
     """There are as many notes of that person in that room as may be."""
+
+
+class MessageWanted(ModerationError):
+    """Whether this message can still be read is to be looked up first."""
+
+    def __init__(self, message_id: int) -> None:
+        super().__init__()
+        self.message_id = message_id
 
 
 class LogUnavailable(ModerationError):

@@ -116,7 +116,7 @@ class Store(Protocol):
 
     async def undo(self, order: UndoOrder, decide: Callable[[DoneAction | None], Undoing], *, now_ms: int) -> Receipt:
         """The same of an action: show what has become of it to `decide`, None: there is no such row; do what it says,
-        write the audit row, and give the outbox the entry that tells of the policy."""
+        write the audit row, and give the outbox the entry that tells of the policy or the pin."""
 
     async def audit_log(
         self, query: AuditQuery, *, first: int, before_id: int | None
@@ -130,9 +130,9 @@ class Store(Protocol):
     async def undoable(
         self, actor_user_id: int, since_ms: int, before_id: int | None, *, first: int
     ) -> tuple[list[AuditRecord], int, int]:
-        """Of the next `first` actions of somebody that may be undone and are not, newest first, those that have to be
-        so that the person had done none of them since then; how many more there are behind them, at most 10,000; and
-        the last id that was looked at, 0: none."""
+        """Of the next `first` actions of somebody that are not undone, those that can't be too, newest first, those
+        that have to be so that the person had done none of them since then; how many more there are behind them, at
+        most 10,000; and the last id that was looked at, 0: none."""
 
     async def set_role(self, order: RoleOrder, *, now_ms: int) -> Receipt:
         """The same of the roles of a room: give one, or take it back, and write the audit row. Raises TooManyRoles."""

@@ -71,7 +71,7 @@ async def test_a_pin_is_kept_with_its_message_its_audit_row_and_what_the_outbox_
     audit = await AuditRow.get(id=receipt.action_id)
     assert (audit.action, audit.slug, audit.reason, audit.nonce, audit.moderator_rank) == (21, "live", "rules", "n1", 3)
     assert (audit.message_id, audit.target_user_id, audit.message_text) == (1_027, 5, None)
-    assert audit.details == {"version": 1_000, "before": None, "after": 1_027}
+    assert audit.details == {"version": 1_000, "life": 21, "before": None, "after": 1_027}
     (item,) = await TortoiseOutbox(database).claim(first=9, now_ms=100_000)
     assert item.change == receipt.work.change
     assert "nice" not in str(await OutboxRow.all().values())
@@ -81,7 +81,12 @@ async def test_a_new_pin_replaces_the_old_one_and_its_row_says_which(store: Stor
     await pin(store, SAID, now_ms=1_000)
     receipt = await pin(store, OTHER, now_ms=1_000)
     assert await store.pins_of(["live"]) == [RoomPin("live", 21, 1_001, OTHER, 9, 1_000)]
-    assert (await AuditRow.get(id=receipt.action_id)).details == {"version": 1_001, "before": 1_027, "after": 1_283}
+    assert (await AuditRow.get(id=receipt.action_id)).details == {
+        "version": 1_001,
+        "life": 21,
+        "before": 1_027,
+        "after": 1_283,
+    }
     assert "nice" not in str(await PinRow.all().values())
 
 
@@ -91,7 +96,7 @@ async def test_what_is_unpinned_is_kept_nowhere(store: Store) -> None:
     assert await store.pins_of(["live"]) == [RoomPin("live", 21, 2_000, None, 9, 2_000)]
     audit = await AuditRow.get(id=receipt.action_id)
     assert (audit.action, audit.message_id, audit.target_user_id) == (22, 1_027, 5)
-    assert audit.details == {"version": 2_000, "before": 1_027, "after": None}
+    assert audit.details == {"version": 2_000, "life": 21, "before": 1_027, "after": None}
     with pytest.raises(MessageNotFound):
         await unpin(store, SAID, now_ms=3_000)
     assert await AuditRow.all().count() == 2
@@ -152,7 +157,12 @@ async def test_what_was_taken_back_since_the_message_was_read_is_not_pinned(
 async def test_a_pin_belongs_to_a_life_and_one_of_an_earlier_life_comes_too_late(store: Store) -> None:
     await pin(store, SAID, now_ms=1_000)
     receipt = await pin(store, OTHER, now_ms=2_000, log=LATER)
-    assert (await AuditRow.get(id=receipt.action_id)).details == {"version": 2_000, "before": None, "after": 1_283}
+    assert (await AuditRow.get(id=receipt.action_id)).details == {
+        "version": 2_000,
+        "life": 22,
+        "before": None,
+        "after": 1_283,
+    }
     with pytest.raises(MessageNotFound):
         await pin(store, SAID, now_ms=3_000)
     with pytest.raises(MessageNotFound):
@@ -194,3 +204,17 @@ async def test_pins_end_when_their_evidence_does_and_what_is_known_of_them_when_
     assert len(await store.pins_of(["live"])) == 1
     await store.delete_history(5_001)
     assert await store.pins_of(["live"]) == []
+
+
+async def test_a_message_that_a_later_version_kept_otherwise_hides_no_other_pin(store: Store) -> None:
+    """It may have more, which is left out, or less, and is not shown then; and it can be taken back."""
+    await pin(store, SAID, now_ms=1_000)
+    (row,) = await PinRow.all()
+    assert row.message is not None
+    await PinRow.all().update(message={**row.message, "mood": "fine"})
+    assert await current(store) == STORED
+    await PinRow.all().update(message={"id": 1_027, "mood": "fine"})
+    assert await current(store) is None
+    await PinRow.all().update(message={**row.message, "mood": "fine"})
+    await take_back(store, ErasureKind.DELETE, message_id=1_027, now_ms=2_000)
+    assert (await PinRow.get()).message is None

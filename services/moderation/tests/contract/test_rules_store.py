@@ -231,7 +231,8 @@ async def test_what_changes_rules_is_in_the_chain_of_its_slug_is_listed_by_actio
     for action_id in (saved.action_id, deleted.action_id, elsewhere.action_id):
         with pytest.raises(CannotUndo):
             await undo(store, action_id)
-    assert await store.undoable(9, 0, None, first=9) == ([], 0, 0)
+    found, left, _ = await store.undoable(9, 0, None, first=9)
+    assert ([record.id for record in found], left) == ([elsewhere.action_id, *range(deleted.action_id, 0, -1)], 0)
 
 
 async def test_a_mute_by_rule_is_undone_as_any_other(store: Store) -> None:

@@ -145,10 +145,21 @@ async def test_what_was_done_is_undone_by_execute_read_by_list_audit_and_checked
     (change,) = told[policy.action_id].policy_changes
     assert (change.field, change.before, change.after) == ("slow_mode_seconds", "0", "30")
     verified = await stub.VerifyAudit(pb.VerifyAuditRequest(reader=ADMIN, slug="live"), timeout=60)
-    last = told[lifted.action_id]
-    assert verified == pb.VerifyAuditResponse(checked=5, last_id=last.action_id, last_digest=last.digest)
+    digest = told[lifted.action_id].digest
+    assert verified == pb.VerifyAuditResponse(checked=5, last_id=lifted.action_id, last_digest=digest)
     undoable = await stub.ListUndoable(pb.ListUndoableRequest(reader=ADMIN, actor_user_id=1), timeout=60)
-    assert undoable == pb.ListUndoableResponse(last_id=undone.action_id), "they took it back themselves"
+    assert [(a.action_id, a.slug, a.is_lasting) for a in undoable.actions] == [(deletion.action_id, "live", True)]
+
+
+async def test_what_else_its_author_did_counts_for_nothing_where_all_of_theirs_is_undone(replica: Replica) -> None:
+    first, same = [
+        await replica.execute(ADMIN, change_policy=policy_pb2.PolicyChanges(slow_mode_seconds=30)) for _ in range(2)
+    ]
+    alone = pb.UndoAction(action_id=first.action_id)
+    assert (await replica.execute(ADMIN, undo=alone)).outcome == pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO
+    of_all = pb.UndoAction(action_id=first.action_id, of_all_since_ms=0)
+    assert (await replica.execute(ADMIN, undo=of_all)).outcome == DONE
+    assert first.action_id < same.action_id
 
 
 async def test_the_audit_log_is_for_moderators_of_a_room_and_all_of_it_with_addresses_for_admins(

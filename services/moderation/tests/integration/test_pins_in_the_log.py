@@ -22,6 +22,7 @@ from room_log import (
     pin,
     ports_of,
     purge,
+    undo,
     unpin,
 )
 
@@ -30,7 +31,7 @@ from chassis.tasks import end_tasks
 from moderation.adapters.store.tables import AuditRow, OutboxRow, PinRow
 from moderation.domain.commands import Order
 from moderation.domain.people import Moderator, Rank
-from moderation.errors import LogUnavailable, MessageNotFound, NotPermitted
+from moderation.errors import LogUnavailable, MessageNotFound, MessageWanted, NothingToUndo, NotPermitted
 from moderation.ports import Ports
 from moderation.usecases.execute import execute
 from moderation.usecases.outbox import keep_working
@@ -118,6 +119,60 @@ async def test_the_room_is_told_once_by_the_id_of_the_message_and_nothing_is_era
     await execute(replicas[1], unpin(message_id))
     assert await told(room) == [("message_pinned", message_id), ("message_unpinned", message_id)]
     assert (await room.texts(), await room.erasures(), await pinned(replicas[0])) == (["be kind"], [], None)
+
+
+async def test_an_undone_pin_is_told_like_any_other_with_what_was_pinned_before(
+    replicas: list[Ports], room: Room
+) -> None:
+    """Read in the log anew, where it can be."""
+    here, there = replicas
+    rules, abuse = await room.say("be kind"), await room.say("bad words")
+    first = await execute(here, pin(rules))
+    second = await execute(here, pin(abuse))
+    undone = await execute(there, undo(second.action_id, nonce="n1"))
+    assert undone.undone is not None
+    assert (undone.undone.brings_entry, undone.undone.not_undone) == (True, ())
+    entry = (await room.entries())[undone.entry_id]
+    assert (entry.message_pinned.message_id, entry.message_pinned.moderator_user_id) == (rules, ADMIN.user_id)
+    assert entry.origin == pb.CommandOrigin(edge="e" * 32, token=9, nonce="n1", action_id=undone.action_id)
+    assert await pinned(here) == "be kind"
+    await execute(here, undo(undone.action_id))
+    await execute(here, delete(abuse))
+    assert await pinned(here) is None
+    third = await execute(here, pin(await room.say("another")))
+    gone = await execute(here, undo(third.action_id))
+    assert (await pinned(here), gone.undone and gone.undone.not_undone) == (None, ())
+    with pytest.raises(NothingToUndo):
+        await execute(here, undo(first.action_id))
+    assert [kind for kind, _ in await told(room)] == ["message_pinned"] * 5 + ["message_unpinned"]
+
+
+async def test_what_was_pinned_before_and_was_taken_back_since_is_not_pinned_again(
+    replicas: list[Ports], room: Room
+) -> None:
+    here, there = replicas
+    rules, abuse = await room.say("be kind"), await room.say("bad words")
+    await execute(here, pin(rules))
+    second = await execute(here, pin(abuse))
+    await execute(there, delete(rules))
+    undone = await execute(there, undo(second.action_id))
+    assert undone.undone is not None
+    assert (await pinned(here), undone.undone.not_undone) == (None, ("pin",))
+    assert (await told(room))[-1] == ("message_unpinned", abuse)
+    assert "be kind" not in str(await PinRow.all().values())
+
+
+async def test_a_pin_that_changes_faster_than_it_is_read_is_left_as_it_is(replicas: list[Ports], room: Room) -> None:
+    ports, asked = replicas[0], list[int]()
+
+    async def never_enough(*_: object, **__: object) -> None:
+        asked.append(len(asked) + 1)
+        raise MessageWanted(asked[-1])
+
+    ports.store.undo = never_enough  # type: ignore[method-assign, assignment]
+    with pytest.raises(LogUnavailable):
+        await execute(ports, undo(1))
+    assert asked == [1, 2, 3, 4, 5]
 
 
 async def test_a_user_pins_nothing_and_nobody_what_is_not_there(replicas: list[Ports], room: Room) -> None:

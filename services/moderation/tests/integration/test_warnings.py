@@ -82,6 +82,24 @@ async def bus(nats_server: Any) -> AsyncIterator[Client]:
     await client.close()
 
 
+async def test_an_undone_warning_is_told_to_edges_as_withdrawn_and_lets_its_target_write(
+    nats_server: Any, bus: Client, tmp_path: Path
+) -> None:
+    heard = await bus.subscribe(WARNINGS_SUBJECT)
+    await bus.flush()
+    async with replica_on(nats_server.url, tmp_path) as replica:
+        issued = await replica.execute(MODERATOR, issue_warning=TO_ANA)
+        assert await replica.say() == PENDING
+        admin = pb.Speaker(user_id=1, username="boss", rank=pb.RANK_ADMIN)
+        undone = await replica.execute(admin, undo=pb.UndoAction(action_id=issued.action_id))
+        assert (undone.outcome, undone.undone) == (DONE, pb.Undone(action_id=issued.action_id))
+        assert not undone.HasField("warning"), "edges of before take one in an answer for one that was just issued"
+        assert (await replica.say()).decision == pb.Verdict.DECISION_ADMITTED
+        assert await replica.open_ones() == []
+    told = [pb.WarningEvent.FromString((await heard.next_msg(60)).data).warnings[0] for _ in range(2)]
+    assert [(warning.id, warning.open) for warning in told] == [(issued.action_id, True), (issued.action_id, False)]
+
+
 async def test_warn_and_acknowledge_by_execute_are_told_to_edges_and_obeyed_also_after_a_restart(
     nats_server: Any, bus: Client, migrated_folder: Path
 ) -> None:

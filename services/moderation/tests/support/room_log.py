@@ -25,6 +25,7 @@ from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoomRoles
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
+from moderation.domain.undo import UndoCommand, UndoOrder
 from moderation.domain.warnings import RoomWarning
 from moderation.ports import Ports
 from salon.events.v1 import events_pb2 as pb
@@ -181,6 +182,10 @@ def pin(message_id: int, by: Moderator = MODERATOR, *, log: LogRef | None = LOG,
 
 def unpin(message_id: int, by: Moderator = MODERATOR, *, log: LogRef | None = LOG, nonce: str = "") -> PinOrder:
     return PinOrder(PinCommand(PinAction.UNPIN, by, "live", message_id, ""), log, Origin("e" * 32, 9, nonce))
+
+
+def undo(action_id: int, by: Moderator = ADMIN, *, log: LogRef | None = LOG, nonce: str = "") -> UndoOrder:
+    return UndoOrder(UndoCommand(by, "live", action_id, ""), log, Origin("e" * 32, 9, nonce))
 
 
 def ban_with_purge(target: Target = ANA, by: Moderator = ADMIN, *, nonce: str = "") -> SanctionOrder:

@@ -28,7 +28,7 @@ from moderation.domain.policy import (
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rights import may_shield
 from moderation.domain.sanctions import Scope
-from moderation.domain.undo import DoneAction, PolicyState, UndoCommand, Undoing, decide_undo
+from moderation.domain.undo import DoneAction, UndoCommand, Undoing, decide_undo
 from moderation.errors import NothingToUndo
 
 NOW_MS = 1_700_000_000_000
@@ -135,11 +135,11 @@ def test_a_policy_that_asks_for_nothing_costs_nothing_once_its_shield_is_over_an
     assert cache.find("live", NOW_MS) is None
 
 
-def done(before: Shield | None, after: Shield | None, now: Shield | None, *, named: int = 50) -> DoneAction:
+def done(before: Shield | None, after: Shield | None, now: Shield | None, *later: AuditRecord) -> DoneAction:
     record = AuditRecord(7, int(PolicyAction.SHIELD), 0, "", 9, Rank.MODERATOR, 0, Scope.ROOM, "live", "", NOW_MS - 10)
-    state = PolicyState(replace(NO_POLICY, shield=now), {"shield": named})
+    policy = replace(NO_POLICY, shield=now)
     changed = PolicyChanges(shield=before), PolicyChanges(shield=after)
-    return DoneAction(record, fields=("shield",), before=changed[0], after=changed[1], version=50, policy=state)
+    return DoneAction(record, fields=("shield",), before=changed[0], after=changed[1], policy=policy, later=later)
 
 
 def undo(action: DoneAction) -> Undoing:
@@ -166,5 +166,6 @@ def test_there_is_nothing_to_undo_of_a_shield_that_has_ended_by_itself(
 
 
 def test_there_is_nothing_to_undo_where_somebody_has_set_it_since() -> None:
+    since = replace(done(None, None, None).record, id=8, details={"version": 60, "before": {"shield": None}})
     with pytest.raises(NothingToUndo):
-        undo(done(None, ON, ON, named=51))
+        undo(done(None, ON, ON, since))

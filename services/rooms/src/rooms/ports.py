@@ -334,9 +334,18 @@ class Moderation(Protocol):
     ) -> Undoable:
         """What is to be undone of somebody's, 500 at most. Raises NotPermitted."""
 
-    async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
-        """Undo an action of that slug, None: one that holds everywhere; `log`: of the life that is to be told. Raises
-        NotPermitted, ActionNotFound, CannotUndo, AlreadyUndone, NothingToUndo."""
+    async def undo(
+        self,
+        viewer: Viewer,
+        action_id: int,
+        slug: Slug | None,
+        log: RoomLog | None,
+        *,
+        of_all_since_ms: int | None = None,
+    ) -> Undone:
+        """Undo an action of that slug, None: one that holds everywhere; `log`: of the life that is to be told.
+        `of_all_since_ms`: together with all that its author did since then, the newest first. Raises NotPermitted,
+        ActionNotFound, CannotUndo, AlreadyUndone, NothingToUndo, TooManyRoles."""
 
     async def revoke_tokens(
         self, viewer: Viewer, user_id: UserId, rank: Rank | None, *, before: datetime | None, reason: str

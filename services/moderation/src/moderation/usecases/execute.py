@@ -44,6 +44,7 @@ from moderation.domain.warnings import WarningOrder, WarningReport
 from moderation.errors import (
     LogUnavailable,
     MessageNotFound,
+    MessageWanted,
     NotPermitted,
     RuleNotFound,
     RuleRefused,
@@ -63,6 +64,8 @@ LAST_SEEN_KEPT_MS = 86_400_000
 """How long a name without an address in it can be traced."""
 TRIED_FOR_S = 1.5
 """So long a command waits for the log before it is answered: less than edges wait for the answer."""
+_LOOKED_FOR_AT_MOST = 4
+"""Messages that are read for one undo."""
 
 
 async def execute(ports: Ports, order: Order | WarningReport | ReportOrder | UnbanOrder) -> Receipt:
@@ -266,16 +269,27 @@ async def _undo(ports: Ports, order: UndoOrder) -> Receipt:
 
 
 async def _carry_out_undo(ports: Ports, order: UndoOrder) -> Receipt:
-    now = ports.clock()
-    decision = partial(decide_undo, order.command, now_ms=now.wall_ms)
-    receipt = await ports.store.undo(order, decision, now_ms=now.wall_ms)
+    """A message that is to be pinned again is read before the transaction, which says which one that is."""
+    receipt, now = await _undone(ports, order, {})
     if receipt.policy is not None:
         ports.policies.apply(receipt.policy)
     if receipt.event is not None and not receipt.repeated:
         await _apply_and_publish(ports, receipt.event, now)
     if receipt.roles is not None:
         await ports.events.publish_roles(receipt.roles)
-    return await _tried(ports, receipt)
+    return await _tried(ports, await _told(ports, receipt))
+
+
+async def _undone(ports: Ports, order: UndoOrder, found: dict[int, LoggedMessage | None]) -> tuple[Receipt, Now]:
+    now = ports.clock()
+    decision = partial(decide_undo, order.command, now_ms=now.wall_ms, found=found)
+    try:
+        return await ports.store.undo(order, decision, now_ms=now.wall_ms), now
+    except MessageWanted as wanted:
+        if order.log is None or len(found) == _LOOKED_FOR_AT_MOST:
+            raise LogUnavailable from None  # the pin changes faster than it can be read
+        read = {wanted.message_id: await ports.log.find(order.log, wanted.message_id)}
+    return await _undone(ports, order, found | read)
 
 
 async def _change_rules(ports: Ports, order: RuleOrder) -> Receipt:

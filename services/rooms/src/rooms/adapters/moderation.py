@@ -205,15 +205,24 @@ class GrpcModeration:
         )
         answer = await self._ask(lambda stub: stub.ListUndoable(request, timeout=self._deadline_s, metadata=_trace()))
         actions = tuple((action.action_id, Slug(action.slug) if action.slug else None) for action in answer.actions)
-        return Undoable(actions, answer.left, answer.last_id or None)
+        lasting = frozenset(action.action_id for action in answer.actions if action.is_lasting)
+        return Undoable(actions, answer.left, answer.last_id or None, lasting)
 
-    async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
+    async def undo(
+        self,
+        viewer: Viewer,
+        action_id: int,
+        slug: Slug | None,
+        log: RoomLog | None,
+        *,
+        of_all_since_ms: int | None = None,
+    ) -> Undone:
         """Undo an action."""
         request = pb.ExecuteRequest(
             actor=_speaker(viewer),
             slug=slug or "",
             log=None if log is None else pb.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
-            undo=pb.UndoAction(action_id=action_id),
+            undo=pb.UndoAction(action_id=action_id, of_all_since_ms=of_all_since_ms),
         )
         answer = await self._execute(request, not_found=ActionNotFound)
         return Undone(answer.action_id, answer.undone.action_id, tuple(answer.undone.not_undone))

@@ -125,6 +125,8 @@ class Undoable:
     """Each with the room that is to be told."""
     left: int
     last_id: int | None
+    lasting: frozenset[int] = frozenset()
+    """Those that can't be undone: they took messages back, or changed a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class UndoneAll:
     undone: tuple[int, ...]
     """The rows that were undone."""
     not_undone: tuple[int, ...]
-    """Those that nothing was left of, or that a higher rank keeps."""
+    """Those that nothing was left of, that a higher rank keeps, or that can't be undone."""
     left: int
     """How many older ones there still are, at most some 10,000."""
     last_id: int | None

@@ -19,6 +19,7 @@ from rooms.errors import (
     NothingToUndo,
     NotPermitted,
     NotSignedIn,
+    TooManyRoles,
 )
 from rooms.ports import Ports
 from rooms.usecases.queries import ranked_in
@@ -74,12 +75,15 @@ async def undo_all(
     found = await ports.moderation.list_undoable(admin, actor_user_id, since_ms=since_ms, before_id=before_id)
     undone, not_undone = list[int](), list[int]()
     for place, (action_id, slug) in enumerate(found.actions):
+        if action_id in found.lasting:
+            not_undone.append(action_id)
+            continue
         try:
             if ports.elapsed_s() < until_s:
-                await _undo(ports, admin, action_id, slug)
+                await _undo(ports, admin, action_id, slug, of_all_since_ms=since_ms)
                 undone.append(action_id)
                 continue
-        except (ActionNotFound, AlreadyUndone, CannotUndo, NothingToUndo, NotPermitted):
+        except (ActionNotFound, AlreadyUndone, CannotUndo, NothingToUndo, NotPermitted, TooManyRoles):
             not_undone.append(action_id)
             continue
         except ModerationUnavailable:
@@ -91,9 +95,11 @@ async def undo_all(
     return UndoneAll(tuple(undone), tuple(not_undone), found.left, last_id)
 
 
-async def _undo(ports: Ports, by: Viewer, action_id: int, slug: Slug | None) -> Undone:
+async def _undo(
+    ports: Ports, by: Viewer, action_id: int, slug: Slug | None, *, of_all_since_ms: int | None = None
+) -> Undone:
     log = None if slug is None else await ports.catalog.find_log(slug)
-    return await ports.moderation.undo(by, action_id, slug, log)
+    return await ports.moderation.undo(by, action_id, slug, log, of_all_since_ms=of_all_since_ms)
 
 
 def _signed_in(viewer: Viewer | None) -> Viewer:

@@ -82,7 +82,15 @@ class Quiet:
     ) -> Undoable:
         raise AssertionError("not asked here")
 
-    async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
+    async def undo(
+        self,
+        viewer: Viewer,
+        action_id: int,
+        slug: Slug | None,
+        log: RoomLog | None,
+        *,
+        of_all_since_ms: int | None = None,
+    ) -> Undone:
         raise AssertionError("not asked here")
 
     async def _unasked(self, *args: Any, **named: Any) -> Any:

@@ -123,8 +123,17 @@ class FakeModeration:
         self._ask(f"list_undoable {actor_user_id} {since_ms} {before_id}")
         return self.undoable
 
-    async def undo(self, viewer: Viewer, action_id: int, slug: Slug | None, log: RoomLog | None) -> Undone:
-        self._ask(f"undo {action_id} {slug} {None if log is None else tuple(log)}")
+    async def undo(
+        self,
+        viewer: Viewer,
+        action_id: int,
+        slug: Slug | None,
+        log: RoomLog | None,
+        *,
+        of_all_since_ms: int | None = None,
+    ) -> Undone:
+        of_all = "" if of_all_since_ms is None else f" since {of_all_since_ms}"
+        self._ask(f"undo {action_id} {slug} {None if log is None else tuple(log)}{of_all}")
         if action_id in self.refusals:
             raise self.refusals[action_id]
         return Undone(1_000 + action_id, action_id, ("messages",))

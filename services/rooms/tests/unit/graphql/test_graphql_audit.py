@@ -240,14 +240,22 @@ async def test_undo_all_undoes_what_somebody_did_newest_first_and_says_how_many_
     assert told == {"undone": [9, 7], "notUndone": [8], "left": 40, "cursor": "YXVkaXQ6Ng"}
     assert world.moderation.asked == [
         "list_undoable 66 1764261000123 None",
-        "undo 9 room (1, 1, 0)",
-        "undo 8 None None",
-        "undo 7 room (1, 1, 0)",
+        "undo 9 room (1, 1, 0) since 1764261000123",
+        "undo 8 None None since 1764261000123",
+        "undo 7 room (1, 1, 0) since 1764261000123",
     ]
     world.moderation.undoable = Undoable((), 0, 3)
     told = (await world.data(UNDO_ALL, world.admin, actorId=66, since=SINCE, after=told["cursor"]))["undoAll"]
     assert told == {"undone": [], "notUndone": [], "left": 0, "cursor": None}
     assert world.moderation.asked[-1] == "list_undoable 66 1764261000123 6"
+
+
+async def test_undo_all_names_what_cannot_be_undone_without_asking_for_it(world: "World") -> None:
+    world.moderation.undoable = Undoable(((9, None), (8, None), (7, None)), 0, 7, frozenset({9, 7}))
+    world.moderation.refusals[8] = TooManyRoles()
+    told = (await world.data(UNDO_ALL, world.admin, actorId=66, since=SINCE))["undoAll"]
+    assert told == {"undone": [], "notUndone": [9, 8, 7], "left": 0, "cursor": None}
+    assert [asked.split()[:2] for asked in world.moderation.asked[1:]] == [["undo", "8"]]
 
 
 async def test_what_there_is_no_time_for_is_left_for_the_next_call(world: "World") -> None:

@@ -22,7 +22,7 @@ from moderation.domain.audit import (
 )
 from moderation.domain.feed import ACTION
 from moderation.domain.sanctions import Scope
-from moderation.domain.undo import LONGEST_LINE, UNDOABLE, is_taken_away
+from moderation.domain.undo import LASTING, LONGEST_LINE, UNDOABLE, is_taken_away
 
 LOOKED_AT = 10_000
 """Rows that one question looks through where no index finds what is asked for."""
@@ -101,7 +101,8 @@ async def list_undoable(
         left = len(await _open_actions(actor_user_id, since_ms, rows[-1].id, _COUNTED, only_ids=True))
     last_id = rows[-1].id if rows else 0
     known = await _with_undone(records)
-    found = [r for r in records if not is_taken_away(_line(r, known), actor_user_id, since_ms)]
+    by_people = [r for r in records if "completes" not in (r.details or {})]
+    found = [r for r in by_people if not is_taken_away(_line(r, known), actor_user_id, since_ms)]
     return found, left, last_id
 
 
@@ -109,7 +110,7 @@ async def _open_actions(
     actor_user_id: int, since_ms: int, before_id: int | None, first: int, *, only_ids: bool = False
 ) -> list[AuditRow]:
     undone = AuditRow.filter(undoes_id__isnull=False).values("undoes_id")
-    where = Q(moderator_user_id=actor_user_id, at_ms__gte=since_ms, action__in=UNDOABLE)
+    where = Q(moderator_user_id=actor_user_id, at_ms__gte=since_ms, action__in=[*UNDOABLE, *LASTING])
     where &= Q(followed_address__isnull=True) & ~Q(id__in=Subquery(undone))
     if before_id is not None:
         where &= Q(id__lt=before_id)

@@ -10,6 +10,7 @@ from moderation.domain.policy import next_version
 
 _ROWS_AT_ONCE = 100
 """Each with the text of a message."""
+_FIELDS = frozenset(LoggedMessage._fields)
 
 
 async def pin_of(slug: str) -> RoomPin | None:
@@ -77,6 +78,13 @@ def _values_of(message: LoggedMessage) -> dict[str, Any]:
     }
 
 
+def _message_from(values: dict[str, Any]) -> LoggedMessage | None:
+    """Without what a later version has added; None: one has left out what this one needs. A row that cannot be read
+    would keep this version from all others that it asks for."""
+    known = {name: values[name] for name in LoggedMessage._fields if name in values}
+    return LoggedMessage(**known) if known.keys() | LoggedMessage._field_defaults.keys() >= _FIELDS else None
+
+
 def _from_row(row: PinRow) -> RoomPin:
-    message = None if row.message is None else LoggedMessage(**row.message)
+    message = None if row.message is None else _message_from(row.message)
     return RoomPin(row.slug, row.life, row.version, message, row.moderator_user_id, row.changed_at_ms)

@@ -16,7 +16,6 @@ from moderation.domain.policy import (
     Shield,
     next_version,
 )
-from moderation.domain.undo import PolicyState
 from moderation.errors import TooManyPolicies
 
 MOST_POLICIES = 100_000
@@ -63,12 +62,10 @@ async def forget_policies(before: int, after: int, first: int) -> int | None:
     return rows[-1].version if len(rows) == first else None
 
 
-async def policy_state(slug: str) -> PolicyState:
-    """The policy of a slug, and when its fields were named last, in the transaction that is open."""
+async def policy_of(slug: str) -> Policy:
+    """The policy of a slug."""
     row = await PolicyRow.get_or_none(slug=slug)
-    if row is None:
-        return PolicyState(NO_POLICY, {})
-    return PolicyState(policy_from_values(row.policy), row.field_versions or {})
+    return NO_POLICY if row is None else policy_from_values(row.policy)
 
 
 def changes_from_values(values: Mapping[str, Any]) -> PolicyChanges:

@@ -356,10 +356,12 @@ def undo_row(order: UndoOrder, undone: AuditRow, undoing: Undoing, now_ms: int) 
     details: dict[str, Any] = {"not_undone": list(undoing.not_undone)}
     if action is not None:
         details["action"] = int(action)
+    # Of a target that was forgotten in the row, and not by a sanction that holds, the edges have to know the name.
+    target = undoing.target or Target(undone.target_user_id, undone.target_username)
     return AuditRow(
         action=int(UndoAction.UNDO),
-        target_user_id=undone.target_user_id,
-        target_username=undone.target_username,
+        target_user_id=target.user_id,
+        target_username=target.username,
         moderator_user_id=command.moderator.user_id,
         moderator_rank=int(command.moderator.rank),
         duration_minutes=undoing.duration_minutes(now_ms),
@@ -372,11 +374,6 @@ def undo_row(order: UndoOrder, undone: AuditRow, undoing: Undoing, now_ms: int) 
         undoes_id=undone.id,
         details=details,
     )
-
-
-def imposed_ids(row: AuditRow) -> list[int]:
-    """The sanctions that an action imposed."""
-    return [row.imposed_id] if row.imposed_id is not None else list((row.details or {}).get("imposed_ids", ()))
 
 
 def undone_from_row(row: AuditRow, *, brings_entry: bool = False) -> Undone | None:

@@ -39,7 +39,7 @@ from moderation.adapters.store.policies import (
     forget_policies,
     policies_after,
     policies_of,
-    policy_state,
+    policy_of,
     write_policy,
 )
 from moderation.adapters.store.reports import (
@@ -65,7 +65,6 @@ from moderation.adapters.store.rows import (
     erasure_audit_row,
     event_from_row,
     follow_row,
-    imposed_ids,
     note_audit_row,
     pin_audit_row,
     policy_audit_row,
@@ -102,6 +101,7 @@ from moderation.adapters.store.unban_requests import (
     list_requests,
     write_request,
 )
+from moderation.adapters.store.undoing import later_of_slug, later_of_targets, pin_state
 from moderation.adapters.store.warnings import (
     expire_warnings,
     find_warning,
@@ -109,16 +109,17 @@ from moderation.adapters.store.warnings import (
     open_warnings,
     take_step,
     warnings_after,
+    withdraw,
 )
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.cases import SHOWN, AddNote, Case, Note, NoteAction, NoteOrder
-from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, Order, Receipt, SanctionOrder
-from moderation.domain.erasures import Erasure, LoggedMessage
+from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, LogChange, Order, Receipt, SanctionOrder
+from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.feed import FeedEvent, FeedHead
 from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Rank, Target
-from moderation.domain.pins import PinChange, PinOrder, RoomPin
+from moderation.domain.pins import PinAction, PinChange, PinCommand, PinOrder, RoomPin
 from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
 from moderation.domain.reports import (
     Neighbours,
@@ -141,7 +142,8 @@ from moderation.domain.unban_requests import (
     UnbanOrder,
     UnbanRequest,
 )
-from moderation.domain.undo import CHANGES_OF_POLICIES, DoneAction, Undoing, UndoOrder
+from moderation.domain.undo import DoneAction, PinBack, Undoing, UndoOrder, fields_named
+from moderation.domain.undo_history import imposed_ids
 from moderation.domain.visits import Visit
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
 from moderation.ports import ChangedSanctions, SanctionQuery
@@ -243,8 +245,7 @@ class TortoiseStore:
             assert log is not None
             before = None if known is None else known.message_in(log)
             version = await write_pin(command, log.life, message, now_ms=now_ms)
-            after = None if message is None else message.id
-            details = {"version": version, "before": None if before is None else before.id, "after": after}
+            details = _pin_details(version, log.life, before, message)
             meant = message or before
             assert meant is not None
             audit = pin_audit_row(order, meant.author, details, now_ms)
@@ -261,36 +262,14 @@ class TortoiseStore:
     @answered
     async def undo(self, order: UndoOrder, decide: Callable[[DoneAction | None], Undoing], *, now_ms: int) -> Receipt:
         """One by one as well: what is undone is as it is seen here."""
-        log, moderator = order.log, order.command.moderator
         async with self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             undone = await AuditRow.get_or_none(id=order.command.action_id)
-            undoing = decide(None if undone is None else await self._done_action(undone, now_ms))
+            undoing = decide(None if undone is None else await self._done_action(undone, order.log, now_ms))
             assert undone is not None
-            audit = undo_row(order, undone, undoing, now_ms)
-            details: dict[str, Any] = dict(audit.details or {})
-            if undoing.lifts:
-                await SanctionRow.filter(id__in=audit.lifted_ids).update(lifted_at_ms=now_ms)
-                await lapse_requests(audit.lifted_ids, now_ms=now_ms)
-            imposed = tuple([await _insert_again(sanction, now_ms) for sanction in undoing.imposes])
-            if imposed:
-                details["imposed_ids"] = [sanction.id for sanction in imposed]
-            policy = None
-            if undoing.changes:
-                command = PolicyCommand(moderator, undone.slug, undoing.changes, order.command.reason)
-                policy, of_policy = await write_policy(command, now_ms=now_ms)
-                details |= of_policy
-            roles, of_role = await undo_role(order.command, undone, undoing.role, now_ms=now_ms)
-            audit.details = details | of_role
-            await append_audit(audit)
-            event, work = event_from_row(audit, imposed, order.origin), None
-            if policy is not None and log is not None:
-                change = PolicyChange(log, moderator.user_id, order.origin, policy.version, policy.policy)
-                work = await put(audit.id, change, now_ms=now_ms)
-            result = undone_from_row(audit, brings_entry=work is not None)
-            return Receipt(audit.id, event, work=work, policy=policy, roles=roles, undone=result)
+            return await _undo(order, undone, undoing, now_ms)
 
     @answered
     async def audit_log(
@@ -816,32 +795,48 @@ class TortoiseStore:
         entry_id = (work.entry_id if work else None) or 0
         return Receipt(audit.id, event, entry_id, repeated=True, unban_request=answers, warning=warning, undone=undone)
 
-    async def _done_action(self, row: AuditRow, now_ms: int) -> DoneAction:
-        """What has become of what an action did."""
+    async def _done_action(self, row: AuditRow, log: LogRef | None, now_ms: int) -> DoneAction:
+        """What has become of what an action did. `log`: of the life that there is."""
+        record = record_from_row(row)
         is_undone = await AuditRow.filter(undoes_id=row.id).exists()
-        imposed = await self._of_ids(imposed_ids(row))
-        lifted = await self._of_ids(row.lifted_ids)
-        erased = SanctionRow.filter(id__in=row.lifted_ids, target_user_id=0, evidence_erased_at_ms__isnull=False)
-        nameless = {found.id for found in await erased.only("id")} if row.lifted_ids else set()
-        known = tuple(sanction for sanction in lifted if sanction.id not in nameless)
-        targets = {sanction.target for sanction in (*imposed, *known)}
-        in_force = [s for target in sorted(targets) for s in await self._in_force_of(target, frozenset(), now_ms)]
         done = DoneAction(
-            record_from_row(row),
+            record,
             is_undone=is_undone,
-            imposed=tuple(imposed),
-            lifted=known,
-            lost=len(row.lifted_ids) - len(known),
-            in_force=tuple(in_force),
+            warning=await find_warning(row.id) if row.action == WarningAction.ISSUE else None,
+            pin=await pin_state(record, log, now_ms - _ERASED_LATELY_MS),
             role=await role_state(row),
         )
-        details = row.details or {}
-        if row.action not in CHANGES_OF_POLICIES or "before" not in details or "owner" in details:
-            return done  # pins, rules and roles have others
-        before, after = changes_from_values(details["before"]), changes_from_values(details["after"])
-        state = await policy_state(row.slug)
-        named = tuple(sorted(details["before"]))
-        return replace(done, fields=named, before=before, after=after, version=details["version"], policy=state)
+        if named := fields_named(record):
+            details = row.details or {}
+            before, after = changes_from_values(details["before"]), changes_from_values(details["after"])
+            done = replace(done, fields=named, before=before, after=after, policy=await policy_of(row.slug))
+        if named or done.pin is not None:
+            records, is_whole = await later_of_slug(row.id, row.slug)
+            return replace(done, later=records, is_whole=is_whole)
+        return await self._with_sanctions(done, now_ms)
+
+    async def _with_sanctions(self, done: DoneAction, now_ms: int) -> DoneAction:
+        """With what has become of the sanctions that it imposed and lifted."""
+        record = done.record
+        own = await self._known([*imposed_ids(record), *record.lifted_ids])
+        targets = {sanction.target for sanction in own.values()}
+        if targets and record.evidence_erased_at_ms is None:
+            targets.add(Target(record.target_user_id, record.target_username))
+        later, is_whole = await later_of_targets(record.id, targets)
+        others = {number for other in later for number in (*imposed_ids(other), *other.lifted_ids)}
+        in_force = [s for target in sorted(targets) for s in await self._in_force_of(target, frozenset(), now_ms)]
+        known = own | await self._known(sorted(others - own.keys())) | {s.id: s for s in in_force}
+        ids = frozenset(s.id for s in in_force)
+        return replace(done, later=later, is_whole=is_whole, sanctions=known, in_force=ids)
+
+    async def _known(self, sanction_ids: Sequence[int]) -> dict[int, Sanction]:
+        """Those of which it is known whom they are aimed at."""
+        found: dict[int, Sanction] = {}
+        for start in range(0, len(sanction_ids), _IDS_AT_ONCE):
+            of_part = SanctionRow.filter(id__in=list(sanction_ids[start : start + _IDS_AT_ONCE]))
+            rows = of_part.filter(Q(target_user_id__not=0) | Q(evidence_erased_at_ms__isnull=True))
+            found |= {sanction.id: sanction for sanction in await self._with_addresses(await _values(rows))}
+        return found
 
     async def _of_ids(self, sanction_ids: Sequence[int]) -> list[Sanction]:
         if not sanction_ids:
@@ -884,6 +879,59 @@ class TortoiseStore:
 async def _values(rows: QuerySet[SanctionRow]) -> list[_Values]:
     """Without making a model of each: a replica that starts reads very many."""
     return await rows.values_list(*SANCTION_COLUMNS)
+
+
+def _pin_details(version: int, life: int, before: LoggedMessage | None, after: LoggedMessage | None) -> dict[str, Any]:
+    """What the audit row of a pin keeps: no text."""
+    ids = {"before": None if before is None else before.id, "after": None if after is None else after.id}
+    return {"version": version, "life": life, **ids}
+
+
+async def _undo(order: UndoOrder, undone: AuditRow, undoing: Undoing, now_ms: int) -> Receipt:
+    """Do what an undo comes to, under the lock of commands."""
+    log, moderator = order.log, order.command.moderator
+    audit = undo_row(order, undone, undoing, now_ms)
+    details: dict[str, Any] = dict(audit.details or {})
+    if undoing.lifts:
+        await SanctionRow.filter(id__in=audit.lifted_ids).update(lifted_at_ms=now_ms)
+        await lapse_requests(audit.lifted_ids, now_ms=now_ms)
+    imposed = tuple([await _insert_again(sanction, now_ms) for sanction in undoing.imposes])
+    if imposed:
+        details["imposed_ids"] = [sanction.id for sanction in imposed]
+        details["again_of"] = [sanction.id for sanction in undoing.imposes]
+    policy: RoomPolicy | None = None
+    told: LogChange | None = None
+    if undoing.changes:
+        command = PolicyCommand(moderator, undone.slug, undoing.changes, order.command.reason)
+        policy, of_policy = await write_policy(command, now_ms=now_ms)
+        details |= of_policy
+        if log is not None:
+            told = PolicyChange(log, moderator.user_id, order.origin, policy.version, policy.policy)
+    if undoing.pin is not None and log is not None:
+        told, details["pin"] = await _put_pin_back(order, undone.slug, log, undoing.pin, now_ms)
+    warning = None
+    if undoing.withdraws is not None:
+        warning = await withdraw(undoing.withdraws, now_ms=now_ms)
+    roles, of_role = await undo_role(order.command, undone, undoing.role, now_ms=now_ms)
+    audit.details = details | of_role
+    await append_audit(audit)
+    event = event_from_row(audit, imposed, order.origin)
+    work = None if told is None else await put(audit.id, told, now_ms=now_ms)
+    result = undone_from_row(audit, brings_entry=work is not None)
+    return Receipt(audit.id, event, work=work, policy=policy, warning=warning, roles=roles, undone=result)
+
+
+async def _put_pin_back(
+    order: UndoOrder, slug: str, log: LogRef, pin: PinBack, now_ms: int
+) -> tuple[PinChange, dict[str, Any]]:
+    """What is told of it, and what the audit row keeps."""
+    action = PinAction.UNPIN if pin.message is None else PinAction.PIN
+    known = await pin_of(slug)
+    before = None if known is None else known.message_in(log)
+    command = PinCommand(action, order.command.moderator, slug, pin.message_id, order.command.reason)
+    version = await write_pin(command, log.life, pin.message, now_ms=now_ms)
+    change = PinChange(action, log, command.moderator.user_id, order.origin, pin.message_id, version)
+    return change, _pin_details(version, log.life, before, pin.message)
 
 
 def _in_force(now_ms: int) -> Q:

@@ -91,10 +91,10 @@ class AuditRow(Model):
     """Of a sanction: the target's messages were taken back with it."""
     details: dict[str, Any] | None = fields.JSONField(null=True)
     """Of a change of the policy, by an undo too, or of a rule: its version, the fields as they were before and as they
-    are since. Of one of the pin: its version, the ids of what was pinned before and of what is since. Of a mute by
-    rule: which one. Of a role: the version of the room's roles, and the role before and since.
-    Of revoked tokens which (jti, or before_ms).
-    Of an undo what the frame calls it (action), the sanctions that it imposed (imposed_ids), and what it left
+    are since. Of one of the pin: its version, the life, the ids of what was pinned before and of what is since; of an
+    undo of one under `pin`. Of a mute by rule: which one. Of a role: the version of the room's roles, and the role
+    before and since. Of revoked tokens which (jti, or before_ms). Of an undo what the frame calls it (action), the
+    sanctions that it imposed (imposed_ids) and which of before those are again (again_of), and what it left
     (not_undone). Of a deletion whose message was read later: the row of the deletion (completes)."""
     undoes_id = fields.BigIntField(null=True)
     """Of an undo: what it undoes."""
@@ -111,6 +111,7 @@ class AuditRow(Model):
         indexes = (
             Index(fields=("at_ms",), name="audit_by_time"),
             Index(fields=("slug", "id"), name="audit_by_slug"),
+            Index(fields=("slug", "action", "id"), name="audit_by_kind"),
             Index(fields=("moderator_user_id", "id"), name="audit_by_actor"),
             Index(fields=("target_user_id", "target_username", "id"), name="audit_by_target"),
         )
@@ -125,7 +126,8 @@ class PolicyRow(Model):
     policy: dict[str, Any] = fields.JSONField()
     """Fields that were ever changed, those of later versions of this service included, which every change keeps."""
     field_versions: dict[str, int] | None = fields.JSONField(null=True)
-    """Of each field the last version that named it, where that was not before this was kept."""
+    """Of each field the last version that named it, where that was not before this was kept: for replicas of before,
+    which undo by it. Those of now go by the audit log."""
 
     class Meta:
         table = "policy"

@@ -76,6 +76,12 @@ async def take_step(report: WarningReport, *, now_ms: int) -> RoomWarning:
     return changed
 
 
+async def withdraw(warning: RoomWarning, *, now_ms: int) -> RoomWarning:
+    """Take one back that is open. Under the lock of commands."""
+    (changed,) = await _step_all([warning], WarningStep.WITHDRAW, await _next_version(now_ms), now_ms)
+    return changed
+
+
 async def find_warning(warning_id: int) -> RoomWarning | None:
     """One, in whatever state; None: there is none."""
     row = await _understood(WarningRow.filter(id=warning_id)).first()

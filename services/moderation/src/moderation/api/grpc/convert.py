@@ -48,7 +48,7 @@ from moderation.domain.rule_hits import KeptHit
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.unban_requests import UnbanAction, UnbanOrder
-from moderation.domain.undo import CHANGES_OF_POLICIES, UndoAction, UndoCommand, UndoOrder
+from moderation.domain.undo import CHANGES_OF_POLICIES, LASTING, UndoAction, UndoCommand, UndoOrder
 from moderation.domain.verdicts import Decision, Verdict
 from moderation.domain.warnings import (
     RoomWarning,
@@ -273,7 +273,8 @@ def receipt_to_proto(receipt: Receipt, order: Order | WarningReport | ReportOrde
         event=None if receipt.event is None else event_to_proto(receipt.event),
         entry_id=receipt.entry_id,
         repeated=receipt.repeated,
-        warning=None if receipt.warning is None else warning_to_proto(receipt.warning),
+        # Of an undo it is told by the event alone: edges take it for one that was just issued.
+        warning=None if receipt.warning is None or receipt.undone else warning_to_proto(receipt.warning),
         undone=None if receipt.undone is None else pb.Undone(**asdict(receipt.undone)),
         rule=None if receipt.rule is None else kept_rule_to_proto(receipt.rule),
         revocation=None if receipt.revocation is None else revocation_to_proto(receipt.revocation),
@@ -375,7 +376,8 @@ def undoable_to_proto(found: list[AuditRecord], left: int, last_id: int) -> pb.L
     """What is to be undone of somebody's, for the wire."""
     response = pb.ListUndoableResponse(left=left, last_id=last_id)
     for record in found:
-        response.actions.add(action_id=record.id, slug=chain_of(record.scope, record.slug))
+        slug = chain_of(record.scope, record.slug)
+        response.actions.add(action_id=record.id, slug=slug, is_lasting=record.action in LASTING)
     return response
 
 
@@ -783,6 +785,7 @@ def _undo_command(message: pb.ExecuteRequest) -> UndoCommand:
         slug=_text(message.slug, LONGEST_SLUG, "slug"),
         action_id=action_id,
         reason=_text(message.reason, _LONGEST_REASON, "reason"),
+        of_all_since_ms=message.undo.of_all_since_ms if message.undo.HasField("of_all_since_ms") else None,
     )
 
 
