@@ -140,14 +140,15 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
     )
     visits = VisitBuffer()
     admission = Admission(limits, cache, last_seen, policies, rules=rules, visits=visits)
+    commanding = asyncio.Lock()
     ports = Ports(
-        TortoiseStore(database),
+        TortoiseStore(database, commanding),
         nats,
         clock,
         cache,
         last_seen,
         admission,
-        TortoiseOutbox(database),
+        TortoiseOutbox(database, commanding),
         NatsLog(nats.connection),
         policies,
         config.token_life_days * _MS_PER_DAY,

@@ -26,6 +26,7 @@ ModerationError
 ├── RequestedTooSoon          one was denied less than a day ago: an answer to Execute
 ├── NoteNotFound              there is no such note of that slug: an answer to Execute, NOT_FOUND elsewhere
 ├── TooManyNotes              there are as many of somebody in a room as may be: an answer to Execute
+├── NonceTaken                the actor gave it to another command just now: an answer to Execute
 ├── MessageWanted             an undo depends on a message of the log: caught in usecases/execute.py
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
 ├── TurnAwaited               an earlier change of the same pin is to be told first: caught in usecases/outbox.py
@@ -147,6 +148,10 @@ class NoteNotFound(ModerationError):
 
 class TooManyNotes(ModerationError):
     """There are as many notes of that person in that room as may be."""
+
+
+class NonceTaken(ModerationError):
+    """The same person sent a command of another kind, or for another room, with this nonce within two minutes."""
 
 
 class MessageWanted(ModerationError):

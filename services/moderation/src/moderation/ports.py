@@ -150,7 +150,7 @@ class Store(Protocol):
 
     async def warn(self, order: WarningOrder, *, now_ms: int) -> Receipt:
         """The same of a warning: issue it, and write the audit row. Where the target has MOST_OPEN open ones in the
-        room, the oldest gives way."""
+        room, or there are as many there or everywhere as may be, the oldest give way."""
 
     async def report_warning(self, report: WarningReport, *, now_ms: int) -> Receipt:
         """One at a time as well: take that step of a warning; where it can't be taken any more nothing is changed.
@@ -159,8 +159,9 @@ class Store(Protocol):
     async def warnings_after(self, version: int, *, first: int) -> list[RoomWarning]:
         """As policies_after: the next `first` warnings with a higher version, open or not."""
 
-    async def open_warnings(self, slugs: Sequence[str]) -> list[RoomWarning]:
-        """Of at most 1,000 slugs the warnings that wait to be acknowledged, the oldest first."""
+    async def open_warnings(self, slugs: Sequence[str]) -> list[RoomWarning] | None:
+        """Of at most 1,000 slugs the warnings that wait to be acknowledged, the oldest first; None: more than
+        MOST_TOLD. No slug has so many by itself."""
 
     async def reported_before(self, order: ReportOrder, *, now_ms: int) -> Report | None:
         """The same report of the same reporter: of a message whatever became of it, of a person an open one. Raises
@@ -271,7 +272,8 @@ class Store(Protocol):
         """Delete the events that are older than DELETED_AFTER_MS."""
 
     async def earlier(self, order: Order, *, now_ms: int) -> Receipt | None:
-        """What a command of that actor with that nonce brought within two minutes; None: there was none."""
+        """What a command of that actor with that nonce brought within two minutes; None: there was none. Raises
+        NonceTaken where that was another one, as all of these do that take an order."""
 
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
         """Add an address to a sanction in force, with its audit row; None: not in force, known already, or the
@@ -314,17 +316,19 @@ class Store(Protocol):
         about bans that ended lapse."""
 
     async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
-        """Erase the addresses, the names of anonymous people and the texts of messages, of what was done, and of
-        sanctions and warnings that ended, before then. The rows stay, and their chains are whole. Pins
-        that are older end. Delete what rules hit before then. Older reports and
-        unban requests lose what was said in them, and expire where they are open."""
+        """Erase the addresses, the names of anonymous people and the texts of messages, of what was done, of sanctions
+        that ended, and of warnings that are closed and were issued, before then. The rows stay, and their chains are
+        whole. Pins that are older end. Delete what rules hit before then. Older reports and unban requests lose what
+        was said in them, and expire where they are open."""
 
     async def delete_history(self, before_ms: int) -> None:
-        """Delete the sanctions and warnings that ended before then, older reports, unban requests and notes, and
-        the audit rows of what was done, those alone before which no row is kept: what is left of a chain is whole."""
+        """Delete the sanctions that ended before then, the warnings that are closed and were issued before then, older
+        reports, unban requests and notes, and the audit rows of what was done, those alone before which no row is
+        kept: what is left of a chain is whole."""
 
-    async def expire_warnings(self, before_ms: int, *, now_ms: int) -> None:
-        """Close the warnings that were issued before then."""
+    async def expire_warnings(self, before_ms: int, *, anonymous_before_ms: int, now_ms: int) -> None:
+        """Close the warnings that were issued before then, those of anonymous people that were before
+        `anonymous_before_ms`: by then their names are somebody else's."""
 
     async def forget_policies(self, before_ms: int) -> None:
         """Delete the policies that ask for nothing and were changed before then, but for the one that was changed last:

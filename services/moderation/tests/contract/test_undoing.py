@@ -10,7 +10,7 @@ from chassis.database import Database
 from moderation.adapters.store import undoing
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.tables import AuditRow, PolicyRow, SanctionRow
-from moderation.domain.commands import Receipt, SanctionOrder, Undone
+from moderation.domain.commands import NONCES_KNOWN_MS, Receipt, SanctionOrder, Undone
 from moderation.domain.erasures import NO_ORIGIN, LoggedMessage, LogRef, Origin
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.pins import PinAction, PinChange, PinCommand, PinOrder, demand_change
@@ -20,7 +20,7 @@ from moderation.domain.roles import RoleCommand, RoleHolder, RoleOrder, RoomRole
 from moderation.domain.sanctions import Action, Command, Scope
 from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
 from moderation.domain.warnings import WarningCommand, WarningOrder, WarningReport, WarningState, WarningStep
-from moderation.errors import AlreadyUndone, CannotUndo, MessageWanted, ModerationError, NothingToUndo
+from moderation.errors import AlreadyUndone, CannotUndo, MessageWanted, ModerationError, NonceTaken, NothingToUndo
 from moderation.ports import SanctionQuery, Store
 
 pytestmark = pytest.mark.integration
@@ -456,6 +456,23 @@ async def test_a_repeated_nonce_is_answered_with_what_the_first_undo_brought(sto
     assert first.event is not None
     assert (again.event.action, again.event.imposed) == (Action.BAN, first.event.imposed)
     assert await AuditRow.all().count() == 3
+
+
+async def test_a_nonce_that_was_given_to_another_action_or_room_is_answered_with_neither(store: Store) -> None:
+    await act(store, Action.BAN, at_ms=1_000, origin=ORIGIN)
+    attempts = (
+        act(store, Action.BAN, BOB, slug="other", at_ms=2_000, origin=ORIGIN),
+        act(store, Action.MUTE, at_ms=2_000, origin=ORIGIN),
+        store.warn(WarningOrder(WarningCommand(ADMIN, ANA, None, "live", "calm down"), ORIGIN), now_ms=2_000),
+        store.earlier(WarningOrder(WarningCommand(ADMIN, ANA, None, "live", "calm down"), ORIGIN), now_ms=2_000),
+    )
+    for attempt in attempts:
+        with pytest.raises(NonceTaken):
+            await attempt
+    assert await AuditRow.all().count() == 1
+    assert (await act(store, Action.BAN, at_ms=3_000, origin=ORIGIN)).repeated
+    later = 1_000 + NONCES_KNOWN_MS
+    assert not (await act(store, Action.MUTE, at_ms=later, origin=ORIGIN)).repeated
 
 
 async def test_of_undos_at_the_same_time_one_is_done_and_the_others_change_nothing(store: Store) -> None:

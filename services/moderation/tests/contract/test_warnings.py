@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from moderation.adapters.store import warnings
 from moderation.adapters.store.tables import AuditRow, WarningRow
 from moderation.domain.erasures import NO_ORIGIN, Origin
 from moderation.domain.people import Moderator, Rank, Target
@@ -124,7 +125,7 @@ async def test_a_state_of_a_later_version_is_told_by_whether_it_closed_and_one_o
         (open_.id, True),
         (closed.id, False),
     ]
-    assert [each.id for each in await store.open_warnings(["live"])] == [open_.id]
+    assert [each.id for each in await store.open_warnings(["live"]) or ()] == [open_.id]
 
 
 async def test_what_nobody_acknowledges_expires_and_what_is_over_loses_its_anonymous_name_and_goes(
@@ -132,7 +133,7 @@ async def test_what_nobody_acknowledges_expires_and_what_is_over_loses_its_anony
 ) -> None:
     old, guests, new = await warn(store), await warn(store, GUEST), await warn(store, now_ms=9_000)
     await step(store, guests, WarningStep.ACKNOWLEDGE)
-    await store.expire_warnings(5_000, now_ms=10_000)
+    await store.expire_warnings(5_000, anonymous_before_ms=5_000, now_ms=10_000)
     assert await store.open_warnings(["live"]) == [new]
     assert (await store.warnings_after(new.version, first=9))[-1].state is WarningState.EXPIRED
     await store.erase_evidence(5_000, now_ms=10_000)
@@ -141,3 +142,41 @@ async def test_what_nobody_acknowledges_expires_and_what_is_over_loses_its_anony
     assert {row.id for row in await WarningRow.all()} == {old.id, new.id}
     await store.delete_history(10_001)
     assert [row.id for row in await WarningRow.all()] == [new.id]
+
+
+async def test_the_name_of_an_anonymous_target_goes_by_when_the_warning_was_issued_acknowledged_or_not(
+    store: Store,
+) -> None:
+    """Who has that address by then is not to read of it, or to acknowledge it."""
+    late = await warn(store, GUEST, now_ms=1_000)
+    await warn(store, GUEST, now_ms=2_000)
+    user = await warn(store, now_ms=2_000)
+    await step(store, late, WarningStep.ACKNOWLEDGE, now_ms=20_000)
+    await store.expire_warnings(1_000, anonymous_before_ms=5_000, now_ms=20_000)
+    assert [each.id for each in await store.open_warnings(["live"]) or ()] == [user.id]
+    await store.erase_evidence(5_000, now_ms=20_000)
+    assert {row.target_username for row in await WarningRow.filter(target_user_id=0)} == {"Anonymous"}
+    await store.delete_history(5_000)
+    assert [row.id for row in await WarningRow.all()] == [user.id], "not so long after they were closed"
+
+
+async def test_at_most_so_many_wait_in_one_room_and_everywhere_and_the_oldest_give_way(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "MOST_OPEN_OF_SLUG", 3)
+    monkeypatch.setattr(warnings, "MOST_OPEN_EVERYWHERE", 5)
+    monkeypatch.setattr(warnings, "MOST_TOLD", 3)
+    people = [Target(number, "") for number in range(1, 6)]
+    here = [await warn(store, who, now_ms=1_000 + number) for number, who in enumerate(people[:3])]
+    receipt = await store.warn(order(people[3]), now_ms=1_010)
+    assert [(old.id, old.state) for old in receipt.superseded] == [(here[0].id, WarningState.SUPERSEDED)]
+    for number, slug in enumerate(("a", "b")):
+        await warn(store, slug=slug, now_ms=1_020 + number)
+    receipt = await store.warn(order(slug="c"), now_ms=1_030)
+    assert [old.id for old in receipt.superseded] == [here[1].id]
+    assert await store.open_warnings(["live", "a", "b", "c"]) is None, "too many for one answer"
+    assert [each.id for each in await store.open_warnings(["live", "a"]) or ()] == [
+        here[2].id,
+        here[2].id + 1,
+        here[2].id + 2,
+    ]

@@ -28,11 +28,13 @@ from room_log import (
 
 from chassis.database import Database
 from chassis.tasks import end_tasks
+from moderation.adapters.log import NatsLog
 from moderation.adapters.store.tables import AuditRow, OutboxRow, PinRow
-from moderation.domain.commands import Order
+from moderation.domain.commands import Order, OutboxItem
 from moderation.domain.people import Moderator, Rank
 from moderation.errors import LogUnavailable, MessageNotFound, MessageWanted, NothingToUndo, NotPermitted
 from moderation.ports import Ports
+from moderation.usecases import outbox
 from moderation.usecases.execute import execute
 from moderation.usecases.outbox import keep_working
 from salon.events.v1 import events_pb2 as pb
@@ -173,6 +175,27 @@ async def test_a_pin_that_changes_faster_than_it_is_read_is_left_as_it_is(replic
     with pytest.raises(LogUnavailable):
         await execute(ports, undo(1))
     assert asked == [1, 2, 3, 4, 5]
+
+
+async def test_a_change_that_fails_by_a_defect_again_and_again_keeps_the_later_ones_no_longer(
+    replicas: list[Ports], room: Room, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "RETRY_LONGEST_S", 0.001)
+    monkeypatch.setattr(outbox, "LOOK_EVERY_S", 0.01)
+    first, second = await room.say("be kind"), await room.say("or not")
+    here, append = replicas[0], NatsLog.append
+
+    async def fails(log: NatsLog, item: OutboxItem) -> int:
+        if item.change.last_id == first:
+            raise ValueError("what this version cannot write")
+        return await append(log, item)
+
+    monkeypatch.setattr(NatsLog, "append", fails)
+    assert (await execute(here, pin(first))).entry_id == 0
+    await execute(here, pin(second))
+    await all_done(replicas, eventually)
+    assert await told(room) == [("message_pinned", second)]
+    assert await pinned(here) == "or not"
 
 
 async def test_a_user_pins_nothing_and_nobody_what_is_not_there(replicas: list[Ports], room: Room) -> None:

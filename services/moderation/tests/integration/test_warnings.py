@@ -189,7 +189,7 @@ async def test_one_that_was_stored_and_told_to_nobody_is_obeyed_and_listed_all_t
     await subject.first.store.warn(ORDER, now_ms=1_000)
     await read_warnings(subject.second)
     assert say(subject.second) == WARNING_PENDING
-    (listed,) = await subject.second.store.open_warnings(["live"])
+    (listed,) = await subject.second.store.open_warnings(["live"]) or []
     await subject.first.store.report_warning(WarningReport(listed.id, Target(5, ""), WarningStep.LAPSE), now_ms=2_000)
     await read_warnings(subject.second)
     assert say(subject.second) == ADMITTED

@@ -281,7 +281,8 @@ def test_where_the_message_of_before_cannot_be_read_any_more_it_stays_away_and_t
     gone = pinned(OLDER.id, SAID.id, SAID, erasures=[deletion])
     assert undo(gone, found={OLDER.id: OLDER}) == expected
     other = replace(deletion, message_id=5)
-    assert undo(replace(gone, pin=replace(gone.pin, erasures=[other])), found={OLDER.id: OLDER}).not_undone == ()
+    still_there = pinned(OLDER.id, SAID.id, SAID, erasures=[other])
+    assert undo(still_there, found={OLDER.id: OLDER}).not_undone == ()
     with pytest.raises(NothingToUndo):
         undo(pinned(OLDER.id, None, None), found={OLDER.id: None})
 

@@ -58,6 +58,7 @@ class ErrorCode(Enum):
     CANNOT_UNDO = "cannot_undo"
     ALREADY_UNDONE = "already_undone"
     NOTHING_TO_UNDO = "nothing_to_undo"
+    NONCE_TAKEN = "nonce_taken"
     BLOCKED = "blocked"
 
     @property
@@ -93,6 +94,7 @@ _TEXTS = {
     ErrorCode.CANNOT_UNDO: "This cannot be undone",
     ErrorCode.ALREADY_UNDONE: "This was undone already",
     ErrorCode.NOTHING_TO_UNDO: "Nothing is left to undo",
+    ErrorCode.NONCE_TAKEN: "This nonce was used for something else",
     ErrorCode.BLOCKED: "Your message was not accepted",
 }
 

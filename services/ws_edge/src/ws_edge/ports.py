@@ -375,6 +375,8 @@ class CommandRefusal(Enum):
     ALREADY_UNDONE = auto()
     NOTHING_TO_UNDO = auto()
     """Nothing is left as the action made it."""
+    NONCE_TAKEN = auto()
+    """The same person gave the nonce to something else just now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def test_what_an_undo_came_to_is_read() -> None:
         (pb.ExecuteResponse.OUTCOME_CANNOT_UNDO, CommandRefusal.CANNOT_UNDO),
         (pb.ExecuteResponse.OUTCOME_ALREADY_UNDONE, CommandRefusal.ALREADY_UNDONE),
         (pb.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO, CommandRefusal.NOTHING_TO_UNDO),
+        (pb.ExecuteResponse.OUTCOME_NONCE_TAKEN, CommandRefusal.NONCE_TAKEN),
         (99, CommandRefusal.NOT_PERMITTED),
     ],
 )

@@ -31,6 +31,7 @@ TEXTS = {
     "cannot_undo": "This cannot be undone",
     "already_undone": "This was undone already",
     "nothing_to_undo": "Nothing is left to undo",
+    "nonce_taken": "This nonce was used for something else",
     "blocked": "Your message was not accepted",
 }
 

@@ -3,20 +3,21 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from moderation.domain.cases import Note, NoteOrder
+from moderation.domain.audit import AuditRecord
+from moderation.domain.cases import AddNote, Note, NoteAction, NoteOrder
 from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, ErasureKind, LogRef, Origin
-from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
+from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesState, SaveRule
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinChange, PinOrder
-from moderation.domain.policy import PolicyChange, PolicyOrder, RoomPolicy, ShieldOrder
+from moderation.domain.policy import PolicyAction, PolicyChange, PolicyOrder, RoomPolicy, ShieldOrder
 from moderation.domain.reports import Report, ResolveOrder
 from moderation.domain.revocations import Revocation, RevocationOrder
-from moderation.domain.roles import RoleOrder, RoomRoles
+from moderation.domain.roles import RoleAction, RoleOrder, RoomRoles
 from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Command, SanctionEvent
 from moderation.domain.unban_requests import DecideOrder, UnbanRequest
-from moderation.domain.undo import UndoOrder
-from moderation.domain.warnings import RoomWarning, WarningOrder
+from moderation.domain.undo import UndoAction, UndoOrder
+from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder
 
 RULE_AUTHOR = Moderator(0, Rank.MODERATOR)
 """Who imposes what a rule asks for: no user. It binds all whom rules judge, and moderators may lift it."""
@@ -58,7 +59,7 @@ class ErasureOrder:
     origin: Origin = NO_ORIGIN
 
 
-Order: TypeAlias = (
+_Simple: TypeAlias = (
     SanctionOrder
     | ErasureOrder
     | PolicyOrder
@@ -68,11 +69,42 @@ Order: TypeAlias = (
     | UndoOrder
     | RuleOrder
     | RoleOrder
-    | ResolveOrder
-    | DecideOrder
-    | RevocationOrder
     | NoteOrder
 )
+Order: TypeAlias = _Simple | ResolveOrder | DecideOrder | RevocationOrder
+
+
+def is_repeated(order: Order, earlier: AuditRecord) -> bool:
+    """Whether a row of the same person and nonce may be what the same order brought: of the same kind, in the same
+    room. An undo stands with the room of what it undoes, and what is done to a rule with that of the rule. A decision
+    is about one report or request."""
+    if isinstance(order, ResolveOrder):
+        return (earlier.details or {}).get("report_id") == order.command.report_id
+    if isinstance(order, DecideOrder):
+        return (earlier.details or {}).get("unban_request_id") == order.command.request_id
+    if isinstance(order, RevocationOrder):
+        return earlier.action == order.command.action
+    is_alike = earlier.action == _action_of(order)
+    return is_alike and (isinstance(order, UndoOrder | RuleOrder) or earlier.slug == order.command.slug)
+
+
+def _action_of(order: _Simple) -> int:
+    """The number in its row."""
+    if isinstance(order, UndoOrder):
+        return UndoAction.UNDO
+    if isinstance(order, RuleOrder):
+        return RuleEdit.SAVE if isinstance(order.command, SaveRule) else RuleEdit.DELETE
+    if isinstance(order, ErasureOrder):
+        return order.command.kind
+    if isinstance(order, WarningOrder):
+        return WarningAction.ISSUE
+    if isinstance(order, RoleOrder):
+        return RoleAction.SET
+    if isinstance(order, NoteOrder):
+        return NoteAction.ADD if isinstance(order.command, AddNote) else NoteAction.DELETE
+    return PolicyAction.SHIELD if isinstance(order, ShieldOrder) else order.command.action
+
+
 LogChange: TypeAlias = Erasure | PolicyChange | PinChange
 """What a command has to do in a log."""
 

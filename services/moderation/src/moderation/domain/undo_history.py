@@ -22,12 +22,19 @@ def effective(records: Sequence[AuditRecord]) -> list[AuditRecord]:
     return [record for record in records if record.id not in dropped]
 
 
-class _Imposing(Protocol):
-    imposed_id: int | None
-    details: Mapping[str, Any] | None
+class Imposing(Protocol):
+    """A row, however it is at hand."""
+
+    @property
+    def imposed_id(self) -> int | None:
+        """As in AuditRecord."""
+
+    @property
+    def details(self) -> Mapping[str, Any] | None:
+        """As in AuditRecord."""
 
 
-def imposed_ids(record: AuditRecord | _Imposing) -> tuple[int, ...]:
+def imposed_ids(record: Imposing) -> tuple[int, ...]:
     """The sanctions that an action imposed, in the order in which an undo names what they are again."""
     if record.imposed_id is not None:
         return (record.imposed_id,)

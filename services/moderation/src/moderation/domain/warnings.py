@@ -11,6 +11,11 @@ from moderation.domain.people import Moderator, Rank, Speaker, Target
 
 MOST_OPEN = 5
 """Of one target in one room. With one more the oldest gives way: it is not shown any more, and asks for nothing."""
+MOST_OPEN_OF_SLUG = 1_000
+MOST_OPEN_EVERYWHERE = 50_000
+"""With one more the oldest gives way as well. Every replica keeps these in memory, some 1 KB each."""
+MOST_TOLD = 10_000
+"""Of all slugs that are asked for at once."""
 _CLOSED_REMEMBERED = 10_000
 _Key: TypeAlias = tuple[str, int | str]
 """A slug, and a user by id or an anonymous one by name."""

@@ -7,6 +7,7 @@ item is worked on by who has claimed it; where that one is gone, by who looks ne
 import asyncio
 import random
 from collections.abc import Callable, Set as AbstractSet
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
@@ -31,6 +32,8 @@ RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 8.0
 GIVEN_UP_AFTER_MS = 25 * 3_600_000
 """A log keeps its entries for 24 hours: nothing of what was meant is left then."""
+PIN_TRIES = 5
+"""So often a change of a pin that fails by a defect is tried."""
 KEPT_DONE_MS = 3_600_000
 """Who repeats a nonce is told of the entry that the first command brought."""
 LOOKED_FOR_AFTER_MS = 60_000
@@ -148,8 +151,19 @@ async def work(ports: Ports, progress: Progress) -> LogAnswer:
             return LogAnswer.SILENT
     except Exception:  # noqa: BLE001 - a defect must not end the others; it is tried again, and the log has the trace
         _log.error("outbox_failed", action_id=action_id, exc_info=True)
-        await _let_go(ports, progress.item, pause_s=RETRY_LONGEST_S)
+        await _after_defect(ports, progress.item)
     return LogAnswer.NOT_ASKED
+
+
+async def _after_defect(ports: Ports, item: OutboxItem) -> None:
+    """Later changes of a pin wait for the earlier ones. One that fails again and again keeps them no longer: moderation
+    tells what is pinned besides the log."""
+    if isinstance(item.change, PinChange) and item.attempts >= PIN_TRIES:
+        _log.error("outbox_given_up", action_id=item.action_id)
+        with suppress(ClaimLost, DatabaseUnavailable):
+            await ports.outbox.done(item, now_ms=ports.clock().wall_ms)
+    else:
+        await _let_go(ports, item, pause_s=RETRY_LONGEST_S)
 
 
 async def forget_done(ports: Ports) -> None:

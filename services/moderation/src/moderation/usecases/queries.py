@@ -47,7 +47,7 @@ async def list_pins(ports: Ports, slugs: Sequence[str]) -> list[RoomPin]:
     return await ports.store.pins_of(slugs)
 
 
-async def list_open_warnings(ports: Ports, slugs: Sequence[str]) -> list[RoomWarning]:
+async def list_open_warnings(ports: Ports, slugs: Sequence[str]) -> list[RoomWarning] | None:
     """Those of these slugs that wait to be acknowledged. Raises DatabaseUnavailable."""
     return await ports.store.open_warnings(slugs)
 

@@ -57,6 +57,8 @@ async def prune_history(ports: Ports, retention: Retention) -> None:
     await ports.store.prune_feed(now_ms=now_ms)
     await ports.store.forget_revocations(now_ms - _CLOCKS_APART_MS)
     await ports.store.forget_policies(now_ms - POLICIES_KEPT_DAYS * _MS_PER_DAY)
-    await ports.store.expire_warnings(now_ms - retention.audit_days * _MS_PER_DAY, now_ms=now_ms)
-    await ports.store.delete_history(now_ms - retention.audit_days * _MS_PER_DAY)
-    await ports.store.erase_evidence(now_ms - retention.evidence_days * _MS_PER_DAY, now_ms=now_ms)
+    audit_ms = now_ms - retention.audit_days * _MS_PER_DAY
+    evidence_ms = now_ms - retention.evidence_days * _MS_PER_DAY
+    await ports.store.expire_warnings(audit_ms, anonymous_before_ms=evidence_ms, now_ms=now_ms)
+    await ports.store.delete_history(audit_ms)
+    await ports.store.erase_evidence(evidence_ms, now_ms=now_ms)

@@ -27,6 +27,7 @@ from ws_edge.errors import (
 from ws_edge.ports import DrainState, JoinRefusal, Moderation, Ports, Rooms, Tokens
 from ws_edge.protocol.identity import AnonymousNames, ConnectionId, Identity, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.limits import ConnectionLimits
+from ws_edge.protocol.log import StoredMessage
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import LIFETIME_S, FormerParticipant, ResumeTexts
 from ws_edge.protocol.rooms import Membership
@@ -166,7 +167,7 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     client.settle_rank()
     # Replay: what the client has missed is at hand, and what is shown from now on is kept with it.
     resume = await _prepare_replay(entrance, held.room, request.resume)
-    shows_pin = await _read_pin(entrance, held.room)
+    looked_at, shows_pin = await _read_pin(entrance, held.room)
     # Sanctions once more, after the subscription: no ban falls between the two.
     _, blocked = await asyncio.gather(
         sanction_reader.demand_entry(client.speaker, membership.slug, final=True),
@@ -176,6 +177,7 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
         # From here on the others hear of this: the participant's older connections end, wherever they are.
         entrance.ports.bus.publish_returned(held.room.log, client.speaker.key, membership.version)
     resume_text = _resume_text(entrance, client.speaker, membership, former)
+    shows_pin = shows_pin and held.room.shows_as_read(looked_at)
     client.welcome(held.room, membership, resume, resume_text, blocked, shows_pin=shows_pin)
 
 
@@ -238,11 +240,12 @@ def _introduce(
     client.identified(number, speaker if former is None else former.speaker(speaker))
 
 
-async def _read_pin(entrance: Entrance, room: Room) -> bool:
-    """Whether what is pinned there, if anything, may be shown: it is text that may have been taken back."""
+async def _read_pin(entrance: Entrance, room: Room) -> tuple[StoredMessage | None, bool]:
+    """What is pinned there, and whether it may be shown: it is text that may have been taken back."""
     if (told := entrance.ports.pins.find(room.slug, room.life)) is not None:
         room.pin_told(told)
-    return room.pinned is None or await entrance.replays.read_pin(room)
+    may_be_shown = room.pinned is None or await entrance.replays.read_pin(room)
+    return room.pinned, may_be_shown
 
 
 def _resume_text(

@@ -40,6 +40,7 @@ _REFUSALS = {
     CommandRefusal.CANNOT_UNDO: ErrorCode.CANNOT_UNDO,
     CommandRefusal.ALREADY_UNDONE: ErrorCode.ALREADY_UNDONE,
     CommandRefusal.NOTHING_TO_UNDO: ErrorCode.NOTHING_TO_UNDO,
+    CommandRefusal.NONCE_TAKEN: ErrorCode.NONCE_TAKEN,
 }
 
 
@@ -177,7 +178,7 @@ class ModerationActions:
             self._outcomes.resolve(token)
             return await self._show_again(client, room, result, action.nonce)
         if _brings_entry(action.command) if result.undone is None else result.undone.brings_entry:
-            self._outcomes.entry_due(token)
+            self._outcomes.entry_due(token, is_answered=result.undone is not None)
         else:
             self._outcomes.resolve(token)
         if result.event is not None:

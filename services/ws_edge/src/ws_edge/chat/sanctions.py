@@ -13,7 +13,7 @@ from ws_edge.protocol.pins import PinCache
 from ws_edge.protocol.policies import Policy, PolicyCache
 from ws_edge.protocol.roles import RoleCache, RoomRoles
 from ws_edge.protocol.sanctions import SanctionCache, SanctionEvent
-from ws_edge.protocol.warnings import WarningCache
+from ws_edge.protocol.warnings import RoomWarning, WarningCache
 
 FRESH_S = 60.0
 """How old the sanctions of a room may be for joins to go on while moderation is away."""
@@ -35,8 +35,10 @@ class SanctionReader:
         tasks: Tasks,
         *,
         ranks_changed: Callable[[Slug, Iterable[UserId]], None],
+        warnings_closed: Callable[[Iterable[RoomWarning]], None],
     ) -> None:
-        """`ranks_changed`: these users have, or may have, another role in the rooms of a slug."""
+        """`ranks_changed`: these users have, or may have, another role in the rooms of a slug; `warnings_closed`: these
+        are open no longer, which no event has told."""
         self._moderation = moderation
         self._cache = cache
         self._policies = policies
@@ -44,6 +46,7 @@ class SanctionReader:
         self._warnings = warnings
         self._roles = roles
         self._ranks_changed = ranks_changed
+        self._warnings_closed = warnings_closed
         self._clock = clock
         self._tasks = tasks
         self.slugs: dict[Slug, None] = {}
@@ -97,16 +100,19 @@ class SanctionReader:
             raise Banned
 
     async def demand_read(self, slug: Slug) -> None:
-        """Returns once the sanctions of a slug, and those that hold everywhere, were read. Rooms that open at the same
-        time share one question. Raises ModerationUnavailable."""
-        if slug in self._cache.read_at_s:
-            return
+        """Returns once the sanctions of a slug, and those that hold everywhere, were read after this was called: what
+        was read before a room has subscribed may lack what was told meanwhile. Rooms that open at the same time share
+        one question. Raises ModerationUnavailable where nothing fresh is known either."""
         wanted = self._wanted.get(slug)
         if wanted is None:
             if not self._wanted:
                 self._tasks.spawn(self._read_wanted(), "read sanctions")
             wanted = self._wanted[slug] = asyncio.get_running_loop().create_future()
-        await asyncio.shield(wanted)
+        try:
+            await asyncio.shield(wanted)
+        except ModerationUnavailable:
+            if not self._is_fresh(slug):
+                raise
 
     async def read_all(self) -> None:
         """Read what holds everywhere and in every held room again. Raises ModerationUnavailable."""
@@ -126,7 +132,7 @@ class SanctionReader:
             for slug, (life, pin) in found.pins.items():
                 self._pins.apply(slug, life, pin)
             if found.warnings is not None:
-                self._warnings.replace(part, found.warnings, asked_at_s=asked_at_s)
+                self._warnings_closed(self._warnings.replace(part, found.warnings, asked_at_s=asked_at_s))
             self._policies.rules_read(part, found.ruled, everywhere=found.ruled_everywhere)
             for slug, roles in found.roles.items():
                 self.roles_heard(slug, roles)

@@ -50,6 +50,11 @@ class Warnings:
                 self._ports.warnings.apply(warning, now_s=now_s)
                 self._tell(warning)
 
+    def closed(self, warnings: Iterable[RoomWarning]) -> None:
+        """Tell their targets: the event that would have was missed."""
+        for warning in warnings:
+            self._close(warning)
+
     async def deliver_all(self) -> None:
         """Send every open warning to whoever lacks it: events may have been missed."""
         await in_slices(self._ports.warnings, self._tell)
@@ -103,11 +108,16 @@ class Warnings:
         warning = self._ports.warnings.get(warning_id)
         return warning is not None and warning.binds(client.speaker, slug)
 
-    def _tell(self, warning: RoomWarning) -> None:
+    def _close(self, warning: RoomWarning) -> None:
         for connection in self._connections.of_target(warning.target_user_id, warning.target_username):
-            if not warning.is_open:
-                connection.close_warning(warning.id)
-            elif connection.room is not None and self._is_pending(connection, connection.room.slug, warning.id):
+            connection.close_warning(warning.id)
+
+    def _tell(self, warning: RoomWarning) -> None:
+        if not warning.is_open:
+            self._close(warning)
+            return
+        for connection in self._connections.of_target(warning.target_user_id, warning.target_username):
+            if connection.room is not None and self._is_pending(connection, connection.room.slug, warning.id):
                 self._deliver(connection, warning)
 
     def _deliver(self, connection: Connection, warning: RoomWarning) -> None:

@@ -59,6 +59,7 @@ class Worker:
             ports.clock,
             ports.tasks,
             ranks_changed=lambda slug, users: self.actions.ranks_changed(slug, users),
+            warnings_closed=lambda warnings: self.actions.warnings.closed(warnings),
         )
         self.emote_reader = EmoteReader(ports.rooms, ports.emotes, ports.clock, ports.tasks)
         self.held_rooms = RoomRegistry(

@@ -146,6 +146,8 @@ class MessageUnpinned:
     token: int = 0
     nonce: str = ""
     action_id: int = 0
+    is_certain: bool = True
+    """False: it pins a message that could not be found, which may be taken back, or too old for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +168,10 @@ class MessagePinned:
     message: StoredMessage | None = None
     """None: it was not read. The entry itself holds no text."""
 
-    def ended(self) -> MessageUnpinned:
+    def ended(self, *, is_certain: bool = True) -> MessageUnpinned:
         """How it is shown where its message is gone: what was pinned before it is so no longer."""
-        origin = (self.edge, self.token, self.nonce, self.action_id)
-        return MessageUnpinned(
-            self.id, self.prev_id, self.at, self.message_id, self.version, self.moderator_user_id, *origin
-        )
+        about = (self.id, self.prev_id, self.at, self.message_id, self.version, self.moderator_user_id)
+        return MessageUnpinned(*about, self.edge, self.token, self.nonce, self.action_id, is_certain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,15 +98,20 @@ class WarningCache:
             self._by_slug.setdefault(warning.slug, {})[warning.id] = None
             self._by_target.setdefault(_key_of_warning(warning), {})[warning.id] = None
 
-    def replace(self, slugs: Iterable[Slug], warnings: Sequence[RoomWarning], *, asked_at_s: float) -> None:
-        """Take over what moderation says of these slugs; what was heard since it was asked, it may not have known."""
-        told = {warning.id for warning in warnings}
+    def replace(
+        self, slugs: Iterable[Slug], warnings: Sequence[RoomWarning], *, asked_at_s: float
+    ) -> list[RoomWarning]:
+        """Take over what moderation says of these slugs; what was heard since it was asked, it may not have known. It
+        gives those that are open no longer, as they were."""
+        told, closed = {warning.id for warning in warnings}, list[RoomWarning]()
         for slug in slugs:
             for warning_id in list(self._by_slug.get(slug, ())):
                 if warning_id not in told and self._known[warning_id].heard_at_s < asked_at_s:
+                    closed.append(self._known[warning_id].warning)
                     self._drop(warning_id)
         for warning in warnings:
             self.apply(warning, now_s=asked_at_s)
+        return closed
 
     def note_delivered(self, warning_id: int) -> bool:
         """A connection was sent it; whether that is news."""

@@ -90,6 +90,8 @@ class Pending:
     nonce: str
     published_at_s: float
     is_looked_up: bool = False
+    is_answered: bool = False
+    """Its author knows that it was carried out: they are told nothing else, however late its entry comes."""
     not_stored: Callable[[], None] | None = None
 
 
@@ -126,10 +128,12 @@ class Outcomes:
         self._expected[token] = Pending(author, room, nonce, 0.0)
         return token
 
-    def entry_due(self, token: int) -> None:
-        """The command was carried out: from now on its entry is waited for as a message is."""
+    def entry_due(self, token: int, *, is_answered: bool = False) -> None:
+        """The command was carried out: from now on its entry is waited for as a message is. `is_answered`: its author
+        is told so besides."""
         pending = self._expected.pop(token, None)
         if pending is not None:
+            pending.is_answered = is_answered
             pending.published_at_s = self._clock.now_s()
             self._pending[token] = pending
 
@@ -150,7 +154,7 @@ class Outcomes:
         pending = self.resolve(entry.token) if entry.edge == self.edge else None
         if pending is None:
             return None
-        if not is_shown:
+        if not is_shown and not pending.is_answered:
             pending.author.refuse(ErrorCode.MESSAGE_DELETED, nonce=pending.nonce)
         return pending.author
 
@@ -175,4 +179,5 @@ class Outcomes:
                 self._expired.note()
                 if are_missing and pending.not_stored is not None:
                     pending.not_stored()
-                pending.author.refuse(ErrorCode.UNAVAILABLE, nonce=pending.nonce)
+                if not pending.is_answered:
+                    pending.author.refuse(ErrorCode.UNAVAILABLE, nonce=pending.nonce)

@@ -20,13 +20,15 @@ PINS_READ = 16
 class RoomPin:
     """What is pinned, as the log and moderation tell it: the higher version holds."""
 
-    __slots__ = ("_current", "_version", "is_known")
+    __slots__ = ("_current", "_version", "is_known", "is_of_log")
 
     def __init__(self) -> None:
         self._current: Pin | None = None
         self._version = 0
         self.is_known = True
         """False: something was pinned that could not be read."""
+        self.is_of_log = False
+        """The log told it, and not moderation."""
 
     @property
     def current(self) -> Pin | None:
@@ -38,18 +40,18 @@ class RoomPin:
         """What is pinned."""
         return None if self._current is None else self._current.message
 
-    def told(self, pin: Pin) -> None:
-        """Moderation says so."""
+    def told(self, pin: Pin, *, by_log: bool = False) -> None:
+        """Moderation says so, or the log."""
         if pin.version > self._version:
-            self._version, self.is_known = pin.version, True
+            self._version, self.is_known, self.is_of_log = pin.version, True, by_log
             self._current = None if pin.message is None else pin
 
     def heard(self, entry: MessagePinned | MessageUnpinned) -> None:
         """The log says so; in its turn."""
-        if isinstance(entry, MessageUnpinned):
-            self.told(Pin(entry.version, None, entry.moderator_user_id, entry.at))
-        elif entry.message is not None:
-            self.told(Pin(entry.version, entry.message, entry.moderator_user_id, entry.at))
+        if isinstance(entry, MessageUnpinned) and entry.is_certain:
+            self.told(Pin(entry.version, None, entry.moderator_user_id, entry.at), by_log=True)
+        elif isinstance(entry, MessagePinned) and entry.message is not None:
+            self.told(Pin(entry.version, entry.message, entry.moderator_user_id, entry.at), by_log=True)
         elif entry.version > self._version:
             self._version, self.is_known, self._current = entry.version - 1, False, None
 
@@ -66,6 +68,10 @@ class PinnedRoom(Protocol):
     @property
     def log(self) -> LogRef:
         """Its log."""
+
+    @property
+    def erasures(self) -> Erasures:
+        """What was taken back."""
 
     @property
     def pinned(self) -> StoredMessage | None:
@@ -91,5 +97,8 @@ async def with_messages(bus: Bus, room: PinnedRoom, entries: Sequence[LogEntry])
     read: dict[MessageId, LogEntry] = {}
     for pin in unread:
         message = found[pin.message_id]
-        read[pin.id] = replace(pin, message=message) if isinstance(message, StoredMessage) else pin.ended()
+        if isinstance(message, StoredMessage):
+            read[pin.id] = replace(pin, message=message)
+        else:  # what the log has let go of moderation tells with the text, under the same version
+            read[pin.id] = pin.ended(is_certain=room.erasures.names(pin.message_id))
     return [read.get(entry.id, entry) for entry in entries]

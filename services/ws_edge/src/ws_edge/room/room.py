@@ -257,6 +257,11 @@ class Room:
         """What is pinned, as far as is known here."""
         return self._pin.message
 
+    def shows_as_read(self, message: StoredMessage | None) -> bool:
+        """Whether what is pinned now is that message, or was told by the log, in its order: another one that moderation
+        has told since may be taken back already, which is not looked up yet."""
+        return self._pin.message is None or self._pin.message is message or self._pin.is_of_log
+
     def pin_told(self, pin: Pin) -> None:
         """Moderation says what is pinned in this life, or was."""
         self._pin.told(pin)

@@ -19,6 +19,7 @@ from ws_edge.protocol.log import (
     MessageUnpinned,
     RoomCleared,
     StoredMessage,
+    UnknownEntry,
 )
 from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.references import ResumePoint
@@ -231,6 +232,24 @@ async def test_what_moderation_told_before_the_message_was_taken_back_is_not_sho
     assert (data(ana)["pinned"], b"nice" in ana.raw) == (None, False)
 
 
+async def test_what_moderation_tells_while_somebody_joins_is_not_shown_to_them_unread(world: World) -> None:
+    """What takes it back may be on its way: another join has read it, and this one has not."""
+    ana = await world.join("s", "1:user")
+    ana.say("be nice")
+    await world.settle()
+    world.moderation.finally_checking.shut()
+    ben = await world.arrive("s", "2:user")
+    await world.moderation.finally_checking.reached.wait()
+    author = (UserId(1), "user_1", "", 0, "")
+    message = StoredMessage(MessageId(1), MessageId(0), AT, "be nice", *author, None, "user")
+    (held,) = world.worker.held_rooms.by_life.values()
+    held.room.pin_told(Pin(6, message, UserId(9), AT))
+    world.moderation.finally_checking.open()
+    await until(lambda: bool(ben.raw))
+    assert "pinned" not in data(ben)
+    assert data(await newcomer(world))["pinned"] is not None
+
+
 async def test_the_highest_version_holds_whichever_way_it_came_and_a_pin_of_another_life_does_not(
     world: World,
 ) -> None:
@@ -306,6 +325,30 @@ async def test_a_pin_whose_message_cannot_be_read_is_shown_to_nobody_until_moder
     world.moderation.pins[SLUG] = (Life(1), Pin(6, message, UserId(9), AT))
     await world.worker.actions.refresh()
     assert data(await newcomer(world, 4))["pinned"]["message"]["message"] == "be kind"  # type: ignore[index]
+
+
+async def test_a_pin_that_comes_after_its_message_has_left_the_log_ends_the_one_before_and_is_told_by_moderation(
+    world: World,
+) -> None:
+    """Under the version that the entry has: who follows the log has none meanwhile, and newcomers are told nothing."""
+    ana = await world.join("s", "1:user")
+    ana.say("be kind")
+    ana.say("or not")
+    told(world, pinned(1, 5))
+    await until(lambda: ana.types[-1:] == ["message_pinned"])
+    life = life_of(world)
+    world.bus.stream[1] = (life, UnknownEntry(MessageId(2), MessageId(1), AT))
+    told(world, pinned(2, 6))
+    await until(lambda: ana.types[-1:] == ["message_unpinned"])
+    assert "pinned" not in data(await newcomer(world))
+    author = (UserId(1), "user_1", "", 0, "")
+    message = StoredMessage(MessageId(2), MessageId(1), AT, "or not", *author, None, "user")
+    world.moderation.pins[SLUG] = (Life(1), Pin(6, message, UserId(9), AT))
+    await world.worker.actions.refresh()
+    assert data(await newcomer(world, 4))["pinned"]["message"]["message"] == "or not"  # type: ignore[index]
+    world.moderation.pins[SLUG] = (Life(1), Pin(7, None, UserId(9), AT))
+    await world.worker.actions.refresh()
+    assert data(await newcomer(world, 5))["pinned"] is None
 
 
 async def test_a_repeated_nonce_is_answered_to_its_sender_alone_with_what_the_first_one_brought(world: World) -> None:

@@ -89,6 +89,18 @@ async def test_an_event_that_was_lost_is_made_up_for_by_the_next_reading(world: 
     assert client.types == ["warning"]
 
 
+async def test_a_closing_whose_event_was_lost_is_told_by_the_next_reading(world: World) -> None:
+    """Once, and to nobody who was not sent the warning."""
+    target, other = await world.join("s", "5:user"), await world.join("s", "6:user")
+    await warned(world)
+    assert world.moderation.warnings is not None
+    world.moderation.warnings.clear()
+    world.clock.time_s += 30
+    await world.worker.actions.refresh()
+    await world.worker.actions.refresh()
+    assert (target.frames, other.frames) == ([SENT, CLOSED], [])
+
+
 async def test_a_message_that_is_refused_for_an_unknown_warning_has_it_read_once_a_second_at_most(
     world: World,
 ) -> None:

@@ -1,7 +1,9 @@
 """What commands have still to do in the logs of rooms: rows that one replica works on at a time."""
 
+import asyncio
 import secrets
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from tortoise.functions import Count, Min
@@ -31,8 +33,10 @@ _KINDS = [*_ERASURES, int(PolicyAction.CHANGE), *_PINS]
 class TortoiseOutbox:
     """The port Outbox, on a database that its owner opens and closes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, commanding: asyncio.Lock | None = None) -> None:
+        """`commanding`: of the store on the same database, see there."""
         self._database = database
+        self._commanding = commanding or asyncio.Lock()
 
     @answered
     async def claim(
@@ -59,7 +63,8 @@ class TortoiseOutbox:
 
     @answered
     async def resolved(self, item: OutboxItem, erasure: Erasure, message: LoggedMessage | None, *, now_ms: int) -> None:
-        async with self._database.transaction() as session:
+        turn = nullcontext() if message is None else self._commanding
+        async with turn, self._database.transaction() as session:
             if message is not None:
                 await session.lock(COMMAND_LOCK)
             values = {"resolved_at_ms": now_ms, "due_at_ms": now_ms + LEASE_MS}

@@ -65,8 +65,9 @@ async def erase_evidence_of_audit(before_ms: int, now_ms: int) -> bool:
 
 
 async def erase_evidence_of_warnings(before_ms: int) -> bool:
-    """Erase the names of anonymous people whose warnings ended before then."""
-    old = WarningRow.filter(closed_at_ms__lt=before_ms, target_user_id=0).exclude(target_username=ERASED_NAME)
+    """Erase the names of anonymous people in closed warnings that were issued before then."""
+    closed = WarningRow.filter(closed_at_ms__isnull=False, created_at_ms__lt=before_ms, target_user_id=0)
+    old = closed.exclude(target_username=ERASED_NAME)
     ids = await locked(old, ROWS_AT_ONCE)
     await WarningRow.filter(id__in=ids).update(target_username=ERASED_NAME)
     return len(ids) == ROWS_AT_ONCE
@@ -88,8 +89,9 @@ async def delete_sanctions(before_ms: int) -> bool:
 
 
 async def delete_warnings(before_ms: int) -> bool:
-    """Delete the warnings that ended before then."""
-    ids = await locked(WarningRow.filter(closed_at_ms__lt=before_ms), ROWS_AT_ONCE)
+    """Delete the closed warnings that were issued before then."""
+    old = WarningRow.filter(closed_at_ms__isnull=False, created_at_ms__lt=before_ms)
+    ids = await locked(old, ROWS_AT_ONCE)
     await WarningRow.filter(id__in=ids).delete()
     return len(ids) == ROWS_AT_ONCE
 

@@ -113,7 +113,15 @@ from moderation.adapters.store.warnings import (
 )
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.cases import SHOWN, AddNote, Case, Note, NoteAction, NoteOrder
-from moderation.domain.commands import NONCES_KNOWN_MS, ErasureOrder, LogChange, Order, Receipt, SanctionOrder
+from moderation.domain.commands import (
+    NONCES_KNOWN_MS,
+    ErasureOrder,
+    LogChange,
+    Order,
+    Receipt,
+    SanctionOrder,
+    is_repeated,
+)
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.feed import FeedEvent, FeedHead
 from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesState
@@ -146,6 +154,7 @@ from moderation.domain.undo import DoneAction, PinBack, Undoing, UndoOrder, fiel
 from moderation.domain.undo_history import imposed_ids
 from moderation.domain.visits import Visit
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
+from moderation.errors import NonceTaken
 from moderation.ports import ChangedSanctions, SanctionQuery
 
 _IDS_AT_ONCE = 500
@@ -164,11 +173,12 @@ _log = structlog.get_logger()
 class TortoiseStore:
     """The port Store, on a database that its owner opens and closes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, commanding: asyncio.Lock | None = None) -> None:
+        """`commanding`: of all that change what commands change, of this replica."""
         self._database = database
         # Commands wait here, one a replica for the lock of all replicas: each that waited there would hold one of the
         # few connections, and reading would wait for commands as well.
-        self._commanding = asyncio.Lock()
+        self._commanding = commanding or asyncio.Lock()
         self._reporting = asyncio.Lock()
         self._not_understood = LogSummary(_log, "sanctions_not_understood")
 
@@ -341,7 +351,7 @@ class TortoiseStore:
             return await warnings_after(version, first)
 
     @answered
-    async def open_warnings(self, slugs: Sequence[str]) -> list[RoomWarning]:
+    async def open_warnings(self, slugs: Sequence[str]) -> list[RoomWarning] | None:
         async with self._database.transaction():
             return await open_warnings(slugs)
 
@@ -734,17 +744,17 @@ class TortoiseStore:
         async with self._database.transaction():
             return await forget_policies(before_ms, after, retention.ROWS_AT_ONCE)
 
-    async def expire_warnings(self, before_ms: int, *, now_ms: int) -> None:
+    async def expire_warnings(self, before_ms: int, *, anonymous_before_ms: int, now_ms: int) -> None:
         """See Store."""
-        while await self._expire_warnings(before_ms, now_ms):
+        while await self._expire_warnings(before_ms, anonymous_before_ms, now_ms):
             pass
 
     @answered
-    async def _expire_warnings(self, before_ms: int, now_ms: int) -> bool:
+    async def _expire_warnings(self, before_ms: int, anonymous_before_ms: int, now_ms: int) -> bool:
         """Under the lock of commands: versions rise as they are committed."""
         async with self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)
-            return await expire_warnings(before_ms, now_ms)
+            return await expire_warnings(before_ms, anonymous_before_ms, now_ms)
 
     async def _in_parts(self, part: Callable[[], Awaitable[bool]]) -> None:
         """A part at a time, each a transaction within the deadline, however much has come together."""
@@ -769,6 +779,8 @@ class TortoiseStore:
         audit = await mine.filter(at_ms__gt=now_ms - NONCES_KNOWN_MS).order_by("-id").first()
         if audit is None:
             return None
+        if not is_repeated(order, record_from_row(audit)):
+            raise NonceTaken
         if audit.action in set(RuleEdit):
             rule_id = (audit.details or {}).get("rule_id", 0)
             return Receipt(audit.id, repeated=True, rule=await find_rule(rule_id))

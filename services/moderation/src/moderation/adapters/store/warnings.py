@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 from moderation.adapters.store.tables import WarningRow
@@ -9,6 +10,9 @@ from moderation.domain.people import Rank, Target
 from moderation.domain.policy import next_version
 from moderation.domain.warnings import (
     MOST_OPEN,
+    MOST_OPEN_EVERYWHERE,
+    MOST_OPEN_OF_SLUG,
+    MOST_TOLD,
     RoomWarning,
     WarningCommand,
     WarningReport,
@@ -33,6 +37,8 @@ async def insert_warning(command: WarningCommand, action_id: int, *, now_ms: int
         target_username=command.target.username,
     )
     oldest_first = [warning_from_row(row) for row in await _understood(open_rows).order_by("id")]
+    too_many = oldest_first[: max(0, len(oldest_first) + 1 - MOST_OPEN)]
+    too_many += [other for other in await _surplus(command.slug) if other not in too_many]
     issued = RoomWarning(
         id=action_id,
         slug=command.slug,
@@ -57,7 +63,6 @@ async def insert_warning(command: WarningCommand, action_id: int, *, now_ms: int
         version=version,
     )
     await row.save(force_create=True)
-    too_many = oldest_first[: max(0, len(oldest_first) + 1 - MOST_OPEN)]
     return [issued, *await _step_all(too_many, WarningStep.SUPERSEDE, version + 1, now_ms)]
 
 
@@ -94,17 +99,28 @@ async def warnings_after(version: int, first: int) -> list[RoomWarning]:
     return [warning_from_row(row) for row in rows]
 
 
-async def open_warnings(slugs: Sequence[str]) -> list[RoomWarning]:
+async def _surplus(slug: str) -> list[RoomWarning]:
+    """The oldest, where as many wait as may, of that slug or of all: WARNINGS_AT_ONCE of each at most."""
+    open_rows = _understood(WarningRow.filter(closed_at_ms__isnull=True))
+    of_slug = open_rows.filter(slug=slug).order_by("-id").offset(MOST_OPEN_OF_SLUG - 1)
+    of_all = open_rows.order_by("-created_at_ms", "-id").offset(MOST_OPEN_EVERYWHERE - 1)
+    rows = [*await of_slug.limit(WARNINGS_AT_ONCE), *await of_all.limit(WARNINGS_AT_ONCE)]
+    return list({row.id: warning_from_row(row) for row in rows}.values())
+
+
+async def open_warnings(slugs: Sequence[str]) -> list[RoomWarning] | None:
     """See Store."""
     if not slugs:
         return []
     rows = WarningRow.filter(closed_at_ms__isnull=True, slug__in=list(slugs))
-    return [warning_from_row(row) for row in await _understood(rows).order_by("id")]
+    found = [warning_from_row(row) for row in await _understood(rows).order_by("id").limit(MOST_TOLD + 1)]
+    return found if len(found) <= MOST_TOLD else None
 
 
-async def expire_warnings(before_ms: int, now_ms: int) -> bool:
+async def expire_warnings(before_ms: int, anonymous_before_ms: int, now_ms: int) -> bool:
     """A part of them; whether there may be more. Under the lock of commands."""
-    old = WarningRow.filter(closed_at_ms__isnull=True, created_at_ms__lt=before_ms)
+    is_old = Q(created_at_ms__lt=before_ms) | Q(created_at_ms__lt=anonymous_before_ms, target_user_id=0)
+    old = WarningRow.filter(is_old, closed_at_ms__isnull=True)
     rows = await _understood(old).order_by("id").limit(WARNINGS_AT_ONCE)
     await _step_all([warning_from_row(row) for row in rows], WarningStep.EXPIRE, await _next_version(now_ms), now_ms)
     return len(rows) == WARNINGS_AT_ONCE

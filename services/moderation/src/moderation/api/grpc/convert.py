@@ -68,6 +68,7 @@ from moderation.errors import (
     MalformedRequest,
     MessageNotFound,
     ModerationError,
+    NonceTaken,
     NoteNotFound,
     NothingToUndo,
     NotPermitted,
@@ -155,6 +156,7 @@ _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
     TooManyNotes: pb.ExecuteResponse.OUTCOME_TOO_MANY_NOTES,
     AlreadyRequested: pb.ExecuteResponse.OUTCOME_ALREADY_REQUESTED,
     RequestedTooSoon: pb.ExecuteResponse.OUTCOME_REQUESTED_TOO_SOON,
+    NonceTaken: pb.ExecuteResponse.OUTCOME_NONCE_TAKEN,
 }
 REFUSED = tuple(_OUTCOMES)
 """Refusals that are answers to Execute."""

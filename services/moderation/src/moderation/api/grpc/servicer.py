@@ -112,7 +112,7 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         query = query_from_proto(request)
         policies = await list_policies(self._ports, query.slugs) if request.with_policies else []
         pins = await list_pins(self._ports, query.slugs) if request.with_pins else []
-        warnings = await list_open_warnings(self._ports, query.slugs) if request.with_warnings else []
+        warnings = await list_open_warnings(self._ports, query.slugs) if request.with_warnings else None
         roles = await list_roles(self._ports, query.slugs) if request.with_roles else []
         found = await list_in_force(self._ports, query)
         rules = self._ports.rules
@@ -120,8 +120,8 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
             sanctions=map(sanction_to_proto, found),
             policies=map(policy_to_proto, policies),
             pins=map(pin_to_proto, pins),
-            warnings=map(warning_to_proto, warnings),
-            has_warnings=request.with_warnings,
+            warnings=map(warning_to_proto, warnings or ()),
+            has_warnings=warnings is not None,
             ruled_slugs=filter(rules.acts_in, query.slugs) if request.with_policies else (),
             ruled_everywhere=request.with_policies and rules.acts_in(EVERYWHERE),
             roles=map(roles_to_proto, roles),

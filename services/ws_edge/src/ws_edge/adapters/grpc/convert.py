@@ -84,6 +84,7 @@ _REFUSED = {
     moderation_pb2.ExecuteResponse.OUTCOME_CANNOT_UNDO: CommandRefusal.CANNOT_UNDO,
     moderation_pb2.ExecuteResponse.OUTCOME_ALREADY_UNDONE: CommandRefusal.ALREADY_UNDONE,
     moderation_pb2.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO: CommandRefusal.NOTHING_TO_UNDO,
+    moderation_pb2.ExecuteResponse.OUTCOME_NONCE_TAKEN: CommandRefusal.NONCE_TAKEN,
 }
 _READ_ONLY = {
     policy_pb2.READ_ONLY_UNSPECIFIED: ReadOnly.NOBODY,
