@@ -22,6 +22,8 @@ _PIECES = st.sampled_from(
         "a",
         " ",
         "\U000e0067",
+        "\U000e007f",
+        "🏴",
         "\u303d",
     ]
 )

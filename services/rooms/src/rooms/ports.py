@@ -226,8 +226,9 @@ class Emotes(Protocol):
     async def of_slugs(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
         """The emotes of each of these different slugs, in their order, each by name; for people."""
 
-    async def for_edges(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
-        """The same, without waiting for what people ask."""
+    async def for_edges(self, slugs: Sequence[Slug], *, most: int) -> list[list[Emote] | None]:
+        """The same, without waiting for what people ask: of `most` emotes at most, but of one slug at least. None: of
+        this one they were not read."""
 
     async def changed(self, after: int | None) -> ChangedEmotes:
         """What has changed since that version; None: which version there is."""

@@ -10,6 +10,7 @@ import pytest
 from memory_emotes import MemoryBlocks, MemoryEmotes
 
 from chassis.database import Database
+from rooms.adapters.store import emotes as store
 from rooms.adapters.store.blocks import TortoiseBlocks
 from rooms.adapters.store.catalog import GRAPHQL_CONNECTIONS
 from rooms.adapters.store.emotes import CHANGES_AT_ONCE, TortoiseEmotes
@@ -63,7 +64,18 @@ async def test_emotes_of_slugs_come_in_the_order_of_the_question_by_name(emotes:
         [],
     ]
     assert await emotes.of_slugs([]) == []
-    assert await emotes.for_edges([LIVE, EVERYWHERE]) == [[emote("a"), emote("b")], [emote("c", EVERYWHERE)]]
+    assert await emotes.for_edges([LIVE, EVERYWHERE], most=9) == [[emote("a"), emote("b")], [emote("c", EVERYWHERE)]]
+
+
+async def test_edges_are_given_as_many_as_one_answer_has_of_whole_slugs_and_of_one_at_least(emotes: Emotes) -> None:
+    for one in (emote("a"), emote("b"), emote("c", EVERYWHERE), emote("a", Slug("other"))):
+        await save(emotes, one)
+    asked = [LIVE, Slug("none"), EVERYWHERE, Slug("other")]
+    both, everywhere, other = [emote("a"), emote("b")], [emote("c", EVERYWHERE)], [emote("a", Slug("other"))]
+    assert await emotes.for_edges(asked, most=2) == [both, [], None, None]
+    assert await emotes.for_edges(asked, most=3) == [both, [], everywhere, None]
+    assert await emotes.for_edges(asked[2:], most=9) == [everywhere, other]
+    assert await emotes.for_edges([], most=9) == []
 
 
 async def test_an_emote_takes_the_place_of_one_of_its_name_and_is_deleted_once(emotes: Emotes) -> None:
@@ -108,6 +120,20 @@ async def test_of_too_many_changes_the_first_are_told_and_that_there_are_more(re
     found = await replica.emotes.changed(0)
     assert (len(found.slugs), found.slugs[-1], found.has_more) == (CHANGES_AT_ONCE, f"s{CHANGES_AT_ONCE}", True)
     assert await replica.emotes.changed(1) == ChangedEmotes(CHANGES_AT_ONCE + 1, [*found.slugs[1:], Slug("s1001")])
+
+
+async def test_only_the_last_changes_are_kept_and_who_missed_more_is_told_to_read_all(
+    replica: "Replica", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CHANGES_KEPT", 2)
+    for number in range(5):
+        await save(replica.emotes, emote("a", Slug(f"s{number}")))
+    async with replica.database.session() as session:
+        assert len(await session.fetch("SELECT slug FROM emote_change")) == 2
+    assert await replica.emotes.changed(3) == ChangedEmotes(5, [Slug("s3"), Slug("s4")])
+    assert await replica.emotes.changed(2) == ChangedEmotes(5, [], has_more=True)
+    assert not await replica.emotes.delete(LIVE, "none", owner=None)
+    assert (await replica.emotes.changed(None)).version == 5
 
 
 async def test_an_owner_keeps_emotes_of_a_room_of_theirs_alone(replica: "Replica") -> None:
@@ -203,7 +229,7 @@ async def test_edges_do_not_wait_for_what_people_ask_through_graphql(replica: "R
             await held.enter_async_context(replica.catalog.share.session())
         asked = asyncio.create_task(replica.emotes.of_slugs([LIVE]))
         async with asyncio.timeout(5):
-            assert await replica.emotes.for_edges([LIVE]) == [[]]
+            assert await replica.emotes.for_edges([LIVE], most=9) == [[]]
             assert await replica.emotes.changed(None) == ChangedEmotes(0, [])
             assert await replica.blocks.for_edges([ANA]) == [[]]
         assert not asked.done()

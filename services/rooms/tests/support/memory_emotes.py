@@ -20,8 +20,12 @@ class MemoryEmotes:
     async def of_slugs(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
         return [[emote for key, emote in sorted(self.emotes.items()) if key[0] == slug] for slug in slugs]
 
-    async def for_edges(self, slugs: Sequence[Slug]) -> list[list[Emote]]:
-        return await self.of_slugs(slugs)
+    async def for_edges(self, slugs: Sequence[Slug], *, most: int) -> list[list[Emote] | None]:
+        found: list[list[Emote] | None] = []
+        for catalog in await self.of_slugs(slugs):
+            size = sum(len(read) for read in found if read is not None)
+            found.append(catalog if not size or size + len(catalog) <= most else None)
+        return found
 
     async def changed(self, after: int | None) -> ChangedEmotes:
         slugs = sorted(self.changes, key=lambda slug: self.changes[slug])
@@ -33,8 +37,11 @@ class MemoryEmotes:
         self._note(emote.slug)
 
     async def delete(self, slug: Slug, name: str, *, owner: UserId | None) -> bool:
+        if (slug, name) not in self.emotes:
+            return False
         self._note(slug)
-        return self.emotes.pop((slug, name), None) is not None
+        del self.emotes[slug, name]
+        return True
 
     def _note(self, slug: Slug) -> None:
         self.version += 1

@@ -81,6 +81,11 @@ def test_an_address_is_https_with_the_name_of_a_host(url: str) -> None:
         "https://café.example/",
         "HTTPS://cdn.example/",
         "https://-cdn.example/",
+        "https://printer.local/e.png",
+        "https://router.home.arpa",
+        "https://Metadata.Internal:8443/e",
+        "https://a.localhost",
+        "https://cdn.example:65536/e.png",
         f"https://cdn.example/{'x' * 481}",
     ],
 )

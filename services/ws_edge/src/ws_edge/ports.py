@@ -232,6 +232,15 @@ class MembershipListener(Protocol):
         """While this worker was cut off the slug began another life: the client has to join again."""
 
 
+class ReadEmotes(NamedTuple):
+    """What one answer has of emotes."""
+
+    found: Mapping[Slug, Mapping[str, str]]
+    """Addresses by name; a slug that is neither here nor in `unread` has none."""
+    unread: Sequence[Slug] = ()
+    """Which did not fit: to be asked for again."""
+
+
 class Rooms(Protocol):
     """The rooms service. Every coroutine has 2 s unless it says otherwise, and raises RoomsUnavailable."""
 
@@ -276,9 +285,9 @@ class Rooms(Protocol):
     async def stats(self) -> Mapping[int, int]:
         """Open connections by public room id, over all edges."""
 
-    async def emotes(self, slugs: Sequence[Slug]) -> Mapping[Slug, Mapping[str, str]]:
-        """The addresses of the emotes of each of at most SLUGS_PER_READ slugs, by name; what is missing has none. Each
-        of some questions has 2 s."""
+    async def emotes(self, slugs: Sequence[Slug]) -> ReadEmotes | None:
+        """The addresses of the emotes of some of at most SLUGS_PER_READ slugs, of one at least; None: the service is
+        one of before."""
 
     async def changed_emotes(self, after: int | None) -> ChangedEmotes:
         """Whose emotes have changed since that version; None: which version there is."""

@@ -16,7 +16,7 @@ from tools.ports import held_port
 from ws_edge.adapters.grpc import batches, lease
 from ws_edge.adapters.grpc.rooms import GrpcRooms
 from ws_edge.errors import RoomsUnavailable
-from ws_edge.ports import ChangedEmotes, GraphQLAnswer, JoinRefusal, LogResumption
+from ws_edge.ports import ChangedEmotes, GraphQLAnswer, JoinRefusal, LogResumption, ReadEmotes
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.references import ById, BySlug, ByVideo
 from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
@@ -651,12 +651,10 @@ async def test_references_of_one_turn_are_resolved_together(service: Service, ro
     assert len(service.rooms.requests) == 1
 
 
-async def test_emotes_are_asked_for_until_all_were_read(service: Service, rooms: GrpcRooms) -> None:
-    found = await rooms.emotes([Slug(""), Slug("live"), Slug("other")])
-    assert found == {slug: {"Kappa": f"https://cdn.example/{slug}"} for slug in ("", "live", "other")}
-    asked = [list(request.slugs) for request in service.rooms.requests]
-    assert asked == [["", "live", "other"], ["live", "other"], ["other"]]
-    assert await rooms.emotes([]) == {}
+async def test_emotes_are_told_with_what_is_to_be_asked_for_again(service: Service, rooms: GrpcRooms) -> None:
+    read = await rooms.emotes([Slug("live"), Slug("other")])
+    assert read == ReadEmotes({Slug("live"): {"Kappa": "https://cdn.example/live"}}, (Slug("other"),))
+    assert [list(request.slugs) for request in service.rooms.requests] == [["live", "other"]]
 
 
 async def test_it_is_asked_what_emotes_have_changed(service: Service, rooms: GrpcRooms) -> None:
@@ -671,9 +669,9 @@ async def test_blocks_of_those_who_come_at_once_are_asked_for_together(service: 
     assert [len(request.user_ids) for request in service.rooms.requests] == [100, 30]
 
 
-async def test_a_service_of_before_has_no_emotes_and_says_nothing_of_blocks(service: Service, rooms: GrpcRooms) -> None:
+async def test_a_service_of_before_says_nothing_of_emotes_and_blocks(service: Service, rooms: GrpcRooms) -> None:
     service.rooms.knows_emotes = False
-    assert await rooms.emotes([Slug("live")]) == {}
+    assert await rooms.emotes([Slug("live")]) is None
     assert await rooms.changed_emotes(5) == ChangedEmotes(0)
     assert await rooms.blocked_by(UserId(5)) is None
 

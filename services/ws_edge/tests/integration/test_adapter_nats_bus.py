@@ -20,6 +20,7 @@ from salon.events.v1 import events_pb2 as events
 from salon.events.v1.events_pb2 import ReactionCount, Reactions
 from salon.moderation.v1 import moderation_pb2 as moderation
 from ws_edge.adapters.nats.bus import NatsBus
+from ws_edge.adapters.nats.events import decode_reactions
 from ws_edge.adapters.nats.stream import LOG_LIMIT
 from ws_edge.errors import BusUnavailable
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Slug, UserId
@@ -158,6 +159,13 @@ async def test_reactions_reach_the_rooms_members_on_every_other_edge(bus: NatsBu
 async def test_of_reactions_no_more_are_read_than_an_edge_sends(bus: NatsBus, service: Client) -> None:
     room = Listener()
     await bus.subscribe(LOG, room)
+    odd = [
+        ReactionCount(emoji="❤️", count=0),
+        ReactionCount(emoji="", count=1),
+        ReactionCount(emoji="x" * 103, count=1),
+        ReactionCount(emoji="❤️", count=1, message_id=-1),
+    ]
+    assert decode_reactions(Reactions(edge=OTHER_EDGE, counts=odd).SerializeToString()) == (OTHER_EDGE, [])
     many = Reactions(edge=OTHER_EDGE, counts=[ReactionCount(emoji=f":{n}:", count=1) for n in range(1000)])
     await service.publish("salon.v1.live.1.2.reactions", many.SerializeToString())
     (reacted,) = await room.hears(1)

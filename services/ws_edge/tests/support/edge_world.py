@@ -26,6 +26,7 @@ from ws_edge.ports import (
     InForce,
     JoinRefusal,
     Ports,
+    ReadEmotes,
     Receiver,
     ReportAnswer,
     ReportOutcome,
@@ -144,6 +145,9 @@ class FakeRooms:
     snapshots: dict[Life, RoomSnapshot] = field(default_factory=dict)
     created: int = 0
     emotes_of: dict[Slug, dict[str, str]] = field(default_factory=dict)
+    emotes_at_once: int = 1000
+    """Slugs of one answer."""
+    is_of_before: bool = False
     """Addresses by name."""
     emote_reads: list[tuple[Slug, ...]] = field(default_factory=list)
     reading_emotes: Gate = field(default_factory=Gate)
@@ -225,11 +229,15 @@ class FakeRooms:
     async def stats(self) -> Mapping[int, int]:
         return {}
 
-    async def emotes(self, slugs: Sequence[Slug]) -> Mapping[Slug, Mapping[str, str]]:
+    async def emotes(self, slugs: Sequence[Slug]) -> ReadEmotes | None:
         self.emote_reads.append(tuple(slugs))
+        found = {slug: dict(self.emotes_of[slug]) for slug in slugs if slug in self.emotes_of}
         await self.reading_emotes.passed()
         self._answer_about_emotes()
-        return {slug: dict(self.emotes_of[slug]) for slug in slugs if slug in self.emotes_of}
+        if self.is_of_before:
+            return None
+        first = list(slugs[: self.emotes_at_once])
+        return ReadEmotes({slug: found[slug] for slug in first if slug in found}, slugs[self.emotes_at_once :])
 
     async def changed_emotes(self, after: int | None) -> ChangedEmotes:
         self._answer_about_emotes()

@@ -26,9 +26,10 @@ def _class(ranges: str) -> str:
 
 
 _PICTOGRAPH = f"[{_class(_PICTOGRAPHS)}]"
-_SKIN, _FLAG, _TAG = "[\U0001f3fb-\U0001f3ff]", "[\U0001f1e6-\U0001f1ff]", "[\U000e0020-\U000e007f]"
+_SKIN, _FLAG = "[\U0001f3fb-\U0001f3ff]", "[\U0001f1e6-\U0001f1ff]"
+_PART_OF_COUNTRY = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}+\U000e007f"
 _ONE = f"{_PICTOGRAPH}(?:\ufe0f|{_SKIN})?+"
-_EMOJI = f"(?:{_ONE}(?:{_TAG}++|(?:\u200d{_ONE})*+)|{_FLAG}{_FLAG}|[0-9#*]\ufe0f?+\u20e3|{_SKIN})"
+_EMOJI = f"(?:{_PART_OF_COUNTRY}|{_ONE}(?:\u200d{_ONE})*+|{_FLAG}{_FLAG}|[0-9#*]\ufe0f?+\u20e3|{_SKIN})"
 _NAME = r":[^\s:]{1,100}+:"
 _EMOTES = re.compile(rf"(?:\s|{_EMOJI}|{_NAME})++")
 

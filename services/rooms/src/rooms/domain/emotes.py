@@ -17,7 +17,10 @@ ALT_LENGTH = 200
 _NAME = re.compile(r"[\w+-]+")
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _REST = r"[/?][A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]*"
-_URL = re.compile(rf"https://{_HOST}(?::[0-9]{{1,5}})?(?:{_REST})?")
+_URL = re.compile(rf"https://({_HOST})(?::([0-9]{{1,5}}))?(?:{_REST})?")
+_OWN_NETWORKS = (".local", ".localhost", ".internal", ".lan", ".home", ".home.arpa", ".corp", ".intranet", ".private")
+"""How hosts end that are told apart by the network that one is in. Others may name an address of it as well."""
+_HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,15 @@ def check_emote_name(text: str) -> str:
 
 
 def check_emote_url(url: str) -> str:
-    """An address that a page may load from: by https, of a host with a domain, so that no one's own network is meant.
-    Raises InvalidInput."""
+    """An address that a page may load from: by https, of a host with a domain, and not of one that names somebody's own
+    network. Raises InvalidInput."""
     if len(url) > URL_LENGTH:
         raise InvalidInput(f"url has at most {URL_LENGTH} characters")
-    if not _URL.fullmatch(url):
+    match = _URL.fullmatch(url)
+    if match is None or int(match[2] or 0) > _HIGHEST_PORT:
         raise InvalidInput("url must be https:// with the name of a host, in ASCII")
+    if f".{match[1].lower()}".endswith(_OWN_NETWORKS):
+        raise InvalidInput("url must be of a host that everybody reaches")
     return url
 
 

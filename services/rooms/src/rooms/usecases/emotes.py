@@ -48,9 +48,9 @@ async def delete_emote(ports: Ports, viewer: Viewer | None, slug: Slug, name: st
     return was_there
 
 
-async def read_emotes(ports: Ports, slugs: Sequence[Slug]) -> list[list[Emote]]:
-    """The emotes of each of these, in their order. Raises DatabaseUnavailable."""
-    return await ports.emotes.for_edges(slugs)
+async def read_emotes(ports: Ports, slugs: Sequence[Slug], *, most: int) -> list[list[Emote] | None]:
+    """See Emotes.for_edges. Raises DatabaseUnavailable."""
+    return await ports.emotes.for_edges(slugs, most=most)
 
 
 async def find_changed(ports: Ports, after: int | None) -> ChangedEmotes:

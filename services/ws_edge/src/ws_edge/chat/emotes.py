@@ -5,6 +5,8 @@ opens without, and they are read a moment later.
 """
 
 import asyncio
+from collections.abc import Sequence
+from itertools import count
 
 from chassis.tasks import Tasks
 from ws_edge.errors import RoomsUnavailable
@@ -14,6 +16,8 @@ from ws_edge.protocol.identity import Slug
 
 ASK_EVERY_S = 5.0
 """How often an edge asks what has changed: an event may have been lost."""
+OUTDATED_AGAIN_S = 30.0
+"""After a rooms service of before has answered."""
 
 
 class EmoteReader:
@@ -30,6 +34,10 @@ class EmoteReader:
         """Of those that are kept, which are to be read again."""
         self._version: int | None = None
         self._asked_at_s = float("-inf")
+        self._outdated_until_s = float("-inf")
+        self._numbers = count(1)
+        self._read_as: dict[Slug, int] = {}
+        """By which reading each is as it is."""
 
     def keep(self, slug: Slug) -> None:
         """A room of this slug is held from now on."""
@@ -39,6 +47,7 @@ class EmoteReader:
         """The last room of this slug was left."""
         self._slugs.pop(slug, None)
         self._stale.pop(slug, None)
+        self._read_as.pop(slug, None)
         self._cache.forget(slug)
 
     def changed(self, slug: Slug) -> None:
@@ -63,7 +72,7 @@ class EmoteReader:
         if now_s - self._asked_at_s >= ASK_EVERY_S:
             self._asked_at_s = now_s
             await self._ask()
-        if self._stale:
+        if self._stale and now_s >= self._outdated_until_s:
             await self._read(list(self._stale))
 
     async def _ask(self) -> None:
@@ -89,15 +98,30 @@ class EmoteReader:
     async def _read(self, slugs: list[Slug]) -> None:
         """What changes meanwhile is stale again."""
         for start in range(0, len(slugs), SLUGS_PER_READ):
-            part = slugs[start : start + SLUGS_PER_READ]
-            for slug in part:
+            unread: Sequence[Slug] = slugs[start : start + SLUGS_PER_READ]
+            for slug in unread:
                 self._stale.pop(slug, None)
-            try:
-                found = await self._rooms.emotes(part)
-            except RoomsUnavailable:
-                for slug in part:
-                    self.changed(slug)
-                continue
-            for slug in part:
-                if slug in self._slugs or slug == EVERYWHERE:
-                    self._cache.replace(slug, found.get(slug, {}))
+            while unread:
+                unread = await self._read_some(unread)
+
+    async def _read_some(self, slugs: Sequence[Slug]) -> Sequence[Slug]:
+        """Those that are left; what cannot be read now is stale again. Readings go on side by side, and the one that
+        began last holds."""
+        number = next(self._numbers)
+        try:
+            answer = await self._rooms.emotes(slugs)
+        except RoomsUnavailable:
+            answer = None
+        else:
+            if answer is None:  # of before, beside others perhaps: what is known stays meanwhile
+                self._outdated_until_s = self._clock.now_s() + OUTDATED_AGAIN_S
+        if answer is None:
+            for slug in slugs:
+                self.changed(slug)
+            return ()
+        for slug in slugs:
+            is_kept = slug in self._slugs or slug == EVERYWHERE
+            if slug not in answer.unread and is_kept and self._read_as.get(slug, 0) < number:
+                self._read_as[slug] = number
+                self._cache.replace(slug, answer.found.get(slug, {}))
+        return answer.unread

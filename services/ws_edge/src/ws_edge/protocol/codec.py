@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from ws_edge.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol import server_frames
-from ws_edge.protocol.emotes import NO_EMOTES, EmoteTable
+from ws_edge.protocol.emotes import ADDRESSES_SENT_CHARACTERS, NO_EMOTES, EmoteTable
 from ws_edge.protocol.frames import TYPES, ClientFrame, NoData, Nonce
 from ws_edge.protocol.identity import Identity, UserId
 from ws_edge.protocol.log import (
@@ -300,7 +300,10 @@ def history(
     messages: Iterable[StoredMessage], room_id: int, *, has_more: bool, emotes: EmoteTable = NO_EMOTES
 ) -> bytes:
     """Older messages, oldest first."""
-    shown = [_message(message, room_id, emotes=emotes) for message in messages]
+    shown, left = list[server_frames.MessageData](), ADDRESSES_SENT_CHARACTERS
+    for message in reversed(list(messages)):
+        shown.insert(0, data := _message(message, room_id, emotes=emotes if left > 0 else NO_EMOTES))
+        left -= 0 if data.emotes is UNSET else sum(len(one.url) for one in data.emotes)
     return _written(server_frames.History(server_frames.HistoryData(messages=shown, has_more=has_more)))
 
 

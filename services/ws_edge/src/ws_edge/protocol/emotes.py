@@ -32,21 +32,24 @@ def _class(ranges: str) -> str:
 
 
 _PICTOGRAPH = f"[{_class(_PICTOGRAPHS)}]"
-_SKIN, _FLAG, _TAG = "[\U0001f3fb-\U0001f3ff]", "[\U0001f1e6-\U0001f1ff]", "[\U000e0020-\U000e007f]"
+_SKIN, _FLAG = "[\U0001f3fb-\U0001f3ff]", "[\U0001f1e6-\U0001f1ff]"
+_PART_OF_COUNTRY = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}+\U000e007f"
 _ONE = f"{_PICTOGRAPH}(?:\ufe0f|{_SKIN})?+"
-_EMOJI = f"(?:{_ONE}(?:{_TAG}++|(?:\u200d{_ONE})*+)|{_FLAG}{_FLAG}|[0-9#*]\ufe0f?+\u20e3|{_SKIN})"
+_EMOJI = f"(?:{_PART_OF_COUNTRY}|{_ONE}(?:\u200d{_ONE})*+|{_FLAG}{_FLAG}|[0-9#*]\ufe0f?+\u20e3|{_SKIN})"
 _NAME = r":[^\s:]{1,100}+:"
 _ONE_EMOJI = re.compile(_EMOJI)
 _ONE_NAME = re.compile(r":[\w+-]+:|[\w+-]+")
 NAME_LIMIT_BYTES = 100
-EMOJI_LIMIT_CHARACTERS = 16
-"""The longest that Unicode recommends have 10."""
+EMOJI_LIMIT_CHARACTERS = 10
+"""As the longest that Unicode recommends."""
 REACTION_LIMIT_CHARACTERS = NAME_LIMIT_BYTES + 2
 _NAMES = re.compile(rf":([\w+-]{{1,{NAME_LIMIT_BYTES}}})(?=:)")
 EMOTES_SHOWN = 50
 ADDRESSES_SHOWN_CHARACTERS = 4000
 """In one message: the rest stays text. A room's creator chooses the addresses, which make a frame of a message long,
 and a replay has 500 of them."""
+ADDRESSES_SENT_CHARACTERS = 131_072
+"""In one history or replay, in its newest messages: those before are text."""
 EVERYWHERE = Slug("")
 """In place of a slug: the emotes that every room has."""
 _NONE: Mapping[str, str] = MappingProxyType({})

@@ -292,7 +292,7 @@ class ReactionData(Struct, frozen=True):
     emoji: Annotated[str, Meta(min_length=1, max_length=REACTION_LIMIT_CHARACTERS)]
     """One emoji, or the name of an emote of the room, with or without its colons."""
     message_id: _Id | None = None
-    """What it is a reaction to: one of the last 500 entries of the room's log. Without it: to what happens just now."""
+    """What it is a reaction to: one of the last 500 messages of the room. Without it: to what happens just now."""
 
 
 class Reaction(Struct, frozen=True, tag="reaction", tag_field="type"):

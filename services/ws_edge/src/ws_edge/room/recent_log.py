@@ -18,14 +18,16 @@ class RecentLog:
     """Entries without a gap: all that the room has shown after `after`, at most REPLAY_LIMIT of them, but for messages
     that were taken back."""
 
-    __slots__ = ("_entries", "_frames", "_last_id", "after", "too_old", "used_at_s")
+    __slots__ = ("_addresses", "_entries", "_frames", "_last_id", "after", "too_old", "used_at_s")
 
     def __init__(self, last_id: MessageId, *, now_s: float) -> None:
         """Begins empty, at the last entry that was shown."""
         self.after = last_id
         self._last_id = last_id
         self._entries: deque[LogEntry] = deque()
-        self._frames: dict[MessageId, tuple[MessageId, bytes]] = {}
+        self._frames: dict[tuple[MessageId, bool], tuple[MessageId, bytes]] = {}
+        """By entry, and whether its emotes are left out."""
+        self._addresses: dict[MessageId, int] = {}
         self.too_old = MessageId(-1)
         """Up to here the log is known not to give what came after."""
         self.used_at_s = now_s
@@ -35,12 +37,13 @@ class RecentLog:
         if entry.prev_id > self._last_id:
             self._entries.clear()
             self._frames.clear()
+            self._addresses.clear()
             self.after = entry.prev_id
         self._entries.append(entry)
         self._last_id = entry.id
         if len(self._entries) > REPLAY_LIMIT:
             self.after = self._entries.popleft().id
-            self._frames.pop(self.after, None)
+            self._forget(self.after)
 
     def prepend(self, earlier: Sequence[LogEntry], *, after: MessageId, reaches: MessageId) -> bool:
         """Entries of the log after `after` and up to `reaches` were read. False: they do not reach to where this
@@ -61,7 +64,8 @@ class RecentLog:
         before = {entry.id: entry for entry in self._entries}
         self._entries = deque(erasures.without_covered(self._entries))
         unchanged = {entry.id for entry in self._entries if entry is before[entry.id]}
-        self._frames = {number: frame for number, frame in self._frames.items() if number in unchanged}
+        for number in before.keys() - unchanged:
+            self._forget(number)
 
     def since(self, since: MessageId) -> list[LogEntry] | None:
         """What was shown after this entry, in order; None: it reaches further back than this."""
@@ -69,9 +73,29 @@ class RecentLog:
             return None
         return [entry for entry in self._entries if entry.id > since]
 
-    def frame_of(self, entry: LogEntry, prev_id: MessageId, encode: Callable[[LogEntry, MessageId], bytes]) -> bytes:
+    def frame_of(
+        self,
+        entry: LogEntry,
+        prev_id: MessageId,
+        encode: Callable[[LogEntry, MessageId, bool], bytes],
+        *,
+        without_emotes: bool = False,
+    ) -> bytes:
         """The frame that all who come back are shown behind the entry `prev_id`, encoded once."""
-        known = self._frames.get(entry.id)
+        key = (entry.id, without_emotes)
+        known = self._frames.get(key)
         if known is None or known[0] != prev_id:
-            known = self._frames[entry.id] = (prev_id, encode(entry, prev_id))
+            known = self._frames[key] = (prev_id, encode(entry, prev_id, without_emotes))
         return known[1]
+
+    def addresses_of(self, entry: LogEntry, count: Callable[[LogEntry], int]) -> int:
+        """How many characters the addresses of its emotes have, counted once."""
+        known = self._addresses.get(entry.id)
+        if known is None:
+            known = self._addresses[entry.id] = count(entry)
+        return known
+
+    def _forget(self, number: MessageId) -> None:
+        self._frames.pop((number, False), None)
+        self._frames.pop((number, True), None)
+        self._addresses.pop(number, None)

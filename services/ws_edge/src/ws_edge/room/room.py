@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from ws_edge.ports import Clock, Timers
 from ws_edge.protocol import codec
-from ws_edge.protocol.emotes import EmoteTable
+from ws_edge.protocol.emotes import ADDRESSES_SENT_CHARACTERS, NO_EMOTES, EmoteTable
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Slug, Speaker
 from ws_edge.protocol.log import (
     Erasure,
@@ -294,20 +294,29 @@ class Room:
 
     def _replayed(self, missed: Sequence[LogEntry], speaker: Speaker, since: MessageId) -> bytes:
         """Each names the one before it here, the first one `since`. The same bytes for all, but for a client's own
-        messages: their nonces tell it that they were stored."""
+        messages: their nonces tell it that they were stored. The newest have their emotes."""
         recent, user_id = self.hold_recent(), speaker.identity.user_id
-        frames: list[bytes] = []
-        for entry in missed:
+        frames, left = list[bytes](), ADDRESSES_SENT_CHARACTERS
+        before = [since, *(entry.id for entry in missed)]
+        for entry, prev_id in zip(reversed(missed), reversed(before[:-1]), strict=True):
             is_own = isinstance(entry, StoredMessage) and user_id is not None and entry.user_id == user_id
+            is_plain = left <= 0
+            left -= recent.addresses_of(entry, self._addresses_in)
             if is_own and entry.nonce:
-                frames.append(codec.entry(entry, self.room_id, prev_id=since, nonce=entry.nonce, emotes=self.emotes))
+                emotes = NO_EMOTES if is_plain else self.emotes
+                frames.append(codec.entry(entry, self.room_id, prev_id=prev_id, nonce=entry.nonce, emotes=emotes))
             else:
-                frames.append(recent.frame_of(entry, since, self._frame_behind))
-            since = entry.id
-        return b"".join(frames)
+                frames.append(recent.frame_of(entry, prev_id, self._frame_behind, without_emotes=is_plain))
+        return b"".join(reversed(frames))
 
-    def _frame_behind(self, entry: LogEntry, prev_id: MessageId) -> bytes:
-        return codec.entry(entry, self.room_id, prev_id=prev_id, emotes=self.emotes)
+    def _frame_behind(self, entry: LogEntry, prev_id: MessageId, without_emotes: bool) -> bytes:
+        emotes = NO_EMOTES if without_emotes else self.emotes
+        return codec.entry(entry, self.room_id, prev_id=prev_id, emotes=emotes)
+
+    def _addresses_in(self, entry: LogEntry) -> int:
+        if not isinstance(entry, StoredMessage):
+            return 0
+        return sum(len(shown.url) for shown in self.emotes.shown_in(entry.text))
 
     @property
     def holds_back(self) -> bool:
@@ -354,6 +363,7 @@ class Room:
         entries = self._order.restored(missed)
         if self._order.has_jumped:
             self._shown.missed_something()
+            self._reactable = None  # those of the gap are in the log, as far as is known
         for entry in entries:
             self._show(entry)
 

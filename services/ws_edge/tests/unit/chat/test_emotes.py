@@ -4,13 +4,15 @@ import asyncio
 from typing import Any
 
 import pytest
-from edge_world import Client, World
+from edge_world import Client, Gate, World
 
-from ws_edge.chat.emotes import ASK_EVERY_S
+from ws_edge.chat.emotes import ASK_EVERY_S, OUTDATED_AGAIN_S
 from ws_edge.ports import ChangedEmotes
+from ws_edge.protocol import codec
 from ws_edge.protocol.emotes import EVERYWHERE
 from ws_edge.protocol.identity import Slug, UserId
 from ws_edge.protocol.references import ResumePoint
+from ws_edge.room import room
 
 S, T = Slug("s"), Slug("t")
 KAPPA, WAVE = "https://cdn.example/kappa.png", "https://cdn.example/wave.png"
@@ -51,6 +53,28 @@ async def test_they_are_read_with_the_room_once_and_shown_live_in_history_and_wh
         await world.settle()
         assert said(back) == [IN_HI_KAPPA]
     assert reads == [(S, EVERYWHERE)]
+
+
+async def test_a_history_and_a_replay_show_emotes_in_their_newest_messages_as_far_as_addresses_go(
+    world: World, reads: list[tuple[Slug, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else long addresses make a replay of some hundred messages megabytes."""
+    for module in (codec, room):
+        monkeypatch.setattr(module, "ADDRESSES_SENT_CHARACTERS", 2 * len(KAPPA) - 1)
+    ana = await world.join("s", "1:user")
+    for number in range(4):
+        ana.say("hi :Kappa:", nonce=f"n{number}")
+    await world.settle()
+    expected = [None, None, IN_HI_KAPPA, IN_HI_KAPPA]
+    ana.send("history")
+    await world.settle()
+    (history,) = [frame["data"] for frame in ana.frames if frame["type"] == "history"]
+    assert isinstance(history, dict)
+    assert [message.get("emotes") for message in history["messages"]] == expected
+    for token in ("1:user", "3:user", "4:user"):
+        back = await world.arrive("s", token, resume=ResumePoint(world.bus.stream[0][1].prev_id, "1.1"))
+        await world.settle()
+        assert said(back) == expected
 
 
 async def test_rooms_that_open_at_once_share_one_question(world: World, reads: list[tuple[Slug, ...]]) -> None:
@@ -136,6 +160,59 @@ async def test_what_changes_while_it_is_read_is_read_again(world: World, reads: 
     reader.changed(S)
     world.rooms.reading_emotes.open()
     await reading
+    await reader.refresh()
+    assert reads == [(S,), (S,)]
+
+
+async def test_each_answer_is_taken_over_as_it_comes_and_what_it_lacks_is_asked_for_again(
+    world: World, reads: list[tuple[Slug, ...]]
+) -> None:
+    world.rooms.emotes_at_once = 1
+    ana = await world.join("s", "1:user")
+    assert reads == [(S, EVERYWHERE), (EVERYWHERE,)]
+    ana.say("hi :Kappa:")
+    await world.settle()
+    assert said(ana) == [IN_HI_KAPPA]
+
+
+async def test_a_reading_that_began_earlier_and_ends_later_changes_nothing(
+    world: World, reads: list[tuple[Slug, ...]]
+) -> None:
+    """An image that was deleted meanwhile would come back."""
+    reader = world.worker.emote_reader
+    ana = await world.join("s", "1:user")
+    await reader.refresh()
+    world.rooms.reading_emotes.shut()
+    reader.changed(S)
+    slow = asyncio.create_task(reader.refresh())
+    await world.rooms.reading_emotes.reached.wait()
+    slow_gate, world.rooms.reading_emotes = world.rooms.reading_emotes, Gate()
+    del world.rooms.emotes_of[S]
+    reader.changed(S)
+    await reader.refresh()
+    slow_gate.open()
+    await slow
+    ana.say("hi :Kappa:")
+    await world.settle()
+    assert said(ana) == [None]
+
+
+async def test_what_is_known_stays_while_a_service_of_before_answers_and_is_asked_for_later(
+    world: World, reads: list[tuple[Slug, ...]]
+) -> None:
+    reader = world.worker.emote_reader
+    ana = await world.join("s", "1:user")
+    await reader.refresh()
+    reads.clear()
+    world.rooms.is_of_before = True
+    reader.changed(S)
+    for _ in range(3):
+        await reader.refresh()
+    ana.say("hi :Kappa:")
+    await world.settle()
+    assert (said(ana), reads) == ([IN_HI_KAPPA], [(S,)])
+    world.rooms.is_of_before = False
+    world.clock.time_s += OUTDATED_AGAIN_S
     await reader.refresh()
     assert reads == [(S,), (S,)]
 

@@ -59,9 +59,9 @@ def test_a_frame_is_encoded_once_for_all_and_let_go_of_with_its_entry() -> None:
     held = recent(0)
     encoded: list[tuple[int, int]] = []
 
-    def encode(each: LogEntry, prev_id: MessageId) -> bytes:
+    def encode(each: LogEntry, prev_id: MessageId, without_emotes: bool) -> bytes:
         encoded.append((each.id, prev_id))
-        return b"frame"
+        return b"plain" if without_emotes else b"frame"
 
     for number in range(1, REPLAY_LIMIT + 2):
         held.append(entry(number))
@@ -71,6 +71,27 @@ def test_a_frame_is_encoded_once_for_all_and_let_go_of_with_its_entry() -> None:
     held.frame_of(entry(REPLAY_LIMIT), MessageId(7), encode)  # what lay between was taken back
     assert encoded[REPLAY_LIMIT + 1 :] == [(REPLAY_LIMIT, 7)]
     assert len(held._frames) == REPLAY_LIMIT
+    assert held.frame_of(entry(9), MessageId(8), encode, without_emotes=True) == b"plain"
+    assert held.frame_of(entry(9), MessageId(8), encode) == b"frame"
+    for number in range(REPLAY_LIMIT + 2, 2 * REPLAY_LIMIT + 2):
+        held.append(entry(number))
+    assert not held._frames
+
+
+def test_the_addresses_of_an_entry_are_counted_once_as_long_as_it_is_held() -> None:
+    held, counted = recent(0), list[int]()
+
+    def count(each: LogEntry) -> int:
+        counted.append(each.id)
+        return 7
+
+    held.append(entry(1))
+    assert [held.addresses_of(entry(1), count) for _ in range(2)] == [7, 7]
+    held.append(entry(2))
+    erasures = Erasures()
+    erasures.note([MessageDeleted(MessageId(3), MessageId(2), AT, MessageId(1), UserId(7), "ana", None)])
+    held.drop(erasures)
+    assert (counted, held._addresses) == ([1], {})
 
 
 def test_what_was_taken_back_is_let_go_of_and_what_lies_around_it_has_no_gap() -> None:

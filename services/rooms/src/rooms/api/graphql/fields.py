@@ -46,7 +46,8 @@ from rooms.api.graphql.types import (
 )
 from rooms.domain import naming
 from rooms.domain.audit import ACTIONS, AuditQuery
-from rooms.domain.emotes import EVERYWHERE
+from rooms.domain.blocks import BLOCKS_PER_USER
+from rooms.domain.emotes import EMOTES_PER_SLUG, EVERYWHERE
 from rooms.domain.people import Life, RoomId, Slug, UserId
 from rooms.domain.reports import ReportResolution, ReportState
 from rooms.domain.roles import RoomRole
@@ -171,15 +172,17 @@ class Query:
     async def emotes(self, info: Info[Request, None], slug: str | None = strawberry.UNSET) -> list[Emote]:
         """What `:name:` shows in a room: its own emotes, and those of everywhere whose names it does not have. Without
         slug those of everywhere. Raises InvalidInput."""
+        info.context.count_elements(2 * EMOTES_PER_SLUG)  # before they are read; what they do not take is given back
         found = await emotes.list_emotes(info.context.ports, info.context.viewer, _emotes_of(slug))
-        info.context.count_elements(len(found))
+        info.context.count_elements(len(found) - 2 * EMOTES_PER_SLUG)
         return [Emote.of(emote) for emote in found]
 
     @strawberry.field
     async def blocked(self, info: Info[Request, None]) -> list[SafeInt]:
         """Whom the viewer has blocked, the last one first. Raises NotSignedIn."""
+        info.context.count_elements(BLOCKS_PER_USER)
         found = await blocks.list_blocked(info.context.ports, info.context.viewer)
-        info.context.count_elements(len(found))
+        info.context.count_elements(len(found) - BLOCKS_PER_USER)
         return [SafeInt(user_id) for user_id in found]
 
     @strawberry.field

@@ -223,14 +223,13 @@ def slugs_from_proto(slugs: Sequence[str]) -> list[Slug]:
     return [Slug(text_from_proto(slug)) for slug in dict.fromkeys(slugs)]
 
 
-def emotes_to_proto(slugs: Sequence[Slug], catalogs: Sequence[Sequence[Emote]]) -> pb.ReadEmotesResponse:
-    """As many as fit into one answer, one at least."""
-    answer, size = pb.ReadEmotesResponse(), 0
+def emotes_to_proto(slugs: Sequence[Slug], catalogs: Sequence[Sequence[Emote] | None]) -> pb.ReadEmotesResponse:
+    """Those that were read, and the slugs whose were not."""
+    answer = pb.ReadEmotesResponse()
     for slug, emotes in zip(slugs, catalogs, strict=True):
-        if size and size + len(emotes) > EMOTES_AT_ONCE:
+        if emotes is None:
             answer.unread.append(slug)
         elif emotes:
-            size += len(emotes)
             answer.catalogs.add(slug=slug, emotes=[pb.Emote(name=emote.name, url=emote.url) for emote in emotes])
     return answer
 

@@ -142,7 +142,8 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
     async def ReadEmotes(self, request: pb.ReadEmotesRequest, context: "_Context") -> pb.ReadEmotesResponse:  # noqa: N802 - the contract's name
         """The emotes of slugs, or of the first of them."""
         slugs = convert.slugs_from_proto(request.slugs)
-        return convert.emotes_to_proto(slugs, await self._answer(emotes.read_emotes(self._ports, slugs)))
+        reading = emotes.read_emotes(self._ports, slugs, most=convert.EMOTES_AT_ONCE)
+        return convert.emotes_to_proto(slugs, await self._answer(reading))
 
     async def FindChangedEmotes(  # noqa: N802 - the contract's name
         self, request: pb.FindChangedEmotesRequest, context: "_Context"

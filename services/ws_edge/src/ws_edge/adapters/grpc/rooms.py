@@ -28,7 +28,7 @@ from ws_edge.adapters.grpc.convert import (
 )
 from ws_edge.adapters.grpc.lease import EdgeLease, Holdings
 from ws_edge.errors import NeverSent, RoomsOutdated, RoomsUnavailable
-from ws_edge.ports import ChangedEmotes, GraphQLAnswer, JoinRefusal, LogResumption, MembershipListener
+from ws_edge.ports import ChangedEmotes, GraphQLAnswer, JoinRefusal, LogResumption, MembershipListener, ReadEmotes
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.references import RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
@@ -195,21 +195,16 @@ class GrpcRooms:
         answer = await call(self._stub.GetStats, pb.GetStatsRequest(), _DEADLINE_S, RoomsUnavailable)
         return dict(answer.rooms)
 
-    async def emotes(self, slugs: Sequence[Slug]) -> Mapping[Slug, Mapping[str, str]]:
-        """See ports.Rooms. Each answer has some of what is left, so that there are no more questions than slugs."""
-        found: dict[Slug, Mapping[str, str]] = {}
-        unread: Sequence[str] = slugs
-        while unread:
-            try:
-                answer = await _call_of_now(self._stub.ReadEmotes, pb.ReadEmotesRequest(slugs=unread), _DEADLINE_S)
-            except RoomsOutdated:
-                return {}
-            for catalog in answer.catalogs:
-                found[Slug(catalog.slug)] = {emote.name: emote.url for emote in catalog.emotes}
-            if len(answer.unread) >= len(unread):
-                raise RoomsUnavailable("emotes were read in no part")
-            unread = answer.unread
-        return found
+    async def emotes(self, slugs: Sequence[Slug]) -> ReadEmotes | None:
+        """See ports.Rooms."""
+        try:
+            answer = await _call_of_now(self._stub.ReadEmotes, pb.ReadEmotesRequest(slugs=slugs), _DEADLINE_S)
+        except RoomsOutdated:
+            return None
+        if len(answer.unread) >= len(slugs):
+            raise RoomsUnavailable("emotes were read in no part")
+        found = {Slug(each.slug): {emote.name: emote.url for emote in each.emotes} for each in answer.catalogs}
+        return ReadEmotes(found, tuple(Slug(slug) for slug in answer.unread))
 
     async def changed_emotes(self, after: int | None) -> ChangedEmotes:
         """See ports.Rooms."""

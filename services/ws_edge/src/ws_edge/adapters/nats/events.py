@@ -7,6 +7,7 @@ from chassis.traces import read_trace
 from salon.events.v1 import events_pb2
 from salon.events.v1.events_pb2 import ChatMessage, Person, Presence, ReactionCount, Reactions, Typing
 from ws_edge.adapters.grpc.convert import policy_from_proto
+from ws_edge.protocol.emotes import REACTION_LIMIT_CHARACTERS
 from ws_edge.protocol.identity import ConnectionId, MessageId, Rank, Speaker, UserId
 from ws_edge.protocol.log import (
     LogEntry,
@@ -170,7 +171,9 @@ def decode_reactions(payload: bytes) -> tuple[str, list[Reacted]]:
     event = Reactions.FromString(payload)
     counts = event.counts[: EMOJI_LIMIT + MESSAGE_LIMIT]
     found = [
-        Reacted(each.emoji, MessageId(each.message_id) if each.message_id else None, each.count) for each in counts
+        Reacted(each.emoji, MessageId(each.message_id) if each.message_id else None, each.count)
+        for each in counts
+        if each.count > 0 and each.message_id >= 0 and 0 < len(each.emoji) <= REACTION_LIMIT_CHARACTERS
     ]
     return event.edge, found
 
