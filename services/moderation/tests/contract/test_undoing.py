@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from chassis.database import Database
-from moderation.adapters.store import undoing
+from moderation.adapters.store import sanctions, undoing
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.tables import AuditRow, PolicyRow, SanctionRow
 from moderation.domain.commands import NONCES_KNOWN_MS, Receipt, SanctionOrder, Undone
@@ -15,7 +15,7 @@ from moderation.domain.erasures import NO_ORIGIN, LoggedMessage, LogRef, Origin
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.pins import PinAction, PinChange, PinCommand, PinOrder, demand_change
 from moderation.domain.policy import Policy, PolicyChange, PolicyChanges, PolicyCommand, PolicyOrder
-from moderation.domain.rights import decide
+from moderation.domain.rights import Change, decide
 from moderation.domain.roles import RoleCommand, RoleHolder, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.sanctions import Action, Command, Scope
 from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
@@ -223,6 +223,23 @@ async def test_when_all_is_undone_that_somebody_did_it_is_as_if_they_had_done_no
         policies = [known.policy for known in await store.policies_of([slug])] or [Policy()]
         states.append((sorted((s.scope, s.expires_at_ms or 0, s.moderator_user_id) for s in held), policies))
     assert states[0] == states[1]
+
+
+async def test_an_undone_unban_of_all_names_behind_one_address_brings_all_of_them_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sanctions, "_IDS_AT_ONCE", 2)
+    names = [Target(0, f"Anonymous_{number}") for number in range(5)]
+    for name in names:
+        command = Command(ADMIN, Action.BAN, name, None, Scope.ROOM, "live", 0, "spam")
+        await store.change(SanctionOrder(command), ADDRESSES, lambda _: Change((), True, ADDRESSES), now_ms=1_000)
+    unban = await act(store, Action.UNBAN, names[2], at_ms=2_000)
+    assert await in_force(store, 2_000) == []
+    receipt = await undo(store, unban.action_id, at_ms=3_000)
+    assert receipt.event is not None
+    assert sorted(sanction.target for sanction in receipt.event.imposed) == names
+    await undo(store, receipt.action_id, at_ms=4_000)
+    assert await in_force(store, 4_000) == []
 
 
 async def test_rows_of_before_that_say_less_are_undone_as_far_as_they_tell(store: Store) -> None:

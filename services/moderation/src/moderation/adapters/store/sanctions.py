@@ -834,12 +834,17 @@ class TortoiseStore:
         targets = {sanction.target for sanction in own.values()}
         if targets and record.evidence_erased_at_ms is None:
             targets.add(Target(record.target_user_id, record.target_username))
-        later, is_whole = await later_of_targets(record.id, targets)
-        others = {number for other in later for number in (*imposed_ids(other), *other.lifted_ids)}
-        in_force = [s for target in sorted(targets) for s in await self._in_force_of(target, frozenset(), now_ms)]
-        known = own | await self._known(sorted(others - own.keys())) | {s.id: s for s in in_force}
-        ids = frozenset(s.id for s in in_force)
-        return replace(done, later=later, is_whole=is_whole, sanctions=known, in_force=ids)
+        later, in_force, is_whole = dict[int, AuditRecord](), dict[int, Sanction](), True
+        for of_part in [_aim(part) for part in _parts(sorted(targets))]:
+            records, all_of_part = await later_of_targets(record.id, of_part)
+            later |= {other.id: other for other in records}
+            is_whole = is_whole and all_of_part
+            rows = await _values(SanctionRow.filter(_in_force(now_ms) & of_part))
+            in_force |= {sanction.id: sanction for sanction in await self._with_addresses(rows)}
+        others = {number for other in later.values() for number in (*imposed_ids(other), *other.lifted_ids)}
+        known = own | await self._known(sorted(others - own.keys())) | in_force
+        by_time = tuple(other for _, other in sorted(later.items()))
+        return replace(done, later=by_time, is_whole=is_whole, sanctions=known, in_force=frozenset(in_force))
 
     async def _known(self, sanction_ids: Sequence[int]) -> dict[int, Sanction]:
         """Those of which it is known whom they are aimed at."""
@@ -954,6 +959,11 @@ def _reach(query: SanctionQuery) -> Q:
     if not query.everywhere:
         return Q(slug__in=list(query.slugs))
     return Q(slug__isnull=True) | Q(slug__in=list(query.slugs)) if query.slugs else Q(slug__isnull=True)
+
+
+def _parts(targets: Sequence[Target]) -> list[Sequence[Target]]:
+    """Behind one address there may have been thousands of names."""
+    return [targets[start : start + _IDS_AT_ONCE] for start in range(0, len(targets), _IDS_AT_ONCE)]
 
 
 def _aim(targets: Sequence[Target]) -> Q:

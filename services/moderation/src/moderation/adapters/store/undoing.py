@@ -1,6 +1,5 @@
 """What has become of what an action did: questions in the transaction that is open."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from tortoise.expressions import Q, Subquery
@@ -11,7 +10,6 @@ from moderation.adapters.store.pins import pin_of
 from moderation.adapters.store.tables import AuditRow
 from moderation.domain.audit import AuditRecord
 from moderation.domain.erasures import LogRef
-from moderation.domain.people import Target
 from moderation.domain.pins import PinAction
 from moderation.domain.policy import PolicyAction
 from moderation.domain.sanctions import Action
@@ -31,19 +29,14 @@ class Later(NamedTuple):
     """There is not more of it than is looked at."""
 
 
-async def later_of_targets(row_id: int, targets: Iterable[Target]) -> Later:
+async def later_of_targets(row_id: int, of_targets: Q) -> Later:
     """What was done to the sanctions of these since."""
-    found: dict[int, AuditRecord] = {}
-    is_whole = True
-    for target in sorted(targets):
-        of_target = Q(target_user_id=target.user_id, target_username=target.username, id__gt=row_id)
-        looked_at = AuditRow.filter(of_target).order_by("id").limit(LOOKED_AT).values("id")
-        of_kind = Q(action__in=_OF_SANCTIONS, followed_address__isnull=True, id__in=Subquery(looked_at))
-        rows = await AuditRow.filter(of_kind).order_by("id").limit(LATER_AT_MOST + 1)
-        behind = await AuditRow.filter(of_target).order_by("id").offset(LOOKED_AT).first().only("id")
-        is_whole = is_whole and behind is None and len(rows) <= LATER_AT_MOST
-        found |= {row.id: record_from_row(row) for row in rows}
-    return Later(tuple(record for _, record in sorted(found.items())), is_whole)
+    since = of_targets & Q(id__gt=row_id)
+    looked_at = AuditRow.filter(since).order_by("id").limit(LOOKED_AT).values("id")
+    of_kind = Q(action__in=_OF_SANCTIONS, followed_address__isnull=True, id__in=Subquery(looked_at))
+    rows = await AuditRow.filter(of_kind).order_by("id").limit(LATER_AT_MOST + 1)
+    behind = await AuditRow.filter(since).order_by("id").offset(LOOKED_AT).first().only("id")
+    return Later(tuple(map(record_from_row, rows)), behind is None and len(rows) <= LATER_AT_MOST)
 
 
 async def later_of_slug(row_id: int, slug: str) -> Later:
