@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moderation.domain.audit import AuditRecord
+from moderation.domain.cases import AddNote, DeleteNote, NoteOrder
 from moderation.domain.commands import ErasureOrder, Order, SanctionOrder, is_repeated
 from moderation.domain.erasures import ErasureCommand, ErasureKind
 from moderation.domain.kept_rules import DeleteRule, RuleOrder, SaveRule
@@ -13,6 +14,7 @@ from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.pins import PinAction, PinCommand, PinOrder
 from moderation.domain.policy import PolicyChanges, PolicyCommand, PolicyOrder, ShieldCommand, ShieldOrder
 from moderation.domain.reports import ReportState, ResolveCommand, ResolveOrder
+from moderation.domain.revocations import RevocationCommand, RevocationOrder
 from moderation.domain.roles import RoleCommand, RoleOrder
 from moderation.domain.rules import Rule, RuleAction, RuleKind
 from moderation.domain.sanctions import Action, Command, Scope
@@ -33,6 +35,8 @@ ORDERS: dict[int, Order] = {
     25: RuleOrder(DeleteRule(CHAIR, "live", 3, "")),
     26: RoleOrder(RoleCommand(CHAIR, "live", ANA, None, None, 9, "")),
     27: ShieldOrder(ShieldCommand(CHAIR, "live", 15, "")),
+    30: NoteOrder(AddNote(CHAIR, "boss", "live", ANA, "calm")),
+    31: NoteOrder(DeleteNote(CHAIR, "live", 7)),
 }
 """By the number of their rows."""
 OF_WHATEVER_ROOM = (23, 24, 25)
@@ -49,7 +53,7 @@ def test_the_same_command_is_known_by_its_kind_and_its_room(number: int) -> None
 
 
 def test_a_decision_about_a_report_or_an_unban_request_is_known_by_what_it_is_about() -> None:
-    resolve = ResolveOrder(ResolveCommand(CHAIR, "live", 7, ReportState.ACTED, ""))
+    resolve = ResolveOrder(ResolveCommand(CHAIR, "live", 7, ReportState.ACTIONED, ""))
     decide = DecideOrder(DecideCommand(CHAIR, "live", 7, RequestState.DENIED, ""))
     row = AuditRecord(1, 28, 0, "", 9, int(Rank.ADMIN), 0, int(Scope.ROOM), "live", "", 0)
     assert not is_repeated(resolve, row)
@@ -57,3 +61,10 @@ def test_a_decision_about_a_report_or_an_unban_request_is_known_by_what_it_is_ab
     assert is_repeated(resolve, replace(row, details={"report_id": 7}))
     assert not is_repeated(resolve, replace(row, details={"report_id": 8}))
     assert is_repeated(decide, replace(row, details={"unban_request_id": 7}))
+
+
+def test_a_revocation_is_known_by_whether_it_is_of_a_user_or_of_one_token() -> None:
+    of_user = RevocationOrder(RevocationCommand(CHAIR, 5, "", ""))
+    row = AuditRecord(1, 38, 5, "", 9, int(Rank.ADMIN), 0, int(Scope.EVERYWHERE), "", "", 0)
+    assert is_repeated(of_user, row)
+    assert not is_repeated(of_user, replace(row, action=39))

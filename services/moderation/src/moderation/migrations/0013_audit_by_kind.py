@@ -7,7 +7,7 @@ from chassis.index_operations import AddIndex
 
 
 class Migration(migrations.Migration):
-    dependencies = [("moderation", "0012_room_roles")]
+    dependencies = [("moderation", "0015_case")]
 
     initial = False
     atomic = False
