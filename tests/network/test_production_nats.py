@@ -231,6 +231,7 @@ MAY_PUBLISH = {
     },
     "moderation": {
         "salon.v1.moderation.sanction",
+        "salon.v1.moderation.feed",
         "salon.v1.log.0.1.2",
         "salon.v1.log.0.1.2.erasures",
         "salon.v1.log.0.fence",
@@ -249,6 +250,7 @@ MAY_HEAR = {
         "salon.v1.rooms.deleted",
         "salon.v1.rooms.emotes",
         "salon.v1.moderation.sanction",
+        "salon.v1.moderation.feed",
         "salon.v1.broadcast",
         "_INBOX.x.*",
     },

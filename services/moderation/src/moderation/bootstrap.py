@@ -22,6 +22,7 @@ from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.api.grpc.admit import AdmitStreams
 from moderation.api.grpc.convert import decode_event, encode_event, encode_revocation, encode_roles, encode_warnings
+from moderation.api.grpc.convert_feed import encode_feed
 from moderation.api.grpc.servicer import SERVICE, ModerationServicer
 from moderation.api.grpc.status import STATUSES
 from moderation.config import Config, preset_of
@@ -35,6 +36,7 @@ from moderation.errors import StartFailed
 from moderation.ports import Ports
 from moderation.telemetry import Metrics
 from moderation.usecases.execute import finish
+from moderation.usecases.feed import keep_telling_feed, keep_telling_flags
 from moderation.usecases.outbox import keep_counting, keep_working
 from moderation.usecases.refresh import (
     keep_dropping_ended,
@@ -134,6 +136,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         encode_warnings=encode_warnings,
         encode_roles=encode_roles,
         encode_revocation=encode_revocation,
+        encode_feed=encode_feed,
         decode=decode_event,
         received=lambda event: cache.apply(event.imposed, event.lifted_ids),
         restored=outbox_wanted.set,
@@ -182,6 +185,8 @@ def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
     duties.spawn(keep_reading_rules(ports), "rules")
     duties.spawn(keep_muting(ports), "mutes by rule")
     duties.spawn(keep_writing_hits(ports), "rule hits")
+    duties.spawn(keep_telling_feed(ports), "feed")
+    duties.spawn(keep_telling_flags(ports), "flags")
     duties.spawn(keep_writing(ports), "write")
     duties.spawn(keep_working(ports), "outbox")
     duties.spawn(keep_counting(ports, replica.metrics.outbox), "outbox backlog")

@@ -11,7 +11,7 @@ from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.cases import Case, Note, NoteOrder
 from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
-from moderation.domain.feed import FeedEvent, FeedHead
+from moderation.domain.feed import FeedHead, FeedPart, FeedState
 from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Target
@@ -23,6 +23,7 @@ from moderation.domain.revocations import Revocation, RevocationOrder
 from moderation.domain.rights import Change
 from moderation.domain.roles import RoleOrder, RoomRoles
 from moderation.domain.rule_book import RuleBook
+from moderation.domain.rule_flags import FlagBatch
 from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Sanction, SanctionEvent
@@ -265,8 +266,16 @@ class Store(Protocol):
     async def last_feed_event_id(self) -> int:
         """Of the newest event of whatever slug; 0: there is none."""
 
-    async def feed_after(self, slug: str, event_id: int, *, first: int) -> list[FeedEvent]:
-        """The next `first` events of a slug with a higher id, in order."""
+    async def feed_after(self, slugs: Sequence[str], event_id: int, *, first: int) -> FeedPart:
+        """The next `first` events of at most 1,000 slugs with a higher id. Whoever reads on from up_to_id misses
+        none."""
+
+    async def feed_state(self, slug: str, since: int | None, *, now_ms: int) -> FeedState:
+        """What a moderator of a slug begins with; with the newest KEPT events since that one. What comes behind its
+        event_id may be in the lists already."""
+
+    async def append_flags(self, batches: Sequence[FlagBatch], *, now_ms: int) -> None:
+        """Tell the moderators of some slugs what rules flagged and refused, in the same order as all else."""
 
     async def prune_feed(self, *, now_ms: int) -> None:
         """Delete the events that are older than DELETED_AFTER_MS."""
@@ -429,6 +438,9 @@ class Events(Protocol):
     async def publish_revocation(self, revocation: Revocation) -> None:
         """The same of revoked tokens. Who misses it reads it within a second or so."""
 
+    async def publish_feed(self, heads: Sequence[FeedHead]) -> None:
+        """Tell edges that these feeds have gone on. Who misses it reads on some seconds later all the same."""
+
 
 class Compilation(NamedTuple):
     """Rules of a slug that are being read and compiled."""
@@ -464,6 +476,8 @@ class Ports:
     """Also what admission judges by."""
     visits: VisitBuffer = field(default_factory=VisitBuffer)
     """Who was seen by which name, also what admission puts there."""
+    feed_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set it where something may have been appended to the moderators' feed."""
     mutes_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it where rules ask for mutes."""
     compiling: dict[str, Compilation] = field(default_factory=dict)

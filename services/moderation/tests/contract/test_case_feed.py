@@ -57,7 +57,7 @@ async def test_a_report_is_told_without_who_filed_it_waits_and_is_resolved_in_th
     command = ResolveCommand(ADMIN, "live", report.id, ReportState.DISMISSED, "")
     decision = partial(decide_report, command, now_ms=3_000)
     receipt = await store.resolve_report(ResolveOrder(command), decision, now_ms=3_000)
-    filed, resolved = await store.feed_after("live", 0, first=9)
+    filed, resolved = (await store.feed_after(["live"], 0, first=9)).events
     assert (filed.kind, dict(filed.data), filed.action) == ("report", shown, None)
     assert resolved.kind == "report_resolved"
     assert resolved.data == {"report_id": report.id, "resolution": "dismissed"}
@@ -94,7 +94,7 @@ async def test_an_unban_request_is_told_waits_and_is_decided(
     command = DecideCommand(ADMIN, "live", asked.id, decided, "")
     settle = partial(decide_request, command, now_ms=3_000)
     await store.decide_unban_request(DecideOrder(command), settle, now_ms=3_000)
-    _, told, answered = await store.feed_after("live", 0, first=9)
+    _, told, answered = (await store.feed_after(["live"], 0, first=9)).events
     assert (told.kind, dict(told.data)) == ("unban_request", shown)
     assert (answered.kind, answered.data) == (
         "unban_request_decided",
@@ -111,4 +111,4 @@ async def test_what_is_asked_about_a_ban_everywhere_is_told_to_no_room(store: St
     assert event is not None
     order = UnbanOrder(5, "ana", event.imposed[0].id, "sorry")
     await store.request_unban(order, partial(demand_may_request, 5, now_ms=2_000), now_ms=2_000)
-    assert [each.kind for each in await store.feed_after("live", 0, first=9)] == ["action"]
+    assert [each.kind for each in (await store.feed_after(["live"], 0, first=9)).events] == ["action"]

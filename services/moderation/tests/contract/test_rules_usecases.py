@@ -17,6 +17,7 @@ from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.domain.admission import Admission, ArrivalCheck, Limits, MessageCheck, Now
 from moderation.domain.commands import Receipt
+from moderation.domain.feed import FeedHead
 from moderation.domain.kept_rules import EVERYWHERE, DeleteRule, KeptRule, RuleOrder, SaveRule
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker
@@ -61,6 +62,7 @@ class Published:
 
     def __init__(self) -> None:
         self.events: list[SanctionEvent] = []
+        self.heads: list[FeedHead] = []
 
     async def publish(self, event: SanctionEvent) -> None:
         self.events.append(event)
@@ -73,6 +75,9 @@ class Published:
 
     async def publish_roles(self, roles: RoomRoles) -> None:
         raise AssertionError("nobody is given a role here")
+
+    async def publish_feed(self, heads: Sequence[FeedHead]) -> None:
+        self.heads += heads
 
 
 class Store:

@@ -21,6 +21,7 @@ from moderation.adapters.store.tables import AuditRow, SightingRow
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.commands import SanctionOrder
 from moderation.domain.erasures import Origin
+from moderation.domain.feed import FeedHead
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.policy_cache import PolicyCache
@@ -58,6 +59,7 @@ class Published:
 
     def __init__(self) -> None:
         self.events: list[SanctionEvent] = []
+        self.heads: list[FeedHead] = []
         self.warnings: list[RoomWarning] = []
         self.roles: list[RoomRoles] = []
 
@@ -72,6 +74,9 @@ class Published:
 
     async def publish_roles(self, roles: RoomRoles) -> None:
         self.roles.append(roles)
+
+    async def publish_feed(self, heads: Sequence[FeedHead]) -> None:
+        self.heads += heads
 
 
 class Interrupted:

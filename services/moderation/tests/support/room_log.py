@@ -17,6 +17,7 @@ from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.commands import ErasureOrder, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
+from moderation.domain.feed import FeedHead
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.pins import PinAction, PinCommand, PinOrder
@@ -129,6 +130,7 @@ class Published:
 
     def __init__(self) -> None:
         self.events: list[SanctionEvent] = []
+        self.heads: list[FeedHead] = []
         self.warnings: list[RoomWarning] = []
 
     async def publish(self, event: SanctionEvent) -> None:
@@ -142,6 +144,9 @@ class Published:
 
     async def publish_roles(self, roles: RoomRoles) -> None:
         raise AssertionError("nobody gives roles here")
+
+    async def publish_feed(self, heads: Sequence[FeedHead]) -> None:
+        self.heads += heads
 
 
 def ports_of(database: Database, connection: NatsConnection, clock: Clock) -> Ports:

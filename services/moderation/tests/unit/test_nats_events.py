@@ -7,7 +7,8 @@ import structlog
 from nats.errors import ConnectionClosedError
 
 from chassis.nats_connection import NatsSettings
-from moderation.adapters.nats import ROLES_SUBJECT, SUBJECT, TOKENS_SUBJECT, WARNINGS_SUBJECT, NatsEvents
+from moderation.adapters.nats import FEED_SUBJECT, ROLES_SUBJECT, SUBJECT, TOKENS_SUBJECT, WARNINGS_SUBJECT, NatsEvents
+from moderation.domain.feed import FeedHead
 from moderation.domain.people import Rank, Target
 from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoomRoles
@@ -49,6 +50,7 @@ def over() -> Callable[[FakeConnection], NatsEvents]:
             encode_warnings=lambda changed: b",".join(str(each.id).encode() for each in changed),
             encode_roles=lambda roles: f"{roles.slug} {roles.version}".encode(),
             encode_revocation=lambda revocation: revocation.jti.encode(),
+            encode_feed=lambda heads: b",".join(head.slug.encode() for head in heads),
             decode=lambda _: EVENT,
             received=lambda _: None,
             restored=lambda: None,
@@ -80,6 +82,12 @@ async def test_the_roles_of_a_room_are_published_on_a_subject_of_their_own(
     connection = FakeConnection()
     await over(connection).publish_roles(RoomRoles("live", 12, 5, ()))
     assert connection.done == [(ROLES_SUBJECT, b"live 12"), "confirmed"]
+
+
+async def test_so_is_how_far_the_moderators_feeds_have_come(over: Callable[[FakeConnection], NatsEvents]) -> None:
+    connection = FakeConnection()
+    await over(connection).publish_feed([FeedHead("live", 4), FeedHead("other", 5)])
+    assert connection.done == [(FEED_SUBJECT, b"live,other"), "confirmed"]
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,12 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
         await self._meet(context)
         return self.tried
 
+    async def OpenFeed(self, request: pb.OpenFeedRequest, context: Any) -> pb.OpenFeedResponse:  # noqa: N802 - the contract's name
+        raise AssertionError("edges ask for the feed")
+
+    async def ReadFeeds(self, request: pb.ReadFeedsRequest, context: Any) -> pb.ReadFeedsResponse:  # noqa: N802 - the contract's name
+        raise AssertionError("edges ask for the feed")
+
     async def ListRuleHits(self, request: pb.ListRuleHitsRequest, context: Any) -> pb.ListRuleHitsResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
         return pb.ListRuleHitsResponse(hits=self.hits)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 from chassis.tasks import Tasks
 from ws_edge.protocol.commands import Command, Report, Target
 from ws_edge.protocol.emotes import EmoteCache
+from ws_edge.protocol.feed import FeedPart, FeedState
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.pins import Pin, PinCache
@@ -543,6 +544,14 @@ class Moderation(Protocol):
         """Have moderators told of something, within 5 s. May be repeated. Raises ModerationUnavailable, where it may
         have been kept all the same."""
 
+    async def open_feed(self, speaker: Speaker, slug: Slug, since: int | None) -> FeedState | None:
+        """What a moderator begins with; `since`: the last event that they know. None: they are none there. Within 2 s.
+        Raises ModerationUnavailable."""
+
+    async def read_feeds(self, slugs: Sequence[Slug], after: int) -> FeedPart:
+        """What came in the feeds of at most SLUGS_PER_READ slugs behind an event, within 2 s. Raises
+        ModerationUnavailable."""
+
     async def active(self, slugs: Sequence[Slug]) -> InForce:
         """What is in force for at most SLUGS_PER_READ slugs, within 2 s. Raises ModerationUnavailable."""
 
@@ -590,6 +599,9 @@ class WorkerListener(Protocol):
 
     def tokens_revoked(self, revocations: Sequence[Revocation]) -> None:
         """Tokens were revoked; may not come at all."""
+
+    def feed_reached(self, heads: Mapping[Slug, int]) -> None:
+        """The moderators' feeds of these slugs have come to these events; may not come at all."""
 
     def emotes_changed(self, slug: Slug) -> None:
         """The emotes of a slug, whether it is held here or not, or of EVERYWHERE; may not come at all."""

@@ -37,6 +37,7 @@ from ws_edge.ports import (
     WarningStep,
 )
 from ws_edge.protocol.commands import ChangeSanction, ClearRoom, Command, DeleteMessage, PurgeMessages, Report, Target
+from ws_edge.protocol.feed import FeedState
 from ws_edge.protocol.identity import AnonymousNames, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.revocations import Revocation
@@ -69,6 +70,8 @@ class FakeModeration(ModerationServiceServicer):
         """None: the service is one of before; a status: it cannot say."""
         self.sanctions: list[pb.Sanction] = []
         self.streams = 0
+        self.feed_requests: list[Any] = []
+        self.feed_refusal: grpc.StatusCode | None = None
         self.traces: list[str | None] = []
 
     def _take(self, request: Any) -> None:
@@ -147,6 +150,17 @@ class FakeModeration(ModerationServiceServicer):
 
     async def ListRuleHits(self, request: pb.ListRuleHitsRequest, context: Any) -> pb.ListRuleHitsResponse:
         raise AssertionError("no edge asks for hits")
+
+    async def OpenFeed(self, request: pb.OpenFeedRequest, context: Any) -> pb.OpenFeedResponse:
+        self.feed_requests.append(request)
+        if self.feed_refusal is not None:
+            await context.abort(self.feed_refusal, "")
+        return pb.OpenFeedResponse(event_id=7, recovered=True)
+
+    async def ReadFeeds(self, request: pb.ReadFeedsRequest, context: Any) -> pb.ReadFeedsResponse:
+        self.feed_requests.append(request)
+        event = pb.FeedEvent(event_id=8, slug="x", kind="hold", data='{"hold_id":4}')
+        return pb.ReadFeedsResponse(events=[event], up_to_id=9, more=True)
 
     async def ListSanctions(self, request: pb.ListSanctionsRequest, context: Any) -> pb.ListSanctionsResponse:
         raise AssertionError("no edge asks for the history")
@@ -791,6 +805,31 @@ async def test_a_report_goes_to_the_home_of_who_files_it_and_who_is_banned_is_to
     assert (heard.file_report.message_id, heard.actor.user_id) == (42, 5)
     assert await moderation.find_ban(speaker(5), SLUG) == BanNotice(17, may_request_unban=True)
     assert await moderation.find_ban(speaker(6), SLUG) == BanNotice(17, may_request_unban=False)
+
+
+async def test_a_moderator_begins_with_what_the_home_of_the_room_says(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    assert await moderation.open_feed(speaker(7), SLUG, None) == FeedState(7)
+    assert await moderation.open_feed(speaker(7), SLUG, 0) == FeedState(7)
+    anew, since = [request for replica in replicas for request in replica.moderation.feed_requests]
+    assert (anew.reader.user_id, anew.slug, anew.HasField("since")) == (7, "live", False)
+    assert (since.since, since.HasField("since")) == (0, True)
+    for replica in replicas:
+        replica.moderation.feed_refusal = grpc.StatusCode.PERMISSION_DENIED
+    assert await moderation.open_feed(speaker(7), SLUG, None) is None
+    for replica in replicas:
+        replica.moderation.feed_refusal = grpc.StatusCode.UNIMPLEMENTED
+    with pytest.raises(ModerationUnavailable):
+        await moderation.open_feed(speaker(7), SLUG, None)
+
+
+async def test_the_feeds_of_many_rooms_are_read_at_once(replicas: list[Replica], moderation: GrpcModeration) -> None:
+    part = await moderation.read_feeds([Slug("x"), Slug("y")], 6)
+    assert [(event.id, event.slug, event.data.details) for event in part.events] == [(8, "x", {"hold_id": 4})]
+    assert (part.up_to_id, part.has_more) == (9, True)
+    ((request),) = [request for replica in replicas for request in replica.moderation.feed_requests]
+    assert (list(request.slugs), request.after_id) == (["x", "y"], 6)
 
 
 async def test_sanctions_in_force_are_read_for_rooms_alone(replicas: list[Replica], moderation: GrpcModeration) -> None:

@@ -280,6 +280,16 @@ async def test_revoked_tokens_are_heard(worker: Listener, bus: NatsBus, service:
     assert await worker.hears(1) == [expected]
 
 
+async def test_how_far_the_moderators_feeds_have_come_is_heard_by_slug(
+    worker: Listener, bus: NatsBus, service: Client
+) -> None:
+    heads = [moderation.FeedReached.Head(slug="x", event_id=7), moderation.FeedReached.Head(slug="y", event_id=8)]
+    await service.publish("salon.v1.moderation.feed", b"\xff")
+    await service.publish("salon.v1.moderation.feed", moderation.FeedReached(heads=heads).SerializeToString())
+    await service.flush()
+    assert await worker.hears(1) == [{"x": 7, "y": 8}]
+
+
 @pytest.mark.parametrize(
     ("header", "trace"),
     [

@@ -36,6 +36,7 @@ from ws_edge.ports import (
 )
 from ws_edge.process.worker import Worker
 from ws_edge.protocol.commands import Report
+from ws_edge.protocol.feed import FeedEvent, FeedPart, FeedState
 from ws_edge.protocol.identity import (
     AnonymousNames,
     ConnectionId,
@@ -317,6 +318,17 @@ class FakeModeration:
     roles: dict[Slug, RoomRoles] = field(default_factory=dict)
     waiting: list[Callable[[Verdict], None]] = field(default_factory=list)
     limits: AdmissionLimits = field(default_factory=lambda: AdmissionLimits(10, 10.0, 100))
+    feed: list[FeedEvent] = field(default_factory=list)
+    """Of all slugs, in order."""
+    feed_part: int = 100
+    """So many of them are given at once."""
+    feed_state: FeedState | None = None
+    """In place of what the feed makes of it."""
+    is_feed_denied: bool = False
+    feeds_opened: list[tuple[str, Slug, int | None]] = field(default_factory=list)
+    feeds_read: list[tuple[tuple[Slug, ...], int]] = field(default_factory=list)
+    opening_feed: Gate = field(default_factory=Gate)
+    reading_feeds: Gate = field(default_factory=Gate)
 
     def admit(
         self,
@@ -401,6 +413,26 @@ class FakeModeration:
         self._answer()
         self.filed.append((speaker.key, slug, report))
         return self.report_answer
+
+    async def open_feed(self, speaker: Speaker, slug: Slug, since: int | None) -> FeedState | None:
+        self._answer()
+        self.feeds_opened.append((speaker.key, slug, since))
+        state = self.feed_state
+        if state is None:
+            newest = self.feed[-1].id if self.feed else 0
+            missed = () if since is None else tuple(e for e in self.feed if e.slug == slug and e.id > since)
+            state = FeedState(newest, events=missed)
+        await self.opening_feed.passed()
+        return None if self.is_feed_denied else state
+
+    async def read_feeds(self, slugs: Sequence[Slug], after: int) -> FeedPart:
+        self._answer()
+        self.feeds_read.append((tuple(slugs), after))
+        newest = max(after, self.feed[-1].id if self.feed else 0)
+        found = tuple(event for event in self.feed if event.slug in slugs and event.id > after)[: self.feed_part]
+        await self.reading_feeds.passed()
+        has_more = len(found) == self.feed_part
+        return FeedPart(found, found[-1].id if has_more else newest, has_more)
 
     async def active(self, slugs: Sequence[Slug]) -> InForce:
         await self.reading.passed()

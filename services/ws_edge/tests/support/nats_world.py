@@ -1,7 +1,7 @@
 """A bus on a nats-server of the test's own."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from real_nats import NatsServer
@@ -66,6 +66,9 @@ class Listener:
 
     def tokens_revoked(self, revocations: Sequence[Revocation]) -> None:
         self._hear(revocations)
+
+    def feed_reached(self, heads: Mapping[Slug, int]) -> None:
+        self._hear(dict(heads))
 
     def emotes_changed(self, slug: Slug) -> None:
         self._hear(("emotes", slug))

@@ -1,5 +1,5 @@
-"""Events on NATS: of sanctions for every edge and every other replica, of warnings, the roles of rooms and revoked
-tokens for every edge."""
+"""Events on NATS: of sanctions for every edge and every other replica, of warnings, the roles of rooms, revoked tokens
+and the moderators' feed for every edge."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from nats.aio.msg import Msg
 
 from chassis.nats_connection import NATS_TROUBLES, NatsAccess, NatsConnection
 from chassis.traces import TRACE_HEADER, hold_trace, read_trace, trace_headers
+from moderation.domain.feed import FeedHead
 from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoomRoles
 from moderation.domain.sanctions import SanctionEvent
@@ -18,6 +19,7 @@ SUBJECT = "salon.v1.moderation.sanction"
 WARNINGS_SUBJECT = "salon.v1.moderation.warning"
 ROLES_SUBJECT = "salon.v1.moderation.roles"
 TOKENS_SUBJECT = "salon.v1.moderation.tokens"
+FEED_SUBJECT = "salon.v1.moderation.feed"
 _PUBLISH_DEADLINE_S = 1.0
 
 _log = structlog.get_logger()
@@ -34,6 +36,7 @@ class NatsEvents:
         encode_warnings: Callable[[Sequence[RoomWarning]], bytes],
         encode_roles: Callable[[RoomRoles], bytes],
         encode_revocation: Callable[[Revocation], bytes],
+        encode_feed: Callable[[Sequence[FeedHead]], bytes],
         decode: Callable[[bytes], SanctionEvent],
         received: Callable[[SanctionEvent], None],
         restored: Callable[[], None],
@@ -42,6 +45,7 @@ class NatsEvents:
         self._encode_warnings = encode_warnings
         self._encode_roles = encode_roles
         self._encode_revocation = encode_revocation
+        self._encode_feed = encode_feed
         self._decode = decode
         self._received = received
         self.connection = NatsConnection(
@@ -74,6 +78,10 @@ class NatsEvents:
     async def publish_revocation(self, revocation: Revocation) -> None:
         """See Events."""
         await self._publish(TOKENS_SUBJECT, self._encode_revocation(revocation), revocation_version=revocation.version)
+
+    async def publish_feed(self, heads: Sequence[FeedHead]) -> None:
+        """See Events."""
+        await self._publish(FEED_SUBJECT, self._encode_feed(heads), feed_event_id=heads[-1].event_id)
 
     async def _publish(self, subject: str, payload: bytes, **names: int) -> None:
         """While NATS is away the client keeps what it can for later; nobody waits for it then."""

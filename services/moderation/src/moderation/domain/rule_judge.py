@@ -3,6 +3,7 @@
 from moderation.domain.kept_rules import EVERYWHERE
 from moderation.domain.people import Speaker, Target
 from moderation.domain.rule_book import Match, RuleBook, decisive
+from moderation.domain.rule_flags import FlagBuffer, Flagged
 from moderation.domain.rule_hits import HitBuffer, MuteQueue, RuleHit, RuleMute
 from moderation.domain.rules import RuleAction
 from moderation.domain.verdicts import UNJUDGED, Decision, Verdict
@@ -24,6 +25,8 @@ class RuleJudge:
         self._by_address = by_address
         self.hits = HitBuffer()
         """To be written."""
+        self.flags = FlagBuffer()
+        """To be told to moderators."""
         self.mutes = MuteQueue()
         """To be imposed."""
 
@@ -38,6 +41,8 @@ class RuleJudge:
         deciding = decisive(found.matches) if found.matches else None
         for match in found.matches:
             self.hits.note(_hit_of(match, speaker, slug, text, wall_ms, acted=match is deciding))
+        if deciding is not None:
+            self.flags.note(slug, _flagged_by(deciding, speaker, text))
         if deciding is not None and deciding.kept.rule.action >= RuleAction.REFUSE:
             self._count(speaker, now_ns)
             if deciding.kept.rule.action is RuleAction.MUTE:
@@ -65,6 +70,11 @@ def _hit_of(match: Match, speaker: Speaker, slug: str, text: str, wall_ms: int, 
     kept, hit = match
     user_id, username, action = speaker.user_id, speaker.username, hit.rule.action
     return RuleHit(kept.id, slug, wall_ms, user_id, username, text, hit.pattern, action, acted=acted)
+
+
+def _flagged_by(match: Match, speaker: Speaker, text: str) -> Flagged:
+    kept, hit = match
+    return Flagged(kept.id, hit.rule.name, hit.rule.action, speaker.user_id, speaker.username, text)
 
 
 def _mute_of(match: Match, speaker: Speaker, slug: str, text: str, wall_ms: int) -> RuleMute:

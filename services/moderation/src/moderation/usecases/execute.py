@@ -182,6 +182,7 @@ async def _detached(ports: Ports, command: Coroutine[None, None, Receipt]) -> Re
 
 def _ended(ports: Ports, task: asyncio.Task[Receipt]) -> None:
     ports.in_flight.discard(task)
+    ports.feed_wanted.set()
     if not task.cancelled():
         task.exception()  # asyncio logs one that nobody has read; the caller gets it, where there still is one
 

@@ -34,6 +34,7 @@ from ws_edge.protocol.session import (
     Session,
     StartTyping,
     StopTyping,
+    WatchFeed,
 )
 from ws_edge.protocol.warnings import RoomWarning
 from ws_edge.room.room import Room
@@ -403,7 +404,7 @@ class ChatConnection:
                 self._typing_timer().start()
             case StopTyping():
                 self._typing_timer().stop()
-            case Moderate() | Acknowledge() | FileReport():
+            case Moderate() | Acknowledge() | FileReport() | WatchFeed():
                 self._action_queue().add(effect)
             case Disconnect(code):
                 self.end(code)

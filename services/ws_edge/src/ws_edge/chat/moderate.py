@@ -9,6 +9,7 @@ import structlog
 from chassis.logs import place_of
 from chassis.tasks import Tasks, in_slices
 from chassis.traces import begin_trace, hold_trace
+from ws_edge.chat.feed import Feeds
 from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
 from ws_edge.chat.reports import file_report
 from ws_edge.chat.sanctions import SanctionReader
@@ -21,7 +22,7 @@ from ws_edge.protocol.identity import MessageId, Rank, Slug, UserId
 from ws_edge.protocol.log import CommandEntry, LogEntry, MessagePinned, StoredMessage
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
-from ws_edge.protocol.session import Acknowledge, FileReport, Moderate
+from ws_edge.protocol.session import Acknowledge, FileReport, Moderate, WatchFeed
 from ws_edge.protocol.warnings import RoomWarning
 from ws_edge.room.audience import Member
 from ws_edge.room.outcomes import Author, Outcomes
@@ -56,6 +57,7 @@ class ModerationActions:
         "_outcomes",
         "_ports",
         "_sanction_reader",
+        "feeds",
         "warnings",
     )
 
@@ -68,6 +70,7 @@ class ModerationActions:
         outcomes: Outcomes,
         catch_up: Callable[[Room], Awaitable[None]],
         warnings: Warnings,
+        feeds: Feeds,
     ) -> None:
         """`catch_up`: see Recovery."""
         self._ports = ports
@@ -78,10 +81,11 @@ class ModerationActions:
         self._held_rooms = held_rooms
         self._applied: OrderedDict[int, None] = OrderedDict()
         self.warnings = warnings
+        self.feeds = feeds
         self._acting: dict[int, tuple[Moderator, str]] = {}
         """Whose action moderation is asked for, and its nonce, by token."""
 
-    async def carry_out(self, client: "Moderator", action: Moderate | Acknowledge | FileReport) -> ErrorCode | None:
+    async def carry_out(self, client: "Moderator", action: "Queued") -> ErrorCode | None:
         """Have one action decided, under a trace of its own; None: done, and sent to the room, or on its way there."""
         with hold_trace(begin_trace()):
             try:
@@ -89,6 +93,8 @@ class ModerationActions:
                     return await self.warnings.acknowledge(client, action.warning_id)
                 if isinstance(action, FileReport):
                     return await file_report(self._ports.moderation, client, action)
+                if isinstance(action, WatchFeed):
+                    return await self.feeds.watch(client, action)
                 return await self._decide(client, action)
             except (ModerationUnavailable, BusUnavailable, RoomsUnavailable):
                 return ErrorCode.UNAVAILABLE
@@ -309,6 +315,10 @@ def _frame_of(event: SanctionEvent, *, nonce: str = "", action_id: int = 0) -> b
     )
 
 
+Queued = Moderate | Acknowledge | FileReport | WatchFeed
+"""What is carried out one after the other."""
+
+
 class Moderator(Author, Connection, Protocol):
     """A connection whose actions are carried out."""
 
@@ -326,10 +336,10 @@ class ActionQueue:
         self._client = client
         self._actions = actions
         self._tasks = tasks
-        self._waiting: deque[Moderate | Acknowledge | FileReport] = deque()
+        self._waiting: deque[Queued] = deque()
         self._is_running = False
 
-    def add(self, action: Moderate | Acknowledge | FileReport) -> None:
+    def add(self, action: Queued) -> None:
         """Carry it out after those before it; refused where too many wait."""
         if len(self._waiting) >= ACTIONS_WAITING:
             self._client.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=1000, nonce=action.nonce)

@@ -1,11 +1,12 @@
 """One worker: its parts, put together in order, the duties that repeat, and the drain at its end."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from chassis.tasks import in_slices, repeat
 from ws_edge.chat.emotes import EmoteReader
+from ws_edge.chat.feed import Feeds
 from ws_edge.chat.history import Histories
 from ws_edge.chat.live import LiveConnection, LiveRoom
 from ws_edge.chat.moderate import ModerationActions
@@ -75,6 +76,7 @@ class Worker:
             gaps=self.recovery,
         )
         self.warnings = Warnings(ports, self.connections, self.sanction_reader)
+        self.feeds = Feeds(ports)
         self.posting = Posting(ports, self.outcomes, self.recovery.catch_up, self.warnings.missed)
         self.actions = ModerationActions(
             ports,
@@ -84,6 +86,7 @@ class Worker:
             self.outcomes,
             self.recovery.catch_up,
             self.warnings,
+            self.feeds,
         )
         self.revocations = RevocationReader(ports, self.connections)
         self.replays = ReplayReader(ports.bus, self.recovery.catch_up)
@@ -96,6 +99,7 @@ class Worker:
         for every_s, duty, name in (
             (TICK_S, self.look_up_overdue, "outcomes"),
             (TICK_S, self.warnings.lapse_due, "warnings"),
+            (TICK_S, self.feeds.dismiss, "moderators who left"),
             (PROGRESS_S, self.check_progress, "slow consumers"),
             (LAST_SEEN_S, self.report_all_seen, "last seen"),
             (SANCTIONS_S, self.actions.refresh, "sanctions"),
@@ -104,6 +108,7 @@ class Worker:
             (ENDED_REVOCATIONS_S, self.revocations.drop_ended, "ended revocations"),
         ):
             self.ports.tasks.spawn(repeat(every_s, duty), name)
+        self.ports.tasks.spawn(self.feeds.keep_reading(), "moderators' feeds")
 
     async def drain(self, seconds: float) -> None:
         """Close every client with 1012, evenly spread over so many seconds, so that they do not return as one."""
@@ -151,6 +156,10 @@ class Worker:
         """See WorkerListener."""
         self.revocations.apply(revocations)
 
+    def feed_reached(self, heads: Mapping[Slug, int]) -> None:
+        """See WorkerListener."""
+        self.feeds.reached(heads)
+
     def emotes_changed(self, slug: Slug) -> None:
         """See WorkerListener."""
         self.emote_reader.changed(slug)
@@ -170,6 +179,7 @@ class Worker:
     def bus_restored(self) -> None:
         """Read again whatever may have been missed."""
         self.held_rooms.recover()
+        self.feeds.read_soon()
         self.ports.tasks.spawn(self.actions.refresh(), "sanctions after an interruption")
 
     def leader_changed(self, partition: int) -> None:

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from ws_edge.errors import ErrorCode, MalformedFrame, RefusedFrame, UnknownType
 from ws_edge.protocol import server_frames
 from ws_edge.protocol.emotes import ADDRESSES_SENT_CHARACTERS, NO_EMOTES, EmoteTable
+from ws_edge.protocol.feed import FeedState
 from ws_edge.protocol.frames import TYPES, ClientFrame, NoData, Nonce
 from ws_edge.protocol.identity import Identity, UserId
 from ws_edge.protocol.log import (
@@ -290,10 +291,13 @@ def _pin(pin: Pin, room_id: int, emotes: EmoteTable) -> server_frames.PinData | 
 
 
 def _policy(policy: Policy) -> server_frames.PolicyData:
-    shield = None
-    if policy.shield is not None:
-        shield = server_frames.ShieldData(rfc3339(policy.shield.until_ms), _policy(policy.shield.underlying))
-    return server_frames.PolicyData(**msgspec.structs.asdict(policy) | {"shield": shield})
+    return server_frames.PolicyData(**msgspec.structs.asdict(policy) | {"shield": _shield(policy)})
+
+
+def _shield(policy: Policy) -> server_frames.ShieldData | None:
+    if policy.shield is None:
+        return None
+    return server_frames.ShieldData(rfc3339(policy.shield.until_ms), _policy(policy.shield.underlying))
 
 
 def history(
@@ -455,6 +459,33 @@ def reported(message_id: int | None, *, nonce: str = "") -> bytes:
     """Moderators have the report, to who filed it."""
     data = server_frames.ReportedData(message_id=UNSET if message_id is None else message_id, nonce=nonce or UNSET)
     return _written(server_frames.Reported(data))
+
+
+def moderation_feed(state: FeedState, policy: Policy, *, is_resumed: bool, nonce: str = "") -> bytes:
+    """What a moderator begins with; `policy`: the one in force."""
+    data = server_frames.ModerationFeedData(
+        on=True,
+        event_id=state.event_id,
+        held=list(state.held),
+        reports=list(state.reports),
+        unban_requests=list(state.unban_requests),
+        sanctions=list(state.sanctions),
+        has_more_sanctions=state.has_more_sanctions,
+        shield=_shield(policy),
+        recovered=state.recovered if is_resumed else UNSET,
+        nonce=nonce or UNSET,
+    )
+    return _written(server_frames.ModerationFeed(data))
+
+
+def moderation_feed_closed(*, nonce: str = "") -> bytes:
+    """Somebody is told no more."""
+    return _written(server_frames.ModerationFeed(server_frames.ModerationFeedData(on=False, nonce=nonce or UNSET)))
+
+
+def moderation_event(event: server_frames.ModerationEventData) -> bytes:
+    """One event, to whoever is told."""
+    return _written(server_frames.ModerationEvent(event))
 
 
 def pong() -> bytes:

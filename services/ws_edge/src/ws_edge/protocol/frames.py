@@ -45,6 +45,7 @@ _STORABLE = r"^[^\x00]*$"
 
 Nonce = Annotated[str, Meta(max_length=NONCE_LENGTH)]
 _Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
+_SinceId = Annotated[int, Meta(ge=0, le=LARGEST_ID)]
 _Duration = Annotated[int, Meta(ge=0, le=LONGEST_DURATION_MINUTES)]
 _Reason = Annotated[str, Meta(max_length=REASON_LENGTH, pattern=_STORABLE)]
 _ShieldMinutes = Annotated[int, Meta(ge=1, le=LONGEST_SHIELD_MINUTES)]
@@ -286,6 +287,24 @@ class Report(Struct, frozen=True, tag="report", tag_field="type"):
         return ReportCommand(None, target, data.category, data.note)
 
 
+class ModerationFeedData(Struct, frozen=True):
+    """`data` of a moderation_feed."""
+
+    on: bool
+    """Whether you want to be told from now on, or no longer."""
+    since: _SinceId | None = None
+    """With on: the last moderation_event that you know, or the event_id of the moderation_feed before; what came since
+    is sent behind the answer."""
+    nonce: Nonce = ""
+    """Comes back in the answer, or in the error that refuses it."""
+
+
+class ModerationFeed(Struct, frozen=True, tag="moderation_feed", tag_field="type"):
+    """A moderator asks to be told what happens in the room."""
+
+    data: ModerationFeedData
+
+
 class ReactionData(Struct, frozen=True):
     """`data` of a reaction."""
 
@@ -345,6 +364,7 @@ ClientFrame = (
     | ModerationAction
     | AcknowledgeWarning
     | Report
+    | ModerationFeed
     | Reaction
     | History
     | Authenticate
@@ -359,6 +379,7 @@ TYPES = frozenset(
         "moderation_action",
         "acknowledge_warning",
         "report",
+        "moderation_feed",
         "reaction",
         "history",
         "authenticate",

@@ -1,7 +1,7 @@
 """The frames that clients are sent, as values: what the codec writes, and what docs/api/asyncapi.yaml shows. The bounds
 in their annotations are for that document; nothing checks them on the way out. An UNSET field is left out."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -39,10 +39,15 @@ _Time = Annotated[
 _ROLES = ("superuser", "admin", "owner", "moderator", VIP, "user")
 _Role = Annotated[str, Meta(extra_json_schema={"enum": _ROLES})]
 _Right = Annotated[str, Meta(extra_json_schema={"enum": RIGHTS})]
+_Sanction = Annotated[str, Meta(extra_json_schema={"enum": [Action.BAN.word, Action.MUTE.word]})]
+_Scope = Annotated[str, Meta(extra_json_schema={"enum": ["room", "everywhere"]})]
+_Object = Annotated[dict[str, Any], Meta(extra_json_schema={"additionalProperties": True})]
 _Action = Annotated[str, Meta(extra_json_schema={"enum": [*(action.word for action in Action), "warn"]})]
 
 
 BLOCKED_LIMIT = 1000
+OPEN_ITEMS = 50
+SANCTIONS_SHOWN = 200
 
 
 class You(Struct, frozen=True, gc=False):
@@ -384,6 +389,103 @@ class UndoneData(Struct, frozen=True, gc=False):
     """Of the frame that asked for it, where it had one."""
 
 
+class SanctionData(Struct, frozen=True, gc=False):
+    """A ban or mute in force."""
+
+    sanction_id: _Id
+    action: _Sanction
+    target_user_id: _Id | None
+    """null: an anonymous target."""
+    scope: _Scope
+    reason: str
+    moderator_user_id: _Id | None
+    """null: a rule did it."""
+    created_at: _Time
+    expires_at: _Time | None
+    """null: it does not end."""
+    target_username: str | UnsetType = UNSET
+    """Of an anonymous target."""
+
+
+class ModerationFeedData(Struct, frozen=True, kw_only=True, gc=False):
+    """`data` of moderation_feed. What stands behind `on` is there where it is true."""
+
+    on: bool
+    """false: you are told no more; you asked for that, or are no moderator of the room any more."""
+    event_id: _EntryId | UnsetType = UNSET
+    """What happens later has a higher one, as does what is sent again for `since`; for `since`, if nothing comes."""
+    held: Annotated[list[_Object], Meta(max_length=OPEN_ITEMS)] | UnsetType = UNSET
+    """Messages that wait for a decision; of these three lists each has the newest open ones, the newest first."""
+    reports: Annotated[list[_Object], Meta(max_length=OPEN_ITEMS)] | UnsetType = UNSET
+    unban_requests: Annotated[list[_Object], Meta(max_length=OPEN_ITEMS)] | UnsetType = UNSET
+    sanctions: Annotated[list[SanctionData], Meta(max_length=SANCTIONS_SHOWN)] | UnsetType = UNSET
+    """In force here, those that hold everywhere included, the newest first."""
+    has_more_sanctions: bool | UnsetType = UNSET
+    """There are older ones: GraphQL's `sanctions` lists them."""
+    shield: ShieldData | UnsetType | None = UNSET
+    """What lies over the policy; null: nothing."""
+    recovered: bool | UnsetType = UNSET
+    """With `since`: whether all that you missed follows. false: there was more than 500 events, or a day, can tell; the
+    newest follow."""
+    nonce: Nonce | UnsetType = UNSET
+    """Of the frame that asked for it, where it had one."""
+
+
+class FieldChangeData(Struct, frozen=True, gc=False):
+    """A field of the policy that an action changed."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class FeedActionData(Struct, frozen=True, kw_only=True, gc=False):
+    """A row of the audit log."""
+
+    action_id: _Id
+    action: str
+    """As in GraphQL's `auditLog`: of moderation_action, save_rule, delete_rule, or one of a later version."""
+    moderator_user_id: _Id | None
+    """null: a rule did it."""
+    moderator_role: _Role | None
+    target_user_id: _Id | None
+    """null: none, or an anonymous target."""
+    scope: _Scope
+    reason: str
+    target_username: str | UnsetType = UNSET
+    """Of an anonymous target."""
+    duration_minutes: _Count | UnsetType = UNSET
+    """Of ban and mute; 0: permanent."""
+    message_id: _Id | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    """The text that was taken back, or for which a rule muted."""
+    changes: list[FieldChangeData] | UnsetType = UNSET
+    undoes: _Id | UnsetType = UNSET
+    """The action that it undoes."""
+    completes: _Id | UnsetType = UNSET
+    """The deletion whose message it says: that could not be read before."""
+    rule: str | UnsetType = UNSET
+    """The name of the rule that was saved or deleted, or that muted."""
+    sanction_ids: list[_Id] | UnsetType = UNSET
+    """In force from now on."""
+    lifted_ids: list[_Id] | UnsetType = UNSET
+    """No longer in force."""
+
+
+class ModerationEventData(Struct, frozen=True, kw_only=True, gc=False):
+    """`data` of moderation_event."""
+
+    event_id: _Id
+    """Rises, in one order that is the same for all moderators; not one by one."""
+    kind: str
+    """`action`, or what else `details` tells of. Ignore those that you do not know."""
+    timestamp: _Time
+    action: FeedActionData | UnsetType = UNSET
+    """The row of the audit log that it tells of, where there is one."""
+    details: _Object | UnsetType = UNSET
+    """What else there is to say of its kind."""
+
+
 class ErrorData(Struct, frozen=True, gc=False):
     """`data` of an error."""
 
@@ -527,6 +629,18 @@ class Reported(Struct, frozen=True, gc=False, tag="reported", tag_field="type"):
     data: ReportedData
 
 
+class ModerationFeed(Struct, frozen=True, gc=False, tag="moderation_feed", tag_field="type"):
+    """The answer to moderation_feed: what a moderator begins with; or, later, that they are told no more."""
+
+    data: ModerationFeedData
+
+
+class ModerationEvent(Struct, frozen=True, gc=False, tag="moderation_event", tag_field="type"):
+    """Something happened that moderators see, to those who asked with moderation_feed."""
+
+    data: ModerationEventData
+
+
 class Pong(Struct, frozen=True, gc=False, tag="pong", tag_field="type"):
     """The answer to a ping."""
 
@@ -561,6 +675,8 @@ ServerFrame = (
     | WarningClosed
     | Undone
     | Reported
+    | ModerationFeed
+    | ModerationEvent
     | Pong
     | Error
 )

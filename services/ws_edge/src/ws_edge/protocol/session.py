@@ -19,6 +19,8 @@ from ws_edge.protocol.frames import (
     HistoryData,
     MessageData,
     ModerationAction,
+    ModerationFeed,
+    ModerationFeedData,
     Ping,
     Reaction,
     ReactionData,
@@ -151,6 +153,14 @@ class FileReport(Struct, frozen=True, gc=False):
     nonce: str = ""
 
 
+class WatchFeed(Struct, frozen=True, gc=False):
+    """Begin, or end, to tell the client what moderators see; the nonce as above."""
+
+    on: bool
+    since: int | None
+    nonce: str = ""
+
+
 class Disconnect(Struct, frozen=True, gc=False):
     """Close the connection; the last effect there is."""
 
@@ -168,6 +178,7 @@ Effect = (
     | Moderate
     | Acknowledge
     | FileReport
+    | WatchFeed
     | Disconnect
 )
 
@@ -319,7 +330,7 @@ class Session:
                 return self._handle_addition(frame, now)
 
     def _handle_addition(
-        self, frame: Reaction | History | AcknowledgeWarning | Report | Authenticate, now: float
+        self, frame: Reaction | History | AcknowledgeWarning | Report | ModerationFeed | Authenticate, now: float
     ) -> tuple[Effect, ...]:
         """What clients could not send at first."""
         self.is_of_document = False
@@ -332,6 +343,8 @@ class Session:
                 return self._acknowledge(frame, now)
             case Report():
                 return self._report(frame, now)
+            case ModerationFeed():
+                return self._watch_feed(frame.data, now)
             case Authenticate():  # pragma: no branch - mypy proves that there is no other frame
                 return self._renew(frame.data, now)
 
@@ -368,6 +381,13 @@ class Session:
         if self.rank < Rank.USER:
             return self._refuse(ErrorCode.NOT_MODERATOR, frame.data.nonce, now)
         return (FileReport(frame.command, frame.data.nonce),)
+
+    def _watch_feed(self, data: ModerationFeedData, now: float) -> tuple[Effect, ...]:
+        if data.on and self.rank < Rank.MODERATOR:
+            return self._refuse(ErrorCode.NOT_MODERATOR, data.nonce, now)
+        if not self._histories.admit(now):
+            return self._refuse(ErrorCode.RATE_LIMITED, data.nonce, now)
+        return (WatchFeed(data.on, data.since, data.nonce),)
 
     def _renew(self, data: AuthenticateData, now: float) -> tuple[Effect, ...]:
         # In one window with the others that ask services: each connection has it anyway.

@@ -5,8 +5,9 @@ from typing import Any
 
 from moderation.adapters.store.audit import record_from_row
 from moderation.adapters.store.case_feed import open_reports, open_requests
+from moderation.adapters.store.feed import last_event_id
 from moderation.adapters.store.tables import AuditRow, FeedEventRow
-from moderation.domain.feed import KEPT, MOST_OPEN, FeedEvent, OpenItems
+from moderation.domain.feed import KEPT, MOST_OPEN, FeedEvent, FeedPart, OpenItems
 
 OPEN_ITEMS: dict[str, Callable[[str, int], Awaitable[Sequence[Mapping[str, Any]]]]] = {
     "reports": open_reports,
@@ -16,15 +17,21 @@ OPEN_ITEMS: dict[str, Callable[[str, int], Awaitable[Sequence[Mapping[str, Any]]
 first, each a JSON object in the words of frames."""
 
 
-async def newest_events(slug: str, after_id: int) -> list[FeedEvent]:
-    """Of those behind an id the newest KEPT, in order."""
-    rows = await FeedEventRow.filter(slug=slug, id__gt=after_id).order_by("-id").limit(KEPT)
+async def newest_events(slug: str, after_id: int, up_to_id: int) -> list[FeedEvent]:
+    """Of those behind an id, up to another one, the newest KEPT, in order."""
+    rows = await FeedEventRow.filter(slug=slug, id__gt=after_id, id__lte=up_to_id).order_by("-id").limit(KEPT)
     return await _events(rows[::-1])
 
 
-async def next_events(slug: str, after_id: int, first: int) -> list[FeedEvent]:
-    """The next ones behind an id, in order."""
-    return await _events(await FeedEventRow.filter(slug=slug, id__gt=after_id).order_by("id").limit(first))
+async def next_events(slugs: Sequence[str], after_id: int, first: int) -> FeedPart:
+    """See Store."""
+    last_id = await last_event_id()  # before the others: what is committed since has a higher id
+    if last_id <= after_id:
+        return FeedPart((), after_id)
+    behind = FeedEventRow.filter(slug__in=list(slugs), id__gt=after_id, id__lte=last_id)
+    rows = await behind.order_by("id").limit(first)
+    has_more = len(rows) == first
+    return FeedPart(await _events(rows), rows[-1].id if has_more else last_id, has_more)
 
 
 async def open_items(slug: str) -> OpenItems:
@@ -38,6 +45,6 @@ async def _events(rows: Sequence[FeedEventRow]) -> list[FeedEvent]:
     found = await AuditRow.filter(id__in=ids) if ids else []
     actions = {row.id: record_from_row(row) for row in found}
     return [
-        FeedEvent(row.id, row.previous_id, row.kind, row.at_ms, row.data, actions.get(row.action_id or 0))
+        FeedEvent(row.id, row.slug, row.previous_id, row.kind, row.at_ms, row.data, actions.get(row.action_id or 0))
         for row in rows
     ]

@@ -30,8 +30,8 @@ from moderation.adapters.store.cases import (
     write_visits,
 )
 from moderation.adapters.store.database import COMMAND_LOCK, PRUNING_LOCK, answered
-from moderation.adapters.store.feed import heads_after, last_event_id, prune_feed
-from moderation.adapters.store.feed_pages import next_events
+from moderation.adapters.store.feed import append_feed_events, heads_after, last_event_id, prune_feed
+from moderation.adapters.store.feed_pages import newest_events, next_events, open_items
 from moderation.adapters.store.outbox import erased_since, pending, put
 from moderation.adapters.store.pins import end_pin, end_pins, forget_pins, pin_of, pins_of, write_pin
 from moderation.adapters.store.policies import (
@@ -123,7 +123,7 @@ from moderation.domain.commands import (
     is_repeated,
 )
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
-from moderation.domain.feed import FeedEvent, FeedHead
+from moderation.domain.feed import MOST_SANCTIONS, RULE_HITS, FeedHead, FeedPart, FeedState, is_whole
 from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Rank, Target
@@ -140,6 +140,7 @@ from moderation.domain.reports import (
 from moderation.domain.revocations import Revocation, RevocationAction, RevocationOrder
 from moderation.domain.rights import Change
 from moderation.domain.roles import RoleAction, RoleOrder, RoomRoles
+from moderation.domain.rule_flags import FlagBatch
 from moderation.domain.rule_hits import HitBatch, KeptHit
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
 from moderation.domain.unban_requests import (
@@ -585,9 +586,28 @@ class TortoiseStore:
             return await last_event_id()
 
     @answered
-    async def feed_after(self, slug: str, event_id: int, *, first: int) -> list[FeedEvent]:
+    async def feed_after(self, slugs: Sequence[str], event_id: int, *, first: int) -> FeedPart:
         async with self._database.transaction():
-            return await next_events(slug, event_id, first)
+            return await next_events(slugs, event_id, first)
+
+    @answered
+    async def feed_state(self, slug: str, since: int | None, *, now_ms: int) -> FeedState:
+        here = _in_force(now_ms) & _reach(SanctionQuery([slug]))
+        async with self._database.transaction():
+            event_id = await last_event_id()  # first: whatever is committed since has a higher one
+            items = await open_items(slug)
+            rows = await _values(SanctionRow.filter(here).order_by("-id").limit(MOST_SANCTIONS + 1))
+            events = [] if since is None else await newest_events(slug, since, event_id)
+            whole = since is None or is_whole(events, since, now_ms)
+            in_force = self._understood(rows[:MOST_SANCTIONS], {})
+            return FeedState(event_id, items, in_force, len(rows) > MOST_SANCTIONS, events, whole)
+
+    @answered
+    async def append_flags(self, batches: Sequence[FlagBatch], *, now_ms: int) -> None:
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            data_by_slug = {batch.slug: batch.data() for batch in batches}
+            await append_feed_events(session, RULE_HITS, data_by_slug, now_ms=now_ms)
 
     async def prune_feed(self, *, now_ms: int) -> None:
         """See Store."""

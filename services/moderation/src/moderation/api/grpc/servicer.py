@@ -42,11 +42,18 @@ from moderation.api.grpc.convert_cases import (
     request_state_from_proto,
     unban_request_to_proto,
 )
+from moderation.api.grpc.convert_feed import (
+    feed_part_to_proto,
+    feed_slugs_from_proto,
+    feed_state_to_proto,
+    since_from_proto,
+)
 from moderation.domain.kept_rules import EVERYWHERE
 from moderation.errors import MalformedRequest, NotPermitted
 from moderation.ports import Ports
 from moderation.usecases.cases import get_case, slug_of_note
 from moderation.usecases.execute import execute, lift
+from moderation.usecases.feed import open_feed, read_feed
 from moderation.usecases.queries import (
     list_audit,
     list_history,
@@ -305,3 +312,19 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         answer = pb.GetCaseResponse(sanctions=map(sanction_to_proto, case.sanctions))
         add_case(answer, case)
         return answer
+
+    async def OpenFeed(  # noqa: N802
+        self, request: pb.OpenFeedRequest, context: grpc.aio.ServicerContext[pb.OpenFeedRequest, pb.OpenFeedResponse]
+    ) -> pb.OpenFeedResponse:
+        """What a moderator begins with."""
+        reader, slug = moderator_from_proto(request.reader), slug_from_proto(request.slug)
+        return feed_state_to_proto(await open_feed(self._ports, reader, slug, since_from_proto(request)))
+
+    async def ReadFeeds(  # noqa: N802
+        self,
+        request: pb.ReadFeedsRequest,
+        context: grpc.aio.ServicerContext[pb.ReadFeedsRequest, pb.ReadFeedsResponse],
+    ) -> pb.ReadFeedsResponse:
+        """What came since."""
+        slugs = feed_slugs_from_proto(request)
+        return feed_part_to_proto(await read_feed(self._ports, slugs, request.after_id))

@@ -27,6 +27,7 @@ from ws_edge.adapters.grpc.convert import (
     warning_report_to_proto,
 )
 from ws_edge.adapters.grpc.convert_cases import ban_from_proto, report_answer_from_proto, report_to_proto
+from ws_edge.adapters.grpc.convert_feed import feed_part_from_proto, feed_state_from_proto
 from ws_edge.adapters.grpc.homes import choose_behind_names, is_literal, look_up, split
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import (
@@ -42,6 +43,7 @@ from ws_edge.ports import (
     WarningStep,
 )
 from ws_edge.protocol.commands import ChangeSanction, Report
+from ws_edge.protocol.feed import FeedPart, FeedState
 from ws_edge.protocol.identity import Life, Slug, Speaker, target_routing_key
 from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.revocations import Revocation
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceAsyncStub
 
 _COMMAND_DEADLINE_S = 5.0
+_PERMISSION_DENIED = grpc.StatusCode.PERMISSION_DENIED.name
 _UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED.name
 _READ_DEADLINE_S = 2.0
 _BAN_DEADLINE_S = 1.0
@@ -211,6 +214,23 @@ class GrpcModeration:
         request = report_to_proto(speaker, slug, log, report)
         execute = self._stub_for(speaker.routing_key).Execute
         return report_answer_from_proto(await call(execute, request, _COMMAND_DEADLINE_S, ModerationUnavailable))
+
+    async def open_feed(self, speaker: Speaker, slug: Slug, since: int | None) -> FeedState | None:
+        """See ports.Moderation."""
+        request = pb.OpenFeedRequest(reader=speaker_to_proto(speaker), slug=slug, since=since)
+        try:
+            stub = self._stub_for(_key_of_room(slug))
+            return feed_state_from_proto(await call(stub.OpenFeed, request, _READ_DEADLINE_S, ModerationUnavailable))
+        except ModerationUnavailable as reason:
+            if reason.args != (_PERMISSION_DENIED,):
+                raise
+            return None
+
+    async def read_feeds(self, slugs: Sequence[Slug], after: int) -> FeedPart:
+        """See ports.Moderation. Any replica knows."""
+        request = pb.ReadFeedsRequest(slugs=slugs, after_id=after)
+        stub = self._stub_for(_key_of_room(slugs[0]))
+        return feed_part_from_proto(await call(stub.ReadFeeds, request, _READ_DEADLINE_S, ModerationUnavailable))
 
     async def active(self, slugs: Sequence[Slug]) -> InForce:
         """See ports.Moderation."""

@@ -17,6 +17,7 @@ from chassis.tasks import Tasks
 from chassis.traces import hold_trace
 from salon.events.v1.events_pb2 import EmotesChanged, LogReached, ParticipantReturned, RoomDeleted
 from salon.moderation.v1.moderation_pb2 import (
+    FeedReached,
     RevocationEvent,
     RoomRoles as RoomRolesMessage,
     SanctionEvent as SanctionEventMessage,
@@ -138,6 +139,7 @@ class NatsBus:
         self._wire.add("salon.v1.moderation.warning", self._receive_warnings)
         self._wire.add("salon.v1.moderation.roles", self._receive_roles)
         self._wire.add("salon.v1.moderation.tokens", self._receive_revocations)
+        self._wire.add("salon.v1.moderation.feed", self._receive_feed)
         self._wire.add("salon.v1.rooms.deleted", self._receive_deletion)
         self._wire.add("salon.v1.rooms.emotes", self._receive_emotes)
         self._wire.add(_BROADCAST, lambda _subject, _headers, payload: listener.broadcast_received(payload))
@@ -349,6 +351,9 @@ class NatsBus:
             revocations = revocations_from_proto(RevocationEvent.FromString(payload).revocations)
             _log.info("tokens_revoked", count=len(revocations))
             self._worker.tokens_revoked(revocations)
+
+    def _receive_feed(self, _subject: bytes, _headers: bytes, payload: bytes) -> None:
+        self._worker.feed_reached({Slug(head.slug): head.event_id for head in FeedReached.FromString(payload).heads})
 
     def _receive_deletion(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         with hold_trace(read_trace_header(headers)):
