@@ -29,6 +29,7 @@ from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Sanction, SanctionEvent
 from moderation.domain.unban_requests import DecideOrder, RequestQuery, UnbanOrder, UnbanRequest
 from moderation.domain.undo import DoneAction, Undoing, UndoOrder
+from moderation.domain.user_erasures import EraseUserOrder
 from moderation.domain.visits import Visit, VisitBuffer
 from moderation.domain.warnings import RoomWarning, WarningOrder, WarningReport
 
@@ -235,6 +236,10 @@ class Store(Protocol):
 
     async def revoke(self, order: RevocationOrder, revocation: Revocation, *, now_ms: int) -> Receipt:
         """The same of tokens: revoke them, and write the audit row. Raises TooManyRevocations."""
+
+    async def erase_user(self, order: EraseUserOrder, *, now_ms: int) -> Receipt:
+        """The same of a user: give the outbox what is to be purged, each with its audit row; erase names, addresses and
+        texts of them and about them; and write the audit row, which holds their number alone."""
 
     async def revocations_after(self, version: int, *, first: int, now_ms: int) -> list[Revocation]:
         """As policies_after: the next `first` with a higher version, without those that have no effect any more."""

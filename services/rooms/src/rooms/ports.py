@@ -115,6 +115,12 @@ class Memberships(Protocol):
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """The announced participants of one life, and whether a life that is over was deleted in the last day."""
 
+    async def logs_of(self, user_id: UserId) -> list[tuple[Slug, RoomLog]]:
+        """The rooms that live in which a user is or was, with where their entries are."""
+
+    async def erase_user(self, user_id: UserId) -> None:
+        """Forget the name of a user where they are not connected, and whom they have blocked."""
+
     async def connected_rank(self, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
         """The highest rank somebody is connected with; slug None: anywhere."""
 
@@ -353,6 +359,12 @@ class Moderation(Protocol):
     ) -> RevokedTokens:
         """Revoke the tokens that a user was issued before then, None: until now; `rank`: the highest that they are
         connected with. Raises NotPermitted, TooManyRevocations."""
+
+    async def erase_user(
+        self, viewer: Viewer, user_id: UserId, rank: Rank | None, rooms: Sequence[tuple[Slug, RoomLog]], *, reason: str
+    ) -> int:
+        """Erase a user, and take back what they said in at most 100 rooms; the row of the audit log. Raises
+        NotPermitted."""
 
     async def revoke_token(self, viewer: Viewer, jti: str, *, reason: str) -> RevokedTokens:
         """Revoke one token. Raises the same."""

@@ -1,6 +1,7 @@
 """Joining and leaving, on SQLite and on PostgreSQL."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -350,3 +351,25 @@ async def test_who_made_a_room_by_createchatroom_owns_it_in_every_life_and_for_e
     assert [membership.owner for membership in joined] == [7, 7, None]
     await replica.leave(1)
     assert (await replica.enter(3, "a", None)).owner == 7
+
+
+async def test_a_user_who_is_erased_has_no_name_where_they_are_not_connected_and_blocks_nobody(
+    replica: "Replica",
+) -> None:
+    left = await replica.enter(1, "a", 7)
+    await replica.enter(2, "a", 8)
+    inside = await replica.enter(3, "b", 7)
+    await replica.leave(1)
+    for who, blocked in ((7, 8), (8, 7)):
+        await replica.ports.blocks.block(UserId(who), UserId(blocked), now=datetime(2026, 1, 1, tzinfo=UTC))
+    logs = [("a", left.room_id, left.life), ("b", inside.room_id, inside.life)]
+    assert [(slug, log.room_id, log.life) for slug, log in await replica.memberships.logs_of(UserId(7))] == logs
+    assert await replica.memberships.logs_of(UserId(9)) == []
+    await replica.memberships.erase_user(UserId(7))
+    await replica.memberships.erase_user(UserId(7))
+    pages = await replica.ports.catalog.list_participants([left.life, inside.life], first=9, after=None)
+    names = {(life, p.user_id): p.username == f"user_{p.user_id}" for life, people in pages.items() for p in people}
+    assert names[left.life, UserId(7)]
+    assert [p.username for p in pages[inside.life]] == ["user7"]
+    assert await replica.ports.blocks.of_user(UserId(7)) == []
+    assert await replica.ports.blocks.of_user(UserId(8)) == [7]

@@ -17,6 +17,7 @@ from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Command, SanctionEvent
 from moderation.domain.unban_requests import DecideOrder, UnbanRequest
 from moderation.domain.undo import UndoAction, UndoOrder
+from moderation.domain.user_erasures import ErasedUser, EraseUserOrder
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder
 
 RULE_AUTHOR = Moderator(0, Rank.MODERATOR)
@@ -70,6 +71,7 @@ _Simple: TypeAlias = (
     | RuleOrder
     | RoleOrder
     | NoteOrder
+    | EraseUserOrder
 )
 Order: TypeAlias = _Simple | ResolveOrder | DecideOrder | RevocationOrder
 
@@ -176,3 +178,5 @@ class Receipt:
     they are now, None of an undo."""
     revocation: Revocation | None = None
     """Of one: as it is since."""
+    erased: ErasedUser | None = None
+    """Of a user who was erased; None where it is repeated."""

@@ -73,6 +73,11 @@ class LastSeenBuffer:
             self.put(seen, max(at_ms, self._waiting.get(seen, 0)))
         self._being_written.clear()
 
+    def forget(self, user_id: int) -> None:
+        """A user is erased: what waits of them is not written any more."""
+        for seen in [seen for seen in self._waiting if seen.user_id == user_id]:
+            del self._waiting[seen]
+
     def of(self, target: Target, slug: str | None) -> list[LastSeen]:
         """Where the target was seen, the last at the end; slug None: anywhere."""
         both = (*self._being_written, *self._waiting)

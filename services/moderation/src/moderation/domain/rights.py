@@ -13,11 +13,20 @@ from moderation.domain.policy import PolicyAction, PolicyCommand, ShieldCommand
 from moderation.domain.revocations import RevocationAction, RevocationCommand
 from moderation.domain.roles import RoleAction, RoleCommand
 from moderation.domain.sanctions import Action, Command, Sanction, Scope, first_addresses
+from moderation.domain.user_erasures import EraseUserCommand, UserErasureAction
 from moderation.domain.warnings import WarningAction, WarningCommand
 from moderation.errors import MessageNotFound, NotPermitted, SanctionIsOver
 
 AnyAction: TypeAlias = (
-    Action | ErasureKind | PolicyAction | PinAction | WarningAction | RuleEdit | RoleAction | RevocationAction
+    Action
+    | ErasureKind
+    | PolicyAction
+    | PinAction
+    | WarningAction
+    | RuleEdit
+    | RoleAction
+    | RevocationAction
+    | UserErasureAction
 )
 LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (ErasureKind.DELETE, Scope.ROOM): Rank.MODERATOR,
@@ -35,6 +44,7 @@ LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (RuleEdit.DELETE, Scope.EVERYWHERE): Rank.ADMIN,
     (RevocationAction.REVOKE_TOKENS, Scope.EVERYWHERE): Rank.ADMIN,
     (RevocationAction.REVOKE_TOKEN, Scope.EVERYWHERE): Rank.ADMIN,
+    (UserErasureAction.ERASE, Scope.EVERYWHERE): Rank.ADMIN,
     (Action.MUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.UNMUTE, Scope.ROOM): Rank.MODERATOR,
     (Action.BAN, Scope.ROOM): Rank.OWNER,
@@ -137,6 +147,17 @@ def may_revoke(command: RevocationCommand) -> bool:
         moderator.user_id != 0
         and not moderator.is_aimed_at(command.target)
         and may_act(moderator.rank, command.action, Scope.EVERYWHERE)
+        and (target_rank is None or target_rank < moderator.rank)
+    )
+
+
+def may_erase_user(command: EraseUserCommand) -> bool:
+    """Whether rank and role allow it: as for a sanction."""
+    moderator, target_rank = command.moderator, command.target_rank
+    return (
+        moderator.user_id != 0
+        and not moderator.is_aimed_at(command.target)
+        and may_act(moderator.rank, UserErasureAction.ERASE, Scope.EVERYWHERE)
         and (target_rank is None or target_rank < moderator.rank)
     )
 

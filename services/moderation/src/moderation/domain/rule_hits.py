@@ -100,6 +100,13 @@ class HitBuffer:
         self._waiting -= len(sample)
         return HitBatch(counts, sample) if counts else None
 
+    def forget(self, user_id: int) -> None:
+        """A user is erased: their texts that wait are not written any more."""
+        for rule_id, sample in self._samples.items():
+            kept = deque(hit for hit in sample if hit.user_id != user_id)
+            self._waiting -= len(sample) - len(kept)
+            self._samples[rule_id] = kept
+
     def put_back(self, batch: HitBatch) -> None:
         """It could not be written. Texts give way to those that came meanwhile."""
         for rule_id, (hits, acted) in batch.counts.items():

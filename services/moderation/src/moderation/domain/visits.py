@@ -44,6 +44,11 @@ class VisitBuffer:
         """The next ones to write, with first and last time."""
         return {visit: self._waiting.pop(visit) for visit in list(self._waiting)[:count]}
 
+    def forget(self, user_id: int) -> None:
+        """A user is erased: what waits of them is not written any more."""
+        for visit in [visit for visit in self._waiting if visit.user_id == user_id]:
+            del self._waiting[visit]
+
     def put_back(self, visits: dict[Visit, tuple[int, int]]) -> None:
         """They could not be written."""
         for visit, (first_ms, last_ms) in visits.items():

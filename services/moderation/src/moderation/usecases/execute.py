@@ -24,6 +24,7 @@ from moderation.domain.rights import (
     erasure_of,
     may_change_policy,
     may_edit_rules,
+    may_erase_user,
     may_execute,
     may_lift,
     may_pin,
@@ -40,6 +41,7 @@ from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope, first_addresses
 from moderation.domain.unban_requests import DecideOrder, UnbanOrder
 from moderation.domain.undo import UndoOrder, decide_undo, may_undo
+from moderation.domain.user_erasures import EraseUserOrder
 from moderation.domain.warnings import WarningOrder, WarningReport
 from moderation.errors import (
     LogUnavailable,
@@ -109,9 +111,11 @@ async def _execute_new(ports: Ports, order: Order) -> Receipt:
     return await _execute_rarer(ports, order)
 
 
-async def _execute_rarer(ports: Ports, order: ErasureOrder | RevocationOrder) -> Receipt:
+async def _execute_rarer(ports: Ports, order: ErasureOrder | RevocationOrder | EraseUserOrder) -> Receipt:
     if isinstance(order, RevocationOrder):
         return await _revoke(ports, order)
+    if isinstance(order, EraseUserOrder):
+        return await _erase_user(ports, order)
     return await _take_back(ports, order)
 
 
@@ -361,6 +365,29 @@ async def _carry_out_revocation(ports: Ports, order: RevocationOrder) -> Receipt
     receipt = await ports.store.revoke(order, revocation, now_ms=now_ms)
     if receipt.revocation is not None:
         await ports.events.publish_revocation(receipt.revocation)
+    return receipt
+
+
+async def _erase_user(ports: Ports, order: EraseUserOrder) -> Receipt:
+    """Erase a user."""
+    if not may_erase_user(order.command):
+        raise NotPermitted
+    return await _detached(ports, _carry_out_user_erasure(ports, order))
+
+
+async def _carry_out_user_erasure(ports: Ports, order: EraseUserOrder) -> Receipt:
+    """What this replica has not written yet is not to come after it. The outbox takes up at once what it was given."""
+    ports.last_seen.forget(order.command.user_id)
+    ports.visits.forget(order.command.user_id)
+    ports.admission.rules.hits.forget(order.command.user_id)
+    receipt = await ports.store.erase_user(order, now_ms=ports.clock().wall_ms)
+    if receipt.erased is not None:
+        if receipt.event is not None:
+            ports.cache.apply(receipt.event.imposed, receipt.event.lifted_ids)
+            await ports.events.publish(receipt.event)
+        ports.admission.warnings.apply(receipt.erased.warnings)
+        await ports.events.publish_warnings(receipt.erased.warnings)
+        ports.outbox_wanted.set()
     return receipt
 
 

@@ -240,6 +240,21 @@ class GrpcModeration:
         )
         return _revoked_from_proto(await self._execute(request))
 
+    async def erase_user(
+        self, viewer: Viewer, user_id: UserId, rank: Rank | None, rooms: Sequence[tuple[Slug, RoomLog]], *, reason: str
+    ) -> int:
+        """See ports.Moderation."""
+        erase = pb.EraseUser(user_id=user_id)
+        for slug, log in rooms:
+            erase.rooms.add(slug=slug, log=pb.LogRef(partition=log.partition, room_id=log.room_id, life=log.life))
+        request = pb.ExecuteRequest(
+            actor=_speaker(viewer),
+            reason=reason,
+            target_rank=pb.RANK_UNSPECIFIED if rank is None else pb.Rank.ValueType(rank),
+            erase_user=erase,
+        )
+        return (await self._execute(request)).action_id
+
     async def revoke_token(self, viewer: Viewer, jti: str, *, reason: str) -> RevokedTokens:
         """See ports.Moderation."""
         revoke = pb.RevokeToken(jti=jti)

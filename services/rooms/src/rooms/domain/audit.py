@@ -24,6 +24,7 @@ ACTIONS = (
     "role",
     "revoke_tokens",
     "revoke_token",
+    "erase_user",
     "undo",
     "resolve_report",
     "deny_unban",

@@ -100,7 +100,7 @@ class Quiet:
     list_reports = slug_of_report = resolve_report = _unasked
     get_case = add_note = slug_of_note = delete_note = _unasked
     request_unban = list_unban_requests = slug_of_unban_request = decide_unban_request = _unasked
-    revoke_tokens = revoke_token = _unasked
+    revoke_tokens = revoke_token = erase_user = _unasked
 
     async def list_roles(
         self, slug: Slug, *, first: int, after: int | None = None, user_id: UserId | None = None

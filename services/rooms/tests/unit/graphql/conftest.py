@@ -144,6 +144,14 @@ class FakeModeration:
         self._ask(f"revoke {user_id} {rank} {before and before.isoformat()} {reason!r}")
         return self._revoked(before or NOW, jti=False)
 
+    async def erase_user(
+        self, viewer: Viewer, user_id: UserId, rank: Rank | None, rooms: Sequence[tuple[Slug, RoomLog]], *, reason: str
+    ) -> int:
+        self._ask(f"erase {user_id} {rank} {[slug for slug, _ in rooms]} {reason!r}")
+        if 0 in self.refusals:
+            raise self.refusals[0]
+        return 78
+
     async def revoke_token(self, viewer: Viewer, jti: str, *, reason: str) -> RevokedTokens:
         self._ask(f"revoke {jti!r} {reason!r}")
         return self._revoked(NOW, jti=True)
@@ -327,10 +335,18 @@ class FakeMemberships:
     """Who is connected with which rank; GraphQL asks for nothing else."""
 
     ranks: dict[int, Rank]
+    logs: list[tuple[Slug, RoomLog]] = field(default_factory=list)
+    erased: list[UserId] = field(default_factory=list)
 
     async def connected_rank(self, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
         assert user_id is not None
         return self.ranks.get(user_id)
+
+    async def logs_of(self, user_id: UserId) -> list[tuple[Slug, RoomLog]]:
+        return self.logs
+
+    async def erase_user(self, user_id: UserId) -> None:
+        self.erased.append(user_id)
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"GraphQL asked for {name}")
@@ -362,6 +378,8 @@ class World:
     creation: CreationPolicy = field(default_factory=CreationPolicy)
     executions: InFlight = field(default_factory=lambda: InFlight(EXECUTION_LIMIT))
     ranks: dict[int, Rank] = field(default_factory=dict)
+    logs: list[tuple[Slug, RoomLog]] = field(default_factory=list)
+    erased: list[UserId] = field(default_factory=list)
     """What users are connected with."""
     owner_rank: Rank = Rank.OWNER
     ana: Viewer = ANA
@@ -462,7 +480,7 @@ class World:
         """As bootstrap would give them."""
         return Ports(
             catalog=self.catalog,
-            memberships=FakeMemberships(self.ranks),
+            memberships=FakeMemberships(self.ranks, self.logs, self.erased),
             leases=_Unused(),
             log=_Unused(),
             dormant=_Unused(),

@@ -73,6 +73,7 @@ type UnbanRequest {
   id: SafeInt!  sanctionId: SafeInt!  slug: String  userId: SafeInt!  username: String  text: String  at: DateTime!
   state: UnbanRequestState!  closedAt: DateTime  closedBy: SafeInt  note: String  cursor: String!
 }
+type ErasedUser { actionId: SafeInt!  purged: [String!]! }
 type RevokedTokens { actionId: SafeInt!  before: DateTime  until: DateTime! }
 enum WarningState { ISSUED DELIVERED ACKNOWLEDGED LAPSED SUPERSEDED EXPIRED WITHDRAWN }
 type PastWarning { id: SafeInt!  reason: String!  moderatorUserId: SafeInt!  at: DateTime!  state: WarningState! }
@@ -126,6 +127,7 @@ type Mutation {
   requestUnban(sanctionId: SafeInt!, text: String!): UnbanRequest!
   decideUnbanRequest(id: SafeInt!, decision: UnbanDecision!, note: String): UnbanRequest!
   revokeTokens(userId: SafeInt!, before: DateTime, reason: String): RevokedTokens!
+  eraseUser(userId: SafeInt!, reason: String): ErasedUser!
   revokeToken(jti: String!, reason: String): RevokedTokens!
   addNote(slug: String!, text: String!, userId: SafeInt, username: String): Note!
   deleteNote(id: SafeInt!): Boolean!

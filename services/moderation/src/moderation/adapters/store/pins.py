@@ -56,6 +56,19 @@ async def end_pins(before_ms: int, now_ms: int) -> bool:
     return len(slugs) == _ROWS_AT_ONCE
 
 
+async def end_pins_of(user_id: int, now_ms: int) -> None:
+    """End the pins of messages of a user, in whatever room. There is one pin a room at most: all are looked at."""
+    after = ""
+    while True:
+        rows = await PinRow.filter(message__isnull=False, slug__gt=after).order_by("slug").limit(_ROWS_AT_ONCE)
+        for row in rows:
+            if (row.message or {}).get("user_id") == user_id:
+                await _end(row.slug, now_ms)
+        if len(rows) < _ROWS_AT_ONCE:
+            return
+        after = rows[-1].slug
+
+
 async def forget_pins(before_ms: int) -> None:
     """Delete what is known of slugs where nothing is pinned since then."""
     await PinRow.filter(message__isnull=True, changed_at_ms__lt=before_ms).delete()

@@ -120,6 +120,15 @@ async def erase_evidence_of_reports(before_ms: int, now_ms: int, first: int) -> 
     return len(found) == first
 
 
+async def erase_reports(user_id: int, now_ms: int) -> None:
+    """Erase what was said in reports about a user, in the reported messages, and in reports by them."""
+    about = ReportRow.filter(target_user_id=user_id)
+    await about.filter(state=int(ReportState.OPEN)).update(state=int(ReportState.EXPIRED), closed_at_ms=now_ms)
+    await about.filter(message_id__isnull=False).update(message_text="")
+    await about.update(note="", target_username="", evidence_erased_at_ms=now_ms)
+    await ReportRow.filter(reporter_user_id=user_id).update(note="", reporter_username="")
+
+
 async def delete_reports(before_ms: int, first: int) -> bool:
     """Delete older ones. Whether there may be more."""
     old = ReportRow.filter(created_at_ms__lt=before_ms)

@@ -18,6 +18,7 @@ from moderation.domain.roles import RoleAction, RoleOrder
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.unban_requests import DecideOrder, UnbanAction, UnbanRequest
 from moderation.domain.undo import UndoAction, Undoing, UndoOrder
+from moderation.domain.user_erasures import EraseUserOrder, UserErasureAction
 from moderation.domain.warnings import WarningAction, WarningOrder
 
 
@@ -287,6 +288,28 @@ def denial_audit_row(order: DecideOrder, request: UnbanRequest) -> AuditRow:
         lifted_ids=[],
         nonce=order.origin.nonce or None,
         details={"unban_request_id": request.id},
+    )
+
+
+def user_erasure_audit_row(
+    order: EraseUserOrder, imposed: Iterable[Sanction], lifted_ids: Iterable[int], now_ms: int
+) -> AuditRow:
+    """What is kept of a command that erases a user: their number."""
+    command = order.command
+    return AuditRow(
+        action=int(UserErasureAction.ERASE),
+        target_user_id=command.user_id,
+        target_username="",
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.EVERYWHERE),
+        slug="",
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=list(lifted_ids),
+        nonce=order.origin.nonce or None,
+        details={"imposed_ids": [sanction.id for sanction in imposed]},
     )
 
 

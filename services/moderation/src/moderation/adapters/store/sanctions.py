@@ -77,6 +77,7 @@ from moderation.adapters.store.rows import (
     sanction_to_row,
     undo_row,
     undone_from_row,
+    user_erasure_audit_row,
     warning_audit_row,
 )
 from moderation.adapters.store.rules import (
@@ -102,6 +103,7 @@ from moderation.adapters.store.unban_requests import (
     write_request,
 )
 from moderation.adapters.store.undoing import later_of_slug, later_of_targets, pin_state
+from moderation.adapters.store.user_erasures import erase_rows
 from moderation.adapters.store.warnings import (
     expire_warnings,
     find_warning,
@@ -142,7 +144,7 @@ from moderation.domain.rights import Change
 from moderation.domain.roles import RoleAction, RoleOrder, RoomRoles
 from moderation.domain.rule_flags import FlagBatch
 from moderation.domain.rule_hits import HitBatch, KeptHit
-from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent
+from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.unban_requests import (
     DecideOrder,
     RequestQuery,
@@ -153,6 +155,7 @@ from moderation.domain.unban_requests import (
 )
 from moderation.domain.undo import DoneAction, PinBack, Undoing, UndoOrder, fields_named
 from moderation.domain.undo_history import imposed_ids
+from moderation.domain.user_erasures import ErasedUser, EraseUserOrder
 from moderation.domain.visits import Visit
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
 from moderation.errors import NonceTaken
@@ -480,6 +483,46 @@ class TortoiseStore:
             audit = revocation_audit_row(order, kept, now_ms)
             await append_audit(audit)
             return Receipt(audit.id, revocation=kept)
+
+    @answered
+    async def erase_user(self, order: EraseUserOrder, *, now_ms: int) -> Receipt:
+        """One by one as well. A sanction in force whose addresses go is made anew without them: replicas only ever add
+        addresses to one that they know."""
+        command = order.command
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            for purge, erasure in command.purges():
+                audit = erasure_audit_row(ErasureOrder(purge, erasure.log), erasure, None, now_ms)
+                await append_audit(audit)
+                await end_pin(purge.slug, erasure, now_ms=now_ms)
+                await put(audit.id, erasure, now_ms=now_ms)
+                await OutboxRow.filter(action_id=audit.id).update(due_at_ms=now_ms)  # it waits for nobody
+            lifted = [s for s in await self._in_force_of(command.target, frozenset(), now_ms) if s.addresses]
+            lifted_ids = [sanction.id for sanction in lifted]
+            if lifted_ids:
+                await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
+            imposed = tuple([await _insert_again(replace(s, addresses=frozenset()), now_ms) for s in lifted])
+            warnings = await erase_rows(command.user_id, now_ms=now_ms)
+            audit = user_erasure_audit_row(order, imposed, lifted_ids, now_ms)
+            await append_audit(audit)
+            event = None
+            if imposed:
+                event = SanctionEvent(
+                    event_id=audit.id,
+                    action=imposed[0].kind,
+                    target=command.target,
+                    moderator_user_id=command.moderator.user_id,
+                    duration_minutes=0,
+                    scope=Scope.EVERYWHERE,
+                    slug="",
+                    at_ms=now_ms,
+                    imposed=imposed,
+                    lifted_ids=tuple(lifted_ids),
+                    silent=True,
+                )
+            return Receipt(audit.id, event, erased=ErasedUser(tuple(warnings)))
 
     @answered
     async def revocations_after(self, version: int, *, first: int, now_ms: int) -> list[Revocation]:

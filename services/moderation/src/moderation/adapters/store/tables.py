@@ -93,7 +93,8 @@ class AuditRow(Model):
     """Of a change of the policy, by an undo too, or of a rule: its version, the fields as they were before and as they
     are since. Of one of the pin: its version, the life, the ids of what was pinned before and of what is since; of an
     undo of one under `pin`. Of a mute by rule: which one. Of a role: the version of the room's roles, and the role
-    before and since. Of revoked tokens which (jti, or before_ms). Of an undo what the frame calls it (action), the
+    before and since. Of revoked tokens which (jti, or before_ms). Of an erased user the
+    sanctions that were made anew (imposed_ids). Of an undo what the frame calls it (action), the
     sanctions that it imposed (imposed_ids) and which of before those are again (again_of), and what it left
     (not_undone). Of a deletion whose message was read later: the row of the deletion (completes)."""
     undoes_id = fields.BigIntField(null=True)

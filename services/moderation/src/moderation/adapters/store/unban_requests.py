@@ -104,6 +104,13 @@ async def erase_evidence_of_requests(before_ms: int, now_ms: int, first: int) ->
     return len(found) == first
 
 
+async def erase_requests(user_id: int, now_ms: int) -> None:
+    """Erase what a user asked, and what was answered; what is open expires."""
+    rows = UnbanRequestRow.filter(user_id=user_id)
+    await rows.filter(state=_OPEN).update(state=int(RequestState.EXPIRED), closed_at_ms=now_ms)
+    await rows.update(text="", username="", note="", evidence_erased_at_ms=now_ms)
+
+
 async def delete_requests(before_ms: int, first: int) -> bool:
     """Delete older ones. Whether there may be more."""
     old = UnbanRequestRow.filter(created_at_ms__lt=before_ms)

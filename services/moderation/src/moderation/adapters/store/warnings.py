@@ -1,6 +1,7 @@
 """Warnings: questions and changes in the transaction that is open."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
@@ -115,6 +116,16 @@ async def open_warnings(slugs: Sequence[str]) -> list[RoomWarning] | None:
     rows = WarningRow.filter(closed_at_ms__isnull=True, slug__in=list(slugs))
     found = [warning_from_row(row) for row in await _understood(rows).order_by("id").limit(MOST_TOLD + 1)]
     return found if len(found) <= MOST_TOLD else None
+
+
+async def erase_warnings(target: Target, now_ms: int) -> list[RoomWarning]:
+    """Withdraw those of somebody that are open, and empty the reasons of all; the open ones as they are since. Under
+    the lock of commands."""
+    mine = WarningRow.filter(target_user_id=target.user_id, target_username=target.username)
+    rows = await _understood(mine.filter(closed_at_ms__isnull=True)).order_by("id")
+    await mine.update(reason="")
+    still_open = [replace(warning_from_row(row), reason="") for row in rows]
+    return await _step_all(still_open, WarningStep.WITHDRAW, await _next_version(now_ms), now_ms)
 
 
 async def expire_warnings(before_ms: int, anonymous_before_ms: int, now_ms: int) -> bool:

@@ -49,6 +49,7 @@ from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.unban_requests import UnbanAction, UnbanOrder
 from moderation.domain.undo import CHANGES_OF_POLICIES, LASTING, UndoAction, UndoCommand, UndoOrder
+from moderation.domain.user_erasures import MOST_ROOMS, EraseUserCommand, EraseUserOrder, UserErasureAction
 from moderation.domain.verdicts import Decision, Verdict
 from moderation.domain.warnings import (
     RoomWarning,
@@ -127,6 +128,7 @@ _AUDIT_ACTIONS = {
     int(WarningAction.ISSUE): "warn",
     int(RuleEdit.SAVE): "save_rule",
     int(RuleEdit.DELETE): "delete_rule",
+    int(UserErasureAction.ERASE): "erase_user",
     int(ReportAction.RESOLVE): "resolve_report",
     int(UnbanAction.DENY): "deny_unban",
     int(NoteAction.ADD): "add_note",
@@ -238,6 +240,8 @@ def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport | Repo
         if change.purge and not command.action.imposes:
             raise MalformedRequest("purge")
         return SanctionOrder(command, log, origin, purges=change.purge)
+    if message.WhichOneof("command") == "erase_user":
+        return EraseUserOrder(_user_erasure_command(message), origin)
     of_cases = case_order(message, moderator_from_proto(message.actor), log, origin)
     return of_cases or _order_of_room(message, log, origin)
 
@@ -791,6 +795,21 @@ def _undo_command(message: pb.ExecuteRequest) -> UndoCommand:
     )
 
 
+def _user_erasure_command(message: pb.ExecuteRequest) -> EraseUserCommand:
+    erase = message.erase_user
+    if not 0 < erase.user_id <= _LARGEST_ID:
+        raise MalformedRequest("user_id")
+    if len(erase.rooms) > MOST_ROOMS:
+        raise MalformedRequest("rooms")
+    return EraseUserCommand(
+        moderator=moderator_from_proto(message.actor),
+        user_id=erase.user_id,
+        reason=_text(message.reason, _LONGEST_REASON, "reason"),
+        rooms=tuple((_text(room.slug, LONGEST_SLUG, "slug"), _log_ref(room.log)) for room in erase.rooms),
+        target_rank=_rank(message.target_rank) if message.target_rank else None,
+    )
+
+
 def _revocation_command(message: pb.ExecuteRequest) -> RevocationCommand:
     user_id, before_ms, jti = message.revoke_tokens.user_id, message.revoke_tokens.before_ms, message.revoke_token.jti
     is_of_user = message.HasField("revoke_tokens")
@@ -882,9 +901,10 @@ def _role_command(message: pb.ExecuteRequest) -> RoleCommand:
 
 def log_from_proto(message: pb.ExecuteRequest | pb.GetCaseRequest) -> LogRef | None:
     """Of the life that is meant; None: there is none. Raises MalformedRequest."""
-    if not message.HasField("log"):
-        return None
-    log = message.log
+    return _log_ref(message.log) if message.HasField("log") else None
+
+
+def _log_ref(log: pb.LogRef) -> LogRef:
     if not (0 <= log.partition < _PARTITIONS and log.room_id > 0 and log.life > 0):
         raise MalformedRequest("log")
     return LogRef(log.partition, log.room_id, log.life)

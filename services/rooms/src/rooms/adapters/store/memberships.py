@@ -21,6 +21,7 @@ from rooms.adapters.store.rooms import (
     take_ids,
 )
 from rooms.adapters.store.tables import to_ms
+from rooms.domain.audit import RoomLog
 from rooms.domain.membership import (
     Arrival,
     ById,
@@ -160,6 +161,27 @@ class TortoiseMemberships:
                 *([] if slug is None else [slug]),
             )
         return None if rows[0]["highest"] is None else Rank(rows[0]["highest"])
+
+    async def logs_of(self, user_id: UserId) -> list[tuple[Slug, RoomLog]]:
+        """By participants: users keep their row for as long as the room lives."""
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                "SELECT r.slug, r.room_id, r.life, r.partition_number FROM participant p JOIN room r ON r.life = p.life"
+                " WHERE p.user_id = $1 AND r.partition_number IS NOT NULL ORDER BY r.life",
+                user_id,
+            )
+        return [(row["slug"], RoomLog(row["room_id"], row["life"], row["partition_number"])) for row in rows]
+
+    @retried_on_conflict
+    async def erase_user(self, user_id: UserId) -> None:
+        """Who is connected keeps the name, which others see."""
+        async with self._database.transaction() as session:
+            await session.fetch(
+                "UPDATE participant SET username = $2 WHERE user_id = $1 AND connections = 0 RETURNING id",
+                user_id,
+                f"user_{user_id}",
+            )
+            await session.fetch("DELETE FROM block WHERE user_id = $1 RETURNING id", user_id)
 
     async def stats(self) -> Mapping[RoomId, int]:
         """Open connections by public room id."""

@@ -30,6 +30,7 @@ from rooms.api.graphql.types import (
     AuditVerification,
     ChatRoom,
     Emote,
+    ErasedUser,
     Invitation,
     RevokedTokens,
     RoomRoleHolder,
@@ -56,7 +57,19 @@ from rooms.domain.rules import KeptRule
 from rooms.domain.sanctions import Target
 from rooms.domain.unban_requests import UnbanDecision, UnbanRequestState
 from rooms.errors import InvalidInput
-from rooms.usecases import audit, blocks, cases, emotes, manage, queries, reports, roles, tokens, unban_requests
+from rooms.usecases import (
+    audit,
+    blocks,
+    cases,
+    emotes,
+    erase_user,
+    manage,
+    queries,
+    reports,
+    roles,
+    tokens,
+    unban_requests,
+)
 
 
 @strawberry.type
@@ -499,6 +512,16 @@ class Mutation:
             reason=check_reason("reason", reason or None),
         )
         return RevokedTokens.of(revoked)
+
+    @strawberry.mutation
+    async def erase_user(
+        self, info: Info[Request, None], user_id: SafeInt, reason: str | None = strawberry.UNSET
+    ) -> ErasedUser:
+        """Erase what is kept of a user but their number, and take back their messages in rooms that live. Raises
+        NotSignedIn, NotPermitted, InvalidInput, ModerationUnavailable."""
+        context, why = info.context, check_reason("reason", reason or None)
+        target = UserId(check_id("userId", user_id))
+        return ErasedUser.of(await erase_user.erase_user(context.ports, context.viewer, target, reason=why))
 
     @strawberry.mutation
     async def revoke_token(

@@ -92,6 +92,7 @@ class _RememberedSanctions:
         self.list_undoable = moderation.list_undoable
         self.undo = moderation.undo
         self.revoke_tokens, self.revoke_token = moderation.revoke_tokens, moderation.revoke_token
+        self.erase_user = moderation.erase_user
         self.list_rules, self.try_text = moderation.list_rules, moderation.try_text
         self.make_rule, self.replace_rule = moderation.make_rule, moderation.replace_rule
         self.delete_rule, self.list_rule_hits = moderation.delete_rule, moderation.list_rule_hits

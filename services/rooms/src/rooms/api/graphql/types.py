@@ -16,6 +16,7 @@ from rooms.api.graphql.request import ParticipantPage, Request
 from rooms.domain import (
     audit as domain_audit,
     emotes as domain_emotes,
+    erased_users as domain_erased_users,
     roles as domain_roles,
     rooms as domain,
     rules as domain_rules,
@@ -464,6 +465,19 @@ class Undone:
         return cls(
             action_id=SafeInt(undone.action_id), undoes=SafeInt(undone.undoes), not_undone=list(undone.not_undone)
         )
+
+
+@strawberry.type
+class ErasedUser:
+    """What erasing a user came to."""
+
+    action_id: SafeInt
+    purged: list[str]
+
+    @classmethod
+    def of(cls, erased: domain_erased_users.ErasedUser) -> Self:
+        """As the contract shows it."""
+        return cls(action_id=SafeInt(erased.action_id), purged=list(erased.purged))
 
 
 @strawberry.type

@@ -1,0 +1,188 @@
+"""Erasing a user in the database, on SQLite and on PostgreSQL: what goes, what stays, and that the chain is whole."""
+
+from dataclasses import replace
+
+import pytest
+
+from moderation.adapters.store.tables import (
+    AuditRow,
+    NoteRow,
+    OutboxRow,
+    PinRow,
+    ReportRow,
+    RuleHitRow,
+    SanctionAddressRow,
+    SanctionRow,
+    SightingRow,
+    UnbanRequestRow,
+    VisitRow,
+    WarningRow,
+)
+from moderation.domain.audit import EVERYWHERE
+from moderation.domain.commands import ErasureOrder, SanctionOrder
+from moderation.domain.erasures import ErasureCommand, ErasureKind, LoggedMessage, LogRef, Origin
+from moderation.domain.last_seen import LastSeen
+from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.rights import Change
+from moderation.domain.sanctions import Action, Command, Sanction, Scope
+from moderation.domain.user_erasures import EraseUserCommand, EraseUserOrder
+from moderation.domain.visits import Visit
+from moderation.domain.warnings import WarningCommand, WarningOrder
+from moderation.ports import SanctionQuery, Store
+
+pytestmark = pytest.mark.integration
+ADMIN = Moderator(9, Rank.ADMIN)
+ANA, BOB = Target(7, ""), Target(8, "")
+LOG = LogRef(0, 3, 4)
+SAID = LoggedMessage(40, 5, 7, "ana", "my address is 5 Elm Street", "k")
+
+
+def erase(*, nonce: str = "", rooms: tuple[tuple[str, LogRef], ...] = ()) -> EraseUserOrder:
+    return EraseUserOrder(EraseUserCommand(ADMIN, 7, "Asked for it", rooms), Origin("", 0, nonce))
+
+
+async def sanction(store: Store, target: Target, *, slug: str = "live") -> Sanction:
+    command = Command(ADMIN, Action.MUTE, target, None, Scope.ROOM, slug, 0, "Spam")
+    addresses = frozenset({f"10.0.0.{target.user_id}"})
+    receipt = await store.change(
+        SanctionOrder(command), addresses, lambda _: Change((), imposes=True, addresses=addresses), now_ms=1_000
+    )
+    assert receipt.event is not None
+    return receipt.event.imposed[0]
+
+
+async def fill(store: Store, target: Target) -> None:
+    await sanction(store, target)
+    message = SAID._replace(user_id=target.user_id)
+    deletion = ErasureCommand(ErasureKind.DELETE, ADMIN, "live", None, "Doxing", message_id=40)
+    await store.take_back(
+        ErasureOrder(deletion, LOG),
+        message,
+        lambda _: replace(EraseUserCommand(ADMIN, target.user_id, "", (("live", LOG),)).purges()[0][1]),
+        now_ms=1_000,
+    )
+    for slug in ("live", "other"):
+        await store.warn(WarningOrder(WarningCommand(ADMIN, target, None, slug, "Ana Miller, stop")), now_ms=1_000)
+    await store.write_last_seen({LastSeen(target.user_id, "", "live", "10.0.0.1"): 1_000})
+    await store.write_visits({Visit(target.user_id, "live", "ana"): (1_000, 1_000)})
+    for about, by in ((target.user_id, 9), (99, target.user_id)):
+        await NoteRow(
+            slug="live",
+            target_user_id=about,
+            target_username="",
+            text="Ana Miller again",
+            author_user_id=by,
+            author_username="x",
+            author_rank=4,
+            created_at_ms=1,
+        ).save()
+    await ReportRow(
+        slug="live",
+        reporter_user_id=9,
+        reporter_username="x",
+        category=1,
+        note="Ana Miller",
+        target_user_id=target.user_id,
+        target_username="ana",
+        message_id=target.user_id,
+        message_text="my address",
+        before_ids=[],
+        after_ids=[],
+        created_at_ms=1,
+        state=1,
+        closed_by=0,
+    ).save()
+    await UnbanRequestRow(
+        sanction_id=1,
+        slug="live",
+        user_id=target.user_id,
+        username="ana",
+        text="I am Ana Miller",
+        created_at_ms=1,
+        state=1,
+        closed_by=0,
+        note="",
+    ).save()
+    await RuleHitRow(
+        rule_id=1,
+        slug="live",
+        at_ms=1,
+        user_id=target.user_id,
+        username="x",
+        text="t",
+        pattern="",
+        action=1,
+        acted=False,
+    ).save()
+    values = {"life": 4, "version": target.user_id, "moderator_user_id": 9, "changed_at_ms": 5}
+    await PinRow(slug=f"pin-{target.user_id}", message=message._asdict(), **values).save(force_create=True)
+
+
+async def test_names_addresses_and_texts_of_the_user_go_and_those_of_others_stay(store: Store) -> None:
+    await fill(store, ANA)
+    await fill(store, BOB)
+    receipt = await store.erase_user(erase(rooms=(("live", LOG),)), now_ms=2_000)
+    assert {row.address for row in await SanctionAddressRow.all()} == {"10.0.0.8"}
+    assert [row.user_id for row in await SightingRow.all()] == [8]
+    assert [row.user_id for row in await RuleHitRow.all()] == [8]
+    assert [row.user_id for row in await VisitRow.all()] == [8]
+    notes = await NoteRow.all().order_by("id")
+    assert [(n.target_user_id, n.author_user_id, n.author_username) for n in notes] == [
+        (99, 7, ""),
+        (8, 9, "x"),
+        (99, 8, "x"),
+    ]
+    reports = await ReportRow.all().order_by("id")
+    assert [(r.target_username, r.note, r.message_text) for r in reports] == [
+        ("", "", ""),
+        ("ana", "Ana Miller", "my address"),
+    ]
+    assert [(u.username, u.text) for u in await UnbanRequestRow.all().order_by("id")] == [
+        ("", ""),
+        ("ana", "I am Ana Miller"),
+    ]
+    assert [row.slug for row in await PinRow.filter(message__isnull=False)] == ["pin-8"]
+    of_ana = await WarningRow.filter(target_user_id=7)
+    assert [(row.reason, row.closed_at_ms) for row in of_ana] == [("", 2_000), ("", 2_000)]
+    assert {row.reason for row in await WarningRow.filter(target_user_id=8)} == {"Ana Miller, stop"}
+    assert receipt.erased is not None
+    assert [(w.reason, w.is_open) for w in receipt.erased.warnings] == [("", False), ("", False)]
+    texts = {row.message_text for row in await AuditRow.filter(message_text__isnull=False)}
+    assert texts == {"", SAID.text}
+
+
+async def test_a_sanction_in_force_holds_on_by_the_number_without_addresses(store: Store) -> None:
+    old = await sanction(store, ANA)
+    receipt = await store.erase_user(erase(), now_ms=2_000)
+    assert receipt.event is not None
+    (new,) = await store.in_force(SanctionQuery(["live"]), now_ms=3_000)
+    assert receipt.event.imposed == (new,)
+    assert (receipt.event.lifted_ids, receipt.event.silent) == ((old.id,), True)
+    assert (new.target, new.kind, new.reason, new.addresses) == (ANA, Action.MUTE, "Spam", frozenset())
+    changed = await store.changed_after(receipt.action_id - 1, first=10, now_ms=3_000)
+    assert changed is not None
+    assert (list(changed.in_force), list(changed.ended_ids)) == ([new], [old.id])
+    again = await store.erase_user(erase(), now_ms=4_000)
+    assert (again.event, again.erased and again.erased.warnings) == (None, ())
+    assert await SanctionRow.filter(lifted_at_ms__isnull=True).count() == 1
+
+
+async def test_the_chain_stays_whole_and_the_row_holds_the_number_alone(store: Store) -> None:
+    await fill(store, ANA)
+    receipt = await store.erase_user(erase(nonce="n", rooms=(("live", LOG), ("more", LOG))), now_ms=2_000)
+    for chain in (EVERYWHERE, "live", "more"):
+        checked = await store.verify_part(chain, 0, first=50)
+        assert (checked.broken_id, checked.checked > 0) == (None, True)
+    row = await AuditRow.get(id=receipt.action_id)
+    assert (row.action, row.target_user_id, row.target_username, row.slug) == (40, 7, "", "")
+    repeated = await store.erase_user(erase(nonce="n", rooms=(("live", LOG),)), now_ms=3_000)
+    assert (repeated.action_id, repeated.repeated, repeated.erased) == (receipt.action_id, True, None)
+
+
+async def test_what_they_said_is_given_to_the_outbox_of_every_room_at_once(store: Store) -> None:
+    await store.erase_user(erase(rooms=(("live", LOG), ("more", LogRef(1, 5, 6)))), now_ms=2_000)
+    rows = await OutboxRow.all().order_by("action_id")
+    assert [(row.life, row.log_partition, row.due_at_ms) for row in rows] == [(4, 0, 2_000), (6, 1, 2_000)]
+    purges = await AuditRow.filter(slug__in=["live", "more"]).order_by("id")
+    assert [(row.slug, row.target_user_id, row.nonce) for row in purges] == [("live", 7, None), ("more", 7, None)]
+    assert [row.id for row in purges] == [row.action_id for row in rows]
