@@ -3,6 +3,8 @@
 import pytest
 
 from moderation.api.grpc.convert import order_from_proto
+from moderation.domain.audit import AuditRecord
+from moderation.domain.commands import is_repeated
 from moderation.domain.erasures import ErasureKind, LogRef, Origin
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Target
@@ -60,6 +62,12 @@ def test_the_command_crosses_the_wire() -> None:
     ):
         with pytest.raises(MalformedRequest):
             order_from_proto(pb.ExecuteRequest(actor=actor, erase_user=wrong))
+
+
+def test_a_nonce_that_is_sent_again_is_the_same_command_where_it_erases_the_same_user() -> None:
+    row = AuditRecord(3, 40, 7, "", 9, 4, 0, 2, "", "", 1)
+    assert is_repeated(EraseUserOrder(EraseUserCommand(ADMIN, 7, "")), row)
+    assert not is_repeated(EraseUserOrder(EraseUserCommand(ADMIN, 8, "")), row)
 
 
 def test_what_waits_of_them_in_memory_is_not_written_any_more() -> None:

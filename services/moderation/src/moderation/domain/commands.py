@@ -17,7 +17,7 @@ from moderation.domain.rule_hits import RuleMute
 from moderation.domain.sanctions import Command, SanctionEvent
 from moderation.domain.unban_requests import DecideOrder, UnbanRequest
 from moderation.domain.undo import UndoAction, UndoOrder
-from moderation.domain.user_erasures import ErasedUser, EraseUserOrder
+from moderation.domain.user_erasures import ErasedUser, EraseUserOrder, UserErasureAction
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder
 
 RULE_AUTHOR = Moderator(0, Rank.MODERATOR)
@@ -71,9 +71,8 @@ _Simple: TypeAlias = (
     | RuleOrder
     | RoleOrder
     | NoteOrder
-    | EraseUserOrder
 )
-Order: TypeAlias = _Simple | ResolveOrder | DecideOrder | RevocationOrder
+Order: TypeAlias = _Simple | ResolveOrder | DecideOrder | RevocationOrder | EraseUserOrder
 
 
 def is_repeated(order: Order, earlier: AuditRecord) -> bool:
@@ -86,6 +85,8 @@ def is_repeated(order: Order, earlier: AuditRecord) -> bool:
         return (earlier.details or {}).get("unban_request_id") == order.command.request_id
     if isinstance(order, RevocationOrder):
         return earlier.action == order.command.action
+    if isinstance(order, EraseUserOrder):
+        return (earlier.action, earlier.target_user_id) == (UserErasureAction.ERASE, order.command.user_id)
     is_alike = earlier.action == _action_of(order)
     return is_alike and (isinstance(order, UndoOrder | RuleOrder) or earlier.slug == order.command.slug)
 
