@@ -59,6 +59,7 @@ _HEADERS = {
     },
 }
 
+_AIMED_AT_NOBODY = ("delete", "pin", "unpin", "policy", "shield", "undo", "allow", "deny")
 _TARGETS = (("target_user_id", "integer"), ("target_username", "string"))
 
 
@@ -82,11 +83,15 @@ def document() -> dict[str, Any]:
         },
         {"required": ["on"], "properties": {"action": {"enum": ["shield"]}, "on": {"type": "boolean"}}},
         {"required": ["action_id"], "properties": {"action": {"enum": ["undo"]}, "action_id": {"type": "integer"}}},
+        {
+            "required": ["hold_id"],
+            "properties": {"action": {"enum": ["allow", "deny"]}, "hold_id": {"type": "integer"}},
+        },
         *(
             {
                 "required": [field],
                 "properties": {
-                    "action": {"not": {"enum": ["delete", "pin", "unpin", "policy", "shield", "warn", "undo"]}},
+                    "action": {"not": {"enum": [*_AIMED_AT_NOBODY, "warn"]}},
                     field: {"type": type_},
                 },
             }

@@ -237,6 +237,34 @@ async def test_one_deletes_ones_own_message_and_is_offered_nothing_on_those_of_o
     await expect(page.get_by_role("button", name=re.compile("Moderate|Room settings"))).to_have_count(0)
 
 
+async def test_a_message_waits_until_a_moderator_allows_or_denies_it(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    chair, guest = await window(), await window(phone=True)
+    page, theirs = await chair.enter(dev_edge, room, "Chair", "admin"), await guest.enter(dev_edge, room, "Guest")
+    await page.get_by_role("button", name="Room settings").click()
+    form = page.locator("#policy")
+    await form.get_by_label("Links").select_option("hold")
+    await form.get_by_role("button", name="Apply").click()
+    await expect(theirs.locator("#holds")).to_contain_text("Links wait for a moderator")
+    await page.get_by_role("button", name="Room settings").click()
+    await asyncio.sleep(OBEYED_AFTER_S)
+    for text in (f"see good.com {MARKUP}", "see evil.com"):
+        await guest.say(text)
+        await expect(theirs.locator("#outbox .held").last).to_contain_text("Waits for a moderator")
+    waiting = page.locator("#waiting li")
+    await expect(waiting).to_have_count(2)
+    await expect(waiting.first).to_contain_text(f"see good.com {MARKUP}")
+    await waiting.first.get_by_role("button", name="Allow").click()
+    await expect(page.get_by_role("log")).to_contain_text(f"see good.com {MARKUP}")
+    await expect(theirs.get_by_role("log")).to_contain_text(f"see good.com {MARKUP}")
+    await expect(theirs.locator("#outbox .held")).to_have_count(1)
+    await waiting.get_by_role("button", name="Deny").click()
+    await expect(theirs.locator("#outbox")).to_contain_text("A moderator did not accept it.")
+    await expect(page.locator("#waiting")).to_be_hidden()
+    await expect(page.get_by_role("log")).not_to_contain_text("see evil.com")
+
+
 async def test_the_policy_is_changed_shown_obeyed_and_undone(window: OpenWindow, dev_edge: Edge, room: str) -> None:
     chair, guest = await window(), await window(phone=True)
     page, theirs = await chair.enter(dev_edge, room, "Chair", "admin"), await guest.enter(dev_edge, room, "Guest")
@@ -245,7 +273,7 @@ async def test_the_policy_is_changed_shown_obeyed_and_undone(window: OpenWindow,
     apply = form.get_by_role("button", name="Apply")
     await expect(apply).to_be_disabled()
     await form.get_by_label("Slow mode").select_option("600")
-    await form.get_by_label("No links").check()
+    await form.get_by_label("Links").select_option("refuse")
     await apply.click()
     holds = theirs.get_by_role("group", name="What messages are held to")
     await expect(holds.locator("span")).to_have_text(["Slow mode: 10 minutes", "No links"])

@@ -151,12 +151,8 @@ async def test_emote_only_and_max_length_judge_the_text(
     await chair.say("moderators and above are exempt from all of it")
 
 
-async def test_links_are_refused_and_hold_is_not_available_yet(
-    guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person
-) -> None:
+async def test_links_are_refused(guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person) -> None:
     chair, user = await guests.join(room, admin), await guests.join(room, ana, ws=pair.edges[1].ws)
-    await chair.send("moderation_action", action="policy", changes={"links": "hold"}, nonce="h")
-    await chair.expect_error("Not available yet", "not_available", nonce="h")
     await change(chair, links="refuse")
     await user.send("chat_message", message="see evil.com", nonce="n1")
     await user.expect_error("Links are not allowed", "links", nonce="n1")

@@ -21,7 +21,14 @@ from moderation.adapters.store.database import migrate_moderation, moderation_da
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.api.grpc.admit import AdmitStreams
-from moderation.api.grpc.convert import decode_event, encode_event, encode_revocation, encode_roles, encode_warnings
+from moderation.api.grpc.convert import (
+    decode_event,
+    encode_event,
+    encode_holds,
+    encode_revocation,
+    encode_roles,
+    encode_warnings,
+)
 from moderation.api.grpc.convert_feed import encode_feed
 from moderation.api.grpc.servicer import SERVICE, ModerationServicer
 from moderation.api.grpc.status import STATUSES
@@ -49,7 +56,13 @@ from moderation.usecases.refresh import (
     read_warnings,
     write,
 )
-from moderation.usecases.retention import Retention, keep_ending, keep_forgetting, keep_pruning
+from moderation.usecases.retention import (
+    Retention,
+    keep_ending,
+    keep_expiring_held,
+    keep_forgetting,
+    keep_pruning,
+)
 from moderation.usecases.rule_effects import keep_muting, keep_writing_hits, write_hits
 from moderation.usecases.rules import keep_reading_rules, read_rules, settle
 from salon.moderation.v1.moderation_pb2_grpc import add_ModerationServiceServicer_to_server
@@ -137,6 +150,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         encode_roles=encode_roles,
         encode_revocation=encode_revocation,
         encode_feed=encode_feed,
+        encode_holds=encode_holds,
         decode=decode_event,
         received=lambda event: cache.apply(event.imposed, event.lifted_ids),
         restored=outbox_wanted.set,
@@ -191,6 +205,7 @@ def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
     duties.spawn(keep_working(ports), "outbox")
     duties.spawn(keep_counting(ports, replica.metrics.outbox), "outbox backlog")
     duties.spawn(keep_ending(ports), "end")
+    duties.spawn(keep_expiring_held(ports), "held messages")
     duties.spawn(keep_forgetting(ports), "forget")
     duties.spawn(keep_pruning(ports, retention), "prune")
     duties.spawn(repeat(_HEALTH_EVERY_S, lambda: _report_health(replica)), "health")

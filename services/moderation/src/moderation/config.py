@@ -15,7 +15,7 @@ from moderation.domain.policy import RANGES, Links, Policy, ReadOnly
 PREFIX = "MODERATION_"
 _WORDS: Mapping[str, Mapping[str, Any]] = {
     "read_only": {value.name.lower(): value for value in ReadOnly},
-    "links": {"allow": Links.ALLOW, "refuse": Links.REFUSE},
+    "links": {"allow": Links.ALLOW, "hold": Links.HOLD, "refuse": Links.REFUSE},
 }
 _YES_OR_NO = ("members_only", "emote_only", "unique")
 

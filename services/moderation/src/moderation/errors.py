@@ -14,6 +14,10 @@ ModerationError
 ├── TooManyRevocations        as many tokens are revoked as may be: an answer to Execute
 ├── MessageNotFound           there is no such message, or it was taken back before: an answer to Execute
 ├── WarningNotFound           who reports of a warning was never given it: an answer to Execute
+├── HoldNotFound              no message waits, or waited, there under that id: an answer to Execute
+├── HoldFull                  as many messages of the author, or in the room, wait as may: an answer to Execute
+├── HoldDecided               somebody has decided about the message, or time has: an answer to Execute
+├── RoomGone                  the life of the room that a held message was sent in is over: an answer to Execute
 ├── ActionNotFound            there is no such row of the audit log where somebody acts: an answer to Execute
 ├── CannotUndo                it took messages back, or changed a rule: an answer to Execute
 ├── AlreadyUndone             it was undone before: an answer to Execute
@@ -35,6 +39,8 @@ ModerationError
 
 api/grpc/status.py says what a caller reads of them.
 """
+
+from typing import Any
 
 
 class ModerationError(Exception):
@@ -87,6 +93,26 @@ class MessageNotFound(ModerationError):
 
 class WarningNotFound(ModerationError):
     """There is no such warning of that target."""
+
+
+class HoldNotFound(ModerationError):
+    """No message of that slug waits, or has waited, under this id."""
+
+
+class HoldFull(ModerationError):
+    """No other message of that author, or in that room, may wait."""
+
+
+class HoldDecided(ModerationError):
+    """Somebody has decided about a held message, or time has: `hold` is a Hold of the domain, as it is since."""
+
+    def __init__(self, hold: Any) -> None:
+        super().__init__(hold.state.name)
+        self.hold = hold
+
+
+class RoomGone(ModerationError):
+    """The message was sent in another life of the room."""
 
 
 class ActionNotFound(ModerationError):

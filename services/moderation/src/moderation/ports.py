@@ -12,6 +12,7 @@ from moderation.domain.cases import Case, Note, NoteOrder
 from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.feed import FeedHead, FeedPart, FeedState
+from moderation.domain.holds import DecideHeldOrder, Hold, HoldOrder
 from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Target
@@ -230,6 +231,26 @@ class Store(Protocol):
     async def write_visits(self, visits: Mapping[Visit, tuple[int, int]]) -> None:
         """Keep when each was first and last seen, of those that there are the last time."""
 
+    async def hold(self, order: HoldOrder, *, now_ms: int) -> Receipt:
+        """One at a time as well: have a message wait, and write the audit row. Where its author has sent it before,
+        with the same nonce, that one as it is by now, with the id of its entry where it was allowed. Raises HoldFull;
+        NotPermitted where its author is banned there."""
+
+    async def decide_hold(
+        self, order: DecideHeldOrder, decide: Callable[[Hold | None], Hold], *, now_ms: int
+    ) -> Receipt:
+        """The same as change, of a message that waits: show it to `decide`, None: there is none; write what became of
+        it and the audit row, and give the outbox what is to be published."""
+
+    async def expire_holds(self, *, now_ms: int) -> list[Hold]:
+        """A part of those that nobody has decided about in time, as they are since. There is no audit row."""
+
+    async def holds_of(self, slugs: Sequence[str], *, since_ms: int, first: int) -> list[Hold]:
+        """Of at most 1,000 slugs the `first` newest that wait, or were decided about since then."""
+
+    async def held(self, slug: str, *, first: int, before_id: int | None, now_ms: int) -> list[Hold]:
+        """A page of what waits in a slug, newest first; before_id None: from the newest on."""
+
     async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
         """The same of the rules of a slug: save or delete one, and write the audit row with what was there before.
         Raises RuleNotFound where the slug has no such rule, RuleRefused where it would have too many."""
@@ -332,8 +353,8 @@ class Store(Protocol):
     async def erase_evidence(self, before_ms: int, *, now_ms: int) -> None:
         """Erase the addresses, the names of anonymous people and the texts of messages, of what was done, of sanctions
         that ended, and of warnings that are closed and were issued, before then. The rows stay, and their chains are
-        whole. Pins that are older end. Delete what rules hit before then. Older reports and unban requests lose what
-        was said in them, and expire where they are open."""
+        whole. Pins that are older end. Delete what rules hit before then, and messages that waited and were decided
+        about. Older reports and unban requests lose what was said in them, and expire where they are open."""
 
     async def delete_history(self, before_ms: int) -> None:
         """Delete the sanctions that ended before then, the warnings that are closed and were issued before then, older
@@ -434,8 +455,11 @@ class Events(Protocol):
         """Returns when the server has it, or after the deadline; never raises. Who misses an event reads the
         database's state again after reconnecting and every 30 s."""
 
+    async def publish_holds(self, changed: Sequence[Hold]) -> None:
+        """The same of messages that wait for a moderator, without their texts."""
+
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
-        """The same of warnings, for edges alone."""
+        """The same of warnings, for edges alone, as of what waits."""
 
     async def publish_roles(self, roles: RoomRoles) -> None:
         """The same of the roles of a room."""

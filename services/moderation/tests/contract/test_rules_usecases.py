@@ -18,6 +18,7 @@ from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.domain.admission import Admission, ArrivalCheck, Limits, MessageCheck, Now
 from moderation.domain.commands import Receipt
 from moderation.domain.feed import FeedHead
+from moderation.domain.holds import Hold
 from moderation.domain.kept_rules import EVERYWHERE, DeleteRule, KeptRule, RuleOrder, SaveRule
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker
@@ -63,12 +64,16 @@ class Published:
     def __init__(self) -> None:
         self.events: list[SanctionEvent] = []
         self.heads: list[FeedHead] = []
+        self.holds: list[Hold] = []
 
     async def publish(self, event: SanctionEvent) -> None:
         self.events.append(event)
 
     async def publish_revocation(self, revocation: Revocation) -> None:
         raise AssertionError("nothing is revoked here")
+
+    async def publish_holds(self, changed: Sequence[Hold]) -> None:
+        self.holds += changed
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         raise AssertionError("nobody is warned here")

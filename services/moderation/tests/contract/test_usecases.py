@@ -22,6 +22,7 @@ from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.commands import SanctionOrder
 from moderation.domain.erasures import Origin
 from moderation.domain.feed import FeedHead
+from moderation.domain.holds import Hold
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.policy_cache import PolicyCache
@@ -62,12 +63,16 @@ class Published:
         self.heads: list[FeedHead] = []
         self.warnings: list[RoomWarning] = []
         self.roles: list[RoomRoles] = []
+        self.holds: list[Hold] = []
 
     async def publish(self, event: SanctionEvent) -> None:
         self.events.append(event)
 
     async def publish_revocation(self, revocation: Revocation) -> None:
         raise AssertionError("nothing is revoked here")
+
+    async def publish_holds(self, changed: Sequence[Hold]) -> None:
+        self.holds += changed
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         self.warnings += changed

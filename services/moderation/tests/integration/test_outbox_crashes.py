@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeAlias
 import pytest
 from crashes import Killed, Moment, die, watched
 from room_log import (
+    ADMIN,
+    MODERATOR,
     OTHER,
     PARTITION,
     STREAM,
@@ -31,14 +33,17 @@ from structlog.testing import capture_logs
 from chassis.database import Database
 from chassis.nats_connection import NatsConnection
 from moderation.adapters.store.outbox import LEASE_MS, put
-from moderation.adapters.store.tables import AuditRow, OutboxRow
+from moderation.adapters.store.tables import AuditRow, HoldRow, OutboxRow
 from moderation.domain.commands import Order, OutboxItem
-from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureKind, LogRef
+from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureKind, LogRef, Origin
+from moderation.domain.holds import DecideHeldCommand, DecideHeldOrder, HeldMessage, Hold, HoldAction, HoldOrder
+from moderation.domain.people import Rank, Speaker
 from moderation.errors import LogUnavailable
 from moderation.ports import Ports, RoomLog
 from moderation.usecases import outbox as module
-from moderation.usecases.execute import execute
+from moderation.usecases.execute import execute, hold
 from moderation.usecases.outbox import ITEMS_AT_ONCE, LogAnswer, PartitionBackoff, keep_working
+from salon.events.v1 import events_pb2 as pb
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -465,3 +470,68 @@ async def test_a_defect_in_looking_for_work_is_logged_and_ends_nothing(
             await world.eventually(world.nothing_waits)
     (line,) = [line for line in lines if line["event"] == "outbox_not_read"]
     assert (line["log_level"], line["exc_info"]) == ("error", True)
+
+
+async def a_held_message(world: World, number: int) -> Hold:
+    author = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
+    message = HeldMessage(author, f"said {number}", "n1", number, "user")
+    receipt = await hold(world.replica(), HoldOrder("live", world.room.log, message))
+    assert receipt.hold is not None
+    return receipt.hold
+
+
+def allow(held: Hold, *, nonce: str = "", log: LogRef | None = None) -> DecideHeldOrder:
+    command = DecideHeldCommand(HoldAction.ALLOW, MODERATOR, "live", held.id, "")
+    return DecideHeldOrder(command, log or held.log, Origin("e" * 32, 9, nonce))
+
+
+async def published(world: World, held: Hold) -> list[pb.LogEntry]:
+    return [e for e in (await world.room.entries()).values() if e.message.hold_id == held.id]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_message_that_a_dying_replica_has_allowed_is_published_once_whoever_goes_on(
+    world: World, after: bool
+) -> None:
+    number, reached = 0, True
+    while reached:
+        held = await a_held_message(world, number)
+        moment = Moment(number, die, after=after)
+        await world.die_during(allow(held, nonce=f"a{number}"), moment)
+        world.clock.ahead_ms += LEASE_MS + 1_000
+        async with world.working(world.replica(), world.replica()):
+            await world.eventually(world.nothing_waits)
+        decisions = [row for row in await AuditRow.filter(action=35) if row.details == {"hold_id": held.id}]
+        if not decisions:
+            assert await published(world, held) == []
+            await execute(world.replica(), allow(held, nonce=f"a{number}"))
+        (entry,) = await published(world, held)
+        assert (entry.message.text, entry.message.user_id, entry.message.nonce) == (f"said {number}", 5, "n1")
+        assert entry.origin.nonce == f"a{number}"
+        world.clock.ahead_ms += 121_000
+        reached, number = moment.was_reached, number + 1
+    assert number > 3
+
+
+@pytest.mark.parametrize("is_taken_back", [False, True])
+async def test_who_goes_on_minutes_later_looks_for_the_message_or_for_what_has_taken_it_back(
+    world: World, is_taken_back: bool
+) -> None:
+    """The stream has forgotten what it stored."""
+    held = await a_held_message(world, 0)
+    for number in range(20):  # until it dies when it has stored the entry, and nobody was told
+        moment = Moment(number, die, after=True)
+        await world.die_during(allow(held), moment)
+        if moment.calls[-1] == "append":
+            break
+        await OutboxRow.all().update(due_at_ms=0)
+        await HoldRow.filter(id=held.id).update(state=1, decided_at_ms=None, text="said 0")
+        await OutboxRow.all().delete()
+    (message_id,) = await world.room.entries()
+    if is_taken_back:
+        await execute(world.replica(), delete(message_id, ADMIN))
+    await world.forget_nonces()
+    world.clock.ahead_ms += 130_000
+    async with world.working():
+        await world.eventually(world.nothing_waits)
+    assert len(await published(world, held)) == (0 if is_taken_back else 1)

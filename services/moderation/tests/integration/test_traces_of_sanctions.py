@@ -72,6 +72,7 @@ async def test_another_replica_applies_an_event_under_its_trace_and_a_malformed_
         encode_roles=lambda _: b"",
         encode_revocation=lambda _: b"",
         encode_feed=lambda _: b"",
+        encode_holds=lambda _: b"",
         decode=decode_event,
         received=lambda _: held.put_nowait(get_contextvars().get("trace")),
         restored=connected.set,

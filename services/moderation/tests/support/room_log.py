@@ -18,6 +18,7 @@ from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.commands import ErasureOrder, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
 from moderation.domain.feed import FeedHead
+from moderation.domain.holds import Hold
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.pins import PinAction, PinCommand, PinOrder
@@ -132,12 +133,16 @@ class Published:
         self.events: list[SanctionEvent] = []
         self.heads: list[FeedHead] = []
         self.warnings: list[RoomWarning] = []
+        self.holds: list[Hold] = []
 
     async def publish(self, event: SanctionEvent) -> None:
         self.events.append(event)
 
     async def publish_revocation(self, revocation: Revocation) -> None:
         raise AssertionError("nothing is revoked here")
+
+    async def publish_holds(self, changed: Sequence[Hold]) -> None:
+        self.holds += changed
 
     async def publish_warnings(self, changed: Sequence[RoomWarning]) -> None:
         self.warnings += changed

@@ -75,7 +75,6 @@ def test_a_change_of_the_policy_is_read_with_the_fields_that_it_names() -> None:
         {"min_account_minutes": 129_601},
         {"min_follow_minutes": -1},
         {"links": policy_pb2.LINKS_UNSPECIFIED},
-        {"links": policy_pb2.LINKS_HOLD},
         {"links": 9},
     ],
 )

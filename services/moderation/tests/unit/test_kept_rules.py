@@ -32,10 +32,9 @@ def test_a_room_and_everywhere_each_have_at_most_20_rules_and_100_kib() -> None:
     assert size_bytes(replace(WORDS, allow=("example.com",), told="no")) == len("wordsblargexample.comno")
 
 
-def test_hold_is_not_offered_yet_and_a_rule_exempts_users_or_moderators() -> None:
+def test_a_rule_may_hold_and_exempts_users_or_moderators() -> None:
     assert saving_problem(WORDS) is None
-    hold = replace(WORDS, action=RuleAction.HOLD)
-    assert saving_problem(hold) == "HOLD is not offered yet: a rule may FLAG, REFUSE or MUTE"
+    assert saving_problem(replace(WORDS, action=RuleAction.HOLD)) is None
     for rank in Rank:
         problem = None if rank in (Rank.USER, Rank.MODERATOR) else "A rule exempts from USER or MODERATOR on"
         assert saving_problem(replace(WORDS, exempt_from=rank)) == problem

@@ -59,7 +59,7 @@ def test_a_shield_asks_for_what_the_preset_names_and_for_nothing_else() -> None:
         ("MODERATION_SHIELD_PRESET", '{"slow_mode_seconds": 601}'),
         ("MODERATION_SHIELD_PRESET", '{"slow_mode_seconds": true}'),
         ("MODERATION_SHIELD_PRESET", '{"unique": 1}'),
-        ("MODERATION_SHIELD_PRESET", '{"links": "hold"}'),
+        ("MODERATION_SHIELD_PRESET", '{"links": "ask"}'),
         ("MODERATION_SHIELD_PRESET", '{"read_only": ["everyone"]}'),
         ("MODERATION_SHIELD_PRESET", '{"shield": null}'),
     ],

@@ -51,6 +51,7 @@ def over() -> Callable[[FakeConnection], NatsEvents]:
             encode_roles=lambda roles: f"{roles.slug} {roles.version}".encode(),
             encode_revocation=lambda revocation: revocation.jti.encode(),
             encode_feed=lambda heads: b",".join(head.slug.encode() for head in heads),
+            encode_holds=lambda changed: b",".join(str(each.id).encode() for each in changed),
             decode=lambda _: EVENT,
             received=lambda _: None,
             restored=lambda: None,

@@ -15,6 +15,7 @@ from moderation.domain.policy import (
     PolicyCommand,
     ReadOnly,
     RoomPolicy,
+    is_held_by,
     next_version,
     refusal_by,
 )
@@ -89,11 +90,16 @@ def test_emote_only_wants_nothing_but_emoji_and_names() -> None:
     assert refused(policy, text="") == (Decision.EMOTE_ONLY, 0)  # of an edge that does not tell it
 
 
-@pytest.mark.parametrize("links", [Links.HOLD, Links.REFUSE])
-def test_links_are_refused_by_everything_but_allow(links: Links) -> None:
-    assert refused(Policy(links=links), text="see evil.com") == (Decision.LINKS, 0)
-    assert refused(Policy(links=links), text="no links, e.g.") is None
-    assert refused(Policy(links=links), text="") == (Decision.LINKS, 0)  # of an edge that does not tell it
+def test_links_are_refused_or_wait_for_a_moderator() -> None:
+    refuse, hold = Policy(links=Links.REFUSE), Policy(links=Links.HOLD)
+    assert refused(refuse, text="see evil.com") == (Decision.LINKS, 0)
+    assert refused(refuse, text="no links, e.g.") is None
+    assert refused(hold, text="see evil.com") is None
+    assert (is_held_by(hold, "see evil.com"), is_held_by(hold, "no links, e.g.")) == (True, False)
+    for policy in (refuse, hold):
+        assert refused(policy, text="") == (Decision.LINKS, 0)  # of an edge that does not tell it
+    for policy in (refuse, NO_POLICY):
+        assert not is_held_by(policy, "see evil.com")
     assert refused(NO_POLICY, text="see evil.com") is None
 
 

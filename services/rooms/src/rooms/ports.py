@@ -8,6 +8,7 @@ from typing import Protocol
 from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone, Verification
 from rooms.domain.cases import Case, Note
 from rooms.domain.emotes import ChangedEmotes, Emote
+from rooms.domain.holds import HeldMessage
 from rooms.domain.leases import Lease, Outage, Syncs
 from rooms.domain.log_position import Resumption
 from rooms.domain.membership import Arrival, HeldConnection, JoinOutcome, JoinPlan, RoomRef
@@ -383,6 +384,9 @@ class Moderation(Protocol):
 
     async def try_text(self, slug: Slug | None, text: str, viewer: Viewer) -> TriedText:
         """What would become of a text in that room."""
+
+    async def list_held(self, slug: Slug, reader: Viewer, *, first: int, before_id: int | None) -> list[HeldMessage]:
+        """The messages of a slug that wait for a moderator, newest first."""
 
     async def list_rule_hits(self, rule_id: int, viewer: Viewer, *, first: int, before_id: int | None) -> list[RuleHit]:
         """The last messages that a rule hit, newest first. Raises RuleNotFound."""

@@ -105,6 +105,7 @@ class Heard:
     get_case = add_note = slug_of_note = delete_note = _unasked
     request_unban = list_unban_requests = slug_of_unban_request = decide_unban_request = _unasked
     revoke_tokens = revoke_token = erase_user = _unasked
+    list_held = _unasked
 
 
 @dataclass

@@ -87,6 +87,7 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     entries: list[pb.AuditEntry] = field(default_factory=list)
     rules: list[rules_pb2.KeptRule] = field(default_factory=list)
     tried: pb.TestTextResponse = field(default_factory=pb.TestTextResponse)
+    holds: list[pb.Hold] = field(default_factory=list)
     hits: list[rules_pb2.RuleHit] = field(default_factory=list)
     reports: list[reports_pb2.KeptReport] = field(default_factory=list)
     unban_requests: list[unban_requests_pb2.UnbanRequest] = field(default_factory=list)
@@ -153,6 +154,11 @@ class Replica(moderation_pb2_grpc.ModerationServiceServicer):
     async def ListRuleHits(self, request: pb.ListRuleHitsRequest, context: Any) -> pb.ListRuleHitsResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
         return pb.ListRuleHitsResponse(hits=self.hits)
+
+    async def ListHeld(self, request: pb.ListHeldRequest, context: Any) -> pb.ListHeldResponse:  # noqa: N802 - the contract's name
+        await self._meet(context)
+        self.requests.append(request)
+        return pb.ListHeldResponse(holds=self.holds)
 
     async def ListRoomRoles(self, request: pb.ListRoomRolesRequest, context: Any) -> pb.ListRoomRolesResponse:  # noqa: N802 - the contract's name
         await self._meet(context)
@@ -757,3 +763,31 @@ async def test_tokens_are_revoked_in_the_words_of_an_admin_and_a_refusal_says_wh
     full = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_TOO_MANY_REVOCATIONS)
     with pytest.raises(TooManyRevocations):
         await (await ask(Replica(executed=full))).revoke_token(ADMIN, "a", reason="")
+
+
+async def test_held_messages_are_read_with_their_texts(ask: Start) -> None:
+    by_rule = pb.Hold(
+        id=12,
+        slug="live",
+        user_id=5,
+        username="ana",
+        text="see evil.com",
+        reply_to=515,
+        held_at_ms=1_000,
+        expires_at_ms=301_000,
+        reason=pb.HoldReason(rule_id=3, rule_name="words"),
+    )
+    replica = Replica(holds=[by_rule, pb.Hold(id=11, slug="live", username="Anonymous_x", text="x")])
+    reader = Viewer(UserId(7), "ana", Rank.MODERATOR)
+    first, second = await (await ask(replica)).list_held(LIVE, reader, first=9, before_id=None)
+    assert (first.id, first.user_id, first.username, first.text, first.reply_to, first.rule) == (
+        12,
+        5,
+        "ana",
+        "see evil.com",
+        515,
+        "words",
+    )
+    assert (second.user_id, second.reply_to, second.rule) == (None, None, None)
+    (request,) = replica.requests
+    assert (request.slug, request.first, request.before_id, request.reader.user_id) == ("live", 9, 0, 7)

@@ -53,13 +53,15 @@ class ErrorCode(Enum):
     EMOTE_ONLY = "emote_only"
     DUPLICATE = "duplicate"
     LINKS = "links"
-    NOT_AVAILABLE = "not_available"
     WARNING_PENDING = "warning_pending"
     CANNOT_UNDO = "cannot_undo"
     ALREADY_UNDONE = "already_undone"
     NOTHING_TO_UNDO = "nothing_to_undo"
     NONCE_TAKEN = "nonce_taken"
     BLOCKED = "blocked"
+    HOLD_FULL = "hold_full"
+    ALREADY_DECIDED = "already_decided"
+    ROOM_GONE = "room_gone"
 
     @property
     def text(self) -> str:
@@ -89,13 +91,15 @@ _TEXTS = {
     ErrorCode.EMOTE_ONLY: "Emotes only",
     ErrorCode.DUPLICATE: "Somebody said that just now",
     ErrorCode.LINKS: "Links are not allowed",
-    ErrorCode.NOT_AVAILABLE: "Not available yet",
     ErrorCode.WARNING_PENDING: "Acknowledge the warning first",
     ErrorCode.CANNOT_UNDO: "This cannot be undone",
     ErrorCode.ALREADY_UNDONE: "This was undone already",
     ErrorCode.NOTHING_TO_UNDO: "Nothing is left to undo",
     ErrorCode.NONCE_TAKEN: "This nonce was used for something else",
     ErrorCode.BLOCKED: "Your message was not accepted",
+    ErrorCode.HOLD_FULL: "Too many messages wait for a moderator",
+    ErrorCode.ALREADY_DECIDED: "Somebody has decided about this message already",
+    ErrorCode.ROOM_GONE: "The room that this message was sent in is gone",
 }
 
 

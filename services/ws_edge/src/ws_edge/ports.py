@@ -9,6 +9,7 @@ from chassis.tasks import Tasks
 from ws_edge.protocol.commands import Command, Report, Target
 from ws_edge.protocol.emotes import EmoteCache
 from ws_edge.protocol.feed import FeedPart, FeedState
+from ws_edge.protocol.holds import Decided, HeldMessage, HoldCache, HoldReason
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.log import Erasure, LogEntry, LogRef, StoredMessage
 from ws_edge.protocol.pins import Pin, PinCache
@@ -323,6 +324,8 @@ class Decision(Enum):
     TOO_LONG = auto()
     WARNING_PENDING = auto()
     BLOCKED = auto()
+    HELD = auto()
+    """It is to wait for a moderator, see Moderation.hold; it counts as said until `release`."""
     UNAVAILABLE = auto()
     """No replica answered: the caller applies WS_EDGE_MODERATION_OUTAGE."""
 
@@ -341,6 +344,8 @@ class Verdict(NamedTuple):
     ask_text."""
     told: str = ""
     """Of a blocked one: what its author reads; empty: the usual sentence."""
+    held: HoldReason | None = None
+    """Of one that is to wait for a moderator: why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +392,8 @@ class CommandRefusal(Enum):
     """Nothing is left as the action made it."""
     NONCE_TAKEN = auto()
     """The same person gave the nonce to something else just now."""
+    ROOM_GONE = auto()
+    """The message that waits was sent in another life of the room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,6 +424,43 @@ class CommandResult:
     """Its row of the audit log; 0: a service of before does not say."""
     undone: Undone | None = None
     """Of UndoAction."""
+    hold: HeldMessage | None = None
+    """Of DecideHeld: as it is since."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """A message that is to wait for a moderator."""
+
+    author: Speaker
+    slug: Slug
+    log: LogRef
+    text: str
+    nonce: str
+    number: int
+    """Of its verdict, as the reason."""
+    reply_to: MessageId | None
+    reason: HoldReason
+
+
+class HoldRefusal(Enum):
+    """Why a message may not wait."""
+
+    FULL = auto()
+    """As many of its author, or in the room, wait as may."""
+    BANNED = auto()
+    """Its author was banned since the verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldResult:
+    """A message waits, or has."""
+
+    hold: HeldMessage
+    is_repeated: bool
+    """Its author has sent it before, with the same nonce."""
+    entry_id: MessageId | None
+    """Where it was allowed: its entry; None: the log does not have it yet."""
 
 
 class WarningStep(Enum):
@@ -466,6 +510,8 @@ class InForce:
     """Whether there are such rules for everywhere."""
     roles: dict[Slug, RoomRoles] = field(default_factory=dict)
     """Those of slugs where anybody was ever given one."""
+    holds: list[HeldMessage] | None = None
+    """Messages that wait for a moderator, or did lately; None as of warnings."""
 
 
 REVOCATIONS_PER_READ = 2000
@@ -526,9 +572,13 @@ class Moderation(Protocol):
     def report_seen(self, speaker: Speaker, slug: Slug) -> None:
         """The speaker is in the room just now. Never waits; best effort."""
 
-    async def execute(self, request: CommandRequest) -> CommandResult | CommandRefusal:
-        """Have a command carried out, within 5 s. Raises ModerationUnavailable, where it may have been carried out all
-        the same."""
+    async def hold(self, request: HoldRequest) -> HoldResult | HoldRefusal:
+        """Have a message wait for a moderator, within 5 s. May be repeated where it has a nonce. Raises
+        ModerationUnavailable, where it may wait all the same."""
+
+    async def execute(self, request: CommandRequest) -> CommandResult | CommandRefusal | Decided:
+        """Have a command carried out, within 5 s; Decided: somebody was quicker. Raises
+        ModerationUnavailable, where it may have been carried out all the same."""
 
     async def report_warning(
         self, speaker: Speaker, slug: Slug, warning_id: int, step: WarningStep
@@ -602,6 +652,9 @@ class WorkerListener(Protocol):
 
     def feed_reached(self, heads: Mapping[Slug, int]) -> None:
         """The moderators' feeds of these slugs have come to these events; may not come at all."""
+
+    def holds_changed(self, changed: Sequence[HeldMessage]) -> None:
+        """Messages wait for a moderator, or do no longer, in whatever room."""
 
     def emotes_changed(self, slug: Slug) -> None:
         """The emotes of a slug, whether it is held here or not, or of EVERYWHERE; may not come at all."""
@@ -714,6 +767,7 @@ class Ports:
     pins: PinCache = field(default_factory=PinCache)
     warnings: WarningCache = field(default_factory=WarningCache)
     revoked: RevokedTokens = field(default_factory=RevokedTokens)
+    holds: HoldCache = field(default_factory=HoldCache)
     emotes: EmoteCache = field(default_factory=EmoteCache)
     roles: RoleCache = field(default_factory=RoleCache)
     tasks: Tasks = field(default_factory=Tasks)

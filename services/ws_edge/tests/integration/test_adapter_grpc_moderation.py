@@ -177,6 +177,9 @@ class FakeModeration(ModerationServiceServicer):
     async def ListUndoable(self, request: pb.ListUndoableRequest, context: Any) -> pb.ListUndoableResponse:
         raise AssertionError("an edge undoes one by one")
 
+    async def ListHeld(self, request: pb.ListHeldRequest, context: Any) -> pb.ListHeldResponse:
+        raise AssertionError("moderators read it through rooms")
+
     async def ListRoomRoles(self, request: pb.ListRoomRolesRequest, context: Any) -> pb.ListRoomRolesResponse:
         raise AssertionError("edges read roles with sanctions")
 

@@ -22,6 +22,9 @@ from ws_edge.ports import (
     Decision,
     DrainState,
     GraphQLAnswer,
+    HoldRefusal,
+    HoldRequest,
+    HoldResult,
     Incident,
     InForce,
     JoinRefusal,
@@ -37,6 +40,7 @@ from ws_edge.ports import (
 from ws_edge.process.worker import Worker
 from ws_edge.protocol.commands import Report
 from ws_edge.protocol.feed import FeedEvent, FeedPart, FeedState
+from ws_edge.protocol.holds import Decided, HeldMessage, HoldState
 from ws_edge.protocol.identity import (
     AnonymousNames,
     ConnectionId,
@@ -289,7 +293,7 @@ class FakeModeration:
     banned: set[UserId | None] = field(default_factory=set)
     sanctions: list[Sanction] = field(default_factory=list)
     event: SanctionEvent | None = None
-    result: CommandResult | CommandRefusal | None = None
+    result: CommandResult | CommandRefusal | Decided | None = None
     """In place of what the event makes of a command."""
     checks: list[tuple[str, bool]] = field(default_factory=list)
     checked: list[Speaker] = field(default_factory=list)
@@ -312,6 +316,12 @@ class FakeModeration:
     report_answer: ReportAnswer = field(default_factory=lambda: ReportAnswer(ReportOutcome.REPORTED))
     revocations: list[Revocation] = field(default_factory=list)
     reports: list[tuple[str, int, WarningStep]] = field(default_factory=list)
+    holding: Gate = field(default_factory=Gate)
+    hold_requests: list[HoldRequest] = field(default_factory=list)
+    hold_result: HoldResult | HoldRefusal | None = None
+    """In place of having the message wait."""
+    holds: dict[int, HeldMessage] = field(default_factory=dict)
+    entries_of_holds: dict[int, MessageId] = field(default_factory=dict)
     pins: dict[Slug, tuple[Life, Pin]] = field(default_factory=dict)
     ruled: frozenset[Slug] = frozenset()
     ruled_everywhere: bool = False
@@ -379,7 +389,33 @@ class FakeModeration:
     def report_seen(self, speaker: Speaker, slug: Slug) -> None:
         self.seen.append((speaker.key, slug))
 
-    async def execute(self, request: CommandRequest) -> CommandResult | CommandRefusal:
+    async def hold(self, request: HoldRequest) -> HoldResult | HoldRefusal:
+        await self.holding.passed()
+        self._answer()
+        self.hold_requests.append(request)
+        if self.hold_result is not None:
+            return self.hold_result
+        author, nonce = request.author, request.nonce
+        for known in self.holds.values():
+            if nonce and (known.key, known.life, known.nonce) == (author.key, request.log.life, nonce):
+                return HoldResult(known, True, self.entries_of_holds.get(known.id))
+        user_id, username = author.identity.user_id, author.identity.username
+        hold = HeldMessage(
+            len(self.holds) + 1,
+            request.slug,
+            request.log.life,
+            user_id,
+            username,
+            author.connection,
+            nonce,
+            request.number,
+            HoldState.WAITING,
+            1_764_261_480_000,
+        )
+        self.holds[hold.id] = hold
+        return HoldResult(hold, False, None)
+
+    async def execute(self, request: CommandRequest) -> CommandResult | CommandRefusal | Decided:
         self._answer()
         self.requests.append(request)
         self.traces.append(get_contextvars()["trace"])
@@ -445,8 +481,9 @@ class FakeModeration:
         pins = {slug: pin for slug, pin in self.pins.items() if slug in slugs}
         sanctions = [s for s in self.sanctions if s.slug in slugs]
         roles = {slug: roles for slug, roles in self.roles.items() if slug in slugs}
+        holds = [hold for hold in self.holds.values() if hold.slug in slugs]
         ruled = self.ruled & set(slugs)
-        return InForce(sanctions, policies, pins, warnings, ruled, self.ruled_everywhere, roles)
+        return InForce(sanctions, policies, pins, warnings, ruled, self.ruled_everywhere, roles, holds)
 
     async def active_everywhere(self) -> list[Sanction]:
         await self.reading_everywhere.passed()

@@ -10,6 +10,7 @@ from chassis.nats_connection import NatsSettings
 from ws_edge.adapters.nats.bus import NatsBus
 from ws_edge.errors import RoomsUnavailable
 from ws_edge.ports import Incident, LogResumption
+from ws_edge.protocol.holds import HeldMessage
 from ws_edge.protocol.identity import Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogEntry, LogRef
 from ws_edge.protocol.reactions import Reacted
@@ -60,6 +61,9 @@ class Listener:
 
     def sanction_changed(self, event: SanctionEvent) -> None:
         self._hear(event)
+
+    def holds_changed(self, changed: Sequence[HeldMessage]) -> None:
+        self._hear(changed)
 
     def warnings_changed(self, changed: Sequence[RoomWarning]) -> None:
         self._hear(changed)

@@ -18,9 +18,10 @@ from nats.aio.msg import Msg
 
 from chassis.nats_connection import NATS_TROUBLES, NatsConnection
 from chassis.traces import trace_headers
-from moderation.adapters.log_entries import Stored, encode_change, message_of
+from moderation.adapters.log_entries import Stored, encode_change, message_of, takes_back
 from moderation.domain.commands import LogChange, OutboxItem
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
+from moderation.domain.holds import Publication
 from moderation.domain.reports import Neighbours
 from moderation.errors import LogUnavailable
 
@@ -30,6 +31,7 @@ _BATCH = 100
 """Messages of one answer: the client reads one after the other before anything else has its turn."""
 _LAG_PAUSE_S = 0.1
 _LAG_PAUSES = 50
+_CLOCKS_APART_MS = 60_000
 _NO_MESSAGE = 10037
 _SEQUENCE_NOT_FOUND = 10043
 _END_OF_BATCH, _NOT_FOUND = "204", "404"
@@ -97,13 +99,17 @@ class NatsLog:
 
     async def find_entry(self, item: OutboxItem) -> int | None:
         """See RoomLog."""
-        log, after_id = item.change.log, item.change.last_id
+        log, after_id, since_ms = item.change.log, item.change.last_id, None
+        if isinstance(item.change, Publication):  # it may stand anywhere behind the decision
+            since_ms = item.made_at_ms - _CLOCKS_APART_MS
         last_id = await self.last_id(log)
         if last_id <= after_id:
             return None
-        async for batch in self._entries(log, last_id, after_id, None):
+        async for batch in self._entries(log, last_id, after_id, since_ms):
             for stored in batch:
                 if stored.key == _key(item):
+                    return stored.id
+                if isinstance(item.change, Publication) and takes_back(stored, _key(item), item.change.message.target):
                     return stored.id
         return None
 

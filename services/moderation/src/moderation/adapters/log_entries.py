@@ -7,6 +7,8 @@ from google.protobuf.message import DecodeError
 
 from moderation.domain.commands import LogChange
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
+from moderation.domain.holds import Publication
+from moderation.domain.people import Target
 from moderation.domain.pins import PinAction, PinChange
 from moderation.domain.policy import PolicyChange
 from salon.events.v1 import events_pb2 as pb
@@ -33,6 +35,21 @@ def message_of(stored: Stored) -> LoggedMessage | None:
     return LoggedMessage(stored.id, stored.at_ms, *author, text, stored.key, said.role, said.reply_to)
 
 
+def takes_back(stored: Stored, key: str, author: Target) -> bool:
+    """Whether an entry takes a message with that key, of that author, back where it was stored before. One that was not
+    is not to be seen any more either: all that was said before the entry is taken back."""
+    entry = _read(stored)
+    kind = None if entry is None else entry.WhichOneof("entry")
+    if entry is None or kind is None:
+        return False
+    if kind == "message_deleted":
+        return entry.message_deleted.message_key == key
+    if kind == "messages_purged":
+        purged = entry.messages_purged
+        return Target(purged.user_id, "" if purged.user_id else purged.username) == author
+    return kind == "room_cleared"
+
+
 def encode_change(action_id: int, change: LogChange) -> bytes:
     """The entry that tells of it; the same bytes whoever encodes it."""
     edge, token, nonce = change.origin
@@ -41,6 +58,8 @@ def encode_change(action_id: int, change: LogChange) -> bytes:
         _tell_policy(entry, change)
     elif isinstance(change, PinChange):
         _tell_pin(entry, change)
+    elif isinstance(change, Publication):
+        _say(entry, change)
     else:
         _tell_erasure(entry, change)
     return entry.SerializeToString(deterministic=True)
@@ -57,6 +76,19 @@ def _tell_pin(entry: pb.LogEntry, change: PinChange) -> None:
     told.message_id = change.message_id
     told.version = change.version
     told.moderator_user_id = change.moderator_user_id
+
+
+def _say(entry: pb.LogEntry, change: Publication) -> None:
+    message = change.message
+    entry.message.text = message.text
+    entry.message.user_id = message.author.user_id
+    entry.message.username = message.author.username
+    entry.message.nonce = message.nonce
+    entry.message.reply_to = message.reply_to
+    entry.message.role = message.role
+    entry.message.hold_id = change.hold_id
+    if not message.author.user_id:
+        entry.message.connection = message.author.connection
 
 
 def _tell_erasure(entry: pb.LogEntry, erasure: Erasure) -> None:

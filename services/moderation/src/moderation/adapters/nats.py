@@ -1,5 +1,5 @@
-"""Events on NATS: of sanctions for every edge and every other replica, of warnings, the roles of rooms, revoked tokens
-and the moderators' feed for every edge."""
+"""Events on NATS: of sanctions for every edge and every other replica, of warnings, held messages, the roles of rooms,
+revoked tokens and the moderators' feed for every edge."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from nats.aio.msg import Msg
 from chassis.nats_connection import NATS_TROUBLES, NatsAccess, NatsConnection
 from chassis.traces import TRACE_HEADER, hold_trace, read_trace, trace_headers
 from moderation.domain.feed import FeedHead
+from moderation.domain.holds import Hold
 from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoomRoles
 from moderation.domain.sanctions import SanctionEvent
@@ -20,6 +21,7 @@ WARNINGS_SUBJECT = "salon.v1.moderation.warning"
 ROLES_SUBJECT = "salon.v1.moderation.roles"
 TOKENS_SUBJECT = "salon.v1.moderation.tokens"
 FEED_SUBJECT = "salon.v1.moderation.feed"
+HOLDS_SUBJECT = "salon.v1.moderation.hold"
 _PUBLISH_DEADLINE_S = 1.0
 
 _log = structlog.get_logger()
@@ -37,6 +39,7 @@ class NatsEvents:
         encode_roles: Callable[[RoomRoles], bytes],
         encode_revocation: Callable[[Revocation], bytes],
         encode_feed: Callable[[Sequence[FeedHead]], bytes],
+        encode_holds: Callable[[Sequence[Hold]], bytes],
         decode: Callable[[bytes], SanctionEvent],
         received: Callable[[SanctionEvent], None],
         restored: Callable[[], None],
@@ -46,6 +49,7 @@ class NatsEvents:
         self._encode_roles = encode_roles
         self._encode_revocation = encode_revocation
         self._encode_feed = encode_feed
+        self._encode_holds = encode_holds
         self._decode = decode
         self._received = received
         self.connection = NatsConnection(
@@ -82,6 +86,11 @@ class NatsEvents:
     async def publish_feed(self, heads: Sequence[FeedHead]) -> None:
         """See Events."""
         await self._publish(FEED_SUBJECT, self._encode_feed(heads), feed_event_id=heads[-1].event_id)
+
+    async def publish_holds(self, changed: Sequence[Hold]) -> None:
+        """See Events."""
+        if changed:
+            await self._publish(HOLDS_SUBJECT, self._encode_holds(changed), hold_id=changed[0].id)
 
     async def _publish(self, subject: str, payload: bytes, **names: int) -> None:
         """While NATS is away the client keeps what it can for later; nobody waits for it then."""

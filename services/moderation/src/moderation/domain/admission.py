@@ -1,12 +1,12 @@
 """Whether a message may be published and a connection come in: sanction, then repeat, then warning, then policy, then
-limit, then the rules about texts."""
+limit, then the rules about texts. Of what is not refused, policy and rules may have some wait for a moderator."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import NO_CLAIMS, Claims, Speaker
-from moderation.domain.policy import EXEMPT_RANKS, Policy, refusal_by
+from moderation.domain.policy import EXEMPT_RANKS, Policy, is_held_by, refusal_by
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.rule_book import RuleBook
 from moderation.domain.rule_judge import RuleJudge
@@ -14,7 +14,7 @@ from moderation.domain.same_text import digest_of
 from moderation.domain.sanction_cache import BANS, MUTES_AND_BANS, SanctionCache
 from moderation.domain.slow_mode import Place, SlowMode
 from moderation.domain.spoken_texts import Said, SpokenTexts
-from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, REPEATED, WARNING_PENDING, Decision, Verdict
+from moderation.domain.verdicts import ADMITTED, ADMITTED_WITH_PLACE, HELD, REPEATED, WARNING_PENDING, Decision, Verdict
 from moderation.domain.visits import Visit, VisitBuffer
 from moderation.domain.warnings import WarningCache
 from moderation.domain.windows import AdmittedNonces, CarryMatcher, SlidingWindowLimiter
@@ -132,6 +132,7 @@ class Admission:
         self._by_speaker = SlidingWindowLimiter(limits.messages_per_window, window_ns)
         self._by_address = SlidingWindowLimiter(limits.messages_per_address, window_ns)
         self._nonces = AdmittedNonces()
+        self._held_nonces = AdmittedNonces()
         self._slow_mode = SlowMode()
         self._texts = SpokenTexts()
 
@@ -140,14 +141,14 @@ class Admission:
         stored, if the first one got lost."""
         if message.text_alone:
             return self._judge_text(message, now)
-        speaker, slug, life, nonce, _, without_policy, _, _, _, _ = message
+        speaker, slug, _, nonce, _, without_policy, _, _, _, _ = message
         sanctioned_ms = self._cache.remaining_ms(speaker, slug, MUTES_AND_BANS, now_ms=now.wall_ms)
         if sanctioned_ms is not None:
             return Verdict(Decision.SANCTIONED, sanctioned_ms)
         key: int | str = speaker.user_id or speaker.connection
         now_ns = now.monotonic_ns
-        if nonce and self._nonces.knows(key, life, nonce, now_ns):
-            return self._repeated(message, now)
+        if nonce and (repeated := self._repeated(message, key, now)) is not None:
+            return repeated
         if not without_policy and self.warnings.is_pending(speaker, slug):
             return WARNING_PENDING
         policy = None if without_policy or speaker.rank in EXEMPT_RANKS else self._policies.find(slug, now.wall_ms)
@@ -158,10 +159,27 @@ class Admission:
             wait_ns = max(wait_ns, self._by_address.wait_ns(speaker.address, now_ns))
         if wait_ns:
             return Verdict(Decision.RATE_LIMITED, -(-wait_ns // _NS_PER_MS))
-        if self._book.is_in_use and (blocked := self._blocked(message, now)) is not None:
-            return blocked
+        judged = self._judged_by_rules(message, now) if self._book.is_in_use else None
+        if judged is None and policy is not None and is_held_by(policy, message.text):
+            judged = HELD
+        if judged is not None:
+            return self._hold(judged, policy, message, key, now) if judged.decision is Decision.HELD else judged
         self._count(message, key, now_ns)
         return ADMITTED if policy is None else self._admit_by(policy, message, key, now_ns)
+
+    def _hold(self, held: Verdict, policy: Policy | None, message: MessageCheck, key: int | str, now: Now) -> Verdict:
+        """It counts as said. Repeated it is held still, as the same message, whatever was changed meanwhile."""
+        now_ns = now.monotonic_ns
+        if (limited := self.rules.limited(message.speaker, now_ns)) is not None:
+            return limited
+        self.rules.count(message.speaker, now_ns)
+        self._count(message._replace(nonce=""), key, now_ns)
+        if message.nonce:
+            self._held_nonces.remember(key, message.life, message.nonce, now_ns, now_ns)
+        if policy is None:
+            return held
+        said = self._admit_by(policy, message, key, now_ns)
+        return held._replace(holds_place=said.holds_place, text_open=said.text_open)
 
     def _count(self, message: MessageCheck, key: int | str, now_ns: int) -> None:
         """Remember of a message that was admitted what limits go by, and its nonce."""
@@ -172,7 +190,16 @@ class Admission:
         if message.nonce:
             self._nonces.remember(key, message.life, message.nonce, now_ns, now_ns)
 
-    def _repeated(self, message: MessageCheck, now: Now) -> Verdict:
+    def _repeated(self, message: MessageCheck, key: int | str, now: Now) -> Verdict | None:
+        """Of a message with a nonce: None where it was not sent before."""
+        now_ns = now.monotonic_ns
+        if self._nonces.knows(key, message.life, message.nonce, now_ns):
+            return self._admitted_before(message, now)
+        if self._held_nonces and self._held_nonces.knows(key, message.life, message.nonce, now_ns):
+            return HELD
+        return None
+
+    def _admitted_before(self, message: MessageCheck, now: Now) -> Verdict:
         """Where the text is judged elsewhere that may still be on its way, and the answer be no."""
         if not message.text_elsewhere or message.speaker.rank in EXEMPT_RANKS:
             return REPEATED
@@ -225,7 +252,7 @@ class Admission:
         wait_ns = self._texts.wait_ns(message.slug, digest_of(message.text), now.monotonic_ns)
         return Verdict(Decision.DUPLICATE, -(-wait_ns // _NS_PER_MS)) if wait_ns else None
 
-    def _blocked(self, message: MessageCheck, now: Now) -> Verdict | None:
+    def _judged_by_rules(self, message: MessageCheck, now: Now) -> Verdict | None:
         """What the rules have against a message."""
         if message.without_policy or message.speaker.vip or message.speaker.rank in EXEMPT_RANKS:
             return None
@@ -266,6 +293,7 @@ class Admission:
         self._texts.release(speaker.connection, number)
         if nonce:
             self._nonces.forget(key, life, nonce)
+            self._held_nonces.forget(key, life, nonce)
 
     def report_seen(self, speaker: Speaker, slug: str, now: Now) -> None:
         """Somebody is in that room just now; their sanctions follow them to a new address at once."""

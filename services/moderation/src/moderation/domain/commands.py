@@ -6,6 +6,7 @@ from typing import TypeAlias
 from moderation.domain.audit import AuditRecord
 from moderation.domain.cases import AddNote, Note, NoteAction, NoteOrder
 from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, ErasureKind, LogRef, Origin
+from moderation.domain.holds import DecideHeldOrder, Hold, Publication
 from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesState, SaveRule
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinChange, PinOrder
@@ -71,6 +72,7 @@ _Simple: TypeAlias = (
     | RuleOrder
     | RoleOrder
     | NoteOrder
+    | DecideHeldOrder
 )
 Order: TypeAlias = _Simple | ResolveOrder | DecideOrder | RevocationOrder | EraseUserOrder
 
@@ -78,7 +80,7 @@ Order: TypeAlias = _Simple | ResolveOrder | DecideOrder | RevocationOrder | Eras
 def is_repeated(order: Order, earlier: AuditRecord) -> bool:
     """Whether a row of the same person and nonce may be what the same order brought: of the same kind, in the same
     room. An undo stands with the room of what it undoes, and what is done to a rule with that of the rule. A decision
-    is about one report or request."""
+    is about one report, request or held message."""
     if isinstance(order, ResolveOrder):
         return (earlier.details or {}).get("report_id") == order.command.report_id
     if isinstance(order, DecideOrder):
@@ -88,6 +90,8 @@ def is_repeated(order: Order, earlier: AuditRecord) -> bool:
     if isinstance(order, EraseUserOrder):
         return (earlier.action, earlier.target_user_id) == (UserErasureAction.ERASE, order.command.user_id)
     is_alike = earlier.action == _action_of(order)
+    if isinstance(order, DecideHeldOrder):
+        return is_alike and (earlier.details or {}).get("hold_id") == order.command.hold_id
     return is_alike and (isinstance(order, UndoOrder | RuleOrder) or earlier.slug == order.command.slug)
 
 
@@ -108,7 +112,7 @@ def _action_of(order: _Simple) -> int:
     return PolicyAction.SHIELD if isinstance(order, ShieldOrder) else order.command.action
 
 
-LogChange: TypeAlias = Erasure | PolicyChange | PinChange
+LogChange: TypeAlias = Erasure | PolicyChange | PinChange | Publication
 """What a command has to do in a log."""
 
 
@@ -162,6 +166,10 @@ class Receipt:
     """Of a warning, and of a report about one: as it is since."""
     superseded: tuple[RoomWarning, ...] = ()
     """Which gave way to it."""
+    hold: Hold | None = None
+    """Of a message that is to wait, and of a decision about one: as it is since."""
+    denied: tuple[Hold, ...] = ()
+    """Of a ban: the messages of its target that waited."""
     undone: Undone | None = None
     """Of an undo."""
     rule: KeptRule | None = None

@@ -48,7 +48,7 @@ class Links(IntEnum):
 
     ALLOW = 1
     HOLD = 2
-    """Nothing holds a message yet: it is refused, and no command asks for it."""
+    """It waits for a moderator."""
     REFUSE = 3
 
 
@@ -247,9 +247,16 @@ def refusal_by(policy: Policy, rank: int, claims: Claims, text: str, now_ms: int
         return _TOO_LONG
     if policy.emote_only and not is_emotes_only(text):
         return _EMOTE_ONLY
-    if policy.links is not Links.ALLOW and (not text or has_link(text)):
+    if policy.links is Links.ALLOW:
+        return None
+    if not text or (policy.links is Links.REFUSE and has_link(text)):
         return _LINKS
     return None
+
+
+def is_held_by(policy: Policy, text: str) -> bool:
+    """Whether a message that the policy does not refuse is to wait for a moderator."""
+    return policy.links is Links.HOLD and has_link(text)
 
 
 def next_version(highest: int, now_ms: int) -> int:

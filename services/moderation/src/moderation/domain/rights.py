@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from moderation.domain.commands import ErasureOrder
 from moderation.domain.erasures import Erasure, ErasureCommand, ErasureKind, LoggedMessage
+from moderation.domain.holds import DecideHeldCommand, HoldAction
 from moderation.domain.kept_rules import RuleEdit, scope_of
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.pins import PinAction, PinCommand
@@ -27,6 +28,7 @@ AnyAction: TypeAlias = (
     | RoleAction
     | RevocationAction
     | UserErasureAction
+    | HoldAction
 )
 LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (ErasureKind.DELETE, Scope.ROOM): Rank.MODERATOR,
@@ -38,6 +40,8 @@ LOWEST_RANK: Mapping[tuple[AnyAction, Scope], Rank] = {
     (PinAction.PIN, Scope.ROOM): Rank.MODERATOR,
     (PinAction.UNPIN, Scope.ROOM): Rank.MODERATOR,
     (WarningAction.ISSUE, Scope.ROOM): Rank.MODERATOR,
+    (HoldAction.ALLOW, Scope.ROOM): Rank.MODERATOR,
+    (HoldAction.DENY, Scope.ROOM): Rank.MODERATOR,
     (RuleEdit.SAVE, Scope.ROOM): Rank.OWNER,
     (RuleEdit.SAVE, Scope.EVERYWHERE): Rank.ADMIN,
     (RuleEdit.DELETE, Scope.ROOM): Rank.OWNER,
@@ -124,6 +128,13 @@ def may_shield(command: ShieldCommand) -> bool:
 def may_pin(command: PinCommand) -> bool:
     """Whether rank and role allow it: signed in, and by the table. Whose the message is does not matter: who pins it
     acts on nobody."""
+    moderator = command.moderator
+    return moderator.user_id != 0 and may_act(moderator.rank, command.action, Scope.ROOM)
+
+
+def may_decide(command: DecideHeldCommand) -> bool:
+    """Whether rank and role allow it: signed in, and by the table. Nobody decides about their own message, see
+    decide_hold; whoever was held ranked below all who may."""
     moderator = command.moderator
     return moderator.user_id != 0 and may_act(moderator.rank, command.action, Scope.ROOM)
 

@@ -16,7 +16,7 @@ class RuleJudge:
     """Judges by the rules that are compiled, and keeps what they hit and ask for until somebody takes it.
 
     What is refused counts for no rate limit, and reading a hostile text takes up to 60 ms: so who had as many messages
-    refused here as they may say in a window has to wait as if they had said them."""
+    refused here, or held, as they may say in a window has to wait as if they had said them."""
 
     def __init__(self, book: RuleBook, by_speaker: SlidingWindowLimiter, by_address: SlidingWindowLimiter) -> None:
         """The limiters are its own; the second one is of all anonymous connections of an address together."""
@@ -35,8 +35,8 @@ class RuleJudge:
         not known. By both clocks, as Now."""
         if not self._book.judges_in(slug):
             return None
-        if wait_ns := self._wait_ns(speaker, now_ns):
-            return Verdict(Decision.RATE_LIMITED, -(-wait_ns // _NS_PER_MS))
+        if (limited := self.limited(speaker, now_ns)) is not None:
+            return limited
         found = self._book.find(slug, text, speaker.rank)
         deciding = decisive(found.matches) if found.matches else None
         for match in found.matches:
@@ -44,15 +44,22 @@ class RuleJudge:
         if deciding is not None:
             self.flags.note(slug, _flagged_by(deciding, speaker, text))
         if deciding is not None and deciding.kept.rule.action >= RuleAction.REFUSE:
-            self._count(speaker, now_ns)
+            self.count(speaker, now_ns)
             if deciding.kept.rule.action is RuleAction.MUTE:
                 self.mutes.put(_mute_of(deciding, speaker, slug, text, wall_ms))
             return Verdict(Decision.BLOCKED, told=deciding.kept.rule.told)
+        if deciding is not None and deciding.kept.rule.action is RuleAction.HOLD:
+            return Verdict(Decision.HELD, rule_id=deciding.kept.id, rule_name=deciding.kept.rule.name)
         if found.is_all:
             return None
         self._book.unjudged += 1
         acts = self._book.acts_in(slug) or self._book.acts_in(EVERYWHERE)
         return UNJUDGED if acts and self._book.refuses_unjudged else None
+
+    def limited(self, speaker: Speaker, now_ns: int) -> Verdict | None:
+        """Whether somebody has to wait for what they were refused here, or held."""
+        wait_ns = self._wait_ns(speaker, now_ns)
+        return Verdict(Decision.RATE_LIMITED, -(-wait_ns // _NS_PER_MS)) if wait_ns else None
 
     def _wait_ns(self, speaker: Speaker, now_ns: int) -> int:
         wait_ns = self._by_speaker.wait_ns(speaker.user_id or speaker.connection, now_ns)
@@ -60,7 +67,8 @@ class RuleJudge:
             return wait_ns
         return max(wait_ns, self._by_address.wait_ns(speaker.address, now_ns))
 
-    def _count(self, speaker: Speaker, now_ns: int) -> None:
+    def count(self, speaker: Speaker, now_ns: int) -> None:
+        """A message of theirs was refused here, or is held: that costs the database something."""
         self._by_speaker.accept(speaker.user_id or speaker.connection, speaker.connection, now_ns)
         if not speaker.user_id:
             self._by_address.accept(speaker.address, speaker.connection, now_ns)

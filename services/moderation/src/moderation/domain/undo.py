@@ -2,7 +2,8 @@
 
     there is no such row here, or nobody's      not found
     rank or role are not enough                 not permitted
-    it took messages back, or changed a rule    cannot be undone
+    it took messages back, changed a rule, or
+    was about a held message                    cannot be undone
     it was undone before                        already undone
     nothing is left as it made it               nothing to undo
     else                                        undone, as far as it is
@@ -20,6 +21,7 @@ from typing import Any, cast
 
 from moderation.domain.audit import AuditRecord
 from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureKind, LoggedMessage, LogRef, Origin
+from moderation.domain.holds import HoldAction
 from moderation.domain.kept_rules import RuleEdit
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.pins import PinAction, RoomPin
@@ -52,7 +54,7 @@ CHANGES_OF_POLICIES = (*PolicyAction, UndoAction.UNDO)
 
 LOWEST_RANK: Mapping[Scope, Rank] = {Scope.ROOM: Rank.OWNER, Scope.EVERYWHERE: Rank.ADMIN}
 """Those of this rank and above undo what was done with that scope."""
-LASTING = (*map(int, ErasureKind), *map(int, RuleEdit))
+LASTING = (*map(int, ErasureKind), *map(int, RuleEdit), *map(int, HoldAction))
 """Actions that can't be undone."""
 UNDOABLE = (
     *map(int, Action),

@@ -23,6 +23,8 @@ class Decision(IntEnum):
     WARNING_PENDING = 14
     BLOCKED = 15
     """By a rule."""
+    HELD = 16
+    """It is to wait for a moderator; it counts as said."""
     UNJUDGED = 20
     """A rule would have to see it and can't, and nothing unseen is let through: the edge decides."""
 
@@ -38,10 +40,14 @@ class Verdict(NamedTuple):
     """Admitted, but for what the room's home says of its text, see MessageCheck.text_alone."""
     told: str = ""
     """Of BLOCKED: what its author reads; empty: the usual sentence."""
+    rule_id: int = 0
+    """Of HELD: which rule holds it; 0: the policy does."""
+    rule_name: str = ""
 
 
 ADMITTED = Verdict(Decision.ADMITTED)
 ADMITTED_WITH_PLACE = Verdict(Decision.ADMITTED, holds_place=True)
 REPEATED = Verdict(Decision.REPEATED)
 WARNING_PENDING = Verdict(Decision.WARNING_PENDING)
+HELD = Verdict(Decision.HELD)
 UNJUDGED = Verdict(Decision.UNJUDGED)

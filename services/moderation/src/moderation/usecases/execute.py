@@ -10,6 +10,7 @@ from moderation.domain.admission import Now
 from moderation.domain.cases import NoteOrder
 from moderation.domain.commands import RULE_AUTHOR, ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
+from moderation.domain.holds import DecideHeldOrder, HoldOrder, decide_hold
 from moderation.domain.kept_rules import EVERYWHERE, RuleEdit, RuleOrder, SaveRule, saving_problem
 from moderation.domain.people import Moderator, address_of_name
 from moderation.domain.pins import PinAction, PinOrder, demand_change
@@ -23,6 +24,7 @@ from moderation.domain.rights import (
     decide_deletion,
     erasure_of,
     may_change_policy,
+    may_decide,
     may_edit_rules,
     may_erase_user,
     may_execute,
@@ -38,6 +40,7 @@ from moderation.domain.rights import (
 )
 from moderation.domain.roles import RoleOrder
 from moderation.domain.rule_hits import RuleMute
+from moderation.domain.sanction_cache import BANS
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope, first_addresses
 from moderation.domain.unban_requests import DecideOrder, UnbanOrder
 from moderation.domain.undo import UndoOrder, decide_undo, may_undo
@@ -73,9 +76,9 @@ _LOOKED_FOR_AT_MOST = 4
 async def execute(ports: Ports, order: Order | WarningReport | ReportOrder | UnbanOrder) -> Receipt:
     """Carry out a command; answered once it is stored, applied here and published, and what it takes back was tried.
     Raises NotPermitted, MessageNotFound, WarningNotFound, RuleNotFound, RuleRefused, TooManyRoles, TooManyRevocations,
-    ReportNotFound, TooManyReports, AlreadyDecided, what usecases/unban_requests.py, cases.py and decide_undo raise,
-    DatabaseUnavailable; OutcomeUnknown where it may be stored; LogUnavailable where it can't be said without the log
-    whose message it is."""
+    ReportNotFound, TooManyReports, AlreadyDecided, what usecases/unban_requests.py, cases.py, decide_undo and
+    decide_hold raise, DatabaseUnavailable; OutcomeUnknown where it may be stored; LogUnavailable where it can't be said
+    without the log whose message it is."""
     if isinstance(order, WarningReport):
         return await _detached(ports, _carry_out_report(ports, order))
     if isinstance(order, ReportOrder):
@@ -111,11 +114,15 @@ async def _execute_new(ports: Ports, order: Order) -> Receipt:
     return await _execute_rarer(ports, order)
 
 
-async def _execute_rarer(ports: Ports, order: ErasureOrder | RevocationOrder | EraseUserOrder) -> Receipt:
+async def _execute_rarer(
+    ports: Ports, order: ErasureOrder | RevocationOrder | EraseUserOrder | DecideHeldOrder
+) -> Receipt:
     if isinstance(order, RevocationOrder):
         return await _revoke(ports, order)
     if isinstance(order, EraseUserOrder):
         return await _erase_user(ports, order)
+    if isinstance(order, DecideHeldOrder):
+        return await _decide_held(ports, order)
     return await _take_back(ports, order)
 
 
@@ -198,6 +205,7 @@ async def _carry_out(
     receipt = await ports.store.change(order, addresses, decision, now_ms=now.wall_ms)
     if receipt.event is not None and not receipt.repeated:
         await _apply_and_publish(ports, receipt.event, now)
+    await ports.events.publish_holds(receipt.denied)
     return await _tried(ports, receipt)
 
 
@@ -266,6 +274,45 @@ async def _told(ports: Ports, receipt: Receipt) -> Receipt:
     return receipt
 
 
+async def hold(ports: Ports, order: HoldOrder) -> Receipt:
+    """Have a message wait for a moderator; where its author has sent it before that one, with its entry where it was
+    allowed. Raises HoldFull, NotPermitted, DatabaseUnavailable; OutcomeUnknown where it may wait."""
+    return await _detached(ports, _carry_out_hold(ports, order))
+
+
+async def _carry_out_hold(ports: Ports, order: HoldOrder) -> Receipt:
+    now_ms = ports.clock().wall_ms
+    if ports.cache.remaining_ms(order.message.author, order.slug, BANS, now_ms=now_ms) is not None:
+        raise NotPermitted
+    receipt = await ports.store.hold(order, now_ms=now_ms)
+    if receipt.hold is not None and not receipt.repeated:
+        await ports.events.publish_holds([receipt.hold])
+    return receipt
+
+
+async def _decide_held(ports: Ports, order: DecideHeldOrder) -> Receipt:
+    """Publish a message that waits, or have it rejected."""
+    if not may_decide(order.command):
+        raise NotPermitted
+    return await _detached(ports, _carry_out_decision(ports, order))
+
+
+async def _carry_out_decision(ports: Ports, order: DecideHeldOrder) -> Receipt:
+    """Told at once: who has heard of it gets what is published in the log."""
+    now_ms = ports.clock().wall_ms
+    decide = partial(decide_hold, order, now_ms=now_ms)
+    receipt = await ports.store.decide_hold(order, decide, now_ms=now_ms)
+    if receipt.hold is not None and not receipt.repeated:
+        await ports.events.publish_holds([receipt.hold])
+    return await _tried(ports, receipt)
+
+
+async def expire_held(ports: Ports) -> None:
+    """Reject what nobody has decided about in time. Raises DatabaseUnavailable."""
+    while expired := await ports.store.expire_holds(now_ms=ports.clock().wall_ms):
+        await ports.events.publish_holds(expired)
+
+
 async def _undo(ports: Ports, order: UndoOrder) -> Receipt:
     """Take back what an action did."""
     if not may_undo(order.command.moderator):
@@ -282,6 +329,7 @@ async def _carry_out_undo(ports: Ports, order: UndoOrder) -> Receipt:
         await _apply_and_publish(ports, receipt.event, now)
     if receipt.roles is not None:
         await ports.events.publish_roles(receipt.roles)
+    await ports.events.publish_holds(receipt.denied)
     return await _tried(ports, await _told(ports, receipt))
 
 

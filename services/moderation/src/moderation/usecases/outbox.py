@@ -18,6 +18,7 @@ from chassis.errors import DatabaseUnavailable
 from chassis.tasks import end_tasks, repeat, to_its_end
 from moderation.domain.commands import OutboxItem
 from moderation.domain.erasures import KEYS_REMEMBERED_MS, Erasure, ErasureKind, LoggedMessage
+from moderation.domain.holds import Publication
 from moderation.domain.pins import PinChange
 from moderation.errors import ClaimLost, LogUnavailable, TurnAwaited
 from moderation.ports import Ports
@@ -297,7 +298,8 @@ async def _append(ports: Ports, item: OutboxItem) -> int:
     if isinstance(item.change, Erasure):
         await ports.log.announce(item, item.change)
     since_ms = ports.clock().wall_ms - (item.resolved_at_ms or 0)
-    if since_ms > LOOKED_FOR_AFTER_MS:
+    is_tried_again = isinstance(item.change, Publication) and item.attempts > 0  # it may be erased already
+    if since_ms > LOOKED_FOR_AFTER_MS or is_tried_again:
         found = await ports.log.find_entry(item)
         if found is not None:
             return found

@@ -15,6 +15,7 @@ from moderation.domain.audit import (
     may_read_addresses,
     may_verify,
 )
+from moderation.domain.holds import TOLD_FOR_MS, Hold, may_read_held
 from moderation.domain.people import Moderator
 from moderation.domain.pins import RoomPin
 from moderation.domain.policy import RoomPolicy
@@ -28,6 +29,8 @@ from moderation.ports import Ports, SanctionQuery
 
 LARGEST_PAGE = 100
 REVOCATIONS_A_PAGE = 2_000
+MOST_HOLDS = 5_000
+"""Of one answer to an edge."""
 _VERIFIED_AT_ONCE = 50
 """Rows of one question: messages are judged in between."""
 
@@ -75,6 +78,21 @@ async def list_revocations(ports: Ports, after_version: int, *, first: int) -> l
     if not first:  # Tortoise takes a limit of 0 for none
         return []
     return await ports.store.revocations_after(after_version, first=first, now_ms=ports.clock().wall_ms)
+
+
+async def list_holds(ports: Ports, slugs: Sequence[str]) -> list[Hold]:
+    """What waits in these slugs, or was decided about lately, the newest MOST_HOLDS of them. Raises
+    DatabaseUnavailable."""
+    since_ms = ports.clock().wall_ms - TOLD_FOR_MS
+    return await ports.store.holds_of(slugs, since_ms=since_ms, first=MOST_HOLDS)
+
+
+async def list_held(ports: Ports, reader: Moderator, slug: str, *, first: int, before_id: int | None) -> list[Hold]:
+    """A page of what waits in a slug, as list_history, with the texts. Raises NotPermitted, DatabaseUnavailable."""
+    if not may_read_held(reader):
+        raise NotPermitted
+    first, now_ms = min(max(first, 0), LARGEST_PAGE), ports.clock().wall_ms
+    return await ports.store.held(slug, first=first, before_id=before_id, now_ms=now_ms)
 
 
 async def list_history(

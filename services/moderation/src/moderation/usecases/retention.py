@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from chassis.tasks import repeat
 from moderation.ports import Ports
-from moderation.usecases.execute import LAST_SEEN_KEPT_MS
+from moderation.usecases.execute import LAST_SEEN_KEPT_MS, expire_held
 from moderation.usecases.outbox import forget_done
 from moderation.usecases.refresh import until_answered
 
 END_EVERY_S = 60.0
+EXPIRE_HELD_EVERY_S = 1.0
 FORGET_EVERY_S = 3600.0
 _CLOCKS_APART_MS = 60_000
 """A sanction is marked as ended so long after it was: replicas' clocks may differ."""
@@ -28,6 +29,11 @@ class Retention:
 async def keep_ending(ports: Ports) -> None:
     """Mark the sanctions that ended by their time, every minute until cancelled."""
     await repeat(END_EVERY_S, lambda: until_answered("sanctions_not_ended", lambda: end_expired(ports)))
+
+
+async def keep_expiring_held(ports: Ports) -> None:
+    """Reject the messages that nobody has decided about in time, every second until cancelled."""
+    await repeat(EXPIRE_HELD_EVERY_S, lambda: until_answered("held_messages_not_expired", lambda: expire_held(ports)))
 
 
 async def keep_forgetting(ports: Ports) -> None:

@@ -32,6 +32,7 @@ from rooms.adapters.case_convert import (
 )
 from rooms.domain.audit import AuditEntry, AuditQuery, PolicyFieldChange, RoomLog, Undoable, Undone, Verification
 from rooms.domain.cases import Case, Note
+from rooms.domain.holds import HeldMessage
 from rooms.domain.people import Rank, Slug, UserId, Viewer
 from rooms.domain.reports import Report, ReportResolution, ReportState
 from rooms.domain.roles import RoleHolder, RolePage, RoomRole
@@ -447,6 +448,12 @@ class GrpcModeration:
         )
         return Slug(answer.slug)
 
+    async def list_held(self, slug: Slug, reader: Viewer, *, first: int, before_id: int | None) -> list[HeldMessage]:
+        """See ports.Moderation."""
+        request = pb.ListHeldRequest(reader=_speaker(reader), slug=slug, first=first, before_id=before_id or 0)
+        answer = await self._ask(lambda stub: stub.ListHeld(request, timeout=self._deadline_s, metadata=_trace()))
+        return [_held_from_proto(hold) for hold in answer.holds]
+
     async def _execute(
         self, request: pb.ExecuteRequest, *, not_found: type[Refusal] = NotPermitted
     ) -> pb.ExecuteResponse:
@@ -516,6 +523,7 @@ def _audit_from_proto(entry: pb.AuditEntry) -> AuditEntry:
         slug=Slug(entry.slug) if entry.slug else None,
         reason=entry.reason or None,
         rule=entry.rule or None,
+        hold_id=entry.hold_id or None,
         duration_minutes=entry.duration_minutes,
         message_id=entry.message_id or None,
         message_text=entry.message_text if entry.HasField("message_text") else None,
@@ -629,6 +637,20 @@ def _hit_from_proto(hit: rules_pb2.RuleHit) -> RuleHit:
         pattern=hit.pattern or None,
         action=_ACTIONS[hit.action],
         acted=hit.acted,
+    )
+
+
+def _held_from_proto(hold: pb.Hold) -> HeldMessage:
+    return HeldMessage(
+        id=hold.id,
+        slug=Slug(hold.slug),
+        user_id=UserId(hold.user_id) if hold.user_id else None,
+        username=hold.username,
+        text=hold.text,
+        reply_to=hold.reply_to or None,
+        rule=hold.reason.rule_name or None,
+        held_at=_time_from_proto(hold.held_at_ms),
+        expires_at=_time_from_proto(hold.expires_at_ms),
     )
 
 

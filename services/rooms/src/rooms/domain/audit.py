@@ -19,6 +19,9 @@ ACTIONS = (
     "pin",
     "unpin",
     "warn",
+    "hold",
+    "allow",
+    "deny",
     "save_rule",
     "delete_rule",
     "role",
@@ -70,7 +73,7 @@ class AuditEntry:
     slug: Slug | None
     reason: str | None
     rule: str | None
-    """The name of the rule that was saved or deleted, or that muted the target."""
+    """The name of the rule that was saved or deleted, or that muted the target or held their message."""
     duration_minutes: int
     message_id: int | None
     message_text: str | None
@@ -81,6 +84,8 @@ class AuditEntry:
     completes: int | None
     """The deletion whose message this says."""
     digest: str | None
+    hold_id: int | None = None
+    """Of a message that waited for a moderator, and of decisions about it."""
 
 
 @dataclass(frozen=True, slots=True)

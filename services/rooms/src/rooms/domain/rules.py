@@ -26,7 +26,6 @@ class RuleAction(Enum):
 
     FLAG = auto()
     HOLD = auto()
-    """Not offered yet: moderation refuses it."""
     REFUSE = auto()
     MUTE = auto()
 

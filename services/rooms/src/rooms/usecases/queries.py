@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rooms.domain import naming
+from rooms.domain.holds import HeldMessage
 from rooms.domain.people import LARGEST_ID, Life, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import RoomSnapshot
 from rooms.domain.roles import rank_in_room
@@ -130,6 +131,17 @@ async def list_rules(
 async def try_text(ports: Ports, viewer: Viewer | None, *, slug: Slug | None, text: str) -> TriedText:
     """What would become of a text in a room. Raises NotSignedIn, NotPermitted, InvalidInput, ModerationUnavailable."""
     return await ports.moderation.try_text(slug, text, await ranked_in(ports, viewer, slug))
+
+
+async def list_held(
+    ports: Ports, viewer: Viewer | None, slug: Slug, *, first: int, before_id: int | None = None
+) -> list[HeldMessage]:
+    """The messages of a slug that wait for a moderator, newest first, by the rank there. Raises NotSignedIn,
+    NotPermitted, DatabaseUnavailable, ModerationUnavailable."""
+    reader = await ranked_in(ports, viewer, slug)
+    if not may_read_sanctions(reader):
+        raise NotPermitted
+    return await ports.moderation.list_held(slug, reader, first=first, before_id=before_id)
 
 
 async def list_rule_hits(

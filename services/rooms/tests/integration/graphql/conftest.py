@@ -101,6 +101,7 @@ class Quiet:
     get_case = add_note = slug_of_note = delete_note = _unasked
     request_unban = list_unban_requests = slug_of_unban_request = decide_unban_request = _unasked
     revoke_tokens = revoke_token = erase_user = _unasked
+    list_held = _unasked
 
     async def list_roles(
         self, slug: Slug, *, first: int, after: int | None = None, user_id: UserId | None = None

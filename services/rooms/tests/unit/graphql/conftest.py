@@ -14,6 +14,7 @@ from rooms.api.graphql.execute import EXECUTION_LIMIT, execute
 from rooms.api.in_flight import InFlight
 from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone, Verification
 from rooms.domain.cases import Case, Note
+from rooms.domain.holds import HeldMessage
 from rooms.domain.leases import Outage
 from rooms.domain.people import Life, ParticipantKey, Rank, RoomId, Slug, UserId, Viewer
 from rooms.domain.presence import Changes
@@ -77,6 +78,7 @@ class FakeModeration:
     unban_requests: dict[int, UnbanRequest] = field(default_factory=dict)
     notes: dict[int, Note] = field(default_factory=dict)
     case: Case | None = None
+    held: list[HeldMessage] = field(default_factory=list)
 
     async def list_active(self, slugs: Sequence[Slug], targets: Sequence[Target]) -> list[Sanction]:
         self._ask(f"list_active {','.join(sorted(slugs))}")
@@ -188,6 +190,10 @@ class FakeModeration:
         self._ask_of_rules(f"try_text {slug} {text}", slug, viewer)
         hits = [TextHit(k.id, k.rule.name, text, k.rule.action, k.rule.mode) for k in self.rules.values()]
         return TriedText(hits, hits[0].rule_id if hits else None)
+
+    async def list_held(self, slug: Slug, reader: Viewer, *, first: int, before_id: int | None) -> list[HeldMessage]:
+        self._ask(f"list_held {slug} {reader.rank.name} {first} {before_id}")
+        return [held for held in self.held if before_id is None or held.id < before_id][:first]
 
     async def list_rule_hits(self, rule_id: int, viewer: Viewer, *, first: int, before_id: int | None) -> list[RuleHit]:
         self._ask_of_rules(f"list_rule_hits {rule_id} {first} {before_id}", self._slug_of(rule_id), viewer)

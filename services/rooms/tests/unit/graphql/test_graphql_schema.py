@@ -54,6 +54,7 @@ type Video { id: SafeInt!  title: String!  createdAt: DateTime! }
 type AuditEntry {
   actionId: SafeInt!  at: DateTime!  actorUserId: SafeInt!  actorRole: String  action: String!
   targetUserId: SafeInt  targetUsername: String  scope: String!  slug: String  reason: String  rule: String
+  holdId: SafeInt
   durationMinutes: Int!  messageId: SafeInt  messageText: String  address: String
   policyChanges: [PolicyFieldChange!]!  undoes: SafeInt  undoneBy: SafeInt  completes: SafeInt  digest: String
   cursor: String!
@@ -86,6 +87,10 @@ type UserCase {
   sanctions: [Sanction!]!  warnings: [PastWarning!]!  notes: [Note!]!  reports: [Report!]!  names: [String!]!
   firstSeen: DateTime  lastSeen: DateTime  messages: [KeptMessage!]
 }
+type HeldMessage {
+  holdId: SafeInt!  slug: String!  userId: SafeInt  username: String!  message: String!  replyTo: SafeInt
+  rule: String  heldAt: DateTime!  expiresAt: DateTime!  cursor: String!
+}
 type PolicyFieldChange { field: String!  before: String!  after: String! }
 type AuditVerification {
   whole: Boolean!  checked: Int!  unchained: Int!  brokenActionId: SafeInt  problem: String
@@ -104,6 +109,7 @@ type Query {
   blocked: [SafeInt!]!
   rules(slug: String, first: Int = 50, after: String): [Rule!]!
   ruleHits(ruleId: SafeInt!, first: Int = 50, after: String, slug: String): [RuleHit!]!
+  heldMessages(slug: String!, first: Int = 50, after: String): [HeldMessage!]!
   testRule(text: String!, slug: String): RuleTest!
   roomRoles(slug: String!, first: Int = 50, after: String): [RoomRoleHolder!]!
   reports(slug: String, state: ReportState = OPEN, first: Int = 50, after: String): [Report!]!

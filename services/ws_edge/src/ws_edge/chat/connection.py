@@ -15,6 +15,7 @@ from ws_edge.chat.typing_timer import TypingTimer
 from ws_edge.errors import CLOSE_OF, CloseCode, ErrorCode
 from ws_edge.ports import Ports, Transport
 from ws_edge.protocol import codec
+from ws_edge.protocol.holds import Decided
 from ws_edge.protocol.identity import ConnectionId, Rank, Slug, Speaker, UserId
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership
@@ -223,12 +224,21 @@ class ChatConnection:
         if not self._is_over:
             self._perform(self._session.stop_typing())
 
-    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "", told: str = "") -> None:
+    def refuse(
+        self,
+        code: ErrorCode,
+        *,
+        retry_after_ms: int = 0,
+        nonce: str = "",
+        told: str = "",
+        decided: Decided | None = None,
+    ) -> None:
         """Tell why a frame was not accepted; does nothing once the connection is over."""
         if self._is_over:
             return
         self._ports.meter.refused(code.value)
-        self.write(codec.error(code, retry_after_ms=retry_after_ms or None, nonce=nonce or None, told=told))
+        wait_ms = retry_after_ms or None
+        self.write(codec.error(code, retry_after_ms=wait_ms, nonce=nonce or None, told=told, decided=decided))
         self._perform(self._session.refused(now=self._ports.clock.now_s()))
 
     def tick(self) -> None:
@@ -327,6 +337,7 @@ class ChatConnection:
             )
             self.write(first)
             self._actions.warnings.greet(self, room.slug)
+            self._actions.holds.greet(self, room.slug)
             self._perform(self._session.joined(now=self._ports.clock.now_s()))
 
     def _you(self, room: Room, resume_text: str | None = None, blocked: tuple[UserId, ...] | None = None) -> You:

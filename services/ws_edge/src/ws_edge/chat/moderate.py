@@ -10,6 +10,7 @@ from chassis.logs import place_of
 from chassis.tasks import Tasks, in_slices
 from chassis.traces import begin_trace, hold_trace
 from ws_edge.chat.feed import Feeds
+from ws_edge.chat.holds import Holds
 from ws_edge.chat.registry import Connection, ConnectionRegistry, RoomRegistry
 from ws_edge.chat.reports import file_report
 from ws_edge.chat.sanctions import SanctionReader
@@ -17,7 +18,16 @@ from ws_edge.chat.warnings import Warnings
 from ws_edge.errors import BusUnavailable, CloseCode, ErrorCode, ModerationUnavailable, RoomsUnavailable
 from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult, Ports, Undone
 from ws_edge.protocol import codec
-from ws_edge.protocol.commands import ChangeSanction, Command, DeleteMessage, IssueWarning, PurgeMessages, Target
+from ws_edge.protocol.commands import (
+    ChangeSanction,
+    Command,
+    DecideHeld,
+    DeleteMessage,
+    IssueWarning,
+    PurgeMessages,
+    Target,
+)
+from ws_edge.protocol.holds import Decided, HeldMessage
 from ws_edge.protocol.identity import MessageId, Rank, Slug, UserId
 from ws_edge.protocol.log import CommandEntry, LogEntry, MessagePinned, StoredMessage
 from ws_edge.protocol.rooms import Membership
@@ -42,6 +52,7 @@ _REFUSALS = {
     CommandRefusal.ALREADY_UNDONE: ErrorCode.ALREADY_UNDONE,
     CommandRefusal.NOTHING_TO_UNDO: ErrorCode.NOTHING_TO_UNDO,
     CommandRefusal.NONCE_TAKEN: ErrorCode.NONCE_TAKEN,
+    CommandRefusal.ROOM_GONE: ErrorCode.ROOM_GONE,
 }
 
 
@@ -58,6 +69,7 @@ class ModerationActions:
         "_ports",
         "_sanction_reader",
         "feeds",
+        "holds",
         "warnings",
     )
 
@@ -71,6 +83,7 @@ class ModerationActions:
         catch_up: Callable[[Room], Awaitable[None]],
         warnings: Warnings,
         feeds: Feeds,
+        holds: Holds,
     ) -> None:
         """`catch_up`: see Recovery."""
         self._ports = ports
@@ -82,6 +95,7 @@ class ModerationActions:
         self._applied: OrderedDict[int, None] = OrderedDict()
         self.warnings = warnings
         self.feeds = feeds
+        self.holds = holds
         self._acting: dict[int, tuple[Moderator, str]] = {}
         """Whose action moderation is asked for, and its nonce, by token."""
 
@@ -136,6 +150,7 @@ class ModerationActions:
         if self._ports.cache.by_id:
             await in_slices(self._connections, self._enforce)
         await self.warnings.deliver_all()
+        self.holds.deliver_missed()
 
     async def _decide(self, client: "Moderator", action: Moderate) -> ErrorCode | None:
         """Raises ModerationUnavailable, BusUnavailable."""
@@ -174,6 +189,10 @@ class ModerationActions:
         if isinstance(result, CommandRefusal):
             self._outcomes.resolve(token)
             return _REFUSALS[result]
+        if isinstance(result, Decided):
+            self._outcomes.resolve(token)
+            client.refuse(ErrorCode.ALREADY_DECIDED, nonce=action.nonce, decided=result)
+            return None
         return await self._follow(client, room, action, result, token)
 
     async def _follow(
@@ -193,6 +212,8 @@ class ModerationActions:
             self._confirm_warning(client, room, result.warning, action.nonce)
         if result.undone is not None:
             self._answer_undo(client, room, result, result.undone, action.nonce)
+        if result.hold is not None:
+            self._confirm_decision(client, room, result.hold, action.nonce, result.action_id)
         return None
 
     def _confirm_warning(self, client: "Moderator", room: Room, warning: RoomWarning, nonce: str) -> None:
@@ -203,13 +224,28 @@ class ModerationActions:
             room.flush()
             client.write(codec.warning_issued(warning, user_id, nonce=nonce))
 
+    def _confirm_decision(self, client: "Moderator", room: Room, hold: HeldMessage, nonce: str, action_id: int) -> None:
+        """Tell the author, and who had it rejected: the room is told nothing of that."""
+        self.holds.apply([hold])
+        user_id = client.speaker.identity.user_id
+        if user_id is not None and hold.state.is_rejected:
+            room.flush()
+            client.write(codec.held_denied(hold, user_id, nonce=nonce, action_id=action_id))
+
     async def _show_again(self, client: "Moderator", room: Room, result: CommandResult, nonce: str) -> ErrorCode | None:
         """What the first one with this nonce has brought, to this client alone. Raises BusUnavailable."""
         entry = None if result.entry_id is None else await self._entry(room, result.entry_id)
         if result.warning is not None:
             self._confirm_warning(client, room, result.warning, nonce)
             return None
+        if result.hold is not None and result.hold.state.is_rejected:
+            self._confirm_decision(client, room, result.hold, nonce, result.action_id)
+            return None
         room.flush()
+        if isinstance(entry, StoredMessage) and entry.allowed is not None:
+            emotes = room.emotes
+            client.write(codec.allowed_entry(entry, entry.allowed, room.room_id, nonce=nonce, emotes=emotes))
+            return None
         if result.event is not None:
             client.write(_frame_of(result.event, nonce=nonce, action_id=result.action_id))
         if isinstance(entry, CommandEntry):
@@ -223,7 +259,7 @@ class ModerationActions:
     async def _entry(self, room: Room, number: MessageId) -> LogEntry | None:
         """As it may be shown. Raises BusUnavailable."""
         entry = await self._ports.bus.entry(room.log, number)
-        if not isinstance(entry, MessagePinned):
+        if not isinstance(entry, MessagePinned | StoredMessage):
             return entry
         await self._catch_up(room)
         (entry,) = await with_messages(self._ports.bus, room, [entry])
@@ -295,6 +331,8 @@ class ModerationActions:
 
 
 def _brings_entry(command: Command) -> bool:
+    if isinstance(command, DecideHeld):
+        return command.allows
     return _purges(command) if isinstance(command, ChangeSanction | IssueWarning) else True
 
 

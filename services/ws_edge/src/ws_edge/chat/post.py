@@ -12,9 +12,12 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from chassis.logs import LogSummary
-from ws_edge.errors import BusUnavailable, ErrorCode
-from ws_edge.ports import Decision, Incident, Ports, Verdict
+from chassis.traces import begin_trace, hold_trace
+from ws_edge.chat.holds import Holds
+from ws_edge.errors import BusUnavailable, ErrorCode, ModerationUnavailable
+from ws_edge.ports import Decision, HoldRefusal, HoldRequest, HoldResult, Incident, Ports, Verdict
 from ws_edge.protocol import codec
+from ws_edge.protocol.holds import HoldReason, HoldState
 from ws_edge.protocol.identity import MessageId, Slug, Speaker
 from ws_edge.protocol.limits import AdmittedNonces, LocalLimiter
 from ws_edge.protocol.log import StoredMessage, message_key
@@ -61,6 +64,11 @@ class _Admission(NamedTuple):
     here: int
     """See Posting._ask."""
     at_s: float
+    held: HoldReason | None = None
+    """Why it is to wait for a moderator; None: it is not."""
+
+
+_NO_REASON = HoldReason()
 
 
 class Posting:
@@ -69,7 +77,9 @@ class Posting:
     __slots__ = (
         "_admitted",
         "_asked_of_text",
+        "_being_held",
         "_catch_up",
+        "_holds",
         "_judged_here",
         "_limiter",
         "_outcomes",
@@ -85,11 +95,15 @@ class Posting:
         outcomes: Outcomes,
         catch_up: Callable[[Room], Awaitable[None]],
         warning_missed: Callable[[Slug], None],
+        holds: Holds,
     ) -> None:
         """`catch_up`: see Recovery. `warning_missed` is called where moderation knows of a warning in a room that this
         edge does not."""
         self._catch_up = catch_up
         self._warning_missed = warning_missed
+        self._holds = holds
+        self._being_held: set[tuple[str, int, str]] = set()
+        """By participant, life and nonce: moderation is asked to have these wait."""
         limits = ports.moderation.limits
         self._ports = ports
         self._outcomes = outcomes
@@ -106,6 +120,8 @@ class Posting:
         now_s, nonce = self._ports.clock.now_s(), message.nonce
         if author.waiting >= WAITING_LIMIT:
             author.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=int(OUTCOME_S * 1000), nonce=nonce)
+        elif nonce and self._is_held_already(author, room, message):
+            pass
         elif not nonce and now_s < author.limited_until_s:
             author.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=_whole_ms(author.limited_until_s - now_s))
         else:
@@ -137,14 +153,14 @@ class Posting:
     def _judged(self, author: Poster, room: Room, message: Post, here: int, verdict: Verdict) -> None:
         nonce = message.nonce
         match verdict.decision:
-            case Decision.ADMITTED:
+            case Decision.ADMITTED | Decision.HELD:
                 now_s = self._ports.clock.now_s()
                 self._limiter.record(author.speaker, now_s)
-                if nonce:
+                if nonce and verdict.decision is Decision.ADMITTED:
                     self._admitted.note(author.speaker.key, room.life, nonce, now_s)
                 if verdict.place:
                     self._slow_mode.take(author.speaker.key, room.slug, verdict.place, now_s)
-                admission = _Admission(author.speaker, verdict.number, here, now_s)
+                admission = _Admission(author.speaker, verdict.number, here, now_s, verdict.held)
                 self._go_on(author, room, message, admission, text_open=verdict.text_open)
                 return
             case Decision.UNAVAILABLE:
@@ -239,7 +255,9 @@ class Posting:
     def _go_on(self, author: Poster, room: Room, message: Post, admission: _Admission, *, text_open: bool) -> None:
         """A message was admitted. It follows what its author said before in this room, also where that waits for what
         the room's home says of its text."""
-        if text_open or (author.speaker.key, room.slug) in self._asked_of_text:
+        if admission.held is not None and self._being_held_as(admission, room, message) in self._being_held:
+            self._begin_to_hold(author, room, message, admission)
+        elif text_open or (author.speaker.key, room.slug) in self._asked_of_text:
             self._ask_of_text(author, room, message, admission.number, admission)
         else:
             self._say(author, room, message, admission)
@@ -298,7 +316,87 @@ class Posting:
                 self._take_back(author, room, message, admission, ErrorCode.DUPLICATE, wait_ms)
                 return
             self._texts.say(room.slug, message.text, admission.number, admission.at_s)
-        self._publish(author, room, message, admission)
+        if admission.held is None:
+            self._publish(author, room, message, admission)
+        else:
+            self._begin_to_hold(author, room, message, admission)
+
+    # --- messages that wait for a moderator ------------------------------------------------------------------------
+
+    def _begin_to_hold(self, author: Poster, room: Room, message: Post, admission: _Admission) -> None:
+        if message.nonce:
+            self._being_held.add(self._being_held_as(admission, room, message))
+        self._ports.tasks.spawn(self._hold(author, room, message, admission), "hold a message")
+
+    @staticmethod
+    def _being_held_as(admission: _Admission, room: Room, message: Post) -> tuple[str, int, str]:
+        return admission.speaker.key, room.life, message.nonce
+
+    async def _hold(self, author: Poster, room: Room, message: Post, admission: _Admission) -> None:
+        """Have it wait. Where nobody can say whether it does, the author may send it again with its nonce."""
+        try:
+            result = await self._ask_to_hold(admission.speaker, room, message, admission.number, admission.held)
+        except ModerationUnavailable:
+            self._take_back(author, room, message, admission, ErrorCode.UNAVAILABLE)
+            return
+        finally:
+            self._being_held.discard(self._being_held_as(admission, room, message))
+        if isinstance(result, HoldRefusal):
+            code = ErrorCode.HOLD_FULL if result is HoldRefusal.FULL else ErrorCode.MUTED_OR_BANNED
+            self._take_back(author, room, message, admission, code)
+        elif result.is_repeated:
+            await self._tell_held(author, room, message, result)
+        else:
+            author.waiting -= 1
+            self._holds.sent(result.hold, partial(self._release, room, message.nonce, admission))
+
+    def _is_held_already(self, author: Poster, room: Room, message: Post) -> bool:
+        """A message that waits, or has waited, is sent again: it is not judged again, and its author hears how it
+        stands."""
+        known = self._holds.find(author.speaker, room.slug, room.life, message.nonce)
+        if known is None:
+            return False
+        if known.state is HoldState.ALLOWED:
+            author.waiting += 1
+            self._ports.tasks.spawn(self._ask_again(author, room, message), "show a message that was allowed")
+        else:
+            self._holds.tell_again(author, known)
+        return True
+
+    async def _ask_again(self, author: Poster, room: Room, message: Post) -> None:
+        result: HoldResult | HoldRefusal | None = None
+        with suppress(ModerationUnavailable):
+            result = await self._ask_to_hold(author.speaker, room, message, 0, None)
+        if isinstance(result, HoldResult):
+            await self._tell_held(author, room, message, result)
+        else:
+            self._refuse(author, ErrorCode.UNAVAILABLE, message.nonce)
+
+    async def _ask_to_hold(
+        self, speaker: Speaker, room: Room, message: Post, number: int, reason: HoldReason | None
+    ) -> HoldResult | HoldRefusal:
+        asked = message.text, message.nonce, number, message.reply_to, reason or _NO_REASON
+        with hold_trace(begin_trace()):
+            return await self._ports.moderation.hold(HoldRequest(speaker, room.slug, room.log, *asked))
+
+    async def _tell_held(self, author: Poster, room: Room, message: Post, result: HoldResult) -> None:
+        """Of a message that was sent before: how it stands, or the message itself."""
+        if result.hold.state is not HoldState.ALLOWED:
+            author.waiting -= 1
+            self._holds.tell_again(author, result.hold)
+            return
+        found = None
+        with suppress(BusUnavailable):
+            await self._catch_up(room)
+            found = None if result.entry_id is None else await self._ports.bus.entry(room.log, result.entry_id)
+        if isinstance(found, StoredMessage) and not room.erasures.covers(found):
+            author.waiting -= 1
+            room.flush()
+            author.write(codec.own_entry(found, room.room_id, room.emotes))
+        else:
+            is_taken_back = result.entry_id is not None and room.erasures.names(result.entry_id)
+            code = ErrorCode.MESSAGE_DELETED if is_taken_back or found is not None else ErrorCode.UNAVAILABLE
+            self._refuse(author, code, message.nonce)
 
     # --- into the stream -------------------------------------------------------------------------------------------
 
@@ -330,7 +428,7 @@ class Posting:
 
     def _release(self, room: Room, nonce: str, admission: _Admission) -> None:
         """A message was not stored: its author may speak as if they had never sent it."""
-        speaker, number, here, at_s = admission
+        speaker, number, here, at_s, _ = admission
         self._limiter.release(speaker, at_s)
         self._slow_mode.release(speaker.key, room.slug, number)
         self._texts.release(number)

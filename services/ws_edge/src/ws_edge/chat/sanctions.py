@@ -1,5 +1,5 @@
-"""The sanctions, policies, pins, warnings and roles that one worker knows: read when a room opens, read again and
-again, followed by events and entries of the log in between."""
+"""The sanctions, policies, pins, warnings, held messages and roles that one worker knows: read when a room opens, read
+again and again, followed by events and entries of the log in between."""
 
 import asyncio
 from collections import deque
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from chassis.tasks import Tasks
 from ws_edge.errors import Banned, ModerationUnavailable
 from ws_edge.ports import SLUGS_PER_READ, Clock, Moderation
+from ws_edge.protocol.holds import HoldCache
 from ws_edge.protocol.identity import Slug, Speaker, UserId
 from ws_edge.protocol.pins import PinCache
 from ws_edge.protocol.policies import Policy, PolicyCache
@@ -31,6 +32,7 @@ class SanctionReader:
         pins: PinCache,
         warnings: WarningCache,
         roles: RoleCache,
+        holds: HoldCache,
         clock: Clock,
         tasks: Tasks,
         *,
@@ -47,6 +49,7 @@ class SanctionReader:
         self._roles = roles
         self._ranks_changed = ranks_changed
         self._warnings_closed = warnings_closed
+        self._holds = holds
         self._clock = clock
         self._tasks = tasks
         self.slugs: dict[Slug, None] = {}
@@ -133,6 +136,8 @@ class SanctionReader:
                 self._pins.apply(slug, life, pin)
             if found.warnings is not None:
                 self._warnings_closed(self._warnings.replace(part, found.warnings, asked_at_s=asked_at_s))
+            if found.holds is not None:
+                self._holds.replace(part, found.holds, asked_at_s=asked_at_s)
             self._policies.rules_read(part, found.ruled, everywhere=found.ruled_everywhere)
             for slug, roles in found.roles.items():
                 self.roles_heard(slug, roles)
@@ -153,6 +158,7 @@ class SanctionReader:
         self._pins.forget(slug)
         self._warnings.forget(slug)
         self._roles.forget(slug)
+        self._holds.forget(slug)
 
     async def _read_wanted(self) -> None:
         await asyncio.sleep(0)  # everything of this turn goes along

@@ -8,6 +8,7 @@ from chassis.tasks import in_slices, repeat
 from ws_edge.chat.emotes import EmoteReader
 from ws_edge.chat.feed import Feeds
 from ws_edge.chat.history import Histories
+from ws_edge.chat.holds import Holds
 from ws_edge.chat.live import LiveConnection, LiveRoom
 from ws_edge.chat.moderate import ModerationActions
 from ws_edge.chat.post import Posting
@@ -18,6 +19,7 @@ from ws_edge.chat.sanctions import SanctionReader
 from ws_edge.chat.warnings import Warnings
 from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.ports import Ports
+from ws_edge.protocol.holds import HeldMessage
 from ws_edge.protocol.identity import ConnectionId, Life, Slug
 from ws_edge.protocol.revocations import Revocation
 from ws_edge.protocol.roles import RoomRoles
@@ -57,6 +59,7 @@ class Worker:
             ports.pins,
             ports.warnings,
             ports.roles,
+            ports.holds,
             ports.clock,
             ports.tasks,
             ranks_changed=lambda slug, users: self.actions.ranks_changed(slug, users),
@@ -77,7 +80,8 @@ class Worker:
         )
         self.warnings = Warnings(ports, self.connections, self.sanction_reader)
         self.feeds = Feeds(ports)
-        self.posting = Posting(ports, self.outcomes, self.recovery.catch_up, self.warnings.missed)
+        self.holds = Holds(ports, self.connections, self.sanction_reader)
+        self.posting = Posting(ports, self.outcomes, self.recovery.catch_up, self.warnings.missed, self.holds)
         self.actions = ModerationActions(
             ports,
             self.connections,
@@ -87,6 +91,7 @@ class Worker:
             self.recovery.catch_up,
             self.warnings,
             self.feeds,
+            self.holds,
         )
         self.revocations = RevocationReader(ports, self.connections)
         self.replays = ReplayReader(ports.bus, self.recovery.catch_up)
@@ -159,6 +164,10 @@ class Worker:
     def feed_reached(self, heads: Mapping[Slug, int]) -> None:
         """See WorkerListener."""
         self.feeds.reached(heads)
+
+    def holds_changed(self, changed: Sequence[HeldMessage]) -> None:
+        """See WorkerListener."""
+        self.holds.apply(changed)
 
     def emotes_changed(self, slug: Slug) -> None:
         """See WorkerListener."""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -14,6 +15,7 @@ from ws_edge.protocol import server_frames
 from ws_edge.protocol.emotes import ADDRESSES_SENT_CHARACTERS, NO_EMOTES, EmoteTable
 from ws_edge.protocol.feed import FeedState
 from ws_edge.protocol.frames import TYPES, ClientFrame, NoData, Nonce
+from ws_edge.protocol.holds import Allowed, Decided, HeldMessage, HoldState
 from ws_edge.protocol.identity import Identity, UserId
 from ws_edge.protocol.log import (
     Erasure,
@@ -165,15 +167,17 @@ def entry(
     prev_id: int | None = None,
     nonce: str = "",
     action_id: int = 0,
+    hold_id: int = 0,
     emotes: EmoteTable = NO_EMOTES,
 ) -> bytes:
     """An entry of the log, of a kind that is shown; `prev_id` in place of the stored one, `nonce` and `action_id` in
-    the copy of whose message or command it is alone, `emotes` those of the room."""
+    the copy of whose message or command it is alone, `hold_id` in that of who waited or allowed it, `emotes` those of
+    the room."""
     shown_before = entry.prev_id if prev_id is None else prev_id
     if isinstance(entry, StoredMessage):
-        return _written(
-            server_frames.ChatMessage(_message(entry, room_id, shown_before, nonce or UNSET, emotes=emotes))
-        )
+        own = {"action_id": action_id, "hold_id": hold_id}
+        message = _message(entry, room_id, shown_before, nonce or UNSET, emotes=emotes, **own)
+        return _written(server_frames.ChatMessage(message))
     if isinstance(entry, PolicyChanged):
         return _written(_policy_changed(entry, shown_before, nonce or UNSET, action_id or UNSET))
     if isinstance(entry, MessagePinned | MessageUnpinned):
@@ -184,8 +188,20 @@ def entry(
 
 def own_entry(stored: LogEntry, room_id: int, emotes: EmoteTable = NO_EMOTES) -> bytes:
     """The copy of whose message or command an entry is."""
-    action_id = 0 if isinstance(stored, StoredMessage) else stored.action_id
-    return entry(stored, room_id, nonce=stored.nonce, action_id=action_id, emotes=emotes)
+    if isinstance(stored, StoredMessage):
+        hold_id = 0 if stored.allowed is None else stored.allowed.hold_id
+        return entry(stored, room_id, nonce=stored.nonce, hold_id=hold_id, emotes=emotes)
+    return entry(stored, room_id, nonce=stored.nonce, action_id=stored.action_id, emotes=emotes)
+
+
+def allowed_entry(
+    stored: StoredMessage, allowed: Allowed, room_id: int, *, nonce: str = "", emotes: EmoteTable = NO_EMOTES
+) -> bytes:
+    """The copy of who allowed a message; `nonce` in place of that of their action."""
+    shown_nonce = nonce or allowed.nonce
+    return entry(
+        stored, room_id, nonce=shown_nonce, action_id=allowed.action_id, hold_id=allowed.hold_id, emotes=emotes
+    )
 
 
 def _erasure(
@@ -342,6 +358,8 @@ def _message(
     nonce: str | UnsetType = UNSET,
     *,
     emotes: EmoteTable,
+    action_id: int = 0,
+    hold_id: int = 0,
 ) -> server_frames.MessageData:
     shown = emotes.shown_in(message.text)
     return server_frames.MessageData(
@@ -356,6 +374,8 @@ def _message(
         reply_to=UNSET if message.reply_to is None else message.reply_to,
         emotes=[server_frames.EmoteData(one.name, one.url, one.start, one.end) for one in shown] or UNSET,
         nonce=nonce,
+        hold_id=hold_id or UNSET,
+        action_id=action_id or UNSET,
     )
 
 
@@ -434,6 +454,37 @@ def warning_issued(warning: RoomWarning, moderator_user_id: int, *, nonce: str =
     return _written(server_frames.ModerationAction(data))
 
 
+def message_held(hold: HeldMessage) -> bytes:
+    """To the author of a message that waits, or was allowed."""
+    state: Literal["waiting", "allowed"] = "allowed" if hold.state is HoldState.ALLOWED else "waiting"
+    data = server_frames.MessageHeldData(hold.id, hold.nonce or None, state, rfc3339(hold.expires_at_ms))
+    return _written(server_frames.MessageHeld(data))
+
+
+def message_rejected(hold: HeldMessage) -> bytes:
+    """To the author of a message that waited, and is not published."""
+    state: Literal["denied", "expired"] = "expired" if hold.state is HoldState.EXPIRED else "denied"
+    return _written(
+        server_frames.MessageRejected(server_frames.MessageRejectedData(hold.id, hold.nonce or None, state))
+    )
+
+
+def held_denied(hold: HeldMessage, moderator_user_id: int, *, nonce: str = "", action_id: int = 0) -> bytes:
+    """To who had a message rejected: that it was done."""
+    data = server_frames.ModerationActionData(
+        action="deny",
+        target_user_id=hold.user_id,
+        moderator_user_id=moderator_user_id,
+        duration_minutes=0,
+        timestamp=rfc3339(hold.decided_at_ms),
+        target_username=hold.username if hold.user_id is None else UNSET,
+        nonce=nonce or UNSET,
+        action_id=action_id or UNSET,
+        hold_id=hold.id,
+    )
+    return _written(server_frames.ModerationAction(data))
+
+
 def warning(warning: RoomWarning) -> bytes:
     """To its target alone."""
     data = server_frames.WarningData(
@@ -500,12 +551,14 @@ def error(
     nonce: str | None = None,
     told: str = "",
     ban: BanNotice | None = None,
+    decided: Decided | None = None,
 ) -> bytes:
     """Why something was refused; `retry_after_ms` where waiting helps, `nonce` where the refused frame had one, `told`
-    instead of the text of the code, `ban` where a banned user is turned away."""
-    if retry_after_ms is None and not nonce and not told and ban is None:
+    instead of the text of the code, `ban` where a banned user is turned away, `decided` of a message about which
+    somebody has decided."""
+    if retry_after_ms is None and not nonce and not told and ban is None and decided is None:
         return _PLAIN_ERRORS[code]
-    return _error(code, retry_after_ms, nonce, told, ban)
+    return _error(code, retry_after_ms, nonce, told, ban, decided)
 
 
 def _error(
@@ -514,6 +567,7 @@ def _error(
     nonce: str | None = None,
     told: str = "",
     ban: BanNotice | None = None,
+    decided: Decided | None = None,
 ) -> bytes:
     data = server_frames.ErrorData(
         message=told or code.text,
@@ -522,6 +576,8 @@ def _error(
         nonce=nonce or UNSET,
         sanction_id=UNSET if ban is None else ban.sanction_id,
         may_request_unban=UNSET if ban is None else ban.may_request_unban,
+        decided_by=UNSET if decided is None else decided.by,
+        decision=UNSET if decided is None else decided.word,
     )
     return _written(server_frames.Error(data))
 

@@ -82,6 +82,13 @@ class UndoAction(Struct, frozen=True, gc=False):
     action_id: int
 
 
+class DecideHeld(Struct, frozen=True, gc=False):
+    """Publish a message that waits for a moderator, or have it rejected."""
+
+    hold_id: int
+    allows: bool
+
+
 class IssueWarning(Struct, frozen=True, gc=False):
     """Warn somebody in this room, for a reason."""
 
@@ -111,4 +118,5 @@ Command = (
     | SetShield
     | IssueWarning
     | UndoAction
+    | DecideHeld
 )

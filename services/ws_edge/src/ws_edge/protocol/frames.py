@@ -9,6 +9,7 @@ from ws_edge.protocol.commands import (
     ChangeSanction,
     ClearRoom,
     Command,
+    DecideHeld,
     DeleteMessage,
     IssueWarning,
     PinMessage,
@@ -91,7 +92,7 @@ class PolicyChanges(Struct, frozen=True):
     unique: bool | UnsetType = UNSET
     """Nobody says in 2 minutes what was said in the room."""
     links: Links | UnsetType = UNSET
-    """What becomes of a message with a link in it; hold is refused: nothing holds messages yet."""
+    """What becomes of a message with a link in it; hold: it waits for a moderator."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""
@@ -112,6 +113,8 @@ _NEEDED = {
     "policy": "changes",
     "shield": "on",
     "undo": "action_id",
+    "allow": "hold_id",
+    "deny": "hold_id",
 }
 """What actions that are aimed at nobody need instead of a target; clear needs nothing."""
 
@@ -133,10 +136,12 @@ class ModerationData(Struct, frozen=True):
         "shield",
         "warn",
         "undo",
+        "allow",
+        "deny",
     ]
     target_user_id: _Id | None = None
-    """One of the two targets has to be there, but for delete, clear, pin, unpin, policy, shield and undo; this one
-    stands before the other."""
+    """One of the two targets has to be there, but for delete, clear, pin, unpin, policy, shield, undo, allow and deny;
+    this one stands before the other."""
     target_username: _Username | None = None
     """An anonymous user by name: their address is what is sanctioned."""
     message_id: _Id | None = None
@@ -149,6 +154,8 @@ class ModerationData(Struct, frozen=True):
     """Of shield: when it ends by itself."""
     action_id: _Id | None = None
     """Of undo: what is to be undone, as your own copy of it said, or GraphQL's `auditLog`."""
+    hold_id: _Id | None = None
+    """Of allow and deny: the message that waits, as GraphQL's `heldMessages` has it."""
     duration_minutes: _Duration = 0
     """0: permanent."""
     purge: bool = False
@@ -192,7 +199,7 @@ class TypingStop(Struct, frozen=True, tag="typing_stop", tag_field="type"):
 
 class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="type"):
     """A sanction to impose or to lift, messages to take back, the room's policy, shield or pin to change, somebody to
-    warn, or an action to undo."""
+    warn, an action to undo, or a message that waits to decide about."""
 
     data: ModerationData
 
@@ -221,6 +228,9 @@ class ModerationAction(Struct, frozen=True, tag="moderation_action", tag_field="
             case "undo":
                 assert data.action_id is not None
                 return UndoAction(data.action_id)
+            case "allow" | "deny":
+                assert data.hold_id is not None
+                return DecideHeld(data.hold_id, data.action == "allow")
             case word:
                 action, scope = Action[word.upper()], Scope[data.scope.upper()]
                 purge = data.purge and action in (Action.BAN, Action.MUTE)

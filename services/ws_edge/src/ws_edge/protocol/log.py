@@ -4,6 +4,7 @@ order."""
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from ws_edge.protocol.holds import Allowed
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker, UserId
 from ws_edge.protocol.policies import Policy
 
@@ -57,6 +58,8 @@ class StoredMessage:
     reply_to: MessageId | None = None
     role: str | None = None
     """The author's highest role; None: anonymous."""
+    allowed: Allowed | None = None
+    """Of one that waited for a moderator; edge and token are then those of whoever allowed it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Links(Enum):
 
     ALLOW = "allow"
     HOLD = "hold"
-    """Nothing holds a message yet: it is refused, and nobody can ask for it."""
+    """It waits for a moderator; it is refused while moderation is away."""
     REFUSE = "refuse"
 
 

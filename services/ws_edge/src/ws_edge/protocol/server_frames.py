@@ -1,7 +1,7 @@
 """The frames that clients are sent, as values: what the codec writes, and what docs/api/asyncapi.yaml shows. The bounds
 in their annotations are for that document; nothing checks them on the way out. An UNSET field is left out."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -42,7 +42,7 @@ _Right = Annotated[str, Meta(extra_json_schema={"enum": RIGHTS})]
 _Sanction = Annotated[str, Meta(extra_json_schema={"enum": [Action.BAN.word, Action.MUTE.word]})]
 _Scope = Annotated[str, Meta(extra_json_schema={"enum": ["room", "everywhere"]})]
 _Object = Annotated[dict[str, Any], Meta(extra_json_schema={"additionalProperties": True})]
-_Action = Annotated[str, Meta(extra_json_schema={"enum": [*(action.word for action in Action), "warn"]})]
+_Action = Annotated[str, Meta(extra_json_schema={"enum": [*(action.word for action in Action), "warn", "deny"]})]
 
 
 BLOCKED_LIMIT = 1000
@@ -138,7 +138,12 @@ class MessageData(Struct, frozen=True, kw_only=True, gc=False):
     emotes: Annotated[list[EmoteData], Meta(min_length=1, max_length=EMOTES_SHOWN)] | UnsetType = UNSET
     """There where it has some that the room knows: the first 50, in their order. `message` stays as it was sent."""
     nonce: Nonce | UnsetType = UNSET
-    """As its author gave it; in the author's own copy alone."""
+    """As its author gave it; in the author's own copy alone. In that of a moderator who allowed it that of their
+    action."""
+    hold_id: _Id | UnsetType = UNSET
+    """Of a message that waited for a moderator; in the copies of its author and of who allowed it alone."""
+    action_id: _Id | UnsetType = UNSET
+    """In the copy of who allowed it alone: where the audit log has that."""
 
 
 class PinData(Struct, frozen=True, gc=False):
@@ -348,6 +353,8 @@ class ModerationActionData(Struct, frozen=True, gc=False):
     """What it can be undone by; in the same copy alone."""
     warning_id: _Id | UnsetType = UNSET
     """Of warn alone."""
+    hold_id: _Id | UnsetType = UNSET
+    """Of deny alone."""
 
 
 class WarningData(Struct, frozen=True, gc=False):
@@ -358,6 +365,28 @@ class WarningData(Struct, frozen=True, gc=False):
     reason: Annotated[str, Meta(min_length=1, max_length=REASON_LENGTH)]
     timestamp: _Time
     """When it was issued."""
+
+
+class MessageHeldData(Struct, frozen=True, gc=False):
+    """`data` of message_held."""
+
+    hold_id: _Id
+    nonce: Nonce | None
+    """Of the message; null where it had none."""
+    state: Literal["waiting", "allowed"]
+    """What is known of it by now."""
+    expires_at: _Time
+    """When it is rejected where nobody has decided."""
+
+
+class MessageRejectedData(Struct, frozen=True, gc=False):
+    """`data` of message_rejected."""
+
+    hold_id: _Id
+    nonce: Nonce | None
+    """Of the message; null where it had none."""
+    state: Literal["denied", "expired"]
+    """expired: nobody decided in time."""
 
 
 class WarningClosedData(Struct, frozen=True, gc=False):
@@ -500,6 +529,10 @@ class ErrorData(Struct, frozen=True, gc=False):
     """While connecting, of a signed-in user who is banned: which ban it is, for `requestUnban` of GraphQL."""
     may_request_unban: bool | UnsetType = UNSET
     """Beside `sanction_id`: whether they may ask now."""
+    decided_by: _Id | UnsetType | None = UNSET
+    """Of `already_decided`: who did, or banned its author; null: nobody, time was up."""
+    decision: Literal["allowed", "denied", "expired"] | UnsetType = UNSET
+    """Of `already_decided`."""
 
 
 class RoomJoined(Struct, frozen=True, gc=False, tag="room_joined", tag_field="type"):
@@ -611,6 +644,18 @@ class RoomWarning(Struct, frozen=True, gc=False, tag="warning", tag_field="type"
     data: WarningData
 
 
+class MessageHeld(Struct, frozen=True, gc=False, tag="message_held", tag_field="type"):
+    """A message of yours waits for a moderator, or did when you were away; to nobody else."""
+
+    data: MessageHeldData
+
+
+class MessageRejected(Struct, frozen=True, gc=False, tag="message_rejected", tag_field="type"):
+    """A message of yours that waited for a moderator is not published; to nobody else."""
+
+    data: MessageRejectedData
+
+
 class WarningClosed(Struct, frozen=True, gc=False, tag="warning_closed", tag_field="type"):
     """A warning needs no acknowledging any more, wherever that was done; also the answer to acknowledge_warning."""
 
@@ -673,6 +718,8 @@ ServerFrame = (
     | ModerationAction
     | RoomWarning
     | WarningClosed
+    | MessageHeld
+    | MessageRejected
     | Undone
     | Reported
     | ModerationFeed

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from ws_edge.errors import CloseCode, ErrorCode, IllegalStep, RefusedFrame
 from ws_edge.protocol import codec
-from ws_edge.protocol.commands import ChangePolicy, ChangeSanction, Command, DeleteMessage, Report as ReportCommand
+from ws_edge.protocol.commands import ChangeSanction, Command, DeleteMessage, Report as ReportCommand
 from ws_edge.protocol.emotes import read_reaction
 from ws_edge.protocol.frames import (
     MESSAGE_LENGTH,
@@ -30,7 +30,6 @@ from ws_edge.protocol.frames import (
 )
 from ws_edge.protocol.identity import MessageId, Rank
 from ws_edge.protocol.limits import SlidingWindow
-from ws_edge.protocol.policies import Links
 
 KEPT_FRAMES = 32
 KEPT_BYTES = 64 * 1024
@@ -412,8 +411,6 @@ class Session:
         lowest = Rank.USER if isinstance(command, DeleteMessage) else Rank.MODERATOR
         if self.rank < lowest:
             return self._refuse(ErrorCode.NOT_MODERATOR, data.nonce, now)
-        if isinstance(command, ChangePolicy) and command.links is Links.HOLD:
-            return self._refuse(ErrorCode.NOT_AVAILABLE, data.nonce, now)
         return (Moderate(command, data.reason, data.nonce),)
 
     def _refuse(self, code: ErrorCode, nonce: str, now: float) -> tuple[Effect, ...]:

@@ -60,6 +60,7 @@ import structlog
 from chassis.logs import LogSummary
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Clock, Incident, Meter
+from ws_edge.protocol.holds import Decided
 from ws_edge.protocol.log import LogEntry
 from ws_edge.room.audience import Member
 from ws_edge.room.room import Room
@@ -76,9 +77,17 @@ class Author(Member, Protocol):
     waiting: int
     """Its messages that have no outcome yet."""
 
-    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "", told: str = "") -> None:
-        """Tell why a frame was not accepted, in words of a rule where it has any; does nothing once the connection is
-        over."""
+    def refuse(
+        self,
+        code: ErrorCode,
+        *,
+        retry_after_ms: int = 0,
+        nonce: str = "",
+        told: str = "",
+        decided: Decided | None = None,
+    ) -> None:
+        """Tell why a frame was not accepted, in words of a rule where it has any, and who has decided where somebody
+        has; does nothing once the connection is over."""
 
 
 @dataclass(slots=True)

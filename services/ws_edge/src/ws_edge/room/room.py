@@ -9,6 +9,7 @@ from msgspec import UNSET
 from ws_edge.ports import Clock, Timers
 from ws_edge.protocol import codec
 from ws_edge.protocol.emotes import ADDRESSES_SENT_CHARACTERS, NO_EMOTES, EmoteTable
+from ws_edge.protocol.holds import Allowed
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Slug, Speaker
 from ws_edge.protocol.log import (
     Erasure,
@@ -398,9 +399,21 @@ class Room:
         if self._reactable is not None and isinstance(shown, StoredMessage):
             self._reactable.note(shown)
         instead: dict[Member, bytes] | None = None
-        if author is not None and (shown.nonce or not isinstance(shown, StoredMessage)):
+        if isinstance(shown, StoredMessage) and shown.allowed is not None:
+            instead = self._copies_of_allowed(shown, shown.allowed, author)
+        elif author is not None and (shown.nonce or not isinstance(shown, StoredMessage)):
             instead = {author: codec.own_entry(shown, self.room_id, self.emotes)}
         self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self.emotes), instead)
+
+    def _copies_of_allowed(
+        self, message: StoredMessage, allowed: Allowed, moderator: Member | None
+    ) -> dict[Member, bytes]:
+        """Of a message that waited: those of its author, and of who allowed it, where that is a connection here."""
+        own = codec.own_entry(message, self.room_id, self.emotes)
+        copies = dict.fromkeys(self._participants.of_participant(allowed.key), own)
+        if moderator is not None:
+            copies[moderator] = codec.allowed_entry(message, allowed, self.room_id, emotes=self.emotes)
+        return copies
 
     # --- presence --------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from ws_edge.chat.registry import ConnectionRegistry, HeldRoom
 from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult
 from ws_edge.protocol.commands import ChangeSanction, Target
+from ws_edge.protocol.holds import Decided
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
@@ -229,7 +230,7 @@ async def test_an_action_that_fails_is_logged_and_refused_with_its_nonce_and_the
     moderator = await world.join("s", "1:moderator")
     execute, failures = world.moderation.execute, [KeyError("spam"), None]
 
-    async def fail_once(request: CommandRequest) -> CommandResult | CommandRefusal:
+    async def fail_once(request: CommandRequest) -> CommandResult | CommandRefusal | Decided:
         if failure := failures.pop(0):
             raise failure
         return await execute(request)

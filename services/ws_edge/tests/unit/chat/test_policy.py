@@ -588,8 +588,8 @@ async def test_changes_that_are_no_policy_are_a_wrong_format(world: World, chang
     assert joined(chair) == {"message": "Invalid message format", "code": "invalid_format", "nonce": "n"}
 
 
-async def test_links_hold_is_refused_as_not_available_until_something_holds_messages(world: World) -> None:
+async def test_links_may_be_held(world: World) -> None:
     chair = await world.join("s", "9:admin")
     chair.send("moderation_action", action="policy", changes={"links": "hold", "unique": True}, nonce="n")
-    assert joined(chair) == {"message": "Not available yet", "code": "not_available", "nonce": "n"}
-    assert world.moderation.requests == []
+    await world.settle()
+    assert world.moderation.requests[0].command == ChangePolicy(links=Links.HOLD, unique=True)

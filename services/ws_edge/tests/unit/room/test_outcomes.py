@@ -6,6 +6,7 @@ from edge_world import AT, FakeClock, FakeMeter
 
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
+from ws_edge.protocol.holds import Decided
 from ws_edge.protocol.identity import MessageId
 from ws_edge.protocol.log import StoredMessage
 from ws_edge.room.outcomes import OUTCOME_S, Outcomes
@@ -28,7 +29,15 @@ class Sender:
 
     def close_slow_consumer(self) -> None: ...
 
-    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "", told: str = "") -> None:
+    def refuse(
+        self,
+        code: ErrorCode,
+        *,
+        retry_after_ms: int = 0,
+        nonce: str = "",
+        told: str = "",
+        decided: Decided | None = None,
+    ) -> None:
         self.refusals.append((code, nonce))
 
 

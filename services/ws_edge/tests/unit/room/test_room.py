@@ -13,6 +13,7 @@ from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
 from ws_edge.protocol import codec
 from ws_edge.protocol.emotes import EmoteCache
+from ws_edge.protocol.holds import Decided
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef, StoredMessage
 from ws_edge.protocol.policies import NO_POLICY, Policy
@@ -35,7 +36,15 @@ class Viewer:
         self.frames: list[dict[str, object]] = []
         self.waiting = 0
 
-    def refuse(self, code: ErrorCode, *, retry_after_ms: int = 0, nonce: str = "", told: str = "") -> None:
+    def refuse(
+        self,
+        code: ErrorCode,
+        *,
+        retry_after_ms: int = 0,
+        nonce: str = "",
+        told: str = "",
+        decided: Decided | None = None,
+    ) -> None:
         raise AssertionError("nobody is refused here")
 
     def write(self, frames: bytes) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 from moderation.adapters.store.audit import record_from_row
 from moderation.adapters.store.case_feed import open_reports, open_requests
 from moderation.adapters.store.feed import last_event_id
+from moderation.adapters.store.holds import open_holds
 from moderation.adapters.store.tables import AuditRow, FeedEventRow
 from moderation.domain.feed import KEPT, MOST_OPEN, FeedEvent, FeedPart, OpenItems
 
 OPEN_ITEMS: dict[str, Callable[[str, int], Awaitable[Sequence[Mapping[str, Any]]]]] = {
+    "held": open_holds,
     "reports": open_reports,
     "unban_requests": open_requests,
 }

@@ -11,11 +11,13 @@ from tortoise.functions import Count, Min
 from chassis.database import Database
 from moderation.adapters.store.audit import append_audit
 from moderation.adapters.store.database import COMMAND_LOCK, answered
+from moderation.adapters.store.holds import message_from_values, values_of as values_of_message
 from moderation.adapters.store.policies import policy_from_values, values_of
 from moderation.adapters.store.rows import completing_row, storable
 from moderation.adapters.store.tables import AuditRow, OutboxRow
 from moderation.domain.commands import LogChange, OutboxItem
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage, LogRef, Origin
+from moderation.domain.holds import HoldAction, Publication
 from moderation.domain.people import Target
 from moderation.domain.pins import PinAction, PinChange
 from moderation.domain.policy import PolicyAction, PolicyChange
@@ -27,7 +29,7 @@ LEASE_MS = 15_000
 _ROWS_AT_ONCE = 1000
 _ERASURES = [int(kind) for kind in ErasureKind]
 _PINS = [int(action) for action in PinAction]
-_KINDS = [*_ERASURES, int(PolicyAction.CHANGE), *_PINS]
+_KINDS = [*_ERASURES, int(PolicyAction.CHANGE), *_PINS, int(HoldAction.ALLOW)]
 
 
 class TortoiseOutbox:
@@ -77,7 +79,10 @@ class TortoiseOutbox:
 
     @answered
     async def appended(self, item: OutboxItem, entry_id: int, *, now_ms: int) -> None:
-        await self._update(item, entry_id=entry_id, due_at_ms=now_ms + LEASE_MS)
+        values: dict[str, Any] = {"entry_id": entry_id, "due_at_ms": now_ms + LEASE_MS}
+        if isinstance(item.change, Publication):  # from here on the log alone has the text, where it can be erased
+            values["details"] = _details_of_publication(item.change.without_text)
+        await self._update(item, **values)
 
     @answered
     async def is_preceded(self, item: OutboxItem) -> bool:
@@ -160,12 +165,16 @@ def new_claim() -> str:
 def _kind_of(change: LogChange) -> int:
     if isinstance(change, PolicyChange):
         return int(PolicyAction.CHANGE)
+    if isinstance(change, Publication):
+        return int(HoldAction.ALLOW)
     return int(change.action if isinstance(change, PinChange) else change.kind)
 
 
 def _details_of(change: LogChange) -> dict[str, Any]:
     if isinstance(change, PolicyChange):
         return _details_of_policy(change)
+    if isinstance(change, Publication):
+        return _details_of_publication(change)
     return _details_of_pin(change) if isinstance(change, PinChange) else _details_of_erasure(change)
 
 
@@ -200,6 +209,14 @@ def _details_of_pin(change: PinChange) -> dict[str, Any]:
     }
 
 
+def _details_of_publication(change: Publication) -> dict[str, Any]:
+    return {
+        "origin": _origin(change.origin),
+        "hold_id": change.hold_id,
+        "message": values_of_message(change.message),
+    }
+
+
 def _origin(origin: Origin) -> list[str]:
     return [origin.edge, str(origin.token), storable(origin.nonce)]
 
@@ -220,6 +237,8 @@ def item_from_row(row: OutboxRow) -> OutboxItem:
 def _change(row: OutboxRow) -> LogChange:
     if row.kind == PolicyAction.CHANGE:
         return _policy_change(row)
+    if row.kind == HoldAction.ALLOW:
+        return _publication(row)
     return _pin_change(row) if row.kind in _PINS else _erasure(row)
 
 
@@ -243,6 +262,12 @@ def _pin_change(row: OutboxRow) -> PinChange:
     details, action = row.details, PinAction(row.kind)
     by, origin = details["moderator_user_id"], _origin_from(details)
     return PinChange(action, _log_of(row), by, origin, details["message_id"], details["version"])
+
+
+def _publication(row: OutboxRow) -> Publication:
+    details = row.details
+    origin, message = _origin_from(details), message_from_values(details["message"])
+    return Publication(_log_of(row), origin, details["hold_id"], message)
 
 
 def _erasure(row: OutboxRow) -> Erasure:

@@ -14,6 +14,7 @@ from tortoise.queryset import QuerySet
 
 from moderation.adapters.store.tables import (
     AuditRow,
+    HoldRow,
     RuleHitRow,
     SanctionAddressRow,
     SanctionRow,
@@ -70,6 +71,13 @@ async def erase_evidence_of_warnings(before_ms: int) -> bool:
     old = closed.exclude(target_username=ERASED_NAME)
     ids = await locked(old, ROWS_AT_ONCE)
     await WarningRow.filter(id__in=ids).update(target_username=ERASED_NAME)
+    return len(ids) == ROWS_AT_ONCE
+
+
+async def delete_holds(before_ms: int) -> bool:
+    """Delete what is known of messages that were decided about before then."""
+    ids = await locked(HoldRow.filter(decided_at_ms__lt=before_ms), ROWS_AT_ONCE)
+    await HoldRow.filter(id__in=ids).delete()
     return len(ids) == ROWS_AT_ONCE
 
 

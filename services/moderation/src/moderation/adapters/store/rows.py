@@ -1,13 +1,15 @@
 """Rows to values of the domain, and back."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from sys import intern
 from typing import Any
 
 from moderation.adapters.store.tables import AuditRow, SanctionRow
 from moderation.domain.cases import AddNote, Note, NoteAction, NoteOrder
-from moderation.domain.commands import ErasureOrder, SanctionOrder, Undone
+from moderation.domain.commands import RULE_AUTHOR, ErasureOrder, SanctionOrder, Undone
 from moderation.domain.erasures import NO_ORIGIN, Erasure, LoggedMessage, Origin
+from moderation.domain.holds import DecideHeldCommand, Hold, HoldAction
 from moderation.domain.kept_rules import RuleEdit, RuleOrder, SaveRule, scope_of
 from moderation.domain.people import Rank, Target
 from moderation.domain.pins import PinOrder
@@ -41,6 +43,12 @@ SANCTION_COLUMNS = (
     "lifted_at_ms",
 )
 """What sanction_from_values takes, in order."""
+
+
+def rfc3339(unix_ms: int) -> str:
+    """In UTC with milliseconds, as it stands in frames."""
+    seconds, ms = divmod(unix_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
 
 
 def sanction_from_row(row: SanctionRow, addresses: frozenset[str]) -> Sanction:
@@ -351,6 +359,47 @@ def note_audit_row(order: NoteOrder, note: Note, now_ms: int) -> AuditRow:
         lifted_ids=[],
         nonce=order.origin.nonce or None,
         details={"note_id": note.id},
+    )
+
+
+def hold_audit_row(hold: Hold) -> AuditRow:
+    """What is kept of a message that a rule, or the policy, has wait for a moderator."""
+    target = hold.message.target
+    by_rule = {"rule_id": hold.rule_id, "rule_name": hold.rule_name} if hold.rule_id else {}
+    return AuditRow(
+        action=int(HoldAction.HOLD),
+        target_user_id=target.user_id,
+        target_username=storable(target.username),
+        moderator_user_id=RULE_AUTHOR.user_id,
+        moderator_rank=int(RULE_AUTHOR.rank),
+        duration_minutes=0,
+        scope=int(Scope.ROOM),
+        slug=hold.slug,
+        reason=f"Rule: {hold.rule_name}" if hold.rule_id else "Links wait for a moderator",
+        at_ms=hold.held_at_ms,
+        lifted_ids=[],
+        message_text=hold.message.text,
+        details={"hold_id": hold.id, **by_rule},
+    )
+
+
+def decision_audit_row(command: DecideHeldCommand, decided: Hold, nonce: str, now_ms: int) -> AuditRow:
+    """What is kept of a decision about a message that waited; the row of the hold has its text."""
+    target = decided.message.target
+    return AuditRow(
+        action=int(command.action),
+        target_user_id=target.user_id,
+        target_username=target.username,
+        moderator_user_id=command.moderator.user_id,
+        moderator_rank=int(command.moderator.rank),
+        duration_minutes=0,
+        scope=int(Scope.ROOM),
+        slug=decided.slug,
+        reason=command.reason,
+        at_ms=now_ms,
+        lifted_ids=[],
+        nonce=nonce or None,
+        details={"hold_id": decided.id},
     )
 
 

@@ -30,8 +30,23 @@ from moderation.adapters.store.cases import (
     write_visits,
 )
 from moderation.adapters.store.database import COMMAND_LOCK, PRUNING_LOCK, answered
-from moderation.adapters.store.feed import append_feed_events, heads_after, last_event_id, prune_feed
+from moderation.adapters.store.feed import append_feed_event, append_feed_events, heads_after, last_event_id, prune_feed
 from moderation.adapters.store.feed_pages import newest_events, next_events, open_items
+from moderation.adapters.store.holds import (
+    are_holds_late,
+    demand_room,
+    earlier_hold,
+    entry_of,
+    expire_holds,
+    find_hold,
+    held,
+    holds_of,
+    insert_hold,
+    shown_decision,
+    shown_held,
+    waiting_of,
+    write_decision,
+)
 from moderation.adapters.store.outbox import erased_since, pending, put
 from moderation.adapters.store.pins import end_pin, end_pins, forget_pins, pin_of, pins_of, write_pin
 from moderation.adapters.store.policies import (
@@ -61,10 +76,12 @@ from moderation.adapters.store.roles import role_state, roles_of, undo_role, wri
 from moderation.adapters.store.rows import (
     SANCTION_COLUMNS,
     audit_row,
+    decision_audit_row,
     denial_audit_row,
     erasure_audit_row,
     event_from_row,
     follow_row,
+    hold_audit_row,
     note_audit_row,
     pin_audit_row,
     policy_audit_row,
@@ -126,9 +143,18 @@ from moderation.domain.commands import (
 )
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.feed import MOST_SANCTIONS, RULE_HITS, FeedHead, FeedPart, FeedState, is_whole
+from moderation.domain.holds import (
+    DecideHeldCommand,
+    DecideHeldOrder,
+    Hold,
+    HoldAction,
+    HoldOrder,
+    Publication,
+    denied_by_ban,
+)
 from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen
-from moderation.domain.people import Rank, Target
+from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.pins import PinAction, PinChange, PinCommand, PinOrder, RoomPin
 from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
 from moderation.domain.reports import (
@@ -158,7 +184,7 @@ from moderation.domain.undo_history import imposed_ids
 from moderation.domain.user_erasures import ErasedUser, EraseUserOrder
 from moderation.domain.visits import Visit
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
-from moderation.errors import NonceTaken
+from moderation.errors import NonceTaken, NotPermitted
 from moderation.ports import ChangedSanctions, SanctionQuery
 
 _IDS_AT_ONCE = 500
@@ -582,6 +608,70 @@ class TortoiseStore:
             await write_visits(visits)
 
     @answered
+    async def hold(self, order: HoldOrder, *, now_ms: int) -> Receipt:
+        """One by one as well: so many may wait, and nobody who was banned meanwhile."""
+        async with self._database.transaction():  # whoever sends again and again takes no lock
+            if (known := await self._known_hold(order, now_ms)) is not None:
+                return known
+            await demand_room(order, now_ms=now_ms)
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (known := await self._known_hold(order, now_ms)) is not None:
+                return known
+            await demand_room(order, now_ms=now_ms)
+            address = frozenset({order.message.author.address} if order.message.author.address else ())
+            in_force = await self._in_force_of(order.message.target, address, now_ms)
+            if any(each.kind is Action.BAN and each.reaches(order.slug) for each in in_force):
+                raise NotPermitted
+            hold = await insert_hold(order, now_ms=now_ms)
+            audit = hold_audit_row(hold)
+            # The text stands in the row alone, where it is erased one day.
+            shown = {name: value for name, value in shown_held(hold).items() if name not in ("message", "username")}
+            await append_audit(audit, kind="hold", data=shown)
+            return Receipt(audit.id, hold=hold)
+
+    @answered
+    async def decide_hold(
+        self, order: DecideHeldOrder, decide: Callable[[Hold | None], Hold], *, now_ms: int
+    ) -> Receipt:
+        """One by one as well: the first decision counts."""
+        command = order.command
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            known = await find_hold(command.hold_id)
+            decided = decide(known)
+            assert known is not None
+            action_id = await _write_decision(command, decided, order.origin.nonce, now_ms)
+            if command.action is not HoldAction.ALLOW:
+                return Receipt(action_id, hold=decided)
+            publication = Publication(known.log, order.origin, known.id, known.message)
+            return Receipt(action_id, hold=decided, work=await put(action_id, publication, now_ms=now_ms))
+
+    @answered
+    async def expire_holds(self, *, now_ms: int) -> list[Hold]:
+        async with self._database.transaction():
+            if not await are_holds_late(now_ms):
+                return []
+        async with self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            expired = await expire_holds(now_ms)
+            for hold in expired:
+                await append_feed_event(hold.slug, "hold_decided", shown_decision(hold), now_ms=now_ms)
+            return expired
+
+    @answered
+    async def holds_of(self, slugs: Sequence[str], *, since_ms: int, first: int) -> list[Hold]:
+        async with self._database.transaction():
+            return await holds_of(slugs, since_ms, first)
+
+    @answered
+    async def held(self, slug: str, *, first: int, before_id: int | None, now_ms: int) -> list[Hold]:
+        async with self._database.transaction():
+            return await held(slug, first, before_id, now_ms)
+
+    @answered
     async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
         """One by one as well, for the same reason."""
         async with self._commanding, self._database.transaction() as session:
@@ -773,6 +863,7 @@ class TortoiseStore:
         await self._in_parts(lambda: delete_visits(before_ms, retention.ROWS_AT_ONCE))
         await self._in_parts(lambda: erase_evidence_of_requests(before_ms, now_ms, retention.ROWS_AT_ONCE))
         await self._in_parts(lambda: erase_evidence_of_reports(before_ms, now_ms, retention.ROWS_AT_ONCE))
+        await self._in_parts(lambda: retention.delete_holds(before_ms))
 
     async def delete_history(self, before_ms: int) -> None:
         """See Store."""
@@ -866,9 +957,25 @@ class TortoiseStore:
         event = event_from_row(audit, tuple(await self._of_ids(imposed_ids(audit))), order.origin)
         work = await OutboxRow.filter(action_id=audit.id).first()
         warning = await find_warning(audit.id) if audit.action == WarningAction.ISSUE else None
+        hold = await find_hold((audit.details or {})["hold_id"]) if audit.action in set(HoldAction) else None
         undone = undone_from_row(audit, brings_entry=work is not None)
         entry_id = (work.entry_id if work else None) or 0
-        return Receipt(audit.id, event, entry_id, repeated=True, unban_request=answers, warning=warning, undone=undone)
+        return Receipt(
+            audit.id,
+            event,
+            entry_id,
+            repeated=True,
+            unban_request=answers,
+            warning=warning,
+            hold=hold,
+            undone=undone,
+        )
+
+    async def _known_hold(self, order: HoldOrder, now_ms: int) -> Receipt | None:
+        known = await earlier_hold(order, now_ms=now_ms)
+        if known is None:
+            return None
+        return Receipt(0, entry_id=await entry_of(known.id), repeated=True, hold=known.at(now_ms))
 
     async def _done_action(self, row: AuditRow, log: LogRef | None, now_ms: int) -> DoneAction:
         """What has become of what an action did. `log`: of the life that there is."""
@@ -995,10 +1102,19 @@ async def _undo(order: UndoOrder, undone: AuditRow, undoing: Undoing, now_ms: in
     roles, of_role = await undo_role(order.command, undone, undoing.role, now_ms=now_ms)
     audit.details = details | of_role
     await append_audit(audit)
-    event = event_from_row(audit, imposed, order.origin)
+    denied = await _deny_held_of(imposed, moderator, order.command.reason, now_ms)
     work = None if told is None else await put(audit.id, told, now_ms=now_ms)
     result = undone_from_row(audit, brings_entry=work is not None)
-    return Receipt(audit.id, event, work=work, policy=policy, warning=warning, roles=roles, undone=result)
+    return Receipt(
+        audit.id,
+        event_from_row(audit, imposed, order.origin),
+        work=work,
+        policy=policy,
+        warning=warning,
+        roles=roles,
+        undone=result,
+        denied=denied,
+    )
 
 
 async def _put_pin_back(
@@ -1077,7 +1193,33 @@ async def _carry_out(
     if purge is not None:
         await end_pin(command.slug, purge, now_ms=now_ms)
         work = await put(audit.id, purge, now_ms=now_ms)
-    return Receipt(audit.id, event_from_row(audit, imposed, order.origin), work=work, unban_request=answers)
+    denied = await _deny_held_of(imposed, command.moderator, command.reason, now_ms)
+    event = event_from_row(audit, imposed, order.origin)
+    return Receipt(audit.id, event, work=work, unban_request=answers, denied=denied)
+
+
+async def _deny_held_of(
+    imposed: Sequence[Sanction], moderator: Moderator, reason: str, now_ms: int
+) -> tuple[Hold, ...]:
+    """What a ban's target has waiting, each denial with an audit row of its own."""
+    denied: list[Hold] = []
+    for ban in imposed:
+        if ban.kind is not Action.BAN:
+            continue
+        waiting = await waiting_of(ban.target, ban.addresses)
+        for hold in denied_by_ban(waiting, ban.slug, moderator.user_id, now_ms):
+            command = DecideHeldCommand(HoldAction.DENY, moderator, hold.slug, hold.id, reason)
+            await _write_decision(command, hold, "", now_ms)
+            denied.append(hold)
+    return tuple(denied)
+
+
+async def _write_decision(command: DecideHeldCommand, decided: Hold, nonce: str, now_ms: int) -> int:
+    """The id of its audit row."""
+    audit = decision_audit_row(command, decided, nonce, now_ms)
+    await append_audit(audit, kind="hold_decided", data=shown_decision(decided))
+    await write_decision(decided, audit.id)
+    return int(audit.id)
 
 
 def _told_of(request: UnbanRequest) -> dict[str, Any]:

@@ -18,6 +18,9 @@ JTI_LENGTH = 128
 DIGEST_LENGTH = 64
 SALT_LENGTH = 32
 KIND_LENGTH = 32
+CONNECTION_LENGTH = 128
+ROLE_LENGTH = 32
+RULE_NAME_LENGTH = 400  # bytes of 100 letters
 
 
 class SanctionRow(Model):
@@ -85,14 +88,15 @@ class AuditRow(Model):
     message_id = fields.BigIntField(null=True)
     """Of a deletion and of a pin; its author is the target."""
     message_text: str | None = fields.TextField(null=True)
-    """Of a deletion, or a mute by rule; empty when it was erased, null where the log could not be read before the
-    message was gone."""
+    """Of a deletion, a mute by rule or a hold; empty when it was erased, null where the log could not be read before
+    the message was gone."""
     purged = fields.BooleanField(null=True)
     """Of a sanction: the target's messages were taken back with it."""
     details: dict[str, Any] | None = fields.JSONField(null=True)
     """Of a change of the policy, by an undo too, or of a rule: its version, the fields as they were before and as they
     are since. Of one of the pin: its version, the life, the ids of what was pinned before and of what is since; of an
-    undo of one under `pin`. Of a mute by rule: which one. Of a role: the version of the room's roles, and the role
+    undo of one under `pin`. Of a hold and of decisions about it: which (hold_id), and of the hold by which
+    rule. Of a mute by rule: which one. Of a role: the version of the room's roles, and the role
     before and since. Of revoked tokens which (jti, or before_ms). Of an erased user the
     sanctions that were made anew (imposed_ids). Of an undo what the frame calls it (action), the
     sanctions that it imposed (imposed_ids) and which of before those are again (again_of), and what it left
@@ -185,6 +189,47 @@ class WarningRow(Model):
             Index(fields=("slug", "closed_at_ms"), name="warning_by_slug"),
             Index(fields=("target_user_id", "target_username"), name="warning_by_target"),
             Index(fields=("closed_at_ms", "created_at_ms"), name="warning_by_end"),
+        )
+
+
+class HoldRow(Model):
+    """A message that waits for a moderator, or has waited."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    slug = fields.CharField(max_length=SLUG_LENGTH)
+    log_partition = fields.IntField()
+    room_id = fields.BigIntField()
+    life = fields.BigIntField()
+    user_id = fields.BigIntField()
+    username = fields.CharField(max_length=NAME_LENGTH)
+    connection = fields.CharField(max_length=CONNECTION_LENGTH)
+    address = fields.CharField(max_length=ADDRESS_LENGTH)
+    """Of an anonymous author, for a ban that reaches it; empty when it was decided about."""
+    rank = fields.SmallIntField()
+    role = fields.CharField(max_length=ROLE_LENGTH)
+    text = fields.TextField()
+    """Empty when it was decided about: the audit row of the hold has it as evidence, the outbox until it is stored."""
+    nonce = fields.CharField(max_length=NONCE_LENGTH)
+    number = fields.BigIntField()
+    reply_to = fields.BigIntField()
+    rule_id = fields.BigIntField()
+    rule_name = fields.CharField(max_length=RULE_NAME_LENGTH)
+    state = fields.SmallIntField()
+    held_at_ms = fields.BigIntField()
+    decided_by = fields.BigIntField(default=0)
+    decided_at_ms = fields.BigIntField(null=True)
+    """Null: it waits."""
+    action_id = fields.BigIntField(null=True)
+    """The audit row of the decision."""
+
+    class Meta:
+        table = "hold"
+        app = "moderation"
+        indexes = (
+            Index(fields=("decided_at_ms", "held_at_ms"), name="hold_by_end"),
+            Index(fields=("slug", "decided_at_ms", "id"), name="hold_by_slug"),
+            Index(fields=("user_id", "username", "decided_at_ms"), name="hold_by_author"),
+            Index(fields=("user_id", "nonce"), name="hold_by_nonce"),
         )
 
 

@@ -16,6 +16,7 @@ from moderation.domain.audit import AuditQuery, AuditRecord, Verification, chain
 from moderation.domain.cases import NoteAction
 from moderation.domain.commands import ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Origin
+from moderation.domain.holds import DecideHeldCommand, DecideHeldOrder, HeldMessage, Hold, HoldAction, HoldOrder
 from moderation.domain.kept_rules import DeleteRule, KeptRule, RuleEdit, RuleOrder, SaveRule
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
 from moderation.domain.people import NO_CLAIMS, Claims, Moderator, Rank, Speaker, Target
@@ -45,7 +46,7 @@ from moderation.domain.revocations import (
 from moderation.domain.roles import RoleAction, RoleCommand, RoleHolder, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.rule_book import Match
 from moderation.domain.rule_hits import KeptHit
-from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
+from moderation.domain.rules import LONGEST_NAME as LONGEST_RULE_NAME, Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.unban_requests import UnbanAction, UnbanOrder
 from moderation.domain.undo import CHANGES_OF_POLICIES, LASTING, UndoAction, UndoCommand, UndoOrder
@@ -66,6 +67,9 @@ from moderation.errors import (
     AlreadyRequested,
     AlreadyUndone,
     CannotUndo,
+    HoldDecided,
+    HoldFull,
+    HoldNotFound,
     MalformedRequest,
     MessageNotFound,
     ModerationError,
@@ -75,6 +79,7 @@ from moderation.errors import (
     NotPermitted,
     ReportNotFound,
     RequestedTooSoon,
+    RoomGone,
     RuleNotFound,
     RuleRefused,
     SanctionNotFound,
@@ -93,6 +98,7 @@ _Enum = TypeVar("_Enum", bound=IntEnum)
 _LONGEST_DURATION_MINUTES = 525_600
 _LONGEST_REASON = 500
 _LONGEST_NONCE = 64
+_LONGEST_ROLE = 32
 _LARGEST_ID = 2**53 - 1
 _PARTITIONS = 256
 _MOST_SLUGS = 1000
@@ -109,10 +115,12 @@ _REFUSALS = {
     Decision.LINKS: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_LINKS),
     Decision.WARNING_PENDING: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_WARNING_PENDING),
     Decision.BLOCKED: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_BLOCKED),
+    Decision.HELD: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_HELD),
     Decision.UNJUDGED: (pb.Verdict.DECISION_UNSPECIFIED, pb.Verdict.REFUSAL_UNSPECIFIED),
 }
 """What a policy, a warning or a rule refuses, in words that older edges know as well."""
 _PIN_ACTIONS = {"pin": PinAction.PIN, "unpin": PinAction.UNPIN}
+_DECISIONS = {"allow_held": HoldAction.ALLOW, "deny_held": HoldAction.DENY}
 _REPORTED_STEPS = {
     pb.WarningReport.STEP_DELIVER: WarningStep.DELIVER,
     pb.WarningReport.STEP_ACKNOWLEDGE: WarningStep.ACKNOWLEDGE,
@@ -121,7 +129,7 @@ _REPORTED_STEPS = {
 _ROLE = "role"
 _AUDIT_ACTIONS = {
     int(number): number.name.lower()
-    for number in (*Action, *ErasureKind, *PinAction, *RevocationAction, UndoAction.UNDO)
+    for number in (*Action, *ErasureKind, *PinAction, *RevocationAction, *HoldAction, UndoAction.UNDO)
 } | {
     int(PolicyAction.CHANGE): "policy",
     int(PolicyAction.SHIELD): "shield",
@@ -159,11 +167,15 @@ _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
     AlreadyRequested: pb.ExecuteResponse.OUTCOME_ALREADY_REQUESTED,
     RequestedTooSoon: pb.ExecuteResponse.OUTCOME_REQUESTED_TOO_SOON,
     NonceTaken: pb.ExecuteResponse.OUTCOME_NONCE_TAKEN,
+    HoldNotFound: pb.ExecuteResponse.OUTCOME_NOT_FOUND,
+    HoldFull: pb.ExecuteResponse.OUTCOME_HOLD_FULL,
+    HoldDecided: pb.ExecuteResponse.OUTCOME_HOLD_DECIDED,
+    RoomGone: pb.ExecuteResponse.OUTCOME_ROOM_GONE,
 }
 REFUSED = tuple(_OUTCOMES)
 """Refusals that are answers to Execute."""
 _RANKS = {int(rank) for rank in Rank}
-_POLICY_RANGES = RANGES | {"read_only": (min(ReadOnly), max(ReadOnly))}
+_POLICY_RANGES = RANGES | {"read_only": (min(ReadOnly), max(ReadOnly)), "links": (min(Links), max(Links))}
 
 
 def batch_from_proto(message: pb.AdmitRequest) -> Batch:
@@ -182,8 +194,11 @@ def verdicts_to_proto(verdicts: Iterable[Verdict], request: pb.AdmitRequest) -> 
     response = pb.AdmitResponse()
     add = response.verdicts.add
     ids = [*(check.id for check in request.checks), *(message.id for message in request.messages)]
-    for check_id, (decision, retry_after_ms, holds_place, text_open, told) in zip(ids, verdicts, strict=True):
-        if decision in _REFUSALS:
+    for check_id, verdict in zip(ids, verdicts, strict=True):
+        decision, retry_after_ms, holds_place, text_open, told, _, _ = verdict
+        if decision is Decision.HELD:
+            _add_held(response.verdicts.add(), check_id, verdict)
+        elif decision in _REFUSALS:
             known, refusal = _REFUSALS[decision]
             add(id=check_id, decision=known, retry_after_ms=retry_after_ms, refusal=refusal, told=told)
         elif retry_after_ms:
@@ -193,6 +208,13 @@ def verdicts_to_proto(verdicts: Iterable[Verdict], request: pb.AdmitRequest) -> 
         else:
             add(id=check_id, decision=decision)
     return response
+
+
+def _add_held(into: pb.Verdict, check_id: int, verdict: Verdict) -> None:
+    into.id = check_id
+    into.decision, into.refusal = _REFUSALS[Decision.HELD]
+    into.holds_place, into.text_open = verdict.holds_place, verdict.text_open
+    into.held.rule_id, into.held.rule_name = verdict.rule_id, verdict.rule_name
 
 
 def limits_to_proto(limits: Limits, *, refuse_unjudged: bool) -> pb.Limits:
@@ -226,12 +248,12 @@ def order_from_act(message: pb.ActRequest) -> SanctionOrder:
     return SanctionOrder(_sanction_command(message, message, message.moderator))
 
 
-def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport | ReportOrder | UnbanOrder:
+def order_from_proto(message: pb.ExecuteRequest) -> Order | WarningReport | ReportOrder | UnbanOrder | HoldOrder:
     """A command with who gives it. Raises MalformedRequest: as for order_from_act, a nonce has up to 64 characters; and
     where there is no command that is known here. RuleRefused: a rule has a kind, or another value, that is not
     offered."""
-    if message.WhichOneof("command") == "report_warning":
-        return _warning_report(message)
+    if message.WhichOneof("command") in ("report_warning", "hold_message"):
+        return _hold_order(message) if message.HasField("hold_message") else _warning_report(message)
     nonce = _text(message.nonce, _LONGEST_NONCE, "nonce")
     log, origin = log_from_proto(message), Origin(message.edge, message.token, nonce)
     if message.WhichOneof("command") == "change_sanction":
@@ -264,10 +286,20 @@ def _order_of_room(message: pb.ExecuteRequest, log: LogRef | None, origin: Origi
         return RevocationOrder(_revocation_command(message), origin)
     if message.WhichOneof("command") == "set_room_role":
         return RoleOrder(_role_command(message), origin)
+    return _order_about_messages(message, log, origin)
+
+
+def _order_about_messages(
+    message: pb.ExecuteRequest, log: LogRef | None, origin: Origin
+) -> DecideHeldOrder | ErasureOrder:
+    if message.WhichOneof("command") in _DECISIONS:
+        return DecideHeldOrder(_decide_command(message), log, origin)
     return ErasureOrder(_erasure_command(message), log, origin)
 
 
-def receipt_to_proto(receipt: Receipt, order: Order | WarningReport | ReportOrder | UnbanOrder) -> pb.ExecuteResponse:
+def receipt_to_proto(
+    receipt: Receipt, order: Order | WarningReport | ReportOrder | UnbanOrder | HoldOrder
+) -> pb.ExecuteResponse:
     """What a command that is stored came to."""
     holder = None
     if receipt.roles is not None and isinstance(order, RoleOrder):
@@ -287,6 +319,7 @@ def receipt_to_proto(receipt: Receipt, order: Order | WarningReport | ReportOrde
         report=None if receipt.report is None else kept_report_to_proto(receipt.report),
         note=None if receipt.note is None else note_to_proto(receipt.note),
         unban_request=None if receipt.unban_request is None else unban_request_to_proto(receipt.unban_request),
+        hold=None if receipt.hold is None else hold_to_proto(receipt.hold),
     )
 
 
@@ -299,10 +332,14 @@ def refusal_to_proto(refusal: ModerationError) -> pb.ExecuteResponse:
         answer.retry_after_ms = refusal.retry_after_ms
     elif isinstance(refusal, AlreadyDecided):
         answer.decided_by_user_id = refusal.by
+    elif isinstance(refusal, HoldDecided):
+        answer.hold.CopyFrom(hold_to_proto(refusal.hold))
     return answer
 
 
-def reader_from_proto(message: pb.ListAuditRequest | pb.VerifyAuditRequest | pb.ListUndoableRequest) -> Moderator:
+def reader_from_proto(
+    message: pb.ListAuditRequest | pb.VerifyAuditRequest | pb.ListUndoableRequest | pb.ListHeldRequest,
+) -> Moderator:
     """Who asks. Raises MalformedRequest."""
     return moderator_from_proto(message.reader)
 
@@ -351,6 +388,7 @@ def audit_to_proto(record: AuditRecord, undone_by: int | None) -> pb.AuditEntry:
         completes=details.get("completes", 0),
         digest=record.digest or "",
         rule=details.get("rule_name", ""),
+        hold_id=details.get("hold_id", 0),
     )
     if record.message_text:
         entry.message_text = record.message_text
@@ -629,6 +667,34 @@ def warning_to_proto(warning: RoomWarning) -> pb.Warning:
     )
 
 
+def hold_to_proto(hold: Hold, *, with_text: bool = False) -> pb.Hold:
+    """A message that waits, or has waited, for the wire."""
+    message = hold.message
+    return pb.Hold(
+        id=hold.id,
+        slug=hold.slug,
+        life=hold.log.life,
+        user_id=message.author.user_id,
+        username=message.author.username,
+        connection=message.author.connection,
+        nonce=message.nonce,
+        number=message.number,
+        state=pb.HoldState.ValueType(hold.state),
+        held_at_ms=hold.held_at_ms,
+        expires_at_ms=hold.expires_at_ms,
+        decided_by=hold.decided_by,
+        decided_at_ms=hold.decided_at_ms or 0,
+        reason=pb.HoldReason(rule_id=hold.rule_id, rule_name=hold.rule_name),
+        text=message.text if with_text else "",
+        reply_to=message.reply_to,
+    )
+
+
+def encode_holds(changed: Iterable[Hold]) -> bytes:
+    """What became of messages that wait, as it travels on NATS."""
+    return pb.HoldEvent(holds=map(hold_to_proto, changed)).SerializeToString()
+
+
 def encode_warnings(changed: Iterable[RoomWarning]) -> bytes:
     """Warnings as they travel on NATS."""
     return pb.WarningEvent(warnings=map(warning_to_proto, changed)).SerializeToString()
@@ -782,6 +848,44 @@ def _warning_report(message: pb.ExecuteRequest) -> WarningReport:
     return WarningReport(report.warning_id, target, step)
 
 
+def _hold_order(message: pb.ExecuteRequest) -> HoldOrder:
+    asked, log = message.hold_message, log_from_proto(message)
+    if log is None:
+        raise MalformedRequest("log")
+    if not message.slug:
+        raise MalformedRequest("slug")
+    if not asked.text:
+        raise MalformedRequest("text")
+    author = speaker_from_proto(message.actor)
+    held = HeldMessage(
+        author=author._replace(username=_text(author.username, LONGEST_NAME, "actor")),
+        text=_text(asked.text, LONGEST_MESSAGE, "text"),
+        nonce=_text(asked.nonce, _LONGEST_NONCE, "nonce"),
+        number=_up_to_largest(asked.number, "number"),
+        role=_text(asked.role, _LONGEST_ROLE, "role"),
+        reply_to=_up_to_largest(asked.reply_to, "reply_to"),
+    )
+    slug = _text(message.slug, LONGEST_SLUG, "slug")
+    reason_id, reason_name = asked.reason.rule_id, _text(asked.reason.rule_name, LONGEST_RULE_NAME, "reason")
+    return HoldOrder(slug, log, held, _up_to_largest(reason_id, "reason"), reason_name)
+
+
+def _decide_command(message: pb.ExecuteRequest) -> DecideHeldCommand:
+    action = _DECISIONS[message.WhichOneof("command") or ""]
+    hold_id = message.allow_held.hold_id or message.deny_held.hold_id
+    if not message.slug:
+        raise MalformedRequest("slug")
+    if not 0 < hold_id <= _LARGEST_ID:
+        raise MalformedRequest("hold_id")
+    return DecideHeldCommand(
+        action,
+        moderator_from_proto(message.actor),
+        _text(message.slug, LONGEST_SLUG, "slug"),
+        hold_id,
+        _text(message.reason, _LONGEST_REASON, "reason"),
+    )
+
+
 def _undo_command(message: pb.ExecuteRequest) -> UndoCommand:
     action_id = message.undo.action_id
     if not 0 < action_id <= _LARGEST_ID:
@@ -838,8 +942,6 @@ def _policy_changes(message: policy_pb2.PolicyChanges) -> PolicyChanges:
     if "read_only" in changes:
         changes["read_only"] = ReadOnly(changes["read_only"])
     if "links" in changes:
-        if changes["links"] not in (Links.ALLOW, Links.REFUSE):
-            raise MalformedRequest("links")
         changes["links"] = Links(changes["links"])
     if not changes:
         raise MalformedRequest("changes")
@@ -916,6 +1018,12 @@ def _target(message: pb.ActRequest | pb.ChangeSanction | pb.PurgeMessages | pb.I
     if message.target_user_id:
         return Target(message.target_user_id, "")
     return Target(0, _text(message.target_username, LONGEST_NAME, "target_username"))
+
+
+def _up_to_largest(value: int, field: str) -> int:
+    if not 0 <= value <= _LARGEST_ID:
+        raise MalformedRequest(field)
+    return value
 
 
 def _rank(value: int) -> Rank:

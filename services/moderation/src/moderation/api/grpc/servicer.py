@@ -11,6 +11,7 @@ from moderation.api.grpc.convert import (
     audit_to_proto,
     event_to_proto,
     hit_to_proto,
+    hold_to_proto,
     holder_to_proto,
     kept_rule_to_proto,
     log_from_proto,
@@ -48,15 +49,18 @@ from moderation.api.grpc.convert_feed import (
     feed_state_to_proto,
     since_from_proto,
 )
+from moderation.domain.holds import HoldOrder
 from moderation.domain.kept_rules import EVERYWHERE
 from moderation.errors import MalformedRequest, NotPermitted
 from moderation.ports import Ports
 from moderation.usecases.cases import get_case, slug_of_note
-from moderation.usecases.execute import execute, lift
+from moderation.usecases.execute import execute, hold, lift
 from moderation.usecases.feed import open_feed, read_feed
 from moderation.usecases.queries import (
     list_audit,
+    list_held,
     list_history,
+    list_holds,
     list_in_force,
     list_open_warnings,
     list_pins,
@@ -105,7 +109,10 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         """Carry out a command; what is refused, or not there, is an answer as well."""
         try:
             order = order_from_proto(request)
-            receipt = await execute(self._ports, order)
+            if isinstance(order, HoldOrder):
+                receipt = await hold(self._ports, order)
+            else:
+                receipt = await execute(self._ports, order)
         except REFUSED as refusal:
             return refusal_to_proto(refusal)
         return receipt_to_proto(receipt, order)
@@ -121,6 +128,7 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         pins = await list_pins(self._ports, query.slugs) if request.with_pins else []
         warnings = await list_open_warnings(self._ports, query.slugs) if request.with_warnings else None
         roles = await list_roles(self._ports, query.slugs) if request.with_roles else []
+        holds = await list_holds(self._ports, query.slugs) if request.with_holds else []
         found = await list_in_force(self._ports, query)
         rules = self._ports.rules
         return pb.ListActiveResponse(
@@ -129,6 +137,8 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
             pins=map(pin_to_proto, pins),
             warnings=map(warning_to_proto, warnings or ()),
             has_warnings=warnings is not None,
+            holds=map(hold_to_proto, holds),
+            has_holds=request.with_holds,
             ruled_slugs=filter(rules.acts_in, query.slugs) if request.with_policies else (),
             ruled_everywhere=request.with_policies and rules.acts_in(EVERYWHERE),
             roles=map(roles_to_proto, roles),
@@ -328,3 +338,12 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         """What came since."""
         slugs = feed_slugs_from_proto(request)
         return feed_part_to_proto(await read_feed(self._ports, slugs, request.after_id))
+
+    async def ListHeld(  # noqa: N802
+        self, request: pb.ListHeldRequest, context: grpc.aio.ServicerContext[pb.ListHeldRequest, pb.ListHeldResponse]
+    ) -> pb.ListHeldResponse:
+        """One page, newest first."""
+        reader, slug = reader_from_proto(request), slug_from_proto(request.slug)
+        first, before_id = request.first, request.before_id or None
+        found = await list_held(self._ports, reader, slug, first=first, before_id=before_id)
+        return pb.ListHeldResponse(holds=(hold_to_proto(each, with_text=True) for each in found))

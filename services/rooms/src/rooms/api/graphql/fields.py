@@ -21,6 +21,7 @@ from rooms.api.graphql.case_types import REPORTS, UNBAN_REQUESTS, Note, Report, 
 from rooms.api.graphql.request import Request
 from rooms.api.graphql.types import (
     AUDIT,
+    HELD,
     ROLES,
     ROOMS,
     RULE_HITS,
@@ -31,6 +32,7 @@ from rooms.api.graphql.types import (
     ChatRoom,
     Emote,
     ErasedUser,
+    HeldMessage,
     Invitation,
     RevokedTokens,
     RoomRoleHolder,
@@ -243,6 +245,26 @@ class Query:
         )
         info.context.count_elements(len(found))
         return [RuleHit.of(hit) for hit in found]
+
+    @strawberry.field
+    async def held_messages(
+        self,
+        info: Info[Request, None],
+        slug: str,
+        first: int | None = LIST_DEFAULT,
+        after: str | None = strawberry.UNSET,
+    ) -> list[HeldMessage]:
+        """The messages of a room that wait for a moderator, newest first. Raises NotSignedIn, NotPermitted,
+        InvalidInput, ModerationUnavailable."""
+        found = await queries.list_held(
+            info.context.ports,
+            info.context.viewer,
+            naming.check_slug(slug),
+            first=clamp_first(first),
+            before_id=decode_cursor(HELD, after or None),
+        )
+        info.context.count_elements(len(found))
+        return [HeldMessage.of(held) for held in found]
 
     @strawberry.field
     async def test_rule(self, info: Info[Request, None], text: str, slug: str | None = strawberry.UNSET) -> RuleTest:

@@ -87,7 +87,7 @@ class _RememberedSanctions:
         self._found: dict[int, Sanction] = {}
         self.list_sanctions = moderation.list_sanctions
         self.lift_sanction = moderation.lift_sanction
-        self.list_audit = moderation.list_audit
+        self.list_audit, self.list_held = moderation.list_audit, moderation.list_held
         self.verify_audit = moderation.verify_audit
         self.list_undoable = moderation.list_undoable
         self.undo = moderation.undo

@@ -17,6 +17,7 @@ from rooms.domain import (
     audit as domain_audit,
     emotes as domain_emotes,
     erased_users as domain_erased_users,
+    holds as domain_holds,
     roles as domain_roles,
     rooms as domain,
     rules as domain_rules,
@@ -31,6 +32,7 @@ AUDIT = "audit"
 RULES = "rule"
 RULE_HITS = "hit"
 ROLES = "role"
+HELD = "held"
 LARGEST_SAFE_INT = 2**53 - 1
 
 SafeInt = NewType("SafeInt", int)
@@ -382,6 +384,7 @@ class AuditEntry:
     slug: str | None
     reason: str | None
     rule: str | None
+    hold_id: SafeInt | None
     duration_minutes: int
     message_id: SafeInt | None
     message_text: str | None
@@ -408,6 +411,7 @@ class AuditEntry:
             slug=entry.slug,
             reason=entry.reason,
             rule=entry.rule,
+            hold_id=_safe(entry.hold_id),
             duration_minutes=entry.duration_minutes,
             message_id=_safe(entry.message_id),
             message_text=entry.message_text,
@@ -420,6 +424,38 @@ class AuditEntry:
             completes=_safe(entry.completes),
             digest=entry.digest,
             cursor=encode_cursor(AUDIT, entry.action_id),
+        )
+
+
+@strawberry.type
+class HeldMessage:
+    """A message that waits for a moderator."""
+
+    hold_id: SafeInt
+    slug: str
+    user_id: SafeInt | None
+    username: str
+    message: str
+    reply_to: SafeInt | None
+    rule: str | None
+    held_at: datetime
+    expires_at: datetime
+    cursor: str
+
+    @classmethod
+    def of(cls, held: domain_holds.HeldMessage) -> Self:
+        """As the contract shows one."""
+        return cls(
+            hold_id=SafeInt(held.id),
+            slug=held.slug,
+            user_id=_safe(held.user_id),
+            username=held.username,
+            message=held.text,
+            reply_to=_safe(held.reply_to),
+            rule=held.rule,
+            held_at=held.held_at,
+            expires_at=held.expires_at,
+            cursor=encode_cursor(HELD, held.id),
         )
 
 

@@ -13,6 +13,9 @@ from ws_edge.ports import (
     CommandRequest,
     CommandResult,
     Decision,
+    HoldRefusal,
+    HoldRequest,
+    HoldResult,
     InForce,
     JoinRefusal,
     Undone,
@@ -24,6 +27,7 @@ from ws_edge.protocol.commands import (
     ChangePolicy,
     ChangeSanction,
     ClearRoom,
+    DecideHeld,
     DeleteMessage,
     IssueWarning,
     PinMessage,
@@ -32,6 +36,7 @@ from ws_edge.protocol.commands import (
     UndoAction,
     UnpinMessage,
 )
+from ws_edge.protocol.holds import Decided, HeldMessage, HoldReason, HoldState
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import StoredMessage
 from ws_edge.protocol.pins import Pin
@@ -85,6 +90,13 @@ _REFUSED = {
     moderation_pb2.ExecuteResponse.OUTCOME_ALREADY_UNDONE: CommandRefusal.ALREADY_UNDONE,
     moderation_pb2.ExecuteResponse.OUTCOME_NOTHING_TO_UNDO: CommandRefusal.NOTHING_TO_UNDO,
     moderation_pb2.ExecuteResponse.OUTCOME_NONCE_TAKEN: CommandRefusal.NONCE_TAKEN,
+    moderation_pb2.ExecuteResponse.OUTCOME_ROOM_GONE: CommandRefusal.ROOM_GONE,
+}
+_HOLD_STATES = {
+    moderation_pb2.HOLD_STATE_WAITING: HoldState.WAITING,
+    moderation_pb2.HOLD_STATE_ALLOWED: HoldState.ALLOWED,
+    moderation_pb2.HOLD_STATE_DENIED: HoldState.DENIED,
+    moderation_pb2.HOLD_STATE_EXPIRED: HoldState.EXPIRED,
 }
 _READ_ONLY = {
     policy_pb2.READ_ONLY_UNSPECIFIED: ReadOnly.NOBODY,
@@ -244,6 +256,10 @@ def verdict_from_proto(verdict: moderation_pb2.Verdict) -> Verdict:
     if verdict.decision == moderation_pb2.Verdict.DECISION_ADMITTED:
         place = verdict.id if verdict.holds_place else 0
         return Verdict(Decision.ADMITTED, 0, place, verdict.id, verdict.text_open)
+    if verdict.refusal == moderation_pb2.Verdict.REFUSAL_HELD:
+        place = verdict.id if verdict.holds_place else 0
+        reason = HoldReason(verdict.held.rule_id, verdict.held.rule_name)
+        return Verdict(Decision.HELD, 0, place, verdict.id, verdict.text_open, held=reason)
     if verdict.text_open:
         return Verdict(_DECISIONS.get(verdict.decision, Decision.UNAVAILABLE), 0, 0, verdict.id, text_open=True)
     if verdict.refusal in _REFUSED_OTHERWISE:
@@ -285,9 +301,10 @@ def in_force_from_proto(answer: moderation_pb2.ListActiveResponse) -> InForce:
     policies = {Slug(known.slug): policy_from_proto(known.version, known.policy) for known in answer.policies}
     pins = {Slug(known.slug): (Life(known.life), _pin_from_proto(known)) for known in answer.pins}
     warnings = warnings_from_proto(answer.warnings) if answer.has_warnings else None
+    holds = holds_from_proto(answer.holds) if answer.has_holds else None
     ruled = frozenset(map(Slug, answer.ruled_slugs))
     roles = {Slug(known.slug): roles_from_proto(known) for known in answer.roles}
-    return InForce(sanctions, policies, pins, warnings, ruled, answer.ruled_everywhere, roles)
+    return InForce(sanctions, policies, pins, warnings, ruled, answer.ruled_everywhere, roles, holds)
 
 
 def _pin_from_proto(known: moderation_pb2.RoomPin) -> Pin:
@@ -355,6 +372,59 @@ def roles_from_proto(message: moderation_pb2.RoomRoles) -> RoomRoles:
     return RoomRoles(message.version, UserId(message.owner_user_id) if message.owner_user_id else None, by_user)
 
 
+def holds_from_proto(holds: Iterable[moderation_pb2.Hold]) -> list[HeldMessage]:
+    """Those whose state this version understands."""
+    return [_hold_from_proto(hold) for hold in holds if hold.state in _HOLD_STATES]
+
+
+def _hold_from_proto(hold: moderation_pb2.Hold) -> HeldMessage:
+    return HeldMessage(
+        id=hold.id,
+        slug=Slug(hold.slug),
+        life=Life(hold.life),
+        user_id=UserId(hold.user_id) if hold.user_id else None,
+        username=hold.username,
+        connection=hold.connection,
+        nonce=hold.nonce,
+        number=hold.number,
+        state=_HOLD_STATES[hold.state],
+        expires_at_ms=hold.expires_at_ms,
+        decided_by=UserId(hold.decided_by) if hold.decided_by else None,
+        decided_at_ms=hold.decided_at_ms,
+    )
+
+
+def hold_to_proto(request: HoldRequest) -> moderation_pb2.ExecuteRequest:
+    """A message that is to wait."""
+    log = request.log
+    asked = moderation_pb2.HoldMessage(
+        text=request.text,
+        nonce=request.nonce,
+        number=request.number,
+        role=request.author.identity.role or "",
+        reply_to=request.reply_to or 0,
+        reason=moderation_pb2.HoldReason(rule_id=request.reason.rule_id, rule_name=request.reason.rule_name),
+    )
+    return moderation_pb2.ExecuteRequest(
+        actor=speaker_to_proto(request.author),
+        slug=request.slug,
+        log=moderation_pb2.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
+        hold_message=asked,
+    )
+
+
+def held_from_proto(answer: moderation_pb2.ExecuteResponse) -> HoldResult | HoldRefusal | None:
+    """What became of it; None: nothing that this version understands."""
+    if answer.outcome == moderation_pb2.ExecuteResponse.OUTCOME_HOLD_FULL:
+        return HoldRefusal.FULL
+    if answer.outcome == moderation_pb2.ExecuteResponse.OUTCOME_NOT_PERMITTED:
+        return HoldRefusal.BANNED
+    if answer.outcome != moderation_pb2.ExecuteResponse.OUTCOME_DONE or answer.hold.state not in _HOLD_STATES:
+        return None
+    entry_id = MessageId(answer.entry_id) if answer.entry_id else None
+    return HoldResult(_hold_from_proto(answer.hold), answer.repeated, entry_id)
+
+
 def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
     """A command with who gives it and where."""
     log = request.log
@@ -387,9 +457,18 @@ def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
             message.change_policy.CopyFrom(_policy_changes_to_proto(policy))
         case SetShield(minutes):
             message.shield.CopyFrom(moderation_pb2.SetShield(on=minutes > 0, minutes=minutes))
-        case UndoAction(action_id):
-            message.undo.action_id = action_id
+        case UndoAction() | DecideHeld() as command:
+            _name_what_is_meant(command, message)
     return message
+
+
+def _name_what_is_meant(command: UndoAction | DecideHeld, message: moderation_pb2.ExecuteRequest) -> None:
+    if isinstance(command, UndoAction):
+        message.undo.action_id = command.action_id
+    elif command.allows:
+        message.allow_held.hold_id = command.hold_id
+    else:
+        message.deny_held.hold_id = command.hold_id
 
 
 def warning_report_to_proto(
@@ -436,8 +515,11 @@ def _sanction_change_to_proto(change: ChangeSanction) -> moderation_pb2.ChangeSa
     )
 
 
-def result_from_proto(answer: moderation_pb2.ExecuteResponse) -> CommandResult | CommandRefusal:
+def result_from_proto(answer: moderation_pb2.ExecuteResponse) -> CommandResult | CommandRefusal | Decided:
     """What a command came to; an outcome of a later version is a refusal."""
+    if answer.outcome == moderation_pb2.ExecuteResponse.OUTCOME_HOLD_DECIDED and answer.hold.state in _HOLD_STATES:
+        by = UserId(answer.hold.decided_by) if answer.hold.decided_by else None
+        return Decided(_HOLD_STATES[answer.hold.state], by)
     if answer.outcome != moderation_pb2.ExecuteResponse.OUTCOME_DONE:
         return _REFUSED.get(answer.outcome, CommandRefusal.NOT_PERMITTED)
     event = event_from_proto(answer.event) if answer.HasField("event") else None
@@ -446,7 +528,8 @@ def result_from_proto(answer: moderation_pb2.ExecuteResponse) -> CommandResult |
         undone = Undone(answer.undone.action_id, tuple(answer.undone.not_undone), answer.undone.brings_entry)
     entry_id = MessageId(answer.entry_id) if answer.entry_id else None
     warning = reported_warning_from_proto(answer)
-    return CommandResult(event, entry_id, answer.repeated, warning, answer.action_id, undone)
+    hold = holds_from_proto([answer.hold] if answer.HasField("hold") else [])
+    return CommandResult(event, entry_id, answer.repeated, warning, answer.action_id, undone, hold[0] if hold else None)
 
 
 def reported_warning_from_proto(answer: moderation_pb2.ExecuteResponse) -> RoomWarning | None:

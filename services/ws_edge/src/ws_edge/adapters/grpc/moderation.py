@@ -17,6 +17,8 @@ from ws_edge.adapters.grpc.convert import (
     UNAVAILABLE,
     act_from_proto,
     act_to_proto,
+    held_from_proto,
+    hold_to_proto,
     in_force_from_proto,
     reported_warning_from_proto,
     request_to_proto,
@@ -37,6 +39,9 @@ from ws_edge.ports import (
     CommandRequest,
     CommandResult,
     Decision,
+    HoldRefusal,
+    HoldRequest,
+    HoldResult,
     InForce,
     ReportAnswer,
     Verdict,
@@ -44,6 +49,7 @@ from ws_edge.ports import (
 )
 from ws_edge.protocol.commands import ChangeSanction, Report
 from ws_edge.protocol.feed import FeedPart, FeedState
+from ws_edge.protocol.holds import Decided
 from ws_edge.protocol.identity import Life, Slug, Speaker, target_routing_key
 from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.revocations import Revocation
@@ -180,7 +186,16 @@ class GrpcModeration:
         if stream is not None:
             stream.report_seen(speaker, slug)
 
-    async def execute(self, request: CommandRequest) -> CommandResult | CommandRefusal:
+    async def hold(self, request: HoldRequest) -> HoldResult | HoldRefusal:
+        """See ports.Moderation."""
+        execute = self._stub_for(_key_of_room(request.slug)).Execute
+        answer = await call(execute, hold_to_proto(request), _COMMAND_DEADLINE_S, ModerationUnavailable)
+        result = held_from_proto(answer)
+        if result is None:
+            raise ModerationUnavailable("an answer of a later version")
+        return result
+
+    async def execute(self, request: CommandRequest) -> CommandResult | CommandRefusal | Decided:
         """See ports.Moderation. Not repeated elsewhere when the answer is lost: it may have been carried out."""
         target = request.target
         stub = self._stub_for(request.slug if target is None else target_routing_key(target.user_id, target.username))
@@ -243,6 +258,7 @@ class GrpcModeration:
             with_pins=True,
             with_warnings=True,
             with_roles=True,
+            with_holds=True,
         )
         return in_force_from_proto(await self._list_active(slugs[0], request))
 
@@ -327,9 +343,11 @@ class GrpcModeration:
             self._speaking[key] = (stream, unanswered)
         else:
             del self._speaking[key]
-        if verdict.decision is Decision.ADMITTED and not pending.admitted_as:
+        if verdict.decision in (Decision.ADMITTED, Decision.HELD) and not pending.admitted_as:
             slow_in = pending.slug if verdict.place else None
-            self._note(pending.speaker, pending.life, pending.nonce, stream, verdict.number, slow_in)
+            # To another home one that waits must not look like one that was admitted: that may be published.
+            nonce = pending.nonce if verdict.decision is Decision.ADMITTED else ""
+            self._note(pending.speaker, pending.life, nonce, stream, verdict.number, slow_in)
         pending.done(verdict)
 
     def _note(

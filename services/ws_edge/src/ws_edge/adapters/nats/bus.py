@@ -18,6 +18,7 @@ from chassis.traces import hold_trace
 from salon.events.v1.events_pb2 import EmotesChanged, LogReached, ParticipantReturned, RoomDeleted
 from salon.moderation.v1.moderation_pb2 import (
     FeedReached,
+    HoldEvent,
     RevocationEvent,
     RoomRoles as RoomRolesMessage,
     SanctionEvent as SanctionEventMessage,
@@ -25,6 +26,7 @@ from salon.moderation.v1.moderation_pb2 import (
 )
 from ws_edge.adapters.grpc.convert import (
     event_from_proto,
+    holds_from_proto,
     revocations_from_proto,
     roles_from_proto,
     warnings_from_proto,
@@ -140,6 +142,7 @@ class NatsBus:
         self._wire.add("salon.v1.moderation.roles", self._receive_roles)
         self._wire.add("salon.v1.moderation.tokens", self._receive_revocations)
         self._wire.add("salon.v1.moderation.feed", self._receive_feed)
+        self._wire.add("salon.v1.moderation.hold", self._receive_holds)
         self._wire.add("salon.v1.rooms.deleted", self._receive_deletion)
         self._wire.add("salon.v1.rooms.emotes", self._receive_emotes)
         self._wire.add(_BROADCAST, lambda _subject, _headers, payload: listener.broadcast_received(payload))
@@ -354,6 +357,10 @@ class NatsBus:
 
     def _receive_feed(self, _subject: bytes, _headers: bytes, payload: bytes) -> None:
         self._worker.feed_reached({Slug(head.slug): head.event_id for head in FeedReached.FromString(payload).heads})
+
+    def _receive_holds(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
+        with hold_trace(read_trace_header(headers)):
+            self._worker.holds_changed(holds_from_proto(HoldEvent.FromString(payload).holds))
 
     def _receive_deletion(self, _subject: bytes, headers: bytes, payload: bytes) -> None:
         with hold_trace(read_trace_header(headers)):

@@ -8,6 +8,7 @@ from salon.events.v1 import events_pb2
 from salon.events.v1.events_pb2 import ChatMessage, Person, Presence, ReactionCount, Reactions, Typing
 from ws_edge.adapters.grpc.convert import policy_from_proto
 from ws_edge.protocol.emotes import REACTION_LIMIT_CHARACTERS
+from ws_edge.protocol.holds import Allowed
 from ws_edge.protocol.identity import ConnectionId, MessageId, Rank, Speaker, UserId
 from ws_edge.protocol.log import (
     LogEntry,
@@ -75,12 +76,18 @@ def decode_entry(headers: bytes, payload: bytes, partition: int, *, prev_id: Mes
     number = entry_id(read_number(headers, b"Nats-Sequence: "), partition)
     at = to_milliseconds(read_text(headers, b"Nats-Time-Stamp: "))
     if entry.HasField("message"):
-        return _message(number, prev_id, at, entry.message)
+        return _message(number, prev_id, at, entry.message, entry.origin)
     return _command_entry(number, prev_id, at, entry)
 
 
-def _message(number: MessageId, prev_id: MessageId, at: str, message: ChatMessage) -> StoredMessage:
-    user_id = message.user_id
+def _message(
+    number: MessageId, prev_id: MessageId, at: str, message: ChatMessage, origin: events_pb2.CommandOrigin
+) -> StoredMessage:
+    user_id, edge, token, allowed = message.user_id, message.edge, message.token, None
+    if message.hold_id:
+        key = f"u:{user_id}" if user_id else f"c:{message.connection}"
+        allowed = Allowed(message.hold_id, key, origin.nonce, origin.action_id)
+        edge, token = origin.edge, origin.token
     return StoredMessage(
         number,
         prev_id,
@@ -88,11 +95,12 @@ def _message(number: MessageId, prev_id: MessageId, at: str, message: ChatMessag
         message.text,
         UserId(user_id) if user_id else None,
         message.username,
-        message.edge,
-        message.token,
+        edge,
+        token,
         message.nonce,
         MessageId(message.reply_to) if message.reply_to else None,
         message.role or (Rank.USER.role if user_id else None),
+        allowed,
     )
 
 
