@@ -10,6 +10,7 @@ from chassis.database import Database
 from moderation.adapters.store.feed_pages import open_items
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.tables import AuditRow, HoldRow, OutboxRow
+from moderation.adapters.store.user_erasures import erase_rows
 from moderation.domain.audit import AuditQuery
 from moderation.domain.commands import Receipt, SanctionOrder
 from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
@@ -370,3 +371,16 @@ async def test_evidence_is_erased_with_the_others_and_the_chain_stays_whole(stor
     verified = await store.verify_part("live", 0, first=9)
     assert (verified.checked, verified.broken_id) == (3, None)
     assert len(await store.audit_log(AuditQuery(slug="live", actions=(34,)), first=9, before_id=None)) == 2
+
+
+async def test_of_an_erased_user_nothing_waits(store: Store, database: Database) -> None:
+    waiting, other = await held(store, now_ms=1_000), await held(store, now_ms=1_000, author=GUEST)
+    async with database.transaction():
+        await erase_rows(5, now_ms=2_000)
+    later = max(2_000, WAITS_MS)
+    assert [hold.id for hold in await store.expire_holds(now_ms=later)] == [waiting.id]
+    assert (await HoldRow.get(id=waiting.id)).text == ""
+    assert (await HoldRow.get(id=other.id)).text
+    async with database.transaction():
+        await erase_rows(5, now_ms=2_000)
+    assert await HoldRow.filter(id=waiting.id).count() == 0

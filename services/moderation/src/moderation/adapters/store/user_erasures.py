@@ -6,6 +6,7 @@ from moderation.adapters.store.pins import end_pins_of
 from moderation.adapters.store.reports import erase_reports
 from moderation.adapters.store.tables import (
     AuditRow,
+    HoldRow,
     NoteRow,
     RuleHitRow,
     SanctionAddressRow,
@@ -26,6 +27,9 @@ async def erase_rows(user_id: int, *, now_ms: int) -> list[RoomWarning]:
     await _erase_ended_sanctions(user_id, now_ms)
     await _erase_evidence_of_audit(user_id, now_ms)
     await RuleHitRow.filter(user_id=user_id).delete()
+    held = HoldRow.filter(user_id=user_id)
+    await held.filter(decided_at_ms__isnull=False).delete()
+    await held.update(held_at_ms=0)  # what waits has waited for long enough: it is rejected next, and its text deleted
     await SightingRow.filter(user_id=user_id).delete()
     await VisitRow.filter(user_id=user_id).delete()
     await NoteRow.filter(target_user_id=user_id).delete()
