@@ -350,6 +350,16 @@ async def test_where_the_database_was_put_back_all_is_read_again(subject: Subjec
     assert (len(subject.cache), subject.cache.read_up_to) == (1, 1)
 
 
+async def test_a_change_that_cannot_be_read_is_logged_and_gone_round_by_reading_all(subject: Subject) -> None:
+    await read_sanctions(subject.ports)
+    await execute(subject.ports, SanctionOrder(MUTE))
+    subject.store.problems[READ_CHANGES] = ZeroDivisionError("ours")
+    with capture_logs() as lines:
+        await read_sanctions(subject.ports)
+    assert [(line["event"], line["log_level"]) for line in lines] == [("sanctions_not_followed", "error")]
+    assert (subject.store.asked[READ_ALL], subject.cache.read_up_to, len(subject.cache)) == (2, 1, 1)
+
+
 async def test_what_is_over_leaves_the_memory(subject: Subject) -> None:
     subject.cache.apply([replace(_mute_at(1), expires_at_ms=1_000), _mute_at(2)], ())
     await drop_ended(subject.ports)

@@ -9,7 +9,7 @@ import structlog
 
 from chassis.errors import DatabaseUnavailable
 from chassis.tasks import in_slices, repeat
-from moderation.ports import Ports
+from moderation.ports import ChangedSanctions, Ports
 
 READ_POLICIES_EVERY_S = 0.4
 """A change of a policy, a sanction or a warning holds on every replica a second after it was told, also where NATS told
@@ -59,11 +59,7 @@ async def read_sanctions(ports: Ports) -> None:
     cannot say what was changed. Raises DatabaseUnavailable; what was known stays then."""
     is_all = False
     while not is_all:
-        read_up_to = ports.cache.read_up_to
-        changed = None
-        if read_up_to is not None:
-            now_ms = ports.clock().wall_ms
-            changed = await ports.store.changed_after(read_up_to, first=READ_AT_ONCE, now_ms=now_ms)
+        changed = await _changed_sanctions(ports)
         if changed is None:
             await _read_all_sanctions(ports)
             return
@@ -119,6 +115,21 @@ async def until_answered(failure: str, question: Callable[[], Awaitable[None]]) 
             return
         await asyncio.sleep(_scattered(pause_s))
         pause_s = min(2 * pause_s, RETRY_LONGEST_S)
+
+
+async def _changed_sanctions(ports: Ports) -> ChangedSanctions | None:
+    """None: all have to be read, also where a row is one that this version cannot read, which must not keep it from
+    those behind it."""
+    read_up_to = ports.cache.read_up_to
+    if read_up_to is None:
+        return None
+    try:
+        return await ports.store.changed_after(read_up_to, first=READ_AT_ONCE, now_ms=ports.clock().wall_ms)
+    except DatabaseUnavailable:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is, it is logged and gone round
+        _log.error("sanctions_not_followed", read_up_to=read_up_to, exc_info=True)
+        return None
 
 
 async def _read_all_sanctions(ports: Ports) -> None:
