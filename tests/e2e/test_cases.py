@@ -84,6 +84,6 @@ async def test_a_case_gathers_what_is_known_of_somebody_for_the_moderators_of_th
         "messages": [{"id": ids[0], "text": "hello"}],
     }
     assert await graphql.refusal(CASE, bob, slug=room, userId=ana.user_id) == "FORBIDDEN"
-    assert await graphql.refusal(DELETE, bob, id=note) == "FORBIDDEN"
+    assert await graphql.refusal(DELETE, bob, id=note) == "NOT_FOUND"
     assert await graphql.run(DELETE, admin, id=note) == {"deleteNote": True}
     assert (await graphql.run(CASE, moderator, slug=room, userId=ana.user_id))["userCase"]["notes"] == []

@@ -225,8 +225,9 @@ class Store(Protocol):
     async def find_note(self, note_id: int) -> Note | None:
         """One note."""
 
-    async def case_of(self, slug: str, target: Target, *, with_reports: bool) -> Case:
-        """What is known of somebody in a room, but for messages; sanctions without their addresses."""
+    async def case_of(self, slug: str, target: Target, *, with_reports: bool, with_everywhere: bool) -> Case:
+        """What is known of somebody in a room, but for messages; sanctions without their addresses, `with_everywhere`:
+        also those that hold everywhere."""
 
     async def write_visits(self, visits: Mapping[Visit, tuple[int, int]]) -> None:
         """Keep when each was first and last seen, of those that there are the last time."""
@@ -296,9 +297,12 @@ class Store(Protocol):
         """The next `first` events of at most 1,000 slugs with a higher id. Whoever reads on from up_to_id misses
         none."""
 
-    async def feed_state(self, slug: str, since: int | None, *, now_ms: int) -> FeedState:
-        """What a moderator of a slug begins with; with the newest KEPT events since that one. What comes behind its
-        event_id may be in the lists already."""
+    async def feed_state(
+        self, slug: str, since: int | None, *, reader_id: int, with_everywhere: bool, now_ms: int
+    ) -> FeedState:
+        """What a moderator of a slug begins with, but for reports about themselves; with the newest KEPT events since
+        that one. What comes behind its event_id may be in the lists already. `with_everywhere`: also the sanctions that
+        hold everywhere."""
 
     async def append_flags(self, batches: Sequence[FlagBatch], *, now_ms: int) -> None:
         """Tell the moderators of some slugs what rules flagged and refused, in the same order as all else."""

@@ -53,7 +53,8 @@ async def test_a_report_is_told_without_who_filed_it_waits_and_is_resolved_in_th
         "reported_at": "1970-01-01T00:00:01.000Z",
     }
     async with database.transaction():
-        assert list((await open_items("live")).reports) == [shown]
+        assert list((await open_items("live", 8)).reports) == [shown]
+        assert list((await open_items("live", 5)).reports) == []  # it is about them
     command = ResolveCommand(ADMIN, "live", report.id, ReportState.DISMISSED, "")
     decision = partial(decide_report, command, now_ms=3_000)
     receipt = await store.resolve_report(ResolveOrder(command), decision, now_ms=3_000)
@@ -64,7 +65,7 @@ async def test_a_report_is_told_without_who_filed_it_waits_and_is_resolved_in_th
     assert resolved.action is not None
     assert resolved.action.id == receipt.action_id
     async with database.transaction():
-        assert list((await open_items("live")).reports) == []
+        assert list((await open_items("live", 8)).reports) == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ async def test_an_unban_request_is_told_waits_and_is_decided(
         "requested_at": "1970-01-01T00:00:02.000Z",
     }
     async with database.transaction():
-        assert list((await open_items("live")).unban_requests) == [shown]
+        assert list((await open_items("live", 8)).unban_requests) == [shown]
     command = DecideCommand(ADMIN, "live", asked.id, decided, "")
     settle = partial(decide_request, command, now_ms=3_000)
     await store.decide_unban_request(DecideOrder(command), settle, now_ms=3_000)

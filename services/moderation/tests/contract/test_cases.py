@@ -83,8 +83,10 @@ async def test_there_are_at_most_so_many_of_somebody_in_a_room(store: Store, mon
 async def test_a_visit_keeps_the_first_time_and_the_last_of_each_name(store: Store) -> None:
     await store.write_visits({Visit(5, "live", "ana"): (10, 20), Visit(5, "other", "ana"): (1, 99)})
     await store.write_visits({Visit(5, "live", "ana"): (30, 40), Visit(5, "live", "anna"): (50, 60)})
-    assert (await store.case_of("live", ANA, with_reports=True)).seen == Seen(("anna", "ana"), 10, 60)
-    assert (await store.case_of("live", Target(6, ""), with_reports=True)).seen == Seen()
+    assert (await store.case_of("live", ANA, with_reports=True, with_everywhere=True)).seen == Seen(
+        ("anna", "ana"), 10, 60
+    )
+    assert (await store.case_of("live", Target(6, ""), with_reports=True, with_everywhere=True)).seen == Seen()
     await store.erase_evidence(50, now_ms=100)
     assert {(row.slug, row.name) for row in await VisitRow.all()} == {("live", "anna"), ("other", "ana")}
 
@@ -92,8 +94,8 @@ async def test_a_visit_keeps_the_first_time_and_the_last_of_each_name(store: Sto
 async def test_somebody_anonymous_was_seen_as_long_as_sightings_are_kept(store: Store) -> None:
     name = GUEST.username
     await store.write_last_seen({LastSeen(0, name, "live", "10.0.0.6"): 10, LastSeen(0, name, "live", "10.0.0.7"): 30})
-    assert (await store.case_of("live", GUEST, with_reports=True)).seen == Seen((name,), 10, 30)
-    assert (await store.case_of("other", GUEST, with_reports=True)).seen == Seen((name,))
+    assert (await store.case_of("live", GUEST, with_reports=True, with_everywhere=True)).seen == Seen((name,), 10, 30)
+    assert (await store.case_of("other", GUEST, with_reports=True, with_everywhere=True)).seen == Seen((name,))
 
 
 async def test_a_case_has_all_of_the_person_in_the_room_and_everywhere_newest_first(store: Store) -> None:
@@ -113,16 +115,20 @@ async def test_a_case_has_all_of_the_person_in_the_room_and_everywhere_newest_fi
     reported = ReportOrder(Moderator(6, Rank.USER), "bob", "live", LogRef(3, 7, 21), 773, None, ReportCategory.SPAM, "")
     message = LoggedMessage(773, 900, 5, "ana", "buy", "key")
     report = (await store.file_report(reported, message, Neighbours(), now_ms=1_000)).report
-    found = await store.case_of("live", ANA, with_reports=True)
+    found = await store.case_of("live", ANA, with_reports=True, with_everywhere=True)
     assert [sanction.id for sanction in found.sanctions] == [bans[1], bans[0]]
+    in_room = await store.case_of("live", ANA, with_reports=True, with_everywhere=False)
+    assert [sanction.id for sanction in in_room.sanctions] == [bans[0]]
     assert all(not sanction.addresses for sanction in found.sanctions)
     assert [(warning.id, warning.state) for warning in found.warnings] == [
         (warned.warning.id, WarningState.ACKNOWLEDGED)
     ]
     assert found.notes == notes[::-1]
     assert found.reports == [report]
-    assert (await store.case_of("live", ANA, with_reports=False)).reports == []
-    assert [s.id for s in (await store.case_of("live", GUEST, with_reports=True)).sanctions] == [bans[3]]
+    assert (await store.case_of("live", ANA, with_reports=False, with_everywhere=True)).reports == []
+    assert [s.id for s in (await store.case_of("live", GUEST, with_reports=True, with_everywhere=True)).sanctions] == [
+        bans[3]
+    ]
 
 
 async def test_notes_go_with_the_history_and_one_of_a_later_rank_is_deleted_by_nobody_below(store: Store) -> None:

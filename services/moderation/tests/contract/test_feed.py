@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from chassis.database import Database
+from moderation.adapters.store import feed_pages
 from moderation.adapters.store.database import COMMAND_LOCK
 from moderation.adapters.store.feed import append_feed_event
-from moderation.adapters.store.feed_pages import OPEN_ITEMS
 from moderation.adapters.store.tables import AuditRow, FeedEventRow, SanctionRow
 from moderation.domain.commands import Receipt, SanctionOrder
-from moderation.domain.feed import ACTION, DELETED_AFTER_MS, KEPT_MS, FeedHead, FeedPart
+from moderation.domain.feed import ACTION, DELETED_AFTER_MS, KEPT_MS, FeedHead, FeedPart, FeedState
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.policy import PolicyCommand, PolicyOrder
 from moderation.domain.rights import Change
@@ -32,6 +32,10 @@ async def append(database: Database, slug: str, kind: str, data: dict[str, objec
     async with database.transaction() as session:
         await session.lock(COMMAND_LOCK)
         return await append_feed_event(slug, kind, data, now_ms=now_ms)
+
+
+async def begin(store: Store, since: int | None = None, *, with_everywhere: bool = False, now_ms: int) -> FeedState:
+    return await store.feed_state("live", since, reader_id=9, with_everywhere=with_everywhere, now_ms=now_ms)
 
 
 async def test_every_action_is_an_event_with_its_row_in_the_order_of_the_rows(store: Store) -> None:
@@ -63,28 +67,46 @@ async def test_who_reads_on_from_where_the_last_part_ended_misses_nothing_of_the
 async def test_a_moderator_begins_with_what_is_in_force_and_what_waits(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def open_reports(slug: str, first: int) -> list[dict[str, object]]:
-        return [{"report_id": 3, "slug": slug, "first": first}]
+    async def open_reports(slug: str, first: int, *, not_about: int) -> list[dict[str, object]]:
+        return [{"report_id": 3, "slug": slug, "first": first, "not_about": not_about}]
 
-    monkeypatch.setitem(OPEN_ITEMS, "reports", open_reports)
-    assert (await store.feed_state("live", None, now_ms=10)).event_id == 0
+    monkeypatch.setattr(feed_pages, "open_reports", open_reports)
+    assert (await begin(store, now_ms=10)).event_id == 0
     receipt = await ban(store, 5, now_ms=1_000)
     await ban(store, 6, now_ms=1_000, slug="other")
     everywhere = await ban(store, 7, now_ms=1_000, scope=Scope.EVERYWHERE)
-    state = await store.feed_state("live", None, now_ms=2_000)
+    state = await begin(store, with_everywhere=True, now_ms=2_000)
     assert (state.event_id, state.events, state.recovered, state.has_more_sanctions) == (1_002, [], True, False)
     assert receipt.event is not None
     assert everywhere.event is not None
     assert [s.id for s in state.sanctions] == [everywhere.event.imposed[0].id, receipt.event.imposed[0].id]
-    items = [{"report_id": 3, "slug": "live", "first": 50}]
+    items = [{"report_id": 3, "slug": "live", "first": 50, "not_about": 9}]
     assert [list(each) for each in state.items] == [[], items, []]
+
+
+async def test_what_holds_everywhere_is_shown_only_to_whom_it_may_be(store: Store) -> None:
+    here = await ban(store, 5, now_ms=1_000)
+    await ban(store, 7, now_ms=1_000, scope=Scope.EVERYWHERE)
+    state = await begin(store, now_ms=2_000)
+    assert here.event is not None
+    assert [s.id for s in state.sanctions] == [here.event.imposed[0].id]
+
+
+async def test_what_holds_everywhere_hides_nothing_of_the_room(store: Store) -> None:
+    await ban(store, 5, now_ms=1_000)
+    row = {"kind": 1, "target_username": "", "slug": None, "reason": "", "moderator_user_id": 1, "moderator_rank": 4}
+    rows = [SanctionRow(target_user_id=n, created_at_ms=1, **row) for n in range(1_001, 1_202)]
+    await SanctionRow.bulk_create(rows)
+    state = await begin(store, with_everywhere=True, now_ms=2_000)
+    assert [s.target.user_id for s in state.sanctions] == [*range(1_201, 1_001, -1), 5]
+    assert state.has_more_sanctions
 
 
 async def test_of_more_than_200_sanctions_the_newest_are_shown(store: Store) -> None:
     row = {"kind": 1, "target_username": "", "slug": "live", "reason": "", "moderator_user_id": 1, "moderator_rank": 4}
     rows = [SanctionRow(target_user_id=n, created_at_ms=1, **row) for n in range(1, 202)]
     await SanctionRow.bulk_create(rows)
-    state = await store.feed_state("live", None, now_ms=2_000)
+    state = await begin(store, now_ms=2_000)
     assert ([s.target.user_id for s in state.sanctions], state.has_more_sanctions) == (list(range(201, 1, -1)), True)
 
 
@@ -92,19 +114,19 @@ async def test_who_comes_back_is_given_what_they_missed_or_told_that_it_is_not_a
     await ban(store, 5, now_ms=1_000)
     await ban(store, 6, now_ms=1_500, slug="other")
     await ban(store, 7, now_ms=2_000)
-    state = await store.feed_state("live", 1_000, now_ms=3_000)
+    state = await begin(store, 1_000, now_ms=3_000)
     assert ([e.id for e in state.events], state.recovered) == ([2_000], True)
-    state = await store.feed_state("live", 2_000, now_ms=3_000)
+    state = await begin(store, 2_000, now_ms=3_000)
     assert ([e.id for e in state.events], state.recovered) == ([], True)
-    state = await store.feed_state("live", 2_000, now_ms=2_001 + KEPT_MS)
+    state = await begin(store, 2_000, now_ms=2_001 + KEPT_MS)
     assert ([e.id for e in state.events], state.recovered) == ([], False)
     row = {"kind": "hold", "data": {}, "at_ms": 1, "slug": "live"}
     await FeedEventRow.bulk_create(
         [FeedEventRow(id=3_000 + n, number=n, previous_id=3_000 + n - 1 if n else 2_000, **row) for n in range(501)]
     )
-    state = await store.feed_state("live", 2_000, now_ms=4_000)
+    state = await begin(store, 2_000, now_ms=4_000)
     assert (len(state.events), state.events[0].id, state.recovered) == (500, 3_001, False)
-    assert (await store.feed_state("live", 3_000, now_ms=4_000)).recovered
+    assert (await begin(store, 3_000, now_ms=4_000)).recovered
 
 
 async def test_what_rules_flag_has_its_place_in_the_same_order(store: Store) -> None:

@@ -43,8 +43,8 @@ async def duties(ports: Ports) -> AsyncIterator[list[asyncio.Task[None]]]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def ban(ports: Ports, user_id: int) -> int:
-    command = Command(ADMIN, Action.BAN, Target(user_id, ""), None, Scope.ROOM, "live", 0, "spam")
+async def ban(ports: Ports, user_id: int, scope: Scope = Scope.ROOM) -> int:
+    command = Command(ADMIN, Action.BAN, Target(user_id, ""), None, scope, "live", 0, "spam")
     return (await execute(ports, SanctionOrder(command))).action_id
 
 
@@ -60,7 +60,27 @@ def flagged(text: str = "buy") -> Flagged:
 @pytest.mark.parametrize("reader", [Moderator(5, Rank.USER), Moderator(0, Rank.ADMIN)])
 async def test_a_feed_is_shown_to_moderators_alone(ports: Ports, reader: Moderator) -> None:
     with pytest.raises(NotPermitted):
-        await open_feed(ports, reader, "live", None)
+        await open_feed(ports, reader, "live", None, token_rank=Rank.USER)
+
+
+@pytest.mark.parametrize("reader", [HELPER, Moderator(8, Rank.OWNER)])
+@pytest.mark.parametrize(
+    ("token_rank", "shown"),
+    [
+        (0, [5]),  # an edge of before does not say it
+        (Rank.USER, [5]),
+        (99, [5]),
+        (Rank.MODERATOR, [7, 5]),
+        (Rank.ADMIN, [7, 5]),
+    ],
+)
+async def test_what_holds_everywhere_is_shown_by_the_rank_of_the_token_not_that_in_the_room(
+    ports: Ports, reader: Moderator, token_rank: int, shown: list[int]
+) -> None:
+    await ban(ports, 5)
+    await ban(ports, 7, Scope.EVERYWHERE)
+    state = await open_feed(ports, reader, "live", None, token_rank=token_rank)
+    assert [sanction.target.user_id for sanction in state.sanctions] == shown
 
 
 async def test_what_was_commanded_is_told_to_edges_and_read_by_them(
@@ -71,7 +91,7 @@ async def test_what_was_commanded_is_told_to_edges_and_read_by_them(
 
     assert duties
     await asyncio.sleep(0)  # now they ask how far the feeds have come
-    state = await open_feed(ports, HELPER, "live", None)
+    state = await open_feed(ports, HELPER, "live", None, token_rank=Rank.USER)
     action_id = await ban(ports, 5)
     await eventually(is_told)
     (head,) = heads(ports)
@@ -93,10 +113,10 @@ async def test_a_replica_tells_what_was_appended_since_it_began_whoever_did_it(p
 async def test_a_replay_that_has_no_room_is_said_not_to_be_all(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
     for user_id in (5, 6, 7):
         await ban(ports, user_id)
-    state = await open_feed(ports, HELPER, "live", NOW_MS)
+    state = await open_feed(ports, HELPER, "live", NOW_MS, token_rank=Rank.USER)
     assert (len(state.events), state.recovered) == (2, True)
     monkeypatch.setattr(module, "REPLAY_BYTES", 700)
-    state = await open_feed(ports, HELPER, "live", NOW_MS)
+    state = await open_feed(ports, HELPER, "live", NOW_MS, token_rank=Rank.USER)
     assert ([event.id for event in state.events], state.recovered) == ([NOW_MS + 2], False)
 
 

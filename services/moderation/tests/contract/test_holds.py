@@ -326,7 +326,7 @@ async def test_moderators_are_told_of_it_and_of_what_becomes_of_it_in_their_feed
 ) -> None:
     denied, expired = await held(store, now_ms=1_000), await held(store, now_ms=1_100, author=GUEST)
     async with database.transaction():
-        open_now = (await open_items("live")).held
+        open_now = (await open_items("live", 8)).held
     assert [(one["hold_id"], one["user_id"], one["rule"]) for one in open_now] == [
         (expired.id, None, "words"),
         (denied.id, 5, "words"),

@@ -49,7 +49,7 @@ async def ports(nats_server: Nats, room: Room, database: Database) -> AsyncItera
 
 
 async def texts(ports: Ports, target: Target = ANA, reader: Moderator = MODERATOR) -> list[str]:
-    messages = (await get_case(ports, reader, "live", target, LOG)).messages
+    messages = (await get_case(ports, reader, "live", target, LOG, token_rank=Rank.USER)).messages
     assert messages is not None
     return [message.text for message in messages]
 
@@ -67,22 +67,22 @@ async def test_their_messages_that_are_not_gone_newest_first(
     assert await texts(ports) == ["a2", "a0"]
     monkeypatch.setattr("moderation.usecases.cases.MESSAGES_SHOWN", 1)
     assert await texts(ports) == ["a2"]
-    assert (await get_case(ports, MODERATOR, "live", ANA, None)).messages == []
-    assert (await get_case(ports, MODERATOR, "live", ANA, OTHER)).messages == []
+    assert (await get_case(ports, MODERATOR, "live", ANA, None, token_rank=Rank.USER)).messages == []
+    assert (await get_case(ports, MODERATOR, "live", ANA, OTHER, token_rank=Rank.USER)).messages == []
     assert cases.MESSAGES_SHOWN == 100
 
 
 async def test_who_reads_and_what_is_not_for_who_it_is_about(room: Room, ports: Ports) -> None:
     receipt = await execute(ports, NoteOrder(AddNote(MODERATOR, "mo", "live", ANA, "watch out")))
     assert receipt.note is not None
-    assert (await get_case(ports, MODERATOR, "live", ANA, LOG)).notes == [receipt.note]
-    assert (await get_case(ports, Moderator(5, Rank.ADMIN), "live", ANA, LOG)).notes == []
+    assert (await get_case(ports, MODERATOR, "live", ANA, LOG, token_rank=Rank.USER)).notes == [receipt.note]
+    assert (await get_case(ports, Moderator(5, Rank.ADMIN), "live", ANA, LOG, token_rank=Rank.USER)).notes == []
     assert await slug_of_note(ports, receipt.note.id) == "live"
     with pytest.raises(NoteNotFound):
         await slug_of_note(ports, receipt.note.id + 1)
     for nobody in (Moderator(5, Rank.USER), Moderator(0, Rank.ADMIN)):
         with pytest.raises(NotPermitted):
-            await get_case(ports, nobody, "live", ANA, LOG)
+            await get_case(ports, nobody, "live", ANA, LOG, token_rank=Rank.USER)
     with pytest.raises(NotPermitted):
         await execute(ports, NoteOrder(AddNote(Moderator(5, Rank.ADMIN), "ana", "live", ANA, "I am fine")))
 
@@ -91,5 +91,5 @@ async def test_without_nats_the_rest_is_there(nats_server: Nats, database: Datab
     ports = ports_of(database, connection_to(nats_server.url), Clock(lambda: time.time_ns() // 1_000_000))
     ports.visits.put(Visit(5, "live", "ana"), 1_000)
     await write(ports)
-    found = await get_case(ports, MODERATOR, "live", ANA, LOG)
+    found = await get_case(ports, MODERATOR, "live", ANA, LOG, token_rank=Rank.USER)
     assert (found.messages, found.seen.names) == (None, ("ana",))

@@ -16,6 +16,7 @@ from moderation.domain.audit import (
     evidence_of,
     may_read,
     may_read_addresses,
+    may_read_everywhere,
     may_verify,
     problem_with,
 )
@@ -182,3 +183,9 @@ def test_moderators_read_the_log_of_a_slug_and_admins_all_of_it(
 ) -> None:
     assert (may_read(rank, "live"), may_read(rank, None)) == (of_a_slug, of_all)
     assert (may_read_addresses(rank), may_verify(rank)) == (addresses, addresses)
+
+
+@pytest.mark.parametrize(("token_rank", "may"), [(0, False), (1, False), (2, False), (3, True), (4, True), (5, True)])
+def test_what_holds_everywhere_is_shown_to_moderators_by_their_token(token_rank: int, may: bool) -> None:
+    assert may_read_everywhere(token_rank) is may
+    assert not may_read_everywhere(99)

@@ -431,8 +431,11 @@ class Moderation(Protocol):
         """Decide about a request of that slug, which lifts the ban where it is approved. Raises NotPermitted,
         UnbanRequestNotFound, AlreadyDecided."""
 
-    async def get_case(self, reader: Viewer, slug: Slug, target: Target, log: RoomLog | None) -> Case:
-        """What is known of somebody in a room; `log`: of the life whose messages are told. Raises NotPermitted."""
+    async def get_case(
+        self, reader: Viewer, slug: Slug, target: Target, log: RoomLog | None, *, token_rank: Rank
+    ) -> Case:
+        """What is known of somebody in a room; `log`: of the life whose messages are told, `token_rank`: of the reader,
+        without what the room makes of them. Raises NotPermitted."""
 
     async def add_note(self, by: Viewer, slug: Slug, target: Target, text: str) -> Note:
         """Write of somebody. Raises NotPermitted, TooManyNotes, InvalidInput."""

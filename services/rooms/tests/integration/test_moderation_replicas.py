@@ -643,7 +643,7 @@ async def test_a_case_is_read_and_notes_are_written_and_deleted(ask: Start) -> N
     replica = Replica(case=sent, executed=executed)
     moderation = await ask(replica)
     log = RoomLog(RoomId(7), Life(21), 3)
-    found = await moderation.get_case(ADMIN, LIVE, ANA, log)
+    found = await moderation.get_case(ADMIN, LIVE, ANA, log, token_rank=Rank.ADMIN)
     begun = datetime(1970, 1, 1, tzinfo=UTC)
     assert found == Case(
         [],
@@ -660,7 +660,7 @@ async def test_a_case_is_read_and_notes_are_written_and_deleted(ask: Start) -> N
     )
     replica.case = pb.GetCaseResponse(without_messages=True, first_seen_ms=1_000)
     guest = Target(None, "Anonymous_a")
-    bare = await moderation.get_case(ADMIN, LIVE, guest, None)
+    bare = await moderation.get_case(ADMIN, LIVE, guest, None, token_rank=Rank.USER)
     assert (bare.messages, bare.first_seen) == (None, SECOND)
     assert await moderation.add_note(ADMIN, LIVE, guest, "watch out") == NOTE
     assert await moderation.slug_of_note(7) == LIVE
@@ -668,6 +668,7 @@ async def test_a_case_is_read_and_notes_are_written_and_deleted(ask: Start) -> N
     of_user, of_guest, added, _, deleted = replica.requests
     assert (of_user.user_id, of_user.log) == (5, pb.LogRef(partition=3, room_id=7, life=21))
     assert (of_guest.username, of_guest.HasField("log")) == ("Anonymous_a", False)
+    assert (of_user.token_rank, of_guest.token_rank) == (pb.RANK_ADMIN, pb.RANK_USER)
     assert added.add_note == cases_pb2.AddNote(target_username="Anonymous_a", text="watch out")
     assert deleted.delete_note == cases_pb2.DeleteNote(note_id=7)
 

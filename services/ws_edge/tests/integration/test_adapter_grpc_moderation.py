@@ -815,9 +815,13 @@ async def test_a_moderator_begins_with_what_the_home_of_the_room_says(
 ) -> None:
     assert await moderation.open_feed(speaker(7), SLUG, None) == FeedState(7)
     assert await moderation.open_feed(speaker(7), SLUG, 0) == FeedState(7)
-    anew, since = [request for replica in replicas for request in replica.moderation.feed_requests]
+    owner = replace(speaker(7), identity=speaker(7).identity.in_room("owner", Rank.OWNER))
+    assert await moderation.open_feed(owner, SLUG, None) == FeedState(7)
+    anew, since, by_room = [request for replica in replicas for request in replica.moderation.feed_requests]
+    assert (by_room.reader.owner, by_room.token_rank) == (True, pb.RANK_USER)
     assert (anew.reader.user_id, anew.slug, anew.HasField("since")) == (7, "live", False)
     assert (since.since, since.HasField("since")) == (0, True)
+    assert anew.token_rank == pb.RANK_USER
     for replica in replicas:
         replica.moderation.feed_refusal = grpc.StatusCode.PERMISSION_DENIED
     assert await moderation.open_feed(speaker(7), SLUG, None) is None

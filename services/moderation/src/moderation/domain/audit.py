@@ -111,6 +111,12 @@ def may_read(rank: Rank, slug: str | None) -> bool:
     return rank >= (Rank.ADMIN if slug is None else Rank.MODERATOR)
 
 
+def may_read_everywhere(token_rank: int) -> bool:
+    """Whether somebody whose token says this is shown sanctions that hold everywhere in what they read of a room: what
+    the room makes of them counts there alone, and anybody may have a room."""
+    return token_rank >= Rank.MODERATOR
+
+
 def may_read_addresses(rank: Rank) -> bool:
     """Whether the addresses in them as well."""
     return rank >= Rank.ADMIN

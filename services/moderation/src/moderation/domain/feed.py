@@ -73,7 +73,8 @@ class FeedState(NamedTuple):
     """What is appended later has a higher one; 0: nothing was appended yet."""
     items: OpenItems
     sanctions: Sequence[Sanction]
-    """In force in the rooms of the slug, those that hold everywhere included, the newest first, without addresses."""
+    """In force in the rooms of the slug, and everywhere where the reader may know it, of each at most the newest
+    MOST_SANCTIONS, the newest first, without addresses."""
     has_more_sanctions: bool
     events: Sequence[FeedEvent] = ()
     """What came since the event that was asked for, in order."""

@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import replace
 
+from moderation.domain.audit import may_read_everywhere
 from moderation.domain.cases import (
     MESSAGES_SHOWN,
     AddNote,
@@ -42,13 +43,16 @@ async def change_note(ports: Ports, order: NoteOrder) -> Receipt:
     return await ports.store.change_note(order, demand, now_ms=ports.clock().wall_ms)
 
 
-async def get_case(ports: Ports, reader: Moderator, slug: str, target: Target, log: LogRef | None) -> Case:
-    """All of it; of who asks about themselves without the reports and the notes, which are not theirs to know. Raises
-    NotPermitted, DatabaseUnavailable."""
+async def get_case(
+    ports: Ports, reader: Moderator, slug: str, target: Target, log: LogRef | None, *, token_rank: int
+) -> Case:
+    """All of it; of who asks about themselves without the reports and the notes, which are not theirs to know.
+    `token_rank`: see may_read_everywhere. Raises NotPermitted, DatabaseUnavailable."""
     if not may_read_case(reader):
         raise NotPermitted
     is_own = reader.is_aimed_at(target)
-    case = await ports.store.case_of(slug, target, with_reports=not is_own)
+    with_everywhere = may_read_everywhere(token_rank)
+    case = await ports.store.case_of(slug, target, with_reports=not is_own, with_everywhere=with_everywhere)
     messages = [] if log is None else await _messages_of(ports, log, target)
     return replace(case, notes=[] if is_own else case.notes, messages=messages)
 

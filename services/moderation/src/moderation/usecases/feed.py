@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from chassis.errors import DatabaseUnavailable
 from chassis.tasks import repeat
-from moderation.domain.audit import may_read
+from moderation.domain.audit import may_read, may_read_everywhere
 from moderation.domain.feed import FeedPart, FeedState, newest_within
 from moderation.domain.people import Moderator
 from moderation.errors import NotPermitted
@@ -23,12 +23,18 @@ SLUGS_AT_ONCE = 100
 """Whose flags are told in one transaction, which holds the lock of commands."""
 
 
-async def open_feed(ports: Ports, reader: Moderator, slug: str, since: int | None) -> FeedState:
-    """What somebody begins with who looks after a room; `since`: the last event that they know. Raises NotPermitted,
-    DatabaseUnavailable."""
+async def open_feed(ports: Ports, reader: Moderator, slug: str, since: int | None, *, token_rank: int) -> FeedState:
+    """What somebody begins with who looks after a room; `since`: the last event that they know, `token_rank`: see
+    may_read_everywhere. Raises NotPermitted, DatabaseUnavailable."""
     if reader.user_id == 0 or not may_read(reader.rank, slug):
         raise NotPermitted
-    state = await ports.store.feed_state(slug, since, now_ms=ports.clock().wall_ms)
+    state = await ports.store.feed_state(
+        slug,
+        since,
+        reader_id=reader.user_id,
+        with_everywhere=may_read_everywhere(token_rank),
+        now_ms=ports.clock().wall_ms,
+    )
     events = newest_within(state.events, REPLAY_BYTES)
     return state._replace(events=events, recovered=state.recovered and len(events) == len(state.events))
 

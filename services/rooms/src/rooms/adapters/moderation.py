@@ -403,7 +403,9 @@ class GrpcModeration:
         request = pb.ExecuteRequest(actor=_speaker(by), slug=slug or "", reason=note, decide_unban_request=decided)
         return unban_request_from_proto((await self._execute(request, not_found=UnbanRequestNotFound)).unban_request)
 
-    async def get_case(self, reader: Viewer, slug: Slug, target: Target, log: RoomLog | None) -> Case:
+    async def get_case(
+        self, reader: Viewer, slug: Slug, target: Target, log: RoomLog | None, *, token_rank: Rank
+    ) -> Case:
         """See ports.Moderation."""
         request = pb.GetCaseRequest(
             reader=_speaker(reader),
@@ -411,6 +413,7 @@ class GrpcModeration:
             user_id=target.user_id or 0,
             username=target.username or "",
             log=None if log is None else pb.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
+            token_rank=pb.Rank.ValueType(token_rank),
         )
         answer = await self._ask(lambda stub: stub.GetCase(request, timeout=self._deadline_s, metadata=_trace()))
         return Case(

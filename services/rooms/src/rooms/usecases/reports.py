@@ -1,6 +1,6 @@
 """What viewers reported: who reads it, and who decides about it."""
 
-from rooms.domain.people import LARGEST_ID, Slug, Viewer
+from rooms.domain.people import LARGEST_ID, Rank, Slug, Viewer
 from rooms.domain.reports import Report, ReportResolution, ReportState
 from rooms.errors import ReportNotFound
 from rooms.ports import Ports
@@ -32,4 +32,6 @@ async def resolve_report(
         raise ReportNotFound
     slug = await ports.moderation.slug_of_report(report_id)
     by = await viewer_in(ports, asking, slug)
+    if by.rank < Rank.MODERATOR:  # it is not theirs to know that there is one
+        raise ReportNotFound
     return await ports.moderation.resolve_report(by, slug, report_id, resolution, reason)

@@ -1,6 +1,6 @@
 """What banned users ask: who asks, who reads it, and who decides."""
 
-from rooms.domain.people import LARGEST_ID, Slug, Viewer
+from rooms.domain.people import LARGEST_ID, Rank, Slug, Viewer
 from rooms.domain.unban_requests import UnbanDecision, UnbanRequest, UnbanRequestState
 from rooms.errors import SanctionNotFound, UnbanRequestNotFound
 from rooms.ports import Ports
@@ -44,4 +44,6 @@ async def decide_unban_request(
         raise UnbanRequestNotFound
     slug = await ports.moderation.slug_of_unban_request(request_id)
     by = asking if slug is None else await viewer_in(ports, asking, slug)
+    if by.rank < Rank.MODERATOR:  # it is not theirs to know that there is one
+        raise UnbanRequestNotFound
     return await ports.moderation.decide_unban_request(by, slug, request_id, decision, note)

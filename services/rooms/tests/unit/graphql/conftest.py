@@ -287,8 +287,11 @@ class FakeModeration:
             raise self.refusals[request_id]
         return self.unban_requests[request_id]
 
-    async def get_case(self, reader: Viewer, slug: Slug, target: Target, log: RoomLog | None) -> Case:
-        self._ask(f"get_case {reader.rank.name} {slug} {target.user_id} {target.username} {log}")
+    async def get_case(
+        self, reader: Viewer, slug: Slug, target: Target, log: RoomLog | None, *, token_rank: Rank
+    ) -> Case:
+        asking = f"{reader.rank.name} by {token_rank.name}"
+        self._ask(f"get_case {asking} {slug} {target.user_id} {target.username} {log}")
         assert self.case is not None
         return self.case
 

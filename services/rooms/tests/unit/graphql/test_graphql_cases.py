@@ -62,7 +62,10 @@ async def test_moderators_of_a_room_read_all_that_is_known_of_somebody_there(wor
     case = (await world.data(CASE, world.ana, slug="live", username="Anonymous_10.0.0.6"))["userCase"]
     assert case["messages"] is None
     asked = [each.partition(" RoomLog")[0] for each in world.moderation.asked if each.startswith("get_case")]
-    assert asked == ["get_case MODERATOR live 11 None", "get_case OWNER live None Anonymous_10.0.0.6"]
+    assert asked == [
+        "get_case MODERATOR by MODERATOR live 11 None",
+        "get_case OWNER by USER live None Anonymous_10.0.0.6",
+    ]
 
 
 async def test_a_note_is_written_and_deleted_as_somebody_ranks_in_the_room(world: "World") -> None:
@@ -93,6 +96,8 @@ async def test_what_is_refused_has_its_code(world: "World") -> None:
     for viewer, number, code in (
         (None, 7, "UNAUTHENTICATED"),
         (world.mod, 7, "FORBIDDEN"),
+        (world.ben, 7, "NOT_FOUND"),  # strangers are not told what there is
+        (world.ben, 8, "NOT_FOUND"),
         (world.mod, 8, "NOT_FOUND"),
         (world.mod, 0, "NOT_FOUND"),
     ):

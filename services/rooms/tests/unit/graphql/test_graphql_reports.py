@@ -107,12 +107,14 @@ async def test_what_is_refused_has_its_code(world: "World") -> None:
         (None, {"id": 7}, "UNAUTHENTICATED"),
         (world.mod, {"id": 9}, "NOT_FOUND"),
         (world.mod, {"id": 0}, "NOT_FOUND"),
+        (world.ben, {"id": 7}, "NOT_FOUND"),  # strangers are not told what there is
+        (world.ben, {"id": 9}, "NOT_FOUND"),
         (world.mod, {"id": 8}, "CONFLICT"),
         (world.mod, {"id": 7, "reason": "x" * 501}, "INVALID"),
     ):
         assert await world.refusal(RESOLVE, viewer, resolution="ACTIONED", **variables) == code
     world.moderation.refusals = {7: NotPermitted()}
-    assert await world.refusal(RESOLVE, world.ben, id=7, resolution="ACTIONED") == "FORBIDDEN"
+    assert await world.refusal(RESOLVE, world.mod, id=7, resolution="ACTIONED") == "FORBIDDEN"
     assert await world.refusal(LIST, None, slug="live") == "UNAUTHENTICATED"
     assert await world.refusal(LIST, world.mod, slug="live", after="x") == "INVALID"
 

@@ -86,16 +86,19 @@ async def test_moderators_read_those_of_a_room_admins_all_and_everybody_their_ow
 
 async def test_who_decides_has_the_rank_that_they_have_where_the_ban_holds(world: "World") -> None:
     await world.data(DECIDE, world.ana, id=7, decision="APPROVE", note="fine")
-    await world.data(DECIDE, world.ana, id=8, decision="DENY")
+    await world.data(DECIDE, world.mod, id=8, decision="DENY")
     assert [asked for asked in world.moderation.asked if asked.startswith("decide")] == [
         "decide_unban_request OWNER live 7 APPROVE 'fine'",
-        "decide_unban_request USER None 8 DENY ''",
+        "decide_unban_request MODERATOR None 8 DENY ''",
     ]
     world.moderation.refusals = {7: AlreadyDecided.by(30), 8: NotPermitted()}
     for viewer, number, note, code in (
         (None, 7, "", "UNAUTHENTICATED"),
         (world.admin, 7, "", "CONFLICT"),
         (world.mod, 8, "", "FORBIDDEN"),
+        (world.ben, 7, "", "NOT_FOUND"),  # strangers are not told what there is
+        (world.ana, 8, "", "NOT_FOUND"),
+        (world.ben, 9, "", "NOT_FOUND"),
         (world.admin, 9, "", "NOT_FOUND"),
         (world.admin, 0, "", "NOT_FOUND"),
         (world.admin, 7, "x" * 501, "INVALID"),

@@ -81,7 +81,8 @@ class Feeds:
         room.flush()
         client.write(codec.moderation_feed(state, policy, is_resumed=wish.since is not None, nonce=wish.nonce))
         for event in state.events:
-            client.write(codec.moderation_event(event.data))
+            if not event.is_report_about(client.speaker.identity.user_id):
+                client.write(codec.moderation_event(event.data))
         self._watchers[client] = _Watcher(client, room, state.event_id)
         self._wanted.set()
         return None
@@ -144,9 +145,10 @@ class Feeds:
         frame = None
         for each in watchers:
             if event.id > each.known_id and self._watchers.get(each.client) is each:
-                frame = frame or codec.moderation_event(event.data)
                 each.known_id = event.id
-                each.client.write(frame)
+                if not event.is_report_about(each.client.speaker.identity.user_id):
+                    frame = frame or codec.moderation_event(event.data)
+                    each.client.write(frame)
 
     def _dismiss(self) -> None:
         for client, each in list(self._watchers.items()):

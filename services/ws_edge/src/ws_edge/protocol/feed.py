@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from ws_edge.protocol.identity import Slug
 from ws_edge.protocol.server_frames import ModerationEventData, SanctionData
+
+_OF_REPORTS = ("report", "report_resolved")
 
 
 class FeedEvent(Struct, frozen=True, gc=False):
@@ -18,6 +20,14 @@ class FeedEvent(Struct, frozen=True, gc=False):
     def id(self) -> int:
         """Rises over all slugs."""
         return self.data.event_id
+
+    def is_report_about(self, user_id: int | None) -> bool:
+        """Whether it tells of a report about that user, who is not to know of it; None: of nobody."""
+        data = self.data
+        if user_id is None or data.kind not in _OF_REPORTS:
+            return False
+        is_target = data.details is not UNSET and data.details.get("target_user_id") == user_id
+        return is_target or (data.action is not UNSET and data.action.target_user_id == user_id)
 
 
 class FeedState(Struct, frozen=True, gc=False):

@@ -102,9 +102,14 @@ class Identity:
         room_role = self.room_role
         return self.roles if room_role is None or room_role in self.roles else (*self.roles, room_role)
 
+    @property
+    def rank_by_token(self) -> Rank:
+        """Whatever the room makes of them."""
+        return self.token_rank or self.rank
+
     def in_room(self, room_role: str | None, room_rank: Rank | None) -> "Identity":
         """The same person where the room makes this of them; `room_rank` None: nothing that ranks."""
-        by_token = self.token_rank or self.rank
+        by_token = self.rank_by_token
         rank = by_token if room_rank is None else max(by_token, room_rank)
         if rank is self.rank and room_role == self.room_role:
             return self

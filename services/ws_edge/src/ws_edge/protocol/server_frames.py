@@ -47,7 +47,7 @@ _Action = Annotated[str, Meta(extra_json_schema={"enum": [*(action.word for acti
 
 BLOCKED_LIMIT = 1000
 OPEN_ITEMS = 50
-SANCTIONS_SHOWN = 200
+SANCTIONS_SHOWN = 400
 
 
 class You(Struct, frozen=True, gc=False):
@@ -448,7 +448,8 @@ class ModerationFeedData(Struct, frozen=True, kw_only=True, gc=False):
     reports: Annotated[list[_Object], Meta(max_length=OPEN_ITEMS)] | UnsetType = UNSET
     unban_requests: Annotated[list[_Object], Meta(max_length=OPEN_ITEMS)] | UnsetType = UNSET
     sanctions: Annotated[list[SanctionData], Meta(max_length=SANCTIONS_SHOWN)] | UnsetType = UNSET
-    """In force here, those that hold everywhere included, the newest first."""
+    """In force here, the newest first: at most 200 of this room, and 200 that hold everywhere, which are sent to those
+    alone who are moderators or above by their token."""
     has_more_sanctions: bool | UnsetType = UNSET
     """There are older ones: GraphQL's `sanctions` lists them."""
     shield: ShieldData | UnsetType | None = UNSET

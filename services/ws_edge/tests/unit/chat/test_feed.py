@@ -10,7 +10,7 @@ from ws_edge.errors import ModerationUnavailable
 from ws_edge.protocol.feed import FeedEvent, FeedState
 from ws_edge.protocol.identity import Slug
 from ws_edge.protocol.policies import Policy, shielded
-from ws_edge.protocol.server_frames import ModerationEventData, SanctionData
+from ws_edge.protocol.server_frames import FeedActionData, ModerationEventData, SanctionData
 
 AT = "2025-11-27T16:33:00.000Z"
 CHAIR, OTHER_CHAIR = "9:moderator", "8:admin"
@@ -100,6 +100,34 @@ async def test_from_then_on_all_moderators_who_asked_are_told_in_the_same_order_
     assert chair.frames == other.frames == [shown(1), shown(2), shown(3)]
     assert elsewhere.frames == [shown(4)]
     assert silent.frames == user.frames == []
+
+
+async def test_a_moderator_is_not_told_of_reports_about_themselves_and_the_others_are(world: World) -> None:
+    about = ModerationEventData(event_id=1, kind="report", timestamp=AT, details={"report_id": 3, "target_user_id": 9})
+    row = FeedActionData(
+        action_id=4,
+        action="resolve_report",
+        moderator_user_id=8,
+        moderator_role="admin",
+        target_user_id=9,
+        scope="room",
+        reason="",
+    )
+    resolved = ModerationEventData(
+        event_id=2, kind="report_resolved", timestamp=AT, action=row, details={"report_id": 3}
+    )
+    anonymous = ModerationEventData(
+        event_id=3, kind="report", timestamp=AT, details={"report_id": 4, "target_user_id": None}
+    )
+    chair, other = await watching(world), await watching(world, OTHER_CHAIR)
+    world.moderation.feed += [FeedEvent(Slug("s"), data) for data in (about, resolved, anonymous)]
+    await happened(world, 4)
+    assert [frame["data"]["event_id"] for frame in chair.frames] == [3, 4]  # type: ignore[index]
+    assert [frame["data"]["event_id"] for frame in other.frames] == [1, 2, 3, 4]  # type: ignore[index]
+    back = await world.join("s", CHAIR)
+    back.send("moderation_feed", on=True, since=0)
+    await world.settle()
+    assert [frame["data"]["event_id"] for frame in back.frames[1:]] == [3, 4]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("who", ["5:user", None])

@@ -1,5 +1,5 @@
-"""Reports and unban requests as the moderators' feed shows them. Who reported is not in it: all moderators read it, one
-whom a report is about as well."""
+"""Reports and unban requests as the moderators' feed shows them. Who reported is not in it: all moderators read it;
+whom a report is about is left out where it is passed on."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,9 +28,9 @@ async def tell_request(request: UnbanRequest) -> None:
         await append_feed_event(request.slug, "unban_request", data, now_ms=request.created_at_ms)
 
 
-async def open_reports(slug: str, first: int) -> Sequence[Mapping[str, Any]]:
-    """The newest that wait, newest first."""
-    query = ReportQuery(slug, ReportState.OPEN)
+async def open_reports(slug: str, first: int, *, not_about: int) -> Sequence[Mapping[str, Any]]:
+    """The newest that wait, newest first, but for those about that user."""
+    query = ReportQuery(slug, ReportState.OPEN, not_about=not_about)
     return [shown_report(report) for report in await list_reports(query, first=first, before_id=None)]
 
 

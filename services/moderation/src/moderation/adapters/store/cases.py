@@ -59,9 +59,9 @@ async def warnings_of(slug: str, target: Target) -> list[RoomWarning]:
     return [warning_from_row(row) for row in await rows.order_by("-id").limit(SHOWN)]
 
 
-def sanctions_of(slug: str, target: Target) -> QuerySet[SanctionRow]:
-    """The same of sanctions of the room and everywhere."""
-    rows = SanctionRow.filter(_of(target) & (Q(slug=slug) | Q(slug__isnull=True)))
+def sanctions_of(slug: str | None, target: Target) -> QuerySet[SanctionRow]:
+    """The same of sanctions of the room, slug None: everywhere."""
+    rows = SanctionRow.filter(_of(target) & (Q(slug__isnull=True) if slug is None else Q(slug=slug)))
     return rows.filter(moderator_rank__in=list(_RANKS)).order_by("-id").limit(SHOWN)
 
 

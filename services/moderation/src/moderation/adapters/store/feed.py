@@ -2,7 +2,7 @@
 
 Every row of the audit log is an event by itself (`append_audit`). What has no row there calls `append_feed_event` in
 the transaction that makes it so, and whoever keeps something that waits for a moderator names in
-`feed_pages.OPEN_ITEMS` what lists it."""
+`feed_pages.open_items` what lists it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,6 @@
 """Reading the moderators' feed, in the transaction that is open: events with the audit rows that they tell of."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from moderation.adapters.store.audit import record_from_row
 from moderation.adapters.store.case_feed import open_reports, open_requests
@@ -9,14 +8,6 @@ from moderation.adapters.store.feed import last_event_id
 from moderation.adapters.store.holds import open_holds
 from moderation.adapters.store.tables import AuditRow, FeedEventRow
 from moderation.domain.feed import KEPT, MOST_OPEN, FeedEvent, FeedPart, OpenItems
-
-OPEN_ITEMS: dict[str, Callable[[str, int], Awaitable[Sequence[Mapping[str, Any]]]]] = {
-    "held": open_holds,
-    "reports": open_reports,
-    "unban_requests": open_requests,
-}
-"""By the field of OpenItems what lists it: called with the slug and how many are asked for, gives the newest open ones
-first, each a JSON object in the words of frames."""
 
 
 async def newest_events(slug: str, after_id: int, up_to_id: int) -> list[FeedEvent]:
@@ -36,9 +27,13 @@ async def next_events(slugs: Sequence[str], after_id: int, first: int) -> FeedPa
     return FeedPart(await _events(rows), rows[-1].id if has_more else last_id, has_more)
 
 
-async def open_items(slug: str) -> OpenItems:
-    """What waits for a moderator there."""
-    return OpenItems(**{name: await find(slug, MOST_OPEN) for name, find in OPEN_ITEMS.items()})
+async def open_items(slug: str, reader_id: int) -> OpenItems:
+    """What waits for that moderator there, but for reports about themselves."""
+    return OpenItems(
+        held=await open_holds(slug, MOST_OPEN),
+        reports=await open_reports(slug, MOST_OPEN, not_about=reader_id),
+        unban_requests=await open_requests(slug, MOST_OPEN),
+    )
 
 
 async def _events(rows: Sequence[FeedEventRow]) -> list[FeedEvent]:

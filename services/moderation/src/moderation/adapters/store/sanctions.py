@@ -589,12 +589,15 @@ class TortoiseStore:
             return await find_note(note_id)
 
     @answered
-    async def case_of(self, slug: str, target: Target, *, with_reports: bool) -> Case:
+    async def case_of(self, slug: str, target: Target, *, with_reports: bool, with_everywhere: bool) -> Case:
         async with self._database.transaction():
             query = ReportQuery(slug, target=target)
+            sanctions = await _values(sanctions_of(slug, target))
+            if with_everywhere:
+                sanctions = _newest_first(sanctions, await _values(sanctions_of(None, target)))
             reports = await list_reports(query, first=SHOWN, before_id=None) if with_reports else []
             return Case(
-                sanctions=self._understood(await _values(sanctions_of(slug, target)), {}),
+                sanctions=self._understood(sanctions, {}),
                 warnings=await warnings_of(slug, target),
                 notes=await notes_of(slug, target),
                 reports=reports,
@@ -724,16 +727,23 @@ class TortoiseStore:
             return await next_events(slugs, event_id, first)
 
     @answered
-    async def feed_state(self, slug: str, since: int | None, *, now_ms: int) -> FeedState:
-        here = _in_force(now_ms) & _reach(SanctionQuery([slug]))
+    async def feed_state(
+        self, slug: str, since: int | None, *, reader_id: int, with_everywhere: bool, now_ms: int
+    ) -> FeedState:
+        reaches = [Q(slug=slug), Q(slug__isnull=True)] if with_everywhere else [Q(slug=slug)]
+        rows: list[_Values] = []
+        has_more = False
         async with self._database.transaction():
             event_id = await last_event_id()  # first: whatever is committed since has a higher one
-            items = await open_items(slug)
-            rows = await _values(SanctionRow.filter(here).order_by("-id").limit(MOST_SANCTIONS + 1))
+            items = await open_items(slug, reader_id)
+            for reach in reaches:  # each with a limit of its own: many that hold everywhere hide none of the room
+                in_force = SanctionRow.filter(_in_force(now_ms) & reach)
+                found = await _values(in_force.order_by("-id").limit(MOST_SANCTIONS + 1))
+                has_more |= len(found) > MOST_SANCTIONS
+                rows = _newest_first(rows, found[:MOST_SANCTIONS])
             events = [] if since is None else await newest_events(slug, since, event_id)
             whole = since is None or is_whole(events, since, now_ms)
-            in_force = self._understood(rows[:MOST_SANCTIONS], {})
-            return FeedState(event_id, items, in_force, len(rows) > MOST_SANCTIONS, events, whole)
+            return FeedState(event_id, items, self._understood(rows, {}), has_more, events, whole)
 
     @answered
     async def append_flags(self, batches: Sequence[FlagBatch], *, now_ms: int) -> None:
@@ -1138,6 +1148,10 @@ def _reach(query: SanctionQuery) -> Q:
     if not query.everywhere:
         return Q(slug__in=list(query.slugs))
     return Q(slug__isnull=True) | Q(slug__in=list(query.slugs)) if query.slugs else Q(slug__isnull=True)
+
+
+def _newest_first(rows: Sequence[_Values], others: Sequence[_Values]) -> list[_Values]:
+    return sorted([*rows, *others], key=lambda row: row[0], reverse=True)
 
 
 def _parts(targets: Sequence[Target]) -> list[Sequence[Target]]:

@@ -318,6 +318,7 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
             slug_from_proto(request.slug),
             person_from_proto(request.user_id, request.username),
             log_from_proto(request),
+            token_rank=request.token_rank,
         )
         answer = pb.GetCaseResponse(sanctions=map(sanction_to_proto, case.sanctions))
         add_case(answer, case)
@@ -328,7 +329,8 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
     ) -> pb.OpenFeedResponse:
         """What a moderator begins with."""
         reader, slug = moderator_from_proto(request.reader), slug_from_proto(request.slug)
-        return feed_state_to_proto(await open_feed(self._ports, reader, slug, since_from_proto(request)))
+        since, token_rank = since_from_proto(request), request.token_rank
+        return feed_state_to_proto(await open_feed(self._ports, reader, slug, since, token_rank=token_rank))
 
     async def ReadFeeds(  # noqa: N802
         self,

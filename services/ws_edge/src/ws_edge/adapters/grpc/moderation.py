@@ -20,6 +20,7 @@ from ws_edge.adapters.grpc.convert import (
     held_from_proto,
     hold_to_proto,
     in_force_from_proto,
+    rank_to_proto,
     reported_warning_from_proto,
     request_to_proto,
     result_from_proto,
@@ -232,7 +233,8 @@ class GrpcModeration:
 
     async def open_feed(self, speaker: Speaker, slug: Slug, since: int | None) -> FeedState | None:
         """See ports.Moderation."""
-        request = pb.OpenFeedRequest(reader=speaker_to_proto(speaker), slug=slug, since=since)
+        token_rank = rank_to_proto(speaker.identity.rank_by_token)
+        request = pb.OpenFeedRequest(reader=speaker_to_proto(speaker), slug=slug, since=since, token_rank=token_rank)
         try:
             stub = self._stub_for(_key_of_room(slug))
             return feed_state_from_proto(await call(stub.OpenFeed, request, _READ_DEADLINE_S, ModerationUnavailable))
