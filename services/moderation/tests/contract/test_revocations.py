@@ -50,7 +50,7 @@ async def test_whoever_reads_on_from_the_last_version_misses_none_and_is_told_no
 
 async def test_a_later_one_of_the_same_takes_its_place_and_never_reaches_less_far(store: Store) -> None:
     await revoke(store, order(), now_ms=5_000)
-    assert await revoke(store, order(before_ms=3_000), now_ms=6_000) == Revocation(7, "", 5_000, 105_000, 6_000)
+    assert await revoke(store, order(before_ms=3_000), now_ms=6_000) == Revocation(7, "", 5_000, 106_000, 6_000)
     later = await revoke(store, order(), now_ms=6_000)
     assert later == Revocation(7, "", 6_000, 106_000, 6_001)
     assert await store.revocations_after(0, first=10, now_ms=6_000) == [later]

@@ -45,11 +45,17 @@ def test_admins_revoke_what_is_not_their_own_and_of_nobody_connected_of_their_ra
 def test_it_is_kept_for_as_long_as_a_token_that_it_means_may_live() -> None:
     times = {"now_ms": 1_000_000, "token_life_ms": YEAR_MS}
     assert of_user().revocation(**times) == Revocation(7, "", 1_000_000, 1_000_000 + YEAR_MS)
-    assert of_user(before_ms=5_000).revocation(**times) == Revocation(7, "", 5_000, 5_000 + YEAR_MS)
+    assert of_user(before_ms=5_000).revocation(**times) == Revocation(7, "", 5_000, 1_000_000 + YEAR_MS)
     assert of_user(before_ms=9_000_000).revocation(**times) == Revocation(7, "", 1_060_000, 1_060_000 + YEAR_MS)
     one = RevocationCommand(ADMIN, 0, "a", "")
     assert one.revocation(**times) == Revocation(0, "a", 0, 1_000_000 + YEAR_MS)
     assert (one.action, of_user().action) == (RevocationAction.REVOKE_TOKEN, RevocationAction.REVOKE_TOKENS)
+
+
+def test_one_of_long_ago_still_means_the_tokens_that_do_not_say_when_they_were_issued() -> None:
+    now_ms = 3 * YEAR_MS
+    kept = of_user(before_ms=1).revocation(now_ms=now_ms, token_life_ms=YEAR_MS)
+    assert kept == Revocation(7, "", 1, now_ms + YEAR_MS)
 
 
 def test_an_earlier_one_that_reaches_further_is_not_shortened() -> None:

@@ -899,6 +899,17 @@ async def test_revoked_tokens_are_read_and_where_one_replica_cannot_say_another_
     assert await moderation.revocations_after(3) == [Revocation(UserId(5), "", 1.5, 9.0, 4)]
 
 
+@pytest.mark.parametrize("old", [0, 1])
+async def test_a_replica_of_before_does_not_say_that_nothing_is_revoked(
+    replicas: list[Replica], moderation: GrpcModeration, old: int
+) -> None:
+    told = pb.TokenRevocation(user_id=5, before_ms=1_500, until_ms=9_000, version=4)
+    for number, replica in enumerate(replicas):
+        replica.moderation.revocations = None if number == old else [told]
+    for _ in range(2):
+        assert await moderation.revocations_after(3) == [Revocation(UserId(5), "", 1.5, 9.0, 4)]
+
+
 async def test_a_service_of_before_revokes_nothing(replicas: list[Replica], moderation: GrpcModeration) -> None:
     for replica in replicas:
         replica.moderation.revocations = None

@@ -78,7 +78,8 @@ class RevocationCommand:
         if not self.user_id:
             return Revocation(0, self.jti, 0, now_ms + token_life_ms)
         before_ms = min(self.before_ms or now_ms, now_ms + MOST_AHEAD_MS)
-        return Revocation(self.user_id, "", before_ms, before_ms + token_life_ms)
+        # It also means tokens that do not say when they were issued: until now, whatever `before_ms` says.
+        return Revocation(self.user_id, "", before_ms, max(before_ms, now_ms) + token_life_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,18 +270,23 @@ class GrpcModeration:
         return sanctions_from_proto(answer.sanctions)
 
     async def revocations_after(self, version: int) -> list[Revocation]:
-        """See ports.Moderation. After a failure another replica is asked, most likely: one that hangs is not to keep
-        what the others know."""
+        """See ports.Moderation. After a failure another replica is asked the next time: one that hangs is not to keep
+        what the others know. Where all that are up are of before nothing is revoked."""
         request = pb.ListRevocationsRequest(after_version=version, first=REVOCATIONS_PER_READ)
-        stub = self._stub_for(f"revocations:{self._revocations_asked}")
-        try:
-            answer = await call(stub.ListRevocations, request, _REVOCATIONS_DEADLINE_S, ModerationUnavailable)
-        except ModerationUnavailable as reason:
-            if reason.args == (_UNIMPLEMENTED,):
-                return []  # a service of before, which revokes nothing
-            self._revocations_asked += 1
-            raise
-        return revocations_from_proto(answer.revocations)
+        streams = list(self._up.values())
+        if not streams:
+            raise ModerationUnavailable("no replica")
+        for _ in streams:
+            stub = streams[self._revocations_asked % len(streams)].stub
+            try:
+                answer = await call(stub.ListRevocations, request, _REVOCATIONS_DEADLINE_S, ModerationUnavailable)
+            except ModerationUnavailable as reason:
+                self._revocations_asked += 1
+                if reason.args != (_UNIMPLEMENTED,):
+                    raise
+            else:
+                return revocations_from_proto(answer.revocations)
+        return []
 
     async def _list_active(self, key: str, request: pb.ListActiveRequest) -> pb.ListActiveResponse:
         return await call(self._stub_for(key).ListActive, request, _READ_DEADLINE_S, ModerationUnavailable)
