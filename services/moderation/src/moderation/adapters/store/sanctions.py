@@ -184,7 +184,7 @@ from moderation.domain.undo_history import imposed_ids
 from moderation.domain.user_erasures import ErasedUser, EraseUserOrder
 from moderation.domain.visits import Visit
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
-from moderation.errors import NonceTaken, NotPermitted
+from moderation.errors import ModerationError, NonceTaken, NotPermitted
 from moderation.ports import ChangedSanctions, SanctionQuery
 
 _IDS_AT_ONCE = 500
@@ -209,7 +209,8 @@ class TortoiseStore:
         # Commands wait here, one a replica for the lock of all replicas: each that waited there would hold one of the
         # few connections, and reading would wait for commands as well.
         self._commanding = commanding or asyncio.Lock()
-        self._reporting = asyncio.Lock()
+        # Of these each lets one at a time wait among the commands: what many ask, or decide, at once.
+        self._reporting, self._holding, self._deciding = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._not_understood = LogSummary(_log, "sanctions_not_understood")
 
     @answered
@@ -410,11 +411,17 @@ class TortoiseStore:
         self, order: ResolveOrder, decide: Callable[[Report | None], Report], *, now_ms: int
     ) -> Receipt:
         """One by one as well: the first decision holds."""
-        async with self._commanding, self._database.transaction() as session:
+
+        async def decided_now() -> Report:
+            return decide(await find_report(order.command.report_id))
+
+        if (earlier := await self._refused_early(order, decided_now, now_ms)) is not None:
+            return earlier
+        async with self._deciding, self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
-            decided = decide(await find_report(order.command.report_id))
+            decided = await decided_now()
             audit = report_audit_row(order, decided)
             told = {"report_id": decided.id, "resolution": decided.state.name.lower()}
             await append_audit(audit, kind=REPORT_RESOLVED, data=told)
@@ -436,14 +443,25 @@ class TortoiseStore:
         self, order: UnbanOrder, demand: Callable[[Sanction | None, UnbanRequest | None], None], *, now_ms: int
     ) -> Receipt:
         """One by one as well: there is one open a ban."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+
+        async def sanction_or_same() -> Sanction | UnbanRequest:
             sanction, latest = await self._find(order.sanction_id), await latest_request(order.sanction_id)
             if latest is not None and latest.is_same(order):
-                return Receipt(0, repeated=True, unban_request=latest)
+                return latest
             demand(sanction, latest)
             assert sanction is not None
-            asked = await insert_request(order, sanction.slug, now_ms=now_ms)
+            return sanction
+
+        async with self._database.transaction():  # whoever has nothing to ask takes no lock
+            found = await sanction_or_same()
+        if isinstance(found, UnbanRequest):
+            return Receipt(0, repeated=True, unban_request=found)
+        async with self._reporting, self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            found = await sanction_or_same()
+            if isinstance(found, UnbanRequest):
+                return Receipt(0, repeated=True, unban_request=found)
+            asked = await insert_request(order, found.slug, now_ms=now_ms)
             await tell_request(asked)
             return Receipt(0, unban_request=asked)
 
@@ -456,14 +474,21 @@ class TortoiseStore:
         now_ms: int,
     ) -> Receipt:
         """One by one as well: the first decision holds, and lifts what is still in force."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
-            if (earlier := await self._earlier(order, now_ms)) is not None:
-                return earlier
+
+        async def decided_now() -> tuple[UnbanRequest, Sanction]:
             request = await find_request(order.command.request_id)
             sanction = None if request is None else await self._find(request.sanction_id)
             decided = decide(request, sanction)
             assert sanction is not None
+            return decided, sanction
+
+        if (earlier := await self._refused_early(order, decided_now, now_ms)) is not None:
+            return earlier
+        async with self._deciding, self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            decided, sanction = await decided_now()
             await write_request(decided)
             if decided.state is RequestState.APPROVED:
                 lifting = replace(Command.lifting(sanction, order.command.moderator), reason=order.command.note)
@@ -565,18 +590,28 @@ class TortoiseStore:
     ) -> Receipt:
         """One by one as well: there are at most so many."""
         command = order.command
-        async with self._commanding, self._database.transaction() as session:
+
+        async def demanded_now() -> Note | None:
+            """The one that is to be deleted."""
+            if isinstance(command, AddNote):
+                demand(await count_notes(command.slug, command.target), None)
+                return None
+            known = await find_note(command.note_id)
+            demand(0, known)
+            return known
+
+        if (earlier := await self._refused_early(order, demanded_now, now_ms)) is not None:
+            return earlier
+        async with self._deciding, self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
+            known = await demanded_now()
             if isinstance(command, AddNote):
-                demand(await count_notes(command.slug, command.target), None)
                 note = await insert_note(command, now_ms=now_ms)
                 audit = note_audit_row(order, note, now_ms)
                 await append_audit(audit)
                 return Receipt(audit.id, note=note)
-            known = await find_note(command.note_id)
-            demand(0, known)
             assert known is not None
             await delete_note(known.id)
             audit = note_audit_row(order, known, now_ms)
@@ -617,7 +652,7 @@ class TortoiseStore:
             if (known := await self._known_hold(order, now_ms)) is not None:
                 return known
             await demand_room(order, now_ms=now_ms)
-        async with self._commanding, self._database.transaction() as session:
+        async with self._holding, self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)
             if (known := await self._known_hold(order, now_ms)) is not None:
                 return known
@@ -639,13 +674,20 @@ class TortoiseStore:
     ) -> Receipt:
         """One by one as well: the first decision counts."""
         command = order.command
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
-            if (earlier := await self._earlier(order, now_ms)) is not None:
-                return earlier
+
+        async def decided_now() -> tuple[Hold, Hold]:
             known = await find_hold(command.hold_id)
             decided = decide(known)
             assert known is not None
+            return known, decided
+
+        if (earlier := await self._refused_early(order, decided_now, now_ms)) is not None:
+            return earlier
+        async with self._deciding, self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            known, decided = await decided_now()
             action_id = await _write_decision(command, decided, order.origin.nonce, now_ms)
             if command.action is not HoldAction.ALLOW:
                 return Receipt(action_id, hold=decided)
@@ -935,6 +977,22 @@ class TortoiseStore:
     async def _run(self, part: Callable[[], Awaitable[bool]]) -> bool:
         async with self._database.transaction():
             return await part()
+
+    async def _refused_early(
+        self, order: Order, decide: Callable[[], Awaitable[object]], now_ms: int
+    ) -> Receipt | None:
+        """Decide before anybody waits for the lock of commands, in which it is decided again: whoever may not, or asks
+        for what is not there, keeps no command waiting. None: nothing is refused so far; a receipt: it was carried out
+        before, which is looked up behind the decision, as that may see it only then."""
+        async with self._database.transaction():
+            try:
+                await decide()
+            except ModerationError:
+                earlier = await self._earlier(order, now_ms)
+                if earlier is None:
+                    raise
+                return earlier
+            return None
 
     async def _earlier(self, order: Order, now_ms: int) -> Receipt | None:
         if not order.origin.nonce:
