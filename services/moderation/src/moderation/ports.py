@@ -419,8 +419,8 @@ class RoomLog(Protocol):
         """A message of that log, as the leader has it; None: there is none with that id, or it is no message."""
 
     async def neighbours(self, log: LogRef, message: LoggedMessage, *, count: int) -> Neighbours:
-        """The ids of up to `count` messages before that one, of the last ten minutes, and as many behind it, in order.
-        What a replica that lags lacks is missing."""
+        """The ids of up to `count` messages before that one, of the last ten minutes and the last 4,096 entries of its
+        stream, and as many behind it, in order. What a replica that lags lacks is missing."""
 
     async def last_id(self, log: LogRef) -> int:
         """Of its last entry, as the leader has it; 0: it has none."""
@@ -483,6 +483,10 @@ class Compilation(NamedTuple):
     """By the clock that never jumps."""
 
 
+REPORTS_AT_ONCE = 3
+"""That a replica works on: fewer than it has connections to the database."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What the use cases work with: the outside, and what one replica keeps in memory between calls."""
@@ -517,6 +521,8 @@ class Ports:
     """By slug."""
     compiling_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Rules are compiled one slug after the other: threads of Python take the processor from each other."""
+    reporting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REPORTS_AT_ONCE))
+    """Held by each report that is worked on."""
     in_flight: set[asyncio.Task[Receipt]] = field(default_factory=set)
     """Commands that are being carried out, at most as many as there are calls."""
     outbox_work: set[asyncio.Task[Any]] = field(default_factory=set)

@@ -13,7 +13,8 @@ from chassis.nats_connection import NatsAccess, NatsConnection
 from moderation.adapters import log as module
 from moderation.adapters.log import NatsLog
 from moderation.domain.commands import OutboxItem
-from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureKind, LogRef
+from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureKind, LoggedMessage, LogRef
+from moderation.domain.reports import Neighbours
 from moderation.errors import LogUnavailable
 from salon.events.v1 import events_pb2 as pb
 
@@ -133,3 +134,32 @@ async def test_where_nobody_can_store_nothing_is_said_to_be_gone() -> None:
     for question in (stream.find(LOG, 12 * 256 + 3), stream.last_id(LOG), stream.find_entry(item(1_000, up_to=2))):
         with pytest.raises(LogUnavailable, match="no quorum"):
             await question
+
+
+class Crowded(Stream):
+    """A message behind 20,000 entries that are none."""
+
+    last = 20_001
+
+    async def _batch(self, subject: str, query: dict[str, Any]) -> list[Msg]:
+        self.asked.append(query)
+        client: Any = None
+        cleared = pb.LogEntry(room_cleared=pb.RoomCleared()).SerializeToString()
+        sequences = range(query.get("seq", 1), self.last + 1)[:100]
+        headers = {n: {"Nats-Sequence": str(n), "Nats-Time-Stamp": AT, "Nats-Msg-Id": f"k{n}"} for n in sequences}
+        return [Msg(client, data=payload(n) if n == self.last else cleared, headers=headers[n]) for n in sequences]
+
+
+async def test_of_a_busy_log_only_so_much_is_read_for_the_messages_before_one() -> None:
+    stream = Crowded()
+    message = LoggedMessage(stream.last * 256 + 3, 1_795_718_051_996, 5, "ana", "m", "k")
+    assert await stream.neighbours(LOG, message, count=5) == Neighbours()
+    assert len(stream.asked) < 60
+
+
+async def test_the_messages_before_one_are_of_the_last_ten_minutes() -> None:
+    stream = Stream()
+    at_ms = 1_795_718_051_996
+    near, far = (LoggedMessage(8 * 256 + 3, at_ms + ms, 5, "ana", "m", "k") for ms in (600_000, 600_001))
+    assert (await stream.neighbours(LOG, near, count=5)).before == tuple(n * 256 + 3 for n in range(3, 8))
+    assert (await stream.neighbours(LOG, far, count=5)).before == ()

@@ -36,8 +36,10 @@ _NO_MESSAGE = 10037
 _SEQUENCE_NOT_FOUND = 10043
 _END_OF_BATCH, _NOT_FOUND = "204", "404"
 _KEY = "Nats-Msg-Id"
-_LOOKED_BACK_MS = (2_000, 30_000, 600_000)
-"""For the messages before one: JetStream reads forwards alone, and rooms are more or less busy."""
+_LOOKED_BACK = (64, 512, 4_096)
+"""Sequences of the stream, for the messages before one: JetStream reads forwards alone, rooms are more or less busy,
+and by time a busy one would have no bound."""
+_NEIGHBOURS_WITHIN_MS = 600_000
 
 
 class NatsLog:
@@ -60,10 +62,12 @@ class NatsLog:
     async def neighbours(self, log: LogRef, message: LoggedMessage, *, count: int) -> Neighbours:
         """See RoomLog."""
         before: deque[int] = deque(maxlen=count)
-        for back_ms in _LOOKED_BACK_MS:
+        for back in _LOOKED_BACK:
             before.clear()
-            async for batch in self.messages(log, message.id, since_ms=message.at_ms - back_ms):
-                before.extend(found.id for found in batch if found.id < message.id)
+            async for batch in self._entries(log, message.id, max(message.id - back * PARTITIONS, 0), None):
+                of_room = [found for stored in batch if (found := message_of(stored)) is not None]
+                since_ms = message.at_ms - _NEIGHBOURS_WITHIN_MS
+                before.extend(found.id for found in of_room if found.id < message.id and found.at_ms >= since_ms)
             if len(before) == count:
                 break
         query = {"next_by_subj": _subject(log), "batch": _BATCH, "seq": message.id // PARTITIONS + 1}

@@ -21,10 +21,10 @@ from moderation.domain.people import Moderator, Target
 from moderation.errors import LogUnavailable, NoteNotFound, NotPermitted
 from moderation.ports import Ports
 
-_LOOKED_BACK_MS = (60_000, 1_800_000, 86_400_000)
-"""For the newest messages of somebody: as far back as it takes to find MESSAGES_SHOWN."""
-_MESSAGES_READ = 5_000
-"""Of the log, for one case at most."""
+_LOOKED_BACK_MS = (5_000, 60_000, 600_000, 3_600_000, 10_800_000, 21_600_000, 43_200_000, 86_400_000)
+"""For the newest messages of somebody: as far back as it takes to find MESSAGES_SHOWN, each time what lies before."""
+_BATCHES_READ = 50
+"""Of the log, for one case at most: some 5,000 entries."""
 
 
 async def change_note(ports: Ports, order: NoteOrder) -> Receipt:
@@ -66,20 +66,27 @@ async def slug_of_note(ports: Ports, note_id: int) -> str:
 
 
 async def _messages_of(ports: Ports, log: LogRef, target: Target) -> list[LoggedMessage] | None:
-    """Newest first; None: the log can't be read."""
-    found: deque[LoggedMessage] = deque(maxlen=MESSAGES_SHOWN)
+    """Newest first, of what could be read; None: the log can't be read."""
+    newest: list[LoggedMessage] = []
+    batches, now_ms = 0, ports.clock().wall_ms
     try:
-        last_id = await ports.log.last_id(log)
-        if not last_id:
+        up_to_id = await ports.log.last_id(log)
+        if not up_to_id:
             return []
         for back_ms in _LOOKED_BACK_MS:
-            found.clear()
-            read = 0
-            async for batch in ports.log.messages(log, last_id, since_ms=ports.clock().wall_ms - back_ms):
-                read += len(batch)
+            found: deque[LoggedMessage] = deque(maxlen=MESSAGES_SHOWN)
+            first_id = 0
+            async for batch in ports.log.messages(log, up_to_id, since_ms=now_ms - back_ms):
+                batches += 1
+                if batches > _BATCHES_READ:  # what was read of this part is its oldest, with a gap behind it
+                    return newest[::-1]
+                if batch and not first_id:
+                    first_id = batch[0].id
                 found.extend(message for message in batch if message.author == target)
-            if len(found) == MESSAGES_SHOWN or read > _MESSAGES_READ:
+            newest = [*found, *newest][-MESSAGES_SHOWN:]
+            if len(newest) == MESSAGES_SHOWN:
                 break
+            up_to_id = first_id - 1 if first_id else up_to_id
     except LogUnavailable:
         return None
-    return list(found)[::-1]
+    return newest[::-1]

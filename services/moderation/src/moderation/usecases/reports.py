@@ -1,7 +1,11 @@
 """What viewers report, and what moderators decide about it."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
+from chassis.errors import DatabaseUnavailable
 from moderation.domain.commands import Receipt
 from moderation.domain.erasures import LoggedMessage
 from moderation.domain.people import Moderator
@@ -22,6 +26,9 @@ from moderation.errors import MessageNotFound, NotPermitted, ReportNotFound
 from moderation.ports import Ports
 from moderation.usecases.queries import LARGEST_PAGE
 
+_WAIT_S = 1.5
+"""So long a report waits for others: with what it takes itself less than edges wait for the answer."""
+
 
 async def file_report(ports: Ports, order: ReportOrder) -> Receipt:
     """Keep a report, with the message as the log has it now. Whoever reports the same again is answered alike. Raises
@@ -29,6 +36,25 @@ async def file_report(ports: Ports, order: ReportOrder) -> Receipt:
     kept."""
     if not may_report(order):
         raise NotPermitted
+    async with _place(ports):
+        return await _file_report(ports, order)
+
+
+@asynccontextmanager
+async def _place(ports: Ports) -> AsyncIterator[None]:
+    """Where many report at once the others wait here, not for the connections and the log that moderators need."""
+    try:
+        async with asyncio.timeout(_WAIT_S):
+            await ports.reporting.acquire()
+    except TimeoutError:
+        raise DatabaseUnavailable("too many report at once") from None
+    try:
+        yield
+    finally:
+        ports.reporting.release()
+
+
+async def _file_report(ports: Ports, order: ReportOrder) -> Receipt:
     known = await ports.store.reported_before(order, now_ms=ports.clock().wall_ms)
     if known is not None:
         return Receipt(0, repeated=True, report=known)
