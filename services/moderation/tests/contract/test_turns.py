@@ -74,6 +74,12 @@ class Turn(asyncio.Lock):
             self.waiting -= 1
 
 
+@pytest.fixture(autouse=True)
+def a_patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked at once waits in turn, on a busy machine longer than people would."""
+    monkeypatch.setattr("moderation.adapters.store.database.DEADLINE_S", 60.0)
+
+
 @pytest.fixture
 def turn() -> Turn:
     return Turn()
@@ -162,9 +168,7 @@ async def test_of_what_many_ask_at_once_one_of_a_kind_waits_among_the_commands(
     store: TortoiseStore,
     turn: Turn,
     eventually: Callable[..., Awaitable[None]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("moderation.adapters.store.database.DEADLINE_S", 60.0)
     bans = {user_id: await ban(store, user_id) for user_id in range(10, 10 + 2 * AT_ONCE)}
     asking, asked_before = list(bans)[:AT_ONCE], list(bans)[AT_ONCE:]
     requests = [await ask(store, bans[user_id], user_id) for user_id in asked_before]
