@@ -296,26 +296,29 @@ def test_the_entry_is_a_message_with_its_hold_and_the_command_that_allowed_it() 
 
 
 @pytest.mark.parametrize(
-    ("entry", "is_taken_back"),
+    ("entry", "is_taken_back", "is_before"),
     [
-        ({"message_deleted": {"message_id": 1, "message_key": "99.1000"}}, True),
-        ({"message_deleted": {"message_id": 1, "message_key": "98.1000"}}, False),
-        ({"messages_purged": {"user_id": 5, "username": "ana"}}, True),
-        ({"messages_purged": {"user_id": 0, "username": "ana"}}, False),
-        ({"room_cleared": {}}, True),
-        ({"message": {"text": "x", "user_id": 5}}, False),
-        ({}, False),
+        ({"message_deleted": {"message_id": 1, "message_key": "99.1000"}}, True, True),
+        ({"message_deleted": {"message_id": 1, "message_key": "98.1000"}}, False, False),
+        ({"messages_purged": {"user_id": 5, "username": "ana"}}, True, False),
+        ({"messages_purged": {"user_id": 5, "message_keys": ["98.1000", "99.1000"]}}, True, True),
+        ({"messages_purged": {"user_id": 0, "username": "ana"}}, False, False),
+        ({"room_cleared": {}}, True, False),
+        ({"room_cleared": {"message_keys": ["99.1000"]}}, True, True),
+        ({"message": {"text": "x", "user_id": 5}}, False, False),
+        ({}, False, False),
     ],
 )
-def test_what_was_taken_back_is_not_published_again(
-    entry: dict[str, dict[str, object]], *, is_taken_back: bool
+def test_what_was_taken_back_is_not_published_again_and_what_was_cleared_before_the_decision_takes_nothing_back(
+    entry: dict[str, dict[str, object]], *, is_taken_back: bool, is_before: bool
 ) -> None:
     stored = Stored(1_027, 2_000, "k", events_pb2.LogEntry(**entry).SerializeToString())  # type: ignore[arg-type]
-    assert takes_back(stored, "99.1000", Target(5, "")) is is_taken_back
+    assert takes_back(stored, "99.1000", Target(5, ""), since_ms=2_000) is is_taken_back
+    assert takes_back(stored, "99.1000", Target(5, ""), since_ms=2_001) is is_before
 
 
 def test_what_is_no_entry_takes_nothing_back() -> None:
-    assert not takes_back(Stored(1_027, 2_000, "k", b"\xff"), "99.1000", Target(5, ""))
+    assert not takes_back(Stored(1_027, 2_000, "k", b"\xff"), "99.1000", Target(5, ""), since_ms=0)
 
 
 # --- gRPC -----------------------------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ class NatsLog:
             for stored in batch:
                 if stored.key == _key(item):
                     return stored.id
-                if isinstance(item.change, Publication) and takes_back(stored, _key(item), item.change.message.target):
+                if isinstance(item.change, Publication) and _is_taken_back(stored, item, item.change):
                     return stored.id
         return None
 
@@ -242,6 +242,10 @@ class NatsLog:
             yield self._connection.client
         except (*NATS_TROUBLES, ValueError) as problem:
             raise LogUnavailable(f"no answer from the stream: {type(problem).__name__}") from problem
+
+
+def _is_taken_back(stored: Stored, item: OutboxItem, change: Publication) -> bool:
+    return takes_back(stored, _key(item), change.message.target, since_ms=item.made_at_ms)
 
 
 def _stream(log: LogRef) -> str:

@@ -35,9 +35,10 @@ def message_of(stored: Stored) -> LoggedMessage | None:
     return LoggedMessage(stored.id, stored.at_ms, *author, text, stored.key, said.role, said.reply_to)
 
 
-def takes_back(stored: Stored, key: str, author: Target) -> bool:
-    """Whether an entry takes a message with that key, of that author, back where it was stored before. One that was not
-    is not to be seen any more either: all that was said before the entry is taken back."""
+def takes_back(stored: Stored, key: str, author: Target, *, since_ms: int) -> bool:
+    """Whether an entry takes back a message with that key, of that author, that was to be stored at `since_ms`, Unix
+    milliseconds, and may have been. Where it was not it is not to be seen any more either: all that was said before the
+    entry is taken back. An entry of before takes it back only where it names it."""
     entry = _read(stored)
     kind = None if entry is None else entry.WhichOneof("entry")
     if entry is None or kind is None:
@@ -46,8 +47,9 @@ def takes_back(stored: Stored, key: str, author: Target) -> bool:
         return entry.message_deleted.message_key == key
     if kind == "messages_purged":
         purged = entry.messages_purged
-        return Target(purged.user_id, "" if purged.user_id else purged.username) == author
-    return kind == "room_cleared"
+        is_author = Target(purged.user_id, "" if purged.user_id else purged.username) == author
+        return key in purged.message_keys or (stored.at_ms >= since_ms and is_author)
+    return kind == "room_cleared" and (key in entry.room_cleared.message_keys or stored.at_ms >= since_ms)
 
 
 def encode_change(action_id: int, change: LogChange) -> bytes:

@@ -53,7 +53,9 @@ class Holds:
 
     def find(self, speaker: Speaker, slug: Slug, life: Life, nonce: str) -> HeldMessage | None:
         """What somebody sent with that nonce, as far as is known here."""
-        return self._ports.holds.find(slug, speaker.key, life, nonce) if self._ports.holds else None
+        if not self._ports.holds:
+            return None
+        return self._ports.holds.find(slug, speaker.key, life, nonce, unix_ms=self._ports.clock.unix_s() * 1000)
 
     def sent(self, hold: HeldMessage, release: Callable[[], None]) -> None:
         """A connection here has sent it, and moderation has it wait. `release` gives back what it counts for, where it

@@ -8,7 +8,10 @@ from typing import Literal
 from msgspec import Struct
 
 from ws_edge.protocol.identity import Life, Slug, UserId
+from ws_edge.protocol.limits import NONCE_AGE_S
 
+WAITS_MS = 300_000
+"""Of the contract: for how long a message waits."""
 HOLDS_LIMIT = 20_000
 """Bounds the memory: the oldest go first."""
 HOLDS_PER_READ = 5_000
@@ -122,12 +125,13 @@ class HoldCache:
         """Those of a participant in a room, the oldest first."""
         return [self._known[each] for each in sorted(self._by_author.get((slug, key), ()))]
 
-    def find(self, slug: Slug, key: str, life: Life, nonce: str) -> HeldMessage | None:
-        """The message that its author sent with that nonce."""
+    def find(self, slug: Slug, key: str, life: Life, nonce: str, *, unix_ms: float) -> HeldMessage | None:
+        """The message that its author sent with that nonce, for as long as one is known by it."""
         if not self._known:
             return None
-        of_author = self.of_author(slug, key)
-        return next((one for one in reversed(of_author) if (one.life, one.nonce) == (life, nonce)), None)
+        since_ms = unix_ms - NONCE_AGE_S * 1000 + WAITS_MS
+        of_author = [one for one in reversed(self.of_author(slug, key)) if one.expires_at_ms > since_ms]
+        return next((one for one in of_author if (one.life, one.nonce) == (life, nonce)), None)
 
     def apply(self, hold: HeldMessage, *, now_s: float) -> bool:
         """It was heard; whether that is news. What was decided stays so, whatever comes late."""

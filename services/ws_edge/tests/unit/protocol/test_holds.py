@@ -33,15 +33,17 @@ def cache() -> HoldCache:
 
 
 def test_it_is_known_by_author_and_nonce_in_its_life(cache: HoldCache) -> None:
-    assert cache.find(LIVE, "u:5", LIFE, "n1") is None
+    assert cache.find(LIVE, "u:5", LIFE, "n1", unix_ms=1_000) is None
     assert cache.apply(hold(1), now_s=0)
     assert cache.apply(hold(2, user_id=None), now_s=0)
     assert [each.id for each in cache.of_author(LIVE, "u:5")] == [1]
     assert [each.id for each in cache.of_author(LIVE, "c:e:1")] == [2]
-    assert cache.find(LIVE, "u:5", LIFE, "n1") == hold(1)
-    assert cache.find(LIVE, "u:5", LIFE, "n2") is None
-    assert cache.find(LIVE, "u:5", Life(22), "n1") is None
-    assert cache.find(OTHER, "u:5", LIFE, "n1") is None
+    assert cache.find(LIVE, "u:5", LIFE, "n1", unix_ms=1_000) == hold(1)
+    assert cache.find(LIVE, "u:5", LIFE, "n2", unix_ms=1_000) is None
+    assert cache.find(LIVE, "u:5", Life(22), "n1", unix_ms=1_000) is None
+    assert cache.find(OTHER, "u:5", LIFE, "n1", unix_ms=1_000) is None
+    assert cache.find(LIVE, "u:5", LIFE, "n1", unix_ms=120_999) == hold(1)
+    assert cache.find(LIVE, "u:5", LIFE, "n1", unix_ms=121_000) is None
     assert (len(cache), cache.get(1), cache.get(3)) == (2, hold(1), None)
 
 

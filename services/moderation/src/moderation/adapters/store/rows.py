@@ -317,7 +317,7 @@ def user_erasure_audit_row(
         at_ms=now_ms,
         lifted_ids=list(lifted_ids),
         nonce=order.origin.nonce or None,
-        details={"imposed_ids": [sanction.id for sanction in imposed]},
+        details={"imposed_ids": [sanction.id for sanction in imposed], "again_of": list(lifted_ids)},
     )
 
 

@@ -184,7 +184,7 @@ from moderation.domain.undo_history import imposed_ids
 from moderation.domain.user_erasures import ErasedUser, EraseUserOrder
 from moderation.domain.visits import Visit
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
-from moderation.errors import ModerationError, NonceTaken, NotPermitted
+from moderation.errors import HoldNotFound, ModerationError, NonceTaken, NotPermitted
 from moderation.ports import ChangedSanctions, SanctionQuery
 
 _IDS_AT_ONCE = 500
@@ -647,10 +647,13 @@ class TortoiseStore:
 
     @answered
     async def hold(self, order: HoldOrder, *, now_ms: int) -> Receipt:
-        """One by one as well: so many may wait, and nobody who was banned meanwhile."""
+        """One by one as well: so many may wait, and nobody who was banned meanwhile. One a replica waits for its turn
+        among the commands, the others behind it: of what many send at once moderators are not to wait for more."""
         async with self._database.transaction():  # whoever sends again and again takes no lock
             if (known := await self._known_hold(order, now_ms)) is not None:
                 return known
+            if not order.message.number:  # only asked how one stands that waited; it was not judged
+                raise HoldNotFound
             await demand_room(order, now_ms=now_ms)
         async with self._holding, self._commanding, self._database.transaction() as session:
             await session.lock(COMMAND_LOCK)

@@ -14,10 +14,11 @@ from moderation.domain.pins import PinAction
 from moderation.domain.policy import PolicyAction
 from moderation.domain.sanctions import Action
 from moderation.domain.undo import PinState, UndoAction, pin_details
+from moderation.domain.user_erasures import UserErasureAction
 
 LATER_AT_MOST = 2_000
 """Rows that an undo takes into account."""
-_OF_SANCTIONS = [*map(int, Action), int(UndoAction.UNDO)]
+_OF_SANCTIONS = [*map(int, Action), int(UndoAction.UNDO), int(UserErasureAction.ERASE)]
 _OF_ROOMS = [*map(int, PolicyAction), *map(int, PinAction), int(UndoAction.UNDO)]
 
 
