@@ -1,6 +1,7 @@
 """Erasing a user in the database, on SQLite and on PostgreSQL: what goes, what stays, and that the chain is whole."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -25,6 +26,7 @@ from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import Change
 from moderation.domain.sanctions import Action, Command, Sanction, Scope
+from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
 from moderation.domain.user_erasures import EraseUserCommand, EraseUserOrder
 from moderation.domain.visits import Visit
 from moderation.domain.warnings import WarningCommand, WarningOrder
@@ -186,3 +188,13 @@ async def test_what_they_said_is_given_to_the_outbox_of_every_room_at_once(store
     purges = await AuditRow.filter(slug__in=["live", "more"]).order_by("id")
     assert [(row.slug, row.target_user_id, row.nonce) for row in purges] == [("live", 7, None), ("more", 7, None)]
     assert [row.id for row in purges] == [row.action_id for row in rows]
+
+
+async def test_a_sanction_of_before_is_lifted_by_undoing_it_all_the_same(store: Store) -> None:
+    await sanction(store, ANA)
+    (imposed,) = await AuditRow.filter(action=int(Action.MUTE))
+    await store.erase_user(erase(), now_ms=2_000)
+    assert len(await store.in_force(SanctionQuery(["live"]), now_ms=3_000)) == 1
+    order = UndoOrder(UndoCommand(ADMIN, "live", imposed.id, ""))
+    await store.undo(order, partial(decide_undo, order.command, now_ms=3_000), now_ms=3_000)
+    assert await store.in_force(SanctionQuery(["live"]), now_ms=3_000) == []

@@ -384,3 +384,22 @@ async def test_of_an_erased_user_nothing_waits(store: Store, database: Database)
     async with database.transaction():
         await erase_rows(5, now_ms=2_000)
     assert await HoldRow.filter(id=waiting.id).count() == 0
+
+
+async def test_what_was_not_judged_is_asked_about_and_never_held(store: Store) -> None:
+    known = await held(store, now_ms=1_000, nonce="n1")
+    asked = HoldOrder("live", LOG, message(nonce="n1", number=0))
+    assert (await store.hold(asked, now_ms=2_000)).hold == known
+    with pytest.raises(HoldNotFound):
+        await store.hold(asked, now_ms=1_000 + NONCES_KNOWN_MS)
+    assert await HoldRow.all().count() == 1
+
+
+async def test_a_moderator_does_not_wait_for_all_that_is_to_be_held_at_once(store: Store) -> None:
+    authors = [ANA._replace(user_id=number) for number in range(100, 140)]
+    waiting = [asyncio.create_task(held(store, author=one, now_ms=1_000)) for one in authors]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    banned = await ban(store, Target(99, ""), now_ms=1_000)
+    last = max((await asyncio.gather(*waiting)), key=lambda hold: hold.id)
+    row = await AuditRow.get(action=34, target_user_id=last.message.author.user_id)
+    assert banned.action_id < row.id

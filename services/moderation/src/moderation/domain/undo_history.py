@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from moderation.domain.audit import AuditRecord
 from moderation.domain.people import Target
 from moderation.domain.sanctions import Action, Sanction, Scope
+from moderation.domain.user_erasures import UserErasureAction
 
 _AS_LONG_MS = 60_000
 """As in decide_by_rule."""
@@ -95,7 +96,9 @@ class SanctionHistory:
                 if _is_needless(row, here.values(), [self._latest[root] for root in imposed if root in self._latest]):
                     continue
                 gone |= {root for root, sanction in here.items() if _ends(row, sanction)}
-            state = (state - gone) | imposed
+            # Who is erased keeps what holds, under other ids: nothing that did not hold.
+            begun = imposed & state if row.action == UserErasureAction.ERASE else imposed
+            state = (state - gone) | begun
         return state
 
     def _before(self) -> set[int]:
