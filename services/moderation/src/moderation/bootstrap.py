@@ -64,7 +64,7 @@ from moderation.usecases.retention import (
     keep_pruning,
 )
 from moderation.usecases.rule_effects import keep_muting, keep_writing_hits, write_hits
-from moderation.usecases.rules import keep_reading_rules, read_rules, settle
+from moderation.usecases.rules import keep_reading_rules, prepare_lately_used, read_rules, settle
 from salon.moderation.v1.moderation_pb2_grpc import add_ModerationServiceServicer_to_server
 
 STOP_GRACE_S = 1.0
@@ -132,6 +132,7 @@ async def _enter(stack: AsyncExitStack, config: Config, clock: Callable[[], Now]
     await read_warnings(replica.ports)
     await read_rules(replica.ports)
     await settle(replica.ports)
+    await prepare_lately_used(replica.ports)
     replica.server.open()
     _start(duties, replica, Retention(config.audit_days, config.evidence_days))
     _log.info("serving", host=config.host, port=port)
@@ -156,7 +157,9 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         restored=outbox_wanted.set,
     )
     visits = VisitBuffer()
-    admission = Admission(limits, cache, last_seen, policies, rules=rules, visits=visits)
+    admission = Admission(
+        limits, cache, last_seen, policies, rules=rules, visits=visits, cpu_ns=time.thread_time_ns
+    )
     commanding = asyncio.Lock()
     ports = Ports(
         TortoiseStore(database, commanding),

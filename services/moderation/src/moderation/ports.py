@@ -3,8 +3,10 @@ bootstrap.py names the adapters."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from enum import IntEnum
+from typing import Any, Protocol
 
 from moderation.domain.admission import Admission, Now
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
@@ -279,9 +281,12 @@ class Store(Protocol):
     async def slug_of_rule(self, rule_id: int) -> str | None:
         """Where a rule holds, of whatever version; None: there is none."""
 
+    async def find_rule(self, rule_id: int) -> KeptRule | None:
+        """A rule as it is stored; None: there is none, or it is of a later version."""
+
     async def write_hits(self, batch: HitBatch) -> None:
         """Count hits, and keep their sample: of each rule the last ones. What is of rules that were deleted is left
-        out."""
+        out. Whoever changes one of these rules waits meanwhile, and holds up other commands: give it few at once."""
 
     async def hits_of(self, rule_id: int, *, first: int, before_id: int | None) -> list[KeptHit]:
         """A page of the sample of a rule, newest first; before_id None: from the newest on."""
@@ -368,6 +373,13 @@ class Store(Protocol):
     async def expire_warnings(self, before_ms: int, *, anonymous_before_ms: int, now_ms: int) -> None:
         """Close the warnings that were issued before then, those of anonymous people that were before
         `anonymous_before_ms`: by then their names are somebody else's."""
+
+    async def slugs_seen(self, since_ms: int, *, first: int) -> list[str]:
+        """The rooms of the last `first` sightings since then, each once, the last one first."""
+
+    async def forget_rules(self, before_ms: int) -> None:
+        """Delete what is kept of slugs whose last rule was deleted before then, but for the one that was changed last
+        of all."""
 
     async def forget_policies(self, before_ms: int) -> None:
         """Delete the policies that ask for nothing and were changed before then, but for the one that was changed last:
@@ -475,12 +487,59 @@ class Events(Protocol):
         """Tell edges that these feeds have gone on. Who misses it reads on some seconds later all the same."""
 
 
-class Compilation(NamedTuple):
+class Urgency(IntEnum):
+    """Whose rules are compiled first."""
+
+    COMMANDS = 0
+    """And those for everywhere, which all messages wait for."""
+    MESSAGES = 1
+    TRIES = 2
+    ARRIVALS = 3
+
+
+@dataclass(slots=True)
+class Compilation:
     """Rules of a slug that are being read and compiled."""
 
-    task: asyncio.Task[None]
+    task: asyncio.Task[None] = field(init=False)
     begun_ns: int
     """By the clock that never jumps."""
+    urgency: Urgency
+    """May become another one while it waits. Those for ARRIVALS make no others give way."""
+    is_too_large: bool = False
+    """There was no room for it."""
+
+
+class Turns:
+    """One at a time: the most urgent first, and of these who came first."""
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting: list[tuple[Callable[[], Urgency], asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def turn(self, urgency: Callable[[], Urgency]) -> AsyncIterator[None]:
+        """Wait for it. The urgency is asked for whenever one ends."""
+        if self._is_taken:
+            given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((urgency, given))
+            try:
+                await given
+            except asyncio.CancelledError:
+                if not given.cancelled():  # it was given at the same moment
+                    self._give()
+                raise
+        self._is_taken = True
+        try:
+            yield
+        finally:
+            self._give()
+
+    def _give(self) -> None:
+        self._waiting = [each for each in self._waiting if not each[1].done()]
+        self._is_taken = bool(self._waiting)
+        if self._waiting:
+            min(self._waiting, key=lambda each: each[0]())[1].set_result(None)
 
 
 REPORTS_AT_ONCE = 3
@@ -519,7 +578,7 @@ class Ports:
     """Set it where rules ask for mutes."""
     compiling: dict[str, Compilation] = field(default_factory=dict)
     """By slug."""
-    compiling_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    compiling_turns: Turns = field(default_factory=Turns)
     """Rules are compiled one slug after the other: threads of Python take the processor from each other."""
     reporting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REPORTS_AT_ONCE))
     """Held by each report that is worked on."""

@@ -33,6 +33,14 @@ class Metrics:
         self._unjudged = Gauge(
             "salon_moderation_messages_unjudged", "Messages that no rule could see in time.", registry=registry
         )
+        self._dropped = Gauge(
+            "salon_moderation_rules_dropped", "How often a slug's rules gave way to others.", registry=registry
+        )
+        self._cut = Gauge(
+            "salon_moderation_messages_too_slow",
+            "Messages refused: reading them took too long.",
+            registry=registry,
+        )
         self._waiting = Gauge("salon_moderation_sightings_waiting", "Sightings not written yet.", registry=registry)
         self._lost = Gauge("salon_moderation_sightings_lost", "Sightings lost for want of room.", registry=registry)
         self._outbox = Gauge(
@@ -67,5 +75,7 @@ class Metrics:
         self._rules.set_function(lambda: len(rules))
         self._compiled.set_function(lambda: rules.compiled)
         self._unjudged.set_function(lambda: rules.unjudged)
+        self._dropped.set_function(lambda: rules.dropped)
+        self._cut.set_function(lambda: rules.cut)
         self._waiting.set_function(lambda: len(last_seen))
         self._lost.set_function(lambda: last_seen.lost)

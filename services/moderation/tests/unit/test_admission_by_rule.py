@@ -151,10 +151,80 @@ def test_what_no_rule_could_see_goes_on_or_is_left_to_the_edge() -> None:
     for refuses, verdict in ((False, ADMITTED), (True, Verdict(Decision.UNJUDGED))):
         subject = Subject(words(), refuses_unjudged=refuses)
         assert subject.say("") == verdict
-        subject.book.apply(RulesState(EVERYWHERE, 2, judges=True, acts=False))
+        subject.book.apply(RulesState(EVERYWHERE, 2, judges=True, acts=True))
         assert subject.say("hello", at_s=1) == verdict
         assert subject.say("blarg", at_s=2) == BLOCKED
         assert subject.book.unjudged == 2
-    dry = Subject(refuses_unjudged=True)
-    dry.book.apply(RulesState("live", 1, judges=True, acts=False))
-    assert dry.say("hello") == ADMITTED
+
+
+def test_a_dry_run_that_could_not_see_a_message_refuses_nothing() -> None:
+    subject = Subject(words(), refuses_unjudged=True)
+    subject.book.apply(RulesState(EVERYWHERE, 2, judges=True, acts=False))
+    assert subject.say("hello") == ADMITTED
+    assert subject.say("blarg") == BLOCKED
+    assert subject.book.unjudged == 1
+
+
+class Slow(Subject):
+    """Whose processor takes `ms` each time that somebody looks at its clock."""
+
+    def __init__(self, ms: int, *, mode: RuleMode = RuleMode.ON) -> None:
+        super().__init__(words(mode=mode))
+        self.used_ms, self.ms = 0, ms
+        self.admission = Admission(
+            Limits(10, 10, 12),
+            SanctionCache(),
+            LastSeenBuffer(),
+            self.policies,
+            rules=self.book,
+            cpu_ns=self.cpu_ns,
+        )
+
+    def cpu_ns(self) -> int:
+        self.used_ms += self.ms
+        return self.used_ms * 1_000_000
+
+
+def limited(ms: int) -> Verdict:
+    return Verdict(Decision.RATE_LIMITED, ms)
+
+
+def test_who_sends_texts_that_take_long_waits_as_for_messages_that_are_refused() -> None:
+    subject = Slow(15)
+    said = [subject.say("hello", at_s=n / 10) for n in range(4)]  # each counts three times
+    assert said == [ADMITTED] * 4
+    assert subject.say("hello", at_s=1) == limited(9_000)
+    assert subject.say("hello", speaker(Rank.USER), at_s=1) == ADMITTED
+    guests = [subject.say("hello", guest(f"e:{n}"), at_s=2 + n / 10) for n in range(5)]
+    assert guests == [ADMITTED] * 4 + [limited(9_600)]
+
+
+def test_a_text_that_takes_too_long_is_refused_and_never_let_through_unseen() -> None:
+    subject = Slow(60)
+    assert subject.say("a blarg") == limited(10_000)
+    assert (subject.book.cut, subject.book.unjudged) == (1, 0)
+    assert subject.say("hello", speaker(Rank.USER), at_s=1) == ADMITTED  # which needs no other look
+
+
+def test_where_slow_texts_have_taken_their_time_the_next_one_is_refused_for_a_second_and_others_are_not() -> None:
+    subject = Slow(40)
+    for number in range(5):
+        subject.say("hello", Speaker(100 + number, "x", "10.0.0.8", Rank.USER, f"e:{number}"))
+    assert subject.say("blarg") == limited(10_000)
+    assert subject.say("hello", speaker(Rank.USER)) == ADMITTED
+    later = Slow(0)
+    later.admission.rules._left_ns = 0  # as those have left it
+    assert later.say("blarg") == limited(1_000)
+    assert later.say("hello") == ADMITTED
+    assert later.say("blarg", at_s=1) == BLOCKED
+
+
+def test_what_is_asked_at_once_takes_no_longer_than_edges_wait() -> None:
+    subject = Slow(150)
+    people = [Speaker(100 + number, "x", "10.0.0.8", Rank.USER, f"e:{number}") for number in range(5)]
+    assert [subject.say("hello", who) for who in people] == [ADMITTED] * 3 + [limited(1_000)] * 2
+    assert subject.say("hello", people[4], at_s=1) == ADMITTED
+    dry = Slow(150, mode=RuleMode.DRY_RUN)
+    dry.book.apply(RulesState("live", 2, judges=True, acts=False))
+    assert [dry.say("hello", who) for who in people] == [ADMITTED] * 5
+    assert (dry.book.cut, dry.book.unjudged) == (0, 2)

@@ -1,6 +1,7 @@
 """Whether a message may be published and a connection come in: sanction, then repeat, then warning, then policy, then
 limit, then the rules about texts. Of what is not refused, policy and rules may have some wait for a moderator."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -113,7 +114,9 @@ class Admission:
         warnings: WarningCache | None = None,
         rules: RuleBook | None = None,
         visits: VisitBuffer | None = None,
+        cpu_ns: Callable[[], int] | None = None,
     ) -> None:
+        """`cpu_ns`: see RuleJudge."""
         window_ns = limits.window_s * 1_000_000_000
         self.limits = limits
         self.warnings = WarningCache() if warnings is None else warnings
@@ -126,6 +129,7 @@ class Admission:
             self._book,
             SlidingWindowLimiter(limits.messages_per_window, window_ns),
             SlidingWindowLimiter(limits.messages_per_address, window_ns),
+            cpu_ns,
         )
         self._last_seen = last_seen
         self._visits = visits

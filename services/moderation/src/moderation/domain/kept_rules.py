@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 from typing import NamedTuple
 
 from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
+from moderation.domain.expressions import LARGEST_PROGRAMS, program_size
 from moderation.domain.people import Moderator, Rank
-from moderation.domain.rules import Rule, RuleMode, rule_problem
+from moderation.domain.rules import Rule, RuleKind, RuleMode, rule_problem
 from moderation.domain.sanctions import Scope
 
 EVERYWHERE = ""
@@ -109,6 +111,9 @@ def count_problem(rules: Sequence[Rule]) -> str | None:
         return f"There are at most {MOST_RULES} rules in a room, and as many for everywhere"
     if sum(map(size_bytes, rules)) > MOST_BYTES:
         return f"The rules of a room, and those for everywhere, have at most {MOST_BYTES // 1024} KiB together"
+    of_expressions = chain.from_iterable(rule.patterns for rule in rules if rule.kind is RuleKind.REGEX)
+    if program_size(of_expressions) > LARGEST_PROGRAMS:
+        return "The expressions of a room, and those for everywhere, are too large together"
     return None
 
 

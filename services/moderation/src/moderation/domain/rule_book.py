@@ -1,21 +1,22 @@
 """The rules of all slugs as a replica knows them: which slugs have any, and those compiled that are asked for."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RulesState
 from moderation.domain.people import Rank
-from moderation.domain.rules import Hit, Judgement, Rule, RuleKind, RuleSet, rule_problem
+from moderation.domain.rules import Hit, Judgement, RuleMode, RuleSet, compiled_bytes
+from moderation.domain.text_forms import TextForms
 
 MOST_COMPILED = 1_000
 MOST_COMPILED_BYTES = 256 << 20
 """Of compiled rules, as far as it can be told before; those that were not asked for longest go first."""
-TERMS_A_SET = 2_000
-_BYTES_A_SET = 16 << 10
-_BYTES_A_TERM = 3 << 10
-_BYTES_A_REGEX_RULE = 2 << 20
-"""An automaton grows as texts need it, up to 8 MiB; few do."""
+NOT_AGAIN_NS = 60_000_000_000
+"""What was dropped is not compiled again for messages for so long: where more is asked for than there is room for,
+rules would do nothing but come and go."""
+_REMEMBERED = 10_000
+_BYTES_A_SLUG = 16 << 10
 
 
 class Match(NamedTuple):
@@ -35,39 +36,35 @@ class CompiledRules:
     """The rules of a slug, or those for everywhere, at one version."""
 
     def __init__(self, version: int, kept: Sequence[KeptRule]) -> None:
-        """Takes up to some 100 ms for 1,000 terms. A rule that this version of the service refuses is left out."""
+        """Takes up to some 100 ms for 1,000 terms. A rule that a library refuses is left out, and holds up no other."""
         self.version = version
+        self.left_out: list[tuple[int, Exception]] = []
+        """Rules by id, and why."""
         try:
-            self._sets = _sets_of(kept)
+            self._sets = [RuleSet([each.rule for each in kept])]
         except Exception:  # noqa: BLE001 - whatever a library raises about one rule, the others hold
-            kept = [each for each in kept if rule_problem(each.rule) is None]
-            self._sets = _sets_of(kept)
+            self._sets = [each for one in kept for each in self._alone(one)]
         self._kept = {id(each.rule): each for each in kept}
-        terms = sum(len(each.rule.patterns) for each in kept if each.rule.kind is RuleKind.TERMS)
-        expressions = sum(each.rule.kind is RuleKind.REGEX for each in kept)
-        self.cost_bytes = _BYTES_A_SET + terms * _BYTES_A_TERM + expressions * _BYTES_A_REGEX_RULE
+        self.cost_bytes = cost_bytes(kept)
 
-    def matches(self, text: str, rank: int) -> Iterator[Match]:
+    def _alone(self, kept: KeptRule) -> list[RuleSet]:
+        """One rule, if it can be compiled."""
+        try:
+            return [RuleSet([kept.rule])]
+        except Exception as failure:  # noqa: BLE001 - see above
+            self.left_out.append((kept.id, failure))
+            return []
+
+    def matches(self, text: str | TextForms, rank: int) -> Iterator[Match]:
         """What a text of somebody of that rank, whom nothing else exempts, is against: of each rule once."""
         for rules in self._sets:
             for hit in rules.judge(text, cast(Rank, rank), is_vip=False).hits:
                 yield Match(self._kept[id(hit.rule)], hit)
 
 
-def _sets_of(kept: Sequence[KeptRule]) -> list[RuleSet]:
-    """In their order. Nothing else runs in the process while a library puts together the terms of one set, some 10 ms
-    for 1,000: so more than TERMS_A_SET are several, which are looked through one after the other."""
-    sets: list[RuleSet] = []
-    rules: list[Rule] = []
-    terms = 0
-    for each in kept:
-        more = len(each.rule.patterns) if each.rule.kind is RuleKind.TERMS else 0
-        if terms and terms + more > TERMS_A_SET:
-            sets.append(RuleSet(rules))
-            rules, terms = [], 0
-        rules.append(each.rule)
-        terms += more
-    return [*sets, RuleSet(rules)]
+def cost_bytes(kept: Iterable[KeptRule]) -> int:
+    """What the rules of a slug take in memory once they are compiled, about."""
+    return _BYTES_A_SLUG + compiled_bytes(each.rule for each in kept)
 
 
 class Found(NamedTuple):
@@ -76,6 +73,10 @@ class Found(NamedTuple):
     matches: list[Match]
     is_all: bool
     """False: rules hold there as well that could not see the text."""
+    is_unseen: bool
+    """Whether one of these is on."""
+    is_cut: bool
+    """Whether the time was up before rules that are on had seen all ways to read it."""
 
 
 class RuleBook:
@@ -97,6 +98,15 @@ class RuleBook:
         self._compiled: OrderedDict[str, CompiledRules] = OrderedDict()
         self._compiled_bytes = 0
         self._outdated: set[str] = set()
+        self._stored: dict[str, tuple[int, dict[int, KeptRule]]] = {}
+        """Of outdated ones their version as it is stored, and the rules by id."""
+        self._dropped_at_ns: OrderedDict[str, int] = OrderedDict()
+        self._too_large: OrderedDict[str, int] = OrderedDict()
+        """For who comes, by the same clock."""
+        self.dropped = 0
+        """How often rules gave way to others, so far."""
+        self.cut = 0
+        """How many messages were refused because reading them took too long."""
         self._failure: Exception | None = None
 
     def __len__(self) -> int:
@@ -159,37 +169,84 @@ class RuleBook:
         known = self._compiled.get(slug)
         return known if known is not None and known.version == version else None
 
-    def put(self, slug: str, compiled: CompiledRules) -> None:
-        """Judge by these from now on, if any of them is looked at still."""
+    def unread(self) -> list[str]:
+        """Those compiled that were changed since, and nobody has said to `hold_to` how."""
+        return [slug for slug in self._outdated if self._stored.get(slug, (0, {}))[0] < self._versions[slug]]
+
+    def hold_to(self, slug: str, version: int, kept: Iterable[KeptRule]) -> None:
+        """What was compiled of an outdated slug acts from now on as these say, which are stored: rules that are gone or
+        off, and patterns that are gone, do nothing any more."""
+        if slug in self._outdated:
+            self._stored[slug] = max(version, self._versions[slug]), {each.id: each for each in kept}
+
+    def has_room(self, slug: str, more_bytes: int = 0) -> bool:
+        """Whether so much can be put for that slug, and no other gives way."""
+        known = self._compiled.get(slug)
+        others = len(self._compiled) - (known is not None)
+        others_bytes = self._compiled_bytes - (0 if known is None else known.cost_bytes)
+        return others < MOST_COMPILED and others_bytes + more_bytes <= MOST_COMPILED_BYTES
+
+    def may_come(self, slug: str, now_ns: int) -> bool:
+        """Whether the rules of a room are to be compiled where somebody comes in: nobody shall make others give way by
+        looking around. now_ns is of the clock that never jumps."""
+        return self.has_room(slug) and not _is_lately(self._too_large, slug, now_ns)
+
+    def was_too_large(self, slug: str, now_ns: int) -> None:
+        """There was no room for it when somebody came."""
+        _remember(self._too_large, slug, now_ns)
+
+    def was_dropped_lately(self, slug: str, now_ns: int) -> bool:
+        """Whether its rules gave way to others within the last minute."""
+        return _is_lately(self._dropped_at_ns, slug, now_ns)
+
+    def put(self, slug: str, compiled: CompiledRules, now_ns: int = 0) -> None:
+        """Judge by these from now on, if any of them is looked at still. What was not asked for longest gives way."""
         state = self._states.get(slug)
+        stored = self._stored.get(slug)
         self._drop(slug)
         if state is None:
             return
         if state.version > compiled.version:  # changed meanwhile
             self._outdated.add(slug)
+            if stored is not None and stored[0] > compiled.version:
+                self._stored[slug] = stored
         self._compiled[slug] = compiled
         self._compiled_bytes += compiled.cost_bytes
-        others = [known for known in self._compiled if known not in (EVERYWHERE, slug)]
-        while others and (len(self._compiled) > MOST_COMPILED or self._compiled_bytes > MOST_COMPILED_BYTES):
-            self._drop(others.pop(0))
+        others = (known for known in [*self._compiled] if known not in (EVERYWHERE, slug))
+        while len(self._compiled) > MOST_COMPILED or self._compiled_bytes > MOST_COMPILED_BYTES:
+            other = next(others, None)
+            if other is None:
+                return
+            self._drop(other)
+            self.dropped += 1
+            _remember(self._dropped_at_ns, other, now_ns)
 
-    def find(self, slug: str, text: str, rank: int) -> Found:
-        """What a text in that room is against: the rules for everywhere first."""
+    def find(self, slug: str, text: str | TextForms, rank: int) -> Found:
+        """What a text in that room is against: the rules for everywhere first. An empty one is one that is not
+        known."""
+        forms = text if isinstance(text, TextForms) else TextForms(text)
         matches: list[Match] = []
-        is_all = True
+        is_all, is_unseen, is_cut = True, False, False
         for key in (EVERYWHERE, slug):
-            if key not in self._states:
+            state = self._states.get(key)
+            if state is None:
                 continue
             compiled = self._compiled.get(key)
-            if compiled is None or not text:
-                is_all = False
+            if compiled is None or not forms.text:
+                is_all, is_unseen = False, is_unseen or state.acts
                 continue
             self._compiled.move_to_end(key)
             try:
-                matches += compiled.matches(text, rank)
+                found = [*compiled.matches(forms, rank)]
+                if key in self._stored:
+                    found, is_known = _as_stored(found, self._stored[key][1], rank)
+                    is_all, is_unseen = is_all and is_known, is_unseen or (not is_known and state.acts)
+                matches += found
             except Exception as failure:  # noqa: BLE001 - a text that a library fails at must not take others with it
-                self._failure, is_all = failure, False
-        return Found(matches, is_all)
+                self._failure, is_all, is_unseen = failure, False, is_unseen or state.acts
+            if forms.is_cut:
+                is_all, is_cut = False, is_cut or state.acts
+        return Found(matches, is_all, is_unseen, is_cut)
 
     def take_failure(self) -> Exception | None:
         """What judging a text has raised since this was last asked, a defect; None: nothing."""
@@ -198,6 +255,36 @@ class RuleBook:
 
     def _drop(self, slug: str) -> None:
         self._outdated.discard(slug)
+        self._stored.pop(slug, None)
         dropped = self._compiled.pop(slug, None)
         if dropped is not None:
             self._compiled_bytes -= dropped.cost_bytes
+
+
+def _as_stored(found: Iterable[Match], stored: Mapping[int, KeptRule], rank: int) -> tuple[list[Match], bool]:
+    """What is left of it by the rules as they are stored; False: a rule was hit by a pattern that it has no more, and
+    nobody knows of the others."""
+    left, is_known = [], True
+    for match in found:
+        kept = stored.get(match.kept.id)
+        if kept is None or kept.rule.mode is RuleMode.OFF or rank >= kept.rule.exempt_from:
+            continue
+        if kept.rule.kind is match.hit.rule.kind and (
+            match.hit.pattern in kept.rule.patterns or not match.hit.rule.patterns
+        ):
+            left.append(Match(kept, Hit(kept.rule, match.hit.pattern)))
+        else:
+            is_known = False
+    return left, is_known
+
+
+def _remember(times: OrderedDict[str, int], slug: str, now_ns: int) -> None:
+    times[slug] = now_ns
+    times.move_to_end(slug)
+    if len(times) > _REMEMBERED:
+        times.popitem(last=False)
+
+
+def _is_lately(times: Mapping[str, int], slug: str, now_ns: int) -> bool:
+    at_ns = times.get(slug)
+    return at_ns is not None and now_ns < at_ns + NOT_AGAIN_NS

@@ -1,28 +1,57 @@
 """What the rules say of a message, and what follows from it."""
 
+from collections.abc import Callable
+
 from moderation.domain.kept_rules import EVERYWHERE
 from moderation.domain.people import Speaker, Target
-from moderation.domain.rule_book import Match, RuleBook, decisive
+from moderation.domain.rule_book import Found, Match, RuleBook, decisive
 from moderation.domain.rule_flags import FlagBuffer, Flagged
 from moderation.domain.rule_hits import HitBuffer, MuteQueue, RuleHit, RuleMute
 from moderation.domain.rules import RuleAction
+from moderation.domain.text_forms import TextForms
 from moderation.domain.verdicts import UNJUDGED, Decision, Verdict
 from moderation.domain.windows import SlidingWindowLimiter
 
 _NS_PER_MS = 1_000_000
+CHARGED_NS = 5 * _NS_PER_MS
+"""A text counts as one refused message for each time that it takes so long."""
+LONGEST_TEXT_NS = 100 * _NS_PER_MS
+"""What is not read until then is refused."""
+LONGEST_BATCH_NS = 400 * _NS_PER_MS
+"""What is asked at once and is not judged until then is refused: edges wait 1.5 s for an answer."""
+SLOW_NS = _NS_PER_MS
+BURST_NS = 200 * _NS_PER_MS
+SHARE = 3
+"""Texts that take longer than SLOW_NS may take so long together, and a third of the time after that. What has to be
+read more closely beyond that is refused: it is mostly what somebody wrote to take long."""
+RETRY_MS = 1_000
 
 
 class RuleJudge:
     """Judges by the rules that are compiled, and keeps what they hit and ask for until somebody takes it.
 
-    What is refused counts for no rate limit, and reading a hostile text takes up to 60 ms: so who had as many messages
-    refused here, or held, as they may say in a window has to wait as if they had said them."""
+    What is refused counts for no rate limit, and reading a hostile text takes up to 60 ms, whether a rule hits it or
+    not: so who had as many messages refused here, or held, as they may say in a window, or as many times CHARGED_NS
+    taken, has to wait as if they had said them. And nobody else waits longer than LONGEST_BATCH_NS for all texts
+    together."""
 
-    def __init__(self, book: RuleBook, by_speaker: SlidingWindowLimiter, by_address: SlidingWindowLimiter) -> None:
-        """The limiters are its own; the second one is of all anonymous connections of an address together."""
+    def __init__(
+        self,
+        book: RuleBook,
+        by_speaker: SlidingWindowLimiter,
+        by_address: SlidingWindowLimiter,
+        cpu_ns: Callable[[], int] | None = None,
+    ) -> None:
+        """The limiters are its own; the second one is of all anonymous connections of an address together. `cpu_ns`
+        says what time of a processor was used so far; None: nothing is limited by it."""
         self._book = book
         self._by_speaker = by_speaker
         self._by_address = by_address
+        self._cpu_ns = cpu_ns
+        self._left_ns = BURST_NS
+        self._at_ns = 0
+        self._batch_ns = 0
+        """Used so far for what is judged at `_at_ns`."""
         self.hits = HitBuffer()
         """To be written."""
         self.flags = FlagBuffer()
@@ -32,12 +61,12 @@ class RuleJudge:
 
     def judge(self, speaker: Speaker, slug: str, text: str, *, now_ns: int, wall_ms: int) -> Verdict | None:
         """What there is against a message of somebody who is not exempt; None: nothing. An empty text is one that is
-        not known. By both clocks, as Now."""
+        not known. By both clocks, as Now: all that is asked at once has the same."""
         if not self._book.judges_in(slug):
             return None
         if (limited := self.limited(speaker, now_ns)) is not None:
             return limited
-        found = self._book.find(slug, text, speaker.rank)
+        found = self._find(speaker, slug, text, now_ns)
         deciding = decisive(found.matches) if found.matches else None
         for match in found.matches:
             self.hits.note(_hit_of(match, speaker, slug, text, wall_ms, acted=match is deciding))
@@ -52,9 +81,32 @@ class RuleJudge:
             return Verdict(Decision.HELD, rule_id=deciding.kept.id, rule_name=deciding.kept.rule.name)
         if found.is_all:
             return None
+        if found.is_cut:
+            self._book.cut += 1
+            return Verdict(Decision.RATE_LIMITED, max(RETRY_MS, -(-self._wait_ns(speaker, now_ns) // _NS_PER_MS)))
         self._book.unjudged += 1
-        acts = self._book.acts_in(slug) or self._book.acts_in(EVERYWHERE)
-        return UNJUDGED if acts and self._book.refuses_unjudged else None
+        return UNJUDGED if found.is_unseen and self._book.refuses_unjudged else None
+
+    def _find(self, speaker: Speaker, slug: str, text: str, now_ns: int) -> Found:
+        if self._cpu_ns is None:
+            return self._book.find(slug, text, speaker.rank)
+        if now_ns != self._at_ns:
+            self._left_ns = min(BURST_NS, self._left_ns + max(0, now_ns - self._at_ns) // SHARE)
+            self._at_ns, self._batch_ns = now_ns, 0
+        if self._batch_ns > LONGEST_BATCH_NS:
+            acts = self._book.acts_in(slug) or self._book.acts_in(EVERYWHERE)
+            return Found([], is_all=False, is_unseen=acts, is_cut=acts)
+        cpu_ns, began_ns = self._cpu_ns, self._cpu_ns()
+        longest_ns = min(LONGEST_TEXT_NS, self._left_ns)
+        forms = TextForms(text, lambda: cpu_ns() - began_ns >= longest_ns)
+        found = self._book.find(slug, forms, speaker.rank)
+        used_ns = cpu_ns() - began_ns
+        self._batch_ns += used_ns
+        if used_ns > SLOW_NS:
+            self._left_ns -= used_ns
+            for _ in range(used_ns // CHARGED_NS):
+                self.count(speaker, now_ns)
+        return found
 
     def limited(self, speaker: Speaker, now_ns: int) -> Verdict | None:
         """Whether somebody has to wait for what they were refused here, or held."""

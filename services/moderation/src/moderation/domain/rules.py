@@ -1,23 +1,24 @@
 """Rules about the texts of a room: what they may say, and what a text comes to under them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 
-from moderation.domain.expressions import ExpressionSearch, expressions_problem
-from moderation.domain.folding import texts_for_expressions
+from moderation.domain import expressions, terms
+from moderation.domain.expressions import SLOW_PROGRAM, ExpressionSearch, expressions_problem, program_size
 from moderation.domain.people import Rank
 from moderation.domain.shapes import (
     capitals_percent,
     domain_problem,
     domains_of,
-    hosts_in,
     is_allowed,
     longest_repeat,
     longest_word,
     most_marks,
 )
 from moderation.domain.terms import TermSearch, term_problem
+from moderation.domain.text_forms import TextForms
 
 MOST_TERMS = 1_000
 MOST_DOMAINS = 1_000
@@ -25,6 +26,7 @@ LONGEST_NAME = 100
 LONGEST_TOLD = 500
 LONGEST_MUTE_MINUTES = 40_320
 """Four weeks."""
+_BYTES_A_DOMAIN = 200
 
 
 class RuleKind(IntEnum):
@@ -177,6 +179,22 @@ _MEASURES: dict[RuleKind, Callable[[str], int]] = {
 }
 
 
+def compiled_bytes(rules: Iterable[Rule]) -> int:
+    """What these take in memory once they are compiled, about, and when texts have made their automata grow."""
+    return sum(_COMPILED_BYTES.get(rule.kind, _few)(rule) for rule in rules if rule.mode is not RuleMode.OFF)
+
+
+def _few(_: Rule) -> int:
+    return 0
+
+
+_COMPILED_BYTES: dict[RuleKind, Callable[[Rule], int]] = {
+    RuleKind.TERMS: lambda rule: terms.memory_bytes(rule.patterns),
+    RuleKind.REGEX: lambda rule: expressions.memory_bytes(rule.patterns),
+    RuleKind.LINKS: lambda rule: len(rule.allow) * _BYTES_A_DOMAIN,
+}
+
+
 class RuleSet:
     """Rules compiled together, to judge one text after the other. It never changes: a changed rule makes a new one."""
 
@@ -193,48 +211,51 @@ class RuleSet:
         ]
         self._rule_of_term = [number for number, _ in of_terms]
         self._terms = TermSearch([pattern for _, pattern in of_terms]) if of_terms else None
+        self._pattern_of_term = [pattern for _, pattern in of_terms]
         self._expressions = {
             number: ExpressionSearch(rule.patterns)
             for number, rule in enumerate(self._rules)
             if rule.kind is RuleKind.REGEX
         }
+        of_expressions = chain.from_iterable(self._rules[number].patterns for number in self._expressions)
+        self._is_slow = program_size(of_expressions) > SLOW_PROGRAM
         self._others = [
             n for n, rule in enumerate(self._rules) if rule.kind in _MEASURES or rule.kind is RuleKind.LINKS
         ]
         self._allowed = {n: domains_of(rule.allow) for n, rule in enumerate(self._rules) if rule.kind is RuleKind.LINKS}
 
-    def judge(self, text: str, rank: Rank, *, is_vip: bool) -> Judgement:
+    def judge(self, text: str | TextForms, rank: Rank, *, is_vip: bool) -> Judgement:
         """What a text of somebody of that rank in the room comes to. VIPs are exempt."""
         if is_vip or (not self._rules and self._everywhere is None):
             return NO_HITS
-        hits = tuple(self._hits(text, rank))
-        return Judgement(hits) if hits else NO_HITS
-
-    def _hits(self, text: str, rank: Rank) -> Iterator[Hit]:
+        forms = text if isinstance(text, TextForms) else TextForms(text)
+        hits = self._hits(forms, rank)
         if self._everywhere is not None:
-            yield from self._everywhere._hits(text, rank)
-        found = dict(self._found(text))
-        for number in sorted(found):
-            if rank < self._rules[number].exempt_from:
-                yield Hit(self._rules[number], found[number])
+            hits = [*self._everywhere._hits(forms, rank), *hits]
+        return Judgement(tuple(hits)) if hits else NO_HITS
 
-    def _found(self, text: str) -> Iterator[tuple[int, str]]:
-        """Numbers of rules, and what shows that the text is against them."""
+    def _hits(self, forms: TextForms, rank: Rank) -> list[Hit]:
+        found = self._found(forms)
+        return [Hit(self._rules[n], found[n]) for n in sorted(found) if rank < self._rules[n].exempt_from]
+
+    def _found(self, forms: TextForms) -> dict[int, str]:
+        """By the numbers of rules what shows that the text is against them."""
+        found: dict[int, str] = {}
         if self._terms is not None:
-            for term in sorted(self._terms.found_in(text), reverse=True):  # so that a rule's first one stays
-                number = self._rule_of_term[term]
-                yield number, self._rules[number].patterns[term - self._rule_of_term.index(number)]
-        if self._expressions:
-            texts = texts_for_expressions(text)
+            for term in sorted(self._terms.found_in(forms), reverse=True):  # so that a rule's first one stays
+                found[self._rule_of_term[term]] = self._pattern_of_term[term]
+        if self._expressions and not (self._is_slow and not forms.has_time()):
+            texts = forms.for_expressions
             for number, search in self._expressions.items():
                 if matched := search.found_in(texts):
-                    yield number, self._rules[number].patterns[min(matched)]
+                    found[number] = self._rules[number].patterns[min(matched)]
         for number in self._others:
             rule = self._rules[number]
             if rule.kind is RuleKind.LINKS:
                 allowed = self._allowed[number]
-                unknown = next((host for host in hosts_in(text) if not is_allowed(host, allowed)), None)
+                unknown = next((host for host in forms.hosts if not is_allowed(host, allowed)), None)
                 if unknown is not None:
-                    yield number, unknown
-            elif _MEASURES[rule.kind](text) >= rule.threshold:
-                yield number, ""
+                    found[number] = unknown
+            elif _MEASURES[rule.kind](forms.text) >= rule.threshold:
+                found[number] = ""
+        return found

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
-from operator import itemgetter
-from typing import Any
+from itertools import chain, groupby, islice
+from typing import Any, cast
 
 import re2
 from ahocorasick_rs import BytesAhoCorasick
@@ -15,21 +14,14 @@ from moderation.domain.folding import (
     TRAILING_SIGNS,
     Break,
     Glyph,
-    Item,
     Placed,
-    Reading,
     Script,
     SearchCodes,
-    alternatives_of,
-    codes_of,
     collapse,
     fold,
-    glyphs_in,
-    plain_codes_of,
-    readings,
-    search_codes,
     term_reading,
 )
+from moderation.domain.text_forms import Run, TextForms
 
 SHORT_TERM = 4
 """Letters. Of so short a term another word is often only a mark or a doubled consonant away."""
@@ -83,7 +75,23 @@ _BEGINNINGS = re.compile(
 
 _CAPITAL_I = Glyph("i", "i", Script.LATIN)  # which is taken for an l beside small letters alone
 
-_Run = list[Item]
+LONGEST_SPLIT_WORD = 12
+_MOST_SPLITS = 12
+_SPLIT_BYTES = 300
+"""A term is also looked for with a space in one of its words: of so many letters at most, in so many places, the last
+ones, so that these patterns, each as long as the term, have so many bytes together. Those of 1,000 phrases would fill
+the memory, and who is to be found by a whole sentence may say it in other words."""
+_BYTES_A_SEARCH = 64 << 10
+"""Of patterns. Nothing else runs in the process while a library puts an automaton together, some milliseconds for so
+many bytes: more are several, which are looked through one after the other."""
+_MOST_AT_FULL_LENGTH = 200
+"""Of a search: a stranger who sends the dictionary nearly says all of them."""
+_COST_A_TERM = 400
+_COST_A_PATTERN_BYTE = 40
+"""Bytes of memory, measured: of a term itself, and of automata and terms together for each byte of its patterns."""
+
+_Letters = tuple[Glyph, ...]
+"""What a run of a term may be; none: a space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ class _Term:
     """A term, run by run, and which of those asked for it is."""
 
     number: int
-    runs: list[_Run]
+    runs: tuple[_Letters, ...]
     is_short: bool
     is_open: tuple[bool, bool]
     """Whether other letters may stand before it in the word, and after it."""
@@ -121,6 +129,8 @@ def term_problem(term: str) -> str | None:
         return f"A term has more than {LONGEST_TERM} characters"
     bare = term.removeprefix("*").removesuffix("*")
     glyphs = [item.glyph for item in term_reading(bare) if not isinstance(item, Break)]
+    if len(glyphs) > LONGEST_TERM:
+        return f"{term}: it is read as more than {LONGEST_TERM} letters"
     if all(glyph.is_sign for glyph in glyphs):
         return f"{term}: there is no letter or digit in it"
     if "*" in bare:
@@ -130,72 +140,145 @@ def term_problem(term: str) -> str | None:
     return None
 
 
+def memory_bytes(terms: Sequence[str]) -> int:
+    """What looking for some terms takes, about."""
+    patterns_bytes = sum((min(len(term), _splits_of(len(term))) + 2) * (len(term) + 3) for term in terms)
+    return len(terms) * _COST_A_TERM + patterns_bytes * _COST_A_PATTERN_BYTE
+
+
+def _splits_of(letters: int) -> int:
+    return min(_MOST_SPLITS, _SPLIT_BYTES // (letters + 3))
+
+
 class TermSearch:
-    """All terms of some rules in one automaton. A search takes a time in proportion to the text.
+    """All terms of some rules. A search takes a time in proportion to the text.
 
     A term is one or several words; `*` at its beginning or end stands for any letters there.
     """
 
     def __init__(self, terms: Sequence[str]) -> None:
-        broad: dict[bytes, list[_Term]] = {}
-        plain: dict[bytes, list[_Term]] = {}
+        self._searches: list[_Search] = []
+        same: dict[_Letters, _Letters] = {}
+        made: list[tuple[_Term, bytes, bytes]] = []
+        size = 0
         for number, term in enumerate(terms):
-            for found, codes, plain_codes in _patterns(term, number):
-                broad.setdefault(codes, []).append(found)
-                plain.setdefault(plain_codes, []).append(found)
-        self._terms = list(broad.values())
-        self._starts = [pattern.startswith(b" ") for pattern in broad]
-        self._broad = _Patterns(broad, codes_of)
-        self._plain = _Patterns(plain, plain_codes_of)
+            for found in _patterns(term, number, same):
+                made.append(found)
+                size += len(found[1])
+            if size > _BYTES_A_SEARCH or number == len(terms) - 1:
+                self._searches.append(_Search(made))
+                made, size = [], 0
 
-    def found_in(self, text: str) -> set[int]:
-        """The indexes of the terms that stand in a text."""
-        search = search_codes(text)
-        patterns = self._plain if search.is_plain else self._broad
-        if not search.is_certain or patterns.may_be_in(search):
-            return self.found_in_readings(text)
-        return set()
+    def found_in(self, text: str | TextForms) -> set[int]:
+        """The indexes of the terms that stand in a text; where the time is up before that is known, those found until
+        then."""
+        forms = text if isinstance(text, TextForms) else TextForms(text)
+        search = forms.search
+        found: set[int] = set()
+        for each in self._searches:
+            if not search.is_certain or (each.plain if search.is_plain else each.broad).may_be_in(search):
+                each.look(forms, found)
+        return found
 
     def found_in_readings(self, text: str) -> set[int]:
         """The same, without the search that is enough for most texts."""
-        found: set[int] = set()
-        for reading in readings(text):
-            framed: Reading = [Break.SPACE, *reading, Break.SPACE]
-            for codes in alternatives_of(framed):
-                matches = self._broad.automaton.find_matches_as_indexes(collapse(codes.encode()), overlapping=True)
-                wanted = [match for match in matches if any(t.number not in found for t in self._terms[match[0]])]
-                runs = [run for _, run in _runs(framed, codes)] if wanted else []
-                for pattern, begin, _ in wanted:
-                    begin += self._starts[pattern]
-                    for term in self._terms[pattern]:
-                        if term.split_at is not None and not _is_split(runs, begin, term):
-                            continue
-                        if term.number not in found and _is_meant(term, runs[begin : begin + len(term.runs)], text):
-                            found.add(term.number)
+        forms, found = TextForms(text), set[int]()
+        for each in self._searches:
+            each.look(forms, found)
         return found
 
 
-class _Patterns:
-    """All terms in the codes of one kind."""
+class _Search:
+    """Some of the terms, in automata."""
 
-    def __init__(self, patterns: dict[bytes, list[_Term]], code: Callable[[Reading], str]) -> None:
+    def __init__(self, made: Sequence[tuple[_Term, bytes, bytes]]) -> None:
+        broad: dict[bytes, list[_Term]] = {}
+        plain: dict[bytes, list[_Term]] = {}
+        for found, codes, plain_codes in made:
+            broad.setdefault(codes, []).append(found)
+            plain.setdefault(plain_codes, []).append(found)
+        self._terms = [*map(tuple, broad.values())]
+        self._starts = [pattern.startswith(b" ") for pattern in broad]
+        self._wanted = len({found.number for found, _, _ in made})
+        """How many terms these are."""
+        self.broad = _Patterns(broad, _broad_code)
+        self.plain = _Patterns(plain, _plain_code)
+
+    def look(self, forms: TextForms, found: set[int]) -> None:
+        """Add the numbers of those that stand in one of a text's readings. What failed once is not looked at again
+        where the same characters stand there again: most of it is the same in all readings."""
+        before = len(found)
+        failed: set[tuple[int, ...]] = set()
+        for reading in forms.readings():
+            for codes, collapsed in reading.codes:
+                matches = self.broad.automaton.find_matches_as_indexes(collapsed, overlapping=True)
+                for pattern, begin, _ in matches:
+                    missing = [term for term in self._terms[pattern] if term.number not in found]
+                    if not missing:
+                        continue
+                    runs = reading.runs(codes)
+                    for term in missing:
+                        if _is_there(term, runs, begin + self._starts[pattern], forms, failed):
+                            found.add(term.number)
+                if forms.is_cut or len(found) == before + self._wanted:
+                    return
+
+
+def _is_there(term: _Term, runs: list[Run], begin: int, forms: TextForms, failed: set[tuple[int, ...]]) -> bool:
+    """Whether it is meant by what stands there. Where that has `failed` before it is not looked at again, nor where the
+    time is up."""
+    if term.split_at is not None and not _is_split(runs, begin, term):
+        return False
+    seen = runs[begin : begin + len(term.runs)]
+    key = _key(term, seen)
+    if key in failed or not forms.has_time():
+        return False
+    if _is_meant(term, seen, forms):
+        return True
+    failed.add(key)
+    return False
+
+
+def _key(term: _Term, runs: list[Run]) -> tuple[int, ...]:
+    """The same for the same characters as far from each other."""
+    key = [id(term)]
+    last: int | None = None
+    for run in runs:
+        for item in run:
+            if isinstance(item, Break):
+                key.append(-1)
+            else:
+                key += (id(item.glyph), hash(item.character), 0 if last is None else item.at - last)
+                last = item.at
+    return tuple(key)
+
+
+class _Patterns:
+    """All of a search in the codes of one kind."""
+
+    def __init__(self, patterns: dict[bytes, list[_Term]], code: Callable[[Glyph], str]) -> None:
         self.automaton = BytesAhoCorasick(list(patterns))
-        self._unspaced = BytesAhoCorasick([pattern.replace(b" ", b"") for pattern in patterns])
+        self._unspaced = BytesAhoCorasick(list({pattern.replace(b" ", b""): None for pattern in patterns}))
         self._phrases = BytesAhoCorasick(
-            [
-                pattern.replace(b" ", b"")
-                for pattern, terms in patterns.items()
-                if b" " in pattern.strip() and any(term.split_at is None for term in terms)
-            ]
+            list(
+                {
+                    pattern.replace(b" ", b""): None
+                    for pattern, terms in patterns.items()
+                    if b" " in pattern.strip() and any(term.split_at is None for term in terms)
+                }
+            )
         )
-        self._terms = list(patterns.values())
+        self._terms = [*map(tuple, patterns.values())]
         self._code = code
         self._at_full_length: dict[int, Any] = {}  # few terms are ever nearly found, and it takes as long as all else
 
     def may_be_in(self, search: SearchCodes) -> bool:
         """Whether one of the terms may be there, its doubled letters as well."""
-        for pattern, _, _ in self.automaton.find_matches_as_indexes(search.codes, overlapping=True):
+        matches = self.automaton.find_matches_as_indexes(search.codes, overlapping=True)
+        for pattern in {pattern for pattern, _, _ in matches} if matches else ():
             if pattern not in self._at_full_length:
+                if len(self._at_full_length) >= _MOST_AT_FULL_LENGTH:
+                    self._at_full_length.clear()
                 self._at_full_length[pattern] = _at_full_length(self._terms[pattern], self._code)
             at_full_length = self._at_full_length[pattern]
             if at_full_length is None or at_full_length.search(search.uncollapsed):
@@ -206,42 +289,82 @@ class _Patterns:
         )
 
 
-def _patterns(term: str, number: int) -> Iterator[tuple[_Term, bytes, bytes]]:
-    """What to look for, in broad codes and in plain ones: a term as it is, and a phrase in one word as well."""
-    reading = term_reading(term.strip("*"))
-    while reading and isinstance(reading[-1], Break):
+def _patterns(term: str, number: int, same: dict[_Letters, _Letters]) -> Iterator[tuple[_Term, bytes, bytes]]:
+    """What to look for, in broad codes and in plain ones: a term as it is, with a space in one of its words, and a
+    phrase in one word. Runs of the same letters are `same`."""
+    reading = [None if isinstance(item, Break) else item.glyph for item in term_reading(term.strip("*"))]
+    while reading and reading[-1] is None:
         reading.pop()
-    while reading and isinstance(reading[0], Break):
+    while reading and reading[0] is None:
         reading.pop(0)
-    letters: Reading = [item for item in reading if not isinstance(item, Break)]
+    letters = [glyph for glyph in reading if glyph is not None]
     is_open = term.startswith("*"), term.endswith("*")
     begin, end = (b"" if is_open_there else b" " for is_open_there in is_open)
-    ways = [(reading, None), *_split(reading, is_open)]
+    is_short = len(letters) <= SHORT_TERM
+    broad, plain = (
+        "".join([" " if glyph is None else code(glyph) for glyph in reading]) for code in (_broad_code, _plain_code)
+    )
+    runs = _letters_of(reading, broad, same)
+    yield (
+        _Term(number, runs, is_short, is_open),
+        begin + collapse(broad.encode()) + end,
+        begin + collapse(plain.encode()) + end,
+    )
+    of_run = [number for number, (_, run) in enumerate(groupby(broad)) for _ in run]
+    for at in islice(_splits(reading, is_open), _splits_of(len(reading))):
+        split = of_run[at]
+        inside = at - of_run.index(split)
+        halves = (runs[split][:inside], (), runs[split][inside:])
+        parts = (*runs[:split], *(same.setdefault(half, half) for half in halves[not inside :]), *runs[split + 1 :])
+        yield (
+            _Term(number, parts, is_short, is_open, split + bool(inside)),
+            begin + collapse((broad[:at] + " " + broad[at:]).encode()) + end,
+            begin + collapse((plain[:at] + " " + plain[at:]).encode()) + end,
+        )
     if len(letters) < len(reading):
-        ways.append((letters, None))
-    for written, split_at in ways:
-        runs = [run for _, run in _runs(written, codes_of(written))]
-        broad = collapse(codes_of(written).encode())
-        plain = collapse(plain_codes_of(written).encode())
-        found = _Term(number, runs, len(letters) <= SHORT_TERM, is_open, split_at)
-        yield found, begin + broad + end, begin + plain + end
+        joined = broad.replace(" ", "")
+        yield (
+            _Term(number, _letters_of(letters, joined, same), is_short, is_open),
+            begin + collapse(joined.encode()) + end,
+            begin + collapse(plain.replace(" ", "").encode()) + end,
+        )
 
 
-def _split(reading: Reading, is_open: tuple[bool, bool]) -> Iterator[tuple[Reading, int | None]]:
-    """With a space in one of its words, where that leaves letters which are no word, and the run of the space."""
-    first = 0
-    for end in range(len(reading) + 1):
-        if end < len(reading) and not isinstance(reading[end], Break):
-            continue
-        word = [item.glyph for item in reading[first:end] if not isinstance(item, Break)]
-        if all(glyph.script in (Script.LATIN, Script.CYRILLIC) for glyph in word):
-            letters = "".join(glyph.base for glyph in word)
+def _broad_code(glyph: Glyph) -> str:
+    return glyph.broad_codes[0]
+
+
+def _plain_code(glyph: Glyph) -> str:
+    return glyph.code
+
+
+def _letters_of(reading: Sequence[Glyph | None], codes: str, same: dict[_Letters, _Letters]) -> tuple[_Letters, ...]:
+    """What each of its collapsed codes stands for."""
+    runs = []
+    at = 0
+    for _, run in groupby(codes):
+        end = at + len(list(run))
+        letters = () if reading[at] is None else cast(_Letters, tuple(reading[at:end]))
+        runs.append(same.setdefault(letters, letters))
+        at = end
+    return tuple(runs)
+
+
+def _splits(reading: Sequence[Glyph | None], is_open: tuple[bool, bool]) -> Iterator[int]:
+    """Where a space in a word leaves letters which are no word, from the end on."""
+    end = len(reading)
+    while end > 0:
+        first = end
+        while first and reading[first - 1] is not None:
+            first -= 1
+        word = [glyph for glyph in reading[first:end] if glyph is not None]
+        if len(word) <= LONGEST_SPLIT_WORD and all(glyph.script in (Script.LATIN, Script.CYRILLIC) for glyph in word):
+            letters = "".join([glyph.base for glyph in word])
             is_word_open = is_open[0] and first == 0, is_open[1] and end == len(reading)
-            for at in range(1, len(word)):
+            for at in range(len(word) - 1, 0, -1):
                 if _leaves_no_word(letters[:at], letters[at:], is_word_open):
-                    begin = reading[: first + at]
-                    yield [*begin, Break.SPACE, *reading[first + at :]], len(_runs(begin, codes_of(begin)))
-        first = end + 1
+                    yield first + at
+        end = first - 1
 
 
 def _leaves_no_word(before: str, after: str, is_open: tuple[bool, bool]) -> bool:
@@ -270,7 +393,7 @@ def _may_begin_word(letters: str) -> bool:
     return len(letters) == 1 or _BEGINNINGS.match(letters) is not None or not _VOWELS.isdisjoint(letters[:2])
 
 
-def _is_split(runs: list[_Run], begin: int, term: _Term) -> bool:
+def _is_split(runs: list[Run], begin: int, term: _Term) -> bool:
     """Whether the word is split by a space alone, or a dash between two, and its ends are no parts of other words."""
     assert term.split_at is not None
     before, gap, after = runs[begin + term.split_at - 1 : begin + term.split_at + 2]
@@ -285,12 +408,12 @@ def _is_split(runs: list[_Run], begin: int, term: _Term) -> bool:
     return all(Break.SPACE in gap for gap in around)
 
 
-def _at_full_length(terms: list[_Term], code: Callable[[Reading], str]) -> Any:
+def _at_full_length(terms: Sequence[_Term], code: Callable[[Glyph], str]) -> Any:
     """What finds the runs of one of these terms, each at least as long as there; None: any length will do."""
     lengths = [
         [
             (letter, 1 if letter == " " else len(list(run)))
-            for letter, run in groupby(code([*chain.from_iterable(term.runs)]))
+            for letter, run in groupby(chain.from_iterable(map(code, run) if run else " " for run in term.runs))
         ]
         for term in terms
     ]
@@ -301,26 +424,19 @@ def _at_full_length(terms: list[_Term], code: Callable[[Reading], str]) -> Any:
     )
 
 
-def _runs(reading: Reading, codes: str) -> list[tuple[str, _Run]]:
-    """The collapsed codes, and what each of them stands for."""
-    pairs = zip(codes, reading, strict=True)
-    return [(code, [item for _, item in run]) for code, run in groupby(pairs, itemgetter(0))]
-
-
-def _is_meant(term: _Term, runs: list[_Run], text: str) -> bool:
+def _is_meant(term: _Term, runs: list[Run], forms: TextForms) -> bool:
     """Whether what looks roughly like a term is one: its letters, and each difference for a reason."""
     words: list[list[_Pair]] = [[]]
     surplus = 0
     is_disguised = False
     last: int | None = None
     is_capital = not any(item.character.islower() for run in runs for item in run if not isinstance(item, Break))
-    for number, (run, wanted) in enumerate(zip(runs, term.runs, strict=True)):
+    for number, (run, meant) in enumerate(zip(runs, term.runs, strict=True)):
         seen = [item for item in run if not isinstance(item, Break)]
         if not seen:
             last = None
             words.append([])
             continue
-        meant = [item.glyph for item in wanted if not isinstance(item, Break)]
         is_open_before, is_open_after = (
             number == 0 and term.is_open[0],
             number == len(term.runs) - 1 and term.is_open[1],
@@ -343,10 +459,10 @@ def _is_meant(term: _Term, runs: list[_Run], text: str) -> bool:
     scripts = {pair.seen.glyph.script for pair in pairs} - {Script.OTHER}
     if len(scripts) > 1 or any(pair.seen.glyph.is_odd for pair in pairs):
         return True
-    return _is_in_its_alphabet(pairs, text) and (is_disguised or _is_same_word(pairs, term, surplus, text))
+    return _is_in_its_alphabet(pairs, forms) and (is_disguised or _is_same_word(pairs, term, surplus, forms))
 
 
-def _align(seen: list[Placed], meant: list[Glyph], *, is_open_before: bool, is_open_after: bool) -> list[_Pair] | None:
+def _align(seen: list[Placed], meant: _Letters, *, is_open_before: bool, is_open_after: bool) -> list[_Pair] | None:
     """Which letter of a run stands for which of a term's, in order, none of these left out; None: they do not. At an
     open end of a term letters of the run may be left over."""
     reached: list[int] = []  # bit n: the letters so far may stand for those up to the nth
@@ -397,7 +513,7 @@ def _is_leet_word(words: list[list[_Pair]]) -> bool:
     return not (letters == 1 and digits == len(pairs) - 1 and not pairs[0].is_leet)
 
 
-def _is_in_its_alphabet(pairs: list[_Pair], text: str) -> bool:
+def _is_in_its_alphabet(pairs: list[_Pair], forms: TextForms) -> bool:
     """Whether a word of one alphabet is a term of that one; or of another one that the text is written in, where every
     letter is the one that it looks most like."""
     foreign = [pair for pair in pairs if pair.seen.glyph.script is not pair.meant.script]
@@ -407,10 +523,10 @@ def _is_in_its_alphabet(pairs: list[_Pair], text: str) -> bool:
         other = pair.meant if pair.seen.glyph.script is Script.LATIN else pair.seen.glyph
         if pair.letter not in other.letters[: 2 if other.script <= Script.GREEK else None]:
             return False
-    return any(glyph.script is foreign[0].meant.script for character in set(text) for glyph in glyphs_in(character))
+    return foreign[0].meant.script in forms.scripts
 
 
-def _is_same_word(pairs: list[_Pair], term: _Term, surplus: int, text: str) -> bool:
+def _is_same_word(pairs: list[_Pair], term: _Term, surplus: int, forms: TextForms) -> bool:
     """Whether a word that nobody disguised is the term, or one that differs from it by its spelling."""
     marks = {pair.seen.glyph.accented for pair in pairs if pair.seen.glyph.script is Script.LATIN} - {""}
     if not any(marks <= alphabet for alphabet in ALPHABETS):
@@ -422,10 +538,5 @@ def _is_same_word(pairs: list[_Pair], term: _Term, surplus: int, text: str) -> b
         return True
     if surplus or any(not pair.seen.glyph.accented for pair in differing):
         return False
-    return not _has_other_marks(text, pairs)
-
-
-def _has_other_marks(text: str, pairs: list[_Pair]) -> bool:
-    """Whether other words of a text have marks as well, so that those of one word disguise nothing."""
-    characters = set(text) - {pair.seen.character for pair in pairs}
-    return any(glyph.accented for character in characters for glyph in glyphs_in(character))
+    # Other words of the text have marks as well, so that those of this one disguise nothing.
+    return forms.accented <= {pair.seen.character for pair in pairs}

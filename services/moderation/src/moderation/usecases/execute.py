@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from chassis.errors import DatabaseUnavailable
 from moderation.domain.admission import Now
 from moderation.domain.cases import NoteOrder
 from moderation.domain.commands import RULE_AUTHOR, ErasureOrder, Order, Receipt, SanctionOrder
@@ -56,11 +57,11 @@ from moderation.errors import (
     SanctionIsOver,
     SanctionNotFound,
 )
-from moderation.ports import Ports
+from moderation.ports import Ports, Urgency
 from moderation.usecases.cases import change_note
 from moderation.usecases.outbox import Progress, work
 from moderation.usecases.reports import file_report, resolve_report
-from moderation.usecases.rules import compile_outdated
+from moderation.usecases.rules import compile_outdated, hold_outdated, in_turn
 from moderation.usecases.unban_requests import decide_unban_request, request_unban
 
 _FOLLOWS_BACK_MS = 3_600_000
@@ -356,8 +357,10 @@ async def _change_rules(ports: Ports, order: RuleOrder) -> Receipt:
         raise NotPermitted
     if slug is None:
         raise RuleNotFound
-    if isinstance(command, SaveRule) and (problem := await asyncio.to_thread(saving_problem, command.rule)):
-        raise RuleRefused(problem)
+    if isinstance(command, SaveRule):
+        problem = await in_turn(ports, Urgency.COMMANDS, saving_problem, command.rule)
+        if problem is not None:
+            raise RuleRefused(problem)
     return await _detached(ports, _carry_out_rules(ports, replace(order, command=replace(command, slug=slug))))
 
 
@@ -367,6 +370,8 @@ async def _carry_out_rules(ports: Ports, order: RuleOrder) -> Receipt:
     if receipt.rules is not None:
         ports.rules.apply(receipt.rules)
         compile_outdated(ports)
+        with suppress(DatabaseUnavailable):  # it is stored: this replica reads it as the others do
+            await hold_outdated(ports)
     return receipt
 
 

@@ -15,7 +15,7 @@ _CLOCKS_APART_MS = 60_000
 """A sanction is marked as ended so long after it was: replicas' clocks may differ."""
 _MS_PER_DAY = 86_400_000
 POLICIES_KEPT_DAYS = 90
-"""Of those that ask for nothing: as long as the settings of a slug that nobody uses."""
+"""Of those that ask for nothing, and of slugs without rules: as long as the settings of a slug that nobody uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ async def prune_history(ports: Ports, retention: Retention) -> None:
     await ports.store.prune_feed(now_ms=now_ms)
     await ports.store.forget_revocations(now_ms - _CLOCKS_APART_MS)
     await ports.store.forget_policies(now_ms - POLICIES_KEPT_DAYS * _MS_PER_DAY)
+    await ports.store.forget_rules(now_ms - POLICIES_KEPT_DAYS * _MS_PER_DAY)
     audit_ms = now_ms - retention.audit_days * _MS_PER_DAY
     evidence_ms = now_ms - retention.evidence_days * _MS_PER_DAY
     await ports.store.expire_warnings(audit_ms, anonymous_before_ms=evidence_ms, now_ms=now_ms)

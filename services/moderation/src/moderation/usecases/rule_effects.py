@@ -7,13 +7,15 @@ import structlog
 from chassis.errors import DatabaseUnavailable
 from chassis.tasks import repeat
 from moderation.domain.rule_hits import GIVEN_UP_AFTER_MS, RuleMute
+from moderation.domain.rules import RuleAction, RuleMode
 from moderation.ports import Ports
 from moderation.usecases.execute import mute_by_rule
 from moderation.usecases.refresh import until_answered
 
 WRITE_HITS_EVERY_S = 1.0
-RULES_AT_ONCE = 50
-"""Whose hits are written in one transaction."""
+RULES_AT_ONCE = 1
+"""Whose hits are written in one transaction: whoever changes one of them waits for its end, and holds up all other
+commands."""
 MUTE_AGAIN_AFTER_S = 1.0
 
 _log = structlog.get_logger()
@@ -56,7 +58,9 @@ async def _is_settled(ports: Ports, mute: RuleMute) -> bool:
         _log.error("mute_by_rule_given_up", rule_id=mute.rule_id)
         return True
     try:
-        await mute_by_rule(ports, mute)
+        rule = await ports.store.find_rule(mute.rule_id)
+        if rule is not None and rule.rule.mode is RuleMode.ON and rule.rule.action is RuleAction.MUTE:
+            await mute_by_rule(ports, mute)
     except DatabaseUnavailable as problem:
         _log.warning("mute_by_rule_postponed", rule_id=mute.rule_id, problem=str(problem))
         return False

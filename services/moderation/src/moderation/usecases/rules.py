@@ -1,19 +1,21 @@
 """The rules of rooms: read and compiled before they are needed, and what people ask about them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 
-from chassis.tasks import repeat
+from chassis.logs import LogSummary
+from chassis.tasks import repeat, to_its_end
 from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RuleEdit
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.rights import may_edit_rules
-from moderation.domain.rule_book import CompiledRules, Match, decisive
+from moderation.domain.rule_book import CompiledRules, Match, cost_bytes, decisive
 from moderation.domain.rule_hits import KeptHit
 from moderation.errors import NotPermitted, RuleNotFound
-from moderation.ports import Compilation, Ports
+from moderation.ports import Compilation, Ports, Urgency
 from moderation.usecases.admit import Batch
 from moderation.usecases.queries import LARGEST_PAGE
 from moderation.usecases.refresh import READ_AT_ONCE, until_answered
@@ -24,8 +26,13 @@ READ_EVERY_S = 0.4
 WAITED_FOR_S = 0.5
 """So long messages wait for the rules of their room, from when these were first asked for: edges wait 1.5 s for a
 verdict, and whatever is asked behind them waits as well."""
+USED_WITHIN_MS = 3_600_000
+SIGHTINGS_READ = 10_000
 _NS_PER_S = 1_000_000_000
+_T = TypeVar("_T")
 _log = structlog.get_logger()
+_no_room = LogSummary(_log, "rules_dropped_for_others")
+"""Messages of rooms whose rules gave way within the last minute, which go on without."""
 
 
 async def keep_reading_rules(ports: Ports) -> None:
@@ -42,6 +49,7 @@ async def read_rules(ports: Ports) -> None:
         ports.rules.read(part)
         is_all = len(part) < READ_AT_ONCE
     compile_outdated(ports)
+    await hold_outdated(ports)
     if failure := ports.rules.take_failure():
         _log.error("rules_failed_at_a_text", exc_info=failure)
 
@@ -49,7 +57,22 @@ async def read_rules(ports: Ports) -> None:
 def compile_outdated(ports: Ports) -> None:
     """Begin to compile those again that are in use and were changed, and those for everywhere."""
     for slug in {*ports.rules.outdated(), *ports.rules.missing(())}:
-        _begin(ports, slug)
+        _begin(ports, slug, Urgency.MESSAGES)
+
+
+async def hold_outdated(ports: Ports) -> None:
+    """See that of rules in use that were changed nothing acts any more that is gone or off: what holds of the others is
+    compiled behind that, when its turn comes. Raises DatabaseUnavailable."""
+    for slug in ports.rules.unread():
+        version, kept = await ports.store.rules_of(slug)
+        ports.rules.hold_to(slug, version, kept)
+
+
+async def in_turn(ports: Ports, urgency: Urgency, function: Callable[..., _T], *arguments: Any) -> _T:
+    """What takes long, in a thread; nothing else of its kind runs meanwhile, also where nobody waits for it any
+    more."""
+    async with ports.compiling_turns.turn(lambda: urgency):
+        return await to_its_end(asyncio.to_thread(function, *arguments))
 
 
 class Patience:
@@ -71,10 +94,20 @@ class Patience:
         self._left_s = max(0.0, self._left_s - seconds)
 
 
-async def settle(ports: Ports) -> None:
+async def settle(ports: Ports, timeout_s: float = SETTLED_AFTER_S) -> None:
     """Wait for what is being compiled, some seconds at most."""
     if ports.compiling:
-        await asyncio.wait([each.task for each in ports.compiling.values()], timeout=SETTLED_AFTER_S)
+        await asyncio.wait([each.task for each in ports.compiling.values()], timeout=timeout_s)
+
+
+async def prepare_lately_used(ports: Ports) -> None:
+    """Compile the rules of rooms in which somebody was within the last hour, the last ones first, as far as there is
+    room, and wait for it, some seconds at most. Raises DatabaseUnavailable."""
+    now = ports.clock()
+    if ports.rules.is_in_use:
+        for slug in await ports.store.slugs_seen(now.wall_ms - USED_WITHIN_MS, first=SIGHTINGS_READ):
+            _begin_for_arrival(ports, slug, now.monotonic_ns)
+        await settle(ports)
 
 
 async def prepare(ports: Ports, batch: Batch, patience: Patience) -> None:
@@ -82,15 +115,12 @@ async def prepare(ports: Ports, batch: Batch, patience: Patience) -> None:
     messages are for a moment only: then they are judged without."""
     slugs = {message.slug for message in batch.messages}
     missing = ports.rules.missing(slugs)
-    for arrival in batch.arrivals:
-        if ports.rules.needs(arrival.slug):
-            _begin(ports, arrival.slug)
-    if not missing:
-        return
-    begun = [_begin(ports, slug) for slug in missing]
-    if not batch.messages:
-        return
     now_ns = ports.clock().monotonic_ns
+    for arrival in batch.arrivals:
+        _begin_for_arrival(ports, arrival.slug, now_ns)
+    begun = [each for slug in missing if (each := _begin_for_message(ports, slug, now_ns)) is not None]
+    if not batch.messages or not begun:
+        return
     waited_s = (now_ns - min(each.begun_ns for each in begun)) / _NS_PER_S
     timeout_s = min(WAITED_FOR_S - waited_s, patience.left_s(now_ns))
     if timeout_s > 0:
@@ -111,7 +141,7 @@ async def try_text(ports: Ports, actor: Moderator, slug: str, text: str) -> tupl
     one decides. Raises NotPermitted, DatabaseUnavailable."""
     _demand(actor, slug)
     compiled = [await _stored(ports, each) for each in dict.fromkeys((EVERYWHERE, slug))]
-    matches = await asyncio.to_thread(_matches, compiled, text)
+    matches = await in_turn(ports, Urgency.TRIES, _matches, compiled, text)
     return matches, decisive(matches)
 
 
@@ -133,23 +163,46 @@ def _demand(actor: Moderator, slug: str) -> None:
 
 
 async def _stored(ports: Ports, slug: str) -> CompiledRules:
-    """Those in memory where they are the newest."""
+    """Those in memory where they are the newest; else they are put there, where there is room."""
     version, kept = await ports.store.rules_of(slug)
-    known = ports.rules.at_version(slug, version)
-    return known if known is not None else await asyncio.to_thread(CompiledRules, version, kept)
+    async with ports.compiling_turns.turn(lambda: Urgency.TRIES):
+        known = ports.rules.at_version(slug, version)
+        if known is not None:
+            return known
+        compiled = await to_its_end(asyncio.to_thread(CompiledRules, version, kept))
+        if version >= ports.rules.version_of(slug) and ports.rules.has_room(slug, compiled.cost_bytes):
+            ports.rules.put(slug, compiled)
+        return compiled
 
 
 def _matches(compiled: Iterable[CompiledRules], text: str) -> list[Match]:
     return [match for rules in compiled for match in rules.matches(text, Rank.ANONYMOUS)]
 
 
-def _begin(ports: Ports, slug: str) -> Compilation:
+def _begin_for_arrival(ports: Ports, slug: str, now_ns: int) -> None:
+    if ports.rules.needs(slug) and ports.rules.may_come(slug, now_ns):
+        _begin(ports, slug, Urgency.ARRIVALS)
+
+
+def _begin_for_message(ports: Ports, slug: str, now_ns: int) -> Compilation | None:
+    """None: it was dropped just now, and others would have to give way for it to come back."""
+    if not ports.rules.was_dropped_lately(slug, now_ns):
+        return _begin(ports, slug, Urgency.MESSAGES)
+    if ports.rules.may_come(slug, now_ns):
+        return _begin(ports, slug, Urgency.ARRIVALS)
+    _no_room.note(slug=slug)
+    return None
+
+
+def _begin(ports: Ports, slug: str, urgency: Urgency) -> Compilation:
     """One at a time a slug."""
+    urgency = urgency if slug else Urgency.COMMANDS
     known = ports.compiling.get(slug)
     if known is None:
-        task = asyncio.create_task(_compile(ports, slug), name=f"rules {slug}")
-        known = ports.compiling[slug] = Compilation(task, ports.clock().monotonic_ns)
-        task.add_done_callback(partial(_compiled, ports, slug))
+        known = ports.compiling[slug] = Compilation(ports.clock().monotonic_ns, urgency)
+        known.task = asyncio.create_task(_compile(ports, slug, known), name=f"rules {slug}")
+        known.task.add_done_callback(partial(_compiled, ports, slug))
+    known.urgency = min(known.urgency, urgency)
     return known
 
 
@@ -157,14 +210,23 @@ def _compiled(ports: Ports, slug: str, _: asyncio.Task[None]) -> None:
     del ports.compiling[slug]
 
 
-async def _compile(ports: Ports, slug: str) -> None:
+async def _compile(ports: Ports, slug: str, begun: Compilation) -> None:
     """Until there is nothing newer."""
-    while ports.rules.needs(slug):
-        await until_answered("rules_not_read", lambda: _compile_once(ports, slug))
+    while ports.rules.needs(slug) and not (begun.is_too_large and begun.urgency is Urgency.ARRIVALS):
+        await until_answered("rules_not_read", lambda: _compile_once(ports, slug, begun))
 
 
-async def _compile_once(ports: Ports, slug: str) -> None:
-    async with ports.compiling_turn:
-        known = ports.rules.version_of(slug)  # a database that was put back says less, and is right
+async def _compile_once(ports: Ports, slug: str, begun: Compilation) -> None:
+    rules = ports.rules
+    async with ports.compiling_turns.turn(lambda: begun.urgency):
+        known = rules.version_of(slug)  # a database that was put back says less, and is right
         version, kept = await ports.store.rules_of(slug)
-        ports.rules.put(slug, await asyncio.to_thread(CompiledRules, max(version, known), kept))
+        needed_bytes = await to_its_end(asyncio.to_thread(cost_bytes, kept))
+        if begun.urgency is Urgency.ARRIVALS and not rules.has_room(slug, needed_bytes):
+            begun.is_too_large = True
+            rules.was_too_large(slug, ports.clock().monotonic_ns)
+            return
+        compiled = await to_its_end(asyncio.to_thread(CompiledRules, max(version, known), kept))
+        for rule_id, failure in compiled.left_out:
+            _log.error("rule_left_out", rule_id=rule_id, exc_info=failure)
+        rules.put(slug, compiled, ports.clock().monotonic_ns)

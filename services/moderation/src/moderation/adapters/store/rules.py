@@ -9,7 +9,7 @@ from tortoise.expressions import F
 
 from chassis.logs import LogSummary
 from moderation.adapters.store.rows import storable
-from moderation.adapters.store.tables import NAME_LENGTH, RuleHitRow, RuleRow, RulesRow
+from moderation.adapters.store.tables import NAME_LENGTH, RuleHitRow, RuleRow, RulesRow, SightingRow
 from moderation.domain.kept_rules import (
     DeleteRule,
     KeptRule,
@@ -24,6 +24,8 @@ from moderation.domain.rule_hits import SAMPLE, HitBatch, KeptHit, RuleHit
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
 from moderation.errors import RuleNotFound, RuleRefused
 
+MOST_SLUGS = 100_000
+"""That have rules, or had some lately. Every replica keeps a row of each in memory."""
 _ACTIONS = [int(action) for action in RuleAction]
 _not_understood = LogSummary(structlog.get_logger(), "rules_not_understood")
 
@@ -38,6 +40,8 @@ async def write_rule(
     if rule_id not in rows and (rule_id or isinstance(command, DeleteRule)):
         raise RuleNotFound
     newest = await RulesRow.all().order_by("-version").first()
+    if not rows and not await RulesRow.exists(slug=slug) and await RulesRow.all().count() >= MOST_SLUGS:
+        raise RuleRefused(f"There are rules in {MOST_SLUGS:,} rooms already")
     version = next_version(newest.version if newest else 0, now_ms)
     before = rows[rule_id].rule if rule_id else None
     kept: KeptRule | None = None
@@ -100,12 +104,32 @@ async def slug_of_rule(rule_id: int) -> str | None:
     return None if found is None else found.slug
 
 
+async def slugs_seen(since_ms: int, first: int) -> list[str]:
+    """See Store."""
+    seen = SightingRow.filter(seen_at_ms__gte=since_ms).order_by("-seen_at_ms").limit(first)
+    return [*dict.fromkeys(row.slug for row in await seen.only("slug"))]
+
+
+async def forget_rules(before: int, after: int, first: int) -> int | None:
+    """As forget_policies, the slugs that have no rule since."""
+    newest = await RulesRow.all().order_by("-version").first()
+    below = min(before, newest.version if newest else 0)
+    rows = await RulesRow.filter(version__gt=after, version__lt=below).order_by("version").limit(first)
+    used = (
+        {row.slug for row in await RuleRow.filter(slug__in=[row.slug for row in rows]).only("slug")} if rows else set()
+    )
+    for row in rows:
+        if row.slug not in used:
+            await RulesRow.filter(slug=row.slug, version=row.version).delete()  # unless it was changed meanwhile
+    return rows[-1].version if len(rows) == first else None
+
+
 async def write_hits(batch: HitBatch) -> None:
     """See Store. Rules in the order of their ids, so that two replicas take their locks in the same one."""
-    found = {row.id for row in await RuleRow.filter(id__in=list(batch.counts)).only("id")}
+    found = set()
     for rule_id, (hits, acted) in sorted(batch.counts.items()):
-        if rule_id in found:
-            await RuleRow.filter(id=rule_id).update(hits=F("hits") + hits, acted=F("acted") + acted)
+        if await RuleRow.filter(id=rule_id).update(hits=F("hits") + hits, acted=F("acted") + acted):
+            found.add(rule_id)  # and nobody deletes it before the end
     rows = [_hit_to_row(hit) for hit in batch.sample if hit.rule_id in found]
     await RuleHitRow.bulk_create(rows)
     for rule_id in {row.rule_id for row in rows}:

@@ -99,10 +99,12 @@ from moderation.adapters.store.rows import (
 )
 from moderation.adapters.store.rules import (
     find_rule,
+    forget_rules,
     hits_of,
     rules_after,
     rules_of,
     slug_of_rule,
+    slugs_seen,
     write_hits,
     write_rule,
 )
@@ -747,6 +749,16 @@ class TortoiseStore:
             return await slug_of_rule(rule_id)
 
     @answered
+    async def find_rule(self, rule_id: int) -> KeptRule | None:
+        async with self._database.transaction():
+            return await find_rule(rule_id)
+
+    @answered
+    async def slugs_seen(self, since_ms: int, *, first: int) -> list[str]:
+        async with self._database.transaction():
+            return await slugs_seen(since_ms, first)
+
+    @answered
     async def write_hits(self, batch: HitBatch) -> None:
         async with self._database.transaction():
             await write_hits(batch)
@@ -941,6 +953,17 @@ class TortoiseStore:
     async def _forget_pins(self, before_ms: int) -> None:
         async with self._database.transaction():
             await forget_pins(before_ms)
+
+    async def forget_rules(self, before_ms: int) -> None:
+        """See Store."""
+        after: int | None = 0
+        while after is not None:
+            after = await self._forget_rules(before_ms, after)
+
+    @answered
+    async def _forget_rules(self, before_ms: int, after: int) -> int | None:
+        async with self._database.transaction():
+            return await forget_rules(before_ms, after, retention.ROWS_AT_ONCE)
 
     async def forget_policies(self, before_ms: int) -> None:
         """See Store."""
