@@ -6,13 +6,15 @@ from functools import partial
 
 import pytest
 
+from moderation.adapters.store import rules
 from moderation.adapters.store.rules import values_of
 from moderation.adapters.store.tables import AuditRow, RuleHitRow, RuleRow
 from moderation.domain.audit import AuditQuery, Verification
 from moderation.domain.commands import RULE_AUTHOR, Receipt, SanctionOrder, Undone
 from moderation.domain.erasures import NO_ORIGIN, Origin
 from moderation.domain.kept_rules import EVERYWHERE, DeleteRule, KeptRule, RuleOrder, RulesState, SaveRule
-from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.last_seen import LastSeen
+from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.rights import Change
 from moderation.domain.rule_hits import SAMPLE, HitBatch, HitCount, RuleHit, RuleMute
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
@@ -82,8 +84,8 @@ async def test_a_rule_is_replaced_as_a_whole_and_the_audit_row_has_the_fields_th
     changed = replace(WORDS, patterns=("blarg",), mode=RuleMode.OFF)
     receipt = await store.change_rules(save(changed, rule_id=rule_id), now_ms=2_000)
     assert receipt.rules == RulesState("live", 2_000, judges=True, acts=False)
-    version, rules = await store.rules_of("live")
-    assert (version, [(kept.id, kept.rule) for kept in rules]) == (2_000, [(rule_id, changed), (other, LINKS)])
+    version, found = await store.rules_of("live")
+    assert (version, [(kept.id, kept.rule) for kept in found]) == (2_000, [(rule_id, changed), (other, LINKS)])
     assert (await AuditRow.get(id=receipt.action_id)).details == {
         "rule_id": rule_id,
         "rule_name": "words",
@@ -168,8 +170,8 @@ async def test_hits_are_counted_and_the_last_1000_of_a_rule_are_kept(store: Stor
         sample = [hit(rule_id, number, acted=True) for number in range(start, start + 100)]
         await store.write_hits(HitBatch({rule_id: HitCount(150, 100)}, sample))
     await store.write_hits(HitBatch({other: HitCount(1, 0), 10**9: HitCount(7, 7)}, [hit(other), hit(10**9)]))
-    _, rules = await store.rules_of("live")
-    assert [(kept.hits, kept.acted) for kept in rules] == [(1_650, 1_100), (1, 0)]
+    _, found = await store.rules_of("live")
+    assert [(kept.hits, kept.acted) for kept in found] == [(1_650, 1_100), (1, 0)]
     first = await store.hits_of(rule_id, first=3, before_id=None)
     assert [kept.hit.at_ms for kept in first] == [1_099, 1_098, 1_097]
     assert first[0].hit == replace_text(hit(rule_id, 1_099, acted=True))
@@ -189,7 +191,8 @@ async def test_replicas_write_hits_of_the_same_rules_beside_each_other(store: St
     backwards = dict(reversed(counts.items()))
     batches = [HitBatch(counts if n % 2 else backwards, [hit(rule_id) for rule_id in ids]) for n in range(10)]
     await asyncio.gather(*map(store.write_hits, batches))
-    assert {kept.hits for kept in (await store.rules_of("live"))[1]} == {10}
+    _, kept_rules = await store.rules_of("live")
+    assert {kept.hits for kept in kept_rules} == {10}
 
 
 async def test_what_rules_hit_is_deleted_as_evidence_is(store: Store) -> None:
@@ -258,3 +261,43 @@ async def undo(store: Store, action_id: int) -> Receipt:
 def replace_text(found: RuleHit) -> RuleHit:
     """PostgreSQL cannot hold the character 0."""
     return found._replace(text=found.text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
+
+
+async def test_rules_may_be_in_so_many_rooms_and_slugs_without_any_are_forgotten(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "MOST_SLUGS", 3)
+    a, b = await made(store, slug="a"), await made(store, slug="b")
+    await made(store, slug="c")
+    with pytest.raises(RuleRefused, match="There are rules in 3 rooms already"):
+        await made(store, slug="d")
+    await made(store, slug="c")
+    await store.change_rules(delete(a, "a"), now_ms=5_000)
+    await store.change_rules(delete(b, "b"), now_ms=6_000)
+    await store.forget_rules(5_000)
+    assert [state.slug for state in await store.rules_after(0, first=9)] == ["c", "a", "b"]
+    await store.forget_rules(9_000)
+    assert [state.slug for state in await store.rules_after(0, first=9)] == ["c", "b"]  # the newest of all stays
+    await made(store, slug="d")
+
+
+async def test_the_rooms_of_the_last_sightings_are_told_each_once_the_last_one_first(store: Store) -> None:
+    who = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
+    other = who._replace(address="10.0.0.6")
+    await store.write_last_seen(
+        {
+            LastSeen.of(who, "a"): 3_000,
+            LastSeen.of(who, "b"): 2_000,
+            LastSeen.of(other, "b"): 4_000,
+            LastSeen.of(who, "c"): 1,
+        }
+    )
+    assert await store.slugs_seen(1_000, first=9) == ["b", "a"]
+    assert await store.slugs_seen(1_000, first=1) == ["b"]
+
+
+async def test_a_rule_is_found_by_its_id(store: Store) -> None:
+    rule_id, later = await made(store), await made(store)
+    await RuleRow.filter(id=later).update(rule=values_of(WORDS) | {"kind": 99})
+    found = [await store.find_rule(each) for each in (rule_id, later, 10**9)]
+    assert [None if kept is None else kept.rule for kept in found] == [WORDS, None, None]

@@ -4,6 +4,7 @@ and ask for is carried out behind the messages."""
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
@@ -14,13 +15,16 @@ from chassis.errors import DatabaseUnavailable
 from chassis.nats_connection import NatsAccess, NatsConnection
 from moderation.adapters.log import NatsLog
 from moderation.adapters.store.outbox import TortoiseOutbox
+from moderation.adapters.store.rules import values_of
 from moderation.adapters.store.sanctions import TortoiseStore
+from moderation.adapters.store.tables import RuleRow
+from moderation.domain import rule_book
 from moderation.domain.admission import Admission, ArrivalCheck, Limits, MessageCheck, Now
 from moderation.domain.commands import Receipt
 from moderation.domain.feed import FeedHead
 from moderation.domain.holds import Hold
 from moderation.domain.kept_rules import EVERYWHERE, DeleteRule, KeptRule, RuleOrder, SaveRule
-from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.revocations import Revocation
@@ -33,7 +37,7 @@ from moderation.domain.verdicts import ADMITTED, Decision, Verdict
 from moderation.domain.warnings import RoomWarning
 from moderation.domain.windows import CarryMatcher
 from moderation.errors import NotPermitted, RuleNotFound, RuleRefused
-from moderation.ports import Ports
+from moderation.ports import Ports, Turns, Urgency
 from moderation.usecases import rule_effects, rules as rules_module
 from moderation.usecases.admit import Batch, admit
 from moderation.usecases.execute import execute
@@ -44,6 +48,7 @@ from moderation.usecases.rules import (
     list_hits,
     list_rules,
     prepare,
+    prepare_lately_used,
     read_rules,
     settle,
     try_text,
@@ -275,6 +280,156 @@ async def test_a_database_that_was_put_back_is_right_and_asked_once(replica: Rep
     other.book.apply(state._replace(version=state.version + 1))
     assert await other.say("blarg") == Verdict(Decision.BLOCKED)
     assert not other.book.needs("live")
+
+
+async def test_what_was_deleted_or_switched_off_acts_nowhere_any_more_however_long_the_rest_is_compiled(
+    replica: Replica, other: Replica, eventually: Eventually
+) -> None:
+    gone, off = await replica.save(MUTE), await replica.save(replace(MUTE, patterns=("zonk",)))
+    await replica.save(Rule("other", RuleKind.TERMS, RuleAction.REFUSE, patterns=("quux",)))
+    await read_rules(other.ports)
+    for each in (replica, other):
+        await each.settled()
+        assert (await each.say("blarg")).decision is Decision.BLOCKED
+    async with (
+        replica.ports.compiling_turns.turn(lambda: Urgency.COMMANDS),
+        other.ports.compiling_turns.turn(lambda: Urgency.COMMANDS),
+    ):
+        await replica.delete(gone.id)
+        assert await replica.say("blarg") == ADMITTED
+        await read_rules(other.ports)
+        assert [(await other.say(text)).decision for text in ("blarg", "zonk", "quux")] == [
+            Decision.ADMITTED,
+            Decision.BLOCKED,
+            Decision.BLOCKED,
+        ]
+    for each in (replica, other):
+        assert each.admission.rules.mutes
+
+        async def is_empty(each: Replica = each) -> bool:
+            return not each.admission.rules.mutes
+
+        await replica.save(replace(off.rule, mode=RuleMode.OFF), rule_id=off.id)
+        async with each.running(keep_muting):
+            await eventually(is_empty)
+        assert each.published.events == []  # neither rule asks for it any more
+
+
+async def test_rules_hold_on_where_the_database_does_not_say_how_they_were_changed(replica: Replica) -> None:
+    kept = await replica.save()
+    await replica.save(Rule("other", RuleKind.TERMS, RuleAction.REFUSE, patterns=("zonk",)))
+    await replica.say("hello")
+    replica.store.is_away = {"rules_of"}
+    await replica.delete(kept.id)
+    assert await replica.say("blarg") == Verdict(Decision.BLOCKED)
+    replica.store.is_away = set()
+    await read_rules(replica.ports)
+    assert await replica.say("blarg") == ADMITTED
+
+
+async def test_a_rule_that_cannot_be_compiled_is_left_out_alone_and_is_in_the_log(replica: Replica) -> None:
+    kept = await replica.save(Rule("odd", RuleKind.REGEX, RuleAction.REFUSE, patterns=("zonk",)))
+    await replica.save()
+    await RuleRow.filter(id=kept.id).update(rule=values_of(replace(kept.rule, patterns=("(",))))
+    with capture_logs() as logs:
+        assert await replica.say("blarg (") == Verdict(Decision.BLOCKED)
+    assert [(line["event"], line["rule_id"]) for line in logs if line["event"] == "rule_left_out"] == [
+        ("rule_left_out", kept.id)
+    ]
+
+
+async def test_what_gave_way_just_now_is_not_compiled_again_for_messages_and_nothing_gives_way_for_who_comes(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule_book, "MOST_COMPILED", 1)
+    for slug in ("a", "b"):
+        await replica.save(slug=slug)
+
+    async def come(slug: str) -> None:
+        await prepare(replica.ports, Batch([], [], [], [ArrivalCheck(ANA, slug, True)], []), replica.patience)
+        await replica.settled()
+
+    await come("a")
+    assert replica.book.missing(["a", "b"]) == ["b"]
+    await come("b")
+    assert (replica.book.missing(["a", "b"]), replica.ports.compiling) == (["b"], {})
+    assert (await replica.say("blarg", slug="b")).decision is Decision.BLOCKED
+    with capture_logs() as logs:
+        assert await replica.say("blarg", slug="a") == ADMITTED
+    assert [(line["event"], line["slug"]) for line in logs] == [("rules_dropped_for_others", "a")]
+    assert (replica.book.dropped, replica.book.unjudged) == (1, 1)
+    replica.now = Now(61 * 10**9, 62_000)
+    assert (await replica.say("blarg", slug="a")).decision is Decision.BLOCKED
+    monkeypatch.setattr(rule_book, "MOST_COMPILED", 2)
+    assert (await replica.say("blarg", slug="b")).decision is Decision.BLOCKED  # there is room again
+
+
+async def test_who_comes_where_rules_do_not_fit_has_them_read_once_a_minute(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule_book, "MOST_COMPILED_BYTES", 1)
+    await replica.save()
+    arrival = Batch([], [], [], [ArrivalCheck(ANA, "live", True)], [])
+    await prepare(replica.ports, arrival, replica.patience)
+    assert list(replica.ports.compiling) == ["live"]
+    await replica.settled()
+    await prepare(replica.ports, arrival, replica.patience)
+    assert (replica.ports.compiling, replica.book.compiled) == ({}, 0)
+    assert (await replica.say("blarg")).decision is Decision.BLOCKED
+
+
+async def test_the_rules_of_rooms_that_were_used_lately_are_compiled_before_anybody_comes(
+    replica: Replica, other: Replica
+) -> None:
+    await prepare_lately_used(other.ports)
+    for slug in ("live", "old", "never"):
+        await replica.save(slug=slug)
+    await replica.store.write_last_seen({LastSeen.of(ANA, "live"): 4_000_000, LastSeen.of(ANA, "old"): 1})
+    await read_rules(other.ports)
+    other.now = Now(0, 4_000_000)
+    await prepare_lately_used(other.ports)
+    assert sorted(other.book.missing(["live", "old", "never"])) == ["never", "old"]
+
+
+async def test_a_text_is_tried_in_turn_and_what_was_compiled_for_it_stays_where_there_is_room(
+    replica: Replica, other: Replica
+) -> None:
+    await replica.save()
+    await read_rules(other.ports)
+    async with other.ports.compiling_turns.turn(lambda: Urgency.COMMANDS):
+        tries = [asyncio.create_task(try_text(other.ports, BOSS, "live", "blarg")) for _ in range(2)]
+        done, _ = await asyncio.wait(tries, timeout=0.05)
+        assert not done
+    assert [len(matches) for matches, _ in await asyncio.gather(*tries)] == [1, 1]
+    assert other.book.missing(["live"]) == []
+
+
+async def test_turns_go_to_the_most_urgent_then_to_who_came_first_and_none_is_lost() -> None:
+    turns, order = Turns(), list[str]()
+
+    async def take(name: str, urgency: Urgency) -> None:
+        async with turns.turn(lambda: urgency):
+            order.append(name)
+
+    async with turns.turn(lambda: Urgency.ARRIVALS):
+        waiting = [
+            asyncio.create_task(take(name, urgency))
+            for name, urgency in (
+                ("came", Urgency.ARRIVALS),
+                ("said", Urgency.MESSAGES),
+                ("gave up", Urgency.COMMANDS),
+                ("said later", Urgency.MESSAGES),
+                ("saved", Urgency.COMMANDS),
+            )
+        ]
+        await asyncio.sleep(0)
+        waiting[2].cancel()
+        await asyncio.sleep(0)
+    waiting[4].cancel()  # whose turn it has just become
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert order == ["said", "said later", "came"]
+    await take("at once", Urgency.ARRIVALS)
+    assert order[-1] == "at once"
 
 
 async def test_a_text_that_judging_fails_at_is_in_the_log_once(

@@ -109,11 +109,20 @@ def test_what_a_rule_refuses_takes_no_place_no_nonce_and_counts_for_no_limit() -
     assert subject.say("blarg", nonce="n") == BLOCKED
     assert subject.say("blarg", nonce="n") == BLOCKED
     assert subject.say("hello", nonce="n") == ADMITTED_WITH_PLACE
-    assert subject.say("blarg", nonce="n") == REPEATED
+    assert subject.say("hello", nonce="n") == REPEATED
     subject.policies.apply(RoomPolicy("live", 2, Policy()))
     assert [subject.say("hello", at_s=1).decision for _ in range(10)] == [Decision.ADMITTED] * 9 + [
         Decision.RATE_LIMITED
     ]
+
+
+def test_a_nonce_that_is_repeated_with_another_text_is_judged_as_another_message() -> None:
+    subject = Subject(words())
+    assert subject.say("hello", nonce="n") == ADMITTED
+    assert subject.say("hello", nonce="n") == REPEATED
+    assert subject.say("blarg", nonce="n", at_s=109) == BLOCKED
+    assert subject.say("hello", nonce="n", at_s=109) == REPEATED
+    assert subject.say("", nonce="n", at_s=109) == REPEATED  # from an edge of before, which does not say
 
 
 def test_what_a_rule_refuses_was_not_said_in_a_room_where_texts_are_unique() -> None:

@@ -9,6 +9,7 @@ from moderation.domain.expressions import (
     MOST_EXPRESSIONS,
     ExpressionSearch,
     expressions_problem,
+    memory_bytes,
 )
 from moderation.domain.folding import texts_for_expressions
 
@@ -72,3 +73,11 @@ def test_hostile_expressions_cost_in_proportion_to_the_text(expression: str) -> 
 
     cost_s(1_000)
     assert cost_s(80_000) / max(cost_s(10_000), 1e-4) < 8 * 4
+
+
+def test_an_automaton_may_grow_with_its_program() -> None:
+    assert 256 << 10 < memory_bytes(["free nitro"]) < 300 << 10
+    assert memory_bytes(["a.{0,90}b"]) < memory_bytes(["a.{0,90}b", "(", "b.{0,90}c"]) < 2 << 20
+    assert memory_bytes([f"a.{{0,{n}}}b" for n in range(40, 90)]) == 8 << 20
+    many = [f"a.{{0,{n}}}b" for n in range(1, 12)]
+    assert ExpressionSearch(many).found_in(["a12345b", b"a1b"]) == {*range(11)}

@@ -133,7 +133,7 @@ def test_a_refusal_by_rule_comes_beside_a_decision_that_edges_of_before_refuse_b
     assert list(verdicts_to_proto(verdicts, request).verdicts) == [
         pb.Verdict(id=1, decision=sanctioned, refusal=blocked),
         pb.Verdict(id=2, decision=sanctioned, refusal=blocked, told="No"),
-        pb.Verdict(id=3),  # which an edge takes for none, and judges by itself
+        pb.Verdict(id=3, refusal=pb.Verdict.REFUSAL_UNJUDGED),  # which edges of before take for none
     ]
 
 

@@ -32,6 +32,14 @@ def test_a_room_and_everywhere_each_have_at_most_20_rules_and_100_kib() -> None:
     assert size_bytes(replace(WORDS, allow=("example.com",), told="no")) == len("wordsblargexample.comno")
 
 
+def test_the_expressions_of_a_slug_are_bounded_together() -> None:
+    large = replace(WORDS, kind=RuleKind.REGEX, patterns=tuple(f"a.{{0,{n}}}b" for n in range(70, 74)))
+    assert count_problem([large] * 2) is None
+    too_large = "The expressions of a room, and those for everywhere, are too large together"
+    assert count_problem([large] * 6) == too_large
+    assert count_problem([WORDS, *[replace(large, kind=RuleKind.TERMS)] * 6]) is None
+
+
 def test_a_rule_may_hold_and_exempts_users_or_moderators() -> None:
     assert saving_problem(WORDS) is None
     assert saving_problem(replace(WORDS, action=RuleAction.HOLD)) is None

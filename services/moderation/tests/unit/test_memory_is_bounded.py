@@ -22,18 +22,18 @@ def admission(cache: SanctionCache, last_seen: LastSeenBuffer) -> Admission:
 
 def test_a_nonce_that_comes_too_late_to_matter_is_not_kept() -> None:
     nonces = AdmittedNonces()
-    nonces.remember(1, 1, "carried over", 0, 121 * S)
+    nonces.remember(1, 1, "carried over", "", 0, 121 * S)
     assert len(nonces) == 0
-    assert not nonces.knows(1, 1, "carried over", 121 * S)
+    assert not nonces.knows(1, 1, "carried over", "hi", 121 * S)
 
 
 def test_every_new_nonce_takes_two_old_ones_along() -> None:
     nonces = AdmittedNonces()
     for number in range(4):
-        nonces.remember(1, 1, str(number), 0, 0)
-    nonces.remember(1, 1, "new", 121 * S, 121 * S)
+        nonces.remember(1, 1, str(number), "hi", 0, 0)
+    nonces.remember(1, 1, "new", "hi", 121 * S, 121 * S)
     assert len(nonces) == 3
-    assert nonces.knows(1, 1, "new", 121 * S)
+    assert nonces.knows(1, 1, "new", "hi", 121 * S)
 
 
 def test_ten_thousand_lifted_sanctions_are_remembered_as_lifted() -> None:

@@ -16,15 +16,28 @@ def seen(number: int) -> LastSeen:
 def test_old_nonces_cost_no_memory() -> None:
     nonces = AdmittedNonces()
     for second in range(1_000):
-        nonces.remember(1, 1, str(second), second * S, second * S)
-    assert len(nonces) <= 121
+        nonces.remember(1, 1, str(second), "hi", second * S, second * S)
+    assert len(nonces) <= 111
 
 
 def test_a_full_memory_of_nonces_forgets_the_oldest() -> None:
     nonces = AdmittedNonces(largest=3)
     for number in range(4):
-        nonces.remember(1, 1, str(number), number, number)
-    assert [nonces.knows(1, 1, str(number), 10) for number in range(4)] == [False, True, True, True]
+        nonces.remember(1, 1, str(number), "hi", number, number)
+    assert [nonces.knows(1, 1, str(number), "hi", 10) for number in range(4)] == [False, True, True, True]
+
+
+def test_a_nonce_with_another_text_is_another_message() -> None:
+    nonces = AdmittedNonces()
+    nonces.remember(1, 1, "n", "hi", 0, 0)
+    assert [nonces.knows(1, 1, "n", text, 0) for text in ("hi", "ho", "")] == [True, False, True]
+    nonces.remember(1, 1, "carried", "", 0, 0)
+    assert nonces.knows(1, 1, "carried", "whatever", 0)
+    nonces.remember(1, 1, "carried", "hi", 0, 0)
+    nonces.remember(1, 1, "carried", "", 0, 0)
+    assert not nonces.knows(1, 1, "carried", "whatever", 0)
+    assert nonces.knows(1, 1, "n", "hi", 110 * S - 1)
+    assert not nonces.knows(1, 1, "n", "hi", 110 * S)  # the stream still finds it then
 
 
 def test_a_full_buffer_of_who_was_seen_loses_the_oldest_and_counts_it() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from moderation.domain.people import Rank
 from moderation.domain.rules import NO_HITS, Rule, RuleAction, RuleKind, RuleMode, RuleSet, rule_problem
+from moderation.domain.text_forms import TextForms
 
 BLARG = Rule("blarg", RuleKind.TERMS, RuleAction.REFUSE, patterns=("other", "blarg"))
 NITRO = Rule("nitro", RuleKind.REGEX, RuleAction.HOLD, patterns=("nothing", r"free\W*nitro"))
@@ -120,3 +121,25 @@ def test_a_rule_that_can_be_used_has_no_problem(rule: Rule) -> None:
 )
 def test_a_rule_that_cannot_be_used_says_why(rule: Rule, problem: str) -> None:
     assert rule_problem(rule) == problem
+
+
+def test_large_expressions_wait_for_time_and_small_ones_do_not() -> None:
+    small = Rule("small", RuleKind.REGEX, RuleAction.REFUSE, patterns=("bl.rg",))
+    large = Rule("large", RuleKind.REGEX, RuleAction.REFUSE, patterns=tuple(f"a.{{0,{n}}}b" for n in range(60, 70)))
+    for rule, is_cut in ((small, False), (large, True)):
+        forms = TextForms("a blarg b", lambda: True)
+        hits = RuleSet([rule]).judge(forms, Rank.USER, is_vip=False).hits
+        assert (len(hits), forms.is_cut) == (not is_cut, is_cut)
+        assert len(RuleSet([rule]).judge("a blarg b", Rank.USER, is_vip=False).hits) == 1
+
+
+def test_all_rules_share_the_forms_of_a_text() -> None:
+    rules = [
+        Rule("links", RuleKind.LINKS, RuleAction.REFUSE),
+        Rule("words", RuleKind.TERMS, RuleAction.REFUSE, patterns=("fück",)),
+    ]
+    forms = TextForms("FÜCK evil.com evil.com")
+    for _ in range(2):
+        hits = RuleSet(rules).judge(forms, Rank.USER, is_vip=False).hits
+        assert [hit.pattern for hit in hits] == ["evil.com", "fück"]
+    assert forms.hosts == ["evil.com"]

@@ -1,11 +1,15 @@
 """Words and phrases, and what passes although it looks like one."""
 
 import time
+from typing import Any
 
+import ahocorasick_rs
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from moderation.domain.terms import LONGEST_TERM, TermSearch, term_problem
+from moderation.domain import terms
+from moderation.domain.terms import LONGEST_TERM, TermSearch, memory_bytes, term_problem
+from moderation.domain.text_forms import TextForms
 
 PROOF = settings(max_examples=150, deadline=None)
 
@@ -169,6 +173,10 @@ def test_of_several_terms_all_that_are_there_are_found() -> None:
         ("**ab", "**ab: * stands at an end alone"),
         ("a*", "a*: one letter and * is in almost every text"),
         ("a" * (LONGEST_TERM + 1), "A term has more than 100 characters"),
+        (
+            "\N{LATIN SMALL LIGATURE FFI}" * 34,
+            "\N{LATIN SMALL LIGATURE FFI}" * 34 + ": it is read as more than 100 letters",
+        ),
     ],
 )
 def test_a_term_that_cannot_be_used_is_refused_with_a_reason(term: str, problem: str | None) -> None:
@@ -180,8 +188,8 @@ LETTERS = st.sampled_from("abilnuvIV1!0@$|.-_ \u200b\u0301éаВнΗß死ね\u20
 
 @PROOF
 @given(st.lists(st.text(LETTERS, min_size=1, max_size=8), min_size=1, max_size=8), st.text(LETTERS, max_size=40))
-def test_the_quick_search_finds_what_a_look_at_all_readings_finds(terms: list[str], text: str) -> None:
-    search = TermSearch([term for term in terms if term_problem(term) is None] or ["nib"])
+def test_the_quick_search_finds_what_a_look_at_all_readings_finds(patterns: list[str], text: str) -> None:
+    search = TermSearch([term for term in patterns if term_problem(term) is None] or ["nib"])
     assert search.found_in(text) == search.found_in_readings(text)
 
 
@@ -210,3 +218,65 @@ def test_hostile_terms_and_texts_cost_in_proportion_to_the_text(piece: str) -> N
 
     cost_s(500)
     assert cost_s(4_000) / cost_s(500) < 8 * 3
+
+
+def test_of_words_that_are_long_and_of_phrases_few_ways_to_split_them_are_looked_for() -> None:
+    search = TermSearch(["blargzonk", "abcdefghijklmn", "one of many words of a phrase blargzonk"])
+    assert search.found_in("a blar gzonk") == {0}
+    assert search.found_in("abcdefg hijklmn") == set()
+    assert search.found_in("one of many words of a phrase blarg zonk") == {0, 2}
+
+
+def test_a_thousand_phrases_are_compiled_in_a_moment_and_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    patterns: list[int] = []
+    make = ahocorasick_rs.BytesAhoCorasick
+
+    def counted(made: list[bytes]) -> object:
+        patterns.append(sum(map(len, made)))
+        return make(made)
+
+    monkeypatch.setattr(terms, "BytesAhoCorasick", counted)
+    phrases = [
+        f"{number} times somebody says so and nobody believes a word of what it is that was said"[:100]
+        for number in range(1_000)
+    ]
+    began = time.thread_time()
+    search = TermSearch(phrases)
+    assert time.thread_time() - began < 3  # 0.3 s where nothing else runs
+    assert sum(patterns) < 4_000_000
+    assert max(patterns) < 100_000  # nothing else runs in the process while one of them is made
+    assert memory_bytes(phrases) < 25 << 20
+    assert search.found_in(phrases[7]) == {7}
+
+
+def test_texts_that_nearly_hold_the_dictionary_keep_no_more_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terms, "_MOST_AT_FULL_LENGTH", 3)
+    words = [f"{letter}oool" for letter in "bcdfghjk"]
+    search = TermSearch(words)
+    for number, word in enumerate(words):
+        assert search.found_in(word.replace("ooo", "o")) == set()
+        assert search.found_in(word) == {number}
+    assert 0 < len(search._searches[0].plain._at_full_length) <= 3  # shows nowhere else
+
+
+def test_a_text_whose_time_is_up_is_cut() -> None:
+    search = TermSearch(["blarg", "zonk"])
+    looks = iter([False, False, True])
+    forms = TextForms("a blarg, a zonk", lambda: next(looks))
+    assert (search.found_in(forms), forms.is_cut) == ({0}, True)
+    assert (search.found_in(forms), list(forms.readings())) == (set(), [])
+    assert search.found_in(TextForms("a blarg, a zonk", lambda: False)) == {0, 1}
+
+
+def test_what_failed_once_is_not_compared_again_in_other_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+    is_meant = terms._is_meant
+
+    def counting(*arguments: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return is_meant(*arguments)
+
+    monkeypatch.setattr(terms, "_is_meant", counting)
+    assert TermSearch(["rape"]).found_in("la râpe à légumes, d'été! (râpe) " * 20) == set()
+    assert 0 < compared < 6

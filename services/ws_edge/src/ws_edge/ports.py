@@ -326,6 +326,8 @@ class Decision(Enum):
     BLOCKED = auto()
     HELD = auto()
     """It is to wait for a moderator, see Moderation.hold; it counts as said until `release`."""
+    UNJUDGED = auto()
+    """A rule would have to see it and can't just now."""
     UNAVAILABLE = auto()
     """No replica answered: the caller applies WS_EDGE_MODERATION_OUTAGE."""
 

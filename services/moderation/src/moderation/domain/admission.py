@@ -179,7 +179,7 @@ class Admission:
         self.rules.count(message.speaker, now_ns)
         self._count(message._replace(nonce=""), key, now_ns)
         if message.nonce:
-            self._held_nonces.remember(key, message.life, message.nonce, now_ns, now_ns)
+            self._held_nonces.remember(key, message.life, message.nonce, "", now_ns, now_ns)
         if policy is None:
             return held
         said = self._admit_by(policy, message, key, now_ns)
@@ -192,12 +192,12 @@ class Admission:
         if not speaker.user_id:
             self._by_address.accept(speaker.address, speaker.connection, now_ns, message.number)
         if message.nonce:
-            self._nonces.remember(key, message.life, message.nonce, now_ns, now_ns)
+            self._nonces.remember(key, message.life, message.nonce, message.text, now_ns, now_ns)
 
     def _repeated(self, message: MessageCheck, key: int | str, now: Now) -> Verdict | None:
         """Of a message with a nonce: None where it was not sent before."""
         now_ns = now.monotonic_ns
-        if self._nonces.knows(key, message.life, message.nonce, now_ns):
+        if self._nonces.knows(key, message.life, message.nonce, message.text, now_ns):
             return self._admitted_before(message, now)
         if self._held_nonces and self._held_nonces.knows(key, message.life, message.nonce, now_ns):
             return HELD
@@ -282,7 +282,7 @@ class Admission:
             if not speaker.user_id:
                 self._by_address.carry(speaker.address, speaker.connection, at_ns, matcher, number)
         if nonce:
-            self._nonces.remember(key, life, nonce, at_ns, now.monotonic_ns)
+            self._nonces.remember(key, life, nonce, "", at_ns, now.monotonic_ns)
         if slug:
             self._slow_mode.take(key, slug, Place(at_ns, speaker.connection, number), now.monotonic_ns)
 

@@ -26,7 +26,7 @@ class Decision(IntEnum):
     HELD = 16
     """It is to wait for a moderator; it counts as said."""
     UNJUDGED = 20
-    """A rule would have to see it and can't, and nothing unseen is let through: the edge decides."""
+    """A rule would have to see it and can't, and nothing unseen is let through."""
 
 
 class Verdict(NamedTuple):

@@ -4,7 +4,9 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
-NONCES_KEPT_NS = 120_000_000_000
+NONCES_KEPT_NS = 110_000_000_000
+"""For 120 s the stream finds duplicates: what is known here as admitted is found there too, also where it is repeated
+at the last moment and waits on its way."""
 MOST_NONCES = 500_000
 """Bounds the memory. What is forgotten early is still found by the stream's duplicate window; it only counts again."""
 CARRY_TOLERANCE_NS = 2_000_000_000
@@ -140,28 +142,32 @@ class SlidingWindowLimiter:
 
 
 class AdmittedNonces:
-    """Which messages were admitted in the last `keep_ns`, by speaker, life and nonce; the latest `largest` of them."""
+    """Which messages were admitted in the last `keep_ns`, by speaker, life and nonce; the latest `largest` of them.
+    With another text it is another message: what it says was never judged. An empty text is one that is not known."""
 
     def __init__(self, keep_ns: int = NONCES_KEPT_NS, largest: int = MOST_NONCES) -> None:
         self._keep_ns = keep_ns
         self._largest = largest
-        self._admitted: OrderedDict[tuple[int | str, int, str], int] = OrderedDict()
+        self._admitted: OrderedDict[tuple[int | str, int, str], tuple[int, int]] = OrderedDict()
+        """When, and eight bytes of what."""
 
     def __len__(self) -> int:
         return len(self._admitted)
 
-    def knows(self, speaker: int | str, life: int, nonce: str, now_ns: int) -> bool:
+    def knows(self, speaker: int | str, life: int, nonce: str, text: str, now_ns: int) -> bool:
         """Whether that message was admitted within the time kept."""
-        at_ns = self._admitted.get((speaker, life, nonce))
-        return at_ns is not None and at_ns + self._keep_ns > now_ns
+        known = self._admitted.get((speaker, life, nonce))
+        if known is None or known[0] + self._keep_ns <= now_ns:
+            return False
+        return not text or known[1] in (_UNKNOWN, hash(text))
 
-    def remember(self, speaker: int | str, life: int, nonce: str, at_ns: int, now_ns: int) -> None:
+    def remember(self, speaker: int | str, life: int, nonce: str, text: str, at_ns: int, now_ns: int) -> None:
         """A message with that nonce was admitted at that time."""
         message = (speaker, life, nonce)
-        earlier = self._admitted.pop(message, at_ns)
-        self._admitted[message] = max(earlier, at_ns)
+        earlier_ns, digest = self._admitted.pop(message, (at_ns, _UNKNOWN))
+        self._admitted[message] = max(earlier_ns, at_ns), hash(text) if text else digest
         for _ in range(2):  # two go where one comes, so that the memory shrinks again
-            oldest, oldest_ns = next(iter(self._admitted.items()))
+            oldest, (oldest_ns, _digest) = next(iter(self._admitted.items()))
             if oldest_ns + self._keep_ns > now_ns and len(self._admitted) <= self._largest:
                 return
             del self._admitted[oldest]
@@ -171,3 +177,6 @@ class AdmittedNonces:
     def forget(self, speaker: int | str, life: int, nonce: str) -> None:
         """That message was not stored: sent again it is a new one."""
         self._admitted.pop((speaker, life, nonce), None)
+
+
+_UNKNOWN = hash("")

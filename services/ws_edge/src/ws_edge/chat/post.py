@@ -42,6 +42,7 @@ _REFUSED_OTHERWISE = {
     Decision.LINKS: ErrorCode.LINKS,
     Decision.WARNING_PENDING: ErrorCode.WARNING_PENDING,
     Decision.BLOCKED: ErrorCode.BLOCKED,
+    Decision.UNJUDGED: ErrorCode.UNAVAILABLE,
 }
 
 
@@ -157,7 +158,7 @@ class Posting:
                 now_s = self._ports.clock.now_s()
                 self._limiter.record(author.speaker, now_s)
                 if nonce and verdict.decision is Decision.ADMITTED:
-                    self._admitted.note(author.speaker.key, room.life, nonce, now_s)
+                    self._admitted.note(author.speaker.key, room.life, nonce, message.text, now_s)
                 if verdict.place:
                     self._slow_mode.take(author.speaker.key, room.slug, verdict.place, now_s)
                 admission = _Admission(author.speaker, verdict.number, here, now_s, verdict.held)
@@ -199,7 +200,7 @@ class Posting:
             self._refuse(author, ErrorCode.MUTED_OR_BANNED, nonce)
             return False
         key, now_s = author.speaker.key, ports.clock.now_s()
-        if nonce and self._admitted.knows(key, room.life, nonce, now_s):
+        if nonce and self._admitted.knows(key, room.life, nonce, message.text, now_s):
             ports.tasks.spawn(self._repeat(author, room, message), "publish a repeated message")
             return False
         speaker = author.speaker
@@ -214,7 +215,7 @@ class Posting:
             self._refuse(author, ErrorCode.RATE_LIMITED, nonce, retry_after_ms)
             return False
         if nonce:
-            self._admitted.note(key, room.life, nonce, now_s)
+            self._admitted.note(key, room.life, nonce, message.text, now_s)
         is_slow = self._policy_of(room).slow_mode_of(speaker.identity) > 0
         number = ports.moderation.note_admitted(speaker, room.life, nonce, slow_in=room.slug if is_slow else None)
         if is_slow:

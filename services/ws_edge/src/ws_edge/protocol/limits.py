@@ -6,8 +6,8 @@ from ws_edge.protocol.identity import Life, Speaker
 
 ADDRESSES_REMEMBERED = 10_000
 HANDSHAKE_WINDOW_S = 1.0
-NONCE_AGE_S = 120.0
-"""For so long the stream finds duplicates."""
+NONCE_AGE_S = 110.0
+"""For 120 s the stream finds duplicates: who repeats a message that is known here as admitted finds it there too."""
 NONCES_LIMIT = 10_000
 
 
@@ -220,33 +220,35 @@ def _window(windows: dict[str, SlidingWindow], key: str, limit: int, window_s: f
 
 class AdmittedNonces:
     """Bounded twice, by age and by number: the oldest are forgotten first. The nonces of a participant are its own in
-    each life of a room."""
+    each life of a room. With another text it is another message: what it says was never judged."""
 
-    __slots__ = ("_at_s",)
+    __slots__ = ("_admitted",)
 
     def __init__(self) -> None:
-        self._at_s: OrderedDict[tuple[str, Life, str], float] = OrderedDict()
+        self._admitted: OrderedDict[tuple[str, Life, str], tuple[float, int]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._at_s)
+        return len(self._admitted)
 
-    def note(self, key: str, life: Life, nonce: str, now: float) -> None:
+    def note(self, key: str, life: Life, nonce: str, text: str, now: float) -> None:
         """Remember a message that was admitted; a repeat does not make it younger."""
-        self._age(now)
-        self._at_s.setdefault((key, life, nonce), now)
-        if len(self._at_s) > NONCES_LIMIT:
-            self._at_s.popitem(last=False)
+        if self.knows(key, life, nonce, text, now):
+            return
+        self._admitted[key, life, nonce] = now, hash(text)
+        self._admitted.move_to_end((key, life, nonce))
+        if len(self._admitted) > NONCES_LIMIT:
+            self._admitted.popitem(last=False)
 
     def forget(self, key: str, life: Life, nonce: str) -> None:
         """That message was not stored: sent again it is a new one."""
-        self._at_s.pop((key, life, nonce), None)
+        self._admitted.pop((key, life, nonce), None)
 
-    def knows(self, key: str, life: Life, nonce: str, now: float) -> bool:
-        """Whether this was admitted within the last two minutes."""
+    def knows(self, key: str, life: Life, nonce: str, text: str, now: float) -> bool:
+        """Whether this was admitted within NONCE_AGE_S."""
         self._age(now)
-        return (key, life, nonce) in self._at_s
+        return self._admitted.get((key, life, nonce), (0.0, None))[1] == hash(text)
 
     def _age(self, now: float) -> None:
         horizon = now - NONCE_AGE_S
-        while self._at_s and next(iter(self._at_s.values())) <= horizon:
-            self._at_s.popitem(last=False)
+        while self._admitted and next(iter(self._admitted.values()))[0] <= horizon:
+            self._admitted.popitem(last=False)

@@ -27,6 +27,14 @@ async def test_what_a_rule_refuses_is_told_in_its_words_or_the_usual_ones(world:
     assert world.bus.stream == []
 
 
+async def test_what_moderation_could_not_judge_is_unavailable_whatever_the_edge_knows_of_rules(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.verdict = Verdict(Decision.UNJUDGED)
+    ana.say("no rule sees this", nonce="n1")
+    await world.settle()
+    assert (ana.types, world.bus.stream) == (["unavailable"], [])
+
+
 @pytest.mark.parametrize(("ruled", "everywhere"), [(frozenset({SLUG}), False), (frozenset(), True)])
 async def test_while_moderation_is_away_messages_that_a_rule_would_have_to_see_are_refused_where_it_says_so(
     world: World, ruled: frozenset[Slug], everywhere: bool

@@ -337,7 +337,7 @@ async def test_a_nonce_of_a_deleted_message_is_refused_also_while_moderation_is_
     deleted(world, 1, keys=(key_of(ana, life, "n"),))
     world.bus.nonces.clear()
     world.moderation.is_away = True
-    world.worker.posting._admitted._at_s.clear()  # another edge had admitted it
+    world.worker.posting._admitted._admitted.clear()  # another edge had admitted it
     ana.say("once", nonce="n")
     await world.settle()
     assert len([m for _, m in world.bus.stream if isinstance(m, StoredMessage)]) == 1

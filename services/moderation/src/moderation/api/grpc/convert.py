@@ -116,7 +116,7 @@ _REFUSALS = {
     Decision.WARNING_PENDING: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_WARNING_PENDING),
     Decision.BLOCKED: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_BLOCKED),
     Decision.HELD: (pb.Verdict.DECISION_SANCTIONED, pb.Verdict.REFUSAL_HELD),
-    Decision.UNJUDGED: (pb.Verdict.DECISION_UNSPECIFIED, pb.Verdict.REFUSAL_UNSPECIFIED),
+    Decision.UNJUDGED: (pb.Verdict.DECISION_UNSPECIFIED, pb.Verdict.REFUSAL_UNJUDGED),
 }
 """What a policy, a warning or a rule refuses, in words that older edges know as well."""
 _PIN_ACTIONS = {"pin": PinAction.PIN, "unpin": PinAction.UNPIN}

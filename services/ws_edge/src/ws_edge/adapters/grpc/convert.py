@@ -78,6 +78,7 @@ _REFUSED_OTHERWISE = {
     moderation_pb2.Verdict.REFUSAL_LINKS: Decision.LINKS,
     moderation_pb2.Verdict.REFUSAL_WARNING_PENDING: Decision.WARNING_PENDING,
     moderation_pb2.Verdict.REFUSAL_BLOCKED: Decision.BLOCKED,
+    moderation_pb2.Verdict.REFUSAL_UNJUDGED: Decision.UNJUDGED,
 }
 _WARNING_STEPS = {
     WarningStep.DELIVER: moderation_pb2.WarningReport.STEP_DELIVER,
