@@ -103,12 +103,12 @@ def test_a_refused_message_may_be_sent_again_with_its_nonce() -> None:
     assert subject.say(user(), 10, nonce="again") == ADMITTED
 
 
-def test_a_nonce_is_known_for_two_minutes_of_the_same_life_and_speaker() -> None:
+def test_a_nonce_is_known_for_110_seconds_of_the_same_life_and_speaker() -> None:
     subject = Subject()
     subject.say(user(), nonce="n")
     assert subject.say(user(), 1, nonce="n", life=2) == ADMITTED
     assert subject.say(user(user_id=6), 1, nonce="n") == ADMITTED
-    assert subject.say(user(), 119.9, nonce="n") == REPEATED
+    assert subject.say(user(), 109.9, nonce="n") == REPEATED
     assert subject.say(user(), 120, nonce="n") == ADMITTED
 
 
@@ -159,8 +159,8 @@ def test_carried_admissions_count_and_their_nonces_are_known() -> None:
     subject.carry(user(), "old", age_ms=60_000, counts=False)
     assert subject.say(user(), 100) == Verdict(Decision.RATE_LIMITED, 6_000)
     assert subject.say(user(), 100, nonce="n0") == REPEATED
-    assert subject.say(user(), 159, nonce="old") == REPEATED
-    assert subject.say(user(), 160, nonce="old") == ADMITTED
+    assert subject.say(user(), 149, nonce="old") == REPEATED
+    assert subject.say(user(), 150, nonce="old") == ADMITTED
 
 
 def test_carried_admissions_of_anonymous_people_count_for_their_address_too() -> None:

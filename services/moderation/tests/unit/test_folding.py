@@ -136,7 +136,7 @@ def test_hostile_characters_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPat
     glyphs, codes, folded = folding._Glyphs(), folding._Codes(0), folding._Folded()  # shows nowhere else
     for code_point in range(0x4E00, 0x4E00 + 50):
         assert glyphs[chr(code_point)]
-        assert codes[code_point]
+        assert codes[chr(code_point)]
         assert folded[code_point]
     assert 0 < len(glyphs) <= 10
     assert 0 < len(codes) <= 10

@@ -172,7 +172,7 @@ _DRAWN = {
     "ß": "b",
 }
 """Letters drawn with several characters, the longer ones first; and ß, where no German word has it."""
-_NOT_DRAWN_WITH = bytes(code for code in range(256) if chr(code) not in "|\\/([{<>}])")
+_DRAWN_WITH = re.compile(r"[|\\/(\[{<>}\])ßタﾀ]")
 _ANY_DRAWN = re.compile(
     r"(?=[|\\/(\[{<>}\])_vp9タﾀß])(" + "|".join([*map(re.escape, [*_DRAWN][:-1]), "(?<![aeiouyäöü])ß"]) + ")",
     re.IGNORECASE | re.ASCII,
@@ -231,6 +231,7 @@ _RIGHT_TO_LEFT, _EMBEDDINGS, _POPS, _PARAGRAPHS = (
     "\u202c\u2069",
     "\n\u2029",
 )
+_DIRECTED = re.compile(f"[{_RIGHT_TO_LEFT}{_EMBEDDINGS}{_POPS}]")
 
 
 def _alike() -> dict[str, str]:
@@ -567,6 +568,8 @@ def term_reading(term: str) -> Reading:
 def displayed(text: str) -> str:
     """In the order in which it is seen: what a control forces from right to left is turned round, as a whole, whatever
     other controls are within."""
+    if not _DIRECTED.search(text):
+        return text
     shown: list[str] = []
     depth = turned_depth = 0
     since: int | None = None
@@ -595,11 +598,6 @@ def alternatives_of(reading: Reading) -> list[str]:
     """The same of each of ALTERNATIVES, each once."""
     codes = [_BREAK_CODES if isinstance(item, Break) else item.glyph.broad_codes for item in reading]
     return list(dict.fromkeys(map("".join, zip(*codes, strict=True))))
-
-
-def plain_codes_of(reading: Reading) -> str:
-    """The same of the classes for plain texts."""
-    return "".join([_SPACE if isinstance(item, Break) else item.glyph.code for item in reading])
 
 
 def _ways(text: str) -> Iterator[Reading]:
@@ -757,27 +755,31 @@ class _Glyphs(dict[str, "tuple[Glyph, ...] | Break"]):
         return glyphs
 
 
-class _Codes(dict[int, str]):
-    """By code point, as str.translate wants it, kept as they come."""
+class _Codes(dict[str, str]):
+    """By character, kept as they come."""
 
     def __init__(self, alternative: int | None) -> None:
         """Of broad classes, or of the plain ones."""
         self._alternative = alternative
 
-    def __missing__(self, code_point: int) -> str:
-        glyphs = _GLYPHS[chr(code_point)]
+    def __missing__(self, character: str) -> str:
+        glyphs = _GLYPHS[character]
         if isinstance(glyphs, Break):
             codes = _SPACE if glyphs is Break.SPACE else _STOP
         else:
             codes = "".join([_code_of(glyph, self._alternative) for glyph in glyphs])
-            lower = chr(code_point).lower()
+            lower = character.lower()
             if any(glyph.is_odd for glyph in glyphs) or (
-                len(lower) == 1 and ord(lower) != code_point and self[ord(lower)] != codes
+                len(lower) == 1 and lower != character and self[lower] != codes
             ):
                 codes = "".join(chr(ord(code) | _ODD) for code in codes)
         _keep_small(self)
-        self[code_point] = codes
+        self[character] = codes
         return codes
+
+    def of(self, text: str) -> str:
+        """Of a text. It takes half as long as str.translate."""
+        return "".join(map(self.__getitem__, text))
 
 
 _GLYPHS = _Glyphs()
@@ -785,7 +787,7 @@ _FOLDED = _Folded()
 _PLAIN_CODES = _Codes(None)
 _BROAD_CODES = tuple(map(_Codes, range(ALTERNATIVES)))
 _CODES = _BROAD_CODES[0]
-_ASCII_CODES = bytes(ord(_PLAIN_CODES[code_point] or _SPACE) for code_point in range(128)).ljust(256)
+_ASCII_CODES = bytes(ord(_PLAIN_CODES[chr(code_point)] or _SPACE) for code_point in range(128)).ljust(256)
 
 
 def _letter_code(character: str, alternative: int | None) -> str:
@@ -856,12 +858,15 @@ class _CharacterSet:
         several = [
             c
             for c in dict.fromkeys([*sorted(letters), *sorted(capitals), *"’‘“”„«»…–—¿·€°İ"])
-            if len(_CODES[ord(c)]) == len(_FOLDED[ord(c)]) == 1 and (not is_plain or _is_plain(c))
+            if len(_CODES[c]) == len(_FOLDED[ord(c)]) == 1 and (not is_plain or _is_plain(c))
         ]
         characters = "".join(map(chr, range(128))) + "".join(several)[:128]
         of_code = _PLAIN_CODES if is_plain else _CODES
         self._bytes = codecs.charmap_build(characters.ljust(256, "\ufffe"))
-        self.codes = b"".join((of_code[ord(c)] or _SPACE).encode("latin-1") for c in characters).ljust(256)
+        self.codes = b"".join((of_code[c] or _SPACE).encode("latin-1") for c in characters).ljust(256)
+        ambiguous = {at for at, c in enumerate(characters) if _GLYPHS[c] and c in _GLYPHS.of_several_classes}
+        self.of_one_class = bytes(set(range(256)) - ambiguous)
+        """Of its bytes those that are of the same class in all alternatives."""
         self.folded = "".join(_FOLDED[ord(c)] or c for c in characters).ljust(256, "\ufffe")
 
     def encode(self, text: str, errors: str) -> bytes | None:
@@ -880,7 +885,9 @@ def _is_plain(character: str) -> bool:
 def _encode_breaks(problem: UnicodeError) -> tuple[str, int]:
     """The handler of errors that puts breaks for what is not of a character set and no letter either, as emoji."""
     assert isinstance(problem, UnicodeEncodeError)
-    codes = problem.object[problem.start : problem.end].translate(_CODES)
+    if _CODES[problem.object[problem.start]].strip(_SPACE + _STOP):
+        raise problem
+    codes = _CODES.of(problem.object[problem.start : problem.end])
     if codes.strip(_SPACE + _STOP):
         raise problem
     return codes, problem.end
@@ -906,7 +913,7 @@ def _broad_codes(text: str, alternative: int = 0) -> bytes:
     everyday = _EVERYDAY_CYRILLIC.encode(text, _BREAKS) if alternative == 0 else None
     if everyday is not None:
         return everyday.translate(_EVERYDAY_CYRILLIC.codes)
-    return text.translate(_BROAD_CODES[alternative]).encode("latin-1")
+    return _BROAD_CODES[alternative].of(text).encode("latin-1")
 
 
 def is_odd(text: str) -> bool:
@@ -946,21 +953,30 @@ def search_codes(text: str) -> SearchCodes:
     if codes is not None:
         variants = _variants(codes, codes, _PLAIN)
     else:
-        variants = _broad_variants(text, drawn)
-        if _is_odd(text):
+        everyday = _EVERYDAY_CYRILLIC.encode(text, "strict") if drawn is text else None
+        if everyday is not None and not everyday.translate(None, _EVERYDAY_CYRILLIC.of_one_class):
+            codes = everyday.translate(_EVERYDAY_CYRILLIC.codes)
+            variants, is_everyday = _variants(codes, codes, 0), codes.isascii() and is_certain
+        else:
+            codes = _broad_codes(text)
+            variants = _broad_variants(text, drawn, codes)
+            is_everyday = drawn is text and codes.isascii() and is_certain
+        if not is_everyday and _is_odd(text):
             lower = text.lower()
-            variants |= _broad_variants(lower, _drawn(lower))
+            if lower != text:
+                variants |= _broad_variants(lower, _drawn(lower), _broad_codes(lower))
             is_certain = is_certain and not _is_turned(text)
-    uncollapsed = b" %b " % b" ".join(variants)
+    uncollapsed = b" " + b" ".join(variants) + b" "
     collapsed = collapse(uncollapsed)
     spelled = b" ".join(_SPELLED.findall(collapsed)).replace(b" ", b"") if _SPELLED.search(collapsed) else b""
     return SearchCodes(uncollapsed, collapsed, collapse(spelled), is_plain, is_certain)
 
 
-def _broad_variants(text: str, drawn: str) -> dict[bytes, None]:
+def _broad_variants(text: str, drawn: str, codes: bytes) -> dict[bytes, None]:
+    """`codes`: of the first alternative."""
     variants: dict[bytes, None] = {}
     for alternative in range(ALTERNATIVES):
-        codes = _broad_codes(text, alternative)
+        codes = _broad_codes(text, alternative) if alternative else codes
         variants |= _variants(codes, codes if drawn is text else _broad_codes(drawn, alternative), alternative)
         if _GLYPHS.of_several_classes.isdisjoint(drawn):
             break
@@ -969,7 +985,7 @@ def _broad_variants(text: str, drawn: str) -> dict[bytes, None]:
 
 def _drawn(text: str) -> str:
     """A text with the letters that are drawn in it."""
-    if not text.encode(errors="surrogatepass").translate(None, _NOT_DRAWN_WITH) and not _has_pair(text.lower()):
+    if not _DRAWN_WITH.search(text) and not _has_pair(text.lower()):
         return text
     drawn = _ANY_DRAWN.sub(lambda found: _DRAWN[found[0].lower()], text)
     return text if drawn == text else drawn
@@ -977,7 +993,7 @@ def _drawn(text: str) -> str:
 
 def _has_pair(lower: str) -> bool:
     """Whether there are letters that draw another one."""
-    return "vv" in lower or "ph" in lower or "9i" in lower or "ß" in lower or "タ" in lower or "ﾀ" in lower
+    return "vv" in lower or "ph" in lower or "9i" in lower
 
 
 _KEPT = bytes(code & 0x7F for code in range(256))

@@ -236,13 +236,16 @@ class RuleSet:
 
     def _hits(self, forms: TextForms, rank: Rank) -> list[Hit]:
         found = self._found(forms)
+        if not found:
+            return []
         return [Hit(self._rules[n], found[n]) for n in sorted(found) if rank < self._rules[n].exempt_from]
 
     def _found(self, forms: TextForms) -> dict[int, str]:
         """By the numbers of rules what shows that the text is against them."""
         found: dict[int, str] = {}
         if self._terms is not None:
-            for term in sorted(self._terms.found_in(forms), reverse=True):  # so that a rule's first one stays
+            terms_found = self._terms.found_in(forms)
+            for term in sorted(terms_found, reverse=True) if terms_found else ():  # so that a rule's first one stays
                 found[self._rule_of_term[term]] = self._pattern_of_term[term]
         if self._expressions and not (self._is_slow and not forms.has_time()):
             texts = forms.for_expressions

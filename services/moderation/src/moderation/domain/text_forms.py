@@ -42,32 +42,20 @@ class FramedReading:
 class TextForms:
     """Made for one text, and thrown away with it."""
 
-    __slots__ = (
-        "_accented",
-        "_begun",
-        "_expressions",
-        "_hosts",
-        "_is_over",
-        "_readings",
-        "_scripts",
-        "_search",
-        "is_cut",
-        "text",
-    )
+    _search: SearchCodes | None = None
+    _readings: Iterator[Reading] | None = None
+    _expressions: list[bytes] | None = None
+    _hosts: list[str] | None = None
+    _scripts: frozenset[Script] | None = None
+    _accented: frozenset[str] | None = None
+    is_cut = False
+    """Whether there are ways to read it, or rules, that it was not looked at for: the time was up."""
 
     def __init__(self, text: str, is_over: Callable[[], bool] | None = None) -> None:
         """`is_over` says whether the time is up that its readings may take; None: they may take any."""
         self.text = text
-        self.is_cut = False
-        """Whether there are ways to read it, or rules, that it was not looked at for: the time was up."""
         self._is_over = is_over
-        self._search: SearchCodes | None = None
-        self._readings: Iterator[Reading] | None = None
         self._begun: list[FramedReading] = []
-        self._expressions: list[bytes] | None = None
-        self._hosts: list[str] | None = None
-        self._scripts: frozenset[Script] | None = None
-        self._accented: frozenset[str] | None = None
 
     def has_time(self) -> bool:
         """Whether there is time for what takes long. Where there is none the text is cut from then on."""
