@@ -157,9 +157,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         restored=outbox_wanted.set,
     )
     visits = VisitBuffer()
-    admission = Admission(
-        limits, cache, last_seen, policies, rules=rules, visits=visits, cpu_ns=time.thread_time_ns
-    )
+    admission = Admission(limits, cache, last_seen, policies, rules=rules, visits=visits, cpu_ns=time.thread_time_ns)
     commanding = asyncio.Lock()
     ports = Ports(
         TortoiseStore(database, commanding),

@@ -199,7 +199,7 @@ class Admission:
         now_ns = now.monotonic_ns
         if self._nonces.knows(key, message.life, message.nonce, message.text, now_ns):
             return self._admitted_before(message, now)
-        if self._held_nonces and self._held_nonces.knows(key, message.life, message.nonce, now_ns):
+        if self._held_nonces and self._held_nonces.knows(key, message.life, message.nonce, "", now_ns):
             return HELD
         return None
 
