@@ -227,7 +227,9 @@ class Store(Protocol):
     async def find_note(self, note_id: int) -> Note | None:
         """One note."""
 
-    async def case_of(self, slug: str, target: Target, *, with_reports: bool, with_everywhere: bool) -> Case:
+    async def case_of(
+        self, slug: str, target: Target, *, with_reports: bool, with_everywhere: bool, since_ms: int = 0
+    ) -> Case:
         """What is known of somebody in a room, but for messages; sanctions without their addresses, `with_everywhere`:
         also those that hold everywhere."""
 
@@ -303,7 +305,14 @@ class Store(Protocol):
         none."""
 
     async def feed_state(
-        self, slug: str, since: int | None, *, reader_id: int, with_everywhere: bool, now_ms: int
+        self,
+        slug: str,
+        since: int | None,
+        *,
+        reader_id: int,
+        with_everywhere: bool,
+        now_ms: int,
+        owned_since_ms: int = 0,
     ) -> FeedState:
         """What a moderator of a slug begins with, but for reports about themselves; with the newest KEPT events since
         that one. What comes behind its event_id may be in the lists already. `with_everywhere`: also the sanctions that

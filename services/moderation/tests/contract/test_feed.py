@@ -67,7 +67,7 @@ async def test_who_reads_on_from_where_the_last_part_ended_misses_nothing_of_the
 async def test_a_moderator_begins_with_what_is_in_force_and_what_waits(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def open_reports(slug: str, first: int, *, not_about: int) -> list[dict[str, object]]:
+    async def open_reports(slug: str, first: int, since_ms: int, *, not_about: int) -> list[dict[str, object]]:
         return [{"report_id": 3, "slug": slug, "first": first, "not_about": not_about}]
 
     monkeypatch.setattr(feed_pages, "open_reports", open_reports)

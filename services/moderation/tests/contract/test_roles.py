@@ -62,6 +62,22 @@ async def test_roles_of_the_former_owners_room_do_not_survive_a_change_of_owner(
     assert audit.details == {"version": 3_000, "owner": 8, "before": None, "after": None}
 
 
+async def test_whoever_claims_a_slug_wipes_no_role_that_an_admin_gave_while_nobody_owned_it(store: Store) -> None:
+    given = (await store.set_role(order(5, MODERATOR, owner=0), now_ms=1_000)).roles
+    assert given is not None
+    claimed = await store.set_role(order(4, VIP, owner=8), now_ms=2_000)
+    held = (RoleHolder(4, VIP, 9, 2_000),)
+    assert claimed.roles == RoomRoles("live", 2_000, 8, held, given.holders)
+    assert await store.roles_of(["live"]) == [claimed.roles]
+    for n in range(MOST_SLUGS_OF_OWNER):
+        await RoomRolesRow(slug=f"s{n}", version=3_000 + n, owner=8, roles=[]).save(force_create=True)
+    await store.set_role(order(4, VIP, slug="s0", owner=8), now_ms=4_000)
+    assert await store.roles_of(["live"]) == [RoomRoles("live", 2_000, 0, given.holders)]
+    back = await store.set_role(order(6, VIP, owner=0), now_ms=5_000)
+    assert back.roles is not None
+    assert [holder.user_id for holder in back.roles.holders] == [5, 6]
+
+
 async def test_a_repeated_nonce_changes_nothing_and_is_told_what_there_is(store: Store) -> None:
     origin = Origin("", 0, "n1")
     first = await store.set_role(order(5, VIP, origin=origin), now_ms=1_000)

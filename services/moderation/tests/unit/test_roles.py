@@ -96,6 +96,17 @@ def test_roles_of_the_former_owners_room_do_not_survive_a_change_of_owner() -> N
     assert after == RoomRoles("live", 2, 8, (RoleHolder(4, MODERATOR, 8, 20),))
 
 
+def test_what_was_given_while_nobody_owned_the_room_is_kept_aside_and_holds_again() -> None:
+    general = changed_roles(None, command(by=1, owner=0), version=1, now_ms=10)
+    claimed = changed_roles(general, command(by=8, user_id=4, owner=8), version=2, now_ms=20)
+    assert (claimed.owner, [h.user_id for h in claimed.holders], claimed.of_nobody) == (8, [4], general.holders)
+    assert (claimed.under(8), claimed.under(9), claimed.under(0)) == (claimed.holders, (), general.holders)
+    other = changed_roles(claimed, command(by=9, user_id=3), version=3, now_ms=30)
+    assert ([h.user_id for h in other.holders], other.of_nobody) == ([3], general.holders)
+    again = changed_roles(other, command(by=1, user_id=6, owner=0), version=4, now_ms=40)
+    assert ([h.user_id for h in again.holders], again.of_nobody) == ([5, 6], ())
+
+
 def test_at_most_500_have_roles_in_a_room() -> None:
     full = RoomRoles("live", 1, 9, tuple(RoleHolder(user, VIP, 9, 0) for user in range(100, 100 + MOST_HOLDERS)))
     with pytest.raises(TooManyRoles):

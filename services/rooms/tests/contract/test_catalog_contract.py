@@ -269,6 +269,21 @@ async def test_a_slug_made_from_the_name_is_never_one_with_kept_settings(replica
     assert first.settings == RoomSettings("Discussion", "first", False)
 
 
+async def test_since_when_a_room_is_its_owners_stays_over_its_lives_until_it_is_deleted(replica: "Replica") -> None:
+    await replica.create("mine", 7)
+    since_ms = int(replica.now.timestamp() * 1000)
+    replica.later(hours=1)
+    await replica.enter(1, "mine", 8)
+    found = await replica.found("mine")
+    assert found.owned_since_ms == since_ms
+    changed = await replica.catalog.update_room(found, SettingsChange(is_public=False), now=replica.now)
+    assert changed.owned_since_ms == since_ms
+    await replica.leave(1)
+    assert (await replica.found("mine")).owned_since_ms == since_ms
+    await replica.enter(2, "nobodys", 8)
+    assert (await replica.found("nobodys")).owned_since_ms == 0
+
+
 async def test_an_update_holds_for_who_comes_next_and_survives_the_room(replica: "Replica") -> None:
     await replica.enter(1, "auto", 7)
     changed = await replica.catalog.update_room(

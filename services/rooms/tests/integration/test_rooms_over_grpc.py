@@ -365,6 +365,7 @@ async def test_the_owner_of_a_room_is_told_with_joins_and_found_by_slug(world: W
     await world.graphql('mutation { createChatRoom(name: "a", slug: "a") { id } }', ana)
     outcome = await world.join(1, "a", 8)
     assert (outcome.owner_user_id, outcome.owner_rank) == (7, pb.RANK_OWNER)
+    assert outcome.owned_since_ms > 0
     away = await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7, slug="a"))
     assert away == pb.FindConnectedResponse(owner=True)
     await world.join(2, "a", 7)
@@ -372,7 +373,8 @@ async def test_the_owner_of_a_room_is_told_with_joins_and_found_by_slug(world: W
     assert here == pb.FindConnectedResponse(rank=pb.RANK_MODERATOR, owner=True)
     anywhere = await world.rooms.FindConnected(pb.FindConnectedRequest(user_id=7))
     assert anywhere == pb.FindConnectedResponse(rank=pb.RANK_USER)
-    assert (await world.join(3, "b", 7)).owner_user_id == 0
+    nobodys = await world.join(3, "b", 7)
+    assert (nobodys.owner_user_id, nobodys.owned_since_ms) == (0, 0)
 
 
 async def test_a_changed_rank_is_found_in_place_of_the_one_of_the_join(world: World) -> None:

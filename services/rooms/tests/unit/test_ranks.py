@@ -61,6 +61,8 @@ def test_roles_of_another_owners_room_are_over() -> None:
     assert RolePage(UserId(7), held).under(UserId(7)) == held
     assert list(RolePage(UserId(7), held).under(None)) == []
     assert list(RolePage(None, held).under(UserId(7))) == []
+    assert RolePage(UserId(7), [], held).under(None) == held
+    assert list(RolePage(UserId(7), [], held).under(UserId(8))) == []
 
 
 @pytest.mark.parametrize(

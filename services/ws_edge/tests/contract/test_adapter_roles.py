@@ -40,6 +40,11 @@ def speaker(identity: Identity) -> Speaker:
         (VIP, {"rank": pb.RANK_USER, "vip": True}),
         (ANA.in_room("moderator", Rank.MODERATOR), {"rank": pb.RANK_MODERATOR}),
         (OWNER, {"rank": pb.RANK_MODERATOR, "owner": True}),
+        (
+            ANA.in_room("owner", Rank.OWNER, 9_000),
+            {"rank": pb.RANK_MODERATOR, "owner": True, "owned_since_ms": 9_000},
+        ),
+        (ANA.in_room("moderator", Rank.MODERATOR, 9_000), {"rank": pb.RANK_MODERATOR, "owned_since_ms": 9_000}),
     ],
 )
 def test_who_speaks_is_told_with_the_rank_of_the_room_in_words_that_a_replica_of_before_knows(
@@ -75,9 +80,10 @@ def test_a_membership_says_whose_the_room_is_and_what_that_is_worth(
         life=3,
         slug="live",
         partition=2,
+        owned_since_ms=9_000,
         **told,  # type: ignore[arg-type]
     )
-    assert outcome_from_proto(outcome) == Membership(RoomId(1), LIFE, SLUG, 0, 0, False, 2, owner, owner_rank)
+    assert outcome_from_proto(outcome) == Membership(RoomId(1), LIFE, SLUG, 0, 0, False, 2, owner, owner_rank, 9_000)
 
 
 def test_who_is_registered_again_has_a_rank_that_a_service_of_before_knows() -> None:
@@ -86,10 +92,10 @@ def test_who_is_registered_again_has_a_rank_that_a_service_of_before_knows() -> 
 
 
 def test_roles_are_read_with_the_sanctions_of_a_room() -> None:
-    told = pb.RoomRoles(slug="live", version=5, owner_user_id=9, moderators=[1, 2], vips=[3])
+    told = pb.RoomRoles(slug="live", version=5, owner_user_id=9, moderators=[1, 2], vips=[3], moderators_of_nobody=[4])
     held = {UserId(1): RoomRole.MODERATOR, UserId(2): RoomRole.MODERATOR, UserId(3): RoomRole.VIP}
     assert in_force_from_proto(pb.ListActiveResponse(roles=[told])) == InForce(
-        [], roles={SLUG: RoomRoles(5, UserId(9), held)}
+        [], roles={SLUG: RoomRoles(5, UserId(9), held, {UserId(4): RoomRole.MODERATOR})}
     )
     nobodys = pb.ListActiveResponse(roles=[pb.RoomRoles(slug="live", version=5)])
     assert in_force_from_proto(nobodys).roles == {SLUG: RoomRoles(5, None, {})}

@@ -73,6 +73,7 @@ class AuditQuery(NamedTuple):
     actions: tuple[int, ...] | None = None
     follows: bool | None = None
     """True: what the service itself wrote alone; False: without that."""
+    since_ms: int = 0
 
 
 class Problem(Enum):

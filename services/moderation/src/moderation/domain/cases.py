@@ -120,7 +120,7 @@ def demand_deletable(command: DeleteNote, note: Note | None) -> None:
     moderator = command.moderator
     if not may_read_case(moderator):
         raise NotPermitted
-    if note is None or note.slug != command.slug:
+    if note is None or note.slug != command.slug or not moderator.may_know(note.created_at_ms):
         raise NoteNotFound
     is_own = note.author_user_id == moderator.user_id
     if moderator.is_aimed_at(note.target) or not (is_own or note.author_rank < moderator.rank):

@@ -191,7 +191,7 @@ def decide_hold(order: DecideHeldOrder, known: Hold | None, *, now_ms: int) -> H
     """A message once it is decided about by somebody whom rank and role allow that. Raises HoldNotFound where there is
     none of that slug, HoldDecided, RoomGone; NotPermitted for its own author."""
     command = order.command
-    if known is None or known.slug != command.slug:
+    if known is None or known.slug != command.slug or not command.moderator.may_know(known.held_at_ms):
         raise HoldNotFound
     if command.moderator.is_aimed_at(known.message.target):
         raise NotPermitted

@@ -93,6 +93,12 @@ class Moderator:
     user_id: int
     """0 for an anonymous connection, which may do nothing."""
     rank: Rank
+    owned_since_ms: int = 0
+    """Where the room gives the rank: since when it is its present owner's, Unix milliseconds; 0: no bound."""
+
+    def may_know(self, at_ms: int) -> bool:
+        """Whether what was done in the room then is theirs to know and to decide: a slug may have had others before."""
+        return at_ms >= self.owned_since_ms
 
     def is_aimed_at(self, target: Target) -> bool:
         """Whether they would act on themselves."""

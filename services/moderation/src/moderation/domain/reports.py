@@ -163,6 +163,7 @@ class ReportQuery(NamedTuple):
     target: Target | None = None
     not_about: int = 0
     """Without those about this user."""
+    since_ms: int = 0
 
 
 def may_report(order: ReportOrder) -> bool:
@@ -194,7 +195,7 @@ def decide_report(command: ResolveCommand, report: Report | None, *, now_ms: int
     moderator = command.moderator
     if moderator.user_id == 0 or not may_read_reports(moderator.rank, command.slug):
         raise NotPermitted
-    if report is None or report.slug != command.slug:
+    if report is None or report.slug != command.slug or not moderator.may_know(report.created_at_ms):
         raise ReportNotFound
     if moderator.is_aimed_at(report.target):
         raise NotPermitted

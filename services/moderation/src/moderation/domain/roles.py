@@ -48,6 +48,14 @@ class RoomRoles(NamedTuple):
     """Whose room it was when they were given, 0: nobody's. They hold as long as it is theirs."""
     holders: tuple[RoleHolder, ...]
     """By user id, MOST_HOLDERS at most."""
+    of_nobody: tuple[RoleHolder, ...] = ()
+    """Where there is an owner: what admins gave while there was none. It holds again where there is none."""
+
+    def under(self, owner: int) -> tuple[RoleHolder, ...]:
+        """What holds in a room of that owner."""
+        if owner == self.owner:
+            return self.holders
+        return () if owner else self.of_nobody
 
     def of(self, user_id: int) -> RoleHolder | None:
         """What that user has here."""
@@ -80,12 +88,13 @@ class RoleOrder:
 
 def changed_roles(before: RoomRoles | None, command: RoleCommand, *, version: int, now_ms: int) -> RoomRoles:
     """The roles of the command's slug after it; what was given in the room of another owner goes with the first command
-    after. Raises TooManyRoles."""
-    kept = before.holders if before is not None and before.owner == command.owner else ()
+    after, and what was given while nobody owned it is kept. Raises TooManyRoles."""
+    kept = () if before is None else before.under(command.owner)
+    of_nobody = () if before is None or not command.owner else before.under(0)
     user_id = command.target.user_id
     holders = [holder for holder in kept if holder.user_id != user_id]
     if command.role is not None:
         if len(holders) >= MOST_HOLDERS:
             raise TooManyRoles
         holders.append(RoleHolder(user_id, command.role, command.moderator.user_id, now_ms))
-    return RoomRoles(command.slug, version, command.owner, tuple(sorted(holders)))
+    return RoomRoles(command.slug, version, command.owner, tuple(sorted(holders)), of_nobody)

@@ -12,7 +12,8 @@ def decide_request(
     """The request once it is decided, by who could lift the ban; `sanction`: the ban. Raises NotPermitted,
     UnbanRequestNotFound, AlreadyDecided, also where the ban is over."""
     moderator = command.moderator
-    if request is None or request.slug != command.slug or sanction is None:
+    is_here = request is not None and request.slug == command.slug and moderator.may_know(request.created_at_ms)
+    if request is None or sanction is None or not is_here:
         if moderator.user_id == 0 or not may_read_requests(moderator.rank, command.slug):
             raise NotPermitted
         raise UnbanRequestNotFound

@@ -133,6 +133,7 @@ class RequestQuery(NamedTuple):
     slug: str | None = None
     state: RequestState | None = None
     user_id: int | None = None
+    since_ms: int = 0
 
 
 def demand_may_request(user_id: int, sanction: Sanction | None, latest: UnbanRequest | None, *, now_ms: int) -> None:

@@ -257,6 +257,8 @@ def is_taken_away(line: Sequence[AuditRecord], actor_user_id: int, since_ms: int
 def _is_meant(command: UndoCommand, record: AuditRecord) -> bool:
     if record.followed_address is not None or record.scope not in set(Scope):
         return False  # an address that the service itself added goes with its sanction
+    if not command.moderator.may_know(record.at_ms):
+        return False
     return not command.slug or record.scope == Scope.EVERYWHERE or record.slug == command.slug
 
 

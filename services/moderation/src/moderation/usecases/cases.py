@@ -52,7 +52,10 @@ async def get_case(
         raise NotPermitted
     is_own = reader.is_aimed_at(target)
     with_everywhere = may_read_everywhere(token_rank)
-    case = await ports.store.case_of(slug, target, with_reports=not is_own, with_everywhere=with_everywhere)
+    since_ms = reader.owned_since_ms
+    case = await ports.store.case_of(
+        slug, target, with_reports=not is_own, with_everywhere=with_everywhere, since_ms=since_ms
+    )
     messages = [] if log is None else await _messages_of(ports, log, target)
     return replace(case, notes=[] if is_own else case.notes, messages=messages)
 

@@ -34,6 +34,7 @@ async def open_feed(ports: Ports, reader: Moderator, slug: str, since: int | Non
         reader_id=reader.user_id,
         with_everywhere=may_read_everywhere(token_rank),
         now_ms=ports.clock().wall_ms,
+        owned_since_ms=reader.owned_since_ms,
     )
     events = newest_within(state.events, REPLAY_BYTES)
     return state._replace(events=events, recovered=state.recovered and len(events) == len(state.events))

@@ -62,14 +62,19 @@ async def list_roles(ports: Ports, slugs: Sequence[str]) -> list[RoomRoles]:
 
 async def list_role_holders(
     ports: Ports, slug: str, *, first: int, after_user_id: int, user_id: int
-) -> tuple[int, list[RoleHolder]]:
-    """Whose room it was when the roles were given, and a page of who has one, by user id, of 0 to LARGEST_PAGE whatever
-    `first` says; `user_id`: of that one alone, 0: of all. Raises DatabaseUnavailable."""
+) -> tuple[int, list[RoleHolder], list[RoleHolder]]:
+    """Whose room it was when the roles were given, a page of who has one, and one of who has one where nobody owns it,
+    by user id, of 0 to LARGEST_PAGE whatever `first` says; `user_id`: of that one alone, 0: of all. Raises
+    DatabaseUnavailable."""
     found = await ports.store.roles_of([slug])
     if not found:
-        return 0, []
-    meant = [h for h in found[0].holders if h.user_id > after_user_id and user_id in (0, h.user_id)]
-    return found[0].owner, meant[: min(max(first, 0), LARGEST_PAGE)]
+        return 0, [], []
+
+    def page(holders: Sequence[RoleHolder]) -> list[RoleHolder]:
+        meant = [h for h in holders if h.user_id > after_user_id and user_id in (0, h.user_id)]
+        return meant[: min(max(first, 0), LARGEST_PAGE)]
+
+    return found[0].owner, page(found[0].holders), page(found[0].of_nobody)
 
 
 async def list_revocations(ports: Ports, after_version: int, *, first: int) -> list[Revocation]:
@@ -92,7 +97,8 @@ async def list_held(ports: Ports, reader: Moderator, slug: str, *, first: int, b
     if not may_read_held(reader):
         raise NotPermitted
     first, now_ms = min(max(first, 0), LARGEST_PAGE), ports.clock().wall_ms
-    return await ports.store.held(slug, first=first, before_id=before_id, now_ms=now_ms)
+    found = await ports.store.held(slug, first=first, before_id=before_id, now_ms=now_ms)
+    return [hold for hold in found if reader.may_know(hold.held_at_ms)]
 
 
 async def list_history(
@@ -116,6 +122,7 @@ async def list_audit(
     are not meant. Raises NotPermitted, DatabaseUnavailable."""
     if reader.user_id == 0 or not may_read(reader.rank, query.slug):
         raise NotPermitted
+    query = query._replace(since_ms=reader.owned_since_ms)
     found = await ports.store.audit_log(query, first=min(max(first, 0), LARGEST_PAGE), before_id=before_id)
     if may_read_addresses(reader.rank):
         return found

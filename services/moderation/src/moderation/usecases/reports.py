@@ -93,7 +93,7 @@ async def list_reports(
     DatabaseUnavailable."""
     if reader.user_id == 0 or not may_read_reports(reader.rank, slug):
         raise NotPermitted
-    query = ReportQuery(slug, state, not_about=reader.user_id)
+    query = ReportQuery(slug, state, not_about=reader.user_id, since_ms=reader.owned_since_ms)
     return await ports.store.list_reports(query, first=min(max(first, 0), LARGEST_PAGE), before_id=before_id)
 
 

@@ -154,7 +154,8 @@ async def list_hits(
     _demand(actor, slug or EVERYWHERE)
     if slug is None:
         raise RuleNotFound
-    return await ports.store.hits_of(rule_id, first=min(max(first, 0), LARGEST_PAGE), before_id=before_id)
+    found = await ports.store.hits_of(rule_id, first=min(max(first, 0), LARGEST_PAGE), before_id=before_id)
+    return [kept for kept in found if actor.may_know(kept.hit.at_ms)]
 
 
 def _demand(actor: Moderator, slug: str) -> None:

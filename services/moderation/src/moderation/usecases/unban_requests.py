@@ -68,7 +68,9 @@ async def list_unban_requests(
     None: in any; `mine`: the reader's own. Raises NotPermitted, DatabaseUnavailable."""
     if reader.user_id == 0 or not (mine or may_read_requests(reader.rank, slug)):
         raise NotPermitted
-    query = RequestQuery(slug, state, reader.user_id if mine else None)
+    query = RequestQuery(slug, state, since_ms=reader.owned_since_ms)
+    if mine:
+        query = RequestQuery(slug, state, reader.user_id)
     return await ports.store.list_unban_requests(query, first=min(max(first, 0), LARGEST_PAGE), before_id=before_id)
 
 

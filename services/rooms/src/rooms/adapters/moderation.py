@@ -331,7 +331,8 @@ class GrpcModeration:
         request = pb.ListRoomRolesRequest(slug=slug, first=first, after_user_id=after or 0, user_id=user_id or 0)
         answer = await self._ask(lambda stub: stub.ListRoomRoles(request, timeout=self._deadline_s, metadata=_trace()))
         owner = UserId(answer.owner_user_id) if answer.owner_user_id else None
-        return RolePage(owner, _holders_from_proto(answer.holders))
+        of_nobody = _holders_from_proto(answer.holders_of_nobody)
+        return RolePage(owner, _holders_from_proto(answer.holders), of_nobody)
 
     async def list_reports(
         self, reader: Viewer, *, slug: Slug | None, state: ReportState | None, first: int, before_id: int | None
@@ -510,7 +511,13 @@ def _speaker(viewer: Viewer) -> pb.Speaker:
     """Who asks; an owner in words that a replica of before knows as well."""
     is_owner = viewer.rank is Rank.OWNER
     rank = pb.Rank.ValueType(Rank.MODERATOR if is_owner else viewer.rank)
-    return pb.Speaker(user_id=viewer.user_id, username=viewer.username, rank=rank, owner=is_owner)
+    return pb.Speaker(
+        user_id=viewer.user_id,
+        username=viewer.username,
+        rank=rank,
+        owner=is_owner,
+        owned_since_ms=viewer.owned_since_ms,
+    )
 
 
 def _audit_from_proto(entry: pb.AuditEntry) -> AuditEntry:

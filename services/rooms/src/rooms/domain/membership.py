@@ -89,6 +89,7 @@ class Membership:
     partition: int | None = None
     """Of the life's log; None: its messages are in the stream of before."""
     owner: UserId | None = None
+    owned_since_ms: int = 0
     """Who made the room by createChatRoom; the same as long as the life goes on."""
 
 

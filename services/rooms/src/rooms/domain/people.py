@@ -62,6 +62,8 @@ class Viewer:
     user_id: UserId
     username: str
     rank: Rank
+    owned_since_ms: int = 0
+    """Where the room gives the rank: since when it is its owner's, Unix milliseconds; else 0."""
 
 
 @dataclass(frozen=True, slots=True)

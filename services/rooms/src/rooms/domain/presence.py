@@ -168,6 +168,7 @@ class Joins:
             crowded=filling.tally.crowded,
             partition=room.partition,
             owner=room.access.owner,
+            owned_since_ms=room.access.owned_since_ms,
         )
 
     def _event(self, life: Life, versions: Mapping[tuple[Life, ParticipantKey], int], now_ms: int) -> PresenceChanged:

@@ -32,10 +32,14 @@ class RolePage:
     owner: UserId | None
     """Whose room it was when they were given; None: nobody's."""
     holders: Sequence[RoleHolder]
+    of_nobody: Sequence[RoleHolder] = ()
+    """Where there is an owner: those that hold in a room that is nobody's."""
 
     def under(self, owner: UserId | None) -> Sequence[RoleHolder]:
         """Those that hold in a room that is this owner's now: another owner's are over."""
-        return self.holders if self.owner == owner else ()
+        if self.owner == owner:
+            return self.holders
+        return self.of_nobody if owner is None else ()
 
 
 def rank_in_room(viewer: Viewer, owner: UserId | None, role: RoomRole | None, *, owner_rank: Rank) -> Rank:

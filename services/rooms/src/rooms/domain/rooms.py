@@ -64,6 +64,8 @@ class Room:
     room_type: str
     created_at: datetime
     connection_count: int = 0
+    owned_since_ms: int = 0
+    """Since when it is the owner's, Unix milliseconds; 0: nobody's."""
 
     @property
     def created_by(self) -> UserId:
@@ -80,6 +82,8 @@ class Access:
     owner: UserId | None
     is_public: bool
     allow_anonymous: bool
+    owned_since_ms: int = 0
+    """Unix milliseconds; 0: nobody's."""
 
 
 OPEN = Access(None, None, True, True)

@@ -191,4 +191,5 @@ async def in_room(ports: Ports, viewer: Viewer, slug: Slug, room: Room | None) -
         page = await ports.moderation.list_roles(slug, first=1, user_id=viewer.user_id)
         roles = [holder.role for holder in page.under(owner)]
         rank = rank_in_room(viewer, owner, roles[0] if roles else None, owner_rank=ports.policy.owner_rank)
-    return replace(viewer, rank=rank)
+    since_ms = 0 if room is None or rank is viewer.rank else room.owned_since_ms
+    return replace(viewer, rank=rank, owned_since_ms=since_ms)

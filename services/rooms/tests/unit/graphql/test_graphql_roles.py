@@ -1,5 +1,6 @@
 """Roles of rooms: who gives them, who reads them, and what they are worth here."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import pytest
 
 from rooms.domain.people import Rank, Slug, UserId
 from rooms.domain.roles import RoleHolder, RolePage, RoomRole
+from rooms.usecases.queries import viewer_in
 
 if TYPE_CHECKING:
     from services.rooms.tests.unit.graphql.conftest import World
@@ -131,3 +133,11 @@ async def test_who_could_have_imposed_a_sanction_by_a_role_lifts_it(world: "Worl
     assert ranks == ["lift_sanction 1 MODERATOR", "lift_sanction 1 OWNER"]
     for number in (2, 3, 99, -1):
         assert await world.refusal(LIFT, world.ben, id=number) == "FORBIDDEN"
+
+
+async def test_a_rank_that_the_room_gives_says_since_when_the_room_is_its_owners(world: "World") -> None:
+    room = world.put_room("live", owner=world.ana)
+    world.catalog.rooms[room.slug] = replace(room, owned_since_ms=9_000)
+    give(world, "live", 11, RoomRole.MODERATOR, owner=10)
+    for viewer, since_ms in ((world.ana, 9_000), (world.ben, 9_000), (world.mod, 0), (world.admin, 0)):
+        assert (await viewer_in(world.ports, viewer, room.slug)).owned_since_ms == since_ms

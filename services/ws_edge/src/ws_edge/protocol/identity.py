@@ -85,6 +85,8 @@ class Identity:
     """What the token says, where the room says another; None: as `rank`."""
     room_role: str | None = None
     """What the room makes of them: "owner", "moderator" or "vip"."""
+    owned_since_ms: int = 0
+    """Where the room gives the rank: since when it is its owner's, Unix milliseconds; else 0."""
 
     @property
     def role(self) -> str | None:
@@ -107,13 +109,15 @@ class Identity:
         """Whatever the room makes of them."""
         return self.token_rank or self.rank
 
-    def in_room(self, room_role: str | None, room_rank: Rank | None) -> "Identity":
+    def in_room(self, room_role: str | None, room_rank: Rank | None, owned_since_ms: int = 0) -> "Identity":
         """The same person where the room makes this of them; `room_rank` None: nothing that ranks."""
         by_token = self.rank_by_token
         rank = by_token if room_rank is None else max(by_token, room_rank)
-        if rank is self.rank and room_role == self.room_role:
+        since_ms = 0 if rank is by_token else owned_since_ms
+        if rank is self.rank and room_role == self.room_role and since_ms == self.owned_since_ms:
             return self
-        return replace(self, rank=rank, token_rank=None if rank is by_token else by_token, room_role=room_role)
+        token_rank = None if rank is by_token else by_token
+        return replace(self, rank=rank, token_rank=token_rank, room_role=room_role, owned_since_ms=since_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,14 @@ class RoomRoles:
     owner: UserId | None = None
     """Whose room it was when they were given; None: nobody's. They hold as long as it is theirs."""
     by_user: Mapping[UserId, RoomRole] = field(default_factory=dict)
+    of_nobody: Mapping[UserId, RoomRole] = field(default_factory=dict)
+    """Where there is an owner: those that hold in a room that is nobody's."""
+
+    def under(self, owner: UserId | None) -> Mapping[UserId, RoomRole]:
+        """What holds in a room of that owner."""
+        if owner == self.owner:
+            return self.by_user
+        return {} if owner is not None else self.of_nobody
 
 
 NO_ROLES = RoomRoles()
@@ -48,7 +56,7 @@ class RoleCache:
     def find(self, member: Membership, user_id: UserId | None) -> RoomRole | None:
         """What that user has in the room of a membership."""
         roles = self._by_slug.get(member.slug, NO_ROLES)
-        return None if user_id is None or roles.owner != member.owner else roles.by_user.get(user_id)
+        return None if user_id is None else roles.under(member.owner).get(user_id)
 
     def rank(self, member: Membership, user_id: UserId | None) -> Rank | None:
         """What that user ranks as in the room of a membership, whoever they are elsewhere; None: nothing is said."""
@@ -60,9 +68,11 @@ class RoleCache:
     def identity(self, identity: Identity, member: Membership) -> Identity:
         """Somebody as they are in the room of their membership."""
         if identity.user_id is not None and identity.user_id == member.owner:
-            return identity.in_room(member.owner_rank.role, member.owner_rank)
+            return identity.in_room(member.owner_rank.role, member.owner_rank, member.owned_since_ms)
         role = self.find(member, identity.user_id)
-        return identity.in_room(None, None) if role is None else identity.in_room(role.value, role.rank)
+        if role is None:
+            return identity.in_room(None, None)
+        return identity.in_room(role.value, role.rank, member.owned_since_ms)
 
     def apply(self, slug: Slug, roles: RoomRoles) -> set[UserId]:
         """They were heard or read; whose role is, or may be, another one since."""
@@ -71,8 +81,8 @@ class RoleCache:
             return set()
         self._by_slug[slug] = roles
         users = before.by_user.keys() | roles.by_user.keys()
-        if roles.owner != before.owner:
-            return users
+        if roles.owner != before.owner or roles.of_nobody != before.of_nobody:
+            return users | before.of_nobody.keys() | roles.of_nobody.keys()
         return {user for user in users if before.by_user.get(user) is not roles.by_user.get(user)}
 
     def forget(self, slug: Slug) -> None:

@@ -35,6 +35,8 @@ class Membership:
     """Whose room it is, as long as this life goes on; None: nobody's."""
     owner_rank: Rank = Rank.OWNER
     """What the owner ranks as in it."""
+    owned_since_ms: int = 0
+    """Since when it is theirs, Unix milliseconds; 0: not known, or nobody's."""
 
     @property
     def log(self) -> LogRef:

@@ -39,6 +39,17 @@ def test_the_rank_in_a_room_is_the_higher_one_of_token_and_room() -> None:
     assert admin.in_room("moderator", Rank.MODERATOR) is admin
 
 
+def test_since_when_the_room_is_its_owners_bounds_a_rank_that_the_room_gives_alone() -> None:
+    owner = ANA.in_room("owner", Rank.OWNER, 1_000)
+    assert owner.owned_since_ms == 1_000
+    assert owner.in_room("owner", Rank.OWNER, 1_000) is owner
+    assert owner.in_room("owner", Rank.OWNER, 2_000).owned_since_ms == 2_000
+    assert owner.in_room(None, None) == ANA
+    staff = replace(ANA, rank=Rank.MODERATOR)
+    assert staff.in_room("moderator", Rank.MODERATOR, 1_000).owned_since_ms == 0
+    assert staff.in_room("owner", Rank.OWNER, 1_000).owned_since_ms == 1_000
+
+
 def test_a_vip_ranks_as_a_user_and_is_shown_as_one_where_nothing_ranks_higher() -> None:
     vip = ANA.in_room("vip", Rank.USER)
     assert (vip.rank, vip.token_rank, vip.is_vip, vip.role, vip.roles_here) == (

@@ -64,3 +64,13 @@ def test_what_is_known_of_a_room_goes_with_its_last_member() -> None:
     roles.forget(LIVE)
     roles.forget(LIVE)
     assert (len(roles), roles.find(member(), BOB)) == (0, None)
+
+
+def test_what_holds_in_a_room_of_nobody_is_kept_beside_the_roles_of_an_owner() -> None:
+    roles, aside = RoleCache(), {UserId(4): RoomRole.MODERATOR}
+    assert roles.apply(LIVE, RoomRoles(1, None, aside)) == {UserId(4)}
+    claimed = RoomRoles(2, UserId(8), {UserId(3): RoomRole.VIP}, aside)
+    assert roles.apply(LIVE, claimed) == {UserId(3), UserId(4)}
+    for owner, found in ((None, RoomRole.MODERATOR), (UserId(8), None), (UserId(9), None)):
+        assert roles.find(member(owner), UserId(4)) is found
+    assert roles.find(member(UserId(8)), UserId(3)) is RoomRole.VIP

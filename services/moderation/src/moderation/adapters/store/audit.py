@@ -154,6 +154,8 @@ def _where(query: AuditQuery, before_id: int | None) -> Q:
         others.append(Q(action__in=list(query.actions)))
     if query.follows is not None:
         others.append(Q(followed_address__isnull=not query.follows))
+    if query.since_ms:
+        others.append(Q(at_ms__gte=query.since_ms))
     if before_id is not None:
         by_index &= Q(id__lt=before_id)
     if not others:

@@ -28,15 +28,15 @@ async def tell_request(request: UnbanRequest) -> None:
         await append_feed_event(request.slug, "unban_request", data, now_ms=request.created_at_ms)
 
 
-async def open_reports(slug: str, first: int, *, not_about: int) -> Sequence[Mapping[str, Any]]:
+async def open_reports(slug: str, first: int, since_ms: int = 0, *, not_about: int) -> Sequence[Mapping[str, Any]]:
     """The newest that wait, newest first, but for those about that user."""
-    query = ReportQuery(slug, ReportState.OPEN, not_about=not_about)
+    query = ReportQuery(slug, ReportState.OPEN, not_about=not_about, since_ms=since_ms)
     return [shown_report(report) for report in await list_reports(query, first=first, before_id=None)]
 
 
-async def open_requests(slug: str, first: int) -> Sequence[Mapping[str, Any]]:
+async def open_requests(slug: str, first: int, since_ms: int = 0) -> Sequence[Mapping[str, Any]]:
     """The same of unban requests."""
-    query = RequestQuery(slug, RequestState.OPEN)
+    query = RequestQuery(slug, RequestState.OPEN, since_ms=since_ms)
     return [shown_request(request) for request in await list_requests(query, first=first, before_id=None)]
 
 

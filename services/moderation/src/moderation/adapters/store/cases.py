@@ -48,14 +48,15 @@ async def delete_note(note_id: int) -> None:
     await NoteRow.filter(id=note_id).delete()
 
 
-async def notes_of(slug: str, target: Target) -> list[Note]:
+async def notes_of(slug: str, target: Target, since_ms: int) -> list[Note]:
     """The newest of somebody in a room, newest first."""
-    return [_note_from_row(row) for row in await NoteRow.filter(_of(target), slug=slug).order_by("-id").limit(SHOWN)]
+    rows = NoteRow.filter(_of(target), slug=slug, created_at_ms__gte=since_ms)
+    return [_note_from_row(row) for row in await rows.order_by("-id").limit(SHOWN)]
 
 
-async def warnings_of(slug: str, target: Target) -> list[RoomWarning]:
+async def warnings_of(slug: str, target: Target, since_ms: int) -> list[RoomWarning]:
     """The same of warnings, in whatever state."""
-    rows = WarningRow.filter(_of(target), slug=slug, moderator_rank__in=list(_RANKS))
+    rows = WarningRow.filter(_of(target), slug=slug, moderator_rank__in=list(_RANKS), created_at_ms__gte=since_ms)
     return [warning_from_row(row) for row in await rows.order_by("-id").limit(SHOWN)]
 
 
@@ -65,18 +66,19 @@ def sanctions_of(slug: str | None, target: Target) -> QuerySet[SanctionRow]:
     return rows.filter(moderator_rank__in=list(_RANKS)).order_by("-id").limit(SHOWN)
 
 
-async def seen_of(slug: str, target: Target) -> Seen:
-    """When, and by which names, somebody was there."""
+async def seen_of(slug: str, target: Target, since_ms: int) -> Seen:
+    """When, and by which names, somebody was there since then."""
     if not target.user_id:
-        sightings = SightingRow.filter(user_id=0, name=target.username, slug=slug)
+        sightings = SightingRow.filter(user_id=0, name=target.username, slug=slug, seen_at_ms__gte=since_ms)
         latest = await sightings.order_by("-seen_at_ms").limit(SHOWN).only("id", "seen_at_ms")
         times = [row.seen_at_ms for row in latest]
         return Seen((target.username,), times[-1], times[0]) if times else Seen((target.username,))
-    visits = await VisitRow.filter(user_id=target.user_id, slug=slug).order_by("-last_seen_ms").limit(SHOWN)
+    found = VisitRow.filter(user_id=target.user_id, slug=slug, last_seen_ms__gte=since_ms)
+    visits = await found.order_by("-last_seen_ms").limit(SHOWN)
     if not visits:
         return Seen()
     names = tuple(visit.name for visit in visits)
-    return Seen(names, min(visit.first_seen_ms for visit in visits), visits[0].last_seen_ms)
+    return Seen(names, max(since_ms, min(visit.first_seen_ms for visit in visits)), visits[0].last_seen_ms)
 
 
 async def write_visits(visits: Mapping[Visit, tuple[int, int]]) -> None:

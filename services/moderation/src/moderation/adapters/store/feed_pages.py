@@ -27,12 +27,12 @@ async def next_events(slugs: Sequence[str], after_id: int, first: int) -> FeedPa
     return FeedPart(await _events(rows), rows[-1].id if has_more else last_id, has_more)
 
 
-async def open_items(slug: str, reader_id: int) -> OpenItems:
+async def open_items(slug: str, reader_id: int, since_ms: int = 0) -> OpenItems:
     """What waits for that moderator there, but for reports about themselves."""
     return OpenItems(
-        held=await open_holds(slug, MOST_OPEN),
-        reports=await open_reports(slug, MOST_OPEN, not_about=reader_id),
-        unban_requests=await open_requests(slug, MOST_OPEN),
+        held=await open_holds(slug, MOST_OPEN, since_ms),
+        reports=await open_reports(slug, MOST_OPEN, since_ms, not_about=reader_id),
+        unban_requests=await open_requests(slug, MOST_OPEN, since_ms),
     )
 
 

@@ -142,9 +142,9 @@ async def entry_of(hold_id: int) -> int:
     return (work.entry_id if work else None) or 0
 
 
-async def open_holds(slug: str, first: int) -> list[dict[str, Any]]:
-    """What waits in a slug, newest first, as moderators are shown it."""
-    rows = HoldRow.filter(slug=slug, decided_at_ms__isnull=True)
+async def open_holds(slug: str, first: int, since_ms: int = 0) -> list[dict[str, Any]]:
+    """What waits in a slug since then, newest first, as moderators are shown it."""
+    rows = HoldRow.filter(slug=slug, decided_at_ms__isnull=True, held_at_ms__gte=since_ms)
     return [shown_held(_from_row(row)) for row in await _understood(rows).order_by("-id").limit(first)]
 
 

@@ -102,6 +102,8 @@ async def list_reports(query: ReportQuery, *, first: int, before_id: int | None)
             where &= Q(target_username=query.target.username)
     if query.not_about:
         where &= ~Q(target_user_id=query.not_about)
+    if query.since_ms:
+        where &= Q(created_at_ms__gte=query.since_ms)
     if before_id is not None:
         where &= Q(id__lt=before_id)
     return [report_from_row(row) for row in await ReportRow.filter(where).order_by("-id").limit(first)]

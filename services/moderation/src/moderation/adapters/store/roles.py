@@ -32,7 +32,7 @@ async def write_roles(command: RoleCommand, *, now_ms: int) -> tuple[RoomRoles, 
     before = None if row is None else _from_row(row)
     version = next_version(newest.version if newest else 0, now_ms)
     roles = changed_roles(before, command, version=version, now_ms=now_ms)
-    values = [[h.user_id, int(h.role), h.given_by, h.given_at_ms] for h in roles.holders]
+    values = _values(roles)
     if row is None:
         await RoomRolesRow(slug=command.slug, version=version, owner=command.owner, roles=values).save(
             force_create=True
@@ -41,13 +41,13 @@ async def write_roles(command: RoleCommand, *, now_ms: int) -> tuple[RoomRoles, 
         row.version, row.owner, row.roles = version, command.owner, values
         await row.save()
     await _forget_oldest(command.owner)
-    kept = before if before is not None and before.owner == command.owner else None
+    kept = () if before is None else before.under(command.owner)
     user_id = command.target.user_id
     details = {
         "version": version,
         "owner": command.owner,
         "before": _word(kept, user_id),
-        "after": _word(roles, user_id),
+        "after": _word(roles.holders, user_id),
     }
     return roles, details
 
@@ -93,21 +93,31 @@ async def role_state(row: AuditRow) -> RoleState | None:
 
 async def _forget_oldest(owner: int) -> None:
     """Of the rooms that somebody once had, those whose roles were changed last are enough: a user may make rooms and
-    delete them for ever."""
+    delete them for ever. What admins gave before is given back to the slug."""
     if owner:
         latest = RoomRolesRow.filter(owner=owner).order_by("-version")
-        surplus = await latest.offset(MOST_SLUGS_OF_OWNER).limit(_ROWS_AT_ONCE).values_list("slug", flat=True)
-        if surplus:
-            await RoomRolesRow.filter(slug__in=list(surplus)).delete()
+        for row in await latest.offset(MOST_SLUGS_OF_OWNER).limit(_ROWS_AT_ONCE):
+            roles = _from_row(row)
+            if roles.of_nobody:
+                row.owner, row.roles = 0, _values(roles._replace(holders=roles.of_nobody, of_nobody=()))
+                await row.save()
+            else:
+                await row.delete()
 
 
 def _from_row(row: RoomRolesRow) -> RoomRoles:
     """Roles of a later version of this service are left out."""
     known = {int(role) for role in RoomRole}
     holders = (RoleHolder(user, RoomRole(role), by, at_ms) for user, role, by, at_ms in row.roles if role in known)
-    return RoomRoles(row.slug, row.version, row.owner, tuple(holders))
+    aside = (RoleHolder(user, RoomRole(-role), by, at_ms) for user, role, by, at_ms in row.roles if -role in known)
+    return RoomRoles(row.slug, row.version, row.owner, tuple(holders), tuple(aside))
 
 
-def _word(roles: RoomRoles | None, user_id: int) -> str | None:
-    holder = None if roles is None else roles.of(user_id)
-    return None if holder is None else holder.role.name.lower()
+def _values(roles: RoomRoles) -> list[list[int]]:
+    """What is put aside has negative numbers, which a replica of before leaves out."""
+    values = [[h.user_id, int(h.role), h.given_by, h.given_at_ms] for h in roles.holders]
+    return values + [[h.user_id, -int(h.role), h.given_by, h.given_at_ms] for h in roles.of_nobody]
+
+
+def _word(holders: Sequence[RoleHolder], user_id: int) -> str | None:
+    return next((holder.role.name.lower() for holder in holders if holder.user_id == user_id), None)

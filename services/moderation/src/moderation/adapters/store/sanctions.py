@@ -626,19 +626,21 @@ class TortoiseStore:
             return await find_note(note_id)
 
     @answered
-    async def case_of(self, slug: str, target: Target, *, with_reports: bool, with_everywhere: bool) -> Case:
+    async def case_of(
+        self, slug: str, target: Target, *, with_reports: bool, with_everywhere: bool, since_ms: int = 0
+    ) -> Case:
         async with self._database.transaction():
-            query = ReportQuery(slug, target=target)
+            query = ReportQuery(slug, target=target, since_ms=since_ms)
             sanctions = await _values(sanctions_of(slug, target))
             if with_everywhere:
                 sanctions = _newest_first(sanctions, await _values(sanctions_of(None, target)))
             reports = await list_reports(query, first=SHOWN, before_id=None) if with_reports else []
             return Case(
                 sanctions=self._understood(sanctions, {}),
-                warnings=await warnings_of(slug, target),
-                notes=await notes_of(slug, target),
+                warnings=await warnings_of(slug, target, since_ms),
+                notes=await notes_of(slug, target, since_ms),
                 reports=reports,
-                seen=await seen_of(slug, target),
+                seen=await seen_of(slug, target, since_ms),
                 messages=[],
             )
 
@@ -785,14 +787,21 @@ class TortoiseStore:
 
     @answered
     async def feed_state(
-        self, slug: str, since: int | None, *, reader_id: int, with_everywhere: bool, now_ms: int
+        self,
+        slug: str,
+        since: int | None,
+        *,
+        reader_id: int,
+        with_everywhere: bool,
+        now_ms: int,
+        owned_since_ms: int = 0,
     ) -> FeedState:
         reaches = [Q(slug=slug), Q(slug__isnull=True)] if with_everywhere else [Q(slug=slug)]
         rows: list[_Values] = []
         has_more = False
         async with self._database.transaction():
             event_id = await last_event_id()  # first: whatever is committed since has a higher one
-            items = await open_items(slug, reader_id)
+            items = await open_items(slug, reader_id, owned_since_ms)
             for reach in reaches:  # each with a limit of its own: many that hold everywhere hide none of the room
                 in_force = SanctionRow.filter(_in_force(now_ms) & reach)
                 found = await _values(in_force.order_by("-id").limit(MOST_SANCTIONS + 1))
@@ -800,6 +809,7 @@ class TortoiseStore:
                 rows = _newest_first(rows, found[:MOST_SANCTIONS])
             events = [] if since is None else await newest_events(slug, since, event_id)
             whole = since is None or is_whole(events, since, now_ms)
+            events = [event for event in events if event.at_ms >= owned_since_ms]
             return FeedState(event_id, items, self._understood(rows, {}), has_more, events, whole)
 
     @answered

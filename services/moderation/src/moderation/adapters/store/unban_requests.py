@@ -89,6 +89,8 @@ async def list_requests(query: RequestQuery, *, first: int, before_id: int | Non
         where &= Q(slug=query.slug)
     if query.user_id is not None:
         where &= Q(user_id=query.user_id)
+    if query.since_ms:
+        where &= Q(created_at_ms__gte=query.since_ms)
     if before_id is not None:
         where &= Q(id__lt=before_id)
     return [_from_row(row) for row in await UnbanRequestRow.filter(where).order_by("-id").limit(first)]

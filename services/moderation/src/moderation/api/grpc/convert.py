@@ -239,7 +239,8 @@ def speaker_from_proto(message: pb.Speaker) -> Speaker:
 def moderator_from_proto(message: pb.Speaker) -> Moderator:
     """Who acts; a rank of a later version counts as a user's."""
     speaker = speaker_from_proto(message)
-    return Moderator(speaker.user_id, Rank(speaker.rank) if speaker.rank in _RANKS else Rank.USER)
+    rank = Rank(speaker.rank) if speaker.rank in _RANKS else Rank.USER
+    return Moderator(speaker.user_id, rank, max(message.owned_since_ms, 0))
 
 
 def order_from_act(message: pb.ActRequest) -> SanctionOrder:
@@ -547,6 +548,8 @@ def roles_to_proto(roles: RoomRoles) -> pb.RoomRoles:
         owner_user_id=roles.owner,
         moderators=[holder.user_id for holder in roles.holders if holder.role is RoomRole.MODERATOR],
         vips=[holder.user_id for holder in roles.holders if holder.role is RoomRole.VIP],
+        moderators_of_nobody=[holder.user_id for holder in roles.of_nobody if holder.role is RoomRole.MODERATOR],
+        vips_of_nobody=[holder.user_id for holder in roles.of_nobody if holder.role is RoomRole.VIP],
     )
 
 

@@ -150,14 +150,18 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
         context: grpc.aio.ServicerContext[pb.ListRoomRolesRequest, pb.ListRoomRolesResponse],
     ) -> pb.ListRoomRolesResponse:
         """One page, by user id."""
-        owner, holders = await list_role_holders(
+        owner, holders, of_nobody = await list_role_holders(
             self._ports,
             request.slug,
             first=request.first,
             after_user_id=request.after_user_id,
             user_id=request.user_id,
         )
-        return pb.ListRoomRolesResponse(owner_user_id=owner, holders=map(holder_to_proto, holders))
+        return pb.ListRoomRolesResponse(
+            owner_user_id=owner,
+            holders=map(holder_to_proto, holders),
+            holders_of_nobody=map(holder_to_proto, of_nobody),
+        )
 
     async def ListRevocations(  # noqa: N802
         self,

@@ -20,7 +20,8 @@ _REMEMBERED_S = 1.0
 _KEPT = " FROM room r LEFT JOIN kept_settings k ON k.slug = r.slug"
 _LIVING = (
     "SELECT r.life, r.room_id, r.slug, r.created_ms, r.connection_count,"
-    f" k.owner, k.name, k.description, k.is_public, k.allow_anonymous{_KEPT}"
+    f" k.owner, k.name, k.description, k.is_public, k.allow_anonymous,"
+    f" k.created_ms AS kept_since_ms{_KEPT}"
 )
 
 
@@ -108,6 +109,7 @@ def _room(row: Row) -> Room:
         else RoomSettings(slug)
     )
     life = row.get("life")
+    since_ms = row["created_ms"] if life is None else row["kept_since_ms"]
     return Room(
         life=None if life is None else Life(life),
         room_id=RoomId(row["room_id"]),
@@ -117,6 +119,7 @@ def _room(row: Row) -> Room:
         room_type="live",
         created_at=from_ms(row["created_ms"]),
         connection_count=row.get("connection_count") or 0,
+        owned_since_ms=0 if row["owner"] is None else since_ms,
     )
 
 

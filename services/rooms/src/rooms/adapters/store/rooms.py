@@ -29,7 +29,7 @@ _ROOM = (
     "r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded, r.partition_number, r.visited,"
     " r.created_ms, r.empty_since_ms"
 )
-_ACCESS = "k.room_id AS kept_room_id, k.owner, k.is_public, k.allow_anonymous"
+_ACCESS = "k.room_id AS kept_room_id, k.owner, k.is_public, k.allow_anonymous, k.created_ms AS kept_since_ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class NewRoom:
 def _access(row: Row) -> Access:
     if row["kept_room_id"] is None:
         return OPEN
-    return Access(row["kept_room_id"], row["owner"], bool(row["is_public"]), bool(row["allow_anonymous"]))
+    since_ms = 0 if row["owner"] is None else row["kept_since_ms"]
+    return Access(row["kept_room_id"], row["owner"], bool(row["is_public"]), bool(row["allow_anonymous"]), since_ms)
 
 
 def _locked(row: Row) -> LivingRoom:

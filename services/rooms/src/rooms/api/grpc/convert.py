@@ -199,6 +199,7 @@ def _membership_to_proto(membership: Membership, owner_rank: Rank) -> pb.JoinOut
         partition=membership.partition,
         owner_user_id=membership.owner or 0,
         owner_rank=pb.RANK_UNSPECIFIED if membership.owner is None else pb.Rank.ValueType(owner_rank),
+        owned_since_ms=membership.owned_since_ms,
     )
 
 

@@ -197,6 +197,7 @@ def outcome_from_proto(outcome: rooms_pb2.JoinOutcome) -> Membership | JoinRefus
         partition=outcome.partition,
         owner=UserId(outcome.owner_user_id) if outcome.owner_user_id else None,
         owner_rank=_RANKS.get(outcome.owner_rank or Rank.OWNER, Rank.USER),
+        owned_since_ms=outcome.owned_since_ms,
     )
 
 
@@ -236,6 +237,8 @@ def speaker_to_proto(speaker: Speaker, into: moderation_pb2.Speaker | None = Non
         message.vip = identity.is_vip
         if identity.rank is Rank.OWNER:  # a replica of before takes the number for the highest
             message.rank, message.owner = moderation_pb2.RANK_MODERATOR, True
+        if identity.owned_since_ms:
+            message.owned_since_ms = identity.owned_since_ms
     return message
 
 
@@ -368,9 +371,16 @@ def _warning_from_proto(warning: moderation_pb2.Warning) -> RoomWarning:
 
 def roles_from_proto(message: moderation_pb2.RoomRoles) -> RoomRoles:
     """All roles of a slug."""
-    by_user = {UserId(user_id): RoomRole.VIP for user_id in message.vips}
-    by_user |= {UserId(user_id): RoomRole.MODERATOR for user_id in message.moderators}
-    return RoomRoles(message.version, UserId(message.owner_user_id) if message.owner_user_id else None, by_user)
+    owner = UserId(message.owner_user_id) if message.owner_user_id else None
+    by_user = _roles_by_user(message.moderators, message.vips)
+    return RoomRoles(
+        message.version, owner, by_user, _roles_by_user(message.moderators_of_nobody, message.vips_of_nobody)
+    )
+
+
+def _roles_by_user(moderators: Iterable[int], vips: Iterable[int]) -> dict[UserId, RoomRole]:
+    by_user = {UserId(user_id): RoomRole.VIP for user_id in vips}
+    return by_user | {UserId(user_id): RoomRole.MODERATOR for user_id in moderators}
 
 
 def holds_from_proto(holds: Iterable[moderation_pb2.Hold]) -> list[HeldMessage]:
