@@ -46,14 +46,14 @@ class Log:
 
 
 class Store:
-    async def case_of(self, slug: str, target: Target, *, with_reports: bool) -> Case:
-        assert (slug, target, with_reports) == ("live", ANA, True)
+    async def case_of(self, slug: str, target: Target, *, with_reports: bool, with_everywhere: bool) -> Case:
+        assert (slug, target, with_reports, with_everywhere) == ("live", ANA, True, False)
         return Case([], [], [], [], Seen(), [])
 
 
 async def texts(log: Log) -> list[str]:
     ports = cast(Ports, SimpleNamespace(store=Store(), log=log, clock=lambda: Now(0, NOW_MS)))
-    messages = (await get_case(ports, Moderator(9, Rank.MODERATOR), "live", ANA, LOG)).messages
+    messages = (await get_case(ports, Moderator(9, Rank.MODERATOR), "live", ANA, LOG, token_rank=0)).messages
     assert messages is not None
     return [message.text for message in messages]
 
