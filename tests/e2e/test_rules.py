@@ -202,7 +202,6 @@ async def test_rules_are_for_admins_and_what_cannot_be_used_is_refused_with_its_
     for changes, text in (
         ({}, "(broken: missing ): (?i)(broken"),
         ({"kind": "CLASSIFIER", "patterns": []}, "CLASSIFIER is not offered"),
-        ({"action": "HOLD"}, "HOLD is not offered yet: a rule may FLAG, REFUSE or MUTE"),
     ):
         body = await rules.graphql.post(SAVE, rules._admin, rule=rule | changes, slug=room)
         assert [(e["message"], e["extensions"]["code"]) for e in body["errors"]] == [(text, "INVALID")]

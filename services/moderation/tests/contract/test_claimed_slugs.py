@@ -91,11 +91,11 @@ async def test_who_makes_a_room_of_a_free_slug_reads_nothing_of_before(room: Roo
         assert [each.created_at_ms for each in requests] == times
         rows = await list_audit(ports, asking, AuditQuery("live"), **PAGE)
         assert sorted({record.at_ms for record, _ in rows}, reverse=True) == times
-        case = await get_case(ports, asking, "live", ANA, None)
+        case = await get_case(ports, asking, "live", ANA, None, token_rank=asking.rank)
         assert [each.created_at_ms for each in case.notes] == times
         assert [each.created_at_ms for each in case.reports] == times
         assert case.seen == Seen(tuple(f"ana{at_ms}" for at_ms in times), times[-1], times[0])
-        state = await open_feed(ports, asking, "live", 0)
+        state = await open_feed(ports, asking, "live", 0, token_rank=asking.rank)
         assert sorted({event.at_ms for event in state.events}, reverse=True) == times
         assert len(state.items.reports) == len(state.items.unban_requests) == len(times)
         hits = await list_hits(

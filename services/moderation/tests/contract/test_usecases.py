@@ -407,7 +407,7 @@ async def test_a_role_is_stored_and_told_and_one_that_may_not_be_given_is_neithe
     first = await execute(subject.ports, order(Rank.OWNER, "n"))
     assert (await execute(subject.ports, order(Rank.OWNER, "n"))).action_id == first.action_id
     assert await list_roles(subject.ports, ["live"]) == subject.published.roles == [first.roles]
-    assert await list_role_holders(subject.ports, "live", first=-1, after_user_id=0, user_id=0) == (9, [])
+    assert await list_role_holders(subject.ports, "live", first=-1, after_user_id=0, user_id=0) == (9, [], [])
 
 
 def _mute_at(sanction_id: int, *, user_id: int = 7, address: str = "") -> Sanction:
