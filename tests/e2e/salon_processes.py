@@ -27,6 +27,7 @@ SECRET = "salon-development-secret-not-for-production"
 CHOSEN_SECRET = "an-end-to-end-secret-of-more-than-32-characters"
 """For an edge in production, or elsewhere than on the loopback."""
 START_DEADLINE_S = 120.0
+_COMES_UP_WITHIN_S = 20.0
 STOP_DEADLINE_S = 60.0
 SUSPICIOUS = ("Traceback (most recent call last)", "was never retrieved", "was destroyed but it is pending", "Unclosed")
 
@@ -57,9 +58,11 @@ class Process:
     environment: dict[str, str]
     log: Path
     popen: subprocess.Popen[bytes] | None = None
+    _begins: int = 0
 
     def start(self) -> None:
         """Run it, appending to its log."""
+        self._begins = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 self.command,
@@ -97,6 +100,15 @@ class Process:
         if self.popen is not None and self.popen.poll() is None:
             process_tree.kill_tree(self.popen.pid)
         self.wait()
+
+    def let_start(self) -> None:
+        """Wait until a replica of moderation that was just started has come up, or until a while has passed: before
+        that a signal finds Python, not the service."""
+        deadline = time.monotonic() + _COMES_UP_WITHIN_S
+        while self.is_running and "moderation" in self.name and '"event": "serving"' not in self.text(self._begins):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
 
     def text(self, offset: int = 0) -> str:
         """What it logged, from a byte on."""
@@ -331,6 +343,7 @@ def stop_all(salons: Sequence[Salon]) -> None:
     problems: list[str] = []
     for processes in (edges, others):
         for process in processes:
+            process.let_start()
             process.signal(signal.SIGTERM)
         for process in processes:
             problems += _stop_problems(process)

@@ -396,7 +396,7 @@ READERS: Mapping[str, Reader] = {
     "JoinResponse": (rooms_pb2.JoinResponse, _read_outcomes, ()),
     "FindConnectedResponse": (
         rooms_pb2.FindConnectedResponse,
-        lambda m: edge_convert.rank_from_proto(m.rank),
+        edge_convert.rank_from_proto,
         (),
     ),
     "ListParticipantsResponse": (rooms_pb2.ListParticipantsResponse, edge_convert.snapshot_from_proto, ()),

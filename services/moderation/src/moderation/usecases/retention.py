@@ -66,6 +66,7 @@ async def prune_history(ports: Ports, retention: Retention) -> None:
     await ports.store.forget_rules(now_ms - POLICIES_KEPT_DAYS * _MS_PER_DAY)
     audit_ms = now_ms - retention.audit_days * _MS_PER_DAY
     evidence_ms = now_ms - retention.evidence_days * _MS_PER_DAY
-    await ports.store.expire_warnings(audit_ms, anonymous_before_ms=evidence_ms, now_ms=now_ms)
     await ports.store.delete_history(audit_ms)
     await ports.store.erase_evidence(evidence_ms, now_ms=now_ms)
+    # Last: replicas read that they are over before their rows, or the names in these, go the next time.
+    await ports.store.expire_warnings(audit_ms, anonymous_before_ms=evidence_ms, now_ms=now_ms)
