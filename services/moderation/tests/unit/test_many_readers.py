@@ -46,8 +46,10 @@ class Log:
 
 
 class Store:
-    async def case_of(self, slug: str, target: Target, *, with_reports: bool, with_everywhere: bool) -> Case:
-        assert (slug, target, with_reports, with_everywhere) == ("live", ANA, True, False)
+    async def case_of(
+        self, slug: str, target: Target, *, with_reports: bool, with_everywhere: bool, since_ms: int
+    ) -> Case:
+        assert (slug, target, with_reports, with_everywhere, since_ms) == ("live", ANA, True, False, 0)
         return Case([], [], [], [], Seen(), [])
 
 

@@ -733,7 +733,7 @@ async def test_roles_are_read_by_pages_without_those_of_a_later_version(ask: Sta
     assert (page.owner, [(one.user_id, one.role) for one in page.holders]) == (7, [(5, RoomRole.MODERATOR)])
     assert replica.pages == [pb.ListRoomRolesRequest(slug="live", first=9, after_user_id=3, user_id=5)]
     replica.page = pb.ListRoomRolesResponse()
-    assert await moderation.list_roles(LIVE, first=9) == RolePage(None, [])
+    assert await moderation.list_roles(LIVE, first=9) == RolePage(None, [], [])
 
 
 async def test_an_owner_lifts_a_sanction_in_words_that_a_replica_of_before_knows(ask: Start) -> None:

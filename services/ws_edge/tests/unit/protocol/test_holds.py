@@ -42,8 +42,8 @@ def test_it_is_known_by_author_and_nonce_in_its_life(cache: HoldCache) -> None:
     assert cache.find(LIVE, "u:5", LIFE, "n2", unix_ms=1_000) is None
     assert cache.find(LIVE, "u:5", Life(22), "n1", unix_ms=1_000) is None
     assert cache.find(OTHER, "u:5", LIFE, "n1", unix_ms=1_000) is None
-    assert cache.find(LIVE, "u:5", LIFE, "n1", unix_ms=120_999) == hold(1)
-    assert cache.find(LIVE, "u:5", LIFE, "n1", unix_ms=121_000) is None
+    assert cache.find(LIVE, "u:5", LIFE, "n1", unix_ms=110_999) == hold(1)
+    assert cache.find(LIVE, "u:5", LIFE, "n1", unix_ms=111_000) is None
     assert (len(cache), cache.get(1), cache.get(3)) == (2, hold(1), None)
 
 
