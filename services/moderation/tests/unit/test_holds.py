@@ -16,7 +16,8 @@ from moderation.api.grpc.convert import (
     verdicts_to_proto,
 )
 from moderation.domain.admission import Admission, Limits, MessageCheck, Now, ReleasedAdmission
-from moderation.domain.commands import Receipt
+from moderation.domain.audit import AuditRecord
+from moderation.domain.commands import Receipt, is_repeated
 from moderation.domain.erasures import LogRef, Origin
 from moderation.domain.holds import (
     MOST_OF_AUTHOR,
@@ -315,6 +316,13 @@ def test_what_was_taken_back_is_not_published_again_and_what_was_cleared_before_
     stored = Stored(1_027, 2_000, "k", events_pb2.LogEntry(**entry).SerializeToString())  # type: ignore[arg-type]
     assert takes_back(stored, "99.1000", Target(5, ""), since_ms=2_000) is is_taken_back
     assert takes_back(stored, "99.1000", Target(5, ""), since_ms=2_001) is is_before
+
+
+def test_a_decision_that_is_sent_again_is_known_by_the_message_that_it_is_about() -> None:
+    row = AuditRecord(9, HoldAction.ALLOW, 5, "", 9, 3, 0, 1, "live", "", 1, details={"hold_id": 1})
+    assert is_repeated(order(), row)
+    assert not is_repeated(order(), replace(row, details={"hold_id": 2}))
+    assert not is_repeated(order(HoldAction.DENY), row)
 
 
 def test_what_is_no_entry_takes_nothing_back() -> None:

@@ -417,6 +417,17 @@ def test_owners_undo_in_their_room_what_nobody_above_them_did_by_the_order_of_ra
         undo(replace(BANNED, record=record(slug="other")), Rank.OWNER)
 
 
+def test_an_owner_undoes_nothing_of_before_the_room_was_theirs() -> None:
+    for owned_since_ms, is_found in ((NOW - 10, True), (NOW - 9, False)):
+        command = UndoCommand(Moderator(8, Rank.OWNER, owned_since_ms), "live", 7, "")
+        action = replace(BANNED, record=record(imposed_id=1, actor_rank=int(Rank.MODERATOR)))
+        if is_found:
+            assert decide_undo(command, action, now_ms=NOW).lifts
+        else:
+            with pytest.raises(ActionNotFound):
+                decide_undo(command, action, now_ms=NOW)
+
+
 def role(before: RoomRole | None, after: RoomRole | None, *later: AuditRecord, **other: object) -> DoneAction:
     state = replace(RoleState(before, after, after, is_of_owner=True, later=later), **other)  # type: ignore[arg-type]
     return DoneAction(record(ROLE, actor_rank=int(Rank.OWNER)), role=state)
