@@ -474,7 +474,7 @@ async def test_a_defect_in_looking_for_work_is_logged_and_ends_nothing(
 
 async def a_held_message(world: World, number: int) -> Hold:
     author = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
-    message = HeldMessage(author, f"said {number}", "n1", number, "user")
+    message = HeldMessage(author, f"said {number}", "n1", number + 1, "user")
     receipt = await hold(world.replica(), HoldOrder("live", world.room.log, message))
     assert receipt.hold is not None
     return receipt.hold
