@@ -11,7 +11,7 @@ from moderation.domain.commands import RULE_AUTHOR, ErasureOrder, SanctionOrder,
 from moderation.domain.erasures import NO_ORIGIN, Erasure, LoggedMessage, Origin
 from moderation.domain.holds import DecideHeldCommand, Hold, HoldAction
 from moderation.domain.kept_rules import RuleEdit, RuleOrder, SaveRule, scope_of
-from moderation.domain.people import Rank, Target
+from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.pins import PinOrder
 from moderation.domain.policy import PolicyOrder
 from moderation.domain.reports import Report, ReportAction, ResolveOrder
@@ -91,23 +91,24 @@ def sanction_to_row(command: Command, now_ms: int) -> SanctionRow:
     )
 
 
+_NOBODY = Target(0, "")
+
+
 def audit_row(order: SanctionOrder, imposed: Iterable[Sanction], lifted_ids: tuple[int, ...], now_ms: int) -> AuditRow:
     """What is kept of a sanction's command."""
     command, by_rule = order.command, order.by_rule
-    return AuditRow(
-        action=int(command.action),
-        target_user_id=command.target.user_id,
-        target_username=command.target.username,
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
+    return _row(
+        command.action,
+        command.moderator,
+        command.target,
+        command.slug,
+        command.reason,
+        now_ms,
+        scope=command.scope,
+        nonce=order.origin.nonce,
+        lifted_ids=lifted_ids,
         duration_minutes=command.duration_minutes,
-        scope=int(command.scope),
-        slug=command.slug,
-        reason=command.reason,
-        at_ms=now_ms,
         imposed_id=next((s.id for s in imposed), None),
-        lifted_ids=list(lifted_ids),
-        nonce=order.origin.nonce or None,
         purged=True if order.purge else None,
         message_text=None if by_rule is None else storable(by_rule.text),
         details=None if by_rule is None else {"rule_id": by_rule.rule_id, "rule_name": by_rule.rule_name},
@@ -117,20 +118,14 @@ def audit_row(order: SanctionOrder, imposed: Iterable[Sanction], lifted_ids: tup
 def erasure_audit_row(order: ErasureOrder, erasure: Erasure, message: LoggedMessage | None, now_ms: int) -> AuditRow:
     """What is kept of a command that takes messages back."""
     command = order.command
-    user_id, username = erasure.author or Target(0, "")
-    return AuditRow(
-        action=int(command.kind),
-        target_user_id=user_id,
-        target_username=storable(username),
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.ROOM),
-        slug=command.slug,
-        reason=command.reason,
-        at_ms=now_ms,
-        lifted_ids=[],
-        nonce=order.origin.nonce or None,
+    return _row(
+        command.kind,
+        command.moderator,
+        _storable(erasure.author or _NOBODY),
+        command.slug,
+        command.reason,
+        now_ms,
+        nonce=order.origin.nonce,
         message_id=command.message_id or None,
         message_text=None if message is None else storable(message.text),
     )
@@ -159,40 +154,22 @@ def completing_row(deletion: AuditRow, message: LoggedMessage, now_ms: int) -> A
 
 def policy_audit_row(order: PolicyOrder, details: dict[str, Any], now_ms: int) -> AuditRow:
     """What is kept of a command that changes a policy."""
-    command = order.command
-    return AuditRow(
-        action=int(command.action),
-        target_user_id=0,
-        target_username="",
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.ROOM),
-        slug=command.slug,
-        reason=command.reason,
-        at_ms=now_ms,
-        lifted_ids=[],
-        nonce=order.origin.nonce or None,
-        details=details,
-    )
+    command, nonce = order.command, order.origin.nonce
+    made_by, slug, reason = command.moderator, command.slug, command.reason
+    return _row(command.action, made_by, _NOBODY, slug, reason, now_ms, nonce=nonce, details=details)
 
 
 def pin_audit_row(order: PinOrder, author: Target, details: dict[str, Any], now_ms: int) -> AuditRow:
     """What is kept of a command that changes a pin: ids alone, since the text may be taken back."""
     command = order.command
-    return AuditRow(
-        action=int(command.action),
-        target_user_id=author.user_id,
-        target_username=storable(author.username),
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.ROOM),
-        slug=command.slug,
-        reason=command.reason,
-        at_ms=now_ms,
-        lifted_ids=[],
-        nonce=order.origin.nonce or None,
+    return _row(
+        command.action,
+        command.moderator,
+        _storable(author),
+        command.slug,
+        command.reason,
+        now_ms,
+        nonce=order.origin.nonce,
         message_id=command.message_id,
         details=details,
     )
@@ -201,100 +178,70 @@ def pin_audit_row(order: PinOrder, author: Target, details: dict[str, Any], now_
 def rule_audit_row(order: RuleOrder, details: dict[str, Any], now_ms: int) -> AuditRow:
     """What is kept of a command that changes a rule."""
     command = order.command
-    return AuditRow(
-        action=int(RuleEdit.SAVE if isinstance(command, SaveRule) else RuleEdit.DELETE),
-        target_user_id=0,
-        target_username="",
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(scope_of(command.slug)),
-        slug=command.slug,
-        reason=command.reason,
-        at_ms=now_ms,
-        lifted_ids=[],
-        nonce=order.origin.nonce or None,
+    return _row(
+        RuleEdit.SAVE if isinstance(command, SaveRule) else RuleEdit.DELETE,
+        command.moderator,
+        _NOBODY,
+        command.slug,
+        command.reason,
+        now_ms,
+        scope=scope_of(command.slug),
+        nonce=order.origin.nonce,
         details=details,
     )
 
 
 def warning_audit_row(order: WarningOrder, now_ms: int) -> AuditRow:
     """What is kept of a command that warns somebody."""
-    command = order.command
-    return AuditRow(
-        action=int(WarningAction.ISSUE),
-        target_user_id=command.target.user_id,
-        target_username=command.target.username,
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.ROOM),
-        slug=command.slug,
-        reason=command.reason,
-        at_ms=now_ms,
-        lifted_ids=[],
-        nonce=order.origin.nonce or None,
-    )
+    command, nonce = order.command, order.origin.nonce
+    made_by, slug, reason = command.moderator, command.slug, command.reason
+    return _row(WarningAction.ISSUE, made_by, command.target, slug, reason, now_ms, nonce=nonce)
 
 
 def role_audit_row(order: RoleOrder, details: dict[str, Any], now_ms: int) -> AuditRow:
     """What is kept of a command that gives or takes back a role."""
     command = order.command
-    return AuditRow(
-        action=int(RoleAction.SET),
-        target_user_id=command.target.user_id,
-        target_username="",
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.ROOM),
-        slug=command.slug,
-        reason=command.reason,
-        at_ms=now_ms,
-        lifted_ids=[],
-        nonce=order.origin.nonce or None,
+    return _row(
+        RoleAction.SET,
+        command.moderator,
+        Target(command.target.user_id, ""),
+        command.slug,
+        command.reason,
+        now_ms,
+        nonce=order.origin.nonce,
         details=details,
     )
 
 
-def report_audit_row(order: ResolveOrder, report: Report) -> AuditRow:
+def report_audit_row(order: ResolveOrder, report: Report, now_ms: int) -> AuditRow:
     """What is kept of a decision about a report, besides the report itself, which has the text."""
     command = order.command
-    return AuditRow(
-        action=int(ReportAction.RESOLVE),
-        target_user_id=report.target.user_id,
-        target_username=report.target.username,
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.ROOM),
-        slug=command.slug,
-        reason=command.reason,
-        at_ms=report.closed_at_ms,
-        lifted_ids=[],
-        nonce=order.origin.nonce or None,
+    return _row(
+        ReportAction.RESOLVE,
+        command.moderator,
+        report.target,
+        command.slug,
+        command.reason,
+        now_ms,
+        nonce=order.origin.nonce,
         message_id=None if report.message is None else report.message.id,
         details={"report_id": report.id, "resolution": int(report.state)},
     )
 
 
-def denial_audit_row(order: DecideOrder, request: UnbanRequest) -> AuditRow:
+def denial_audit_row(order: DecideOrder, request: UnbanRequest, now_ms: int) -> AuditRow:
     """What is kept of an unban request that was denied, besides the request itself. Of an approval it is the row of the
     unban."""
     command = order.command
-    return AuditRow(
-        action=int(UnbanAction.DENY),
-        target_user_id=request.user_id,
-        target_username="",
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.EVERYWHERE if request.slug is None else Scope.ROOM),
-        slug=request.slug or "",
-        reason=command.note,
-        at_ms=request.closed_at_ms,
-        lifted_ids=[],
-        nonce=order.origin.nonce or None,
+    return _row(
+        UnbanAction.DENY,
+        command.moderator,
+        Target(request.user_id, ""),
+        request.slug or "",
+        command.note,
+        now_ms,
+        scope=Scope.EVERYWHERE if request.slug is None else Scope.ROOM,
+        nonce=order.origin.nonce,
         details={"unban_request_id": request.id},
     )
 
@@ -303,40 +250,33 @@ def user_erasure_audit_row(
     order: EraseUserOrder, imposed: Iterable[Sanction], lifted_ids: Iterable[int], now_ms: int
 ) -> AuditRow:
     """What is kept of a command that erases a user: their number."""
-    command = order.command
-    return AuditRow(
-        action=int(UserErasureAction.ERASE),
-        target_user_id=command.user_id,
-        target_username="",
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.EVERYWHERE),
-        slug="",
-        reason=command.reason,
-        at_ms=now_ms,
-        lifted_ids=list(lifted_ids),
-        nonce=order.origin.nonce or None,
-        details={"imposed_ids": [sanction.id for sanction in imposed], "again_of": list(lifted_ids)},
+    command, lifted = order.command, list(lifted_ids)
+    return _row(
+        UserErasureAction.ERASE,
+        command.moderator,
+        Target(command.user_id, ""),
+        "",
+        command.reason,
+        now_ms,
+        scope=Scope.EVERYWHERE,
+        nonce=order.origin.nonce,
+        lifted_ids=lifted,
+        details={"imposed_ids": [sanction.id for sanction in imposed], "again_of": lifted},
     )
 
 
 def revocation_audit_row(order: RevocationOrder, revocation: Revocation, now_ms: int) -> AuditRow:
     """What is kept of a command that revokes tokens."""
     command = order.command
-    return AuditRow(
-        action=int(command.action),
-        target_user_id=command.target.user_id,
-        target_username="",
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.EVERYWHERE),
-        slug="",
-        reason=command.reason,
-        at_ms=now_ms,
-        lifted_ids=[],
-        nonce=order.origin.nonce or None,
+    return _row(
+        command.action,
+        command.moderator,
+        Target(command.target.user_id, ""),
+        "",
+        command.reason,
+        now_ms,
+        scope=Scope.EVERYWHERE,
+        nonce=order.origin.nonce,
         details={"before_ms": revocation.before_ms} if command.user_id else {"jti": command.jti},
     )
 
@@ -345,39 +285,28 @@ def note_audit_row(order: NoteOrder, note: Note, now_ms: int) -> AuditRow:
     """What is kept of a command about a note: never its text, which only moderators of the room may read, and which is
     gone when it is deleted."""
     command = order.command
-    return AuditRow(
-        action=int(NoteAction.ADD if isinstance(command, AddNote) else NoteAction.DELETE),
-        target_user_id=note.target.user_id,
-        target_username=note.target.username,
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.ROOM),
-        slug=command.slug,
-        reason=command.reason,
-        at_ms=now_ms,
-        lifted_ids=[],
-        nonce=order.origin.nonce or None,
+    return _row(
+        NoteAction.ADD if isinstance(command, AddNote) else NoteAction.DELETE,
+        command.moderator,
+        note.target,
+        command.slug,
+        command.reason,
+        now_ms,
+        nonce=order.origin.nonce,
         details={"note_id": note.id},
     )
 
 
 def hold_audit_row(hold: Hold) -> AuditRow:
     """What is kept of a message that a rule, or the policy, has wait for a moderator."""
-    target = hold.message.target
     by_rule = {"rule_id": hold.rule_id, "rule_name": hold.rule_name} if hold.rule_id else {}
-    return AuditRow(
-        action=int(HoldAction.HOLD),
-        target_user_id=target.user_id,
-        target_username=storable(target.username),
-        moderator_user_id=RULE_AUTHOR.user_id,
-        moderator_rank=int(RULE_AUTHOR.rank),
-        duration_minutes=0,
-        scope=int(Scope.ROOM),
-        slug=hold.slug,
-        reason=f"Rule: {hold.rule_name}" if hold.rule_id else "Links wait for a moderator",
-        at_ms=hold.held_at_ms,
-        lifted_ids=[],
+    return _row(
+        HoldAction.HOLD,
+        RULE_AUTHOR,
+        _storable(hold.message.target),
+        hold.slug,
+        f"Rule: {hold.rule_name}" if hold.rule_id else "Links wait for a moderator",
+        hold.held_at_ms,
         message_text=hold.message.text,
         details={"hold_id": hold.id, **by_rule},
     )
@@ -385,39 +314,21 @@ def hold_audit_row(hold: Hold) -> AuditRow:
 
 def decision_audit_row(command: DecideHeldCommand, decided: Hold, nonce: str, now_ms: int) -> AuditRow:
     """What is kept of a decision about a message that waited; the row of the hold has its text."""
-    target = decided.message.target
-    return AuditRow(
-        action=int(command.action),
-        target_user_id=target.user_id,
-        target_username=target.username,
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=0,
-        scope=int(Scope.ROOM),
-        slug=decided.slug,
-        reason=command.reason,
-        at_ms=now_ms,
-        lifted_ids=[],
-        nonce=nonce or None,
-        details={"hold_id": decided.id},
-    )
+    made_by, target, details = command.moderator, decided.message.target, {"hold_id": decided.id}
+    return _row(command.action, made_by, target, decided.slug, command.reason, now_ms, nonce=nonce, details=details)
 
 
 def follow_row(sanction: Sanction, address: str, now_ms: int) -> AuditRow:
     """What is kept of an address that was added to a sanction."""
-    return AuditRow(
-        action=int(sanction.kind),
-        target_user_id=sanction.target.user_id,
-        target_username=sanction.target.username,
-        moderator_user_id=sanction.moderator_user_id,
-        moderator_rank=int(sanction.moderator_rank),
-        duration_minutes=0,
-        scope=int(sanction.scope),
-        slug=sanction.slug or "",
-        reason=sanction.reason,
-        at_ms=now_ms,
+    return _row(
+        sanction.kind,
+        Moderator(sanction.moderator_user_id, sanction.moderator_rank),
+        sanction.target,
+        sanction.slug or "",
+        sanction.reason,
+        now_ms,
+        scope=sanction.scope,
         imposed_id=sanction.id,
-        lifted_ids=[],
         followed_address=address,
     )
 
@@ -428,24 +339,57 @@ def undo_row(order: UndoOrder, undone: AuditRow, undoing: Undoing, now_ms: int) 
     details: dict[str, Any] = {"not_undone": list(undoing.not_undone)}
     if action is not None:
         details["action"] = int(action)
-    # Of a target that was forgotten in the row, and not by a sanction that holds, the edges have to know the name.
-    target = undoing.target or Target(undone.target_user_id, undone.target_username)
-    return AuditRow(
-        action=int(UndoAction.UNDO),
-        target_user_id=target.user_id,
-        target_username=target.username,
-        moderator_user_id=command.moderator.user_id,
-        moderator_rank=int(command.moderator.rank),
-        duration_minutes=undoing.duration_minutes(now_ms),
+    return _row(
+        UndoAction.UNDO,
+        command.moderator,
+        # Of a target that was forgotten in the row, and not by a sanction that holds, the edges have to know the name.
+        undoing.target or Target(undone.target_user_id, undone.target_username),
+        undone.slug,
+        command.reason,
+        now_ms,
         scope=undone.scope,
-        slug=undone.slug,
-        reason=command.reason,
-        at_ms=now_ms,
+        nonce=order.origin.nonce,
         lifted_ids=[sanction.id for sanction in undoing.lifts],
-        nonce=order.origin.nonce or None,
+        duration_minutes=undoing.duration_minutes(now_ms),
         undoes_id=undone.id,
         details=details,
     )
+
+
+def _row(
+    action: int,
+    made_by: Moderator,
+    target: Target,
+    slug: str,
+    reason: str,
+    at_ms: int,
+    *,
+    scope: int = Scope.ROOM,
+    nonce: str = "",
+    lifted_ids: Iterable[int] = (),
+    duration_minutes: int = 0,
+    **others: Any,
+) -> AuditRow:
+    """A row with what every action has. `others`: the columns that some have besides."""
+    return AuditRow(
+        action=int(action),
+        target_user_id=target.user_id,
+        target_username=target.username,
+        moderator_user_id=made_by.user_id,
+        moderator_rank=int(made_by.rank),
+        duration_minutes=duration_minutes,
+        scope=int(scope),
+        slug=slug,
+        reason=reason,
+        at_ms=at_ms,
+        lifted_ids=list(lifted_ids),
+        nonce=nonce or None,
+        **others,
+    )
+
+
+def _storable(target: Target) -> Target:
+    return Target(target.user_id, storable(target.username))
 
 
 def undone_from_row(row: AuditRow, *, brings_entry: bool = False) -> Undone | None:

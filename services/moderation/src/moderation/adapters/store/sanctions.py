@@ -424,7 +424,7 @@ class TortoiseStore:
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             decided = await decided_now()
-            audit = report_audit_row(order, decided)
+            audit = report_audit_row(order, decided, now_ms)
             told = {"report_id": decided.id, "resolution": decided.state.name.lower()}
             await append_audit(audit, kind=REPORT_RESOLVED, data=told)
             await write_report(decided)
@@ -500,7 +500,7 @@ class TortoiseStore:
                     now_ms=now_ms,
                     answers=decided,
                 )
-            audit = denial_audit_row(order, decided)
+            audit = denial_audit_row(order, decided, now_ms)
             await append_audit(audit, kind=REQUEST_DECIDED, data=_told_of(decided))
             return Receipt(audit.id, unban_request=decided)
 
