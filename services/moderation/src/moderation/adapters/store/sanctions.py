@@ -2,7 +2,8 @@
 was seen where."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ from tortoise.expressions import Q, Subquery
 from tortoise.functions import Max
 from tortoise.queryset import QuerySet
 
-from chassis.database import Database
+from chassis.database import Database, Session
 from chassis.logs import LogSummary
 from moderation.adapters.store import retention
 from moderation.adapters.store.audit import append_audit, list_records, list_undoable, record_from_row, verify_part
@@ -225,8 +226,7 @@ class TortoiseStore:
         now_ms: int,
     ) -> Receipt:
         """Commands go one by one over all replicas: they are rare, and their event ids rise as they are committed."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             change = decide(await self._in_force_of(order.command.target, addresses, now_ms))
@@ -242,8 +242,7 @@ class TortoiseStore:
         now_ms: int,
     ) -> Receipt:
         """One by one as well: what is not done yet is known to whoever comes next."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             erasure = decide([] if order.log is None else await pending(order.log))
@@ -256,8 +255,7 @@ class TortoiseStore:
     async def change_policy(self, order: PolicyOrder, *, now_ms: int) -> Receipt:
         """One by one as well: versions rise as they are committed, so that whoever reads on misses none."""
         command, log = order.command, order.log
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             changed, details = await write_policy(command, now_ms=now_ms)
@@ -279,8 +277,7 @@ class TortoiseStore:
     ) -> Receipt:
         """One by one as well: what takes the message back comes before, and is seen, or after, and ends the pin."""
         command, log = order.command, order.log
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             known = await pin_of(command.slug)
@@ -305,8 +302,7 @@ class TortoiseStore:
     @answered
     async def undo(self, order: UndoOrder, decide: Callable[[DoneAction | None], Undoing], *, now_ms: int) -> Receipt:
         """One by one as well: what is undone is as it is seen here."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             undone = await AuditRow.get_or_none(id=order.command.action_id)
@@ -336,8 +332,7 @@ class TortoiseStore:
     @answered
     async def set_role(self, order: RoleOrder, *, now_ms: int) -> Receipt:
         """One by one as well: no two add to what the other has not read."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             roles, details = await write_roles(order.command, now_ms=now_ms)
@@ -363,8 +358,7 @@ class TortoiseStore:
     @answered
     async def warn(self, order: WarningOrder, *, now_ms: int) -> Receipt:
         """One by one as well, for the same reason."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             audit = warning_audit_row(order, now_ms)
@@ -374,8 +368,7 @@ class TortoiseStore:
 
     @answered
     async def report_warning(self, report: WarningReport, *, now_ms: int) -> Receipt:
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             return Receipt(report.warning_id, warning=await take_step(report, now_ms=now_ms))
 
     @answered
@@ -399,8 +392,7 @@ class TortoiseStore:
     ) -> Receipt:
         """One by one as well, as its event has a place among the others. One a replica waits for its turn among the
         commands, the others behind it: of what many report at once moderators are not to wait for more."""
-        async with self._reporting, self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command(self._reporting):
             known = await reported_before(order, now_ms=now_ms)
             if known is not None:
                 return Receipt(0, repeated=True, report=known)
@@ -419,8 +411,7 @@ class TortoiseStore:
 
         if (earlier := await self._refused_early(order, decided_now, now_ms)) is not None:
             return earlier
-        async with self._deciding, self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command(self._deciding):
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             decided = await decided_now()
@@ -458,8 +449,7 @@ class TortoiseStore:
             found = await sanction_or_same()
         if isinstance(found, UnbanRequest):
             return Receipt(0, repeated=True, unban_request=found)
-        async with self._reporting, self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command(self._reporting):
             found = await sanction_or_same()
             if isinstance(found, UnbanRequest):
                 return Receipt(0, repeated=True, unban_request=found)
@@ -486,8 +476,7 @@ class TortoiseStore:
 
         if (earlier := await self._refused_early(order, decided_now, now_ms)) is not None:
             return earlier
-        async with self._deciding, self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command(self._deciding):
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             decided, sanction = await decided_now()
@@ -528,8 +517,7 @@ class TortoiseStore:
     @answered
     async def revoke(self, order: RevocationOrder, revocation: Revocation, *, now_ms: int) -> Receipt:
         """One by one as well, for the same reason."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             kept = await write_revocation(revocation, now_ms=now_ms)
@@ -542,8 +530,7 @@ class TortoiseStore:
         """One by one as well. A sanction in force whose addresses go is made anew without them: replicas only ever add
         addresses to one that they know."""
         command = order.command
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             for purge, erasure in command.purges():
@@ -604,8 +591,7 @@ class TortoiseStore:
 
         if (earlier := await self._refused_early(order, demanded_now, now_ms)) is not None:
             return earlier
-        async with self._deciding, self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command(self._deciding):
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             known = await demanded_now()
@@ -659,8 +645,7 @@ class TortoiseStore:
             if not order.message.number:  # only asked how one stands that waited; it was not judged
                 raise HoldNotFound
             await demand_room(order, now_ms=now_ms)
-        async with self._holding, self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command(self._holding):
             if (known := await self._known_hold(order, now_ms)) is not None:
                 return known
             await demand_room(order, now_ms=now_ms)
@@ -690,8 +675,7 @@ class TortoiseStore:
 
         if (earlier := await self._refused_early(order, decided_now, now_ms)) is not None:
             return earlier
-        async with self._deciding, self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command(self._deciding):
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             known, decided = await decided_now()
@@ -706,8 +690,7 @@ class TortoiseStore:
         async with self._database.transaction():
             if not await are_holds_late(now_ms):
                 return []
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             expired = await expire_holds(now_ms)
             for hold in expired:
                 await append_feed_event(hold.slug, "hold_decided", shown_decision(hold), now_ms=now_ms)
@@ -726,8 +709,7 @@ class TortoiseStore:
     @answered
     async def change_rules(self, order: RuleOrder, *, now_ms: int) -> Receipt:
         """One by one as well, for the same reason."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             rule, state, details = await write_rule(order.command, now_ms=now_ms)
@@ -814,8 +796,7 @@ class TortoiseStore:
 
     @answered
     async def append_flags(self, batches: Sequence[FlagBatch], *, now_ms: int) -> None:
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command() as session:
             data_by_slug = {batch.slug: batch.data() for batch in batches}
             await append_feed_events(session, RULE_HITS, data_by_slug, now_ms=now_ms)
 
@@ -831,8 +812,7 @@ class TortoiseStore:
     @answered
     async def follow(self, sanction_id: int, address: str, *, now_ms: int) -> SanctionEvent | None:
         """Under the lock of commands, so that no event of a sanction is published after it was lifted."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             sanction = await self._find(sanction_id)
             if sanction is None or not sanction.is_in_force(now_ms) or not sanction.may_follow_to(address):
                 return None
@@ -955,8 +935,7 @@ class TortoiseStore:
 
     @answered
     async def _end_pins(self, before_ms: int, now_ms: int) -> bool:
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)  # versions rise as they are committed
+        async with self._command():
             return await end_pins(before_ms, now_ms)
 
     @answered
@@ -994,8 +973,7 @@ class TortoiseStore:
     @answered
     async def _expire_warnings(self, before_ms: int, anonymous_before_ms: int, now_ms: int) -> bool:
         """Under the lock of commands: versions rise as they are committed."""
-        async with self._commanding, self._database.transaction() as session:
-            await session.lock(COMMAND_LOCK)
+        async with self._command():
             return await expire_warnings(before_ms, anonymous_before_ms, now_ms)
 
     async def _in_parts(self, part: Callable[[], Awaitable[bool]]) -> None:
@@ -1029,6 +1007,14 @@ class TortoiseStore:
                     raise
                 return earlier
             return None
+
+    @asynccontextmanager
+    async def _command(self, behind: asyncio.Lock | None = None) -> AsyncIterator[Session]:
+        """A transaction that goes one by one with the commands of all replicas: ids and versions rise as they are
+        committed. `behind`: where one of a kind at a time waits among the commands."""
+        async with behind or nullcontext(), self._commanding, self._database.transaction() as session:
+            await session.lock(COMMAND_LOCK)
+            yield session
 
     async def _earlier(self, order: Order, now_ms: int) -> Receipt | None:
         if not order.origin.nonce:
