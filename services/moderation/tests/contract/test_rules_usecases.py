@@ -202,7 +202,7 @@ async def test_changes_are_read_until_there_are_no_more_and_for_as_long_as_the_r
     replica: Replica, other: Replica, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     monkeypatch.setattr(rules_module, "READ_AT_ONCE", 2)
-    monkeypatch.setattr(rules_module, "READ_EVERY_S", 0.001)
+    monkeypatch.setattr(rules_module, "READ_CHANGES_EVERY_S", 0.001)
 
     async def has_read() -> bool:
         return len(other.book) == 5 and not other.book.missing(())

@@ -153,7 +153,7 @@ def subject(database: Database) -> Subject:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of milliseconds."""
-    monkeypatch.setattr(module, "READ_POLICIES_EVERY_S", 0.001)
+    monkeypatch.setattr(module, "READ_CHANGES_EVERY_S", 0.001)
     monkeypatch.setattr(module, "WRITE_EVERY_S", 0.001)
     monkeypatch.setattr(module, "RETRY_FIRST_S", 0.002)
     monkeypatch.setattr(module, "RETRY_LONGEST_S", 0.004)
@@ -385,7 +385,7 @@ async def test_policies_are_asked_for_as_often_as_ever_where_the_database_does_n
 ) -> None:
     """Or a change would not hold everywhere a second after it was told: it may be made as soon as the database is
     back."""
-    monkeypatch.setattr(module, "READ_POLICIES_EVERY_S", 0.001)
+    monkeypatch.setattr(module, "READ_CHANGES_EVERY_S", 0.001)
     subject.store.problems["policies_after"] = DatabaseUnavailable("away")
     reading = asyncio.create_task(keep_reading_policies(subject.ports))
     try:

@@ -30,7 +30,7 @@ from moderation.ports import Ports
 from moderation.usecases import execute as module
 from moderation.usecases.execute import execute
 from moderation.usecases.outbox import keep_working
-from moderation.usecases.refresh import READ_POLICIES_EVERY_S, keep_reading_policies, read_policies
+from moderation.usecases.refresh import READ_CHANGES_EVERY_S, keep_reading_policies, read_policies
 from salon.events.v1 import events_pb2 as pb
 
 pytestmark = pytest.mark.integration
@@ -124,7 +124,7 @@ async def test_an_action_by_slug_on_a_room_without_a_life_has_no_entry_and_holds
 
 
 async def test_every_replica_obeys_it_soon(replicas: list[Ports], eventually: Eventually) -> None:
-    assert READ_POLICIES_EVERY_S < 0.5  # a second after it was told is what the contract promises
+    assert READ_CHANGES_EVERY_S < 0.5  # a second after it was told is what the contract promises
     here, there = replicas
     reading = asyncio.create_task(keep_reading_policies(there))
     try:

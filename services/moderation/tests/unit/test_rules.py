@@ -16,7 +16,7 @@ ZALGO = Rule("zalgo", RuleKind.ZALGO, RuleAction.MUTE, threshold=3, mute_minutes
 
 
 def hits(rules: list[Rule], text: str, rank: Rank = Rank.USER) -> list[tuple[str, str]]:
-    return [(hit.rule.name, hit.pattern) for hit in RuleSet(rules).judge(text, rank, is_vip=False).hits]
+    return [(hit.rule.name, hit.pattern) for hit in RuleSet(rules).judge(text, rank).hits]
 
 
 def test_a_hit_names_its_rule_and_the_pattern_or_host() -> None:
@@ -59,13 +59,13 @@ def test_the_strictest_of_several_hits_counts_and_of_mutes_the_longest() -> None
         ([NITRO, LINKS], NITRO),
         ([BLARG, longer, mute], longer),
     ):
-        hit = RuleSet(rules).judge("blarg free nitro evil.com", Rank.USER, is_vip=False).decisive
+        hit = RuleSet(rules).judge("blarg free nitro evil.com", Rank.USER).decisive
         assert hit is not None
         assert hit.rule is decisive
 
 
 def test_a_dry_run_is_listed_and_does_not_act() -> None:
-    judgement = RuleSet([replace(BLARG, mode=RuleMode.DRY_RUN)]).judge("blarg", Rank.USER, is_vip=False)
+    judgement = RuleSet([replace(BLARG, mode=RuleMode.DRY_RUN)]).judge("blarg", Rank.USER)
     assert [hit.acts for hit in judgement.hits] == [False]
     assert judgement.decisive is None
 
@@ -74,24 +74,23 @@ def test_a_rule_that_is_off_is_not_looked_at() -> None:
     assert hits([replace(BLARG, mode=RuleMode.OFF)], "blarg") == []
 
 
-def test_moderators_vips_and_whom_a_rule_exempts_are_not_judged() -> None:
+def test_moderators_and_whom_a_rule_exempts_are_not_judged() -> None:
     assert hits([BLARG], "blarg", Rank.MODERATOR) == []
     assert hits([replace(BLARG, exempt_from=Rank.USER)], "blarg", Rank.USER) == []
     assert hits([replace(BLARG, exempt_from=Rank.USER)], "blarg", Rank.ANONYMOUS) == [("blarg", "blarg")]
-    assert RuleSet([BLARG]).judge("blarg", Rank.USER, is_vip=True) is NO_HITS
 
 
 def test_rules_for_everywhere_hold_beside_those_of_a_slug() -> None:
     everywhere = RuleSet([BLARG])
     of_slug = RuleSet([LINKS], everywhere)
-    judgement = of_slug.judge("blarg evil.com", Rank.USER, is_vip=False)
+    judgement = of_slug.judge("blarg evil.com", Rank.USER)
     assert [hit.rule for hit in judgement.hits] == [BLARG, LINKS]
-    assert RuleSet([], everywhere).judge("blarg", Rank.USER, is_vip=False).decisive is not None
+    assert RuleSet([], everywhere).judge("blarg", Rank.USER).decisive is not None
 
 
 def test_no_rules_say_nothing() -> None:
-    assert RuleSet([], RuleSet([])).judge("blarg", Rank.USER, is_vip=False) is NO_HITS
-    assert RuleSet([BLARG]).judge("fine", Rank.USER, is_vip=False) is NO_HITS
+    assert RuleSet([], RuleSet([])).judge("blarg", Rank.USER) is NO_HITS
+    assert RuleSet([BLARG]).judge("fine", Rank.USER) is NO_HITS
 
 
 @pytest.mark.parametrize("rule", [BLARG, NITRO, LINKS, CAPS, ZALGO])
@@ -128,9 +127,9 @@ def test_large_expressions_wait_for_time_and_small_ones_do_not() -> None:
     large = Rule("large", RuleKind.REGEX, RuleAction.REFUSE, patterns=tuple(f"a.{{0,{n}}}b" for n in range(60, 70)))
     for rule, is_cut in ((small, False), (large, True)):
         forms = TextForms("a blarg b", lambda: True)
-        hits = RuleSet([rule]).judge(forms, Rank.USER, is_vip=False).hits
+        hits = RuleSet([rule]).judge(forms, Rank.USER).hits
         assert (len(hits), forms.is_cut) == (not is_cut, is_cut)
-        assert len(RuleSet([rule]).judge("a blarg b", Rank.USER, is_vip=False).hits) == 1
+        assert len(RuleSet([rule]).judge("a blarg b", Rank.USER).hits) == 1
 
 
 def test_all_rules_share_the_forms_of_a_text() -> None:
@@ -140,6 +139,6 @@ def test_all_rules_share_the_forms_of_a_text() -> None:
     ]
     forms = TextForms("FÜCK evil.com evil.com")
     for _ in range(2):
-        hits = RuleSet(rules).judge(forms, Rank.USER, is_vip=False).hits
+        hits = RuleSet(rules).judge(forms, Rank.USER).hits
         assert [hit.pattern for hit in hits] == ["evil.com", "fück"]
     assert forms.hosts == ["evil.com"]

@@ -58,7 +58,7 @@ class CompiledRules:
     def matches(self, text: str | TextForms, rank: int) -> Iterator[Match]:
         """What a text of somebody of that rank, whom nothing else exempts, is against: of each rule once."""
         for rules in self._sets:
-            for hit in rules.judge(text, cast(Rank, rank), is_vip=False).hits:
+            for hit in rules.judge(text, cast(Rank, rank)).hits:
                 yield Match(self._kept[id(hit.rule)], hit)
 
 

@@ -224,9 +224,9 @@ class RuleSet:
         ]
         self._allowed = {n: domains_of(rule.allow) for n, rule in enumerate(self._rules) if rule.kind is RuleKind.LINKS}
 
-    def judge(self, text: str | TextForms, rank: Rank, *, is_vip: bool) -> Judgement:
-        """What a text of somebody of that rank in the room comes to. VIPs are exempt."""
-        if is_vip or (not self._rules and self._everywhere is None):
+    def judge(self, text: str | TextForms, rank: Rank) -> Judgement:
+        """What a text of somebody of that rank in the room comes to. VIPs, who are exempt, are not judged."""
+        if not self._rules and self._everywhere is None:
             return NO_HITS
         forms = text if isinstance(text, TextForms) else TextForms(text)
         hits = self._hits(forms, rank)

@@ -11,9 +11,9 @@ from chassis.errors import DatabaseUnavailable
 from chassis.tasks import in_slices, repeat
 from moderation.ports import ChangedSanctions, Ports
 
-READ_POLICIES_EVERY_S = 0.4
-"""A change of a policy, a sanction or a warning holds on every replica a second after it was told, also where NATS told
-this one nothing."""
+READ_CHANGES_EVERY_S = 0.4
+"""A change of a policy, a sanction, a warning or a rule holds on every replica a second after it was told, also where
+NATS told this one nothing."""
 DROP_ENDED_EVERY_S = 30.0
 WRITE_EVERY_S = 0.5
 RETRY_FIRST_S = 1.0
@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 async def keep_reading_sanctions(ports: Ports) -> None:
     """Read the sanctions that were changed, by whichever replica, every 0.4 s until cancelled: events are quicker, and
     may be lost."""
-    await repeat(READ_POLICIES_EVERY_S, lambda: read_sanctions(ports))
+    await repeat(READ_CHANGES_EVERY_S, lambda: read_sanctions(ports))
 
 
 async def keep_dropping_ended(ports: Ports) -> None:
@@ -41,12 +41,12 @@ async def keep_dropping_ended(ports: Ports) -> None:
 async def keep_reading_policies(ports: Ports) -> None:
     """Read the policies that were changed, by whichever replica, every 0.4 s until cancelled; also where the database
     did not answer: another replica may have changed one as soon as it does."""
-    await repeat(READ_POLICIES_EVERY_S, lambda: read_policies(ports))
+    await repeat(READ_CHANGES_EVERY_S, lambda: read_policies(ports))
 
 
 async def keep_reading_warnings(ports: Ports) -> None:
     """The same of the warnings."""
-    await repeat(READ_POLICIES_EVERY_S, lambda: read_warnings(ports))
+    await repeat(READ_CHANGES_EVERY_S, lambda: read_warnings(ports))
 
 
 async def keep_writing(ports: Ports) -> None:

@@ -18,11 +18,9 @@ from moderation.errors import NotPermitted, RuleNotFound
 from moderation.ports import Compilation, Ports, Urgency
 from moderation.usecases.admit import Batch
 from moderation.usecases.queries import LARGEST_PAGE
-from moderation.usecases.refresh import READ_AT_ONCE, until_answered
+from moderation.usecases.refresh import READ_AT_ONCE, READ_CHANGES_EVERY_S, until_answered
 
 SETTLED_AFTER_S = 5.0
-READ_EVERY_S = 0.4
-"""As of policies: a rule that was saved judges on every replica a second later."""
 WAITED_FOR_S = 0.5
 """So long messages wait for the rules of their room, from when these were first asked for: edges wait 1.5 s for a
 verdict, and whatever is asked behind them waits as well."""
@@ -37,7 +35,7 @@ _no_room = LogSummary(_log, "rules_dropped_for_others")
 
 async def keep_reading_rules(ports: Ports) -> None:
     """Read which slugs' rules were changed, by whichever replica, every 0.4 s until cancelled."""
-    await repeat(READ_EVERY_S, lambda: until_answered("rules_not_read", lambda: read_rules(ports)))
+    await repeat(READ_CHANGES_EVERY_S, lambda: until_answered("rules_not_read", lambda: read_rules(ports)))
 
 
 async def read_rules(ports: Ports) -> None:
