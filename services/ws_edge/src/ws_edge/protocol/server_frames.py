@@ -413,7 +413,7 @@ class UndoneData(Struct, frozen=True, gc=False):
     """What was undone."""
     not_undone: list[str]
     """What stays as it is: fields of the policy that were changed since, `sanctions` where one that the action lifted
-    could not be imposed again, `messages` where it took some back."""
+    could not be imposed again, `messages` where it took some back, `pin` where what was pinned before can't be read."""
     nonce: Nonce | UnsetType = UNSET
     """Of the frame that asked for it, where it had one."""
 
@@ -474,7 +474,7 @@ class FeedActionData(Struct, frozen=True, kw_only=True, gc=False):
 
     action_id: _Id
     action: str
-    """As in GraphQL's `auditLog`: of moderation_action, save_rule, delete_rule, or one of a later version."""
+    """As in GraphQL's `auditLog`, or one of a later version."""
     moderator_user_id: _Id | None
     """null: a rule did it."""
     moderator_role: _Role | None
@@ -488,14 +488,14 @@ class FeedActionData(Struct, frozen=True, kw_only=True, gc=False):
     """Of ban and mute; 0: permanent."""
     message_id: _Id | UnsetType = UNSET
     message: str | UnsetType = UNSET
-    """The text that was taken back, or for which a rule muted."""
+    """The text that was taken back, for which a rule muted, or that waits or waited for a moderator."""
     changes: list[FieldChangeData] | UnsetType = UNSET
     undoes: _Id | UnsetType = UNSET
     """The action that it undoes."""
     completes: _Id | UnsetType = UNSET
     """The deletion whose message it says: that could not be read before."""
     rule: str | UnsetType = UNSET
-    """The name of the rule that was saved or deleted, or that muted."""
+    """The name of the rule that was saved or deleted, or that muted, or has a message wait."""
     sanction_ids: list[_Id] | UnsetType = UNSET
     """In force from now on."""
     lifted_ids: list[_Id] | UnsetType = UNSET
