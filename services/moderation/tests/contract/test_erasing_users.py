@@ -1,10 +1,15 @@
 """Erasing a user in the database, on SQLite and on PostgreSQL: what goes, what stays, and that the chain is whole."""
 
+import logging
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 
+from moderation.adapters.store.database import moderation_database
+from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import (
     AuditRow,
     NoteRow,
@@ -198,3 +203,31 @@ async def test_a_sanction_of_before_is_lifted_by_undoing_it_all_the_same(store: 
     order = UndoOrder(UndoCommand(ADMIN, "live", imposed.id, ""))
     await store.undo(order, partial(decide_undo, order.command, now_ms=3_000), now_ms=3_000)
     assert await store.in_force(SanctionQuery(["live"]), now_ms=3_000) == []
+
+
+async def test_nothing_but_the_pins_is_read_from_end_to_end(
+    postgres_url: str, postgres_socket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL's plans of the very statements, where it takes an index wherever there is one. Pins, one a room, have
+    the author in what they show."""
+    database = moderation_database(postgres_url)
+    name = postgres_url.partition("?")[0].rpartition("/")[2]
+    other = await asyncpg.connect(host=postgres_socket, user="postgres", database=name)
+    try:
+        await database.open()
+        await fill(TortoiseStore(database), ANA)
+        await other.execute("SET enable_seqscan = off")
+        caplog.set_level(logging.DEBUG, "tortoise.db_client")
+        caplog.clear()
+        await TortoiseStore(database).erase_user(erase(), now_ms=2_000)
+        said: list[Any] = [record.args for record in caplog.records if isinstance(record.args, tuple)]
+        plans = [str(await other.fetch(f"EXPLAIN {sql}", *values)) for sql, values in said if _is_by_rows(sql)]
+        assert len(plans) > 20
+        assert [plan for plan in plans if "Seq Scan" in plan and "Seq Scan on pin" not in plan] == []
+    finally:
+        await other.close()
+        await database.close()
+
+
+def _is_by_rows(sql: object) -> bool:
+    return isinstance(sql, str) and sql.startswith(("SELECT", "DELETE", "UPDATE")) and "advisory" not in sql

@@ -286,6 +286,7 @@ class RuleHitRow(Model):
         indexes = (
             Index(fields=("rule_id", "id"), name="rule_hit_by_rule"),
             Index(fields=("at_ms",), name="rule_hit_by_time"),
+            Index(fields=("user_id",), name="rule_hit_by_user"),
         )
 
 
@@ -434,6 +435,8 @@ class NoteRow(Model):
         indexes = (
             Index(fields=("slug", "target_user_id", "target_username", "id"), name="note_by_target"),
             Index(fields=("created_at_ms",), name="note_by_time"),
+            Index(fields=("target_user_id",), name="note_by_user"),
+            Index(fields=("author_user_id",), name="note_by_author"),
         )
 
 
