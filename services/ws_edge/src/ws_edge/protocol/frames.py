@@ -164,8 +164,8 @@ class ModerationData(Struct, frozen=True):
     """Kept in the audit log. Of warn, which needs one: shown to the target."""
     scope: Literal["room", "everywhere"] = "room"
     nonce: Nonce = ""
-    """Comes back in the error that refuses the action, and in your own copy of what takes messages back, changes the
-    policy, the shield or the pin, or warns; the same again within two minutes changes nothing."""
+    """Comes back in the error that refuses the action, in your own copy of what the room is told, or in the answer
+    to you alone; the same again within two minutes changes nothing, and with another action it is nonce_taken."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""
