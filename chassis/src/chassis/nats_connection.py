@@ -26,6 +26,9 @@ _CREDENTIALS_HEADS = ("BEGIN NATS USER JWT", "BEGIN USER NKEY SEED")
 _HOST_AND_PORT = re.compile(r"[^\s/,:@]+:[0-9]{1,5}", re.ASCII)
 _CONNECT_TIMEOUT_S = 2
 _RECONNECT_WAIT_S = 0.25
+_PING_INTERVAL_S = 3
+"""After some of these without an answer a link is given up. What was sent on it must not arrive minutes later: the
+stream knows for two minutes alone what it has stored already."""
 _CONNECT_AGAIN_S = 0.5
 _CLOSE_DEADLINE_S = 2.0
 _TROUBLES_LIMIT = 100
@@ -264,6 +267,7 @@ class NatsConnection:
             connect_timeout=_CONNECT_TIMEOUT_S,
             reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type] # it sleeps for it, fractions work
             max_reconnect_attempts=-1,
+            ping_interval=_PING_INTERVAL_S,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_connected,

@@ -9,7 +9,9 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from real_nats import NatsServer
+from tcp_line import TcpLine
 
+from chassis import nats_connection
 from chassis.errors import BadSetting
 from chassis.nats_connection import NatsConnection, NatsSettings
 
@@ -75,6 +77,24 @@ async def listening(url: str) -> AsyncIterator[Listener]:
         with suppress(asyncio.CancelledError):
             await running
     assert not listener.connection.is_connected
+
+
+async def test_a_link_on_which_nothing_comes_any_more_is_given_up_and_made_anew(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent on it must not arrive minutes later, when it was sent again elsewhere."""
+    monkeypatch.setattr(nats_connection, "_PING_INTERVAL_S", 0.05)
+    line = TcpLine([int(nats_server.url.rpartition(":")[2])])
+    await line.open()
+    async with asyncio.timeout(30), listening(f"nats://127.0.0.1:{line.port}") as listener:
+        await listener.connects.get()
+        line.hold()
+        while listener.connection.is_connected:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
+        line.go_on()
+        await listener.connects.get()
+        await listener.hears(b"again")
+    await line.cut()
 
 
 async def test_it_waits_for_a_server_that_comes_later_and_says_so_once(nats_server: NatsServer) -> None:
