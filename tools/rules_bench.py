@@ -101,11 +101,11 @@ def main() -> None:
         print(f"{name}: {len(texts)} messages of {CHARACTERS} characters, µs")
         for what, judge in (
             ("sum(range(1000))", lambda _: sum(range(1000))),
-            ("no rules", lambda text: none.judge(text, Rank.USER, is_vip=False)),
+            ("no rules", lambda text: none.judge(text, Rank.USER)),
             ("folded for terms", lambda text: search_codes(text)),
             ("terms", search.found_in),
             ("folded for expressions", texts_for_expressions),
-            ("terms and expressions", lambda text: both.judge(text, Rank.USER, is_vip=False)),
+            ("terms and expressions", lambda text: both.judge(text, Rank.USER)),
         ):
             print(f"  {what:<24}{cost_us(judge, texts)}")
 
