@@ -349,6 +349,8 @@ async def test_who_made_a_room_by_createchatroom_owns_it_in_every_life_and_for_e
     await replica.create("a", 7)
     joined = [await replica.enter(1, "a", 8), await replica.enter(1, "a", 8), await replica.enter(2, "b", 7)]
     assert [membership.owner for membership in joined] == [7, 7, None]
+    assert [membership.owned_since_ms > 0 for membership in joined] == [True, True, False]
+    assert joined[1] == joined[0]
     await replica.leave(1)
     assert (await replica.enter(3, "a", None)).owner == 7
 

@@ -89,8 +89,9 @@ class Membership:
     partition: int | None = None
     """Of the life's log; None: its messages are in the stream of before."""
     owner: UserId | None = None
+    """Who made the room by createChatRoom, the same as long as the life goes on; None: nobody did."""
     owned_since_ms: int = 0
-    """Who made the room by createChatRoom; the same as long as the life goes on."""
+    """Since when it is theirs, Unix milliseconds; 0: nobody's."""
 
 
 JoinOutcome = Membership | JoinRefusal

@@ -148,7 +148,8 @@ async def standing(session: Session, edge: EdgeId, arrivals: Sequence[Arrival]) 
     of_room = f"{session.for_update} OF r" if session.for_update else ""
     rows = await session.fetch(
         "SELECT c.number, r.life, r.room_id, r.slug, r.connection_count, r.version, r.crowded, r.partition_number,"
-        " k.owner FROM connection c JOIN room r ON r.life = c.life LEFT JOIN kept_settings k ON k.slug = r.slug"
+        " k.owner, k.created_ms AS kept_since_ms"
+        " FROM connection c JOIN room r ON r.life = c.life LEFT JOIN kept_settings k ON k.slug = r.slug"
         f" WHERE c.edge = $2 AND c.number IN (SELECT x.number FROM {session.rows(_NUMBERS)}) ORDER BY r.slug {of_room}",
         packed([{"number": arrival.connection} for arrival in arrivals]),
         edge,
@@ -163,6 +164,7 @@ async def standing(session: Session, edge: EdgeId, arrivals: Sequence[Arrival]) 
             crowded=bool(row["crowded"]),
             partition=row["partition_number"],
             owner=row["owner"],
+            owned_since_ms=0 if row["owner"] is None else row["kept_since_ms"],
         )
         for row in rows
     }
