@@ -18,6 +18,7 @@ import salon_processes
 import slow_stories
 from chat_client import Person, Visitors
 from graphql_client import GraphQL
+from real_postgres import Postgres
 from salon_processes import Edge, Group, Salon, Shape, stop_all
 
 _addresses = itertools.count(2)
@@ -125,6 +126,31 @@ async def choosy_visitors(choosy: Salon) -> AsyncIterator[Visitors]:
     opened = Visitors(choosy.edges[0].ws)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
+    """Two edges, two replicas of moderation, one database; each module has its own."""
+    started = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
+    try:
+        yield started.start(edges=2)
+    finally:
+        stop_all([started])
+
+
+@pytest_asyncio.fixture
+async def guests(pair: Salon) -> AsyncIterator[Visitors]:
+    """Who comes through the first edge of the pair."""
+    opened = Visitors(pair.edges[0].ws)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture
+async def api(pair: Salon) -> AsyncIterator[GraphQL]:
+    """GraphQL through its second edge."""
+    async with httpx.AsyncClient(base_url=pair.edges[1].http, trust_env=False, timeout=30) as client:
+        yield GraphQL(client)
 
 
 class _Catalogue(BaseHTTPRequestHandler):

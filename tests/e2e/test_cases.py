@@ -1,16 +1,10 @@
 """Cases and notes: over two edges and two replicas of moderation, on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
-import httpx
-import pytest
-import pytest_asyncio
-import salon_processes
 from chat_client import Frame, Person, Visitors
 from graphql_client import GraphQL
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 CASE = """query($slug: String!, $userId: SafeInt) { userCase(slug: $slug, userId: $userId) {
   sanctions { action reason } warnings { reason state } notes { text authorUserId } reports { category messageText }
@@ -20,35 +14,10 @@ ADD = """mutation($slug: String!, $userId: SafeInt, $text: String!) {
 DELETE = "mutation($id: SafeInt!) { deleteNote(id: $id) }"
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
-
-
-@pytest_asyncio.fixture
-async def graphql(pair: Salon) -> AsyncIterator[GraphQL]:
-    """Through the second edge."""
-    async with httpx.AsyncClient(base_url=pair.edges[1].http) as http:
-        yield GraphQL(http)
-
-
 async def test_a_case_gathers_what_is_known_of_somebody_for_the_moderators_of_the_room_alone(
     guests: Visitors,
     pair: Salon,
-    graphql: GraphQL,
+    api: GraphQL,
     room: str,
     admin: Person,
     moderator: Person,
@@ -68,12 +37,12 @@ async def test_a_case_gathers_what_is_known_of_somebody_for_the_moderators_of_th
     await target.wait_for("warning_closed")
     await chair.send("moderation_action", action="mute", target_user_id=ana.user_id, reason="ads", duration_minutes=5)
     await target.wait_for("moderation_action", action="mute")
-    note = (await graphql.run(ADD, moderator, slug=room, userId=ana.user_id, text="sells shoes"))["addNote"]["id"]
+    note = (await api.run(ADD, moderator, slug=room, userId=ana.user_id, text="sells shoes"))["addNote"]["id"]
     async with asyncio.timeout(10):  # who was seen is written within a second or so
         case: Frame = {"names": []}
         while not case["names"]:
             await asyncio.sleep(0.1)
-            case = (await graphql.run(CASE, moderator, slug=room, userId=ana.user_id))["userCase"]
+            case = (await api.run(CASE, moderator, slug=room, userId=ana.user_id))["userCase"]
     assert case.pop("firstSeen") <= case.pop("lastSeen")
     assert case == {
         "sanctions": [{"action": "mute", "reason": "ads"}],
@@ -83,7 +52,7 @@ async def test_a_case_gathers_what_is_known_of_somebody_for_the_moderators_of_th
         "names": [ana.username],
         "messages": [{"id": ids[0], "text": "hello"}],
     }
-    assert await graphql.refusal(CASE, bob, slug=room, userId=ana.user_id) == "FORBIDDEN"
-    assert await graphql.refusal(DELETE, bob, id=note) == "NOT_FOUND"
-    assert await graphql.run(DELETE, admin, id=note) == {"deleteNote": True}
-    assert (await graphql.run(CASE, moderator, slug=room, userId=ana.user_id))["userCase"]["notes"] == []
+    assert await api.refusal(CASE, bob, slug=room, userId=ana.user_id) == "FORBIDDEN"
+    assert await api.refusal(DELETE, bob, id=note) == "NOT_FOUND"
+    assert await api.run(DELETE, admin, id=note) == {"deleteNote": True}
+    assert (await api.run(CASE, moderator, slug=room, userId=ana.user_id))["userCase"]["notes"] == []

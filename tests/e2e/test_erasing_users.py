@@ -1,15 +1,8 @@
 """Erasing a user, over two edges and two replicas of moderation, on PostgreSQL."""
 
-from collections.abc import AsyncIterator, Iterator
-
-import httpx
-import pytest
-import pytest_asyncio
-import salon_processes
 from chat_client import Person, Visitors
 from graphql_client import GraphQL
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 ERASE = 'mutation($userId: SafeInt!) { eraseUser(userId: $userId, reason: "Asked for it") { actionId purged } }'
 VERIFY = "query($slug: String) { verifyAudit(slug: $slug) { whole checked } }"
@@ -17,31 +10,6 @@ PEOPLE = "query($slug: String!) { chatRoom(slug: $slug) { participants { userId 
 BLOCK = "mutation($userId: SafeInt!) { block(userId: $userId) }"
 BLOCKED = "{ blocked }"
 AUDIT = """query($slug: String!) { auditLog(slug: $slug, action: "delete", first: 1) { messageText targetUserId } }"""
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("erase"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
-
-
-@pytest_asyncio.fixture
-async def api(pair: Salon) -> AsyncIterator[GraphQL]:
-    """GraphQL through the second edge."""
-    async with httpx.AsyncClient(base_url=pair.edges[1].http) as http:
-        yield GraphQL(http)
 
 
 async def test_what_is_kept_of_a_user_goes_in_every_room_and_a_mute_stays_and_the_chain_is_whole(

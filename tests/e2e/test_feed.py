@@ -1,40 +1,18 @@
 """The moderators' feed: over two edges and two replicas of moderation, on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx
 import pytest
-import pytest_asyncio
 import salon_processes
 from chat_client import OBEYED_AFTER_S, Client, Frame, Person, Visitors, of_type, person
 from graphql_client import GraphQL
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 SAVE_RULE = """mutation($rule: RuleInput!, $slug: String) { saveRule(rule: $rule, slug: $slug) { id } }"""
 LIFT = "mutation($id: SafeInt!) { liftSanction(id: $id) { id } }"
 WITHIN_S = 20.0
 """On a busy machine; a read that follows without a word of NATS comes after three seconds."""
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("feed"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
 
 
 async def watch(chair: Client, **how: Any) -> Frame:
@@ -43,15 +21,8 @@ async def watch(chair: Client, **how: Any) -> Frame:
     return await chair.wait_for("moderation_feed")
 
 
-@pytest_asyncio.fixture
-async def graphql(pair: Salon) -> AsyncIterator[GraphQL]:
-    """Over HTTP, through the first edge."""
-    async with httpx.AsyncClient(base_url=pair.edges[0].http, trust_env=False, timeout=30) as http:
-        yield GraphQL(http)
-
-
 async def test_all_moderators_are_told_every_action_in_the_same_order_and_nobody_else(
-    guests: Visitors, pair: Salon, graphql: GraphQL, room: str, admin: Person, moderator: Person, ana: Person
+    guests: Visitors, pair: Salon, api: GraphQL, room: str, admin: Person, moderator: Person, ana: Person
 ) -> None:
     chair = await guests.join(room, admin)
     other = await guests.join(room, moderator, ws=pair.edges[1].ws)
@@ -70,7 +41,7 @@ async def test_all_moderators_are_told_every_action_in_the_same_order_and_nobody
         *(chair.send("moderation_action", action="mute", target_user_id=7_000_000 + n) for n in range(5)),
         *(other.send("moderation_action", **warning, reason=f"{n}") for n in range(5)),
         chair.send("moderation_action", action="delete", message_id=said["id"], reason="rude"),
-        graphql.run(LIFT, admin, id=known["sanction_id"]),
+        api.run(LIFT, admin, id=known["sanction_id"]),
     )
     events, same = [await _events(client, 12) for client in (chair, other)]
     assert events == same
@@ -85,7 +56,7 @@ async def test_all_moderators_are_told_every_action_in_the_same_order_and_nobody
 
 
 async def test_what_rules_refuse_is_told_with_what_was_said(
-    guests: Visitors, pair: Salon, graphql: GraphQL, room: str, admin: Person, moderator: Person, ana: Person
+    guests: Visitors, pair: Salon, api: GraphQL, room: str, admin: Person, moderator: Person, ana: Person
 ) -> None:
     user = await guests.join(room, ana, ws=pair.edges[1].ws)
     chair = await guests.join(room, moderator)
@@ -93,7 +64,7 @@ async def test_what_rules_refuse_is_told_with_what_was_said(
     await user.send("moderation_feed", on=True)
     await user.expect_error("You do not have permission to moderate this room", "not_moderator")
     rule = {"name": "spam", "kind": "TERMS", "patterns": ["followers"], "action": "REFUSE", "mode": "ON"}
-    await graphql.run(SAVE_RULE, admin, slug=room, rule=rule)
+    await api.run(SAVE_RULE, admin, slug=room, rule=rule)
     await _blocked(user, "buy followers")
     saved, hits = await _events(chair, 2)
     assert (saved["action"]["action"], saved["action"]["rule"], hits["kind"]) == ("save_rule", "spam", "rule_hits")

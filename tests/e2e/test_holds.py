@@ -2,47 +2,18 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx
 import pytest
-import pytest_asyncio
 import salon_processes
 from chat_client import OBEYED_AFTER_S, Client, Person, Visitors, of_type
 from graphql_client import GraphQL
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 SAVE = "mutation($rule: RuleInput!, $slug: String) { saveRule(rule: $rule, slug: $slug) { id } }"
 AUDIT = "query($slug: String) { auditLog(slug: $slug) { action holdId rule messageText } }"
 HELD = """query($slug: String!) { heldMessages(slug: $slug) {
   holdId slug userId username message replyTo rule } }"""
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
-
-
-@pytest_asyncio.fixture
-async def graphql(pair: Salon) -> AsyncIterator[GraphQL]:
-    """Questions to the first edge."""
-    async with httpx.AsyncClient(base_url=pair.edges[0].http) as http:
-        yield GraphQL(http)
 
 
 async def hold_links(guests: Visitors, room: str, admin: Person, **changes: Any) -> Client:
@@ -136,14 +107,14 @@ async def test_of_two_moderators_at_once_one_decides_and_the_other_is_told_who_d
 
 
 async def test_three_of_an_author_wait_and_a_ban_denies_them(
-    guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person, graphql: GraphQL
+    guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person, api: GraphQL
 ) -> None:
     chair = await hold_links(guests, room, admin)
     author = await guests.join(room, ana, ws=pair.edges[1].ws)
     holds = [await wait(author, f"n{number}", f"see https://example.com/{number}") for number in range(3)]
     await author.send("chat_message", message="see https://example.com/4", nonce="n4")
     await author.expect_error("Too many messages wait for a moderator", "hold_full", nonce="n4")
-    shown = (await graphql.run(HELD, admin, slug=room))["heldMessages"]
+    shown = (await api.run(HELD, admin, slug=room))["heldMessages"]
     assert shown[0] == {
         "holdId": holds[2],
         "slug": room,
@@ -154,10 +125,10 @@ async def test_three_of_an_author_wait_and_a_ban_denies_them(
         "rule": None,
     }
     assert [held["holdId"] for held in shown] == holds[::-1]
-    assert await graphql.refusal(HELD, ana, slug=room) == "FORBIDDEN"
+    assert await api.refusal(HELD, ana, slug=room) == "FORBIDDEN"
     await chair.send("moderation_action", action="ban", target_user_id=ana.user_id, nonce="b1")
     await chair.wait_for("moderation_action", action="ban", nonce="b1")
-    assert (await graphql.run(HELD, admin, slug=room))["heldMessages"] == []
+    assert (await api.run(HELD, admin, slug=room))["heldMessages"] == []
     await act(chair, "allow", holds[0], "a1")
     refused = await chair.wait_for("error", nonce="a1")
     assert (refused["code"], refused["decided_by"], refused["decision"]) == (
@@ -186,21 +157,21 @@ async def test_an_author_who_comes_back_on_another_edge_is_told_how_it_stands(
 
 
 async def test_a_rule_holds_and_a_message_of_another_life_is_gone(
-    guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person, graphql: GraphQL
+    guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person, api: GraphQL
 ) -> None:
     rule = {"name": "words", "kind": "TERMS", "action": "HOLD", "patterns": ["blarg"]}
-    await graphql.run(SAVE, admin, rule=rule, slug=room)
+    await api.run(SAVE, admin, rule=rule, slug=room)
     await asyncio.sleep(OBEYED_AFTER_S)
     author = await guests.join(room, ana)
     hold_id = await wait(author, "n1", "well, bl4rg")
     await author.connection.close()
-    await graphql.gone(room)
-    (shown,) = (await graphql.run(HELD, admin, slug=room))["heldMessages"]
+    await api.gone(room)
+    (shown,) = (await api.run(HELD, admin, slug=room))["heldMessages"]
     assert (shown["rule"], shown["message"]) == ("words", "well, bl4rg")
     chair = await guests.join(room, admin)
     await act(chair, "allow", hold_id, "a1")
     await chair.expect_error("The room that this message was sent in is gone", "room_gone", nonce="a1")
-    rows = (await graphql.run(AUDIT, admin, slug=room))["auditLog"]
+    rows = (await api.run(AUDIT, admin, slug=room))["auditLog"]
     assert [(row["action"], row["holdId"], row["rule"], row["messageText"]) for row in rows] == [
         ("hold", hold_id, "words", "well, bl4rg"),
         ("save_rule", None, "words", None),

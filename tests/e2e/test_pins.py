@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-import pytest_asyncio
 import salon_processes
 from chat_client import STAMP, Client, Frame, Person, Visitors, of_type, person
 from salon_processes import Salon, Shape
@@ -21,14 +20,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory, shape: Shape) -> Iterator[Sal
         yield salon.start(edges=2)
     finally:
         salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
 
 
 async def pin(chair: Client, message: Frame, nonce: str) -> Frame:

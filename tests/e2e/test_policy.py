@@ -2,16 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from itertools import count, pairwise
 
 import pytest
-import pytest_asyncio
 import salon_processes
 from chat_client import OBEYED_AFTER_S, OWNS, STAMP, Client, Frame, Person, Visitors, in_an_hour, mint, person
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 DEFAULTS = {
     "version": 0,
@@ -31,24 +28,6 @@ READ_ONLY = ("The room is read-only", "read_only")
 REFUSALS_WITHIN_S = 10
 """Within which 50 refused frames close a connection."""
 _nonces = count(1)
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
 
 
 async def change(chair: Client, **changes: object) -> Frame:

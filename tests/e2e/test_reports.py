@@ -1,15 +1,8 @@
 """Reports of viewers: over two edges and two replicas of moderation, on PostgreSQL."""
 
-from collections.abc import AsyncIterator, Iterator
-
-import httpx
-import pytest
-import pytest_asyncio
-import salon_processes
 from chat_client import Client, Person, Visitors, of_type, person
 from graphql_client import GraphQL
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 REPORTS = """query($slug: String, $state: ReportState) { reports(slug: $slug, state: $state) {
   id slug category note reporterUserId reporterUsername targetUserId targetUsername messageId messageText
@@ -21,31 +14,6 @@ AUDIT = """query($slug: String) { auditLog(slug: $slug, action: "resolve_report"
 NOT_ALLOWED = ("You do not have permission to moderate this room", "not_moderator")
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
-
-
-@pytest_asyncio.fixture
-async def graphql(pair: Salon) -> AsyncIterator[GraphQL]:
-    """Through the second edge."""
-    async with httpx.AsyncClient(base_url=pair.edges[1].http) as http:
-        yield GraphQL(http)
-
-
 async def report(client: Client, message_id: int, nonce: str, *, category: str = "spam", note: str = "") -> None:
     """Report a message, and be told that it is."""
     await client.send("report", message_id=message_id, category=category, note=note, nonce=nonce)
@@ -53,7 +21,7 @@ async def report(client: Client, message_id: int, nonce: str, *, category: str =
 
 
 async def test_a_report_keeps_the_message_when_it_and_the_room_are_gone_and_is_decided_once(
-    guests: Visitors, pair: Salon, graphql: GraphQL, room: str, moderator: Person, ana: Person, bob: Person
+    guests: Visitors, pair: Salon, api: GraphQL, room: str, moderator: Person, ana: Person, bob: Person
 ) -> None:
     author, viewer = await guests.join(room, ana), await guests.join(room, bob, ws=pair.edges[1].ws)
     ids = [(await author.say(text))["id"] for text in ("hello", "buy now", "bye")]
@@ -72,7 +40,7 @@ async def test_a_report_keeps_the_message_when_it_and_the_room_are_gone_and_is_d
     await late.expect_error("Not found", "not_found", nonce="r4")
     for client in (author, viewer, late):
         await client.leave()
-    of_person, of_message = (await graphql.run(REPORTS, moderator, slug=room))["reports"]
+    of_person, of_message = (await api.run(REPORTS, moderator, slug=room))["reports"]
     assert (of_person["targetUserId"], of_person["messageId"], of_person["category"]) == (ana.user_id, None, "OTHER")
     assert of_message == {
         "id": of_message["id"],
@@ -90,12 +58,12 @@ async def test_a_report_keeps_the_message_when_it_and_the_room_are_gone_and_is_d
         "state": "OPEN",
         "closedBy": None,
     }
-    resolved = await graphql.run(RESOLVE, moderator, id=of_message["id"], resolution="ACTIONED")
+    resolved = await api.run(RESOLVE, moderator, id=of_message["id"], resolution="ACTIONED")
     assert resolved["resolveReport"] == {"id": of_message["id"], "state": "ACTIONED", "closedBy": moderator.user_id}
-    assert await graphql.refusal(RESOLVE, moderator, id=of_message["id"], resolution="DISMISSED") == "CONFLICT"
-    assert await graphql.refusal(RESOLVE, bob, id=of_person["id"], resolution="DISMISSED") == "NOT_FOUND"
-    assert [each["id"] for each in (await graphql.run(REPORTS, moderator, slug=room))["reports"]] == [of_person["id"]]
-    assert (await graphql.run(AUDIT, moderator, slug=room))["auditLog"] == [
+    assert await api.refusal(RESOLVE, moderator, id=of_message["id"], resolution="DISMISSED") == "CONFLICT"
+    assert await api.refusal(RESOLVE, bob, id=of_person["id"], resolution="DISMISSED") == "NOT_FOUND"
+    assert [each["id"] for each in (await api.run(REPORTS, moderator, slug=room))["reports"]] == [of_person["id"]]
+    assert (await api.run(AUDIT, moderator, slug=room))["auditLog"] == [
         {
             "actorUserId": moderator.user_id,
             "targetUserId": ana.user_id,

@@ -3,16 +3,10 @@ edge, refused until they expire; tokens without iat count as older" (moderation.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 
-import httpx
-import pytest
-import pytest_asyncio
-import salon_processes
 from chat_client import Client, Person, Visitors, in_an_hour, mint, person
 from graphql_client import GraphQL
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 OF_USER = """mutation($userId: SafeInt!, $before: DateTime, $reason: String) {
   revokeTokens(userId: $userId, before: $before, reason: $reason) { actionId before until } }"""
@@ -20,31 +14,6 @@ ONE = "mutation($jti: String!) { revokeToken(jti: $jti) { actionId before until 
 BLOCKED = "{ blocked }"
 AUDIT = """query($action: String!) { auditLog(action: $action, first: 1) {
   actionId action targetUserId scope slug reason } }"""
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("tokens"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
-
-
-@pytest_asyncio.fixture
-async def api(pair: Salon) -> AsyncIterator[GraphQL]:
-    """GraphQL through the second edge."""
-    async with httpx.AsyncClient(base_url=pair.edges[1].http) as http:
-        yield GraphQL(http)
 
 
 def bearer(who: Person, **claims: object) -> Person:

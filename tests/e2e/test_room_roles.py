@@ -2,17 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 import salon_processes
 from chat_client import MODERATES, OWNS, Client, Frame, Person, Visitors, of_type, person
 from graphql_client import DELETE, GraphQL
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 NOT_PERMITTED = ("You do not have permission to moderate this room", "not_moderator")
 SILENCED = ("You are muted or banned", "muted_or_banned")
@@ -35,16 +33,6 @@ FELT_WITHIN_S = 1.0
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Salon]:
     """One where owners have no more rights than moderators."""
     salon = Salon(tmp_path_factory.mktemp("strict"), {"ROOMS_OWNER_RIGHTS": "0"})
@@ -52,21 +40,6 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Salon]:
         yield salon.start()
     finally:
         salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
-
-
-@pytest_asyncio.fixture
-async def api(pair: Salon) -> AsyncIterator[GraphQL]:
-    """GraphQL at the second edge."""
-    async with httpx.AsyncClient(base_url=pair.edges[1].http, timeout=10) as http:
-        yield GraphQL(http)
 
 
 async def give(api: GraphQL, by: Person, room: str, to: Person, role: str | None) -> Any:

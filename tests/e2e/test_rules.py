@@ -1,19 +1,17 @@
 """Rules about the texts of rooms: saved by GraphQL, over two edges and two replicas of moderation, on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import pytest_asyncio
 import salon_processes
 from chat_client import Client, Person, Visitors, person
 from graphql_client import GraphQL
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 SAVE = """mutation($rule: RuleInput!, $slug: String, $everywhere: Boolean, $id: SafeInt) {
   saveRule(rule: $rule, slug: $slug, everywhere: $everywhere, id: $id) { id slug version } }"""
@@ -26,24 +24,6 @@ TEST = """query($slug: String, $text: String!) { testRule(slug: $slug, text: $te
 BLOCKED = ("Your message was not accepted", "blocked")
 JUDGES_AFTER_S = 1.0
 _users = count(7_000)
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
 
 
 @pytest_asyncio.fixture

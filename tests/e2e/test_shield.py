@@ -2,15 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import pytest_asyncio
 import salon_processes
 from chat_client import OBEYED_AFTER_S, Client, Frame, Person, Visitors, of_type
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 OPEN = {
     "slow_mode_seconds": 0,
@@ -28,24 +25,6 @@ READ_ONLY = ("The room is read-only", "read_only")
 TOO_NEW = ("Your account is too new", "account_too_new")
 RAIDERS = 100
 RAIDERS_OF_AN_ADDRESS = 10
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
 
 
 async def shield(chair: Client, nonce: str, **how: object) -> Frame:

@@ -1,16 +1,10 @@
 """Unban requests: over two edges and two replicas of moderation, on PostgreSQL."""
 
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx
-import pytest
-import pytest_asyncio
-import salon_processes
 from chat_client import Frame, Person, Visitors
 from graphql_client import GraphQL
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 ASK = """mutation($id: SafeInt!, $text: String!) { requestUnban(sanctionId: $id, text: $text) {
   id slug userId username text state } }"""
@@ -19,31 +13,6 @@ LIST = """query($slug: String, $mine: Boolean, $state: UnbanRequestState) {
 DECIDE = """mutation($id: SafeInt!, $decision: UnbanDecision!, $note: String) {
   decideUnbanRequest(id: $id, decision: $decision, note: $note) { state closedBy note } }"""
 AUDIT = "query($slug: String) { auditLog(slug: $slug) { action actorUserId targetUserId reason } }"
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("pair"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
-
-
-@pytest_asyncio.fixture
-async def graphql(pair: Salon) -> AsyncIterator[GraphQL]:
-    """Through the second edge."""
-    async with httpx.AsyncClient(base_url=pair.edges[1].http) as http:
-        yield GraphQL(http)
 
 
 async def at_the_door(guests: Visitors, room: str, who: Person, **how: Any) -> Frame:
@@ -57,7 +26,7 @@ async def at_the_door(guests: Visitors, room: str, who: Person, **how: Any) -> F
 async def test_a_banned_user_reads_that_they_may_ask_asks_and_comes_in_again_once_it_is_approved(
     guests: Visitors,
     pair: Salon,
-    graphql: GraphQL,
+    api: GraphQL,
     room: str,
     admin: Person,
     moderator: Person,
@@ -77,8 +46,8 @@ async def test_a_banned_user_reads_that_they_may_ask_asks_and_comes_in_again_onc
     }
     assert told == [expected, expected]
     for who in (bob, admin):
-        assert await graphql.refusal(ASK, who, id=sanction_id, text="let them in") == "NOT_FOUND"
-    first = (await graphql.run(ASK, ana, id=sanction_id, text="sorry"))["requestUnban"]
+        assert await api.refusal(ASK, who, id=sanction_id, text="let them in") == "NOT_FOUND"
+    first = (await api.run(ASK, ana, id=sanction_id, text="sorry"))["requestUnban"]
     assert first == {
         "id": first["id"],
         "slug": room,
@@ -88,11 +57,11 @@ async def test_a_banned_user_reads_that_they_may_ask_asks_and_comes_in_again_onc
         "state": "OPEN",
     }
     assert (await at_the_door(guests, room, ana))["may_request_unban"] is False
-    assert await graphql.refusal(ASK, ana, id=sanction_id, text="please") == "CONFLICT"
-    assert [each["id"] for each in (await graphql.run(LIST, moderator, slug=room))["unbanRequests"]] == [first["id"]]
-    assert await graphql.refusal(LIST, bob, slug=room) == "FORBIDDEN"
-    assert await graphql.refusal(DECIDE, moderator, id=first["id"], decision="APPROVE") == "FORBIDDEN"
-    approved = await graphql.run(DECIDE, admin, id=first["id"], decision="APPROVE", note="welcome back")
+    assert await api.refusal(ASK, ana, id=sanction_id, text="please") == "CONFLICT"
+    assert [each["id"] for each in (await api.run(LIST, moderator, slug=room))["unbanRequests"]] == [first["id"]]
+    assert await api.refusal(LIST, bob, slug=room) == "FORBIDDEN"
+    assert await api.refusal(DECIDE, moderator, id=first["id"], decision="APPROVE") == "FORBIDDEN"
+    approved = await api.run(DECIDE, admin, id=first["id"], decision="APPROVE", note="welcome back")
     assert approved["decideUnbanRequest"] == {
         "state": "APPROVED",
         "closedBy": admin.user_id,
@@ -102,8 +71,8 @@ async def test_a_banned_user_reads_that_they_may_ask_asks_and_comes_in_again_onc
         unbanned = await client.wait_for("moderation_action", action="unban")
         assert (unbanned["target_user_id"], unbanned["moderator_user_id"]) == (ana.user_id, admin.user_id)
     await (await guests.join(room, ana, ws=pair.edges[1].ws)).say("thanks")
-    assert await graphql.refusal(DECIDE, admin, id=first["id"], decision="DENY") == "CONFLICT"
-    newest = (await graphql.run(AUDIT, admin, slug=room))["auditLog"][0]
+    assert await api.refusal(DECIDE, admin, id=first["id"], decision="DENY") == "CONFLICT"
+    newest = (await api.run(AUDIT, admin, slug=room))["auditLog"][0]
     assert newest == {
         "action": "unban",
         "actorUserId": admin.user_id,
@@ -113,22 +82,22 @@ async def test_a_banned_user_reads_that_they_may_ask_asks_and_comes_in_again_onc
 
 
 async def test_a_denied_one_may_not_ask_again_for_a_day_and_reads_why(
-    guests: Visitors, graphql: GraphQL, room: str, admin: Person, ana: Person
+    guests: Visitors, api: GraphQL, room: str, admin: Person, ana: Person
 ) -> None:
     chair = await guests.join(room, admin)
     await chair.send("moderation_action", action="ban", target_user_id=ana.user_id)
     await chair.wait_for("moderation_action", action="ban")
     sanction_id = (await at_the_door(guests, room, ana))["sanction_id"]
-    asked = (await graphql.run(ASK, ana, id=sanction_id, text="sorry"))["requestUnban"]
-    await graphql.run(DECIDE, admin, id=asked["id"], decision="DENY", note="not yet")
+    asked = (await api.run(ASK, ana, id=sanction_id, text="sorry"))["requestUnban"]
+    await api.run(DECIDE, admin, id=asked["id"], decision="DENY", note="not yet")
     assert await at_the_door(guests, room, ana) == {
         "message": "Access denied",
         "code": "access_denied",
         "sanction_id": sanction_id,
         "may_request_unban": False,
     }
-    assert await graphql.refusal(ASK, ana, id=sanction_id, text="please") == "CONFLICT"
-    (mine,) = (await graphql.run(LIST, ana, mine=True, state=None))["unbanRequests"]
+    assert await api.refusal(ASK, ana, id=sanction_id, text="please") == "CONFLICT"
+    (mine,) = (await api.run(LIST, ana, mine=True, state=None))["unbanRequests"]
     assert mine == {
         "id": asked["id"],
         "text": "sorry",
@@ -136,5 +105,5 @@ async def test_a_denied_one_may_not_ask_again_for_a_day_and_reads_why(
         "closedBy": admin.user_id,
         "note": "not yet",
     }
-    newest = (await graphql.run(AUDIT, admin, slug=room))["auditLog"][0]
+    newest = (await api.run(AUDIT, admin, slug=room))["auditLog"][0]
     assert (newest["action"], newest["reason"]) == ("deny_unban", "not yet")

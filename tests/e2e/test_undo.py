@@ -1,18 +1,12 @@
 """Undoing actions, and the audit log: over two edges and two replicas of moderation, on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from itertools import count
 
-import httpx
-import pytest
-import pytest_asyncio
-import salon_processes
 from chat_client import OBEYED_AFTER_S, Client, Frame, Person, Visitors, of_type, person
 from graphql_client import GraphQL
-from real_postgres import Postgres
-from salon_processes import Salon, Shape
+from salon_processes import Salon
 
 NOT_PERMITTED = ("You do not have permission to moderate this room", "not_moderator")
 LOG = """query($slug: String, $actor: SafeInt, $action: String, $first: Int, $after: String) {
@@ -25,31 +19,6 @@ UNDO = "mutation($id: SafeInt!) { undoAction(id: $id) { actionId undoes notUndon
 UNDO_ALL = """mutation($actorId: SafeInt!, $since: DateTime!, $after: String) {
   undoAll(actorId: $actorId, since: $since, after: $after) { undone notUndone left cursor } }"""
 _nonces = count(1)
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Salon]:
-    """Two edges, two replicas of moderation, one database."""
-    salon = Salon(tmp_path_factory.mktemp("undo"), {}, Shape(moderation=2, postgres=postgres_server))
-    try:
-        yield salon.start(edges=2)
-    finally:
-        salon_processes.stop_all([salon])
-
-
-@pytest_asyncio.fixture
-async def guests(pair: Salon) -> AsyncIterator[Visitors]:
-    """Who comes through the first edge."""
-    opened = Visitors(pair.edges[0].ws)
-    yield opened
-    await opened.close()
-
-
-@pytest_asyncio.fixture
-async def api(pair: Salon) -> AsyncIterator[GraphQL]:
-    """GraphQL through the second edge."""
-    async with httpx.AsyncClient(base_url=pair.edges[1].http) as http:
-        yield GraphQL(http)
 
 
 async def act(client: Client, action: str, answer: str = "moderation_action", **more: object) -> Frame:
