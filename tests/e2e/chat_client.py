@@ -32,6 +32,7 @@ OWNS = [*MODERATES, "ban", "policy", "clear", "rules", "roles", "undo"]
 """What moderators, and owners, are told that they may do beside writing."""
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _user_ids = itertools.count(5_000)
+_policies = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,15 @@ async def act_until(moderator: Client, outcome: str, **action: Any) -> None:
             if frame["type"] == outcome:
                 return
             await asyncio.sleep(0.1)
+
+
+async def change_policy(moderator: Client, **changes: Any) -> Frame:
+    """Change the policy; the moderator's own copy. By then every replica goes by it."""
+    nonce = f"policy{next(_policies)}"
+    await moderator.send("moderation_action", action="policy", changes=changes, nonce=nonce)
+    own = await moderator.wait_for("room_policy", nonce=nonce)
+    await asyncio.sleep(OBEYED_AFTER_S)
+    return own
 
 
 def of_type(frames: Sequence[Frame], type_: str) -> list[Frame]:

@@ -244,6 +244,14 @@ class Salon:
         wait_until_ready(edge)
         return edge
 
+    def start_moderation(self) -> None:
+        """Start what does not run of moderation, and wait until every replica listens and every edge has it again."""
+        self.moderation.start()
+        for port, process in zip(self.ports["moderation"], self.moderation.members, strict=True):
+            wait_for_port(port, process)
+        for edge in self.edges:
+            wait_until_ready(edge)
+
     def query(self, service: str, statement: str) -> list[tuple[str, ...]]:
         """The rows that a statement gives in a service's database, each value as text. Raises sqlite3.Error or
         subprocess.CalledProcessError."""

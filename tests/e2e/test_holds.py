@@ -5,8 +5,7 @@ import signal
 from typing import Any
 
 import pytest
-import salon_processes
-from chat_client import OBEYED_AFTER_S, Client, Person, Visitors, of_type
+from chat_client import OBEYED_AFTER_S, Client, Person, Visitors, change_policy, of_type
 from graphql_client import GraphQL
 from salon_processes import Salon
 
@@ -19,9 +18,7 @@ HELD = """query($slug: String!) { heldMessages(slug: $slug) {
 async def hold_links(guests: Visitors, room: str, admin: Person, **changes: Any) -> Client:
     """An admin in a room where links wait for a moderator from now on, on every replica."""
     chair = await guests.join(room, admin)
-    await chair.send("moderation_action", action="policy", changes={"links": "hold", **changes}, nonce="p")
-    await chair.wait_for("room_policy", nonce="p")
-    await asyncio.sleep(OBEYED_AFTER_S)
+    await change_policy(chair, links="hold", **changes)
     return chair
 
 
@@ -194,9 +191,7 @@ async def test_moderation_that_is_killed_between_the_decision_and_the_log_publis
         await asyncio.sleep(0.05)
     pair.moderation.kill()
     pair.nats.signal(signal.SIGCONT)
-    pair.moderation.start()
-    for edge in pair.edges:
-        await asyncio.to_thread(salon_processes.wait_until_ready, edge)
+    await asyncio.to_thread(pair.start_moderation)
     shown = await author.wait_for("chat_message", within_s=60, nonce="n1")
     for number, client in enumerate((other, chair)):
         await act(client, "allow", hold_id, f"b{number}")

@@ -7,7 +7,7 @@ from itertools import count, pairwise
 
 import pytest
 import salon_processes
-from chat_client import OBEYED_AFTER_S, OWNS, STAMP, Client, Frame, Person, Visitors, in_an_hour, mint, person
+from chat_client import OWNS, STAMP, Client, Person, Visitors, change_policy, in_an_hour, mint, person
 from salon_processes import Salon
 
 DEFAULTS = {
@@ -28,15 +28,6 @@ READ_ONLY = ("The room is read-only", "read_only")
 REFUSALS_WITHIN_S = 10
 """Within which 50 refused frames close a connection."""
 _nonces = count(1)
-
-
-async def change(chair: Client, **changes: object) -> Frame:
-    """Change the policy; the moderator's own copy. From a second after that on it holds everywhere."""
-    nonce = f"p{next(_nonces)}"
-    await chair.send("moderation_action", action="policy", changes=changes, nonce=nonce)
-    own = await chair.wait_for("room_policy", nonce=nonce)
-    await asyncio.sleep(OBEYED_AFTER_S)
-    return own
 
 
 async def test_room_policy_is_told_to_everybody_in_the_order_of_the_log_and_kept_across_lives(
@@ -76,15 +67,15 @@ async def test_read_only_nobody_anonymous_everyone_and_moderators_write_all_the_
 ) -> None:
     chair, helper = await guests.join(room, admin), await guests.join(room, moderator, ws=pair.edges[1].ws)
     user, guest = await guests.join(room, ana, ws=pair.edges[1].ws), await guests.join(room)
-    await change(chair, read_only="anonymous")
+    await change_policy(chair, read_only="anonymous")
     await guest.send("chat_message", message="no", nonce="n1")
     await guest.expect_error(*READ_ONLY, nonce="n1")
     await user.say("yes")
-    await change(chair, read_only="everyone")
+    await change_policy(chair, read_only="everyone")
     await user.send("chat_message", message="no", nonce="n2")
     await user.expect_error(*READ_ONLY, nonce="n2")
     await helper.say("moderators and above are exempt from all of it")
-    await change(chair, read_only="nobody")
+    await change_policy(chair, read_only="nobody")
     await guest.say("yes again")
 
 
@@ -107,7 +98,7 @@ async def test_members_only_min_account_minutes_and_min_follow_minutes_go_by_the
             "follow_too_short",
         ),
     ):
-        await change(chair, **changes)
+        await change_policy(chair, **changes)
         await member.say(code)
         for client in (other, guest):
             await client.send("chat_message", message="no", nonce=code)
@@ -121,7 +112,7 @@ async def test_emote_only_and_max_length_judge_the_text(
     guests: Visitors, room: str, admin: Person, ana: Person
 ) -> None:
     chair, user = await guests.join(room, admin), await guests.join(room, ana)
-    await change(chair, emote_only=True, max_length=10)
+    await change_policy(chair, emote_only=True, max_length=10)
     await user.say("👩\u200d💻 :wave:")
     await user.send("chat_message", message="hi 😀", nonce="n1")
     await user.expect_error("Emotes only", "emote_only", nonce="n1")
@@ -132,12 +123,12 @@ async def test_emote_only_and_max_length_judge_the_text(
 
 async def test_links_are_refused(guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person) -> None:
     chair, user = await guests.join(room, admin), await guests.join(room, ana, ws=pair.edges[1].ws)
-    await change(chair, links="refuse")
+    await change_policy(chair, links="refuse")
     await user.send("chat_message", message="see evil.com", nonce="n1")
     await user.expect_error("Links are not allowed", "links", nonce="n1")
     await user.say("no link in e.g. file.py")
     await chair.say("https://rules.example")
-    await change(chair, links="allow")
+    await change_policy(chair, links="allow")
     await user.say("see good.com")
 
 
@@ -146,7 +137,7 @@ async def test_unique_lets_one_of_many_say_what_all_say_at_once_over_both_edges_
 ) -> None:
     """Whichever replicas are the homes of the people: the room's home judges the text."""
     chair = await guests.join(room, admin)
-    await change(chair, unique=True)
+    await change_policy(chair, unique=True)
     people = [person(f"u{number}") for number in range(12)]
     clients = [await guests.join(room, who, ws=pair.edges[n % 2].ws) for n, who in enumerate(people)]
     for text in ("Hello everyone", "  HÉLLO\u200b  every\u00adone "):
@@ -163,7 +154,7 @@ async def test_unique_lets_one_of_many_say_what_all_say_at_once_over_both_edges_
     assert sorted(outcomes) == [("chat_message", "")] + [("error", "duplicate")] * 23
     await clients[0].say("something else")
     await chair.say("hello everyone")
-    await change(chair, unique=False)
+    await change_policy(chair, unique=False)
     await clients[1].say("Hello everyone")
 
 
@@ -182,7 +173,7 @@ async def test_slow_mode_admits_none_too_early_of_thousands_of_tries_over_both_e
     for number, who in enumerate(people):
         slug = f"{room}-{number // 10}"
         if number % 10 == 0:
-            await change(await guests.join(slug, admin), slow_mode_seconds=1)
+            await change_policy(await guests.join(slug, admin), slow_mode_seconds=1)
         clients += [await guests.join(slug, who, ws=edge.ws) for edge in pair.edges for _ in range(5)]
     admitted: dict[int, dict[int, str]] = {who.user_id: {} for who in people}
 
@@ -206,7 +197,7 @@ async def test_a_message_that_is_refused_takes_no_place_and_retry_after_ms_is_ri
     guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person
 ) -> None:
     chair = await guests.join(room, admin)
-    await change(chair, slow_mode_seconds=2)
+    await change_policy(chair, slow_mode_seconds=2)
     here, there = await guests.join(room, ana), await guests.join(room, ana, ws=pair.edges[1].ws)
     await here.say("first")
     await there.send("chat_message", message="too early", nonce="n")
@@ -221,7 +212,7 @@ async def test_slow_mode_is_kept_when_a_replica_is_replaced(
     guests: Visitors, pair: Salon, room: str, admin: Person
 ) -> None:
     chair = await guests.join(room, admin)
-    await change(chair, slow_mode_seconds=600)
+    await change_policy(chair, slow_mode_seconds=600)
     people = [person(f"r{number}") for number in range(8)]
     clients = [await guests.join(room, who, ws=pair.edges[n % 2].ws) for n, who in enumerate(people)]
     for client in clients:
@@ -240,7 +231,7 @@ async def test_while_moderation_is_away_edges_go_by_the_policy_as_last_read(
     guests: Visitors, pair: Salon, room: str, admin: Person, ana: Person
 ) -> None:
     chair, user, guest = await guests.join(room, admin), await guests.join(room, ana), await guests.join(room)
-    await change(chair, slow_mode_seconds=600, read_only="anonymous")
+    await change_policy(chair, slow_mode_seconds=600, read_only="anonymous")
     await user.say("once")
     pair.moderation.kill()
     try:
@@ -250,9 +241,7 @@ async def test_while_moderation_is_away_edges_go_by_the_policy_as_last_read(
         await guest.expect_error(*READ_ONLY, nonce="n2")
         await chair.say("exempt")
     finally:
-        pair.moderation.start()
-        for edge in pair.edges:
-            salon_processes.wait_until_ready(edge)
+        await asyncio.to_thread(pair.start_moderation)
     await user.send("chat_message", message="twice", nonce="n3")
     await user.expect_error(*SLOW, nonce="n3")
 

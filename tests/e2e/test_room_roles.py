@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import salon_processes
-from chat_client import MODERATES, OWNS, Client, Frame, Person, Visitors, of_type, person
+from chat_client import MODERATES, OWNS, Client, Frame, Person, Visitors, change_policy, of_type, person
 from graphql_client import DELETE, GraphQL
 from salon_processes import Salon
 
@@ -223,9 +223,7 @@ async def test_vip_ranks_as_a_user_and_is_exempt_from_slow_mode(
     owner, vip = await guests.join(room, ana), await guests.join(room, bob, ws=pair.edges[1].ws)
     user = await guests.join(room, person("carl", "user"))
     assert (vip.joined["you"]["roles"], vip.joined["you"]["may"]) == (["user", "vip"], ["write"])
-    await owner.send("moderation_action", action="policy", changes={"slow_mode_seconds": 600}, nonce="p")
-    await owner.wait_for("room_policy", nonce="p")
-    await asyncio.sleep(FELT_WITHIN_S)
+    await change_policy(owner, slow_mode_seconds=600)
     for text in ("one", "two"):
         await vip.say(text)
         assert (await user.wait_for("chat_message", message=text))["role"] == "vip"

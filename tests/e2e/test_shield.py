@@ -5,7 +5,6 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import salon_processes
 from chat_client import OBEYED_AFTER_S, Client, Frame, Person, Visitors, of_type
 from salon_processes import Salon
 
@@ -37,12 +36,6 @@ async def shield(chair: Client, nonce: str, **how: object) -> Frame:
 
 def minutes_from_now(stamp: str) -> float:
     return (datetime.fromisoformat(stamp) - datetime.now(UTC)).total_seconds() / 60
-
-
-def restart(pair: Salon) -> None:
-    pair.moderation.start()
-    for edge in pair.edges:
-        salon_processes.wait_until_ready(edge)
 
 
 async def test_a_shield_of_a_moderator_holds_everywhere_is_told_and_kept_and_is_taken_away_again(
@@ -81,7 +74,7 @@ async def test_edges_go_by_a_shield_while_moderation_is_away_and_replicas_after_
         await guest.send("chat_message", message="no", nonce="n1")
         await guest.expect_error(*READ_ONLY, nonce="n1")
     finally:
-        restart(pair)
+        await asyncio.to_thread(pair.start_moderation)
     await guest.send("chat_message", message="no", nonce="n2")
     await guest.expect_error(*READ_ONLY, nonce="n2")
 
@@ -148,7 +141,7 @@ async def test_a_shield_ends_by_itself_on_every_replica_and_on_edges_while_moder
         await asyncio.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds()))
         await guest.say("by the edge's own clock")
     finally:
-        restart(pair)
+        await asyncio.to_thread(pair.start_moderation)
     await there.say("by moderation's")
     late = await guests.join(room)
     assert late.joined["policy"] == own["policy"]["shield"]["underlying"]

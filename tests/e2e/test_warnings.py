@@ -4,7 +4,6 @@ import asyncio
 import time
 
 import pytest
-import salon_processes
 from chat_client import STAMP, Client, Frame, Person, Visitors, of_type
 from salon_processes import Salon
 
@@ -15,15 +14,6 @@ async def warn(chair: Client, nonce: str = "w1", *, reason: str = "No links, ple
     """Warn somebody; the moderator's own copy, from which on the warning holds."""
     await chair.send("moderation_action", action="warn", reason=reason, nonce=nonce, **target)
     return await chair.wait_for("moderation_action", nonce=nonce)
-
-
-async def start_moderation(pair: Salon) -> None:
-    """And wait until every replica listens, and every edge has it again."""
-    pair.moderation.start()
-    for port, process in zip(pair.ports["moderation"], pair.moderation.members, strict=True):
-        await asyncio.to_thread(salon_processes.wait_for_port, port, process)
-    for edge in pair.edges:
-        await asyncio.to_thread(salon_processes.wait_until_ready, edge)
 
 
 async def test_a_warning_is_told_to_all_connections_of_its_target_and_to_nobody_else_until_it_is_acknowledged(
@@ -115,7 +105,7 @@ async def test_killed_replicas_forget_neither_a_warning_nor_that_it_was_acknowle
     await target.expect_error(*PENDING, nonce="n1")
     await target.send("acknowledge_warning", warning_id=own["warning_id"], nonce="a1")
     await target.expect_error("Service unavailable", "unavailable", nonce="a1")
-    await start_moderation(pair)
+    await asyncio.to_thread(pair.start_moderation)
     async with asyncio.timeout(30):
         while True:
             await target.send("acknowledge_warning", warning_id=own["warning_id"])
@@ -123,7 +113,7 @@ async def test_killed_replicas_forget_neither_a_warning_nor_that_it_was_acknowle
                 break
             await asyncio.sleep(0.6)
     pair.moderation.kill()
-    await start_moderation(pair)
+    await asyncio.to_thread(pair.start_moderation)
     async with asyncio.timeout(30):
         while not of_type(target.seen, "chat_message"):
             await target.send("chat_message", message="yes")
