@@ -361,14 +361,14 @@ class Moderation(Protocol):
         """Revoke the tokens that a user was issued before then, None: until now; `rank`: the highest that they are
         connected with. Raises NotPermitted, TooManyRevocations."""
 
+    async def revoke_token(self, viewer: Viewer, jti: str, *, reason: str) -> RevokedTokens:
+        """Revoke one token. Raises the same."""
+
     async def erase_user(
         self, viewer: Viewer, user_id: UserId, rank: Rank | None, rooms: Sequence[tuple[Slug, RoomLog]], *, reason: str
     ) -> int:
         """Erase a user, and take back what they said in at most 100 rooms; the row of the audit log. Raises
         NotPermitted."""
-
-    async def revoke_token(self, viewer: Viewer, jti: str, *, reason: str) -> RevokedTokens:
-        """Revoke one token. Raises the same."""
 
     async def list_rules(self, slug: Slug | None, viewer: Viewer) -> list[KeptRule]:
         """The rules of a slug, or those for everywhere, the oldest first. Raises NotPermitted, as all of these do."""

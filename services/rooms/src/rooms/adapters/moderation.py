@@ -8,7 +8,7 @@ it would ask one that hangs again and again, each time until the deadline.
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import product
 from typing import TypeVar
 
@@ -111,6 +111,7 @@ _OUTCOMES: dict[pb.ExecuteResponse.Outcome.ValueType, type[Refusal]] = {
     pb.ExecuteResponse.OUTCOME_TOO_MANY_ROLES: TooManyRoles,
     pb.ExecuteResponse.OUTCOME_ALREADY_REQUESTED: AlreadyRequested,
     pb.ExecuteResponse.OUTCOME_TOO_MANY_NOTES: TooManyNotes,
+    pb.ExecuteResponse.OUTCOME_TOO_MANY_REVOCATIONS: TooManyRevocations,
 }
 _KINDS = {rules_pb2.RuleKind.Value(f"RULE_KIND_{kind.name}"): kind for kind in RuleKind}
 _ACTIONS = {rules_pb2.RuleAction.Value(f"RULE_ACTION_{action.name}"): action for action in RuleAction}
@@ -222,7 +223,7 @@ class GrpcModeration:
         request = pb.ExecuteRequest(
             actor=_speaker(viewer),
             slug=slug or "",
-            log=None if log is None else pb.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
+            log=None if log is None else _log_to_proto(log),
             undo=pb.UndoAction(action_id=action_id, of_all_since_ms=of_all_since_ms),
         )
         answer = await self._execute(request, not_found=ActionNotFound)
@@ -236,10 +237,16 @@ class GrpcModeration:
         request = pb.ExecuteRequest(
             actor=_speaker(viewer),
             reason=reason,
-            target_rank=pb.RANK_UNSPECIFIED if rank is None else pb.Rank.ValueType(rank),
+            target_rank=pb.Rank.ValueType(rank or 0),
             revoke_tokens=pb.RevokeTokens(user_id=user_id, before_ms=before_ms),
         )
         return _revoked_from_proto(await self._execute(request))
+
+    async def revoke_token(self, viewer: Viewer, jti: str, *, reason: str) -> RevokedTokens:
+        """See ports.Moderation."""
+        revoke = pb.RevokeToken(jti=jti)
+        answer = await self._execute(pb.ExecuteRequest(actor=_speaker(viewer), reason=reason, revoke_token=revoke))
+        return _revoked_from_proto(answer)
 
     async def erase_user(
         self, viewer: Viewer, user_id: UserId, rank: Rank | None, rooms: Sequence[tuple[Slug, RoomLog]], *, reason: str
@@ -247,20 +254,14 @@ class GrpcModeration:
         """See ports.Moderation."""
         erase = pb.EraseUser(user_id=user_id)
         for slug, log in rooms:
-            erase.rooms.add(slug=slug, log=pb.LogRef(partition=log.partition, room_id=log.room_id, life=log.life))
+            erase.rooms.add(slug=slug, log=_log_to_proto(log))
         request = pb.ExecuteRequest(
             actor=_speaker(viewer),
             reason=reason,
-            target_rank=pb.RANK_UNSPECIFIED if rank is None else pb.Rank.ValueType(rank),
+            target_rank=pb.Rank.ValueType(rank or 0),
             erase_user=erase,
         )
         return (await self._execute(request)).action_id
-
-    async def revoke_token(self, viewer: Viewer, jti: str, *, reason: str) -> RevokedTokens:
-        """See ports.Moderation."""
-        revoke = pb.RevokeToken(jti=jti)
-        answer = await self._execute(pb.ExecuteRequest(actor=_speaker(viewer), reason=reason, revoke_token=revoke))
-        return _revoked_from_proto(answer)
 
     async def list_rules(self, slug: Slug | None, viewer: Viewer) -> list[KeptRule]:
         """See ports.Moderation."""
@@ -413,7 +414,7 @@ class GrpcModeration:
             slug=slug,
             user_id=target.user_id or 0,
             username=target.username or "",
-            log=None if log is None else pb.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
+            log=None if log is None else _log_to_proto(log),
             token_rank=pb.Rank.ValueType(token_rank),
         )
         answer = await self._ask(lambda stub: stub.GetCase(request, timeout=self._deadline_s, metadata=_trace()))
@@ -472,8 +473,6 @@ class GrpcModeration:
             raise AlreadyDecided.by(answer.decided_by_user_id)
         if answer.outcome == pb.ExecuteResponse.OUTCOME_REQUESTED_TOO_SOON:
             raise RequestedTooSoon.again_in(answer.retry_after_ms)
-        if answer.outcome == pb.ExecuteResponse.OUTCOME_TOO_MANY_REVOCATIONS:
-            raise TooManyRevocations
         if answer.outcome != pb.ExecuteResponse.OUTCOME_DONE:
             raise _OUTCOMES.get(answer.outcome, NotPermitted)
         return answer
@@ -520,10 +519,14 @@ def _speaker(viewer: Viewer) -> pb.Speaker:
     )
 
 
+def _log_to_proto(log: RoomLog) -> pb.LogRef:
+    return pb.LogRef(partition=log.partition, room_id=log.room_id, life=log.life)
+
+
 def _audit_from_proto(entry: pb.AuditEntry) -> AuditEntry:
     return AuditEntry(
         action_id=entry.action_id,
-        at=_time_from_proto(entry.at_ms),
+        at=time_from_proto(entry.at_ms),
         actor_user_id=UserId(entry.actor_user_id),
         actor_rank=_RANKS.get(entry.actor_rank),
         action=entry.action,
@@ -553,7 +556,7 @@ def _holders_from_proto(holders: Iterable[pb.RoomRoleHolder]) -> list[RoleHolder
             UserId(holder.user_id),
             _ROLES[holder.role],
             UserId(holder.given_by_user_id),
-            _time_from_proto(holder.given_at_ms),
+            time_from_proto(holder.given_at_ms),
         )
         for holder in holders
         if holder.role in _ROLES
@@ -576,16 +579,16 @@ def _sanction_from_proto(sanction: pb.Sanction) -> Sanction:
         reason=sanction.reason or None,
         moderator_user_id=UserId(sanction.moderator_user_id),
         moderator_rank=_rank_from_proto(sanction.moderator_rank or Rank.MODERATOR),
-        created_at=_time_from_proto(sanction.created_at_ms),
-        expires_at=_time_from_proto(sanction.expires_at_ms) if sanction.expires_at_ms else None,
-        lifted_at=_time_from_proto(sanction.lifted_at_ms) if sanction.lifted_at_ms else None,
+        created_at=time_from_proto(sanction.created_at_ms),
+        expires_at=time_from_proto(sanction.expires_at_ms) if sanction.expires_at_ms else None,
+        lifted_at=time_from_proto(sanction.lifted_at_ms) if sanction.lifted_at_ms else None,
     )
 
 
 def _revoked_from_proto(answer: pb.ExecuteResponse) -> RevokedTokens:
     revocation = answer.revocation
-    before = _time_from_proto(revocation.before_ms) if revocation.user_id else None
-    return RevokedTokens(answer.action_id, before, _time_from_proto(revocation.until_ms))
+    before = time_from_proto(revocation.before_ms) if revocation.user_id else None
+    return RevokedTokens(answer.action_id, before, time_from_proto(revocation.until_ms))
 
 
 def _rule_to_proto(rule: Rule) -> rules_pb2.Rule:
@@ -629,7 +632,7 @@ def _kept_from_proto(kept: rules_pb2.KeptRule) -> KeptRule:
             told=rule.told,
         ),
         changed_by=UserId(kept.changed_by),
-        changed_at=_time_from_proto(kept.changed_at_ms),
+        changed_at=time_from_proto(kept.changed_at_ms),
         hits=kept.hits,
         acted=kept.acted,
     )
@@ -640,7 +643,7 @@ def _hit_from_proto(hit: rules_pb2.RuleHit) -> RuleHit:
         id=hit.id,
         rule_id=hit.rule_id,
         slug=Slug(hit.slug),
-        at=_time_from_proto(hit.at_ms),
+        at=time_from_proto(hit.at_ms),
         user_id=UserId(hit.user_id) if hit.user_id else None,
         username=hit.username,
         text=hit.text,
@@ -659,10 +662,6 @@ def _held_from_proto(hold: pb.Hold) -> HeldMessage:
         text=hold.text,
         reply_to=hold.reply_to or None,
         rule=hold.reason.rule_name or None,
-        held_at=_time_from_proto(hold.held_at_ms),
-        expires_at=_time_from_proto(hold.expires_at_ms),
+        held_at=time_from_proto(hold.held_at_ms),
+        expires_at=time_from_proto(hold.expires_at_ms),
     )
-
-
-def _time_from_proto(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
