@@ -18,11 +18,10 @@ from rooms.errors import (
     ModerationUnavailable,
     NothingToUndo,
     NotPermitted,
-    NotSignedIn,
     TooManyRoles,
 )
 from rooms.ports import Ports
-from rooms.usecases.queries import ranked_in
+from rooms.usecases.queries import ranked_in, signed_in
 
 UNDOING_S = 2.5
 """What is not undone by then is left for the next call: a GraphQL request has 5 s, and the last one may take 2."""
@@ -42,7 +41,7 @@ async def list_audit(
 async def verify_audit(ports: Ports, viewer: Viewer | None, slug: Slug | None, *, after_id: int | None) -> Verification:
     """Check a part of a slug's chain; slug None: of what holds everywhere. Raises NotSignedIn, NotPermitted,
     ModerationUnavailable."""
-    reader = _signed_in(viewer)
+    reader = signed_in(viewer)
     if not may_verify(reader):
         raise NotPermitted
     return await ports.moderation.verify_audit(reader, slug, after_id=after_id)
@@ -69,7 +68,7 @@ async def undo_all(
 ) -> UndoneAll:
     """Undo what somebody did since then, the newest first, as much as there is time for: a part of at most 500. Raises
     NotSignedIn, NotPermitted, DatabaseUnavailable; ModerationUnavailable where nothing was undone."""
-    admin, until_s = _signed_in(viewer), ports.elapsed_s() + UNDOING_S
+    admin, until_s = signed_in(viewer), ports.elapsed_s() + UNDOING_S
     if not may_undo(admin, None):
         raise NotPermitted
     found = await ports.moderation.list_undoable(admin, actor_user_id, since_ms=since_ms, before_id=before_id)
@@ -100,9 +99,3 @@ async def _undo(
 ) -> Undone:
     log = None if slug is None else await ports.catalog.find_log(slug)
     return await ports.moderation.undo(by, action_id, slug, log, of_all_since_ms=of_all_since_ms)
-
-
-def _signed_in(viewer: Viewer | None) -> Viewer:
-    if viewer is None:
-        raise NotSignedIn
-    return viewer

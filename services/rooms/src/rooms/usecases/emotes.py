@@ -12,9 +12,9 @@ from rooms.domain.emotes import (
     may_keep_emotes,
 )
 from rooms.domain.people import Rank, Slug, UserId, Viewer
-from rooms.errors import NotPermitted, NotSignedIn
+from rooms.errors import NotPermitted
 from rooms.ports import Ports
-from rooms.usecases.queries import may_see
+from rooms.usecases.queries import may_see, signed_in
 
 
 async def list_emotes(ports: Ports, viewer: Viewer | None, slug: Slug) -> list[Emote]:
@@ -60,12 +60,11 @@ async def find_changed(ports: Ports, after: int | None) -> ChangedEmotes:
 
 async def _keeper(ports: Ports, viewer: Viewer | None, slug: Slug) -> Viewer:
     """Raises NotSignedIn, NotPermitted."""
-    if viewer is None:
-        raise NotSignedIn
+    keeper = signed_in(viewer)
     room = None if slug == EVERYWHERE else await ports.catalog.find_room(slug=slug)
-    if not may_keep_emotes(viewer, slug, room):
+    if not may_keep_emotes(keeper, slug, room):
         raise NotPermitted
-    return viewer
+    return keeper
 
 
 def _owner(keeper: Viewer) -> UserId | None:

@@ -162,14 +162,14 @@ def signed_in(viewer: Viewer | None) -> Viewer:
 
 async def ranked_in(ports: Ports, viewer: Viewer | None, slug: Slug | None) -> Viewer:
     """Who asks, with the rank that they have in the rooms of a slug; None: with their own. Raises NotSignedIn,
-    ModerationUnavailable."""
+    DatabaseUnavailable, ModerationUnavailable."""
     asking = signed_in(viewer)
     return asking if slug is None else await viewer_in(ports, asking, slug)
 
 
 async def ranked_for_rule(ports: Ports, viewer: Viewer | None, rule_id: int, slug: Slug | None) -> Viewer:
     """The same of who means one rule, which is one of that slug: a rank in a room is worth nothing for the rules of
-    another. Raises NotSignedIn, NotPermitted, RuleNotFound, ModerationUnavailable."""
+    another. Raises NotSignedIn, NotPermitted, RuleNotFound, DatabaseUnavailable, ModerationUnavailable."""
     asking = await ranked_in(ports, viewer, slug)
     if slug is not None and all(kept.id != rule_id for kept in await ports.moderation.list_rules(slug, asking)):
         raise RuleNotFound
@@ -177,14 +177,15 @@ async def ranked_for_rule(ports: Ports, viewer: Viewer | None, rule_id: int, slu
 
 
 async def viewer_in(ports: Ports, viewer: Viewer, slug: Slug) -> Viewer:
-    """The viewer with the rank that they have in the rooms of a slug. Raises ModerationUnavailable."""
+    """The viewer with the rank that they have in the rooms of a slug. Raises DatabaseUnavailable,
+    ModerationUnavailable."""
     if viewer.rank >= Rank.ADMIN:
         return viewer
     return await in_room(ports, viewer, slug, await ports.catalog.find_room(slug=slug))
 
 
 async def in_room(ports: Ports, viewer: Viewer, slug: Slug, room: Room | None) -> Viewer:
-    """The same, of the room that was found there."""
+    """The same, of the room that was found there. Raises ModerationUnavailable."""
     owner = None if room is None else room.owner
     rank = rank_in_room(viewer, owner, None, owner_rank=ports.policy.owner_rank)
     if rank < Rank.MODERATOR:  # whoever ranks higher already can win nothing by a role

@@ -6,9 +6,9 @@ from dataclasses import replace
 from rooms.domain.people import LARGEST_ID, Slug, UserId, Viewer
 from rooms.domain.roles import RoleHolder, RoomRole, may_read_roles, may_set_roles, rank_in_room
 from rooms.domain.rooms import Room
-from rooms.errors import InvalidInput, NotPermitted, NotSignedIn, RoomNotFound
+from rooms.errors import InvalidInput, NotPermitted, RoomNotFound
 from rooms.ports import Ports, RoleChange
-from rooms.usecases.queries import connected_rank, in_room, may_see
+from rooms.usecases.queries import connected_rank, in_room, may_see, signed_in
 
 
 async def set_role(
@@ -17,16 +17,15 @@ async def set_role(
     """Give somebody a role in a room, or, with None, take theirs back; what they have since. Roles are kept by slug:
     admins give them where there is no room yet as well. Raises NotSignedIn, InvalidInput, RoomNotFound, NotPermitted,
     TooManyRoles, ModerationUnavailable."""
-    if viewer is None:
-        raise NotSignedIn
+    asking = signed_in(viewer)
     if not 1 <= user_id <= LARGEST_ID:
         raise InvalidInput("Ids are integers from 1 to 2^53-1")
     room = await ports.catalog.find_room(slug=slug)
     owner = None if room is None else room.owner
     # A role would not be enough to give others: moderation need not be asked for the viewer's own.
-    by = replace(viewer, rank=rank_in_room(viewer, owner, None, owner_rank=ports.policy.owner_rank))
+    by = replace(asking, rank=rank_in_room(asking, owner, None, owner_rank=ports.policy.owner_rank))
     if not may_set_roles(by.rank):
-        raise await _refusal(ports, viewer, room)
+        raise await _refusal(ports, asking, room)
     rank = await connected_rank(ports, user_id, "", slug)
     return await ports.moderation.set_role(RoleChange(slug, owner, by, user_id, rank, role))
 
@@ -36,11 +35,10 @@ async def list_roles(
 ) -> Sequence[RoleHolder]:
     """Who has a role in a room, by user id, for its moderators. Raises NotSignedIn, RoomNotFound, NotPermitted,
     ModerationUnavailable."""
-    if viewer is None:
-        raise NotSignedIn
+    asking = signed_in(viewer)
     room = await ports.catalog.find_room(slug=slug)
-    if not may_read_roles((await in_room(ports, viewer, slug, room)).rank):
-        raise await _refusal(ports, viewer, room)
+    if not may_read_roles((await in_room(ports, asking, slug, room)).rank):
+        raise await _refusal(ports, asking, room)
     page = await ports.moderation.list_roles(slug, first=first, after=after)
     return page.under(None if room is None else room.owner)
 

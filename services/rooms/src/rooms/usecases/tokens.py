@@ -4,8 +4,9 @@ from datetime import datetime
 
 from rooms.domain.people import Rank, UserId, Viewer
 from rooms.domain.tokens import LONGEST_JTI, MOST_AHEAD, RevokedTokens
-from rooms.errors import InvalidInput, NotPermitted, NotSignedIn
+from rooms.errors import InvalidInput, NotPermitted
 from rooms.ports import Ports
+from rooms.usecases.queries import signed_in
 
 
 async def revoke_tokens(
@@ -31,8 +32,7 @@ async def revoke_token(ports: Ports, viewer: Viewer | None, jti: str, *, reason:
 
 def admin_of(viewer: Viewer | None) -> Viewer:
     """The viewer, if they are an admin or above. Raises NotSignedIn, NotPermitted."""
-    if viewer is None:
-        raise NotSignedIn
-    if viewer.rank < Rank.ADMIN:
+    admin = signed_in(viewer)
+    if admin.rank < Rank.ADMIN:
         raise NotPermitted
-    return viewer
+    return admin
