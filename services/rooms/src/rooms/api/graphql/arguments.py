@@ -55,12 +55,20 @@ def check_paragraph(field: str, text: str) -> str:
 
 
 def check_reason(field: str, text: str | None, *, limit: int = REASON_LIMIT) -> str:
-    """Why somebody does something; null is nothing."""
-    if text is None:
+    """Why somebody does something; null is nothing, as is an argument that is not given."""
+    if not text:
         return ""
     if len(text) > limit:
         raise InvalidInput(f"{field} has at most {limit} characters")
     return check_paragraph(field, text)
+
+
+def check_statement(field: str, text: str, *, limit: int = REASON_LIMIT) -> str:
+    """The same, which has to say something."""
+    said = check_reason(field, text, limit=limit)
+    if not said.strip():
+        raise InvalidInput(f"{field} must say something")
+    return said
 
 
 def check_search(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Self
 import strawberry
 
 from rooms.api.graphql.arguments import encode_cursor
-from rooms.api.graphql.types import SafeInt, Sanction
+from rooms.api.graphql.types import SafeInt, Sanction, safe_int
 from rooms.domain import cases, reports as domain, unban_requests as unban
 
 REPORTS = "report"
@@ -55,16 +55,16 @@ class Report:
             note=report.note,
             reporter_user_id=SafeInt(report.reporter_user_id),
             reporter_username=report.reporter_username,
-            target_user_id=_safe(report.target_user_id),
+            target_user_id=safe_int(report.target_user_id),
             target_username=report.target_username,
-            message_id=_safe(report.message_id),
+            message_id=safe_int(report.message_id),
             message_text=report.message_text,
             message_at=report.message_at,
             before_ids=[SafeInt(number) for number in report.before_ids],
             after_ids=[SafeInt(number) for number in report.after_ids],
             state=report.state,
             closed_at=report.closed_at,
-            closed_by=_safe(report.closed_by),
+            closed_by=safe_int(report.closed_by),
             cursor=encode_cursor(REPORTS, report.id),
         )
 
@@ -99,7 +99,7 @@ class UnbanRequest:
             at=request.at,
             state=request.state,
             closed_at=request.closed_at,
-            closed_by=_safe(request.closed_by),
+            closed_by=safe_int(request.closed_by),
             note=request.note,
             cursor=encode_cursor(UNBAN_REQUESTS, request.id),
         )
@@ -135,7 +135,7 @@ class Note:
         return cls(
             id=SafeInt(note.id),
             slug=note.slug,
-            target_user_id=_safe(note.target_user_id),
+            target_user_id=safe_int(note.target_user_id),
             target_username=note.target_username,
             text=note.text,
             author_user_id=SafeInt(note.author_user_id),
@@ -197,7 +197,3 @@ class UserCase:
         """How many there are in all lists together."""
         lists = (self.sanctions, self.warnings, self.notes, self.reports, self.names, self.messages or ())
         return sum(map(len, lists))
-
-
-def _safe(number: int | None) -> SafeInt | None:
-    return None if number is None else SafeInt(number)

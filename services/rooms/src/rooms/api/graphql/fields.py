@@ -13,6 +13,7 @@ from rooms.api.graphql.arguments import (
     check_paragraph,
     check_reason,
     check_search,
+    check_statement,
     check_word,
     clamp_first,
     decode_cursor,
@@ -150,7 +151,7 @@ class Query:
         """What was done, newest first: of a slug for moderators, all of it for admins. Raises NotSignedIn,
         NotPermitted, InvalidInput, ModerationUnavailable."""
         query = AuditQuery(
-            slug=naming.check_slug(slug) if isinstance(slug, str) else None,
+            slug=_slug(slug),
             actor_user_id=UserId(check_id("actor", actor)) if isinstance(actor, int) else None,
             target_user_id=UserId(check_id("target", target)) if isinstance(target, int) else None,
             target_username=check_line("targetUsername", target_username) if isinstance(target_username, str) else None,
@@ -178,7 +179,7 @@ class Query:
         found = await audit.verify_audit(
             info.context.ports,
             info.context.viewer,
-            naming.check_slug(slug) if isinstance(slug, str) else None,
+            _slug(slug),
             after_id=decode_cursor(AUDIT, after or None),
         )
         return AuditVerification.of(found)
@@ -455,8 +456,7 @@ class Mutation:
         """Undo an action, and have the room told that lives there: of a slug by the rank there, without one admins
         alone. Raises NotSignedIn, NotPermitted, InvalidInput, ActionNotFound, CannotUndo, AlreadyUndone, NothingToUndo,
         TooManyRoles, ModerationUnavailable."""
-        where = naming.check_slug(slug) if isinstance(slug, str) else None
-        return Undone.of(await audit.undo_action(info.context.ports, info.context.viewer, id, where))
+        return Undone.of(await audit.undo_action(info.context.ports, info.context.viewer, id, _slug(slug)))
 
     @strawberry.mutation
     async def undo_all(
@@ -487,7 +487,7 @@ class Mutation:
     ) -> Report:
         """Decide about a report; the first decision holds. Raises NotSignedIn, NotPermitted, InvalidInput,
         ReportNotFound, AlreadyDecided, ModerationUnavailable."""
-        why = check_reason("reason", reason or None)
+        why = check_reason("reason", reason)
         context = info.context
         return Report.of(await reports.resolve_report(context.ports, context.viewer, id, resolution, why))
 
@@ -495,9 +495,7 @@ class Mutation:
     async def request_unban(self, info: Info[Request, None], sanction_id: SafeInt, text: str) -> UnbanRequest:
         """Ask to lift a ban of one's own; one open request a ban, again 24 hours after one was denied. Raises
         NotSignedIn, InvalidInput, SanctionNotFound, AlreadyRequested, RequestedTooSoon, ModerationUnavailable."""
-        asked, context = check_reason("text", text), info.context
-        if not asked.strip():
-            raise InvalidInput("text must say something")
+        asked, context = check_statement("text", text), info.context
         return UnbanRequest.of(await unban_requests.request_unban(context.ports, context.viewer, sanction_id, asked))
 
     @strawberry.mutation
@@ -510,7 +508,7 @@ class Mutation:
     ) -> UnbanRequest:
         """Lift the ban that a request is about, or not; the first decision holds. Raises NotSignedIn, NotPermitted,
         InvalidInput, UnbanRequestNotFound, AlreadyDecided, ModerationUnavailable."""
-        said, context = check_reason("note", note or None), info.context
+        said, context = check_reason("note", note), info.context
         return UnbanRequest.of(
             await unban_requests.decide_unban_request(context.ports, context.viewer, id, decision, said)
         )
@@ -531,7 +529,7 @@ class Mutation:
             context.viewer,
             UserId(check_id("userId", user_id)),
             before=before if isinstance(before, datetime) else None,
-            reason=check_reason("reason", reason or None),
+            reason=check_reason("reason", reason),
         )
         return RevokedTokens.of(revoked)
 
@@ -541,7 +539,7 @@ class Mutation:
     ) -> ErasedUser:
         """Erase what is kept of a user but their number, and take back their messages in rooms that live. Raises
         NotSignedIn, NotPermitted, InvalidInput, ModerationUnavailable."""
-        context, why = info.context, check_reason("reason", reason or None)
+        context, why = info.context, check_reason("reason", reason)
         target = UserId(check_id("userId", user_id))
         return ErasedUser.of(await erase_user.erase_user(context.ports, context.viewer, target, reason=why))
 
@@ -552,7 +550,7 @@ class Mutation:
         """Refuse one token, and close its connections. Raises NotSignedIn, NotPermitted, InvalidInput,
         TooManyRevocations, ModerationUnavailable."""
         context = info.context
-        named, why = check_line("jti", jti), check_reason("reason", reason or None)
+        named, why = check_line("jti", jti), check_reason("reason", reason)
         return RevokedTokens.of(await tokens.revoke_token(context.ports, context.viewer, named, reason=why))
 
     @strawberry.mutation
@@ -566,9 +564,7 @@ class Mutation:
     ) -> Note:
         """Write of somebody, for the moderators of a room alone. Raises NotSignedIn, NotPermitted, TooManyNotes,
         InvalidInput, ModerationUnavailable."""
-        written, context = check_reason("text", text, limit=NOTE_LIMIT), info.context
-        if not written.strip():
-            raise InvalidInput("text must say something")
+        written, context = check_statement("text", text, limit=NOTE_LIMIT), info.context
         where, target = naming.check_slug(slug), _target(user_id, username)
         return Note.of(await cases.add_note(context.ports, context.viewer, where, target, written))
 

@@ -405,23 +405,23 @@ class AuditEntry:
             actor_user_id=SafeInt(entry.actor_user_id),
             actor_role=None if entry.actor_rank is None else entry.actor_rank.name.lower(),
             action=entry.action,
-            target_user_id=_safe(entry.target_user_id),
+            target_user_id=safe_int(entry.target_user_id),
             target_username=entry.target_username,
             scope="everywhere" if entry.is_everywhere else "room",
             slug=entry.slug,
             reason=entry.reason,
             rule=entry.rule,
-            hold_id=_safe(entry.hold_id),
+            hold_id=safe_int(entry.hold_id),
             duration_minutes=entry.duration_minutes,
-            message_id=_safe(entry.message_id),
+            message_id=safe_int(entry.message_id),
             message_text=entry.message_text,
             address=entry.address,
             policy_changes=[
                 PolicyFieldChange(field=c.field, before=c.before, after=c.after) for c in entry.policy_changes
             ],
-            undoes=_safe(entry.undoes),
-            undone_by=_safe(entry.undone_by),
-            completes=_safe(entry.completes),
+            undoes=safe_int(entry.undoes),
+            undone_by=safe_int(entry.undone_by),
+            completes=safe_int(entry.completes),
             digest=entry.digest,
             cursor=encode_cursor(AUDIT, entry.action_id),
         )
@@ -448,10 +448,10 @@ class HeldMessage:
         return cls(
             hold_id=SafeInt(held.id),
             slug=held.slug,
-            user_id=_safe(held.user_id),
+            user_id=safe_int(held.user_id),
             username=held.username,
             message=held.text,
-            reply_to=_safe(held.reply_to),
+            reply_to=safe_int(held.reply_to),
             rule=held.rule,
             held_at=held.held_at,
             expires_at=held.expires_at,
@@ -479,9 +479,9 @@ class AuditVerification:
             whole=found.broken_id is None,
             checked=found.checked,
             unchained=found.unchained,
-            broken_action_id=_safe(found.broken_id),
+            broken_action_id=safe_int(found.broken_id),
             problem=found.problem,
-            last_action_id=_safe(found.last_id),
+            last_action_id=safe_int(found.last_id),
             last_digest=found.last_digest,
             cursor=encode_cursor(AUDIT, found.last_id) if found.more and found.last_id else None,
         )
@@ -550,7 +550,8 @@ class UndoneAll:
         )
 
 
-def _safe(number: int | None) -> SafeInt | None:
+def safe_int(number: int | None) -> SafeInt | None:
+    """An id, or null where there is none."""
     return None if number is None else SafeInt(number)
 
 
