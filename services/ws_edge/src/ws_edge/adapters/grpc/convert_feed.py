@@ -98,7 +98,7 @@ def _scope(scope: int) -> str:
 
 
 def _objects(texts: Iterable[str]) -> tuple[dict[str, Any], ...]:
-    """Without what is none: nothing else is kept from the others."""
+    """Those that are JSON objects; the others are counted in the log, which has none of what people say."""
     found = []
     for text in texts:
         try:
@@ -108,5 +108,5 @@ def _objects(texts: Iterable[str]) -> tuple[dict[str, Any], ...]:
         if isinstance(value, dict):
             found.append(value)
         else:
-            _skipped.note(text=text[:32])
+            _skipped.note(length=len(text))
     return tuple(found)
