@@ -38,7 +38,7 @@ from ws_edge.protocol.commands import (
 )
 from ws_edge.protocol.holds import Decided, HeldMessage, HoldReason, HoldState
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.log import StoredMessage
+from ws_edge.protocol.log import LogRef, StoredMessage
 from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import LONGEST_MESSAGE, Links, Policy, ReadOnly, shielded
 from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
@@ -405,9 +405,13 @@ def _hold_from_proto(hold: moderation_pb2.Hold) -> HeldMessage:
     )
 
 
+def log_to_proto(log: LogRef) -> moderation_pb2.LogRef:
+    """Where the entries of a life are."""
+    return moderation_pb2.LogRef(partition=log.partition, room_id=log.room_id, life=log.life)
+
+
 def hold_to_proto(request: HoldRequest) -> moderation_pb2.ExecuteRequest:
     """A message that is to wait."""
-    log = request.log
     asked = moderation_pb2.HoldMessage(
         text=request.text,
         nonce=request.nonce,
@@ -419,7 +423,7 @@ def hold_to_proto(request: HoldRequest) -> moderation_pb2.ExecuteRequest:
     return moderation_pb2.ExecuteRequest(
         actor=speaker_to_proto(request.author),
         slug=request.slug,
-        log=moderation_pb2.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
+        log=log_to_proto(request.log),
         hold_message=asked,
     )
 
@@ -438,11 +442,10 @@ def held_from_proto(answer: moderation_pb2.ExecuteResponse) -> HoldResult | Hold
 
 def request_to_proto(request: CommandRequest) -> moderation_pb2.ExecuteRequest:
     """A command with who gives it and where."""
-    log = request.log
     message = moderation_pb2.ExecuteRequest(
         actor=speaker_to_proto(request.actor),
         slug=request.slug,
-        log=moderation_pb2.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
+        log=log_to_proto(request.log),
         nonce=request.nonce,
         reason=request.reason,
         edge=request.edge,

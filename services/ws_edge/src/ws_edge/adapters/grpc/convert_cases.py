@@ -1,7 +1,7 @@
 """Reports, and what banned users are told, between the contract and the words of the edge."""
 
 from salon.moderation.v1 import moderation_pb2, reports_pb2
-from ws_edge.adapters.grpc.convert import speaker_to_proto
+from ws_edge.adapters.grpc.convert import log_to_proto, speaker_to_proto
 from ws_edge.ports import ReportAnswer, ReportOutcome
 from ws_edge.protocol.commands import Report, Target
 from ws_edge.protocol.identity import Slug, Speaker
@@ -28,7 +28,7 @@ def report_to_proto(speaker: Speaker, slug: Slug, log: LogRef, report: Report) -
     return moderation_pb2.ExecuteRequest(
         actor=speaker_to_proto(speaker),
         slug=slug,
-        log=moderation_pb2.LogRef(partition=log.partition, room_id=log.room_id, life=log.life),
+        log=log_to_proto(log),
         file_report=filed,
     )
 
