@@ -65,7 +65,7 @@ class Policy(Struct, frozen=True, gc=False):
 
     def slow_mode_of(self, identity: Identity) -> int:
         """How many seconds the messages of somebody have to be apart."""
-        return 0 if identity.rank >= EXEMPT_RANK or identity.is_vip else self.slow_mode_seconds
+        return 0 if _is_exempt(identity) else self.slow_mode_seconds
 
     def is_unique_for(self, rank: Rank) -> bool:
         """Whether somebody of that rank may not say what was said lately."""
@@ -130,6 +130,11 @@ def refusal_by(policy: Policy, identity: Identity, text: str, *, now_s: float) -
     return None
 
 
+def _is_exempt(identity: Identity) -> bool:
+    """From slow mode and rules: VIPs are, besides those who are exempt from all of a policy."""
+    return identity.rank >= EXEMPT_RANK or identity.is_vip
+
+
 class PolicyCache:
     """Of each slug the policy with the highest version, whichever way it came first; and where rules act, which
     moderation alone knows."""
@@ -155,8 +160,7 @@ class PolicyCache:
 
     def is_ruled(self, slug: Slug, identity: Identity) -> bool:
         """Whether a rule would have to see what somebody says there, as was last read."""
-        is_exempt = identity.rank >= EXEMPT_RANK or identity.is_vip
-        return not is_exempt and (self._is_ruled_everywhere or slug in self._ruled)
+        return not _is_exempt(identity) and (self._is_ruled_everywhere or slug in self._ruled)
 
     def rules_read(self, slugs: Iterable[Slug], ruled: Set[Slug], *, everywhere: bool) -> None:
         """Of these slugs those where rules act were read, and whether there are such rules for everywhere."""
