@@ -17,7 +17,7 @@ from ws_edge.protocol.identity import Slug
 ASK_EVERY_S = 5.0
 """How often an edge asks what has changed: an event may have been lost."""
 OUTDATED_AGAIN_S = 30.0
-"""After a rooms service of before has answered."""
+"""So long after a rooms service of before has answered nothing is read."""
 
 
 class EmoteReader:
@@ -37,7 +37,7 @@ class EmoteReader:
         self._outdated_until_s = float("-inf")
         self._numbers = count(1)
         self._read_as: dict[Slug, int] = {}
-        """By which reading each is as it is."""
+        """Which reading gave what the cache has of each."""
 
     def keep(self, slug: Slug) -> None:
         """A room of this slug is held from now on."""

@@ -46,7 +46,7 @@ class _Watcher:
     @property
     def is_entitled(self) -> bool:
         """Whether they are still there, and look after the room."""
-        return self.client.room is self.room and may_watch(self.client)
+        return self.client.room is self.room and _may_watch(self.client)
 
 
 class Feeds:
@@ -75,7 +75,7 @@ class Feeds:
         state = await self._ports.moderation.open_feed(client.speaker, room.slug, wish.since)
         if client.room is not room:
             return None
-        if state is None or not may_watch(client):
+        if state is None or not _may_watch(client):
             return ErrorCode.NOT_MODERATOR
         policy = self._ports.policies.find(room.slug, self._ports.clock.unix_s())
         room.flush()
@@ -158,6 +158,6 @@ class Feeds:
                     client.write(codec.moderation_feed_closed())
 
 
-def may_watch(client: Connection) -> bool:
+def _may_watch(client: Connection) -> bool:
     """Whether somebody looks after the room that they are in."""
     return client.speaker.identity.rank >= Rank.MODERATOR

@@ -36,7 +36,7 @@ PROGRESS_S = 1.0
 SANCTIONS_S = 30.0
 EMOTES_S = 1.0
 REVOCATIONS_S = 1.0
-"""So long a revoked token that no event told of lives at most, and as long as the answer takes."""
+"""How often a worker asks what was revoked: an event may have been lost."""
 ENDED_REVOCATIONS_S = 3600.0
 LAST_SEEN_S = 600.0
 LAST_SEEN_AT_ONCE = 500

@@ -127,8 +127,6 @@ class HoldCache:
 
     def find(self, slug: Slug, key: str, life: Life, nonce: str, *, unix_ms: float) -> HeldMessage | None:
         """The message that its author sent with that nonce, for as long as one is known by it."""
-        if not self._known:
-            return None
         since_ms = unix_ms - NONCE_AGE_S * 1000 + WAITS_MS
         of_author = [one for one in reversed(self.of_author(slug, key)) if one.expires_at_ms > since_ms]
         return next((one for one in of_author if (one.life, one.nonce) == (life, nonce)), None)
