@@ -1,5 +1,6 @@
 """Unban requests: over two edges and two replicas of moderation, on PostgreSQL."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from chat_client import Frame, Person, Visitors
@@ -37,12 +38,11 @@ async def test_a_banned_user_reads_that_they_may_ask_asks_and_comes_in_again_onc
     await chair.send("moderation_action", action="ban", target_user_id=ana.user_id, reason="spam")
     await other.wait_for("moderation_action", action="ban")
     told = [await at_the_door(guests, room, ana, ws=edge.ws) for edge in pair.edges]
-    sanction_id = told[0]["sanction_id"]
+    sanction_id = told[0]["sanction"]["id"]
     expected = {
         "message": "Access denied",
         "code": "access_denied",
-        "sanction_id": sanction_id,
-        "may_request_unban": True,
+        "sanction": {"id": sanction_id, "reason": "spam", "expires_at": None, "can_appeal": True},
     }
     assert told == [expected, expected]
     for who in (bob, admin):
@@ -56,7 +56,7 @@ async def test_a_banned_user_reads_that_they_may_ask_asks_and_comes_in_again_onc
         "text": "sorry",
         "state": "OPEN",
     }
-    assert (await at_the_door(guests, room, ana))["may_request_unban"] is False
+    assert (await at_the_door(guests, room, ana))["sanction"]["can_appeal"] is False
     assert await api.refusal(ASK, ana, id=sanction_id, text="please") == "CONFLICT"
     assert [each["id"] for each in (await api.run(LIST, moderator, slug=room))["unbanRequests"]] == [first["id"]]
     assert await api.refusal(LIST, bob, slug=room) == "FORBIDDEN"
@@ -85,16 +85,24 @@ async def test_a_denied_one_may_not_ask_again_for_a_day_and_reads_why(
     guests: Visitors, api: GraphQL, room: str, admin: Person, ana: Person
 ) -> None:
     chair = await guests.join(room, admin)
-    await chair.send("moderation_action", action="ban", target_user_id=ana.user_id)
-    await chair.wait_for("moderation_action", action="ban")
-    sanction_id = (await at_the_door(guests, room, ana))["sanction_id"]
+    await chair.send("moderation_action", action="ban", target_user_id=ana.user_id, duration_minutes=60)
+    banned = await chair.wait_for("moderation_action", action="ban")
+    sanction = (await at_the_door(guests, room, ana))["sanction"]
+    sanction_id = sanction["id"]
+    assert sanction == {
+        "id": sanction_id,
+        "reason": "",
+        "expires_at": sanction["expires_at"],
+        "can_appeal": True,
+    }
+    lasts = datetime.fromisoformat(sanction["expires_at"]) - datetime.fromisoformat(banned["timestamp"])
+    assert abs(lasts - timedelta(hours=1)) < timedelta(seconds=1)
     asked = (await api.run(ASK, ana, id=sanction_id, text="sorry"))["requestUnban"]
     await api.run(DECIDE, admin, id=asked["id"], decision="DENY", note="not yet")
     assert await at_the_door(guests, room, ana) == {
         "message": "Access denied",
         "code": "access_denied",
-        "sanction_id": sanction_id,
-        "may_request_unban": False,
+        "sanction": {**sanction, "can_appeal": False},
     }
     assert await api.refusal(ASK, ana, id=sanction_id, text="please") == "CONFLICT"
     (mine,) = (await api.run(LIST, ana, mine=True, state=None))["unbanRequests"]

@@ -589,8 +589,8 @@ class Moderation(Protocol):
         given such a one. May be repeated. Raises ModerationUnavailable, where it may have been noted all the same."""
 
     async def find_ban(self, speaker: Speaker, slug: Slug) -> BanNotice | None:
-        """Which ban that is aimed at a user keeps them out, and whether they may ask to lift it, within 1 s; None:
-        there is none. Raises ModerationUnavailable, also where the service is one of before."""
+        """The ban aimed at a user that keeps them out, within 1 s; None: there is none. Raises ModerationUnavailable,
+        also where the service is one of before."""
 
     async def file_report(self, speaker: Speaker, slug: Slug, log: LogRef, report: Report) -> ReportAnswer:
         """Have moderators told of something, within 5 s. May be repeated. Raises ModerationUnavailable, where it may

@@ -57,5 +57,7 @@ def test_who_files_too_many_is_told_how_long_to_wait() -> None:
 
 def test_what_a_banned_user_is_told() -> None:
     assert ban_from_proto(pb.FindBanResponse()) is None
-    found = pb.FindBanResponse(sanction_id=17, may_request_unban=True)
-    assert ban_from_proto(found) == BanNotice(17, may_request_unban=True)
+    for_good = pb.FindBanResponse(sanction_id=17, may_request_unban=True)
+    assert ban_from_proto(for_good) == BanNotice(17, "", None, can_appeal=True)
+    for_a_time = pb.FindBanResponse(sanction_id=17, reason="spam", expires_at_ms=1_764_264_780_000)
+    assert ban_from_proto(for_a_time) == BanNotice(17, "spam", 1_764_264_780_000, can_appeal=False)

@@ -806,8 +806,8 @@ async def test_a_report_goes_to_the_home_of_who_files_it_and_who_is_banned_is_to
     assert await moderation.file_report(speaker(5), SLUG, log, report) == ReportAnswer(ReportOutcome.REPORTED)
     (heard,) = home.requests
     assert (heard.file_report.message_id, heard.actor.user_id) == (42, 5)
-    assert await moderation.find_ban(speaker(5), SLUG) == BanNotice(17, may_request_unban=True)
-    assert await moderation.find_ban(speaker(6), SLUG) == BanNotice(17, may_request_unban=False)
+    assert await moderation.find_ban(speaker(5), SLUG) == BanNotice(17, "", None, can_appeal=True)
+    assert await moderation.find_ban(speaker(6), SLUG) == BanNotice(17, "", None, can_appeal=False)
 
 
 async def test_a_moderator_begins_with_what_the_home_of_the_room_says(

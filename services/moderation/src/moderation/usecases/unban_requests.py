@@ -4,6 +4,7 @@ from functools import partial
 
 from moderation.domain.commands import Receipt
 from moderation.domain.people import Moderator, Speaker
+from moderation.domain.sanctions import Sanction
 from moderation.domain.unban_decisions import decide_request
 from moderation.domain.unban_requests import (
     DecideOrder,
@@ -35,22 +36,22 @@ async def decide_unban_request(ports: Ports, order: DecideOrder) -> Receipt:
     return await ports.store.decide_unban_request(order, decide, now_ms=now_ms)
 
 
-async def find_ban(ports: Ports, speaker: Speaker, slug: str) -> tuple[int, bool]:
-    """A ban aimed at a user that binds them there, 0: none, and whether they may ask to lift it; of several one that
-    they may ask about. Raises DatabaseUnavailable."""
+async def find_ban(ports: Ports, speaker: Speaker, slug: str) -> tuple[Sanction | None, bool]:
+    """A ban aimed at a user that binds them there, and whether they may ask to lift it; of several one that they may
+    ask about. Raises DatabaseUnavailable."""
     if not speaker.user_id:
-        return 0, False
+        return None, False
     now_ms = ports.clock().wall_ms
-    found = 0
+    found: Sanction | None = None
     for sanction, latest in await ports.store.bans_of(speaker.user_id, slug, now_ms=now_ms):
         if not sanction.binds(speaker, slug, now_ms=now_ms):
             continue
-        found = found or sanction.id
+        found = found or sanction
         try:
             demand_may_request(speaker.user_id, sanction, latest, now_ms=now_ms)
         except (AlreadyRequested, RequestedTooSoon):
             continue
-        return sanction.id, True
+        return sanction, True
     return found, False
 
 

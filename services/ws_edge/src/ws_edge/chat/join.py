@@ -182,7 +182,7 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
 
 
 async def _find_ban(client: JoiningClient, moderation: Moderation) -> BanNotice | None:
-    """What a banned user may do about it; None: it is nobody signed in, or it cannot be read now, which keeps nobody
+    """The ban that keeps a user out; None: it is nobody signed in, or it cannot be read now, which keeps nobody
     waiting for long."""
     if client.speaker.identity.user_id is None or client.slug is None:
         return None

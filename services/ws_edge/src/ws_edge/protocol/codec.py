@@ -574,12 +574,16 @@ def _error(
         code=code,
         retry_after_ms=UNSET if retry_after_ms is None else retry_after_ms,
         nonce=nonce or UNSET,
-        sanction_id=UNSET if ban is None else ban.sanction_id,
-        may_request_unban=UNSET if ban is None else ban.may_request_unban,
+        sanction=UNSET if ban is None else _ban(ban),
         decided_by=UNSET if decided is None else decided.by,
         decision=UNSET if decided is None else decided.word,
     )
     return _written(server_frames.Error(data))
+
+
+def _ban(ban: BanNotice) -> server_frames.BanData:
+    expires_at = None if ban.expires_at_ms is None else rfc3339(ban.expires_at_ms)
+    return server_frames.BanData(ban.sanction_id, ban.reason, expires_at, ban.can_appeal)
 
 
 _PONG = _written(server_frames.Pong(NoData()))

@@ -77,7 +77,11 @@ class BanNotice(NamedTuple):
     """What a banned user reads at the door besides."""
 
     sanction_id: int
-    may_request_unban: bool
+    reason: str
+    expires_at_ms: int | None
+    """Unix milliseconds; None: permanent."""
+    can_appeal: bool
+    """They may ask now to have it lifted."""
 
 
 def rights(rank: Rank, *, is_muted: bool) -> tuple[str, ...]:

@@ -516,6 +516,19 @@ class ModerationEventData(Struct, frozen=True, kw_only=True, gc=False):
     """What else there is to say of its kind."""
 
 
+class BanData(Struct, frozen=True, gc=False):
+    """The ban that keeps a user out."""
+
+    id: _Id
+    """For `requestUnban` of GraphQL."""
+    reason: str
+    """As whoever banned them wrote; may be empty."""
+    expires_at: _Time | None
+    """null: permanent."""
+    can_appeal: bool
+    """They may ask now to have it lifted."""
+
+
 class ErrorData(Struct, frozen=True, gc=False):
     """`data` of an error."""
 
@@ -526,10 +539,8 @@ class ErrorData(Struct, frozen=True, gc=False):
     """How long to wait, where waiting helps."""
     nonce: Nonce | UnsetType = UNSET
     """Of the frame that was refused, where it had one."""
-    sanction_id: _Id | UnsetType = UNSET
-    """While connecting, of a signed-in user who is banned: which ban it is, for `requestUnban` of GraphQL."""
-    may_request_unban: bool | UnsetType = UNSET
-    """Beside `sanction_id`: whether they may ask now."""
+    sanction: BanData | UnsetType = UNSET
+    """While connecting, of a signed-in user at whom a ban is aimed."""
     decided_by: _Id | UnsetType | None = UNSET
     """Of `already_decided`: who did, or banned its author; null: nobody, time was up."""
     decision: Literal["allowed", "denied", "expired"] | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""What a banned user reads at the door: which ban it is, and whether they may ask."""
+"""What a banned user reads at the door: which ban it is, why, until when, and whether they may ask."""
 
 from edge_world import World
 
@@ -10,10 +10,11 @@ DENIED = {"message": "Access denied", "code": "access_denied"}
 
 async def test_a_banned_user_reads_which_ban_it_is_and_whether_they_may_ask(world: World) -> None:
     world.moderation.banned.add(UserId(5))
-    world.moderation.ban_notice = BanNotice(17, may_request_unban=True)
+    world.moderation.ban_notice = BanNotice(17, "spam", None, can_appeal=True)
     client = await world.arrive("s", "5:user")
     await world.settle()
-    assert client.frames == [{"type": "error", "data": {**DENIED, "sanction_id": 17, "may_request_unban": True}}]
+    ban = {"id": 17, "reason": "spam", "expires_at": None, "can_appeal": True}
+    assert client.frames == [{"type": "error", "data": {**DENIED, "sanction": ban}}]
     assert (client.closed_with, world.moderation.found_bans) == (4003, [("u:5", "s")])
 
 

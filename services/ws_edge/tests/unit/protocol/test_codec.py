@@ -538,8 +538,16 @@ def test_times_are_utc_with_milliseconds_and_z(at_ms: int, text: str) -> None:
 
 
 def test_an_error_may_name_the_ban_of_whom_it_turns_away() -> None:
-    told = codec.error(ErrorCode.ACCESS_DENIED, ban=BanNotice(17, may_request_unban=False))
+    told = codec.error(ErrorCode.ACCESS_DENIED, ban=BanNotice(17, "spam", 1_764_264_780_000, can_appeal=True))
     assert told == codec.text_frame(
-        b'{"type":"error","data":{"message":"Access denied","code":"access_denied","sanction_id":17,'
-        b'"may_request_unban":false}}'
+        b'{"type":"error","data":{"message":"Access denied","code":"access_denied",'
+        b'"sanction":{"id":17,"reason":"spam","expires_at":"2025-11-27T17:33:00.000Z","can_appeal":true}}}'
+    )
+
+
+def test_a_ban_that_is_permanent_has_no_end() -> None:
+    told = codec.error(ErrorCode.ACCESS_DENIED, ban=BanNotice(17, "", None, can_appeal=False))
+    assert told == codec.text_frame(
+        b'{"type":"error","data":{"message":"Access denied","code":"access_denied",'
+        b'"sanction":{"id":17,"reason":"","expires_at":null,"can_appeal":false}}}'
     )

@@ -16,6 +16,7 @@ from moderation.domain.reports import (
     ResolveCommand,
     ResolveOrder,
 )
+from moderation.domain.sanctions import Sanction
 from moderation.domain.unban_requests import (
     DECISIONS,
     LONGEST_TEXT,
@@ -90,6 +91,15 @@ def unban_request_to_proto(request: UnbanRequest) -> unban_requests_pb2.UnbanReq
         closed_at_ms=request.closed_at_ms or 0,
         closed_by_user_id=request.closed_by,
         note=request.note,
+    )
+
+
+def ban_to_proto(ban: Sanction | None, *, may_request: bool) -> pb.FindBanResponse:
+    """What a banned user is told at the door."""
+    if ban is None:
+        return pb.FindBanResponse()
+    return pb.FindBanResponse(
+        sanction_id=ban.id, may_request_unban=may_request, reason=ban.reason, expires_at_ms=ban.expires_at_ms or 0
     )
 
 

@@ -37,6 +37,7 @@ from moderation.api.grpc.convert import (
 )
 from moderation.api.grpc.convert_cases import (
     add_case,
+    ban_to_proto,
     kept_report_to_proto,
     person_from_proto,
     report_state_from_proto,
@@ -292,8 +293,8 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
     ) -> pb.FindBanResponse:
         """For who is turned away at the door."""
         slug = slug_from_proto(request.slug)
-        sanction_id, may_request = await find_ban(self._ports, speaker_from_proto(request.speaker), slug)
-        return pb.FindBanResponse(sanction_id=sanction_id, may_request_unban=may_request)
+        ban, may_request = await find_ban(self._ports, speaker_from_proto(request.speaker), slug)
+        return ban_to_proto(ban, may_request=may_request)
 
     async def ListUnbanRequests(  # noqa: N802
         self,

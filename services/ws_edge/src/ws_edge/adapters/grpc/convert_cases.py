@@ -39,5 +39,7 @@ def report_answer_from_proto(answer: moderation_pb2.ExecuteResponse) -> ReportAn
 
 
 def ban_from_proto(answer: moderation_pb2.FindBanResponse) -> BanNotice | None:
-    """What a banned user may do; None: no ban is aimed at them."""
-    return BanNotice(answer.sanction_id, answer.may_request_unban) if answer.sanction_id else None
+    """What keeps a banned user out; None: no ban is aimed at them."""
+    if not answer.sanction_id:
+        return None
+    return BanNotice(answer.sanction_id, answer.reason, answer.expires_at_ms or None, answer.may_request_unban)
