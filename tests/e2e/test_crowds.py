@@ -194,7 +194,7 @@ async def test_over_the_limit_of_all_connections_newcomers_are_told_and_those_in
     edge = start_edge(WS_EDGE_CONNECTIONS="50")
     async with crowd(edge, 200, "127.0.0.2", lambda _: HEAD.format(path="/chat/ws/room/crowd")) as peers:
         assert sum(b"room_joined" in peer.seen for peer in peers) == 50
-        assert sum(REFUSED in peer.seen and b"\x03\xf5" in peer.seen for peer in peers) == 150
+        await until(lambda: sum(REFUSED in peer.seen and b"\x03\xf5" in peer.seen for peer in peers) == 150)
         assert await metric(edge, 'salon_ws_edge_connections_refused_total{code="too_many_connections"}') == 150
     await somebody_else_chats(edge)
 
