@@ -49,12 +49,12 @@ def terms() -> list[str]:
     return list(found)
 
 
-def messages(kinds: set[str] | None) -> list[str]:
-    """Of each language as many."""
+def messages(kinds: set[str] | None, only: str | None = None) -> list[str]:
+    """Of each language as many, or of one only."""
     by_language = defaultdict(list)
     for line in (CORPUS / "innocents.tsv").read_text(encoding="utf-8").splitlines()[1:]:
         _, language, kind, text = line.split("\t")
-        if kinds is None or kind in kinds:
+        if (kinds is None or kind in kinds) and only in (None, language):
             by_language[language].append(re.sub(r"\\[nt]", " ", text))
     found = []
     for texts in by_language.values():

@@ -883,17 +883,18 @@ def _is_plain(character: str) -> bool:
 
 
 def _encode_breaks(problem: UnicodeError) -> tuple[str, int]:
-    """The handler of errors that puts breaks for what is not of a character set and no letter either, as emoji."""
+    """The handler of errors that puts breaks for what is not of a character set and no letter either, as emoji. For a
+    letter it gives what is in no set, at which the codec fails: an error raised here would be part of a cycle with its
+    own traceback, and each would be left to the collector."""
     assert isinstance(problem, UnicodeEncodeError)
     if _CODES[problem.object[problem.start]].strip(_SPACE + _STOP):
-        raise problem
+        return _IN_NO_SET, problem.end
     codes = _CODES.of(problem.object[problem.start : problem.end])
-    if codes.strip(_SPACE + _STOP):
-        raise problem
-    return codes, problem.end
+    return (_IN_NO_SET if codes.strip(_SPACE + _STOP) else codes), problem.end
 
 
 _BREAKS = "moderation.breaks"
+_IN_NO_SET = "\uffff"
 codecs.register_error(_BREAKS, _encode_breaks)
 _EVERYDAY_LATIN, _EVERYDAY_CYRILLIC = _CHARACTER_SETS = (
     _CharacterSet(_EVERYDAY, is_plain=True),
