@@ -245,10 +245,17 @@ class Store(Protocol):
         self, order: DecideHeldOrder, decide: Callable[[Hold | None], Hold], *, now_ms: int
     ) -> Receipt:
         """The same as change, of a message that waits: show it to `decide`, None: there is none; write what became of
-        it and the audit row, and give the outbox what is to be published."""
+        it and the audit row, and give the outbox what is to be published. What is to be allowed of somebody whom a ban
+        binds there is denied by that ban instead."""
 
     async def expire_holds(self, *, now_ms: int) -> list[Hold]:
         """A part of those that nobody has decided about in time, as they are since. There is no audit row."""
+
+    async def deny_held(self, ban: Sanction, *, now_ms: int) -> list[Hold]:
+        """A part of what a ban's target has waiting, denied by it as long as it is in force, as it is since."""
+
+    async def forget_holds(self, before_ms: int) -> None:
+        """Delete those that were decided about before then."""
 
     async def holds_of(self, slugs: Sequence[str], *, since_ms: int, first: int) -> list[Hold]:
         """Of at most 1,000 slugs the `first` newest that wait, or were decided about since then."""
@@ -591,7 +598,7 @@ class Ports:
     """Rules are compiled one slug after the other: threads of Python take the processor from each other."""
     reporting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REPORTS_AT_ONCE))
     """Held by each report that is worked on."""
-    in_flight: set[asyncio.Task[Receipt]] = field(default_factory=set)
+    in_flight: set[asyncio.Task[Any]] = field(default_factory=set)
     """Commands that are being carried out, at most as many as there are calls."""
     outbox_work: set[asyncio.Task[Any]] = field(default_factory=set)
     """What they gave the outbox, while it is tried for the first time."""

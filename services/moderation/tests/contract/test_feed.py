@@ -129,6 +129,18 @@ async def test_who_comes_back_is_given_what_they_missed_or_told_that_it_is_not_a
     assert (await begin(store, 3_000, now_ms=4_000)).recovered
 
 
+async def test_of_several_events_of_a_slug_that_are_told_at_once_each_follows_the_one_before(store: Store) -> None:
+    await store.append_flags(
+        [FlagBatch("live", (), 1), FlagBatch("other", (), 2), FlagBatch("live", (), 3)], now_ms=1_000
+    )
+    events = (await store.feed_after(["live", "other"], 0, first=10)).events
+    assert [(event.slug, event.id, event.previous_id) for event in events] == [
+        ("live", 1_000, 0),
+        ("other", 1_001, 0),
+        ("live", 1_002, 1_000),
+    ]
+
+
 async def test_what_rules_flag_has_its_place_in_the_same_order(store: Store) -> None:
     await ban(store, 5, now_ms=1_000)
     flagged = Flagged(3, "spam", RuleAction.FLAG, 5, "ana", "buy")

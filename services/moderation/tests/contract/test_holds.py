@@ -9,12 +9,13 @@ import pytest
 from chassis.database import Database
 from moderation.adapters.store.feed_pages import open_items
 from moderation.adapters.store.outbox import TortoiseOutbox
-from moderation.adapters.store.tables import AuditRow, HoldRow, OutboxRow
+from moderation.adapters.store.tables import AuditRow, HoldRow, OutboxRow, SanctionAddressRow, SanctionRow
 from moderation.adapters.store.user_erasures import erase_rows
 from moderation.domain.audit import AuditQuery
 from moderation.domain.commands import Receipt, SanctionOrder
 from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
 from moderation.domain.holds import (
+    DENIED_AT_ONCE,
     NONCES_KNOWN_MS,
     WAITS_MS,
     DecideHeldCommand,
@@ -285,6 +286,84 @@ async def test_a_ban_reaches_anonymous_people_by_name_and_by_address(store: Stor
         await wait(store, now_ms=3_000, author=GUEST)
 
 
+async def test_a_ban_denies_no_more_at_once_than_other_commands_can_wait_for_and_the_rest_in_parts(
+    store: Store,
+) -> None:
+    authors = [GUEST._replace(username=f"guest {number}") for number in range(DENIED_AT_ONCE + 3)]
+    holds = [await held(store, now_ms=1_000, author=one) for one in authors]
+    await held(store, now_ms=1_000, author=GUEST._replace(username="other", address="10.0.0.7"))
+    expired = [await held(store, now_ms=2_001 - WAITS_MS, author=GUEST._replace(username=f"e{n}")) for n in range(3)]
+    receipt = await ban(store, Target(0, GUEST.username), now_ms=2_001, addresses=["10.0.0.6"])
+    assert [each.id for each in receipt.denied] == [hold.id for hold in holds[:DENIED_AT_ONCE]]
+    assert receipt.event is not None
+    (imposed,) = receipt.event.imposed
+    rest = await store.deny_held(imposed, now_ms=2_002)
+    assert [(each.id, each.decided_by) for each in rest] == [(hold.id, 1) for hold in holds[DENIED_AT_ONCE:]]
+    assert await store.deny_held(imposed, now_ms=2_003) == []
+    assert await AuditRow.filter(action=36, moderator_user_id=1, reason="spam").count() == len(holds)
+    assert {hold.id for hold in await store.expire_holds(now_ms=2_003)} == {hold.id for hold in expired}
+
+
+async def test_a_ban_that_was_lifted_denies_no_further(store: Store) -> None:
+    receipt = await ban(store, Target(5, ""), now_ms=1_000)
+    assert receipt.event is not None
+    lifting = Command(ADMIN, Action.UNBAN, Target(5, ""), None, Scope.ROOM, "live", 0, "")
+    none: frozenset[str] = frozenset()
+    await store.change(SanctionOrder(lifting), none, partial(decide, lifting, addresses=none), now_ms=2_000)
+    await held(store, now_ms=3_000)
+    assert await store.deny_held(receipt.event.imposed[0], now_ms=3_000) == []
+
+
+@pytest.mark.parametrize(
+    ("author", "target", "slug", "addresses", "rank", "is_denied"),
+    [
+        (ANA, Target(5, ""), "live", [], Rank.ADMIN, True),
+        (ANA, Target(5, ""), "", [], Rank.ADMIN, True),
+        (ANA, Target(5, ""), "other", [], Rank.ADMIN, False),
+        (ANA, Target(6, ""), "live", ["10.0.0.5"], Rank.ADMIN, False),
+        (ANA._replace(rank=Rank.OWNER), Target(5, ""), "live", [], Rank.OWNER, False),
+        (GUEST, Target(0, GUEST.username), "live", [], Rank.ADMIN, True),
+        (GUEST, Target(77, ""), "", ["10.0.0.6"], Rank.ADMIN, True),
+        (GUEST, Target(77, ""), "live", ["10.0.0.7"], Rank.ADMIN, False),
+    ],
+)
+async def test_what_somebody_has_waiting_whom_a_ban_binds_is_denied_by_it_when_it_is_to_be_allowed(
+    store: Store,
+    author: Speaker,
+    target: Target,
+    slug: str,
+    addresses: list[str],
+    rank: Rank,
+    *,
+    is_denied: bool,
+) -> None:
+    """A replica of before, or one that was killed, has denied nothing."""
+    hold = await held(store, now_ms=1_000, author=author)
+    row = SanctionRow(
+        kind=int(Action.BAN),
+        target_user_id=target.user_id,
+        target_username=target.username,
+        slug=slug or None,
+        reason="spam",
+        moderator_user_id=1,
+        moderator_rank=int(rank),
+        created_at_ms=1_500,
+    )
+    await row.save()
+    await SanctionAddressRow.bulk_create([SanctionAddressRow(sanction_id=row.id, address=each) for each in addresses])
+    receipt = await settle(store, hold, now_ms=2_000)
+    assert receipt.hold is not None
+    if not is_denied:
+        assert (receipt.hold.state, receipt.hold.decided_by) == (HoldState.ALLOWED, 9)
+        return
+    assert (receipt.hold.state, receipt.hold.decided_by, receipt.work) == (HoldState.DENIED, 1, None)
+    denial = await AuditRow.get(action=36)
+    assert (denial.moderator_user_id, denial.moderator_rank, denial.reason) == (1, int(rank), "spam")
+    assert (await AuditRow.filter(action=35).count(), await OutboxRow.all().count()) == (0, 0)
+    with pytest.raises(HoldDecided):
+        await settle(store, hold, now_ms=2_001)
+
+
 async def test_a_mute_denies_nothing(store: Store) -> None:
     await wait(store, now_ms=1_000)
     command = Command(CHAIR, Action.MUTE, Target(5, ""), None, Scope.ROOM, "live", 5, "")
@@ -361,6 +440,9 @@ async def test_evidence_is_erased_with_the_others_and_the_chain_stays_whole(stor
     denied, waiting = await held(store, now_ms=1_000, author=GUEST), await held(store, now_ms=50_000)
     await settle(store, denied, HoldAction.DENY, now_ms=2_000)
     await store.erase_evidence(10_000, now_ms=60_000)
+    await store.forget_holds(2_000)
+    assert {row.id for row in await HoldRow.all()} == {denied.id, waiting.id}
+    await store.forget_holds(2_001)
     assert [row.id for row in await HoldRow.all()] == [waiting.id]
     rows = await AuditRow.all().order_by("id")
     assert [(row.message_text, row.target_username) for row in rows] == [

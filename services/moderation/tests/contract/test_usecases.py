@@ -20,9 +20,18 @@ from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, SightingRow
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.commands import SanctionOrder
-from moderation.domain.erasures import Origin
+from moderation.domain.erasures import LogRef, Origin
 from moderation.domain.feed import FeedHead
-from moderation.domain.holds import Hold
+from moderation.domain.holds import (
+    DENIED_AT_ONCE,
+    DecideHeldCommand,
+    DecideHeldOrder,
+    HeldMessage,
+    Hold,
+    HoldAction,
+    HoldOrder,
+    HoldState,
+)
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.policy_cache import PolicyCache
@@ -31,10 +40,10 @@ from moderation.domain.roles import RoleCommand, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.sanction_cache import MUTES_AND_BANS, SanctionCache
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.warnings import RoomWarning
-from moderation.errors import NotPermitted
+from moderation.errors import HoldDecided, NotPermitted
 from moderation.ports import Ports
 from moderation.usecases import refresh as module
-from moderation.usecases.execute import execute, finish, lift
+from moderation.usecases.execute import execute, finish, hold, lift
 from moderation.usecases.queries import list_role_holders, list_roles
 from moderation.usecases.refresh import (
     READ_ALL_AT_ONCE,
@@ -49,6 +58,7 @@ from moderation.usecases.refresh import (
 pytestmark = pytest.mark.integration
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
 NOW = Now(0, 1_000)
+ADMIN, LOG = Moderator(1, Rank.ADMIN), LogRef(3, 7, 21)
 MUTE = Command(Moderator(9, Rank.ADMIN), Action.MUTE, Target(5, ""), None, Scope.ROOM, "live", 0, "")
 ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
 READ_ALL, READ_CHANGES, WRITE = "in_force_after", "changed_after", "write_last_seen"
@@ -408,6 +418,44 @@ async def test_a_role_is_stored_and_told_and_one_that_may_not_be_given_is_neithe
     assert (await execute(subject.ports, order(Rank.OWNER, "n"))).action_id == first.action_id
     assert await list_roles(subject.ports, ["live"]) == subject.published.roles == [first.roles]
     assert await list_role_holders(subject.ports, "live", first=-1, after_user_id=0, user_id=0) == (9, [], [])
+
+
+async def _held(subject: Subject, count: int) -> list[Hold]:
+    """Of so many anonymous people of one address."""
+    for number in range(count):
+        author = Speaker(0, f"guest {number}", "10.0.0.6", Rank.ANONYMOUS, f"e:{number}")
+        await hold(subject.ports, HoldOrder("live", LOG, HeldMessage(author, "see evil.com", "", number + 1)))
+    held = subject.published.holds.copy()
+    subject.published.holds.clear()
+    return held
+
+
+async def test_a_ban_is_answered_before_all_that_its_target_has_waiting_is_denied_and_the_rest_is_denied_then(
+    subject: Subject,
+) -> None:
+    held = await _held(subject, DENIED_AT_ONCE + 2)
+    target = Target(0, "Anonymous_10.0.0.6")
+    await execute(subject.ports, SanctionOrder(Command(ADMIN, Action.BAN, target, None, Scope.ROOM, "live", 0, "spam")))
+    assert [each.id for each in subject.published.holds] == [each.id for each in held[:DENIED_AT_ONCE]]
+    await finish(subject.ports)
+    assert [each.id for each in subject.published.holds] == [each.id for each in held]
+    assert {each.state for each in subject.published.holds} == {HoldState.DENIED}
+
+
+async def test_where_the_rest_cannot_be_denied_whoever_allows_it_is_told_who_banned_its_author(
+    subject: Subject,
+) -> None:
+    held = await _held(subject, DENIED_AT_ONCE + 1)
+    subject.store.problems["deny_held"] = DatabaseUnavailable("away")
+    target = Target(0, "Anonymous_10.0.0.6")
+    await execute(subject.ports, SanctionOrder(Command(ADMIN, Action.BAN, target, None, Scope.ROOM, "live", 0, "spam")))
+    await finish(subject.ports)
+    command = DecideHeldCommand(HoldAction.ALLOW, Moderator(8, Rank.MODERATOR), "live", held[-1].id, "")
+    with pytest.raises(HoldDecided) as refused:
+        await execute(subject.ports, DecideHeldOrder(command, LOG))
+    decided: Hold = refused.value.hold
+    assert (decided.id, decided.state, decided.decided_by) == (held[-1].id, HoldState.DENIED, ADMIN.user_id)
+    assert subject.published.holds[-1] == decided
 
 
 def _mute_at(sanction_id: int, *, user_id: int = 7, address: str = "") -> Sanction:

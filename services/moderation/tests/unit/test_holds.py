@@ -35,7 +35,6 @@ from moderation.domain.holds import (
     Publication,
     decide_hold,
     demand_place,
-    denied_by_ban,
     may_read_held,
 )
 from moderation.domain.kept_rules import KeptRule, state_of
@@ -149,16 +148,6 @@ def test_three_of_an_author_and_five_hundred_of_a_room_wait(of_author: int, of_r
         return
     with pytest.raises(HoldFull):
         demand_place(of_author, of_room)
-
-
-def test_a_ban_denies_what_waits_where_it_holds_and_has_not_expired() -> None:
-    waiting = [hold(1), hold(2, slug="other"), replace(hold(3), held_at_ms=1_000 - WAITS_MS)]
-    assert [each.id for each in denied_by_ban(waiting, "live", 9, 1_500)] == [1]
-    everywhere = denied_by_ban(waiting, None, 9, 1_500)
-    assert [(each.id, each.state, each.decided_by) for each in everywhere] == [
-        (1, HoldState.DENIED, 9),
-        (2, HoldState.DENIED, 9),
-    ]
 
 
 def test_whose_message_it_is() -> None:

@@ -1,6 +1,5 @@
 """Held messages: those that wait for a moderator, who has them published or rejected; nobody in time rejects them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -17,6 +16,10 @@ NONCES_KNOWN_MS = 120_000
 """So long a message with the same nonce is the same message."""
 TOLD_FOR_MS = 600_000
 """So long after the decision an author who comes back is told of it."""
+KEPT_MS = 3_600_000
+"""So long after the decision anything is known of it here. The audit log knows it for longer."""
+DENIED_AT_ONCE = 20
+"""By one ban, while other commands wait."""
 
 
 class HoldAction(IntEnum):
@@ -201,12 +204,6 @@ def decide_hold(order: DecideHeldOrder, known: Hold | None, *, now_ms: int) -> H
     if command.action is HoldAction.ALLOW and order.log != known.log:
         raise RoomGone
     return known.after(command.step, command.moderator.user_id, now_ms)
-
-
-def denied_by_ban(waiting: Sequence[Hold], slug: str | None, by: int, now_ms: int) -> list[Hold]:
-    """What a ban of their author, in the rooms of a slug, None: everywhere, denies of these."""
-    meant = [hold.at(now_ms) for hold in waiting if slug is None or hold.slug == slug]
-    return [hold.after(HoldStep.DENY, by, now_ms) for hold in meant if hold.state is HoldState.WAITING]
 
 
 def may_read_held(reader: Moderator) -> bool:

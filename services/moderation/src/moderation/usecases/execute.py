@@ -1,7 +1,7 @@
 """Carrying out what people ask for: rights, database, memory, event, and the log of the room, in that order."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,7 @@ from moderation.domain.admission import Now
 from moderation.domain.cases import NoteOrder
 from moderation.domain.commands import RULE_AUTHOR, ErasureOrder, Order, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
-from moderation.domain.holds import DecideHeldOrder, HoldOrder, decide_hold
+from moderation.domain.holds import DENIED_AT_ONCE, DecideHeldOrder, HoldAction, HoldOrder, HoldState, decide_hold
 from moderation.domain.kept_rules import EVERYWHERE, RuleEdit, RuleOrder, SaveRule, saving_problem
 from moderation.domain.people import Moderator, address_of_name
 from moderation.domain.pins import PinAction, PinOrder, demand_change
@@ -48,6 +48,7 @@ from moderation.domain.undo import UndoOrder, decide_undo, may_undo
 from moderation.domain.user_erasures import EraseUserOrder
 from moderation.domain.warnings import WarningOrder, WarningReport
 from moderation.errors import (
+    HoldDecided,
     LogUnavailable,
     MessageNotFound,
     MessageWanted,
@@ -206,8 +207,27 @@ async def _carry_out(
     receipt = await ports.store.change(order, addresses, decision, now_ms=now.wall_ms)
     if receipt.event is not None and not receipt.repeated:
         await _apply_and_publish(ports, receipt.event, now)
-    await ports.events.publish_holds(receipt.denied)
+    await _publish_denied(ports, receipt)
     return await _tried(ports, receipt)
+
+
+async def _publish_denied(ports: Ports, receipt: Receipt) -> None:
+    """What a ban has denied of what its target has waiting; the rest is denied behind the answer, a part at a time."""
+    await ports.events.publish_holds(receipt.denied)
+    if len(receipt.denied) < DENIED_AT_ONCE or receipt.event is None:
+        return
+    rest = asyncio.create_task(_deny_rest(ports, receipt.event.imposed))
+    ports.in_flight.add(rest)
+    rest.add_done_callback(ports.in_flight.discard)
+
+
+async def _deny_rest(ports: Ports, imposed: Sequence[Sanction]) -> None:
+    """What is left where the database fails nobody may allow, and it expires."""
+    with suppress(DatabaseUnavailable):
+        for ban in imposed:
+            while denied := await ports.store.deny_held(ban, now_ms=ports.clock().wall_ms):
+                await ports.events.publish_holds(denied)
+                ports.feed_wanted.set()
 
 
 async def _change_policy(ports: Ports, order: PolicyOrder) -> Receipt:
@@ -299,12 +319,15 @@ async def _decide_held(ports: Ports, order: DecideHeldOrder) -> Receipt:
 
 
 async def _carry_out_decision(ports: Ports, order: DecideHeldOrder) -> Receipt:
-    """Told at once: who has heard of it gets what is published in the log."""
+    """Told at once: who has heard of it gets what is published in the log. What the ban of its author has denied
+    instead was decided by somebody else."""
     now_ms = ports.clock().wall_ms
     decide = partial(decide_hold, order, now_ms=now_ms)
     receipt = await ports.store.decide_hold(order, decide, now_ms=now_ms)
     if receipt.hold is not None and not receipt.repeated:
         await ports.events.publish_holds([receipt.hold])
+        if order.command.action is HoldAction.ALLOW and receipt.hold.state is not HoldState.ALLOWED:
+            raise HoldDecided(receipt.hold)
     return await _tried(ports, receipt)
 
 
@@ -330,7 +353,7 @@ async def _carry_out_undo(ports: Ports, order: UndoOrder) -> Receipt:
         await _apply_and_publish(ports, receipt.event, now)
     if receipt.roles is not None:
         await ports.events.publish_roles(receipt.roles)
-    await ports.events.publish_holds(receipt.denied)
+    await _publish_denied(ports, receipt)
     return await _tried(ports, await _told(ports, receipt))
 
 

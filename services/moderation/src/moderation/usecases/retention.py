@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from chassis.tasks import repeat
+from moderation.domain.holds import KEPT_MS
 from moderation.ports import Ports
 from moderation.usecases.execute import LAST_SEEN_KEPT_MS, expire_held
 from moderation.usecases.outbox import forget_done
@@ -47,8 +48,11 @@ async def keep_pruning(ports: Ports, retention: Retention) -> None:
 
 
 async def end_expired(ports: Ports) -> None:
-    """Mark the sanctions whose time was up a minute ago. Raises DatabaseUnavailable."""
-    await ports.store.end_expired(ports.clock().wall_ms - _CLOCKS_APART_MS)
+    """Mark the sanctions whose time was up a minute ago, and forget the messages that were decided about long before.
+    Raises DatabaseUnavailable."""
+    now_ms = ports.clock().wall_ms
+    await ports.store.end_expired(now_ms - _CLOCKS_APART_MS)
+    await ports.store.forget_holds(now_ms - KEPT_MS)
 
 
 async def forget_last_seen(ports: Ports) -> None:

@@ -4,7 +4,7 @@ Every row of the audit log is an event by itself (`append_audit`). What has no r
 the transaction that makes it so, and whoever keeps something that waits for a moderator names in
 `feed_pages.open_items` what lists it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chassis.database import Session, packed
@@ -48,17 +48,19 @@ async def append_feed_event(
 
 
 async def append_feed_events(
-    session: Session, kind: str, data_by_slug: Mapping[str, Mapping[str, Any]], *, now_ms: int
+    session: Session, kind: str, events: Sequence[tuple[str, Mapping[str, Any]]], *, now_ms: int
 ) -> None:
-    """The same of many slugs at once, in three statements however many there are."""
+    """The same of many at once, each with its slug, in three statements however many there are."""
     newest = await FeedEventRow.all().order_by("-id").first().only("id")
     event_id = next_version(0 if newest is None else int(newest.id), now_ms)
-    slugs = packed([{"slug": slug} for slug in data_by_slug])
-    known = {row["slug"]: row for row in await session.fetch(_LAST_OF.format(session.rows({"slug": "text"})), slugs)}
+    slugs = packed([{"slug": slug} for slug in dict.fromkeys(slug for slug, _ in events)])
+    last = await session.fetch(_LAST_OF.format(session.rows({"slug": "text"})), slugs)
+    known = {row["slug"]: (row["id"], row["number"]) for row in last}
     rows = []
-    for row_id, (slug, data) in enumerate(data_by_slug.items(), start=event_id):
-        before = known.get(slug, {"id": 0, "number": 0})
-        about = {"slug": slug, "previous_id": before["id"], "number": before["number"] + 1, "at_ms": now_ms}
+    for row_id, (slug, data) in enumerate(events, start=event_id):
+        before_id, before_number = known.get(slug, (0, 0))
+        known[slug] = (row_id, before_number + 1)
+        about = {"slug": slug, "previous_id": before_id, "number": before_number + 1, "at_ms": now_ms}
         rows.append(FeedEventRow(id=row_id, kind=kind, data=_storable(dict(data)), **about))
     await FeedEventRow.bulk_create(rows)
     for row in rows:

@@ -1,9 +1,9 @@
 """Held messages: questions and changes in the transaction that is open."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from tortoise.expressions import Q
+from tortoise.expressions import F, Q
 from tortoise.queryset import QuerySet
 
 from moderation.adapters.store.rows import rfc3339, storable
@@ -21,6 +21,7 @@ from moderation.domain.holds import (
     demand_place,
 )
 from moderation.domain.people import Speaker, Target
+from moderation.domain.sanctions import Sanction
 
 HOLDS_AT_ONCE = 100
 _STATES = [int(state) for state in HoldState]
@@ -93,13 +94,15 @@ async def write_decision(decided: Hold, action_id: int | None) -> None:
     )
 
 
-async def waiting_of(target: Target, addresses: Collection[str]) -> list[Hold]:
-    """What waits of somebody, and of anonymous people at these addresses."""
-    mine = Q(user_id=target.user_id, **_name(target))
-    if addresses:
-        mine |= Q(user_id=0, address__in=sorted(addresses))
-    rows = _understood(HoldRow.filter(mine, decided_at_ms__isnull=True))
-    return [_from_row(row) for row in await rows.order_by("id")]
+async def waiting_of(ban: Sanction, first: int, *, now_ms: int) -> list[Hold]:
+    """What waits of whom a ban is aimed at, where it holds, and of anonymous people at its addresses."""
+    mine = Q(user_id=ban.target.user_id, **_name(ban.target))
+    if ban.addresses:
+        mine |= Q(user_id=0, address__in=sorted(ban.addresses))
+    rows = HoldRow.filter(mine, decided_at_ms__isnull=True, held_at_ms__gt=now_ms - WAITS_MS)
+    if ban.slug is not None:
+        rows = rows.filter(slug=ban.slug)
+    return [_from_row(row) for row in await _understood(rows).order_by("id").limit(first)]
 
 
 async def are_holds_late(now_ms: int) -> bool:
@@ -112,8 +115,9 @@ async def expire_holds(now_ms: int) -> list[Hold]:
     late = HoldRow.filter(decided_at_ms__isnull=True, held_at_ms__lte=now_ms - WAITS_MS)
     rows = await _understood(late).order_by("held_at_ms").limit(HOLDS_AT_ONCE)
     expired = [hold.after(HoldStep.EXPIRE, 0, hold.expires_at_ms) for hold in map(_from_row, rows)]
-    for hold in expired:
-        await write_decision(hold, None)
+    await HoldRow.filter(id__in=[hold.id for hold in expired]).update(
+        state=int(HoldState.EXPIRED), decided_by=0, decided_at_ms=F("held_at_ms") + WAITS_MS, text="", address=""
+    )
     return expired
 
 

@@ -31,7 +31,7 @@ from moderation.adapters.store.cases import (
     write_visits,
 )
 from moderation.adapters.store.database import COMMAND_LOCK, PRUNING_LOCK, answered
-from moderation.adapters.store.feed import append_feed_event, append_feed_events, heads_after, last_event_id, prune_feed
+from moderation.adapters.store.feed import append_feed_events, heads_after, last_event_id, prune_feed
 from moderation.adapters.store.feed_pages import newest_events, next_events, open_items
 from moderation.adapters.store.holds import (
     are_holds_late,
@@ -147,17 +147,18 @@ from moderation.domain.commands import (
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.feed import MOST_SANCTIONS, RULE_HITS, FeedHead, FeedPart, FeedState, is_whole
 from moderation.domain.holds import (
+    DENIED_AT_ONCE,
     DecideHeldCommand,
     DecideHeldOrder,
     Hold,
     HoldAction,
     HoldOrder,
+    HoldStep,
     Publication,
-    denied_by_ban,
 )
 from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen
-from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.pins import PinAction, PinChange, PinCommand, PinOrder, RoomPin
 from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
 from moderation.domain.reports import (
@@ -649,9 +650,7 @@ class TortoiseStore:
             if (known := await self._known_hold(order, now_ms)) is not None:
                 return known
             await demand_room(order, now_ms=now_ms)
-            address = frozenset({order.message.author.address} if order.message.author.address else ())
-            in_force = await self._in_force_of(order.message.target, address, now_ms)
-            if any(each.kind is Action.BAN and each.reaches(order.slug) for each in in_force):
+            if await self._ban_on(order.message.author, order.slug, now_ms) is not None:
                 raise NotPermitted
             hold = await insert_hold(order, now_ms=now_ms)
             audit = hold_audit_row(hold)
@@ -679,6 +678,10 @@ class TortoiseStore:
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
             known, decided = await decided_now()
+            if command.action is HoldAction.ALLOW:
+                ban = await self._ban_on(known.message.author, known.slug, now_ms)
+                if ban is not None:
+                    return await _deny_instead(known, ban, now_ms)
             action_id = await _write_decision(command, decided, order.origin.nonce, now_ms)
             if command.action is not HoldAction.ALLOW:
                 return Receipt(action_id, hold=decided)
@@ -690,11 +693,25 @@ class TortoiseStore:
         async with self._database.transaction():
             if not await are_holds_late(now_ms):
                 return []
-        async with self._command():
+        async with self._command() as session:
             expired = await expire_holds(now_ms)
-            for hold in expired:
-                await append_feed_event(hold.slug, "hold_decided", shown_decision(hold), now_ms=now_ms)
+            if expired:
+                events = [(hold.slug, shown_decision(hold)) for hold in expired]
+                await append_feed_events(session, "hold_decided", events, now_ms=now_ms)
             return expired
+
+    @answered
+    async def deny_held(self, ban: Sanction, *, now_ms: int) -> list[Hold]:
+        async with self._command():
+            known = await self._find(ban.id)
+            if known is None or not known.is_in_force(now_ms):
+                return []
+            moderator = Moderator(ban.moderator_user_id, ban.moderator_rank)
+            return list(await _deny_held_of([ban], moderator, ban.reason, now_ms))
+
+    async def forget_holds(self, before_ms: int) -> None:
+        """See Store."""
+        await self._in_parts(lambda: retention.delete_holds(before_ms))
 
     @answered
     async def holds_of(self, slugs: Sequence[str], *, since_ms: int, first: int) -> list[Hold]:
@@ -797,8 +814,8 @@ class TortoiseStore:
     @answered
     async def append_flags(self, batches: Sequence[FlagBatch], *, now_ms: int) -> None:
         async with self._command() as session:
-            data_by_slug = {batch.slug: batch.data() for batch in batches}
-            await append_feed_events(session, RULE_HITS, data_by_slug, now_ms=now_ms)
+            events = [(batch.slug, batch.data()) for batch in batches]
+            await append_feed_events(session, RULE_HITS, events, now_ms=now_ms)
 
     async def prune_feed(self, *, now_ms: int) -> None:
         """See Store."""
@@ -920,7 +937,6 @@ class TortoiseStore:
         await self._in_parts(lambda: delete_visits(before_ms, retention.ROWS_AT_ONCE))
         await self._in_parts(lambda: erase_evidence_of_requests(before_ms, now_ms, retention.ROWS_AT_ONCE))
         await self._in_parts(lambda: erase_evidence_of_reports(before_ms, now_ms, retention.ROWS_AT_ONCE))
-        await self._in_parts(lambda: retention.delete_holds(before_ms))
 
     async def delete_history(self, before_ms: int) -> None:
         """See Store."""
@@ -1129,6 +1145,18 @@ class TortoiseStore:
             found |= {row[0]: row for row in await _values(SanctionRow.filter(mine, id__in=Subquery(held)))}
         return await self._with_addresses([found[sanction_id] for sanction_id in sorted(found)])
 
+    async def _ban_on(self, speaker: Speaker, slug: str, now_ms: int) -> Sanction | None:
+        """One that binds somebody in a room: of a user, or of whoever was seen at an anonymous person's address."""
+        where = _in_force(now_ms) & _reach(SanctionQuery([slug], everywhere=True)) & Q(kind=int(Action.BAN))
+        if speaker.user_id:
+            rows = await _values(SanctionRow.filter(where, target_user_id=speaker.user_id))
+        else:
+            named = SanctionRow.filter(where, target_user_id=0, target_username=speaker.username)
+            held = SanctionAddressRow.filter(address=speaker.address).values("sanction_id")
+            rows = await _values(named) + await _values(SanctionRow.filter(where, id__in=Subquery(held)))
+        bans = await self._with_addresses(rows)
+        return next((ban for ban in bans if ban.binds(speaker, slug, now_ms=now_ms)), None)
+
     async def _find(self, sanction_id: int) -> Sanction | None:
         found = await self._with_addresses(await _values(SanctionRow.filter(id=sanction_id)))
         return found[0] if found else None
@@ -1295,17 +1323,24 @@ async def _carry_out(
 async def _deny_held_of(
     imposed: Sequence[Sanction], moderator: Moderator, reason: str, now_ms: int
 ) -> tuple[Hold, ...]:
-    """What a ban's target has waiting, each denial with an audit row of its own."""
+    """What a ban's target has waiting, each denial with an audit row of its own; no more than DENIED_AT_ONCE."""
     denied: list[Hold] = []
     for ban in imposed:
-        if ban.kind is not Action.BAN:
+        if ban.kind is not Action.BAN or len(denied) == DENIED_AT_ONCE:
             continue
-        waiting = await waiting_of(ban.target, ban.addresses)
-        for hold in denied_by_ban(waiting, ban.slug, moderator.user_id, now_ms):
+        for hold in await waiting_of(ban, DENIED_AT_ONCE - len(denied), now_ms=now_ms):
+            denied.append(hold.after(HoldStep.DENY, moderator.user_id, now_ms))
             command = DecideHeldCommand(HoldAction.DENY, moderator, hold.slug, hold.id, reason)
-            await _write_decision(command, hold, "", now_ms)
-            denied.append(hold)
+            await _write_decision(command, denied[-1], "", now_ms)
     return tuple(denied)
+
+
+async def _deny_instead(hold: Hold, ban: Sanction, now_ms: int) -> Receipt:
+    """What the ban of its author has not denied yet, as it would have."""
+    denied = hold.after(HoldStep.DENY, ban.moderator_user_id, now_ms)
+    moderator = Moderator(ban.moderator_user_id, ban.moderator_rank)
+    command = DecideHeldCommand(HoldAction.DENY, moderator, hold.slug, hold.id, ban.reason)
+    return Receipt(await _write_decision(command, denied, "", now_ms), hold=denied)
 
 
 async def _write_decision(command: DecideHeldCommand, decided: Hold, nonce: str, now_ms: int) -> int:
