@@ -237,6 +237,45 @@ async def test_one_deletes_ones_own_message_and_is_offered_nothing_on_those_of_o
     await expect(page.get_by_role("button", name=re.compile("Moderate|Room settings"))).to_have_count(0)
 
 
+REPORTS = "query($slug: String!) { reports(slug: $slug) { category note messageText targetUsername } }"
+
+
+async def test_a_viewer_reports_a_message_and_is_told_so_or_why_not(
+    window: OpenWindow,
+    dev_edge: Edge,
+    room: str,
+    visitors: Visitors,
+    ana: Person,
+    moderator: Person,
+    graphql: GraphQL,
+) -> None:
+    viewer, guest, talker = await window(phone=True), await window(), await visitors.join(room, ana, ws=dev_edge.ws)
+    page, theirs = await viewer.enter(dev_edge, room, "Viewer"), await guest.enter(dev_edge, room, None)
+    for number in range(6):
+        await talker.say(f"{number} {MARKUP}")
+    dialog = page.get_by_role("dialog", name=f"Report a message of {ana.username}")
+    for number in range(6):
+        message = page.get_by_role("log").locator("article", has_text=f"{number} <img")
+        await message.get_by_role("button", name="report").press("Enter")
+        await page.get_by_role("button", name="Report…").press("Enter")
+        await expect(dialog.locator("#report-quote")).to_have_text(f"{number} {MARKUP}")
+        await dialog.get_by_role("button", name="Send report").press("Enter")
+        await expect(dialog).to_be_visible()  # a report says what is wrong
+        await dialog.get_by_label("What is wrong with it").select_option("hate")
+        await dialog.get_by_label("Note").fill(f"look {MARKUP}")
+        await dialog.get_by_role("button", name="Send report").press("Enter")
+        if number < 5:
+            await expect(page.locator("#notice")).to_contain_text("Reported. The moderators of the room are told.")
+            await expect(dialog).to_be_hidden()
+    await expect(dialog.get_by_role("alert")).to_contain_text("You have reported enough for now. Try again in ")
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    kept = (await graphql.run(REPORTS, moderator, slug=room))["reports"]
+    told = {"category": "HATE", "note": f"look {MARKUP}", "targetUsername": ana.username}
+    assert kept == [told | {"messageText": f"{number} {MARKUP}"} for number in (4, 3, 2, 1, 0)]
+    await theirs.get_by_role("button", name="React to").first.click()
+    await expect(theirs.get_by_role("button", name="Report…")).to_have_count(0)
+
+
 async def test_a_message_waits_until_a_moderator_allows_or_denies_it(
     window: OpenWindow, dev_edge: Edge, room: str
 ) -> None:
