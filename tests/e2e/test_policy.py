@@ -21,6 +21,7 @@ DEFAULTS = {
     "max_length": 1000,
     "unique": False,
     "links": "allow",
+    "shield_automatic": False,
     "shield": None,
 }
 SLOW = ("Slow mode", "slow_mode")

@@ -18,6 +18,7 @@ OPEN = {
     "max_length": 1000,
     "unique": False,
     "links": "allow",
+    "shield_automatic": False,
 }
 PRESET = {"slow_mode_seconds": 30, "read_only": "anonymous", "links": "refuse", "min_account_minutes": 1440}
 READ_ONLY = ("The room is read-only", "read_only")

@@ -36,6 +36,7 @@ from moderation.config import Config, preset_of
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.raids import RaidWatch
 from moderation.domain.rule_book import RuleBook
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.visits import VisitBuffer
@@ -45,6 +46,7 @@ from moderation.telemetry import Metrics
 from moderation.usecases.execute import finish
 from moderation.usecases.feed import keep_telling_feed, keep_telling_flags
 from moderation.usecases.outbox import keep_counting, keep_working
+from moderation.usecases.raids import keep_watching_raids
 from moderation.usecases.refresh import (
     keep_dropping_ended,
     keep_reading_policies,
@@ -157,7 +159,10 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         restored=outbox_wanted.set,
     )
     visits = VisitBuffer()
-    admission = Admission(limits, cache, last_seen, policies, rules=rules, visits=visits, cpu_ns=time.thread_time_ns)
+    raids = RaidWatch()
+    admission = Admission(
+        limits, cache, last_seen, policies, rules=rules, visits=visits, cpu_ns=time.thread_time_ns, raids=raids
+    )
     commanding = asyncio.Lock()
     ports = Ports(
         TortoiseStore(database, commanding),
@@ -174,6 +179,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         outbox_wanted,
         rules,
         visits=visits,
+        raids=raids,
     )
     streams = AdmitStreams(ports, metrics.count)
     servicer = ModerationServicer(ports, streams)
@@ -202,6 +208,7 @@ def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
     duties.spawn(keep_writing_hits(ports), "rule hits")
     duties.spawn(keep_telling_feed(ports), "feed")
     duties.spawn(keep_telling_flags(ports), "flags")
+    duties.spawn(keep_watching_raids(ports), "raids")
     duties.spawn(keep_writing(ports), "write")
     duties.spawn(keep_working(ports), "outbox")
     duties.spawn(keep_counting(ports, replica.metrics.outbox), "outbox backlog")

@@ -21,6 +21,7 @@ from moderation.domain.people import Target
 from moderation.domain.pins import PinOrder, RoomPin
 from moderation.domain.policy import SHIELD_PRESET, Policy, PolicyOrder, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.raids import RaidWatch
 from moderation.domain.reports import Neighbours, Report, ReportOrder, ReportQuery, ResolveOrder
 from moderation.domain.revocations import Revocation, RevocationOrder
 from moderation.domain.rights import Change
@@ -115,6 +116,13 @@ class Store(Protocol):
         """The same of the pin of the order's slug: show it to `demand`, with what is to be erased in that log or was in
         the last minutes, put the message, or none, in its place, write the audit row with what was there before, and
         give the outbox the entry. What takes a pinned message back ends its pin in the same step."""
+
+    async def shield_by_itself(self, order: PolicyOrder, *, now_ms: int) -> Receipt | None:
+        """The same as change_policy, of a shield that nobody has ordered; None: the policy does not ask for it, there
+        is one, or somebody has taken one away lately."""
+
+    async def suggest_raid(self, slug: str, data: Mapping[str, Any], *, now_ms: int) -> bool:
+        """Tell the moderators of a slug of a raid; False: they were told lately."""
 
     async def pins_of(self, slugs: Sequence[str]) -> list[RoomPin]:
         """Of at most 1,000 slugs those in which anything was ever pinned. None has a message that was taken back."""
@@ -588,6 +596,8 @@ class Ports:
     """Also what admission judges by."""
     visits: VisitBuffer = field(default_factory=VisitBuffer)
     """Who was seen by which name, also what admission puts there."""
+    raids: RaidWatch = field(default_factory=RaidWatch)
+    """Who speaks where, also what admission notes there."""
     feed_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it where something may have been appended to the moderators' feed."""
     mutes_wanted: asyncio.Event = field(default_factory=asyncio.Event)

@@ -34,7 +34,9 @@ from moderation.domain.holds import (
 )
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Moderator, Rank, Speaker, Target
+from moderation.domain.policy import PolicyChanges, PolicyCommand, PolicyOrder
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.raids import LEAST_SAME, RAID
 from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoleCommand, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.sanction_cache import MUTES_AND_BANS, SanctionCache
@@ -45,6 +47,7 @@ from moderation.ports import Ports
 from moderation.usecases import refresh as module
 from moderation.usecases.execute import execute, finish, hold, lift
 from moderation.usecases.queries import list_role_holders, list_roles
+from moderation.usecases.raids import look_for_raids
 from moderation.usecases.refresh import (
     READ_ALL_AT_ONCE,
     drop_ended,
@@ -456,6 +459,30 @@ async def test_where_the_rest_cannot_be_denied_whoever_allows_it_is_told_who_ban
     decided: Hold = refused.value.hold
     assert (decided.id, decided.state, decided.decided_by) == (held[-1].id, HoldState.DENIED, ADMIN.user_id)
     assert subject.published.holds[-1] == decided
+
+
+async def test_a_raid_is_told_and_shielded_where_the_policy_asks_for_it(subject: Subject) -> None:
+    def raid(slug: str) -> None:
+        for number in range(LEAST_SAME):
+            raider = Speaker(100 + number, "raider", "10.0.0.7", Rank.USER, f"e:{number}")
+            subject.ports.raids.note(raider, slug, None, "Come all and watch my own channel", NOW.wall_ms)
+
+    changes = PolicyChanges(shield_automatic=True)
+    await execute(subject.ports, PolicyOrder(PolicyCommand(Moderator(9, Rank.OWNER), "live", changes, "")))
+    raid("live")
+    raid("other")
+    await look_for_raids(subject.ports)
+    events = (await subject.ports.store.feed_after(["live", "other"], 0, first=10)).events
+    told = {event.slug: event.data for event in events if event.kind == RAID}
+    assert {slug: (data["same"], data["shielded"]) for slug, data in told.items()} == {
+        "live": (LEAST_SAME, True),
+        "other": (LEAST_SAME, False),
+    }
+    assert subject.policies.is_shielded("live", NOW.wall_ms)
+    assert not subject.policies.is_shielded("other", NOW.wall_ms)
+    raid("live")
+    await look_for_raids(subject.ports)  # it goes on: there is a shield, and moderators know
+    assert len((await subject.ports.store.feed_after(["live"], 0, first=10)).events) == 3
 
 
 def _mute_at(sanction_id: int, *, user_id: int = 7, address: str = "") -> Sanction:

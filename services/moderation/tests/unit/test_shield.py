@@ -46,6 +46,7 @@ policies = st.builds(
     max_length=st.sampled_from([1, 5, 1000]),
     unique=st.booleans(),
     links=st.sampled_from(Links),
+    shield_automatic=st.booleans(),
 )
 
 
@@ -116,6 +117,13 @@ def test_a_command_about_it_is_a_change_of_the_policy(minutes: int, shield: Shie
 )
 def test_moderators_and_above_set_it(user_id: int, rank: Rank, may: bool) -> None:
     assert may_shield(ShieldCommand(Moderator(user_id, rank), "live", 15, "")) is may
+
+
+def test_whether_a_shield_lies_over_the_policy_at_a_time() -> None:
+    cache = PolicyCache()
+    assert not cache.is_shielded("live", NOW_MS)
+    cache.apply(RoomPolicy("live", 1, Policy(shield=ON)))
+    assert [cache.is_shielded("live", at_ms) for at_ms in (NOW_MS, NOW_MS + 1)] == [True, False]
 
 
 def test_a_replica_judges_by_it_up_to_its_end_by_its_own_clock() -> None:

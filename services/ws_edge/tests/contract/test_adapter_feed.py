@@ -151,5 +151,6 @@ async def test_a_moderator_begins_with_what_is_in_force_and_what_waits() -> None
         ],
         "has_more_sanctions": True,
         "shield": None,
+        "raid": None,
         "recovered": False,
     }

@@ -49,6 +49,7 @@ pytestmark = pytest.mark.integration
 EDGE = "e" * 32
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SLUG, LIFE = Slug("live"), Life(2)
+LOG = LogRef(RoomId(1), LIFE, 3)
 ADMITTED, UNAVAILABLE = Verdict(Decision.ADMITTED), Verdict(Decision.UNAVAILABLE)
 LIMITS = pb.Limits(messages_per_window=3, window_ms=5_000, messages_per_address=30)
 
@@ -295,7 +296,7 @@ async def test_a_message_is_asked_about_with_all_that_the_decision_needs(
     replicas: list[Replica], moderation: GrpcModeration
 ) -> None:
     verdicts, who = Verdicts(), speaker(None, connection=9)
-    moderation.admit(who, SLUG, LIFE, "n-1", verdicts.of("a"))
+    moderation.admit(who, SLUG, LOG, "n-1", verdicts.of("a"))
     assert await verdicts.hears(1) == [("a", ADMITTED)]
     home = home_of(who, replicas)
     (check,) = home.moderation.asked()
@@ -307,6 +308,8 @@ async def test_a_message_is_asked_about_with_all_that_the_decision_needs(
         slug="live",
         life=2,
         nonce="n-1",
+        room_id=1,
+        partition=3,
         text_elsewhere=choose(f"r:{SLUG}", [replica.address for replica in replicas]) != home.address,
     )
 
@@ -329,7 +332,7 @@ async def test_every_decision_has_its_verdict(
     for replica in replicas:
         replica.moderation.decisions["live"] = (decision, retry_after_ms)
     verdicts = Verdicts()
-    moderation.admit(speaker(), SLUG, LIFE, "", verdicts.of("a"))
+    moderation.admit(speaker(), SLUG, LOG, "", verdicts.of("a"))
     assert await verdicts.hears(1) == [("a", verdict)]
 
 
@@ -339,7 +342,7 @@ async def test_what_comes_together_travels_together_and_is_answered_in_order(
     verdicts, who = Verdicts(), speaker()
     names = [str(number) for number in range(300)]
     for name in names:
-        moderation.admit(who, SLUG, LIFE, name, verdicts.of(name))
+        moderation.admit(who, SLUG, LOG, name, verdicts.of(name))
     assert await verdicts.hears(300) == [(name, ADMITTED) for name in names]
     asked = home_of(who, replicas).moderation
     assert [check.nonce for check in asked.asked()] == names
@@ -349,8 +352,8 @@ async def test_what_comes_together_travels_together_and_is_answered_in_order(
 async def test_everybody_is_asked_about_at_their_own_home(replicas: list[Replica], moderation: GrpcModeration) -> None:
     verdicts = Verdicts()
     for user_id in range(1, 41):
-        moderation.admit(speaker(user_id), SLUG, LIFE, "", verdicts.of("u"))
-        moderation.admit(speaker(None, connection=user_id), SLUG, LIFE, "", verdicts.of("a"))
+        moderation.admit(speaker(user_id), SLUG, LOG, "", verdicts.of("u"))
+        moderation.admit(speaker(None, connection=user_id), SLUG, LOG, "", verdicts.of("a"))
     await verdicts.hears(80)
     for replica in replicas:
         users = {check.speaker.user_id for check in replica.moderation.asked()} - {0}
@@ -375,7 +378,7 @@ async def test_without_any_replica_the_answer_is_unavailable_at_once(monkeypatch
     await moderation.start()
     verdicts = Verdicts()
     for name in "abc":
-        moderation.admit(speaker(), SLUG, LIFE, "", verdicts.of(name))
+        moderation.admit(speaker(), SLUG, LOG, "", verdicts.of(name))
     assert verdicts.heard == []
     assert await asyncio.wait_for(verdicts.hears(3), 20) == [(name, UNAVAILABLE) for name in "abc"]
     moderation.report_seen(speaker(), SLUG)
@@ -391,11 +394,11 @@ async def test_when_a_replica_dies_its_questions_are_answered_in_order_and_the_n
 ) -> None:
     dying, next_one = replicas
     who, verdicts = speaker_at(dying, replicas), Verdicts()
-    moderation.admit(who, SLUG, LIFE, "before", verdicts.of("before"))
+    moderation.admit(who, SLUG, LOG, "before", verdicts.of("before"))
     await verdicts.hears(1)
     dying.moderation.may_answer.clear()
     for name in "abc":
-        moderation.admit(who, SLUG, LIFE, name, verdicts.of(name))
+        moderation.admit(who, SLUG, LOG, name, verdicts.of(name))
     await dying.moderation.hears(lambda: len(dying.moderation.asked()) == 4)
     arriving = asyncio.create_task(moderation.check_arrival(who, SLUG, final=True))
     await asyncio.sleep(0)
@@ -403,7 +406,7 @@ async def test_when_a_replica_dies_its_questions_are_answered_in_order_and_the_n
     assert (await verdicts.hears(4))[1:] == [(name, UNAVAILABLE) for name in "abc"]
     with pytest.raises(ModerationUnavailable):
         await arriving
-    moderation.admit(who, SLUG, LIFE, "d", verdicts.of("d"))
+    moderation.admit(who, SLUG, LOG, "d", verdicts.of("d"))
     assert (await verdicts.hears(5))[-1] == ("d", ADMITTED)
     # The one that takes over has learnt, before, what was admitted elsewhere.
     told = next_one.moderation
@@ -419,11 +422,11 @@ async def test_a_replica_that_comes_back_is_told_what_was_admitted_meanwhile_and
 ) -> None:
     restarting, other = replicas
     who, verdicts = speaker_at(restarting, replicas), Verdicts()
-    moderation.admit(who, SLUG, LIFE, "one", verdicts.of("one"))
+    moderation.admit(who, SLUG, LOG, "one", verdicts.of("one"))
     await verdicts.hears(1)
     await restarting.stop()
     await eventually(lambda: len(moderation._up) == 1)
-    moderation.admit(who, SLUG, LIFE, "two", verdicts.of("two"))
+    moderation.admit(who, SLUG, LOG, "two", verdicts.of("two"))
     await verdicts.hears(2)
     restarting.moderation = FakeModeration()
     await restarting.start()
@@ -431,7 +434,7 @@ async def test_a_replica_that_comes_back_is_told_what_was_admitted_meanwhile_and
     await fresh.hears(lambda: len(fresh.carried()) == 2)
     assert [c.nonce for c in fresh.requests[0].carried] == ["one", "two"]
     assert all(0 <= c.age_ms < 5_000 for c in fresh.carried())
-    moderation.admit(who, SLUG, LIFE, "three", verdicts.of("three"))
+    moderation.admit(who, SLUG, LOG, "three", verdicts.of("three"))
     assert (await verdicts.hears(3))[2] == ("three", ADMITTED)
     await restarting.stop()
     await eventually(lambda: len(moderation._up) == 1)
@@ -446,7 +449,7 @@ async def test_what_the_edge_admitted_alone_is_carried_to_the_first_replica_that
     await replica.stop()
     moderation = GrpcModeration([replica.address])
     await moderation.start()
-    moderation.admit(speaker(), SLUG, LIFE, "n", verdicts.of("a"))
+    moderation.admit(speaker(), SLUG, LOG, "n", verdicts.of("a"))
     assert await verdicts.hears(1) == [("a", UNAVAILABLE)]
     moderation.note_admitted(speaker(), LIFE, "n")
     await replica.start()
@@ -464,11 +467,11 @@ async def test_a_replica_that_hangs_is_given_up_within_two_seconds(
     who, verdicts = speaker_at(hanging, replicas), Verdicts()
     hanging.moderation.may_answer.clear()
     asked_at_s = asyncio.get_running_loop().time()
-    moderation.admit(who, SLUG, LIFE, "a", verdicts.of("a"))
+    moderation.admit(who, SLUG, LOG, "a", verdicts.of("a"))
     assert await verdicts.hears(1) == [("a", UNAVAILABLE)]
     assert admission_stream._VERDICT_DEADLINE_S + admission_stream._LOOK_EVERY_S < 2.0
     assert 1.4 < asyncio.get_running_loop().time() - asked_at_s < 4  # and not never
-    moderation.admit(who, SLUG, LIFE, "b", verdicts.of("b"))
+    moderation.admit(who, SLUG, LOG, "b", verdicts.of("b"))
     assert (await verdicts.hears(2))[1] == ("b", ADMITTED)
 
 
@@ -481,10 +484,10 @@ async def test_what_is_asked_from_within_an_answer_comes_after_all_earlier_answe
 
     def ask_again(verdict: Verdict) -> None:
         verdicts.of("a")(verdict)
-        moderation.admit(who, SLUG, LIFE, "c", verdicts.of("c"))
+        moderation.admit(who, SLUG, LOG, "c", verdicts.of("c"))
 
-    moderation.admit(who, SLUG, LIFE, "a", ask_again)
-    moderation.admit(who, SLUG, LIFE, "b", verdicts.of("b"))
+    moderation.admit(who, SLUG, LOG, "a", ask_again)
+    moderation.admit(who, SLUG, LOG, "b", verdicts.of("b"))
     await dying.moderation.hears(lambda: len(dying.moderation.asked()) == 2)
     await dying.stop()
     assert await verdicts.hears(3) == [("a", UNAVAILABLE), ("b", UNAVAILABLE), ("c", UNAVAILABLE)]
@@ -498,17 +501,17 @@ async def test_a_speaker_stays_with_the_replica_that_still_owes_an_answer(replic
     await moderation.start()
     await eventually(lambda: moderation.is_connected)
     first.moderation.may_answer.clear()
-    moderation.admit(who, SLUG, LIFE, "a", verdicts.of("a"))
+    moderation.admit(who, SLUG, LOG, "a", verdicts.of("a"))
     await first.moderation.hears(lambda: len(first.moderation.asked()) == 1)
     await late.start()
     await eventually(lambda: len(moderation._up) == 2)
-    moderation.admit(who, SLUG, LIFE, "b", verdicts.of("b"))
+    moderation.admit(who, SLUG, LOG, "b", verdicts.of("b"))
     first.moderation.may_answer.set()
     assert await verdicts.hears(2) == [("a", ADMITTED), ("b", ADMITTED)]
     assert [c.nonce for c in first.moderation.asked()] == ["a", "b"]
     # What was admitted there after the home had moved is told to the new home.
     await late.moderation.hears(lambda: len(late.moderation.carried()) == 2)
-    moderation.admit(who, SLUG, LIFE, "c", verdicts.of("c"))
+    moderation.admit(who, SLUG, LOG, "c", verdicts.of("c"))
     await verdicts.hears(3)
     assert [c.nonce for c in late.moderation.asked()] == ["c"]
     await moderation.stop()
@@ -520,8 +523,8 @@ async def test_a_mistake_in_one_callback_does_not_take_the_others_verdicts(moder
     def fail(verdict: Verdict) -> None:
         raise RuntimeError("a mistake")
 
-    moderation.admit(who, SLUG, LIFE, "", fail)
-    moderation.admit(who, SLUG, LIFE, "", verdicts.of("b"))
+    moderation.admit(who, SLUG, LOG, "", fail)
+    moderation.admit(who, SLUG, LOG, "", verdicts.of("b"))
     assert await verdicts.hears(1) == [("b", ADMITTED)]
     assert moderation._speaking == {}
 
@@ -593,7 +596,7 @@ async def test_where_names_hide_addresses_an_action_meets_what_its_target_says_o
     for number in range(1, 21):
         address = f"10.0.0.{number}"
         target = Speaker(names.identity(address), address, f"{EDGE}:{number}")
-        moderation.admit(target, SLUG, LIFE, "", verdicts.of(address))
+        moderation.admit(target, SLUG, LOG, "", verdicts.of(address))
         await verdicts.hears(number)
         await elsewhere.execute(request(None, target.identity.username))
     for replica in replicas:
@@ -621,7 +624,7 @@ async def test_a_replica_that_comes_back_with_another_address_is_the_home_of_the
     await moderation.start()
     await eventually(lambda: len(moderation._up) == 2)
     for user_id in range(1, 41):
-        moderation.admit(speaker(user_id), SLUG, LIFE, "", verdicts.of("u"))
+        moderation.admit(speaker(user_id), SLUG, LOG, "", verdicts.of("u"))
     await verdicts.hears(40)
     first = [{check.speaker.user_id for check in replica.moderation.asked()} for replica in replicas]
     behind["moderation-0:1"] = [moved.address]
@@ -629,7 +632,7 @@ async def test_a_replica_that_comes_back_with_another_address_is_the_home_of_the
     await replicas[0].stop()
     replicas[1].moderation.requests.clear()
     for user_id in range(1, 41):
-        moderation.admit(speaker(user_id), SLUG, LIFE, "", verdicts.of("u"))
+        moderation.admit(speaker(user_id), SLUG, LOG, "", verdicts.of("u"))
     await verdicts.hears(80)
     asked = [{check.speaker.user_id for check in replica.moderation.asked()} for replica in (moved, replicas[1])]
     assert asked == first
@@ -651,7 +654,7 @@ async def test_of_many_speakers_each_is_told_before_they_are_asked_about_and_all
     earlier = len(left.moderation.carried())
     assert all(moderation._carried.is_behind(f"u:{number}") for number in range(1, 1001))
     verdicts = Verdicts()
-    moderation.admit(speaker(1), SLUG, LIFE, "new", verdicts.of("new"))
+    moderation.admit(speaker(1), SLUG, LOG, "new", verdicts.of("new"))
     await verdicts.hears(1)
     told = left.moderation
     carried_at = next(i for i, r in enumerate(told.requests) if "1" in [c.nonce for c in r.carried])
@@ -924,14 +927,14 @@ async def test_a_message_is_released_before_what_is_asked_next_and_a_place_carri
     verdicts, who = Verdicts(), speaker()
     home = home_of(who, replicas)
     (other,) = [replica for replica in replicas if replica is not home]
-    moderation.admit(who, SLUG, LIFE, "n", verdicts.of("a"), without_policy=True)
+    moderation.admit(who, SLUG, LOG, "n", verdicts.of("a"), without_policy=True)
     ((_, verdict),) = await verdicts.hears(1)
     (asked,) = home.moderation.asked()
     assert asked.without_policy
     assert verdict == Verdict(Decision.ADMITTED, place=asked.id)
     assert verdicts.numbers == {"a": asked.id}
     moderation.release(who, SLUG, LIFE, "n", asked.id)
-    moderation.admit(who, SLUG, LIFE, "m", verdicts.of("b"))
+    moderation.admit(who, SLUG, LOG, "m", verdicts.of("b"))
     await verdicts.hears(2)
     released = pb.ReleasedAdmission(speaker=asked.speaker, slug="live", life=LIFE, nonce="n", id=asked.id)
     assert home.moderation.released() == [released]
@@ -956,7 +959,7 @@ async def test_a_replica_that_could_not_be_told_of_a_release_is_told_when_its_st
     """Where it has gone on meanwhile it would go on to count the message."""
     verdicts, who = Verdicts(), speaker()
     home = home_of(who, replicas)
-    moderation.admit(who, SLUG, LIFE, "n", verdicts.of("a"))
+    moderation.admit(who, SLUG, LOG, "n", verdicts.of("a"))
     await verdicts.hears(1)
     await home.stop()
     moderation.release(who, SLUG, LIFE, "n", verdicts.numbers["a"])
@@ -972,7 +975,7 @@ async def test_however_many_long_messages_come_at_once_no_request_is_too_large(
     """A server takes 4 MiB: with more it would end the stream, and a few hundred strangers could have it do so."""
     verdicts, who, slug = Verdicts(), speaker(), Slug("s" * 128)
     for number in range(1_200):
-        moderation.admit(who, slug, LIFE, f"{number}", verdicts.of(f"{number}"), text="😀" * 1000)
+        moderation.admit(who, slug, LOG, f"{number}", verdicts.of(f"{number}"), text="😀" * 1000)
     heard = await verdicts.hears(1_200)
     assert heard == [(f"{number}", ADMITTED) for number in range(1_200)]
     requests = [r for r in home_of(who, replicas).moderation.requests if isinstance(r, pb.AdmitRequest)]
@@ -1003,12 +1006,12 @@ async def test_the_text_of_a_message_is_asked_of_the_home_of_its_room_under_the_
     (other,) = [replica for replica in replicas if replica is not home]
     verdicts, there, elsewhere = Verdicts(), speaker_at(home, replicas), speaker_at(other, replicas)
     for name, who in (("there", there), ("elsewhere", elsewhere)):
-        moderation.admit(who, SLUG, LIFE, name, verdicts.of(name), text="hello")
+        moderation.admit(who, SLUG, LOG, name, verdicts.of(name), text="hello")
     await verdicts.hears(2)
     assert [check.text_elsewhere for check in home.moderation.asked()] == [False]
     assert [check.text_elsewhere for check in other.moderation.asked()] == [True]
     number = verdicts.numbers["elsewhere"]
-    moderation.ask_text(elsewhere, SLUG, LIFE, "elsewhere", verdicts.of("text"), text="hello", number=number)
+    moderation.ask_text(elsewhere, SLUG, LOG, "elsewhere", verdicts.of("text"), text="hello", number=number)
     await verdicts.hears(3)
     asked = home.moderation.asked()[-1]
     assert (asked.id, asked.text_alone, asked.text, asked.slug) == (number, True, "hello", SLUG)
@@ -1018,7 +1021,7 @@ async def test_the_text_of_a_message_is_asked_of_the_home_of_its_room_under_the_
     await other.moderation.hears(lambda: len(other.moderation.carried()) >= 1)
     # What was asked of the text alone counts nowhere, and is carried by nobody.
     assert [carried.nonce for carried in other.moderation.carried()] == ["there"]
-    moderation.admit(elsewhere, SLUG, LIFE, "", verdicts.of("alone"), text="hello")
+    moderation.admit(elsewhere, SLUG, LOG, "", verdicts.of("alone"), text="hello")
     await verdicts.hears(4)
     assert not other.moderation.asked()[-1].text_elsewhere
 
@@ -1076,7 +1079,7 @@ async def test_stopping_answers_what_waits(replicas: list[Replica]) -> None:
     await moderation.start()
     await eventually(lambda: moderation.is_connected)
     replicas[0].moderation.may_answer.clear()
-    moderation.admit(speaker(), SLUG, LIFE, "", verdicts.of("a"))
+    moderation.admit(speaker(), SLUG, LOG, "", verdicts.of("a"))
     await replicas[0].moderation.hears(lambda: bool(replicas[0].moderation.asked()))
     await moderation.stop()
     assert verdicts.heard == [("a", UNAVAILABLE)]
@@ -1115,11 +1118,11 @@ async def test_a_replica_that_left_its_name_is_left_and_its_questions_answered(
     leaving, staying = replicas
     who, verdicts = speaker_at(leaving, replicas), Verdicts()
     leaving.moderation.may_answer.clear()
-    moderation.admit(who, SLUG, LIFE, "a", verdicts.of("a"))
+    moderation.admit(who, SLUG, LOG, "a", verdicts.of("a"))
     await leaving.moderation.hears(lambda: bool(leaving.moderation.asked()))
     moderation._set_replicas({staying.address: [staying.address]})
     assert verdicts.heard == [("a", UNAVAILABLE)]
-    moderation.admit(who, SLUG, LIFE, "b", verdicts.of("b"))
+    moderation.admit(who, SLUG, LOG, "b", verdicts.of("b"))
     assert (await verdicts.hears(2))[1] == ("b", ADMITTED)
     await eventually(lambda: len(moderation._tasks) == 2)
 
@@ -1133,6 +1136,6 @@ async def test_while_every_replica_is_away_no_message_makes_a_line_of_its_own(
             await replica.stop()
         await eventually(lambda: not moderation._up)
         for number in range(200):
-            moderation.admit(speaker(number + 1), SLUG, LIFE, "", verdicts.of("a"))
+            moderation.admit(speaker(number + 1), SLUG, LOG, "", verdicts.of("a"))
         assert await verdicts.hears(200) == [("a", UNAVAILABLE)] * 200
     assert len(logs) <= 3 * len(replicas)

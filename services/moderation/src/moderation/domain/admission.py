@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from moderation.domain.erasures import LogRef
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import NO_CLAIMS, Claims, Speaker
 from moderation.domain.policy import EXEMPT_RANKS, Policy, is_held_by, refusal_by
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.raids import RaidWatch
 from moderation.domain.rule_book import RuleBook
 from moderation.domain.rule_judge import RuleJudge
 from moderation.domain.same_text import digest_of
@@ -62,6 +64,8 @@ class MessageCheck(NamedTuple):
     """Whether the text was said before is asked of the room's home, which is another replica."""
     text_alone: bool = False
     """That is what is asked here, of a message that was admitted elsewhere."""
+    log: LogRef | None = None
+    """Of the room; None: its edge is one of before, and did not say."""
 
 
 class ArrivalCheck(NamedTuple):
@@ -115,6 +119,7 @@ class Admission:
         rules: RuleBook | None = None,
         visits: VisitBuffer | None = None,
         cpu_ns: Callable[[], int] | None = None,
+        raids: RaidWatch | None = None,
     ) -> None:
         """`cpu_ns`: see RuleJudge."""
         window_ns = limits.window_s * 1_000_000_000
@@ -133,6 +138,7 @@ class Admission:
         )
         self._last_seen = last_seen
         self._visits = visits
+        self._raids = RaidWatch() if raids is None else raids
         self._by_speaker = SlidingWindowLimiter(limits.messages_per_window, window_ns)
         self._by_address = SlidingWindowLimiter(limits.messages_per_address, window_ns)
         self._nonces = AdmittedNonces()
@@ -145,7 +151,7 @@ class Admission:
         stored, if the first one got lost."""
         if message.text_alone:
             return self._judge_text(message, now)
-        speaker, slug, _, nonce, _, without_policy, _, _, _, _ = message
+        speaker, slug, _, nonce, _, without_policy, _, _, _, _, _ = message
         sanctioned_ms = self._cache.remaining_ms(speaker, slug, MUTES_AND_BANS, now_ms=now.wall_ms)
         if sanctioned_ms is not None:
             return Verdict(Decision.SANCTIONED, sanctioned_ms)
@@ -155,6 +161,7 @@ class Admission:
             return repeated
         if not without_policy and self.warnings.is_pending(speaker, slug):
             return WARNING_PENDING
+        self._note_for_raids(message, now)
         policy = None if without_policy or speaker.rank in EXEMPT_RANKS else self._policies.find(slug, now.wall_ms)
         if policy is not None and (refusal := self._refusal(policy, message, key, now)) is not None:
             return refusal
@@ -170,6 +177,12 @@ class Admission:
             return self._hold(judged, policy, message, key, now) if judged.decision is Decision.HELD else judged
         self._count(message, key, now_ns)
         return ADMITTED if policy is None else self._admit_by(policy, message, key, now_ns)
+
+    def _note_for_raids(self, message: MessageCheck, now: Now) -> None:
+        """What rules would judge counts, whatever becomes of it."""
+        speaker = message.speaker
+        if not (message.without_policy or speaker.vip or speaker.rank in EXEMPT_RANKS):
+            self._raids.note(speaker, message.slug, message.log, message.text, now.wall_ms)
 
     def _hold(self, held: Verdict, policy: Policy | None, message: MessageCheck, key: int | str, now: Now) -> Verdict:
         """It counts as said. Repeated it is held still, as the same message, whatever was changed meanwhile."""

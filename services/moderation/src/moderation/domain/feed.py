@@ -80,6 +80,8 @@ class FeedState(NamedTuple):
     """What came since the event that was asked for, in order."""
     recovered: bool = True
     """Whether that is all."""
+    raid: FeedEvent | None = None
+    """The last one, where it is not long ago."""
 
 
 def newest_within(events: Sequence[FeedEvent], limit_bytes: int) -> Sequence[FeedEvent]:

@@ -64,6 +64,7 @@ class PolicyChanges(TypedDict, total=False):
     max_length: int
     unique: bool
     links: Links
+    shield_automatic: bool
     shield: "Shield | None"
 
 
@@ -87,6 +88,8 @@ class Policy:
     unique: bool = False
     """Nobody says what was said lately, see SpokenTexts."""
     links: Links = Links.ALLOW
+    shield_automatic: bool = False
+    """A shield is laid by itself where there is a raid."""
     shield: "Shield | None" = None
     """What lies over the fields above, or did: it may be over."""
 
@@ -109,6 +112,7 @@ class Policy:
             max_length=min(self.max_length, other.max_length),
             unique=self.unique or other.unique,
             links=max(self.links, other.links),
+            shield_automatic=self.shield_automatic or other.shield_automatic,
         )
 
     def changed(self, changes: PolicyChanges) -> "Policy":

@@ -44,6 +44,11 @@ class PolicyCache:
         self._changed_here[slug] = known.version
         return None
 
+    def is_shielded(self, slug: str, now_ms: int) -> bool:
+        """Whether a shield lies over it at that time."""
+        known = self._asking.get(slug)
+        return known is not None and known.shield_until_ms > now_ms
+
     def apply(self, changed: RoomPolicy) -> None:
         """A policy was changed, now or earlier."""
         slug, version, policy = changed

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any, TypeVar
 
 from chassis.errors import DatabaseUnavailable
 from moderation.domain.admission import Now
@@ -73,6 +74,7 @@ TRIED_FOR_S = 1.5
 """So long a command waits for the log before it is answered: less than edges wait for the answer."""
 _LOOKED_FOR_AT_MOST = 4
 """Messages that are read for one undo."""
+_Outcome = TypeVar("_Outcome", Receipt, Receipt | None)
 
 
 async def execute(ports: Ports, order: Order | WarningReport | ReportOrder | UnbanOrder) -> Receipt:
@@ -185,7 +187,7 @@ async def finish(ports: Ports) -> None:
         await asyncio.wait(ports.in_flight)
 
 
-async def _detached(ports: Ports, command: Coroutine[None, None, Receipt]) -> Receipt:
+async def _detached(ports: Ports, command: Coroutine[None, None, _Outcome]) -> _Outcome:
     """A caller that goes away must not leave a command that is stored, but neither applied nor published."""
     task = asyncio.create_task(command)
     ports.in_flight.add(task)
@@ -193,7 +195,7 @@ async def _detached(ports: Ports, command: Coroutine[None, None, Receipt]) -> Re
     return await asyncio.shield(task)
 
 
-def _ended(ports: Ports, task: asyncio.Task[Receipt]) -> None:
+def _ended(ports: Ports, task: asyncio.Task[Any]) -> None:
     ports.in_flight.discard(task)
     ports.feed_wanted.set()
     if not task.cancelled():
@@ -243,6 +245,22 @@ async def _set_shield(ports: Ports, order: ShieldOrder) -> Receipt:
         raise NotPermitted
     on_policy = order.on_policy(ports.shield_preset, ports.clock().wall_ms)
     return await _detached(ports, _carry_out_policy(ports, on_policy))
+
+
+async def lay_shield(ports: Ports, order: ShieldOrder) -> Receipt | None:
+    """One that nobody has ordered; None: the policy does not ask for it, there is one, or somebody has taken one away
+    lately. Raises DatabaseUnavailable; OutcomeUnknown where it may lie there."""
+    return await _detached(ports, _carry_out_shield(ports, order))
+
+
+async def _carry_out_shield(ports: Ports, order: ShieldOrder) -> Receipt | None:
+    now_ms = ports.clock().wall_ms
+    receipt = await ports.store.shield_by_itself(order.on_policy(ports.shield_preset, now_ms), now_ms=now_ms)
+    if receipt is None:
+        return None
+    if receipt.policy is not None:
+        ports.policies.apply(receipt.policy)
+    return await _tried(ports, receipt)
 
 
 async def _carry_out_policy(ports: Ports, order: PolicyOrder) -> Receipt:

@@ -136,7 +136,7 @@ class Posting:
         faces = author.speaker.faces
         if len(faces) > 1:
             passed = partial(self._judged_where_it_comes_from, author, room, message)
-            self._ports.moderation.admit(faces[1], room.slug, room.life, "", passed, without_policy=True)
+            self._ports.moderation.admit(faces[1], room.slug, room.log, "", passed, without_policy=True)
         else:
             self._ask(author, room, message)
 
@@ -149,7 +149,7 @@ class Posting:
     def _ask(self, author: Poster, room: Room, message: Post, here: int = 0) -> None:
         """`here`: the number under which it was admitted where its author is now; 0: it was not."""
         done = partial(self._judged, author, room, message, here)
-        self._ports.moderation.admit(author.speaker, room.slug, room.life, message.nonce, done, text=message.text)
+        self._ports.moderation.admit(author.speaker, room.slug, room.log, message.nonce, done, text=message.text)
 
     def _judged(self, author: Poster, room: Room, message: Post, here: int, verdict: Verdict) -> None:
         nonce = message.nonce
@@ -271,7 +271,7 @@ class Posting:
         self._asked_of_text[lane] = self._asked_of_text.get(lane, 0) + 1
         done = partial(self._text_judged, author, room, message, admission, lane)
         self._ports.moderation.ask_text(
-            speaker, room.slug, room.life, message.nonce, done, text=message.text, number=number
+            speaker, room.slug, room.log, message.nonce, done, text=message.text, number=number
         )
 
     def _text_judged(

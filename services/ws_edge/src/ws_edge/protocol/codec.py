@@ -523,6 +523,7 @@ def moderation_feed(state: FeedState, policy: Policy, *, is_resumed: bool, nonce
         sanctions=list(state.sanctions),
         has_more_sanctions=state.has_more_sanctions,
         shield=_shield(policy),
+        raid=state.raid,
         recovered=state.recovered if is_resumed else UNSET,
         nonce=nonce or UNSET,
     )

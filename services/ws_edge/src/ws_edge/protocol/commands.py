@@ -67,6 +67,7 @@ class ChangePolicy(Struct, frozen=True, gc=False):
     max_length: int | None = None
     unique: bool | None = None
     links: Links | None = None
+    shield_automatic: bool | None = None
 
 
 class SetShield(Struct, frozen=True, gc=False):

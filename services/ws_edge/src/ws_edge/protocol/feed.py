@@ -44,6 +44,8 @@ class FeedState(Struct, frozen=True, gc=False):
     """What they missed, in order."""
     recovered: bool = True
     """Whether that is all."""
+    raid: ModerationEventData | None = None
+    """The last one, where it is not long ago."""
 
 
 class FeedPart(Struct, frozen=True, gc=False):

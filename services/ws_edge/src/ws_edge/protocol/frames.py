@@ -93,6 +93,8 @@ class PolicyChanges(Struct, frozen=True):
     """Nobody says in 2 minutes what was said in the room."""
     links: Links | UnsetType = UNSET
     """What becomes of a message with a link in it; hold: it waits for a moderator."""
+    shield_automatic: bool | UnsetType = UNSET
+    """A shield is laid by itself, for 15 minutes, where there is a raid."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""

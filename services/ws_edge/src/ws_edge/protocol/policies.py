@@ -55,6 +55,8 @@ class Policy(Struct, frozen=True, gc=False):
     max_length: int = LONGEST_MESSAGE
     unique: bool = False
     links: Links = Links.ALLOW
+    shield_automatic: bool = False
+    """A shield is laid by itself where there is a raid."""
     shield: "Shield | None" = None
     """What the fields above hold by, and until when; None: by themselves."""
 
@@ -99,6 +101,7 @@ def shielded(kept: Policy, preset: Policy, until_ms: int) -> Policy:
         min(kept.max_length, preset.max_length),
         kept.unique or preset.unique,
         max(kept.links, preset.links, key=_LINKS_BY_STRICTNESS.index),
+        kept.shield_automatic or preset.shield_automatic,
         Shield(until_ms, kept),
     )
 

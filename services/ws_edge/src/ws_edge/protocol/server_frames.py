@@ -90,6 +90,8 @@ class PolicyData(Struct, frozen=True, gc=False):
     """Nobody says in 2 minutes what was said in the room."""
     links: Links
     """What becomes of a message with a link in it."""
+    shield_automatic: bool
+    """A shield is laid by itself, for 15 minutes, where there is a raid."""
     shield: "ShieldData | None"
     """null: none. Else the other fields are what holds until its end: the stricter of `underlying` and of what the
     shield asks for."""
@@ -454,6 +456,8 @@ class ModerationFeedData(Struct, frozen=True, kw_only=True, gc=False):
     """There are older ones: GraphQL's `sanctions` lists them."""
     shield: ShieldData | UnsetType | None = UNSET
     """What lies over the policy; null: nothing."""
+    raid: "ModerationEventData | UnsetType | None" = UNSET
+    """The last `moderation_event` of the kind `raid`; null: there was none in ten minutes."""
     recovered: bool | UnsetType = UNSET
     """With `since`: whether all that you missed follows. false: there was more than 500 events, or a day, can tell; the
     newest follow."""

@@ -23,6 +23,7 @@ EMPTY = {
     "sanctions": [],
     "has_more_sanctions": False,
     "shield": None,
+    "raid": None,
 }
 OFF = {"type": "moderation_feed", "data": {"on": False}}
 
@@ -84,6 +85,7 @@ async def test_a_moderator_is_answered_with_what_there_is(world: World) -> None:
             "unban_requests": [{"unban_request_id": 3}],
             "sanctions": [row],
             "has_more_sanctions": True,
+            "raid": None,
             "nonce": "f1",
         },
     }

@@ -93,14 +93,14 @@ def test_slow_mode_is_not_for_moderators_and_above_and_vips() -> None:
     assert refused(Policy(1, read_only=ReadOnly.EVERYONE), vip) == ("read_only", 0)
 
 
-KEPT = Policy(7, 60, ReadOnly.NOBODY, True, 10, 20, False, 100, True, Links.ALLOW)
+KEPT = Policy(7, 60, ReadOnly.NOBODY, True, 10, 20, False, 100, True, Links.ALLOW, True)
 PRESET = Policy(0, 30, ReadOnly.ANONYMOUS, False, 1440, 5, True, 1000, False, Links.REFUSE)
 
 
 def test_under_a_shield_the_stricter_of_policy_and_preset_holds_up_to_its_end() -> None:
     held = shielded(KEPT, PRESET, 5_000)
     shield = Shield(5_000, KEPT)
-    assert held == Policy(7, 60, ReadOnly.ANONYMOUS, True, 1440, 20, True, 100, True, Links.REFUSE, shield)
+    assert held == Policy(7, 60, ReadOnly.ANONYMOUS, True, 1440, 20, True, 100, True, Links.REFUSE, True, shield)
     policies = PolicyCache()
     policies.apply(LIVE, held)
     assert (policies.find(LIVE, 4.999), policies.find(LIVE, 5.0)) == (held, KEPT)

@@ -16,6 +16,13 @@ async def newest_events(slug: str, after_id: int, up_to_id: int) -> list[FeedEve
     return await _events(rows[::-1])
 
 
+async def newest_of_kind(slug: str, kind: str, since_ms: int) -> FeedEvent | None:
+    """Ids are no lower than the time."""
+    rows = FeedEventRow.filter(slug=slug, id__gt=since_ms, kind=kind).order_by("-id").limit(1)
+    found = await _events(await rows)
+    return found[0] if found else None
+
+
 async def next_events(slugs: Sequence[str], after_id: int, first: int) -> FeedPart:
     """See Store."""
     last_id = await last_event_id()  # before the others: what is committed since has a higher id

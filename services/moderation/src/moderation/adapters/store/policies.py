@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
-from moderation.adapters.store.tables import PolicyRow
+from moderation.adapters.store.tables import AuditRow, PolicyRow
 from moderation.domain.policy import (
     NO_POLICY,
     Links,
     Policy,
+    PolicyAction,
     PolicyChanges,
     PolicyCommand,
     ReadOnly,
@@ -16,10 +17,13 @@ from moderation.domain.policy import (
     Shield,
     next_version,
 )
+from moderation.domain.undo import UndoAction
 from moderation.errors import TooManyPolicies
 
 MOST_POLICIES = 100_000
 """Slugs that have one. Every replica keeps those that ask for anything in memory, some 500 bytes each."""
+_CHANGES_LOOKED_AT = 20
+_ENDS_SHIELDS = (int(PolicyAction.SHIELD), int(UndoAction.UNDO))
 _FIELDS = {field.name for field in fields(Policy)}
 _READ_ONLY = {value.name.lower(): value for value in ReadOnly}
 _LINKS = {value.name.lower(): value for value in Links}
@@ -60,6 +64,14 @@ async def forget_policies(before: int, after: int, first: int) -> int | None:
         if row.policy.keys() <= _FIELDS and policy_from_values(row.policy).in_force(before) == NO_POLICY:
             await PolicyRow.filter(slug=row.slug, version=row.version).delete()  # unless it was changed meanwhile
     return rows[-1].version if len(rows) == first else None
+
+
+async def was_shield_taken_away(slug: str, since_ms: int) -> bool:
+    """Whether somebody has ended a shield there since then, by command or by undoing."""
+    rows = AuditRow.filter(slug=slug, at_ms__gt=since_ms, moderator_user_id__not=0, action__in=_ENDS_SHIELDS)
+    newest = await rows.order_by("-id").limit(_CHANGES_LOOKED_AT).only("details")
+    after = [(row.details or {}).get("after", {}) for row in newest]
+    return any("shield" in values and values["shield"] is None for values in after)
 
 
 async def policy_of(slug: str) -> Policy:

@@ -31,8 +31,8 @@ from moderation.adapters.store.cases import (
     write_visits,
 )
 from moderation.adapters.store.database import COMMAND_LOCK, PRUNING_LOCK, answered
-from moderation.adapters.store.feed import append_feed_events, heads_after, last_event_id, prune_feed
-from moderation.adapters.store.feed_pages import newest_events, next_events, open_items
+from moderation.adapters.store.feed import append_feed_event, append_feed_events, heads_after, last_event_id, prune_feed
+from moderation.adapters.store.feed_pages import newest_events, newest_of_kind, next_events, open_items
 from moderation.adapters.store.holds import (
     are_holds_late,
     demand_room,
@@ -56,6 +56,7 @@ from moderation.adapters.store.policies import (
     policies_after,
     policies_of,
     policy_of,
+    was_shield_taken_away,
     write_policy,
 )
 from moderation.adapters.store.reports import (
@@ -161,6 +162,7 @@ from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.pins import PinAction, PinChange, PinCommand, PinOrder, RoomPin
 from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
+from moderation.domain.raids import LEFT_TO_MODERATORS_MS, RAID, SHOWN_FOR_MS, TOLD_AGAIN_AFTER_MS
 from moderation.domain.reports import (
     Neighbours,
     Report,
@@ -255,17 +257,33 @@ class TortoiseStore:
     @answered
     async def change_policy(self, order: PolicyOrder, *, now_ms: int) -> Receipt:
         """One by one as well: versions rise as they are committed, so that whoever reads on misses none."""
-        command, log = order.command, order.log
         async with self._command():
             if (earlier := await self._earlier(order, now_ms)) is not None:
                 return earlier
-            changed, details = await write_policy(command, now_ms=now_ms)
-            audit = policy_audit_row(order, details, now_ms)
-            await append_audit(audit)
-            if log is None:
-                return Receipt(audit.id, policy=changed)
-            change = PolicyChange(log, command.moderator.user_id, order.origin, changed.version, changed.policy)
-            return Receipt(audit.id, policy=changed, work=await put(audit.id, change, now_ms=now_ms))
+            return await _change_policy(order, now_ms)
+
+    @answered
+    async def shield_by_itself(self, order: PolicyOrder, *, now_ms: int) -> Receipt | None:
+        slug = order.command.slug
+        async with self._command():
+            policy = await policy_of(slug)
+            is_on = policy.shield is not None and policy.shield.is_on(now_ms)
+            if is_on or not policy.shield_automatic:
+                return None
+            if await was_shield_taken_away(slug, now_ms - LEFT_TO_MODERATORS_MS):
+                return None
+            return await _change_policy(order, now_ms)
+
+    @answered
+    async def suggest_raid(self, slug: str, data: Mapping[str, Any], *, now_ms: int) -> bool:
+        async with self._database.transaction():  # most are known
+            if await newest_of_kind(slug, RAID, now_ms - TOLD_AGAIN_AFTER_MS) is not None:
+                return False
+        async with self._command():
+            if await newest_of_kind(slug, RAID, now_ms - TOLD_AGAIN_AFTER_MS) is not None:
+                return False
+            await append_feed_event(slug, RAID, data, now_ms=now_ms)
+            return True
 
     @answered
     async def change_pin(
@@ -809,7 +827,8 @@ class TortoiseStore:
             events = [] if since is None else await newest_events(slug, since, event_id)
             whole = since is None or is_whole(events, since, now_ms)
             events = [event for event in events if event.at_ms >= owned_since_ms]
-            return FeedState(event_id, items, self._understood(rows, {}), has_more, events, whole)
+            raid = await newest_of_kind(slug, RAID, max(owned_since_ms, now_ms - SHOWN_FOR_MS))
+            return FeedState(event_id, items, self._understood(rows, {}), has_more, events, whole, raid)
 
     @answered
     async def append_flags(self, batches: Sequence[FlagBatch], *, now_ms: int) -> None:
@@ -1190,6 +1209,18 @@ def _pin_details(version: int, life: int, before: LoggedMessage | None, after: L
     """What the audit row of a pin keeps: no text."""
     ids = {"before": None if before is None else before.id, "after": None if after is None else after.id}
     return {"version": version, "life": life, **ids}
+
+
+async def _change_policy(order: PolicyOrder, now_ms: int) -> Receipt:
+    """Under the lock of commands."""
+    command, log = order.command, order.log
+    changed, details = await write_policy(command, now_ms=now_ms)
+    audit = policy_audit_row(order, details, now_ms)
+    await append_audit(audit)
+    if log is None:
+        return Receipt(audit.id, policy=changed)
+    change = PolicyChange(log, command.moderator.user_id, order.origin, changed.version, changed.policy)
+    return Receipt(audit.id, policy=changed, work=await put(audit.id, change, now_ms=now_ms))
 
 
 async def _undo(order: UndoOrder, undone: AuditRow, undoing: Undoing, now_ms: int) -> Receipt:

@@ -728,7 +728,8 @@ def _message_from_proto(message: pb.MessageCheck) -> MessageCheck:
         said = message.claims
         claims = Claims(said.member, said.account_created_at_s, said.following_since_s)
     asked = message.slug, message.life, message.nonce, message.id, message.without_policy, message.text
-    return MessageCheck(speaker, *asked, claims, message.text_elsewhere, message.text_alone)
+    log = LogRef(message.partition, message.room_id, message.life) if message.room_id else None
+    return MessageCheck(speaker, *asked, claims, message.text_elsewhere, message.text_alone, log)
 
 
 def _released_from_proto(message: pb.ReleasedAdmission) -> ReleasedAdmission:

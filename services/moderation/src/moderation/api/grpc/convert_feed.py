@@ -27,7 +27,7 @@ def feed_slugs_from_proto(request: pb.ReadFeedsRequest) -> list[str]:
 
 def feed_state_to_proto(state: FeedState) -> pb.OpenFeedResponse:
     """What a moderator begins with, for the wire."""
-    return pb.OpenFeedResponse(
+    answer = pb.OpenFeedResponse(
         event_id=state.event_id,
         held=map(json.dumps, state.items.held),
         reports=map(json.dumps, state.items.reports),
@@ -37,6 +37,9 @@ def feed_state_to_proto(state: FeedState) -> pb.OpenFeedResponse:
         events=_events_to_proto(state.events),
         recovered=state.recovered,
     )
+    if state.raid is not None:
+        answer.raid.CopyFrom(_event_to_proto(state.raid))
+    return answer
 
 
 def feed_part_to_proto(part: FeedPart) -> pb.ReadFeedsResponse:

@@ -21,7 +21,8 @@ from ws_edge.adapters.grpc.convert import (
 )
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import AdmissionLimits, Verdict
-from ws_edge.protocol.identity import Life, Slug, Speaker
+from ws_edge.protocol.identity import Slug, Speaker
+from ws_edge.protocol.log import LogRef
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ class PendingMessage:
 
     speaker: Speaker
     slug: Slug
-    life: Life
+    log: LogRef
     nonce: str
     done: Callable[[Verdict], None]
     key: str = ""
@@ -131,7 +132,11 @@ class AdmissionStream:
         message = self._open_batch().messages.add()
         message.id = number
         message.slug = pending.slug
-        message.life = pending.life
+        log = pending.log
+        message.life = log.life
+        if not pending.without_policy:
+            message.room_id = log.room_id
+            message.partition = log.partition
         if pending.nonce:
             message.nonce = pending.nonce
         if pending.text_elsewhere:

@@ -295,6 +295,7 @@ def _kept_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
         policy.max_length or LONGEST_MESSAGE,
         policy.unique,
         _LINKS.get(policy.links, Links.REFUSE),
+        policy.shield_automatic,
     )
 
 
@@ -505,6 +506,7 @@ def _policy_changes_to_proto(policy: ChangePolicy) -> policy_pb2.PolicyChanges:
         max_length=policy.max_length,
         unique=policy.unique,
         links=None if policy.links is None else _LINKS_TO_PROTO[policy.links],
+        shield_automatic=policy.shield_automatic,
     )
 
 

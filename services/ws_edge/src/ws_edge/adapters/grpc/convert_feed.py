@@ -32,6 +32,7 @@ def feed_state_from_proto(state: pb.OpenFeedResponse) -> FeedState:
         _objects(state.unban_requests),
         tuple(map(_event, state.events)),
         state.recovered,
+        _event(state.raid).data if state.HasField("raid") else None,
     )
 
 

@@ -119,7 +119,7 @@ class GrpcModeration:
         self,
         speaker: Speaker,
         slug: Slug,
-        life: Life,
+        log: LogRef,
         nonce: str,
         done: Callable[[Verdict], None],
         *,
@@ -130,13 +130,13 @@ class GrpcModeration:
         key = speaker.routing_key
         if self._carried.is_behind(key):
             self._carry_to_home_of(key)
-        self._ask(PendingMessage(speaker, slug, life, nonce, done, key, without_policy), text)
+        self._ask(PendingMessage(speaker, slug, log, nonce, done, key, without_policy), text)
 
     def ask_text(
         self,
         speaker: Speaker,
         slug: Slug,
-        life: Life,
+        log: LogRef,
         nonce: str,
         done: Callable[[Verdict], None],
         *,
@@ -144,7 +144,7 @@ class GrpcModeration:
         number: int,
     ) -> None:
         """See ports.Moderation."""
-        self._ask(PendingMessage(speaker, slug, life, nonce, done, _key_of_room(slug), admitted_as=number), text)
+        self._ask(PendingMessage(speaker, slug, log, nonce, done, _key_of_room(slug), admitted_as=number), text)
 
     def _ask(self, pending: PendingMessage, text: str) -> None:
         """While something of a key is unanswered the rest follows it, or a new home might answer earlier."""
@@ -354,7 +354,7 @@ class GrpcModeration:
             slow_in = pending.slug if verdict.place else None
             # To another home one that waits must not look like one that was admitted: that may be published.
             nonce = pending.nonce if verdict.decision is Decision.ADMITTED else ""
-            self._note(pending.speaker, pending.life, nonce, stream, verdict.number, slow_in)
+            self._note(pending.speaker, pending.log.life, nonce, stream, verdict.number, slow_in)
         pending.done(verdict)
 
     def _note(
