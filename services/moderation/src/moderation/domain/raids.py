@@ -134,12 +134,10 @@ class RaidWatch:
         texts = room.texts
         texts.pop(key, None)
         texts[key] = text
-        if len(texts) >= LEAST_SAME:
+        if len(texts) >= LEAST_SAME:  # as there are where that many are newcomers
             self._stirred.add(slug)
             if len(texts) > TEXTS:
                 del texts[next(iter(texts))]
-        elif room.newcomers >= LEAST_NEWCOMERS:
-            self._stirred.add(slug)
 
     def signs(self, now_ms: int) -> list[RaidSign]:
         """What is unusual where somebody has spoken since this was last asked."""
