@@ -234,6 +234,7 @@ MAY_PUBLISH = {
         "salon.v1.moderation.feed",
         "salon.v1.log.0.1.2",
         "salon.v1.log.0.1.2.erasures",
+        "salon.v1.log.0.1.2.barred.3.1800000000000",
         "salon.v1.log.0.fence",
         *_of_streams("STREAM.MSG.GET", "STREAM.MSG.DELETE", "STREAM.PURGE", "DIRECT.GET"),
     },

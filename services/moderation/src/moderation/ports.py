@@ -470,8 +470,14 @@ class RoomLog(Protocol):
     async def announce(self, item: OutboxItem, erasure: Erasure) -> None:
         """Store what the item is to erase, with the keys of all that is, where only those look who read the log."""
 
-    async def append(self, item: OutboxItem) -> int:
-        """Store the entry that tells of it, with the newest keys; its id. Within two minutes it is stored once."""
+    async def bar(self, log: LogRef, key: str) -> int:
+        """Have nothing be stored any more of what was published before by the item with that key and has not arrived
+        yet, however late it does; what `append` is to be told."""
+
+    async def append(self, item: OutboxItem, *, barred_at: int = 0) -> int:
+        """Store the entry that tells of it, with the newest keys; its id. Within two minutes it is stored once, a
+        message that was allowed at whatever time: by whoever has barred those before. `barred_at`: as `bar` said; 0:
+        nobody was barred before. Raises ClaimLost where somebody was barred since."""
 
     async def find_entry(self, item: OutboxItem) -> int | None:
         """The id of the entry that it brought, looked for behind all that is meant; None: it has none."""

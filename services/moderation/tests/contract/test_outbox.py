@@ -9,9 +9,18 @@ from chassis.database import Database
 from moderation.adapters.store.outbox import LEASE_MS, TortoiseOutbox, put
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, OutboxRow
-from moderation.domain.commands import ErasureOrder, OutboxItem
-from moderation.domain.erasures import Erasure, ErasureCommand, ErasureKind, LoggedMessage, LogRef, Origin
-from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.commands import ErasureOrder, LogChange, OutboxItem
+from moderation.domain.erasures import (
+    NO_ORIGIN,
+    Erasure,
+    ErasureCommand,
+    ErasureKind,
+    LoggedMessage,
+    LogRef,
+    Origin,
+)
+from moderation.domain.holds import HeldMessage, Publication
+from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.errors import ClaimLost
 from moderation.ports import Backlog
 
@@ -29,7 +38,7 @@ def outbox(database: Database) -> TortoiseOutbox:
     return TortoiseOutbox(database)
 
 
-async def given(database: Database, *erasures: Erasure) -> list[OutboxItem]:
+async def given(database: Database, *erasures: LogChange) -> list[OutboxItem]:
     async with database.transaction():
         return [await put(number, erasure, now_ms=NOW_MS + number) for number, erasure in enumerate(erasures, 1)]
 
@@ -110,6 +119,48 @@ async def test_what_was_read_is_kept_with_its_evidence(database: Database, outbo
     row = await AuditRow.get(id=row.id)
     assert (row.message_text, row.target_username, row.reason, row.message_id) == ("", "Anonymous", "spam", 7)
     assert (await store.verify_part("live", 0, first=9)).checked == 2
+
+
+def said(author: Speaker, log: LogRef = LOG) -> Publication:
+    return Publication(log, Origin("e" * 32, 1, ""), 17, HeldMessage(author, "words", "n", 1))
+
+
+@pytest.mark.parametrize(
+    ("erasure", "ended", "left"),
+    [
+        (replace(PURGE, up_to_id=None), [2, 4], [1, 3, 5, 6]),
+        (Erasure(ErasureKind.PURGE, LOG, 9, NO_ORIGIN, author=Target(0, "Anonymous_10.0.0.5")), [3], [1, 2, 4, 5, 6]),
+        (Erasure(ErasureKind.CLEAR, LOG, 9, NO_ORIGIN), [2, 3, 4], [1, 5, 6]),
+        (UNREAD, [], [1, 2, 3, 4, 5, 6]),
+    ],
+    ids=["purge", "purge of somebody anonymous", "clear", "delete"],
+)
+async def test_what_is_to_be_taken_back_ends_what_was_allowed_there_before_and_is_not_stored(
+    database: Database, outbox: TortoiseOutbox, erasure: Erasure, ended: list[int], left: list[int]
+) -> None:
+    ana, nobody = Speaker(5, "ana", "", Rank.USER, "e:1"), Speaker(0, "Anonymous_10.0.0.5", "", Rank.ANONYMOUS, "e:2")
+    elsewhere = LOG._replace(life=22)
+    items = await given(database, PURGE, said(ana), said(nobody), said(ana), said(ana, elsewhere), said(ana))
+    await outbox.appended(items[5], 7, now_ms=NOW_MS)
+    async with database.transaction():
+        item = await put(7, erasure, now_ms=NOW_MS + 7)
+    assert isinstance(item.change, Erasure)
+    assert item.change.ended_keys == tuple(f"{number}.{NOW_MS + number}" for number in ended)
+    assert sorted([row.action_id for row in await OutboxRow.all()]) == [*left, 7]
+    claimed = await outbox.claim(first=9, now_ms=NOW_MS + 7 + LEASE_MS)
+    assert item.change in [each.change for each in claimed]
+    for number in ended:
+        with pytest.raises(ClaimLost):
+            await outbox.renew(items[number - 1], now_ms=NOW_MS)
+
+
+async def test_what_a_replica_of_before_gave_has_ended_nothing(database: Database, outbox: TortoiseOutbox) -> None:
+    await given(database, PURGE)
+    row = await OutboxRow.get(action_id=1)
+    del row.details["ended_keys"]
+    await row.save()
+    (item,) = await outbox.claim(first=9, now_ms=NOW_MS + 1 + LEASE_MS)
+    assert item.change == PURGE
 
 
 async def test_what_was_postponed_is_claimed_when_its_time_has_come(database: Database, outbox: TortoiseOutbox) -> None:

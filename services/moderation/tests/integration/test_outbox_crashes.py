@@ -23,6 +23,7 @@ from room_log import (
     clear,
     connection_to,
     delete,
+    mute_with_purge,
     open_room,
     pin,
     ports_of,
@@ -34,15 +35,24 @@ from chassis.database import Database
 from chassis.nats_connection import NatsConnection
 from moderation.adapters.store.outbox import LEASE_MS, put
 from moderation.adapters.store.tables import AuditRow, HoldRow, OutboxRow
-from moderation.domain.commands import Order, OutboxItem
+from moderation.domain.commands import ErasureOrder, Order, OutboxItem, SanctionOrder
 from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureKind, LogRef, Origin
-from moderation.domain.holds import DecideHeldCommand, DecideHeldOrder, HeldMessage, Hold, HoldAction, HoldOrder
+from moderation.domain.holds import (
+    NONCES_KNOWN_MS,
+    DecideHeldCommand,
+    DecideHeldOrder,
+    HeldMessage,
+    Hold,
+    HoldAction,
+    HoldOrder,
+    HoldState,
+)
 from moderation.domain.people import Rank, Speaker
 from moderation.errors import LogUnavailable
 from moderation.ports import Ports, RoomLog
 from moderation.usecases import outbox as module
 from moderation.usecases.execute import execute, hold
-from moderation.usecases.outbox import ITEMS_AT_ONCE, LogAnswer, PartitionBackoff, keep_working
+from moderation.usecases.outbox import ITEMS_AT_ONCE, LogAnswer, PartitionBackoff, Progress, keep_working, work
 from salon.events.v1 import events_pb2 as pb
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -535,3 +545,109 @@ async def test_who_goes_on_minutes_later_looks_for_the_message_or_for_what_has_t
     async with world.working():
         await world.eventually(world.nothing_waits)
     assert len(await published(world, held)) == (0 if is_taken_back else 1)
+
+
+class Late:
+    """The port RoomLog, of which the first entry to be stored is on its way until it is told to arrive."""
+
+    def __init__(self, log: RoomLog) -> None:
+        self.is_sent, self.arrives = asyncio.Event(), asyncio.Event()
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def append(self, item: OutboxItem, **values: Any) -> int:
+        if not self.is_sent.is_set():
+            self.is_sent.set()
+            await self.arrives.wait()
+        return await self._log.append(item, **values)
+
+
+async def allow_late(world: World, held: Hold, *, is_tried_again: bool) -> tuple[Ports, Late]:
+    """By a replica whose entry does not arrive yet; `is_tried_again`: it is not the first that tries to store it."""
+    ports = world.replica()
+    late = Late(ports.log)
+    ports = replace(ports, log=late)
+    if is_tried_again:
+        await world.die_during(allow(held), Moment(1, die, after=False))
+        assert len(await OutboxRow.filter(done_at_ms=None)) == 1
+        world.clock.ahead_ms += LEASE_MS + 1_000
+        (item,) = await ports.outbox.claim(first=9, now_ms=ports.clock().wall_ms)
+        working = asyncio.create_task(work(ports, Progress(item)))
+    else:
+        working = asyncio.create_task(execute(ports, allow(held)))  # type: ignore[arg-type]
+    ports.outbox_work.add(working)
+    await late.is_sent.wait()
+    return ports, late
+
+
+@pytest.mark.parametrize("is_tried_again", [False, True])
+async def test_what_arrives_when_the_stream_has_forgotten_it_is_not_stored_again(
+    world: World, is_tried_again: bool
+) -> None:
+    """Of a replica that stood still for minutes, or on a line that did."""
+    held = await a_held_message(world, 0)
+    ports, late = await allow_late(world, held, is_tried_again=is_tried_again)
+    world.clock.ahead_ms += LEASE_MS + 1_000
+    async with world.working():
+        await world.eventually(world.nothing_waits)
+    assert len(await published(world, held)) == 1
+    await world.forget_nonces()
+    late.arrives.set()
+    await asyncio.gather(*ports.outbox_work)
+    assert len(await published(world, held)) == 1
+    (row,) = await OutboxRow.all()
+    assert row.entry_id == next(iter(await world.room.entries()))
+
+
+TAKE_BACK: dict[str, Callable[[], ErasureOrder | SanctionOrder]] = {
+    "purge": purge,
+    "clear": clear,
+    "mute": mute_with_purge,
+}
+
+
+@pytest.mark.parametrize("is_tried_again", [False, True])
+@pytest.mark.parametrize("kind", TAKE_BACK)
+async def test_what_is_taken_back_before_it_is_stored_is_never_seen_although_it_was_allowed(
+    world: World, kind: str, is_tried_again: bool
+) -> None:
+    """All of the taking back is done, and what was to be stored arrives then."""
+    held = await a_held_message(world, 0)
+    ports, late = await allow_late(world, held, is_tried_again=is_tried_again)
+    await execute(world.replica(), TAKE_BACK[kind]())
+    await world.eventually(world.nothing_waits)
+    late.arrives.set()
+    await asyncio.gather(*ports.outbox_work)
+    world.clock.ahead_ms += LEASE_MS + 1_000
+    async with world.working():
+        await world.eventually(world.nothing_waits)
+    assert await published(world, held) == []
+    assert "said 0" not in str([row.details for row in await OutboxRow.all()])
+    world.clock.ahead_ms += NONCES_KNOWN_MS
+    later = await a_held_message(world, 1)
+    await execute(world.replica(), allow(later))
+    assert len(await published(world, later)) == 1
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("kind", TAKE_BACK)
+async def test_what_a_dying_replica_has_allowed_is_taken_back_whoever_goes_on_first(
+    world: World, kind: str, after: bool
+) -> None:
+    """Whatever the clocks of replicas say beside that of the stream."""
+    number, allowed, reached = 0, 0, True
+    while reached:
+        held = await a_held_message(world, number)
+        moment = Moment(number, die, after=after)
+        await world.die_during(allow(held), moment)
+        allowed += await HoldRow.filter(id=held.id, state=HoldState.ALLOWED).count()
+        await execute(world.replica(), TAKE_BACK[kind]())
+        world.clock.ahead_ms += LEASE_MS + 1_000
+        async with world.working(world.replica(), world.replica()):
+            await world.eventually(world.nothing_waits)
+        assert await published(world, held) == []
+        world.clock.ahead_ms += 121_000
+        reached, number = moment.was_reached, number + 1
+    assert allowed > 3

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 from room_log import (
@@ -185,10 +185,10 @@ async def test_a_change_that_fails_by_a_defect_again_and_again_keeps_the_later_o
     first, second = await room.say("be kind"), await room.say("or not")
     here, append = replicas[0], NatsLog.append
 
-    async def fails(log: NatsLog, item: OutboxItem) -> int:
+    async def fails(log: NatsLog, item: OutboxItem, **values: Any) -> int:
         if item.change.last_id == first:
             raise ValueError("what this version cannot write")
-        return await append(log, item)
+        return await append(log, item, **values)
 
     monkeypatch.setattr(NatsLog, "append", fails)
     assert (await execute(here, pin(first))).entry_id == 0

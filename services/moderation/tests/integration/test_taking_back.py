@@ -235,10 +235,10 @@ async def test_what_a_pending_command_takes_back_is_not_there_any_more(
     message_id = await room.say("goes")
     reached, go = asyncio.Event(), asyncio.Event()
 
-    async def wait(*_: Any) -> int:
+    async def wait(*told: Any, **values: Any) -> int:
         reached.set()
         await go.wait()
-        return await append(*_)
+        return await append(*told, **values)
 
     append = ports.log.append
     monkeypatch.setattr(ports.log, "append", wait)

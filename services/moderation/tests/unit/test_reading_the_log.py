@@ -15,7 +15,7 @@ from moderation.adapters.log import NatsLog
 from moderation.domain.commands import OutboxItem
 from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureKind, LoggedMessage, LogRef
 from moderation.domain.reports import Neighbours
-from moderation.errors import LogUnavailable
+from moderation.errors import ClaimLost, LogUnavailable
 from salon.events.v1 import events_pb2 as pb
 
 LOG = LogRef(3, 7, 21)
@@ -134,6 +134,24 @@ async def test_where_nobody_can_store_nothing_is_said_to_be_gone() -> None:
     for question in (stream.find(LOG, 12 * 256 + 3), stream.last_id(LOG), stream.find_entry(item(1_000, up_to=2))):
         with pytest.raises(LogUnavailable, match="no quorum"):
             await question
+
+
+async def test_what_the_stream_refuses_is_not_stored_although_the_answer_has_a_sequence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = Stream()
+    error: dict[str, Any] = {"code": 503, "err_code": 10023, "description": "insufficient resources"}
+
+    async def refuse(*_: object) -> dict[str, Any]:
+        return {"error": error, "stream": "SALON_LOG_3", "seq": 0}
+
+    monkeypatch.setattr(stream, "_request", refuse)
+    for attempt in (stream.append(item(1_000, up_to=2)), stream.bar(LOG, "99.1000"), stream.last_id(LOG)):
+        with pytest.raises(LogUnavailable, match="insufficient resources"):
+            await attempt
+    error["err_code"] = 10071
+    with pytest.raises(ClaimLost):
+        await stream.append(item(1_000, up_to=2), barred_at=7)
 
 
 class Crowded(Stream):

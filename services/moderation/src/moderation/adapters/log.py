@@ -8,9 +8,10 @@ import asyncio
 import base64
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from nats.aio.client import Client
@@ -23,7 +24,7 @@ from moderation.domain.commands import LogChange, OutboxItem
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.holds import Publication
 from moderation.domain.reports import Neighbours
-from moderation.errors import LogUnavailable
+from moderation.errors import ClaimLost, LogUnavailable
 
 PARTITIONS = 256
 _DEADLINE_S = 2.0
@@ -35,7 +36,10 @@ _CLOCKS_APART_MS = 60_000
 _NO_MESSAGE = 10037
 _SEQUENCE_NOT_FOUND = 10043
 _END_OF_BATCH, _NOT_FOUND = "204", "404"
+_NOT_THE_LAST = (10071, 10164)
 _KEY = "Nats-Msg-Id"
+_LAST, _LAST_OF = "Nats-Expected-Last-Subject-Sequence", "Nats-Expected-Last-Subject-Sequence-Subject"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _LOOKED_BACK = (64, 512, 4_096)
 """Sequences of the stream, for the messages before one: JetStream reads forwards alone, rooms are more or less busy,
 and by time a busy one would have no bound."""
@@ -92,14 +96,23 @@ class NatsLog:
         """See RoomLog."""
         *older, told = erasure.parts
         for number, part in enumerate(older):
-            await self._publish(item, part, ".erasures", f"{_key(item)}.erasures.{number}")
-        await self._publish(item, told, ".erasures", f"{_key(item)}.erasures")
+            await self._publish(item, part, ".erasures", f"{item.key}.erasures.{number}")
+        await self._publish(item, told, ".erasures", f"{item.key}.erasures")
 
-    async def append(self, item: OutboxItem) -> int:
+    async def bar(self, log: LogRef, key: str) -> int:
+        """See RoomLog. An empty message on a subject of its own, which `append` names as the last one that it knows. It
+        stays for as long as the stream keeps any."""
+        answer = await self._request(_bar(log, key), b"", {"Nats-Expected-Stream": _stream(log)})
+        return _sequence(answer)
+
+    async def append(self, item: OutboxItem, *, barred_at: int = 0) -> int:
         """See RoomLog."""
         change = item.change
+        if isinstance(change, Publication):
+            expected = {_LAST: str(barred_at), _LAST_OF: _bar(change.log, item.key)}
+            return await self._publish(item, change, "", item.key, expected)
         told = change.parts[-1] if isinstance(change, Erasure) else change
-        return await self._publish(item, told, "", _key(item))
+        return await self._publish(item, told, "", item.key)
 
     async def find_entry(self, item: OutboxItem) -> int | None:
         """See RoomLog."""
@@ -111,7 +124,7 @@ class NatsLog:
             return None
         async for batch in self._entries(log, last_id, after_id, since_ms):
             for stored in batch:
-                if stored.key == _key(item):
+                if stored.key == item.key:
                     return stored.id
                 if isinstance(item.change, Publication) and _is_taken_back(stored, item, item.change):
                     return stored.id
@@ -135,19 +148,20 @@ class NatsLog:
         """Have the stream store something: one that is cut off from the other replicas cannot, and would go on to
         answer as the leader, without what the next one has stored."""
         answer = await self._request(f"salon.v1.log.{log.partition}.fence", b"", {"Nats-Expected-Stream": _stream(log)})
-        if "seq" not in answer:
-            raise LogUnavailable(str(answer.get("error", {}).get("description", "no acknowledgement")))
+        sequence = _sequence(answer)
         with suppress(LogUnavailable):  # it has told what it was for, and the next one goes
-            await self._ask(f"$JS.API.STREAM.MSG.DELETE.{_stream(log)}", {"seq": answer["seq"], "no_erase": True})
+            await self._ask(f"$JS.API.STREAM.MSG.DELETE.{_stream(log)}", {"seq": sequence, "no_erase": True})
 
-    async def _publish(self, item: OutboxItem, part: LogChange, ending: str, key: str) -> int:
+    async def _publish(
+        self, item: OutboxItem, part: LogChange, ending: str, key: str, expected: Mapping[str, str] = _NOTHING
+    ) -> int:
         log = part.log
-        headers = {_KEY: key, "Nats-Expected-Stream": _stream(log), **(trace_headers() or {})}
+        headers = {_KEY: key, "Nats-Expected-Stream": _stream(log), **expected, **(trace_headers() or {})}
         payload = encode_change(item.action_id, part)
         answer = await self._request(_subject(log) + ending, payload, headers)
-        if "seq" not in answer:
-            raise LogUnavailable(str(answer.get("error", {}).get("description", "no acknowledgement")))
-        return int(answer["seq"]) * PARTITIONS + log.partition
+        if answer.get("error", {}).get("err_code") in _NOT_THE_LAST:
+            raise ClaimLost
+        return _sequence(answer) * PARTITIONS + log.partition
 
     async def _stored(self, log: LogRef, query: dict[str, Any]) -> Stored | None:
         """What the leader has, if it is an entry of that log."""
@@ -245,16 +259,21 @@ class NatsLog:
 
 
 def _is_taken_back(stored: Stored, item: OutboxItem, change: Publication) -> bool:
-    return takes_back(stored, _key(item), change.message.target, since_ms=item.made_at_ms)
+    return takes_back(stored, item.key, change.message.target, since_ms=item.made_at_ms)
+
+
+def _sequence(acknowledgement: dict[str, Any]) -> int:
+    if "seq" not in acknowledgement or "error" in acknowledgement:
+        raise LogUnavailable(str(acknowledgement.get("error", {}).get("description", "no acknowledgement")))
+    return int(acknowledgement["seq"])
+
+
+def _bar(log: LogRef, key: str) -> str:
+    return f"{_subject(log)}.barred.{key}"
 
 
 def _stream(log: LogRef) -> str:
     return f"SALON_LOG_{log.partition}"
-
-
-def _key(item: OutboxItem) -> str:
-    """By the action and by when it was made: where the database began anew, ids come again."""
-    return f"{item.action_id}.{item.made_at_ms}"
 
 
 def _subject(log: LogRef) -> str:

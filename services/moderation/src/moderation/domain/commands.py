@@ -133,6 +133,11 @@ class OutboxItem:
     resolved_at_ms: int | None
     """Since when its entry may have been published, Unix milliseconds."""
 
+    @property
+    def key(self) -> str:
+        """Of its entry, by the action and by when it was made: where the database began anew, ids come again."""
+        return f"{self.action_id}.{self.made_at_ms}"
+
 
 @dataclass(frozen=True, slots=True)
 class Undone:

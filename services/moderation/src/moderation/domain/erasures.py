@@ -99,6 +99,9 @@ class Erasure:
     up_to_id: int | None = None
     """Of PURGE and CLEAR: everything that is meant has at most this id; None: that has not been looked up."""
     message_keys: tuple[str, ...] = ()
+    ended_keys: tuple[str, ...] = ()
+    """Of PURGE and CLEAR: the keys of outbox items whose messages were allowed before, and are not to be stored any
+    more."""
 
     @property
     def is_resolved(self) -> bool:
@@ -123,7 +126,11 @@ class Erasure:
             return message.id == self.message_id
         if self.up_to_id is not None and message.id > self.up_to_id:
             return False
-        return self.kind is ErasureKind.CLEAR or message.author == self.author
+        return self.takes_all_of(message.author)
+
+    def takes_all_of(self, author: Target) -> bool:
+        """Of PURGE and CLEAR: whether all that somebody has said before is meant."""
+        return self.kind is ErasureKind.CLEAR or author == self.author
 
     def of(self, message: LoggedMessage) -> "Erasure":
         """A deletion with what its message says."""

@@ -273,7 +273,9 @@ async def _resolve(ports: Ports, item: OutboxItem, erasure: Erasure) -> OutboxIt
 
 
 async def _up_to_now(ports: Ports, erasure: Erasure) -> Erasure:
-    """With all that the log has at this moment."""
+    """With all that the log has at this moment, and will have of what was allowed before."""
+    for key in erasure.ended_keys:
+        await ports.log.bar(erasure.log, key)
     last_id = await ports.log.last_id(erasure.log)
     recent: list[LoggedMessage] = []
     async for batch in ports.log.messages(erasure.log, last_id, since_ms=ports.clock().wall_ms - KEYS_REMEMBERED_MS):
@@ -297,14 +299,16 @@ async def _append(ports: Ports, item: OutboxItem) -> int:
     """Once, however often it is tried: where the stream may have forgotten what it has stored, it is looked for."""
     if isinstance(item.change, Erasure):
         await ports.log.announce(item, item.change)
-    since_ms = ports.clock().wall_ms - (item.resolved_at_ms or 0)
+    since_ms, barred_at = ports.clock().wall_ms - (item.resolved_at_ms or 0), 0
     is_tried_again = isinstance(item.change, Publication) and item.attempts > 0  # it may be erased already
+    if is_tried_again:
+        barred_at = await ports.log.bar(item.change.log, item.key)
     if since_ms > LOOKED_FOR_AFTER_MS or is_tried_again:
         found = await ports.log.find_entry(item)
         if found is not None:
             return found
         await ports.outbox.renew(item, now_ms=ports.clock().wall_ms)
-    return await ports.log.append(item)
+    return await ports.log.append(item, barred_at=barred_at)
 
 
 async def _erase(ports: Ports, item: OutboxItem, erasure: Erasure) -> None:

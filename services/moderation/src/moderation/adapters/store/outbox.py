@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from tortoise.functions import Count, Min
@@ -127,7 +128,10 @@ class TortoiseOutbox:
 
 
 async def put(action_id: int, change: LogChange, *, now_ms: int) -> OutboxItem:
-    """Give the outbox something to do, in the transaction that is open; claimed for the caller."""
+    """Give the outbox something to do, in the transaction that is open; claimed for the caller. What is taken back and
+    is not in the log yet never will be."""
+    if isinstance(change, Erasure) and change.kind is not ErasureKind.DELETE:
+        change = replace(change, ended_keys=await _end_publications(change))
     is_resolved = not isinstance(change, Erasure) or change.is_resolved
     row = OutboxRow(
         action_id=action_id,
@@ -155,6 +159,19 @@ async def erased_since(log: LogRef, since_ms: int) -> list[Erasure]:
     """What is to be erased in that log, or was since then, in the transaction that is open."""
     done = OutboxRow.filter(done_at_ms__gte=since_ms, life=log.life, room_id=log.room_id, kind__in=_ERASURES)
     return [*await pending(log), *map(_erasure, await done)]
+
+
+async def _end_publications(erasure: Erasure) -> tuple[str, ...]:
+    """Forget what it takes back of what was allowed and, as far as is known, not stored; the keys. Whoever works on it
+    has lost its claim."""
+    log = erasure.log
+    rows = OutboxRow.filter(
+        life=log.life, room_id=log.room_id, done_at_ms__isnull=True, kind=int(HoldAction.ALLOW), entry_id__isnull=True
+    )
+    ended = [row for row in await rows if erasure.takes_all_of(_publication(row).message.target)]
+    if ended:
+        await rows.filter(action_id__in=[row.action_id for row in ended]).delete()
+    return tuple(item_from_row(row).key for row in ended)
 
 
 def new_claim() -> str:
@@ -188,6 +205,7 @@ def _details_of_erasure(erasure: Erasure) -> dict[str, Any]:
         "username": storable(erasure.username),
         "up_to_id": erasure.up_to_id,
         "message_keys": list(erasure.message_keys),
+        "ended_keys": list(erasure.ended_keys),
     }
 
 
@@ -283,4 +301,5 @@ def _erasure(row: OutboxRow) -> Erasure:
         username=details["username"],
         up_to_id=details["up_to_id"],
         message_keys=tuple(details["message_keys"]),
+        ended_keys=tuple(details.get("ended_keys", ())),
     )
