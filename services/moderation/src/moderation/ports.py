@@ -279,8 +279,9 @@ class Store(Protocol):
         """The same of tokens: revoke them, and write the audit row. Raises TooManyRevocations."""
 
     async def erase_user(self, order: EraseUserOrder, *, now_ms: int) -> Receipt:
-        """The same of a user: give the outbox what is to be purged, each with its audit row; erase names, addresses and
-        texts of them and about them; and write the audit row, which holds their number alone."""
+        """Of a user give the outbox what is to be purged, each with its audit row; erase names, addresses and texts of
+        them and about them; and write the audit row, which holds their number alone. In several transactions: where it
+        fails it is done in part, and to be done again."""
 
     async def revocations_after(self, version: int, *, first: int, now_ms: int) -> list[Revocation]:
         """As policies_after: the next `first` with a higher version, without those that have no effect any more."""

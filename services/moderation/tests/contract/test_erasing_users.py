@@ -1,6 +1,7 @@
 """Erasing a user in the database, on SQLite and on PostgreSQL: what goes, what stays, and that the chain is whole."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # not typed
 import pytest
 
+from chassis.database import Database
+from chassis.errors import DatabaseUnavailable
 from moderation.adapters.store.database import moderation_database
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import (
@@ -32,7 +35,7 @@ from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import Change
 from moderation.domain.sanctions import Action, Command, Sanction, Scope
 from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
-from moderation.domain.user_erasures import EraseUserCommand, EraseUserOrder
+from moderation.domain.user_erasures import EraseUserCommand, EraseUserOrder, UserErasureAction
 from moderation.domain.visits import Visit
 from moderation.domain.warnings import WarningCommand, WarningOrder
 from moderation.ports import SanctionQuery, Store
@@ -203,6 +206,113 @@ async def test_a_sanction_of_before_is_lifted_by_undoing_it_all_the_same(store: 
     order = UndoOrder(UndoCommand(ADMIN, "live", imposed.id, ""))
     await store.undo(order, partial(decide_undo, order.command, now_ms=3_000), now_ms=3_000)
     assert await store.in_force(SanctionQuery(["live"]), now_ms=3_000) == []
+
+
+ALL = (("live", LOG), *((f"room-{number}", LogRef(0, 10 + number, 20 + number)) for number in range(25)))
+
+
+class Interrupted(TortoiseStore):
+    """Fails before its `left`th transaction, as a replica that is killed there."""
+
+    left = 10**9
+
+    @property
+    def _database(self) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise DatabaseUnavailable("killed")
+        return self._known_database
+
+    @_database.setter
+    def _database(self, database: Database) -> None:
+        self._known_database = database
+
+
+async def test_interrupted_before_whatever_step_it_is_done_when_it_is_ordered_again(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moderation.adapters.store.user_erasures.ROWS_AT_ONCE", 1)
+    monkeypatch.setattr("moderation.adapters.store.pins._ROWS_AT_ONCE", 1)
+    for _ in range(3):
+        await sanction(store, ANA)
+    await fill(store, ANA)
+    await fill(store, BOB)
+    interrupted = Interrupted(database)
+    receipt = None
+    for steps in range(1, 200):
+        interrupted.left = steps
+        try:
+            receipt = await interrupted.erase_user(erase(nonce="n", rooms=ALL), now_ms=2_000)
+            break
+        except DatabaseUnavailable:
+            assert await AuditRow.filter(action=int(UserErasureAction.ERASE)).count() == 0
+    assert receipt is not None
+    assert steps > 20
+    assert receipt.event is not None
+    assert len(receipt.event.imposed) == 4
+    for table in (SightingRow, VisitRow, RuleHitRow):
+        assert [row.user_id for row in await table.all()] == [8]
+    assert [row.target_username for row in await ReportRow.all().order_by("id")] == ["", "ana"]
+    assert [row.username for row in await UnbanRequestRow.all().order_by("id")] == ["", "ana"]
+    assert {row.target_user_id for row in await NoteRow.all()} == {8, 99}
+    texts = {row.message_text for row in await AuditRow.filter(target_user_id=7, message_text__isnull=False)}
+    assert texts == {""}
+    assert {row.address for row in await SanctionAddressRow.all()} == {"10.0.0.8"}
+    assert [row.slug for row in await PinRow.filter(message__isnull=False)] == ["pin-8"]
+    assert {row.reason for row in await WarningRow.filter(target_user_id=7)} == {""}
+    assert {row.life for row in await OutboxRow.all()} >= {log.life for _, log in ALL}
+    for chain in (EVERYWHERE, "live", *(slug for slug, _ in ALL)):
+        assert (await store.verify_part(chain, 0, first=500)).broken_id is None
+    repeated = await store.erase_user(erase(nonce="n", rooms=ALL), now_ms=3_000)
+    assert (repeated.action_id, repeated.repeated) == (receipt.action_id, True)
+
+
+async def test_other_commands_are_carried_out_while_much_is_erased(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moderation.adapters.store.user_erasures.ROWS_AT_ONCE", 10)
+    hit = {"rule_id": 1, "slug": "live", "at_ms": 1, "user_id": 7, "username": "x", "text": "t", "pattern": ""}
+    await RuleHitRow.bulk_create([RuleHitRow(**hit, action=1, acted=False) for _ in range(100)])
+    between: list[int] = []
+
+    class Between(TortoiseStore):
+        async def _run(self, part: Callable[[], Awaitable[bool]]) -> bool:
+            """Another moderator's command, which would wait for ever if this held the lock, or a transaction."""
+            await store.warn(WarningOrder(WarningCommand(ADMIN, BOB, None, "live", "stop")), now_ms=2_000)
+            between.append(await RuleHitRow.all().count())
+            return await super()._run(part)
+
+    await Between(database).erase_user(erase(), now_ms=2_000)
+    assert between.count(100) == 3
+    assert between[3:13] == [90, 80, 70, 60, 50, 40, 30, 20, 10, 0]
+    assert await WarningRow.filter(target_user_id=8).count() == len(between)
+
+
+async def test_of_very_many_sanctions_in_force_each_part_has_its_row(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moderation.adapters.store.sanctions._SANCTIONS_MADE_ANEW", 2)
+    old = [await sanction(store, ANA, slug=f"room-{number}") for number in range(5)]
+    before = await store.last_action_id()
+    receipt = await store.erase_user(erase(nonce="n"), now_ms=2_000)
+    rows = await AuditRow.filter(action=int(UserErasureAction.ERASE)).order_by("id")
+    assert [(len(row.lifted_ids), row.nonce) for row in rows] == [(2, None), (2, None), (1, "n")]
+    assert receipt.action_id == rows[-1].id
+    changed = await store.changed_after(before, first=10, now_ms=3_000)
+    assert changed is not None
+    assert set(changed.ended_ids) == {each.id for each in old}
+    assert {each.slug for each in changed.in_force} == {each.slug for each in old}
+    assert {each.addresses for each in changed.in_force} == {frozenset()}
+
+
+async def test_of_very_many_warnings_all_are_closed_and_emptied(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moderation.adapters.store.warnings.WARNINGS_AT_ONCE", 2)
+    for number in range(5):
+        await store.warn(WarningOrder(WarningCommand(ADMIN, ANA, None, f"room-{number}", "Ana, stop")), now_ms=1_000)
+    receipt = await store.erase_user(erase(), now_ms=2_000)
+    assert receipt.erased is not None
+    assert [(each.reason, each.is_open) for each in receipt.erased.warnings] == [("", False)] * 5
+    assert {row.reason for row in await WarningRow.all()} == {""}
 
 
 async def test_nothing_but_the_pins_is_read_from_end_to_end(

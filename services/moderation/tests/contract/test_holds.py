@@ -10,7 +10,6 @@ from chassis.database import Database
 from moderation.adapters.store.feed_pages import open_items
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.tables import AuditRow, HoldRow, OutboxRow, SanctionAddressRow, SanctionRow
-from moderation.adapters.store.user_erasures import erase_rows
 from moderation.domain.audit import AuditQuery
 from moderation.domain.commands import Receipt, SanctionOrder
 from moderation.domain.erasures import NO_ORIGIN, LogRef, Origin
@@ -32,6 +31,7 @@ from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.rights import decide
 from moderation.domain.sanctions import Action, Command, Scope
 from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
+from moderation.domain.user_erasures import EraseUserCommand, EraseUserOrder
 from moderation.errors import CannotUndo, HoldDecided, HoldFull, HoldNotFound, NotPermitted, RoomGone
 from moderation.ports import Store
 
@@ -455,16 +455,14 @@ async def test_evidence_is_erased_with_the_others_and_the_chain_stays_whole(stor
     assert len(await store.audit_log(AuditQuery(slug="live", actions=(34,)), first=9, before_id=None)) == 2
 
 
-async def test_of_an_erased_user_nothing_waits(store: Store, database: Database) -> None:
+async def test_of_an_erased_user_nothing_waits(store: Store) -> None:
     waiting, other = await held(store, now_ms=1_000), await held(store, now_ms=1_000, author=GUEST)
-    async with database.transaction():
-        await erase_rows(5, now_ms=2_000)
+    await store.erase_user(EraseUserOrder(EraseUserCommand(ADMIN, 5, "")), now_ms=2_000)
     later = max(2_000, WAITS_MS)
     assert [hold.id for hold in await store.expire_holds(now_ms=later)] == [waiting.id]
     assert (await HoldRow.get(id=waiting.id)).text == ""
     assert (await HoldRow.get(id=other.id)).text
-    async with database.transaction():
-        await erase_rows(5, now_ms=2_000)
+    await store.erase_user(EraseUserOrder(EraseUserCommand(ADMIN, 5, "")), now_ms=2_000)
     assert await HoldRow.filter(id=waiting.id).count() == 0
 
 

@@ -56,17 +56,23 @@ async def end_pins(before_ms: int, now_ms: int) -> bool:
     return len(slugs) == _ROWS_AT_ONCE
 
 
-async def end_pins_of(user_id: int, now_ms: int) -> None:
-    """End the pins of messages of a user, in whatever room. There is one pin a room at most: all are looked at."""
-    after = ""
-    while True:
-        rows = await PinRow.filter(message__isnull=False, slug__gt=after).order_by("slug").limit(_ROWS_AT_ONCE)
-        for row in rows:
-            if (row.message or {}).get("user_id") == user_id:
-                await _end(row.slug, now_ms)
-        if len(rows) < _ROWS_AT_ONCE:
-            return
-        after = rows[-1].slug
+async def pinned_of(user_id: int, after: str) -> tuple[list[str], str | None]:
+    """In which of the next slugs a message of a user is pinned; behind which slug to go on, None: that was all. There
+    is one pin a room at most: all are looked at."""
+    rows = await PinRow.filter(message__isnull=False, slug__gt=after).order_by("slug").limit(_ROWS_AT_ONCE)
+    found = [row.slug for row in rows if _is_of(user_id, row)]
+    return found, rows[-1].slug if len(rows) == _ROWS_AT_ONCE else None
+
+
+async def end_pins_of(user_id: int, slugs: Sequence[str], now_ms: int) -> None:
+    """End these, as far as they still are of that user. Under the lock of commands."""
+    for row in await PinRow.filter(slug__in=list(slugs), message__isnull=False):
+        if _is_of(user_id, row):
+            await _end(row.slug, now_ms)
+
+
+def _is_of(user_id: int, row: PinRow) -> bool:
+    return (row.message or {}).get("user_id") == user_id
 
 
 async def forget_pins(before_ms: int) -> None:

@@ -122,13 +122,24 @@ async def erase_evidence_of_reports(before_ms: int, now_ms: int, first: int) -> 
     return len(found) == first
 
 
-async def erase_reports(user_id: int, now_ms: int) -> None:
-    """Erase what was said in reports about a user, in the reported messages, and in reports by them."""
-    about = ReportRow.filter(target_user_id=user_id)
+async def erase_reports_about(user_id: int, now_ms: int, first: int) -> bool:
+    """Erase what was said in a part of the reports about a user, and in the reported messages. Whether there may be
+    more."""
+    rows = ReportRow.filter(target_user_id=user_id).filter(Q(evidence_erased_at_ms__isnull=True))
+    ids = [row.id for row in await rows.limit(first).only("id")]
+    about = ReportRow.filter(id__in=ids)
     await about.filter(state=int(ReportState.OPEN)).update(state=int(ReportState.EXPIRED), closed_at_ms=now_ms)
     await about.filter(message_id__isnull=False).update(message_text="")
     await about.update(note="", target_username="", evidence_erased_at_ms=now_ms)
-    await ReportRow.filter(reporter_user_id=user_id).update(note="", reporter_username="")
+    return len(ids) == first
+
+
+async def erase_reports_by(user_id: int, first: int) -> bool:
+    """Erase name and notes of who wrote a part of them. Whether there may be more."""
+    rows = ReportRow.filter(reporter_user_id=user_id).filter(Q(note__not="") | Q(reporter_username__not=""))
+    ids = [row.id for row in await rows.limit(first).only("id")]
+    await ReportRow.filter(id__in=ids).update(note="", reporter_username="")
+    return len(ids) == first
 
 
 async def delete_reports(before_ms: int, first: int) -> bool:

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import structlog
@@ -49,7 +50,16 @@ from moderation.adapters.store.holds import (
     write_decision,
 )
 from moderation.adapters.store.outbox import erased_since, pending, put
-from moderation.adapters.store.pins import end_pin, end_pins, forget_pins, pin_of, pins_of, write_pin
+from moderation.adapters.store.pins import (
+    end_pin,
+    end_pins,
+    end_pins_of,
+    forget_pins,
+    pin_of,
+    pinned_of,
+    pins_of,
+    write_pin,
+)
 from moderation.adapters.store.policies import (
     changes_from_values,
     forget_policies,
@@ -124,8 +134,9 @@ from moderation.adapters.store.unban_requests import (
     write_request,
 )
 from moderation.adapters.store.undoing import later_of_slug, later_of_targets, pin_state
-from moderation.adapters.store.user_erasures import erase_rows
+from moderation.adapters.store.user_erasures import PARTS
 from moderation.adapters.store.warnings import (
+    erase_warnings,
     expire_warnings,
     find_warning,
     insert_warning,
@@ -145,7 +156,7 @@ from moderation.domain.commands import (
     SanctionOrder,
     is_repeated,
 )
-from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
+from moderation.domain.erasures import NO_ORIGIN, Erasure, ErasureCommand, LoggedMessage, LogRef
 from moderation.domain.feed import MOST_SANCTIONS, RULE_HITS, FeedHead, FeedPart, FeedState, is_whole
 from moderation.domain.holds import (
     DENIED_AT_ONCE,
@@ -195,6 +206,10 @@ from moderation.ports import ChangedSanctions, SanctionQuery
 
 _IDS_AT_ONCE = 500
 """Databases limit the number of values in one question."""
+_PURGES_AT_ONCE = 10
+"""Of a user who is erased; so many rooms in one transaction."""
+_SANCTIONS_MADE_ANEW = 50
+"""The same of sanctions in force."""
 _BANS_LOOKED_AT = 20
 """Of one user in one room and everywhere, the newest."""
 _ERASED_LATELY_MS = 300_000
@@ -544,27 +559,73 @@ class TortoiseStore:
             await append_audit(audit)
             return Receipt(audit.id, revocation=kept)
 
-    @answered
     async def erase_user(self, order: EraseUserOrder, *, now_ms: int) -> Receipt:
-        """One by one as well. A sanction in force whose addresses go is made anew without them: replicas only ever add
-        addresses to one that they know."""
-        command = order.command
+        """In parts, each a transaction of its own, so that no command waits for all of it. What is erased once is not
+        found again, and the row of the command is written last: whoever was interrupted has it done again, and nothing
+        is left out."""
+        command, user_id = order.command, order.command.user_id
+        if (earlier := await self.earlier(order, now_ms=now_ms)) is not None:
+            return earlier
+        purges = command.purges()
+        for start in range(0, len(purges), _PURGES_AT_ONCE):
+            await self._put_purges(purges[start : start + _PURGES_AT_ONCE], now_ms)
+        for part in PARTS:
+            await self._in_parts(partial(part, user_id, now_ms))
+        after: str | None = ""
+        while after is not None:
+            after = await self._end_pins_of(user_id, after, now_ms)
+        warnings: list[RoomWarning] = []
+        has_more = True
+        while has_more:
+            closed, has_more = await self._erase_warnings(command.target, now_ms)
+            warnings += closed
+        while await self._forget_addresses(order, now_ms):
+            pass
+        return await self._finish_erasing(order, warnings, now_ms)
+
+    @answered
+    async def _put_purges(self, purges: Sequence[tuple[ErasureCommand, Erasure]], now_ms: int) -> None:
         async with self._command():
-            if (earlier := await self._earlier(order, now_ms)) is not None:
-                return earlier
-            for purge, erasure in command.purges():
+            for purge, erasure in purges:
                 audit = erasure_audit_row(ErasureOrder(purge, erasure.log), erasure, None, now_ms)
                 await append_audit(audit)
                 await end_pin(purge.slug, erasure, now_ms=now_ms)
                 await put(audit.id, erasure, now_ms=now_ms)
                 await OutboxRow.filter(action_id=audit.id).update(due_at_ms=now_ms)  # it waits for nobody
-            lifted = [s for s in await self._in_force_of(command.target, frozenset(), now_ms) if s.addresses]
-            lifted_ids = [sanction.id for sanction in lifted]
-            if lifted_ids:
-                await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms)
-            imposed = tuple([await _insert_again(replace(s, addresses=frozenset()), now_ms) for s in lifted])
-            warnings = await erase_rows(command.user_id, now_ms=now_ms)
-            audit = user_erasure_audit_row(order, imposed, lifted_ids, now_ms)
+
+    @answered
+    async def _end_pins_of(self, user_id: int, after: str, now_ms: int) -> str | None:
+        async with self._database.transaction():
+            found, last = await pinned_of(user_id, after)
+        if found:
+            async with self._command():
+                await end_pins_of(user_id, found, now_ms)
+        return last
+
+    @answered
+    async def _erase_warnings(self, target: Target, now_ms: int) -> tuple[list[RoomWarning], bool]:
+        async with self._command():
+            return await erase_warnings(target, now_ms)
+
+    @answered
+    async def _forget_addresses(self, order: EraseUserOrder, now_ms: int) -> bool:
+        """Of a part of the sanctions in force, where there are more than are dealt with at the end."""
+        async with self._command():
+            part = await self._followed(order, now_ms)
+            if len(part) <= _SANCTIONS_MADE_ANEW:
+                return False
+            _, audit = await _make_anew(replace(order, origin=NO_ORIGIN), part[:_SANCTIONS_MADE_ANEW], now_ms)
+            await append_audit(audit)
+            return True
+
+    @answered
+    async def _finish_erasing(self, order: EraseUserOrder, warnings: Sequence[RoomWarning], now_ms: int) -> Receipt:
+        command = order.command
+        async with self._command():
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            lifted = await self._followed(order, now_ms)
+            imposed, audit = await _make_anew(order, lifted, now_ms)
             await append_audit(audit)
             event = None
             if imposed:
@@ -578,10 +639,14 @@ class TortoiseStore:
                     slug="",
                     at_ms=now_ms,
                     imposed=imposed,
-                    lifted_ids=tuple(lifted_ids),
+                    lifted_ids=tuple(sanction.id for sanction in lifted),
                     silent=True,
                 )
             return Receipt(audit.id, event, erased=ErasedUser(tuple(warnings)))
+
+    async def _followed(self, order: EraseUserOrder, now_ms: int) -> list[Sanction]:
+        """Those in force of the user that hold for addresses."""
+        return [s for s in await self._in_force_of(order.command.target, frozenset(), now_ms) if s.addresses]
 
     @answered
     async def revocations_after(self, version: int, *, first: int, now_ms: int) -> list[Revocation]:
@@ -1307,6 +1372,19 @@ def _aim(targets: Sequence[Target]) -> Q:
     at_users = Q(target_user_id__in=users)
     at_names = Q(target_user_id=0, target_username__in=names)
     return at_users | at_names if users and names else at_users if users else at_names
+
+
+async def _make_anew(
+    order: EraseUserOrder, lifted: Sequence[Sanction], now_ms: int
+) -> tuple[tuple[Sanction, ...], AuditRow]:
+    """These sanctions without addresses, under new ids: replicas only ever add addresses to one that they know. And the
+    row that says so."""
+    lifted_ids = [sanction.id for sanction in lifted]
+    if lifted_ids:
+        await SanctionRow.filter(id__in=lifted_ids).update(lifted_at_ms=now_ms, evidence_erased_at_ms=now_ms)
+        await SanctionAddressRow.filter(sanction_id__in=lifted_ids).delete()
+    imposed = tuple([await _insert_again(replace(s, addresses=frozenset()), now_ms) for s in lifted])
+    return imposed, user_erasure_audit_row(order, imposed, lifted_ids, now_ms)
 
 
 async def _insert_again(sanction: Sanction, now_ms: int) -> Sanction:

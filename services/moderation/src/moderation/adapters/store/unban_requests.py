@@ -106,11 +106,14 @@ async def erase_evidence_of_requests(before_ms: int, now_ms: int, first: int) ->
     return len(found) == first
 
 
-async def erase_requests(user_id: int, now_ms: int) -> None:
-    """Erase what a user asked, and what was answered; what is open expires."""
-    rows = UnbanRequestRow.filter(user_id=user_id)
+async def erase_requests(user_id: int, now_ms: int, first: int) -> bool:
+    """Erase a part of what a user asked, and of what was answered; what is open expires. Whether there may be more."""
+    known = UnbanRequestRow.filter(user_id=user_id, evidence_erased_at_ms__isnull=True)
+    ids = [row.id for row in await known.limit(first).only("id")]
+    rows = UnbanRequestRow.filter(id__in=ids)
     await rows.filter(state=_OPEN).update(state=int(RequestState.EXPIRED), closed_at_ms=now_ms)
     await rows.update(text="", username="", note="", evidence_erased_at_ms=now_ms)
+    return len(ids) == first
 
 
 async def delete_requests(before_ms: int, first: int) -> bool:

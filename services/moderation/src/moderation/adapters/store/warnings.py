@@ -118,14 +118,17 @@ async def open_warnings(slugs: Sequence[str]) -> list[RoomWarning] | None:
     return found if len(found) <= MOST_TOLD else None
 
 
-async def erase_warnings(target: Target, now_ms: int) -> list[RoomWarning]:
-    """Withdraw those of somebody that are open, and empty the reasons of all; the open ones as they are since. Under
-    the lock of commands."""
+async def erase_warnings(target: Target, now_ms: int) -> tuple[list[RoomWarning], bool]:
+    """Withdraw a part of those of somebody that are open, and empty the reasons of a part; the open ones as they are
+    since, and whether there may be more. Under the lock of commands."""
     mine = WarningRow.filter(target_user_id=target.user_id, target_username=target.username)
-    rows = await _understood(mine.filter(closed_at_ms__isnull=True)).order_by("id")
-    await mine.update(reason="")
+    told = await mine.filter(~Q(reason="") | Q(closed_at_ms__isnull=True)).order_by("id").limit(WARNINGS_AT_ONCE)
+    part = WarningRow.filter(id__in=[row.id for row in told])
+    rows = await _understood(part.filter(closed_at_ms__isnull=True)).order_by("id")
+    await part.update(reason="")
     still_open = [replace(warning_from_row(row), reason="") for row in rows]
-    return await _step_all(still_open, WarningStep.WITHDRAW, await _next_version(now_ms), now_ms)
+    withdrawn = await _step_all(still_open, WarningStep.WITHDRAW, await _next_version(now_ms), now_ms)
+    return withdrawn, len(told) == WARNINGS_AT_ONCE and (len(withdrawn) > 0 or any(row.reason for row in told))
 
 
 async def expire_warnings(before_ms: int, anonymous_before_ms: int, now_ms: int) -> bool:
