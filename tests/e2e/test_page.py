@@ -1,6 +1,7 @@
 """The page at `/`, driven by a real browser: two people, a moderator, phone and keyboard, outages."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
@@ -10,7 +11,7 @@ import pytest_asyncio
 import salon_processes
 from chat_client import OBEYED_AFTER_S, Person, Visitors, in_an_hour, mint, person
 from graphql_client import GraphQL
-from playwright.async_api import Browser, Page, Route, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, ViewportSize, WebSocketRoute, async_playwright, expect
 from salon_processes import CHROMIUM_ARGUMENTS, Edge, Salon
 from wire_contract import watch_page
 
@@ -291,17 +292,135 @@ async def test_a_message_waits_until_a_moderator_allows_or_denies_it(
     for text in (f"see good.com {MARKUP}", "see evil.com"):
         await guest.say(text)
         await expect(theirs.locator("#outbox .held").last).to_contain_text("Waits for a moderator")
-    waiting = page.locator("#waiting li")
+    waiting = page.get_by_role("region", name="Messages that wait").get_by_role("listitem")
     await expect(waiting).to_have_count(2)
     await expect(waiting.first).to_contain_text(f"see good.com {MARKUP}")
-    await waiting.first.get_by_role("button", name="Allow").click()
+    await waiting.first.get_by_role("button", name="Allow").press("Enter")
     await expect(page.get_by_role("log")).to_contain_text(f"see good.com {MARKUP}")
     await expect(theirs.get_by_role("log")).to_contain_text(f"see good.com {MARKUP}")
     await expect(theirs.locator("#outbox .held")).to_have_count(1)
+    await expect(waiting).to_have_count(1, timeout=15_000)
+    await expect(waiting.get_by_role("button", name="Allow")).to_be_focused()  # and not lost with what is decided
     await waiting.get_by_role("button", name="Deny").click()
     await expect(theirs.locator("#outbox")).to_contain_text("A moderator did not accept it.")
-    await expect(page.locator("#waiting")).to_be_hidden()
+    await expect(page.locator("#feed-state")).to_have_text("Nothing waits for you.")
+    await expect(page.locator("#events li")).to_contain_text(["You denied a message of Guest", "You allowed a message"])
     await expect(page.get_by_role("log")).not_to_contain_text("see evil.com")
+
+
+async def test_moderators_are_shown_what_waits_and_happens_and_one_of_them_resolves_a_report(
+    window: OpenWindow, dev_edge: Edge, room: str, visitors: Visitors, ana: Person, bob: Person
+) -> None:
+    chair, helper = await window(), await window(phone=True, scheme="dark")
+    page = await chair.enter(dev_edge, room, "Chair", "admin")
+    phone = await helper.enter(dev_edge, room, "Mo", "moderator")
+    loud, viewer = await visitors.join(room, ana, ws=dev_edge.ws), await visitors.join(room, bob, ws=dev_edge.ws)
+    said = await loud.say(f"noise {MARKUP}")
+    await viewer.send("report", message_id=said["id"], category="hate", note=f"again {MARKUP}")
+    await expect(phone.locator("#waiting-text")).to_have_text("1 report waits for you")
+    await phone.get_by_role("button", name="Show").press("Enter")
+    await expect(phone.locator("#feed-title")).to_be_focused()
+    for one in (page, phone):
+        report = one.get_by_role("region", name="Reports").get_by_role("listitem")
+        for text in (f"{ana.username} · hate", f"noise {MARKUP}", f"again {MARKUP}"):
+            await expect(report).to_contain_text(text)
+    await mute_who_was_reported(phone, f"noise {MARKUP}", "too loud")
+    await loud.wait_for("moderation_action", action="mute")
+    await page.get_by_role("button", name="Resolve the report").press("Enter")
+    dialog = page.get_by_role("dialog", name=f"Resolve the report about {ana.username}")
+    await dialog.get_by_label("Note").fill("muted")
+    await dialog.get_by_role("button", name="Resolve").click()
+    await expect(dialog).to_be_hidden()
+    for one in (page, phone):
+        await expect(one.get_by_role("region", name="Reports")).to_be_hidden()
+        await one.get_by_text("In force here: 1").click()
+        for text in (f"{ana.username} · muted until", "too loud"):
+            await expect(one.locator("#sanctions-list li")).to_contain_text(text)
+    await page.get_by_role("button", name=f"Unmute {ana.username}").click()
+    await loud.wait_for("moderation_action", action="unmute")
+    for one in (page, phone):
+        await expect(one.locator("#sanctions")).to_be_hidden()
+        told = [f"unmuted {ana.username}", "resolved a report", f"muted {ana.username}", "was reported: hate"]
+        await expect(one.locator("#events li")).to_contain_text(told)
+        assert await one.evaluate("[window.ran === undefined, document.images.length]") == [True, 0]
+        assert await one.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await phone.keyboard.press("Escape")
+    await expect(phone.get_by_role("complementary")).to_be_hidden()
+
+
+async def mute_who_was_reported(page: Page, text: str, reason: str) -> None:
+    """From the report, in the dialog of the message."""
+    await page.get_by_role("button", name="Moderate who was reported").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.locator("#quote")).to_have_text(text)
+    await dialog.get_by_label("Reason").fill(reason)
+    await dialog.get_by_role("button", name="Mute").click()
+
+
+UNKNOWN = {"kind": "new_kind", "timestamp": "2025-11-27T16:33:00.000Z", "details": {"some_name": MARKUP, "count": 3}}
+RAID = {
+    "event_id": 9_000_000_000_000_001,
+    "kind": "raid",
+    "timestamp": "2025-11-27T16:33:00.000Z",
+    "details": {
+        "newcomers": 212,
+        "usual_newcomers": 3,
+        "same": 0,
+        "usual_same": 0,
+        "sample": f"Follow {MARKUP}",
+        "window_seconds": 10,
+        "shielded": False,
+    },
+}
+
+
+@pytest.mark.slow
+async def test_an_event_of_a_later_version_is_shown_by_its_kind_and_200_events_stay(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    chair = await window()
+    sockets: list[WebSocketRoute] = []
+
+    def between(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    await chair.page.route_web_socket(re.compile("/chat/ws/"), between)
+    page = await chair.enter(dev_edge, room, "Chair", "moderator")
+    await expect(page.locator("#feed-state")).to_have_text("Nothing waits for you.")
+    for number in range(205):
+        event = UNKNOWN | {"event_id": 9_000_000_000_000_000 - 205 + number}
+        sockets[0].send(json.dumps({"type": "moderation_event", "data": event}))
+    await expect(page.locator("#events li")).to_have_count(200)
+    shown = page.locator("#events li").first
+    await expect(shown).to_contain_text("New kind")
+    await expect(shown).to_contain_text(f"some name: {MARKUP}, count: 3")
+    sockets[0].send(json.dumps({"type": "moderation_event", "data": RAID}))
+    await expect(shown).to_contain_text("A raid, it seems: 212 newcomers (usually 3) within 10 s. No shield is on.")
+    await expect(shown).to_contain_text(f"Follow {MARKUP}")
+    assert await page.evaluate("[window.ran === undefined, document.images.length]") == [True, 0]
+
+
+@pytest.mark.slow
+async def test_what_happened_while_a_moderator_was_cut_off_is_shown_when_they_are_back(
+    window: OpenWindow, salon: Salon, dev_edge: Edge, room: str, visitors: Visitors, admin: Person
+) -> None:
+    away, chair = await window(), await visitors.join(room, admin)
+    page = await away.enter(dev_edge, room, "Mo", "moderator")
+    await expect(page.locator("#feed-state")).to_have_text("Nothing waits for you.")
+    dev_edge.process.kill()
+    await expect(page.locator("#state")).to_have_text("Reconnecting…")
+    for number in (1, 2):
+        await chair.send("moderation_action", action="mute", target_user_id=7_000_000 + number)
+        await chair.wait_for("moderation_action", action="mute")
+    dev_edge.process.start()
+    await asyncio.to_thread(salon_processes.wait_until_ready, dev_edge)
+    await away.connected()
+    told = ["muted user 7000002", "muted user 7000001"]
+    await expect(page.locator("#events li")).to_contain_text(told, timeout=15_000)
+    await expect(page.locator("#sanctions-title")).to_have_text("In force here: 2")
+    await expect(page.locator("#events")).not_to_contain_text("missing")
+    await page.close()
 
 
 async def test_the_policy_is_changed_shown_obeyed_and_undone(window: OpenWindow, dev_edge: Edge, room: str) -> None:
