@@ -10,8 +10,8 @@ import pytest
 from chassis.database import Database
 from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.domain.cases import DeleteNote, NoteOrder, demand_deletable
-from moderation.domain.commands import SanctionOrder
-from moderation.domain.erasures import LogRef
+from moderation.domain.commands import Receipt, SanctionOrder
+from moderation.domain.erasures import LogRef, Origin
 from moderation.domain.holds import (
     DecideHeldCommand,
     DecideHeldOrder,
@@ -40,8 +40,12 @@ from moderation.domain.unban_requests import (
     UnbanOrder,
     demand_may_request,
 )
+from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
+from moderation.domain.warnings import WarningCommand, WarningOrder, WarningReport, WarningState, WarningStep
 from moderation.errors import (
+    ActionNotFound,
     AlreadyRequested,
+    AlreadyUndone,
     HoldNotFound,
     ModerationError,
     NoteNotFound,
@@ -49,6 +53,7 @@ from moderation.errors import (
     ReportNotFound,
     SanctionNotFound,
     UnbanRequestNotFound,
+    WarningNotFound,
 )
 
 pytestmark = pytest.mark.integration
@@ -140,9 +145,27 @@ async def forget(store: TortoiseStore, note_id: int) -> None:
     await store.change_note(NoteOrder(command), lambda _, known: demand_deletable(command, known), now_ms=NOW_MS)
 
 
+async def warn(store: TortoiseStore, user_id: int) -> int:
+    order = WarningOrder(WarningCommand(CHAIR, Target(user_id, ""), None, "live", "No links"))
+    return (await store.warn(order, now_ms=1_000)).action_id
+
+
+async def acknowledge(store: TortoiseStore, warning_id: int, user_id: int) -> WarningState | None:
+    report = WarningReport(warning_id, Target(user_id, ""), WarningStep.ACKNOWLEDGE)
+    warning = (await store.report_warning(report, now_ms=NOW_MS)).warning
+    return None if warning is None else warning.state
+
+
+async def undo(store: TortoiseStore, action_id: int, by: Moderator = ADMIN, nonce: str = "") -> Receipt:
+    order = UndoOrder(UndoCommand(by, "live", action_id, ""), origin=Origin("e" * 32, 4, nonce))
+    return await store.undo(order, partial(decide_undo, order.command, now_ms=NOW_MS), now_ms=NOW_MS)
+
+
 async def test_what_is_refused_is_refused_before_it_waits_for_any_command(store: TortoiseStore, turn: Turn) -> None:
     mine, others = await ban(store, 5), await ban(store, 6)
     asked, filed = await ask(store, mine, 5), await report(store, 7)
+    warned, undone = await warn(store, 5), await warn(store, 6)
+    await undo(store, undone)
     refusals: list[tuple[type[ModerationError], Coroutine[Any, Any, Any]]] = [
         (SanctionNotFound, ask(store, others, 5)),
         (SanctionNotFound, ask(store, 999, 5)),
@@ -153,6 +176,11 @@ async def test_what_is_refused_is_refused_before_it_waits_for_any_command(store:
         (ReportNotFound, resolve(store, 999)),
         (HoldNotFound, reject(store, 999)),
         (NoteNotFound, forget(store, 999)),
+        (WarningNotFound, acknowledge(store, warned, 6)),
+        (WarningNotFound, acknowledge(store, 999, 5)),
+        (NotPermitted, undo(store, warned, CHAIR)),
+        (AlreadyUndone, undo(store, undone)),
+        (ActionNotFound, undo(store, 999)),
     ]
     turn.most = 0
     async with asyncio.timeout(60):
@@ -161,6 +189,22 @@ async def test_what_is_refused_is_refused_before_it_waits_for_any_command(store:
             with pytest.raises(expected):
                 await refused
         turn.release()
+    assert turn.most == 1
+
+
+async def test_what_has_an_effect_no_more_is_answered_before_it_waits_for_any_command(
+    store: TortoiseStore, turn: Turn
+) -> None:
+    warned, taken_back = await warn(store, 5), await warn(store, 6)
+    assert await acknowledge(store, warned, 5) is WarningState.ACKNOWLEDGED
+    first = await undo(store, taken_back, nonce="n")
+    turn.most = 0
+    async with asyncio.timeout(60):
+        await turn.acquire()
+        assert await acknowledge(store, warned, 5) is WarningState.ACKNOWLEDGED
+        again = await undo(store, taken_back, nonce="n")
+        turn.release()
+    assert (again.action_id, again.repeated) == (first.action_id, True)
     assert turn.most == 1
 
 

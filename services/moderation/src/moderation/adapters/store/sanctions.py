@@ -144,6 +144,7 @@ from moderation.adapters.store.warnings import (
     take_step,
     warnings_after,
     withdraw,
+    without_effect,
 )
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.cases import SHOWN, AddNote, Case, Note, NoteAction, NoteOrder
@@ -336,13 +337,19 @@ class TortoiseStore:
     @answered
     async def undo(self, order: UndoOrder, decide: Callable[[DoneAction | None], Undoing], *, now_ms: int) -> Receipt:
         """One by one as well: what is undone is as it is seen here."""
-        async with self._command():
-            if (earlier := await self._earlier(order, now_ms)) is not None:
-                return earlier
+
+        async def decided_now() -> tuple[AuditRow, Undoing]:
             undone = await AuditRow.get_or_none(id=order.command.action_id)
             undoing = decide(None if undone is None else await self._done_action(undone, order.log, now_ms))
             assert undone is not None
-            return await _undo(order, undone, undoing, now_ms)
+            return undone, undoing
+
+        if (earlier := await self._refused_early(order, decided_now, now_ms)) is not None:
+            return earlier
+        async with self._command():
+            if (earlier := await self._earlier(order, now_ms)) is not None:
+                return earlier
+            return await _undo(order, *await decided_now(), now_ms)
 
     @answered
     async def audit_log(
@@ -402,6 +409,9 @@ class TortoiseStore:
 
     @answered
     async def report_warning(self, report: WarningReport, *, now_ms: int) -> Receipt:
+        async with self._database.transaction():  # what changes nothing, or is nobody's, takes no lock
+            if (over := await without_effect(report)) is not None:
+                return Receipt(report.warning_id, warning=over)
         async with self._command():
             return Receipt(report.warning_id, warning=await take_step(report, now_ms=now_ms))
 

@@ -67,15 +67,15 @@ async def insert_warning(command: WarningCommand, action_id: int, *, now_ms: int
     return [issued, *await _step_all(too_many, WarningStep.SUPERSEDE, version + 1, now_ms)]
 
 
+async def without_effect(report: WarningReport) -> RoomWarning | None:
+    """The warning, where what is reported changes nothing of it. Raises WarningNotFound."""
+    warning = await _reported(report)
+    return warning if warning.after(report.step, warning.version) is warning else None
+
+
 async def take_step(report: WarningReport, *, now_ms: int) -> RoomWarning:
     """The warning as it is since. Raises WarningNotFound."""
-    rows = WarningRow.filter(
-        id=report.warning_id, target_user_id=report.target.user_id, target_username=report.target.username
-    )
-    row = await _understood(rows).first()
-    if row is None:
-        raise WarningNotFound
-    warning = warning_from_row(row)
+    warning = await _reported(report)
     changed = warning.after(report.step, await _next_version(now_ms))
     if changed is not warning:
         await _write(changed, now_ms)
@@ -138,6 +138,16 @@ async def expire_warnings(before_ms: int, anonymous_before_ms: int, now_ms: int)
     rows = await _understood(old).order_by("id").limit(WARNINGS_AT_ONCE)
     await _step_all([warning_from_row(row) for row in rows], WarningStep.EXPIRE, await _next_version(now_ms), now_ms)
     return len(rows) == WARNINGS_AT_ONCE
+
+
+async def _reported(report: WarningReport) -> RoomWarning:
+    rows = WarningRow.filter(
+        id=report.warning_id, target_user_id=report.target.user_id, target_username=report.target.username
+    )
+    row = await _understood(rows).first()
+    if row is None:
+        raise WarningNotFound
+    return warning_from_row(row)
 
 
 async def _step_all(warnings: Sequence[RoomWarning], step: WarningStep, version: int, now_ms: int) -> list[RoomWarning]:
