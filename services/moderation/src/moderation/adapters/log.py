@@ -101,7 +101,7 @@ class NatsLog:
 
     async def bar(self, log: LogRef, key: str) -> int:
         """See RoomLog. An empty message on a subject of its own, which `append` names as the last one that it knows. It
-        stays for as long as the stream keeps any."""
+        is purged with the log."""
         answer = await self._request(_bar(log, key), b"", {"Nats-Expected-Stream": _stream(log)})
         return _sequence(answer)
 

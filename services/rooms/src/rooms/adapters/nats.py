@@ -159,11 +159,11 @@ class NatsEvents:
 
 
 def _stored(ended: LifeEnded) -> tuple[str, list[str]]:
-    """The stream, and the subjects in it, that hold the messages of a life."""
+    """The stream, and the subjects in it, that hold the messages of a life and what stands beside them."""
     if ended.partition is None:
         return STREAM_OF_BEFORE, [f"salon.v1.room.{ended.room_id}.{ended.life}.message"]
     log = f"salon.v1.log.{ended.partition}.{ended.room_id}.{ended.life}"
-    return f"SALON_LOG_{ended.partition}", [log, f"{log}.erasures"]
+    return f"SALON_LOG_{ended.partition}", [log, f"{log}.>"]
 
 
 def _parts(change: PresenceChanged) -> Iterator[events_pb2.Presence]:
