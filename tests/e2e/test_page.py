@@ -173,7 +173,7 @@ async def test_a_moderator_mutes_with_a_reason_and_unmutes_and_bans(
     await dialog.get_by_role("button", name="Ban", exact=True).click()
     await expect(theirs.get_by_role("heading", name="You were banned from this room")).to_be_visible()
     await theirs.get_by_role("button", name="Try again").click()
-    await expect(theirs.get_by_role("heading", name="You may not enter this room")).to_be_visible()
+    await expect(theirs.get_by_role("heading", name="You are banned from this room")).to_be_visible()
 
 
 MARKUP = '<img src=x onerror="window.ran = 1">'
@@ -355,6 +355,79 @@ async def mute_who_was_reported(page: Page, text: str, reason: str) -> None:
     await expect(dialog.locator("#quote")).to_have_text(text)
     await dialog.get_by_label("Reason").fill(reason)
     await dialog.get_by_role("button", name="Mute").click()
+
+
+async def ban(page: Page, name: str, reason: str) -> None:
+    """For an hour, from a message."""
+    await page.get_by_role("log").get_by_role("button", name=f"Moderate {name}").click()
+    dialog = page.get_by_role("dialog", name=f"Moderate {name}")
+    await dialog.get_by_label("What to do").select_option("ban")
+    await dialog.get_by_label("For how long").select_option("60")
+    await dialog.get_by_label("Reason").fill(reason)
+    await dialog.get_by_role("button", name="Ban", exact=True).click()
+
+
+async def decide_on_unban(page: Page, name: str, choice: str, note: str) -> None:
+    """Approve or deny what they ask for."""
+    await page.get_by_role("button", name=f"{choice} the unban request of {name}").press("Enter")
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Note").fill(note)
+    await dialog.get_by_role("button", name=choice).press("Enter")
+    await expect(dialog).to_be_hidden()
+    await expect(page.get_by_role("region", name="Unban requests")).to_be_hidden()
+
+
+async def test_who_is_banned_reads_why_asks_to_be_let_in_and_comes_in_once_that_is_approved(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    chair, helper, guest = await window(), await window(), await window(phone=True)
+    page = await chair.enter(dev_edge, room, "Chair", "admin")
+    other = await helper.enter(dev_edge, room, "Mo", "moderator")
+    theirs = await guest.enter(dev_edge, room, "Loud")
+    await guest.say("noise")
+    await ban(page, "Loud", f"noise {MARKUP}")
+    await expect(theirs.get_by_role("heading", name="You were banned from this room")).to_be_visible()
+    await expect(theirs.get_by_label("Ask to be let in again")).to_be_visible()
+    await theirs.get_by_role("button", name="Try again").click()
+    await expect(theirs.get_by_role("heading", name="You are banned from this room")).to_be_visible()
+    await expect(theirs.locator("#end")).to_contain_text("It holds until")
+    await expect(theirs.locator("#end")).to_contain_text(f"Reason: noise {MARKUP}")
+    await theirs.get_by_role("button", name="Send request").press("Enter")
+    await expect(theirs.locator("#appeal")).to_be_visible()  # a request says something
+    await theirs.get_by_label("Ask to be let in again").fill(f"sorry {MARKUP}")
+    await theirs.get_by_role("button", name="Send request").press("Enter")
+    await expect(theirs.locator("#appeal-state")).to_contain_text("Nobody has decided yet")
+    for one, buttons in ((page, 2), (other, 0)):  # to unban is not for moderators
+        request = one.get_by_role("region", name="Unban requests").get_by_role("listitem")
+        await expect(request).to_contain_text(f"sorry {MARKUP}")
+        await expect(request.get_by_role("button")).to_have_count(buttons)
+    await decide_on_unban(page, "Loud", "Approve", f"welcome {MARKUP}")
+    await expect(other.locator("#events li").first).to_contain_text("let Loud in again")
+    await expect(theirs.get_by_role("heading", name="You may come in again")).to_be_visible(timeout=30_000)
+    await expect(theirs.locator("#appeal-state")).to_contain_text(f"They say: “welcome {MARKUP}”")
+    for one in (page, theirs):
+        assert await one.evaluate("[window.ran === undefined, document.images.length]") == [True, 0]
+        assert await one.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await theirs.get_by_role("button", name="Enter the room").click()
+    await guest.connected()
+
+
+@pytest.mark.slow
+async def test_who_is_left_banned_reads_so_when_they_come_again_and_when_they_may_ask_again(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    chair, guest = await window(), await window(phone=True, scheme="dark")
+    page, theirs = await chair.enter(dev_edge, room, "Chair", "admin"), await guest.enter(dev_edge, room, "Loud")
+    await guest.say("noise")
+    await ban(page, "Loud", "noise")
+    await theirs.get_by_label("Ask to be let in again").fill("sorry")
+    await theirs.get_by_role("button", name="Send request").click()
+    await decide_on_unban(page, "Loud", "Deny", "not today")
+    await theirs.reload()
+    await theirs.get_by_role("button", name="Enter the room").click()
+    state = theirs.locator("#appeal-state")
+    await expect(state).to_contain_text("A moderator denied your request. They say: “not today” You may ask again ")
+    await expect(theirs.locator("#appeal")).to_be_hidden()
 
 
 UNKNOWN = {"kind": "new_kind", "timestamp": "2025-11-27T16:33:00.000Z", "details": {"some_name": MARKUP, "count": 3}}
