@@ -1,8 +1,12 @@
 """What is kept for how long: sanctions that end by their time, evidence, history."""
 
 import logging
+import shutil
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # not typed
@@ -214,6 +218,30 @@ async def test_what_is_open_and_what_is_old_is_found_by_its_index(
     finally:
         await other.close()
         await database.close()
+
+
+async def test_a_part_of_all_that_are_in_force_is_read_without_looking_at_the_others(
+    migrated_sqlite: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite's plans of the very statements: a start that sorted all for each part would take the square of them."""
+    file = shutil.copy(migrated_sqlite, tmp_path)
+    database = moderation_database(f"sqlite://{file}")
+    try:
+        await database.open()
+        await act(TortoiseStore(database), at_ms=1)
+        caplog.set_level(logging.DEBUG, "tortoise.db_client")
+        caplog.clear()
+        await TortoiseStore(database).in_force_after(0, first=500, now_ms=20)
+    finally:
+        await database.close()
+    said: list[Any] = [record.args for record in caplog.records if isinstance(record.args, tuple)]
+    with closing(sqlite3.connect(file)) as other:
+        plans = [str(other.execute(f"EXPLAIN QUERY PLAN {sql}", *v).fetchall()) for sql, *v in said if is_question(sql)]
+    assert len(plans) == 2
+    for plan in plans:
+        assert "SCAN" not in plan
+        assert "B-TREE" not in plan
+        assert "sanction_in_force" not in plan
 
 
 def is_question(sql: object) -> bool:

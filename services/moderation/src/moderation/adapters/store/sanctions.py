@@ -217,6 +217,11 @@ _ERASED_LATELY_MS = 300_000
 """A message to be pinned was read in the log some seconds ago at most; clocks may differ."""
 _ACTIONS = [int(action) for action in Action]
 _RANKS = [int(rank) for rank in Rank]
+_NEXT_IN_FORCE = """SELECT {columns} FROM sanction AS s WHERE {next} ORDER BY s.id LIMIT $3"""
+_THEIR_ADDRESSES = """SELECT a.sanction_id, a.address FROM sanction AS s
+JOIN sanction_address AS a ON a.sanction_id = s.id
+WHERE {next} AND s.id <= $3 AND a.sanction_id > $1 AND a.sanction_id <= $3"""
+_NEXT = "s.lifted_at_ms IS NULL AND (s.expires_at_ms IS NULL OR s.expires_at_ms > $2) AND s.id > $1"
 _Values: TypeAlias = tuple[Any, ...]
 """A row of the sanctions, as SANCTION_COLUMNS."""
 _log = structlog.get_logger()
@@ -948,10 +953,20 @@ class TortoiseStore:
 
     @answered
     async def in_force_after(self, sanction_id: int, *, first: int, now_ms: int) -> tuple[list[Sanction], int | None]:
-        where = _in_force(now_ms) & Q(id__gt=sanction_id)
-        async with self._database.transaction():
-            rows = await _values(SanctionRow.filter(where).order_by("id").limit(first))
-            return await self._with_addresses(rows), rows[-1][0] if len(rows) == first else None
+        """Without the ORM, whose rows would take as long again. SQLite is kept from the index of ends, by which it
+        would sort all that are in force for each part."""
+        async with self._database.transaction() as session:
+            next_ones = _NEXT if session.is_postgres else f"+{_NEXT}"
+            in_force = _NEXT_IN_FORCE.format(columns=", ".join(SANCTION_COLUMNS), next=next_ones)
+            found = await session.fetch(in_force, sanction_id, now_ms, first)
+            if not found:
+                return [], None
+            rows = [tuple(row.values()) for row in found]
+            theirs = _THEIR_ADDRESSES.format(next=next_ones)
+            addresses: dict[int, set[str]] = {}
+            for row in await session.fetch(theirs, sanction_id, now_ms, rows[-1][0]):
+                addresses.setdefault(row["sanction_id"], set()).add(row["address"])
+            return self._understood(rows, addresses), rows[-1][0] if len(rows) == first else None
 
     @answered
     async def last_action_id(self) -> int:
