@@ -1,6 +1,7 @@
 """Unban requests in the database, on SQLite and on PostgreSQL."""
 
 import asyncio
+import logging
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +12,7 @@ from moderation.domain.audit import AuditQuery
 from moderation.domain.commands import Receipt, SanctionOrder
 from moderation.domain.erasures import NO_ORIGIN, Origin
 from moderation.domain.people import Moderator, Rank, Target
-from moderation.domain.rights import decide
+from moderation.domain.rights import Change, decide
 from moderation.domain.sanctions import Action, Command, Sanction, Scope
 from moderation.domain.unban_decisions import decide_request
 from moderation.domain.unban_requests import (
@@ -184,6 +185,29 @@ async def test_bans_are_found_with_what_was_last_asked_about_them(store: Store) 
     asked = await ask(store, here)
     found = await store.bans_of(5, "live", now_ms=3_000)
     assert [(sanction.id, latest) for sanction, latest in found] == [(everywhere.id, None), (here.id, asked)]
+
+
+async def test_however_many_bans_there_are_two_questions_tell_what_was_last_asked_about_each(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever is turned away comes back again and again."""
+    bans = [await ban(store)]
+    order = SanctionOrder(Command(ADMIN, Action.BAN, ANA, None, Scope.ROOM, "live", 0, "spam"))
+    for now_ms in range(1_001, 1_006):
+        receipt = await store.change(order, frozenset(), lambda _: Change((), imposes=True), now_ms=now_ms)
+        assert receipt.event is not None
+        bans += receipt.event.imposed
+    for each in bans[:3]:
+        await settle(store, decision(await ask(store, each), RequestState.DENIED))
+    again = [await ask(store, each, now_ms=2 * DAY_MS) for each in bans[:2]]
+    caplog.set_level(logging.DEBUG, "tortoise.db_client")
+    caplog.clear()
+    found = dict(await store.bans_of(5, "live", now_ms=2 * DAY_MS))
+    said = [record.args for record in caplog.records if isinstance(record.args, tuple)]
+    assert len([sql for sql, *_ in said if str(sql).startswith("SELECT")]) == 2
+    assert [found[each] for each in bans[:2]] == again
+    assert [state and state.state for state in found.values()].count(RequestState.DENIED) == 1
+    assert [found[each] for each in bans[3:]] == [None] * 3
 
 
 async def test_requests_are_listed_newest_first_by_room_state_and_user(store: Store) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tortoise.expressions import Q, Subquery
+from tortoise.functions import Max
 
 from moderation.adapters.store.rows import storable
 from moderation.adapters.store.tables import NAME_LENGTH, SanctionRow, UnbanRequestRow
@@ -20,11 +21,11 @@ async def latest_request(sanction_id: int) -> UnbanRequest | None:
 
 async def latest_requests(sanction_ids: Sequence[int]) -> dict[int, UnbanRequest]:
     """The same of several, by sanction."""
-    found: dict[int, UnbanRequest] = {}
-    for sanction_id in sanction_ids:
-        if (request := await latest_request(sanction_id)) is not None:
-            found[sanction_id] = request
-    return found
+    if not sanction_ids:
+        return {}
+    latest = UnbanRequestRow.filter(sanction_id__in=list(sanction_ids)).annotate(latest=Max("id"))
+    rows = UnbanRequestRow.filter(id__in=Subquery(latest.group_by("sanction_id").values("latest")))
+    return {row.sanction_id: _from_row(row) for row in await rows}
 
 
 async def insert_request(order: UnbanOrder, slug: str | None, *, now_ms: int) -> UnbanRequest:
