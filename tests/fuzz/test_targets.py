@@ -18,6 +18,9 @@ _frames = st.builds(
     ),
 )
 NEARLY_RIGHT: Mapping[str, st.SearchStrategy[bytes]] = {
+    "classifier": st.dictionaries(st.sampled_from(["verdict", "reason"]), JSON).map(
+        lambda told: json.dumps(told).encode()
+    ),
     "compression": COMPRESSED,
     "frame": _frames,
     "handshake": UPGRADES,

@@ -21,6 +21,7 @@ from sanic.request import Request
 
 from moderation.api.grpc import convert as moderation_convert
 from moderation.domain.admission import Admission, Limits, Now
+from moderation.domain.classifiers import LONGEST_REASON, answer_of
 from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RulesState
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.policy import Links, Policy, RoomPolicy
@@ -268,6 +269,12 @@ def resume(data: bytes) -> None:
         assert former is None or former.expires_at_s > NOW_S
 
 
+def classifier(data: bytes) -> None:
+    """What the classifier of a rule answers: a verdict with a short reason, or none."""
+    answer = answer_of(data)
+    assert answer is None or len(answer.reason) <= LONGEST_REASON
+
+
 class _Nobody:
     """What a query of nobody has no business with: being asked is a defect, and is answered as one."""
 
@@ -476,6 +483,7 @@ def protobuf(data: bytes) -> None:
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    "classifier": classifier,
     "compression": compression,
     "frame": frame,
     "graphql": graphql,

@@ -15,6 +15,7 @@ from chassis.file_lock import file_lock
 from chassis.grpc_server import GrpcServer
 from chassis.metrics import serving_metrics
 from chassis.tasks import Tasks, end_tasks, repeat
+from moderation.adapters.classifier import HttpClassifier
 from moderation.adapters.log import NatsLog
 from moderation.adapters.nats import NatsEvents
 from moderation.adapters.store.database import migrate_moderation, moderation_database
@@ -108,6 +109,7 @@ class _Replica:
     ports: Ports
     database: Database
     nats: NatsEvents
+    classifier: HttpClassifier
     streams: AdmitStreams
     server: GrpcServer
     metrics: Metrics
@@ -163,6 +165,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
     admission = Admission(
         limits, cache, last_seen, policies, rules=rules, visits=visits, cpu_ns=time.thread_time_ns, raids=raids
     )
+    classifier = HttpClassifier(private=config.classifier_private, observe=metrics.classified)
     commanding = asyncio.Lock()
     ports = Ports(
         TortoiseStore(database, commanding),
@@ -174,6 +177,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         TortoiseOutbox(database, commanding),
         NatsLog(nats.connection),
         policies,
+        classifier,
         config.token_life_days * _MS_PER_DAY,
         preset_of(config.shield_preset),
         outbox_wanted,
@@ -192,8 +196,15 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         has_reflection=config.salon_env != "production",
         is_open=False,  # before it knows what is in force it would admit everybody
     )
-    metrics.watch(cache=cache, policies=policies, warnings=admission.warnings, last_seen=last_seen, rules=rules)
-    return _Replica(ports, database, nats, streams, server, metrics)
+    metrics.watch(
+        cache=cache,
+        policies=policies,
+        warnings=admission.warnings,
+        last_seen=last_seen,
+        rules=rules,
+        classifiers=ports.classifier_lines,
+    )
+    return _Replica(ports, database, nats, classifier, streams, server, metrics)
 
 
 def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
@@ -231,6 +242,8 @@ async def _stop(replica: _Replica) -> None:
     replica.streams.drain()
     await replica.server.stop(STOP_GRACE_S)
     await end_tasks({compilation.task for compilation in replica.ports.compiling.values()})
+    await end_tasks({*replica.ports.classifying.values(), *replica.ports.classifying_behind})
+    await replica.classifier.close()
     await end_tasks(replica.ports.outbox_work)  # another replica goes on with it, or this one at its next start
     try:
         async with asyncio.timeout(_WRITE_DEADLINE_S):

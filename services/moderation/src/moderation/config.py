@@ -9,7 +9,7 @@ from typing import Any, Literal
 from chassis.database_url import database_url, with_password
 from chassis.grpc_security import GrpcSettings
 from chassis.nats_connection import NatsSettings
-from chassis.settings import choice, group, load as load_settings, secret, setting, text, whole
+from chassis.settings import choice, flag, group, load as load_settings, secret, setting, text, whole
 from moderation.domain.policy import RANGES, Links, Policy, ReadOnly
 
 PREFIX = "MODERATION_"
@@ -80,6 +80,12 @@ class Config:
         choice("allow", "refuse"),
         "allow",
         "what becomes of messages that a rule would have to see while none can; edges go by it as well",
+    )
+    classifier_private: bool = setting(
+        "MODERATION_CLASSIFIER_PRIVATE",
+        flag,
+        False,
+        "1: the classifiers of rules may be at any address, and without TLS; else at public ones alone",
     )
     shield_preset: str = setting(
         "MODERATION_SHIELD_PRESET",

@@ -35,6 +35,7 @@ ModerationError
 ├── LogUnavailable            NATS does not answer, or has no such stream: the outbox tries again
 ├── TurnAwaited               an earlier change of the same pin is to be told first: caught in usecases/outbox.py
 ├── ClaimLost                 another replica works on what the outbox has to do: caught in usecases/outbox.py
+├── ClassifierFailed          a classifier was not reached, or gave no answer: caught in usecases/classify.py
 └── StartFailed               the replica cannot run: exit code 1
 
 api/grpc/status.py says what a caller reads of them.
@@ -202,3 +203,7 @@ class TurnAwaited(ModerationError):
 
 class StartFailed(ModerationError):
     """The text is for an operator: why the replica cannot run."""
+
+
+class ClassifierFailed(ModerationError):
+    """A classifier was not reached, or what came was no answer; the text says why."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from moderation.domain.admission import Admission, Now
 from moderation.domain.audit import AuditQuery, AuditRecord, Verification
 from moderation.domain.cases import Case, Note, NoteOrder
+from moderation.domain.classifiers import Call, Lines
 from moderation.domain.commands import ErasureOrder, Order, OutboxItem, Receipt, SanctionOrder
 from moderation.domain.erasures import Erasure, LoggedMessage, LogRef
 from moderation.domain.feed import FeedHead, FeedPart, FeedState
@@ -34,6 +35,7 @@ from moderation.domain.sanctions import Sanction, SanctionEvent
 from moderation.domain.unban_requests import DecideOrder, RequestQuery, UnbanOrder, UnbanRequest
 from moderation.domain.undo import DoneAction, Undoing, UndoOrder
 from moderation.domain.user_erasures import EraseUserOrder
+from moderation.domain.verdicts import Verdict
 from moderation.domain.visits import Visit, VisitBuffer
 from moderation.domain.warnings import RoomWarning, WarningOrder, WarningReport
 
@@ -518,6 +520,17 @@ class Events(Protocol):
         """Tell edges that these feeds have gone on. Who misses it reads on some seconds later all the same."""
 
 
+class Classifier(Protocol):
+    """Where the classifiers of rules are asked."""
+
+    async def ask(self, call: Call) -> bytes:
+        """The body of the answer. Raises ClassifierFailed; the caller sets the deadline."""
+
+    async def problem(self, url: str) -> str | None:
+        """Why the classifier at that URL, of a rule that can be used otherwise, is not asked, for whoever writes it, or
+        None. Who can't be looked up just now has none."""
+
+
 class Urgency(IntEnum):
     """Whose rules are compiled first."""
 
@@ -593,6 +606,7 @@ class Ports:
     log: RoomLog
     policies: PolicyCache
     """Also what admission judges by."""
+    classifier: Classifier
     token_life_ms: int = 365 * 86_400_000
     """No token that edges take lives for longer."""
     shield_preset: Policy = SHIELD_PRESET
@@ -613,6 +627,12 @@ class Ports:
     """By slug."""
     compiling_turns: Turns = field(default_factory=Turns)
     """Rules are compiled one slug after the other: threads of Python take the processor from each other."""
+    classifier_lines: Lines = field(default_factory=Lines)
+    """The calls to classifiers that are under way."""
+    classifying: dict[int, asyncio.Task[Verdict]] = field(default_factory=dict)
+    """What waits for them, by the keys of admission.waiting."""
+    classifying_behind: set[asyncio.Task[None]] = field(default_factory=set)
+    """What they are asked about that waits for nothing."""
     reporting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REPORTS_AT_ONCE))
     """Held by each report that is worked on."""
     in_flight: set[asyncio.Task[Any]] = field(default_factory=set)

@@ -2,10 +2,12 @@
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sized
+from functools import partial
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from chassis.metrics import ServiceMetrics
+from moderation.domain.classifiers import Lines, Outcome
 from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.rule_book import RuleBook
 from moderation.domain.verdicts import Decision, Verdict
@@ -19,7 +21,8 @@ class Metrics:
         self.service = ServiceMetrics("moderation", registry)
         """Calls, and dependencies that are up."""
         verdicts = Counter("salon_moderation_verdicts", "Answers to checks.", ["decision"], registry=registry)
-        self._verdicts = {d: verdicts.labels(d.name.lower()) for d in Decision}
+        told = set(Decision) - {Decision.WAITING}
+        self._verdicts = {d: verdicts.labels(d.name.lower()) for d in told}
         self._ready = Gauge("salon_moderation_ready", "1: database and NATS answer.", registry=registry)
         self._in_force = Gauge("salon_moderation_sanctions_in_force", "Sanctions in memory.", registry=registry)
         self._policies = Gauge(
@@ -41,6 +44,23 @@ class Metrics:
             "Messages refused: reading them took too long.",
             registry=registry,
         )
+        self._asked = Gauge(
+            "salon_moderation_classifier_calls",
+            "How often classifiers were asked, or not, by what came of it.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._breakers = Gauge(
+            "salon_moderation_classifier_breakers_open",
+            "Rules whose classifier is not asked just now, because it failed.",
+            registry=registry,
+        )
+        self._classifier_seconds = Histogram(
+            "salon_moderation_classifier_seconds",
+            "How long classifiers took.",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
+            registry=registry,
+        )
         self._waiting = Gauge("salon_moderation_sightings_waiting", "Sightings not written yet.", registry=registry)
         self._lost = Gauge("salon_moderation_sightings_lost", "Sightings lost for want of room.", registry=registry)
         self._outbox = Gauge(
@@ -60,13 +80,24 @@ class Metrics:
         for decision, count in Tally(verdict.decision for verdict in verdicts).items():
             self._verdicts[decision].inc(count)
 
+    def classified(self, seconds: float) -> None:
+        """A classifier was asked, and took so long."""
+        self._classifier_seconds.observe(seconds)
+
     def dependencies(self, are_up: Mapping[str, bool]) -> None:
         """Who answers at this moment; the replica is ready when all do."""
         self.service.dependencies(are_up)
         self._ready.set(all(are_up.values()))
 
     def watch(
-        self, *, cache: Sized, policies: Sized, warnings: Sized, last_seen: LastSeenBuffer, rules: RuleBook
+        self,
+        *,
+        cache: Sized,
+        policies: Sized,
+        warnings: Sized,
+        last_seen: LastSeenBuffer,
+        rules: RuleBook,
+        classifiers: Lines,
     ) -> None:
         """Read these whenever somebody asks for metrics."""
         self._in_force.set_function(lambda: len(cache))
@@ -77,5 +108,8 @@ class Metrics:
         self._unjudged.set_function(lambda: rules.unjudged)
         self._dropped.set_function(lambda: rules.dropped)
         self._cut.set_function(lambda: rules.cut)
+        for outcome in Outcome:
+            self._asked.labels(outcome.name.lower()).set_function(partial(classifiers.outcomes.__getitem__, outcome))
+        self._breakers.set_function(lambda: classifiers.open_breakers)
         self._waiting.set_function(lambda: len(last_seen))
         self._lost.set_function(lambda: last_seen.lost)

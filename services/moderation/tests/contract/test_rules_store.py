@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from moderation.adapters.store import rules
 from moderation.adapters.store.rules import values_of
 from moderation.adapters.store.tables import AuditRow, RuleHitRow, RuleRow
 from moderation.domain.audit import AuditQuery, Verification
+from moderation.domain.classifiers import NO_SECRETS, Secrets
 from moderation.domain.commands import RULE_AUTHOR, Receipt, SanctionOrder, Undone
 from moderation.domain.erasures import NO_ORIGIN, Origin
 from moderation.domain.kept_rules import EVERYWHERE, DeleteRule, KeptRule, RuleOrder, RulesState, SaveRule
@@ -17,10 +19,10 @@ from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.rights import Change
 from moderation.domain.rule_hits import SAMPLE, HitBatch, HitCount, RuleHit, RuleMute
-from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
+from moderation.domain.rules import OnFailure, Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanctions import Action, Command, Scope
 from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
-from moderation.errors import CannotUndo, RuleNotFound, RuleRefused
+from moderation.errors import CannotUndo, NotPermitted, RuleNotFound, RuleRefused
 from moderation.ports import SanctionQuery, Store
 
 pytestmark = pytest.mark.integration
@@ -93,6 +95,51 @@ async def test_a_rule_is_replaced_as_a_whole_and_the_audit_row_has_the_fields_th
         "before": {"patterns": ["blarg", "zonk*"], "mode": 3},
         "after": {"patterns": ["blarg"], "mode": 1},
     }
+
+
+async def test_of_a_classifier_its_secrets_are_kept_apart_and_the_audit_row_says_only_that_they_changed(
+    store: Store,
+) -> None:
+    asks = Rule("asks", RuleKind.CLASSIFIER, RuleAction.HOLD, url="https://c.example.com/", on_failure=OnFailure.HOLD)
+
+    async def saved(secret: str, now_ms: int, rule: Rule = asks, rule_id: int = 0) -> tuple[KeptRule, dict[str, Any]]:
+        receipt = await store.change_rules(
+            RuleOrder(SaveRule(BOSS, "live", rule, rule_id, secret=secret)), now_ms=now_ms
+        )
+        assert receipt.rule is not None
+        assert await store.find_rule(receipt.rule.id) == receipt.rule
+        details = (await AuditRow.get(id=receipt.action_id)).details
+        assert details is not None
+        assert "whsec_" not in str(details)
+        return receipt.rule, details
+
+    with pytest.raises(RuleRefused, match="A new classifier has a secret"):
+        await saved("", 1_000)
+    first, details = await saved("whsec_a", 1_000)
+    assert (first.rule, first.secrets, details["secret_changed"]) == (asks, Secrets("whsec_a"), True)
+    assert (details["after"]["url"], details["after"]["on_failure"]) == ("https://c.example.com/", 2)
+    renamed, details = await saved("", 2_000, replace(asks, name="new"), first.id)
+    assert (renamed.secrets, details.get("secret_changed")) == (first.secrets, None)
+    assert (details["before"], details["after"]) == ({"name": "asks"}, {"name": "new"})
+    second, details = await saved("whsec_b", 3_000, asks, first.id)
+    assert second.secrets == Secrets("whsec_b", "whsec_a", 86_403_000)
+    assert details["secret_changed"] is True
+    other, _ = await saved("", 4_000, WORDS, first.id)
+    assert other.secrets == NO_SECRETS
+
+
+async def test_a_classifier_is_changed_and_deleted_by_admins_alone(store: Store) -> None:
+    asks = Rule("asks", RuleKind.CLASSIFIER, RuleAction.HOLD, url="https://c.example.com/")
+    order = RuleOrder(SaveRule(BOSS, "live", asks, secret="whsec_a"))
+    receipt = await store.change_rules(order, now_ms=1_000)
+    assert receipt.rule is not None
+    owner = Moderator(8, Rank.OWNER)
+    for command in (SaveRule(owner, "live", WORDS, receipt.rule.id), DeleteRule(owner, "live", receipt.rule.id)):
+        with pytest.raises(NotPermitted):
+            await store.change_rules(RuleOrder(command), now_ms=2_000)
+    assert await store.rules_of("live") == (1_000, [receipt.rule])
+    await store.change_rules(delete(receipt.rule.id), now_ms=2_000)
+    assert await store.rules_of("live") == (2_000, [])
 
 
 async def test_a_rule_is_deleted_with_its_hits_and_the_audit_row_has_it(store: Store) -> None:

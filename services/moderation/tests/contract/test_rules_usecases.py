@@ -2,6 +2,7 @@
 and ask for is carried out behind the messages."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import structlog
+from classifiers_at_hand import ClassifiersAtHand
 from structlog.testing import capture_logs
 
 from chassis.database import Database
@@ -22,6 +24,7 @@ from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import RuleRow
 from moderation.domain import rule_book
 from moderation.domain.admission import Admission, ArrivalCheck, Limits, MessageCheck, Now
+from moderation.domain.classifiers import Outcome
 from moderation.domain.commands import Receipt
 from moderation.domain.feed import FeedHead
 from moderation.domain.holds import Hold
@@ -32,16 +35,17 @@ from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.revocations import Revocation
 from moderation.domain.roles import RoomRoles
 from moderation.domain.rule_book import RuleBook
-from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
+from moderation.domain.rules import OnFailure, Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import SanctionEvent
-from moderation.domain.verdicts import ADMITTED, Decision, Verdict
+from moderation.domain.verdicts import ADMITTED, HELD, Decision, Verdict
 from moderation.domain.warnings import RoomWarning
 from moderation.domain.windows import CarryMatcher
 from moderation.errors import NotPermitted, RuleNotFound, RuleRefused
 from moderation.ports import Ports, Turns, Urgency
-from moderation.usecases import rule_effects, rules as rules_module
+from moderation.usecases import classify, rule_effects, rules as rules_module
 from moderation.usecases.admit import Batch, admit
+from moderation.usecases.classify import repeated, verdict_later
 from moderation.usecases.execute import execute
 from moderation.usecases.rule_effects import keep_muting, keep_writing_hits, write_hits
 from moderation.usecases.rules import (
@@ -63,6 +67,9 @@ ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
 GUEST = Speaker(0, "Anonymous_10.0.0.6", "10.0.0.6", Rank.ANONYMOUS, "e:2")
 WORDS = Rule("words", RuleKind.TERMS, RuleAction.REFUSE, patterns=("blarg",))
 MUTE = Rule("mute", RuleKind.TERMS, RuleAction.MUTE, patterns=("blarg",), mute_minutes=5)
+
+SECRET = "whsec_" + "a" * 32
+ASKS = Rule("asks", RuleKind.CLASSIFIER, RuleAction.REFUSE, url="https://c.example.com/")
 
 
 class Published:
@@ -117,6 +124,7 @@ class Replica:
 
     def __init__(self, database: Database) -> None:
         self.store, self.published, self.now = Store(database), Published(), Now(0, 1_000)
+        self.classifiers = ClassifiersAtHand()
         self.patience = Patience(0)
         cache, last_seen, policies, self.book = SanctionCache(), LastSeenBuffer(), PolicyCache(), RuleBook()
         self.admission = Admission(Limits(100, 10, 100), cache, last_seen, policies, rules=self.book)
@@ -131,11 +139,13 @@ class Replica:
             TortoiseOutbox(database),
             NatsLog(NatsConnection(NatsAccess(()), "away")),
             policies,
+            self.classifiers,
             rules=self.book,
         )
 
     async def save(self, rule: Rule = WORDS, slug: str = "live", rule_id: int = 0) -> KeptRule:
-        receipt = await execute(self.ports, RuleOrder(SaveRule(BOSS, slug, rule, rule_id)))
+        secret = SECRET if rule.kind is RuleKind.CLASSIFIER else ""
+        receipt = await execute(self.ports, RuleOrder(SaveRule(BOSS, slug, rule, rule_id, secret=secret)))
         assert receipt.rule is not None
         return receipt.rule
 
@@ -582,3 +592,112 @@ async def test_what_is_not_there_or_cannot_be_used(replica: Replica) -> None:
     with pytest.raises(RuleRefused, match=r"a\*b: \* stands at an end alone"):
         await replica.save(Rule("words", RuleKind.TERMS, RuleAction.FLAG, patterns=("fine", "a*b")))
     assert await list_rules(replica.ports, BOSS, "live") == []
+
+
+async def test_a_message_waits_for_its_classifier_and_is_held_to_what_that_says(replica: Replica) -> None:
+    kept = await replica.save(ASKS)
+    replica.classifiers.answers[ASKS.url] = b'{"verdict":"refuse","reason":"spam"}'
+    waiting = await replica.say("hello")
+    assert waiting.decision is Decision.WAITING
+    assert await verdict_later(replica.ports, waiting) == Verdict(Decision.BLOCKED)
+    call = replica.classifiers.asked.get_nowait()
+    assert json.loads(call.body)["data"]["author"]["username"] == "ana"
+    assert (replica.ports.classifying, replica.admission.waiting) == ({}, {})
+    await write_hits(replica.ports)
+    (hit,) = await list_hits(replica.ports, BOSS, kept.id, first=9, before_id=None)
+    assert (hit.hit.pattern, hit.hit.acted) == ("spam", True)
+    replica.classifiers.answers[ASKS.url] = b'{"verdict":"allow"}'
+    assert await verdict_later(replica.ports, await replica.say("hello")) == ADMITTED
+
+
+async def test_a_classifier_that_mutes_has_its_mute_imposed(replica: Replica) -> None:
+    await replica.save(replace(ASKS, action=RuleAction.MUTE, mute_minutes=5))
+    replica.classifiers.answers[ASKS.url] = b'{"verdict":"refuse"}'
+    await verdict_later(replica.ports, await replica.say("hello"))
+    assert replica.ports.mutes_wanted.is_set()
+
+
+async def test_what_is_repeated_while_it_waits_comes_to_the_same() -> None:
+    open_admitted = Verdict(Decision.ADMITTED, text_open=True)
+    assert repeated(open_admitted) == Verdict(Decision.REPEATED, text_open=True)
+    assert repeated(Verdict(Decision.HELD, rule_id=7)) == HELD
+    assert repeated(Verdict(Decision.BLOCKED, told="No")) == Verdict(Decision.BLOCKED, told="No")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [(None, Outcome.FAILED), (b"yes", Outcome.FAILED), (object(), Outcome.FAILED), ("late", Outcome.LATE)],
+)
+async def test_without_an_answer_a_message_goes_by_on_failure(
+    replica: Replica, answer: Any, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = await replica.save(ASKS)
+    if answer == "late":
+        monkeypatch.setattr(classify, "ASKED_FOR_S", 0.01)
+        replica.classifiers.gates[ASKS.url] = asyncio.Event()
+    elif answer is not None:
+        replica.classifiers.answers[ASKS.url] = answer
+    with capture_logs() as logged:
+        assert await verdict_later(replica.ports, await replica.say("hello")) == ADMITTED
+        await replica.save(replace(ASKS, on_failure=OnFailure.HOLD), rule_id=kept.id)
+        await replica.settled()
+        held = await verdict_later(replica.ports, await replica.say("hello"))
+    assert (held.decision, held.rule_id) == (Decision.HELD, kept.id)
+    assert replica.ports.classifier_lines.outcomes == {outcome: 2}
+    is_defect = isinstance(answer, object) and type(answer) is object
+    assert ("classifier_not_asked" in {line["event"] for line in logged}) == is_defect
+
+
+async def test_what_is_broken_off_says_nothing_of_the_classifier(replica: Replica) -> None:
+    await replica.save(ASKS)
+    replica.classifiers.gates[ASKS.url] = asyncio.Event()
+    later = verdict_later(replica.ports, await replica.say("hello"))
+    await replica.classifiers.asked.get()
+    later.cancel()
+    await asyncio.wait([later])
+    lines = replica.ports.classifier_lines
+    assert (lines.calls, lines.outcomes) == (0, {})
+
+
+async def test_a_classifier_that_is_not_asked_any_more_leaves_messages_to_on_failure(replica: Replica) -> None:
+    await replica.save(ASKS)
+    for _ in range(6):
+        assert await verdict_later(replica.ports, await replica.say("hello")) == ADMITTED
+    assert replica.ports.classifier_lines.outcomes == {Outcome.FAILED: 5, Outcome.OPEN: 1}
+
+
+async def test_classifiers_that_flag_or_run_dry_delay_nothing_and_are_asked_behind(replica: Replica) -> None:
+    flag = await replica.save(replace(ASKS, action=RuleAction.FLAG))
+    dry = await replica.save(replace(ASKS, mode=RuleMode.DRY_RUN))
+    replica.classifiers.answers[ASKS.url] = b'{"verdict":"hold"}'
+    assert await replica.say("hello") == ADMITTED
+    await asyncio.wait(replica.ports.classifying_behind)
+    await write_hits(replica.ports)
+    acted = {
+        kept.id: [hit.hit.acted for hit in await list_hits(replica.ports, BOSS, kept.id, first=9, before_id=None)]
+        for kept in (flag, dry)
+    }
+    assert acted == {flag.id: [True], dry.id: [False]}
+
+
+async def test_a_text_is_tried_by_classifiers_as_well_who_are_told_that_it_is_a_test(replica: Replica) -> None:
+    kept = await replica.save(ASKS)
+    replica.classifiers.answers[ASKS.url] = b'{"verdict":"hold","reason":"spam"}'
+    (match,), deciding = await try_text(replica.ports, BOSS, "live", "hello")
+    assert (match.kept.id, match.hit.pattern, match.hit.rule.action) == (kept.id, "spam", RuleAction.HOLD)
+    assert deciding is match
+    data = json.loads(replica.classifiers.asked.get_nowait().body)["data"]
+    assert (data["test"], data["author"]) == (True, None)
+
+
+async def test_classifiers_are_for_admins_and_who_is_none_is_not_told_where_they_are(replica: Replica) -> None:
+    owner = Moderator(8, Rank.OWNER)
+    with pytest.raises(NotPermitted):
+        await execute(replica.ports, RuleOrder(SaveRule(owner, "live", ASKS, secret=SECRET)))
+    kept = await replica.save(ASKS)
+    assert await list_rules(replica.ports, BOSS, "live") == [kept]
+    (told,) = await list_rules(replica.ports, owner, "live")
+    assert (told.rule.url, told.rule.name) == ("", "asks")
+    replica.classifiers.problems[ASKS.url] = "The classifier is at no public address"
+    with pytest.raises(RuleRefused, match="at no public address"):
+        await replica.save(ASKS)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
+from classifiers_at_hand import ClassifiersAtHand
 from structlog.testing import capture_logs
 
 from chassis.database import Database
@@ -131,7 +132,9 @@ class Subject:
         store: Any = self.store
         in_memory = (self.cache, self.last_seen, self.admission)
         outbox, log = TortoiseOutbox(database), NatsLog(NatsConnection(NatsAccess(()), "away"))
-        self.ports = Ports(store, self.published, lambda: NOW, *in_memory, outbox, log, self.policies)
+        self.ports = Ports(
+            store, self.published, lambda: NOW, *in_memory, outbox, log, self.policies, ClassifiersAtHand()
+        )
 
     def is_muted(self, address: str) -> bool:
         anonymous = Speaker(0, f"Anonymous_{address}", address, Rank.ANONYMOUS, "e:2")

@@ -126,7 +126,6 @@ async def test_what_is_refused_over_grpc(nats_server: Nats, migrated_folder: Pat
         refused = await replica.save(rule)
         assert refused.outcome == pb.ExecuteResponse.OUTCOME_RULE_REFUSED
         assert refused.problem.startswith("(: missing )")
-        assert (await replica.save(rules_pb2.Rule(kind=8))).problem == "CLASSIFIER is not offered"  # type: ignore[arg-type]
         assert (await replica.save(actor=MODERATOR)).outcome == pb.ExecuteResponse.OUTCOME_NOT_PERMITTED
         gone = pb.ExecuteRequest(actor=ADMIN, delete_rule=pb.DeleteRule(rule_id=7))
         assert (await replica.stub.Execute(gone, timeout=60)).outcome == pb.ExecuteResponse.OUTCOME_NOT_FOUND

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import nats
+from classifiers_at_hand import ClassifiersAtHand
 from nats.aio.client import Client
 
 from chassis.database import Database
@@ -159,7 +160,7 @@ def ports_of(database: Database, connection: NatsConnection, clock: Clock) -> Po
     cache, last_seen, policies = SanctionCache(), LastSeenBuffer(), PolicyCache()
     admission = Admission(Limits(10, 10, 100), cache, last_seen, policies)
     store, outbox, log = TortoiseStore(database), TortoiseOutbox(database), NatsLog(connection)
-    return Ports(store, Published(), clock.now, cache, last_seen, admission, outbox, log, policies)
+    return Ports(store, Published(), clock.now, cache, last_seen, admission, outbox, log, policies, ClassifiersAtHand())
 
 
 def connection_to(url: str) -> NatsConnection:

@@ -15,18 +15,20 @@ from moderation.api.grpc.convert import (
     slug_from_proto,
     tried_text,
     tried_to_proto,
+    verdict_to_proto,
     verdicts_to_proto,
 )
 from moderation.domain.admission import Limits
 from moderation.domain.audit import AuditRecord
+from moderation.domain.classifiers import Secrets
 from moderation.domain.commands import Receipt
 from moderation.domain.erasures import Origin
 from moderation.domain.kept_rules import DeleteRule, KeptRule, RuleOrder, SaveRule
 from moderation.domain.people import Moderator, Rank
 from moderation.domain.rule_book import Match
 from moderation.domain.rule_hits import KeptHit, RuleHit
-from moderation.domain.rules import Hit, Rule, RuleAction, RuleKind, RuleMode
-from moderation.domain.verdicts import UNJUDGED, Decision, Verdict
+from moderation.domain.rules import Hit, OnFailure, Rule, RuleAction, RuleKind, RuleMode
+from moderation.domain.verdicts import ADMITTED, UNJUDGED, Decision, Verdict
 from moderation.errors import MalformedRequest, RuleRefused
 from salon.moderation.v1 import moderation_pb2 as pb, rules_pb2
 
@@ -72,7 +74,8 @@ def test_what_is_not_said_of_a_rule_has_its_default_and_texts_are_storable() -> 
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"kind": 8}, "CLASSIFIER is not offered"),
+        ({"kind": 9}, "9 is not offered"),
+        ({"on_failure": 9}, "9 is not offered"),
         ({"kind": 0}, "UNSPECIFIED is not offered"),
         ({"kind": 99}, "99 is not offered"),
         ({"action": 0}, "UNSPECIFIED is not offered"),
@@ -116,6 +119,23 @@ def test_a_rule_and_what_it_hit_have_every_field_of_the_contract() -> None:
         action=rules_pb2.RULE_ACTION_FLAG,
         acted=True,
     )
+
+
+def test_a_rule_that_asks_a_classifier_is_read_with_its_secret_and_told_without() -> None:
+    sent = rules_pb2.Rule(name="asks", kind=8, action=2, url="https://c.example.com/", on_failure=2)  # type: ignore[arg-type]
+    request = pb.ExecuteRequest(actor=ACTOR, slug="live", save_rule=pb.SaveRule(rule=sent, secret="whsec_a"))
+    rule = Rule("asks", RuleKind.CLASSIFIER, RuleAction.HOLD, url="https://c.example.com/", on_failure=OnFailure.HOLD)
+    assert order_from_proto(request) == RuleOrder(SaveRule(BOSS, "live", rule, secret="whsec_a"))
+    told = kept_rule_to_proto(KeptRule(7, "live", 3, rule, secrets=Secrets("whsec_a")))
+    assert (told.rule.url, told.rule.on_failure) == ("https://c.example.com/", rules_pb2.RULE_ON_FAILURE_HOLD)
+    assert "whsec_" not in str(told)
+
+
+def test_a_verdict_that_is_told_later_is_missing_in_the_answer_and_comes_by_itself() -> None:
+    request = pb.AdmitRequest(messages=[pb.MessageCheck(id=1), pb.MessageCheck(id=2)])
+    admitted = pb.Verdict(id=2, decision=pb.Verdict.DECISION_ADMITTED)
+    assert list(verdicts_to_proto([None, ADMITTED], request).verdicts) == [admitted]
+    assert list(verdict_to_proto(2, ADMITTED).verdicts) == [admitted]
 
 
 def test_what_a_tried_text_is_against() -> None:

@@ -8,13 +8,14 @@ from moderation.domain.kept_rules import (
     EVERYWHERE,
     MOST_BYTES,
     RulesState,
+    SaveRule,
     count_problem,
     saving_problem,
     scope_of,
     size_bytes,
     state_of,
 )
-from moderation.domain.people import Rank
+from moderation.domain.people import Moderator, Rank
 from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanctions import Scope
 
@@ -47,6 +48,17 @@ def test_a_rule_may_hold_and_exempts_users_or_moderators() -> None:
         problem = None if rank in (Rank.USER, Rank.MODERATOR) else "A rule exempts from USER or MODERATOR on"
         assert saving_problem(replace(WORDS, exempt_from=rank)) == problem
     assert saving_problem(replace(WORDS, patterns=("fine", "a*b"))) == "a*b: * stands at an end alone"
+
+
+def test_a_secret_is_of_a_classifier_alone() -> None:
+    secret = "whsec_" + "a" * 32
+    asks = Rule("asks", RuleKind.CLASSIFIER, RuleAction.REFUSE, url="https://classify.example.com/")
+    assert saving_problem(asks, secret) is None
+    assert saving_problem(asks) is None
+    assert saving_problem(asks, "guess") == "A secret is whsec_ and base64 of 24 to 64 bytes"
+    assert saving_problem(WORDS, secret) == "TERMS takes no secret"
+    assert secret not in repr(SaveRule(Moderator(1, Rank.ADMIN), "live", asks, secret=secret))
+    assert size_bytes(asks) == len("askshttps://classify.example.com/")
 
 
 @pytest.mark.parametrize(

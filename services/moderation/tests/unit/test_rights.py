@@ -7,7 +7,16 @@ import pytest
 from moderation.domain import rights
 from moderation.domain.kept_rules import EVERYWHERE, RuleEdit
 from moderation.domain.people import Moderator, Rank, Target
-from moderation.domain.rights import Change, decide_by_rule, may_act, may_edit_rules, may_execute, may_lift
+from moderation.domain.rights import (
+    Change,
+    decide_by_rule,
+    demand_classifiers,
+    may_act,
+    may_edit_classifiers,
+    may_edit_rules,
+    may_execute,
+    may_lift,
+)
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, Scope
 from moderation.errors import NotPermitted, SanctionIsOver
 
@@ -207,6 +216,14 @@ def test_rules_of_a_room_are_for_its_owner_and_above_those_for_everywhere_for_ad
     allowed = [rank for rank in Rank if may_edit_rules(Moderator(9, rank), edit, slug)]
     assert allowed == [rank for rank in Rank if rank >= lowest]
     assert not may_edit_rules(Moderator(0, Rank.ADMIN), edit, slug)
+
+
+def test_classifiers_are_for_admins_wherever_they_are() -> None:
+    assert [rank for rank in Rank if may_edit_classifiers(Moderator(9, rank))] == [Rank.ADMIN, Rank.SUPERUSER]
+    assert not may_edit_classifiers(Moderator(0, Rank.ADMIN))
+    demand_classifiers(Moderator(9, Rank.ADMIN))
+    with pytest.raises(NotPermitted):
+        demand_classifiers(Moderator(9, Rank.OWNER))
 
 
 def mute_until(

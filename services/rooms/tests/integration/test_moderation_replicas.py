@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from rooms.domain.rules import (
     RuleHit,
     RuleKind,
     RuleMode,
+    RuleOnFailure,
     TextHit,
     TriedText,
 )
@@ -437,6 +438,29 @@ async def test_a_rule_is_made_replaced_and_deleted_once_whichever_replica_carrie
     assert (everywhere.slug, replaced.save_rule.rule_id, deleted.delete_rule.rule_id) == ("", 7, 7)
     assert len({request.nonce for request in done.requests}) == 4
     assert {len(request.nonce) for request in done.requests} == {32}
+
+
+async def test_a_rule_that_asks_a_classifier_is_sent_with_its_secret_and_read_without(ask: Start) -> None:
+    asks = replace(
+        RULE, kind=RuleKind.CLASSIFIER, patterns=(), url="https://c.example.com/", on_failure=RuleOnFailure.HOLD
+    )
+    sent = rules_pb2.Rule()
+    sent.CopyFrom(RULE_SENT)
+    del sent.patterns[:]
+    sent.kind, sent.url = rules_pb2.RULE_KIND_CLASSIFIER, "https://c.example.com/"
+    sent.on_failure = rules_pb2.RULE_ON_FAILURE_HOLD
+    kept_sent = rules_pb2.KeptRule(id=7, slug="live", version=3, rule=sent)
+    replica = Replica(executed=pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_DONE, rule=kept_sent))
+    moderation = await ask(replica)
+    with_secret = replace(asks, secret="whsec_a")
+    assert (await moderation.make_rule(LIVE, with_secret, ADMIN)).rule == asks
+    assert (await moderation.replace_rule(7, with_secret, ADMIN)).rule == asks
+    for request in replica.requests:
+        assert (request.save_rule.rule, request.save_rule.secret) == (sent, "whsec_a")
+    later = rules_pb2.KeptRule()
+    later.CopyFrom(kept_sent)
+    later.rule.on_failure = 99  # type: ignore[assignment] # of a later version
+    assert await (await ask(Replica(rules=[later]))).list_rules(LIVE, ADMIN) == []
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,9 @@ class FakeModeration(ModerationServiceServicer):
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.slow_rooms: set[str] = set()
+        self.late_rooms: set[str] = set()
+        """Whose verdicts come later, in an answer of their own, once they may be told."""
+        self.may_tell_late = asyncio.Event()
         self.decisions: dict[str, tuple[Any, int]] = {}
         self.act: pb.ActResponse = pb.ActResponse()
         self.executed = pb.ExecuteResponse(outcome=pb.ExecuteResponse.OUTCOME_NOT_PERMITTED)
@@ -107,16 +110,20 @@ class FakeModeration(ModerationServiceServicer):
         async for request in requests:
             self._take(request)
             await self.may_answer.wait()
-            answer = pb.AdmitResponse()
+            answer, late = pb.AdmitResponse(), pb.AdmitResponse()
             for check in [*request.checks, *request.messages]:
                 decision, retry_after_ms = self.decisions.get(check.slug, (pb.Verdict.DECISION_ADMITTED, 0))
-                answer.verdicts.add(
+                into = late if check.slug in self.late_rooms else answer
+                into.verdicts.add(
                     id=check.id,
                     decision=decision,
                     retry_after_ms=retry_after_ms,
                     holds_place=check.slug in self.slow_rooms and isinstance(check, pb.MessageCheck),
                 )
             yield answer
+            if late.verdicts:
+                await self.may_tell_late.wait()
+                yield late
 
     async def Act(self, request: pb.ActRequest, context: Any) -> pb.ActResponse:
         self._take(request)
@@ -347,6 +354,19 @@ async def test_what_comes_together_travels_together_and_is_answered_in_order(
     asked = home_of(who, replicas).moderation
     assert [check.nonce for check in asked.asked()] == names
     assert len(asked.requests) == 1
+
+
+async def test_a_verdict_that_comes_later_holds_up_no_other_one(
+    replicas: list[Replica], moderation: GrpcModeration
+) -> None:
+    verdicts, who = Verdicts(), speaker()
+    late = home_of(who, replicas).moderation
+    late.late_rooms.add("live")
+    moderation.admit(who, SLUG, LOG, "", verdicts.of("late"))
+    moderation.admit(who, Slug("other"), LOG, "", verdicts.of("other"))
+    assert await verdicts.hears(1) == [("other", ADMITTED)]
+    late.may_tell_late.set()
+    assert await verdicts.hears(2) == [("other", ADMITTED), ("late", ADMITTED)]
 
 
 async def test_everybody_is_asked_about_at_their_own_home(replicas: list[Replica], moderation: GrpcModeration) -> None:

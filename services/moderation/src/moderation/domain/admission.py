@@ -1,8 +1,9 @@
 """Whether a message may be published and a connection come in: sanction, then repeat, then warning, then policy, then
 limit, then the rules about texts. Of what is not refused, policy and rules may have some wait for a moderator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import NamedTuple
 
 from moderation.domain.erasures import LogRef
@@ -11,8 +12,8 @@ from moderation.domain.people import NO_CLAIMS, Claims, Speaker
 from moderation.domain.policy import EXEMPT_RANKS, Policy, is_held_by, refusal_by
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.raids import RaidWatch
-from moderation.domain.rule_book import RuleBook
-from moderation.domain.rule_judge import RuleJudge
+from moderation.domain.rule_book import Match, RuleBook
+from moderation.domain.rule_judge import Asked, RuleJudge
 from moderation.domain.same_text import digest_of
 from moderation.domain.sanction_cache import BANS, MUTES_AND_BANS, SanctionCache
 from moderation.domain.slow_mode import Place, SlowMode
@@ -106,6 +107,17 @@ class ReleasedAdmission(NamedTuple):
     """As in MessageCheck."""
 
 
+class Waiting(NamedTuple):
+    """A message that waits for classifiers, and counts as said meanwhile."""
+
+    message: MessageCheck
+    said: Verdict
+    """Where nothing is against it."""
+    is_held: bool
+    """The policy holds it."""
+    asked: Asked
+
+
 class Admission:
     """The memory that messages and arrivals are judged by. Nothing here waits."""
 
@@ -145,10 +157,15 @@ class Admission:
         self._held_nonces = AdmittedNonces()
         self._slow_mode = SlowMode()
         self._texts = SpokenTexts()
+        self.waiting: dict[int, Waiting] = {}
+        """What waits for classifiers, each to be concluded."""
+        self._waiting_nonces: dict[tuple[int | str, int, str, str], int] = {}
+        """By speaker, life, nonce and text."""
+        self._waiting_numbers = count(1)
 
     def judge_message(self, message: MessageCheck, now: Now) -> Verdict:
         """Admit it and count it, or say why not. A sanction is looked at first: a repeat may be the copy that is
-        stored, if the first one got lost."""
+        stored, if the first one got lost. WAITING: conclude says it later; of a repeat of what waits it is the same."""
         if message.text_alone:
             return self._judge_text(message, now)
         speaker, slug, _, nonce, _, without_policy, _, _, _, _, _ = message
@@ -174,7 +191,7 @@ class Admission:
         if judged is None and policy is not None and is_held_by(policy, message.text):
             judged = HELD
         if judged is not None:
-            return self._hold(judged, policy, message, key, now) if judged.decision is Decision.HELD else judged
+            return self._go_by(judged, policy, message, key, now)
         self._count(message, key, now_ns)
         return ADMITTED if policy is None else self._admit_by(policy, message, key, now_ns)
 
@@ -183,6 +200,54 @@ class Admission:
         speaker = message.speaker
         if not (message.without_policy or speaker.vip or speaker.rank in EXEMPT_RANKS):
             self._raids.note(speaker, message.slug, message.log, message.text, now.wall_ms)
+
+    def _go_by(
+        self, judged: Verdict | Asked, policy: Policy | None, message: MessageCheck, key: int | str, now: Now
+    ) -> Verdict:
+        """What rules or the policy say of a message that has nothing else against it."""
+        if isinstance(judged, Asked):
+            return self._wait(judged, policy, message, key, now.monotonic_ns)
+        return self._hold(judged, policy, message, key, now) if judged.decision is Decision.HELD else judged
+
+    def _wait(self, asked: Asked, policy: Policy | None, message: MessageCheck, key: int | str, now_ns: int) -> Verdict:
+        """It counts at once, so that nobody says more meanwhile; its nonce is known once it is admitted, or held."""
+        self._count(message._replace(nonce=""), key, now_ns)
+        said = ADMITTED if policy is None else self._admit_by(policy, message, key, now_ns)
+        is_held = policy is not None and is_held_by(policy, message.text)
+        number = next(self._waiting_numbers)
+        self.waiting[number] = Waiting(message, said, is_held, asked)
+        if message.nonce:
+            self._waiting_nonces[key, message.life, message.nonce, message.text] = number
+        return Verdict(Decision.WAITING, waits_as=number)
+
+    def conclude(self, number: int, answers: Sequence[Match], now: Now) -> Verdict:
+        """The verdict of a message that waited, with what the classifiers have against it. What comes to nothing gives
+        everything back. Sanctions that came meanwhile hold."""
+        message, said, is_held, asked = self.waiting.pop(number)
+        key: int | str = message.speaker.user_id or message.speaker.connection
+        if message.nonce:
+            del self._waiting_nonces[key, message.life, message.nonce, message.text]
+        verdict = self._concluded(message, asked, answers, now) or (HELD if is_held else said)
+        now_ns = now.monotonic_ns
+        if verdict.decision is Decision.HELD:
+            verdict = self.rules.limited(message.speaker, now_ns) or verdict
+        if verdict.decision is Decision.HELD:
+            self.rules.count(message.speaker, now_ns)
+            if message.nonce:
+                self._held_nonces.remember(key, message.life, message.nonce, "", now_ns, now_ns)
+            return verdict._replace(holds_place=said.holds_place, text_open=said.text_open)
+        if verdict is not said:
+            self.release(ReleasedAdmission(message.speaker, message.slug, message.life, message.nonce, message.number))
+        elif message.nonce:
+            self._nonces.remember(key, message.life, message.nonce, message.text, now_ns, now_ns)
+        return verdict
+
+    def _concluded(self, message: MessageCheck, asked: Asked, answers: Sequence[Match], now: Now) -> Verdict | None:
+        """What there is against it by now."""
+        sanctioned_ms = self._cache.remaining_ms(message.speaker, message.slug, MUTES_AND_BANS, now_ms=now.wall_ms)
+        if sanctioned_ms is not None:
+            return Verdict(Decision.SANCTIONED, sanctioned_ms)
+        return self.rules.conclude(asked, answers, now.monotonic_ns)
 
     def _hold(self, held: Verdict, policy: Policy | None, message: MessageCheck, key: int | str, now: Now) -> Verdict:
         """It counts as said. Repeated it is held still, as the same message, whatever was changed meanwhile."""
@@ -212,6 +277,9 @@ class Admission:
         now_ns = now.monotonic_ns
         if self._nonces.knows(key, message.life, message.nonce, message.text, now_ns):
             return self._admitted_before(message, now)
+        waits_as = self._waiting_nonces.get((key, message.life, message.nonce, message.text))
+        if waits_as is not None:
+            return Verdict(Decision.WAITING, waits_as=waits_as)
         if self._held_nonces and self._held_nonces.knows(key, message.life, message.nonce, "", now_ns):
             return HELD
         return None
@@ -269,7 +337,7 @@ class Admission:
         wait_ns = self._texts.wait_ns(message.slug, digest_of(message.text), now.monotonic_ns)
         return Verdict(Decision.DUPLICATE, -(-wait_ns // _NS_PER_MS)) if wait_ns else None
 
-    def _judged_by_rules(self, message: MessageCheck, now: Now) -> Verdict | None:
+    def _judged_by_rules(self, message: MessageCheck, now: Now) -> Verdict | Asked | None:
         """What the rules have against a message."""
         if message.without_policy or message.speaker.vip or message.speaker.rank in EXEMPT_RANKS:
             return None

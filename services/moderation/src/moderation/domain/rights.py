@@ -178,6 +178,17 @@ def may_edit_rules(moderator: Moderator, edit: RuleEdit, slug: str) -> bool:
     return moderator.user_id != 0 and may_act(moderator.rank, edit, scope_of(slug))
 
 
+def may_edit_classifiers(moderator: Moderator) -> bool:
+    """The same of rules that send what is said in a room elsewhere: admins alone, wherever it is, who read its URL."""
+    return moderator.user_id != 0 and moderator.rank >= Rank.ADMIN
+
+
+def demand_classifiers(moderator: Moderator) -> None:
+    """Raises NotPermitted."""
+    if not may_edit_classifiers(moderator):
+        raise NotPermitted
+
+
 def may_set_role(command: RoleCommand) -> bool:
     """Whether rank and role allow it: as for a sanction."""
     moderator, target_rank = command.moderator, command.target_rank

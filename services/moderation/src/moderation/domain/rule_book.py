@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RulesState
 from moderation.domain.people import Rank
-from moderation.domain.rules import Hit, Judgement, RuleMode, RuleSet, compiled_bytes
+from moderation.domain.rules import Hit, Judgement, RuleKind, RuleMode, RuleSet, compiled_bytes
 from moderation.domain.text_forms import TextForms
 
 MOST_COMPILED = 1_000
@@ -45,6 +45,7 @@ class CompiledRules:
         except Exception:  # noqa: BLE001 - whatever a library raises about one rule, the others hold
             self._sets = [each for one in kept for each in self._alone(one)]
         self._kept = {id(each.rule): each for each in kept}
+        self.classifiers = [each for each in kept if _is_classifier(each)]
         self.cost_bytes = cost_bytes(kept)
 
     def _alone(self, kept: KeptRule) -> list[RuleSet]:
@@ -62,6 +63,10 @@ class CompiledRules:
                 yield Match(self._kept[id(hit.rule)], hit)
 
 
+def _is_classifier(kept: KeptRule) -> bool:
+    return kept.rule.kind is RuleKind.CLASSIFIER and kept.rule.mode is not RuleMode.OFF
+
+
 def cost_bytes(kept: Iterable[KeptRule]) -> int:
     """What the rules of a slug take in memory once they are compiled, about."""
     return _BYTES_A_SLUG + compiled_bytes(each.rule for each in kept)
@@ -77,6 +82,8 @@ class Found(NamedTuple):
     """Whether one of these is on."""
     is_cut: bool
     """Whether the time was up before rules that are on had seen all ways to read it."""
+    classifiers: tuple[KeptRule, ...] = ()
+    """Those that are to be asked besides."""
 
 
 class RuleBook:
@@ -226,6 +233,7 @@ class RuleBook:
         known."""
         forms = text if isinstance(text, TextForms) else TextForms(text)
         matches: list[Match] = []
+        classifiers: list[KeptRule] = []
         is_all, is_unseen, is_cut = True, False, False
         for key in (EVERYWHERE, slug):
             state = self._states.get(key)
@@ -236,6 +244,7 @@ class RuleBook:
                 is_all, is_unseen = False, is_unseen or state.acts
                 continue
             self._compiled.move_to_end(key)
+            classifiers += self._classifiers_of(key, compiled, rank)
             try:
                 found = [*compiled.matches(forms, rank)]
                 if key in self._stored:
@@ -246,7 +255,15 @@ class RuleBook:
                 self._failure, is_all, is_unseen = failure, False, is_unseen or state.acts
             if forms.is_cut:
                 is_all, is_cut = False, is_cut or state.acts
-        return Found(matches, is_all, is_unseen, is_cut)
+        return Found(matches, is_all, is_unseen, is_cut, tuple(classifiers))
+
+    def _classifiers_of(self, slug: str, compiled: CompiledRules, rank: int) -> list[KeptRule]:
+        """Those that judge somebody of that rank; of outdated rules as they are stored."""
+        if not compiled.classifiers and slug not in self._stored:
+            return []
+        stored = self._stored.get(slug)
+        known = compiled.classifiers if stored is None else filter(_is_classifier, stored[1].values())
+        return [kept for kept in known if rank < kept.rule.exempt_from]
 
     def take_failure(self) -> Exception | None:
         """What judging a text has raised since this was last asked, a defect; None: nothing."""

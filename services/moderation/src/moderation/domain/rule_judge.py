@@ -1,8 +1,11 @@
 """What the rules say of a message, and what follows from it."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from moderation.domain.kept_rules import EVERYWHERE
+from moderation.domain.classifiers import is_waited_for
+from moderation.domain.kept_rules import EVERYWHERE, KeptRule
 from moderation.domain.people import Speaker, Target
 from moderation.domain.rule_book import Found, Match, RuleBook, decisive
 from moderation.domain.rule_flags import FlagBuffer, Flagged
@@ -25,6 +28,36 @@ SHARE = 3
 """Texts that take longer than SLOW_NS may take so long together, and a third of the time after that. What has to be
 read more closely beyond that is refused: it is mostly what somebody wrote to take long."""
 RETRY_MS = 1_000
+BEHIND = 500
+"""Messages that classifiers are to be asked about that nothing waits for; beyond that the oldest go."""
+
+
+class Asked(NamedTuple):
+    """A message about which classifiers are asked, with what the other rules say of it."""
+
+    speaker: Speaker
+    slug: str
+    text: str
+    wall_ms: int
+    found: Found
+
+    @property
+    def waits_for(self) -> list[KeptRule]:
+        """The classifiers whose answers it waits for."""
+        return [kept for kept in self.found.classifiers if is_waited_for(kept.rule)]
+
+    @property
+    def behind(self) -> list[KeptRule]:
+        """The others."""
+        return [kept for kept in self.found.classifiers if not is_waited_for(kept.rule)]
+
+
+class AskedBehind(NamedTuple):
+    """A message that has had its verdict, about which classifiers are asked that only flag, or run dry."""
+
+    asked: Asked
+    is_decided: bool
+    """Another rule has acted."""
 
 
 class RuleJudge:
@@ -58,21 +91,35 @@ class RuleJudge:
         """To be told to moderators."""
         self.mutes = MuteQueue()
         """To be imposed."""
+        self.behind: deque[AskedBehind] = deque(maxlen=BEHIND)
+        """To be asked about."""
 
-    def judge(self, speaker: Speaker, slug: str, text: str, *, now_ns: int, wall_ms: int) -> Verdict | None:
+    def judge(self, speaker: Speaker, slug: str, text: str, *, now_ns: int, wall_ms: int) -> Verdict | Asked | None:
         """What there is against a message of somebody who is not exempt; None: nothing. An empty text is one that is
-        not known. By both clocks, as Now: all that is asked at once has the same."""
+        not known. By both clocks, as Now: all that is asked at once has the same. Asked: it waits for classifiers, and
+        for conclude."""
         if not self._book.judges_in(slug):
             return None
         if (limited := self.limited(speaker, now_ns)) is not None:
             return limited
         found = self._find(speaker, slug, text, now_ns)
-        deciding = decisive(found.matches) if found.matches else None
-        for match in found.matches:
+        asked = Asked(speaker, slug, text, wall_ms, found)
+        if found.classifiers and asked.waits_for and not self._is_refused(found):
+            return asked
+        return self.conclude(asked, (), now_ns)
+
+    def conclude(self, asked: Asked, answers: Sequence[Match], now_ns: int) -> Verdict | None:
+        """The same, with what the classifiers have against it that it waited for."""
+        speaker, slug, text, wall_ms, found = asked
+        matches = [*found.matches, *answers]
+        deciding = decisive(matches) if matches else None
+        for match in matches:
             self.hits.note(_hit_of(match, speaker, slug, text, wall_ms, acted=match is deciding))
         if deciding is not None:
             self.flags.note(slug, _flagged_by(deciding, speaker, text))
-        if deciding is not None and deciding.kept.rule.action >= RuleAction.REFUSE:
+        if found.classifiers and asked.behind and not (self._is_refused(found) or _refuses(deciding)):
+            self.behind.append(AskedBehind(asked, is_decided=deciding is not None))
+        if deciding is not None and _refuses(deciding):
             self.count(speaker, now_ns)
             if deciding.kept.rule.action is RuleAction.MUTE:
                 self.mutes.put(_mute_of(deciding, speaker, slug, text, wall_ms))
@@ -86,6 +133,20 @@ class RuleJudge:
             return Verdict(Decision.RATE_LIMITED, max(RETRY_MS, -(-self._wait_ns(speaker, now_ns) // _NS_PER_MS)))
         self._book.unjudged += 1
         return UNJUDGED if found.is_unseen and self._book.refuses_unjudged else None
+
+    def conclude_behind(self, behind: AskedBehind, answers: Sequence[Match]) -> None:
+        """What classifiers that nothing waits for have against a message that has had its verdict."""
+        speaker, slug, text, wall_ms, _ = behind.asked
+        deciding = decisive(answers) if answers and not behind.is_decided else None
+        for match in answers:
+            self.hits.note(_hit_of(match, speaker, slug, text, wall_ms, acted=match is deciding))
+        if deciding is not None:
+            self.flags.note(slug, _flagged_by(deciding, speaker, text))
+
+    def _is_refused(self, found: Found) -> bool:
+        """Whether it is, whatever classifiers say."""
+        unseen = not found.is_all and (found.is_cut or (found.is_unseen and self._book.refuses_unjudged))
+        return unseen or _refuses(decisive(found.matches) if found.matches else None)
 
     def _find(self, speaker: Speaker, slug: str, text: str, now_ns: int) -> Found:
         if self._cpu_ns is None:
@@ -124,6 +185,10 @@ class RuleJudge:
         self._by_speaker.accept(speaker.user_id or speaker.connection, speaker.connection, now_ns)
         if not speaker.user_id:
             self._by_address.accept(speaker.address, speaker.connection, now_ns)
+
+
+def _refuses(deciding: Match | None) -> bool:
+    return deciding is not None and deciding.kept.rule.action >= RuleAction.REFUSE
 
 
 def _hit_of(match: Match, speaker: Speaker, slug: str, text: str, wall_ms: int, *, acted: bool) -> RuleHit:

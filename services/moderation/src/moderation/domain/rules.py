@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
+from urllib.parse import urlsplit
 
 from moderation.domain import expressions, terms
 from moderation.domain.expressions import SLOW_PROGRAM, ExpressionSearch, expressions_problem, program_size
@@ -24,6 +25,7 @@ MOST_TERMS = 1_000
 MOST_DOMAINS = 1_000
 LONGEST_NAME = 100
 LONGEST_TOLD = 500
+LONGEST_URL = 500
 LONGEST_MUTE_MINUTES = 40_320
 """Four weeks."""
 _BYTES_A_DOMAIN = 200
@@ -39,6 +41,8 @@ class RuleKind(IntEnum):
     REPEATS = 5
     LONG_WORDS = 6
     ZALGO = 7
+    CLASSIFIER = 8
+    """What somebody's own classifier says of it, which is asked over HTTP."""
 
 
 class RuleAction(IntEnum):
@@ -56,6 +60,13 @@ class RuleMode(IntEnum):
     OFF = 1
     DRY_RUN = 2
     ON = 3
+
+
+class OnFailure(IntEnum):
+    """What becomes of a message where a classifier is late, or away. The values are stored."""
+
+    ALLOW = 1
+    HOLD = 2
 
 
 THRESHOLDS = {
@@ -87,6 +98,10 @@ class Rule:
     """Who ranks so high, or higher, is not judged."""
     told: str = ""
     """What the author of a refused text reads; empty: the usual sentence."""
+    url: str = ""
+    """Of CLASSIFIER: who is asked; of others empty."""
+    on_failure: OnFailure = OnFailure.ALLOW
+    """Of CLASSIFIER; of others ALLOW."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +151,8 @@ def _form_problem(rule: Rule) -> str | None:
         return f"{rule.kind.name} takes no domains to allow"
     if rule.threshold and rule.kind not in THRESHOLDS:
         return f"{rule.kind.name} takes no threshold"
+    if (rule.url or rule.on_failure is not OnFailure.ALLOW) and rule.kind is not RuleKind.CLASSIFIER:
+        return f"{rule.kind.name} asks no classifier"
     return None
 
 
@@ -166,10 +183,31 @@ def _links_problem(rule: Rule) -> str | None:
     return next((problem for domain in rule.allow if (problem := domain_problem(domain))), None)
 
 
+def _classifier_problem(rule: Rule) -> str | None:
+    """As far as the rule itself says: whether its host may be asked is said by whoever asks it."""
+    if rule.action is RuleAction.FLAG and rule.on_failure is OnFailure.HOLD:
+        return "Nothing waits for a classifier that flags: on_failure is ALLOW"
+    return None if _is_url(rule.url) else f"A classifier has a url of up to {LONGEST_URL} characters, and no user in it"
+
+
+def _is_url(url: str) -> bool:
+    """Of HTTP, in the form in which it is sent."""
+    if len(url) > LONGEST_URL or not url.isascii() or not all("!" <= sign <= "~" for sign in url):
+        return False
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    is_there = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+    return is_there and "@" not in parts.netloc and not parts.fragment
+
+
 _KIND_PROBLEMS: dict[RuleKind, Callable[[Rule], str | None]] = {
     RuleKind.TERMS: _terms_problem,
     RuleKind.REGEX: lambda rule: expressions_problem(rule.patterns),
     RuleKind.LINKS: _links_problem,
+    RuleKind.CLASSIFIER: _classifier_problem,
 }
 _MEASURES: dict[RuleKind, Callable[[str], int]] = {
     RuleKind.CAPS: capitals_percent,
@@ -200,8 +238,10 @@ class RuleSet:
 
     def __init__(self, rules: Sequence[Rule], everywhere: "RuleSet | None" = None) -> None:
         """Of the rules of a slug, or of those that hold everywhere; these come first then. All must have passed
-        rule_problem(); ones that are off are left out."""
-        self._rules: list[Rule] = [rule for rule in rules if rule.mode is not RuleMode.OFF]
+        rule_problem(); ones that are off are left out, and classifiers, which others ask."""
+        self._rules: list[Rule] = [
+            rule for rule in rules if rule.mode is not RuleMode.OFF and rule.kind is not RuleKind.CLASSIFIER
+        ]
         self._everywhere = everywhere if everywhere is not None and everywhere._rules else None
         of_terms = [
             (number, pattern)

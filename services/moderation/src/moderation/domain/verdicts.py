@@ -27,6 +27,8 @@ class Decision(IntEnum):
     """It is to wait for a moderator; it counts as said."""
     UNJUDGED = 20
     """A rule would have to see it and can't, and nothing unseen is let through."""
+    WAITING = 100
+    """A classifier is asked; told is what Admission.conclude says."""
 
 
 class Verdict(NamedTuple):
@@ -43,6 +45,8 @@ class Verdict(NamedTuple):
     rule_id: int = 0
     """Of HELD: which rule holds it; 0: the policy does."""
     rule_name: str = ""
+    waits_as: int = 0
+    """Of WAITING: the key of Admission.waiting."""
 
 
 ADMITTED = Verdict(Decision.ADMITTED)

@@ -9,6 +9,7 @@ from moderation.domain.people import Speaker
 from moderation.domain.verdicts import Verdict
 from moderation.domain.windows import CarryMatcher
 from moderation.ports import Ports
+from moderation.usecases.classify import ask_behind
 
 
 class Batch(NamedTuple):
@@ -25,7 +26,7 @@ class Batch(NamedTuple):
 
 def admit(ports: Ports, batch: Batch, matcher: CarryMatcher) -> list[Verdict]:
     """One verdict for each arrival, then one for each message, in their order; all of them at the same time by our
-    clock. The matcher is the stream's."""
+    clock. WAITING: verdict_later says it. The matcher is the stream's."""
     admission, now = ports.admission, ports.clock()
     for carried in sorted(batch.carried, key=attrgetter("age_ms"), reverse=True):
         admission.carry(carried, now, matcher)
@@ -38,4 +39,6 @@ def admit(ports: Ports, batch: Batch, matcher: CarryMatcher) -> list[Verdict]:
     verdicts += [judge(message, now) for message in batch.messages]
     if admission.rules.mutes:
         ports.mutes_wanted.set()
+    if admission.rules.behind:
+        ask_behind(ports)
     return verdicts

@@ -24,6 +24,7 @@ from moderation.domain.rights import (
     decide,
     decide_by_rule,
     decide_deletion,
+    demand_classifiers,
     erasure_of,
     may_change_policy,
     may_decide,
@@ -42,6 +43,7 @@ from moderation.domain.rights import (
 )
 from moderation.domain.roles import RoleOrder
 from moderation.domain.rule_hits import RuleMute
+from moderation.domain.rules import RuleKind
 from moderation.domain.sanction_cache import BANS
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope, first_addresses
 from moderation.domain.unban_requests import DecideOrder, UnbanOrder
@@ -398,8 +400,12 @@ async def _change_rules(ports: Ports, order: RuleOrder) -> Receipt:
         raise NotPermitted
     if slug is None:
         raise RuleNotFound
+    if isinstance(command, SaveRule) and command.rule.kind is RuleKind.CLASSIFIER:
+        demand_classifiers(command.moderator)
     if isinstance(command, SaveRule):
-        problem = await in_turn(ports, Urgency.COMMANDS, saving_problem, command.rule)
+        problem = await in_turn(ports, Urgency.COMMANDS, saving_problem, command.rule, command.secret)
+        if problem is None and command.rule.kind is RuleKind.CLASSIFIER:
+            problem = await ports.classifier.problem(command.rule.url)
         if problem is not None:
             raise RuleRefused(problem)
     return await _detached(ports, _carry_out_rules(ports, replace(order, command=replace(command, slug=slug))))

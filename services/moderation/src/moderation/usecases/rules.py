@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,12 +12,13 @@ from chassis.logs import LogSummary
 from chassis.tasks import repeat, to_its_end
 from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RuleEdit
 from moderation.domain.people import Moderator, Rank
-from moderation.domain.rights import may_edit_rules
+from moderation.domain.rights import may_edit_classifiers, may_edit_rules
 from moderation.domain.rule_book import CompiledRules, Match, cost_bytes, decisive
 from moderation.domain.rule_hits import KeptHit
 from moderation.errors import NotPermitted, RuleNotFound
 from moderation.ports import Compilation, Ports, Urgency
 from moderation.usecases.admit import Batch
+from moderation.usecases.classify import try_classifiers
 from moderation.usecases.queries import LARGEST_PAGE
 from moderation.usecases.refresh import READ_AT_ONCE, READ_CHANGES_EVERY_S, until_answered
 
@@ -127,19 +129,21 @@ async def prepare(ports: Ports, batch: Batch, patience: Patience) -> None:
 
 
 async def list_rules(ports: Ports, actor: Moderator, slug: str) -> list[KeptRule]:
-    """The rules of a slug, or those for EVERYWHERE, in the order in which they were made. Raises NotPermitted,
-    DatabaseUnavailable."""
+    """The rules of a slug, or those for EVERYWHERE, in the order in which they were made; who may not edit classifiers
+    is not told where these are. Raises NotPermitted, DatabaseUnavailable."""
     _demand(actor, slug)
     _, rules = await ports.store.rules_of(slug)
-    return rules
+    return rules if may_edit_classifiers(actor) else [replace(kept, rule=replace(kept.rule, url="")) for kept in rules]
 
 
 async def try_text(ports: Ports, actor: Moderator, slug: str, text: str) -> tuple[list[Match], Match | None]:
     """What a text of somebody whom no rule exempts is against in that room, by the rules as they are stored, and which
-    one decides. Raises NotPermitted, DatabaseUnavailable."""
+    one decides; classifiers are asked. Raises NotPermitted, DatabaseUnavailable."""
     _demand(actor, slug)
     compiled = [await _stored(ports, each) for each in dict.fromkeys((EVERYWHERE, slug))]
     matches = await in_turn(ports, Urgency.TRIES, _matches, compiled, text)
+    classifiers = [kept for rules in compiled for kept in rules.classifiers]
+    matches += await try_classifiers(ports, classifiers, slug, text)
     return matches, decisive(matches)
 
 

@@ -44,6 +44,7 @@ from rooms.domain.rules import (
     RuleHit,
     RuleKind,
     RuleMode,
+    RuleOnFailure,
     TextHit,
     TriedText,
 )
@@ -116,6 +117,8 @@ _OUTCOMES: dict[pb.ExecuteResponse.Outcome.ValueType, type[Refusal]] = {
 _KINDS = {rules_pb2.RuleKind.Value(f"RULE_KIND_{kind.name}"): kind for kind in RuleKind}
 _ACTIONS = {rules_pb2.RuleAction.Value(f"RULE_ACTION_{action.name}"): action for action in RuleAction}
 _MODES = {rules_pb2.RuleMode.Value(f"RULE_MODE_{mode.name}"): mode for mode in RuleMode}
+_ON_FAILURE = {rules_pb2.RuleOnFailure.Value(f"RULE_ON_FAILURE_{each.name}"): each for each in RuleOnFailure}
+_NUMBERS = {each: number for number, each in _ON_FAILURE.items()}
 _EXEMPTIONS = {rules_pb2.RuleExemption.Value(f"RULE_EXEMPTION_{each.name}"): each for each in RuleExemption}
 
 
@@ -271,12 +274,12 @@ class GrpcModeration:
 
     async def make_rule(self, slug: Slug | None, rule: Rule, viewer: Viewer) -> KeptRule:
         """See ports.Moderation."""
-        change = pb.SaveRule(rule=_rule_to_proto(rule))
+        change = pb.SaveRule(rule=_rule_to_proto(rule), secret=rule.secret)
         return await self._save(pb.ExecuteRequest(actor=_speaker(viewer), slug=slug or "", save_rule=change))
 
     async def replace_rule(self, rule_id: int, rule: Rule, viewer: Viewer) -> KeptRule:
         """See ports.Moderation."""
-        change = pb.SaveRule(rule_id=rule_id, rule=_rule_to_proto(rule))
+        change = pb.SaveRule(rule_id=rule_id, rule=_rule_to_proto(rule), secret=rule.secret)
         return await self._save(pb.ExecuteRequest(actor=_speaker(viewer), save_rule=change))
 
     async def _save(self, request: pb.ExecuteRequest) -> KeptRule:
@@ -603,13 +606,16 @@ def _rule_to_proto(rule: Rule) -> rules_pb2.Rule:
         mode=rules_pb2.RuleMode.Value(f"RULE_MODE_{rule.mode.name}"),
         exempt_from=rules_pb2.RuleExemption.Value(f"RULE_EXEMPTION_{rule.exempt_from.name}"),
         told=rule.told,
+        url=rule.url,
+        on_failure=rules_pb2.RuleOnFailure.ValueType(0 if rule.on_failure is None else _NUMBERS[rule.on_failure]),
     )
 
 
 def _is_known(kept: rules_pb2.KeptRule) -> bool:
     """Not of a later version, with a value that nobody here can name."""
     rule = kept.rule
-    return rule.kind in _KINDS and rule.action in _ACTIONS and rule.mode in _MODES and rule.exempt_from in _EXEMPTIONS
+    is_known = rule.kind in _KINDS and rule.action in _ACTIONS and rule.mode in _MODES
+    return is_known and rule.exempt_from in _EXEMPTIONS and (not rule.on_failure or rule.on_failure in _ON_FAILURE)
 
 
 def _kept_from_proto(kept: rules_pb2.KeptRule) -> KeptRule:
@@ -630,6 +636,8 @@ def _kept_from_proto(kept: rules_pb2.KeptRule) -> KeptRule:
             minutes=rule.mute_minutes,
             exempt_from=_EXEMPTIONS[rule.exempt_from],
             told=rule.told,
+            url=rule.url,
+            on_failure=_ON_FAILURE.get(rule.on_failure),
         ),
         changed_by=UserId(kept.changed_by),
         changed_at=time_from_proto(kept.changed_at_ms),

@@ -1,6 +1,6 @@
 """Rules about the texts of rooms as the moderation service shows them; it alone judges by them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 
@@ -18,7 +18,6 @@ class RuleKind(Enum):
     LONG_WORDS = auto()
     ZALGO = auto()
     CLASSIFIER = auto()
-    """Not offered yet: moderation refuses it."""
 
 
 class RuleAction(Enum):
@@ -45,6 +44,13 @@ class RuleExemption(Enum):
     MODERATOR = auto()
 
 
+class RuleOnFailure(Enum):
+    """What becomes of a message where a classifier is late, or away."""
+
+    ALLOW = auto()
+    HOLD = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What somebody writes."""
@@ -62,6 +68,12 @@ class Rule:
     exempt_from: RuleExemption
     told: str
     """What the author of a refused message reads; empty: the usual sentence."""
+    url: str = ""
+    """Of a classifier, for admins alone; else empty."""
+    on_failure: RuleOnFailure | None = None
+    """Of a classifier."""
+    secret: str = field(default="", repr=False)
+    """Of a classifier that is written: what its requests are signed with from now on; else empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ async def test_a_rule_has_every_field_of_the_contract(world: "World") -> None:
     (shown,) = (
         await world.data(
             '{ rules(slug: "room") { id slug version name kind patterns allow threshold action minutes mode exemptFrom'
-            " told changedBy changedAt hits acted cursor } }",
+            " told url onFailure changedBy changedAt hits acted cursor } }",
             world.admin,
         )
     )["rules"]
@@ -43,6 +43,8 @@ async def test_a_rule_has_every_field_of_the_contract(world: "World") -> None:
         "mode": "DRY_RUN",
         "exemptFrom": "USER",
         "told": "No",
+        "url": None,
+        "onFailure": None,
         "changedBy": 30,
         "changedAt": "2025-11-27T16:30:00.123Z",
         "hits": 5,
@@ -52,7 +54,7 @@ async def test_a_rule_has_every_field_of_the_contract(world: "World") -> None:
 
 
 async def test_what_is_left_out_of_a_rule_or_null_has_its_default(world: "World") -> None:
-    names = ("mode", "patterns", "allow", "threshold", "minutes", "exemptFrom", "told")
+    names = ("mode", "patterns", "allow", "threshold", "minutes", "exemptFrom", "told", "url", "onFailure", "secret")
     for rule in ({}, dict.fromkeys(names)):
         given = {"name": "caps", "kind": "CAPS", "action": "FLAG"} | rule
         await world.data(SAVE, world.admin, rule=given, everywhere=True)
@@ -61,6 +63,23 @@ async def test_what_is_left_out_of_a_rule_or_null_has_its_default(world: "World"
     assert (made[0].kind, made[0].action, made[0].mode) == (RuleKind.CAPS, RuleAction.FLAG, RuleMode.ON)
     assert (made[0].patterns, made[0].allow, made[0].threshold, made[0].minutes) == ((), (), 0, 0)
     assert (made[0].exempt_from, made[0].told) == (RuleExemption.MODERATOR, "")
+    assert (made[0].url, made[0].on_failure, made[0].secret) == ("", None, "")
+
+
+async def test_of_a_classifier_it_is_told_where_it_is_and_never_its_secret(world: "World") -> None:
+    asks = {
+        "name": "asks",
+        "kind": "CLASSIFIER",
+        "action": "REFUSE",
+        "url": "https://c.example.com/",
+        "secret": "whsec_a",
+    }
+    await world.data(SAVE, world.admin, rule=asks | {"onFailure": "HOLD"}, slug="room")
+    (shown,) = (await world.data('{ rules(slug: "room") { url onFailure } }', world.admin))["rules"]
+    assert shown == {"url": "https://c.example.com/", "onFailure": "HOLD"}
+    made = world.moderation.rules[1].rule
+    assert made.secret == "whsec_a"
+    assert "whsec_a" not in repr(made)
 
 
 async def test_a_rule_is_made_in_a_room_or_everywhere_or_replaces_the_one_of_its_id(world: "World") -> None:

@@ -30,15 +30,17 @@ enum RuleKind { TERMS REGEX LINKS CAPS REPEATS LONG_WORDS ZALGO CLASSIFIER }
 enum RuleAction { FLAG HOLD REFUSE MUTE }
 enum RuleMode { OFF DRY_RUN ON }
 enum RuleExemption { USER MODERATOR }
+enum RuleOnFailure { ALLOW HOLD }
 type Rule {
   id: SafeInt!  slug: String  version: SafeInt!  name: String!  kind: RuleKind!  patterns: [String!]!
   allow: [String!]!  threshold: Int!  action: RuleAction!  minutes: Int!  mode: RuleMode!  exemptFrom: RuleExemption!
-  told: String  changedBy: SafeInt!  changedAt: DateTime!  hits: SafeInt!  acted: SafeInt!  cursor: String!
+  told: String  url: String  onFailure: RuleOnFailure
+  changedBy: SafeInt!  changedAt: DateTime!  hits: SafeInt!  acted: SafeInt!  cursor: String!
 }
 input RuleInput {
   name: String!  kind: RuleKind!  action: RuleAction!  mode: RuleMode = ON  patterns: [String!] = []
   allow: [String!] = []  threshold: Int = 0  minutes: Int = 0  exemptFrom: RuleExemption = MODERATOR
-  told: String = null
+  told: String = null  url: String = null  onFailure: RuleOnFailure = null  secret: String = null
 }
 type RuleHit {
   id: SafeInt!  ruleId: SafeInt!  slug: String!  at: DateTime!  userId: SafeInt  username: String!  text: String!

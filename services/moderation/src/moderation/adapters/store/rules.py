@@ -10,6 +10,7 @@ from tortoise.expressions import F
 from chassis.logs import LogSummary
 from moderation.adapters.store.rows import storable
 from moderation.adapters.store.tables import NAME_LENGTH, RuleHitRow, RuleRow, RulesRow, SightingRow
+from moderation.domain.classifiers import NO_SECRETS, Secrets
 from moderation.domain.kept_rules import (
     DeleteRule,
     KeptRule,
@@ -20,13 +21,15 @@ from moderation.domain.kept_rules import (
 )
 from moderation.domain.people import Rank
 from moderation.domain.policy import next_version
+from moderation.domain.rights import demand_classifiers
 from moderation.domain.rule_hits import SAMPLE, HitBatch, KeptHit, RuleHit
-from moderation.domain.rules import Rule, RuleAction, RuleKind, RuleMode
+from moderation.domain.rules import OnFailure, Rule, RuleAction, RuleKind, RuleMode
 from moderation.errors import RuleNotFound, RuleRefused
 
 MOST_SLUGS = 100_000
 """That have rules, or had some lately. Every replica keeps a row of each in memory."""
 _ACTIONS = [int(action) for action in RuleAction]
+_NUMBERS = ("kind", "action", "mode", "exempt_from", "on_failure")
 _not_understood = LogSummary(structlog.get_logger(), "rules_not_understood")
 
 
@@ -34,7 +37,7 @@ async def write_rule(
     command: SaveRule | DeleteRule, *, now_ms: int
 ) -> tuple[KeptRule | None, RulesState, dict[str, Any]]:
     """Change the rules of a slug; the rule as it is since, what replicas have to know, and what the audit row keeps.
-    One at a time over all replicas. Raises RuleNotFound, RuleRefused."""
+    One at a time over all replicas. Raises RuleNotFound, RuleRefused; NotPermitted where it is a classifier."""
     slug, rule_id = command.slug, command.rule_id
     rows = {row.id: row for row in await RuleRow.filter(slug=slug).order_by("id")}
     if rule_id not in rows and (rule_id or isinstance(command, DeleteRule)):
@@ -44,6 +47,7 @@ async def write_rule(
         raise RuleRefused(f"There are rules in {MOST_SLUGS:,} rooms already")
     version = next_version(newest.version if newest else 0, now_ms)
     before = rows[rule_id].rule if rule_id else None
+    secrets = _demanded_secrets(command, rows.get(rule_id))
     kept: KeptRule | None = None
     after: dict[str, Any] | None = None
     if isinstance(command, SaveRule):
@@ -60,7 +64,19 @@ async def write_rule(
     if not await RulesRow.filter(slug=slug).update(**values):
         await RulesRow(slug=slug, **values).save(force_create=True)
     name = (after or before or {})["name"]
-    return kept, state, {"rule_id": rule_id, "rule_name": name, "version": version, **_changed(before, after)}
+    details = {"rule_id": rule_id, "rule_name": name, "version": version, **_changed(before, after)}
+    if kept is not None and kept.secrets != secrets:
+        details["secret_changed"] = True
+    return kept, state, details
+
+
+def _demanded_secrets(command: SaveRule | DeleteRule, row: RuleRow | None) -> Secrets:
+    """Of a rule before a command changes it. Raises NotPermitted where it is a classifier."""
+    if row is None:
+        return NO_SECRETS
+    if row.rule["kind"] == RuleKind.CLASSIFIER:
+        demand_classifiers(command.moderator)
+    return _secrets_of(row)
 
 
 async def _save(command: SaveRule, rows: dict[int, RuleRow], version: int, now_ms: int) -> RuleRow:
@@ -71,12 +87,24 @@ async def _save(command: SaveRule, rows: dict[int, RuleRow], version: int, now_m
     row = rows.get(command.rule_id) or RuleRow(slug=command.slug, hits=0, acted=0)
     row.version, row.rule = version, values_of(command.rule)
     row.changed_by, row.changed_at_ms = command.moderator.user_id, now_ms
+    row.secret, row.earlier_secret, row.earlier_until_ms = _secrets_after(command, row, now_ms)
     if command.rule_id:
-        await row.save(update_fields=["version", "rule", "changed_by", "changed_at_ms"])
+        secrets = ("secret", "earlier_secret", "earlier_until_ms")
+        await row.save(update_fields=["version", "rule", "changed_by", "changed_at_ms", *secrets])
     else:
         await row.save()
     rows[row.id] = row
     return row
+
+
+def _secrets_after(command: SaveRule, row: RuleRow, now_ms: int) -> Secrets:
+    """Raises RuleRefused where a classifier has none."""
+    if command.rule.kind is not RuleKind.CLASSIFIER:
+        return NO_SECRETS
+    secrets = _secrets_of(row).changed(command.secret, now_ms)
+    if not secrets.newest:
+        raise RuleRefused("A new classifier has a secret")
+    return secrets
 
 
 async def rules_after(version: int, first: int) -> list[RulesState]:
@@ -148,12 +176,15 @@ async def hits_of(rule_id: int, first: int, before_id: int | None) -> list[KeptH
 
 
 def values_of(rule: Rule) -> dict[str, Any]:
-    """A rule as it is kept: each field by its name, enumerations as numbers."""
+    """A rule as it is kept: each field by its name, enumerations as numbers; those of classifiers for these alone."""
+    values = asdict(rule)
+    if rule.kind is not RuleKind.CLASSIFIER:
+        del values["url"], values["on_failure"]
     return {
-        **asdict(rule),
+        **values,
         "patterns": list(rule.patterns),
         "allow": list(rule.allow),
-        **{name: int(getattr(rule, name)) for name in ("kind", "action", "mode", "exempt_from")},
+        **{name: int(values[name]) for name in _NUMBERS if name in values},
     }
 
 
@@ -171,6 +202,8 @@ def rule_from_values(values: Mapping[str, Any]) -> Rule:
         mute_minutes=values["mute_minutes"],
         exempt_from=Rank(values["exempt_from"]),
         told=values["told"],
+        url=values.get("url", ""),
+        on_failure=OnFailure(values.get("on_failure", OnFailure.ALLOW)),
     )
 
 
@@ -187,7 +220,14 @@ def _understood(rows: Any) -> list[KeptRule]:
 
 def _from_row(row: RuleRow) -> KeptRule:
     rule = rule_from_values(row.rule)
-    return KeptRule(row.id, row.slug, row.version, rule, row.changed_by, row.changed_at_ms, row.hits, row.acted)
+    counts = row.hits, row.acted
+    return KeptRule(
+        row.id, row.slug, row.version, rule, row.changed_by, row.changed_at_ms, *counts, secrets=_secrets_of(row)
+    )
+
+
+def _secrets_of(row: RuleRow) -> Secrets:
+    return Secrets(row.secret or "", row.earlier_secret or "", row.earlier_until_ms or 0)
 
 
 def _hit_to_row(hit: RuleHit) -> RuleHitRow:

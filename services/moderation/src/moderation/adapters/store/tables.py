@@ -8,6 +8,7 @@ from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
 
+SECRET_LENGTH = 128
 SLUG_LENGTH = 512  # bytes of 128 letters; PostgreSQL counts letters, so this is generous
 NAME_LENGTH = 255
 REASON_LENGTH = 500
@@ -244,6 +245,10 @@ class RuleRow(Model):
     changed_at_ms = fields.BigIntField()
     hits = fields.BigIntField(default=0)
     acted = fields.BigIntField(default=0)
+    secret = fields.CharField(max_length=SECRET_LENGTH, null=True)
+    """Of a classifier, as the next two. What its requests are signed with; empty, or null: nothing is."""
+    earlier_secret = fields.CharField(max_length=SECRET_LENGTH, null=True)
+    earlier_until_ms = fields.BigIntField(null=True)
 
     class Meta:
         table = "rule"

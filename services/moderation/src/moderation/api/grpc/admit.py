@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeAlias
 
 import grpc.aio
 
-from moderation.api.grpc.convert import batch_from_proto, limits_to_proto, verdicts_to_proto
+from moderation.api.grpc.convert import batch_from_proto, limits_to_proto, verdict_to_proto, verdicts_to_proto
+from moderation.api.grpc.late_verdicts import LateVerdicts
 from moderation.domain.verdicts import Verdict
 from moderation.domain.windows import CarryMatcher
 from moderation.ports import Ports
@@ -31,9 +33,24 @@ class AdmitStreams:
         self._is_draining = True
 
     async def serve(self, stream: AdmitContext) -> None:
-        """Limits first, then one answer for each request, in order. Read and written by hand: half the cost of
-        generators."""
+        """Limits first, then one answer for each request, in order; between them what is told later. Read and written
+        by hand: half the cost of generators."""
         await stream.write(pb.AdmitResponse(limits=self._limits()))
+        writing = asyncio.Lock()
+
+        async def tell(number: int, verdict: Verdict) -> None:
+            self._count([verdict])
+            async with writing:
+                await stream.write(verdict_to_proto(number, verdict))
+
+        late = LateVerdicts(self._ports, tell)
+        try:
+            await self._serve(stream, late, writing)
+            await late.finish()
+        finally:
+            await late.abandon()
+
+    async def _serve(self, stream: AdmitContext, late: LateVerdicts, writing: asyncio.Lock) -> None:
         matcher, patience = CarryMatcher(), Patience(self._ports.clock().monotonic_ns)
         while not self._is_draining:
             request = await stream.read()
@@ -42,12 +59,16 @@ class AdmitStreams:
             batch = batch_from_proto(request)
             if self._ports.rules.is_in_use:
                 await prepare(self._ports, batch, patience)
-            await stream.write(self._answer(batch, request, matcher))
+            answer = self._answer(batch, request, matcher, late)
+            async with writing:
+                await stream.write(answer)
 
     def _limits(self) -> pb.Limits:
         return limits_to_proto(self._ports.admission.limits, refuse_unjudged=self._ports.rules.refuses_unjudged)
 
-    def _answer(self, batch: Batch, request: pb.AdmitRequest, matcher: CarryMatcher) -> pb.AdmitResponse:
-        verdicts = admit(self._ports, batch, matcher)
-        self._count(verdicts)
+    def _answer(
+        self, batch: Batch, request: pb.AdmitRequest, matcher: CarryMatcher, late: LateVerdicts
+    ) -> pb.AdmitResponse:
+        verdicts = late.without_late(batch.messages, admit(self._ports, batch, matcher))
+        self._count([verdict for verdict in verdicts if verdict is not None])
         return verdicts_to_proto(verdicts, request)

@@ -46,7 +46,7 @@ from moderation.domain.revocations import (
 from moderation.domain.roles import RoleAction, RoleCommand, RoleHolder, RoleOrder, RoomRole, RoomRoles
 from moderation.domain.rule_book import Match
 from moderation.domain.rule_hits import KeptHit
-from moderation.domain.rules import LONGEST_NAME as LONGEST_RULE_NAME, Rule, RuleAction, RuleKind, RuleMode
+from moderation.domain.rules import LONGEST_NAME as LONGEST_RULE_NAME, OnFailure, Rule, RuleAction, RuleKind, RuleMode
 from moderation.domain.sanctions import Action, Command, Sanction, SanctionEvent, Scope
 from moderation.domain.unban_requests import UnbanAction, UnbanOrder
 from moderation.domain.undo import CHANGES_OF_POLICIES, LASTING, UndoAction, UndoCommand, UndoOrder
@@ -189,13 +189,24 @@ def batch_from_proto(message: pb.AdmitRequest) -> Batch:
     )
 
 
-def verdicts_to_proto(verdicts: Iterable[Verdict], request: pb.AdmitRequest) -> pb.AdmitResponse:
-    """The verdicts of a batch, in its order, each with the id of its check."""
+def verdicts_to_proto(verdicts: Iterable[Verdict | None], request: pb.AdmitRequest) -> pb.AdmitResponse:
+    """The verdicts of a batch, in its order, each with the id of its check, but for those that are told later."""
+    ids = [*(check.id for check in request.checks), *(message.id for message in request.messages)]
+    return _verdicts_to_proto(zip(ids, verdicts, strict=True))
+
+
+def verdict_to_proto(check_id: int, verdict: Verdict) -> pb.AdmitResponse:
+    """One that is told later."""
+    return _verdicts_to_proto([(check_id, verdict)])
+
+
+def _verdicts_to_proto(verdicts: Iterable[tuple[int, Verdict | None]]) -> pb.AdmitResponse:
     response = pb.AdmitResponse()
     add = response.verdicts.add
-    ids = [*(check.id for check in request.checks), *(message.id for message in request.messages)]
-    for check_id, verdict in zip(ids, verdicts, strict=True):
-        decision, retry_after_ms, holds_place, text_open, told, _, _ = verdict
+    for check_id, verdict in verdicts:
+        if verdict is None:
+            continue
+        decision, retry_after_ms, holds_place, text_open, told, _, _, _ = verdict
         if decision is Decision.HELD:
             _add_held(response.verdicts.add(), check_id, verdict)
         elif decision in _REFUSALS:
@@ -491,6 +502,8 @@ def kept_rule_to_proto(kept: KeptRule) -> rules_pb2.KeptRule:
             mode=rules_pb2.RuleMode.ValueType(rule.mode),
             exempt_from=rules_pb2.RuleExemption.ValueType(rule.exempt_from),
             told=rule.told,
+            url=rule.url,
+            on_failure=rules_pb2.RuleOnFailure.ValueType(rule.on_failure if rule.kind is RuleKind.CLASSIFIER else 0),
         ),
         changed_by=kept.changed_by,
         changed_at_ms=kept.changed_at_ms,
@@ -957,7 +970,8 @@ def _rule_command(message: pb.ExecuteRequest) -> SaveRule | DeleteRule:
     reason = _text(message.reason, _LONGEST_REASON, "reason")
     if message.WhichOneof("command") == "delete_rule":
         return DeleteRule(moderator, slug, message.delete_rule.rule_id, reason)
-    return SaveRule(moderator, slug, _rule(message.save_rule.rule), message.save_rule.rule_id, reason)
+    save = message.save_rule
+    return SaveRule(moderator, slug, _rule(save.rule), save.rule_id, reason, secret=_storable(save.secret))
 
 
 def _rule(message: rules_pb2.Rule) -> Rule:
@@ -973,6 +987,10 @@ def _rule(message: rules_pb2.Rule) -> Rule:
         mute_minutes=message.mute_minutes,
         exempt_from=_rank(message.exempt_from or Rank.MODERATOR),
         told=_storable(message.told),
+        url=_storable(message.url),
+        on_failure=_offered(
+            OnFailure, message.on_failure or OnFailure.ALLOW, rules_pb2.RuleOnFailure, "RULE_ON_FAILURE_"
+        ),
     )
 
 

@@ -89,6 +89,7 @@ strawberry.enum(domain_rules.RuleKind)
 strawberry.enum(domain_rules.RuleAction)
 strawberry.enum(domain_rules.RuleMode)
 strawberry.enum(domain_rules.RuleExemption)
+strawberry.enum(domain_rules.RuleOnFailure)
 strawberry.enum(domain_roles.RoomRole)
 
 
@@ -225,6 +226,9 @@ class RuleInput:
     minutes: int | None = 0
     exempt_from: domain_rules.RuleExemption | None = domain_rules.RuleExemption.MODERATOR
     told: str | None = None
+    url: str | None = None
+    on_failure: domain_rules.RuleOnFailure | None = None
+    secret: str | None = None
 
     def rule(self) -> domain_rules.Rule:
         """What is meant. Raises InvalidInput."""
@@ -239,6 +243,9 @@ class RuleInput:
             minutes=self.minutes or 0,
             exempt_from=self.exempt_from or domain_rules.RuleExemption.MODERATOR,
             told=check_line("told", self.told or ""),
+            url=check_line("url", self.url or ""),
+            on_failure=self.on_failure,
+            secret=check_line("secret", self.secret or ""),
         )
 
 
@@ -259,6 +266,8 @@ class Rule:
     mode: domain_rules.RuleMode
     exempt_from: domain_rules.RuleExemption
     told: str | None
+    url: str | None
+    on_failure: domain_rules.RuleOnFailure | None
     changed_by: SafeInt
     changed_at: datetime
     hits: SafeInt
@@ -283,6 +292,8 @@ class Rule:
             mode=rule.mode,
             exempt_from=rule.exempt_from,
             told=rule.told or None,
+            url=rule.url or None,
+            on_failure=rule.on_failure,
             changed_by=SafeInt(kept.changed_by),
             changed_at=kept.changed_at,
             hits=SafeInt(kept.hits),

@@ -1,4 +1,4 @@
-"""One Admit stream to one replica of the moderation service: batches out, verdicts in, in order."""
+"""One Admit stream to one replica of the moderation service: batches out, verdicts in."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -71,7 +71,8 @@ def next_number() -> int:
 
 class AdmissionStream:
     """Owned by whoever runs `run`, which closes the channel at its end. `opened` is called before anything is asked,
-    and may carry; `closed` before what waits is answered; `settle` once for each message, in the order of asking."""
+    and may carry; `closed` before what waits is answered; `settle` once for each message: of those of one author in one
+    room in the order of asking."""
 
     def __init__(
         self,
@@ -261,7 +262,7 @@ class AdmissionStream:
         self._opened(self, limits_from_proto(limits))
 
     def _look(self, serial: int) -> None:
-        """One timer for the stream: answers come in order, so that the oldest is late if any is."""
+        """One timer for the stream: the oldest that waits is late if any is."""
         if serial != self.serial or not self.is_up:
             return
         oldest = next(iter(self._messages.values()), None)
