@@ -281,7 +281,8 @@ async def test_a_message_waits_until_a_moderator_allows_or_denies_it(
     window: OpenWindow, dev_edge: Edge, room: str
 ) -> None:
     chair, guest = await window(), await window(phone=True)
-    page, theirs = await chair.enter(dev_edge, room, "Chair", "admin"), await guest.enter(dev_edge, room, "Guest")
+    theirs = await guest.enter(dev_edge, room, "Guest")  # before anybody could learn who that is
+    page = await chair.enter(dev_edge, room, "Chair", "admin")
     await page.get_by_role("button", name="Room settings").click()
     form = page.locator("#policy")
     await form.get_by_label("Links").select_option("hold")
@@ -295,6 +296,7 @@ async def test_a_message_waits_until_a_moderator_allows_or_denies_it(
     waiting = page.get_by_role("region", name="Messages that wait").get_by_role("listitem")
     await expect(waiting).to_have_count(2)
     await expect(waiting.first).to_contain_text(f"see good.com {MARKUP}")
+    await expect(waiting.locator("strong")).to_have_text(["Guest", "Guest"], timeout=15_000)
     await waiting.first.get_by_role("button", name="Allow").press("Enter")
     await expect(page.get_by_role("log")).to_contain_text(f"see good.com {MARKUP}")
     await expect(theirs.get_by_role("log")).to_contain_text(f"see good.com {MARKUP}")
