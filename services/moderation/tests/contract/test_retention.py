@@ -20,10 +20,13 @@ from moderation.adapters.store.tables import AuditRow, SanctionAddressRow, Sanct
 from moderation.domain.audit import AuditQuery
 from moderation.domain.commands import SanctionOrder
 from moderation.domain.people import Moderator, Rank, Target
+from moderation.domain.reports import ReportQuery, ReportState
 from moderation.domain.rights import decide
 from moderation.domain.sanctions import Action, Command, SanctionEvent, Scope
+from moderation.domain.unban_requests import RequestQuery, RequestState
 from moderation.ports import SanctionQuery, Store
 
+OPEN = RequestState.OPEN
 pytestmark = pytest.mark.integration
 ANA = Target(123, "")
 NAMELESS = Target(0, "Anonymous_10.0.0.1")
@@ -220,10 +223,25 @@ async def test_what_is_open_and_what_is_old_is_found_by_its_index(
         await database.close()
 
 
-async def test_a_part_of_all_that_are_in_force_is_read_without_looking_at_the_others(
-    migrated_sqlite: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("look", "avoided"),
+    [
+        # A start that sorted all for each part would take the square of them.
+        (lambda store: store.in_force_after(0, first=500, now_ms=20), "sanction_in_force"),
+        (lambda store: store.end_expired(20), "unban_request_by_sanction"),
+        (lambda store: store.list_reports(ReportQuery(state=ReportState.OPEN), first=9, before_id=None), "B-TREE"),
+        (lambda store: store.list_unban_requests(RequestQuery(state=OPEN), first=9, before_id=None), "B-TREE"),
+    ],
+    ids=["all in force", "expired", "open reports", "open unban requests"],
+)
+async def test_what_is_looked_for_again_and_again_is_found_without_looking_at_the_others(
+    migrated_sqlite: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    look: Callable[[Store], Awaitable[object]],
+    avoided: str,
 ) -> None:
-    """SQLite's plans of the very statements: a start that sorted all for each part would take the square of them."""
+    """SQLite's plans of the very statements."""
     file = shutil.copy(migrated_sqlite, tmp_path)
     database = moderation_database(f"sqlite://{file}")
     try:
@@ -231,17 +249,16 @@ async def test_a_part_of_all_that_are_in_force_is_read_without_looking_at_the_ot
         await act(TortoiseStore(database), at_ms=1)
         caplog.set_level(logging.DEBUG, "tortoise.db_client")
         caplog.clear()
-        await TortoiseStore(database).in_force_after(0, first=500, now_ms=20)
+        await look(TortoiseStore(database))
     finally:
         await database.close()
     said: list[Any] = [record.args for record in caplog.records if isinstance(record.args, tuple)]
     with closing(sqlite3.connect(file)) as other:
         plans = [str(other.execute(f"EXPLAIN QUERY PLAN {sql}", *v).fetchall()) for sql, *v in said if is_question(sql)]
-    assert len(plans) == 2
+    assert plans
     for plan in plans:
-        assert "SCAN" not in plan
-        assert "B-TREE" not in plan
-        assert "sanction_in_force" not in plan
+        for way in ("SCAN", "B-TREE", avoided):
+            assert way not in plan
 
 
 def is_question(sql: object) -> bool:

@@ -367,6 +367,7 @@ class ReportRow(Model):
         unique_together = (("reporter_user_id", "message_id"),)
         indexes = (
             Index(fields=("slug", "state", "id"), name="report_by_slug"),
+            Index(fields=("state", "id"), name="report_by_state"),
             Index(fields=("reporter_user_id", "created_at_ms"), name="report_by_reporter"),
             Index(fields=("target_user_id", "target_username", "id"), name="report_by_target"),
             Index(fields=("created_at_ms",), name="report_by_time"),
@@ -395,6 +396,7 @@ class UnbanRequestRow(Model):
         indexes = (
             Index(fields=("sanction_id", "id"), name="unban_request_by_sanction"),
             Index(fields=("slug", "state", "id"), name="unban_request_by_slug"),
+            Index(fields=("state", "id"), name="unban_request_by_state"),
             Index(fields=("user_id", "id"), name="unban_request_by_user"),
             Index(fields=("created_at_ms",), name="unban_request_by_time"),
         )

@@ -71,9 +71,10 @@ async def lapse_requests(sanction_ids: Sequence[int], *, now_ms: int) -> None:
 
 async def lapse_ended(now_ms: int, first: int) -> bool:
     """Of those whose ban ended by its time, or was lifted by a replica of before. Whether there may be more."""
-    ended = SanctionRow.filter(lifted_at_ms__isnull=False).values("id")
-    open_ones = UnbanRequestRow.filter(state=_OPEN, sanction_id__in=Subquery(ended)).limit(first)
-    found = await open_ones.select_for_update(skip_locked=True)
+    asked_about = Subquery(UnbanRequestRow.filter(state=_OPEN).values("sanction_id"))
+    ended = SanctionRow.filter(id__in=asked_about, lifted_at_ms__isnull=False).limit(first)
+    ids = [row.id for row in await ended.only("id")]
+    found = await UnbanRequestRow.filter(state=_OPEN, sanction_id__in=ids).select_for_update(skip_locked=True)
     for row in found:
         await write_request(_from_row(row).after(RequestStep.LAPSE, now_ms=now_ms))
     return len(found) == first
