@@ -186,7 +186,8 @@ class Store(Protocol):
         self, order: ReportOrder, message: LoggedMessage | None, neighbours: Neighbours, *, now_ms: int
     ) -> Receipt:
         """In one transaction, one at a time over all replicas: the same, and keep the report with the
-        message and the ids around it. Of a slug with MOST_OPEN_REPORTS the oldest open one expires."""
+        message and the ids around it. Of a slug with MOST_OPEN_REPORTS the oldest open one expires,
+        and beyond MOST_EXPIRED_REPORTS the oldest expired one goes."""
 
     async def resolve_report(
         self, order: ResolveOrder, decide: Callable[[Report | None], Report], *, now_ms: int

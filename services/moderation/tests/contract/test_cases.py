@@ -22,7 +22,7 @@ from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.reports import Neighbours, ReportCategory, ReportOrder
 from moderation.domain.rights import decide
 from moderation.domain.sanctions import Action, Command, Scope
-from moderation.domain.visits import Visit
+from moderation.domain.visits import MOST_VISITS, Visit
 from moderation.domain.warnings import WarningCommand, WarningOrder, WarningReport, WarningState, WarningStep
 from moderation.errors import NoteNotFound, NotPermitted, TooManyNotes
 from moderation.ports import Store
@@ -46,6 +46,20 @@ async def delete(store: Store, note: Note, by: Moderator = MODERATOR, *, origin:
     command = DeleteNote(by, note.slug, note.id)
     order = NoteOrder(command, origin=origin)
     await store.change_note(order, lambda _, known: demand_deletable(command, known), now_ms=2_000)
+
+
+async def test_of_a_user_who_was_in_very_many_rooms_the_oldest_visits_go(store: Store) -> None:
+    everywhere = {Visit(5, f"room-{number}", "ana"): (number, number + 1_000) for number in range(MOST_VISITS)}
+    await store.write_visits(everywhere | {Visit(6, "room-0", "bob"): (1, 1)})
+    await store.write_visits({Visit(5, "room-0", "ana"): (5_000, 5_000), Visit(5, "room-0", "anna"): (5_001, 5_001)})
+    kept = await VisitRow.filter(user_id=5).order_by("last_seen_ms")
+    assert [(row.slug, row.first_seen_ms) for row in (*kept[:2], *kept[-2:])] == [
+        ("room-2", 2),
+        ("room-3", 3),
+        ("room-0", 0),
+        ("room-0", 5_001),
+    ]
+    assert (len(kept), await VisitRow.filter(user_id=6).count()) == (MOST_VISITS, 1)
 
 
 async def test_a_note_is_kept_and_deleted_with_audit_rows_that_do_not_have_its_text(store: Store) -> None:

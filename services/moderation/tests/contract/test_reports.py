@@ -194,6 +194,20 @@ async def test_of_too_many_open_ones_of_a_room_the_oldest_expires(
     assert expired == replace(filed[0], state=ReportState.EXPIRED, closed_at_ms=1_002)
 
 
+async def test_and_of_those_that_expired_so_the_oldest_go_but_none_that_was_decided(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moderation.adapters.store.reports.MOST_OPEN_REPORTS", 2)
+    monkeypatch.setattr("moderation.adapters.store.reports.MOST_EXPIRED_REPORTS", 1)
+    assert domain.MOST_EXPIRED_REPORTS == 2_000
+    decided = await file(store, 20, message=said(700))
+    await resolve(store, resolution(decided))
+    filed = [await file(store, 30 + n, message=said(800 + n), now_ms=1_000 + n) for n in range(5)]
+    found = await store.list_reports(ReportQuery(), first=9, before_id=None)
+    assert [each.id for each in found] == [filed[4].id, filed[3].id, filed[2].id, decided.id]
+    assert await store.find_report(filed[1].id) is None
+
+
 async def test_what_was_said_goes_with_the_evidence_and_the_report_with_the_history(store: Store) -> None:
     old, guests = await file(store), await file(store, 7, message=said(774, user_id=0))
     new = await file(store, 8, message=said(775), now_ms=9_000)

@@ -14,6 +14,8 @@ REPORTS_WINDOW_MS = 600_000
 """So many of one reporter in so long, over all rooms; one that is repeated counts once."""
 MOST_OPEN_REPORTS = 1_000
 """Of one slug. With one more the oldest expires: nobody who reports is refused because others have reported much."""
+MOST_EXPIRED_REPORTS = 2_000
+"""Of one slug: of those that gave way to newer ones, the oldest are deleted."""
 NEIGHBOURS = 5
 """Messages before the reported one, and as many behind it, whose ids are kept with it."""
 LONGEST_NOTE = 500

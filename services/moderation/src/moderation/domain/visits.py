@@ -5,6 +5,9 @@ from typing import NamedTuple
 from moderation.domain.last_seen import LARGEST, LONGEST_NAME, LONGEST_SLUG
 from moderation.domain.people import Speaker
 
+MOST_VISITS = 200
+"""Of one user, over all slugs and names. With one more the one that was seen longest ago goes."""
+
 
 class Visit(NamedTuple):
     """Somebody signed in was in a room under a name. One of these is one row, with the first and the last time."""

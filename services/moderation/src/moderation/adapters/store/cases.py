@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tortoise.expressions import Q
+from tortoise.functions import Count
 from tortoise.queryset import QuerySet
 
 from moderation.adapters.store.rows import storable
@@ -10,9 +11,10 @@ from moderation.adapters.store.tables import NAME_LENGTH, NoteRow, SanctionRow, 
 from moderation.adapters.store.warnings import warning_from_row
 from moderation.domain.cases import SHOWN, AddNote, Note, Seen
 from moderation.domain.people import Rank, Target
-from moderation.domain.visits import Visit
+from moderation.domain.visits import MOST_VISITS, Visit
 from moderation.domain.warnings import RoomWarning
 
+_SURPLUS_AT_ONCE = 500
 _RANKS = {int(rank): rank for rank in Rank}
 
 
@@ -82,12 +84,18 @@ async def seen_of(slug: str, target: Target, since_ms: int) -> Seen:
 
 
 async def write_visits(visits: Mapping[Visit, tuple[int, int]]) -> None:
-    """Sorted, so that two replicas take their locks in the same order. The first time of a row that there is stays."""
+    """Sorted, so that two replicas take their locks in the same order. The first time of a row that there is stays. Of
+    users with more than MOST_VISITS the oldest go."""
     rows = [
         VisitRow(**visit._asdict(), first_seen_ms=first_ms, last_seen_ms=last_ms)
         for visit, (first_ms, last_ms) in sorted(visits.items())
     ]
     await VisitRow.bulk_create(rows, on_conflict=["user_id", "slug", "name"], update_fields=["last_seen_ms"])
+    counted = VisitRow.filter(user_id__in=sorted({visit.user_id for visit in visits})).annotate(kept=Count("user_id"))
+    for user_id in await counted.group_by("user_id").filter(kept__gt=MOST_VISITS).values_list("user_id", flat=True):
+        surplus = VisitRow.filter(user_id=user_id).order_by("-last_seen_ms", "-id").offset(MOST_VISITS)
+        oldest = await surplus.limit(_SURPLUS_AT_ONCE).select_for_update(skip_locked=True).only("id")
+        await VisitRow.filter(id__in=[row.id for row in oldest]).delete()
 
 
 async def delete_visits(before_ms: int, first: int) -> bool:

@@ -8,6 +8,7 @@ from moderation.domain.audit import ERASED_NAME
 from moderation.domain.erasures import LoggedMessage
 from moderation.domain.people import Target
 from moderation.domain.reports import (
+    MOST_EXPIRED_REPORTS,
     MOST_OPEN_REPORTS,
     MOST_REPORTS,
     Neighbours,
@@ -22,6 +23,7 @@ from moderation.domain.reports import (
 )
 
 _EXPIRED_AT_ONCE = 100
+_DELETED_AT_ONCE = 200
 _STATES = {int(state): state for state in ReportState}
 _CATEGORIES = {int(category): category for category in ReportCategory}
 
@@ -47,7 +49,7 @@ async def reported_before(order: ReportOrder, *, now_ms: int) -> Report | None:
 async def insert_report(
     order: ReportOrder, message: LoggedMessage | None, neighbours: Neighbours, *, now_ms: int
 ) -> Report:
-    """Keep it; the oldest open one of the slug expires where there are too many."""
+    """Keep it; the oldest open one of the slug expires where there are too many, and the oldest of those goes."""
     target = order.target or Target(0, "")
     username = target.username
     if message is not None:
@@ -70,10 +72,19 @@ async def insert_report(
         closed_by=0,
     )
     await row.save()
-    surplus = ReportRow.filter(slug=order.slug, state=int(ReportState.OPEN)).order_by("-id").offset(MOST_OPEN_REPORTS)
-    for old in await surplus.limit(_EXPIRED_AT_ONCE):
-        await write_report(report_from_row(old).after(ReportStep.EXPIRE, by=0, now_ms=now_ms))
+    await _make_room(order.slug, now_ms)
     return report_from_row(row)
+
+
+async def _make_room(slug: str, now_ms: int) -> None:
+    open_ones = ReportRow.filter(slug=slug, state=int(ReportState.OPEN)).order_by("-id")
+    surplus = await open_ones.offset(MOST_OPEN_REPORTS).limit(_EXPIRED_AT_ONCE)
+    for old in surplus:
+        await write_report(report_from_row(old).after(ReportStep.EXPIRE, by=0, now_ms=now_ms))
+    if surplus:
+        expired = ReportRow.filter(slug=slug, state=int(ReportState.EXPIRED)).order_by("-id")
+        oldest = await expired.offset(MOST_EXPIRED_REPORTS).limit(_DELETED_AT_ONCE).only("id")
+        await ReportRow.filter(id__in=[row.id for row in oldest]).delete()
 
 
 async def find_report(report_id: int) -> Report | None:
