@@ -67,6 +67,7 @@ def classifier_server(ssl_context: ssl.SSLContext | None = None) -> Iterator[Cla
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def setup(self) -> None:
             classifier.connections += 1
