@@ -36,6 +36,7 @@ def test_an_action_is_told_with_its_row_and_the_sanctions_that_it_changed() -> N
     )
     assert (action.action.action_id, action.action.action, action.action.message_text) == (812, "ban", "buy")
     assert (list(action.imposed_ids), list(action.lifted_ids)) == ([31], [30])
+    assert (action.previous_id, hold.previous_id) == (0, 1_001)
     assert (hold.kind, json.loads(hold.data), hold.HasField("action")) == ("hold", {"hold_id": 4}, False)
 
 

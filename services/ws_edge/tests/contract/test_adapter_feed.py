@@ -85,6 +85,13 @@ async def test_other_kinds_are_passed_on_as_they_are() -> None:
     assert told(event) == {"event_id": 7, "kind": "later", "timestamp": AT, "details": details}
 
 
+async def test_an_event_brings_the_one_before_it_which_clients_are_not_told() -> None:
+    event = pb.FeedEvent(event_id=7, slug="s", kind="later", at_ms=AT_MS, previous_id=5)
+    part = feed_part_from_proto(pb.ReadFeedsResponse(events=[event], up_to_id=7))
+    assert part.events[0].previous_id == 5
+    assert told(event) == {"event_id": 7, "kind": "later", "timestamp": AT}
+
+
 async def test_what_is_no_object_keeps_nothing_from_the_others() -> None:
     with structlog.testing.capture_logs() as logs:
         assert "details" not in told(pb.FeedEvent(event_id=7, slug="s", kind="later", data="[1]"))

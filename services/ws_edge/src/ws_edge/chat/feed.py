@@ -2,7 +2,8 @@
 
 Moderation keeps the events, and says on NATS no more than that a feed has gone on. What that was is read from there,
 for all feeds of this worker at once and behind the last event that their clients were sent: so what NATS loses comes
-later, and nothing is missed, sent twice or out of order."""
+later, and nothing is missed, sent twice or out of order. Where this worker could not read for so long that events are
+not kept any more, those who missed some begin anew."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ from ws_edge.chat.registry import Connection
 from ws_edge.errors import ErrorCode, ModerationUnavailable
 from ws_edge.ports import SLUGS_PER_READ, Ports
 from ws_edge.protocol import codec
-from ws_edge.protocol.feed import FeedEvent
+from ws_edge.protocol.feed import FeedEvent, FeedState
 from ws_edge.protocol.identity import Rank, Slug
 from ws_edge.protocol.session import WatchFeed
 from ws_edge.room.room import Room
@@ -33,7 +34,7 @@ _log = structlog.get_logger(__name__)
 class _Watcher:
     """Somebody who is told."""
 
-    __slots__ = ("client", "known_id", "room", "up_to_id")
+    __slots__ = ("client", "has_missed", "known_id", "room", "up_to_id")
 
     def __init__(self, client: Connection, room: Room, event_id: int) -> None:
         self.client = client
@@ -42,6 +43,8 @@ class _Watcher:
         """The last event that they know."""
         self.up_to_id = event_id
         """Up to there the feed was read for them."""
+        self.has_missed = False
+        """There were events behind the last one that they know which are not kept any more."""
 
     @property
     def is_entitled(self) -> bool:
@@ -77,14 +80,7 @@ class Feeds:
             return None
         if state is None or not _may_watch(client):
             return ErrorCode.NOT_MODERATOR
-        policy = self._ports.policies.find(room.slug, self._ports.clock.unix_s())
-        room.flush()
-        client.write(codec.moderation_feed(state, policy, is_resumed=wish.since is not None, nonce=wish.nonce))
-        for event in state.events:
-            if not event.is_report_about(client.speaker.identity.user_id):
-                client.write(codec.moderation_event(event.data))
-        self._watchers[client] = _Watcher(client, room, state.event_id)
-        self._wanted.set()
+        self._begin(client, room, state, is_resumed=wish.since is not None, nonce=wish.nonce)
         return None
 
     def reached(self, heads: Mapping[Slug, int]) -> None:
@@ -140,11 +136,39 @@ class Feeds:
                     each.up_to_id = max(each.up_to_id, part.up_to_id)
             if part.has_more:
                 self._wanted.set()
+        await self._begin_anew()
+
+    def _begin(self, client: Connection, room: Room, state: FeedState, *, is_resumed: bool, nonce: str = "") -> None:
+        policy = self._ports.policies.find(room.slug, self._ports.clock.unix_s())
+        room.flush()
+        client.write(codec.moderation_feed(state, policy, is_resumed=is_resumed, nonce=nonce))
+        for event in state.events:
+            if not event.is_report_about(client.speaker.identity.user_id):
+                client.write(codec.moderation_event(event.data))
+        self._watchers[client] = _Watcher(client, room, state.event_id)
+        self._wanted.set()
+
+    async def _begin_anew(self) -> None:
+        """As whoever comes back after too long: they are told that something is missing. Raises ModerationUnavailable;
+        they are told nothing until it is there."""
+        for each in [each for each in self._watchers.values() if each.has_missed]:
+            state = await self._ports.moderation.open_feed(each.client.speaker, each.room.slug, each.known_id)
+            self._dismiss()
+            if self._watchers.get(each.client) is not each:
+                continue  # they have ended it, or begun anew themselves
+            if state is None:
+                del self._watchers[each.client]
+                each.client.write(codec.moderation_feed_closed())
+            else:
+                self._begin(each.client, each.room, state, is_resumed=True)
 
     def _tell(self, event: FeedEvent, watchers: Iterable[_Watcher]) -> None:
         frame = None
         for each in watchers:
             if event.id > each.known_id and self._watchers.get(each.client) is each:
+                each.has_missed |= event.previous_id > each.known_id
+                if each.has_missed:
+                    continue
                 each.known_id = event.id
                 if not event.is_report_about(each.client.speaker.identity.user_id):
                     frame = frame or codec.moderation_event(event.data)

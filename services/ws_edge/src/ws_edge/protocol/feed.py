@@ -15,6 +15,8 @@ class FeedEvent(Struct, frozen=True, gc=False):
 
     slug: Slug
     data: ModerationEventData
+    previous_id: int = 0
+    """The event of the slug before it; 0: there was none that was kept, or that is not known."""
 
     @property
     def id(self) -> int:

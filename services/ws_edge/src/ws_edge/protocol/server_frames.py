@@ -459,8 +459,8 @@ class ModerationFeedData(Struct, frozen=True, kw_only=True, gc=False):
     raid: "ModerationEventData | UnsetType | None" = UNSET
     """The last `moderation_event` of the kind `raid`; null: there was none in ten minutes."""
     recovered: bool | UnsetType = UNSET
-    """With `since`: whether all that you missed follows. false: there was more than 500 events, or a day, can tell; the
-    newest follow."""
+    """With `since`, or where it comes by itself: whether all that you missed follows. false: there was more than 500
+    events, or a day, can tell; the newest follow."""
     nonce: Nonce | UnsetType = UNSET
     """Of the frame that asked for it, where it had one."""
 
@@ -691,7 +691,8 @@ class Reported(Struct, frozen=True, gc=False, tag="reported", tag_field="type"):
 
 
 class ModerationFeed(Struct, frozen=True, gc=False, tag="moderation_feed", tag_field="type"):
-    """The answer to moderation_feed: what a moderator begins with; or, later, that they are told no more."""
+    """The answer to moderation_feed: what a moderator begins with; by itself, later, that they begin anew since some of
+    what happened cannot be told any more, or that they are told no more."""
 
     data: ModerationFeedData
 

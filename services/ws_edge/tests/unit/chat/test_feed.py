@@ -28,8 +28,9 @@ EMPTY = {
 OFF = {"type": "moderation_feed", "data": {"on": False}}
 
 
-def event(number: int, slug: str = "s") -> FeedEvent:
-    return FeedEvent(Slug(slug), ModerationEventData(event_id=number, kind="hold", timestamp=AT, details={"n": number}))
+def event(number: int, slug: str = "s", *, previous_id: int = 0) -> FeedEvent:
+    data = ModerationEventData(event_id=number, kind="hold", timestamp=AT, details={"n": number})
+    return FeedEvent(Slug(slug), data, previous_id)
 
 
 def shown(number: int) -> dict[str, object]:
@@ -329,6 +330,65 @@ async def test_they_are_read_again_after_moderation_was_away_or_something_failed
     await world.settle()
     assert chair.frames == [shown(1)]
     duty.cancel()
+
+
+async def missing(world: World) -> dict[str, object]:
+    """Event 1 was told; 2 to 8 were deleted before anybody read them. What begins anew then."""
+    await happened(world, 1)
+    world.moderation.feed += [event(9, previous_id=8), event(10, "t", previous_id=3), event(11, previous_id=9)]
+    world.moderation.feed_state = FeedState(11, events=(event(9), event(11)), recovered=False)
+    return {"type": "moderation_feed", "data": {**EMPTY, "event_id": 11, "recovered": False}}
+
+
+async def test_where_events_are_gone_before_they_were_read_who_is_told_begins_anew_and_knows_that_some_are_missing(
+    world: World,
+) -> None:
+    chair, away = await watching(world), await watching(world, OTHER_CHAIR, "t")
+    anew = await missing(world)
+    world.moderation.feeds_opened.clear()
+    await world.worker.feeds.read()
+    assert chair.frames == [shown(1), anew, shown(9), shown(11)]
+    assert world.moderation.feeds_opened[0] == ("u:9", "s", 1)
+    world.moderation.feed.append(event(12, previous_id=11))
+    await world.worker.feeds.read()
+    assert chair.frames[4:] == [shown(12)]
+    assert away.types[:1] == ["moderation_feed"]
+
+
+async def test_they_begin_anew_when_moderation_is_there_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    chair = await watching(world)
+    anew = await missing(world)
+    open_feed = world.moderation.open_feed
+
+    async def stumble(*_: object) -> None:
+        raise ModerationUnavailable
+
+    monkeypatch.setattr(world.moderation, "open_feed", stumble)
+    for _ in range(2):
+        with pytest.raises(ModerationUnavailable):
+            await world.worker.feeds.read()
+    assert chair.frames == [shown(1)]
+    monkeypatch.setattr(world.moderation, "open_feed", open_feed)
+    await world.worker.feeds.read()
+    assert chair.frames == [shown(1), anew, shown(9), shown(11)]
+
+
+async def test_not_who_may_not_any_more_has_left_or_has_begun_anew_themselves(world: World) -> None:
+    denied, gone, again = [await watching(world, who) for who in (CHAIR, OTHER_CHAIR, "7:moderator")]
+    anew = await missing(world)
+    world.moderation.opening_feed.shut()
+    reading = asyncio.create_task(world.worker.feeds.read())
+    await world.settle()
+    gone.hang_up()
+    again.send("moderation_feed", on=True, since=1)
+    world.moderation.is_feed_denied = True
+    world.moderation.opening_feed.open()
+    await reading
+    await world.settle()
+    assert denied.frames == [shown(1), OFF]
+    assert gone.frames == [shown(1)]
+    assert again.types[1:] == ["not_moderator"]
+    assert anew not in again.frames
 
 
 async def test_it_is_asked_for_as_often_as_a_history(world: World) -> None:

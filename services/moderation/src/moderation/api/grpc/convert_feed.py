@@ -62,7 +62,12 @@ def _events_to_proto(events: Iterable[FeedEvent]) -> Iterable[pb.FeedEvent]:
 
 def _event_to_proto(event: FeedEvent) -> pb.FeedEvent:
     message = pb.FeedEvent(
-        event_id=event.id, slug=event.slug, kind=event.kind, at_ms=event.at_ms, data=json.dumps(event.data)
+        event_id=event.id,
+        slug=event.slug,
+        kind=event.kind,
+        at_ms=event.at_ms,
+        data=json.dumps(event.data),
+        previous_id=event.previous_id,
     )
     if event.action is not None:
         message.action.CopyFrom(audit_to_proto(event.action, None))

@@ -64,7 +64,7 @@ def _event(event: pb.FeedEvent) -> FeedEvent:
         action=_action(event) if event.HasField("action") else UNSET,
         details=(details[0] if details else None) or UNSET,
     )
-    return FeedEvent(Slug(event.slug), data)
+    return FeedEvent(Slug(event.slug), data, event.previous_id)
 
 
 def _action(event: pb.FeedEvent) -> FeedActionData:
