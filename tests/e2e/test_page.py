@@ -507,9 +507,11 @@ async def test_the_policy_is_changed_shown_obeyed_and_undone(window: OpenWindow,
     await expect(apply).to_be_disabled()
     await form.get_by_label("Slow mode").select_option("600")
     await form.get_by_label("Links").select_option("refuse")
+    await form.get_by_label("Messages shown").select_option("50")
     await apply.click()
     holds = theirs.get_by_role("group", name="What messages are held to")
-    await expect(holds.locator("span")).to_have_text(["Slow mode: 10 minutes", "No links"])
+    shown = ["Slow mode: 10 minutes", "No links", "At most 50 messages shown a second"]
+    await expect(holds.locator("span")).to_have_text(shown)
     await expect(apply).to_be_disabled()
     await guest.say("https://example.com")
     await expect(theirs.locator("#outbox")).to_contain_text("Links are not allowed here.")

@@ -22,6 +22,7 @@ DEFAULTS = {
     "unique": False,
     "links": "allow",
     "shield_automatic": False,
+    "max_shown_per_second": 0,
     "shield": None,
 }
 SLOW = ("Slow mode", "slow_mode")

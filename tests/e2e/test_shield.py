@@ -19,6 +19,7 @@ OPEN = {
     "unique": False,
     "links": "allow",
     "shield_automatic": False,
+    "max_shown_per_second": 0,
 }
 PRESET = {"slow_mode_seconds": 30, "read_only": "anonymous", "links": "refuse", "min_account_minutes": 1440}
 READ_ONLY = ("The room is read-only", "read_only")

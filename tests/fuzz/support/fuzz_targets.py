@@ -305,7 +305,7 @@ POLICIES = (
     Policy(slow_mode_seconds=600),
     Policy(members_only=True, min_account_minutes=1, min_follow_minutes=1),
     Policy(emote_only=True, max_length=999),
-    Policy(unique=True, links=Links.REFUSE),
+    Policy(unique=True, links=Links.REFUSE, max_shown_per_second=5),
 )
 
 

@@ -10,7 +10,7 @@ from chassis.database_url import database_url, with_password
 from chassis.grpc_security import GrpcSettings
 from chassis.nats_connection import NatsSettings
 from chassis.settings import choice, flag, group, load as load_settings, secret, setting, text, whole
-from moderation.domain.policy import RANGES, Links, Policy, ReadOnly
+from moderation.domain.policy import RANGES, Links, Policy, ReadOnly, is_allowed
 
 PREFIX = "MODERATION_"
 _WORDS: Mapping[str, Mapping[str, Any]] = {
@@ -32,7 +32,7 @@ def preset_of(raw: str) -> Policy:
 def _field_of_preset(name: str, value: Any) -> Any:
     if name in _WORDS and isinstance(value, str) and value in _WORDS[name]:
         return _WORDS[name][value]
-    if name in RANGES and type(value) is int and RANGES[name][0] <= value <= RANGES[name][1]:
+    if name in RANGES and type(value) is int and is_allowed(name, value):
         return value
     if name in _YES_OR_NO and isinstance(value, bool):
         return value

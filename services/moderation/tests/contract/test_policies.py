@@ -64,6 +64,9 @@ async def test_a_change_leaves_other_fields_and_those_of_a_later_version_as_they
     assert await store.policies_of(["live"]) == [RoomPolicy("live", 2_000, Policy(30, ReadOnly.EVERYONE))]
     kept = (await PolicyRow.get(slug="live")).policy
     assert kept == {"slow_mode_seconds": 30, "of_a_later_version": 7, "read_only": "everyone"}
+    await store.change_policy(order(max_shown_per_second=5), now_ms=3_000)
+    (known,) = await store.policies_of(["live"])
+    assert known.policy == Policy(30, ReadOnly.EVERYONE, max_shown_per_second=5)
 
 
 async def test_a_value_of_a_later_version_is_taken_for_the_strictest_and_keeps_nobody_from_what_stands_behind_it(

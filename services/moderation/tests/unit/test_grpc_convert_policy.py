@@ -57,6 +57,10 @@ def test_a_change_of_the_policy_is_read_with_the_fields_that_it_names() -> None:
     order = order_from_proto(execute(**others))
     assert isinstance(order, PolicyOrder)
     assert order.command.changes == others
+    for shown in (0, 5, 200):
+        order = order_from_proto(execute(max_shown_per_second=shown))
+        assert isinstance(order, PolicyOrder)
+        assert order.command.changes == {"max_shown_per_second": shown}
     order = order_from_proto(execute(unique=True, links=policy_pb2.LINKS_REFUSE))
     assert isinstance(order, PolicyOrder)
     assert order.command.changes == {"unique": True, "links": Links.REFUSE}
@@ -76,6 +80,10 @@ def test_a_change_of_the_policy_is_read_with_the_fields_that_it_names() -> None:
         {"min_follow_minutes": -1},
         {"links": policy_pb2.LINKS_UNSPECIFIED},
         {"links": 9},
+        {"max_shown_per_second": -1},
+        {"max_shown_per_second": 1},
+        {"max_shown_per_second": 4},
+        {"max_shown_per_second": 201},
     ],
 )
 def test_a_change_that_breaks_the_contract_is_refused(changes: dict[str, object]) -> None:
@@ -186,13 +194,14 @@ def test_a_batch_is_read_with_places_that_are_carried_and_released() -> None:
 
 
 def test_a_policy_travels_whole_to_edges_and_into_the_log() -> None:
-    policy = Policy(30, ReadOnly.EVERYONE, unique=True, links=Links.REFUSE)
+    policy = Policy(30, ReadOnly.EVERYONE, unique=True, links=Links.REFUSE, max_shown_per_second=50)
     told = policy_pb2.Policy(
         slow_mode_seconds=30,
         read_only=policy_pb2.READ_ONLY_EVERYONE,
         max_length=1000,
         unique=True,
         links=policy_pb2.LINKS_REFUSE,
+        max_shown_per_second=50,
     )
     assert policy_to_proto(RoomPolicy("live", 5, policy)) == policy_pb2.RoomPolicy(slug="live", version=5, policy=told)
     change = PolicyChange(LogRef(3, 7, 21), 9, Origin("e", 7, "n"), 5, policy)

@@ -31,9 +31,9 @@ def test_settings_are_read_by_their_names() -> None:
 
 
 def test_a_shield_asks_for_what_the_preset_names_and_for_nothing_else() -> None:
-    raw = '{"read_only": "everyone", "links": "refuse", "unique": true, "max_length": 100}'
+    raw = '{"read_only": "everyone", "links": "refuse", "unique": true, "max_shown_per_second": 20}'
     assert preset_of(load({"MODERATION_SHIELD_PRESET": raw}).shield_preset) == Policy(
-        read_only=ReadOnly.EVERYONE, links=Links.REFUSE, unique=True, max_length=100
+        read_only=ReadOnly.EVERYONE, links=Links.REFUSE, unique=True, max_shown_per_second=20
     )
 
 
@@ -58,6 +58,7 @@ def test_a_shield_asks_for_what_the_preset_names_and_for_nothing_else() -> None:
         ("MODERATION_SHIELD_PRESET", "[30]"),
         ("MODERATION_SHIELD_PRESET", '{"slow_mode_seconds": 601}'),
         ("MODERATION_SHIELD_PRESET", '{"slow_mode_seconds": true}'),
+        ("MODERATION_SHIELD_PRESET", '{"max_shown_per_second": 4}'),
         ("MODERATION_SHIELD_PRESET", '{"unique": 1}'),
         ("MODERATION_SHIELD_PRESET", '{"links": "ask"}'),
         ("MODERATION_SHIELD_PRESET", '{"read_only": ["everyone"]}'),

@@ -47,6 +47,7 @@ policies = st.builds(
     unique=st.booleans(),
     links=st.sampled_from(Links),
     shield_automatic=st.booleans(),
+    max_shown_per_second=st.sampled_from([0, 5, 200]),
 )
 
 
@@ -56,11 +57,12 @@ def test_the_preset_is_that_of_the_contract() -> None:
 
 
 def test_while_it_is_on_the_stricter_of_policy_and_preset_holds_field_by_field() -> None:
-    kept = Policy(60, ReadOnly.NOBODY, True, 10, 20, True, 100, True, Links.ALLOW)
-    preset = Policy(30, ReadOnly.ANONYMOUS, False, 1440, 5, False, 1000, False, Links.REFUSE)
-    both = Policy(60, ReadOnly.ANONYMOUS, True, 1440, 20, True, 100, True, Links.REFUSE)
+    kept = Policy(60, ReadOnly.NOBODY, True, 10, 20, True, 100, True, Links.ALLOW, False, 50)
+    preset = Policy(30, ReadOnly.ANONYMOUS, False, 1440, 5, False, 1000, False, Links.REFUSE, False, 20)
+    both = Policy(60, ReadOnly.ANONYMOUS, True, 1440, 20, True, 100, True, Links.REFUSE, False, 20)
     assert kept.stricter(preset) == preset.stricter(kept) == both
     assert replace(kept, shield=Shield(NOW_MS + 1, preset)).in_force(NOW_MS) == both
+    assert Policy(max_shown_per_second=50).stricter(Policy()) == Policy(max_shown_per_second=50)
 
 
 def test_at_its_end_the_policy_holds_as_it_is_by_then_and_nothing_is_restored() -> None:
@@ -76,7 +78,9 @@ def test_what_holds_under_a_shield_is_never_laxer_than_policy_or_preset(kept: Po
     held = replace(kept, shield=Shield(NOW_MS + 1, preset)).in_force(NOW_MS)
     for field in fields(Policy):
         values = [getattr(policy, field.name) for policy in (kept, preset)]
-        if field.name != "shield":
+        if field.name == "max_shown_per_second":
+            assert held.max_shown_per_second == min(filter(None, values), default=0)
+        elif field.name != "shield":
             assert getattr(held, field.name) == (min(values) if field.name == "max_length" else max(values))
     assert held.shield is None
 

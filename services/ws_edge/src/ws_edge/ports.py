@@ -693,10 +693,12 @@ class Bus(Protocol):
         token: int,
         nonce: str,
         reply_to: MessageId | None = None,
+        max_shown: int = 0,
         duplicate: Callable[[MessageId], None],
     ) -> None:
         """Have one message stored, of at most 1,000 characters. The copy that comes back with `token` proves it; with a
-        nonce, `duplicate` is called instead where the stream already has the message, with its id."""
+        nonce, `duplicate` is called instead where the stream already has the message, with its id. `max_shown`: of the
+        policy that holds."""
 
     def publish_typing(self, log: LogRef, change: TypingChanged) -> None:
         """Reaches every edge with members in the room."""

@@ -115,7 +115,7 @@ def test_a_change_names_the_fields_that_it_changes_alone() -> None:
 
 
 def test_a_change_of_every_field_is_told() -> None:
-    change = ChangePolicy(5, ReadOnly.EVERYONE, True, 10, 20, False, 100, True, Links.REFUSE)
+    change = ChangePolicy(5, ReadOnly.EVERYONE, True, 10, 20, False, 100, True, Links.REFUSE, None, 5)
     request = CommandRequest(speaker(), SLUG, LogRef(RoomId(1), LIFE, 2), change, None, None, "", "n", "e", 4)
     assert request_to_proto(request).change_policy == policy_pb2.PolicyChanges(
         slow_mode_seconds=5,
@@ -127,6 +127,7 @@ def test_a_change_of_every_field_is_told() -> None:
         max_length=100,
         unique=True,
         links=policy_pb2.LINKS_REFUSE,
+        max_shown_per_second=5,
     )
 
 
@@ -139,8 +140,11 @@ def test_a_policy_has_every_field_of_the_contract() -> None:
         max_length=100,
         unique=True,
         links=policy_pb2.LINKS_HOLD,
+        max_shown_per_second=5,
     )
-    assert policy_from_proto(7, told) == Policy(7, 0, ReadOnly.NOBODY, True, 10, 20, True, 100, True, Links.HOLD)
+    assert policy_from_proto(7, told) == Policy(
+        7, 0, ReadOnly.NOBODY, True, 10, 20, True, 100, True, Links.HOLD, False, 5
+    )
 
 
 def test_a_policy_is_read_with_the_shield_that_lies_over_it_whose_unknown_words_are_the_strictest() -> None:

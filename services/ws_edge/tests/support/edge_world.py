@@ -502,6 +502,8 @@ class FakeBus:
 
     is_away: bool = False
     keeps_copies: bool = False
+    at: str = AT
+    """The time of the stream."""
     loses_messages: bool = False
     subscribing: Gate = field(default_factory=Gate)
     reading: Gate = field(default_factory=Gate)
@@ -540,6 +542,7 @@ class FakeBus:
         token: int,
         nonce: str,
         reply_to: MessageId | None = None,
+        max_shown: int = 0,
         duplicate: Callable[[MessageId], None],
     ) -> None:
         self._answer()
@@ -555,7 +558,7 @@ class FakeBus:
         number = MessageId(len(self.stream) + 1)
         prev = earlier[-1] if earlier else MessageId(0)
         author = (identity.user_id, identity.username, EDGE, token, nonce)
-        stored = StoredMessage(number, prev, AT, text, *author, reply_to, identity.rank.role)
+        stored = StoredMessage(number, prev, self.at, text, *author, reply_to, identity.role, max_shown=max_shown)
         self.nonces[key] = number
         self.stream.append((life, stored))
         self.copies.append((life, stored))

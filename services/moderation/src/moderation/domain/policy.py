@@ -14,13 +14,16 @@ LONGEST_SLOW_MODE_S = 600
 LONGEST_WAIT_MINUTES = 129_600
 LONGEST_MESSAGE = 1000
 LONGEST_SHIELD_MINUTES = 1440
+FEWEST_SHOWN = 5
+MOST_SHOWN = 200
 RANGES = {
     "slow_mode_seconds": (0, LONGEST_SLOW_MODE_S),
     "min_account_minutes": (0, LONGEST_WAIT_MINUTES),
     "min_follow_minutes": (0, LONGEST_WAIT_MINUTES),
     "max_length": (1, LONGEST_MESSAGE),
+    "max_shown_per_second": (FEWEST_SHOWN, MOST_SHOWN),
 }
-"""Of the fields that are numbers, both bounds included."""
+"""Of the fields that are numbers, both bounds included; see is_allowed."""
 _MS_PER_MINUTE = 60_000
 EXEMPT_RANK = Rank.MODERATOR
 """Those of this rank and above may write whatever the policy says."""
@@ -65,6 +68,7 @@ class PolicyChanges(TypedDict, total=False):
     unique: bool
     links: Links
     shield_automatic: bool
+    max_shown_per_second: int
     shield: "Shield | None"
 
 
@@ -90,6 +94,8 @@ class Policy:
     links: Links = Links.ALLOW
     shield_automatic: bool = False
     """A shield is laid by itself where there is a raid."""
+    max_shown_per_second: int = 0
+    """So many messages a second edges show to each viewer; from FEWEST_SHOWN to MOST_SHOWN, 0: all."""
     shield: "Shield | None" = None
     """What lies over the fields above, or did: it may be over."""
 
@@ -113,7 +119,11 @@ class Policy:
             unique=self.unique or other.unique,
             links=max(self.links, other.links),
             shield_automatic=self.shield_automatic or other.shield_automatic,
+            max_shown_per_second=min(limits) if (limits := self._limits_of_shown(other)) else 0,
         )
+
+    def _limits_of_shown(self, other: "Policy") -> list[int]:
+        return [limit for limit in (self.max_shown_per_second, other.max_shown_per_second) if limit]
 
     def changed(self, changes: PolicyChanges) -> "Policy":
         """This policy with some fields changed."""
@@ -229,6 +239,12 @@ _MEMBERS_ONLY = PolicyRefusal(Decision.MEMBERS_ONLY)
 _TOO_LONG = PolicyRefusal(Decision.TOO_LONG)
 _EMOTE_ONLY = PolicyRefusal(Decision.EMOTE_ONLY)
 _LINKS = PolicyRefusal(Decision.LINKS)
+
+
+def is_allowed(name: str, value: int) -> bool:
+    """Whether a field that is a number may have that value."""
+    lowest, highest = RANGES[name]
+    return lowest <= value <= highest or (name == "max_shown_per_second" and value == 0)
 
 
 def refusal_by(policy: Policy, rank: int, claims: Claims, text: str, now_ms: int) -> PolicyRefusal | None:

@@ -393,7 +393,10 @@ class Posting:
         if isinstance(found, StoredMessage) and not room.erasures.covers(found):
             author.waiting -= 1
             room.flush()
-            author.write(codec.own_entry(found, room.room_id, room.emotes))
+            if room.is_to_come(author, found):
+                author.write(codec.besides(found, room.room_id, nonce=found.nonce, emotes=room.emotes))
+            else:
+                author.write(codec.own_entry(found, room.room_id, room.emotes))
         else:
             is_taken_back = result.entry_id is not None and room.erasures.names(result.entry_id)
             code = ErrorCode.MESSAGE_DELETED if is_taken_back or found is not None else ErrorCode.UNAVAILABLE
@@ -420,6 +423,7 @@ class Posting:
                 token=token,
                 nonce=message.nonce,
                 reply_to=message.reply_to,
+                max_shown=self._policy_of(room).max_shown_per_second,
                 duplicate=partial(self._repeated, author, token),
             )
         except BusUnavailable:
@@ -478,7 +482,10 @@ class Posting:
             self._settle(token, ErrorCode.MESSAGE_DELETED)
         elif self._outcomes.resolve(token):
             room.flush()
-            author.write(codec.entry(found, room.room_id, nonce=pending.nonce, emotes=room.emotes))
+            if room.is_to_come(author, found):
+                author.write(codec.besides(found, room.room_id, nonce=pending.nonce, emotes=room.emotes))
+            else:
+                author.write(codec.entry(found, room.room_id, nonce=pending.nonce, emotes=room.emotes))
 
     def _settle(self, token: int, refusal: ErrorCode | None) -> None:
         """None: what became of it is not known."""

@@ -1,7 +1,7 @@
 """Which rooms this worker holds, by life and slug, and which connections it has, by user and address."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -163,6 +163,14 @@ class ConnectionRegistry:
         if first is not None and first.speaker.key == key:
             found[first] = None
         return list(found)
+
+    def named(self, life: Life, names: Set[str]) -> dict[str, list[Connection]]:
+        """The connections with a membership of that life whose names are these in lower case."""
+        found: dict[str, list[Connection]] = {}
+        for one in self._by_life.get(life, ()):
+            if (name := one.speaker.identity.username.casefold()) in names:
+                found.setdefault(name, []).append(one)
+        return found
 
     def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
         """The highest rank that somebody is connected with here; slug None: anywhere."""

@@ -169,44 +169,70 @@ def entry(
     action_id: int = 0,
     hold_id: int = 0,
     emotes: EmoteTable = NO_EMOTES,
+    skipped: int = 0,
 ) -> bytes:
     """An entry of the log, of a kind that is shown; `prev_id` in place of the stored one, `nonce` and `action_id` in
     the copy of whose message or command it is alone, `hold_id` in that of who waited or allowed it, `emotes` those of
-    the room."""
+    the room, `skipped`: so many messages between it and `prev_id` were left out."""
     shown_before = entry.prev_id if prev_id is None else prev_id
     if isinstance(entry, StoredMessage):
         own = {"action_id": action_id, "hold_id": hold_id}
         message = _message(entry, room_id, shown_before, nonce or UNSET, emotes=emotes, **own)
+        if skipped:
+            message = msgspec.structs.replace(message, skipped=skipped)
         return _written(server_frames.ChatMessage(message))
+    frame: server_frames.EntryFrame
     if isinstance(entry, PolicyChanged):
-        return _written(_policy_changed(entry, shown_before, nonce or UNSET, action_id or UNSET))
-    if isinstance(entry, MessagePinned | MessageUnpinned):
-        return _written(_pin_entry(entry, room_id, shown_before, nonce or UNSET, action_id or UNSET, emotes))
-    assert not isinstance(entry, UnknownEntry)
-    return _written(_erasure(entry, shown_before, nonce or UNSET, action_id or UNSET))
+        frame = _policy_changed(entry, shown_before, nonce or UNSET, action_id or UNSET)
+    elif isinstance(entry, MessagePinned | MessageUnpinned):
+        frame = _pin_entry(entry, room_id, shown_before, nonce or UNSET, action_id or UNSET, emotes)
+    else:
+        assert not isinstance(entry, UnknownEntry)
+        frame = _erasure(entry, shown_before, nonce or UNSET, action_id or UNSET)
+    if skipped:
+        frame = msgspec.structs.replace(frame, data=msgspec.structs.replace(frame.data, skipped=skipped))
+    return _written(frame)
 
 
-def own_entry(stored: LogEntry, room_id: int, emotes: EmoteTable = NO_EMOTES) -> bytes:
+def besides(message: StoredMessage, room_id: int, *, nonce: str = "", emotes: EmoteTable = NO_EMOTES) -> bytes:
+    """A message besides the chain of what a client is shown."""
+    hold_id = 0 if message.allowed is None else message.allowed.hold_id
+    shown = _message(message, room_id, UNSET, nonce or UNSET, emotes=emotes, hold_id=hold_id)
+    return _written(server_frames.ChatMessage(shown))
+
+
+def own_entry(stored: LogEntry, room_id: int, emotes: EmoteTable = NO_EMOTES, *, skipped: int = 0) -> bytes:
     """The copy of whose message or command an entry is."""
     if isinstance(stored, StoredMessage):
         hold_id = 0 if stored.allowed is None else stored.allowed.hold_id
-        return entry(stored, room_id, nonce=stored.nonce, hold_id=hold_id, emotes=emotes)
-    return entry(stored, room_id, nonce=stored.nonce, action_id=stored.action_id, emotes=emotes)
+        return entry(stored, room_id, nonce=stored.nonce, hold_id=hold_id, emotes=emotes, skipped=skipped)
+    return entry(stored, room_id, nonce=stored.nonce, action_id=stored.action_id, emotes=emotes, skipped=skipped)
 
 
 def allowed_entry(
-    stored: StoredMessage, allowed: Allowed, room_id: int, *, nonce: str = "", emotes: EmoteTable = NO_EMOTES
+    stored: StoredMessage,
+    allowed: Allowed,
+    room_id: int,
+    *,
+    nonce: str = "",
+    emotes: EmoteTable = NO_EMOTES,
+    skipped: int = 0,
 ) -> bytes:
     """The copy of who allowed a message; `nonce` in place of that of their action."""
-    shown_nonce = nonce or allowed.nonce
     return entry(
-        stored, room_id, nonce=shown_nonce, action_id=allowed.action_id, hold_id=allowed.hold_id, emotes=emotes
+        stored,
+        room_id,
+        nonce=nonce or allowed.nonce,
+        action_id=allowed.action_id,
+        hold_id=allowed.hold_id,
+        emotes=emotes,
+        skipped=skipped,
     )
 
 
 def _erasure(
     entry: Erasure, prev_id: int, nonce: str | UnsetType, action_id: int | UnsetType
-) -> server_frames.ServerFrame:
+) -> server_frames.EntryFrame:
     match entry:
         case MessageDeleted():
             return server_frames.MessageDeleted(
@@ -273,7 +299,7 @@ def _pin_entry(
     nonce: str | UnsetType,
     action_id: int | UnsetType,
     emotes: EmoteTable,
-) -> server_frames.ServerFrame:
+) -> server_frames.EntryFrame:
     if isinstance(entry, MessageUnpinned):
         return server_frames.MessageUnpinned(
             server_frames.MessageUnpinnedData(

@@ -68,6 +68,7 @@ class ChangePolicy(Struct, frozen=True, gc=False):
     unique: bool | None = None
     links: Links | None = None
     shield_automatic: bool | None = None
+    max_shown_per_second: int | None = None
 
 
 class SetShield(Struct, frozen=True, gc=False):

@@ -23,10 +23,12 @@ from ws_edge.protocol.commands import (
 from ws_edge.protocol.emotes import REACTION_LIMIT_CHARACTERS
 from ws_edge.protocol.identity import MessageId, UserId
 from ws_edge.protocol.policies import (
+    FEWEST_SHOWN,
     LONGEST_MESSAGE,
     LONGEST_SHIELD_MINUTES,
     LONGEST_SLOW_MODE_S,
     LONGEST_WAIT_MINUTES,
+    MOST_SHOWN,
     Links,
     ReadOnly,
 )
@@ -52,6 +54,9 @@ _Reason = Annotated[str, Meta(max_length=REASON_LENGTH, pattern=_STORABLE)]
 _ShieldMinutes = Annotated[int, Meta(ge=1, le=LONGEST_SHIELD_MINUTES)]
 SlowModeSeconds = Annotated[int, Meta(ge=0, le=LONGEST_SLOW_MODE_S)]
 Minutes = Annotated[int, Meta(ge=0, le=LONGEST_WAIT_MINUTES)]
+MaxShown = Annotated[
+    int, Meta(ge=0, le=MOST_SHOWN, extra_json_schema={"anyOf": [{"const": 0}, {"minimum": FEWEST_SHOWN}]})
+]
 MaxLength = Annotated[int, Meta(ge=1, le=MESSAGE_LENGTH)]
 _Username = Annotated[str, Meta(min_length=1, max_length=_USERNAME_LENGTH, pattern=_STORABLE)]
 
@@ -95,11 +100,15 @@ class PolicyChanges(Struct, frozen=True):
     """What becomes of a message with a link in it; hold: it waits for a moderator."""
     shield_automatic: bool | UnsetType = UNSET
     """A shield is laid by itself, for 15 minutes, where there is a raid."""
+    max_shown_per_second: MaxShown | UnsetType = UNSET
+    """So many messages a second each viewer is shown; 0: all."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""
         if not self.named:
             raise ValueError("nothing that is known here would change")
+        if self.max_shown_per_second is not UNSET and 0 < self.max_shown_per_second < FEWEST_SHOWN:
+            raise ValueError("fewer than a room may show")
 
     @property
     def named(self) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class StoredMessage:
     """The author's highest role; None: anonymous."""
     allowed: Allowed | None = None
     """Of one that waited for a moderator; edge and token are then those of whoever allowed it."""
+    max_shown: int = 0
+    """Of the policy that held when it was published, see room/sampling.py; 0: no limit."""
 
 
 @dataclass(frozen=True, slots=True)

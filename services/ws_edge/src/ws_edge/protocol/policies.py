@@ -16,6 +16,8 @@ LONGEST_SLOW_MODE_S = 600
 LONGEST_WAIT_MINUTES = 129_600
 LONGEST_MESSAGE = 1000
 LONGEST_SHIELD_MINUTES = 1440
+FEWEST_SHOWN = 5
+MOST_SHOWN = 200
 EXEMPT_RANK = Rank.MODERATOR
 """Those of this rank and above may write whatever the policy says."""
 PLACES_LIMIT = 10_000
@@ -57,6 +59,8 @@ class Policy(Struct, frozen=True, gc=False):
     links: Links = Links.ALLOW
     shield_automatic: bool = False
     """A shield is laid by itself where there is a raid."""
+    max_shown_per_second: int = 0
+    """So many messages a second each viewer is shown; 0: all."""
     shield: "Shield | None" = None
     """What the fields above hold by, and until when; None: by themselves."""
 
@@ -102,6 +106,7 @@ def shielded(kept: Policy, preset: Policy, until_ms: int) -> Policy:
         kept.unique or preset.unique,
         max(kept.links, preset.links, key=_LINKS_BY_STRICTNESS.index),
         kept.shield_automatic or preset.shield_automatic,
+        min(filter(None, (kept.max_shown_per_second, preset.max_shown_per_second)), default=0),
         Shield(until_ms, kept),
     )
 

@@ -12,6 +12,7 @@ from ws_edge.protocol.frames import (
     MESSAGE_LENGTH,
     REASON_LENGTH,
     MaxLength,
+    MaxShown,
     Minutes,
     NoData,
     Nonce,
@@ -92,6 +93,8 @@ class PolicyData(Struct, frozen=True, gc=False):
     """What becomes of a message with a link in it."""
     shield_automatic: bool
     """A shield is laid by itself, for 15 minutes, where there is a raid."""
+    max_shown_per_second: MaxShown
+    """So many messages a second each viewer is shown; 0: all."""
     shield: "ShieldData | None"
     """null: none. Else the other fields are what holds until its end: the stricter of `underlying` and of what the
     shield asks for."""
@@ -132,7 +135,10 @@ class MessageData(Struct, frozen=True, kw_only=True, gc=False):
     room_id: _Id
     prev_id: _EntryId | UnsetType = UNSET
     """The entry shown before this one, 0: none. Who holds something else has missed some. Not within `history` and
-    pins."""
+    pins, nor in a copy besides the others."""
+    skipped: _Positive | UnsetType = UNSET
+    """So many messages between `prev_id` and this one are not shown, see `max_shown_per_second`; `since` and `history`
+    have them."""
     role: _Role | None
     """The author's highest; null: anonymous."""
     reply_to: _Id | UnsetType = UNSET
@@ -191,6 +197,8 @@ class MessageDeletedData(Struct, frozen=True, kw_only=True, gc=False):
     """Of this entry, in the same order as messages."""
     prev_id: _EntryId
     """As of a message."""
+    skipped: _Positive | UnsetType = UNSET
+    """As of a message."""
     message_id: _Id
     """What is gone."""
     user_id: _Id | None
@@ -212,6 +220,8 @@ class MessagesPurgedData(Struct, frozen=True, kw_only=True, gc=False):
     """Of this entry, in the same order as messages."""
     prev_id: _EntryId
     """As of a message."""
+    skipped: _Positive | UnsetType = UNSET
+    """As of a message."""
     user_id: _Id | None
     """All messages of this author are gone; null: of the anonymous one of this name."""
     username: str
@@ -232,6 +242,8 @@ class RoomClearedData(Struct, frozen=True, kw_only=True, gc=False):
     """Of this entry, in the same order as messages."""
     prev_id: _EntryId
     """As of a message."""
+    skipped: _Positive | UnsetType = UNSET
+    """As of a message."""
     up_to_id: _EntryId
     """All messages up to this one are gone."""
     moderator_user_id: _Id | None
@@ -249,6 +261,8 @@ class RoomPolicyData(Struct, frozen=True, kw_only=True, gc=False):
     """Of this entry, in the same order as messages."""
     prev_id: _EntryId
     """As of a message."""
+    skipped: _Positive | UnsetType = UNSET
+    """As of a message."""
     policy: PolicyData
     moderator_user_id: _Id | None
     timestamp: _Time
@@ -264,6 +278,8 @@ class MessagePinnedData(Struct, frozen=True, kw_only=True, gc=False):
     id: _Id
     """Of this entry, in the same order as messages. Of two frames about the pin the one with the higher id holds."""
     prev_id: _EntryId
+    """As of a message."""
+    skipped: _Positive | UnsetType = UNSET
     """As of a message."""
     message: MessageData
     """What is pinned from now on, in place of what was."""
@@ -281,6 +297,8 @@ class MessageUnpinnedData(Struct, frozen=True, kw_only=True, gc=False):
     id: _Id
     """Of this entry, in the same order as messages. Of two frames about the pin the one with the higher id holds."""
     prev_id: _EntryId
+    """As of a message."""
+    skipped: _Positive | UnsetType = UNSET
     """As of a message."""
     message_id: _Id
     """What was pinned; nothing is any more, whatever you have shown."""
@@ -715,6 +733,8 @@ class Error(Struct, frozen=True, gc=False, tag="error", tag_field="type"):
     data: ErrorData
 
 
+EntryFrame = MessageDeleted | MessagesPurged | RoomCleared | RoomPolicy | MessagePinned | MessageUnpinned
+"""What tells an entry of the log that is no message."""
 ServerFrame = (
     RoomJoined
     | Authenticated

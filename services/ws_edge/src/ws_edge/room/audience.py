@@ -1,10 +1,11 @@
 """Writing to many: all frames of one loop turn are joined once, and the same bytes go to every member."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 from typing import Protocol
 
 from ws_edge.protocol.compression import compressed
+from ws_edge.protocol.identity import Life
 
 UNSENT_LIMIT_BYTES = 1 << 20
 STALL_LIMIT_S = 30.0
@@ -34,6 +35,9 @@ class Participants(Protocol):
 
     def of_participant(self, key: str) -> Iterable[Member]:
         """The connections of one participant, in whatever room."""
+
+    def named(self, life: Life, names: Set[str]) -> Mapping[str, Sequence[Member]]:
+        """The connections of one life whose names are these in lower case."""
 
 
 class _Congestion:
@@ -160,7 +164,10 @@ class Audience:
 def _write(writers: Writers, frames: list[bytes], instead: Mapping[Member, list[Replacement]]) -> int:
     """How much each was written, but for those who have frames of their own."""
     joined = frames[0] if len(frames) == 1 else b"".join(frames)
-    if not instead:
+    if not joined:
+        for member in instead.keys() & writers.keys():
+            writers[member](_with_own(frames, instead[member]))
+    elif not instead:
         for write in writers.values():
             write(joined)
     else:

@@ -1,10 +1,12 @@
 """Reads again what a room may have missed, until that succeeds, as long as somebody here is in the room."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
+from typing import TypeVar
 
 import structlog
 
@@ -13,12 +15,14 @@ from chassis.tasks import Tasks
 from ws_edge.errors import BusUnavailable, RoomsUnavailable
 from ws_edge.ports import Bus, Incident, Meter, Rooms
 from ws_edge.protocol.identity import MessageId
-from ws_edge.protocol.log import LogEntry
+from ws_edge.protocol.log import LogEntry, StoredMessage
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.pins import unread_pins, with_messages
 from ws_edge.room.room import Room
+from ws_edge.room.sampling import second_of
 
 _log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
 
 READS_AT_ONCE = 32
 """After an interruption every room of the worker reads: the services behind it are not asked all at once."""
@@ -35,6 +39,8 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
 LAGGING_TRIES = 6
 """How often a stream is read that does not give all it has; about five seconds."""
+SECOND_AT_ONCE = 200
+"""Messages that are read at once of a second that had begun."""
 HOLD_BACK_S = 10.0
 """For so long live messages wait for those that lie before them; then they are shown with the gap, which prev_id
 shows."""
@@ -90,6 +96,14 @@ class Recovery:
     def presence_missed(self, room: Room) -> None:
         """See GapReader."""
         self._tasks.spawn(self._read_presence(room), "fetch missed presence")
+
+    def second_begun(self, room: Room, first: LogEntry) -> None:
+        """See GapReader."""
+        self._tasks.spawn(self._read_second(room, first), "read the begin of a second")
+
+    def second_ends(self, room: Room, second: str) -> None:
+        """See GapReader."""
+        self._tasks.spawn(self._end_second(room, second), "end a second")
 
     def look_up_overdue(self) -> None:
         """Read the stream for the published messages that were not seen again in time."""
@@ -242,6 +256,52 @@ class Recovery:
             if not room.erasures.is_read:
                 await self._read_erasures(room)
             entries = await with_messages(self._bus, room, entries)
+
+    async def _read_second(self, room: Room, first: LogEntry) -> None:
+        """Every edge judges a second by all its messages, those from before it opened the room included."""
+        read: list[StoredMessage] = []
+        with self._second_bounded(room):
+            async with asyncio.timeout(HOLD_BACK_S):
+                read = await self._until_read(room, partial(self._messages_of_second, room, first)) or []
+        room.second_read(first, read)
+
+    async def _messages_of_second(self, room: Room, first: LogEntry) -> list[StoredMessage]:
+        found: list[StoredMessage] = []
+        while True:
+            before = found[0].id if found else first.id
+            page = await self._bus.messages_before(room.log, before, limit=SECOND_AT_ONCE)
+            found = page + found
+            if len(page) < SECOND_AT_ONCE or second_of(page[0]) < second_of(first):
+                return found
+
+    async def _end_second(self, room: Room, second: str) -> None:
+        """The stream's clock is in a later second by now: what its leader does not have yet belongs to that."""
+        with self._second_bounded(room):
+            async with asyncio.timeout(HOLD_BACK_S):
+                last_id = await self._until_read(room, partial(self._bus.last_id, room.log))
+                if last_id is not None:
+                    await self._take_in(room, last_id)
+        room.second_over(second)
+
+    async def _until_read(self, room: Room, read: Callable[[], Awaitable[_T]]) -> _T | None:
+        """None: nobody is in the room any more."""
+        pause_s = FIRST_PAUSE_S
+        while not room.is_closed:
+            try:
+                async with self._message_turns:
+                    return await read()
+            except BusUnavailable:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        return None
+
+    @contextmanager
+    def _second_bounded(self, room: Room) -> Iterator[None]:
+        """Who waits for a second is shown what is known of it, where the stream cannot be read for so long."""
+        try:
+            yield
+        except TimeoutError:
+            self._go_on_without(room, "the stream could not be read")
 
     def _go_on_without(self, room: Room, reason: str) -> None:
         """The room goes on with what is known."""

@@ -58,6 +58,7 @@ class ReplayReader:
                 # From here on nothing is at hand that had been taken back when the client came.
                 await self._catch_up(room)
                 is_current = True
+                await self._let_viewers_see(room, since)
                 if since > room.last_id or room.shown_since(since) is not None or since <= recent.too_old:
                     return True
                 async with self._turn(room, since) as coming_back:
@@ -110,6 +111,13 @@ class ReplayReader:
                 shown = [entry for entry in missed if not isinstance(entry, UnknownEntry)]
                 if recent.prepend(room.erasures.without_covered(shown), after=since, reaches=missed[-1].id):
                     return
+
+    async def _let_viewers_see(self, room: Room, since: MessageId) -> None:
+        """On another edge the second of this entry was over sooner than here."""
+        while True:
+            if not room.viewed_id < since <= room.last_id:
+                return
+            await asyncio.sleep(_PAUSE_S)
 
     async def _has(self, room: Room, entry_id: MessageId) -> bool:
         """Whether the stream's leader has the room's log up to this entry. Raises BusUnavailable."""

@@ -1,6 +1,6 @@
 """One life of a room on this worker: entries of its log come in, frames for its members go out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from ws_edge.protocol.log import (
     StoredMessage,
 )
 from ws_edge.protocol.pins import Pin
-from ws_edge.protocol.policies import Policy
+from ws_edge.protocol.policies import EXEMPT_RANK, Policy
 from ws_edge.protocol.reactions import Reacted, ReactionSums
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, TypingChanged
@@ -36,6 +36,7 @@ from ws_edge.room.reactions import HELD_S, ReactableMessages, RoomReactions
 from ws_edge.room.recent_log import RecentLog
 from ws_edge.room.shown_log import ShownLog
 from ws_edge.room.typing_indicator import TypingIndicator
+from ws_edge.room.viewers import Viewers
 
 
 class GapReader(Protocol):
@@ -52,6 +53,13 @@ class GapReader(Protocol):
 
     def presence_missed(self, room: "Room") -> None:
         """Read a snapshot, then call presence_restored."""
+
+    def second_begun(self, room: "Room", first: LogEntry) -> None:
+        """Read what messages the second in which this entry was stored has before it, then call second_read."""
+
+    def second_ends(self, room: "Room", second: str) -> None:
+        """Have the room take in all that was stored up to the end of this second, which has come, then call
+        second_over."""
 
 
 class Resolve(Protocol):
@@ -92,6 +100,7 @@ class Room:
         "_timers",
         "_typing",
         "_version_at_first",
+        "_viewers",
         "is_closed",
         "log",
         "slug",
@@ -137,8 +146,19 @@ class Room:
         self._version_at_first = membership.version
         self._presence = Presence(membership.version, membership.connection_count, membership.crowded, is_read=False)
         self._newcomers = Newcomers(self._audience, self._presence)
-        self._reading_presence = True
-        self._stats_scheduled = False
+        self._reading_presence, self._stats_scheduled = True, False
+        self._viewers = Viewers(
+            self.log,
+            self._audience,
+            participants,
+            erasures=self.erasures,
+            emotes=lambda: self.emotes,
+            own_copies=self._own_copies,
+            begun=lambda first: gaps.second_begun(self, first),
+            ends=lambda second: gaps.second_ends(self, second),
+            clock=clock,
+            timers=timers,
+        )
         self._typing = TypingIndicator(self._audience, self._presence, participants, clock, timers)
 
     # --- members ---------------------------------------------------------------------------------------------------
@@ -159,9 +179,13 @@ class Room:
         where it comes back, and who came after it while it was on its way. `shows_pin` false: what is pinned may
         have been taken back."""
         self._audience.flush()
-        missed = None if resume is None else self._missed_since(resume)
+        sees_all = speaker.identity.rank >= EXEMPT_RANK
+        last_id = self.last_id if sees_all else self.viewed_id
+        missed = None if resume is None else self._missed_since(resume, last_id)
         replay = b"" if not missed else self._replayed(missed, speaker, _since(resume))
         self._audience.add(member, takes_compressed=takes_compressed, allowed_bytes=len(replay))
+        if sees_all:
+            self._viewers.add_watcher(member)
         presence, count = self._presence, membership.connection_count
         self._newcomers.add(member, membership.version)
         if membership.version < presence.version:
@@ -174,7 +198,7 @@ class Room:
                 codec.room_joined(
                     self.room_id,
                     count,
-                    self.last_id,
+                    last_id,
                     epoch=self.epoch,
                     you=you,
                     policy=policy,
@@ -190,6 +214,7 @@ class Room:
     def discard(self, member: Member) -> None:
         """Take a member out."""
         self._audience.discard(member)
+        self._viewers.discard(member)
         self._newcomers.discard(member)
 
     def broadcast(self, frame: bytes, instead: Mapping[Member, bytes] | None = None) -> None:
@@ -210,6 +235,7 @@ class Room:
         self._audience.check_progress(now_s)
         self._newcomers.forget_frames()
         self._shown.let_go(now_s=now_s)
+        self._viewers.let_go(now_s=now_s)
         if self._reactions is not None and self._reactions.is_idle(now_s):
             self._reactions = None
         if self._reactable is not None and now_s - self._reactable.used_at_s > HELD_S:
@@ -231,6 +257,12 @@ class Room:
     def last_id(self) -> MessageId:
         """The last entry that came, in its turn; 0: none."""
         return self._order.last_id
+
+    @property
+    def viewed_id(self) -> MessageId:
+        """The last entry that viewers were shown, or that was left out for them."""
+        passed_id = self._viewers.last_id
+        return self.last_id if passed_id is None else passed_id
 
     @property
     def epoch(self) -> str:
@@ -288,10 +320,12 @@ class Room:
         """See ShownLog."""
         return self._shown.is_whole_after(since, entries)
 
-    def _missed_since(self, resume: ResumePoint) -> list[LogEntry] | None:
-        if resume.since is None or resume.epoch != self.epoch:
+    def _missed_since(self, resume: ResumePoint, last_id: MessageId) -> list[LogEntry] | None:
+        """Up to where the client is let in."""
+        if resume.since is None or resume.epoch != self.epoch or resume.since > last_id:
             return None
-        return self.shown_since(resume.since)
+        missed = self.shown_since(resume.since)
+        return None if missed is None else [entry for entry in missed if entry.id <= last_id]
 
     def _replayed(self, missed: Sequence[LogEntry], speaker: Speaker, since: MessageId) -> bytes:
         """Each names the one before it here, the first one `since`. The same bytes for all, but for a client's own
@@ -398,22 +432,47 @@ class Room:
             return
         if self._reactable is not None and isinstance(shown, StoredMessage):
             self._reactable.note(shown)
-        instead: dict[Member, bytes] | None = None
+        if self._viewers.lane is not None or (isinstance(shown, StoredMessage) and shown.max_shown):
+            self._viewers.show(shown, author)
+        else:
+            is_own = author is not None or (isinstance(shown, StoredMessage) and shown.allowed is not None)
+            own = self._own_copies(shown, author) if is_own else None
+            self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self.emotes), own)
+
+    def _own_copies(self, shown: LogEntry, author: Member | None, *, skipped: int = 0) -> dict[Member, bytes] | None:
         if isinstance(shown, StoredMessage) and shown.allowed is not None:
-            instead = self._copies_of_allowed(shown, shown.allowed, author)
-        elif author is not None and (shown.nonce or not isinstance(shown, StoredMessage)):
-            instead = {author: codec.own_entry(shown, self.room_id, self.emotes)}
-        self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self.emotes), instead)
+            return self._copies_of_allowed(shown, shown.allowed, author, skipped=skipped)
+        if author is not None and (shown.nonce or not isinstance(shown, StoredMessage)):
+            return {author: codec.own_entry(shown, self.room_id, self.emotes, skipped=skipped)}
+        return None
 
     def _copies_of_allowed(
-        self, message: StoredMessage, allowed: Allowed, moderator: Member | None
+        self, message: StoredMessage, allowed: Allowed, moderator: Member | None, *, skipped: int
     ) -> dict[Member, bytes]:
         """Of a message that waited: those of its author, and of who allowed it, where that is a connection here."""
-        own = codec.own_entry(message, self.room_id, self.emotes)
+        own = codec.own_entry(message, self.room_id, self.emotes, skipped=skipped)
         copies = dict.fromkeys(self._participants.of_participant(allowed.key), own)
         if moderator is not None:
-            copies[moderator] = codec.allowed_entry(message, allowed, self.room_id, emotes=self.emotes)
+            copies[moderator] = codec.allowed_entry(message, allowed, self.room_id, emotes=self.emotes, skipped=skipped)
         return copies
+
+    # --- what viewers are shown ------------------------------------------------------------------------------------
+
+    def second_read(self, first: LogEntry, messages: Iterable[StoredMessage]) -> None:
+        """See GapReader; nothing, where it could not be read."""
+        self._viewers.second_read(first, messages)
+
+    def second_over(self, second: str) -> None:
+        """See GapReader."""
+        self._viewers.second_over(second)
+
+    def history_end(self, member: Member) -> MessageId | None:
+        """Before which entry the history of a member ends; None: it goes on to the end of the log."""
+        return self._viewers.history_end(member)
+
+    def is_to_come(self, member: Member, message: StoredMessage) -> bool:
+        """Whether a stored message waits in what the member is shown."""
+        return self._viewers.is_to_come(member, message)
 
     # --- presence --------------------------------------------------------------------------------------------------
 

@@ -123,6 +123,24 @@ async def test_sent_twice_at_once_it_is_the_same_message_also_where_texts_are_un
     assert len(world.moderation.holds) == 1
 
 
+async def test_an_allowed_one_that_is_not_shown_to_viewers_yet_comes_besides_to_its_author(world: World) -> None:
+    client = await world.join("s", "5:user")
+    await held(world, client)
+    decided(world, HoldState.ALLOWED)
+    world.ports.policies.apply(Slug("s"), Policy(1, max_shown_per_second=5))
+    world.moderation.verdict = Verdict(Decision.ADMITTED)
+    client.say("waits for the end of its second")
+    await world.settle()
+    number = await published(world)
+    client.raw = b""
+    client.say("see evil.com", nonce="n1")
+    await world.settle()
+    (frame,) = client.frames
+    data = frame["data"]
+    assert isinstance(data, dict)
+    assert (data["id"], data["nonce"], data["hold_id"], data.get("prev_id")) == (number, "n1", 1, None)
+
+
 async def test_an_allowed_one_that_is_sent_again_is_shown_once_more_to_its_author(world: World) -> None:
     client, witness = await world.join("s", "5:user"), await world.join("s", "6:user")
     await held(world, client)

@@ -20,8 +20,9 @@ from ws_edge.protocol.frames import (
     TypingStart,
     TypingStop,
 )
+from ws_edge.protocol.holds import Allowed
 from ws_edge.protocol.identity import Identity, MessageId, Rank, Slug, UserId
-from ws_edge.protocol.log import StoredMessage
+from ws_edge.protocol.log import MessageDeleted, MessageUnpinned, PolicyChanged, StoredMessage
 from ws_edge.protocol.policies import NO_POLICY
 from ws_edge.protocol.sanctions import Action, BanNotice, Sanction
 from ws_edge.protocol.server_frames import You
@@ -353,7 +354,7 @@ def test_room_joined_adds_last_id_to_the_document() -> None:
         b'"you":{"user_id":7,"username":"ana","roles":[],"may":[]},'
         b'"policy":{"version":0,"slow_mode_seconds":0,"read_only":"nobody","members_only":false,'
         b'"min_account_minutes":0,"min_follow_minutes":0,"emote_only":false,"max_length":1000,'
-        b'"unique":false,"links":"allow","shield_automatic":false,"shield":null},"pinned":null}}'
+        b'"unique":false,"links":"allow","shield_automatic":false,"max_shown_per_second":0,"shield":null},"pinned":null}}'
     )
 
 
@@ -551,3 +552,22 @@ def test_a_ban_that_is_permanent_has_no_end() -> None:
         b'{"type":"error","data":{"message":"Access denied","code":"access_denied",'
         b'"sanction":{"id":17,"reason":"","expires_at":null,"can_appeal":false}}}'
     )
+
+
+def test_frames_say_how_many_messages_were_left_out_before_them() -> None:
+    deletion = MessageDeleted(MessageId(9), MessageId(3), AT, MessageId(2), UserId(7), "ana", None)
+    unpinned = MessageUnpinned(MessageId(9), MessageId(3), AT, MessageId(2), 1, None)
+    policy = PolicyChanged(MessageId(9), MessageId(3), AT, NO_POLICY, None)
+    for entry in (message(9, 3, "hi", "ana", 7), deletion, unpinned, policy):
+        assert b'"prev_id":3,"skipped":5,' in _payload(codec.entry(entry, 1, skipped=5))
+        assert b'"prev_id":3,"skipped":5,' in _payload(codec.own_entry(entry, 1, skipped=5))
+        assert b"skipped" not in _payload(codec.entry(entry, 1))
+
+
+def test_a_message_besides_the_chain_has_no_prev_id() -> None:
+    said = message(9, 3, "hi", "ana", 7)
+    plain = codec.besides(said, 1)
+    assert _payload(plain) == _payload(codec.entry(said, 1)).replace(b',"prev_id":3', b"")
+    assert _payload(codec.besides(said, 1, nonce="n")).endswith(b'"role":"user","nonce":"n"}}')
+    allowed = replace(said, allowed=Allowed(4, "u:7", "", 1))
+    assert _payload(codec.besides(allowed, 1)).endswith(b'"role":"user","hold_id":4}}')

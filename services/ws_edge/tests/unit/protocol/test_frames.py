@@ -110,6 +110,8 @@ def test_what_ends_a_sanction_takes_no_messages_back() -> None:
             {"action": "policy", "changes": {"unique": True, "links": "refuse"}},
             ChangePolicy(unique=True, links=Links.REFUSE),
         ),
+        ({"action": "policy", "changes": {"max_shown_per_second": 0}}, ChangePolicy(max_shown_per_second=0)),
+        ({"action": "policy", "changes": {"max_shown_per_second": 200}}, ChangePolicy(max_shown_per_second=200)),
         (
             {"action": "policy", "changes": {"min_account_minutes": 129600, "min_follow_minutes": 0}},
             ChangePolicy(min_account_minutes=129_600, min_follow_minutes=0),

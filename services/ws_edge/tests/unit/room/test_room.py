@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from types import FrameType
 
@@ -15,9 +15,10 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.emotes import EmoteCache
 from ws_edge.protocol.holds import Decided
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.log import LogRef, StoredMessage
+from ws_edge.protocol.log import LogEntry, LogRef, MessageDeleted, StoredMessage
 from ws_edge.protocol.policies import NO_POLICY, Policy
 from ws_edge.protocol.reactions import Reacted
+from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.server_frames import You
 from ws_edge.room.audience import Member
@@ -31,8 +32,9 @@ YOU = You(user_id=7, username="ana", roles=(), may=())
 class Viewer:
     """A member that reads its frames."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, name: str = "") -> None:
         self.key = key
+        self.name = name
         self.frames: list[dict[str, object]] = []
         self.waiting = 0
 
@@ -123,6 +125,15 @@ class Surroundings:
 
     def of_participant(self, key: str) -> Iterable[Member]:
         return [viewer for viewer in self.viewers if viewer.key == key]
+
+    def named(self, life: Life, names: Set[str]) -> dict[str, list[Member]]:
+        return {name: [viewer for viewer in self.viewers if viewer.name == name] for name in names}
+
+    def second_begun(self, room: Room, first: LogEntry) -> None:
+        self.missed.append(f"what the second had before {first.id}")
+
+    def second_ends(self, room: Room, second: str) -> None:
+        self.missed.append(f"the end of {second}")
 
     def entries_missed(self, room: Room) -> None:
         self.missed.append("messages")
@@ -591,3 +602,194 @@ def test_a_room_in_which_somebody_always_types_does_not_gather_timers() -> None:
         room.typing_changed(typing(f"u:{(turn + 20) % 40 + 1}", active=False))
         host.pass_time(0.05)
     assert len(host.timers) == 1
+
+
+# --- so many messages a second ----------------------------------------------------------------------------------------
+
+
+def limited(
+    number: int, author: int, *, second: int = 0, token: int = 0, text: str = "", nonce: str = ""
+) -> StoredMessage:
+    edge = "e1" if token else "e2"
+    plain = message(number, number - 1, edge=edge, token=token, nonce=nonce)
+    at = f"2025-11-27T16:30:{second:02}.250Z"
+    return replace(plain, at=at, user_id=UserId(author), role="user", max_shown=5, text=text or plain.text)
+
+
+def moderated_room(*keys: str) -> tuple[Room, Surroundings, Viewer, list[Viewer]]:
+    """A room with viewers, and a moderator besides."""
+    room, host, viewers = open_room(*keys)
+    chair = Viewer("u:99")
+    host.viewers.append(chair)
+    moderator = speaker("u:99")
+    moderator = replace(moderator, identity=replace(moderator.identity, rank=Rank.MODERATOR))
+    room.welcome(chair, moderator, membership(), you=YOU, policy=NO_POLICY)
+    return room, host, chair, viewers
+
+
+def numbers(viewer: Viewer) -> list[object]:
+    return [frame["data"]["id"] for frame in viewer.frames]  # type: ignore[index]
+
+
+def chain_of(viewer: Viewer) -> list[tuple[object, object, object]]:
+    """What a viewer was shown, but for copies besides the chain."""
+    shown = [frame["data"] for frame in viewer.frames]
+    return [(d["id"], d["prev_id"], d.get("skipped", 0)) for d in shown if "prev_id" in d]  # type: ignore[attr-defined,index,operator]
+
+
+def test_viewers_are_shown_a_second_when_it_is_over_and_moderators_everything_at_once() -> None:
+    room, host, chair, (ana, ben) = moderated_room("u:1", "u:2")
+    for number in range(1, 21):
+        room.entry_stored(limited(number, 100 + number))
+    host.end_turn()
+    assert (numbers(ana), room.viewed_id, room.last_id) == ([], 0, 20)
+    assert chain_of(chair) == [(number, number - 1, 0) for number in range(1, 21)]
+    host.pass_time(0.75)
+    assert host.missed == ["the end of 2025-11-27T16:30:00"]
+    room.second_over("2025-11-27T16:30:00")
+    host.end_turn()
+    assert len(numbers(ana)) == 5
+    assert ana.frames == ben.frames
+    chain = chain_of(ana)
+    for before, (shown_id, prev_id, skipped) in zip([(0, 0, 0), *chain], chain, strict=False):
+        assert prev_id == before[0]
+        assert skipped == shown_id - prev_id - 1  # type: ignore[operator]
+    assert (len(chair.frames), room.viewed_id) == (20, 20)
+
+
+def test_authors_and_those_who_are_mentioned_are_shown_what_others_are_not() -> None:
+    room, host, chair, (ana, ben, other_tab) = moderated_room("u:1", "u:2", "u:1")
+    ben.name = "ben"
+    tokens = {}
+    for number in range(1, 21):
+        tokens[number] = host.outcomes.register(ana, room, f"n{number}")
+        room.entry_stored(limited(number, 1, token=tokens[number], nonce=f"n{number}", text=f"@Ben {number}"))
+    room.second_over("2025-11-27T16:30:00")
+    host.end_turn()
+    assert numbers(ana) == numbers(ben) == numbers(other_tab) == list(range(1, 21))
+    assert [f["data"]["nonce"] for f in ana.frames] == [f"n{number}" for number in range(1, 21)]  # type: ignore[index]
+    assert not any("nonce" in f["data"] for f in (*ben.frames, *other_tab.frames, *chair.frames))  # type: ignore[operator]
+    assert len(chain_of(ana)) == 1
+    assert chain_of(ana) == chain_of(ben) == chain_of(other_tab)
+    assert len(chain_of(chair)) == 20
+
+
+def test_somebody_anonymous_is_shown_their_own_as_well() -> None:
+    room, host, (ana,) = open_room("c:e1:7")
+    for number in range(1, 21):
+        token = host.outcomes.register(ana, room, "")
+        room.entry_stored(replace(limited(number, 1, token=token), user_id=None, role=None))
+    room.second_over("2025-11-27T16:30:00")
+    host.end_turn()
+    assert numbers(ana) == list(range(1, 21))
+    assert len(chain_of(ana)) == 1
+
+
+def test_a_moderator_s_own_copy_comes_at_once_with_its_nonce() -> None:
+    room, host, chair, (ana,) = moderated_room("u:1")
+    room.entry_stored(limited(1, 5))
+    token = host.outcomes.register(chair, room, "n")
+    own = limited(2, 99, token=token, nonce="n")
+    room.entry_stored(replace(own, role="moderator"))
+    host.end_turn()
+    assert [f["data"].get("nonce") for f in chair.frames] == [None, "n"]  # type: ignore[attr-defined]
+    room.second_over("2025-11-27T16:30:00")
+    host.end_turn()
+    assert chain_of(ana) == [(1, 0, 0), (2, 1, 0)]
+    assert len(chair.frames) == 2
+
+
+def test_who_comes_meanwhile_begins_where_viewers_are() -> None:
+    room, host, chair, (ana,) = moderated_room("u:1")
+    room.hold_recent()
+    for number in range(1, 8):
+        room.entry_stored(limited(number, number, second=number // 4))
+    late, back = Viewer("u:3"), Viewer("u:4")
+    room.welcome(late, speaker("u:3"), membership(), you=YOU, policy=NO_POLICY)
+    point = ResumePoint(MessageId(1), room.epoch)
+    first = Viewer("")
+    first.write(room.welcome(back, speaker("u:4"), membership(), you=YOU, policy=NO_POLICY, resume=point))
+    assert first.frames[0]["data"]["last_id"] == 3  # type: ignore[index]
+    assert [frame["data"]["id"] for frame in first.frames[1:]] == [2, 3]  # type: ignore[index]
+    ahead = ResumePoint(MessageId(5), room.epoch)
+    first = Viewer("")
+    first.write(room.welcome(Viewer("u:5"), speaker("u:5"), membership(), you=YOU, policy=NO_POLICY, resume=ahead))
+    assert first.frames[0]["data"]["recovered"] is False  # type: ignore[index]
+    room.second_over("2025-11-27T16:30:01")
+    host.end_turn()
+    assert chain_of(late) == chain_of(back) == [(4, 3, 0), (5, 4, 0), (6, 5, 0), (7, 6, 0)]
+    assert numbers(ana) == numbers(chair) == list(range(1, 8))
+
+
+def test_a_room_asks_for_the_begin_of_a_second_in_which_it_was_opened() -> None:
+    host = Surroundings()
+    room = host.room(membership())
+    room.presence_restored(RoomSnapshot(1, 1, False, ()))
+    room.opened(MessageId(10))
+    ana = Viewer("u:1")
+    room.welcome(ana, speaker("u:1"), membership(), you=YOU, policy=NO_POLICY)
+    first = limited(11, 11)
+    room.entry_stored(first)
+    assert host.missed == ["what the second had before 11"]
+    room.second_over("2025-11-27T16:30:00")
+    room.second_read(limited(9, 9), [])
+    host.end_turn()
+    assert ana.frames == []
+    room.second_read(first, [limited(number, number) for number in range(4, 11)])
+    host.end_turn()
+    assert numbers(ana) in ([], [11])
+    assert room.viewed_id == 11
+
+
+def test_without_a_limit_for_a_while_viewers_are_shown_what_everybody_is() -> None:
+    room, host, chair, (ana,) = moderated_room("u:1")
+    room.entry_stored(limited(1, 1))
+    room.second_over("2025-11-27T16:30:00")
+    plain = [message(number, number - 1) for number in range(2, 6)]
+    room.entry_stored(plain[0])
+    assert room.history_end(ana) == 3
+    assert room.history_end(chair) is None
+    host.pass_time(29.0)
+    room.check_progress()
+    assert room.history_end(ana) == 3
+    host.pass_time(2.0)
+    room.check_progress()
+    room.second_over("2025-11-27T16:30:09")
+    room.second_read(plain[0], [])
+    assert room.history_end(ana) is None
+    room.entry_stored(plain[1])
+    host.end_turn()
+    assert chain_of(ana) == chain_of(chair) == [(1, 0, 0), (2, 1, 0), (3, 2, 0)]
+
+
+def test_a_timer_of_a_second_that_is_over_asks_for_nothing() -> None:
+    room, host, _ = open_room("u:1")
+    room.entry_stored(limited(1, 1))
+    room.entry_stored(limited(2, 1, second=1))
+    host.pass_time(0.75)
+    assert host.missed == ["the end of 2025-11-27T16:30:01"]
+
+
+def test_who_left_is_shown_nothing_more() -> None:
+    room, host, chair, (ana,) = moderated_room("u:1")
+    room.entry_stored(limited(1, 1))
+    room.discard(chair)
+    room.discard(ana)
+    room.second_over("2025-11-27T16:30:00")
+    host.end_turn()
+    assert (chair.frames, ana.frames) == ([], [])
+
+
+def test_deletions_and_policies_keep_their_place_in_what_viewers_are_shown() -> None:
+    room, host, chair, (ana,) = moderated_room("u:1")
+    for number in range(1, 21):
+        room.entry_stored(limited(number, number))
+    at = "2025-11-27T16:30:00.900Z"
+    gone = MessageDeleted(MessageId(21), MessageId(20), at, MessageId(3), UserId(3), "ana", UserId(99))
+    room.entry_stored(gone)
+    room.second_over("2025-11-27T16:30:00")
+    host.end_turn()
+    assert numbers(ana)[-1] == numbers(chair)[-1] == 21
+    *_, (before, _, _), (_, prev_id, skipped) = chain_of(ana)
+    assert (prev_id, skipped) == (before, 20 - before)  # type: ignore[operator]
+    assert 3 not in numbers(ana)

@@ -34,6 +34,7 @@ from moderation.domain.policy import (
     RoomPolicy,
     ShieldCommand,
     ShieldOrder,
+    is_allowed,
 )
 from moderation.domain.reports import ReportAction, ReportOrder
 from moderation.domain.revocations import (
@@ -175,7 +176,7 @@ _OUTCOMES: dict[type[ModerationError], pb.ExecuteResponse.Outcome.ValueType] = {
 REFUSED = tuple(_OUTCOMES)
 """Refusals that are answers to Execute."""
 _RANKS = {int(rank) for rank in Rank}
-_POLICY_RANGES = RANGES | {"read_only": (min(ReadOnly), max(ReadOnly)), "links": (min(Links), max(Links))}
+_POLICY_WORDS = {"read_only": (min(ReadOnly), max(ReadOnly)), "links": (min(Links), max(Links))}
 
 
 def batch_from_proto(message: pb.AdmitRequest) -> Batch:
@@ -953,8 +954,11 @@ def _revocation_command(message: pb.ExecuteRequest) -> RevocationCommand:
 def _policy_changes(message: policy_pb2.PolicyChanges) -> PolicyChanges:
     named = [field.name for field in message.DESCRIPTOR.fields if message.HasField(field.name)]  # type: ignore[arg-type]
     changes: dict[str, Any] = {name: getattr(message, name) for name in named}
-    for name, (lowest, highest) in _POLICY_RANGES.items():
+    for name, (lowest, highest) in _POLICY_WORDS.items():
         if not lowest <= changes.get(name, lowest) <= highest:
+            raise MalformedRequest(name)
+    for name in RANGES.keys() & changes.keys():
+        if not is_allowed(name, changes[name]):
             raise MalformedRequest(name)
     if "read_only" in changes:
         changes["read_only"] = ReadOnly(changes["read_only"])

@@ -296,6 +296,7 @@ def _kept_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
         policy.unique,
         _LINKS.get(policy.links, Links.REFUSE),
         policy.shield_automatic,
+        policy.max_shown_per_second,
     )
 
 
@@ -507,6 +508,7 @@ def _policy_changes_to_proto(policy: ChangePolicy) -> policy_pb2.PolicyChanges:
         unique=policy.unique,
         links=None if policy.links is None else _LINKS_TO_PROTO[policy.links],
         shield_automatic=policy.shield_automatic,
+        max_shown_per_second=policy.max_shown_per_second,
     )
 
 

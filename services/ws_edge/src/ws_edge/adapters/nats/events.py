@@ -47,7 +47,14 @@ def live_subject(log: LogRef, kind: str) -> str:
 
 
 def encode_message(
-    speaker: Speaker, text: str, *, edge: str, token: int, nonce: str, reply_to: MessageId | None = None
+    speaker: Speaker,
+    text: str,
+    *,
+    edge: str,
+    token: int,
+    nonce: str,
+    reply_to: MessageId | None = None,
+    max_shown: int = 0,
 ) -> bytes:
     """A chat message as it is stored."""
     identity = speaker.identity
@@ -60,6 +67,7 @@ def encode_message(
         nonce=nonce,
         reply_to=reply_to or 0,
         role=identity.role or "",
+        max_shown_per_second=max_shown,
     )
     return events_pb2.LogEntry(message=message).SerializeToString()
 
@@ -101,6 +109,7 @@ def _message(
         MessageId(message.reply_to) if message.reply_to else None,
         message.role or (Rank.USER.role if user_id else None),
         allowed,
+        message.max_shown_per_second,
     )
 
 
