@@ -184,6 +184,8 @@ class SampledLane:
         return [one.entry for one in takewhile(lambda one: one.second == second, self._waiting)]
 
     def _judge(self, second: str, messages: Iterable[StoredMessage]) -> None:
+        if second < self._judged_second:
+            return  # read late, and all of it had its turn without
         if second != self._judged_second:
             self._judged_second, self._judged = second, {}
         self._judged |= {message.id: message for message in messages}

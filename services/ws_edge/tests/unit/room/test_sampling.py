@@ -162,6 +162,17 @@ def test_a_second_that_had_begun_is_judged_by_what_lay_before_as_well() -> None:
     assert ids(subject.second_over("2025-11-27T16:30:01")) == [11]
 
 
+def test_a_second_that_is_read_when_it_is_long_over_changes_nothing_of_a_later_one() -> None:
+    subject = lane(9)
+    subject.add(said(10, limit=0), None)
+    of_second = [*(said(number, number, limit=0, second=1) for number in range(11, 18)), said(18, 18, second=1)]
+    for message in of_second:
+        subject.add(message, None)
+    subject.earlier_read([])
+    assert 18 not in shown_in_second(of_second)
+    assert ids(subject.second_over("2025-11-27T16:30:01")) == []
+
+
 def test_the_first_entry_of_a_log_has_nothing_before_it() -> None:
     subject = lane()
     subject.add(said(7, prev=0), None)
