@@ -531,6 +531,35 @@ async def test_the_policy_is_changed_shown_obeyed_and_undone(window: OpenWindow,
 
 
 @pytest.mark.slow
+async def test_a_delayed_message_is_shown_to_moderators_first_and_marked_and_what_they_remove_nobody_sees(
+    window: OpenWindow, dev_edge: Edge, room: str
+) -> None:
+    chair, writer, guest = await window(), await window(), await window(phone=True)
+    page = await chair.enter(dev_edge, room, "Chair", "admin")
+    own, theirs = await writer.enter(dev_edge, room, "Ana", "user"), await guest.enter(dev_edge, room, "Guest")
+    await page.get_by_role("button", name="Room settings").click()
+    await page.locator("#policy").get_by_label("Viewers see messages").select_option("6")
+    await page.locator("#policy").get_by_role("button", name="Apply").click()
+    holds = theirs.get_by_role("group", name="What messages are held to")
+    await expect(holds.locator("span")).to_have_text(["Shown 6 s after moderators see it"])
+    await asyncio.sleep(OBEYED_AFTER_S)
+    await writer.say("something rude")
+    await writer.say("something nice")
+    for early in (page, own):
+        await expect(early.locator("article.early")).to_have_count(2)
+    await page.locator("article", has_text="something rude").get_by_role("button", name="Moderate").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete message").press("Enter")
+    await expect(own.locator("article.gone")).to_have_count(1)
+    await expect(theirs.get_by_role("log").locator("article")).to_have_count(0)
+    await expect(theirs.get_by_role("log").locator("article")).to_have_text(
+        [re.compile("something nice")], timeout=15_000
+    )
+    for early in (page, own):
+        await expect(early.locator("article.early:not(.gone)")).to_have_count(0)
+        await expect(early.locator("article")).to_have_count(2)
+
+
+@pytest.mark.slow
 async def test_the_form_of_the_policy_follows_another_admin_and_an_undo_that_comes_too_late_says_so(
     window: OpenWindow, dev_edge: Edge, room: str
 ) -> None:

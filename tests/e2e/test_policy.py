@@ -23,6 +23,7 @@ DEFAULTS = {
     "links": "allow",
     "shield_automatic": False,
     "max_shown_per_second": 0,
+    "delay_seconds": 0,
     "shield": None,
 }
 SLOW = ("Slow mode", "slow_mode")

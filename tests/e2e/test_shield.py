@@ -20,6 +20,7 @@ OPEN = {
     "links": "allow",
     "shield_automatic": False,
     "max_shown_per_second": 0,
+    "delay_seconds": 0,
 }
 PRESET = {"slow_mode_seconds": 30, "read_only": "anonymous", "links": "refuse", "min_account_minutes": 1440}
 READ_ONLY = ("The room is read-only", "read_only")

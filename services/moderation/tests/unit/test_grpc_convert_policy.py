@@ -84,6 +84,9 @@ def test_a_change_of_the_policy_is_read_with_the_fields_that_it_names() -> None:
         {"max_shown_per_second": 1},
         {"max_shown_per_second": 4},
         {"max_shown_per_second": 201},
+        {"delay_seconds": -2},
+        {"delay_seconds": 3},
+        {"delay_seconds": 8},
     ],
 )
 def test_a_change_that_breaks_the_contract_is_refused(changes: dict[str, object]) -> None:

@@ -48,6 +48,7 @@ policies = st.builds(
     links=st.sampled_from(Links),
     shield_automatic=st.booleans(),
     max_shown_per_second=st.sampled_from([0, 5, 200]),
+    delay_seconds=st.sampled_from([0, 2, 4, 6]),
 )
 
 

@@ -694,6 +694,7 @@ class Bus(Protocol):
         nonce: str,
         reply_to: MessageId | None = None,
         max_shown: int = 0,
+        delay_ms: int = 0,
         duplicate: Callable[[MessageId], None],
     ) -> None:
         """Have one message stored, of at most 1,000 characters. The copy that comes back with `token` proves it; with a

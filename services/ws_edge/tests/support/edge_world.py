@@ -543,6 +543,7 @@ class FakeBus:
         nonce: str,
         reply_to: MessageId | None = None,
         max_shown: int = 0,
+        delay_ms: int = 0,
         duplicate: Callable[[MessageId], None],
     ) -> None:
         self._answer()

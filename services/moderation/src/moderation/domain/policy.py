@@ -16,12 +16,14 @@ LONGEST_MESSAGE = 1000
 LONGEST_SHIELD_MINUTES = 1440
 FEWEST_SHOWN = 5
 MOST_SHOWN = 200
+LONGEST_DELAY_S, DELAY_STEP_S = 6, 2
 RANGES = {
     "slow_mode_seconds": (0, LONGEST_SLOW_MODE_S),
     "min_account_minutes": (0, LONGEST_WAIT_MINUTES),
     "min_follow_minutes": (0, LONGEST_WAIT_MINUTES),
     "max_length": (1, LONGEST_MESSAGE),
     "max_shown_per_second": (FEWEST_SHOWN, MOST_SHOWN),
+    "delay_seconds": (0, LONGEST_DELAY_S),
 }
 """Of the fields that are numbers, both bounds included; see is_allowed."""
 _MS_PER_MINUTE = 60_000
@@ -69,6 +71,7 @@ class PolicyChanges(TypedDict, total=False):
     links: Links
     shield_automatic: bool
     max_shown_per_second: int
+    delay_seconds: int
     shield: "Shield | None"
 
 
@@ -96,6 +99,8 @@ class Policy:
     """A shield is laid by itself where there is a raid."""
     max_shown_per_second: int = 0
     """So many messages a second edges show to each viewer; from FEWEST_SHOWN to MOST_SHOWN, 0: all."""
+    delay_seconds: int = 0
+    """Edges show viewers a message so long after it was stored; up to LONGEST_DELAY_S in steps of DELAY_STEP_S."""
     shield: "Shield | None" = None
     """What lies over the fields above, or did: it may be over."""
 
@@ -120,6 +125,7 @@ class Policy:
             links=max(self.links, other.links),
             shield_automatic=self.shield_automatic or other.shield_automatic,
             max_shown_per_second=min(limits) if (limits := self._limits_of_shown(other)) else 0,
+            delay_seconds=max(self.delay_seconds, other.delay_seconds),
         )
 
     def _limits_of_shown(self, other: "Policy") -> list[int]:
@@ -244,6 +250,8 @@ _LINKS = PolicyRefusal(Decision.LINKS)
 def is_allowed(name: str, value: int) -> bool:
     """Whether a field that is a number may have that value."""
     lowest, highest = RANGES[name]
+    if name == "delay_seconds" and value % DELAY_STEP_S:
+        return False
     return lowest <= value <= highest or (name == "max_shown_per_second" and value == 0)
 
 

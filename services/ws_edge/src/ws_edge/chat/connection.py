@@ -290,6 +290,8 @@ class ChatConnection:
     def _set_speaker(self, speaker: Speaker) -> None:
         self.speaker = speaker
         self._session.rank = speaker.identity.rank
+        if self.room is not None:
+            self.room.rank_changed(self, speaker)
 
     def renewed(self) -> None:
         """See Bearer."""

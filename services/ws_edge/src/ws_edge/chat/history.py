@@ -50,7 +50,9 @@ class Histories:
         else:
             room.flush()  # what the answer knows of, the client has seen before it
             has_more = len(found) > limit
-            reader.write(codec.history(found[-limit:], room.room_id, has_more=has_more, emotes=room.emotes))
+            waiting = room.waiting_ms()
+            shown = found[-limit:]
+            reader.write(codec.history(shown, room.room_id, has_more=has_more, emotes=room.emotes, visible_ms=waiting))
 
     async def _read(self, room: Room, before: MessageId | None, number: int) -> list[StoredMessage]:
         """So many of the newest messages before this id that were not taken back, or all there are. Raises

@@ -243,13 +243,20 @@ class ModerationActions:
             return None
         room.flush()
         if isinstance(entry, StoredMessage) and entry.allowed is not None:
-            emotes = room.emotes
-            client.write(codec.allowed_entry(entry, entry.allowed, room.room_id, nonce=nonce, emotes=emotes))
+            visible_ms, emotes = room.visible_ms(entry.id), room.emotes
+            copy = codec.allowed_entry(
+                entry, entry.allowed, room.room_id, nonce=nonce, emotes=emotes, visible_ms=visible_ms
+            )
+            client.write(copy)
             return None
         if result.event is not None:
             client.write(_frame_of(result.event, nonce=nonce, action_id=result.action_id))
         if isinstance(entry, CommandEntry):
-            client.write(codec.entry(entry, room.room_id, nonce=nonce, action_id=result.action_id, emotes=room.emotes))
+            visible_ms, action_id = room.visible_ms(entry.id), result.action_id
+            copy = codec.entry(
+                entry, room.room_id, nonce=nonce, action_id=action_id, emotes=room.emotes, visible_ms=visible_ms
+            )
+            client.write(copy)
         if result.undone is not None:
             self._answer_undo(client, room, result, result.undone, nonce)
         elif result.event is None and not isinstance(entry, CommandEntry):

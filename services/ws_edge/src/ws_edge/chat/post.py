@@ -394,7 +394,7 @@ class Posting:
             author.waiting -= 1
             room.flush()
             if room.is_to_come(author, found):
-                author.write(codec.besides(found, room.room_id, nonce=found.nonce, emotes=room.emotes))
+                author.write(room.besides(found, found.nonce))
             else:
                 author.write(codec.own_entry(found, room.room_id, room.emotes))
         else:
@@ -415,6 +415,7 @@ class Posting:
             self._refuse(author, ErrorCode.MESSAGE_DELETED, message.nonce)
             return
         token = self._outcomes.register(author, room, message.nonce, not_stored=release)
+        policy = self._policy_of(room)
         try:
             ports.bus.publish_message(
                 room.log,
@@ -423,7 +424,8 @@ class Posting:
                 token=token,
                 nonce=message.nonce,
                 reply_to=message.reply_to,
-                max_shown=self._policy_of(room).max_shown_per_second,
+                max_shown=policy.max_shown_per_second,
+                delay_ms=policy.delay_ms_of(author.speaker.identity.rank),
                 duplicate=partial(self._repeated, author, token),
             )
         except BusUnavailable:
@@ -483,7 +485,7 @@ class Posting:
         elif self._outcomes.resolve(token):
             room.flush()
             if room.is_to_come(author, found):
-                author.write(codec.besides(found, room.room_id, nonce=pending.nonce, emotes=room.emotes))
+                author.write(room.besides(found, pending.nonce))
             else:
                 author.write(codec.entry(found, room.room_id, nonce=pending.nonce, emotes=room.emotes))
 

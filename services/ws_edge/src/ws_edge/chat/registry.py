@@ -20,15 +20,23 @@ from ws_edge.errors import (
 from ws_edge.ports import Bus, Clock, Rooms
 from ws_edge.protocol.emotes import EmoteCache
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, Slug, Speaker, UserId
-from ws_edge.protocol.log import LogRef
+from ws_edge.protocol.log import PARTITIONS, LogEntry, LogRef, StoredMessage
+from ws_edge.protocol.policies import LONGEST_DELAY_S, PolicyCache
 from ws_edge.protocol.reactions import ReactionSums
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
 from ws_edge.room.audience import Member
+from ws_edge.room.delay import stored_ms, visible_ms
 from ws_edge.room.outcomes import Outcomes
+from ws_edge.room.pins import with_messages
 from ws_edge.room.room import GapReader, Room
 
+DELAYED_LATELY_S = LONGEST_DELAY_S + 4.0
+"""So long ago a message was stored at most that has to wait still; clocks may differ."""
+TAIL_AT_ONCE = 200
+TAIL_READS = 40
+TAIL_PAUSE_S = 0.05
 _K = TypeVar("_K", bound=Hashable)
 
 
@@ -238,6 +246,7 @@ class RoomRegistry:
         sanction_reader: SanctionReader,
         emote_reader: EmoteReader,
         emotes: EmoteCache,
+        policies: PolicyCache,
         outcomes: Outcomes,
         gaps: GapReader,
     ) -> None:
@@ -249,6 +258,7 @@ class RoomRegistry:
         self._sanction_reader = sanction_reader
         self._emote_reader = emote_reader
         self._emotes = emotes
+        self._policies = policies
         self._outcomes = outcomes
         self._gaps = gaps
         self.by_life: dict[Life, HeldRoom] = {}
@@ -343,7 +353,7 @@ class RoomRegistry:
         room = held.room
         try:
             held.unsubscribe = await self._bus.subscribe(room.log, room)
-            last_id, snapshot, _ = await asyncio.gather(
+            (last_id, tail), snapshot, _ = await asyncio.gather(
                 self._read_state(room), self._rooms.snapshot(room.life), self._emote_reader.demand_read(room.slug)
             )
             if snapshot.deleted or held.was_deleted:
@@ -351,7 +361,7 @@ class RoomRegistry:
             if not snapshot.version:
                 raise RoomsUnavailable("the room ended while it was entered")
             room.presence_restored(snapshot)
-            room.opened(last_id)
+            room.opened(last_id, tail)
         except BaseException as failure:
             # Whatever it was, those who wait must not wait for ever.
             is_expected = isinstance(failure, Unavailable | TurnedAway)
@@ -366,11 +376,45 @@ class RoomRegistry:
         finally:
             self.release(held)
 
-    async def _read_state(self, room: Room) -> MessageId:
-        """Up to where the log reaches. What holds is read after that: a pin is not older than what nobody is shown."""
+    async def _read_state(self, room: Room) -> tuple[MessageId, list[LogEntry]]:
+        """Up to where the log reaches, and what of it has to wait still. What holds is read after that: a pin is not
+        older than what nobody is shown."""
         last_id = await self._bus.last_id(room.log)
         await self._sanction_reader.demand_read(room.slug)
-        return last_id
+        return last_id, await self._read_tail(room, last_id) if last_id and self._may_wait(room.slug) else []
+
+    def _may_wait(self, slug: Slug) -> bool:
+        """Whether the policy of the room delays messages, or did so lately: versions are no lower than the time."""
+        now_s = self._clock.unix_s()
+        held_before = self._policies.find(slug, now_s - DELAYED_LATELY_S)
+        delays = self._policies.find(slug, now_s).delay_seconds or held_before.delay_seconds
+        return bool(delays) or held_before.version > (now_s - DELAYED_LATELY_S) * 1000
+
+    async def _read_tail(self, room: Room, last_id: MessageId) -> list[LogEntry]:
+        """From the first message on that has to wait. Raises BusUnavailable."""
+        now_ms = int(self._clock.unix_s() * 1000)
+        waiting: list[StoredMessage] = []
+        before = MessageId(last_id + 1)
+        while True:
+            page = await self._bus.messages_before(room.log, before, limit=TAIL_AT_ONCE)
+            waiting = [message for message in page if visible_ms(message, now_ms) > now_ms] + waiting
+            if len(page) < TAIL_AT_ONCE or stored_ms(page[0]) < now_ms - DELAYED_LATELY_S * 1000:
+                break
+            before = page[0].id
+        if waiting:
+            room.take_back(await self._bus.erasures(room.log))
+        tail: list[LogEntry] = []
+        for _ in range(TAIL_READS if waiting else 0):
+            after = tail[-1].id if tail else MessageId(waiting[0].id - PARTITIONS)
+            page_after = await self._bus.entries_after(room.log, after, limit=TAIL_AT_ONCE)
+            tail += page_after
+            if tail and tail[-1].id >= last_id:
+                return await with_messages(self._bus, room, tail)
+            if not page_after:
+                await asyncio.sleep(TAIL_PAUSE_S)  # a replica lags
+        if waiting:
+            raise BusUnavailable("the end of the log could not be read")
+        return []
 
     def _forget(self, held: HeldRoom) -> None:
         room = held.room

@@ -75,6 +75,7 @@ class Worker:
             sanction_reader=self.sanction_reader,
             emote_reader=self.emote_reader,
             emotes=ports.emotes,
+            policies=ports.policies,
             outcomes=self.outcomes,
             gaps=self.recovery,
         )

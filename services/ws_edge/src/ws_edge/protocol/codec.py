@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -16,7 +17,7 @@ from ws_edge.protocol.emotes import ADDRESSES_SENT_CHARACTERS, NO_EMOTES, EmoteT
 from ws_edge.protocol.feed import FeedState
 from ws_edge.protocol.frames import TYPES, ClientFrame, NoData, Nonce
 from ws_edge.protocol.holds import Allowed, Decided, HeldMessage, HoldState
-from ws_edge.protocol.identity import Identity, UserId
+from ws_edge.protocol.identity import Identity, MessageId, UserId
 from ws_edge.protocol.log import (
     Erasure,
     LogEntry,
@@ -170,16 +171,17 @@ def entry(
     hold_id: int = 0,
     emotes: EmoteTable = NO_EMOTES,
     skipped: int = 0,
+    visible_ms: int = 0,
 ) -> bytes:
     """An entry of the log, of a kind that is shown; `prev_id` in place of the stored one, `nonce` and `action_id` in
     the copy of whose message or command it is alone, `hold_id` in that of who waited or allowed it, `emotes` those of
-    the room, `skipped`: so many messages between it and `prev_id` were left out."""
+    the room, `skipped`: so many messages between it and `prev_id` were left out, `visible_ms` in an early copy, which
+    is not part of the chain: when it comes to all."""
     shown_before = entry.prev_id if prev_id is None else prev_id
     if isinstance(entry, StoredMessage):
-        own = {"action_id": action_id, "hold_id": hold_id}
-        message = _message(entry, room_id, shown_before, nonce or UNSET, emotes=emotes, **own)
-        if skipped:
-            message = msgspec.structs.replace(message, skipped=skipped)
+        own = {"action_id": action_id, "hold_id": hold_id, "skipped": skipped, "visible_ms": visible_ms}
+        before = UNSET if visible_ms else shown_before
+        message = _message(entry, room_id, before, nonce or UNSET, emotes=emotes, **own)
         return _written(server_frames.ChatMessage(message))
     frame: server_frames.EntryFrame
     if isinstance(entry, PolicyChanged):
@@ -189,24 +191,36 @@ def entry(
     else:
         assert not isinstance(entry, UnknownEntry)
         frame = _erasure(entry, shown_before, nonce or UNSET, action_id or UNSET)
-    if skipped:
-        frame = msgspec.structs.replace(frame, data=msgspec.structs.replace(frame.data, skipped=skipped))
+    if skipped or visible_ms:
+        data = msgspec.structs.replace(
+            frame.data,
+            prev_id=UNSET if visible_ms else shown_before,
+            skipped=skipped or UNSET,
+            visible_at=rfc3339(visible_ms) if visible_ms else UNSET,
+        )
+        frame = msgspec.structs.replace(frame, data=data)
     return _written(frame)
 
 
-def besides(message: StoredMessage, room_id: int, *, nonce: str = "", emotes: EmoteTable = NO_EMOTES) -> bytes:
-    """A message besides the chain of what a client is shown."""
+def besides(
+    message: StoredMessage, room_id: int, *, nonce: str = "", emotes: EmoteTable = NO_EMOTES, visible_ms: int = 0
+) -> bytes:
+    """A message besides the chain of what a client is shown; `visible_ms`: see `entry`."""
     hold_id = 0 if message.allowed is None else message.allowed.hold_id
-    shown = _message(message, room_id, UNSET, nonce or UNSET, emotes=emotes, hold_id=hold_id)
+    own = {"hold_id": hold_id, "visible_ms": visible_ms}
+    shown = _message(message, room_id, UNSET, nonce or UNSET, emotes=emotes, **own)
     return _written(server_frames.ChatMessage(shown))
 
 
-def own_entry(stored: LogEntry, room_id: int, emotes: EmoteTable = NO_EMOTES, *, skipped: int = 0) -> bytes:
+def own_entry(
+    stored: LogEntry, room_id: int, emotes: EmoteTable = NO_EMOTES, *, skipped: int = 0, visible_ms: int = 0
+) -> bytes:
     """The copy of whose message or command an entry is."""
+    how = {"skipped": skipped, "visible_ms": visible_ms}
     if isinstance(stored, StoredMessage):
         hold_id = 0 if stored.allowed is None else stored.allowed.hold_id
-        return entry(stored, room_id, nonce=stored.nonce, hold_id=hold_id, emotes=emotes, skipped=skipped)
-    return entry(stored, room_id, nonce=stored.nonce, action_id=stored.action_id, emotes=emotes, skipped=skipped)
+        return entry(stored, room_id, nonce=stored.nonce, hold_id=hold_id, emotes=emotes, **how)
+    return entry(stored, room_id, nonce=stored.nonce, action_id=stored.action_id, emotes=emotes, **how)
 
 
 def allowed_entry(
@@ -217,6 +231,7 @@ def allowed_entry(
     nonce: str = "",
     emotes: EmoteTable = NO_EMOTES,
     skipped: int = 0,
+    visible_ms: int = 0,
 ) -> bytes:
     """The copy of who allowed a message; `nonce` in place of that of their action."""
     return entry(
@@ -227,6 +242,7 @@ def allowed_entry(
         hold_id=allowed.hold_id,
         emotes=emotes,
         skipped=skipped,
+        visible_ms=visible_ms,
     )
 
 
@@ -343,12 +359,18 @@ def _shield(policy: Policy) -> server_frames.ShieldData | None:
 
 
 def history(
-    messages: Iterable[StoredMessage], room_id: int, *, has_more: bool, emotes: EmoteTable = NO_EMOTES
+    messages: Iterable[StoredMessage],
+    room_id: int,
+    *,
+    has_more: bool,
+    emotes: EmoteTable = NO_EMOTES,
+    visible_ms: Mapping[MessageId, int] = MappingProxyType({}),
 ) -> bytes:
-    """Older messages, oldest first."""
+    """Older messages, oldest first; `visible_ms`: of those that wait, when they come to all, Unix milliseconds."""
     shown, left = list[server_frames.MessageData](), ADDRESSES_SENT_CHARACTERS
     for message in reversed(list(messages)):
-        shown.insert(0, data := _message(message, room_id, emotes=emotes if left > 0 else NO_EMOTES))
+        known, due_ms = emotes if left > 0 else NO_EMOTES, visible_ms.get(message.id, 0)
+        shown.insert(0, data := _message(message, room_id, emotes=known, visible_ms=due_ms))
         left -= 0 if data.emotes is UNSET else sum(len(one.url) for one in data.emotes)
     return _written(server_frames.History(server_frames.HistoryData(messages=shown, has_more=has_more)))
 
@@ -386,6 +408,8 @@ def _message(
     emotes: EmoteTable,
     action_id: int = 0,
     hold_id: int = 0,
+    skipped: int = 0,
+    visible_ms: int = 0,
 ) -> server_frames.MessageData:
     shown = emotes.shown_in(message.text)
     return server_frames.MessageData(
@@ -402,6 +426,8 @@ def _message(
         nonce=nonce,
         hold_id=hold_id or UNSET,
         action_id=action_id or UNSET,
+        skipped=skipped or UNSET,
+        visible_at=rfc3339(visible_ms) if visible_ms else UNSET,
     )
 
 

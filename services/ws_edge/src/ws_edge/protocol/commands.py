@@ -69,6 +69,7 @@ class ChangePolicy(Struct, frozen=True, gc=False):
     links: Links | None = None
     shield_automatic: bool | None = None
     max_shown_per_second: int | None = None
+    delay_seconds: int | None = None
 
 
 class SetShield(Struct, frozen=True, gc=False):

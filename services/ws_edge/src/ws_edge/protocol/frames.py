@@ -23,7 +23,9 @@ from ws_edge.protocol.commands import (
 from ws_edge.protocol.emotes import REACTION_LIMIT_CHARACTERS
 from ws_edge.protocol.identity import MessageId, UserId
 from ws_edge.protocol.policies import (
+    DELAY_STEP_S,
     FEWEST_SHOWN,
+    LONGEST_DELAY_S,
     LONGEST_MESSAGE,
     LONGEST_SHIELD_MINUTES,
     LONGEST_SLOW_MODE_S,
@@ -57,6 +59,7 @@ Minutes = Annotated[int, Meta(ge=0, le=LONGEST_WAIT_MINUTES)]
 MaxShown = Annotated[
     int, Meta(ge=0, le=MOST_SHOWN, extra_json_schema={"anyOf": [{"const": 0}, {"minimum": FEWEST_SHOWN}]})
 ]
+DelaySeconds = Annotated[int, Meta(ge=0, le=LONGEST_DELAY_S, multiple_of=DELAY_STEP_S)]
 MaxLength = Annotated[int, Meta(ge=1, le=MESSAGE_LENGTH)]
 _Username = Annotated[str, Meta(min_length=1, max_length=_USERNAME_LENGTH, pattern=_STORABLE)]
 
@@ -102,6 +105,8 @@ class PolicyChanges(Struct, frozen=True):
     """A shield is laid by itself, for 15 minutes, where there is a raid."""
     max_shown_per_second: MaxShown | UnsetType = UNSET
     """So many messages a second each viewer is shown; 0: all."""
+    delay_seconds: DelaySeconds | UnsetType = UNSET
+    """So long after moderators and its author viewers see a message."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which the decoder reports as a wrong frame."""

@@ -62,6 +62,8 @@ class StoredMessage:
     """Of one that waited for a moderator; edge and token are then those of whoever allowed it."""
     max_shown: int = 0
     """Of the policy that held when it was published, see room/sampling.py; 0: no limit."""
+    delay_ms: int = 0
+    """The same: so long after it was stored viewers see it, see room/delay.py."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ LONGEST_MESSAGE = 1000
 LONGEST_SHIELD_MINUTES = 1440
 FEWEST_SHOWN = 5
 MOST_SHOWN = 200
+LONGEST_DELAY_S, DELAY_STEP_S = 6, 2
 EXEMPT_RANK = Rank.MODERATOR
 """Those of this rank and above may write whatever the policy says."""
 PLACES_LIMIT = 10_000
@@ -61,6 +62,8 @@ class Policy(Struct, frozen=True, gc=False):
     """A shield is laid by itself where there is a raid."""
     max_shown_per_second: int = 0
     """So many messages a second each viewer is shown; 0: all."""
+    delay_seconds: int = 0
+    """Viewers see a message so long after it was stored."""
     shield: "Shield | None" = None
     """What the fields above hold by, and until when; None: by themselves."""
 
@@ -72,6 +75,10 @@ class Policy(Struct, frozen=True, gc=False):
     def slow_mode_of(self, identity: Identity) -> int:
         """How many seconds the messages of somebody have to be apart."""
         return 0 if _is_exempt(identity) else self.slow_mode_seconds
+
+    def delay_ms_of(self, rank: Rank) -> int:
+        """How long after it was stored viewers see a message of somebody of that rank."""
+        return 0 if rank >= EXEMPT_RANK else self.delay_seconds * 1000
 
     def is_unique_for(self, rank: Rank) -> bool:
         """Whether somebody of that rank may not say what was said lately."""
@@ -107,6 +114,7 @@ def shielded(kept: Policy, preset: Policy, until_ms: int) -> Policy:
         max(kept.links, preset.links, key=_LINKS_BY_STRICTNESS.index),
         kept.shield_automatic or preset.shield_automatic,
         min(filter(None, (kept.max_shown_per_second, preset.max_shown_per_second)), default=0),
+        max(kept.delay_seconds, preset.delay_seconds),
         Shield(until_ms, kept),
     )
 

@@ -11,6 +11,7 @@ from ws_edge.protocol.frames import (
     LONGEST_DURATION_MINUTES,
     MESSAGE_LENGTH,
     REASON_LENGTH,
+    DelaySeconds,
     MaxLength,
     MaxShown,
     Minutes,
@@ -95,6 +96,8 @@ class PolicyData(Struct, frozen=True, gc=False):
     """A shield is laid by itself, for 15 minutes, where there is a raid."""
     max_shown_per_second: MaxShown
     """So many messages a second each viewer is shown; 0: all."""
+    delay_seconds: DelaySeconds
+    """So long after moderators and its author viewers see a message."""
     shield: "ShieldData | None"
     """null: none. Else the other fields are what holds until its end: the stricter of `underlying` and of what the
     shield asks for."""
@@ -139,6 +142,9 @@ class MessageData(Struct, frozen=True, kw_only=True, gc=False):
     skipped: _Positive | UnsetType = UNSET
     """So many messages between `prev_id` and this one are not shown, see `max_shown_per_second`; `since` and `history`
     have them."""
+    visible_at: _Time | UnsetType = UNSET
+    """In an early copy, for moderators and whose it is: when it comes to all, with `prev_id`, to you as well; unless it
+    is taken back before. It does not move your last id."""
     role: _Role | None
     """The author's highest; null: anonymous."""
     reply_to: _Id | UnsetType = UNSET
@@ -195,9 +201,11 @@ class MessageDeletedData(Struct, frozen=True, kw_only=True, gc=False):
 
     id: _Id
     """Of this entry, in the same order as messages."""
-    prev_id: _EntryId
+    prev_id: _EntryId | UnsetType = UNSET
     """As of a message."""
     skipped: _Positive | UnsetType = UNSET
+    """As of a message."""
+    visible_at: _Time | UnsetType = UNSET
     """As of a message."""
     message_id: _Id
     """What is gone."""
@@ -218,9 +226,11 @@ class MessagesPurgedData(Struct, frozen=True, kw_only=True, gc=False):
 
     id: _Id
     """Of this entry, in the same order as messages."""
-    prev_id: _EntryId
+    prev_id: _EntryId | UnsetType = UNSET
     """As of a message."""
     skipped: _Positive | UnsetType = UNSET
+    """As of a message."""
+    visible_at: _Time | UnsetType = UNSET
     """As of a message."""
     user_id: _Id | None
     """All messages of this author are gone; null: of the anonymous one of this name."""
@@ -240,9 +250,11 @@ class RoomClearedData(Struct, frozen=True, kw_only=True, gc=False):
 
     id: _Id
     """Of this entry, in the same order as messages."""
-    prev_id: _EntryId
+    prev_id: _EntryId | UnsetType = UNSET
     """As of a message."""
     skipped: _Positive | UnsetType = UNSET
+    """As of a message."""
+    visible_at: _Time | UnsetType = UNSET
     """As of a message."""
     up_to_id: _EntryId
     """All messages up to this one are gone."""
@@ -259,9 +271,11 @@ class RoomPolicyData(Struct, frozen=True, kw_only=True, gc=False):
 
     id: _Id
     """Of this entry, in the same order as messages."""
-    prev_id: _EntryId
+    prev_id: _EntryId | UnsetType = UNSET
     """As of a message."""
     skipped: _Positive | UnsetType = UNSET
+    """As of a message."""
+    visible_at: _Time | UnsetType = UNSET
     """As of a message."""
     policy: PolicyData
     moderator_user_id: _Id | None
@@ -277,9 +291,11 @@ class MessagePinnedData(Struct, frozen=True, kw_only=True, gc=False):
 
     id: _Id
     """Of this entry, in the same order as messages. Of two frames about the pin the one with the higher id holds."""
-    prev_id: _EntryId
+    prev_id: _EntryId | UnsetType = UNSET
     """As of a message."""
     skipped: _Positive | UnsetType = UNSET
+    """As of a message."""
+    visible_at: _Time | UnsetType = UNSET
     """As of a message."""
     message: MessageData
     """What is pinned from now on, in place of what was."""
@@ -296,9 +312,11 @@ class MessageUnpinnedData(Struct, frozen=True, kw_only=True, gc=False):
 
     id: _Id
     """Of this entry, in the same order as messages. Of two frames about the pin the one with the higher id holds."""
-    prev_id: _EntryId
+    prev_id: _EntryId | UnsetType = UNSET
     """As of a message."""
     skipped: _Positive | UnsetType = UNSET
+    """As of a message."""
+    visible_at: _Time | UnsetType = UNSET
     """As of a message."""
     message_id: _Id
     """What was pinned; nothing is any more, whatever you have shown."""

@@ -180,9 +180,10 @@ class Room:
         have been taken back."""
         self._audience.flush()
         sees_all = speaker.identity.rank >= EXEMPT_RANK
-        last_id = self.last_id if sees_all else self.viewed_id
+        last_id = self.watched_id if sees_all else self.viewed_id
         missed = None if resume is None else self._missed_since(resume, last_id)
         replay = b"" if not missed else self._replayed(missed, speaker, _since(resume))
+        replay += b"".join(self._viewers.early_copies(speaker, sees_all=sees_all))
         self._audience.add(member, takes_compressed=takes_compressed, allowed_bytes=len(replay))
         if sees_all:
             self._viewers.add_watcher(member)
@@ -192,7 +193,7 @@ class Room:
             count = presence.connection_count
         at = codec.rfc3339(self._now_ms())
         recovered = None if resume is None else missed is not None
-        pin = self._pin.current if shows_pin and self._pin.is_known else UNSET
+        pin = self._pin.current if shows_pin and self._pin.is_known and self._is_pin_seen(last_id) else UNSET
         return b"".join(
             (
                 codec.room_joined(
@@ -216,6 +217,10 @@ class Room:
         self._audience.discard(member)
         self._viewers.discard(member)
         self._newcomers.discard(member)
+
+    def rank_changed(self, member: Member, speaker: Speaker) -> None:
+        """A member ranks higher or lower from now on."""
+        self._viewers.rank_changed(member, speaker, sees_all=speaker.identity.rank >= EXEMPT_RANK)
 
     def broadcast(self, frame: bytes, instead: Mapping[Member, bytes] | None = None) -> None:
         """Send a frame to every member; those in `instead` get that in its place."""
@@ -262,6 +267,12 @@ class Room:
     def viewed_id(self) -> MessageId:
         """The last entry that viewers were shown, or that was left out for them."""
         passed_id = self._viewers.last_id
+        return self.last_id if passed_id is None else passed_id
+
+    @property
+    def watched_id(self) -> MessageId:
+        """The same of moderators and above: what has to wait has not come in its turn."""
+        passed_id = self._viewers.watched_id
         return self.last_id if passed_id is None else passed_id
 
     @property
@@ -362,14 +373,15 @@ class Room:
         """Whether these and what is held back follow last_id without a gap."""
         return self._order.is_closed_by(missed)
 
-    def opened(self, last_id: MessageId) -> None:
-        """The subscription stands, and the room's log reaches to last_id: show what comes after."""
-        self._order.last_id = last_id
-        self._shown.begin(last_id, is_whole=last_id == 0 and self._version_at_first == 1)
+    def opened(self, last_id: MessageId, tail: Sequence[LogEntry] = ()) -> None:
+        """The subscription stands, and the room's log reaches to last_id: show what comes after, and of what is there
+        the `tail`, the last entries, of which the first has to wait."""
+        self._order.last_id = tail[0].prev_id if tail else last_id
+        self._shown.begin(self._order.last_id, is_whole=last_id == 0 and self._version_at_first == 1)
         if any(pin.id > last_id for pin in self.unread_pins):
             self._gaps.entries_missed(self)
         else:
-            self.entries_restored([])
+            self.entries_restored(tail)
 
     def entry_stored(self, entry: LogEntry) -> None:
         """Show an entry, once; after a gap, first what is missing. A policy holds from now on, also where its entry
@@ -432,28 +444,33 @@ class Room:
             return
         if self._reactable is not None and isinstance(shown, StoredMessage):
             self._reactable.note(shown)
-        if self._viewers.lane is not None or (isinstance(shown, StoredMessage) and shown.max_shown):
+        if self._viewers.lane is not None or (isinstance(shown, StoredMessage) and (shown.max_shown or shown.delay_ms)):
             self._viewers.show(shown, author)
         else:
             is_own = author is not None or (isinstance(shown, StoredMessage) and shown.allowed is not None)
             own = self._own_copies(shown, author) if is_own else None
             self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self.emotes), own)
 
-    def _own_copies(self, shown: LogEntry, author: Member | None, *, skipped: int = 0) -> dict[Member, bytes] | None:
+    def _own_copies(
+        self, shown: LogEntry, author: Member | None, *, skipped: int = 0, visible_ms: int = 0
+    ) -> dict[Member, bytes] | None:
         if isinstance(shown, StoredMessage) and shown.allowed is not None:
-            return self._copies_of_allowed(shown, shown.allowed, author, skipped=skipped)
+            return self._copies_of_allowed(shown, shown.allowed, author, skipped=skipped, visible_ms=visible_ms)
         if author is not None and (shown.nonce or not isinstance(shown, StoredMessage)):
-            return {author: codec.own_entry(shown, self.room_id, self.emotes, skipped=skipped)}
+            own = codec.own_entry(shown, self.room_id, self.emotes, skipped=skipped, visible_ms=visible_ms)
+            return {author: own}
         return None
 
     def _copies_of_allowed(
-        self, message: StoredMessage, allowed: Allowed, moderator: Member | None, *, skipped: int
+        self, message: StoredMessage, allowed: Allowed, moderator: Member | None, *, skipped: int, visible_ms: int
     ) -> dict[Member, bytes]:
         """Of a message that waited: those of its author, and of who allowed it, where that is a connection here."""
-        own = codec.own_entry(message, self.room_id, self.emotes, skipped=skipped)
+        own = codec.own_entry(message, self.room_id, self.emotes, skipped=skipped, visible_ms=visible_ms)
         copies = dict.fromkeys(self._participants.of_participant(allowed.key), own)
         if moderator is not None:
-            copies[moderator] = codec.allowed_entry(message, allowed, self.room_id, emotes=self.emotes, skipped=skipped)
+            copies[moderator] = codec.allowed_entry(
+                message, allowed, self.room_id, emotes=self.emotes, skipped=skipped, visible_ms=visible_ms
+            )
         return copies
 
     # --- what viewers are shown ------------------------------------------------------------------------------------
@@ -469,6 +486,24 @@ class Room:
     def history_end(self, member: Member) -> MessageId | None:
         """Before which entry the history of a member ends; None: it goes on to the end of the log."""
         return self._viewers.history_end(member)
+
+    def besides(self, message: StoredMessage, nonce: str) -> bytes:
+        """A copy of it, for its author, that is not part of the chain."""
+        visible_ms = self.visible_ms(message.id)
+        return codec.besides(message, self.room_id, nonce=nonce, emotes=self.emotes, visible_ms=visible_ms)
+
+    def visible_ms(self, entry_id: MessageId) -> int:
+        """When an entry that has to wait comes to all, Unix milliseconds; 0: it has come."""
+        return self._viewers.visible_ms(entry_id)
+
+    def waiting_ms(self) -> dict[MessageId, int]:
+        """The same of all that have to wait."""
+        return self._viewers.waiting_ms()
+
+    def _is_pin_seen(self, last_id: MessageId) -> bool:
+        """Whether who has seen the log up to there has seen what is pinned, as far as anything has to wait."""
+        waits = self._viewers.watched_id is not None
+        return not waits or self._pin.message is None or self._pin.message.id <= last_id
 
     def is_to_come(self, member: Member, message: StoredMessage) -> bool:
         """Whether a stored message waits in what the member is shown."""
@@ -544,7 +579,7 @@ class Room:
         if reactable is None or not reactable.is_read:
             return None
         reactable.used_at_s = self._clock.now_s()
-        return reactable.has(message_id, self.erasures)
+        return not self.visible_ms(message_id) and reactable.has(message_id, self.erasures)
 
     def hold_reactable(self) -> ReactableMessages:
         """From now on, and for HELD_S, know which messages are shown."""

@@ -1,4 +1,5 @@
-"""What viewers of a room are shown while its policy shows them so many messages a second: see room/sampling.py."""
+"""What viewers of a room are shown while its policy shows them so many messages a second (room/sampling.py), or shows
+them messages later than others (room/delay.py)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,9 +10,10 @@ from typing import Protocol
 from ws_edge.ports import Clock, Timers
 from ws_edge.protocol import codec
 from ws_edge.protocol.emotes import EmoteTable
-from ws_edge.protocol.identity import MessageId
-from ws_edge.protocol.log import LogEntry, LogRef, StoredMessage
+from ws_edge.protocol.identity import MessageId, Speaker
+from ws_edge.protocol.log import LogEntry, LogRef, MessageDeleted, MessagesPurged, StoredMessage
 from ws_edge.room.audience import Audience, Member, Participants
+from ws_edge.room.delay import WAITING_LIMIT, DelayLine, ShownChain, visible_ms
 from ws_edge.room.erasures import Erasures
 from ws_edge.room.recent_log import HELD_S
 from ws_edge.room.sampling import Passed, SampledLane, left_of_second_s, mentioned_in
@@ -20,18 +22,22 @@ from ws_edge.room.sampling import Passed, SampledLane, left_of_second_s, mention
 class OwnCopies(Protocol):
     """What some get in place of what all get."""
 
-    def __call__(self, shown: LogEntry, author: Member | None, *, skipped: int = 0) -> Mapping[Member, bytes] | None:
+    def __call__(
+        self, shown: LogEntry, author: Member | None, *, skipped: int = 0, visible_ms: int = 0
+    ) -> dict[Member, bytes] | None:
         """Whose message or command an entry is, and who allowed it."""
 
 
 class Viewers:
-    """Members are viewers, but for watchers: those who came as moderators and above, who are shown everything at once.
-    `begun` and `ends` have the log read, as GapReader says."""
+    """Members are viewers, but for watchers: those who came as moderators and above, who are shown everything. What has
+    to wait comes to them, and to whose it is, in early copies besides; then, when its time has come, to all. `begun`
+    and `ends` have the log read, as GapReader says."""
 
     __slots__ = (
         "_audience",
         "_begun",
         "_clock",
+        "_early",
         "_emotes",
         "_ending",
         "_ends",
@@ -39,7 +45,12 @@ class Viewers:
         "_log",
         "_own_copies",
         "_participants",
+        "_release_at_ms",
         "_timers",
+        "_viewed",
+        "_viewed_chain",
+        "_watched",
+        "_watched_chain",
         "_watchers",
         "lane",
     )
@@ -69,44 +80,103 @@ class Viewers:
         self._clock = clock
         self._timers = timers
         self._watchers: dict[Member, None] = {}
+        self._early: dict[Member, None] = {}
+        """Who sees what waits before its time: moderators and above, as they rank now."""
         self.lane: SampledLane | None = None
         """Where there is one, everything has to go through `show`; None: viewers are shown what everybody is."""
         self._ending = ""
         """The second whose end a timer waits for."""
+        self._watched: DelayLine[LogEntry] = DelayLine()
+        """What waits, as the log has it."""
+        self._viewed: DelayLine[Passed] = DelayLine()
+        """The same as viewers are shown it."""
+        self._watched_chain = self._viewed_chain = ShownChain(MessageId(0))
+        self._release_at_ms: int | None = None
+        """When a timer releases what waits."""
 
     def add_watcher(self, member: Member) -> None:
         """From now on, and for as long as they are a member."""
         self._watchers[member] = None
+        self._early[member] = None
+
+    def rank_changed(self, member: Member, speaker: Speaker, *, sees_all: bool) -> None:
+        """Somebody inside became a moderator or above, or is none any more: they see early what waits, or do not. They
+        stay a watcher, or a viewer."""
+        if sees_all == (member in self._early):
+            return
+        if not sees_all:
+            del self._early[member]
+            return
+        self._early[member] = None
+        if early := b"".join(self.early_copies(speaker, sees_all=True)):
+            self._audience.broadcast(b"", {member: early})
 
     def discard(self, member: Member) -> None:
         """They are no member any more."""
         self._watchers.pop(member, None)
+        self._early.pop(member, None)
 
     @property
     def last_id(self) -> MessageId | None:
         """The last entry that they were shown or that was left out; None: what the room has shown."""
+        if self._viewed:
+            return self._viewed_chain.last_id
         return None if self.lane is None else self.lane.last_id
+
+    @property
+    def watched_id(self) -> MessageId | None:
+        """The last entry whose time has come; None: nothing waits."""
+        return self._watched_chain.last_id if self._watched else None
 
     def history_end(self, member: Member) -> MessageId | None:
         """See Room."""
-        return None if self.lane is None or member in self._watchers else MessageId(self.lane.last_id + 1)
+        if member in self._watchers and member in self._early:
+            return None
+        last_id = self.watched_id if member in self._watchers else self.last_id
+        return None if last_id is None else MessageId(last_id + 1)
 
     def is_to_come(self, member: Member, message: StoredMessage) -> bool:
         """See Room."""
-        return self.lane is not None and member not in self._watchers and message.id > self.lane.last_id
+        last_id = self.watched_id if member in self._watchers else self.last_id
+        return last_id is not None and message.id > last_id
+
+    def visible_ms(self, entry_id: MessageId) -> int:
+        """When an entry comes to all that waits, Unix milliseconds; 0: it does not."""
+        return next((due_ms for due_ms, entry in self._watched if entry.id == entry_id), 0)
+
+    def waiting_ms(self) -> dict[MessageId, int]:
+        """The same of all that wait."""
+        return {entry.id: due_ms for due_ms, entry in self._watched}
+
+    def early_copies(self, speaker: Speaker, *, sees_all: bool) -> list[bytes]:
+        """Of the messages that wait those that somebody who comes may see."""
+        user_id = speaker.identity.user_id
+        return [
+            codec.besides(entry, self._log.room_id, emotes=self._emotes(), visible_ms=due_ms)
+            for due_ms, entry in self._watched
+            if isinstance(entry, StoredMessage)
+            and (sees_all or (user_id is not None and entry.user_id == user_id))
+            and self._erasures.shown(entry) is not None
+        ]
 
     def show(self, entry: LogEntry, author: Member | None) -> None:
-        """To watchers at once, to viewers when its turn comes."""
+        """To watchers at once, to viewers when its turn comes; to all when its time has come."""
         if self.lane is None:
             self.lane = SampledLane(entry.prev_id, self._erasures.shown)
+            self._watched_chain, self._viewed_chain = ShownChain(entry.prev_id), ShownChain(entry.prev_id)
         lane = self.lane
-        if isinstance(entry, StoredMessage) and entry.max_shown:
+        if isinstance(entry, StoredMessage) and (entry.max_shown or entry.delay_ms):
             lane.used_at_s = self._clock.now_s()
-        if self._watchers:
-            copies = dict.fromkeys(self._watchers, codec.entry(entry, self._log.room_id, emotes=self._emotes()))
-            own = self._own_copies(entry, author) or {}
-            copies |= {member: copy for member, copy in own.items() if member in copies}
-            self._audience.broadcast(b"", copies)
+        now_ms = self._now_ms()
+        due_ms = self._watched.due_ms(visible_ms(entry, now_ms), now_ms)
+        if due_ms is not None and len(self._watched) >= WAITING_LIMIT and isinstance(entry, StoredMessage):
+            return
+        if due_ms is None:
+            self._watched_chain.show(entry.id)
+            self._show_watchers(entry, self._own_copies(entry, author) if self._watchers else None)
+        else:
+            self._show_early(entry, author, due_ms)
+            self._watched.put(entry, due_ms)
         self._pass_on(lane.add(entry, author))
         if lane.unread == entry.id:
             self._begun(entry)
@@ -127,25 +197,95 @@ class Viewers:
 
     def let_go(self, *, now_s: float) -> None:
         """No limit held for HELD_S: viewers are shown what everybody is."""
-        if self.lane is not None and self.lane.is_straight and now_s - self.lane.used_at_s > HELD_S:
+        waits = self._watched or self._viewed
+        if self.lane is not None and not waits and self.lane.is_straight and now_s - self.lane.used_at_s > HELD_S:
             self.lane = None
 
     def _end(self, second: str) -> None:
         if self.lane is not None and self.lane.waits_for == second:
             self._ends(second)
 
-    def _pass_on(self, passed: Sequence[Passed]) -> None:
-        """What is left out is shown to its author and to who is mentioned, besides the chain."""
+    def _show_watchers(self, entry: LogEntry, own: Mapping[Member, bytes] | None = None) -> None:
+        if self._watchers:
+            copies = dict.fromkeys(self._watchers, codec.entry(entry, self._log.room_id, emotes=self._emotes()))
+            copies |= {member: copy for member, copy in (own or {}).items() if member in copies}
+            self._audience.broadcast(b"", copies)
+
+    def _show_early(self, entry: LogEntry, author: Member | None, due_ms: int) -> None:
+        """To moderators, and to whose message or command it is, or whose messages it takes back."""
+        members = list(self._early)
+        if isinstance(entry, StoredMessage | MessageDeleted | MessagesPurged) and entry.user_id is not None:
+            members += self._participants.of_participant(f"u:{entry.user_id}")
+        if author is not None:
+            members.append(author)
+        if members:
+            early = codec.entry(entry, self._log.room_id, emotes=self._emotes(), visible_ms=due_ms)
+            own = self._own_copies(entry, author, visible_ms=due_ms) or {}
+            self._audience.broadcast(b"", {**dict.fromkeys(members, early), **own})
+
+    def _pass_on(self, passed: Iterable[Passed]) -> None:
+        """Their turn has come: they are shown, but for what has to wait."""
+        now_ms, given = self._now_ms(), list[Passed]()
+        for one in passed:
+            due_ms = self._viewed.due_ms(visible_ms(one.entry, now_ms), now_ms)
+            if due_ms is None:
+                given.append(one)
+            else:
+                self._viewed.put(one, due_ms)
+        self._give(given)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        waits = [line.next_ms for line in (self._watched, self._viewed) if line.next_ms is not None]
+        if waits and self._release_at_ms != min(waits):
+            self._release_at_ms = min(waits)
+            left_s = max(0.0, (self._release_at_ms - self._now_ms()) / 1000)
+            self._timers.call_later(left_s, partial(self._release, self._release_at_ms))
+
+    def _release(self, at_ms: int) -> None:
+        """The time of what waits has come, but for what was taken back meanwhile."""
+        if at_ms != self._release_at_ms:
+            return
+        self._release_at_ms = None
+        now_ms, chain_of_all = max(at_ms, self._now_ms()), self._watched_chain
+        for entry in self._watched.take(now_ms):
+            shown = self._erasures.shown(entry)
+            if shown is None:
+                chain_of_all.leave_out(entry.id, entry.prev_id)
+            else:
+                self._show_watchers(replace(shown, prev_id=chain_of_all.prev_id(entry.prev_id)))
+                chain_of_all.show(entry.id)
+        self._give(self._viewed.take(now_ms), waited=True)
+        self._schedule()
+
+    def _give(self, passed: Sequence[Passed], *, waited: bool = False) -> None:
+        """What is left out is shown to its author and to who is mentioned, besides the chain. Of what has `waited` its
+        author has a copy already."""
         left_out = [one.entry for one in passed if not one.is_shown and isinstance(one.entry, StoredMessage)]
         mentioned = self._mentioned_in(left_out)
         for one in passed:
-            if one.is_shown:
-                entry = replace(one.entry, prev_id=one.prev_id)
+            shown = self._erasures.shown(one.entry)
+            if shown is None:
+                self._leave_out(one)
+            elif one.is_shown:
+                entry = replace(shown, prev_id=self._viewed_chain.prev_id(one.prev_id))
+                self._viewed_chain.show(entry.id)
                 frame = codec.entry(entry, self._log.room_id, emotes=self._emotes(), skipped=one.skipped)
-                own = self._own_copies(entry, one.author, skipped=one.skipped) or {}
-                self._audience.broadcast(frame, {**own, **dict.fromkeys(self._watchers, b"")})
-            elif isinstance(one.entry, StoredMessage):
-                self._show_besides(one.entry, one.author, mentioned)
+                own = None if waited else self._own_copies(entry, one.author, skipped=one.skipped)
+                self._audience.broadcast(frame, {**(own or {}), **dict.fromkeys(self._watchers, b"")})
+            else:
+                self._viewed_chain.pass_by(one.entry.id)
+                if isinstance(one.entry, StoredMessage):
+                    self._show_besides(one.entry, one.author, mentioned)
+
+    def _leave_out(self, one: Passed) -> None:
+        if one.is_shown:
+            self._viewed_chain.leave_out(one.entry.id, one.prev_id)
+        else:
+            self._viewed_chain.pass_by(one.entry.id)
+
+    def _now_ms(self) -> int:
+        return int(self._clock.unix_s() * 1000)
 
     def _mentioned_in(self, messages: Sequence[StoredMessage]) -> Mapping[str, Sequence[Member]]:
         names = set(chain.from_iterable(mentioned_in(message.text) for message in messages if "@" in message.text))

@@ -24,6 +24,7 @@ NO_LIMITS = {
     "links": "allow",
     "shield_automatic": False,
     "max_shown_per_second": 0,
+    "delay_seconds": 0,
     "shield": None,
 }
 
@@ -77,7 +78,7 @@ async def test_everybody_is_told_room_policy_and_who_asked_for_it_with_the_nonce
     assert ana.raw[4:] == (
         b'{"type":"room_policy","data":{"id":1,"prev_id":0,"policy":{"version":7,"slow_mode_seconds":30,'
         b'"read_only":"nobody","members_only":false,"min_account_minutes":0,"min_follow_minutes":0,'
-        b'"emote_only":false,"max_length":1000,"unique":false,"links":"allow","shield_automatic":false,"max_shown_per_second":0,"shield":null},"moderator_user_id":9,"timestamp":"2025-11-27T16:30:00.000Z"}}'
+        b'"emote_only":false,"max_length":1000,"unique":false,"links":"allow","shield_automatic":false,"max_shown_per_second":0,"delay_seconds":0,"shield":null},"moderator_user_id":9,"timestamp":"2025-11-27T16:30:00.000Z"}}'
     )
     (own,) = [frame for frame in chair.frames if frame["type"] == "room_policy"]
     assert own == {"type": "room_policy", "data": {**joined(ana), "nonce": "p1"}}
@@ -99,10 +100,10 @@ async def test_a_shield_is_asked_for_and_told_with_its_end_and_what_lies_under_i
     assert ana.raw[4:] == (
         b'{"type":"room_policy","data":{"id":1,"prev_id":0,"policy":{"version":7,"slow_mode_seconds":30,'
         b'"read_only":"anonymous","members_only":false,"min_account_minutes":1440,"min_follow_minutes":0,'
-        b'"emote_only":false,"max_length":1000,"unique":false,"links":"refuse","shield_automatic":false,"max_shown_per_second":0,"shield":{'
+        b'"emote_only":false,"max_length":1000,"unique":false,"links":"refuse","shield_automatic":false,"max_shown_per_second":0,"delay_seconds":0,"shield":{'
         b'"until":"2025-11-27T16:46:08.000Z","underlying":{"version":7,"slow_mode_seconds":5,"read_only":"nobody",'
         b'"members_only":false,"min_account_minutes":0,"min_follow_minutes":0,"emote_only":false,"max_length":1000,'
-        b'"unique":false,"links":"allow","shield_automatic":false,"max_shown_per_second":0,"shield":null}}},"moderator_user_id":9,"timestamp":"2025-11-27T16:30:00.000Z"}}'
+        b'"unique":false,"links":"allow","shield_automatic":false,"max_shown_per_second":0,"delay_seconds":0,"shield":null}}},"moderator_user_id":9,"timestamp":"2025-11-27T16:30:00.000Z"}}'
     )
     assert joined(chair)["nonce"] == "p1"
 

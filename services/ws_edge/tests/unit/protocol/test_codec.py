@@ -354,7 +354,7 @@ def test_room_joined_adds_last_id_to_the_document() -> None:
         b'"you":{"user_id":7,"username":"ana","roles":[],"may":[]},'
         b'"policy":{"version":0,"slow_mode_seconds":0,"read_only":"nobody","members_only":false,'
         b'"min_account_minutes":0,"min_follow_minutes":0,"emote_only":false,"max_length":1000,'
-        b'"unique":false,"links":"allow","shield_automatic":false,"max_shown_per_second":0,"shield":null},"pinned":null}}'
+        b'"unique":false,"links":"allow","shield_automatic":false,"max_shown_per_second":0,"delay_seconds":0,"shield":null},"pinned":null}}'
     )
 
 

@@ -111,6 +111,7 @@ def test_what_ends_a_sanction_takes_no_messages_back() -> None:
             ChangePolicy(unique=True, links=Links.REFUSE),
         ),
         ({"action": "policy", "changes": {"max_shown_per_second": 0}}, ChangePolicy(max_shown_per_second=0)),
+        ({"action": "policy", "changes": {"delay_seconds": 6}}, ChangePolicy(delay_seconds=6)),
         ({"action": "policy", "changes": {"max_shown_per_second": 200}}, ChangePolicy(max_shown_per_second=200)),
         (
             {"action": "policy", "changes": {"min_account_minutes": 129600, "min_follow_minutes": 0}},
@@ -151,6 +152,8 @@ def test_moderation_action_knows_words_that_change_the_room(data: dict[str, obje
         {"action": "policy", "changes": {"slow_mode_seconds": -1}},
         {"action": "policy", "changes": {"max_length": 0}},
         {"action": "policy", "changes": {"max_length": 1001}},
+        {"action": "policy", "changes": {"delay_seconds": 3}},
+        {"action": "policy", "changes": {"delay_seconds": 8}},
         {"action": "policy", "changes": {"members_only": 1}},
         {"action": "policy", "changes": {"min_follow_minutes": 129601}},
         {"action": "policy", "changes": {"slow_mode_seconds": 1.5}},

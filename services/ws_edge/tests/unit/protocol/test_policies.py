@@ -93,14 +93,14 @@ def test_slow_mode_is_not_for_moderators_and_above_and_vips() -> None:
     assert refused(Policy(1, read_only=ReadOnly.EVERYONE), vip) == ("read_only", 0)
 
 
-KEPT = Policy(7, 60, ReadOnly.NOBODY, True, 10, 20, False, 100, True, Links.ALLOW, True, 50)
-PRESET = Policy(0, 30, ReadOnly.ANONYMOUS, False, 1440, 5, True, 1000, False, Links.REFUSE, False, 20)
+KEPT = Policy(7, 60, ReadOnly.NOBODY, True, 10, 20, False, 100, True, Links.ALLOW, True, 50, 4)
+PRESET = Policy(0, 30, ReadOnly.ANONYMOUS, False, 1440, 5, True, 1000, False, Links.REFUSE, False, 20, 2)
 
 
 def test_under_a_shield_the_stricter_of_policy_and_preset_holds_up_to_its_end() -> None:
     held = shielded(KEPT, PRESET, 5_000)
     shield = Shield(5_000, KEPT)
-    assert held == Policy(7, 60, ReadOnly.ANONYMOUS, True, 1440, 20, True, 100, True, Links.REFUSE, True, 20, shield)
+    assert held == Policy(7, 60, ReadOnly.ANONYMOUS, True, 1440, 20, True, 100, True, Links.REFUSE, True, 20, 4, shield)
     policies = PolicyCache()
     policies.apply(LIVE, held)
     assert (policies.find(LIVE, 4.999), policies.find(LIVE, 5.0)) == (held, KEPT)
@@ -122,6 +122,7 @@ POLICIES = st.builds(
     unique=st.booleans(),
     links=st.sampled_from(Links),
     max_shown_per_second=st.sampled_from([0, 5, 200]),
+    delay_seconds=st.sampled_from([0, 2, 4, 6]),
 )
 
 
@@ -142,6 +143,7 @@ def test_what_holds_under_a_shield_is_never_laxer_than_policy_or_preset(
     assert held.is_unique_for(rank) == (kept.unique or preset.unique)
     limits = [policy.max_shown_per_second for policy in (kept, preset) if policy.max_shown_per_second]
     assert held.max_shown_per_second == min(limits, default=0)
+    assert held.delay_ms_of(rank) == max(kept.delay_ms_of(rank), preset.delay_ms_of(rank))
 
 
 def test_the_highest_version_holds_wherever_it_is_heard_first() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import FrameType
 
 import pytest
+from hypothesis import given, settings, strategies as st
 from msgspec import to_builtins
 
 from ws_edge.errors import ErrorCode
@@ -15,7 +16,7 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.emotes import EmoteCache
 from ws_edge.protocol.holds import Decided
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.log import LogEntry, LogRef, MessageDeleted, StoredMessage
+from ws_edge.protocol.log import LogEntry, LogRef, MessageDeleted, MessagePinned, PolicyChanged, StoredMessage
 from ws_edge.protocol.policies import NO_POLICY, Policy
 from ws_edge.protocol.reactions import Reacted
 from ws_edge.protocol.references import ResumePoint
@@ -26,6 +27,8 @@ from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.room import Room
 from ws_edge.room.shown_log import REPEATABLE_LIMIT
 
+NOW_S = 1_700_000_000.0
+AT = "2025-11-27T16:30:00.000Z"
 YOU = You(user_id=7, username="ana", roles=(), may=())
 
 
@@ -114,7 +117,7 @@ class Surroundings:
         return self.time_s
 
     def unix_s(self) -> float:
-        return 1_700_000_000.0
+        return NOW_S + self.time_s - 100.0
 
     def call_soon(self, callback: Callable[[], object], /) -> object:
         self.soon.append(callback)
@@ -793,3 +796,251 @@ def test_deletions_and_policies_keep_their_place_in_what_viewers_are_shown() -> 
     *_, (before, _, _), (_, prev_id, skipped) = chain_of(ana)
     assert (prev_id, skipped) == (before, 20 - before)  # type: ignore[operator]
     assert 3 not in numbers(ana)
+
+
+# --- later than others ------------------------------------------------------------------------------------------------
+
+DELAY_S = 4.0
+
+
+def delayed(
+    number: int, author: int, *, at_s: float = 0.0, delay_s: float = DELAY_S, token: int = 0, nonce: str = ""
+) -> StoredMessage:
+    """Stored so long after the test began."""
+    plain = message(number, number - 1, edge="e1" if token else "e2", token=token, nonce=nonce)
+    at = codec.rfc3339(round((NOW_S + at_s) * 1000))
+    return replace(plain, at=at, user_id=UserId(author), role="user", delay_ms=round(delay_s * 1000))
+
+
+def early_of(viewer: Viewer) -> list[tuple[object, object]]:
+    """Copies that came before their time."""
+    shown = [frame["data"] for frame in viewer.frames]
+    return [(d["id"], d["visible_at"]) for d in shown if "visible_at" in d]  # type: ignore[index,operator]
+
+
+def deletion(number: int, message_id: int) -> MessageDeleted:
+    return MessageDeleted(
+        MessageId(number), MessageId(number - 1), AT, MessageId(message_id), UserId(5), "u", UserId(9)
+    )
+
+
+def test_moderators_and_its_author_see_a_message_at_once_and_viewers_when_its_time_has_come() -> None:
+    room, host, chair, (ana, ben, other_tab) = moderated_room("u:1", "u:2", "u:1")
+    room.entry_stored(message(1, 0))
+    token = host.outcomes.register(ana, room, "n")
+    room.entry_stored(delayed(2, 1, token=token, nonce="n"))
+    host.end_turn()
+    visible_at = codec.rfc3339(round((NOW_S + DELAY_S) * 1000))
+    assert early_of(chair) == early_of(ana) == early_of(other_tab) == [(2, visible_at)]
+    assert [frame["data"].get("nonce") for frame in ana.frames] == [None, "n"]  # type: ignore[attr-defined]
+    assert [frame["data"].get("nonce") for frame in other_tab.frames] == [None, None]  # type: ignore[attr-defined]
+    assert (numbers(ben), room.viewed_id, room.watched_id, room.last_id) == ([1], 1, 1, 2)
+    host.pass_time(DELAY_S - 0.01)
+    assert numbers(ben) == [1]
+    host.pass_time(0.01)
+    for viewer in (ana, ben, other_tab, chair):
+        assert chain_of(viewer) == [(1, 0, 0), (2, 1, 0)]
+    assert ben.frames[-1] == chair.frames[-1] == ana.frames[-1]
+    assert (room.viewed_id, room.watched_id) == (2, 2)
+
+
+def test_everything_behind_a_delayed_message_waits_behind_it_and_moderators_know_it_at_once() -> None:
+    room, host, chair, (ben,) = moderated_room("u:2")
+    room.entry_stored(delayed(1, 5))
+    room.entry_stored(message(2, 1))
+    room.entry_stored(delayed(3, 6, at_s=0.5, delay_s=2.0))
+    room.entry_stored(PolicyChanged(MessageId(4), MessageId(3), AT, Policy(8), UserId(9)))
+    host.end_turn()
+    assert ben.frames == []
+    assert [number for number, _ in early_of(chair)] == [1, 2, 3, 4]
+    assert len({visible_at for _, visible_at in early_of(chair)}) == 1
+    assert not any("prev_id" in frame["data"] for frame in chair.frames)  # type: ignore[operator]
+    host.pass_time(DELAY_S)
+    assert chain_of(ben) == chain_of(chair) == [(1, 0, 0), (2, 1, 0), (3, 2, 0), (4, 3, 0)]
+
+
+def test_what_is_taken_back_meanwhile_viewers_never_see_and_their_chain_has_no_gap() -> None:
+    room, host, chair, (ben,) = moderated_room("u:2")
+    room.entry_stored(message(1, 0))
+    for number in (2, 3, 4):
+        room.entry_stored(delayed(number, 5))
+    room.entry_stored(deletion(5, 2))
+    room.entry_stored(deletion(6, 3))
+    host.end_turn()
+    host.pass_time(DELAY_S)
+    assert chain_of(ben) == chain_of(chair) == [(1, 0, 0), (4, 1, 0), (5, 4, 0), (6, 5, 0)]
+    assert all(frame["type"] == "message_deleted" for frame in ben.frames[2:])
+    room.entry_stored(delayed(7, 5, at_s=5.0))
+    room.entry_stored(deletion(8, 7))
+    host.pass_time(DELAY_S + 5.0)
+    assert chain_of(ben)[4:] == [(8, 6, 0)]
+
+
+def test_a_message_whose_time_has_come_when_it_is_heard_is_shown_at_once() -> None:
+    room, host, chair, (ben,) = moderated_room("u:2")
+    room.entry_stored(delayed(1, 5, at_s=-DELAY_S))
+    host.end_turn()
+    assert chain_of(ben) == chain_of(chair) == [(1, 0, 0)]
+    assert (early_of(chair), room.viewed_id) == ([], 1)
+
+
+def test_who_comes_meanwhile_begins_before_what_waits_and_is_shown_it_with_the_others() -> None:
+    room, host, _, (ben,) = moderated_room("u:2")
+    room.hold_recent()
+    for number in (1, 2):
+        room.entry_stored(delayed(number, 5, at_s=-DELAY_S))
+    room.entry_stored(delayed(3, 5))
+    room.entry_stored(delayed(4, 6))
+
+    def comes(key: str, *, rank: Rank = Rank.USER, since: int | None = None) -> Viewer:
+        who, first = speaker(key), Viewer(key)
+        who = replace(who, identity=replace(who.identity, rank=rank))
+        point = None if since is None else ResumePoint(MessageId(since), room.epoch)
+        first.write(room.welcome(first, who, membership(), you=YOU, policy=NO_POLICY, resume=point))
+        return first
+
+    viewer, back, author, moderator = comes("u:3"), comes("u:4", since=1), comes("u:5"), comes("u:6", rank=Rank.OWNER)
+    for first in (viewer, back, author, moderator):
+        assert first.frames[0]["data"]["last_id"] == 2  # type: ignore[index]
+    assert [frame["data"]["id"] for frame in back.frames[1:]] == [2]  # type: ignore[index]
+    assert [number for number, _ in early_of(author)] == [3]
+    assert [number for number, _ in early_of(moderator)] == [3, 4]
+    assert len(viewer.frames) == 1
+    assert [room.history_end(member) for member in (viewer, moderator)] == [3, None]
+    assert room.is_to_come(author, delayed(3, 5))
+    assert not room.is_to_come(author, delayed(2, 5))
+    assert room.is_to_come(moderator, delayed(3, 5))
+    room.entry_stored(deletion(5, 3))
+    assert early_of(comes("u:5")) == []
+    host.pass_time(DELAY_S)
+    for late in (viewer, back, author, moderator, ben):
+        assert chain_of(late)[-2:] == [(4, 2, 0), (5, 4, 0)]
+
+
+def test_a_room_that_is_opened_while_something_waits_shows_it_no_earlier() -> None:
+    host = Surroundings()
+    room = host.room(membership())
+    tail = [delayed(8, 5, at_s=-1.0), delayed(9, 5, at_s=-0.5), message(10, 9)]
+    room.opened(MessageId(10), tail)
+    assert (room.viewed_id, room.last_id) == (7, 10)
+    ben, first = Viewer("u:2"), Viewer("u:2")
+    first.write(room.welcome(ben, speaker("u:2"), membership(), you=YOU, policy=NO_POLICY))
+    assert first.frames[0]["data"]["last_id"] == 7  # type: ignore[index]
+    host.pass_time(DELAY_S - 1.0)
+    assert chain_of(ben) == [(8, 7, 0)]
+    host.pass_time(0.5)
+    assert chain_of(ben) == [(8, 7, 0), (9, 8, 0), (10, 9, 0)]
+
+
+def test_a_pin_of_a_message_that_waits_is_told_to_nobody_who_comes() -> None:
+    room, host, _, _ = moderated_room()
+    waiting = delayed(1, 5)
+    room.entry_stored(waiting)
+    pin = MessagePinned(MessageId(2), MessageId(1), AT, MessageId(1), 5, UserId(9), message=waiting)
+    room.entry_stored(pin)
+    first = Viewer("u:2")
+    first.write(room.welcome(first, speaker("u:2"), membership(), you=YOU, policy=NO_POLICY))
+    assert "pinned" not in first.frames[0]["data"]  # type: ignore[operator]
+    host.pass_time(DELAY_S)
+    late = Viewer("u:3")
+    late.write(room.welcome(late, speaker("u:3"), membership(), you=YOU, policy=NO_POLICY))
+    assert late.frames[0]["data"]["pinned"]["message"]["id"] == 1  # type: ignore[index]
+
+
+def test_few_messages_a_second_and_later_than_others_hold_together() -> None:
+    room, host, chair, (ben,) = moderated_room("u:2")
+    for number in range(1, 21):
+        room.entry_stored(replace(delayed(number, 100 + number), max_shown=5))
+    host.end_turn()
+    assert [number for number, _ in early_of(chair)] == list(range(1, 21))
+    room.second_over(delayed(1, 1).at[:19])
+    host.pass_time(DELAY_S - 0.5)
+    assert ben.frames == []
+    host.pass_time(0.5)
+    assert len(chain_of(ben)) == 5
+    assert chain_of(chair) == [(number, number - 1, 0) for number in range(1, 21)]
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_whatever_waits_and_is_taken_back_all_are_shown_one_chain_in_order_and_nothing_before_its_time(
+    data: st.DataObject,
+) -> None:
+    room, host, chair, (ben,) = moderated_room("u:2")
+    visible_s: dict[int, float] = {}
+    for number in range(1, data.draw(st.integers(1, 25)) + 1):
+        host.pass_time(data.draw(st.sampled_from([0.0, 0.1, 1.0, 3.0])))
+        now_s = host.time_s - 100.0
+        if visible_s and data.draw(st.integers(0, 3)) == 0:
+            room.entry_stored(deletion(number, data.draw(st.sampled_from(sorted(visible_s)))))
+            continue
+        delay_s = data.draw(st.sampled_from([0.0, 2.0, 4.0, 6.0]))
+        visible_s[number] = now_s + delay_s
+        room.entry_stored(delayed(number, 5, at_s=now_s, delay_s=delay_s))
+        host.end_turn()
+        seen = [shown_id for shown_id, _, _ in chain_of(ben)]
+        assert not [one for one in seen if visible_s.get(one, 0.0) > now_s + 0.002]  # type: ignore[call-overload]
+    host.pass_time(DELAY_S + 3.0)
+    chain = chain_of(ben)
+    assert [prev_id for _, prev_id, _ in chain] == [0, *(shown_id for shown_id, _, _ in chain)][: len(chain)]
+    assert chain == chain_of(chair)
+    gone = {frame["data"]["message_id"] for frame in ben.frames if frame["type"] == "message_deleted"}  # type: ignore[index]
+    assert {shown_id for shown_id, _, _ in chain} >= set(visible_s) - gone
+
+
+def test_who_is_made_a_moderator_sees_what_waits_and_who_is_none_any_more_does_not() -> None:
+    room, host, chair, (ben,) = moderated_room("u:2")
+    room.entry_stored(delayed(1, 5))
+    host.end_turn()
+    moderator = replace(speaker("u:2"), identity=replace(speaker("u:2").identity, rank=Rank.MODERATOR))
+    for _ in range(2):
+        room.rank_changed(ben, moderator)
+    host.end_turn()
+    assert [number for number, _ in early_of(ben)] == [1]
+    for _ in range(2):
+        room.rank_changed(chair, speaker("u:99"))
+    room.entry_stored(delayed(2, 5))
+    host.end_turn()
+    assert [number for number, _ in early_of(ben)] == [1, 2]
+    assert [number for number, _ in early_of(chair)] == [1]
+    assert [room.history_end(member) for member in (ben, chair)] == [1, 1]
+    host.pass_time(DELAY_S)
+    assert chain_of(ben) == chain_of(chair) == [(1, 0, 0), (2, 1, 0)]
+
+
+def test_an_author_hears_at_once_that_what_waits_was_taken_back() -> None:
+    room, host, _, (ana, ben) = moderated_room("u:5", "u:2")
+    room.entry_stored(delayed(1, 5))
+    room.entry_stored(deletion(2, 1))
+    host.end_turn()
+    assert [frame["type"] for frame in ana.frames] == ["chat_message", "message_deleted"]
+    assert ben.frames == []
+
+
+def test_an_edge_whose_clock_is_behind_shows_a_message_after_the_delay() -> None:
+    room, host, _, (ben,) = moderated_room("u:2")
+    room.entry_stored(delayed(1, 5, at_s=3600.0))
+    host.pass_time(DELAY_S)
+    assert chain_of(ben) == [(1, 0, 0)]
+
+
+def test_of_more_than_may_wait_the_last_ones_are_left_out_and_the_chain_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ws_edge.room.viewers.WAITING_LIMIT", 2)
+    room, host, chair, (ben,) = moderated_room("u:2")
+    for number in range(1, 5):
+        room.entry_stored(delayed(number, 5))
+    room.entry_stored(deletion(5, 1))
+    host.pass_time(DELAY_S)
+    assert chain_of(ben) == chain_of(chair) == [(2, 0, 0), (5, 4, 0)]
+
+
+def test_nobody_reacts_to_what_waits() -> None:
+    room, host, _, _ = moderated_room()
+    reactable = room.hold_reactable()
+    reactable.read([])
+    room.entry_stored(delayed(1, 5))
+    assert room.is_reactable(MessageId(1)) is False
+    host.pass_time(DELAY_S)
+    assert room.is_reactable(MessageId(1)) is True

@@ -297,6 +297,7 @@ def _kept_from_proto(version: int, policy: policy_pb2.Policy) -> Policy:
         _LINKS.get(policy.links, Links.REFUSE),
         policy.shield_automatic,
         policy.max_shown_per_second,
+        policy.delay_seconds,
     )
 
 
@@ -509,6 +510,7 @@ def _policy_changes_to_proto(policy: ChangePolicy) -> policy_pb2.PolicyChanges:
         links=None if policy.links is None else _LINKS_TO_PROTO[policy.links],
         shield_automatic=policy.shield_automatic,
         max_shown_per_second=policy.max_shown_per_second,
+        delay_seconds=policy.delay_seconds,
     )
 
 

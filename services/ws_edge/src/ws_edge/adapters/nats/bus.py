@@ -204,12 +204,20 @@ class NatsBus:
         nonce: str,
         reply_to: MessageId | None = None,
         max_shown: int = 0,
+        delay_ms: int = 0,
         duplicate: Callable[[MessageId], None],
     ) -> None:
         """See ports.Bus. Raises BusUnavailable."""
         subject = log_subject(log)
         payload = encode_message(
-            speaker, text, edge=self._edge, token=token, nonce=nonce, reply_to=reply_to, max_shown=max_shown
+            speaker,
+            text,
+            edge=self._edge,
+            token=token,
+            nonce=nonce,
+            reply_to=reply_to,
+            max_shown=max_shown,
+            delay_ms=delay_ms,
         )
         self._demand_stream(log)
         if not nonce:

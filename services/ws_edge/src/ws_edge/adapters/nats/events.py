@@ -23,6 +23,7 @@ from ws_edge.protocol.log import (
     UnknownEntry,
     entry_id,
 )
+from ws_edge.protocol.policies import LONGEST_DELAY_S
 from ws_edge.protocol.reactions import EMOJI_LIMIT, MESSAGE_LIMIT, Reacted, ReactionSums
 from ws_edge.protocol.rooms import Participant, PresenceChanged, TypingChanged
 
@@ -55,6 +56,7 @@ def encode_message(
     nonce: str,
     reply_to: MessageId | None = None,
     max_shown: int = 0,
+    delay_ms: int = 0,
 ) -> bytes:
     """A chat message as it is stored."""
     identity = speaker.identity
@@ -68,6 +70,7 @@ def encode_message(
         reply_to=reply_to or 0,
         role=identity.role or "",
         max_shown_per_second=max_shown,
+        delay_ms=delay_ms,
     )
     return events_pb2.LogEntry(message=message).SerializeToString()
 
@@ -110,6 +113,7 @@ def _message(
         message.role or (Rank.USER.role if user_id else None),
         allowed,
         message.max_shown_per_second,
+        min(message.delay_ms, LONGEST_DELAY_S * 1000),
     )
 
 
