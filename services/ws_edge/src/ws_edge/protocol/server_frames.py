@@ -727,8 +727,7 @@ class Reported(Struct, frozen=True, gc=False, tag="reported", tag_field="type"):
 
 
 class ModerationFeed(Struct, frozen=True, gc=False, tag="moderation_feed", tag_field="type"):
-    """The answer to moderation_feed: what a moderator begins with; by itself, later, that they begin anew since some of
-    what happened cannot be told any more, or that they are told no more."""
+    """The answer to moderation_feed: what a moderator begins with; later that they begin anew, or are told no more."""
 
     data: ModerationFeedData
 
