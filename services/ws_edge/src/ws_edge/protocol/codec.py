@@ -643,13 +643,16 @@ _PONG = _written(server_frames.Pong(NoData()))
 _PLAIN_ERRORS = {code: _error(code) for code in ErrorCode}
 
 
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+
+
 def rfc3339(at_ms: int) -> str:
-    """Unix milliseconds as UTC text with milliseconds and Z."""
-    seconds, milliseconds = divmod(at_ms, 1000)
+    """Unix milliseconds as UTC text with milliseconds and Z; what lies outside of the years 1 to 9999 as their end."""
+    seconds, milliseconds = divmod(min(max(at_ms, _FIRST_MS), _LAST_MS), 1000)
     return f"{_second(seconds)}.{milliseconds:03d}Z"
 
 
 # Frames are written in the second that they happen in: the last few seconds are asked for again and again.
 @lru_cache(maxsize=64)
 def _second(unix_s: int) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(unix_s, UTC).replace(tzinfo=None).isoformat()

@@ -532,6 +532,8 @@ def test_every_text_and_name_gives_a_frame_that_can_be_read(text: str, username:
         (1_764_261_000_007, "2025-11-27T16:30:00.007Z"),
         (1_764_261_000_999, "2025-11-27T16:30:00.999Z"),
         (-1, "1969-12-31T23:59:59.999Z"),
+        (-(2**63), "0001-01-01T00:00:00.000Z"),
+        (2**63 - 1, "9999-12-31T23:59:59.999Z"),
     ],
 )
 def test_times_are_utc_with_milliseconds_and_z(at_ms: int, text: str) -> None:
