@@ -16,9 +16,9 @@ from chaos.people import OUTCOME_WITHIN_S, PAUSE_S, REMEMBERED_S, Link, Listener
 
 OBEYED_AFTER_S = 1.0
 """From so long after the author's own copy of a policy on, every replica goes by it."""
-_AGAIN = ("unavailable", "rate_limited")
+AGAIN = ("unavailable", "rate_limited")
 _SHORTEST = 500
-_HELD_BACK = ("warning_pending", *_AGAIN)
+_HELD_BACK = ("warning_pending", *AGAIN)
 
 
 @dataclass(slots=True)
@@ -46,6 +46,61 @@ class Suspect:
 
 
 @dataclass(slots=True)
+class Chair:
+    """An admin of a room, who asks for one thing after the other, over as many connections as it takes."""
+
+    room: str
+    way: Way
+    problems: list[str]
+    _who: Person = field(init=False)
+    _link: Link | None = None
+
+    def __post_init__(self) -> None:
+        self._who = person(f"{self.room}-chair", "admin")
+
+    async def leave(self) -> None:
+        """Close the connection."""
+        if self._link is not None:
+            await self._link.leave()
+
+    async def order(self, nonce: str, answer: str, **order: object) -> Frame | None:
+        """Ask for it with one nonce; the own copy, None where it has none. What refuses it for good is a problem."""
+        began = time.monotonic()
+        while time.monotonic() < began + REMEMBERED_S:
+            try:
+                if self._link is None:
+                    self._link = await self.way.enter(self.room, self._who)
+                await self._link.send("moderation_action", nonce=nonce, **order)
+                frame = await find(self._link, lambda frame: _answers(frame, nonce, answer))
+            except Lost:
+                self._link = None
+                continue
+            if frame is None:
+                continue
+            data: Frame = frame["data"]
+            if frame["type"] == answer:
+                return data
+            if data["code"] not in AGAIN:
+                self.problems.append(f"{order} was refused: {data['code']}")
+                return None
+            await asyncio.sleep(max(PAUSE_S, data.get("retry_after_ms", 0) / 1000))
+        self.problems.append(f"{order} has no outcome")
+        return None
+
+    async def messages(self) -> list[Frame]:
+        """All that history has."""
+        while True:
+            try:
+                if self._link is None:
+                    self._link = await self.way.enter(self.room, self._who)
+                found, _ = await read_history(self._link, 0, lambda _: None, lambda _: None)
+            except Lost:
+                self._link = None
+            else:
+                return [message for message, _ in found]
+
+
+@dataclass(slots=True)
 class Desk:
     """Changes the policy, bans with purge, and warns, one after the other, each until its outcome is known."""
 
@@ -58,12 +113,11 @@ class Desk:
     policies: list[tuple[int, Frame | None]] = field(default_factory=list)
     """The longest message of each, and the own copy, None: nobody knows."""
     suspects: list[Suspect] = field(default_factory=list)
-    _who: Person = field(init=False)
-    _link: Link | None = None
+    _chair: Chair = field(init=False)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
-        self._who = person(f"{self.room}-chair", "admin")
+        self._chair = Chair(self.room, self.way, self.problems)
         self.witnesses = [Witness(self.room, person(f"{self.room}-witness-{at}"), self.way) for at in range(2)]
 
     async def work(self, pace_s: float, stop: asyncio.Event) -> None:
@@ -77,8 +131,7 @@ class Desk:
 
     async def leave(self) -> None:
         """Close every connection."""
-        if self._link is not None:
-            await self._link.leave()
+        await self._chair.leave()
         await asyncio.gather(*(witness.leave() for witness in self.witnesses))
 
     async def judge(self, *, logs: bool) -> list[str]:
@@ -94,7 +147,7 @@ class Desk:
 
     async def _change_policy(self, number: int) -> None:
         longest = _SHORTEST + number
-        own = await self._order(number, "room_policy", action="policy", changes={"max_length": longest})
+        own = await self._chair.order(f"o-{number}", "room_policy", action="policy", changes={"max_length": longest})
         self.policies.append((longest, own))
         self.done["policy"] += own is not None
 
@@ -102,13 +155,15 @@ class Desk:
         who = person(f"{self.room}-suspect-{number}")
         sender = Sender(self.room, who, self.way)
         ids = tuple(said.id for said in [await sender.say() for _ in range(2)] if said.id is not None)
-        own = await self._order(number, "messages_purged", action="ban", target_user_id=who.user_id, purge=True)
+        own = await self._chair.order(
+            f"o-{number}", "messages_purged", action="ban", target_user_id=who.user_id, purge=True
+        )
         confirmed_s = math.inf if own is None else time.monotonic()
         self.suspects.append(Suspect(who, ids, confirmed_s))
         await sender.leave()
         if own is not None:
             self.done["ban with purge"] += 1
-            if shown := (await self._messages()) & set(ids):
+            if shown := await self._shown() & set(ids):
                 self.problems.append(f"{who.username} was banned and purged, and {shown} were read after that")
 
     async def _warn(self, number: int) -> None:
@@ -117,48 +172,17 @@ class Desk:
         await target.come()
         reason = f"reason {number}"
         user_id = target.who.user_id
-        own = await self._order(number, "moderation_action", action="warn", target_user_id=user_id, reason=reason)
+        own = await self._chair.order(
+            f"o-{number}", "moderation_action", action="warn", target_user_id=user_id, reason=reason
+        )
         if own is not None:
             self.done["warning"] += 1
             self.problems += await target.be_warned(own["warning_id"])
         await target.leave()
 
-    async def _order(self, number: int, answer: str, **order: object) -> Frame | None:
-        """Ask for it with one nonce, over as many connections as it takes; the own copy, None where it has none. What
-        refuses it for good is a problem."""
-        nonce, began = f"o-{number}", time.monotonic()
-        while time.monotonic() < began + REMEMBERED_S:
-            try:
-                if self._link is None:
-                    self._link = await self.way.enter(self.room, self._who)
-                await self._link.send("moderation_action", nonce=nonce, **order)
-                frame = await _find(self._link, lambda frame: _answers(frame, nonce, answer))
-            except Lost:
-                self._link = None
-                continue
-            if frame is None:
-                continue
-            data: Frame = frame["data"]
-            if frame["type"] == answer:
-                return data
-            if data["code"] not in _AGAIN:
-                self.problems.append(f"{order} was refused: {data['code']}")
-                return None
-            await asyncio.sleep(max(PAUSE_S, data.get("retry_after_ms", 0) / 1000))
-        self.problems.append(f"{order} has no outcome")
-        return None
-
-    async def _messages(self) -> set[int]:
+    async def _shown(self) -> set[int]:
         """The ids of all messages that history has."""
-        while True:
-            try:
-                if self._link is None:
-                    self._link = await self.way.enter(self.room, self._who)
-                found, _ = await read_history(self._link, 0, lambda _: None, lambda _: None)
-            except Lost:
-                self._link = None
-            else:
-                return {message["id"] for message, _ in found}
+        return {message["id"] for message in await self._chair.messages()}
 
     def _judge_policies_of(self, witness: Witness) -> None:
         told = [frame["data"] for frame, _ in witness.frames if frame["type"] == "room_policy"]
@@ -210,7 +234,7 @@ class Desk:
 
     async def _judge_suspects(self) -> None:
         """Banned and taken back, or neither: also where nobody was answered."""
-        there = await self._messages()
+        there = await self._shown()
         for suspect in self.suspects:
             shown = sorted(there.intersection(suspect.ids))
             inside = [link for door in self.way.doors.urls if (link := await self._try_alone(door, suspect.who))]
@@ -303,7 +327,7 @@ class Target:
             assert self._link is not None
             if type_:
                 await self._link.send(type_, **data)
-            return await _find(self._link, lambda frame: self._note(frame) or is_it(frame))
+            return await find(self._link, lambda frame: self._note(frame) or is_it(frame))
         except Lost:
             self._link = None
             return None
@@ -323,13 +347,13 @@ async def _outcome(link: Link, text: str) -> str:
     """The type, or the code, of what comes of a message. Raises Lost."""
     nonce = f"l-{len(text)}"
     await link.send("chat_message", message=text, nonce=nonce)
-    frame = await _find(link, lambda frame: frame["data"].get("nonce") == nonce)
+    frame = await find(link, lambda frame: frame["data"].get("nonce") == nonce)
     if frame is None:
         return "nothing"
     return str(frame["data"]["code"] if frame["type"] == "error" else frame["type"])
 
 
-async def _find(link: Link, is_it: Callable[[Frame], bool]) -> Frame | None:
+async def find(link: Link, is_it: Callable[[Frame], bool]) -> Frame | None:
     """The next frame that is, None where none comes for as long as an outcome may take. Raises Lost."""
     deadline = time.monotonic() + OUTCOME_WITHIN_S
     while time.monotonic() < deadline:

@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from chat_client import person
 from chaos.checker import check
 from chaos.faults import happen
 from chaos.history import Entry, Findings, History, Reading
+from chaos.holding import Sluice
 from chaos.leftovers import leftovers, wrong_counts
 from chaos.moderating import Desk
 from chaos.people import Doors, Eraser, Listener, Lost, Newcomers, Sender, Way, read_history
@@ -144,41 +145,58 @@ async def under_load(
     before = await asyncio.to_thread(place.subscriptions)
     ways = doors if doors is not None else [edge.ws for edge in place.edges]
     crowds = [_crowd(f"{place.salon.folder.name}-{at}", load, ways) for at in range(load.rooms)]
-    desk = Desk(f"{place.salon.folder.name}-desk", Way(Doors(ways)))
+    sluice = Sluice(f"{place.salon.folder.name}-sluice", Way(Doors(ways)))
+    desks = (Desk(f"{place.salon.folder.name}-desk", Way(Doors(ways))), sluice)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        listeners: list[Listener] = [*(each for crowd in crowds for each in crowd.listeners), *desk.witnesses]
+        listeners: list[Listener] = [each for crowd in crowds for each in crowd.listeners]
+        listeners += [each for at in desks for each in at.witnesses]
         listening = [group.create_task(each.listen()) for each in listeners]
         await until(lambda: all(each.connections for each in listeners), SETTLED_WITHIN_S)
+        await sluice.open()
         talking = [group.create_task(s.talk(load.pace_s, stop)) for crowd in crowds for s in crowd.senders]
         await until(lambda: _is_warm(crowds), SETTLED_WITHIN_S)
-        talking += [group.create_task(c.newcomers.come_and_go(load.newcomers_s, stop)) for c in crowds]
-        talking += [group.create_task(c.eraser.erase(load.erasing_s, stop)) for c in crowds]
-        talking += [group.create_task(desk.work(load.moderating_s, stop))]
+        talking += [group.create_task(each) for each in _work_of(crowds, desks, load, stop)]
         await fault()
         await place.until_ready()
         await asyncio.sleep(load.after_s)
         stop.set()
         await asyncio.gather(*talking)
         await until(lambda: all(_has_settled(crowd) for crowd in crowds), SETTLED_WITHIN_S)
-        await _judge(result, place, crowds, desk, may_forget=may_forget)
+        await _judge(result, place, crowds, desks, may_forget=may_forget)
         for task in listening:
             task.cancel()
     await asyncio.gather(*(each.leave() for crowd in crowds for each in crowd.stay))
-    await desk.leave()
-    await asyncio.gather(*(way.visitors.close() for way in (desk.way, *(crowd.way for crowd in crowds))))
+    await asyncio.gather(*(at.leave() for at in desks))
+    await asyncio.gather(
+        *(way.visitors.close() for way in (*(at.way for at in desks), *(crowd.way for crowd in crowds)))
+    )
     on_gone()
     result.left = await leftovers(place, before, within_s=GONE_WITHIN_S, logs=load.until_purged)
     return result
 
 
-async def _judge(result: Result, place: Place, crowds: Sequence[Crowd], desk: Desk, *, may_forget: bool) -> None:
+def _work_of(
+    crowds: Sequence[Crowd], desks: Sequence[Desk | Sluice], load: Load, stop: asyncio.Event
+) -> Iterator[Coroutine[None, None, None]]:
+    """What goes on beside those who talk."""
+    for crowd in crowds:
+        yield crowd.newcomers.come_and_go(load.newcomers_s, stop)
+        yield crowd.eraser.erase(load.erasing_s, stop)
+    for desk in desks:
+        yield desk.work(load.moderating_s, stop)
+
+
+async def _judge(
+    result: Result, place: Place, crowds: Sequence[Crowd], desks: Sequence[Desk | Sluice], *, may_forget: bool
+) -> None:
     """Everything that is wrong while all are still there."""
     ended = time.monotonic()
     result.wrong = await _until_right(place, crowds)
     result.counts_right_s = time.monotonic() - ended
-    result.problems += await desk.judge(logs=not may_forget)
-    result.moderated = desk.done
+    for desk in desks:
+        result.problems += await desk.judge(logs=not may_forget)
+        result.moderated += desk.done
     for crowd in crowds:
         _add(result, crowd, await _history(crowd, may_forget=may_forget))
 
