@@ -142,6 +142,8 @@ class Viewers:
 
     def visible_ms(self, entry_id: MessageId) -> int:
         """When an entry comes to all that waits, Unix milliseconds; 0: it does not."""
+        if not self._watched or entry_id <= self._watched_chain.last_id:
+            return 0  # as it is of nearly all that is asked about
         return next((due_ms for due_ms, entry in self._watched if entry.id == entry_id), 0)
 
     def waiting_ms(self) -> dict[MessageId, int]:
