@@ -559,7 +559,8 @@ class FakeBus:
         number = MessageId(len(self.stream) + 1)
         prev = earlier[-1] if earlier else MessageId(0)
         author = (identity.user_id, identity.username, EDGE, token, nonce)
-        stored = StoredMessage(number, prev, self.at, text, *author, reply_to, identity.role, max_shown=max_shown)
+        stored = StoredMessage(number, prev, self.at, text, *author, reply_to, identity.role)
+        stored = replace(stored, max_shown=max_shown, delay_ms=delay_ms)
         self.nonces[key] = number
         self.stream.append((life, stored))
         self.copies.append((life, stored))

@@ -429,10 +429,7 @@ class ChatConnection:
 
     def _read_history(self, wanted: ReadHistory) -> None:
         assert self.room is not None
-        before, end = wanted.before, self.room.history_end(self)
-        if end is not None and (before is None or before > end):
-            before = end
-        answer = self._histories.answer(self, self.room, before, wanted.limit)
+        answer = self._histories.answer(self, self.room, wanted.before, wanted.limit)
         self._ports.tasks.spawn(answer, "history")
 
     def _renew(self, token: str) -> None:

@@ -9,6 +9,7 @@ from ws_edge.ports import Bus
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import MessageId
 from ws_edge.protocol.log import StoredMessage
+from ws_edge.room.audience import Member
 from ws_edge.room.room import Room
 
 READS_AT_ONCE = 32
@@ -17,14 +18,11 @@ READ_S = 5.0
 """For so long a client waits, the waiting for its turn included."""
 
 
-class Reader(Protocol):
+class Reader(Member, Protocol):
     """A connection that asks."""
 
     history_turn: asyncio.Lock | None
     """One answer at a time, in the order of the questions."""
-
-    def write(self, frames: bytes) -> None:
-        """Send whole frames; does nothing once the connection is over."""
 
     def refuse(self, code: ErrorCode) -> None:
         """Tell why a frame was not accepted; does nothing once the connection is over."""
@@ -44,7 +42,7 @@ class Histories:
         turn = reader.history_turn = reader.history_turn or asyncio.Lock()
         try:
             async with asyncio.timeout(READ_S), turn, self._turns:
-                found = await self._read(room, before, limit + 1)
+                found = await self._read(reader, room, before, limit + 1)
         except (BusUnavailable, TimeoutError):
             reader.refuse(ErrorCode.UNAVAILABLE)
         else:
@@ -54,10 +52,14 @@ class Histories:
             shown = found[-limit:]
             reader.write(codec.history(shown, room.room_id, has_more=has_more, emotes=room.emotes, visible_ms=waiting))
 
-    async def _read(self, room: Room, before: MessageId | None, number: int) -> list[StoredMessage]:
+    async def _read(self, reader: Reader, room: Room, before: MessageId | None, number: int) -> list[StoredMessage]:
         """So many of the newest messages before this id that were not taken back, or all there are. Raises
         BusUnavailable."""
         await self._catch_up(room)
+        # Only now: what is stored from here on, and may have to wait, lies behind it.
+        end = room.history_end(reader)
+        if end is not None and (before is None or before > end):
+            before = end
         shown: list[StoredMessage] = []
         while len(shown) < number:
             wanted = number - len(shown)

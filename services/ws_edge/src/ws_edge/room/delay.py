@@ -56,6 +56,11 @@ class DelayLine(Generic[_T]):
         """When something may be seen; None: nothing waits."""
         return self._waiting[0][0] if self._waiting else None
 
+    def come_sooner(self, by_ms: int) -> None:
+        """All that waits, by so much."""
+        self._waiting = deque((due_ms - by_ms, what) for due_ms, what in self._waiting)
+        self._last_ms -= by_ms
+
     def take(self, now_ms: int) -> list[_T]:
         """What may be seen by now."""
         taken: list[_T] = []
@@ -68,12 +73,13 @@ class ShownChain:
     """Of what waited: names before each entry the one that was shown before it, also where that was taken back while it
     waited, and is shown to nobody."""
 
-    __slots__ = ("_gone_id", "_shown_id", "last_id")
+    __slots__ = ("_gone_id", "_shown_id", "_skipped", "last_id")
 
     def __init__(self, last_id: MessageId) -> None:
         self.last_id = last_id
         """The last entry whose time has come."""
         self._gone_id: MessageId | None = None
+        self._skipped = 0
         self._shown_id = last_id
 
     def pass_by(self, entry_id: MessageId) -> None:
@@ -88,7 +94,12 @@ class ShownChain:
         """It is shown."""
         self.last_id, self._gone_id = entry_id, None
 
-    def leave_out(self, entry_id: MessageId, prev_id: MessageId) -> None:
-        """It was to be shown behind that one, and is not."""
+    def skipped_before(self, prev_id: MessageId) -> int:
+        """How many were left out before what was taken back, that an entry follows."""
+        return self._skipped if prev_id == self._gone_id else 0
+
+    def leave_out(self, entry_id: MessageId, prev_id: MessageId, skipped: int = 0) -> None:
+        """It was to be shown behind that one, with so many left out between, and is not."""
+        self._skipped = skipped + self.skipped_before(prev_id)
         self._shown_id = self.prev_id(prev_id)
         self.last_id = self._gone_id = entry_id

@@ -484,8 +484,11 @@ class Room:
         self._viewers.second_over(second)
 
     def history_end(self, member: Member) -> MessageId | None:
-        """Before which entry the history of a member ends; None: it goes on to the end of the log."""
-        return self._viewers.history_end(member)
+        """Before which entry the history of a member ends: what is not shown here yet may have to wait. None: it goes
+        on to the end of the log."""
+        if self._viewers.sees_all(member):
+            return None
+        return MessageId((self.watched_id if self._viewers.is_watcher(member) else self.viewed_id) + 1)
 
     def besides(self, message: StoredMessage, nonce: str) -> bytes:
         """A copy of it, for its author, that is not part of the chain."""

@@ -82,6 +82,8 @@ class Passed(NamedTuple):
     """The entry that was shown before it."""
     skipped: int
     """How many messages between the two were left out."""
+    mentioned: tuple[Member, ...] = ()
+    """Who is shown it besides, where it is left out."""
 
 
 class _Waiting(NamedTuple):
@@ -99,6 +101,7 @@ class SampledLane:
 
     __slots__ = (
         "_added_id",
+        "_dropped_id",
         "_judged",
         "_judged_second",
         "_over",
@@ -121,7 +124,7 @@ class SampledLane:
         """What the second of this entry has before it is to be read: see `earlier_read`."""
         self.used_at_s = 0.0
         self._shown = shown
-        self._added_id = last_id
+        self._added_id = self._dropped_id = last_id
         self._shown_id = last_id
         self._skipped = 0
         self._waiting: deque[_Waiting] = deque()
@@ -146,13 +149,18 @@ class SampledLane:
         """The next entry of the log. What has its turn by now."""
         is_first, is_behind_gap = not self._second, entry.prev_id > self._added_id
         self._second = max(self._second, second_of(entry))
-        if (is_first and entry.prev_id) or is_behind_gap:
+        if (is_first and entry.prev_id) or (is_behind_gap and entry.prev_id != self._dropped_id):
             self.unread, self._unread_second = entry.id, self._second
         self._added_id = entry.id
         self._waiting.append(_Waiting(entry, author, self._second, is_behind_gap))
         if len(self._waiting) > WAITING_LIMIT:
             self.unread, self._over = None, self._second
         return self._release()
+
+    def left_no_place(self, entry: LogEntry) -> None:
+        """The next entry of the log, for which there is no room: prev_id of the one after it shows a gap, for which
+        nothing is to be read."""
+        self._dropped_id = entry.id
 
     def earlier_read(self, messages: Iterable[StoredMessage]) -> list[Passed]:
         """Messages before `unread` were read, all that its second has among them. What has its turn by that."""

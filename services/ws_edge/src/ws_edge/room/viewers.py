@@ -4,7 +4,7 @@ them messages later than others (room/delay.py)."""
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Protocol
 
 from ws_edge.ports import Clock, Timers
@@ -12,11 +12,15 @@ from ws_edge.protocol import codec
 from ws_edge.protocol.emotes import EmoteTable
 from ws_edge.protocol.identity import MessageId, Speaker
 from ws_edge.protocol.log import LogEntry, LogRef, MessageDeleted, MessagesPurged, StoredMessage
+from ws_edge.protocol.policies import LONGEST_DELAY_S
 from ws_edge.room.audience import Audience, Member, Participants
 from ws_edge.room.delay import WAITING_LIMIT, DelayLine, ShownChain, visible_ms
 from ws_edge.room.erasures import Erasures
 from ws_edge.room.recent_log import HELD_S
 from ws_edge.room.sampling import Passed, SampledLane, left_of_second_s, mentioned_in
+
+MENTIONED_MEMBERS_LIMIT = 50
+"""Connections that one message is shown besides: many may share a name, as those without a token of one address do."""
 
 
 class OwnCopies(Protocol):
@@ -128,12 +132,13 @@ class Viewers:
         """The last entry whose time has come; None: nothing waits."""
         return self._watched_chain.last_id if self._watched else None
 
-    def history_end(self, member: Member) -> MessageId | None:
-        """See Room."""
-        if member in self._watchers and member in self._early:
-            return None
-        last_id = self.watched_id if member in self._watchers else self.last_id
-        return None if last_id is None else MessageId(last_id + 1)
+    def is_watcher(self, member: Member) -> bool:
+        """Whether they came as moderators or above."""
+        return member in self._watchers
+
+    def sees_all(self, member: Member) -> bool:
+        """Whether they did, and still are."""
+        return member in self._watchers and member in self._early
 
     def is_to_come(self, member: Member, message: StoredMessage) -> bool:
         """See Room."""
@@ -172,10 +177,13 @@ class Viewers:
         now_ms = self._now_ms()
         due_ms = self._watched.due_ms(visible_ms(entry, now_ms), now_ms)
         if due_ms is not None and len(self._watched) >= WAITING_LIMIT and isinstance(entry, StoredMessage):
+            self._show_early(entry, author, due_ms)  # nothing is dropped in silence
+            lane.left_no_place(entry)
             return
         if due_ms is None:
+            watched = replace(entry, prev_id=self._watched_chain.prev_id(entry.prev_id))
             self._watched_chain.show(entry.id)
-            self._show_watchers(entry, self._own_copies(entry, author) if self._watchers else None)
+            self._show_watchers(watched, self._own_copies(watched, author) if self._watchers else None)
         else:
             self._show_early(entry, author, due_ms)
             self._watched.put(entry, due_ms)
@@ -228,7 +236,7 @@ class Viewers:
     def _pass_on(self, passed: Iterable[Passed]) -> None:
         """Their turn has come: they are shown, but for what has to wait."""
         now_ms, given = self._now_ms(), list[Passed]()
-        for one in passed:
+        for one in self._with_mentioned(list(passed)):
             due_ms = self._viewed.due_ms(visible_ms(one.entry, now_ms), now_ms)
             if due_ms is None:
                 given.append(one)
@@ -242,6 +250,11 @@ class Viewers:
         if waits and self._release_at_ms != min(waits):
             self._release_at_ms = min(waits)
             left_s = max(0.0, (self._release_at_ms - self._now_ms()) / 1000)
+            if left_s > LONGEST_DELAY_S:  # the clock was set back
+                sooner_ms, left_s = round((left_s - LONGEST_DELAY_S) * 1000), LONGEST_DELAY_S
+                self._watched.come_sooner(sooner_ms)
+                self._viewed.come_sooner(sooner_ms)
+                self._release_at_ms -= sooner_ms
             self._timers.call_later(left_s, partial(self._release, self._release_at_ms))
 
     def _release(self, at_ms: int) -> None:
@@ -263,47 +276,66 @@ class Viewers:
     def _give(self, passed: Sequence[Passed], *, waited: bool = False) -> None:
         """What is left out is shown to its author and to who is mentioned, besides the chain. Of what has `waited` its
         author has a copy already."""
-        left_out = [one.entry for one in passed if not one.is_shown and isinstance(one.entry, StoredMessage)]
-        mentioned = self._mentioned_in(left_out)
+        besides: dict[Member, bytes] = {}
         for one in passed:
             shown = self._erasures.shown(one.entry)
             if shown is None:
                 self._leave_out(one)
             elif one.is_shown:
+                self._write_besides(besides)
                 entry = replace(shown, prev_id=self._viewed_chain.prev_id(one.prev_id))
+                skipped = one.skipped + self._viewed_chain.skipped_before(one.prev_id)
                 self._viewed_chain.show(entry.id)
-                frame = codec.entry(entry, self._log.room_id, emotes=self._emotes(), skipped=one.skipped)
-                own = None if waited else self._own_copies(entry, one.author, skipped=one.skipped)
+                frame = codec.entry(entry, self._log.room_id, emotes=self._emotes(), skipped=skipped)
+                own = None if waited else self._own_copies(entry, one.author, skipped=skipped)
                 self._audience.broadcast(frame, {**(own or {}), **dict.fromkeys(self._watchers, b"")})
             else:
                 self._viewed_chain.pass_by(one.entry.id)
                 if isinstance(one.entry, StoredMessage):
-                    self._show_besides(one.entry, one.author, mentioned)
+                    for member, copy in self._copies_besides(one.entry, one.author, one.mentioned).items():
+                        besides[member] = besides.get(member, b"") + copy
+        self._write_besides(besides)
+
+    def _write_besides(self, besides: dict[Member, bytes]) -> None:
+        """In one frame for all: each frame that waits costs each member who has one of their own."""
+        if besides:
+            self._audience.broadcast(b"", dict(besides))
+            besides.clear()
 
     def _leave_out(self, one: Passed) -> None:
         if one.is_shown:
-            self._viewed_chain.leave_out(one.entry.id, one.prev_id)
+            self._viewed_chain.leave_out(one.entry.id, one.prev_id, one.skipped)
         else:
             self._viewed_chain.pass_by(one.entry.id)
 
     def _now_ms(self) -> int:
         return int(self._clock.unix_s() * 1000)
 
+    def _with_mentioned(self, passed: Sequence[Passed]) -> Iterable[Passed]:
+        """Looked up once for all of a second, also where they come one by one."""
+        left_out = [one.entry for one in passed if not one.is_shown and isinstance(one.entry, StoredMessage)]
+        named = self._mentioned_in(left_out)
+        if not named:
+            return passed
+        return [one._replace(mentioned=self._members_in(one, named)) if not one.is_shown else one for one in passed]
+
+    @staticmethod
+    def _members_in(one: Passed, named: Mapping[str, Sequence[Member]]) -> tuple[Member, ...]:
+        names = mentioned_in(one.entry.text) if isinstance(one.entry, StoredMessage) else ()
+        return tuple(islice(chain.from_iterable(named.get(name, ()) for name in names), MENTIONED_MEMBERS_LIMIT))
+
     def _mentioned_in(self, messages: Sequence[StoredMessage]) -> Mapping[str, Sequence[Member]]:
         names = set(chain.from_iterable(mentioned_in(message.text) for message in messages if "@" in message.text))
         return self._participants.named(self._log.life, names) if names else {}
 
-    def _show_besides(
-        self, message: StoredMessage, author: Member | None, mentioned: Mapping[str, Sequence[Member]]
-    ) -> None:
-        copies: dict[Member, bytes] = {}
-        named = chain.from_iterable(mentioned.get(name, ()) for name in mentioned_in(message.text))
+    def _copies_besides(
+        self, message: StoredMessage, author: Member | None, mentioned: Sequence[Member]
+    ) -> dict[Member, bytes]:
         own = () if message.user_id is None else self._participants.of_participant(f"u:{message.user_id}")
-        besides = list(chain(named, own))
-        if besides:
-            copies = dict.fromkeys(besides, codec.besides(message, self._log.room_id, emotes=self._emotes()))
-        if author is not None:
+        copies: dict[Member, bytes] = {}
+        others = [member for member in chain(mentioned, own) if member is not author and member not in self._watchers]
+        if others:
+            copies = dict.fromkeys(others, codec.besides(message, self._log.room_id, emotes=self._emotes()))
+        if author is not None and author not in self._watchers:
             copies[author] = codec.besides(message, self._log.room_id, nonce=message.nonce, emotes=self._emotes())
-        copies = {member: copy for member, copy in copies.items() if member not in self._watchers}
-        if copies:
-            self._audience.broadcast(b"", copies)
+        return copies

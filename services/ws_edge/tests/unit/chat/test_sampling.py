@@ -8,6 +8,7 @@ import pytest
 from edge_world import AT, Client, World
 
 from ws_edge.ports import Incident
+from ws_edge.protocol import codec
 from ws_edge.protocol.identity import Identity, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import StoredMessage
 from ws_edge.protocol.policies import NO_POLICY, Policy
@@ -204,3 +205,16 @@ async def test_who_was_shown_more_elsewhere_comes_in_when_this_edge_is_as_far(wo
     data = ben.frames[0]["data"]
     assert isinstance(data, dict)
     assert (data["last_id"], data["recovered"]) == (1, True)
+
+
+async def test_history_has_nothing_that_is_stored_while_it_is_read_and_has_to_wait(world: World) -> None:
+    world.ports.policies.apply(Slug("s"), Policy(2, delay_seconds=6))
+    world.bus.at = codec.rfc3339(int(world.ports.clock.unix_s() * 1000))
+    ben, ana = await world.join("s", "2:user"), await world.join("s", "1:user")
+    world.bus.keeps_copies = True
+    ana.say("a spoiler")  # stored; its copy is on its way to this edge
+    ben.send("history")
+    await world.settle()
+    world.bus.give_copies()
+    await until(lambda: "history" in ben.types)
+    assert "a spoiler" not in str(ben.frames)

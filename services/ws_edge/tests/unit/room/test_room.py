@@ -759,7 +759,7 @@ def test_without_a_limit_for_a_while_viewers_are_shown_what_everybody_is() -> No
     room.check_progress()
     room.second_over("2025-11-27T16:30:09")
     room.second_read(plain[0], [])
-    assert room.history_end(ana) is None
+    assert room._viewers.lane is None
     room.entry_stored(plain[1])
     host.end_turn()
     assert chain_of(ana) == chain_of(chair) == [(1, 0, 0), (2, 1, 0), (3, 2, 0)]
@@ -1044,3 +1044,74 @@ def test_nobody_reacts_to_what_waits() -> None:
     assert room.is_reactable(MessageId(1)) is False
     host.pass_time(DELAY_S)
     assert room.is_reactable(MessageId(1)) is True
+
+
+def test_moderators_see_no_gap_where_what_waited_was_taken_back_before_its_deletion_came() -> None:
+    room, host, chair, (ben,) = moderated_room("u:2")
+    room.entry_stored(message(1, 0))
+    room.entry_stored(delayed(2, 5))
+    room.take_back([deletion(3, 2)])  # read from beside the log, as for a pin, history or a replay
+    host.pass_time(DELAY_S)
+    room.entry_stored(deletion(3, 2))
+    host.end_turn()
+    assert chain_of(ben) == [(1, 0, 0), (3, 1, 0)]
+    assert chain_of(chair) == [(1, 0, 0), (3, 1, 0)]
+
+
+def test_what_was_skipped_before_a_message_that_was_taken_back_counts_behind_it() -> None:
+    room, host, _, (ben,) = moderated_room("u:2")
+    for number in range(1, 21):
+        room.entry_stored(replace(delayed(number, 100 + number), max_shown=5))
+    room.second_over(delayed(1, 1).at[:19])
+    shown = [one.entry.id for _, one in room._viewers._viewed if one.is_shown]
+    room.entry_stored(replace(deletion(21, shown[2]), user_id=UserId(100 + shown[2])))
+    host.pass_time(DELAY_S)
+    fourth = chain_of(ben)[2]
+    assert fourth == (shown[3], shown[1], shown[3] - shown[1] - 2)
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_waiting() -> None:
+    room, host, _, (ben,) = moderated_room("u:2")
+    room.entry_stored(delayed(1, 5))
+    host.pass_time(0.5)
+    room.entry_stored(delayed(2, 5, at_s=0.5))
+    host.unix_s = lambda: NOW_S + host.time_s - 100.0 - 3600.0  # type: ignore[method-assign]
+    host.pass_time(DELAY_S)
+    host.pass_time(6.0)
+    assert chain_of(ben) == [(1, 0, 0), (2, 1, 0)]
+
+
+def test_what_no_place_is_left_for_its_author_and_moderators_see_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ws_edge.room.viewers.WAITING_LIMIT", 2)
+    room, host, chair, (ana,) = moderated_room("u:5")
+    for number in range(1, 4):
+        token = host.outcomes.register(ana, room, f"n{number}")
+        room.entry_stored(delayed(number, 5, token=token, nonce=f"n{number}"))
+    host.end_turn()
+    assert [frame["data"]["id"] for frame in ana.frames] == [1, 2, 3]  # type: ignore[index]
+    assert [frame["data"]["id"] for frame in chair.frames] == [1, 2, 3]  # type: ignore[index]
+
+
+def test_of_more_than_may_wait_the_stream_is_not_read_again_for_each_that_finds_a_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ws_edge.room.viewers.WAITING_LIMIT", 2)
+    room, host, _, _ = moderated_room("u:2")
+    for number in range(1, 41):
+        host.pass_time(1.0)
+        room.entry_stored(replace(delayed(number, 100 + number, at_s=host.time_s - 100.0), max_shown=5))
+    assert [one for one in host.missed if "had before" in one] == []
+
+
+def test_names_are_looked_up_once_a_second_also_where_what_is_left_out_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, host, _, _ = moderated_room("u:2")
+    asked: list[object] = []
+    host.named = lambda life, names: asked.append(names) or {}  # type: ignore[method-assign,func-returns-value]
+    for number in range(1, 101):
+        host.pass_time(0.001)
+        said = replace(delayed(number, 100 + number, at_s=number / 1000), text="@ana", max_shown=5)
+        room.entry_stored(said)
+    room.second_over(delayed(1, 1).at[:19])
+    for _ in range(200):
+        host.pass_time(DELAY_S / 200 + 0.001)
+    assert len(asked) <= 1
