@@ -396,7 +396,7 @@ class RoomRegistry:
         waiting: list[StoredMessage] = []
         before = MessageId(last_id + 1)
         while True:
-            page = await self._bus.messages_before(room.log, before, limit=TAIL_AT_ONCE)
+            page = await self._messages_before(room, before)
             waiting = [message for message in page if visible_ms(message, now_ms) > now_ms] + waiting
             if len(page) < TAIL_AT_ONCE or stored_ms(page[0]) < now_ms - DELAYED_LATELY_S * 1000:
                 break
@@ -415,6 +415,14 @@ class RoomRegistry:
         if waiting:
             raise BusUnavailable("the end of the log could not be read")
         return []
+
+    async def _messages_before(self, room: Room, before: MessageId) -> list[StoredMessage]:
+        """A replica that lags says that the stream cannot be read. Raises BusUnavailable."""
+        for _ in range(TAIL_READS - 1):
+            with suppress(BusUnavailable):
+                return await self._bus.messages_before(room.log, before, limit=TAIL_AT_ONCE)
+            await asyncio.sleep(TAIL_PAUSE_S)
+        return await self._bus.messages_before(room.log, before, limit=TAIL_AT_ONCE)
 
     def _forget(self, held: HeldRoom) -> None:
         room = held.room

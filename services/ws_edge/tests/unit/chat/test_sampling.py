@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 from edge_world import AT, Client, World
 
+from ws_edge.errors import BusUnavailable
 from ws_edge.ports import Incident
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import Identity, MessageId, Rank, RoomId, Slug, Speaker, UserId
-from ws_edge.protocol.log import StoredMessage
+from ws_edge.protocol.log import LogRef, StoredMessage
 from ws_edge.protocol.policies import NO_POLICY, Policy
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership
@@ -218,3 +219,24 @@ async def test_history_has_nothing_that_is_stored_while_it_is_read_and_has_to_wa
     world.bus.give_copies()
     await until(lambda: "history" in ben.types)
     assert "a spoiler" not in str(ben.frames)
+
+
+async def test_a_room_is_opened_also_where_a_replica_lags_while_something_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ports.policies.apply(Slug("s"), Policy(2, delay_seconds=6))
+    world.bus.at = codec.rfc3339(int(world.ports.clock.unix_s() * 1000))
+    ana = await world.join("s", "1:user")
+    ana.say("one")
+    await world.settle()
+    (held,) = world.worker.held_rooms.by_life.values()
+    answers, read = iter([False, True]), world.bus.messages_before
+
+    async def lags(log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:
+        if not next(answers):
+            raise BusUnavailable("the stream gives less than it has")
+        return await read(log, before, limit=limit)
+
+    monkeypatch.setattr(world.bus, "messages_before", lags)
+    tail = await world.worker.held_rooms._read_tail(held.room, MessageId(1))
+    assert [entry.id for entry in tail] == [1]
