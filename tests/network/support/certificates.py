@@ -29,6 +29,10 @@ class Authority:
         self._name = _name(f"authority {folder.name}")
         constraints = x509.BasicConstraints(ca=True, path_length=0)
         signed = _builder(self._name, self._name, self._key).add_extension(constraints, critical=True)
+        # What Python asks of certificates from 3.13 on.
+        signed = signed.add_extension(_may_sign(), critical=True)
+        subject = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        signed = signed.add_extension(subject, critical=False)
         self.certificate = folder / "ca.pem"
         _write(self.certificate, signed.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
@@ -37,6 +41,8 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
         signed = _builder(_name(names[0]), self._name, key).add_extension(alternatives, critical=False)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        signed = signed.add_extension(issuer, critical=False)
         pair = Pair(self._folder / f"{names[0]}.pem", self._folder / f"{names[0]}.key")
         _write(pair.certificate, signed.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         _write(
@@ -58,6 +64,21 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + timedelta(hours=1))
+    )
+
+
+def _may_sign() -> x509.KeyUsage:
+    """Certificates."""
+    return x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
     )
 
 
