@@ -11,8 +11,8 @@ PENDING = ("Acknowledge the warning first", "warning_pending")
 
 
 async def warn(chair: Client, nonce: str = "w1", *, reason: str = "No links, please", **target: object) -> Frame:
-    """Warn somebody; the moderator's own copy. Edges that have just started may have another home of the target in mind:
-    a second later every replica goes by the warning."""
+    """Warn somebody; the moderator's own copy. A second later every replica goes by the warning, also where an edge
+    that has just started takes another one for the target's home."""
     await chair.send("moderation_action", action="warn", reason=reason, nonce=nonce, **target)
     return await chair.wait_for("moderation_action", nonce=nonce)
 
