@@ -35,7 +35,8 @@ from ws_edge.room.room import GapReader, Room
 DELAYED_LATELY_S = LONGEST_DELAY_S + 4.0
 """So long ago a message was stored at most that has to wait still; clocks may differ."""
 TAIL_AT_ONCE = 200
-TAIL_READS = 40
+TAIL_READS = 80
+"""More than WAITING_LIMIT entries, and some that a lagging replica answers."""
 TAIL_PAUSE_S = 0.05
 _K = TypeVar("_K", bound=Hashable)
 

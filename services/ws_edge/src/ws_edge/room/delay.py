@@ -56,6 +56,10 @@ class DelayLine(Generic[_T]):
         """When something may be seen; None: nothing waits."""
         return self._waiting[0][0] if self._waiting else None
 
+    def put_off(self, due_ms: int) -> None:
+        """What comes next may not be seen before that, while anything waits."""
+        self._last_ms = max(self._last_ms, due_ms)
+
     def come_sooner(self, by_ms: int) -> None:
         """All that waits, by so much."""
         self._waiting = deque((due_ms - by_ms, what) for due_ms, what in self._waiting)

@@ -158,6 +158,8 @@ class Viewers:
     def early_copies(self, speaker: Speaker, *, sees_all: bool) -> list[bytes]:
         """Of the messages that wait those that somebody who comes may see."""
         user_id = speaker.identity.user_id
+        if not self._watched or not (sees_all or user_id is not None):
+            return []
         return [
             codec.besides(entry, self._log.room_id, emotes=self._emotes(), visible_ms=due_ms)
             for due_ms, entry in self._watched
@@ -179,9 +181,12 @@ class Viewers:
         if due_ms is not None and len(self._watched) >= WAITING_LIMIT and isinstance(entry, StoredMessage):
             self._show_early(entry, author, due_ms)  # nothing is dropped in silence
             lane.left_no_place(entry)
+            self._watched.put_off(due_ms)  # nor is what lies behind it seen before its time
+            self._viewed.put_off(due_ms)
             return
         if due_ms is None:
-            watched = replace(entry, prev_id=self._watched_chain.prev_id(entry.prev_id))
+            prev_id = self._watched_chain.prev_id(entry.prev_id)
+            watched = entry if prev_id == entry.prev_id else replace(entry, prev_id=prev_id)
             self._watched_chain.show(entry.id)
             self._show_watchers(watched, self._own_copies(watched, author) if self._watchers else None)
         else:

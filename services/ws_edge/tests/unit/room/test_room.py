@@ -1115,3 +1115,15 @@ def test_names_are_looked_up_once_a_second_also_where_what_is_left_out_waits(mon
     for _ in range(200):
         host.pass_time(DELAY_S / 200 + 0.001)
     assert len(asked) <= 1
+
+
+def test_what_no_place_was_left_for_is_in_no_history_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ws_edge.room.viewers.WAITING_LIMIT", 2)
+    room, host, _, (ben,) = moderated_room("u:2")
+    for number in (1, 2):
+        room.entry_stored(delayed(number, 5))
+    host.pass_time(DELAY_S - 0.1)
+    room.entry_stored(delayed(3, 5, at_s=DELAY_S - 0.1))  # no place: visible at 7.9
+    room.entry_stored(deletion(4, 1))  # waits behind 2 alone
+    host.pass_time(0.1)
+    assert room.history_end(ben) <= 3  # type: ignore[operator]
