@@ -5,10 +5,13 @@ import random
 from functools import partial
 
 import pytest
+from tortoise.expressions import Q
 
 from chassis.database import Database
 from moderation.adapters.store import sanctions, undoing
+from moderation.adapters.store.database import migrate_moderation, moderation_database
 from moderation.adapters.store.outbox import TortoiseOutbox
+from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, PolicyRow, SanctionRow
 from moderation.domain.commands import NONCES_KNOWN_MS, Receipt, SanctionOrder, Undone
 from moderation.domain.erasures import NO_ORIGIN, LoggedMessage, LogRef, Origin
@@ -500,6 +503,32 @@ async def test_of_undos_at_the_same_time_one_is_done_and_the_others_change_nothi
     assert sorted(type(result).__name__ for result in results) == [*["AlreadyUndone"] * 3, "Receipt"]
     assert await AuditRow.all().count() == 2
     assert (await store.verify_part("live", 0, first=9)).problem is None
+
+
+async def test_an_undo_that_another_replica_carries_out_between_two_questions_was_undone_before(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = moderation_database(postgres_url)
+    await migrate_moderation(database.url)
+    await database.open()
+    try:
+        store = TortoiseStore(database)
+        ban = await act(store, Action.BAN, at_ms=1_000)
+        ask_later = sanctions.later_of_targets
+        others: list[Receipt] = []
+
+        async def overtaken(row_id: int, of_targets: Q) -> undoing.Later:
+            if not others:
+                monkeypatch.undo()
+                others.append(await asyncio.create_task(undo(TortoiseStore(database), ban.action_id, at_ms=2_000)))
+            return await ask_later(row_id, of_targets)
+
+        monkeypatch.setattr(sanctions, "later_of_targets", overtaken)
+        with pytest.raises(AlreadyUndone):
+            await undo(store, ban.action_id, at_ms=2_001)
+        assert len(others) == 1
+    finally:
+        await database.close()
 
 
 @pytest.mark.parametrize(

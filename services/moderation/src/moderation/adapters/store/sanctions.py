@@ -1122,8 +1122,11 @@ class TortoiseStore:
     ) -> Receipt | None:
         """Decide before anybody waits for the lock of commands, in which it is decided again: whoever may not, or asks
         for what is not there, keeps no command waiting. None: nothing is refused so far; a receipt: it was carried out
-        before, which is looked up behind the decision, as that may see it only then."""
-        async with self._database.transaction():
+        before. All of it is read as of one moment: the answers to two questions with a commit of another replica
+        between them are of no state that there ever was."""
+        async with self._database.transaction() as session:
+            if session.is_postgres:
+                await session.fetch("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             try:
                 await decide()
             except ModerationError:
