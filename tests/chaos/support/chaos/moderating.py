@@ -65,17 +65,19 @@ class Chair:
 
     async def order(self, nonce: str, answer: str, **order: object) -> Frame | None:
         """Ask for it with one nonce; the own copy, None where it has none. What refuses it for good is a problem."""
-        began = time.monotonic()
+        began, came = time.monotonic(), Counter[str]()
         while time.monotonic() < began + REMEMBERED_S:
             try:
                 if self._link is None:
                     self._link = await self.way.enter(self.room, self._who)
                 await self._link.send("moderation_action", nonce=nonce, **order)
                 frame = await find(self._link, lambda frame: _answers(frame, nonce, answer))
-            except Lost:
+            except Lost as lost:
                 self._link = None
+                came[f"lost: {lost}"] += 1
                 continue
             if frame is None:
+                came["nothing"] += 1
                 continue
             data: Frame = frame["data"]
             if frame["type"] == answer:
@@ -83,8 +85,9 @@ class Chair:
             if data["code"] not in AGAIN:
                 self.problems.append(f"{order} was refused: {data['code']}")
                 return None
+            came[data["code"]] += 1
             await asyncio.sleep(max(PAUSE_S, data.get("retry_after_ms", 0) / 1000))
-        self.problems.append(f"{order} has no outcome")
+        self.problems.append(f"{order} has no outcome: {dict(came)}")
         return None
 
     async def messages(self) -> list[Frame]:
