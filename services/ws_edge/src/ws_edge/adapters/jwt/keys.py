@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from jwt import PyJWK, PyJWTError
+from jwt import InvalidKeyError, PyJWK, PyJWTError
+from jwt.algorithms import HMACAlgorithm
 
 from ws_edge.errors import TokensUnavailable
 from ws_edge.protocol.address import is_safe_url
@@ -40,6 +41,8 @@ class VerificationKey:
     algorithm: str
     until_s: float = math.inf
     """No token is accepted with it from then on, in Unix seconds."""
+    hs256_secret: bytes | None = field(default=None, repr=False)
+    """The key where it is a secret that PyJWT takes for one: see read_hs256."""
 
 
 class KeySource(Protocol):
@@ -63,10 +66,19 @@ class FixedKeys:
 
 def secret_key(secret: str, *, previous: str = "", previous_until_s: float = 0.0) -> FixedKeys:
     """HS256. `previous` is another secret that tokens may be signed with until then, in Unix seconds; empty: none."""
-    keys = [VerificationKey(secret.encode(), "HS256")]
+    keys = [_of_secret(secret.encode(), math.inf)]
     if previous:
-        keys.append(VerificationKey(previous.encode(), "HS256", previous_until_s))
+        keys.append(_of_secret(previous.encode(), previous_until_s))
     return FixedKeys(tuple(keys))
+
+
+def _of_secret(secret: bytes, until_s: float) -> VerificationKey:
+    """PyJWT looks at a secret with each token, whether it is none but a key of another kind: here once."""
+    try:
+        usable = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except InvalidKeyError:
+        return VerificationKey(secret, "HS256", until_s)
+    return VerificationKey(secret, "HS256", until_s, usable)
 
 
 def public_key(pem: str) -> FixedKeys:
