@@ -65,6 +65,28 @@ async def test_room_policy_is_told_to_everybody_in_the_order_of_the_log_and_kept
     assert again.joined["policy"] == seen["policy"]
 
 
+async def test_a_nonce_sent_again_in_the_next_life_of_the_room_has_an_outcome(
+    guests: Visitors, pair: Salon, room: str, admin: Person
+) -> None:
+    chair = await guests.join(room, admin)
+    said = await chair.say("first life")
+    await chair.send("moderation_action", action="delete", message_id=said["id"], nonce="d1")
+    await chair.wait_for("message_deleted")
+    await chair.send("moderation_action", action="policy", changes={"slow_mode_seconds": 30}, nonce="p1")
+    first = await chair.wait_for("room_policy")
+    epoch = chair.joined["epoch"]
+    while chair.joined["epoch"] == epoch:
+        await chair.leave()
+        chair = await guests.join(room, admin, ws=pair.edges[1].ws)
+    await chair.send("moderation_action", action="policy", changes={"slow_mode_seconds": 30}, nonce="p1")
+    again = await chair.wait_for("room_policy")
+    assert STAMP.fullmatch(again.pop("timestamp"))
+    assert again == {name: value for name, value in first.items() if name not in ("prev_id", "timestamp")}
+    await chair.send("moderation_action", action="delete", message_id=said["id"], nonce="d1")
+    await chair.expect_error("Not found", "not_found", nonce="d1")
+    await chair.leave()
+
+
 async def test_read_only_nobody_anonymous_everyone_and_moderators_write_all_the_same(
     guests: Visitors, pair: Salon, room: str, admin: Person, moderator: Person, ana: Person
 ) -> None:

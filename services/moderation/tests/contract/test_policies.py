@@ -109,7 +109,7 @@ async def test_a_repeated_nonce_changes_nothing_and_is_answered_with_what_the_fi
         first.action_id,
         True,
     )
-    assert (again.policy, again.work) == (None, None)
+    assert (again.policy, again.at_ms, again.work) == (first.policy, 1_000, None)
     assert await store.earlier(order(origin=ORIGIN, slow_mode_seconds=1), now_ms=2_000) == again
     assert [known.policy for known in await store.policies_of(["live"])] == [Policy(30)]
     later = await store.change_policy(order(log=LOG, origin=ORIGIN, slow_mode_seconds=60), now_ms=121_001)

@@ -514,7 +514,7 @@ async def test_an_undo_that_another_replica_carries_out_between_two_questions_wa
     try:
         store = TortoiseStore(database)
         ban = await act(store, Action.BAN, at_ms=1_000)
-        ask_later = sanctions.later_of_targets
+        ask_later = undoing.later_of_targets
         others: list[Receipt] = []
 
         async def overtaken(row_id: int, of_targets: Q) -> undoing.Later:

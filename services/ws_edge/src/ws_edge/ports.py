@@ -428,6 +428,10 @@ class CommandResult:
     """Of UndoAction."""
     hold: HeldMessage | None = None
     """Of DecideHeld: as it is since."""
+    policy: Policy | None = None
+    """Of ChangePolicy that is repeated: as it is now."""
+    at_ms: int = 0
+    """Of ChangePolicy that is repeated: when it was carried out, Unix milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,9 @@ class Receipt:
     work: OutboxItem | None = None
     """What the outbox has to do, claimed for whoever gave the order."""
     policy: RoomPolicy | None = None
-    """Of a change of the policy; None where it is repeated."""
+    """Of a change of the policy; where it is repeated: as it is now."""
+    at_ms: int = 0
+    """Of a change of the policy that is repeated: when it was carried out."""
     warning: RoomWarning | None = None
     """Of a warning, and of a report about one: as it is since."""
     superseded: tuple[RoomWarning, ...] = ()

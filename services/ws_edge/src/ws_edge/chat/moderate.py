@@ -29,7 +29,7 @@ from ws_edge.protocol.commands import (
 )
 from ws_edge.protocol.holds import Decided, HeldMessage
 from ws_edge.protocol.identity import MessageId, Rank, Slug, UserId
-from ws_edge.protocol.log import CommandEntry, LogEntry, MessagePinned, StoredMessage
+from ws_edge.protocol.log import CommandEntry, LogEntry, MessagePinned, PolicyChanged, StoredMessage
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
 from ws_edge.protocol.session import Acknowledge, FileReport, Moderate, WatchFeed
@@ -260,7 +260,20 @@ class ModerationActions:
         if result.undone is not None:
             self._answer_undo(client, room, result, result.undone, nonce)
         elif result.event is None and not isinstance(entry, CommandEntry):
-            return ErrorCode.UNAVAILABLE  # it is not in the log yet, or not any more
+            return self._tell_without_entry(client, result, nonce)
+        return None
+
+    def _tell_without_entry(self, client: "Moderator", result: CommandResult, nonce: str) -> ErrorCode | None:
+        """The log does not have the entry: not yet; or not any more, as it was in another life of the room, or was
+        cleared. A policy holds all the same."""
+        user_id = client.speaker.identity.user_id
+        if result.entry_id is None or user_id is None:
+            return ErrorCode.UNAVAILABLE
+        if result.policy is None:
+            return ErrorCode.NOT_FOUND
+        at = codec.rfc3339(result.at_ms)
+        changed = PolicyChanged(result.entry_id, MessageId(0), at, result.policy, user_id)
+        client.write(codec.besides_policy(changed, nonce=nonce, action_id=result.action_id))
         return None
 
     async def _entry(self, room: Room, number: MessageId) -> LogEntry | None:

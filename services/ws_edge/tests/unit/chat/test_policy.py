@@ -211,6 +211,24 @@ async def test_a_repeated_nonce_is_answered_with_the_entry_of_the_first_to_its_s
     assert joined(chair)["nonce"] == "p1"
 
 
+async def test_a_repeated_nonce_is_answered_with_what_holds_where_the_log_has_no_entry_of_it_any_more(
+    world: World,
+) -> None:
+    chair = await world.join("s", "9:admin")
+    chair.raw = b""
+    policy = Policy(7, 30)
+    world.moderation.result = CommandResult(
+        None, MessageId(77), is_repeated=True, action_id=5, policy=policy, at_ms=1_764_261_068_123
+    )
+    await change(world, chair, slow_mode_seconds=30)
+    data = joined(chair)
+    assert chair.types == ["room_policy"]
+    assert (data["id"], data["nonce"], data["action_id"]) == (77, "p1", 5)
+    assert data["policy"]["version"] == 7  # type: ignore[index]
+    assert (data["moderator_user_id"], data["timestamp"]) == (9, "2025-11-27T16:31:08.123Z")
+    assert "prev_id" not in data
+
+
 async def test_a_moderator_is_refused_by_moderation_and_a_user_by_the_edge(world: World) -> None:
     chair, ana = await world.join("s", "9:moderator"), await world.join("s", "1:user")
     chair.raw = b""

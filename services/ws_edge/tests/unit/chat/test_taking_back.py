@@ -369,12 +369,17 @@ async def test_what_is_taken_back_between_two_reads_of_a_history_is_not_in_it(
     assert "d" not in [m["message"] for m in ana.frames[-1]["data"]["messages"]]  # type: ignore[index]
 
 
-async def test_a_command_sent_again_whose_entry_is_gone_is_unavailable(world: World) -> None:
+@pytest.mark.parametrize(
+    ("entry_id", "code"), [(MessageId(77), "not_found"), (None, "unavailable")], ids=["any more", "yet"]
+)
+async def test_a_command_sent_again_whose_entry_is_not_in_the_log_is_answered(
+    world: World, entry_id: MessageId | None, code: str
+) -> None:
     moderator = await world.join("s", "9:moderator")
-    world.moderation.result = CommandResult(None, MessageId(77), is_repeated=True)
+    world.moderation.result = CommandResult(None, entry_id, is_repeated=True)
     moderator.send("moderation_action", action="delete", message_id=1, nonce="n")
     await world.settle()
-    assert moderator.types, "no answer at all"
+    assert (moderator.types, moderator.frames[0]["data"]["nonce"]) == ([code], "n")  # type: ignore[index]
 
 
 async def test_nothing_is_erased_while_nobody_can_say_who_outranks_whom(world: World) -> None:

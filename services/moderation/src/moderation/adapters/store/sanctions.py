@@ -173,7 +173,7 @@ from moderation.domain.kept_rules import KeptRule, RuleEdit, RuleOrder, RulesSta
 from moderation.domain.last_seen import LastSeen
 from moderation.domain.people import Moderator, Rank, Speaker, Target
 from moderation.domain.pins import PinAction, PinChange, PinCommand, PinOrder, RoomPin
-from moderation.domain.policy import PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
+from moderation.domain.policy import PolicyAction, PolicyChange, PolicyCommand, PolicyOrder, RoomPolicy
 from moderation.domain.raids import LEFT_TO_MODERATORS_MS, RAID, SHOWN_FOR_MS, TOLD_AGAIN_AFTER_MS
 from moderation.domain.reports import (
     Neighbours,
@@ -1178,11 +1178,14 @@ class TortoiseStore:
         hold = await find_hold((audit.details or {})["hold_id"]) if audit.action in set(HoldAction) else None
         undone = undone_from_row(audit, brings_entry=work is not None)
         entry_id = (work.entry_id if work else None) or 0
+        kept = await policies_of([audit.slug]) if audit.action in set(PolicyAction) else []
         return Receipt(
             audit.id,
             event,
             entry_id,
             repeated=True,
+            policy=kept[0] if kept else None,
+            at_ms=audit.at_ms if kept else 0,
             unban_request=answers,
             warning=warning,
             hold=hold,

@@ -333,6 +333,8 @@ def receipt_to_proto(
         note=None if receipt.note is None else note_to_proto(receipt.note),
         unban_request=None if receipt.unban_request is None else unban_request_to_proto(receipt.unban_request),
         hold=None if receipt.hold is None else hold_to_proto(receipt.hold),
+        policy=policy_to_proto(receipt.policy) if receipt.policy is not None and receipt.repeated else None,
+        at_ms=receipt.at_ms,
     )
 
 

@@ -549,7 +549,18 @@ def result_from_proto(answer: moderation_pb2.ExecuteResponse) -> CommandResult |
     entry_id = MessageId(answer.entry_id) if answer.entry_id else None
     warning = reported_warning_from_proto(answer)
     hold = holds_from_proto([answer.hold] if answer.HasField("hold") else [])
-    return CommandResult(event, entry_id, answer.repeated, warning, answer.action_id, undone, hold[0] if hold else None)
+    policy = policy_from_proto(answer.policy.version, answer.policy.policy) if answer.HasField("policy") else None
+    return CommandResult(
+        event,
+        entry_id,
+        answer.repeated,
+        warning,
+        answer.action_id,
+        undone,
+        hold[0] if hold else None,
+        policy,
+        answer.at_ms,
+    )
 
 
 def reported_warning_from_proto(answer: moderation_pb2.ExecuteResponse) -> RoomWarning | None:
