@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
 from statistics import median_low
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from moderation.domain.erasures import LogRef
 from moderation.domain.folding import fold
@@ -45,12 +45,17 @@ RAID_REASON = "Raid"
 
 _LEAST_USUAL = LEAST_SAME // TIMES_USUAL + 1
 """Fewer who say the same make no difference to what is called many."""
-_SAMPLE_CHARACTERS = 300
+SAMPLE_CHARACTERS = 300
+SEEN_OF_AN_END = 48
+"""Characters of a text at its beginning, and at its end, that are folded: a whole one may take long."""
 _SEEN_OF_A_TEXT = 24
-"""Letters at its beginning, and at its end: near-identical texts differ at one of the two."""
+"""Letters of these: near-identical texts differ at one of the two ends."""
+_KEPT_OF_A_TEXT = SAMPLE_CHARACTERS + SEEN_OF_AN_END
 _FIRST_LOOK = 6
 """Characters, the same."""
 _NO_LETTERS = re.compile(r"[\W\d_]+")
+_Ends: TypeAlias = tuple[str, str]
+"""The first and the last letters of a text."""
 
 
 class RaidSign(NamedTuple):
@@ -75,7 +80,7 @@ class RaidSign(NamedTuple):
             "usual_newcomers": self.usual_newcomers,
             "same": self.same,
             "usual_same": self.usual_same,
-            "sample": self.sample[:_SAMPLE_CHARACTERS] or None,
+            "sample": self.sample[:SAMPLE_CHARACTERS] or None,
             "window_seconds": WINDOW_MS // 1000,
             "shielded": is_shielded,
         }
@@ -94,7 +99,9 @@ class _Room:
     speakers: dict[int | str, None] = field(default_factory=dict)
     """Who spoke first longest ago at the beginning."""
     texts: dict[int | str, str] = field(default_factory=dict)
-    """The oldest at the beginning."""
+    """The oldest at the beginning; of long ones what is seen of them."""
+    ends: dict[str, _Ends] = field(default_factory=dict)
+    """Of those that were compared before: each is folded once."""
     past: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=WINDOWS))
     """Newcomers, and who said nearly the same."""
 
@@ -103,6 +110,11 @@ class _Room:
         if not self.past:
             return 0, 0
         return median_low([n for n, _ in self.past]), median_low([same for _, same in self.past])
+
+    def most_alike(self, least: int) -> tuple[int, str]:
+        """As the function, of the window until now."""
+        count, sample, self.ends = most_alike(self.texts.values(), least, self.ends)
+        return count, sample
 
 
 class RaidWatch:
@@ -133,21 +145,25 @@ class RaidWatch:
             self._remember(room, key)
         texts = room.texts
         texts.pop(key, None)
-        texts[key] = text
+        texts[key] = text if len(text) <= _KEPT_OF_A_TEXT else text[:SAMPLE_CHARACTERS] + text[-SEEN_OF_AN_END:]
         if len(texts) >= LEAST_SAME:  # as there are where that many are newcomers
             self._stirred.add(slug)
             if len(texts) > TEXTS:
                 del texts[next(iter(texts))]
 
-    def signs(self, now_ms: int) -> list[RaidSign]:
-        """What is unusual where somebody has spoken since this was last asked."""
+    def stirred(self) -> list[str]:
+        """Where somebody has spoken since this was last asked, and there may be something to tell."""
         stirred, self._stirred = self._stirred, set()
-        found = (self._sign_of(slug, room) for slug in sorted(stirred) if (room := self._rooms.get(slug)) is not None)
-        return [sign for sign in found if sign is not None]
+        return sorted(stirred)
+
+    def sign_of(self, slug: str) -> RaidSign | None:
+        """What is unusual there, if anything is."""
+        room = self._rooms.get(slug)
+        return None if room is None else self._sign_of(slug, room)
 
     def _sign_of(self, slug: str, room: _Room) -> RaidSign | None:
         usual_newcomers, usual_same = room.usual()
-        same, sample = most_alike(room.texts.values(), LEAST_SAME)
+        same, sample = room.most_alike(LEAST_SAME)
         is_known = room.windows >= LEAST_WINDOWS
         many = is_known and room.newcomers >= max(LEAST_NEWCOMERS, TIMES_USUAL * usual_newcomers)
         alike = same >= max(LEAST_SAME, TIMES_USUAL * usual_same)
@@ -157,12 +173,13 @@ class RaidWatch:
 
     def _begin(self, slug: str, room: _Room, now_ms: int) -> None:
         """Another window; nothing happened in those between. A clock that was put back begins one as well."""
-        room.past.append((room.newcomers, most_alike(room.texts.values(), _LEAST_USUAL)[0]))
+        room.past.append((room.newcomers, room.most_alike(_LEAST_USUAL)[0]))
         passed = max(1, (now_ms - room.begun_ms) // WINDOW_MS)
         room.past.extend([(0, 0)] * min(passed - 1, WINDOWS))
         room.windows += passed
         room.begun_ms, room.newcomers = now_ms, 0
         room.texts.clear()
+        room.ends.clear()
         self._rooms.move_to_end(slug)
 
     def _remember(self, room: _Room, key: int | str) -> None:
@@ -177,22 +194,28 @@ class RaidWatch:
             self._speakers -= len(forgotten.speakers)
 
 
-def most_alike(texts: Iterable[str], least: int) -> tuple[int, str]:
-    """How many of these say nearly the same, and one of them; 0 where these are fewer than `least`."""
+def most_alike(texts: Iterable[str], least: int, known: dict[str, _Ends]) -> tuple[int, str, dict[str, _Ends]]:
+    """How many of these say nearly the same, and one of them; 0 where these are fewer than `least`. And the ends of
+    those that were compared last, to be known the next time."""
     long = [text for text in texts if len(text) >= LEAST_LETTERS]
     if not _may_be_alike(long, least):
-        return 0, ""
+        return 0, "", known
+    ends = {text: known.get(text) or _ends_of(text) for text in long}
     counts: Counter[tuple[int, str]] = Counter()
     samples: dict[tuple[int, str], str] = {}
     for text in long:
-        letters = _NO_LETTERS.sub("", fold(text))
-        if len(letters) < LEAST_LETTERS:
-            continue
-        for seen in ((0, letters[:_SEEN_OF_A_TEXT]), (1, letters[-_SEEN_OF_A_TEXT:])):
-            counts[seen] += 1
-            samples.setdefault(seen, text)
+        for seen in enumerate(ends[text]):
+            if len(seen[1]) >= LEAST_LETTERS:
+                counts[seen] += 1
+                samples.setdefault(seen, text)
     most, count = max(counts.items(), key=itemgetter(1), default=((0, ""), 0))
-    return (count, samples[most]) if count >= least else (0, "")
+    return (count, samples[most], ends) if count >= least else (0, "", ends)
+
+
+def _ends_of(text: str) -> _Ends:
+    first = _NO_LETTERS.sub("", fold(text[:SEEN_OF_AN_END]))
+    last = first if len(text) <= SEEN_OF_AN_END else _NO_LETTERS.sub("", fold(text[-SEEN_OF_AN_END:]))
+    return first[:_SEEN_OF_A_TEXT], last[-_SEEN_OF_A_TEXT:]
 
 
 def _may_be_alike(texts: list[str], least: int) -> bool:

@@ -1,6 +1,6 @@
 """Raids: moderators are told of them, and where the policy asks for it a shield is laid by itself."""
 
-from chassis.tasks import repeat
+from chassis.tasks import in_slices, repeat
 from moderation.domain.commands import RULE_AUTHOR
 from moderation.domain.policy import ShieldCommand, ShieldOrder
 from moderation.domain.raids import RAID_REASON, SHIELD_MINUTES, RaidSign
@@ -9,6 +9,8 @@ from moderation.usecases.execute import lay_shield
 from moderation.usecases.refresh import until_answered
 
 LOOK_EVERY_S = 1.0
+ROOMS_AT_ONCE = 5
+"""That are looked at before whatever else waits has its turn."""
 
 
 async def keep_watching_raids(ports: Ports) -> None:
@@ -18,7 +20,14 @@ async def keep_watching_raids(ports: Ports) -> None:
 
 async def look_for_raids(ports: Ports) -> None:
     """Tell of those that there are. Raises DatabaseUnavailable; one that goes on is seen again."""
-    for sign in ports.raids.signs(ports.clock().wall_ms):
+    signs: list[RaidSign] = []
+
+    def look(slug: str) -> None:
+        if (sign := ports.raids.sign_of(slug)) is not None:
+            signs.append(sign)
+
+    await in_slices(ports.raids.stirred(), look, size=ROOMS_AT_ONCE)
+    for sign in signs:
         await _answer(ports, sign)
 
 
