@@ -13,6 +13,7 @@ from moderation.domain.last_seen import LastSeenBuffer
 from moderation.domain.people import Rank, Speaker
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.raids import (
+    FORGOTTEN_AFTER_MS,
     LEAST_NEWCOMERS,
     LEAST_SAME,
     LEAST_WINDOWS,
@@ -46,7 +47,7 @@ def say(watch: RaidWatch, users: Iterable[int], at_ms: int, text: str = "hm {}",
 
 def signs(watch: RaidWatch, now_ms: int) -> list[RaidSign]:
     """What is unusual where somebody has spoken since this was last asked."""
-    return [sign for slug in watch.stirred() if (sign := watch.sign_of(slug)) is not None]
+    return [sign for slug in watch.stirred(now_ms) if (sign := watch.sign_of(slug)) is not None]
 
 
 def alike(texts: list[str], least: int) -> tuple[int, str]:
@@ -183,6 +184,17 @@ def test_of_a_text_no_more_is_folded_than_is_seen_of_it_and_once_however_often_i
     assert max(map(len, folded)) == SEEN_OF_AN_END
     say(watch, [1], START_MS + WINDOW_MS)
     assert (watch._rooms["live"].ends, len(folded)) == ({}, 2 * LEAST_SAME)
+
+
+def test_a_room_in_which_nobody_speaks_for_an_hour_is_forgotten() -> None:
+    watch = RaidWatch()
+    say(watch, [1, 2], START_MS, slug="quiet")
+    say(watch, [1], START_MS + 1, slug="live")
+    watch.stirred(START_MS + FORGOTTEN_AFTER_MS - 1)
+    assert len(watch) == 3
+    watch.stirred(START_MS + FORGOTTEN_AFTER_MS)
+    assert (list(watch._rooms), len(watch)) == (["live"], 1)
+    assert watch.sign_of("quiet") is None
 
 
 def test_quiet_windows_count_and_a_room_that_was_silent_for_long_begins_with_nothing_usual() -> None:

@@ -35,6 +35,8 @@ TOLD_AGAIN_AFTER_MS = 300_000
 """A raid that goes on is told again."""
 SHOWN_FOR_MS = 600_000
 """So long a moderator who comes is shown the last one."""
+FORGOTTEN_AFTER_MS = 3_600_000
+"""So long nobody has spoken in a room: what begins then begins anew."""
 SHIELD_MINUTES = 15
 LEFT_TO_MODERATORS_MS = 1_800_000
 """So long no shield comes by itself where a moderator has taken one away."""
@@ -151,8 +153,11 @@ class RaidWatch:
             if len(texts) > TEXTS:
                 del texts[next(iter(texts))]
 
-    def stirred(self) -> list[str]:
-        """Where somebody has spoken since this was last asked, and there may be something to tell."""
+    def stirred(self, now_ms: int) -> list[str]:
+        """Where somebody has spoken since this was last asked, and there may be something to tell. Rooms in which
+        nobody has for long are forgotten."""
+        while self._rooms and next(iter(self._rooms.values())).begun_ms + FORGOTTEN_AFTER_MS <= now_ms:
+            self._forget_quietest()
         stirred, self._stirred = self._stirred, set()
         return sorted(stirred)
 
@@ -190,8 +195,11 @@ class RaidWatch:
             del room.speakers[next(iter(room.speakers))]
             self._speakers -= 1
         while self._speakers > self._most_speakers and len(self._rooms) > 1:
-            _, forgotten = self._rooms.popitem(last=False)
-            self._speakers -= len(forgotten.speakers)
+            self._forget_quietest()
+
+    def _forget_quietest(self) -> None:
+        _, forgotten = self._rooms.popitem(last=False)
+        self._speakers -= len(forgotten.speakers)
 
 
 def most_alike(texts: Iterable[str], least: int, known: dict[str, _Ends]) -> tuple[int, str, dict[str, _Ends]]:

@@ -26,7 +26,7 @@ async def look_for_raids(ports: Ports) -> None:
         if (sign := ports.raids.sign_of(slug)) is not None:
             signs.append(sign)
 
-    await in_slices(ports.raids.stirred(), look, size=ROOMS_AT_ONCE)
+    await in_slices(ports.raids.stirred(ports.clock().wall_ms), look, size=ROOMS_AT_ONCE)
     for sign in signs:
         await _answer(ports, sign)
 
