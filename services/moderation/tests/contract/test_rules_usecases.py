@@ -554,6 +554,18 @@ async def test_hits_are_written_behind_the_messages_and_none_is_lost_while_the_d
     assert (stored.hits, stored.acted) == (2, 2)
 
 
+async def test_hits_that_cannot_be_written_do_not_keep_those_of_other_rules_waiting(replica: Replica) -> None:
+    await replica.save()
+    other = await replica.save(replace(WORDS, patterns=("other",)))
+    await replica.say("blarg \ud83d")
+    await replica.say("other")
+    with pytest.raises(Exception, match="surrogates not allowed"):
+        await write_hits(replica.ports)
+    await write_hits(replica.ports)
+    (hit,) = await list_hits(replica.ports, BOSS, other.id, first=9, before_id=None)
+    assert hit.hit.text == "other"
+
+
 async def test_a_text_is_tried_by_the_rules_as_they_are_stored(replica: Replica, other: Replica) -> None:
     dry = await replica.save(
         Rule("dry", RuleKind.TERMS, RuleAction.MUTE, RuleMode.DRY_RUN, ("blarg",), mute_minutes=5), EVERYWHERE
@@ -608,6 +620,15 @@ async def test_a_message_waits_for_its_classifier_and_is_held_to_what_that_says(
     assert (hit.hit.pattern, hit.hit.acted) == ("spam", True)
     replica.classifiers.answers[ASKS.url] = b'{"verdict":"allow"}'
     assert await verdict_later(replica.ports, await replica.say("hello")) == ADMITTED
+
+
+async def test_a_reason_that_ends_in_the_middle_of_a_character_is_kept_as_any(replica: Replica) -> None:
+    kept = await replica.save(ASKS)
+    replica.classifiers.answers[ASKS.url] = rb'{"verdict":"refuse","reason":"hello \ud83d"}'
+    await verdict_later(replica.ports, await replica.say("hello"))
+    await write_hits(replica.ports)
+    (hit,) = await list_hits(replica.ports, BOSS, kept.id, first=9, before_id=None)
+    assert hit.hit.pattern == "hello ?"
 
 
 async def test_a_classifier_that_mutes_has_its_mute_imposed(replica: Replica) -> None:

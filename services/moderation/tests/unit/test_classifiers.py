@@ -217,6 +217,8 @@ def test_authors_are_told_as_they_are_known_and_tries_have_none(
             b'{"verdict":"hold","reason":"' + b"x" * 300 + b'"}',
             Answer(ClassifierVerdict.HOLD, "x" * LONGEST_REASON),
         ),
+        (rb'{"verdict":"hold","reason":"cut \ud83d"}', Answer(ClassifierVerdict.HOLD, "cut ?")),
+        (rb'{"verdict":"hold","reason":"whole \ud83d\ude00"}', Answer(ClassifierVerdict.HOLD, "whole 😀")),
         (b'{"verdict":"Allow"}', None),
         (b'{"verdict":["allow"]}', None),
         (b'{"verdict":"allow","reason":7}', None),

@@ -216,7 +216,8 @@ def answer_of(body: bytes) -> Answer | None:
     verdict, reason = told.get("verdict"), told.get("reason")
     if not isinstance(verdict, str) or verdict not in _VERDICTS or not isinstance(reason, str | None):
         return None
-    return Answer(_VERDICTS[verdict], (reason or "")[:LONGEST_REASON])
+    # Who cuts a text in the middle of an emoji sends half a surrogate pair, which nothing can store.
+    return Answer(_VERDICTS[verdict], (reason or "")[:LONGEST_REASON].encode(errors="replace").decode())
 
 
 def answer_without(rule: Rule) -> Answer:

@@ -41,13 +41,14 @@ async def keep_writing_hits(ports: Ports) -> None:
 
 
 async def write_hits(ports: Ports) -> None:
-    """Write all that waits. Raises DatabaseUnavailable; nothing that fits into memory is lost then."""
+    """Write all that waits. Raises DatabaseUnavailable; nothing that fits into memory is lost then. What fails for
+    another reason would fail again, and is lost, so that the others are written."""
     hits = ports.admission.rules.hits
     async with ports.writing_hits:
         while (batch := hits.take(RULES_AT_ONCE)) is not None:
             try:
                 await ports.store.write_hits(batch)
-            except BaseException:
+            except (DatabaseUnavailable, asyncio.CancelledError):
                 hits.put_back(batch)
                 raise
 
