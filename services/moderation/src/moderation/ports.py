@@ -587,6 +587,8 @@ class Turns:
             min(self._waiting, key=lambda each: each[0]())[1].set_result(None)
 
 
+TRIES_AT_ONCE = 4
+"""Texts that classifiers are asked about because somebody tries them; anybody who owns a room may."""
 REPORTS_AT_ONCE = 3
 """That a replica works on: fewer than it has connections to the database."""
 
@@ -634,6 +636,8 @@ class Ports:
     """What waits for them, by the keys of admission.waiting."""
     classifying_behind: set[asyncio.Task[None]] = field(default_factory=set)
     """What they are asked about that waits for nothing."""
+    trying: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(TRIES_AT_ONCE))
+    """Held by each try of a text that classifiers are asked about."""
     reporting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REPORTS_AT_ONCE))
     """Held by each report that is worked on."""
     in_flight: set[asyncio.Task[Any]] = field(default_factory=set)

@@ -42,7 +42,7 @@ from moderation.domain.verdicts import ADMITTED, HELD, Decision, Verdict
 from moderation.domain.warnings import RoomWarning
 from moderation.domain.windows import CarryMatcher
 from moderation.errors import NotPermitted, RuleNotFound, RuleRefused
-from moderation.ports import Ports, Turns, Urgency
+from moderation.ports import TRIES_AT_ONCE, Ports, Turns, Urgency
 from moderation.usecases import classify, rule_effects, rules as rules_module
 from moderation.usecases.admit import Batch, admit
 from moderation.usecases.classify import repeated, verdict_later
@@ -709,6 +709,23 @@ async def test_a_text_is_tried_by_classifiers_as_well_who_are_told_that_it_is_a_
     assert deciding is match
     data = json.loads(replica.classifiers.asked.get_nowait().body)["data"]
     assert (data["test"], data["author"]) == (True, None)
+
+
+async def test_of_many_texts_that_are_tried_at_once_a_few_are_asked_about_and_the_others_wait(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classify, "ASKED_FOR_S", 60)
+    await replica.save(ASKS)
+    replica.classifiers.answers[ASKS.url] = b'{"verdict":"hold"}'
+    gate = replica.classifiers.gates[ASKS.url] = asyncio.Event()
+    tries = [asyncio.ensure_future(try_text(replica.ports, BOSS, "live", "hello")) for _ in range(TRIES_AT_ONCE + 1)]
+    for _ in range(TRIES_AT_ONCE):
+        await replica.classifiers.asked.get()
+    assert replica.ports.trying.locked()
+    assert replica.ports.classifier_lines.calls == TRIES_AT_ONCE
+    gate.set()
+    for matches, _ in await asyncio.gather(*tries):
+        assert len(matches) == 1
 
 
 async def test_classifiers_are_for_admins_and_who_is_none_is_not_told_where_they_are(replica: Replica) -> None:

@@ -295,6 +295,17 @@ def test_the_breaker_opens_after_failures_in_a_row_and_one_answer_closes_it() ->
     }
 
 
+def test_tries_open_a_breaker_of_their_own_alone() -> None:
+    lines = Lines()
+    for _ in range(OPENS_AFTER):
+        line = lines.begin(7, URL, 0, is_try=True)
+        assert line is not None
+        lines.end(line, Outcome.LATE, 0)
+    assert lines.begin(7, URL, 0, is_try=True) is None
+    assert lines.open_breakers == 0
+    assert call(lines, Outcome.ANSWERED)
+
+
 def test_another_url_or_rule_begins_anew() -> None:
     lines = Lines()
     for _ in range(OPENS_AFTER):

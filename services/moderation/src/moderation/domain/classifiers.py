@@ -276,7 +276,8 @@ class Lines:
     def __init__(self) -> None:
         self.outcomes: Counter[Outcome] = Counter()
         """So far."""
-        self._lines: OrderedDict[int, Line] = OrderedDict()
+        self._lines: OrderedDict[tuple[int, bool], Line] = OrderedDict()
+        """By rule, those of tries apart: whoever tries texts opens no breaker for messages."""
         self._calls = 0
 
     @property
@@ -287,11 +288,11 @@ class Lines:
     @property
     def open_breakers(self) -> int:
         """How many rules are not asked just now, or asked one message to see."""
-        return sum(line.opened_ns is not None for line in self._lines.values())
+        return sum(line.opened_ns is not None for (_, is_try), line in self._lines.items() if not is_try)
 
-    def begin(self, rule_id: int, url: str, now_ns: int) -> Line | None:
+    def begin(self, rule_id: int, url: str, now_ns: int, *, is_try: bool = False) -> Line | None:
         """The line over which a call goes, to be ended there; None: nobody is to be asked."""
-        line = self._line_of(rule_id, url)
+        line = self._line_of((rule_id, is_try), url)
         if line.opened_ns is not None and (line.is_probing or now_ns < line.opened_ns + OPEN_NS):
             self.outcomes[Outcome.OPEN] += 1
             return None
@@ -318,11 +319,11 @@ class Lines:
         if was_probe or (line.opened_ns is None and line.failures >= OPENS_AFTER):
             line.opened_ns = now_ns
 
-    def _line_of(self, rule_id: int, url: str) -> Line:
-        line = self._lines.get(rule_id)
+    def _line_of(self, key: tuple[int, bool], url: str) -> Line:
+        line = self._lines.get(key)
         if line is None or line.url != url:
-            line = self._lines[rule_id] = Line(url)
-        self._lines.move_to_end(rule_id)
+            line = self._lines[key] = Line(url)
+        self._lines.move_to_end(key)
         if len(self._lines) > LINES_KEPT:
             self._lines.popitem(last=False)
         return line

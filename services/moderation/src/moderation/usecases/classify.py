@@ -59,8 +59,11 @@ def ask_behind(ports: Ports) -> None:
 
 
 async def try_classifiers(ports: Ports, rules: Sequence[KeptRule], slug: str, text: str) -> list[Match]:
-    """What those rules say of a text that somebody tries."""
-    return await _matches(ports, rules, Subject(text, slug, None))
+    """What those rules say of a text that somebody tries, when it is its turn."""
+    if not rules:
+        return []
+    async with ports.trying:
+        return await _matches(ports, rules, Subject(text, slug, None))
 
 
 async def _classify(ports: Ports, number: int) -> Verdict:
@@ -95,7 +98,7 @@ def _match(kept: KeptRule, answer: Answer) -> Match | None:
 async def _answer(ports: Ports, kept: KeptRule, subject: Subject) -> Answer:
     """What a classifier says, or stands for it."""
     lines, rule = ports.classifier_lines, kept.rule
-    line = lines.begin(kept.id, rule.url, ports.clock().monotonic_ns)
+    line = lines.begin(kept.id, rule.url, ports.clock().monotonic_ns, is_try=subject.author is None)
     if line is None:
         return answer_without(rule)
     outcome, answer = None, None
