@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.bench.settings import cache
-from loadtests.bench.systems import Running, Wire
+from loadtests.bench.systems import Running
 from tools.supervisor import die_with_parent
 
 SOURCES = Path(__file__).with_name("generator")
@@ -61,18 +61,16 @@ def build() -> Path:
     return program
 
 
-def run(program: Path, running: Running, load: Load, tokens: Path, wire: Wire | None = None) -> dict[str, Figures]:
+def run(program: Path, running: Running, load: Load, tokens: Path) -> dict[str, Figures]:
     """Drive a server and return the figures of each phase. Raises GeneratorFailed."""
-    with started(program, running, load, tokens, wire) as lines:
+    with started(program, running, load, tokens) as lines:
         return {figures["phase"]: figures for figures in lines}
 
 
 @contextmanager
-def started(
-    program: Path, running: Running, load: Load, tokens: Path, wire: Wire | None = None
-) -> Iterator[Iterator[Figures]]:
+def started(program: Path, running: Running, load: Load, tokens: Path) -> Iterator[Iterator[Figures]]:
     """The figures as they come; the generator is ended at the end of the block. Raises GeneratorFailed."""
-    command = [str(program), *_arguments(running, load, tokens, wire or running.wire)]
+    command = [str(program), *arguments(running, load, tokens)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
     try:
         yield _figures(process)
@@ -91,7 +89,9 @@ def _figures(process: subprocess.Popen[str]) -> Iterator[Figures]:
         raise GeneratorFailed(f"the generator ended with {process.returncode}")
 
 
-def _arguments(running: Running, load: Load, tokens: Path, wire: Wire) -> Iterator[str]:
+def arguments(running: Running, load: Load, tokens: Path) -> Iterator[str]:
+    """The command line, without the program."""
+    wire = running.wire_in(load.members / load.groups)
     options: dict[str, object] = {
         "port": running.port,
         "path": wire.path,

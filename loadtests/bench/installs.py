@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache as once
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from loadtests.bench.settings import cache
 
 SERVERS = Path(__file__).with_name("servers")
 NCHAN_MODULE = "ngx_nchan_module.so"
+CENTRIFUGO = "6.9.1"
+GO_FOLDER = "/usr/local/go/bin"
+"""Where its own archive puts Go, which is seldom on the path."""
 
 
 class NotInstalled(Exception):
@@ -48,6 +52,26 @@ def python() -> Path:
         _run([*pip, "-r", str(requirements)], "pip install")
         (folder / "installed").touch()
     return interpreter
+
+
+@once
+def go() -> str:
+    """The program. Raises NotInstalled."""
+    found = shutil.which("go", path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{GO_FOLDER}")
+    if found is None:
+        raise NotInstalled("go is missing")
+    return found
+
+
+@once
+def centrifugo() -> str:
+    """The program, built from its module. Raises NotInstalled."""
+    folder = cache() / f"centrifugo-{CENTRIFUGO}"
+    program = folder / "centrifugo"
+    if not program.exists():
+        module = f"github.com/centrifugal/centrifugo/v6@v{CENTRIFUGO}"
+        _run([go(), "install", module], "go install", os.environ | {"GOBIN": str(folder)})
+    return str(program)
 
 
 @once
@@ -89,9 +113,9 @@ def _apt(*packages: str) -> None:
             policy.unlink()
 
 
-def _run(command: list[str], what: str) -> None:
+def _run(command: list[str], what: str, env: Mapping[str, str] | None = None) -> None:
     print(f"installing: {' '.join(command)}", file=sys.stderr, flush=True)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         raise NotInstalled(f"{what} failed: {done.stderr.strip()[-300:]}")
 

@@ -1,5 +1,6 @@
 """The peers: other servers that do the same fan-out, each as its own documentation shows it."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from loadtests.bench import installs
 from loadtests.bench.processes import Processes, listens
 from loadtests.bench.systems import Running, System, Wire
+from loadtests.bench.tokens import SECRET
 from tools.ports import held_port
 
 Start = Callable[[Processes, int], dict[str, tuple[int, ...]]]
@@ -21,6 +23,8 @@ SOCKET_IO = Wire(
     ping="2",
     pong="3",
 )
+HISTORY = {"history_size": 500, "history_ttl": "24h", "force_recovery": True}
+"""Of Centrifugo: whoever comes back can be shown what they missed."""
 # nchan passes on what it is given: the sender writes the frame that the others' servers make.
 WHOLE_FRAME = Wire(
     path="/room/%g/%d",
@@ -54,6 +58,38 @@ def nchan() -> System:
     return _peer("nchan", WHOLE_FRAME, start, {"nchan": _debian("libnginx-mod-nchan"), "nginx": _debian("nginx")})
 
 
+def centrifugo(name: str, history: bool) -> System:
+    """Centrifugo in Go, its memory engine; members publish by themselves. Raises NotInstalled."""
+    program = installs.centrifugo()
+
+    def start(processes: Processes, port: int) -> dict[str, tuple[int, ...]]:
+        config = json.loads((installs.SERVERS / "centrifugo.json").read_text())
+        config["http_server"] = {"address": "127.0.0.1", "port": port}
+        config["client"]["token"]["hmac_secret_key"] = SECRET
+        for namespace in config["channel"]["namespaces"]:
+            namespace |= HISTORY if history else {}
+        path = processes.log("centrifugo").with_suffix(".json")
+        path.write_text(json.dumps(config))
+        return {"server": (processes.start("centrifugo", [program, "--config", str(path)]),)}
+
+    versions = {"centrifugo": installs.CENTRIFUGO, "Go": _go_version()}
+    return _peer(name, _centrifugo_wire("room"), start, versions, _centrifugo_wire("crowd"))
+
+
+def _centrifugo_wire(namespace: str) -> Wire:
+    """With what Centrifugo says by itself (room, sender, position) a member's frame holds what Salon's holds."""
+    channel = f'"channel":"{namespace}:%g"'
+    return Wire(
+        path="/connection/websocket",
+        frame=f'{{"id":3,"publish":{{{channel},"data":{{"type":"chat_message","message":"%m","username":"load_%d",'
+        '"timestamp":"2026-01-01T00:00:00.000Z"}}}',
+        hello=f'{{"id":1,"connect":{{"token":"%k"}}}}\n{{"id":2,"subscribe":{{{channel}}}}}',
+        ack='"subscribe":{',
+        ping="{}",
+        pong="{}",
+    )
+
+
 def fastapi() -> System:
     """The plain loop that people write first. Raises NotInstalled."""
     return _peer("FastAPI loop", PLAIN, _python("fastapi_server.py"), _python_versions("fastapi", "uvicorn"))
@@ -84,13 +120,15 @@ PEERS: dict[str, Callable[[], System]] = {
     "nchan": nchan,
     "ws": ws,
     "Socket.IO": socket_io,
+    "Centrifugo": lambda: centrifugo("Centrifugo", history=False),
+    "Centrifugo with history": lambda: centrifugo("Centrifugo with history", history=True),
     "python-socketio": python_socketio,
     "Django Channels": channels,
     "FastAPI loop": fastapi,
 }
 
 
-def _peer(name: str, wire: Wire, start: Start, versions: dict[str, str]) -> System:
+def _peer(name: str, wire: Wire, start: Start, versions: dict[str, str], crowded: Wire | None = None) -> System:
     def run(folder: Path) -> Running:
         processes = Processes(folder)
         try:
@@ -100,7 +138,7 @@ def _peer(name: str, wire: Wire, start: Start, versions: dict[str, str]) -> Syst
         except BaseException:
             processes.stop_all()
             raise
-        return Running(port, wire, watched, processes, processes.stop_all)
+        return Running(port, wire, watched, processes, processes.stop_all, crowded=crowded)
 
     return System(name, run, versions=versions)
 
@@ -123,6 +161,11 @@ def _python(script: str) -> Callable[..., dict[str, tuple[int, ...]]]:
         return {"server": (processes.start("server", command),)}
 
     return start
+
+
+def _go_version() -> str:
+    done = subprocess.run([installs.go(), "env", "GOVERSION"], capture_output=True, text=True, check=False)
+    return done.stdout.strip().removeprefix("go") or "unknown"
 
 
 def _node_versions(package: str) -> dict[str, str]:

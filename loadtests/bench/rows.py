@@ -12,7 +12,7 @@ from loadtests.bench.storm import reconnect_storm
 from loadtests.bench.systems import Running, System
 
 Measure = Callable[[Bench, Running, System], Measured]
-FAST = ("nchan", "ws", "Socket.IO")
+FAST = ("nchan", "ws", "Socket.IO", "Centrifugo", "Centrifugo with history")
 SLOW = tuple(name for name in PEERS if name not in FAST)
 """Far behind and slow to measure: in the first repetition alone."""
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from loadtests.bench.processes import Processes
 
+PRESENCE_LIMIT = 500
+"""Salon's default: in rooms of more members nobody is told who comes and goes."""
 ROOM_FRAME = '{"type":"chat_message","data":{"message":"%m"}}'
 
 
@@ -35,6 +37,12 @@ class Running:
     stop: Callable[[], None]
     restart_front: Callable[[bool], None] | None = None
     """End the part that holds the sockets, without a word (True) or asked to, and start it again."""
+    crowded: Wire | None = None
+    """How clients speak in rooms above the presence limit; None: as in all others."""
+
+    def wire_in(self, members: float) -> Wire:
+        """How clients speak in rooms of so many."""
+        return self.crowded if self.crowded and members > PRESENCE_LIMIT else self.wire
 
 
 @dataclass(frozen=True)

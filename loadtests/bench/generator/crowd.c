@@ -225,6 +225,11 @@ void crowd_say(Crowd *crowd, Client *client, uint64_t due_ns) {
     crowd_send(crowd, client, text, length);
 }
 
+static void say_hello(Crowd *crowd, Client *client) {
+    char text[8192];
+    crowd_send(crowd, client, text, fill(crowd, client, crowd->options->hello, 0, text, sizeof text));
+}
+
 static void ask_for_upgrade(Crowd *crowd, Client *client) {
     char path[8192], request[9000];
     path[fill(crowd, client, crowd->options->path, 0, path, sizeof path)] = 0;
@@ -331,6 +336,18 @@ static void on_text(Crowd *crowd, Client *client, const char *payload, size_t le
     on_kind(crowd, client, payload, length);
 }
 
+/* Some servers write several messages into one frame, a line each. */
+static void on_lines(Crowd *crowd, Client *client, const char *payload, size_t length, uint64_t now) {
+    for (const char *end; (end = memchr(payload, '\n', length));) {
+        size_t size = (size_t)(end - payload);
+        on_text(crowd, client, payload, size, now);
+        payload += size + 1;
+        length -= size + 1;
+    }
+    if (length)
+        on_text(crowd, client, payload, length, now);
+}
+
 typedef struct {
     char *bytes; /* as they came, and behind them the text */
     size_t length, text_length;
@@ -356,7 +373,7 @@ static void on_compressed(Crowd *crowd, Client *client, const Frame *frame, uint
         same->bytes[same->length + same->text_length] = 0;
     }
     crowd->compressed++;
-    on_text(crowd, client, same->bytes + same->length, same->text_length, now);
+    on_lines(crowd, client, same->bytes + same->length, same->text_length, now);
 }
 
 /* Returns 0 when the connection is gone. */
@@ -370,7 +387,7 @@ static int on_frame(Crowd *crowd, Client *client, const Frame *frame, uint64_t n
     else if (frame->compressed)
         on_compressed(crowd, client, frame, now);
     else if (frame->op != OP_PONG)
-        on_text(crowd, client, frame->payload, frame->length, now);
+        on_lines(crowd, client, frame->payload, frame->length, now);
     return 1;
 }
 
@@ -389,7 +406,7 @@ static size_t on_upgrade(Crowd *crowd, Client *client, const unsigned char *byte
     if (!crowd->options->ack)
         has_joined(crowd, client);
     if (crowd->options->hello)
-        crowd_send(crowd, client, crowd->options->hello, strlen(crowd->options->hello));
+        say_hello(crowd, client);
     return (size_t)(end + 4 - bytes);
 }
 

@@ -6,7 +6,7 @@
 typedef struct {
     int port;
     const char *path;   /* %d: number of the connection, %g: its group, %k: its token */
-    const char *hello;  /* sent after the handshake, or NULL */
+    const char *hello;  /* sent after the handshake, with the marks of `path`; or NULL */
     const char *ack;    /* what the frame that confirms the join holds; NULL: the handshake is enough */
     const char *frame;  /* what a sender sends; %m: the marked text, %n: a nonce, %g: the group */
     const char *ping;   /* a text frame that is answered at once by `pong`, or NULL */
