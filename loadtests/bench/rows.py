@@ -68,7 +68,8 @@ def rows() -> list[Row]:
             _idle,
             ("kib_each", "all_kib_each", "idle_cpu_share"),
         ),
-        Row("joins", "5,000 joins into one room", databases, everybody, _joins, ("joins_per_s", "all_us")),
+        Row("joins", "5,000 joins into one room", databases, everybody, _joins(5000), JOINS),
+        Row("joins-rooms", "5,000 joins into 2,500 rooms", databases, everybody, _joins(5000, 2500), JOINS),
         Row("storm-killed", "The edge is killed under 5,000", (plain,), (), _storm(True), STORM),
         Row("storm-stopped", "The edge is restarted under 5,000", (at_once(),), (), _storm(False), STORM),
         Row("typing", "Typing and coming and going in a room of 5,000", (plain,), (), _typing, TYPING),
@@ -77,6 +78,7 @@ def rows() -> list[Row]:
     ]
 
 
+JOINS = ("joins_per_s", "all_us")
 STORM = ("joined_s", "right_s", "restart_s", "refused")
 TYPING = (
     "typed_per_s",
@@ -98,7 +100,7 @@ def quick_rows() -> list[Row]:
     return [
         Row("fanout-1000", "One room of 1,000, 300 messages/s", plain, peer, _one_room(1000, 300), MESSAGES),
         Row("rooms-2000", "500 rooms of 2, 2,000 messages/s", plain, peer, _rooms(2000), MESSAGES),
-        Row("joins", "2,000 joins into one room", plain, peer, _quick_joins, ("joins_per_s", "all_us")),
+        Row("joins", "2,000 joins into one room", plain, peer, _joins(2000, settle_s=0.2), JOINS),
         Row("idle", "2,000 idle connections in one room", plain, peer, _quick_idle, ("kib_each", "all_kib_each")),
     ]
 
@@ -138,12 +140,12 @@ def _idle(bench: Bench, running: Running, system: System) -> Measured:
     return measuring.idle(bench, running, system, Load(bench.settings.scaled(10_000, 8), steps=steps, settle_s=1.5))
 
 
-def _joins(bench: Bench, running: Running, _: System) -> Measured:
-    return measuring.joins(bench, running, Load(bench.settings.scaled(5000)))
+def _joins(members: int, rooms: int = 1, settle_s: float = 1) -> Measure:
+    def measure(bench: Bench, running: Running, _: System) -> Measured:
+        groups = 1 if rooms == 1 else bench.settings.scaled(rooms, 1)
+        return measuring.joins(bench, running, Load(bench.settings.scaled(members), groups, settle_s=settle_s))
 
-
-def _quick_joins(bench: Bench, running: Running, _: System) -> Measured:
-    return measuring.joins(bench, running, Load(bench.settings.scaled(2000), settle_s=0.2))
+    return measure
 
 
 def _quick_idle(bench: Bench, running: Running, system: System) -> Measured:
