@@ -1,5 +1,6 @@
 """What moderation counts, for Prometheus."""
 
+import time
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sized
 from functools import partial
@@ -110,6 +111,6 @@ class Metrics:
         self._cut.set_function(lambda: rules.cut)
         for outcome in Outcome:
             self._asked.labels(outcome.name.lower()).set_function(partial(classifiers.outcomes.__getitem__, outcome))
-        self._breakers.set_function(lambda: classifiers.open_breakers)
+        self._breakers.set_function(lambda: classifiers.open_breakers(time.monotonic_ns()))
         self._waiting.set_function(lambda: len(last_seen))
         self._lost.set_function(lambda: last_seen.lost)

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from chassis.nats_connection import NatsSettings
 from moderation.bootstrap import serving
 from moderation.config import Config
+from moderation.domain import classifiers
 from moderation.telemetry import Metrics
 from moderation.usecases import classify
 from salon.moderation.v1 import moderation_pb2 as pb, moderation_pb2_grpc as pb_grpc, rules_pb2
@@ -196,8 +197,9 @@ async def test_what_is_sent_again_while_it_waits_becomes_the_same(
 
 
 async def test_a_classifier_that_fails_again_and_again_is_not_asked_for_a_while(
-    nats_server: Nats, migrated_folder: Path, classifier: ClassifierServer
+    nats_server: Nats, migrated_folder: Path, classifier: ClassifierServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(classifiers, "OPEN_NS", 600_000_000_000)
     async with replica_on(nats_server.url, migrated_folder) as replica, replica.stream() as edge:
         await replica.save(classifier.url)
         for number in range(7):

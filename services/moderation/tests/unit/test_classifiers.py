@@ -279,16 +279,18 @@ def test_the_breaker_opens_after_failures_in_a_row_and_one_answer_closes_it() ->
     assert call(lines, Outcome.ANSWERED)
     for outcome in [Outcome.LATE] * OPENS_AFTER:
         assert call(lines, outcome, 10)
-    assert lines.open_breakers == 1
+    assert lines.open_breakers(9 + OPEN_NS) == 1
+    assert lines.open_breakers(10 + OPEN_NS) == 0  # the rule may be gone
     assert not call(lines, Outcome.ANSWERED, 9 + OPEN_NS)
     probe = lines.begin(7, URL, 10 + OPEN_NS)
     assert probe is not None
+    assert lines.open_breakers(10 + OPEN_NS) == 1
     assert not call(lines, Outcome.ANSWERED, 10 + OPEN_NS)  # one message to see
     lines.end(probe, Outcome.FAILED, 20 + OPEN_NS)
     assert not call(lines, Outcome.ANSWERED, 19 + 2 * OPEN_NS)
     assert call(lines, None, 20 + 2 * OPEN_NS)  # broken off: the next one sees
     assert call(lines, Outcome.ANSWERED, 20 + 2 * OPEN_NS)
-    assert lines.open_breakers == 0
+    assert lines.open_breakers(20 + 2 * OPEN_NS) == 0
     assert call(lines, Outcome.FAILED, 20 + 2 * OPEN_NS)
     assert lines.outcomes == {Outcome.FAILED: OPENS_AFTER + 1, Outcome.LATE: OPENS_AFTER, Outcome.ANSWERED: 2} | {
         Outcome.OPEN: 3
@@ -302,7 +304,7 @@ def test_tries_open_a_breaker_of_their_own_alone() -> None:
         assert line is not None
         lines.end(line, Outcome.LATE, 0)
     assert lines.begin(7, URL, 0, is_try=True) is None
-    assert lines.open_breakers == 0
+    assert lines.open_breakers(0) == 0
     assert call(lines, Outcome.ANSWERED)
 
 
@@ -344,4 +346,4 @@ def test_what_is_kept_of_rules_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     for rule_id in (7, 8, 9):
         for _ in range(OPENS_AFTER):
             call(lines, Outcome.FAILED, rule_id=rule_id)
-    assert lines.open_breakers == 2
+    assert lines.open_breakers(0) == 2

@@ -269,6 +269,10 @@ class Line:
         self.opened_ns: int | None = None
         self.is_probing = False
 
+    def is_open(self, now_ns: int) -> bool:
+        """Whether nobody else is asked over it."""
+        return self.opened_ns is not None and (self.is_probing or now_ns < self.opened_ns + OPEN_NS)
+
 
 class Lines:
     """The calls to all classifiers of a replica. Times are of the clock that never jumps."""
@@ -285,15 +289,14 @@ class Lines:
         """That are under way."""
         return self._calls
 
-    @property
-    def open_breakers(self) -> int:
-        """How many rules are not asked just now, or asked one message to see."""
-        return sum(line.opened_ns is not None for (_, is_try), line in self._lines.items() if not is_try)
+    def open_breakers(self, now_ns: int) -> int:
+        """How many rules no message asks just now, or one to see. One that is gone is none of them for long."""
+        return sum(not is_try and line.is_open(now_ns) for (_, is_try), line in self._lines.items())
 
     def begin(self, rule_id: int, url: str, now_ns: int, *, is_try: bool = False) -> Line | None:
         """The line over which a call goes, to be ended there; None: nobody is to be asked."""
         line = self._line_of((rule_id, is_try), url)
-        if line.opened_ns is not None and (line.is_probing or now_ns < line.opened_ns + OPEN_NS):
+        if line.is_open(now_ns):
             self.outcomes[Outcome.OPEN] += 1
             return None
         if line.calls >= CALLS_OF_A_RULE or self._calls >= CALLS:
