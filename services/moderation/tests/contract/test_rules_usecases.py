@@ -669,6 +669,18 @@ async def test_without_an_answer_a_message_goes_by_on_failure(
     assert ("classifier_not_asked" in {line["event"] for line in logged}) == is_defect
 
 
+async def test_a_rule_that_nothing_can_be_signed_with_keeps_no_message_from_its_verdict(replica: Replica) -> None:
+    kept = await replica.save(ASKS)
+    await RuleRow.filter(id=kept.id).update(secret=None)
+    (unsigned,) = await list_rules(replica.ports, BOSS, "live")
+    replica.book.put("live", rule_book.CompiledRules(kept.version, [unsigned]))
+    replica.classifiers.answers[ASKS.url] = b'{"verdict":"refuse"}'
+    with capture_logs() as logged:
+        assert await verdict_later(replica.ports, await replica.say("hello")) == ADMITTED
+    assert "classifier_not_asked" in {line["event"] for line in logged}
+    assert replica.classifiers.asked.empty()
+
+
 async def test_what_is_broken_off_says_nothing_of_the_classifier(replica: Replica) -> None:
     await replica.save(ASKS)
     replica.classifiers.gates[ASKS.url] = asyncio.Event()

@@ -111,8 +111,8 @@ async def _answer(ports: Ports, kept: KeptRule, subject: Subject) -> Answer:
 
 async def _asked(ports: Ports, kept: KeptRule, subject: Subject) -> tuple[Outcome, Answer | None]:
     now_ms, call_id = ports.clock().wall_ms, f"msg_{uuid.uuid4().hex}"
-    call = call_of(kept.id, kept.rule, kept.secrets, subject, call_id=call_id, now_ms=now_ms)
     try:
+        call = call_of(kept.id, kept.rule, kept.secrets, subject, call_id=call_id, now_ms=now_ms)
         async with asyncio.timeout(ASKED_FOR_S):
             answer = answer_of(await ports.classifier.ask(call))
     except TimeoutError:
