@@ -1,6 +1,7 @@
 """adapters/classifier.py against a real server: where it connects to, what it takes for an answer, and TLS."""
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -134,6 +135,18 @@ async def test_the_next_address_is_tried_where_one_does_not_answer(server: Class
     port = server.url.rpartition(":")[2]
     async with asking(lambda *_: ["127.0.0.2", "127.0.0.1"]) as asks:
         assert b'"allow"' in await asks.ask(call(f"http://{NAME}:{port}/"))
+
+
+async def test_the_next_address_is_tried_where_one_says_nothing(server: ClassifierServer) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with socket.socket() as silent, socket.socket() as first, socket.socket() as second:
+        silent.bind(("127.0.0.2", port))
+        silent.listen(0)
+        for waiting in (first, second):  # as many as its queue takes: the system lets no more in
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.2", port))
+        async with asking(lambda *_: ["127.0.0.2", "127.0.0.1"]) as asks, asyncio.timeout(30):
+            assert b'"allow"' in await asks.ask(call(f"http://{NAME}:{port}/"))
 
 
 async def test_tls_is_for_the_name_whatever_the_address(tmp_path: Path) -> None:

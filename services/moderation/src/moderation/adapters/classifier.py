@@ -22,6 +22,8 @@ from moderation.domain.classifiers import (
 from moderation.errors import ClassifierFailed
 
 KEPT_OPEN_S = 30.0
+ADDRESS_TRIED_FOR_S = 0.1
+"""Where a name has several: one that says nothing leaves time for the next one."""
 LOOK_UPS_AT_ONCE = 4
 """In threads of their own: one that hangs holds up other classifiers, and nothing else."""
 LOOKED_UP_FOR_S = 1.0
@@ -143,8 +145,8 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         *others, last = addresses
         for address in others:
             try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except httpcore.ConnectError:
+                return await self._inner.connect_tcp(address, port, ADDRESS_TRIED_FOR_S, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
         return await self._inner.connect_tcp(last, port, timeout, local_address, socket_options)
 
