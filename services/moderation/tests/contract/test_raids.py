@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from chassis.database import Database
+from moderation.adapters.store.sanctions import TortoiseStore
 from moderation.adapters.store.tables import AuditRow, FeedEventRow
 from moderation.domain.erasures import LogRef
 from moderation.domain.people import Moderator, Rank
@@ -71,6 +73,13 @@ async def test_where_a_moderator_has_taken_one_away_it_is_left_to_them_for_half_
     until_ms = 3_000 + LEFT_TO_MODERATORS_MS
     assert await store.shield_by_itself(shield(now_ms=until_ms - 1), now_ms=until_ms - 1) is None
     assert await store.shield_by_itself(shield(now_ms=until_ms), now_ms=until_ms) is not None
+
+
+async def test_while_nobody_wants_one_no_command_waits_for_the_question(database: Database) -> None:
+    commanding = asyncio.Lock()
+    store = TortoiseStore(database, commanding)
+    async with commanding:
+        assert await store.shield_by_itself(shield(now_ms=1_000), now_ms=1_000) is None
 
 
 async def test_where_one_was_undone_it_is_left_to_them_as_well(store: Store) -> None:

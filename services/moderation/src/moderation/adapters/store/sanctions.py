@@ -286,14 +286,11 @@ class TortoiseStore:
     @answered
     async def shield_by_itself(self, order: PolicyOrder, *, now_ms: int) -> Receipt | None:
         slug = order.command.slug
+        async with self._database.transaction():  # it is asked every second while a raid goes on
+            if not await _may_be_shielded(slug, now_ms):
+                return None
         async with self._command():
-            policy = await policy_of(slug)
-            is_on = policy.shield is not None and policy.shield.is_on(now_ms)
-            if is_on or not policy.shield_automatic:
-                return None
-            if await was_shield_taken_away(slug, now_ms - LEFT_TO_MODERATORS_MS):
-                return None
-            return await _change_policy(order, now_ms)
+            return await _change_policy(order, now_ms) if await _may_be_shielded(slug, now_ms) else None
 
     @answered
     async def suggest_raid(self, slug: str, data: Mapping[str, Any], *, now_ms: int) -> bool:
@@ -1432,6 +1429,14 @@ async def _insert_again(sanction: Sanction, now_ms: int) -> Sanction:
         expires_at_ms=sanction.expires_at_ms,
     )
     return await _save(row, sanction.addresses)
+
+
+async def _may_be_shielded(slug: str, now_ms: int) -> bool:
+    """Whether the policy asks for a shield that comes by itself, there is none, and nobody took one away lately."""
+    policy = await policy_of(slug)
+    if not policy.shield_automatic or (policy.shield is not None and policy.shield.is_on(now_ms)):
+        return False
+    return not await was_shield_taken_away(slug, now_ms - LEFT_TO_MODERATORS_MS)
 
 
 async def _carry_out(
