@@ -124,7 +124,8 @@ class Store(Protocol):
         is one, or somebody has taken one away lately."""
 
     async def suggest_raid(self, slug: str, data: Mapping[str, Any], *, now_ms: int) -> bool:
-        """Tell the moderators of a slug of a raid; False: they were told lately."""
+        """Tell the moderators of a slug of a raid, and whether there is a shield by now, which another replica may have
+        laid; False: they were told lately."""
 
     async def pins_of(self, slugs: Sequence[str]) -> list[RoomPin]:
         """Of at most 1,000 slugs those in which anything was ever pinned. None has a message that was taken back."""

@@ -105,8 +105,18 @@ async def test_moderators_are_told_once_in_five_minutes_over_all_replicas(store:
     assert await store.suggest_raid("live", DATA, now_ms=2_000 + TOLD_AGAIN_AFTER_MS)
     rows = await FeedEventRow.filter(slug="live").order_by("id")
     assert [(row.kind, row.data, row.action_id) for row in rows] == [
-        ("raid", {"newcomers": 20, "sample": "be \N{REPLACEMENT CHARACTER}here"}, None)
+        ("raid", {"newcomers": 20, "sample": "be \N{REPLACEMENT CHARACTER}here", "shielded": False}, None)
     ] * 2
+
+
+async def test_they_are_told_whether_there_is_a_shield_by_now_whoever_has_laid_it(store: Store) -> None:
+    await ask_for_shields(store, now_ms=1_000)
+    await store.shield_by_itself(shield(now_ms=2_000), now_ms=2_000)
+    await store.suggest_raid("live", DATA, now_ms=2_001)
+    later_ms = 2_000 + SHIELD_MS
+    await store.suggest_raid("live", DATA, now_ms=later_ms)
+    rows = await FeedEventRow.filter(slug="live", kind="raid").order_by("id")
+    assert [(row.at_ms, row.data["shielded"]) for row in rows] == [(2_001, True), (later_ms, False)]
 
 
 async def test_who_opens_the_feed_is_shown_the_last_one_for_ten_minutes(store: Store) -> None:

@@ -119,8 +119,8 @@ def test_many_who_say_nearly_the_same_are_a_sign_wherever_and_newcomers_or_not()
     say(watch, [500], START_MS, COPIED)
     (sign,) = signs(watch, START_MS)
     assert (sign.same, sign.usual_same, sign.sample) == (LEAST_SAME, 0, COPIED.format(10))
-    data = sign.data(is_shielded=True)
-    assert (data["same"], data["sample"], data["shielded"], data["window_seconds"]) == (10, sign.sample, True, 10)
+    data = sign.data()
+    assert (data["same"], data["sample"], data["window_seconds"]) == (10, sign.sample, 10)
 
 
 def test_where_copying_is_usual_it_is_none() -> None:

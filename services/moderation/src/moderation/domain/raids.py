@@ -75,8 +75,8 @@ class RaidSign(NamedTuple):
     sample: str
     """One of these texts; empty: they did not."""
 
-    def data(self, *, is_shielded: bool) -> dict[str, Any]:
-        """As moderators are shown it."""
+    def data(self) -> dict[str, Any]:
+        """As moderators are shown it, but for whether there is a shield."""
         return {
             "newcomers": self.newcomers,
             "usual_newcomers": self.usual_newcomers,
@@ -84,7 +84,6 @@ class RaidSign(NamedTuple):
             "usual_same": self.usual_same,
             "sample": self.sample[:SAMPLE_CHARACTERS] or None,
             "window_seconds": WINDOW_MS // 1000,
-            "shielded": is_shielded,
         }
 
 

@@ -38,6 +38,5 @@ async def _answer(ports: Ports, sign: RaidSign) -> None:
     if policy is not None and policy.shield_automatic and not ports.policies.is_shielded(slug, now_ms):
         command = ShieldCommand(RULE_AUTHOR, slug, SHIELD_MINUTES, RAID_REASON)
         await lay_shield(ports, ShieldOrder(command, sign.log))
-    data = sign.data(is_shielded=ports.policies.is_shielded(slug, now_ms))
-    if await ports.store.suggest_raid(slug, data, now_ms=now_ms):
+    if await ports.store.suggest_raid(slug, sign.data(), now_ms=now_ms):
         ports.feed_wanted.set()

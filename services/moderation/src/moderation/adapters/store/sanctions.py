@@ -300,7 +300,9 @@ class TortoiseStore:
         async with self._command():
             if await newest_of_kind(slug, RAID, now_ms - TOLD_AGAIN_AFTER_MS) is not None:
                 return False
-            await append_feed_event(slug, RAID, data, now_ms=now_ms)
+            shield = (await policy_of(slug)).shield
+            is_shielded = shield is not None and shield.is_on(now_ms)
+            await append_feed_event(slug, RAID, {**data, "shielded": is_shielded}, now_ms=now_ms)
             return True
 
     @answered
