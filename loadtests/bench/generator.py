@@ -16,6 +16,7 @@ from tools.supervisor import die_with_parent
 
 SOURCES = Path(__file__).with_name("generator")
 FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
+LIBRARIES = ("-lm",)
 
 
 class GeneratorFailed(Exception):
@@ -54,7 +55,8 @@ def build() -> Path:
     if not program.exists():
         fresh = program.with_suffix(f".{os.getpid()}")
         units = [str(source) for source in sources if source.suffix == ".c"]
-        done = subprocess.run(["cc", *FLAGS, "-o", str(fresh), *units], capture_output=True, text=True, check=False)
+        command = ["cc", *FLAGS, "-o", str(fresh), *units, *LIBRARIES]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise GeneratorFailed(done.stderr)
         fresh.rename(program)

@@ -15,7 +15,7 @@
 #include "inflate.h"
 #include "wire.h"
 
-enum { READ_SIZE = 1 << 19, EVENTS = 1024, COME_BACK_NS = 200000000, MARK = 28, TEXT_MAX = 70000, KNOWN = 8192 };
+enum { READ_SIZE = 1 << 19, EVENTS = 1024, COME_BACK_NS = 200000000, MARK = 28, TEXT_MAX = 70000, KNOWN = 8192, READS_A_LOOK = 8 };
 
 static unsigned char arrived[READ_SIZE + TEXT_MAX + 1];
 
@@ -471,6 +471,9 @@ void crowd_poll(Crowd *crowd, uint64_t until_ns) {
     uint64_t now = now_ns(), left = until_ns > now ? until_ns - now : 0;
     struct timespec patience = {.tv_sec = (time_t)(left / 1000000000ull), .tv_nsec = (long)(left % 1000000000ull)};
     int count = epoll_pwait2(crowd->epoll, events, EVENTS, &patience, NULL);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         on_event(crowd, events[i].data.ptr, events[i].events);
+        if (left && i % READS_A_LOOK == READS_A_LOOK - 1 && now_ns() >= until_ns)
+            return;
+    }
 }

@@ -71,7 +71,7 @@ void crowd_cut(Crowd *crowd, Client *client);
 void crowd_say(Crowd *crowd, Client *client, uint64_t due_ns);
 void crowd_send(Crowd *crowd, Client *client, const char *text, size_t length);
 
-/* Handle what happens until the given time, at most one round. */
+/* Handle what happens until the given time, at most one round: a whole one where that time has come already. */
 void crowd_poll(Crowd *crowd, uint64_t until_ns);
 
 /* Begin to count again. */
