@@ -376,10 +376,18 @@ static void on_compressed(Crowd *crowd, Client *client, const Frame *frame, uint
     on_lines(crowd, client, same->bytes + same->length, same->text_length, now);
 }
 
+static void on_close(Crowd *crowd, Client *client, const Frame *frame) {
+    const unsigned char *code = (const unsigned char *)frame->payload;
+    if (frame->length >= 2 && crowd->lost + crowd->refused < 3 && !crowd->returning)
+        fprintf(stderr, "generator: client %d was closed: %d %.*s\n", client->index, code[0] << 8 | code[1],
+                (int)frame->length - 2, frame->payload + 2);
+    lose(crowd, client);
+}
+
 /* Returns 0 when the connection is gone. */
 static int on_frame(Crowd *crowd, Client *client, const Frame *frame, uint64_t now) {
     if (frame->op == OP_CLOSE) {
-        lose(crowd, client);
+        on_close(crowd, client, frame);
         return 0;
     }
     if (frame->op == OP_PING)
