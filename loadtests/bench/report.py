@@ -10,7 +10,7 @@ from loadtests.bench.targets import Verdict
 
 BEGIN, END = "<!-- measured: written by make bench -->", "<!-- /measured -->"
 NO_FIGURE = "—"
-COMPARED = ("front_us", "message_us", "p99", "kib_each", "joins_per_s")
+COMPARED = ("front_us", "all_us", "p50", "p99", "kib_each", "joins_per_s")
 HEADINGS = {
     "front_us": "edge or server, µs a delivery",
     "all_us": "all, µs a delivery or join",

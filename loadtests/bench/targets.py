@@ -7,6 +7,8 @@ from loadtests.bench.fitting import fit, points
 from loadtests.bench.samples import Results, Summary, ratio
 
 Value = Callable[[Results], float]
+HISTORY_PEER = "Centrifugo with history"
+"""Keeps messages for those who come back, as Salon does; here it is measured on memory and Salon on disk."""
 
 
 @dataclass(frozen=True)
@@ -73,32 +75,21 @@ def _at_least(row: str, system: str, work: str, text: str, name: str, bound: flo
     return Target(row, system, work, text, lambda results: results[row, system].figures[name], bound, "", at_least=True)
 
 
-def _times(row: str, work: str, peer: str, bound: float) -> Target:
+def _times(row: str, system: str, work: str, peer: str, bound: float, text: str, name: str = "all_us") -> Target:
     def value(results: Results) -> float:
-        return ratio(results, row, "Salon", peer, "front_us")
+        return ratio(results, row, system, peer, name)
 
-    return Target(row, "Salon", work, f"edge CPU a delivery, times {peer}", value, bound, "×")
+    return Target(row, system, work, f"{text}, times {peer}", value, bound, "×")
 
 
 def _targets() -> Iterator[Target]:
-    room = "one room of 1,000, 300/s"
-    yield _times("fanout-1000", room, "nchan", 1.0)
-    yield _times("fanout-1000", room, "Socket.IO", 0.35)
-    yield _at_most("fanout-1000", "Salon", room, "p99", "p99", 50, "ms")
-    yield _times("fanout-9900", "one room of 9,900, 20/s", "nchan", 0.8)
-    for rate, bound, stretch in ((2000, 320, 280), (6000, 200, 170)):
-        work, row = f"500 rooms of 2, {rate:,}/s", f"rooms-{rate}"
-        yield _at_most(row, "Salon", work, "CPU of all a message", "message_us", bound, "µs")
-        yield _at_most(row, "Salon", work, "CPU of all a message (stretch)", "message_us", stretch, "µs")
-        yield _at_most(row, "Salon", work, "p99", "p99", 30, "ms")
+    yield from _large_rooms()
+    yield from _small_rooms()
     for workers, bound in (("1 edge worker", 6000), ("2 edge workers", 8000)):
         work = "500 rooms of 2, highest rate"
         yield _at_least("rooms-highest", f"Salon, {workers}", work, f"messages a second, {workers}", "per_s", bound)
-    yield _at_most("idle", "Salon", "10,000 idle in one room", "PSS of the edge each", "kib_each", 14, "KiB")
-    for database in ("SQLite", "PostgreSQL"):
-        work, system = f"5,000 joins, {database}", f"Salon on {database}"
-        yield _at_least("joins", system, work, "joins a second", "joins_per_s", 1500)
-        yield _at_most("joins", system, work, "CPU of all a join", "all_us", 1000, "µs")
+    yield _at_most("idle", "Salon", "10,000 idle in one room", "PSS of all each", "all_kib_each", 9, "KiB")
+    yield from _joins()
     for row, work, system in (
         ("storm-killed", "edge killed under 5,000", "Salon"),
         ("storm-stopped", "edge restarted under 5,000", "Salon, drained at once"),
@@ -107,6 +98,35 @@ def _targets() -> Iterator[Target]:
     work = "typing and churn in a room of 5,000"
     yield _at_most("typing", "Salon", work, "frames a second to each member", "frames_each_per_s", 12)
     yield from _growth()
+
+
+def _large_rooms() -> Iterator[Target]:
+    for members, rate, all_bound, p99, edge_bounds in (
+        (1000, 300, 0.5, 50, {"nchan": 1.0, "Socket.IO": 0.35}),
+        (9900, 20, 0.25, 250, {"nchan": 0.8}),
+    ):
+        row, work = f"fanout-{members}", f"one room of {members:,}, {rate}/s"
+        yield _times(row, "Salon", work, HISTORY_PEER, all_bound, "CPU of all a delivery")
+        for peer, bound in edge_bounds.items():
+            yield _times(row, "Salon", work, peer, bound, "edge CPU a delivery", "front_us")
+        yield _at_most(row, "Salon", work, "p99", "p99", p99, "ms")
+
+
+def _small_rooms() -> Iterator[Target]:
+    for rate, latencies in ((2000, {"p50": 2, "p99": 15}), (6000, {"p99": 30})):
+        row, work = f"rooms-{rate}", f"500 rooms of 2, {rate:,}/s"
+        yield _times(row, "Salon", work, HISTORY_PEER, 1.0, "CPU of all a delivery")
+        yield _times(row, "Salon", work, HISTORY_PEER, 0.8, "CPU of all a delivery (stretch)")
+        for name, bound in latencies.items():
+            yield _at_most(row, "Salon", work, name, name, bound, "ms")
+
+
+def _joins() -> Iterator[Target]:
+    for row, rooms, bound, per_s in (("joins", "one room", 1.5, 4000), ("joins-rooms", "2,500 rooms", 3, 2000)):
+        for database in ("SQLite", "PostgreSQL"):
+            work, system = f"5,000 joins into {rooms}, {database}", f"Salon on {database}"
+            yield _at_least(row, system, work, "joins a second", "joins_per_s", per_s)
+            yield _times(row, system, work, "Centrifugo", bound, "CPU of all a join")
 
 
 def _growth() -> Iterator[Target]:
