@@ -95,13 +95,15 @@ TYPING = (
 
 
 def quick_rows() -> list[Row]:
-    """What fits into a minute, against one fixed peer."""
-    plain, peer = (salon(),), ("ws",)
+    """What fits into a minute and a half, against two peers."""
+    plain, spoken, quiet = (salon(),), ("ws", "Centrifugo with history"), ("ws", "Centrifugo")
+    into_one, into_many = _joins(2000, settle_s=0.2), _joins(2000, 1000, settle_s=0.2)
     return [
-        Row("fanout-1000", "One room of 1,000, 300 messages/s", plain, peer, _one_room(1000, 300), MESSAGES),
-        Row("rooms-2000", "500 rooms of 2, 2,000 messages/s", plain, peer, _rooms(2000), MESSAGES),
-        Row("joins", "2,000 joins into one room", plain, peer, _joins(2000, settle_s=0.2), JOINS),
-        Row("idle", "2,000 idle connections in one room", plain, peer, _quick_idle, ("kib_each", "all_kib_each")),
+        Row("fanout-1000", "One room of 1,000, 300 messages/s", plain, spoken, _one_room(1000, 300), MESSAGES),
+        Row("rooms-2000", "500 rooms of 2, 2,000 messages/s", plain, spoken, _rooms(2000), MESSAGES),
+        Row("joins", "2,000 joins into one room", plain, quiet, into_one, JOINS),
+        Row("joins-rooms", "2,000 joins into 1,000 rooms", plain, quiet, into_many, JOINS),
+        Row("idle", "2,000 idle connections in one room", plain, quiet, _quick_idle, ("kib_each", "all_kib_each")),
     ]
 
 
