@@ -60,7 +60,8 @@ async def test_after_the_files_of_nats_were_lost_held_rooms_go_on_with_higher_id
     after = await say_until_heard(here, "after")
     assert after > before[-1]
     heard = await there.wait_for("chat_message", 15, message="after")
-    assert (heard["id"], heard["prev_id"]) == (after, 0)
+    # An edge that was connected again only behind it reads it from the log, and says that something may be missing.
+    assert (heard["id"], heard["prev_id"]) in ((after, 0), (after, after - 256))
     newcomer = await guests.join(room)
     assert newcomer.joined["last_id"] == after
     await there.say("and on")
