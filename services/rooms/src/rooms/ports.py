@@ -113,8 +113,8 @@ class Memberships(Protocol):
         """From now on these connections have these ranks. Unknown ones are ignored, and all of them where the edge has
         come to a later ordinal, with this call or with those of a sync."""
 
-    async def snapshot(self, life: Life) -> RoomSnapshot:
-        """The announced participants of one life, and whether a life that is over was deleted in the last day."""
+    async def snapshots(self, lives: Sequence[Life]) -> Mapping[Life, RoomSnapshot]:
+        """The announced participants of lives, and whether those that are over were deleted in the last day."""
 
     async def logs_of(self, user_id: UserId) -> list[tuple[Slug, RoomLog]]:
         """The rooms that live in which a user is or was, with where their entries are."""

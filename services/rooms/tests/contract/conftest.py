@@ -19,7 +19,7 @@ from rooms.domain.audit import AuditEntry, AuditQuery, RoomLog, Undoable, Undone
 from rooms.domain.leases import Outage, Syncs
 from rooms.domain.membership import Arrival, ById, BySlug, HeldConnection, JoinOutcome, Membership, RoomRef
 from rooms.domain.people import ConnectionId, EdgeId, Life, Person, Rank, RoomId, Slug, UserId, Viewer
-from rooms.domain.presence import Changes
+from rooms.domain.presence import Changes, RoomSnapshot
 from rooms.domain.rooms import CreationPolicy, LifeEnded, Room, RoomPolicy, RoomSettings
 from rooms.domain.sanctions import Sanction, Target
 from rooms.ports import Ports
@@ -126,6 +126,9 @@ class Replica:
         self.emotes = TortoiseEmotes(self.database, self.catalog.share)
         self.blocks = TortoiseBlocks(self.database, self.catalog.share)
         self.syncs = Syncs()
+
+    async def snapshot(self, life: Life) -> RoomSnapshot:
+        return (await self.memberships.snapshots([life]))[life]
 
     @property
     def heard(self) -> list[Changes]:

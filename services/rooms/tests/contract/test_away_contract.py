@@ -158,7 +158,7 @@ async def test_who_is_away_is_in_the_snapshot_and_is_listed_as_offline_and_not_c
     await replica.enter(1, "a", 8, OTHER_EDGE)
     await replica.enter(2, "a", None)
     await replica.leave(1, 2, away=True)
-    snapshot = await replica.memberships.snapshot(first.life)
+    snapshot = await replica.snapshot(first.life)
     assert [(p.user_id, p.version) for p in snapshot.participants] == [(7, 1), (8, 2), (None, 3)]
     assert (snapshot.connection_count, await replica.catalog.count_people([first.life])) == (1, {first.life: 1})
     people = (await replica.catalog.list_participants([first.life], first=9, after=None))[first.life]
@@ -228,7 +228,7 @@ async def test_whatever_meets_who_is_told_of_is_who_is_there(fresh_database: str
         announced |= {p.key for p in change.joined}
         assert announced >= {p.key for p in change.left}
         announced -= {p.key for p in change.left}
-    snapshot = await pair[0].memberships.snapshot(first.life)
+    snapshot = await pair[0].snapshot(first.life)
     assert announced == {p.key for p in snapshot.participants} == {"u:1000"}
     await pair[0].leave(1, edge=THIRD_EDGE)
     assert await pair[0].catalog.find_room(slug=Slug("a")) is None

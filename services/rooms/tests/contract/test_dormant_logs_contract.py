@@ -247,6 +247,6 @@ async def test_those_who_come_back_and_those_who_come_anew_meet_in_one_life_whos
         purged = {*one.events.purged, *other.events.purged}
         assert back.life not in purged
         assert (back.life == first.life) or turn % 3 or first.life in purged
-        assert (await one.memberships.snapshot(back.life)).connection_count == 2
+        assert (await one.snapshot(back.life)).connection_count == 2
     assert await one.memberships.resolve([RoomId(1)]) == {}
     assert len(one.events.purged) == len(set(one.events.purged))

@@ -30,14 +30,14 @@ _TABLES = r"participant|room|connection|dormant_log|\w+ed_\w+"
 FULL_SCAN = re.compile(rf"Seq Scan on ({_TABLES})\b|SCAN (p|q|r|d|c|{_TABLES})\b")
 """By PostgreSQL and by SQLite, which names a table by its alias."""
 USES: dict[str, Callable[["Replica"], Awaitable[object]]] = {
-    "snapshot": lambda replica: replica.memberships.snapshot(BIG),
+    "snapshot": lambda replica: replica.snapshot(BIG),
     "count": lambda replica: replica.catalog.count_people([BIG]),
     "room": lambda replica: replica.catalog.find_room(slug=Slug("a")),
     "page": lambda replica: replica.catalog.list_participants([BIG], first=10, after=10),
     "sweep": lambda replica: replica.sweep(),
     "purge": lambda replica: replica.purge(),
     "reap": lambda replica: replica.leases.reap(now=replica.now),
-    "deleted": lambda replica: replica.memberships.snapshot(Life(10**6)),
+    "deleted": lambda replica: replica.snapshot(Life(10**6)),
 }
 
 

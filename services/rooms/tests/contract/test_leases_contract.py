@@ -76,7 +76,7 @@ async def test_connections_are_lost_whose_slug_lives_under_another_life(replica:
     other = await replica.enter(1, "a", 8, OTHER_EDGE)
     lost, _ = await replica.sync(replica.held(1, membership, 7))
     assert lost == [1]
-    assert (await replica.memberships.snapshot(other.life)).connection_count == 1
+    assert (await replica.snapshot(other.life)).connection_count == 1
 
 
 async def test_what_a_sync_does_not_name_in_any_part_is_forgotten(replica: "Replica") -> None:
@@ -186,11 +186,11 @@ async def test_what_was_deleted_is_remembered_for_a_day(replica: "Replica") -> N
     await replica.sweep(deleted + timedelta(hours=23, minutes=59))
     async with replica.database.session() as session:
         assert await session.fetch("SELECT slug FROM deleted_slug") != []
-    assert (await replica.memberships.snapshot(room.life)).deleted
+    assert (await replica.snapshot(room.life)).deleted
     await replica.sweep(deleted + timedelta(days=1, seconds=1))
     async with replica.database.session() as session:
         assert await session.fetch("SELECT slug FROM deleted_slug") == []
-    assert not (await replica.memberships.snapshot(room.life)).deleted
+    assert not (await replica.snapshot(room.life)).deleted
 
 
 async def test_registering_and_leaving_cost_in_proportion_to_what_an_edge_holds(replica: "Replica") -> None:

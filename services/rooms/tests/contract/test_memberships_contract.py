@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rooms.domain.membership import JoinRefusal, Membership
-from rooms.domain.people import EdgeId, Rank, UserId
+from rooms.domain.people import EdgeId, Life, Rank, UserId
 from rooms.domain.presence import RoomSnapshot
 from rooms.domain.rooms import AutoCreate, Invitation, RoomPolicy, SettingsChange
 
@@ -56,10 +56,23 @@ async def test_user_joined_is_for_the_first_connection_and_user_left_for_the_las
     assert (last.presence[0].connection_count, last.presence[0].left_count) == (1, 1)
 
 
+async def test_several_lives_are_read_at_once_each_with_its_own(replica: "Replica") -> None:
+    a, b = await replica.enter(1, "a", 7), await replica.enter(2, "b", 8)
+    await replica.enter(3, "a", 8)
+    nowhere = Life(10**9)
+    found = await replica.memberships.snapshots([b.life, nowhere, a.life])
+    assert {life: [p.key for p in snapshot.participants] for life, snapshot in found.items()} == {
+        b.life: ["u:8"],
+        nowhere: [],
+        a.life: ["u:7", "u:8"],
+    }
+    assert [found[life].version for life in (a.life, b.life, nowhere)] == [2, 1, 0]
+
+
 async def test_each_anonymous_connection_is_a_user_of_its_own(replica: "Replica") -> None:
     await replica.enter(1, "a", None)
     membership = await replica.enter(2, "a", None)
-    snapshot = await replica.memberships.snapshot(membership.life)
+    snapshot = await replica.snapshot(membership.life)
     assert [p.key for p in snapshot.participants] == [f"c:{'e' * 32}:1", f"c:{'e' * 32}:2"]
 
 
@@ -76,12 +89,12 @@ async def test_participants_carry_the_version_at_which_they_came(replica: "Repli
     membership = await replica.enter(1, "a", 7)
     await replica.join_all([replica.arrival(2, "a", 8), replica.arrival(3, "a", 7), replica.arrival(4, "a", 9)])
     came = {"u:7": 1, "u:8": 2, "u:9": 4}
-    snapshot = await replica.memberships.snapshot(membership.life)
+    snapshot = await replica.snapshot(membership.life)
     assert {p.key: p.version for p in snapshot.participants} == came
     assert {p.key: p.version for heard in replica.heard for c in heard.presence for p in c.joined} == came
     await replica.leave(2)
     await replica.enter(5, "a", 8)
-    snapshot = await replica.memberships.snapshot(membership.life)
+    snapshot = await replica.snapshot(membership.life)
     assert {p.key: p.version for p in snapshot.participants} == {"u:7": 1, "u:9": 4, "u:8": 6}
 
 
@@ -252,11 +265,11 @@ async def test_a_snapshot_shows_the_announced_participants_of_a_life(
     membership = await replica.enter(1, "a", 1)
     await replica.enter(2, "a", 2)
     await replica.enter(3, "a", 3)
-    snapshot = await replica.memberships.snapshot(membership.life)
+    snapshot = await replica.snapshot(membership.life)
     assert (snapshot.version, snapshot.connection_count, snapshot.crowded) == (3, 3, True)
     assert [p.user_id for p in snapshot.participants] == [1, 2]
     await replica.leave(1, 2, 3)
-    over = await replica.memberships.snapshot(membership.life)
+    over = await replica.snapshot(membership.life)
     assert (over.version, over.deleted) == (0, False)
 
 
@@ -264,15 +277,15 @@ async def test_a_life_that_was_deleted_is_told_from_one_that_its_last_leave_ende
     deleted = []
     for connection in (1, 2):
         membership = await replica.enter(connection, "a", 7)
-        assert not (await replica.memberships.snapshot(membership.life)).deleted
+        assert not (await replica.snapshot(membership.life)).deleted
         await replica.catalog.delete_room(await replica.found("a"))
         deleted.append(membership.life)
     living = await replica.enter(3, "a", 7)
     for life in deleted:
-        assert await replica.memberships.snapshot(life) == RoomSnapshot(0, 0, False, (), deleted=True)
-    assert not (await replica.memberships.snapshot(living.life)).deleted
+        assert await replica.snapshot(life) == RoomSnapshot(0, 0, False, (), deleted=True)
+    assert not (await replica.snapshot(living.life)).deleted
     await replica.leave(3)
-    assert not (await replica.memberships.snapshot(living.life)).deleted
+    assert not (await replica.snapshot(living.life)).deleted
 
 
 async def test_the_highest_rank_that_somebody_is_connected_with_is_found(replica: "Replica") -> None:
@@ -341,7 +354,7 @@ async def test_everybody_who_is_announced_as_left_makes_a_version(replica: "Repl
     await replica.join_all([replica.arrival(n, "a", n) for n in range(2, 6)])
     (change,) = (await replica.leave(2, 3, 4)).presence
     assert (change.first_version, change.version, len(change.left)) == (6, 8, 3)
-    assert (await replica.memberships.snapshot(membership.life)).version == 8
+    assert (await replica.snapshot(membership.life)).version == 8
     assert (await replica.enter(6, "a", 6)).version == 9
 
 

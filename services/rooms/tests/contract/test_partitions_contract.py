@@ -104,7 +104,7 @@ async def test_an_edge_of_before_is_not_let_into_a_life_of_edges_of_now(replica:
     membership = await replica.enter(1, "a", 7)
     refused = await replica.join(1, "a", 8, OLD_EDGE, uses_partitions=False)
     assert refused is JoinRefusal.UNAVAILABLE
-    assert (await replica.memberships.snapshot(membership.life)).connection_count == 1
+    assert (await replica.snapshot(membership.life)).connection_count == 1
     await replica.leave(1)
     assert (await enter_before(replica, 2, "a")).life > membership.life
 
@@ -121,7 +121,7 @@ async def test_a_life_of_edges_of_before_ends_where_an_edge_of_now_comes_in_and_
     assert await replica.leases.renew(OLD_EDGE) == Lease(True, 0), "what it holds and what is known differ"
     held = [replica.held(n, before[n - 1], n) for n in (1, 2)]
     assert await replica.sync(*held, edge=OLD_EDGE) == ([1, 2], Changes())
-    assert (await replica.memberships.snapshot(membership.life)).connection_count == 1
+    assert (await replica.snapshot(membership.life)).connection_count == 1
 
 
 async def test_a_life_that_gave_way_to_edges_of_now_is_lost_also_when_they_have_gone_again(replica: "Replica") -> None:
@@ -136,7 +136,7 @@ async def test_who_is_not_permitted_ends_no_life_of_edges_of_before(replica: "Re
     await replica.create("a", 1, is_public=False)
     before = await enter_before(replica, 1, "a")
     assert await replica.join(1, "a", 8) is JoinRefusal.ACCESS_DENIED
-    assert (await replica.memberships.snapshot(before.life)).connection_count == 1
+    assert (await replica.snapshot(before.life)).connection_count == 1
 
 
 async def test_an_edge_of_before_that_registers_a_life_of_edges_of_now_loses_it(replica: "Replica") -> None:

@@ -106,7 +106,7 @@ async def test_an_edge_of_which_a_part_was_removed_registers_again(
         lost, _ = await replica.sync(*held, first=start == 1, last=start + PART > MANY)
         assert lost == []
     assert await replica.leases.renew(EDGE) == Lease(True, MANY)
-    assert (await replica.memberships.snapshot(membership.life)).connection_count == MANY + 1
+    assert (await replica.snapshot(membership.life)).connection_count == MANY + 1
 
 
 async def test_a_sync_forgets_many_connections(replica: "Replica") -> None:
@@ -179,7 +179,7 @@ async def test_a_connection_of_a_room_that_was_deleted_joins_before_it_is_reaped
     again = await replica.enter(1, "a", 7)
     assert again.life > deleted.life
     await reap_all(replica)
-    assert (await replica.memberships.snapshot(again.life)).connection_count == 1
+    assert (await replica.snapshot(again.life)).connection_count == 1
     assert (await replica.leave(1)).ended[0].life == again.life
 
 
@@ -210,7 +210,7 @@ async def test_a_life_that_an_older_replica_registers_again_is_not_reaped(replic
     async with replica.database.session() as session:
         await session.fetch("INSERT INTO ended_life (life, reap_after_ms) VALUES ($1, 0)", membership.life)
     await reap_all(replica)
-    assert (await replica.memberships.snapshot(membership.life)).connection_count == 1
+    assert (await replica.snapshot(membership.life)).connection_count == 1
     assert await replica.rows("ended_life") == 0
 
 

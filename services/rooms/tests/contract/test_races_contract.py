@@ -51,7 +51,7 @@ async def test_a_join_that_races_the_last_leave_gets_a_live_room(pair: Pair) -> 
     for number in range(1, 41):
         before = await pair[0].enter(number, "a", 7, edge(1))
         after, _ = await asyncio.gather(pair[1].enter(number, "a", 8, edge(2)), pair[0].leave(number, edge=edge(1)))
-        snapshot = await pair[0].memberships.snapshot(after.life)
+        snapshot = await pair[0].snapshot(after.life)
         assert snapshot.connection_count == 1, (number, before, after)
         assert [p.user_id for p in snapshot.participants] == [8]
         await pair[1].leave(number, edge=edge(2))

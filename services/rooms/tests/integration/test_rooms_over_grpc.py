@@ -25,6 +25,7 @@ from chassis.nats_connection import NatsSettings
 from rooms.adapters.store.catalog import TortoiseCatalog
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
+from rooms.api.grpc import convert
 from rooms.bootstrap import serving
 from rooms.config import Config
 from rooms.domain.log_position import MARGIN
@@ -233,6 +234,33 @@ async def test_an_edge_of_before_and_one_of_now_do_not_share_a_life(config: Conf
         over = await rooms.ListParticipants(pb.ListParticipantsRequest(life=before.life))
         assert over == pb.ListParticipantsResponse()
         assert list((await rooms.GetStats(pb.GetStatsRequest())).rooms.values()) == [1]
+
+
+async def test_several_lives_are_read_in_one_answer_and_the_last_ones_left_out_where_people_are_too_many(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [
+        pb.JoinItem(
+            connection=number,
+            ref=pb.RoomRef(slug=slug),
+            person=pb.Person(user_id=number, username="ana", rank=pb.RANK_USER),
+        )
+        for number, slug in enumerate("aab", start=1)
+    ]
+    joined = (await world.rooms.Join(pb.JoinRequest(edge=EDGE, items=items, log_version=1))).outcomes
+    lives = [joined[0].life, joined[2].life]
+    asked = pb.ReadLivesRequest(lives=[*lives, lives[0], 10**9])
+    found = (await world.rooms.ReadLives(asked)).lives
+    assert [[shown.key for shown in life.participants] for life in found] == [["u:1", "u:2"], ["u:3"], []]
+    assert found[0] == await world.rooms.ListParticipants(pb.ListParticipantsRequest(life=lives[0]))
+    assert not (await world.rooms.ReadLives(pb.ReadLivesRequest())).lives
+    monkeypatch.setattr(convert, "_PEOPLE_AT_ONCE", 2)
+    assert (await world.rooms.ReadLives(asked)).lives == found[:1]
+    monkeypatch.setattr(convert, "_PEOPLE_AT_ONCE", 1)
+    assert (await world.rooms.ReadLives(asked)).lives == found[:1]
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await world.rooms.ReadLives(pb.ReadLivesRequest(lives=range(1, 1002)))
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_an_anonymous_participant_who_comes_back_keeps_the_key_of_before(world: World) -> None:

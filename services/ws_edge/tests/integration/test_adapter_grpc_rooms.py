@@ -52,6 +52,7 @@ class FakeRooms(RoomsServiceServicer):
         self.leaves_answer.set()
         self.knows_ranks = True
         self.knows_emotes = True
+        self.reads_lives = True
         self.ranks_answer = asyncio.Event()
         self.ranks_answer.set()
 
@@ -135,6 +136,17 @@ class FakeRooms(RoomsServiceServicer):
         if request.life == 8:
             return pb.ListParticipantsResponse(deleted=True)
         return pb.ListParticipantsResponse(version=9, connection_count=3, crowded=True, participants=people)
+
+    async def ReadLives(self, request: pb.ReadLivesRequest, context: Context) -> pb.ReadLivesResponse:
+        """As many as fit: two."""
+        await self._take(request, context)
+        if not self.reads_lives:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "an older service")
+        over = {8: pb.ListParticipantsResponse(deleted=True)}
+        there = [
+            over.get(life, pb.ListParticipantsResponse(version=life, connection_count=3)) for life in request.lives
+        ]
+        return pb.ReadLivesResponse(lives=there[:2])
 
     async def FindConnected(self, request: pb.FindConnectedRequest, context: Context) -> pb.FindConnectedResponse:
         await self._take(request, context)
@@ -627,7 +639,7 @@ async def test_a_call_that_the_closing_channel_ends_is_unavailable_and_ends_no_t
 ) -> None:
     service.rooms.may_answer.clear()
     reading = asyncio.create_task(rooms.snapshot(Life(2)))
-    await service.rooms.hears(pb.ListParticipantsRequest)
+    await service.rooms.hears(pb.ReadLivesRequest)
     assert rooms._channel is not None
     await rooms._channel.close()
     with pytest.raises(RoomsUnavailable):
@@ -637,7 +649,7 @@ async def test_a_call_that_the_closing_channel_ends_is_unavailable_and_ends_no_t
 async def test_a_call_whose_caller_is_cancelled_stays_cancelled(service: Service, rooms: GrpcRooms) -> None:
     service.rooms.may_answer.clear()
     reading = asyncio.create_task(rooms.snapshot(Life(2)))
-    await service.rooms.hears(pb.ListParticipantsRequest)
+    await service.rooms.hears(pb.ReadLivesRequest)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
@@ -676,15 +688,42 @@ async def test_a_service_of_before_says_nothing_of_emotes_and_blocks(service: Se
     assert await rooms.blocked_by(UserId(5)) is None
 
 
+async def test_rooms_that_open_at_once_are_asked_about_together_and_again_where_not_all_fit(
+    service: Service, rooms: GrpcRooms
+) -> None:
+    found = await asyncio.gather(*(rooms.snapshot(Life(life)) for life in (5, 8, 6, 5)))
+    assert found == [
+        RoomSnapshot(5, 3, False, ()),
+        RoomSnapshot(0, 0, False, (), deleted=True),
+        RoomSnapshot(6, 3, False, ()),
+        RoomSnapshot(5, 3, False, ()),
+    ]
+    assert [list(request.lives) for request in service.rooms.requests] == [[5, 8, 6], [6]]
+
+
+async def test_what_comes_while_a_question_is_under_way_goes_together(service: Service, rooms: GrpcRooms) -> None:
+    service.rooms.may_answer.clear()
+    first = asyncio.create_task(rooms.snapshot(Life(1)))
+    await service.rooms.hears(pb.ReadLivesRequest)
+    others = [asyncio.create_task(rooms.snapshot(Life(life))) for life in (2, 3)]
+    await asyncio.sleep(0)
+    service.rooms.may_answer.set()
+    assert [snapshot.version for snapshot in await asyncio.gather(first, *others)] == [1, 2, 3]
+    assert [list(request.lives) for request in service.rooms.requests] == [[1], [2, 3]]
+
+
 async def test_reads_are_translated(service: Service, rooms: GrpcRooms) -> None:
     people = (Participant("u:5", UserId(5), "ana", version=4), Participant("c:x:1", None, "b"))
+    service.rooms.reads_lives = False  # a service of before
     assert await rooms.snapshot(Life(2)) == RoomSnapshot(9, 3, True, people)
     assert await rooms.snapshot(Life(8)) == RoomSnapshot(0, 0, False, (), deleted=True)
     assert await rooms.connected_rank(UserId(5), None, Slug("live")) is Rank.ADMIN
     assert await rooms.connected_rank(None, "Anonymous_10.0.0.1", None) is None
     assert await rooms.stats() == {1: 8, 2: 2}
     assert service.rooms.requests == [
+        pb.ReadLivesRequest(lives=[2]),
         pb.ListParticipantsRequest(life=2),
+        pb.ReadLivesRequest(lives=[8]),
         pb.ListParticipantsRequest(life=8),
         pb.FindConnectedRequest(user_id=5, slug="live"),
         pb.FindConnectedRequest(username="Anonymous_10.0.0.1"),
@@ -727,7 +766,7 @@ async def test_batches_and_heartbeats_which_are_nobodys_alone_have_traces_of_the
         rooms.leave(ConnectionId(1))
         await service.rooms.hears(pb.LeaveRequest)
     await rooms.snapshot(Life(2))
-    kinds = (pb.HeartbeatRequest, pb.JoinRequest, pb.ResolveRequest, pb.LeaveRequest, pb.ListParticipantsRequest)
+    kinds = (pb.HeartbeatRequest, pb.JoinRequest, pb.ResolveRequest, pb.LeaveRequest, pb.ReadLivesRequest)
     carried = [service.rooms.traces[kind] for kind in kinds]
     assert [read_trace(trace) for trace in carried] == carried
     assert len({TRACE[:35], *(trace[:35] for trace in carried)}) == 6

@@ -804,3 +804,9 @@ class World:
             and not len(self.ports.roles)
             and not len(self.limits)
         )
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not reached():  # noqa: ASYNC110 - nothing tells of what is waited for here
+            await asyncio.sleep(0.001)

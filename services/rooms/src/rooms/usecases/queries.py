@@ -82,9 +82,9 @@ def _ranked(ports: Ports, person: Participant, room: Room) -> Participant:
     return replace(person, rank=owner_rank if person.rank is None else max(person.rank, owner_rank))
 
 
-async def list_announced(ports: Ports, life: Life) -> RoomSnapshot:
-    """The announced participants of one life as it is now. Raises DatabaseUnavailable."""
-    return await ports.memberships.snapshot(life)
+async def list_announced(ports: Ports, lives: Sequence[Life]) -> Mapping[Life, RoomSnapshot]:
+    """The announced participants of lives as they are now. Raises DatabaseUnavailable."""
+    return await ports.memberships.snapshots(lives)
 
 
 async def connected_rank(ports: Ports, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:

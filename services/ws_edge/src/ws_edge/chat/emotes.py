@@ -5,12 +5,12 @@ opens without, and they are read a moment later.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 from chassis.tasks import Tasks
 from ws_edge.errors import RoomsUnavailable
-from ws_edge.ports import SLUGS_PER_READ, Clock, Rooms
+from ws_edge.ports import GATHER_S, SLUGS_PER_READ, Clock, Rooms
 from ws_edge.protocol.emotes import EVERYWHERE, EmoteCache
 from ws_edge.protocol.identity import Slug
 
@@ -30,6 +30,7 @@ class EmoteReader:
         self._tasks = tasks
         self._slugs: dict[Slug, None] = {}
         self._wanted: dict[Slug, asyncio.Future[None]] = {}
+        self._is_reading = False
         self._stale: dict[Slug, None] = {EVERYWHERE: None}
         """Of those that are kept, which are to be read again."""
         self._version: int | None = None
@@ -56,13 +57,14 @@ class EmoteReader:
             self._stale[slug] = None
 
     async def demand_read(self, slug: Slug) -> None:
-        """Returns once the emotes of a slug were read, or could not be. Rooms that open at the same time share one
-        question."""
+        """Returns once the emotes of a slug were read, or could not be. One question is under way at a time, and rooms
+        that open meanwhile share the next one."""
         wanted = self._wanted.get(slug)
         if wanted is None:
-            if not self._wanted:
-                self._tasks.spawn(self._read_wanted(), "read emotes")
             wanted = self._wanted[slug] = asyncio.get_running_loop().create_future()
+            if not self._is_reading:
+                self._is_reading = True
+                self._tasks.spawn(self._read_wanted(), "read emotes")
         await asyncio.shield(wanted)
 
     async def refresh(self) -> None:
@@ -88,12 +90,18 @@ class EmoteReader:
 
     async def _read_wanted(self) -> None:
         await asyncio.sleep(0)  # everything of this turn goes along
-        wanted, self._wanted = self._wanted, {}
+        wanted: dict[Slug, asyncio.Future[None]] = {}
         try:
-            await self._read([*wanted, *([EVERYWHERE] if EVERYWHERE in self._stale else [])])
+            while self._wanted:
+                if len(wanted) > 1:  # rooms open one after the other: a question costs more than those who share it
+                    await asyncio.sleep(GATHER_S)
+                wanted, self._wanted = self._wanted, {}
+                await self._read([*wanted, *([EVERYWHERE] if EVERYWHERE in self._stale else [])])
+                _settle(wanted)
         finally:
-            for future in wanted.values():
-                future.set_result(None)
+            self._is_reading = False
+            _settle(wanted | self._wanted)
+            self._wanted = {}
 
     async def _read(self, slugs: list[Slug]) -> None:
         """What changes meanwhile is stale again."""
@@ -125,3 +133,9 @@ class EmoteReader:
                 self._read_as[slug] = number
                 self._cache.replace(slug, answer.found.get(slug, {}))
         return answer.unread
+
+
+def _settle(wanted: Mapping[Slug, asyncio.Future[None]]) -> None:
+    for future in wanted.values():
+        if not future.done():
+            future.set_result(None)

@@ -3,11 +3,11 @@ again and again, followed by events and entries of the log in between."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from chassis.tasks import Tasks
 from ws_edge.errors import Banned, ModerationUnavailable
-from ws_edge.ports import SLUGS_PER_READ, Clock, Moderation
+from ws_edge.ports import GATHER_S, SLUGS_PER_READ, Clock, Moderation
 from ws_edge.protocol.holds import HoldCache
 from ws_edge.protocol.identity import Slug, Speaker, UserId
 from ws_edge.protocol.pins import PinCache
@@ -57,7 +57,7 @@ class SanctionReader:
         self.recent_events: deque[tuple[float, SanctionEvent]] = deque(maxlen=EVENTS_REMEMBERED)
         """Events with the monotonic seconds of their arrival."""
         self._wanted: dict[Slug, asyncio.Future[None]] = {}
-        self._reading_everywhere = asyncio.Lock()
+        self._is_reading = False
 
     def keep(self, slug: Slug) -> None:
         """A room of this slug is held from now on."""
@@ -104,13 +104,15 @@ class SanctionReader:
 
     async def demand_read(self, slug: Slug) -> None:
         """Returns once the sanctions of a slug, and those that hold everywhere, were read after this was called: what
-        was read before a room has subscribed may lack what was told meanwhile. Rooms that open at the same time share
-        one question. Raises ModerationUnavailable where nothing fresh is known either."""
+        was read before a room has subscribed may lack what was told meanwhile. One question is under way at a time, and
+        rooms that open meanwhile share the next one. Raises ModerationUnavailable where nothing fresh is known either.
+        """
         wanted = self._wanted.get(slug)
         if wanted is None:
-            if not self._wanted:
-                self._tasks.spawn(self._read_wanted(), "read sanctions")
             wanted = self._wanted[slug] = asyncio.get_running_loop().create_future()
+            if not self._is_reading:
+                self._is_reading = True
+                self._tasks.spawn(self._read_wanted(), "read sanctions")
         try:
             await asyncio.shield(wanted)
         except ModerationUnavailable:
@@ -162,26 +164,27 @@ class SanctionReader:
 
     async def _read_wanted(self) -> None:
         await asyncio.sleep(0)  # everything of this turn goes along
-        wanted, self._wanted = self._wanted, {}
+        wanted: dict[Slug, asyncio.Future[None]] = {}
         try:
-            await self._read_everywhere_once()
-            await self.read(list(wanted))
-        except BaseException as failure:
-            is_expected = isinstance(failure, ModerationUnavailable)
-            for future in wanted.values():
-                future.set_exception(failure if is_expected else ModerationUnavailable("not read"))
-                future.exception()  # or asyncio logs it where nobody waits any more
-            if not is_expected:
-                raise
-        else:
-            for future in wanted.values():
-                future.set_result(None)
-
-    async def _read_everywhere_once(self) -> None:
-        """Rooms that open before it was read wait for one reading; after that events and `read_all` keep it."""
-        async with self._reading_everywhere:
-            if self._cache.everywhere_read_at_s is None:
-                await self.read_everywhere()
+            while self._wanted:
+                if len(wanted) > 1:  # rooms open one after the other: a question costs more than those who share it
+                    await asyncio.sleep(GATHER_S)
+                wanted, self._wanted = self._wanted, {}
+                try:
+                    if self._cache.everywhere_read_at_s is None:  # after that events and read_all keep it
+                        await self.read_everywhere()
+                    await self.read(list(wanted))
+                except ModerationUnavailable as failure:
+                    _fail(wanted, failure)
+                for future in wanted.values():
+                    if not future.done():
+                        future.set_result(None)
+        except BaseException:
+            _fail(wanted | self._wanted, ModerationUnavailable("not read"))
+            self._wanted = {}
+            raise
+        finally:
+            self._is_reading = False
 
     def _apply_events_since(self, asked_at_s: float) -> None:
         """The answer to a question of that time may have been made before these."""
@@ -193,3 +196,10 @@ class SanctionReader:
         oldest_s = self._clock.now_s() - FRESH_S
         here_s, everywhere_s = self._cache.read_at_s.get(slug), self._cache.everywhere_read_at_s
         return here_s is not None and everywhere_s is not None and min(here_s, everywhere_s) >= oldest_s
+
+
+def _fail(wanted: Mapping[Slug, asyncio.Future[None]], failure: ModerationUnavailable) -> None:
+    for future in wanted.values():
+        if not future.done():
+            future.set_exception(failure)
+            future.exception()  # or asyncio logs it where nobody waits any more

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import structlog
-from edge_world import Client, FakeTokens, World
+from edge_world import Client, FakeTokens, World, until
 from msgspec import to_builtins
 
 from ws_edge.chat.connection import ChatConnection
@@ -457,8 +457,7 @@ async def test_rooms_that_open_before_anything_was_read_wait_for_one_reading_of_
     await world.settle()
     assert [client.types for client in clients] == [[]] * 3
     world.moderation.reading_everywhere.open()
-    await world.settle()
-    assert [client.types for client in clients] == [["room_joined"]] * 3
+    await until(lambda: [client.types for client in clients] == [["room_joined"]] * 3)
     assert world.moderation.reads.count(None) == 1
     assert list(world.ports.cache.by_id) == [ban.id for ban in world.moderation.sanctions]
 

@@ -2,10 +2,9 @@
 nothing that is read or sent again afterwards."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
-from edge_world import AT, EDGE, Client, World
+from edge_world import AT, EDGE, Client, World, until
 
 from ws_edge.errors import BusUnavailable
 from ws_edge.ports import CommandRefusal, CommandResult, Decision, Verdict
@@ -75,12 +74,6 @@ async def come_back(world: World) -> Client:
     client = await world.arrive("s", "2:user", resume=ResumePoint(MessageId(0), held.room.epoch))
     await until(lambda: bool(client.raw))
     return client
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not reached():  # noqa: ASYNC110 - nothing tells of what is waited for here
-            await asyncio.sleep(0.001)
 
 
 async def test_a_deletion_is_shown_in_the_order_of_the_log_to_everybody(world: World) -> None:

@@ -5,7 +5,7 @@
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
-from chassis.database import Database, Session
+from chassis.database import Database, Session, packed
 from chassis.outages import retried_on_conflict
 from rooms.adapters.store.connections import add_connections, named, remove_connections, save_ranks, standing
 from rooms.adapters.store.dormant_logs import find_dormant, supersede, wake
@@ -38,10 +38,18 @@ from rooms.domain.presence import Announced, Changes, RoomSnapshot
 from rooms.domain.rooms import RoomPolicy, SlugState
 from rooms.ports import Entered
 
-_ANNOUNCED = "SELECT q.key, q.user_id, q.username, q.version FROM participant q WHERE q.life = $1 AND q.announced"
-# Each has an index on its rows of a life.
-_PRESENT = f"{_ANNOUNCED} AND q.connections > 0"
-_AWAY = f"{_ANNOUNCED} AND q.away > 0 AND q.connections <= 0"
+# Those who are present and those who are away have an index each on their rows of a life.
+_SNAPSHOTS = """
+SELECT r.life, r.version, r.connection_count, r.crowded, NULL AS key, NULL AS user_id, NULL AS username
+  FROM room r WHERE r.life {among}
+UNION ALL
+SELECT q.life, q.version, 0, false, q.key, q.user_id, q.username
+  FROM participant q WHERE q.life {among} AND q.announced AND q.connections > 0
+UNION ALL
+SELECT q.life, q.version, 0, false, q.key, q.user_id, q.username
+  FROM participant q WHERE q.life {among} AND q.announced AND q.away > 0 AND q.connections <= 0
+ORDER BY 2
+"""
 
 
 class TortoiseMemberships:
@@ -129,25 +137,29 @@ class TortoiseMemberships:
             if await come_to(session, edge, ordinal):
                 await save_ranks(session, edge, ranks)
 
-    async def snapshot(self, life: Life) -> RoomSnapshot:
-        """One statement, so that people and version belong together. Of a life that it does not find, a deletion is
-        seen by the one after it: both were committed at once."""
+    async def snapshots(self, lives: Sequence[Life]) -> Mapping[Life, RoomSnapshot]:
+        """One statement, so that people and version belong together. Of lives that it does not find, a deletion is seen
+        by the one after it: both were committed at once."""
         async with self._database.session() as session:
-            rows = await session.fetch(
-                "SELECT r.version, r.connection_count, r.crowded, shown.key, shown.user_id, shown.username,"
-                f" shown.version AS came FROM room r LEFT JOIN ({_PRESENT} UNION ALL {_AWAY}) AS shown ON true"
-                " WHERE r.life = $1 ORDER BY shown.version",
-                life,
+            asked = f"SELECT x.life FROM {session.rows({'life': 'bigint'})}"
+            # PostgreSQL takes it for a hundred lives otherwise, and reads all rooms.
+            among = f"= ANY(ARRAY({asked}))" if session.is_postgres else f"IN ({asked})"
+            found = await session.fetch(_SNAPSHOTS.format(among=among), packed([{"life": life} for life in lives]))
+            rooms = {row["life"]: row for row in found if row["key"] is None}
+            over = [{"life": life} for life in lives if life not in rooms]
+            deleted = (
+                await session.fetch(f"SELECT life FROM deleted_life WHERE life {among}", packed(over)) if over else []
             )
-            if not rows:
-                deleted = await session.fetch("SELECT life FROM deleted_life WHERE life = $1", life)
-                return RoomSnapshot(0, 0, False, (), deleted=bool(deleted))
-        people = tuple(
-            Announced(row["key"], row["user_id"], row["username"], row["came"])
-            for row in rows
-            if row["key"] is not None
-        )
-        return RoomSnapshot(rows[0]["version"], rows[0]["connection_count"], bool(rows[0]["crowded"]), people)
+        gone = {row["life"] for row in deleted}
+        people: dict[Life, list[Announced]] = {life: [] for life in lives}
+        for row in found:
+            if row["key"] is not None:
+                people[row["life"]].append(Announced(row["key"], row["user_id"], row["username"], row["version"]))
+        snapshots = {life: RoomSnapshot(0, 0, False, (), deleted=life in gone) for life in lives}
+        for life, room in rooms.items():
+            shown = tuple(people[life])
+            snapshots[life] = RoomSnapshot(room["version"], room["connection_count"], bool(room["crowded"]), shown)
+        return snapshots
 
     async def connected_rank(self, user_id: UserId | None, username: str, slug: Slug | None) -> Rank | None:
         """The highest rank of the connections of a user, or of the anonymous ones with a name."""

@@ -36,6 +36,8 @@ from rooms.errors import MalformedRequest
 from salon.rooms.v1 import rooms_pb2 as pb
 
 BATCH_LIMIT = 1000
+_PEOPLE_AT_ONCE = 5000
+"""Of several lives in one answer, so that it stays short; of one life they are always all."""
 EMOTES_AT_ONCE = 2000
 """In one answer, which stays below 2 MiB."""
 USERS_AT_ONCE = 100
@@ -212,6 +214,18 @@ def snapshot_to_proto(snapshot: RoomSnapshot) -> pb.ListParticipantsResponse:
         participants=[_participant_to_proto(person) for person in snapshot.participants],
         deleted=snapshot.deleted,
     )
+
+
+def snapshots_to_proto(snapshots: Sequence[RoomSnapshot]) -> pb.ReadLivesResponse:
+    """The first one, and as many after it as do not name too many people."""
+    answer = pb.ReadLivesResponse()
+    people = 0
+    for snapshot in snapshots:
+        people += len(snapshot.participants)
+        if answer.lives and people > _PEOPLE_AT_ONCE:
+            break
+        answer.lives.append(snapshot_to_proto(snapshot))
+    return answer
 
 
 def _participant_to_proto(person: Announced) -> pb.Participant:

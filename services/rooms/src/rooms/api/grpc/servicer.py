@@ -117,7 +117,16 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         self, request: pb.ListParticipantsRequest, context: "_Context"
     ) -> pb.ListParticipantsResponse:
         """One life as it is now."""
-        return convert.snapshot_to_proto(await self._answer(queries.list_announced(self._ports, Life(request.life))))
+        life = Life(request.life)
+        found = await self._answer(queries.list_announced(self._ports, [life]))
+        return convert.snapshot_to_proto(found[life])
+
+    async def ReadLives(self, request: pb.ReadLivesRequest, context: "_Context") -> pb.ReadLivesResponse:  # noqa: N802 - the contract's name
+        """Several lives as they are at one moment."""
+        convert.check_batch(len(request.lives))
+        lives = [Life(life) for life in dict.fromkeys(request.lives)]
+        found = await self._answer(queries.list_announced(self._ports, lives)) if lives else {}
+        return convert.snapshots_to_proto([found[life] for life in lives])
 
     async def FindConnected(  # noqa: N802 - the contract's name
         self, request: pb.FindConnectedRequest, context: "_Context"

@@ -10,11 +10,11 @@ from typing import Generic, TypeVar
 import structlog
 
 from ws_edge.errors import NeverSent, RoomsOutdated, RoomsUnavailable
+from ws_edge.ports import GATHER_S
 from ws_edge.protocol.identity import ConnectionId
 
 _log = structlog.get_logger(__name__)
 
-GATHER_S = 0.002
 _QUEUE_LIMIT = 20_000
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
@@ -29,7 +29,9 @@ News = TypeVar("News")
 
 
 class RequestBatches(Generic[Q, A]):
-    """One batch at a time, and none while `lock` is held elsewhere. Whoever stopped waiting is left out.
+    """One batch at a time, and none while `lock` is held elsewhere. What comes alone goes at once. Behind a batch of
+    several the next one waits for GATHER_S: a batch costs a call and a transaction, and more of them are on their way.
+    Whoever stopped waiting is left out.
 
     `call` answers a batch in its order and may raise RoomsUnavailable.
     """
@@ -48,6 +50,7 @@ class RequestBatches(Generic[Q, A]):
         self._lock = lock or asyncio.Lock()
         self._waiting: deque[tuple[Q, asyncio.Future[A], Callable[[], bool]]] = deque()
         self._is_wanted = asyncio.Event()
+        self._were_several = False
         self._is_closed = False
 
     async def ask(self, question: Q, *, is_wanted: Callable[[], bool] = lambda: True) -> A:
@@ -68,9 +71,12 @@ class RequestBatches(Generic[Q, A]):
         """Send batches until cancelled."""
         while True:
             await self._is_wanted.wait()
-            await asyncio.sleep(GATHER_S)
+            if self._were_several:
+                await asyncio.sleep(GATHER_S)
             async with self._lock:
-                await self._send(self._take())
+                batch = self._take()
+                self._were_several = len(batch) > 1
+                await self._send(batch)
 
     def close(self) -> None:
         """Answer all who wait, and all who come later, with RoomsUnavailable."""

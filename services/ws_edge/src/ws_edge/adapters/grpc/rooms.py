@@ -40,6 +40,8 @@ A = TypeVar("A")
 _BATCH_LIMIT = 500
 _USERS_LIMIT = 100
 """Of the contract: of each of them up to 1000 others come back."""
+_LIVES_LIMIT = 100
+"""Of each of them all participants come back."""
 _JOIN_DEADLINE_S = 5.0
 _DEADLINE_S = 2.0
 _GRAPHQL_DEADLINE_S = 10.0
@@ -64,6 +66,7 @@ class GrpcRooms:
         self._joins = RequestBatches(self._send_joins, limit=_BATCH_LIMIT, deadline_s=_JOIN_DEADLINE_S, lock=joins_lock)
         self._resolves = RequestBatches(self._send_resolves, limit=_BATCH_LIMIT, deadline_s=_DEADLINE_S)
         self._blocked = RequestBatches(self._send_blocked, limit=_USERS_LIMIT, deadline_s=_DEADLINE_S)
+        self._snapshots = RequestBatches(self._send_snapshots, limit=_LIVES_LIMIT, deadline_s=_DEADLINE_S)
         self._lease = EdgeLease(
             self,
             locks=(ranks_lock, leaves_lock, joins_lock),
@@ -112,6 +115,7 @@ class GrpcRooms:
         self._tasks.spawn(self._joins.run(), "rooms joins")
         self._tasks.spawn(self._resolves.run(), "rooms resolves")
         self._tasks.spawn(self._blocked.run(), "rooms blocks")
+        self._tasks.spawn(self._snapshots.run(), "rooms snapshots")
         self._tasks.spawn(self._leaves.run(), "rooms leaves")
         self._tasks.spawn(self._ranks.run(), "rooms ranks")
         self._tasks.spawn(self._lease.run(), "rooms lease")
@@ -127,6 +131,7 @@ class GrpcRooms:
         self._joins.close()
         self._resolves.close()
         self._blocked.close()
+        self._snapshots.close()
         if self._channel is not None:
             with suppress(RoomsUnavailable):
                 request = pb.ReleaseRequest(edge=self._edge)
@@ -176,8 +181,7 @@ class GrpcRooms:
 
     async def snapshot(self, life: Life) -> RoomSnapshot:
         """See ports.Rooms."""
-        request = pb.ListParticipantsRequest(life=life)
-        return snapshot_from_proto(await call(self._stub.ListParticipants, request, _DEADLINE_S, RoomsUnavailable))
+        return await self._snapshots.ask(life)
 
     async def connected_rank(self, user_id: UserId | None, username: str | None, slug: Slug | None) -> Rank | None:
         """See ports.Rooms."""
@@ -292,6 +296,24 @@ class GrpcRooms:
         except RoomsOutdated:
             return [None] * len(user_ids)
         return [tuple(UserId(number) for number in each.user_ids) for each in answer.blocked]
+
+    async def _send_snapshots(self, lives: Sequence[Life]) -> Sequence[RoomSnapshot]:
+        """One question for all who ask for the same life."""
+        asked = list(dict.fromkeys(lives))
+        found: dict[Life, RoomSnapshot] = {}
+        while left := asked[len(found) :]:
+            try:
+                answer = await _call_of_now(self._stub.ReadLives, pb.ReadLivesRequest(lives=left), _DEADLINE_S)
+            except RoomsOutdated:
+                return [await self._snapshot_of_before(life) for life in lives]
+            if not answer.lives:
+                raise RoomsUnavailable("no life was read")
+            found |= zip(left, map(snapshot_from_proto, answer.lives), strict=False)
+        return [found[life] for life in lives]
+
+    async def _snapshot_of_before(self, life: Life) -> RoomSnapshot:
+        request = pb.ListParticipantsRequest(life=life)
+        return snapshot_from_proto(await call(self._stub.ListParticipants, request, _DEADLINE_S, RoomsUnavailable))
 
     async def _send_leaves(self, connections: Collection[ConnectionId]) -> None:
         away = [connection for connection in connections if connection in self._away]
