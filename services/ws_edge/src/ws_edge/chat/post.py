@@ -30,6 +30,7 @@ _log = structlog.get_logger(__name__)
 
 WAITING_LIMIT = 64
 """Frames of one connection that wait for a verdict or for their outcome."""
+_ASKED_AGAIN_AFTER_MS = 1_000
 _REFUSED_OTHERWISE = {
     Decision.SLOW_MODE: ErrorCode.SLOW_MODE,
     Decision.READ_ONLY: ErrorCode.READ_ONLY,
@@ -77,6 +78,7 @@ class Posting:
 
     __slots__ = (
         "_admitted",
+        "_asked_again",
         "_asked_of_text",
         "_being_held",
         "_catch_up",
@@ -105,6 +107,8 @@ class Posting:
         self._holds = holds
         self._being_held: set[tuple[str, int, str]] = set()
         """By participant, life and nonce: moderation is asked to have these wait."""
+        self._asked_again: set[tuple[str, int, str]] = set()
+        """The same of those that were allowed: it is asked where they are, which costs its database something."""
         limits = ports.moderation.limits
         self._ports = ports
         self._outcomes = outcomes
@@ -357,21 +361,28 @@ class Posting:
         known = self._holds.find(author.speaker, room.slug, room.life, message.nonce)
         if known is None:
             return False
-        if known.state is HoldState.ALLOWED:
-            author.waiting += 1
-            self._ports.tasks.spawn(self._ask_again(author, room, message), "show a message that was allowed")
-        else:
+        asked = author.speaker.key, room.life, message.nonce
+        if known.state is not HoldState.ALLOWED:
             self._holds.tell_again(author, known)
+        elif asked in self._asked_again:
+            author.refuse(ErrorCode.RATE_LIMITED, retry_after_ms=_ASKED_AGAIN_AFTER_MS, nonce=message.nonce)
+        else:
+            author.waiting += 1
+            self._asked_again.add(asked)
+            self._ports.tasks.spawn(self._ask_again(author, room, message, asked), "show a message that was allowed")
         return True
 
-    async def _ask_again(self, author: Poster, room: Room, message: Post) -> None:
+    async def _ask_again(self, author: Poster, room: Room, message: Post, asked: tuple[str, int, str]) -> None:
         result: HoldResult | HoldRefusal | None = None
-        with suppress(ModerationUnavailable):
-            result = await self._ask_to_hold(author.speaker, room, message, 0, None)
-        if isinstance(result, HoldResult):
-            await self._tell_held(author, room, message, result)
-        else:
-            self._refuse(author, ErrorCode.UNAVAILABLE, message.nonce)
+        try:
+            with suppress(ModerationUnavailable):
+                result = await self._ask_to_hold(author.speaker, room, message, 0, None)
+            if isinstance(result, HoldResult):
+                await self._tell_held(author, room, message, result)
+            else:
+                self._refuse(author, ErrorCode.UNAVAILABLE, message.nonce)
+        finally:
+            self._asked_again.discard(asked)
 
     async def _ask_to_hold(
         self, speaker: Speaker, room: Room, message: Post, number: int, reason: HoldReason | None

@@ -166,6 +166,27 @@ async def test_an_allowed_one_that_is_sent_again_is_shown_once_more_to_its_autho
     assert client.types[4:] == ["message_deleted", "message_deleted"]  # the entry, and the error
 
 
+async def test_of_an_allowed_one_that_is_sent_again_and_again_moderation_is_asked_once_at_a_time(world: World) -> None:
+    client = await world.join("s", "5:user")
+    await held(world, client)
+    decided(world, HoldState.ALLOWED)
+    await published(world)
+    client.raw = b""
+    asked = len(world.moderation.hold_requests)
+    world.moderation.holding.shut()
+    for _ in range(3):
+        client.say("see evil.com", nonce="n1")
+    await world.settle()
+    assert [frame["data"]["code"] for frame in client.frames] == ["rate_limited"] * 2  # type: ignore[index]
+    world.moderation.holding.open()
+    await world.settle()
+    assert client.types[2:] == ["chat_message"]
+    client.say("see evil.com", nonce="n1")
+    await world.settle()
+    assert client.types[3:] == ["chat_message"]
+    assert len(world.moderation.hold_requests) == asked + 2
+
+
 async def test_what_another_edge_knows_of_a_message_is_told_by_moderation(world: World) -> None:
     """This edge has not heard of it: moderation knows the nonce."""
     client = await world.join("s", "5:user")
