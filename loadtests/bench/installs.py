@@ -75,6 +75,16 @@ def centrifugo() -> str:
 
 
 @once
+def gathering_server() -> str:
+    """The program: Centrifugo's library, which gathers what it writes. Raises NotInstalled."""
+    sources = [SERVERS / "go" / name for name in ("go.mod", "go.sum", "main.go")]
+    program = cache() / f"gathering-{_digest(*sources)}"
+    if not program.exists():
+        _run([go(), "-C", str(sources[0].parent), "build", "-o", str(program), "."], "go build")
+    return str(program)
+
+
+@once
 def nginx_modules() -> Path:
     """The folder that holds nchan, for the nginx on the path. Raises NotInstalled."""
     folder = Path("/usr/lib/nginx/modules")

@@ -25,6 +25,7 @@ SOCKET_IO = Wire(
 )
 HISTORY = {"history_size": 500, "history_ttl": "24h", "force_recovery": True}
 """Of Centrifugo: whoever comes back can be shown what they missed."""
+GATHERING = "Centrifugo gathering"
 # nchan passes on what it is given: the sender writes the frame that the others' servers make.
 WHOLE_FRAME = Wire(
     path="/room/%g/%d",
@@ -76,6 +77,17 @@ def centrifugo(name: str, history: bool) -> System:
     return _peer(name, _centrifugo_wire("room"), start, versions, _centrifugo_wire("crowd"))
 
 
+def gathering() -> System:
+    """Centrifugo's library with history and its delay of writes, which is not for everybody's Centrifugo. Raises
+    NotInstalled."""
+    program = installs.gathering_server()
+
+    def start(processes: Processes, port: int) -> dict[str, tuple[int, ...]]:
+        return {"server": (processes.start("gathering", [program, str(port), SECRET]),)}
+
+    return _peer(GATHERING, _centrifugo_wire("room"), start, {"Go": _go_version()}, _centrifugo_wire("crowd"))
+
+
 def _centrifugo_wire(namespace: str) -> Wire:
     """With what Centrifugo says by itself (room, sender, position) a member's frame holds what Salon's holds."""
     channel = f'"channel":"{namespace}:%g"'
@@ -122,6 +134,7 @@ PEERS: dict[str, Callable[[], System]] = {
     "Socket.IO": socket_io,
     "Centrifugo": lambda: centrifugo("Centrifugo", history=False),
     "Centrifugo with history": lambda: centrifugo("Centrifugo with history", history=True),
+    GATHERING: gathering,
     "python-socketio": python_socketio,
     "Django Channels": channels,
     "FastAPI loop": fastapi,

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from loadtests.bench import growth, measuring
 from loadtests.bench.generator import Load
 from loadtests.bench.measuring import Bench, Measured
-from loadtests.bench.peers import PEERS
+from loadtests.bench.peers import GATHERING, PEERS
 from loadtests.bench.salon import Setup, salon
 from loadtests.bench.storm import reconnect_storm
 from loadtests.bench.systems import Running, System
 
 Measure = Callable[[Bench, Running, System], Measured]
 FAST = ("nchan", "ws", "Socket.IO", "Centrifugo", "Centrifugo with history")
-SLOW = tuple(name for name in PEERS if name not in FAST)
+SLOW = tuple(name for name in PEERS if name not in (*FAST, GATHERING))
 """Far behind and slow to measure: in the first repetition alone."""
 
 
@@ -52,11 +52,12 @@ def rows() -> list[Row]:
     packed = (plain, salon("Salon, compressed", Setup(compression=True)))
     workers = (salon("Salon, 1 edge worker"), salon("Salon, 2 edge workers", Setup(workers=2)))
     databases = (salon("Salon on SQLite"), salon("Salon on PostgreSQL", Setup(postgres=True)))
-    everybody = tuple(PEERS)
+    everybody = tuple(name for name in PEERS if name != GATHERING)
+    crowded = (*FAST, GATHERING)
     return [
         Row("fanout-100", "One room of 100, 300 messages/s", packed, (), _one_room(100, 300), MESSAGES),
-        Row("fanout-1000", "One room of 1,000, 300 messages/s", packed, everybody, _one_room(1000, 300), MESSAGES),
-        Row("fanout-9900", "One room of 9,900, 20 messages/s", packed, FAST, _one_room(9900, 20), MESSAGES),
+        Row("fanout-1000", "One room of 1,000, 300 messages/s", packed, tuple(PEERS), _one_room(1000, 300), MESSAGES),
+        Row("fanout-9900", "One room of 9,900, 20 messages/s", packed, crowded, _one_room(9900, 20), MESSAGES),
         Row("rooms-2000", "500 rooms of 2, 2,000 messages/s", both, everybody, _rooms(2000), MESSAGES),
         Row("rooms-6000", "500 rooms of 2, 6,000 messages/s", both, FAST, _rooms(6000), MESSAGES),
         Row("rooms-highest", "500 rooms of 2, highest rate that delivers all", workers, (), _highest, MESSAGES),

@@ -17,14 +17,15 @@ CENTRIFUGO = [name for name in PEERS if name.startswith("Centrifugo")]
 
 @pytest.fixture
 def no_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    installs.go.cache_clear()
-    installs.centrifugo.cache_clear()
+    found = (installs.go, installs.centrifugo, installs.gathering_server)
+    for once in found:
+        once.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(installs, "GO_FOLDER", str(tmp_path))
     yield
-    installs.go.cache_clear()
-    installs.centrifugo.cache_clear()
+    for once in found:
+        once.cache_clear()
 
 
 @pytest.mark.parametrize("name", CENTRIFUGO)
