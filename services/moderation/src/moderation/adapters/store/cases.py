@@ -6,6 +6,7 @@ from tortoise.expressions import Q
 from tortoise.functions import Count
 from tortoise.queryset import QuerySet
 
+from chassis.database import Session, packed
 from moderation.adapters.store.rows import storable
 from moderation.adapters.store.tables import NAME_LENGTH, NoteRow, SanctionRow, SightingRow, VisitRow, WarningRow
 from moderation.adapters.store.warnings import warning_from_row
@@ -15,6 +16,10 @@ from moderation.domain.visits import MOST_VISITS, Visit
 from moderation.domain.warnings import RoomWarning
 
 _SURPLUS_AT_ONCE = 500
+_VISIT = {"user_id": "bigint", "slug": "text", "name": "text", "first_seen_ms": "bigint", "last_seen_ms": "bigint"}
+_WRITE_VISITS = """INSERT INTO visit (user_id, slug, name, first_seen_ms, last_seen_ms)
+    SELECT x.user_id, x.slug, x.name, x.first_seen_ms, x.last_seen_ms FROM {rows} WHERE true
+    ON CONFLICT (user_id, slug, name) DO UPDATE SET last_seen_ms = excluded.last_seen_ms"""
 _RANKS = {int(rank): rank for rank in Rank}
 
 
@@ -83,14 +88,14 @@ async def seen_of(slug: str, target: Target, since_ms: int) -> Seen:
     return Seen(names, max(since_ms, min(visit.first_seen_ms for visit in visits)), visits[0].last_seen_ms)
 
 
-async def write_visits(visits: Mapping[Visit, tuple[int, int]]) -> None:
+async def write_visits(session: Session, visits: Mapping[Visit, tuple[int, int]]) -> None:
     """Sorted, so that two replicas take their locks in the same order. The first time of a row that there is stays. Of
     users with more than MOST_VISITS the oldest go."""
     rows = [
-        VisitRow(**visit._asdict(), first_seen_ms=first_ms, last_seen_ms=last_ms)
+        {**visit._asdict(), "first_seen_ms": first_ms, "last_seen_ms": last_ms}
         for visit, (first_ms, last_ms) in sorted(visits.items())
     ]
-    await VisitRow.bulk_create(rows, on_conflict=["user_id", "slug", "name"], update_fields=["last_seen_ms"])
+    await session.fetch(_WRITE_VISITS.format(rows=session.rows(_VISIT)), packed(rows))
     counted = VisitRow.filter(user_id__in=sorted({visit.user_id for visit in visits})).annotate(kept=Count("user_id"))
     for user_id in await counted.group_by("user_id").filter(kept__gt=MOST_VISITS).values_list("user_id", flat=True):
         surplus = VisitRow.filter(user_id=user_id).order_by("-last_seen_ms", "-id").offset(MOST_VISITS)

@@ -13,7 +13,7 @@ from tortoise.expressions import Q, Subquery
 from tortoise.functions import Max
 from tortoise.queryset import QuerySet
 
-from chassis.database import Database, Session
+from chassis.database import Database, Session, packed
 from chassis.logs import LogSummary
 from moderation.adapters.store import retention
 from moderation.adapters.store.audit import append_audit, list_records, list_undoable, record_from_row, verify_part
@@ -215,6 +215,10 @@ _BANS_LOOKED_AT = 20
 """Of one user in one room and everywhere, the newest."""
 _ERASED_LATELY_MS = 300_000
 """A message to be pinned was read in the log some seconds ago at most; clocks may differ."""
+_SIGHTING = {"user_id": "bigint", "name": "text", "slug": "text", "address": "text", "seen_at_ms": "bigint"}
+_WRITE_SIGHTINGS = """INSERT INTO sighting (user_id, name, slug, address, seen_at_ms)
+    SELECT x.user_id, x.name, x.slug, x.address, x.seen_at_ms FROM {rows} WHERE true
+    ON CONFLICT (user_id, name, slug, address) DO UPDATE SET seen_at_ms = excluded.seen_at_ms"""
 _ACTIONS = [int(action) for action in Action]
 _RANKS = [int(rank) for rank in Rank]
 _NEXT_IN_FORCE = """SELECT {columns} FROM sanction AS s WHERE {next} ORDER BY s.id LIMIT $3"""
@@ -730,8 +734,8 @@ class TortoiseStore:
 
     @answered
     async def write_visits(self, visits: Mapping[Visit, tuple[int, int]]) -> None:
-        async with self._database.transaction():
-            await write_visits(visits)
+        async with self._database.transaction() as session:
+            await write_visits(session, visits)
 
     @answered
     async def hold(self, order: HoldOrder, *, now_ms: int) -> Receipt:
@@ -1018,12 +1022,11 @@ class TortoiseStore:
 
     @answered
     async def write_last_seen(self, seen: Mapping[LastSeen, int]) -> None:
-        # Sorted, so that two replicas that write the same rows take their locks in the same order.
-        rows = [SightingRow(**s._asdict(), seen_at_ms=at_ms) for s, at_ms in sorted(seen.items())]
-        async with self._database.transaction():
-            await SightingRow.bulk_create(
-                rows, on_conflict=["user_id", "name", "slug", "address"], update_fields=["seen_at_ms"]
-            )
+        # Sorted, so that two replicas that write the same rows take their locks in the same order. As text, not as
+        # models: everybody who joins or speaks has a row here.
+        rows = [{**one._asdict(), "seen_at_ms": at_ms} for one, at_ms in sorted(seen.items())]
+        async with self._database.transaction() as session:
+            await session.fetch(_WRITE_SIGHTINGS.format(rows=session.rows(_SIGHTING)), packed(rows))
 
     async def forget_last_seen(self, before_ms: int) -> None:
         """See Store."""
