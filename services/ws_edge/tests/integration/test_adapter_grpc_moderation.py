@@ -3,6 +3,7 @@
 # ruff: noqa: N802 - gRPC names its methods so
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -354,6 +355,25 @@ async def test_what_comes_together_travels_together_and_is_answered_in_order(
     asked = home_of(who, replicas).moderation
     assert [check.nonce for check in asked.asked()] == names
     assert len(asked.requests) == 1
+
+
+async def test_what_comes_alone_waits_for_nothing_and_what_follows_it_is_gathered(
+    replicas: list[Replica], moderation: GrpcModeration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission_stream, "_GATHER_S", 5.0)
+    monkeypatch.setattr(admission_stream, "_AT_REST_S", 3_600.0)
+    verdicts, who = Verdicts(), speaker()
+    asked = home_of(who, replicas).moderation
+    moderation.admit(who, SLUG, LOG, "alone", verdicts.of("alone"))
+    began = time.monotonic()
+    await verdicts.hears(1)
+    assert time.monotonic() - began < 5.0
+    monkeypatch.setattr(admission_stream, "_GATHER_S", 0.1)
+    for name in ("next", "after it"):
+        moderation.admit(who, SLUG, LOG, name, verdicts.of(name))
+        await asyncio.sleep(0)
+    await verdicts.hears(3)
+    assert [len(request.messages) for request in asked.requests if isinstance(request, pb.AdmitRequest)] == [1, 2]
 
 
 async def test_a_verdict_that_comes_later_holds_up_no_other_one(

@@ -27,6 +27,9 @@ from ws_edge.protocol.log import LogRef
 _log = structlog.get_logger(__name__)
 
 _GATHER_S = 0.004
+_AT_REST_S = 0.02
+"""A stream on which nothing was written for so long does not wait for more: one that carries little costs little either
+way, and its messages have their verdict within one round trip."""
 _OPEN_DEADLINE_S = 2.0
 _VERDICT_DEADLINE_S = 1.5
 _LOOK_EVERY_S = 0.2
@@ -99,6 +102,7 @@ class AdmissionStream:
         self._carried: list[pb.CarriedAdmission] = []
         self._released: list[pb.ReleasedAdmission] = []
         self._is_gathering = False
+        self._written_at_s = float("-inf")
         self._last_trouble = ""
         self._is_leaving = False
         self._must_write = asyncio.Event()
@@ -208,8 +212,12 @@ class AdmissionStream:
         return batches
 
     def _gather(self) -> None:
-        if not self._is_gathering:
-            self._is_gathering = True
+        if self._is_gathering:
+            return
+        self._is_gathering = True
+        if self._loop.time() - self._written_at_s > _AT_REST_S:
+            self._must_write.set()  # what else comes in this turn goes along
+        else:
             self._loop.call_later(_GATHER_S, self._must_write.set)
 
     async def _serve(self) -> bool:
@@ -296,6 +304,7 @@ class AdmissionStream:
                 await self._must_write.wait()
                 self._must_write.clear()
                 self._is_gathering = False
+                self._written_at_s = self._loop.time()
                 carried, self._carried = self._carried, []
                 released, self._released = self._released, []
                 batches = self._take_batches()
