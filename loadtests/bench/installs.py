@@ -13,6 +13,7 @@ from loadtests.bench.settings import cache
 
 SERVERS = Path(__file__).with_name("servers")
 NCHAN_MODULE = "ngx_nchan_module.so"
+WITHIN_S = 900
 CENTRIFUGO = "6.9.1"
 GO_FOLDER = "/usr/local/go/bin"
 """Where its own archive puts Go, which is seldom on the path."""
@@ -125,7 +126,10 @@ def _apt(*packages: str) -> None:
 
 def _run(command: list[str], what: str, env: Mapping[str, str] | None = None) -> None:
     print(f"installing: {' '.join(command)}", file=sys.stderr, flush=True)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=WITHIN_S)
+    except subprocess.TimeoutExpired:
+        raise NotInstalled(f"{what} was not done within {WITHIN_S} s") from None
     if done.returncode:
         raise NotInstalled(f"{what} failed: {done.stderr.strip()[-300:]}")
 
