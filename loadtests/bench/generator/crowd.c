@@ -15,7 +15,8 @@
 #include "inflate.h"
 #include "wire.h"
 
-enum { READ_SIZE = 1 << 19, EVENTS = 1024, COME_BACK_NS = 200000000, MARK = 28, TEXT_MAX = 70000, KNOWN = 8192, READS_A_LOOK = 8 };
+enum { READ_SIZE = 1 << 19, EVENTS = 1024, READS_A_LOOK = 8, COME_BACK_NS = 200000000 };
+enum { MARK = 28, TEXT_MAX = 70000, KNOWN = 8192 };
 
 static unsigned char arrived[READ_SIZE + TEXT_MAX + 1];
 
