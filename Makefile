@@ -108,7 +108,7 @@ load: $(STAMPS)/load ## load a running Salon with locust: SCENARIO=many_small_ro
 bench: setup ## measure Salon against other servers in one run and write docs/benchmarks.md
 	@exec $(PY) -m loadtests.bench
 
-bench-quick: setup ## the same against one peer in a minute; fails when something was lost
+bench-quick: setup ## five works against two peers in a minute and a half; fails when something was lost
 	@exec $(PY) -m loadtests.bench --quick
 
 ##@ Ship it
