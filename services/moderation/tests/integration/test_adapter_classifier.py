@@ -34,11 +34,10 @@ async def asking(
     look_up: Callable[[str, int], list[str]] | None = None,
     *,
     private: bool = True,
-    ssl_context: ssl.SSLContext | None = None,
     seconds: list[float] | None = None,
 ) -> AsyncIterator[HttpClassifier]:
     observed = [] if seconds is None else seconds
-    asks = HttpClassifier(private=private, observe=observed.append, ssl_context=ssl_context, look_up=look_up)
+    asks = HttpClassifier(private=private, observe=observed.append, look_up=look_up)
     try:
         yield asks
     finally:
@@ -149,21 +148,25 @@ async def test_the_next_address_is_tried_where_one_says_nothing(server: Classifi
             assert b'"allow"' in await asks.ask(call(f"http://{NAME}:{port}/"))
 
 
-async def test_tls_is_for_the_name_whatever_the_address(tmp_path: Path) -> None:
+async def test_tls_is_for_the_name_whatever_the_address_and_by_the_authorities_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority = Authority(tmp_path)
     theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     pair = authority.issue(NAME)
     theirs.load_cert_chain(pair.certificate, pair.key)
-    ours = ssl.create_default_context(cafile=str(authority.certificate))
     with classifier_server(theirs) as server:
         port = server.url.rpartition(":")[2]
-        async with asking(lambda *_: ["127.0.0.1"], ssl_context=ours) as asks:
+        monkeypatch.setattr("certifi.where", lambda: str(authority.certificate))
+        async with asking(lambda *_: ["127.0.0.1"]) as asks:  # no other list of authorities counts
+            with pytest.raises(ClassifierFailed, match="CERTIFICATE_VERIFY_FAILED"):
+                await asks.ask(call(f"https://{NAME}:{port}/"))
+        monkeypatch.undo()
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        async with asking(lambda *_: ["127.0.0.1"]) as asks:
             assert b'"allow"' in await asks.ask(call(f"https://{NAME}:{port}/"))
             with pytest.raises(ClassifierFailed, match="CERTIFICATE_VERIFY_FAILED"):
                 await asks.ask(call(f"https://another.example.com:{port}/"))
-        async with asking(lambda *_: ["127.0.0.1"]) as asks:  # by the authorities of the machine
-            with pytest.raises(ClassifierFailed, match="CERTIFICATE_VERIFY_FAILED"):
-                await asks.ask(call(f"https://{NAME}:{port}/"))
 
 
 async def test_what_is_broken_off_leaves_room_for_others(

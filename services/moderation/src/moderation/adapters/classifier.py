@@ -39,15 +39,15 @@ class HttpClassifier:
         *,
         private: bool,
         observe: Callable[[float], None],
-        ssl_context: ssl.SSLContext | None = None,
         look_up: Callable[[str, int], list[str]] | None = None,
     ) -> None:
-        """`private`: at any address, and without TLS too. `observe` is told how many seconds each exchange took."""
+        """`private`: at any address, and without TLS too. `observe` is told how many seconds each exchange took. Who is
+        asked with TLS has a certificate of an authority that the machine knows, or SSL_CERT_FILE names."""
         self._private = private
         self._observe = observe
         self._names = _Names(look_up or _look_up)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context,
+            ssl_context=ssl.create_default_context(),
             max_connections=CALLS,
             max_keepalive_connections=CALLS,
             keepalive_expiry=KEPT_OPEN_S,
