@@ -46,7 +46,15 @@ ANA = Speaker(5, "ana", "10.0.0.5", Rank.USER, "e:1")
 
 @pytest.mark.parametrize(
     "address",
-    ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "2002:808:808::1", "64:ff9b::808:808", "100.63.255.255"],
+    [
+        "8.8.8.8",
+        "2606:4700::1111",
+        "::ffff:8.8.8.8",
+        "2002:808:808::1",
+        "64:ff9b::808:808",
+        "100.63.255.255",
+        "3fff:1000::",
+    ],
 )
 def test_addresses_of_the_internet_are_public(address: str) -> None:
     assert is_public(address)
@@ -67,6 +75,8 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
         "255.255.255.255",
         "192.0.2.1",
         "198.18.0.1",
+        "192.88.99.1",
+        "168.63.129.16",
         "::1",
         "::",
         "::8.8.8.8",
@@ -75,12 +85,15 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
         "fc00::1",
         "ff02::1",
         "2001:db8::1",
+        "3fff::1",
+        "3fff:fff:ffff::1",
         "2001:0:53aa:64c:0:fbff:f5ff:fff5",
         "::ffff:127.0.0.1",
         "::ffff:10.0.0.1",
         "2002:7f00:1::1",
         "64:ff9b::7f00:1",
         "64:ff9b::a9fe:a9fe",
+        "::ffff:168.63.129.16",
         "127.1",
         "localhost",
         "",

@@ -35,7 +35,9 @@ OPEN_NS = 5_000_000_000
 LINES_KEPT = 1_000
 _PREFIX = "whsec_"
 _SECRET_BYTES = range(24, 65)
-_SHARED = ip_network("100.64.0.0/10")
+_SPECIAL = [ip_network(network) for network in ("100.64.0.0/10", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")]
+"""Of which Python does not say so: shared by providers, relays of 6to4, the service of Azure in every machine there,
+documentation."""
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -47,10 +49,11 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(parsed, IPv6Address):
-        within = _within(parsed)
-        if within is None:
-            return parsed in _GLOBAL_UNICAST and not parsed.is_private and parsed.teredo is None
-        parsed = within
+        parsed = _within(parsed) or parsed
+    if any(parsed in network for network in _SPECIAL):
+        return False
+    if isinstance(parsed, IPv6Address):
+        return parsed in _GLOBAL_UNICAST and not parsed.is_private and parsed.teredo is None
     return not (
         parsed.is_private
         or parsed.is_loopback
@@ -58,7 +61,6 @@ def is_public(address: str) -> bool:
         or parsed.is_multicast
         or parsed.is_reserved
         or parsed.is_unspecified
-        or parsed in _SHARED
     )
 
 
