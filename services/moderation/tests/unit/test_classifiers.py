@@ -20,6 +20,7 @@ from moderation.domain.classifiers import (
     PRIVATE_ADDRESS,
     Answer,
     ClassifierVerdict,
+    Line,
     Lines,
     Outcome,
     Secrets,
@@ -277,9 +278,17 @@ def test_messages_wait_for_those_alone_that_may_do_something_with_them() -> None
     assert not is_waited_for(replace(RULE, action=RuleAction.FLAG))
 
 
-def call(lines: Lines, outcome: Outcome | None, now_ns: int = 0, rule_id: int = 7, url: str = URL) -> bool:
+def call(
+    lines: Lines,
+    outcome: Outcome | None,
+    now_ns: int = 0,
+    rule_id: int = 7,
+    url: str = URL,
+    *,
+    is_waited_for: bool = True,
+) -> bool:
     """Whether somebody is asked."""
-    line = lines.begin(rule_id, url, now_ns)
+    line = lines.begin(rule_id, url, now_ns, is_waited_for=is_waited_for)
     if line is not None:
         lines.end(line, outcome, now_ns)
     return line is not None
@@ -295,7 +304,7 @@ def test_the_breaker_opens_after_failures_in_a_row_and_one_answer_closes_it() ->
     assert lines.open_breakers(9 + OPEN_NS) == 1
     assert lines.open_breakers(10 + OPEN_NS) == 0  # the rule may be gone
     assert not call(lines, Outcome.ANSWERED, 9 + OPEN_NS)
-    probe = lines.begin(7, URL, 10 + OPEN_NS)
+    probe = lines.begin(7, URL, 10 + OPEN_NS, is_waited_for=True)
     assert probe is not None
     assert lines.open_breakers(10 + OPEN_NS) == 1
     assert not call(lines, Outcome.ANSWERED, 10 + OPEN_NS)  # one message to see
@@ -313,10 +322,10 @@ def test_the_breaker_opens_after_failures_in_a_row_and_one_answer_closes_it() ->
 def test_tries_open_a_breaker_of_their_own_alone() -> None:
     lines = Lines()
     for _ in range(OPENS_AFTER):
-        line = lines.begin(7, URL, 0, is_try=True)
+        line = lines.begin(7, URL, 0, is_waited_for=False, is_try=True)
         assert line is not None
         lines.end(line, Outcome.LATE, 0)
-    assert lines.begin(7, URL, 0, is_try=True) is None
+    assert lines.begin(7, URL, 0, is_waited_for=False, is_try=True) is None
     assert lines.open_breakers(0) == 0
     assert call(lines, Outcome.ANSWERED)
 
@@ -332,25 +341,56 @@ def test_another_url_or_rule_begins_anew() -> None:
 
 def test_what_fails_late_does_not_keep_a_breaker_open_for_longer() -> None:
     lines = Lines()
-    under_way = [lines.begin(7, URL, 0) for _ in range(OPENS_AFTER + 1)]
+    under_way = [lines.begin(7, URL, 0, is_waited_for=True) for _ in range(OPENS_AFTER + 1)]
     for number, line in enumerate(under_way):
         assert line is not None
         lines.end(line, Outcome.LATE, number)
     assert call(lines, Outcome.ANSWERED, OPENS_AFTER - 1 + OPEN_NS)
 
 
+def begin_many(lines: Lines, count: int, *, is_waited_for: bool) -> list[Line | None]:
+    """Of as many rules as that takes."""
+    numbers = range(count)
+    return [lines.begin(8 + number // CALLS_OF_A_RULE, URL, 0, is_waited_for=is_waited_for) for number in numbers]
+
+
 def test_so_many_calls_are_made_at_once_of_a_rule_and_of_all() -> None:
     lines = Lines()
-    of_one = [lines.begin(7, URL, 0) for _ in range(CALLS_OF_A_RULE)]
+    of_one = [lines.begin(7, URL, 0, is_waited_for=True) for _ in range(CALLS_OF_A_RULE)]
     assert None not in of_one
-    assert lines.begin(7, URL, 0) is None
-    others = [lines.begin(8 + number // CALLS_OF_A_RULE, URL, 0) for number in range(CALLS - CALLS_OF_A_RULE)]
+    assert lines.begin(7, URL, 0, is_waited_for=True) is None
+    others = begin_many(lines, CALLS - CALLS_OF_A_RULE, is_waited_for=True)
     assert None not in others
-    assert lines.begin(99, URL, 0) is None
+    assert lines.begin(99, URL, 0, is_waited_for=True) is None
     assert (lines.calls, lines.outcomes[Outcome.FULL]) == (CALLS, 2)
     assert of_one[0] is not None
     lines.end(of_one[0], Outcome.ANSWERED, 0)
-    assert lines.begin(99, URL, 0) is not None
+    assert lines.begin(99, URL, 0, is_waited_for=True) is not None
+
+
+@pytest.mark.parametrize("is_try", [False, True])
+def test_half_of_the_calls_are_for_messages_that_wait(is_try: bool) -> None:
+    lines = Lines()
+    behind = begin_many(lines, CALLS // 2, is_waited_for=False)
+    assert None not in behind
+    assert lines.begin(99, URL, 0, is_waited_for=False, is_try=is_try) is None
+    waited_for = [lines.begin(7, URL, 0, is_waited_for=True) for _ in range(CALLS_OF_A_RULE)]
+    assert None not in waited_for
+    assert behind[0] is not None
+    lines.end(behind[0], Outcome.LATE, 0)
+    assert lines.begin(99, URL, 0, is_waited_for=False, is_try=is_try) is not None
+
+
+def test_a_rule_that_messages_begin_to_wait_for_begins_anew() -> None:
+    lines = Lines()
+    under_way = lines.begin(7, URL, 0, is_waited_for=False)
+    for _ in range(OPENS_AFTER):
+        call(lines, Outcome.LATE, is_waited_for=False)
+    assert not call(lines, Outcome.ANSWERED, is_waited_for=False)
+    assert call(lines, Outcome.ANSWERED)
+    assert under_way is not None
+    lines.end(under_way, Outcome.LATE, 0)
+    assert None not in begin_many(lines, CALLS // 2, is_waited_for=False)
 
 
 def test_what_is_kept_of_rules_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

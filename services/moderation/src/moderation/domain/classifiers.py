@@ -28,6 +28,8 @@ EARLIER_SECRET_MS = 86_400_000
 CALLS_OF_A_RULE = 64
 CALLS = 256
 """Calls that a replica makes at once. Who would have to wait for one goes by `on_failure` at once."""
+CALLS_BEHIND = CALLS // 2
+"""Of them those that no message waits for, tries included: the rest is for messages that wait."""
 OPENS_AFTER = 5
 """Failures in a row."""
 OPEN_NS = 5_000_000_000
@@ -260,10 +262,11 @@ class Outcome(Enum):
 class Line:
     """The calls of one rule, and its breaker."""
 
-    __slots__ = ("calls", "failures", "is_probing", "opened_ns", "url")
+    __slots__ = ("calls", "failures", "is_probing", "is_waited_for", "opened_ns", "url")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_waited_for: bool) -> None:
         self.url = url
+        self.is_waited_for = is_waited_for
         self.calls = 0
         """That are under way."""
         self.failures = 0
@@ -284,7 +287,7 @@ class Lines:
         """So far."""
         self._lines: OrderedDict[tuple[int, bool], Line] = OrderedDict()
         """By rule, those of tries apart: whoever tries texts opens no breaker for messages."""
-        self._calls = 0
+        self._calls = self._behind = 0
 
     @property
     def calls(self) -> int:
@@ -295,24 +298,28 @@ class Lines:
         """How many rules no message asks just now, or one to see. One that is gone is none of them for long."""
         return sum(not is_try and line.is_open(now_ns) for (_, is_try), line in self._lines.items())
 
-    def begin(self, rule_id: int, url: str, now_ns: int, *, is_try: bool = False) -> Line | None:
-        """The line over which a call goes, to be ended there; None: nobody is to be asked."""
-        line = self._line_of((rule_id, is_try), url)
+    def begin(self, rule_id: int, url: str, now_ns: int, *, is_waited_for: bool, is_try: bool = False) -> Line | None:
+        """The line over which a call goes, to be ended there; None: nobody is to be asked. `is_waited_for`: by a
+        message, for its verdict."""
+        line = self._line_of((rule_id, is_try), url, is_waited_for=is_waited_for)
         if line.is_open(now_ns):
             self.outcomes[Outcome.OPEN] += 1
             return None
-        if line.calls >= CALLS_OF_A_RULE or self._calls >= CALLS:
+        is_full = self._calls >= CALLS or (not is_waited_for and self._behind >= CALLS_BEHIND)
+        if is_full or line.calls >= CALLS_OF_A_RULE:
             self.outcomes[Outcome.FULL] += 1
             return None
         line.is_probing = line.opened_ns is not None
         line.calls += 1
         self._calls += 1
+        self._behind += not is_waited_for
         return line
 
     def end(self, line: Line, outcome: Outcome | None, now_ns: int) -> None:
         """A call is over; None: it was broken off, which says nothing."""
         line.calls -= 1
         self._calls -= 1
+        self._behind -= not line.is_waited_for
         was_probe, line.is_probing = line.is_probing, False
         if outcome is None:
             return
@@ -324,10 +331,10 @@ class Lines:
         if was_probe or (line.opened_ns is None and line.failures >= OPENS_AFTER):
             line.opened_ns = now_ns
 
-    def _line_of(self, key: tuple[int, bool], url: str) -> Line:
+    def _line_of(self, key: tuple[int, bool], url: str, *, is_waited_for: bool) -> Line:
         line = self._lines.get(key)
-        if line is None or line.url != url:
-            line = self._lines[key] = Line(url)
+        if line is None or (line.url, line.is_waited_for) != (url, is_waited_for):
+            line = self._lines[key] = Line(url, is_waited_for=is_waited_for)
         self._lines.move_to_end(key)
         if len(self._lines) > LINES_KEPT:
             self._lines.popitem(last=False)

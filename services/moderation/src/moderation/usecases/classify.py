@@ -15,6 +15,7 @@ from moderation.domain.classifiers import (
     answer_of,
     answer_without,
     call_of,
+    is_waited_for,
     rule_by,
 )
 from moderation.domain.kept_rules import KeptRule
@@ -98,7 +99,9 @@ def _match(kept: KeptRule, answer: Answer) -> Match | None:
 async def _answer(ports: Ports, kept: KeptRule, subject: Subject) -> Answer:
     """What a classifier says, or stands for it."""
     lines, rule = ports.classifier_lines, kept.rule
-    line = lines.begin(kept.id, rule.url, ports.clock().monotonic_ns, is_try=subject.author is None)
+    is_try = subject.author is None
+    waits = is_waited_for(rule) and not is_try
+    line = lines.begin(kept.id, rule.url, ports.clock().monotonic_ns, is_waited_for=waits, is_try=is_try)
     if line is None:
         return answer_without(rule)
     outcome, answer = None, None
