@@ -29,7 +29,8 @@ SHARE = 3
 read more closely beyond that is refused: it is mostly what somebody wrote to take long."""
 RETRY_MS = 1_000
 BEHIND = 500
-"""Messages that classifiers are to be asked about that nothing waits for; beyond that the oldest go."""
+"""Messages of those that are judged at once that classifiers are to be asked about though nothing waits for it; beyond
+that the oldest go. Then they are asked, as far as there are calls left."""
 
 
 class Asked(NamedTuple):
