@@ -8,6 +8,7 @@ import pytest
 
 from chassis.database import Database
 from moderation.adapters.store.feed_pages import open_items
+from moderation.adapters.store.holds import are_holds_late
 from moderation.adapters.store.outbox import TortoiseOutbox
 from moderation.adapters.store.tables import AuditRow, HoldRow, OutboxRow, SanctionAddressRow, SanctionRow
 from moderation.domain.audit import AuditQuery
@@ -434,6 +435,7 @@ async def test_what_a_later_version_made_of_one_is_left_out(store: Store) -> Non
     assert await store.holds_of(["live"], since_ms=0, first=9) == []
     with pytest.raises(HoldNotFound):
         await settle(store, hold, now_ms=2_000)
+    assert not await are_holds_late(1_000 + WAITS_MS)
 
 
 async def test_evidence_is_erased_with_the_others_and_the_chain_stays_whole(store: Store) -> None:

@@ -107,13 +107,12 @@ async def waiting_of(ban: Sanction, first: int, *, now_ms: int) -> list[Hold]:
 
 async def are_holds_late(now_ms: int) -> bool:
     """Whether there is anything for expire_holds to do."""
-    return await HoldRow.filter(decided_at_ms__isnull=True, held_at_ms__lte=now_ms - WAITS_MS).exists()
+    return await _late(now_ms).exists()
 
 
 async def expire_holds(now_ms: int) -> list[Hold]:
     """A part of those that nobody has decided about in time, as they are since."""
-    late = HoldRow.filter(decided_at_ms__isnull=True, held_at_ms__lte=now_ms - WAITS_MS)
-    rows = await _understood(late).order_by("held_at_ms").limit(HOLDS_AT_ONCE)
+    rows = await _late(now_ms).order_by("held_at_ms").limit(HOLDS_AT_ONCE)
     expired = [hold.after(HoldStep.EXPIRE, 0, hold.expires_at_ms) for hold in map(_from_row, rows)]
     await HoldRow.filter(id__in=[hold.id for hold in expired]).update(
         state=int(HoldState.EXPIRED), decided_by=0, decided_at_ms=F("held_at_ms") + WAITS_MS, text="", address=""
@@ -193,6 +192,10 @@ def message_from_values(values: dict[str, Any]) -> HeldMessage:
 
 def _name(target: Target) -> dict[str, str]:
     return {} if target.user_id else {"username": target.username}
+
+
+def _late(now_ms: int) -> QuerySet[HoldRow]:
+    return _understood(HoldRow.filter(decided_at_ms__isnull=True, held_at_ms__lte=now_ms - WAITS_MS))
 
 
 def _understood(rows: QuerySet[HoldRow]) -> QuerySet[HoldRow]:
