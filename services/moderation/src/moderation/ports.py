@@ -642,7 +642,8 @@ class Ports:
     reporting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REPORTS_AT_ONCE))
     """Held by each report that is worked on."""
     in_flight: set[asyncio.Task[Any]] = field(default_factory=set)
-    """Commands that are being carried out, at most as many as there are calls."""
+    """Commands that are being carried out, at most as many as there are calls, and what bans deny behind their answers:
+    whoever stops waits for them."""
     outbox_work: set[asyncio.Task[Any]] = field(default_factory=set)
     """What they gave the outbox, while it is tried for the first time."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -464,6 +464,18 @@ async def test_where_the_rest_cannot_be_denied_whoever_allows_it_is_told_who_ban
     assert subject.published.holds[-1] == decided
 
 
+async def test_a_defect_while_the_rest_is_denied_is_logged(subject: Subject) -> None:
+    await _held(subject, DENIED_AT_ONCE + 1)
+    subject.store.problems["deny_held"] = RuntimeError("a defect")
+    target = Target(0, "Anonymous_10.0.0.6")
+    with capture_logs() as logs:
+        await execute(
+            subject.ports, SanctionOrder(Command(ADMIN, Action.BAN, target, None, Scope.ROOM, "live", 0, "spam"))
+        )
+        await finish(subject.ports)
+    assert [(line["event"], line["log_level"]) for line in logs] == [("rest_not_denied", "error")]
+
+
 async def test_a_raid_is_told_and_shielded_where_the_policy_asks_for_it(subject: Subject) -> None:
     def raid(slug: str) -> None:
         for number in range(LEAST_SAME):

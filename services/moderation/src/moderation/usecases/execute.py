@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+import structlog
+
 from chassis.errors import DatabaseUnavailable
 from moderation.domain.admission import Now
 from moderation.domain.cases import NoteOrder
@@ -76,6 +78,7 @@ TRIED_FOR_S = 1.5
 """So long a command waits for the log before it is answered: less than edges wait for the answer."""
 _LOOKED_FOR_AT_MOST = 4
 """Messages that are read for one undo."""
+_log = structlog.get_logger(__name__)
 _Outcome = TypeVar("_Outcome", Receipt, Receipt | None)
 
 
@@ -220,18 +223,22 @@ async def _publish_denied(ports: Ports, receipt: Receipt) -> None:
     await ports.events.publish_holds(receipt.denied)
     if len(receipt.denied) < DENIED_AT_ONCE or receipt.event is None:
         return
-    rest = asyncio.create_task(_deny_rest(ports, receipt.event.imposed))
+    rest = asyncio.create_task(_deny_rest(ports, receipt.event.imposed), name="deny the rest")
     ports.in_flight.add(rest)
     rest.add_done_callback(ports.in_flight.discard)
 
 
 async def _deny_rest(ports: Ports, imposed: Sequence[Sanction]) -> None:
-    """What is left where the database fails nobody may allow, and it expires."""
-    with suppress(DatabaseUnavailable):
+    """What is left where this fails nobody may allow, and it expires."""
+    try:
         for ban in imposed:
             while denied := await ports.store.deny_held(ban, now_ms=ports.clock().wall_ms):
                 await ports.events.publish_holds(denied)
                 ports.feed_wanted.set()
+    except DatabaseUnavailable:
+        pass
+    except Exception:  # noqa: BLE001 - nobody awaits what this raises
+        _log.error("rest_not_denied", exc_info=True)
 
 
 async def _change_policy(ports: Ports, order: PolicyOrder) -> Receipt:
