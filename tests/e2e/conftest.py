@@ -110,7 +110,9 @@ def frail(killable: Salon) -> Salon:
     """The same, with everything running."""
     for group in (killable.nats, killable.moderation, killable.rooms, Group([killable.edges[0].process])):
         group.start()
-    salon_processes.wait_until_ready(killable.edges[0])
+    for edge in killable.edges[:2]:  # others are started and stopped by tests
+        salon_processes.wait_until_ready(edge)
+        salon_processes.wait_until_open(edge)
     return killable
 
 

@@ -20,6 +20,8 @@ import process_tree
 import tcp_line
 from printed_secrets import printed_secrets
 from real_postgres import Postgres
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
 
 from tools.ports import held_port, held_ports
 
@@ -380,6 +382,18 @@ def wait_until_ready(edge: Edge) -> None:
     for _ in _attempts(edge.process):
         if all(readiness(edge)[0] == 200 for _ in range(_ASKED_OF_WORKERS)):
             return
+
+
+def wait_until_open(edge: Edge) -> None:
+    """Until somebody gets in: right after an outage readiness goes by answers of before it. Raises AssertionError with
+    the log."""
+    for _ in _attempts(edge.process):
+        try:
+            with connect(f"{edge.ws}/chat/ws/room/somewhere", open_timeout=2, proxy=None) as visitor:
+                if '"room_joined"' in str(visitor.recv(timeout=10)):
+                    return
+        except (OSError, WebSocketException):
+            continue
 
 
 def wait_until_unready(edge: Edge) -> str:
