@@ -243,18 +243,28 @@ class ModerationActions:
             return None
         room.flush()
         if isinstance(entry, StoredMessage) and entry.allowed is not None:
-            visible_ms, emotes = room.visible_ms(entry.id), room.emotes
             copy = codec.allowed_entry(
-                entry, entry.allowed, room.room_id, nonce=nonce, emotes=emotes, visible_ms=visible_ms
+                entry,
+                entry.allowed,
+                room.room_id,
+                nonce=nonce,
+                emotes=room.emotes,
+                visible_ms=room.visible_ms(entry.id),
+                is_besides=room.is_to_come(client, entry),
             )
             client.write(copy)
             return None
         if result.event is not None:
             client.write(_frame_of(result.event, nonce=nonce, action_id=result.action_id))
         if isinstance(entry, CommandEntry):
-            visible_ms, action_id = room.visible_ms(entry.id), result.action_id
             copy = codec.entry(
-                entry, room.room_id, nonce=nonce, action_id=action_id, emotes=room.emotes, visible_ms=visible_ms
+                entry,
+                room.room_id,
+                nonce=nonce,
+                action_id=result.action_id,
+                emotes=room.emotes,
+                visible_ms=room.visible_ms(entry.id),
+                is_besides=room.is_to_come(client, entry),
             )
             client.write(copy)
         if result.undone is not None:

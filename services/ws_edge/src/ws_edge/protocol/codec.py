@@ -172,15 +172,16 @@ def entry(
     emotes: EmoteTable = NO_EMOTES,
     skipped: int = 0,
     visible_ms: int = 0,
+    is_besides: bool = False,
 ) -> bytes:
     """An entry of the log, of a kind that is shown; `prev_id` in place of the stored one, `nonce` and `action_id` in
     the copy of whose message or command it is alone, `hold_id` in that of who waited or allowed it, `emotes` those of
     the room, `skipped`: so many messages between it and `prev_id` were left out, `visible_ms` in an early copy, which
-    is not part of the chain: when it comes to all."""
+    is not part of the chain: when it comes to all, `is_besides` in another one that is none."""
     shown_before = entry.prev_id if prev_id is None else prev_id
     if isinstance(entry, StoredMessage):
         own = {"action_id": action_id, "hold_id": hold_id, "skipped": skipped, "visible_ms": visible_ms}
-        before = UNSET if visible_ms else shown_before
+        before = UNSET if visible_ms or is_besides else shown_before
         message = _message(entry, room_id, before, nonce or UNSET, emotes=emotes, **own)
         return _written(server_frames.ChatMessage(message))
     frame: server_frames.EntryFrame
@@ -191,10 +192,10 @@ def entry(
     else:
         assert not isinstance(entry, UnknownEntry)
         frame = _erasure(entry, shown_before, nonce or UNSET, action_id or UNSET)
-    if skipped or visible_ms:
+    if skipped or visible_ms or is_besides:
         data = msgspec.structs.replace(
             frame.data,
-            prev_id=UNSET if visible_ms else shown_before,
+            prev_id=UNSET if visible_ms or is_besides else shown_before,
             skipped=skipped or UNSET,
             visible_at=rfc3339(visible_ms) if visible_ms else UNSET,
         )
@@ -221,11 +222,21 @@ def own_entry(
     stored: LogEntry, room_id: int, emotes: EmoteTable = NO_EMOTES, *, skipped: int = 0, visible_ms: int = 0
 ) -> bytes:
     """The copy of whose message or command an entry is."""
-    how = {"skipped": skipped, "visible_ms": visible_ms}
-    if isinstance(stored, StoredMessage):
-        hold_id = 0 if stored.allowed is None else stored.allowed.hold_id
-        return entry(stored, room_id, nonce=stored.nonce, hold_id=hold_id, emotes=emotes, **how)
-    return entry(stored, room_id, nonce=stored.nonce, action_id=stored.action_id, emotes=emotes, **how)
+    action_id = hold_id = 0
+    if not isinstance(stored, StoredMessage):
+        action_id = stored.action_id
+    elif stored.allowed is not None:
+        hold_id = stored.allowed.hold_id
+    return entry(
+        stored,
+        room_id,
+        nonce=stored.nonce,
+        action_id=action_id,
+        hold_id=hold_id,
+        emotes=emotes,
+        skipped=skipped,
+        visible_ms=visible_ms,
+    )
 
 
 def allowed_entry(
@@ -237,8 +248,9 @@ def allowed_entry(
     emotes: EmoteTable = NO_EMOTES,
     skipped: int = 0,
     visible_ms: int = 0,
+    is_besides: bool = False,
 ) -> bytes:
-    """The copy of who allowed a message; `nonce` in place of that of their action."""
+    """The copy of who allowed a message; `nonce` in place of that of their action, `is_besides`: see `entry`."""
     return entry(
         stored,
         room_id,
@@ -248,6 +260,7 @@ def allowed_entry(
         emotes=emotes,
         skipped=skipped,
         visible_ms=visible_ms,
+        is_besides=is_besides,
     )
 
 

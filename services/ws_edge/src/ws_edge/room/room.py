@@ -488,7 +488,7 @@ class Room:
         on to the end of the log."""
         if self._viewers.sees_all(member):
             return None
-        return MessageId((self.watched_id if self._viewers.is_watcher(member) else self.viewed_id) + 1)
+        return MessageId(self._came_id(member) + 1)
 
     def besides(self, message: StoredMessage, nonce: str) -> bytes:
         """A copy of it, for its author, that is not part of the chain."""
@@ -508,9 +508,12 @@ class Room:
         waits = self._viewers.watched_id is not None
         return not waits or self._pin.message is None or self._pin.message.id <= last_id
 
-    def is_to_come(self, member: Member, message: StoredMessage) -> bool:
-        """Whether a stored message waits in what the member is shown."""
-        return self._viewers.is_to_come(member, message)
+    def is_to_come(self, member: Member, entry: LogEntry) -> bool:
+        """Whether a stored entry is yet to come to the member in its turn: it waits, or was not heard here."""
+        return entry.id > self._came_id(member)
+
+    def _came_id(self, member: Member) -> MessageId:
+        return self.watched_id if self._viewers.is_watcher(member) else self.viewed_id
 
     # --- presence --------------------------------------------------------------------------------------------------
 

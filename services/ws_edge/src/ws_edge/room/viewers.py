@@ -140,11 +140,6 @@ class Viewers:
         """Whether they did, and still are."""
         return member in self._watchers and member in self._early
 
-    def is_to_come(self, member: Member, message: StoredMessage) -> bool:
-        """See Room."""
-        last_id = self.watched_id if member in self._watchers else self.last_id
-        return last_id is not None and message.id > last_id
-
     def visible_ms(self, entry_id: MessageId) -> int:
         """When an entry comes to all that waits, Unix milliseconds; 0: it does not."""
         if not self._watched or entry_id <= self._watched_chain.last_id:

@@ -370,6 +370,22 @@ async def test_a_repeated_nonce_is_answered_to_its_sender_alone_with_what_the_fi
     assert ana.types == ["message_deleted"]
 
 
+async def test_a_repeated_nonce_of_what_was_not_heard_yet_is_answered_besides_the_chain(world: World) -> None:
+    chair, ana = await world.join("s", "9:moderator"), await world.join("s", "1:user")
+    ana.say("be nice")
+    await world.settle()
+    world.bus.keeps_copies = True
+    number = told(world, DELETED)
+    chair.raw = b""
+    world.moderation.result = CommandResult(None, number, is_repeated=True)
+    chair.send("moderation_action", action="delete", message_id=1, nonce="d1")
+    await until(lambda: chair.types == ["message_deleted"])
+    assert (data(chair)["id"], data(chair)["nonce"], "prev_id" in data(chair)) == (number, "d1", False)
+    world.bus.give_copies()
+    await until(lambda: chair.types == ["message_deleted"] * 2)
+    assert data(chair, 1)["prev_id"] == 1
+
+
 async def test_of_many_pins_the_newest_are_replayed_and_what_holds_is_the_last_one(world: World) -> None:
     ana = await world.join("s", "1:user")
     ana.say("be kind")
