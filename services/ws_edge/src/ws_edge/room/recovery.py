@@ -260,10 +260,12 @@ class Recovery:
     async def _read_second(self, room: Room, first: LogEntry) -> None:
         """Every edge judges a second by all its messages, those from before it opened the room included."""
         read: list[StoredMessage] = []
-        with self._second_bounded(room):
-            async with asyncio.timeout(HOLD_BACK_S):
-                read = await self._until_read(room, partial(self._messages_of_second, room, first)) or []
-        room.second_read(first, read)
+        try:
+            with self._second_bounded(room):
+                async with asyncio.timeout(HOLD_BACK_S):
+                    read = await self._until_read(room, partial(self._messages_of_second, room, first)) or []
+        finally:
+            room.second_read(first, read)
 
     async def _messages_of_second(self, room: Room, first: LogEntry) -> list[StoredMessage]:
         found: list[StoredMessage] = []
@@ -276,12 +278,14 @@ class Recovery:
 
     async def _end_second(self, room: Room, second: str) -> None:
         """The stream's clock is in a later second by now: what its leader does not have yet belongs to that."""
-        with self._second_bounded(room):
-            async with asyncio.timeout(HOLD_BACK_S):
-                last_id = await self._until_read(room, partial(self._bus.last_id, room.log))
-                if last_id is not None:
-                    await self._take_in(room, last_id)
-        room.second_over(second)
+        try:
+            with self._second_bounded(room):
+                async with asyncio.timeout(HOLD_BACK_S):
+                    last_id = await self._until_read(room, partial(self._bus.last_id, room.log))
+                    if last_id is not None:
+                        await self._take_in(room, last_id)
+        finally:
+            room.second_over(second)
 
     async def _until_read(self, room: Room, read: Callable[[], Awaitable[_T]]) -> _T | None:
         """None: nobody is in the room any more."""

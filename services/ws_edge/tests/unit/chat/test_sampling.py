@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+import structlog
 from edge_world import AT, Client, World
 
 from ws_edge.errors import BusUnavailable
@@ -156,6 +157,36 @@ async def test_a_room_that_is_opened_in_the_middle_of_a_second_reads_what_it_had
     await until(lambda: room.viewed_id == 19)
     await world.settle()
     assert late.ids == [number for number in chosen(ben) if number > 14]
+
+
+@pytest.mark.parametrize("read", ["messages_before", "last_id"])
+async def test_a_defect_in_reading_a_second_keeps_nobody_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    ben, ana = await world.join("s", "2:user"), await world.join("s", "1:user")
+    for number in range(1, 4):
+        ana.say(str(number), nonce=f"n{number}")
+    await world.settle()
+    (held,) = world.worker.held_rooms.by_life.values()
+    membership = Membership(RoomId(1), held.room.life, Slug("s"), 1, 1, crowded=False)
+    room = world.worker.held_rooms.new_room(membership)
+    room.opened(MessageId(1))
+    late = Reader()
+    room.welcome(late, LATE, membership, you=YOU, policy=NO_POLICY)
+
+    async def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(world.bus, read, fail)
+    with structlog.testing.capture_logs() as logs:
+        for _, entry in world.bus.stream[1:]:
+            room.entry_stored(entry)
+        room._viewers._end(SECOND)
+        await until(lambda: room.viewed_id == 3)
+        await world.settle()
+    assert late.ids == [2, 3]
+    assert [(line["event"], line["log_level"]) for line in logs] == [("task_failed", "error")]
+    assert ben.types == []
 
 
 def chosen(client: Client) -> list[int]:
