@@ -109,6 +109,7 @@ class SampledLane:
         "_shown",
         "_shown_id",
         "_skipped",
+        "_unknown_second",
         "_unread_second",
         "_waiting",
         "last_id",
@@ -131,6 +132,8 @@ class SampledLane:
         self._second = ""
         self._over = ""
         self._unread_second = ""
+        self._unknown_second = ""
+        """What it has before the first of its entries here, or behind a gap, nobody has needed yet."""
         self._judged_second = ""
         self._judged: dict[MessageId, StoredMessage] = {}
         """The messages of that second whose turn has come, or that were read."""
@@ -150,7 +153,9 @@ class SampledLane:
         is_first, is_behind_gap = not self._second, entry.prev_id > self._added_id
         self._second = max(self._second, second_of(entry))
         if (is_first and entry.prev_id) or (is_behind_gap and entry.prev_id != self._dropped_id):
-            self.unread, self._unread_second = entry.id, self._second
+            self._unknown_second = self._second
+        if self._unknown_second == self._second and (self._waiting or _is_sampled_entry(entry)):
+            self.unread, self._unread_second, self._unknown_second = entry.id, self._second, ""
         self._added_id = entry.id
         self._waiting.append(_Waiting(entry, author, self._second, is_behind_gap))
         if len(self._waiting) > WAITING_LIMIT:
@@ -192,8 +197,6 @@ class SampledLane:
         return [one.entry for one in takewhile(lambda one: one.second == second, self._waiting)]
 
     def _judge(self, second: str, messages: Iterable[StoredMessage]) -> None:
-        if second < self._judged_second:
-            return  # read late, and all of it had its turn without
         if second != self._judged_second:
             self._judged_second, self._judged = second, {}
         self._judged |= {message.id: message for message in messages}

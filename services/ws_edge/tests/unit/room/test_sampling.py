@@ -162,15 +162,35 @@ def test_a_second_that_had_begun_is_judged_by_what_lay_before_as_well() -> None:
     assert ids(subject.second_over("2025-11-27T16:30:01")) == [11]
 
 
-def test_a_second_that_is_read_when_it_is_long_over_changes_nothing_of_a_later_one() -> None:
+def test_nothing_is_read_before_a_message_comes_that_may_be_left_out() -> None:
+    subject = lane(9)
+    assert ids(subject.add(said(10, limit=0), None)) == [10]
+    assert ids(subject.add(said(11, role="vip"), None)) == [11]
+    assert subject.unread is None
+    assert not subject.add(said(12, 12), None)
+    assert subject.unread == 12
+    assert not subject.second_over("2025-11-27T16:30:00")
+    earlier = [said(number, number, limit=0) for number in range(6, 10)]
+    assert 12 not in shown_in_second([*earlier, said(10, limit=0), said(11, role="vip"), said(12, 12)])
+    assert not ids(subject.earlier_read([*earlier, said(10, limit=0), said(11, role="vip")]))
+    assert not subject.waits_for
+    subject.add(said(13), None)
+    assert subject.unread is None
+
+
+def test_nothing_is_read_of_a_second_of_which_nothing_may_be_left_out() -> None:
     subject = lane(9)
     subject.add(said(10, limit=0), None)
-    of_second = [*(said(number, number, limit=0, second=1) for number in range(11, 18)), said(18, 18, second=1)]
-    for message in of_second:
-        subject.add(message, None)
-    subject.earlier_read([])
-    assert 18 not in shown_in_second(of_second)
-    assert ids(subject.second_over("2025-11-27T16:30:01")) == []
+    assert not subject.add(said(11, second=1), None)
+    assert subject.unread is None
+    assert ids(subject.second_over("2025-11-27T16:30:01")) == [11]
+
+
+def test_a_gap_before_what_is_never_left_out_is_read_where_something_waits() -> None:
+    subject = lane()
+    assert not subject.add(said(1), None)
+    subject.add(said(5, limit=0, prev=4), None)
+    assert subject.unread == 5
 
 
 def test_the_first_entry_of_a_log_has_nothing_before_it() -> None:
