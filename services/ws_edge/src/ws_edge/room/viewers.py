@@ -42,6 +42,7 @@ class Viewers:
         "_begun",
         "_clock",
         "_early",
+        "_early_frames",
         "_emotes",
         "_ending",
         "_ends",
@@ -86,6 +87,8 @@ class Viewers:
         self._watchers: dict[Member, None] = {}
         self._early: dict[Member, None] = {}
         """Who sees what waits before its time: moderators and above, as they rank now."""
+        self._early_frames: dict[MessageId, tuple[int, bytes]] = {}
+        """Of what waits the copies for those who come, by entry, each with when it comes to all."""
         self.lane: SampledLane | None = None
         """Where there is one, everything has to go through `show`; None: viewers are shown what everybody is."""
         self._ending = ""
@@ -156,12 +159,19 @@ class Viewers:
         if not self._watched or not (sees_all or user_id is not None):
             return []
         return [
-            codec.besides(entry, self._log.room_id, emotes=self._emotes(), visible_ms=due_ms)
+            self._early_frame(entry, due_ms)
             for due_ms, entry in self._watched
             if isinstance(entry, StoredMessage)
             and (sees_all or (user_id is not None and entry.user_id == user_id))
             and self._erasures.shown(entry) is not None
         ]
+
+    def _early_frame(self, message: StoredMessage, due_ms: int) -> bytes:
+        known = self._early_frames.get(message.id)
+        if known is None or known[0] != due_ms:
+            frame = codec.besides(message, self._log.room_id, emotes=self._emotes(), visible_ms=due_ms)
+            known = self._early_frames[message.id] = (due_ms, frame)
+        return known[1]
 
     def show(self, entry: LogEntry, author: Member | None) -> None:
         """To watchers at once, to viewers when its turn comes; to all when its time has come."""
@@ -264,6 +274,7 @@ class Viewers:
         self._release_at_ms = None
         now_ms, chain_of_all = max(at_ms, self._now_ms()), self._watched_chain
         for entry in self._watched.take(now_ms):
+            self._early_frames.pop(entry.id, None)
             shown = self._erasures.shown(entry)
             if shown is None:
                 chain_of_all.leave_out(entry.id, entry.prev_id)

@@ -13,7 +13,7 @@ from msgspec import to_builtins
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident
 from ws_edge.protocol import codec
-from ws_edge.protocol.emotes import EmoteCache
+from ws_edge.protocol.emotes import EmoteCache, EmoteTable
 from ws_edge.protocol.holds import Decided
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogEntry, LogRef, MessageDeleted, MessagePinned, PolicyChanged, StoredMessage
@@ -915,6 +915,33 @@ def test_who_comes_meanwhile_begins_before_what_waits_and_is_shown_it_with_the_o
     host.pass_time(DELAY_S)
     for late in (viewer, back, author, moderator, ben):
         assert chain_of(late)[-2:] == [(4, 2, 0), (5, 4, 0)]
+
+
+def test_what_waits_is_encoded_once_for_all_who_come_and_forgotten_when_its_time_has_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    room, host, _, _ = moderated_room("u:2")
+    for number in range(1, 6):
+        room.entry_stored(delayed(number, 5))
+    encoded: list[int] = []
+
+    def besides(message: StoredMessage, room_id: int, *, emotes: EmoteTable, visible_ms: int) -> bytes:
+        encoded.append(message.id)
+        return encode(message, room_id, emotes=emotes, visible_ms=visible_ms)
+
+    encode = codec.besides
+    monkeypatch.setattr(codec, "besides", besides)
+    copies = []
+    for key in ("u:6", "u:7", "u:5"):
+        who, first = speaker(key), Viewer(key)
+        rank = Rank.USER if key == "u:5" else Rank.MODERATOR
+        who = replace(who, identity=replace(who.identity, rank=rank))
+        first.write(room.welcome(first, who, membership(), you=YOU, policy=NO_POLICY))
+        copies.append(early_of(first))
+    assert copies == [copies[0]] * 3
+    assert encoded == [number for number, _ in copies[0]] == [1, 2, 3, 4, 5]
+    host.pass_time(DELAY_S)
+    assert not room._viewers._early_frames
 
 
 def test_a_room_that_is_opened_while_something_waits_shows_it_no_earlier() -> None:
