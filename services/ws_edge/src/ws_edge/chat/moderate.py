@@ -270,10 +270,12 @@ class ModerationActions:
         if result.undone is not None:
             self._answer_undo(client, room, result, result.undone, nonce)
         elif result.event is None and not isinstance(entry, CommandEntry):
-            return self._tell_without_entry(client, result, nonce)
+            return self._tell_without_entry(client, room, result, nonce)
         return None
 
-    def _tell_without_entry(self, client: "Moderator", result: CommandResult, nonce: str) -> ErrorCode | None:
+    def _tell_without_entry(
+        self, client: "Moderator", room: Room, result: CommandResult, nonce: str
+    ) -> ErrorCode | None:
         """The log does not have the entry: not yet; or not any more, as it was in another life of the room, or was
         cleared. A policy holds all the same."""
         user_id = client.speaker.identity.user_id
@@ -283,7 +285,7 @@ class ModerationActions:
             return ErrorCode.NOT_FOUND
         at = codec.rfc3339(result.at_ms)
         changed = PolicyChanged(result.entry_id, MessageId(0), at, result.policy, user_id)
-        client.write(codec.besides_policy(changed, nonce=nonce, action_id=result.action_id))
+        client.write(codec.entry(changed, room.room_id, nonce=nonce, action_id=result.action_id, is_besides=True))
         return None
 
     async def _entry(self, room: Room, number: MessageId) -> LogEntry | None:

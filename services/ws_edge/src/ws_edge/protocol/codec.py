@@ -213,11 +213,6 @@ def besides(
     return _written(server_frames.ChatMessage(shown))
 
 
-def besides_policy(entry: PolicyChanged, *, nonce: str, action_id: int) -> bytes:
-    """A change of the policy whose entry is in no log any more, for whoever made it."""
-    return _written(_policy_changed(entry, UNSET, nonce or UNSET, action_id or UNSET))
-
-
 def own_entry(
     stored: LogEntry, room_id: int, emotes: EmoteTable = NO_EMOTES, *, skipped: int = 0, visible_ms: int = 0
 ) -> bytes:
@@ -311,7 +306,7 @@ def _erasure(
 
 
 def _policy_changed(
-    entry: PolicyChanged, prev_id: int | UnsetType, nonce: str | UnsetType, action_id: int | UnsetType
+    entry: PolicyChanged, prev_id: int, nonce: str | UnsetType, action_id: int | UnsetType
 ) -> server_frames.RoomPolicy:
     return server_frames.RoomPolicy(
         server_frames.RoomPolicyData(
