@@ -523,9 +523,9 @@ class InForce:
 REVOCATIONS_PER_READ = 2000
 """What one question after revoked tokens is answered with at most."""
 SLUGS_PER_READ = 1000
+"""Of the contract."""
 GATHER_S = 0.002
 """For so long questions are gathered where several came at once before."""
-"""Of the contract."""
 
 
 class Moderation(Protocol):
