@@ -3,6 +3,7 @@
 import pytest
 
 from ws_edge.adapters.jwt.keys import VerificationKey, secret_key
+from ws_edge.adapters.jwt.tokens import Parts
 from ws_edge.bootstrap import DevTokenIssuer
 from ws_edge.chat.join import JoinRequest
 from ws_edge.protocol.identity import Slug
@@ -18,6 +19,7 @@ SECRET = "hunter2-hunter2"
         JoinRequest(lambda: BySlug(Slug("s")), SECRET, "192.0.2.1", "192.0.2.1"),
         Handshake("a key of RFC 6455, which is no secret", SECRET, None),
         VerificationKey(SECRET.encode(), "HS256"),
+        Parts(SECRET, {"alg": "HS256"}, SECRET),
         secret_key(SECRET),
         DevTokenIssuer(SECRET, any_role=False),
     ],

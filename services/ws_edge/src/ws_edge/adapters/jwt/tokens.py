@@ -8,7 +8,8 @@ import re
 import unicodedata
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import jwt
 from jwt import PyJWTError
@@ -98,12 +99,13 @@ class JwtTokens:
         return self._audience is None or claims.get("aud") == self._audience
 
 
-class Parts(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Parts:
     """A token taken apart, not verified."""
 
-    token: str
+    token: str = field(repr=False)
     header: dict[str, Any]
-    payload: str
+    payload: str = field(repr=False)
 
     @property
     def key_id(self) -> str | None:
