@@ -4,13 +4,14 @@ Nothing waits for them but the opening of a room, and that only for an answer: a
 opens without, and they are read a moment later.
 """
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 
 from chassis.tasks import Tasks
+from ws_edge.chat.shared_reading import SharedReading
 from ws_edge.errors import RoomsUnavailable
-from ws_edge.ports import GATHER_S, SLUGS_PER_READ, Clock, Rooms
+from ws_edge.ports import SLUGS_PER_READ, Clock, Rooms
 from ws_edge.protocol.emotes import EVERYWHERE, EmoteCache
 from ws_edge.protocol.identity import Slug
 
@@ -27,10 +28,8 @@ class EmoteReader:
         self._rooms = rooms
         self._cache = cache
         self._clock = clock
-        self._tasks = tasks
         self._slugs: dict[Slug, None] = {}
-        self._wanted: dict[Slug, asyncio.Future[None]] = {}
-        self._is_reading = False
+        self._reading = SharedReading(self._read_opened, RoomsUnavailable, tasks, "read emotes")
         self._stale: dict[Slug, None] = {EVERYWHERE: None}
         """Of those that are kept, which are to be read again."""
         self._version: int | None = None
@@ -57,15 +56,9 @@ class EmoteReader:
             self._stale[slug] = None
 
     async def demand_read(self, slug: Slug) -> None:
-        """Returns once the emotes of a slug were read, or could not be. One question is under way at a time, and rooms
-        that open meanwhile share the next one."""
-        wanted = self._wanted.get(slug)
-        if wanted is None:
-            wanted = self._wanted[slug] = asyncio.get_running_loop().create_future()
-            if not self._is_reading:
-                self._is_reading = True
-                self._tasks.spawn(self._read_wanted(), "read emotes")
-        await asyncio.shield(wanted)
+        """Returns once the emotes of a slug were read, or could not be."""
+        with suppress(RoomsUnavailable):  # only a defect: what is away is read again later
+            await self._reading.ask(slug)
 
     async def refresh(self) -> None:
         """Read what has changed, as far as events tell; every few seconds ask for the rest. Called about once a
@@ -88,20 +81,8 @@ class EmoteReader:
         for slug in (EVERYWHERE, *self._slugs) if is_all else found.slugs:
             self.changed(slug)
 
-    async def _read_wanted(self) -> None:
-        await asyncio.sleep(0)  # everything of this turn goes along
-        wanted: dict[Slug, asyncio.Future[None]] = {}
-        try:
-            while self._wanted:
-                if len(wanted) > 1:  # rooms open one after the other: a question costs more than those who share it
-                    await asyncio.sleep(GATHER_S)
-                wanted, self._wanted = self._wanted, {}
-                await self._read([*wanted, *([EVERYWHERE] if EVERYWHERE in self._stale else [])])
-                _settle(wanted)
-        finally:
-            self._is_reading = False
-            _settle(wanted | self._wanted)
-            self._wanted = {}
+    async def _read_opened(self, slugs: list[Slug]) -> None:
+        await self._read([*slugs, *([EVERYWHERE] if EVERYWHERE in self._stale else [])])
 
     async def _read(self, slugs: list[Slug]) -> None:
         """What changes meanwhile is stale again."""
@@ -133,9 +114,3 @@ class EmoteReader:
                 self._read_as[slug] = number
                 self._cache.replace(slug, answer.found.get(slug, {}))
         return answer.unread
-
-
-def _settle(wanted: Mapping[Slug, asyncio.Future[None]]) -> None:
-    for future in wanted.values():
-        if not future.done():
-            future.set_result(None)

@@ -1,13 +1,13 @@
 """The sanctions, policies, pins, warnings, held messages and roles that one worker knows: read when a room opens, read
 again and again, followed by events and entries of the log in between."""
 
-import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from chassis.tasks import Tasks
+from ws_edge.chat.shared_reading import SharedReading
 from ws_edge.errors import Banned, ModerationUnavailable
-from ws_edge.ports import GATHER_S, SLUGS_PER_READ, Clock, Moderation
+from ws_edge.ports import SLUGS_PER_READ, Clock, Moderation
 from ws_edge.protocol.holds import HoldCache
 from ws_edge.protocol.identity import Slug, Speaker, UserId
 from ws_edge.protocol.pins import PinCache
@@ -51,13 +51,11 @@ class SanctionReader:
         self._warnings_closed = warnings_closed
         self._holds = holds
         self._clock = clock
-        self._tasks = tasks
         self.slugs: dict[Slug, None] = {}
         """Whose sanctions are kept, in the order in which their rooms were first held."""
         self.recent_events: deque[tuple[float, SanctionEvent]] = deque(maxlen=EVENTS_REMEMBERED)
         """Events with the monotonic seconds of their arrival."""
-        self._wanted: dict[Slug, asyncio.Future[None]] = {}
-        self._is_reading = False
+        self._reading = SharedReading(self._read_opened, ModerationUnavailable, tasks, "read sanctions")
 
     def keep(self, slug: Slug) -> None:
         """A room of this slug is held from now on."""
@@ -104,17 +102,10 @@ class SanctionReader:
 
     async def demand_read(self, slug: Slug) -> None:
         """Returns once the sanctions of a slug, and those that hold everywhere, were read after this was called: what
-        was read before a room has subscribed may lack what was told meanwhile. One question is under way at a time, and
-        rooms that open meanwhile share the next one. Raises ModerationUnavailable where nothing fresh is known either.
-        """
-        wanted = self._wanted.get(slug)
-        if wanted is None:
-            wanted = self._wanted[slug] = asyncio.get_running_loop().create_future()
-            if not self._is_reading:
-                self._is_reading = True
-                self._tasks.spawn(self._read_wanted(), "read sanctions")
+        was read before a room has subscribed may lack what was told meanwhile. Raises ModerationUnavailable where
+        nothing fresh is known either."""
         try:
-            await asyncio.shield(wanted)
+            await self._reading.ask(slug)
         except ModerationUnavailable:
             if not self._is_fresh(slug):
                 raise
@@ -162,29 +153,10 @@ class SanctionReader:
         self._roles.forget(slug)
         self._holds.forget(slug)
 
-    async def _read_wanted(self) -> None:
-        await asyncio.sleep(0)  # everything of this turn goes along
-        wanted: dict[Slug, asyncio.Future[None]] = {}
-        try:
-            while self._wanted:
-                if len(wanted) > 1:  # rooms open one after the other: a question costs more than those who share it
-                    await asyncio.sleep(GATHER_S)
-                wanted, self._wanted = self._wanted, {}
-                try:
-                    if self._cache.everywhere_read_at_s is None:  # after that events and read_all keep it
-                        await self.read_everywhere()
-                    await self.read(list(wanted))
-                except ModerationUnavailable as failure:
-                    _fail(wanted, failure)
-                for future in wanted.values():
-                    if not future.done():
-                        future.set_result(None)
-        except BaseException:
-            _fail(wanted | self._wanted, ModerationUnavailable("not read"))
-            self._wanted = {}
-            raise
-        finally:
-            self._is_reading = False
+    async def _read_opened(self, slugs: list[Slug]) -> None:
+        if self._cache.everywhere_read_at_s is None:  # after that events and read_all keep it
+            await self.read_everywhere()
+        await self.read(slugs)
 
     def _apply_events_since(self, asked_at_s: float) -> None:
         """The answer to a question of that time may have been made before these."""
@@ -196,10 +168,3 @@ class SanctionReader:
         oldest_s = self._clock.now_s() - FRESH_S
         here_s, everywhere_s = self._cache.read_at_s.get(slug), self._cache.everywhere_read_at_s
         return here_s is not None and everywhere_s is not None and min(here_s, everywhere_s) >= oldest_s
-
-
-def _fail(wanted: Mapping[Slug, asyncio.Future[None]], failure: ModerationUnavailable) -> None:
-    for future in wanted.values():
-        if not future.done():
-            future.set_exception(failure)
-            future.exception()  # or asyncio logs it where nobody waits any more

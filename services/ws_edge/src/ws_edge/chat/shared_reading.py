@@ -1,0 +1,63 @@
+"""What rooms need to know when they open, read for many of them at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from chassis.tasks import Tasks
+from ws_edge.errors import Unavailable
+from ws_edge.ports import GATHER_S
+from ws_edge.protocol.identity import Slug
+
+
+class SharedReading:
+    """One question is under way at a time, and what is asked for meanwhile shares the next one. `read` reads all of
+    these slugs and may raise `away`."""
+
+    def __init__(
+        self, read: Callable[[list[Slug]], Awaitable[None]], away: type[Unavailable], tasks: Tasks, name: str
+    ) -> None:
+        self._read = read
+        self._away = away
+        self._tasks = tasks
+        self._name = name
+        self._wanted: dict[Slug, asyncio.Future[None]] = {}
+        self._is_reading = False
+
+    async def ask(self, slug: Slug) -> None:
+        """Returns once a reading of this slug has ended that began after this was called. Raises `away`."""
+        wanted = self._wanted.get(slug)
+        if wanted is None:
+            wanted = self._wanted[slug] = asyncio.get_running_loop().create_future()
+            if not self._is_reading:
+                self._is_reading = True
+                self._tasks.spawn(self._read_wanted(), self._name)
+        await asyncio.shield(wanted)
+
+    async def _read_wanted(self) -> None:
+        await asyncio.sleep(0)  # everything of this turn goes along
+        wanted: dict[Slug, asyncio.Future[None]] = {}
+        try:
+            while self._wanted:
+                if len(wanted) > 1:  # rooms open one after the other: a question costs more than those who share it
+                    await asyncio.sleep(GATHER_S)
+                wanted, self._wanted = self._wanted, {}
+                try:
+                    await self._read(list(wanted))
+                except self._away as failure:
+                    _fail(wanted, failure)
+                else:
+                    for future in wanted.values():
+                        future.set_result(None)
+        except BaseException:
+            _fail(wanted | self._wanted, self._away("not read"))
+            self._wanted = {}
+            raise
+        finally:
+            self._is_reading = False
+
+
+def _fail(wanted: Mapping[Slug, asyncio.Future[None]], failure: Unavailable) -> None:
+    for future in wanted.values():
+        if not future.done():
+            future.set_exception(failure)
+            future.exception()  # or asyncio logs it where nobody waits any more
