@@ -712,6 +712,25 @@ async def test_what_comes_while_a_question_is_under_way_goes_together(service: S
     assert [list(request.lives) for request in service.rooms.requests] == [[1], [2, 3]]
 
 
+async def test_a_service_of_before_is_asked_about_each_life_once_and_about_all_at_a_time(
+    service: Service, rooms: GrpcRooms
+) -> None:
+    service.rooms.reads_lives = False
+    found = await asyncio.gather(*(rooms.snapshot(Life(life)) for life in (2, 8, 2)))
+    assert [snapshot.deleted for snapshot in found] == [False, True, False]
+    lives, *each = service.rooms.requests
+    assert lives == pb.ReadLivesRequest(lives=[2, 8])
+    assert sorted(request.life for request in each) == [2, 8]
+
+
+async def test_what_comes_alone_is_asked_at_once(
+    service: Service, rooms: GrpcRooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "GATHER_S", 3_600.0)
+    assert (await rooms.snapshot(Life(5))).version == 5
+    assert (await rooms.snapshot(Life(6))).version == 6
+
+
 async def test_reads_are_translated(service: Service, rooms: GrpcRooms) -> None:
     people = (Participant("u:5", UserId(5), "ana", version=4), Participant("c:x:1", None, "b"))
     service.rooms.reads_lives = False  # a service of before

@@ -305,7 +305,8 @@ class GrpcRooms:
             try:
                 answer = await _call_of_now(self._stub.ReadLives, pb.ReadLivesRequest(lives=left), _DEADLINE_S)
             except RoomsOutdated:
-                return [await self._snapshot_of_before(life) for life in lives]
+                found |= zip(left, await asyncio.gather(*map(self._snapshot_of_before, left)), strict=True)
+                break
             if not answer.lives:
                 raise RoomsUnavailable("no life was read")
             found |= zip(left, map(snapshot_from_proto, answer.lives), strict=False)
