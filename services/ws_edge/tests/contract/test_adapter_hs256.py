@@ -50,7 +50,7 @@ _claims = st.fixed_dictionaries(
     },
 )
 _payloads = st.one_of(
-    _claims.map(lambda claims: json.dumps(claims | {"user_id": claims["user_id"]}).encode()),
+    _claims.map(lambda claims: json.dumps(claims).encode()),
     _json.map(lambda value: json.dumps(value).encode()),
     st.binary(max_size=20),
     st.sampled_from([b'{"user_id":1,"exp":1e999}', b'{"user_id":1,"user_id":2,"exp":2e9}', b"{}", b"[" * 99_999, b""]),
@@ -106,7 +106,7 @@ async def test_what_issuers_write_is_verified_without_pyjwt(
     monkeypatch.setattr("ws_edge.adapters.jwt.tokens.jwt.decode", decode)
     claims = {"user_id": 1, "username": "ana", "iss": ISSUER, "aud": AUDIENCE, **EXP}
     assert (await tokens(**settings).verify(signed(claims, header=header))).username == "ana"
-    with pytest.raises((AssertionError, InvalidToken)):
+    with pytest.raises(AssertionError, match=r"^PyJWT was asked$"):
         await tokens(**settings).verify(signed(claims, header=header, secret="another"))
 
 
