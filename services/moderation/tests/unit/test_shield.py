@@ -131,6 +131,11 @@ def test_whether_a_shield_lies_over_the_policy_at_a_time() -> None:
     assert [cache.is_shielded("live", at_ms) for at_ms in (NOW_MS, NOW_MS + 1)] == [True, False]
 
 
+def test_what_is_kept_says_whether_its_shield_is_on() -> None:
+    shielded = [Policy(shield=shield).is_shielded(NOW_MS) for shield in (None, OVER, ON)]
+    assert shielded == [False, False, True]
+
+
 def test_a_replica_judges_by_it_up_to_its_end_by_its_own_clock() -> None:
     cache = PolicyCache()
     cache.apply(RoomPolicy("live", 1, Policy(60, shield=ON)))

@@ -104,6 +104,10 @@ class Policy:
     shield: "Shield | None" = None
     """What lies over the fields above, or did: it may be over."""
 
+    def is_shielded(self, now_ms: int) -> bool:
+        """Whether a shield lies over it at that time, Unix milliseconds."""
+        return self.shield is not None and self.shield.is_on(now_ms)
+
     def in_force(self, now_ms: int) -> "Policy":
         """What holds at that time, without a shield; Unix milliseconds."""
         if self.shield is None:

@@ -304,9 +304,8 @@ class TortoiseStore:
         async with self._command():
             if await newest_of_kind(slug, RAID, now_ms - TOLD_AGAIN_AFTER_MS) is not None:
                 return False
-            shield = (await policy_of(slug)).shield
-            is_shielded = shield is not None and shield.is_on(now_ms)
-            await append_feed_event(slug, RAID, {**data, "shielded": is_shielded}, now_ms=now_ms)
+            told = {**data, "shielded": (await policy_of(slug)).is_shielded(now_ms)}
+            await append_feed_event(slug, RAID, told, now_ms=now_ms)
             return True
 
     @answered
@@ -1439,7 +1438,7 @@ async def _insert_again(sanction: Sanction, now_ms: int) -> Sanction:
 async def _may_be_shielded(slug: str, now_ms: int) -> bool:
     """Whether the policy asks for a shield that comes by itself, there is none, and nobody took one away lately."""
     policy = await policy_of(slug)
-    if not policy.shield_automatic or (policy.shield is not None and policy.shield.is_on(now_ms)):
+    if not policy.shield_automatic or policy.is_shielded(now_ms):
         return False
     return not await was_shield_taken_away(slug, now_ms - LEFT_TO_MODERATORS_MS)
 
