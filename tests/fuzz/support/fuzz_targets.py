@@ -51,6 +51,7 @@ from ws_edge.protocol.identity import Identity, Rank
 from ws_edge.protocol.references import LARGEST_ID, parse_resume_point, parse_room, parse_video
 from ws_edge.protocol.resume_text import ResumeTexts
 from ws_edge.protocol.session import Session
+from ws_edge.transport.plain_head import read_plain_head
 from ws_edge.transport.upgrade import Handshake, _parser, read_handshake
 from ws_edge.transport.websocket import ClientSocket, Keepalive
 
@@ -202,21 +203,31 @@ _NOTHING: tuple[Any, Any] = None, None
 
 
 def handshake(data: bytes) -> None:
-    """An upgrade request: the target in the first line, a header in each other one."""
+    """An upgrade request: the target in the first line, a header in each other one. What the front door takes it reads
+    as Sanic does."""
     target, *lines = data.split(b"\n")
+    plain = read_plain_head(b"\r\n".join([b"GET /" + target + b" HTTP/1.1", *lines, b"", b""]))
     fields = [line.decode("latin-1").partition(":") for line in lines]
     headers = Header([(name.strip().lower(), value.strip()) for name, _, value in fields])
     try:
         request: Any = Request(b"/" + target, headers, "1.1", "GET", *_NOTHING)
     except SanicException:
+        assert plain is None
         return  # Sanic refuses it with 400
+    read = _read_handshake(request)
+    assert plain is None or read == _read_handshake(plain[0])
+
+
+def _read_handshake(request: Any) -> Handshake | int:
+    """The status where it is refused."""
     try:
         read = read_handshake(request, has_compression=True)
     except BadHandshake as refusal:
         assert refusal.http_status in (400, 426)
-    else:
-        assert read.token != ""
-        read.head()
+        return refusal.http_status
+    assert read.token != ""
+    read.head()
+    return read
 
 
 def token(data: bytes) -> None:

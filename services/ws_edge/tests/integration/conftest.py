@@ -30,6 +30,13 @@ def pytest_asyncio_loop_factories(
     return {"uvloop": uvloop.new_event_loop}
 
 
+@pytest.fixture(params=["the front door", "Sanic"])
+def each_door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with every upgrade request read by Sanic."""
+    if request.param == "Sanic":
+        monkeypatch.setattr("ws_edge.transport.upgrade.read_plain_head", lambda _: None)
+
+
 def text_frame(payload: bytes) -> bytes:
     size = len(payload)
     head = bytes((0x81, size)) if size < 126 else b"\x81\x7e" + size.to_bytes(2, "big")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("each_door")]
 PROOF = settings(
     max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )

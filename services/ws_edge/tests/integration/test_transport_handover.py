@@ -15,12 +15,13 @@ from sanic.server import HttpProtocol
 from ws_edge.chat.arrivals import Refusal
 from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.protocol import codec
+from ws_edge.transport.front_door import FrontDoor
 from ws_edge.transport.patience import Patience
 
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("each_door")]
 
 TEXT, CLOSE = 1, 8
 
@@ -54,8 +55,11 @@ async def test_half_a_frame_behind_the_head_is_completed_later(edge: Edge) -> No
 
 async def test_a_client_that_goes_at_the_last_moment_is_connected_and_lost(edge: Edge) -> None:
     def make() -> object:
-        for protocol in [found for found in gc.get_objects() if isinstance(found, HttpProtocol) and found.transport]:
-            protocol.transport.abort()  # type: ignore[union-attr]  # asked above
+        for found in gc.get_objects():
+            if isinstance(found, HttpProtocol) and found.transport is not None:
+                found.transport.abort()
+            elif isinstance(found, FrontDoor):
+                found.abort()
         return original(echoes=False)  # type: ignore[call-arg]  # it is the class
 
     original, edge.acceptor.make = edge.acceptor.make, make  # type: ignore[assignment]  # returns a Recorder

@@ -11,7 +11,7 @@ from ws_edge.transport.origins import Origins
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("each_door")]
 
 SITE, ELSEWHERE = "https://site.example", "https://elsewhere.example"
 QUERY = b'{"query":"{chatRooms{id}}"}'

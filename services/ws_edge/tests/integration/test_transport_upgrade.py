@@ -17,7 +17,7 @@ from ws_edge.protocol.references import ResumePoint
 if TYPE_CHECKING:
     from services.ws_edge.tests.integration.conftest import Edge, StartEdge
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("each_door")]
 
 
 @pytest.mark.parametrize(

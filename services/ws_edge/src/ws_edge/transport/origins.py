@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sanic import HTTPResponse, Request, empty
 
+from ws_edge.transport.plain_head import PlainHead
 from ws_edge.transport.sanic_app import Handler, SanicApp
 
 _PREFLIGHT_LASTS_S = 600
@@ -15,7 +16,7 @@ class Origins:
 
     allowed: frozenset[str] = frozenset()
 
-    def may_connect(self, request: Request) -> bool:
+    def may_connect(self, request: Request | PlainHead) -> bool:
         """Whether a handshake comes from a page of the list, or from no browser: those name no origin."""
         if not self.allowed:
             return True

@@ -5,7 +5,7 @@ import sys
 from asyncio import BaseTransport
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sanic.exceptions import RequestTimeout, ServiceUnavailable
 from sanic.http import Stage
@@ -36,6 +36,28 @@ class Patience:
     would close the newest."""
 
 
+class Waiting(Protocol):
+    """A connection that is no WebSocket, or none yet."""
+
+    def drop(self) -> None:
+        """End it without a word, for another's sake."""
+
+    def close_if_idle(self) -> object:
+        """End it where nothing is asked or answered."""
+
+    def abort(self) -> None:
+        """End it."""
+
+
+def begin_waiting(app: Any, newcomer: Waiting) -> None:
+    """Count a connection; for one too many the first of those that wait is dropped."""
+    waiting, patience = app.ctx.waiting, app.ctx.patience
+    waiting[newcomer] = None
+    number = len(waiting)
+    if number > patience.at_most or number + len(app.ctx.open_sockets) > patience.at_most_open:
+        next(iter(waiting)).drop()
+
+
 class PatientProtocol(HttpProtocol):
     """Sanic's time-outs begin anew with every byte, end with the first of them, and leave out whatever asks for an
     upgrade: a client that sends a byte now and then holds its connection for ever. Here a request has one time for
@@ -50,11 +72,7 @@ class PatientProtocol(HttpProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """See HttpProtocol."""
         super().connection_made(transport)  # type: ignore[no-untyped-call]  # Sanic leaves it untyped
-        waiting, patience = self.app.ctx.waiting, self.app.ctx.patience
-        waiting[self] = None
-        number = len(waiting)
-        if number > patience.at_most or number + len(self.app.ctx.open_sockets) > patience.at_most_open:
-            next(iter(waiting)).drop()
+        begin_waiting(self.app, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See HttpProtocol."""

@@ -16,6 +16,7 @@ from sanic.handlers import ErrorHandler
 from chassis.logs import place_of
 from chassis.traces import TRACE_HEADER, begin_trace, hold_trace, read_trace
 from ws_edge.transport.lingering import LingeringProtocol
+from ws_edge.transport.plain_head import PlainHead
 
 SanicApp = Sanic[Config, SimpleNamespace]
 
@@ -115,7 +116,7 @@ def traced(handler: Handler) -> Handler:
     return answer
 
 
-def bearer_token(request: Request) -> str | None:
+def bearer_token(request: Request | PlainHead) -> str | None:
     """The token of `Authorization: Bearer`, None where there is none."""
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None

@@ -9,15 +9,14 @@ from typing import Final, Protocol, cast
 
 from sanic import Sanic
 from sanic.config import Config
-from sanic.server import HttpProtocol
 
 from ws_edge.ports import Acceptor, DrainState, Rooms, Tokens
 from ws_edge.protocol.address import Network
 from ws_edge.protocol.limits import SlidingWindowLimiter
-from ws_edge.transport.lingering import LingeringProtocol
+from ws_edge.transport.front_door import FrontDoor
 from ws_edge.transport.origins import Origins
 from ws_edge.transport.page import add_page_routes
-from ws_edge.transport.patience import Patience, PatientProtocol
+from ws_edge.transport.patience import Patience, Waiting
 from ws_edge.transport.routes.dev_token import DevTokens, add_dev_token_route
 from ws_edge.transport.routes.graphql import add_graphql_routes
 from ws_edge.transport.routes.monitoring import Check, add_health_routes, add_stats_route
@@ -37,7 +36,6 @@ _HEAD_LIMIT_BYTES = 16 * 1024
 class _Server(Protocol):
     """Sanic's AsyncioServer, which is not typed."""
 
-    connections: set[HttpProtocol]
     server: asyncio.Server
 
     def startup(self) -> Awaitable[None]: ...
@@ -60,7 +58,7 @@ async def listening(app: SanicApp, sock: socket.socket, *, drain: Callable[[], A
         _Server,
         await app.create_server(
             sock=sock,
-            protocol=LingeringProtocol,
+            protocol=FrontDoor,  # type: ignore[arg-type]  # it is buffered: Sanic only calls it
             access_log=False,
             backlog=_BACKLOG,
             asyncio_server_kwargs={"start_serving": False},
@@ -88,11 +86,11 @@ async def _stop(app: SanicApp, server: _Server, drain: Callable[[], Awaitable[No
         server.server.close()
         for client in tuple(app.ctx.open_sockets):
             client.close(_SERVICE_RESTART)
-        await _end_connections(server.connections, app.ctx.open_sockets)
+        await _end_connections(app.ctx.waiting, app.ctx.open_sockets)
         await server.after_stop()
 
 
-async def _end_connections(requests: set[HttpProtocol], clients: set[ClientSocket]) -> None:
+async def _end_connections(requests: dict[Waiting, None], clients: set[ClientSocket]) -> None:
     """Connections without a request end at once, the others after it. Sanic tells nobody when one ends."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + _CONNECTIONS_END_WITHIN_S
@@ -101,7 +99,7 @@ async def _end_connections(requests: set[HttpProtocol], clients: set[ClientSocke
             request.close_if_idle()
         await asyncio.sleep(_LOOK_EVERY_S)
     for request in tuple(requests):
-        request.abort()  # type: ignore[no-untyped-call]  # Sanic leaves it untyped
+        request.abort()
     for client in tuple(clients):
         client.abort()
 
@@ -188,6 +186,6 @@ def empty_app(
     app.ctx.drain_state = drain_state
     open_sockets: set[ClientSocket] = set()
     app.ctx.open_sockets = open_sockets
-    waiting: dict[PatientProtocol, None] = {}
+    waiting: dict[Waiting, None] = {}
     app.ctx.waiting, app.ctx.patience, app.ctx.turned_away = waiting, patience or Patience(), turned_away
     return app

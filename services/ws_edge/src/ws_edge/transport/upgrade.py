@@ -1,5 +1,4 @@
-"""The three WebSocket addresses: check the handshake, then give the connection of the request to picows, on the same
-transport.
+"""The three WebSocket addresses: check the handshake, then give the connection to picows, on the same transport.
 
 Relies on the insides of sanic 25.12, picows 2.3 and uvloop 0.23; requirements.txt pins them, and
 test_transport_handover.py says what an upgrade has to keep.
@@ -11,6 +10,7 @@ import binascii
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import unquote
 
 import structlog
@@ -29,6 +29,7 @@ from ws_edge.protocol.compression import accept_offer, compressed_limit
 from ws_edge.protocol.references import ResumePoint, parse_resume_point
 from ws_edge.transport.origins import Origins
 from ws_edge.transport.patience import PatientProtocol
+from ws_edge.transport.plain_head import PlainHead, read_plain_head
 from ws_edge.transport.sanic_app import LIVE_PATH, ROOM_PATH, VIDEO_PATH, SanicApp, bearer_token
 from ws_edge.transport.websocket import INTERNAL_ERROR, ClientSocket, Keepalive
 
@@ -66,7 +67,7 @@ class Handshake:
         ).encode("ascii")
 
 
-def read_handshake(request: Request, *, has_compression: bool = False) -> Handshake:
+def read_handshake(request: Request | PlainHead, *, has_compression: bool = False) -> Handshake:
     """Check the upgrade request and find its token. Raises BadHandshake."""
     headers = request.headers
     if "websocket" not in _tokens(request, "upgrade") or "upgrade" not in _tokens(request, "connection"):
@@ -90,11 +91,11 @@ def read_handshake(request: Request, *, has_compression: bool = False) -> Handsh
     return Handshake(key, token or None, selected, resume, request.args.get("resume"), extension)
 
 
-def _listed(request: Request, header: str) -> list[str]:
+def _listed(request: Request | PlainHead, header: str) -> list[str]:
     return [part.strip() for line in request.headers.getall(header, []) for part in line.split(",") if part.strip()]
 
 
-def _tokens(request: Request, header: str) -> list[str]:
+def _tokens(request: Request | PlainHead, header: str) -> list[str]:
     return [part.lower() for part in _listed(request, header)]
 
 
@@ -103,6 +104,108 @@ def _is_key(key: str) -> bool:
         return len(base64.b64decode(key, validate=True)) == 16
     except (binascii.Error, ValueError):
         return False
+
+
+class Upgrades:
+    """Takes in whoever has made a handshake, through either door: Sanic's routes, or `take`, which leaves to Sanic
+    whatever it does not let in."""
+
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        trusted: Sequence[Network],
+        keepalive: Keepalive,
+        origins: Origins,
+        open_sockets: set[ClientSocket],
+        *,
+        has_live: bool,
+        has_compression: bool,
+    ) -> None:
+        self._acceptor = acceptor
+        self._trusted = trusted
+        self._keepalive = keepalive
+        self._origins = origins
+        self._open_sockets = open_sockets
+        self._has_compression = has_compression
+        self.arrivals: dict[str, Arrive] = {ROOM_PATH: acceptor.arrive_room, VIDEO_PATH: acceptor.arrive_video}
+        """By path."""
+        if has_live:
+            self.arrivals[LIVE_PATH] = self._arrive_live
+
+    def take(self, data: bytes, transport: asyncio.Transport) -> bool:
+        """Let a client in by the first bytes that it sent; False: nothing was done."""
+        found = read_plain_head(data)
+        if found is None:
+            return False
+        head, early = found
+        arrive = self.arrivals.get(head.path)
+        if arrive is None:
+            return False
+        try:
+            handshake = self._read(head)
+        except BadHandshake:
+            return False
+        peer, *_ = transport.get_extra_info("peername") or ("",)
+        receiver = self._receiver(arrive, head.ref, handshake, self._address(peer, head))
+        self._attach(transport, handshake, receiver, early)
+        return True
+
+    async def answer(self, request: Request, path: str, ref: str) -> HTTPResponse | None:
+        """The same of a request that Sanic has read; refusals are answered and counted."""
+        try:
+            handshake = self._read(request)
+        except BadHandshake as refusal:
+            self._acceptor.turned_away(f"http_{refusal.http_status}")
+            return json({"message": refusal.text}, refusal.http_status, refusal.headers)
+        address = self._address(request.ip, request)
+        forget_request(request)
+        receiver = self._receiver(self.arrivals[path], ref, handshake, address)
+        self._attach(cast(asyncio.Transport, request.transport), handshake, receiver, _detach(request))
+        return None
+
+    def _read(self, request: Request | PlainHead) -> Handshake:
+        handshake = read_handshake(request, has_compression=self._has_compression)
+        if not self._origins.may_connect(request):
+            raise BadHandshake(403, "Origin not allowed")
+        return handshake
+
+    def _address(self, peer: str, request: Request | PlainHead) -> str:
+        return client_address(peer, request.headers.getall("x-forwarded-for", []), self._trusted)
+
+    def _arrive_live(
+        self, _ref: str, _token: str | None, address: str, _resume: ResumePoint | None, _resume_text: str | None
+    ) -> Receiver:
+        return self._acceptor.arrive_live(address)
+
+    def _receiver(self, arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
+        try:
+            return arrive(_decode(ref), handshake.token, address, handshake.resume, handshake.resume_text)
+        except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
+            # The exception's words may be the client's: its kind and place are enough.
+            _log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))
+            self._acceptor.turned_away("internal")
+            return FailedArrival()
+
+    def _attach(self, transport: asyncio.Transport, handshake: Handshake, receiver: Receiver, early: bytes) -> None:
+        """Answer the handshake and connect the receiver.
+
+        A client that has gone meanwhile is connected and lost at once, so that the receiver's life is always whole.
+        """
+        client = ClientSocket(
+            receiver,
+            transport,
+            self._keepalive,
+            self._open_sockets,
+            takes_compressed=handshake.extension is not None,
+        )
+        if transport.is_closing():
+            client.miss()
+            return
+        transport.set_protocol(client)
+        transport.resume_reading()
+        transport.set_write_buffer_limits(high=_UNSENT_HIGH_BYTES, low=_UNSENT_LOW_BYTES)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        client.open(_parser(client, handshake, receiver.frame_limit_bytes), handshake.head(), early)
 
 
 def add_websocket_routes(
@@ -116,61 +219,30 @@ def add_websocket_routes(
     has_compression: bool = False,
 ) -> None:
     """Whatever stands below /room and /video reaches the acceptor: it says what is malformed, as 4004."""
-
-    def arrive_live(
-        _ref: str, _token: str | None, address: str, _resume: ResumePoint | None, _resume_text: str | None
-    ) -> Receiver:
-        return acceptor.arrive_live(address)
-
-    routes: list[tuple[str, str, Arrive]] = [
-        ("room", ROOM_PATH, acceptor.arrive_room),
-        ("video", VIDEO_PATH, acceptor.arrive_video),
-    ]
-    if has_live:
-        routes.append(("live", LIVE_PATH, arrive_live))
-    for name, path, arrive in routes:
-        handler = _handler(acceptor, arrive, trusted, keepalive, origins, has_compression=has_compression)
+    upgrades = Upgrades(
+        acceptor,
+        trusted,
+        keepalive,
+        origins,
+        app.ctx.open_sockets,
+        has_live=has_live,
+        has_compression=has_compression,
+    )
+    app.ctx.upgrades = upgrades
+    for path in upgrades.arrivals:
+        handler, name = _handler(upgrades, path), path.rsplit("/", 1)[1]
         app.add_route(handler, path, methods=["GET"], name=name)
-        if arrive is not arrive_live:
+        if path != LIVE_PATH:
             app.add_route(handler, path + "/<ref:path>", methods=["GET"], name=f"{name}_ref")
 
 
-def _handler(
-    acceptor: Acceptor,
-    arrive: Arrive,
-    trusted: Sequence[Network],
-    keepalive: Keepalive,
-    origins: Origins,
-    *,
-    has_compression: bool,
-) -> Callable[..., Coroutine[object, object, HTTPResponse | None]]:
+def _handler(upgrades: Upgrades, path: str) -> Callable[..., Coroutine[object, object, HTTPResponse | None]]:
     async def upgrade(request: Request, ref: str = "") -> HTTPResponse | None:
-        try:
-            handshake = read_handshake(request, has_compression=has_compression)
-            if not origins.may_connect(request):
-                raise BadHandshake(403, "Origin not allowed")
-        except BadHandshake as refusal:
-            acceptor.turned_away(f"http_{refusal.http_status}")
-            return json({"message": refusal.text}, refusal.http_status, refusal.headers)
-        address = client_address(request.ip, request.headers.getall("x-forwarded-for", []), trusted)
-        forget_request(request)
-        receiver = _receiver(acceptor, arrive, _decode(ref), handshake, address)
-        hand_over(request, handshake, receiver, keepalive)
-        return None
+        return await upgrades.answer(request, path, ref)
 
     # Sanic then expects no response of the handler.
     upgrade.is_websocket = True  # type: ignore[attr-defined]
     return upgrade
-
-
-def _receiver(acceptor: Acceptor, arrive: Arrive, ref: str, handshake: Handshake, address: str) -> Receiver:
-    try:
-        return arrive(ref, handshake.token, address, handshake.resume, handshake.resume_text)
-    except Exception as failure:  # noqa: BLE001 - whatever it was, the client is told that the fault is ours
-        # The exception's words may be the client's: its kind and place are enough.
-        _log.error("arrival_failed", kind=type(failure).__name__, place=place_of(failure))
-        acceptor.turned_away("internal")
-        return FailedArrival()
 
 
 def _decode(ref: str) -> str:
@@ -203,52 +275,29 @@ class FailedArrival:
         """Nothing to release."""
 
 
-def hand_over(request: Request, handshake: Handshake, receiver: Receiver, keepalive: Keepalive) -> None:
-    """Answer the handshake and connect the receiver; Sanic has nothing to do with the connection afterwards.
-
-    A client that has gone meanwhile is connected and lost at once, so that the receiver's life is always whole.
-    """
-    protocol = request.protocol
-    assert isinstance(protocol, PatientProtocol)
-    assert request.transport is not None
-    assert request.stream is not None
-    # Sanic sees an upgrade only where no other protocol is offered, and misses its response everywhere else.
-    request.stream.upgrade_websocket = True
-    early = bytes(protocol.recv_buffer)
-    _detach(protocol)
-    client = ClientSocket(
-        receiver,
-        request.transport,
-        keepalive,
-        request.app.ctx.open_sockets,
-        takes_compressed=handshake.extension is not None,
-    )
-    _attach(request.transport, client, _parser(client, handshake, receiver.frame_limit_bytes), handshake.head(), early)
-
-
 def forget_request(request: Request) -> None:
     """Take the request out of the task's context, which every task and timer started from here would keep."""
     type(request)._current.set(None)  # type: ignore[arg-type]  # Sanic reads it for its logs alone
 
 
-def _detach(protocol: PatientProtocol) -> None:
+def _detach(request: Request) -> bytes:
+    """Sanic has nothing to do with the connection afterwards. What came behind the head."""
+    protocol = request.protocol
+    assert isinstance(protocol, PatientProtocol)
+    transport = protocol.transport
+    assert transport is not None
+    assert request.stream is not None
+    # Sanic sees an upgrade only where no other protocol is offered, and misses its response everywhere else.
+    request.stream.upgrade_websocket = True
+    early = bytes(protocol.recv_buffer)
     protocol.connections.discard(protocol)
     protocol.leave()
     protocol.transport = None
     protocol.recv_buffer.clear()
-
-
-def _attach(transport: asyncio.Transport, client: ClientSocket, parser: WSProtocol, head: bytes, early: bytes) -> None:
-    if transport.is_closing():
-        client.miss()
-        return
-    transport.pause_reading()  # reading starts again in the way of the new protocol
-    transport.set_protocol(_NOBODY)  # uvloop keeps the last unbuffered protocol's data_received for good
-    transport.set_protocol(client)
-    transport.set_write_buffer_limits(high=_UNSENT_HIGH_BYTES, low=_UNSENT_LOW_BYTES)
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-    transport.resume_reading()
-    client.open(parser, head, early)
+    if not transport.is_closing():
+        transport.pause_reading()  # reading starts again in the way of the new protocol
+        transport.set_protocol(_NOBODY)  # uvloop keeps the last unbuffered protocol's data_received for good
+    return early
 
 
 def _parser(client: ClientSocket, handshake: Handshake, frame_limit_bytes: int) -> WSProtocol:
