@@ -42,7 +42,12 @@ class Load:
     in_flight: int = 256
     join_s: float = 60
     steps: int = 1
+    hold_s: float = 0
+    """At most; it ends earlier when it is let go."""
     storm_s: float = 0
+    cut: bool = False
+    """In a storm the generator cuts everybody off, instead of losing the server."""
+    jitter_s: float = 0
     typing_rate: float = 0
     churn_rate: float = 0
 
@@ -69,31 +74,49 @@ def run(program: Path, running: Running, load: Load, tokens: Path) -> dict[str, 
         return {figures["phase"]: figures for figures in lines}
 
 
-@contextmanager
-def started(program: Path, running: Running, load: Load, tokens: Path) -> Iterator[Iterator[Figures]]:
-    """The figures as they come; the generator is ended at the end of the block. Raises GeneratorFailed."""
-    command = [str(program), *arguments(running, load, tokens)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
-    try:
-        yield _figures(process)
-    finally:
-        process.kill()
-        process.wait()
+class Started:
+    """A generator at work: its figures as they come."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
         assert process.stdout is not None
-        process.stdout.close()
+        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
+
+    def __iter__(self) -> Iterator[Figures]:
+        """Raises GeneratorFailed."""
+        for line in self._stdout:
+            yield json.loads(line)
+        if self._process.wait():
+            raise GeneratorFailed(f"the generator ended with {self._process.returncode}")
+
+    def read(self) -> Figures:
+        """The next ones. Raises GeneratorFailed."""
+        for figures in self:
+            return figures
+        raise GeneratorFailed("the generator ended early")
+
+    def let_go(self) -> None:
+        """No longer hold what it holds."""
+        self._stdin.close()
 
 
-def _figures(process: subprocess.Popen[str]) -> Iterator[Figures]:
-    assert process.stdout is not None
-    for line in process.stdout:
-        yield json.loads(line)
-    if process.wait():
-        raise GeneratorFailed(f"the generator ended with {process.returncode}")
+@contextmanager
+def started(program: Path, running: Running, load: Load, tokens: Path) -> Iterator[Started]:
+    """The generator is ended at the end of the block."""
+    command = [str(program), *arguments(running, load, tokens)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+    ) as process:
+        try:
+            yield Started(process)
+        finally:
+            process.kill()
 
 
 def arguments(running: Running, load: Load, tokens: Path) -> Iterator[str]:
     """The command line, without the program."""
-    wire = running.wire_in(load.members / load.groups)
+    members = load.members / load.groups
+    wire = running.wire_in(members)
     options: dict[str, object] = {
         "port": running.port,
         "path": wire.path,
@@ -115,8 +138,9 @@ def arguments(running: Running, load: Load, tokens: Path) -> Iterator[str]:
         "type-start": '{"type":"typing_start","data":{}}',
         "type-stop": '{"type":"typing_stop","data":{}}',
     }
-    optional = {"ack": wire.ack, "hello": wire.hello, "ping": wire.ping, "pong": wire.pong, "storm": load.storm_s}
-    optional["deflate"] = int(wire.deflate)
+    optional: dict[str, object] = {"ack": wire.ack, "hello": wire.hello, "ping": wire.ping, "pong": wire.pong}
+    optional |= {"deflate": int(wire.deflate), "hold": load.hold_s, "storm": load.storm_s}
+    optional |= {"cut": int(load.cut), "jitter": load.jitter_s, "counts": running.counts_in(members)}
     options |= {name: value for name, value in optional.items() if value}
     for name, value in options.items():
         yield from (f"--{name}", str(value))

@@ -16,7 +16,7 @@ def description(settings: Settings, systems: Iterable[System], load_before: tupl
     """Machine, versions, date, commit and command, as a list."""
     versions = {name: found for system in systems for name, found in system.versions.items()}
     lines = [
-        f"Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; commit {_commit()}",
+        f"Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; commit {commit(Path(__file__).parent)}",
         f"Machine: {_processor()}, {os.cpu_count()} cores (servers, load generator and whatever else runs share them), "
         f"{_memory_gib():.0f} GiB; Linux {platform.release()}; files on {_file_system()}",
         f"Load average before: {load_before[0]:.2f}; after: {os.getloadavg()[0]:.2f}",
@@ -28,6 +28,12 @@ def description(settings: Settings, systems: Iterable[System], load_before: tupl
     return "\n".join(f"* {line}" for line in lines)
 
 
+def commit(folder: Path) -> str:
+    """Of a checkout."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
 def _command(settings: Settings) -> str:
     given = {
         "BENCH_REPEAT": f"{settings.repeat}",
@@ -36,16 +42,12 @@ def _command(settings: Settings) -> str:
         "BENCH_SHARE": f"{settings.share:g}" if settings.share != 1 else "",
         "BENCH_ROWS": ",".join(settings.rows),
         "BENCH_SYSTEMS": ",".join(settings.systems),
+        "BENCH_BEFORE": "…" if settings.before else "",
     }
     return " ".join(
         [f"{name}='{value}'" if " " in value else f"{name}={value}" for name, value in given.items() if value]
         + ["make bench"]
     )
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def _file_system() -> str:

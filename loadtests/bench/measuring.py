@@ -1,6 +1,9 @@
 """Turns what the generator counted into figures, and says when they are none."""
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +17,12 @@ PROBE_WINDOW = 3
 STEPS_DOWN = (0.9, 0.8, 0.7, 0.6, 0.5)
 KEEPS_UP_S = 0.3
 HOLDS_FOR_S = 6
+HELD_BY_ONE = 14_000
+"""A process may open 20,000 files on many machines."""
+HELD_JOIN_S = 120
+HELD_FOR_S = 600
+HELD_STILL_S = 10
+"""Before the memory is read, and once more for the CPU: what follows from the last join is over."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,41 @@ def idle(bench: Bench, running: Running, system: System, load: Load) -> Measured
     return figures, flaw_of(joined, None, load.members)
 
 
+def idle_of_many(bench: Bench, running: Running, members: int) -> Measured:
+    """The same of more connections in one room than one process may open, held by several generators."""
+    parts = list(_parts_of(bench.tokens, members))
+    came: list[Figures] = []
+    with ExitStack() as stack:
+        held = []
+        for load, own in parts:
+            held.append(stack.enter_context(generator.started(bench.program, running, load, own)))
+            came.append(held[-1].read())
+            if flaw := flaw_of(came[-1], None, load.members):
+                return {}, flaw
+        for generating in held:
+            generating.let_go()
+        lost = sum(generating.read()["lost"] for generating in held)
+    empty, last = came[0]["empty_kib"], came[-1]
+    grown = {name: last["empty_kib"][name] + last["memory"][-1][name] - kib for name, kib in empty.items()}
+    figures = {f"{name}_kib_each": kib / members for name, kib in grown.items()}
+    figures["all_kib_each"] = sum(grown.values()) / members
+    figures["idle_cpu_share"] = _total(last["idle_cpu_s"]) / last["idle_s"]
+    figures["joins_per_s"] = members / sum(joined["s"] for joined in came)
+    return figures, f"{lost} connections lost" if lost else ""
+
+
+def _parts_of(tokens: Path, members: int) -> Iterator[tuple[Load, Path]]:
+    """What each generator is asked, and the tokens of its own members."""
+    lines = tokens.read_text().splitlines(keepends=True)
+    count = math.ceil(members / HELD_BY_ONE)
+    ends = [members * part // count for part in range(count + 1)]
+    for first, end in itertools.pairwise(ends):
+        own = tokens.with_suffix(f".{first}")
+        own.write_text("".join(lines[first:end]))
+        settle_s = HELD_STILL_S if end == members else 0.5
+        yield Load(end - first, settle_s=settle_s, join_s=HELD_JOIN_S, hold_s=HELD_FOR_S), own
+
+
 def typing(bench: Bench, running: Running, load: Load) -> Measured:
     """What typing, coming and going cost a crowded room."""
     phases = bench.run(running, load)
@@ -140,6 +184,7 @@ def _message_figures(joined: Figures, sent: Figures, front: str) -> dict[str, fl
     figures = {
         "front_us": cpu[front] * MICRO / deliveries,
         "all_us": _total(cpu) * MICRO / deliveries,
+        "user_us": (_total(cpu) - _total(sent["kernel_cpu_s"])) * MICRO / deliveries,
         "message_us": _total(cpu) * MICRO / messages,
         "message_idle_free_us": without_idle(joined, sent) * MICRO / messages,
         "per_s": messages / max(sent["send_s"], sent["wall_s"]),

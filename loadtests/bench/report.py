@@ -6,6 +6,7 @@ from pathlib import Path
 from loadtests.bench.fitting import fit, points
 from loadtests.bench.rows import Row
 from loadtests.bench.samples import Results, Summary, ratio
+from loadtests.bench.systems import BEFORE
 from loadtests.bench.targets import Verdict
 
 BEGIN, END = "<!-- measured: written by make bench -->", "<!-- /measured -->"
@@ -14,6 +15,7 @@ COMPARED = ("front_us", "all_us", "p50", "p99", "kib_each", "joins_per_s")
 HEADINGS = {
     "front_us": "edge or server, µs a delivery",
     "all_us": "all, µs a delivery or join",
+    "user_us": "… without the kernel",
     "message_us": "all, µs a message",
     "per_s": "messages/s",
     "deliveries_per_s": "deliveries/s",
@@ -26,6 +28,7 @@ HEADINGS = {
     "generator_us": "load generator, µs a delivery",
     "kib_each": "KiB each, edge or server",
     "all_kib_each": "KiB each, all",
+    **{f"{part}_kib_each": f"{part}, KiB each" for part in ("edge", "rooms", "moderation", "nats")},
     "idle_cpu_share": "CPU while idle",
     "joins_per_s": "joins/s",
     "joined_s": "all joined, s",
@@ -54,7 +57,7 @@ def results_text(rows: Sequence[Row], results: Results, missing: Mapping[str, st
 
 def ratios_text(rows: Sequence[Row], results: Results) -> str:
     """Salon over each peer, in every row that both are in."""
-    peers = list(dict.fromkeys(peer for row in rows for peer in row.peers if (row.name, peer) in results))
+    peers = list(dict.fromkeys(peer for row in rows for peer in (*row.peers, BEFORE) if (row.name, peer) in results))
     lines = [f"| Salon over … | what | {' | '.join(peers)} |", "| --- | --- |" + " --: |" * len(peers)]
     for row in rows:
         for column in (column for column in COMPARED if column in row.columns and peers):

@@ -12,8 +12,10 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from loadtests.bench.database import Database
+from loadtests.bench.machine import commit
 from loadtests.bench.processes import Processes
-from loadtests.bench.systems import Running, System, Wire
+from loadtests.bench.settings import python_of
+from loadtests.bench.systems import BEFORE, Running, System, Wire
 from loadtests.bench.tokens import SECRET
 from tools.ports import held_port
 from tools.run import nats_command, service_environment
@@ -23,9 +25,8 @@ LIFTED = {
     "MODERATION_MESSAGES_PER_ADDRESS": "1000000000",
     "WS_EDGE_FRAMES_PER_WINDOW": "1000000",
 }
-WIRE = Wire(path="/chat/ws/room/bench-%g?token=%k", ack='"room_joined"')
-NONCES = Wire(path=WIRE.path, ack=WIRE.ack, frame='{"type":"chat_message","data":{"message":"%m","nonce":"%n"}}')
-EDGE = [sys.executable, "-m", "ws_edge"]
+WIRE = Wire(path="/chat/ws/room/bench-%g?token=%k", ack='"room_joined"', tells_count=True)
+NONCES = replace(WIRE, frame='{"type":"chat_message","data":{"message":"%m","nonce":"%n"}}')
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,19 @@ class Setup:
     nonces: bool = False
     compression: bool = False
     settings: tuple[tuple[str, str], ...] = ()
+    python: str = sys.executable
+    """Of the virtual environment whose Salon it is."""
 
 
 def salon(name: str = "Salon", setup: Setup | None = None) -> System:
     """Salon; several with different settings may be compared in one run."""
     setup = setup or Setup()
-    return System(name, lambda folder: _start(folder, setup), front="edge", versions=_versions())
+    return System(name, lambda folder: _start(folder, setup), "edge", _versions(), lambda path: _before(path, setup))
+
+
+def _before(checkout: Path, setup: Setup) -> System:
+    setup = replace(setup, python=str(python_of(checkout)))
+    return System(BEFORE, lambda folder: _start(folder, setup), "edge", {BEFORE: commit(checkout)})
 
 
 def _versions() -> dict[str, str]:
@@ -69,15 +77,17 @@ def _start_all(processes: Processes, folder: Path, setup: Setup) -> Running:
         extra |= {"ROOMS_DATABASE_URL": database.url}
         watched["database"] = (database.pid,)
     env = service_environment({**_inherited(os.environ), **extra, "JWT_SECRET": SECRET}, port, folder)
-    watched["nats"] = (processes.start("nats", nats_command(env["NATS_URL"], folder), env),)
+    nats_server = str(Path(setup.python).with_name("nats-server"))
+    watched["nats"] = (processes.start("nats", [nats_server, *nats_command(env["NATS_URL"], folder)[1:]], env),)
     for service in ("moderation", "rooms"):
-        watched[service] = (processes.start(service, [sys.executable, "-m", service], env),)
-    watched["edge"] = (processes.start("edge", EDGE, env),)
+        watched[service] = (processes.start(service, [setup.python, "-m", service], env),)
+    edge = [setup.python, "-m", "ws_edge"]
+    watched["edge"] = (processes.start("edge", edge, env),)
     processes.wait_until(lambda: _is_ready(port), "edge", 60)
 
     def restart_edge(without_a_word: bool) -> None:
         processes.stop("edge", SIGKILL if without_a_word else SIGTERM)
-        processes.start("edge", EDGE, env)
+        processes.start("edge", edge, env)
 
     wire = replace(NONCES if setup.nonces else WIRE, deflate=setup.compression)
     return Running(port, wire, watched, processes, processes.stop_all, restart_edge)

@@ -19,6 +19,8 @@ class Settings:
     """Empty: all."""
     systems: tuple[str, ...] = ()
     """Empty: all. Salon is always there."""
+    before: Path | None = None
+    """Another checkout of Salon, as a peer."""
     write: bool = True
 
     def scaled(self, size: int, least: int = 2) -> int:
@@ -31,7 +33,7 @@ class BadSetting(Exception):
 
 
 def load(quick: bool) -> Settings:
-    """BENCH_REPEAT, _SECONDS, _MINUTES, _SHARE, _ROWS, _SYSTEMS, _WRITE. Raises BadSetting."""
+    """BENCH_REPEAT, _SECONDS, _MINUTES, _SHARE, _ROWS, _SYSTEMS, _BEFORE, _WRITE. Raises BadSetting."""
     return Settings(
         repeat=int(_number("BENCH_REPEAT", 1 if quick else 5, 1, 100)),
         seconds=_number("BENCH_SECONDS", 3 if quick else 6, 0.5, 600),
@@ -40,8 +42,14 @@ def load(quick: bool) -> Settings:
         quick=quick,
         rows=_names("BENCH_ROWS"),
         systems=_names("BENCH_SYSTEMS"),
+        before=_checkout("BENCH_BEFORE"),
         write=not quick and os.environ.get("BENCH_WRITE", "1") == "1",
     )
+
+
+def python_of(checkout: Path) -> Path:
+    """The interpreter of its virtual environment."""
+    return checkout.absolute() / ".venv" / "bin" / "python"
 
 
 def cache() -> Path:
@@ -61,6 +69,15 @@ def _number(name: str, default: float, least: float, most: float) -> float:
     if not least <= value <= most:
         raise BadSetting(f"{name}={raw}: must be from {least:g} to {most:g}")
     return value
+
+
+def _checkout(name: str) -> Path | None:
+    raw = os.environ.get(name)
+    if not raw:
+        return None
+    if not python_of(Path(raw)).exists():
+        raise BadSetting(f"{name}={raw}: has no virtual environment: make setup, there")
+    return Path(raw)
 
 
 def _names(name: str) -> tuple[str, ...]:

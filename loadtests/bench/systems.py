@@ -8,6 +8,8 @@ from loadtests.bench.processes import Processes
 
 PRESENCE_LIMIT = 500
 """Salon's default: in rooms of more members nobody is told who comes and goes."""
+BEFORE = "Salon before"
+"""Another checkout, measured beside this one."""
 ROOM_FRAME = '{"type":"chat_message","data":{"message":"%m"}}'
 
 
@@ -24,6 +26,8 @@ class Wire:
     pong: str = ""
     deflate: bool = False
     """Every client offers compression, and what they write is made of words."""
+    tells_count: bool = False
+    """Members are told how many connections their room has."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Running:
         """How clients speak in rooms of so many."""
         return self.crowded if self.crowded and members > PRESENCE_LIMIT else self.wire
 
+    def counts_in(self, members: float) -> int:
+        """When members of such rooms are told how many they are: never (0), as they come (1), or again (2)."""
+        return int(self.wire.tells_count) * (1 + (members > PRESENCE_LIMIT))
+
 
 @dataclass(frozen=True)
 class System:
@@ -53,3 +61,5 @@ class System:
     start: Callable[[Path], Running]
     front: str = "server"
     versions: Mapping[str, str] = field(default_factory=dict)
+    before: Callable[[Path], "System"] | None = None
+    """The same of another checkout, where there is such a thing."""

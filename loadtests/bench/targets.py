@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 from loadtests.bench.fitting import fit, points
 from loadtests.bench.samples import Results, Summary, ratio
+from loadtests.bench.systems import BEFORE
 
 Value = Callable[[Results], float]
+CALM_RATE = 20
+LONGEST_FLUSH_MS = 250
+"""So long at most is gathered what crowded rooms are told."""
 HISTORY_PEER = "Centrifugo with history"
 """Keeps messages for those who come back, as Salon does; here it is measured on memory and Salon on disk."""
 
@@ -75,28 +79,46 @@ def _at_least(row: str, system: str, work: str, text: str, name: str, bound: flo
     return Target(row, system, work, text, lambda results: results[row, system].figures[name], bound, "", at_least=True)
 
 
-def _times(row: str, system: str, work: str, peer: str, bound: float, text: str, name: str = "all_us") -> Target:
+def _times(
+    row: str,
+    system: str,
+    work: str,
+    peer: str,
+    bound: float,
+    text: str,
+    name: str = "all_us",
+    *,
+    at_least: bool = False,
+) -> Target:
     def value(results: Results) -> float:
         return ratio(results, row, system, peer, name)
 
-    return Target(row, system, work, f"{text}, times {peer}", value, bound, "×")
+    return Target(row, system, work, f"{text}, times {peer}", value, bound, "×", at_least)
 
 
 def _targets() -> Iterator[Target]:
     yield from _large_rooms()
+    yield from _crowded_rooms()
     yield from _small_rooms()
-    for workers, bound in (("1 edge worker", 6000), ("2 edge workers", 8000)):
-        work = "500 rooms of 2, highest rate"
-        yield _at_least("rooms-highest", f"Salon, {workers}", work, f"messages a second, {workers}", "per_s", bound)
+    row, work, one = "rooms-highest", "500 rooms of 2, highest rate", "Salon, 1 edge worker"
+    for system, bound in ((one, 6000), ("Salon, 2 edge workers", 8000)):
+        yield _at_least(row, system, work, f"messages a second, {system.removeprefix('Salon, ')}", "per_s", bound)
+    yield _times(row, one, work, BEFORE, 1.5, "messages a second", "per_s", at_least=True)
     yield _at_most("idle", "Salon", "10,000 idle in one room", "PSS of all each", "all_kib_each", 9, "KiB")
+    work, system = "70,000 idle in one room", "Salon, 4 edge workers"
+    yield _at_most("idle-70000", system, work, "PSS of all each", "all_kib_each", 9, "KiB")
     yield from _joins()
     for row, work, system in (
         ("storm-killed", "edge killed under 5,000", "Salon"),
         ("storm-stopped", "edge restarted under 5,000", "Salon, drained at once"),
     ):
         yield _at_most(row, system, work, "all joined after", "joined_s", 10, "s")
-    work = "typing and churn in a room of 5,000"
-    yield _at_most("typing", "Salon", work, "frames a second to each member", "frames_each_per_s", 12)
+    for row, crowd, bound in (("storm-cut", "9,000 in one room", 4), ("storm-cut-rooms", "9,000 in 2,000 rooms", 8)):
+        work = f"{crowd} cut off"
+        yield _at_most(row, "Salon", work, "all back and told the right count after", "right_s", bound, "s")
+    for row, members, bound in (("typing", "5,000", 12), ("typing-10000", "10,000", 3)):
+        work = f"typing and churn in a room of {members}"
+        yield _at_most(row, "Salon", work, "frames a second to each member", "frames_each_per_s", bound)
     yield from _growth()
 
 
@@ -110,6 +132,21 @@ def _large_rooms() -> Iterator[Target]:
         for peer, bound in edge_bounds.items():
             yield _times(row, "Salon", work, peer, bound, "edge CPU a delivery", "front_us")
         yield _at_most(row, "Salon", work, "p99", "p99", p99, "ms")
+
+
+def _crowded_rooms() -> Iterator[Target]:
+    for rate in (40, 60):
+        row, work = f"fanout-9900-{rate}", f"one room of 9,900, {rate}/s"
+        text = f"p99 more than at {CALM_RATE}/s"
+        yield Target(row, "Salon", work, text, _more_than_calm(row), LONGEST_FLUSH_MS, "ms")
+        yield _at_most(row, "Salon", work, "CPU of all a delivery, without the kernel", "user_us", 0.5, "µs")
+
+
+def _more_than_calm(row: str) -> Value:
+    def value(results: Results) -> float:
+        return results[row, "Salon"].figures["p99"] - results["fanout-9900", "Salon"].figures["p99"]
+
+    return value
 
 
 def _small_rooms() -> Iterator[Target]:

@@ -5,6 +5,7 @@ import pytest
 from loadtests.bench.report import ratios_text, verdicts_text
 from loadtests.bench.rows import rows
 from loadtests.bench.samples import Sample, summarise
+from loadtests.bench.systems import BEFORE
 from loadtests.bench.targets import Verdict, judge
 
 MESSAGES = {"all_us": 2.0, "front_us": 1.0, "p50": 1.5, "p99": 12.0}
@@ -58,6 +59,32 @@ def test_idle_connections_are_charged_with_all_processes() -> None:
     assert (verdict.is_met, verdict.distance) == (False, "missed by 10%")
 
 
+@pytest.mark.parametrize(
+    ("row", "system", "name", "bound"),
+    [
+        ("idle-70000", "Salon, 4 edge workers", "all_kib_each", 9),
+        ("storm-cut", "Salon", "right_s", 4),
+        ("storm-cut-rooms", "Salon", "right_s", 8),
+        ("typing-10000", "Salon", "frames_each_per_s", 3),
+        ("fanout-9900-40", "Salon", "user_us", 0.5),
+        ("fanout-9900-60", "Salon", "user_us", 0.5),
+    ],
+)
+def test_crowds_have_bounds(row: str, system: str, name: str, bound: float) -> None:
+    met = [each for each in judged(Sample(row, system, {name: bound})).values() if each.is_met]
+    missed = judged(Sample(row, system, {name: bound * 1.01})).values()
+    assert [(each.target.row, each.value) for each in met] == [(row, bound)]
+    assert not any(each.is_met for each in missed)
+
+
+@pytest.mark.parametrize("rate", [40, 60])
+def test_gathering_may_add_its_longest_pause_to_the_latency_of_crowded_rooms(rate: int) -> None:
+    row = f"fanout-9900-{rate}"
+    samples = [Sample("fanout-9900", "Salon", MESSAGES), Sample(row, "Salon", {**MESSAGES, "p99": 262.0})]
+    verdict = judged(*samples)[row, "Salon", "p99 more than at 20/s"]
+    assert (verdict.value, verdict.is_met) == (250, True)
+
+
 def test_a_target_without_its_peer_has_no_figure_and_is_not_met() -> None:
     verdict = judged(Sample("rooms-2000", "Salon", MESSAGES))[
         "rooms-2000", "Salon", "CPU of all a delivery, times Centrifugo with history"
@@ -78,7 +105,7 @@ def test_every_target_is_of_a_work_that_is_measured() -> None:
         row = works[target.row]
         assert target.system in {system.name for system in row.salons}
         peer = target.text.partition(", times ")[2]
-        assert not peer or peer in row.peers
+        assert not peer or peer in (*row.peers, BEFORE)
 
 
 def test_no_target_is_told_twice() -> None:

@@ -36,6 +36,9 @@ void crowd_open(Crowd *crowd, const Options *options) {
     crowd->options = options;
     crowd->epoll = epoll_create1(0);
     crowd->client = calloc((size_t)options->members, sizeof *crowd->client);
+    crowd->told = calloc((size_t)options->groups, sizeof *crowd->told);
+    for (int g = 0; g < options->groups; g++)
+        crowd->told[g] = g;
     for (int skip = (int)(now_ns() % 1000); skip >= 0; skip--)
         crowd->nonce_run = wire_random() ^ now_ns();
     for (int i = 0; i < options->members; i++) {
@@ -98,6 +101,13 @@ void crowd_cut(Crowd *crowd, Client *client) {
         crowd->joined--;
     close_client(client);
     client->joined = 0;
+}
+
+void crowd_cut_off(Crowd *crowd, Client *client, double least_s, double most_s) {
+    struct linger at_once = {.l_onoff = 1};
+    setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    lose(crowd, client);
+    client->back_at_ns += (uint64_t)((least_s + (most_s - least_s) * (double)(wire_random() % 1000000) / 1e6) * 1e9);
 }
 
 void crowd_start(Crowd *crowd, Client *client) {
@@ -311,13 +321,10 @@ static void on_kind(Crowd *crowd, Client *client, const char *payload, size_t le
     size_t size = (size_t)(end - name);
     count_kind(crowd, name, size);
     const char *count = memmem(payload, length, counted, sizeof counted - 1);
-    if (count)
+    if (count) {
         client->count = atoi(count + sizeof counted - 1);
-    else if (size == 11 && !memcmp(name, "user_joined", 11))
-        client->count++;
-    else if (size == 9 && !memcmp(name, "user_left", 9))
-        client->count--;
-    else if (size == 5 && !memcmp(name, "error", 5) && crowd->errors++ < 3 && !crowd->returning)
+        crowd->told[client->group] = client->index;
+    } else if (size == 5 && !memcmp(name, "error", 5) && crowd->errors++ < 3 && !crowd->returning)
         fprintf(stderr, "generator: client %d was told %.*s\n", client->index, (int)length, payload);
 }
 

@@ -43,6 +43,7 @@ typedef struct {
     const Options *options;
     int epoll;
     Client *client;
+    int *told; /* by group: the client that was told the count last */
     int joined;
     int waiting; /* joins under way */
     int refused;
@@ -66,6 +67,9 @@ void crowd_start(Crowd *crowd, Client *client);
 
 /* Drop the connection without a word, as a lost network does. */
 void crowd_cut(Crowd *crowd, Client *client);
+
+/* Reset the connection of a member, who is lost and comes back at some time between two, in seconds from now. */
+void crowd_cut_off(Crowd *crowd, Client *client, double least_s, double most_s);
 
 /* Send message number `crowd->messages`, stamped with the time at which it was due. */
 void crowd_say(Crowd *crowd, Client *client, uint64_t due_ns);

@@ -1,10 +1,12 @@
 /* The load generator: joins, messages, typing or a reconnect storm on one thread; one JSON object a line on stdout. */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "arrivals.h"
 #include "crowd.h"
@@ -13,6 +15,7 @@
 static const uint64_t SECOND = 1000000000ull;
 static const uint64_t TICK = 1000000ull;
 static const uint64_t QUIET_S = 3;
+static const double ASK_AGAIN_S = 0.5;
 
 static double seconds(uint64_t ns) { return (double)ns / 1e9; }
 static uint64_t nanoseconds(double s) { return (uint64_t)(s * 1e9); }
@@ -281,21 +284,38 @@ static void type_and_churn(Crowd *crowd, Watch *watch) {
 
 /* --- reconnect storm ---------------------------------------------------------------------------------------------- */
 
+/* By how many the count that a member was told last is wrong; in small rooms it is told to whoever comes, and no more. */
+static int wrong_by(const Crowd *crowd, const Client *client) {
+    const Options *options = crowd->options;
+    int size = options->members / options->groups + (client->group < options->members % options->groups);
+    return (options->counts == AGAIN ? client : &crowd->client[crowd->told[client->group]])->count - size;
+}
+
 static int told_right(const Crowd *crowd) {
     int right = 0;
     for (int i = 0; i < crowd->options->members; i++)
-        right += crowd->client[i].joined && crowd->client[i].count == crowd->options->members;
+        right += crowd->client[i].joined && !wrong_by(crowd, &crowd->client[i]);
     return right;
 }
 
 static void print_counts(const Crowd *crowd) {
-    int least = crowd->client[0].count, most = least;
+    int least = wrong_by(crowd, &crowd->client[0]), most = least;
     for (int i = 1; i < crowd->options->members; i++) {
-        int count = crowd->client[i].count;
-        least = count < least ? count : least;
-        most = count > most ? count : most;
+        int wrong = wrong_by(crowd, &crowd->client[i]);
+        least = wrong < least ? wrong : least;
+        most = wrong > most ? wrong : most;
     }
-    printf(",\"least_count\":%d,\"most_count\":%d", least, most);
+    printf(",\"right\":%d,\"least_wrong_by\":%d,\"most_wrong_by\":%d", told_right(crowd), least, most);
+}
+
+/* Whoever came last to a small room and was told a wrong count falls out again and is told anew, once it is not counted
+   itself any more. */
+static void ask_again(Crowd *crowd) {
+    for (int g = 0; g < crowd->options->groups; g++) {
+        Client *last = &crowd->client[crowd->told[g]];
+        if (last->joined && wrong_by(crowd, last))
+            crowd_cut_off(crowd, last, ASK_AGAIN_S, ASK_AGAIN_S);
+    }
 }
 
 static void come_back(Crowd *crowd) {
@@ -307,14 +327,20 @@ static void come_back(Crowd *crowd) {
     }
 }
 
-static void storm(Crowd *crowd) {
+static void storm(Crowd *crowd, Watch *watch) {
     const Options *options = crowd->options;
+    Usage before, after;
     crowd_reset(crowd);
+    watch_refresh(watch);
+    watch_cpu(watch, &before);
     crowd->returning = 1;
     crowd->refused = crowd->lost = 0;
     crowd->first_lost_ns = 0;
     printf("{\"phase\":\"ready\"}\n");
     fflush(stdout);
+    for (int i = 0; options->cut && i < options->members; i++)
+        if (crowd->client[i].joined)
+            crowd_cut_off(crowd, &crowd->client[i], 0, options->jitter_s);
     uint64_t end = now_ns() + nanoseconds(options->storm_s), joined_at = 0, right_at = 0;
     while (now_ns() < end && !right_at) {
         come_back(crowd);
@@ -323,17 +349,36 @@ static void storm(Crowd *crowd) {
             continue;
         if (!joined_at)
             joined_at = now_ns();
-        if (told_right(crowd) == options->members)
+        if (options->counts == UNTOLD || told_right(crowd) == options->members)
             right_at = now_ns();
+        else if (options->counts == AT_JOIN)
+            ask_again(crowd);
     }
-    printf("{\"phase\":\"storm\",\"joined\":%d,\"right\":%d,\"lost\":%d,\"refused\":%d,\"joined_s\":%.3f,"
-           "\"right_s\":%.3f",
-           crowd->joined, told_right(crowd), crowd->lost, crowd->refused,
+    watch_cpu(watch, &after);
+    printf("{\"phase\":\"storm\",\"joined\":%d,\"lost\":%d,\"refused\":%d,\"joined_s\":%.3f,\"right_s\":%.3f",
+           crowd->joined, crowd->lost, crowd->refused,
            joined_at ? seconds(joined_at - crowd->first_lost_ns) : -1,
            right_at ? seconds(right_at - crowd->first_lost_ns) : -1);
-    print_counts(crowd);
+    if (options->counts != UNTOLD)
+        print_counts(crowd);
     print_kinds(crowd);
+    watch_print_cpu(watch, "cpu_s", &before, &after);
     printf("}\n");
+}
+
+/* --- staying ------------------------------------------------------------------------------------------------------ */
+
+static int is_closed(int fd) {
+    struct pollfd end = {.fd = fd, .events = POLLIN};
+    char ignored;
+    return poll(&end, 1, 0) > 0 && read(fd, &ignored, 1) <= 0;
+}
+
+static void hold(Crowd *crowd) {
+    uint64_t end = now_ns() + nanoseconds(crowd->options->hold_s);
+    while (now_ns() < end && !is_closed(STDIN_FILENO))
+        crowd_poll(crowd, now_ns() + 20 * TICK);
+    printf("{\"phase\":\"hold\",\"joined\":%d,\"lost\":%d}\n", crowd->joined, crowd->lost);
 }
 
 int main(int argc, char **argv) {
@@ -350,6 +395,8 @@ int main(int argc, char **argv) {
     if (options.typing_rate > 0 || options.churn_rate > 0)
         type_and_churn(&crowd, &options.watch);
     if (options.storm)
-        storm(&crowd);
+        storm(&crowd, &options.watch);
+    if (options.hold_s > 0)
+        hold(&crowd);
     return 0;
 }

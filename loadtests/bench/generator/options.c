@@ -29,7 +29,7 @@ static void read_tokens(Options *options, const char *path) {
 
 enum {
     PORT = 256, PATH, HELLO, ACK, FRAME, PING, PONG, MEMBERS, GROUPS, SENDERS, IN_FLIGHT, TEXT, RATE, WINDOW, SEND,
-    DRAIN, SETTLE, JOIN, STEPS, STORM, TYPING, CHURN, TYPE_START, TYPE_STOP, TOKENS, WATCH, DEFLATE
+    DRAIN, SETTLE, JOIN, STEPS, HOLD, STORM, CUT, JITTER, COUNTS, TYPING, CHURN, TYPE_START, TYPE_STOP, TOKENS, WATCH, DEFLATE
 };
 
 static const struct option names[] = {
@@ -42,6 +42,8 @@ static const struct option names[] = {
     {"steps", 1, 0, STEPS},         {"storm", 1, 0, STORM},         {"typing", 1, 0, TYPING},
     {"churn", 1, 0, CHURN},         {"type-start", 1, 0, TYPE_START}, {"type-stop", 1, 0, TYPE_STOP},
     {"tokens", 1, 0, TOKENS},       {"watch", 1, 0, WATCH},         {"deflate", 1, 0, DEFLATE},
+    {"hold", 1, 0, HOLD},           {"cut", 1, 0, CUT},             {"jitter", 1, 0, JITTER},
+    {"counts", 1, 0, COUNTS},
     {0, 0, 0, 0},
 };
 
@@ -77,7 +79,11 @@ static int set_number(Options *options, int name, double value) {
     case SETTLE: options->settle_s = value; return 1;
     case JOIN: options->join_s = value; return 1;
     case STEPS: options->steps = (int)value; return 1;
+    case HOLD: options->hold_s = value; return 1;
     case STORM: options->storm = 1; options->storm_s = value; return 1;
+    case CUT: options->cut = (int)value; return 1;
+    case JITTER: options->jitter_s = value; return 1;
+    case COUNTS: options->counts = (int)value; return 1;
     case TYPING: options->typing_rate = value; return 1;
     case CHURN: options->churn_rate = value; return 1;
     default: return 0;

@@ -24,8 +24,12 @@ typedef struct {
     double settle_s;    /* quiet time after the joins, over which the idle CPU is measured */
     double join_s;      /* when to give the joins up */
     int steps;          /* memory is read so many times on the way to `members` */
+    double hold_s;      /* stay inside for so long at most, until stdin is closed */
     int storm;          /* tell when all are in, lose the server, come back */
     double storm_s;
+    int cut;            /* in a storm all are cut off at once, instead of losing the server */
+    double jitter_s;    /* whoever is cut off comes back within so long */
+    enum { UNTOLD, AT_JOIN, AGAIN } counts; /* when members are told how many they are: a storm waits for that too */
     double typing_rate; /* typing frames a second instead of messages */
     double churn_rate;  /* members a second that leave and come back meanwhile */
     const char *type_frames[2];
