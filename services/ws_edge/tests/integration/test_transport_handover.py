@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import websockets
+from picows.picows import WSProtocol  # type: ignore[attr-defined]  # its stub leaves it out
 from sanic import Request
 from sanic.server import HttpProtocol
 
@@ -103,6 +104,29 @@ async def test_sanic_keeps_nothing_of_an_upgraded_connection(edge: Edge) -> None
     for client in clients:
         client.send(TEXT, b"here")
         assert await client.read() == (TEXT, b"here")
+
+
+async def test_who_only_reads_needs_no_parser(edge: Edge) -> None:
+    def parsers() -> int:
+        gc.collect()
+        return sum(isinstance(found, WSProtocol) for found in gc.get_objects())
+
+    before = parsers()
+    client = await edge.open()
+    edge.receiver.socket.write(b"\x81\x04read")
+    assert await client.read() == (TEXT, b"read")
+    assert parsers() == before
+    client.send(TEXT, b"written")
+    assert await client.read() == (TEXT, b"written")
+    assert parsers() == before + 1
+
+
+async def test_who_only_reads_and_is_closed_may_answer_the_close(edge: Edge) -> None:
+    client = await edge.open()
+    edge.receiver.socket.close(4003)
+    assert await client.read_close() == 4003
+    client.send(CLOSE, (4003).to_bytes(2, "big"))
+    assert await client.read() is None
 
 
 async def test_a_lost_connection_leaves_nothing_behind(edge: Edge) -> None:

@@ -25,6 +25,8 @@ from ws_edge.transport.upgrade import add_websocket_routes
 from ws_edge.transport.websocket import ClientSocket, Keepalive
 
 _BACKLOG: Final = 4096
+_RECEIVE_BUFFER_BYTES: Final = 32 * 1024
+"""Of the kernel, which doubles it: one read is never more than that, and so picows' buffer stays small."""
 _CONNECTIONS_END_WITHIN_S: Final = 5.0
 _SERVICE_RESTART: Final = 1012
 _LOOK_EVERY_S: Final = 0.02
@@ -54,6 +56,7 @@ async def listening(app: SanicApp, sock: socket.socket, *, drain: Callable[[], A
     `drain` owns its own bounds; whoever connects meanwhile is answered, so that the acceptor can say why it lets nobody
     in and readiness that it does not. Clients that `drain` leaves open are closed with 1012 all at once.
     """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)  # the accepted ones have it of this one
     server = cast(
         _Server,
         await app.create_server(

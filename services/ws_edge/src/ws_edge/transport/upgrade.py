@@ -1,31 +1,26 @@
-"""The three WebSocket addresses: check the handshake, then give the connection to picows, on the same transport.
+"""The three WebSocket addresses: check the handshake and answer it, then have a ClientSocket own the connection.
 
-Relies on the insides of sanic 25.12, picows 2.3 and uvloop 0.23; requirements.txt pins them, and
+Relies on the insides of sanic 25.12 and uvloop 0.23; requirements.txt pins them, and
 test_transport_handover.py says what an upgrade has to keep.
 """
 
 import asyncio
 import base64
 import binascii
-import socket
+import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import unquote
 
 import structlog
-from picows import WSAutoPingStrategy, WSUpgradeResponse
-from picows.common import WSUpgradeResponseWithListener
-
-# The protocol class is exported by the extension module, though its stub leaves it out.
-from picows.picows import WSProtocol  # type: ignore[attr-defined]
 from sanic import HTTPResponse, Request, json
 
 from chassis.logs import place_of
 from ws_edge.errors import BadHandshake
 from ws_edge.ports import Acceptor, Receiver, Transport
 from ws_edge.protocol.address import Network, client_address
-from ws_edge.protocol.compression import accept_offer, compressed_limit
+from ws_edge.protocol.compression import accept_offer
 from ws_edge.protocol.references import ResumePoint, parse_resume_point
 from ws_edge.transport.origins import Origins
 from ws_edge.transport.patience import PatientProtocol
@@ -35,9 +30,8 @@ from ws_edge.transport.websocket import INTERNAL_ERROR, ClientSocket, Keepalive
 
 _log = structlog.get_logger(__name__)
 
-_RECEIVE_BUFFER_BYTES = 32 * 1024
-"""Of the kernel, which doubles it: one read is never more than that, and so picows' buffer stays small."""
-_READ_BUFFER_BYTES = 2048
+_ANSWER = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
+_ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _NOBODY = asyncio.Protocol()
 _UNSENT_LOW_BYTES, _UNSENT_HIGH_BYTES = 16 * 1024, 64 * 1024
 TOKEN_SUBPROTOCOL = "bearer"  # noqa: S105  a name, not a secret
@@ -59,12 +53,15 @@ class Handshake:
     extension: str | None = None
     """The answer to an offer of compression."""
 
-    def head(self) -> bytes:
-        """The request's head with only what picows needs: nothing of the client's, no token, outlives the request."""
-        return (
-            "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-            f"Sec-WebSocket-Version: {_VERSION}\r\nSec-WebSocket-Key: {self.key}\r\n\r\n"
-        ).encode("ascii")
+    def answer(self) -> bytes:
+        """The response that ends HTTP on the connection."""
+        accept = base64.b64encode(hashlib.sha1(self.key.encode("ascii") + _ACCEPT_SUFFIX).digest())  # noqa: S324  RFC 6455's
+        lines = [_ANSWER + accept.decode("ascii")]
+        if self.subprotocol is not None:
+            lines.append(f"Sec-WebSocket-Protocol: {self.subprotocol}")
+        if self.extension is not None:
+            lines.append(f"Sec-WebSocket-Extensions: {self.extension}")
+        return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
 def read_handshake(request: Request | PlainHead, *, has_compression: bool = False) -> Handshake:
@@ -204,8 +201,7 @@ class Upgrades:
         transport.set_protocol(client)
         transport.resume_reading()
         transport.set_write_buffer_limits(high=_UNSENT_HIGH_BYTES, low=_UNSENT_LOW_BYTES)
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-        client.open(_parser(client, handshake, receiver.frame_limit_bytes), handshake.head(), early)
+        client.open(handshake.answer(), early)
 
 
 def add_websocket_routes(
@@ -298,29 +294,3 @@ def _detach(request: Request) -> bytes:
         transport.pause_reading()  # reading starts again in the way of the new protocol
         transport.set_protocol(_NOBODY)  # uvloop keeps the last unbuffered protocol's data_received for good
     return early
-
-
-def _parser(client: ClientSocket, handshake: Handshake, frame_limit_bytes: int) -> WSProtocol:
-    """Pings and pongs are the socket's own: picows would need a task for each connection."""
-    selected = {"Sec-WebSocket-Protocol": handshake.subprotocol} if handshake.subprotocol else {}
-    if handshake.extension is not None:
-        selected["Sec-WebSocket-Extensions"] = handshake.extension
-        frame_limit_bytes = compressed_limit(frame_limit_bytes)
-    response = WSUpgradeResponse.create_101_response(selected)
-    return WSProtocol(
-        host_port=None,
-        ws_path=None,
-        is_client_side=False,
-        ws_listener_factory=lambda _request: WSUpgradeResponseWithListener(response, client),
-        logger=client.parser_side,
-        disconnect_on_exception=False,
-        websocket_handshake_timeout=None,
-        enable_auto_ping=False,
-        auto_ping_idle_timeout=None,
-        auto_ping_reply_timeout=None,
-        auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
-        enable_auto_pong=False,
-        max_frame_size=frame_limit_bytes,
-        extra_headers=None,
-        read_buffer_init_size=_READ_BUFFER_BYTES,
-    )

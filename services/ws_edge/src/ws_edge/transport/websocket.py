@@ -14,16 +14,9 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from ws_edge.errors import Violation
 from ws_edge.ports import Receiver
-from ws_edge.transport.framing import (
-    BINARY,
-    CLOSE,
-    PROTOCOL_ERROR,
-    TEXT,
-    Assembly,
-    ParserSide,
-    PartialFrame,
-    read_close,
-)
+from ws_edge.protocol.compression import compressed_limit
+from ws_edge.transport.frame_parser import ParserSide, open_parser
+from ws_edge.transport.framing import BINARY, CLOSE, PROTOCOL_ERROR, TEXT, Assembly, PartialFrame, read_close
 
 _log = structlog.get_logger(__name__)
 
@@ -34,8 +27,8 @@ _PING: Final = 0x9
 _PONG: Final = 0xA
 _PING_FRAME: Final = b"\x89\x00"
 _LONGEST_REASON_BYTES: Final = 123
-_DISCARDED = memoryview(bytearray(65536))
-"""Where input goes that nobody reads any more; shared by all connections."""
+_SHARED = memoryview(bytearray(65536))
+"""Where input goes that is first, and looked at at once, or that nobody reads any more; shared by all connections."""
 
 
 def succeeds(call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
@@ -74,12 +67,15 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
 
     __slots__ = (
         "_assembly",
+        "_frame_limit_bytes",
+        "_has_heard",
         "_input",
         "_keepalive",
         "_last_heard_s",
         "_loop",
         "_open_sockets",
         "_parser",
+        "_parser_side",
         "_partial",
         "_pinged_s",
         "_receiver",
@@ -87,10 +83,12 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         "_tail_bytes",
         "_timer",
         "_transport",
-        "_ws",
-        "parser_side",
         "takes_compressed",
     )
+
+    _assembly: Assembly
+    _parser_side: ParserSide
+    """With the parser, both from the first frame on: many clients only read."""
 
     def __init__(
         self,
@@ -107,26 +105,25 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         self._transport = transport
         self._keepalive = keepalive
         self._loop = asyncio.get_running_loop()
-        self._assembly = Assembly(receiver.frame_limit_bytes)
-        self.parser_side = ParserSide(transport)
+        self._frame_limit_bytes = receiver.frame_limit_bytes
+        self._has_heard = False
         self._parser: WSProtocol | None = None
         self._input: memoryview | None = None
         self._tail_bytes: int | None = None
         """How much was read behind the last whole frame; None: there was none in the last read."""
         self._partial: PartialFrame | None = None
-        self._ws: WSTransport | None = None
         self._stage = _Stage.OPEN
         self._last_heard_s = self._loop.time()
         self._pinged_s = 0.0
         self._timer = self._loop.call_later(keepalive.ping_after_s, self._keep_alive)
 
-    def open(self, parser: WSProtocol, head: bytes, early: bytes) -> None:
-        """Answer the handshake in `head`, then take the bytes that the client sent behind it."""
+    def open(self, answer: bytes, early: bytes) -> None:
+        """Answer the handshake, then take the bytes that the client sent behind it."""
         self._open_sockets.add(self)
-        self._parser = parser
-        parser.connection_made(self.parser_side)
-        self._feed(head)
-        self._feed(early)
+        self._transport.write(answer)
+        self._report_connected()
+        if early:
+            self._hear(early)
 
     def miss(self) -> None:
         """The client had gone before the handshake could be answered."""
@@ -135,7 +132,13 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         self._report_connected()
         self._report_lost()
 
-    def _feed(self, data: bytes) -> None:
+    def _hear(self, data: bytes) -> None:
+        """The first bytes of the client's frames."""
+        self._has_heard = True
+        self._assembly = Assembly(self._frame_limit_bytes)
+        self._parser_side = ParserSide()
+        limit_bytes = compressed_limit(self._frame_limit_bytes) if self.takes_compressed else self._frame_limit_bytes
+        self._parser = open_parser(self, self._parser_side, limit_bytes)
         rest = memoryview(data)
         while rest:
             room = self.get_buffer(-1)
@@ -171,7 +174,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         """Where the loop puts what it reads."""
         parser = self._parser
         if parser is None:
-            return _DISCARDED
+            return _SHARED
         self._input = parser.get_buffer(sizehint)
         return self._input
 
@@ -180,15 +183,16 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         parser, view = self._parser, self._input
         self._input = None
         if parser is None or view is None:
+            if not self._has_heard:
+                self._hear(bytes(_SHARED[:nbytes]))
             return
         self._last_heard_s = self._loop.time()
-        is_open = self._ws is not None
         arrived = bytes(view[:nbytes])
         self._tail_bytes = None
         parser.buffer_updated(nbytes)
-        if self.parser_side.refusal is not None:
-            self._break(self.parser_side.refusal)
-        elif is_open and self._tail_bytes != 0 and self._parser is not None:
+        if self._parser_side.refusal is not None:
+            self._break(self._parser_side.refusal)
+        elif self._tail_bytes != 0 and self._parser is not None:
             self._look_ahead(arrived)
         else:
             self._partial = None
@@ -218,7 +222,6 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         if self._parser is not None:
             self._parser.connection_lost(exc)
             self._parser = None
-        self._ws = None
         self._open_sockets.discard(self)
         self._report_lost()
 
@@ -231,13 +234,6 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         self._report_congestion(False)
 
     # --- picows' listener ------------------------------------------------------------------------------------------
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """The handshake is answered."""
-        self._ws = transport
-        # Nobody asks for the heads again, and they would stay as long as the connection.
-        del transport.request.headers, transport.response.headers
-        self._report_connected()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame, whole and unmasked."""
@@ -297,7 +293,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         """Only the first one is sent."""
         is_open, self._stage = self._stage is _Stage.OPEN, _Stage.CLOSING
         self._await_end()
-        if is_open and self._ws is not None and not self._transport.is_closing():
+        if is_open and not self._transport.is_closing():
             self._transport.write(close_frame)
 
     def _discard(self) -> None:
