@@ -13,17 +13,19 @@ from pathlib import Path
 
 from loadtests.bench import generator, machine, report, tokens
 from loadtests.bench.generator import GeneratorFailed
+from loadtests.bench.highlights import short_table
 from loadtests.bench.installs import NotInstalled
 from loadtests.bench.measuring import Bench
 from loadtests.bench.peers import PEERS
+from loadtests.bench.pictures import COSTS_TEXT, LATENCIES_TEXT, cost_picture, latency_picture
 from loadtests.bench.processes import DidNotStart
 from loadtests.bench.rows import SLOW, Row, quick_rows, rows
-from loadtests.bench.samples import Sample, summarise
+from loadtests.bench.samples import Results, Sample, summarise
 from loadtests.bench.settings import BadSetting, Settings, load
 from loadtests.bench.systems import BEFORE, System
 from loadtests.bench.targets import judge
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+DOCUMENTS = Path(__file__).parents[2] / "docs"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,9 +68,23 @@ def _run(settings: Settings) -> int:
         return 2
     if settings.write:
         parts = ("The last run", about), ("Targets", verdicts), ("Ratios", ratios), ("Figures", text)
-        report.write(DOCUMENT, "\n\n".join(f"## {title}\n\n{part}" for title, part in parts))
+        report.write(DOCUMENTS / "benchmarks-figures.md", "\n\n".join(f"## {title}\n\n{part}" for title, part in parts))
+        _write_page(DOCUMENTS, work, results)
     own = {system.name for row in work for system in row.salons} - {BEFORE}
     return 1 if any(sample.flaw for sample in samples if sample.system in own) else 0
+
+
+def _write_page(folder: Path, work: Sequence[Row], results: Results) -> None:
+    """The page to begin with, and its pictures."""
+    parts = ["## In short", f"{machine.headline()} {report.BEHIND}"]
+    for name, picture, what in (
+        ("benchmarks-cost.svg", cost_picture(work, results), COSTS_TEXT),
+        ("benchmarks-latency.svg", latency_picture(work, results), LATENCIES_TEXT),
+    ):
+        if picture:
+            (folder / name).write_text(picture)
+            parts.append(f"![{what}]({name})")
+    report.write(folder / "benchmarks.md", "\n\n".join([*parts, short_table(work, results)]))
 
 
 def _gather(samples: list[Sample], measured: Iterator[Sample]) -> bool:

@@ -28,6 +28,12 @@ def description(settings: Settings, systems: Iterable[System], load_before: tupl
     return "\n".join(f"* {line}" for line in lines)
 
 
+def headline() -> str:
+    """When and where, in one sentence."""
+    of = commit(Path(__file__).parent)
+    return f"The run of {datetime.now(UTC):%Y-%m-%d}, commit {of}, on {os.cpu_count()} shared cores of {_processor()}."
+
+
 def commit(folder: Path) -> str:
     """Of a checkout."""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--exclude=*"]

@@ -1,9 +1,10 @@
-"""Tables for people: on the terminal, and in docs/benchmarks.md between two marks."""
+"""Tables for people: on the terminal, and in documents between two marks."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from loadtests.bench.fitting import fit, points
+from loadtests.bench.highlights import BEHIND_S, number
 from loadtests.bench.rows import Row
 from loadtests.bench.samples import Results, Summary, ratio
 from loadtests.bench.systems import BEFORE
@@ -11,6 +12,10 @@ from loadtests.bench.targets import Verdict
 
 BEGIN, END = "<!-- measured: written by make bench -->", "<!-- /measured -->"
 NO_FIGURE = "—"
+BEHIND = (
+    "CPU is that of all processes of a server. Behind: the last message was heard more than "
+    f"{BEHIND_S} s after it was sent, so it cannot carry the rate."
+)
 COMPARED = ("front_us", "all_us", "p50", "p99", "kib_each", "joins_per_s")
 HEADINGS = {
     "front_us": "edge or server, µs a delivery",
@@ -74,8 +79,8 @@ def verdicts_text(verdicts: Iterable[Verdict]) -> str:
     for verdict in verdicts:
         target = verdict.target
         sign = "≥" if target.at_least else "≤"
-        value = NO_FIGURE if verdict.value is None else f"{_number(verdict.value)} {target.unit}".strip()
-        bound = f"{sign} {_number(target.bound)} {target.unit}".strip()
+        value = NO_FIGURE if verdict.value is None else f"{number(verdict.value)} {target.unit}".strip()
+        bound = f"{sign} {number(target.bound)} {target.unit}".strip()
         lines.append(f"| {target.work} | {target.text} | {bound} | {value} | {verdict.samples} | {verdict.distance} |")
     return "\n".join(lines)
 
@@ -110,11 +115,11 @@ def _sweep_table(system: str, summary: Summary) -> Iterator[str]:
     yield "| size | µs | of that in the kernel | µs without what they use while idle | p99 ms |"
     yield "| --: | --: | --: | --: | --: |"
     for size in sorted(net):
-        cells = (f"{size:,.0f}", *(_number(each[size]) for each in (raw, kernel, net, latest)))
+        cells = (f"{size:,.0f}", *(number(each[size]) for each in (raw, kernel, net, latest)))
         yield f"| {' | '.join(cells)} |"
     if len(net) > 1 and min(net.values()) > 0:
         line = fit(net)
-        text = f"{_number(line.at_zero)} µs + {line.slope:.3f} µs × size, R² {line.r2:.4f}"
+        text = f"{number(line.at_zero)} µs + {line.slope:.3f} µs × size, R² {line.r2:.4f}"
         yield f"\nLine through the fourth column: {text}."
     for flaw in dict.fromkeys(summary.flaws):
         yield f"\nNo figure: {flaw}."
@@ -122,7 +127,7 @@ def _sweep_table(system: str, summary: Summary) -> Iterator[str]:
 
 def _ratio(results: Results, row: Row, peer: str, column: str) -> str:
     try:
-        return f"{_number(ratio(results, row.name, row.salons[0].name, peer, column))} ×"
+        return f"{number(ratio(results, row.name, row.salons[0].name, peer, column))} ×"
     except KeyError:  # one of them is not in this row, or has no good sample
         return NO_FIGURE
 
@@ -136,8 +141,8 @@ def _parts(rows: Sequence[Row], results: Results) -> Iterator[str]:
             if name != row.name or "part_edge_us" not in summary.figures:
                 continue
             shares = [summary.figures.get(f"part_{part}_us") for part in names]
-            cells = ["" if share is None else _number(share) for share in shares]
-            whole = _number(sum(share for share in shares if share is not None))
+            cells = ["" if share is None else number(share) for share in shares]
+            whole = number(sum(share for share in shares if share is not None))
             yield f"| {row.title}: {system} | {' | '.join(cells)} | {whole} |"
 
 
@@ -145,12 +150,8 @@ def _cell(figures: Mapping[str, float], column: str) -> str:
     if column not in figures:
         return "0" if column.endswith("_per_s") and figures else NO_FIGURE
     value = figures[column]
-    return f"{value:.0%}" if column.endswith("_share") else _number(value)
+    return f"{value:.0%}" if column.endswith("_share") else number(value)
 
 
 def _heading(column: str) -> str:
     return HEADINGS.get(column, column.removesuffix("_per_s").replace("_", " ") + "/s")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"
