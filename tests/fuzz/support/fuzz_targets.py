@@ -81,6 +81,7 @@ class Recorder:
     """A Receiver that writes down what it is told."""
 
     frame_limit_bytes = FRAME_LIMIT_BYTES
+    writes_soon = False
 
     def __init__(self) -> None:
         self.told: list[bytes | None] = []

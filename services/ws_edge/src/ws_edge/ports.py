@@ -111,6 +111,8 @@ class Receiver(Protocol):
 
     frame_limit_bytes: int
     """Text frames above this size close the connection with 1009."""
+    writes_soon: bool
+    """The answer to the handshake waits for what it writes first, for a second at most."""
 
     def connected(self, transport: Transport) -> None:
         """The handshake is answered; first call, once."""

@@ -48,6 +48,7 @@ class Recorder:
     """A Receiver that writes down what it is told, and echoes."""
 
     frame_limit_bytes: int = 16384
+    writes_soon: bool = False
     echoes: bool = True
     on_connected: Callable[[Transport], None] | None = None
     on_text: Callable[[Transport, bytes], None] | None = None

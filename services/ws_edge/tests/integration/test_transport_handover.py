@@ -18,9 +18,10 @@ from ws_edge.errors import CloseCode, ErrorCode
 from ws_edge.protocol import codec
 from ws_edge.transport.front_door import FrontDoor
 from ws_edge.transport.patience import Patience
+from ws_edge.transport.websocket import Keepalive
 
 if TYPE_CHECKING:
-    from services.ws_edge.tests.integration.conftest import Edge, StartEdge
+    from services.ws_edge.tests.integration.conftest import Edge, RawClient, StartEdge
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("each_door")]
 
@@ -87,6 +88,68 @@ async def test_the_first_frames_and_a_close_may_be_sent_on_connecting(edge: Edge
     client.send(CLOSE, frame[1][:2])
     assert await client.read() is None
     await edge.receiver.until("lost")
+
+
+async def knock(edge: Edge) -> RawClient:
+    """A client whose receiver writes soon, and has written nothing yet."""
+    make = edge.acceptor.make
+    edge.acceptor.make = lambda: make(writes_soon=True)  # type: ignore[call-arg]  # it is the class
+    client = await edge.raw()
+    client.writer.write(edge.head().encode())
+    async with asyncio.timeout(15):
+        while not edge.acceptor.receivers:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
+    await edge.receiver.until("connected")
+    return client
+
+
+async def test_the_answer_goes_together_with_what_is_written_soon(edge: Edge) -> None:
+    client = await knock(edge)
+    edge.receiver.socket.write(b"\x81\x02hi")
+    edge.receiver.socket.write(b"\x81\x03you")
+    async with asyncio.timeout(15):
+        received = await client.reader.read(65536)
+        head, _, frames = received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert frames.startswith(b"\x81\x02hi")
+    client.send(TEXT, b"there")
+    assert await edge.receiver.until_texts(1) == [b"there"]
+
+
+async def test_a_frame_of_the_client_that_comes_first_is_answered_by_the_handshake(edge: Edge) -> None:
+    client = await knock(edge)
+    client.send(9, b"early")
+    assert (await client.request(""))[0] == 101
+    assert await client.read() == (10, b"early")
+
+
+async def test_a_close_without_a_frame_comes_behind_the_answer(edge: Edge) -> None:
+    client = await knock(edge)
+    edge.receiver.socket.close(4003)
+    assert (await client.request(""))[0] == 101
+    assert await client.read_close() == 4003
+
+
+async def test_what_is_not_written_soon_is_not_waited_for(start_edge: StartEdge) -> None:
+    edge = await start_edge(keepalive=Keepalive(answer_within_s=0.05, close_within_s=0.3))
+    client = await knock(edge)
+    assert (await client.request(""))[0] == 101
+    edge.receiver.socket.write(b"\x81\x02hi")
+    assert await client.read() == (TEXT, b"hi")
+
+
+async def test_a_client_that_goes_before_it_is_answered_is_lost(edge: Edge) -> None:
+    client = await knock(edge)
+    client.reset()
+    await edge.receiver.until("lost")
+    edge.receiver.socket.write(b"\x81\x02hi")
+    edge.receiver.socket.close(4003)
+    await asyncio.sleep(0)
+    assert not edge.app.ctx.open_sockets
+
+
+async def test_a_handshake_is_answered_within_a_second() -> None:
+    assert Keepalive().answer_within_s == 1.0
 
 
 async def test_sanic_keeps_nothing_of_an_upgraded_connection(edge: Edge) -> None:

@@ -19,6 +19,7 @@ from ws_edge.transport.server import EdgeParts, create_app, listening
 
 class Receiver:
     frame_limit_bytes = 100
+    writes_soon = False
     def connected(self, transport): transport.write(b"\\x81\\x02hi")
     def receive_part(self): pass
     def congestion_changed(self, is_congested): pass

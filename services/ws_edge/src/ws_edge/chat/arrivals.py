@@ -20,6 +20,7 @@ class Refusal:
     """Implements Receiver for a client that is turned away before anything is done for it."""
 
     frame_limit_bytes = 4096
+    writes_soon = True
 
     __slots__ = ("_code", "_error")
 

@@ -52,6 +52,7 @@ class ChatConnection:
     """Implements Receiver for the transport, and Connection for the registry."""
 
     frame_limit_bytes = FRAME_LIMIT_BYTES
+    writes_soon = True
 
     __slots__ = (
         "_actions",

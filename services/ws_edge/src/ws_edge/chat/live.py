@@ -34,6 +34,7 @@ class LiveConnection:
     """Implements Receiver for the transport, and Member for the audience."""
 
     frame_limit_bytes = FRAME_LIMIT_BYTES
+    writes_soon = False
 
     __slots__ = ("_address", "_frames", "_is_over", "_limits", "_live", "_refusals", "_transport", "_window")
 

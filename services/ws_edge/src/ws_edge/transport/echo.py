@@ -31,6 +31,7 @@ class Echo:
     """Implements Receiver. Who does not read what comes back is closed with 1013."""
 
     frame_limit_bytes = FRAME_LIMIT_BYTES
+    writes_soon = False
 
     def __init__(self) -> None:
         self._transport: Transport | None = None

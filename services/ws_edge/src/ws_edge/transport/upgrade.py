@@ -250,6 +250,7 @@ class FailedArrival:
     """Closes as soon as the handshake is answered."""
 
     frame_limit_bytes = 0
+    writes_soon = True
 
     def connected(self, transport: Transport) -> None:
         """Say that the fault is ours."""

@@ -51,9 +51,13 @@ class Keepalive:
     """Further silence after which the connection is dropped."""
     close_within_s: float = 2.0
     """How long a close frame may stay unanswered."""
+    answer_within_s: float = 1.0
+    """How long the answer to a handshake waits for the first frame."""
 
 
 class _Stage(Enum):
+    ANSWERING = auto()
+    """The handshake is right, and will be answered together with the first frame."""
     OPEN = auto()
     CLOSING = auto()
     """Our close frame is sent; only the peer's own is still read."""
@@ -68,6 +72,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
     __slots__ = (
         "_assembly",
         "_frame_limit_bytes",
+        "_handshake",
         "_has_heard",
         "_input",
         "_keepalive",
@@ -86,6 +91,8 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         "takes_compressed",
     )
 
+    _handshake: bytes
+    """The answer to it, as long as it was not sent."""
     _assembly: Assembly
     _parser_side: ParserSide
     """With the parser, both from the first frame on: many clients only read."""
@@ -112,18 +119,29 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         self._tail_bytes: int | None = None
         """How much was read behind the last whole frame; None: there was none in the last read."""
         self._partial: PartialFrame | None = None
-        self._stage = _Stage.OPEN
+        self._stage = _Stage.ANSWERING
         self._last_heard_s = self._loop.time()
         self._pinged_s = 0.0
-        self._timer = self._loop.call_later(keepalive.ping_after_s, self._keep_alive)
+        self._timer = self._loop.call_later(keepalive.answer_within_s, self._answer)
 
     def open(self, answer: bytes, early: bytes) -> None:
-        """Answer the handshake, then take the bytes that the client sent behind it."""
+        """Answer the handshake, then take the bytes that the client sent behind it. A receiver that will write soon has
+        its first frames sent in one go with the answer."""
         self._open_sockets.add(self)
-        self._transport.write(answer)
+        self._handshake = answer
+        if self._receiver is not None and not self._receiver.writes_soon:
+            self._answer()
         self._report_connected()
         if early:
             self._hear(early)
+
+    def _answer(self, frames: bytes = b"") -> None:
+        if self._stage is _Stage.ANSWERING:
+            self._stage = _Stage.OPEN
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._keepalive.ping_after_s, self._keep_alive)
+            self._transport.write(self._handshake + frames)
+            del self._handshake
 
     def miss(self) -> None:
         """The client had gone before the handshake could be answered."""
@@ -134,6 +152,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
 
     def _hear(self, data: bytes) -> None:
         """The first bytes of the client's frames."""
+        self._answer()
         self._has_heard = True
         self._assembly = Assembly(self._frame_limit_bytes)
         self._parser_side = ParserSide()
@@ -153,9 +172,12 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         """Send whole WebSocket frames, already encoded; ignored once closing."""
         if self._stage is _Stage.OPEN:
             self._transport.write(frames)
+        else:
+            self._answer(frames)
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame, wait for the peer's, then drop. Only the first call counts."""
+        self._answer()
         if self._stage is not _Stage.OPEN:
             return
         self._send_close(_close_frame(code, reason))
