@@ -15,7 +15,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Never, cast
 
 import uvloop
 
@@ -30,6 +30,34 @@ WORDS = (
     "closing the tab and opening it again helped. "
 ) * 2
 TEXT_CHARACTERS = 120
+
+
+class Turns:
+    """Clock and timers of an audience whose turns of the loop follow each other at once."""
+
+    def __init__(self) -> None:
+        self._soon: list[Callable[[], object]] = []
+
+    def call_soon(self, callback: Callable[[], object], /) -> None:
+        """Run in the next turn."""
+        self._soon.append(callback)
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Never:
+        """Nothing is gathered here."""
+        raise NotImplementedError
+
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def unix_s(self) -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+    def rest(self) -> None:
+        """Until nothing is left to do."""
+        while self._soon:
+            self._soon.pop(0)()
 
 
 class Member:
@@ -93,7 +121,8 @@ async def measure(members: int, rounds: int) -> dict[str, list[float]]:
             os._exit(0)
     try:
         await are_here.wait()
-        audiences = {"plain": Audience(lambda _: None), "compressed": Audience(lambda _: None)}
+        turns = Turns()
+        audiences = {"plain": Audience(turns, turns), "compressed": Audience(turns, turns)}
         for transport in transports:
             for name, audience in audiences.items():
                 audience.add(Member(transport), takes_compressed=name == "compressed")
@@ -103,7 +132,7 @@ async def measure(members: int, rounds: int) -> dict[str, list[float]]:
             for name, audience in turn if number % 2 else turn[::-1]:
                 audience.broadcast(frame)
                 began_ns = time.thread_time_ns()
-                audience.flush()
+                turns.rest()
                 spent_us[name].append((time.thread_time_ns() - began_ns) / members / 1000)
                 await asyncio.sleep(0.02 + members * 8e-6)
         return spent_us

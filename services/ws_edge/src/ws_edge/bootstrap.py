@@ -112,6 +112,7 @@ def build(config: Config) -> Edge:
             metrics,
             config.moderation_outage,
             config.frames_per_window,
+            config.crowded_flush_ms / 1000,
         )
     )
     bus.listen(worker)

@@ -96,6 +96,10 @@ class Transport(Protocol):
     takes_compressed: bool
     """Whether compressed frames may be written: permessage-deflate was negotiated."""
 
+    @property
+    def open_write(self) -> Callable[[bytes], None]:
+        """What `write` does while the connection is open: for a room of thousands, which lets go of it with the end."""
+
     def write(self, frames: bytes) -> None:
         """Send whole WebSocket frames, already encoded; ignored once closing."""
 
@@ -775,6 +779,8 @@ class Ports:
     """What becomes of messages while moderation is away."""
     frames_per_window: int
     """WebSocket frames of one connection in any 10 seconds; 0: no limit."""
+    crowded_flush_s: float
+    """For how long frames to 10,000 members are gathered; 0: not at all."""
     cache: SanctionCache = field(default_factory=SanctionCache)
     policies: PolicyCache = field(default_factory=PolicyCache)
     pins: PinCache = field(default_factory=PinCache)

@@ -192,6 +192,7 @@ async def test_a_fault_of_the_owner_closes_its_connection_alone_with_1011(edge: 
     with structlog.testing.capture_logs() as logs:
         bad.send(TEXT, b"x")
         assert await bad.read_close() == 1011
+    assert edge.acceptor.receivers[1].told[-1] == ("lost",)  # before the peer has answered
     assert [(entry["event"], entry["call"]) for entry in logs] == [("receiver_failed", "receive_text")]
     good.send(TEXT, b"fine")
     assert await good.read() == (TEXT, b"fine")

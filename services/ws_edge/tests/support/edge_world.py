@@ -672,6 +672,10 @@ class Client:
         assert self.closed_with is None
         self.raw += frames
 
+    @property
+    def open_write(self) -> Callable[[bytes], None]:
+        return self.write
+
     def close(self, code: int, reason: str = "") -> None:
         if self.closed_with is None:
             self.closed_with = code
@@ -727,14 +731,28 @@ class NeverWarned:
 class World:
     """One worker and everything around it."""
 
-    def __init__(self, *, outage: Literal["local", "reject"] = "local", frames_per_window: int = 500) -> None:
+    def __init__(
+        self,
+        *,
+        outage: Literal["local", "reject"] = "local",
+        frames_per_window: int = 500,
+        crowded_flush_s: float = 0.0,
+    ) -> None:
         self.clock = FakeClock()
         self.meter = FakeMeter()
         self.rooms = FakeRooms()
         self.moderation = FakeModeration()
         self.bus = FakeBus()
         self.ports = Ports(
-            EDGE, self.rooms, self.moderation, self.bus, self.clock, self.meter, outage, frames_per_window
+            EDGE,
+            self.rooms,
+            self.moderation,
+            self.bus,
+            self.clock,
+            self.meter,
+            outage,
+            frames_per_window,
+            crowded_flush_s,
         )
         self.worker = Worker(self.ports)
         self.limits = ConnectionLimits(in_all=0, of_address=0, handshakes=0)

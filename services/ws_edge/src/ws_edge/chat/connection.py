@@ -336,6 +336,7 @@ class ChatConnection:
                 policy=policy,
                 shows_pin=shows_pin,
                 resume=resume,
+                write=self._transport.open_write,
                 takes_compressed=takes,
             )
             self.write(first)
@@ -351,6 +352,8 @@ class ChatConnection:
         """False: it is over already."""
         if self._is_over or self._transport is None:
             return False
+        if self.room is not None:
+            self.room.write_waiting(self)
         self._leave()
         if error is not None:
             self._transport.write(codec.error(error, ban=ban))

@@ -140,7 +140,7 @@ class Feeds:
 
     def _begin(self, client: Connection, room: Room, state: FeedState, *, is_resumed: bool, nonce: str = "") -> None:
         policy = self._ports.policies.find(room.slug, self._ports.clock.unix_s())
-        room.flush()
+        room.write_waiting(client)
         client.write(codec.moderation_feed(state, policy, is_resumed=is_resumed, nonce=nonce))
         for event in state.events:
             if not event.is_report_about(client.speaker.identity.user_id):

@@ -9,7 +9,7 @@ from ws_edge.ports import Bus
 from ws_edge.protocol import codec
 from ws_edge.protocol.identity import MessageId
 from ws_edge.protocol.log import StoredMessage
-from ws_edge.room.audience import Member
+from ws_edge.room.member import Member
 from ws_edge.room.room import Room
 
 READS_AT_ONCE = 32
@@ -46,7 +46,7 @@ class Histories:
         except (BusUnavailable, TimeoutError):
             reader.refuse(ErrorCode.UNAVAILABLE)
         else:
-            room.flush()  # what the answer knows of, the client has seen before it
+            room.write_waiting(reader)  # what the answer knows of, the client has seen before it
             has_more = len(found) > limit
             waiting = room.waiting_ms()
             shown = found[-limit:]

@@ -8,7 +8,7 @@ from ws_edge.ports import Ports
 from ws_edge.protocol import codec
 from ws_edge.protocol.holds import HeldMessage, HoldState
 from ws_edge.protocol.identity import Identity, Life, Rank, Slug, Speaker
-from ws_edge.room.audience import Member
+from ws_edge.room.member import Member
 
 RELEASES_LIMIT = 20_000
 
@@ -79,7 +79,7 @@ class Holds:
             return  # the message itself says so
         for connection in self._connections.of_participant(hold.key):
             if connection.room is not None and connection.room.slug == hold.slug:
-                connection.room.flush()
+                connection.room.write_waiting(connection)
                 connection.write(_frame_of(hold))
 
     def _settle(self, hold: HeldMessage) -> None:

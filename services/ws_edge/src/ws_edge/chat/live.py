@@ -104,6 +104,7 @@ class LiveConnection:
     def end(self, code: CloseCode) -> None:
         """Leave the audience, then close."""
         if not self._is_over and self._transport is not None:
+            self._live.audience.write_waiting(self)
             self.lost()
             self._transport.close(code)
             self._live.ports.meter.closed(code)

@@ -34,7 +34,7 @@ from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import Action, SanctionEvent, Scope
 from ws_edge.protocol.session import Acknowledge, FileReport, Moderate, WatchFeed
 from ws_edge.protocol.warnings import RoomWarning
-from ws_edge.room.audience import Member
+from ws_edge.room.member import Member
 from ws_edge.room.outcomes import Author, Outcomes
 from ws_edge.room.pins import with_messages
 from ws_edge.room.room import Room
@@ -221,7 +221,7 @@ class ModerationActions:
         self.warnings.apply([warning])
         user_id = client.speaker.identity.user_id
         if user_id is not None:
-            room.flush()
+            room.write_waiting(client)
             client.write(codec.warning_issued(warning, user_id, nonce=nonce))
 
     def _confirm_decision(self, client: "Moderator", room: Room, hold: HeldMessage, nonce: str, action_id: int) -> None:
@@ -229,7 +229,7 @@ class ModerationActions:
         self.holds.apply([hold])
         user_id = client.speaker.identity.user_id
         if user_id is not None and hold.state.is_rejected:
-            room.flush()
+            room.write_waiting(client)
             client.write(codec.held_denied(hold, user_id, nonce=nonce, action_id=action_id))
 
     async def _show_again(self, client: "Moderator", room: Room, result: CommandResult, nonce: str) -> ErrorCode | None:
@@ -241,7 +241,7 @@ class ModerationActions:
         if result.hold is not None and result.hold.state.is_rejected:
             self._confirm_decision(client, room, result.hold, nonce, result.action_id)
             return None
-        room.flush()
+        room.write_waiting(client)
         if isinstance(entry, StoredMessage) and entry.allowed is not None:
             copy = codec.allowed_entry(
                 entry,
@@ -299,7 +299,7 @@ class ModerationActions:
 
     def _answer_undo(self, client: "Moderator", room: Room, result: CommandResult, undone: Undone, nonce: str) -> None:
         """Behind what the room is told of it, where that is known here."""
-        room.flush()
+        room.write_waiting(client)
         client.write(codec.undone(result.action_id, undone.action_id, undone.not_undone, nonce=nonce))
 
     async def _target_of(self, room: Room, command: Command) -> Target | None:
@@ -348,7 +348,8 @@ class ModerationActions:
             if author is not None and author.room is room:
                 instead[author] = _frame_of(event, nonce=nonce, action_id=event.event_id)
             room.broadcast(frame, instead)
-            room.flush()
+            for member in instead:
+                room.write_waiting(member)
 
     def _enforce(self, connection: Connection) -> None:
         slug = connection.slug

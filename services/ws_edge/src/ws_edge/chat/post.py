@@ -403,7 +403,7 @@ class Posting:
             found = None if result.entry_id is None else await self._ports.bus.entry(room.log, result.entry_id)
         if isinstance(found, StoredMessage) and not room.erasures.covers(found):
             author.waiting -= 1
-            room.flush()
+            room.write_waiting(author)
             if room.is_to_come(author, found):
                 author.write(room.besides(found, found.nonce))
             else:
@@ -494,7 +494,7 @@ class Posting:
         elif room.erasures.covers(found):
             self._settle(token, ErrorCode.MESSAGE_DELETED)
         elif self._outcomes.resolve(token):
-            room.flush()
+            room.write_waiting(author)
             if room.is_to_come(author, found):
                 author.write(room.besides(found, pending.nonce))
             else:

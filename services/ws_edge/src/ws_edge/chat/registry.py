@@ -26,8 +26,8 @@ from ws_edge.protocol.reactions import ReactionSums
 from ws_edge.protocol.rooms import Membership
 from ws_edge.protocol.sanctions import SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
-from ws_edge.room.audience import Member
 from ws_edge.room.delay import stored_ms, visible_ms
+from ws_edge.room.member import Member
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.pins import with_messages
 from ws_edge.room.room import GapReader, Room
@@ -250,6 +250,7 @@ class RoomRegistry:
         policies: PolicyCache,
         outcomes: Outcomes,
         gaps: GapReader,
+        crowded_flush_s: float,
     ) -> None:
         self._bus = bus
         self._rooms = rooms
@@ -262,6 +263,7 @@ class RoomRegistry:
         self._policies = policies
         self._outcomes = outcomes
         self._gaps = gaps
+        self._crowded_flush_s = crowded_flush_s
         self.by_life: dict[Life, HeldRoom] = {}
         self.by_slug: dict[Slug, dict[Life, Room]] = {}
 
@@ -342,6 +344,7 @@ class RoomRegistry:
             emotes=self._emotes.of,
             clock=self._clock,
             timers=asyncio.get_running_loop(),
+            crowded_flush_s=self._crowded_flush_s,
         )
 
     def _tell_reactions(self, log: LogRef, sums: ReactionSums) -> None:

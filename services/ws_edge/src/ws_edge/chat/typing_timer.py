@@ -29,13 +29,15 @@ class Typist(Protocol):
 class TypingTimer:
     """Made with the first typing_start of a connection: most have none."""
 
-    __slots__ = ("_client", "_ports", "_room", "_session", "handle")
+    __slots__ = ("_client", "_is_told", "_ports", "_room", "_session", "handle")
 
     def __init__(self, client: Typist, room: Room, session: Session, ports: Ports) -> None:
         self._client = client
         self._room = room
         self._session = session
         self._ports = ports
+        self._is_told = False
+        """Other edges were told of the typing."""
         self.handle: asyncio.TimerHandle | None = None
         """What will end the typing; None: nobody types."""
 
@@ -43,12 +45,16 @@ class TypingTimer:
         """The client types, or still does; whoever may not write does not type either."""
         ports = self._ports
         if not ports.cache.is_silenced(self._client.speaker, self._room.slug, now_s=ports.clock.unix_s()):
-            self._publish(active=True)
+            if self._room.shows_typing:
+                self._is_told = True
+                self._publish(active=True)
             self.schedule()
 
     def stop(self) -> None:
         """The client no longer types."""
-        self._publish(active=False)
+        if self._is_told:
+            self._is_told = False
+            self._publish(active=False)
         self.schedule()
 
     def cancel(self) -> None:

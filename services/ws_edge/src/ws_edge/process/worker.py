@@ -78,6 +78,7 @@ class Worker:
             policies=ports.policies,
             outcomes=self.outcomes,
             gaps=self.recovery,
+            crowded_flush_s=ports.crowded_flush_s,
         )
         self.warnings = Warnings(ports, self.connections, self.sanction_reader)
         self.feeds = Feeds(ports)
@@ -98,7 +99,7 @@ class Worker:
         self.replays = ReplayReader(ports.bus, self.recovery.catch_up)
         self.reactions = Reactions(ports, self.recovery.catch_up)
         self.histories = Histories(ports.bus, self.recovery.catch_up)
-        self.live = LiveRoom(ports, Audience(asyncio.get_running_loop().call_soon))
+        self.live = LiveRoom(ports, Audience(ports.clock, asyncio.get_running_loop()))
 
     def start(self) -> None:
         """Begin the duties that repeat, each at once: what holds everywhere is read before anybody needs it."""

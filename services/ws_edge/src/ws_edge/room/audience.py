@@ -1,33 +1,26 @@
-"""Writing to many: all frames of one loop turn are joined once, and the same bytes go to every member."""
+"""Writing to many: the frames of one loop turn, or of a longer while in a crowded room, are joined once, and the same
+bytes go to every member."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from itertools import chain
 from typing import Protocol
 
-from ws_edge.protocol.compression import compressed
+from ws_edge.ports import Clock, Timer, Timers
 from ws_edge.protocol.identity import Life
+from ws_edge.room.member import Member
+from ws_edge.room.waiting_frames import WaitingFrames
 
 UNSENT_LIMIT_BYTES = 1 << 20
 STALL_LIMIT_S = 30.0
 COMPRESS_FROM_MEMBERS = 32
-COMPRESS_FROM_BYTES = 256
-
-Writers = dict["Member", Callable[[bytes], None]]
-Replacement = tuple[int, int, bytes]
-"""What a member gets in place of the frames from a position to before another one."""
-
-
-class Member(Protocol):
-    """A connection that frames are written to. Compared by identity."""
-
-    def write(self, frames: bytes) -> None:
-        """Send whole frames; never waits."""
-
-    def unsent_bytes(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-
-    def close_slow_consumer(self) -> None:
-        """This member reads too slowly: close it, which takes it out of the audience first."""
+SLICE_MEMBERS = 500
+"""Written to at a time."""
+TURN_MEMBERS = 1000
+"""Written to in one turn of the loop at most: some 5 ms."""
+QUIET_S = 0.5
+"""What comes after so long without any frame is not gathered."""
+GATHERED_BYTES_LIMIT = 64 * 1024
+GATHERED_FRAMES_LIMIT = 256
+"""With so much nothing more is waited for: to one member it is far below what may be unsent."""
 
 
 class Participants(Protocol):
@@ -51,81 +44,153 @@ class _Congestion:
         self.progressed_at_s = now_s
 
 
+class _Slice:
+    """Members who are written to at the same time."""
+
+    __slots__ = ("position", "takes_compressed", "writers")
+
+    def __init__(self, position: int, *, takes_compressed: bool) -> None:
+        self.position = position
+        """Of the first frame that they were not written yet."""
+        self.takes_compressed = takes_compressed
+        self.writers: dict[Member, Callable[[bytes], None]] = {}
+
+
 class Audience:
-    """Members in the order they came, those who take compressed frames behind the others; and the frames that wait for
-    the end of this loop turn."""
+    """Members in slices, and the frames that wait for them.
 
-    __slots__ = ("_allowed_bytes", "_call_soon", "_congested", "_frames", "_inflating", "_instead", "_writers")
+    Frames are written at the end of the loop turn, to TURN_MEMBERS in one turn. Where `gather_s` says so they are
+    gathered: each slice has its turn within every so many seconds, and is written what came since its last one. Who is
+    to be written something alone is written what waits for them first, see `write_waiting`.
+    """
 
-    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
-        self._call_soon = call_soon
-        self._writers: Writers = {}
-        self._inflating: Writers = {}
-        self._frames: list[bytes] = []
-        self._instead: dict[Member, list[Replacement]] = {}
+    __slots__ = (
+        "_allowed_bytes",
+        "_clock",
+        "_congested",
+        "_gather_s",
+        "_is_scheduled",
+        "_next_slice",
+        "_slices",
+        "_soon_to",
+        "_timer",
+        "_timers",
+        "_turn_s",
+        "_waiting",
+        "_written_at_s",
+    )
+
+    def __init__(self, clock: Clock, timers: Timers, gather_s: Callable[[], float] = lambda: 0.0) -> None:
+        self._clock = clock
+        self._timers = timers
+        self._gather_s = gather_s
+        self._slices: list[_Slice] = []
+        """None of them is empty."""
+        self._waiting = WaitingFrames()
+        self._is_scheduled = False
+        """What waits is going to be written."""
+        self._timer: Timer | None = None
+        """While frames are gathered: the turn of the next slice."""
+        self._turn_s = 0.0
+        """When that turn is, or the last one was."""
+        self._next_slice = 0
+        self._soon_to = 0
+        """Up to this position nothing is gathered."""
+        self._written_at_s = float("-inf")
         self._congested: dict[Member, _Congestion] = {}
         self._allowed_bytes: dict[Member, int] = {}
         """What a member may have unsent above the limit, until it has caught up."""
 
     def __len__(self) -> int:
-        return len(self._writers) + len(self._inflating)
+        return sum(len(part.writers) for part in self._slices)
 
     def __iter__(self) -> Iterator[Member]:
-        return chain(self._writers, self._inflating)
+        for part in self._slices:
+            yield from part.writers
 
-    def add(self, member: Member, *, takes_compressed: bool = False, allowed_bytes: int = 0) -> None:
-        """The member gets what is sent from now on; what waits goes to the others first. `allowed_bytes`: what it is
-        written at once, which it may take its time for."""
-        self.flush()
-        writers = self._inflating if takes_compressed else self._writers
-        writers[member] = member.write
+    def add(
+        self,
+        member: Member,
+        write: Callable[[bytes], None] | None = None,
+        *,
+        takes_compressed: bool = False,
+        allowed_bytes: int = 0,
+    ) -> None:
+        """The member gets what is sent from now on, by `write` if there is a shorter way than its own; what waits is
+        for the others. `allowed_bytes`: what it is written at once, which it may take its time for."""
+        for part in self._slices:
+            if part.takes_compressed is takes_compressed and len(part.writers) < SLICE_MEMBERS:
+                if part.position < self._waiting.end:
+                    self._waiting.skip(member)
+                break
+        else:
+            part = _Slice(self._waiting.end, takes_compressed=takes_compressed)
+            self._slices.append(part)
+        part.writers[member] = write or member.write
         if allowed_bytes:
             self._allowed_bytes[member] = allowed_bytes
 
     def discard(self, member: Member) -> None:
         """The member gets nothing any more, not even what waits."""
-        self._writers.pop(member, None)
-        self._inflating.pop(member, None)
+        part = self._slice_of(member)
+        if part is not None:
+            del part.writers[member]
+            if not part.writers:
+                self._slices.remove(part)
+                self._drop_written()
+        self._waiting.forget(member)
         self._congested.pop(member, None)
         self._allowed_bytes.pop(member, None)
-        self._instead.pop(member, None)
 
     def broadcast(self, frame: bytes, instead: Mapping[Member, bytes] | None = None) -> None:
-        """Send a frame to all at the end of this turn; those in `instead` get that in its place, b"" for nothing."""
-        if not self._writers and not self._inflating:
+        """Send a frame to all, with others that come about the same time; those in `instead` get that in its place, b""
+        for nothing."""
+        if not self._slices:
             return
-        if not self._frames:
-            self._call_soon(self.flush)
         if instead:
-            for member, own in instead.items():
-                self._instead.setdefault(member, []).append((len(self._frames), len(self._frames) + 1, own))
-        self._frames.append(frame)
+            instead = {member: own for member, own in instead.items() if self._slice_of(member) is not None}
+        self._waiting.append(frame, instead or {})
+        if not self._is_scheduled:
+            self._schedule()
+        elif self._timer is not None and (
+            self._waiting.size_bytes > GATHERED_BYTES_LIMIT or len(self._waiting) >= GATHERED_FRAMES_LIMIT
+        ):
+            self._timer.cancel()
+            self._timer = None
+            self._write_soon()
 
     @property
     def waiting(self) -> int:
-        """How many frames wait: the position of the next one."""
-        return len(self._frames)
+        """The position of the next frame."""
+        return self._waiting.end
+
+    @property
+    def is_gathering(self) -> bool:
+        """Whether what waits does so for longer than this turn."""
+        return self._timer is not None
 
     def withhold(self, member: Member, start: int, stop: int) -> None:
         """Of the frames that wait, the member does not get those from `start` to before `stop`."""
-        self._instead.setdefault(member, []).append((start, stop, b""))
+        if self._slice_of(member) is not None:
+            self._waiting.withhold(member, start, stop)
 
-    def flush(self) -> None:
-        """Write what waits, now."""
-        if not self._frames:
+    def write_waiting(self, member: Member) -> None:
+        """Write what waits for this member, now: what it is written next comes behind all that was sent before."""
+        part = self._slice_of(member) if self._waiting else None
+        if part is None or part.position == self._waiting.end:
             return
-        frames, self._frames = self._frames, []
-        instead, self._instead = self._instead, {}
-        plain_bytes = _write(self._writers, frames, instead)
-        compressed_bytes = _write(self._inflating, self._compressed(frames), instead) if self._inflating else 0
-        if self._congested:
-            self._bound(plain_bytes, compressed_bytes)
+        frames = self._waiting.of(member, part.position, is_compressed=self._is_compressed(part))
+        self._waiting.skip(member)
+        if frames:
+            part.writers[member](frames)
+            if member in self._congested:
+                self._bound(member, len(frames))
 
     def congestion_changed(self, member: Member, is_congested: bool, *, now_s: float) -> None:
         """Watch a member whose socket does not take what is written, until it does again."""
         if not is_congested:
             self._congested.pop(member, None)
-        elif member in self._writers or member in self._inflating:
+        elif self._slice_of(member) is not None:
             self._congested[member] = _Congestion(member.unsent_bytes(), now_s)
 
     def check_progress(self, now_s: float) -> None:
@@ -137,51 +202,103 @@ class Audience:
             unsent_bytes = member.unsent_bytes()
             taken = congestion.written_bytes - unsent_bytes
             if unsent_bytes > self._limit_of(member):
-                member.close_slow_consumer()
+                self._close(member)
             elif taken > congestion.taken_bytes:
                 congestion.taken_bytes = taken
                 congestion.progressed_at_s = now_s
             elif now_s - congestion.progressed_at_s >= STALL_LIMIT_S:
-                member.close_slow_consumer()
+                self._close(member)
 
-    def _compressed(self, frames: list[bytes]) -> list[bytes]:
-        """Each once and in a frame of its own, where that pays; the same frames otherwise."""
-        if len(self._inflating) < COMPRESS_FROM_MEMBERS:
-            return frames
-        return [compressed(frame) if len(frame) >= COMPRESS_FROM_BYTES else frame for frame in frames]
+    def _slice_of(self, member: Member) -> _Slice | None:
+        for part in self._slices:
+            if member in part.writers:
+                return part
+        return None
 
-    def _bound(self, plain_bytes: int, compressed_bytes: int) -> None:
+    def _is_compressed(self, part: _Slice) -> bool:
+        if not part.takes_compressed:
+            return False
+        takers = sum(len(each.writers) for each in self._slices if each.takes_compressed)
+        return takers >= COMPRESS_FROM_MEMBERS
+
+    def _schedule(self) -> None:
+        self._is_scheduled = True
+        gather_s, now_s = self._gather_s(), self._clock.now_s()
+        if gather_s and now_s - self._written_at_s < QUIET_S:
+            self._turn_s = max(now_s, self._turn_s + gather_s / len(self._slices))
+            self._timer = self._timers.call_later(self._turn_s - now_s, self._write_next)
+        else:
+            self._write_soon()
+
+    def _write_soon(self) -> None:
+        """Everybody is to have what there is at the end of this loop turn."""
+        self._soon_to = self._waiting.end
+        self._timers.call_soon(self._write_turn)
+
+    def _write_next(self) -> None:
+        """The next slice has its turn."""
+        self._timer = None
+        if self._slices:
+            self._next_slice = (self._next_slice + 1) % len(self._slices)
+            self._write(self._slices[self._next_slice])
+        self._go_on()
+
+    def _write_turn(self) -> None:
+        """Write to so many as one turn of the loop may be taken for."""
+        left = TURN_MEMBERS
+        for part in [part for part in self._slices if part.position < self._soon_to]:
+            if left <= 0:
+                self._timers.call_soon(self._write_turn)
+                return
+            self._write(part)
+            left -= len(part.writers)
+        self._turn_s = self._clock.now_s()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Where something still waits, or came meanwhile, it has its turn too."""
+        self._is_scheduled = False
+        if self._waiting:
+            self._schedule()
+
+    def _write(self, part: _Slice) -> None:
+        waiting, writers = self._waiting, part.writers
+        if part.position == waiting.end:
+            return
+        is_compressed = self._is_compressed(part)
+        frames = waiting.of_all(part.position, is_compressed=is_compressed)
+        own = {member: writers.pop(member) for member in waiting.with_own(writers.keys())}
+        if frames:
+            for write in writers.values():
+                write(frames)
+        written = dict.fromkeys(self._congested.keys() & writers.keys(), len(frames))
+        for member, write in own.items():
+            its_own = waiting.of(member, part.position, is_compressed=is_compressed)
+            waiting.forget(member)
+            if its_own:
+                write(its_own)
+                if member in self._congested:
+                    written[member] = len(its_own)
+        writers |= own
+        part.position = waiting.end
+        self._drop_written()
+        self._written_at_s = self._clock.now_s()
+        for member, written_bytes in written.items():
+            self._bound(member, written_bytes)
+
+    def _drop_written(self) -> None:
+        self._waiting.drop_before(min((part.position for part in self._slices), default=self._waiting.end))
+
+    def _bound(self, member: Member, written_bytes: int) -> None:
         """Close who has more than 1 MiB unsent."""
-        for member, congestion in list(self._congested.items()):
-            congestion.written_bytes += compressed_bytes if member in self._inflating else plain_bytes
-            if member.unsent_bytes() > self._limit_of(member):
-                member.close_slow_consumer()
+        self._congested[member].written_bytes += written_bytes
+        if member.unsent_bytes() > self._limit_of(member):
+            self._close(member)
+
+    def _close(self, member: Member) -> None:
+        """What waits for a slow consumer would not reach it."""
+        self.discard(member)
+        member.close_slow_consumer()
 
     def _limit_of(self, member: Member) -> int:
         return UNSENT_LIMIT_BYTES + self._allowed_bytes.get(member, 0)
-
-
-def _write(writers: Writers, frames: list[bytes], instead: Mapping[Member, list[Replacement]]) -> int:
-    """How much each was written, but for those who have frames of their own."""
-    joined = frames[0] if len(frames) == 1 else b"".join(frames)
-    if not joined:
-        for member in instead.keys() & writers.keys():
-            writers[member](_with_own(frames, instead[member]))
-    elif not instead:
-        for write in writers.values():
-            write(joined)
-    else:
-        for member, write in writers.items():
-            write(joined if member not in instead else _with_own(frames, instead[member]))
-    return len(joined)
-
-
-def _with_own(frames: list[bytes], instead: list[Replacement]) -> bytes:
-    """In whatever order the replacements are, and where two of them leave out the same frame."""
-    parts: list[bytes] = []
-    position = 0
-    for start, stop, own in sorted(instead):
-        parts += frames[position:start]
-        parts.append(own)
-        position = max(position, stop)
-    return b"".join((*parts, *frames[position:]))

@@ -8,7 +8,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from ws_edge.protocol import codec
-from ws_edge.room.audience import Audience, Member
+from ws_edge.room.audience import Audience
+from ws_edge.room.member import Member
 from ws_edge.room.presence import Presence
 
 

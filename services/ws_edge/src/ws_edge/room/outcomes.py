@@ -62,7 +62,7 @@ from ws_edge.errors import ErrorCode
 from ws_edge.ports import Clock, Incident, Meter
 from ws_edge.protocol.holds import Decided
 from ws_edge.protocol.log import LogEntry
-from ws_edge.room.audience import Member
+from ws_edge.room.member import Member
 from ws_edge.room.room import Room
 
 _log = structlog.get_logger(__name__)

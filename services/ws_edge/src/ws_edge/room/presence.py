@@ -63,9 +63,9 @@ Version 0 of a snapshot says that the life is over. A participant's version 0 st
 from dataclasses import dataclass, field
 
 from ws_edge.protocol.rooms import Participant, PresenceChanged, RoomSnapshot
+from ws_edge.room import crowding
 
 EARLY_LIMIT = 256
-STATS_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,9 @@ class Presence:
     _left: int = 0
     _has_changes: bool = False
     _stats_sent_at_s: float = float("-inf")
+    _stats_left: float = 0.0
+    """How many room_stats may follow the last one, a second apart: they are saved up in a time with few, one for each
+    interval of a room of this size."""
 
     @property
     def has_gap(self) -> bool:
@@ -159,13 +162,16 @@ class Presence:
         """In how many seconds take_stats is due; None: there is nothing new in a crowded room."""
         if not self._has_changes:
             return None
-        return max(0.0, self._stats_sent_at_s + STATS_INTERVAL_S - now_s)
+        interval_s = crowding.stats_interval_s(self.connection_count)
+        return max(0.0, self._stats_sent_at_s + max(1.0, (1.0 - self._stats_left) * interval_s) - now_s)
 
     def take_stats(self, now_s: float) -> Stats:
         """What came and went since the last time."""
         stats = Stats(self.connection_count, self._joined, self._left)
         self._joined = self._left = 0
         self._has_changes = False
+        saved = (now_s - self._stats_sent_at_s) / crowding.stats_interval_s(self.connection_count)
+        self._stats_left = max(0.0, min(crowding.STATS_AT_ONCE, self._stats_left + saved) - 1.0)
         self._stats_sent_at_s = now_s
         return stats
 

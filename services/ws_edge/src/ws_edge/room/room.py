@@ -26,9 +26,11 @@ from ws_edge.protocol.reactions import Reacted, ReactionSums
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.server_frames import You
-from ws_edge.room.audience import Audience, Member, Participants
+from ws_edge.room import crowding
+from ws_edge.room.audience import Audience, Participants
 from ws_edge.room.erasures import Erasures
 from ws_edge.room.log_order import LogOrder
+from ws_edge.room.member import Member
 from ws_edge.room.newcomers import Newcomers
 from ws_edge.room.pins import RoomPin
 from ws_edge.room.presence import Announcement, Joined, Presence
@@ -79,6 +81,7 @@ class Room:
     __slots__ = (
         "_audience",
         "_clock",
+        "_crowded_flush_s",
         "_deleted",
         "_emotes",
         "_epoch",
@@ -121,6 +124,7 @@ class Room:
         emotes: Callable[[Slug], EmoteTable],
         clock: Clock,
         timers: Timers,
+        crowded_flush_s: float,
     ) -> None:
         self.log = membership.log
         self.slug = membership.slug
@@ -139,7 +143,8 @@ class Room:
         self._emotes = emotes
         self._clock = clock
         self._timers = timers
-        self._audience = Audience(timers.call_soon)
+        self._crowded_flush_s = crowded_flush_s
+        self._audience = Audience(clock, timers, self._gather_s)
         self._order = LogOrder()
         self._shown = ShownLog()
         self._pin = RoomPin()
@@ -173,18 +178,18 @@ class Room:
         policy: Policy,
         shows_pin: bool = True,
         resume: ResumePoint | None = None,
+        write: Callable[[bytes], None] | None = None,
         takes_compressed: bool = False,
     ) -> bytes:
         """Let a participant's connection in. Returns what it is to be written first: room_joined, what it has missed
         where it comes back, and who came after it while it was on its way. `shows_pin` false: what is pinned may
         have been taken back."""
-        self._audience.flush()
         sees_all = speaker.identity.rank >= EXEMPT_RANK
         last_id = self.watched_id if sees_all else self.viewed_id
         missed = None if resume is None else self._missed_since(resume, last_id)
         replay = b"" if not missed else self._replayed(missed, speaker, _since(resume))
         replay += b"".join(self._viewers.early_copies(speaker, sees_all=sees_all))
-        self._audience.add(member, takes_compressed=takes_compressed, allowed_bytes=len(replay))
+        self._audience.add(member, write, takes_compressed=takes_compressed, allowed_bytes=len(replay))
         if sees_all:
             self._viewers.add_watcher(member)
         presence, count = self._presence, membership.connection_count
@@ -226,9 +231,12 @@ class Room:
         """Send a frame to every member; those in `instead` get that in its place."""
         self._audience.broadcast(frame, instead)
 
-    def flush(self) -> None:
-        """Write what waits for the end of this loop turn, now."""
-        self._audience.flush()
+    def write_waiting(self, member: Member) -> None:
+        """Write what waits for this member, now: what it is written next comes behind all that was sent before."""
+        self._audience.write_waiting(member)
+
+    def _gather_s(self) -> float:
+        return crowding.flush_s(len(self._audience), self._crowded_flush_s) if self._presence.crowded else 0.0
 
     def congestion_changed(self, member: Member, is_congested: bool) -> None:
         """The member's socket takes nothing more, or does again."""
@@ -450,6 +458,8 @@ class Room:
             is_own = author is not None or (isinstance(shown, StoredMessage) and shown.allowed is not None)
             own = self._own_copies(shown, author) if is_own else None
             self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self.emotes), own)
+            if author is not None and self._audience.is_gathering:
+                self._audience.write_waiting(author)
 
     def _own_copies(
         self, shown: LogEntry, author: Member | None, *, skipped: int = 0, visible_ms: int = 0
@@ -572,6 +582,11 @@ class Room:
         self._returned(self.log, key, version)
 
     # --- typing ----------------------------------------------------------------------------------------------------
+
+    @property
+    def shows_typing(self) -> bool:
+        """Whether anybody is shown typing who starts now."""
+        return self._typing.is_shown
 
     def typing_changed(self, change: TypingChanged) -> None:
         """Show who starts and stops, to all but the one who types."""

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from ws_edge.protocol.identity import MessageId, Rank
 from ws_edge.protocol.log import LogEntry, StoredMessage
-from ws_edge.room.audience import Member
 from ws_edge.room.erasures import author_of
+from ws_edge.room.member import Member
 
 WAITING_LIMIT = 20_000
 """Entries that wait for the end of their second: as many as a log has. With one more they are judged by what came."""

@@ -4,13 +4,14 @@ from ws_edge.ports import Clock, Timer, Timers
 from ws_edge.protocol import codec
 from ws_edge.protocol.rooms import TypingChanged
 from ws_edge.protocol.typing_state import Transition, TypingBoard, TypingPacer
+from ws_edge.room import crowding
 from ws_edge.room.audience import Audience, Participants
 from ws_edge.room.presence import Presence
 
 
 class TypingIndicator:
     """Shows who types to all members but the one who does. The pacer decides how much of it a crowded room is
-    shown."""
+    shown; a large one is shown nothing but the stops of whom it saw before."""
 
     __slots__ = ("_audience", "_board", "_clock", "_due_s", "_pacer", "_participants", "_presence", "_timer", "_timers")
 
@@ -27,6 +28,11 @@ class TypingIndicator:
         self._due_s = float("inf")
         self._timer: Timer | None = None
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether anybody is shown typing who starts now."""
+        return crowding.shows_typing(self._presence.connection_count)
+
     def changed(self, change: TypingChanged) -> None:
         """One connection started or stopped."""
         self._show(self._board.changed(change, self._clock.now_s()))
@@ -36,7 +42,7 @@ class TypingIndicator:
         self._show(self._board.left(key, self._clock.now_s()))
 
     def _show(self, transition: Transition | None) -> None:
-        if transition is not None:
+        if transition is not None and not (transition.active and not self.is_shown):
             crowded = self._presence.crowded
             self._broadcast(self._pacer.changed(transition, crowded=crowded, now=self._clock.now_s()))
         self._schedule()

@@ -13,9 +13,10 @@ from ws_edge.protocol.emotes import EmoteTable
 from ws_edge.protocol.identity import MessageId, Speaker
 from ws_edge.protocol.log import LogEntry, LogRef, MessageDeleted, MessagesPurged, StoredMessage
 from ws_edge.protocol.policies import LONGEST_DELAY_S
-from ws_edge.room.audience import Audience, Member, Participants
+from ws_edge.room.audience import Audience, Participants
 from ws_edge.room.delay import WAITING_LIMIT, DelayLine, ShownChain, visible_ms
 from ws_edge.room.erasures import Erasures
+from ws_edge.room.member import Member
 from ws_edge.room.recent_log import HELD_S
 from ws_edge.room.sampling import Passed, SampledLane, left_of_second_s, mentioned_in
 

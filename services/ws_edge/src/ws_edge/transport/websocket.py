@@ -175,6 +175,12 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         else:
             self._answer(frames)
 
+    @property
+    def open_write(self) -> Callable[[bytes], None]:
+        """See Transport: the first frames have opened it, and whatever ends that has told the receiver before anybody
+        else runs."""
+        return self._transport.write
+
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame, wait for the peer's, then drop. Only the first call counts."""
         self._answer()
@@ -302,7 +308,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
             return
         taken = succeeds(receiver.receive_text, payload) if opcode == TEXT else succeeds(receiver.receive_binary)
         if not taken:
-            self.close(INTERNAL_ERROR)
+            self._fail()
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -348,17 +354,22 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
 
     def _report_connected(self) -> None:
         if self._receiver is not None and not succeeds(self._receiver.connected, self):
-            self.close(INTERNAL_ERROR)
+            self._fail()
 
     def _report_frame(self) -> None:
         receiver = self._receiver
         if receiver is not None and self._stage is _Stage.OPEN and not succeeds(receiver.receive_part):
-            self.close(INTERNAL_ERROR)
+            self._fail()
 
     def _report_congestion(self, is_congested: bool) -> None:
         receiver = self._receiver
         if receiver is not None and self._stage is _Stage.OPEN:
             succeeds(receiver.congestion_changed, is_congested)
+
+    def _fail(self) -> None:
+        """The receiver could not do what it should: the client is told, and what it holds is given back at once."""
+        self.close(INTERNAL_ERROR)
+        self._report_lost()
 
     def _report_lost(self) -> None:
         receiver, self._receiver = self._receiver, None

@@ -51,6 +51,7 @@ async def test_ban_everyone_is_told_then_every_connection_of_the_target_gets_400
     target, again = await world.join("s", "5:user"), await world.join("s", "5:user")
     elsewhere = await world.join("t", "5:user")
     world.worker.sanction_changed(event_of(Action.BAN))
+    await world.settle()
     told = {
         "type": "moderation_action",
         "data": {
@@ -69,6 +70,7 @@ async def test_ban_everyone_is_told_then_every_connection_of_the_target_gets_400
 async def test_mute_everyone_is_told_and_the_target_stays(world: World) -> None:
     target = await world.join("s", "5:user")
     world.worker.sanction_changed(event_of(Action.MUTE))
+    await world.settle()
     assert (target.types, target.closed_with) == (["moderation_action"], None)
 
 
@@ -88,6 +90,7 @@ async def test_lifting_is_told_and_no_longer_in_the_book(world: World, action: A
     target = await world.join("s", "5:user")
     world.worker.sanction_changed(event_of(Action.MUTE))
     world.worker.sanction_changed(event_of(action, number=2))
+    await world.settle()
     assert [f["data"]["action"] for f in target.frames] == ["mute", action.word]  # type: ignore[index]
     assert world.ports.cache.by_id == {}
 
@@ -96,6 +99,7 @@ async def test_an_event_that_comes_twice_is_told_once(world: World) -> None:
     witness = await world.join("s", "1:user")
     world.worker.sanction_changed(event_of(Action.MUTE))
     world.worker.sanction_changed(event_of(Action.MUTE))
+    await world.settle()
     assert witness.types == ["moderation_action"]
 
 
@@ -103,6 +107,7 @@ async def test_scope_everywhere_closes_and_tells_where_the_target_is(world: Worl
     here, there = await world.join("s", "5:user"), await world.join("t", "5:user")
     witness, stranger = await world.join("t", "2:user"), await world.join("u", "3:user")
     world.worker.sanction_changed(event_of(Action.BAN, scope=Scope.EVERYWHERE))
+    await world.settle()
     assert (here.closed_with, there.closed_with) == (4003, 4003)
     assert (witness.types, stranger.types) == (["moderation_action"], [])
 
@@ -181,6 +186,7 @@ async def test_a_ban_whose_lifting_was_heard_first_closes_nobody(world: World) -
     assert unban.lifted_ids == (ban.imposed[0].id,)
     world.worker.sanction_changed(unban)
     world.worker.sanction_changed(ban)
+    await world.settle()
     assert (target.types, target.closed_with) == (["moderation_action", "moderation_action"], None)
     assert (await world.join("s", "5:user")).closed_with is None
 

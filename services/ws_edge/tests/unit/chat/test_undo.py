@@ -85,6 +85,7 @@ async def test_an_event_of_another_worker_or_of_a_command_that_is_over_is_told_a
     chair = await world.join("s", "9:admin")
     world.worker.sanction_changed(replace(BANNED, edge="f" * 32, token=1))
     world.worker.sanction_changed(replace(LIFTED, token=99))
+    await world.settle()
     assert told(chair, "moderation_action") == [TOLD, {**TOLD, "action": "unban", "duration_minutes": 0}]
 
 

@@ -1,6 +1,9 @@
 """Presence events in version order; gaps are noticed, and mended from a snapshot."""
 
 from dataclasses import replace
+from itertools import pairwise
+
+import pytest
 
 from ws_edge.protocol.identity import UserId
 from ws_edge.protocol.rooms import Participant, PresenceChanged, RoomSnapshot
@@ -18,10 +21,11 @@ def change(
     left: tuple[int, ...] = (),
     crowded: bool = False,
     counts: tuple[int, int] = (0, 0),
+    count: int = 7,
 ) -> PresenceChanged:
     came = tuple(replace(person(n), version=version) for n in joined)
     return PresenceChanged(
-        version, version, 7, crowded, came, tuple(person(n) for n in left), *counts, at_ms=1000 + version
+        version, version, count, crowded, came, tuple(person(n) for n in left), *counts, at_ms=1000 + version
     )
 
 
@@ -101,6 +105,37 @@ def test_room_stats_replace_single_joins_and_leaves_at_most_once_a_second() -> N
     presence.receive(change(4, crowded=True, counts=(0, 4), left=(9,)))
     assert presence.stats_due_s(10.25) == 0.75
     assert presence.take_stats(11.0) == Stats(7, 1, 4)
+
+
+def test_in_a_large_room_that_never_rests_room_stats_come_ten_times_a_second_apart_then_every_ten_seconds() -> None:
+    presence, told = Presence(1, 10_000, True), list[float]()
+    for step in range(1, 1000):
+        now_s = 100 + step / 10
+        presence.receive(change(1 + step, crowded=True, counts=(1, 0), count=10_000))
+        due_s = presence.stats_due_s(now_s)
+        assert due_s is not None
+        if due_s <= 0.05:
+            presence.take_stats(now_s)
+            told.append(round(now_s, 1))
+    gaps = [later - earlier for earlier, later in pairwise(told)]
+    assert gaps[:9] == pytest.approx([1.0] * 9)
+    assert gaps[9:10] == pytest.approx([1.0], abs=0.11)
+    assert gaps[10:] == pytest.approx([10.0] * (len(gaps) - 10), abs=0.11)
+    assert len(gaps) > 15
+
+
+def test_after_a_quiet_time_a_large_room_is_told_its_count_a_second_after_the_last_change_again() -> None:
+    presence = Presence(1, 10_000, True)
+    for version in range(2, 13):
+        presence.receive(change(version, crowded=True, counts=(1, 0), count=10_000))
+        presence.take_stats(100.0 + version)
+    presence.receive(change(13, crowded=True, counts=(1, 0), count=10_000))
+    due_s = presence.stats_due_s(112.0)
+    assert due_s is not None
+    assert due_s > 8
+    presence.take_stats(142.0)
+    presence.receive(change(14, crowded=True, counts=(1, 0), count=10_000))
+    assert presence.stats_due_s(142.0) == 1.0
 
 
 def test_joins_and_leaves_of_a_room_that_is_not_crowded_make_no_room_stats() -> None:

@@ -38,7 +38,7 @@ class Scene:
         self.timers: list[tuple[float, Callable[[], object]]] = []
         self.published: list[list[Reacted]] = []
         self.member = Member()
-        audience = Audience(lambda flush: self.timers.append((self.now, flush)))
+        audience = Audience(self, self)
         audience.add(self.member)
         self.reactions = RoomReactions(audience, self._publish, self, self)
 

@@ -22,7 +22,7 @@ from ws_edge.protocol.reactions import Reacted
 from ws_edge.protocol.references import ResumePoint
 from ws_edge.protocol.rooms import Membership, Participant, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.server_frames import You
-from ws_edge.room.audience import Member
+from ws_edge.room.member import Member
 from ws_edge.room.outcomes import Outcomes
 from ws_edge.room.room import Room
 from ws_edge.room.shown_log import REPEATABLE_LIMIT
@@ -104,6 +104,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self.time_s = 100.0
+        self.crowded_flush_s = 0.0
         self.soon: list[Callable[[], object]] = []
         self.timers: list[FakeTimer] = []
         self.reacted: list[list[Reacted]] = []
@@ -173,6 +174,7 @@ class Surroundings:
             emotes=self.emotes.of,
             clock=self,
             timers=self,
+            crowded_flush_s=self.crowded_flush_s,
         )
 
     def end_turn(self) -> None:
@@ -200,8 +202,11 @@ def membership(*, version: int = 1, crowded: bool = False) -> Membership:
     return Membership(RoomId(7), Life(3), Slug("s"), 1, version, crowded)
 
 
-def open_room(*keys: str, crowded: bool = False) -> tuple[Room, Surroundings, list[Viewer]]:
+def open_room(
+    *keys: str, crowded: bool = False, crowded_flush_s: float = 0.0
+) -> tuple[Room, Surroundings, list[Viewer]]:
     host = Surroundings()
+    host.crowded_flush_s = crowded_flush_s
     room = host.room(membership(crowded=crowded))
     room.presence_restored(RoomSnapshot(1, 1, crowded, ()))
     room.opened(MessageId(0))
@@ -596,6 +601,34 @@ def test_in_a_crowded_room_at_most_10_typing_frames_a_second_are_shown_in_whole_
     starts = [name for kind, name in viewer.told() if kind == "typing_start"]
     stops = [name for kind, name in viewer.told() if kind == "typing_stop"]
     assert sorted(map(str, starts)) == sorted(map(str, stops))
+
+
+def test_a_room_of_more_than_2000_is_shown_nothing_but_the_stops_of_whom_it_saw() -> None:
+    room, host, (viewer,) = open_room("u:99", crowded=True)
+    for number in range(1, 16):
+        room.typing_changed(typing(f"u:{number}", active=True))
+    room.presence_changed(PresenceChanged(2, 2, 2001, True, (), (), 0, 0, 0))
+    for number in range(1, 31):
+        room.typing_changed(typing(f"u:{number}", active=True))
+        room.typing_changed(typing(f"u:{number}", active=False))
+    for _ in range(30):
+        host.pass_time(0.1)
+    told = [kind for kind, _ in viewer.told() if kind != "room_stats"]
+    assert told == ["typing_start"] * 10 + ["typing_stop"] * 10
+
+
+def test_a_crowded_room_is_written_at_once_after_a_quiet_time_and_then_what_was_gathered() -> None:
+    room, host, (ana, ben) = open_room("u:1", "u:2", crowded=True, crowded_flush_s=0.15)
+    room.entry_stored(message(1, 0))
+    host.end_turn()
+    assert ana.told() == [("chat_message", "m1")]
+    room.entry_stored(message(2, 1))
+    room.entry_stored(message(3, 2))
+    host.end_turn()
+    host.pass_time(0.02)
+    assert ana.told() == ben.told() == [("chat_message", "m1")]
+    host.pass_time(0.01)
+    assert ana.told() == ben.told() == [("chat_message", f"m{number}") for number in (1, 2, 3)]
 
 
 def test_a_room_in_which_somebody_always_types_does_not_gather_timers() -> None:
