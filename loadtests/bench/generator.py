@@ -39,6 +39,8 @@ class Load:
     drain_s: float = 60
     """At most; it ends earlier when nothing has come for three seconds."""
     settle_s: float = 1
+    still_s: float = 0
+    """How long the idle CPU is measured; 0: as long as it settles."""
     in_flight: int = 256
     join_s: float = 60
     steps: int = 1
@@ -130,6 +132,7 @@ def arguments(running: Running, load: Load, tokens: Path) -> Iterator[str]:
         "send": load.send_s,
         "drain": load.drain_s,
         "settle": load.settle_s,
+        "still": load.still_s or load.settle_s,
         "in-flight": load.in_flight,
         "join": load.join_s,
         "steps": load.steps,

@@ -21,8 +21,8 @@ HELD_BY_ONE = 14_000
 """A process may open 20,000 files on many machines."""
 HELD_JOIN_S = 120
 HELD_FOR_S = 600
-HELD_STILL_S = 10
-"""Before the memory is read, and once more for the CPU: what follows from the last join is over."""
+PINGED_S = 25
+"""Salon has pinged everybody by then, and has made what it keeps of a client that has answered."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ def idle(bench: Bench, running: Running, system: System, load: Load) -> Measured
     """Memory of connections that do nothing, at several counts."""
     joined = bench.run(running, load)["join"]
     figures = {f"kib_at_{step['joined']}": step[system.front] for step in joined["memory"]}
-    last = joined["memory"][-1]
-    figures["kib_each"] = last[system.front] / max(1, last["joined"])
-    figures["all_kib_each"] = sum(last[part] for part in joined["cpu_s"]) / max(1, last["joined"])
+    grown = {part: kib - joined["empty_kib"][part] for part, kib in joined["still_kib"].items()}
+    figures["kib_each"] = grown[system.front] / max(1, joined["joined"])
+    figures["all_kib_each"] = sum(grown.values()) / max(1, joined["joined"])
     figures["idle_cpu_share"] = _total(joined["idle_cpu_s"]) / joined["idle_s"]
     return figures, flaw_of(joined, None, load.members)
 
@@ -111,7 +111,7 @@ def idle_of_many(bench: Bench, running: Running, members: int) -> Measured:
             generating.let_go()
         lost = sum(generating.read()["lost"] for generating in held)
     empty, last = came[0]["empty_kib"], came[-1]
-    grown = {name: last["empty_kib"][name] + last["memory"][-1][name] - kib for name, kib in empty.items()}
+    grown = {name: last["still_kib"][name] - kib for name, kib in empty.items()}
     figures = {f"{name}_kib_each": kib / members for name, kib in grown.items()}
     figures["all_kib_each"] = sum(grown.values()) / members
     figures["idle_cpu_share"] = _total(last["idle_cpu_s"]) / last["idle_s"]
@@ -127,8 +127,8 @@ def _parts_of(tokens: Path, members: int) -> Iterator[tuple[Load, Path]]:
     for first, end in itertools.pairwise(ends):
         own = tokens.with_suffix(f".{first}")
         own.write_text("".join(lines[first:end]))
-        settle_s = HELD_STILL_S if end == members else 0.5
-        yield Load(end - first, settle_s=settle_s, join_s=HELD_JOIN_S, hold_s=HELD_FOR_S), own
+        still_s = PINGED_S if end == members else 0
+        yield Load(end - first, settle_s=0.5, still_s=still_s, join_s=HELD_JOIN_S, hold_s=HELD_FOR_S), own
 
 
 def typing(bench: Bench, running: Running, load: Load) -> Measured:

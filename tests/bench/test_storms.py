@@ -67,7 +67,7 @@ def test_a_server_that_tells_no_count_is_measured_until_all_are_back(bench: Benc
 @pytest.fixture
 def by_fives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "HELD_BY_ONE", 5)
-    monkeypatch.setattr(measuring, "HELD_STILL_S", 0.2)
+    monkeypatch.setattr(measuring, "PINGED_S", 0.2)
 
 
 @pytest.mark.usefixtures("by_fives")

@@ -89,10 +89,13 @@ static void join_all(Crowd *crowd, Watch *watch) {
     watch_print_cpu(watch, "cpu_s", &before, &after);
     watch_cpu(watch, &before);
     uint64_t began = now_ns();
-    rest(crowd, options->settle_s);
+    rest(crowd, options->still_s);
     watch_cpu(watch, &after);
     watch_print_cpu(watch, "idle_cpu_s", &before, &after);
-    printf(",\"idle_s\":%.4f}\n", seconds(now_ns() - began));
+    printf(",\"idle_s\":%.4f", seconds(now_ns() - began));
+    watch_pss(watch, &after);
+    watch_print_pss(watch, "still_kib", &after);
+    printf("}\n");
     fflush(stdout);
 }
 

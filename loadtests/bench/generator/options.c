@@ -29,7 +29,7 @@ static void read_tokens(Options *options, const char *path) {
 
 enum {
     PORT = 256, PATH, HELLO, ACK, FRAME, PING, PONG, MEMBERS, GROUPS, SENDERS, IN_FLIGHT, TEXT, RATE, WINDOW, SEND,
-    DRAIN, SETTLE, JOIN, STEPS, HOLD, STORM, CUT, JITTER, COUNTS, TYPING, CHURN, TYPE_START, TYPE_STOP, TOKENS, WATCH, DEFLATE
+    DRAIN, SETTLE, STILL, JOIN, STEPS, HOLD, STORM, CUT, JITTER, COUNTS, TYPING, CHURN, TYPE_START, TYPE_STOP, TOKENS, WATCH, DEFLATE
 };
 
 static const struct option names[] = {
@@ -43,7 +43,7 @@ static const struct option names[] = {
     {"churn", 1, 0, CHURN},         {"type-start", 1, 0, TYPE_START}, {"type-stop", 1, 0, TYPE_STOP},
     {"tokens", 1, 0, TOKENS},       {"watch", 1, 0, WATCH},         {"deflate", 1, 0, DEFLATE},
     {"hold", 1, 0, HOLD},           {"cut", 1, 0, CUT},             {"jitter", 1, 0, JITTER},
-    {"counts", 1, 0, COUNTS},
+    {"counts", 1, 0, COUNTS},       {"still", 1, 0, STILL},
     {0, 0, 0, 0},
 };
 
@@ -77,6 +77,7 @@ static int set_number(Options *options, int name, double value) {
     case SEND: options->send_s = value; return 1;
     case DRAIN: options->drain_s = value; return 1;
     case SETTLE: options->settle_s = value; return 1;
+    case STILL: options->still_s = value; return 1;
     case JOIN: options->join_s = value; return 1;
     case STEPS: options->steps = (int)value; return 1;
     case HOLD: options->hold_s = value; return 1;
@@ -93,7 +94,7 @@ static int set_number(Options *options, int name, double value) {
 Options options_read(int argc, char **argv) {
     Options options = {
         .path = "/", .members = 1, .groups = 1, .in_flight = 256, .text_bytes = 120, .send_s = 5, .drain_s = 3,
-        .settle_s = 1, .join_s = 60, .steps = 1,
+        .settle_s = 1, .still_s = 1, .join_s = 60, .steps = 1,
     };
     for (int name; (name = getopt_long(argc, argv, "", names, NULL)) != -1;)
         if (name == '?' || (!set_text(&options, name, optarg) && !set_number(&options, name, atof(optarg))))

@@ -21,7 +21,8 @@ typedef struct {
     int window;         /* messages a sender has under way instead of a rate; 0: by rate */
     double send_s;
     double drain_s;     /* how long to wait for the last deliveries once none comes any more */
-    double settle_s;    /* quiet time after the joins, over which the idle CPU is measured */
+    double settle_s;    /* quiet time after the joins, before memory is read */
+    double still_s;     /* then so long for the idle CPU, and memory is read once more */
     double join_s;      /* when to give the joins up */
     int steps;          /* memory is read so many times on the way to `members` */
     double hold_s;      /* stay inside for so long at most, until stdin is closed */
