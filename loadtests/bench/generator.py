@@ -34,6 +34,8 @@ class Load:
     groups: int = 1
     senders: int = 0
     rate: float = 0
+    warm: float = 0
+    """Every sender sends one before anything is counted, so many a second."""
     window: int = 0
     send_s: float = 5
     drain_s: float = 60
@@ -128,6 +130,7 @@ def arguments(running: Running, load: Load, tokens: Path) -> Iterator[str]:
         "groups": load.groups,
         "senders": load.senders,
         "rate": load.rate,
+        "warm": load.warm,
         "window": load.window,
         "send": load.send_s,
         "drain": load.drain_s,

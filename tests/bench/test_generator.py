@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,23 @@ def test_every_line_of_a_frame_is_a_message_of_its_own(bench: Bench, running: Ru
     phases = generator.run(bench.program, running, load, bench.tokens)
     assert flaw_of(phases["join"], phases["send"], 12) == ""
     assert (phases["send"]["sent"], phases["send"]["deliveries"]) == (200, 800)
+
+
+def test_what_senders_send_first_is_heard_and_not_counted(bench: Bench, running: Running) -> None:
+    load = Load(12, groups=3, senders=12, rate=400, send_s=0.5, settle_s=0.1)
+    phases = {
+        warm: generator.run(bench.program, running, replace(load, warm=warm), bench.tokens) for warm in (0.0, 1000.0)
+    }
+    for each in phases.values():
+        assert flaw_of(each["join"], each["send"], 12) == ""
+        assert (each["send"]["sent"], each["send"]["deliveries"]) == (200, 800)
+
+
+def test_memory_is_read_again_after_members_were_still(bench: Bench, running: Running) -> None:
+    load = Load(6, groups=2, settle_s=0, still_s=0.3)
+    joined = generator.run(bench.program, running, load, bench.tokens)["join"]
+    assert joined["idle_s"] >= 0.3
+    assert joined["still_kib"]["server"] >= joined["empty_kib"]["server"] > 0
 
 
 def test_members_say_hello_with_their_own_room_and_answer_pings(bench: Bench, running: Running) -> None:

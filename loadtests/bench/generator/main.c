@@ -201,6 +201,18 @@ static void drain(Crowd *crowd, uint64_t expected) {
     }
 }
 
+static void warm_up(Crowd *crowd) {
+    const Options *options = crowd->options;
+    uint64_t began = now_ns();
+    for (int i = 0; options->warm > 0 && i < options->senders; i++) {
+        uint64_t due = began + nanoseconds(i / options->warm);
+        while (now_ns() < due)
+            crowd_poll(crowd, due);
+        if (crowd->client[i].joined)
+            crowd_say(crowd, &crowd->client[i], due);
+    }
+}
+
 static void print_latency(const Latency *latency) {
     printf(",\"latency_ms\":{\"p50\":%.3f,\"p90\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f}",
            latency_percentile(latency, 0.5), latency_percentile(latency, 0.9), latency_percentile(latency, 0.99),
@@ -212,6 +224,9 @@ static void send_messages(Crowd *crowd, Watch *watch) {
     crowd_reset(crowd);
     int lost = crowd->lost;
     Group *groups = groups_of(crowd);
+    warm_up(crowd);
+    drain(crowd, expected_of(crowd, groups));
+    crowd_reset(crowd);
     watch_refresh(watch);
     watch_cpu(watch, &before);
     double own = own_cpu_s();

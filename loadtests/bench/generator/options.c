@@ -28,7 +28,7 @@ static void read_tokens(Options *options, const char *path) {
 }
 
 enum {
-    PORT = 256, PATH, HELLO, ACK, FRAME, PING, PONG, MEMBERS, GROUPS, SENDERS, IN_FLIGHT, TEXT, RATE, WINDOW, SEND,
+    PORT = 256, PATH, HELLO, ACK, FRAME, PING, PONG, MEMBERS, GROUPS, SENDERS, IN_FLIGHT, TEXT, RATE, WARM, WINDOW, SEND,
     DRAIN, SETTLE, STILL, JOIN, STEPS, HOLD, STORM, CUT, JITTER, COUNTS, TYPING, CHURN, TYPE_START, TYPE_STOP, TOKENS, WATCH, DEFLATE
 };
 
@@ -43,7 +43,7 @@ static const struct option names[] = {
     {"churn", 1, 0, CHURN},         {"type-start", 1, 0, TYPE_START}, {"type-stop", 1, 0, TYPE_STOP},
     {"tokens", 1, 0, TOKENS},       {"watch", 1, 0, WATCH},         {"deflate", 1, 0, DEFLATE},
     {"hold", 1, 0, HOLD},           {"cut", 1, 0, CUT},             {"jitter", 1, 0, JITTER},
-    {"counts", 1, 0, COUNTS},       {"still", 1, 0, STILL},
+    {"counts", 1, 0, COUNTS},       {"still", 1, 0, STILL},         {"warm", 1, 0, WARM},
     {0, 0, 0, 0},
 };
 
@@ -73,6 +73,7 @@ static int set_number(Options *options, int name, double value) {
     case DEFLATE: options->deflate = (int)value; return 1;
     case TEXT: options->text_bytes = (int)value; return 1;
     case RATE: options->rate = value; return 1;
+    case WARM: options->warm = value; return 1;
     case WINDOW: options->window = (int)value; return 1;
     case SEND: options->send_s = value; return 1;
     case DRAIN: options->drain_s = value; return 1;

@@ -18,6 +18,7 @@ typedef struct {
     int text_bytes;     /* length of the marked text */
     int deflate;        /* offer compression, and make the text of words */
     double rate;        /* messages a second; 0: none */
+    double warm;        /* every sender sends one first, so many a second, which is counted nowhere; 0: none */
     int window;         /* messages a sender has under way instead of a rate; 0: by rate */
     double send_s;
     double drain_s;     /* how long to wait for the last deliveries once none comes any more */
