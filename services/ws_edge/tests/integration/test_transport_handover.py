@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("each_door")]
 
-TEXT, CLOSE = 1, 8
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
 async def test_frames_right_behind_the_head_are_received(edge: Edge) -> None:
@@ -118,9 +118,9 @@ async def test_the_answer_goes_together_with_what_is_written_soon(edge: Edge) ->
 
 async def test_a_frame_of_the_client_that_comes_first_is_answered_by_the_handshake(edge: Edge) -> None:
     client = await knock(edge)
-    client.send(9, b"early")
+    client.send(PING, b"early")
     assert (await client.request(""))[0] == 101
-    assert await client.read() == (10, b"early")
+    assert await client.read() == (PONG, b"early")
 
 
 async def test_a_close_without_a_frame_comes_behind_the_answer(edge: Edge) -> None:
@@ -169,11 +169,12 @@ async def test_sanic_keeps_nothing_of_an_upgraded_connection(edge: Edge) -> None
         assert await client.read() == (TEXT, b"here")
 
 
-async def test_who_only_reads_needs_no_parser(edge: Edge) -> None:
-    def parsers() -> int:
-        gc.collect()
-        return sum(isinstance(found, WSProtocol) for found in gc.get_objects())
+def parsers() -> int:
+    gc.collect()
+    return sum(isinstance(found, WSProtocol) for found in gc.get_objects())
 
+
+async def test_who_only_reads_needs_no_parser(edge: Edge) -> None:
     before = parsers()
     client = await edge.open()
     edge.receiver.socket.write(b"\x81\x04read")
@@ -182,6 +183,42 @@ async def test_who_only_reads_needs_no_parser(edge: Edge) -> None:
     client.send(TEXT, b"written")
     assert await client.read() == (TEXT, b"written")
     assert parsers() == before + 1
+
+
+async def test_who_is_silent_needs_no_parser_any_more_nor_for_a_pong(start_edge: StartEdge) -> None:
+    edge = await start_edge(keepalive=Keepalive(ping_after_s=0.1, pong_within_s=10.0))
+    before = parsers()
+    client = await edge.open()
+    for text in (b"once", b"again"):
+        client.send(TEXT, text)
+        assert await client.read() == (TEXT, text)
+        assert parsers() == before + 1
+        assert await client.read() == (PING, b"")
+        assert parsers() == before
+        client.send(PONG, b"here")
+        assert await client.read() == (PING, b"")
+        assert parsers() == before
+    assert edge.receiver.parts == 2
+
+
+@pytest.mark.parametrize("sent", [1, 7])
+async def test_a_silence_in_the_middle_of_a_frame_changes_nothing(start_edge: StartEdge, sent: int) -> None:
+    edge = await start_edge(keepalive=Keepalive(ping_after_s=0.1, pong_within_s=10.0))
+    client = await edge.open()
+    frame = client.frame(TEXT, b"in two pieces")
+    client.writer.write(frame[:sent])
+    assert await client.read() == (PING, b"")
+    client.writer.write(frame[sent:])
+    assert await client.read() == (TEXT, b"in two pieces")
+
+
+async def test_a_silence_in_the_middle_of_a_message_changes_nothing(start_edge: StartEdge) -> None:
+    edge = await start_edge(keepalive=Keepalive(ping_after_s=0.1, pong_within_s=10.0))
+    client = await edge.open()
+    client.send(TEXT, b"one ", fin=False)
+    assert await client.read() == (PING, b"")
+    client.send(0, b"message")
+    assert await client.read() == (TEXT, b"one message")
 
 
 async def test_who_only_reads_and_is_closed_may_answer_the_close(edge: Edge) -> None:

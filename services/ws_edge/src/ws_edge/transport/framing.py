@@ -11,6 +11,7 @@ CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
 BINARY: Final = 0x2
 CLOSE: Final = 0x8
+PONG: Final = 0xA
 
 PROTOCOL_ERROR: Final = 1002
 INVALID_TEXT: Final = 1007
@@ -23,6 +24,7 @@ _LENGTH_BYTES: Final = {126: 2, 127: 8}
 _MASK_BYTES: Final = 4
 _RESERVED_BITS: Final = 0x70
 _SHORTEST_HEAD_BYTES: Final = 2 + _MASK_BYTES
+_LONGEST_CONTROL_BYTES: Final = 125
 
 
 @dataclass(slots=True)
@@ -76,6 +78,11 @@ class Assembly:
             _require_utf8(payload)
         return payload
 
+    @property
+    def is_empty(self) -> bool:
+        """No message is unfinished."""
+        return self._begun is None
+
     def look_ahead(self, opcode: int, payload: bytes) -> None:
         """Look at the next bytes of a frame that is not whole yet; add() takes them when it is. `opcode` is known once
         there are any. Raises Violation."""
@@ -90,6 +97,12 @@ class Assembly:
             else:
                 return  # the frame itself is refused, or may hold anything
         _decode(self._ahead, payload, is_final=False)
+
+
+def is_one_pong(data: bytes) -> bool:
+    """Whether this is one whole pong of a client, and nothing else."""
+    size = len(data) - _SHORTEST_HEAD_BYTES
+    return 0 <= size <= _LONGEST_CONTROL_BYTES and data[0] == 0x80 | PONG and data[1] == 0x80 | size
 
 
 def read_close(payload: bytes) -> int | None:

@@ -16,7 +16,17 @@ from ws_edge.errors import Violation
 from ws_edge.ports import Receiver
 from ws_edge.protocol.compression import compressed_limit
 from ws_edge.transport.frame_parser import ParserSide, open_parser
-from ws_edge.transport.framing import BINARY, CLOSE, PROTOCOL_ERROR, TEXT, Assembly, PartialFrame, read_close
+from ws_edge.transport.framing import (
+    BINARY,
+    CLOSE,
+    PONG,
+    PROTOCOL_ERROR,
+    TEXT,
+    Assembly,
+    PartialFrame,
+    is_one_pong,
+    read_close,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -24,7 +34,6 @@ P = ParamSpec("P")
 NORMAL_CLOSURE: Final = 1000
 INTERNAL_ERROR: Final = 1011
 _PING: Final = 0x9
-_PONG: Final = 0xA
 _PING_FRAME: Final = b"\x89\x00"
 _LONGEST_REASON_BYTES: Final = 123
 _SHARED = memoryview(bytearray(65536))
@@ -73,7 +82,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         "_assembly",
         "_frame_limit_bytes",
         "_handshake",
-        "_has_heard",
+        "_has_parsed",
         "_input",
         "_keepalive",
         "_last_heard_s",
@@ -95,7 +104,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
     """The answer to it, as long as it was not sent."""
     _assembly: Assembly
     _parser_side: ParserSide
-    """With the parser, both from the first frame on: many clients only read."""
+    """With the parser, both from a frame on until a silence: many clients only read."""
 
     def __init__(
         self,
@@ -113,7 +122,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         self._keepalive = keepalive
         self._loop = asyncio.get_running_loop()
         self._frame_limit_bytes = receiver.frame_limit_bytes
-        self._has_heard = False
+        self._has_parsed = False
         self._parser: WSProtocol | None = None
         self._input: memoryview | None = None
         self._tail_bytes: int | None = None
@@ -151,9 +160,13 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         self._report_lost()
 
     def _hear(self, data: bytes) -> None:
-        """The first bytes of the client's frames."""
+        """The first bytes of the client's frames, or the first after a silence. A pong needs no parser."""
         self._answer()
-        self._has_heard = True
+        if is_one_pong(data):
+            self._last_heard_s = self._loop.time()
+            self._report_frame()
+            return
+        self._has_parsed = True
         self._assembly = Assembly(self._frame_limit_bytes)
         self._parser_side = ParserSide()
         limit_bytes = compressed_limit(self._frame_limit_bytes) if self.takes_compressed else self._frame_limit_bytes
@@ -211,7 +224,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         parser, view = self._parser, self._input
         self._input = None
         if parser is None or view is None:
-            if not self._has_heard:
+            if not self._has_parsed:
                 self._hear(bytes(_SHARED[:nbytes]))
             return
         self._last_heard_s = self._loop.time()
@@ -290,7 +303,7 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
             self._report_frame()
             # The receiver may have closed.
             if opcode == _PING and self._stage is _Stage.OPEN:
-                self._transport.write(bytes((0x80 | _PONG, len(payload))) + payload)
+                self._transport.write(bytes((0x80 | PONG, len(payload))) + payload)
 
     def _break(self, close_frame: bytes) -> None:
         """The framing is lost: nothing that comes after it can be read."""
@@ -346,11 +359,19 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
             self._timer = self._loop.call_later(keepalive.ping_after_s - silence_s, self._keep_alive)
         elif self._pinged_s <= self._last_heard_s:
             self._pinged_s = now_s
+            self._release_parser()
             self._transport.write(_PING_FRAME)
             self._timer = self._loop.call_later(keepalive.pong_within_s, self._keep_alive)
         else:
             self._transport.abort()
             self._report_lost()
+
+    def _release_parser(self) -> None:
+        """Its buffers are half of an idle connection. Not in the middle of a frame or message."""
+        if self._parser is not None and self._tail_bytes == 0 and self._assembly.is_empty:
+            self._parser = None
+            self._has_parsed = False
+            del self._assembly, self._parser_side
 
     def _report_connected(self) -> None:
         if self._receiver is not None and not succeeds(self._receiver.connected, self):

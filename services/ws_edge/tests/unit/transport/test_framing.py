@@ -5,7 +5,7 @@ import zlib
 import pytest
 
 from ws_edge.errors import Violation
-from ws_edge.transport.framing import BINARY, CONTINUATION, TEXT, Assembly, PartialFrame, read_close
+from ws_edge.transport.framing import BINARY, CONTINUATION, TEXT, Assembly, PartialFrame, is_one_pong, read_close
 
 Frames = list[tuple[int, bytes, bool]]
 
@@ -204,3 +204,25 @@ def test_a_frame_of_which_only_the_head_has_come_is_not_taken_for_a_continuation
     with pytest.raises(Violation) as violation:
         assembly.add(TEXT, b"\x80", is_final=True)
     assert violation.value.code == 1002
+
+
+@pytest.mark.parametrize(
+    ("data", "is_pong"),
+    [
+        (b"\x8a\x80abcd", True),
+        (b"\x8a\x82abcd12", True),
+        (b"\x8a\xfdabcd" + b"x" * 125, True),
+        (b"\x8a\xfeabcd" + b"x" * 126, False),
+        (b"\x8a\x80abcd\x8a\x80abcd", False),
+        (b"\x8a\x82abcd1", False),
+        (b"\x8a\x00", False),
+        (b"\x8a\x04abcd", False),
+        (b"\x0a\x80abcd", False),
+        (b"\xca\x80abcd", False),
+        (b"\x89\x80abcd", False),
+        (b"\x81\x80abcd", False),
+        (b"", False),
+    ],
+)
+def test_a_pong_alone_is_known_by_its_bytes(data: bytes, is_pong: bool) -> None:
+    assert is_one_pong(data) is is_pong
