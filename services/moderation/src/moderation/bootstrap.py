@@ -241,6 +241,7 @@ async def _report_health(replica: _Replica) -> None:
 async def _stop(replica: _Replica) -> None:
     replica.streams.drain()
     await replica.server.stop(STOP_GRACE_S)
+    await replica.streams.recalls.stop()
     await end_tasks({compilation.task for compilation in replica.ports.compiling.values()})
     await end_tasks({*replica.ports.classifying.values(), *replica.ports.classifying_behind})
     await replica.classifier.close()

@@ -18,6 +18,7 @@ from moderation.domain.feed import FeedHead, FeedPart, FeedState
 from moderation.domain.holds import DecideHeldOrder, Hold, HoldOrder
 from moderation.domain.kept_rules import KeptRule, RuleOrder, RulesState
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
+from moderation.domain.lending import Lending
 from moderation.domain.people import Target
 from moderation.domain.pins import PinOrder, RoomPin
 from moderation.domain.policy import SHIELD_PRESET, Policy, PolicyOrder, RoomPolicy
@@ -623,6 +624,8 @@ class Ports:
     """Who was seen by which name, also what admission puts there."""
     raids: RaidWatch = field(default_factory=RaidWatch)
     """Who speaks where, also what admission notes there."""
+    lending: Lending = field(default_factory=Lending)
+    """Whose messages edges admit by themselves."""
     feed_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it where something may have been appended to the moderators' feed."""
     mutes_wanted: asyncio.Event = field(default_factory=asyncio.Event)

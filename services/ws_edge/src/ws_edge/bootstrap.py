@@ -92,7 +92,7 @@ def build(config: Config) -> Edge:
     metrics = Metrics(shared_folder(environment()))
     security = config.grpc.security
     rooms = GrpcRooms(config.rooms_address, incarnation, security)
-    moderation = GrpcModeration(config.moderation_addresses, security)
+    moderation = GrpcModeration(config.moderation_addresses, security, worker=incarnation)
     bus = NatsBus(
         config.nats.access,
         incarnation,

@@ -555,6 +555,13 @@ class Moderation(Protocol):
         """Judge one message; `without_policy`: by sanctions and limits alone, for which no text is needed. `done` is
         called once, within 2 s, and in the order of the calls for one speaker."""
 
+    def has_lent(self, speaker: Speaker, life: Life) -> bool:
+        """Whether what that connection says next in that room is admitted, within the limits and unless its nonce was
+        used before: nothing else is against it, and nobody else counts its speaker's messages just now. False: ask."""
+
+    def report_admitted(self, speaker: Speaker, life: Life, nonce: str, text: str) -> int:
+        """The edge admitted a message by what it was lent. Returns what `Verdict.number` is of others. Never waits."""
+
     def ask_text(
         self,
         speaker: Speaker,

@@ -307,6 +307,9 @@ class FakeModeration:
     waiting_of_texts: list[Callable[[Verdict], None]] = field(default_factory=list)
     asked: list[Speaker] = field(default_factory=list)
     """Whose messages were judged."""
+    lent: set[str] = field(default_factory=set)
+    """Whose windows are."""
+    reported: list[tuple[str, Life, str, str]] = field(default_factory=list)
     policies: dict[Slug, Policy] = field(default_factory=dict)
     warnings: dict[int, RoomWarning] | None = field(default_factory=dict)
     """By id; None: the service is one of before."""
@@ -357,6 +360,13 @@ class FakeModeration:
             self.waiting.append(done)
         else:
             done(Verdict(Decision.UNAVAILABLE) if self.is_away else self.verdict)
+
+    def has_lent(self, speaker: Speaker, life: Life) -> bool:
+        return speaker.key in self.lent
+
+    def report_admitted(self, speaker: Speaker, life: Life, nonce: str, text: str) -> int:
+        self.reported.append((speaker.key, life, nonce, text))
+        return 2000 + len(self.reported)
 
     def ask_text(
         self,

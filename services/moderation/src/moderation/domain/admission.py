@@ -195,6 +195,24 @@ class Admission:
         self._count(message, key, now_ns)
         return ADMITTED if policy is None else self._admit_by(policy, message, key, now_ns)
 
+    def is_plain(self, message: MessageCheck, now: Now) -> bool:
+        """Whether nothing but sanctions, warnings and limits is asked for in its room: who was admitted there may go on
+        until something changes, see `watch`."""
+        if message.without_policy or message.text_alone or self._book.judges_in(message.slug):
+            return False
+        return self._policies.find(message.slug, now.wall_ms) is None
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Have it called whenever more may be against a message than before."""
+        self._cache.on_change = self._policies.on_change = on_change
+        self.warnings.on_change = self._book.on_change = on_change
+
+    def count(self, message: MessageCheck, now: Now) -> None:
+        """An edge admitted it by what it was lent."""
+        self._note_for_raids(message, now)
+        speaker = message.speaker
+        self._count(message, speaker.user_id or speaker.connection, now.monotonic_ns)
+
     def _note_for_raids(self, message: MessageCheck, now: Now) -> None:
         """What rules would judge counts, whatever becomes of it."""
         speaker = message.speaker

@@ -1,7 +1,7 @@
 """The rules of all slugs as a replica knows them: which slugs have any, and those compiled that are asked for."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from moderation.domain.kept_rules import EVERYWHERE, KeptRule, RulesState
@@ -94,6 +94,8 @@ class RuleBook:
         """Whether messages are refused that a rule would have to see and can't; else they go on."""
         self.is_in_use = False
         """Whether there are any rules that are looked at: asked for every message, so it is no more than read."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when the rules of a slug were changed."""
         self.unjudged = 0
         """How many there were, of either kind."""
         self.read_up_to = 0
@@ -139,6 +141,7 @@ class RuleBook:
             self._states.pop(slug, None)
             self._drop(slug)
         self.is_in_use = bool(self._states)
+        self.on_change()
 
     def read(self, states: Iterable[RulesState]) -> None:
         """The next ones that the database has after `read_up_to`, in the order of their versions."""

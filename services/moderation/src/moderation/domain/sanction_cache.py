@@ -1,7 +1,7 @@
 """The sanctions in force, in memory, so that judging a message costs a look-up and no question to the database."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
@@ -32,6 +32,8 @@ class SanctionCache:
         # Events of different replicas may overtake each other: what was lifted once never comes back.
         self._lifted: OrderedDict[int, None] = OrderedDict()
         self._unsaved: dict[tuple[int, str], None] = {}
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when something may hold that did not before."""
 
     def __len__(self) -> int:
         return len(self._index)
@@ -55,10 +57,13 @@ class SanctionCache:
             self._lifted[sanction_id] = None
             if len(self._lifted) > _LIFTED_REMEMBERED:
                 self._lifted.popitem(last=False)
+        is_new = False
         for sanction in imposed:
             if self._may_hold(sanction):
                 for index in self._indexes():
-                    index.put(sanction)
+                    is_new |= index.put(sanction)
+        if is_new:
+            self.on_change()
 
     def follow(self, seen: LastSeen, *, now_ms: int) -> None:
         """Let the sanctions of the user who was seen hold for that address as well: here at once, and in the database
@@ -115,6 +120,7 @@ class SanctionCache:
         question."""
         if self._next is not None:
             self._index, self._next, self.read_up_to = self._next, None, up_to
+            self.on_change()
 
     def abandon_reading(self) -> None:
         """The database could not be asked to the end: what is known stays."""
@@ -161,11 +167,13 @@ class SanctionIndex:
             return by_address or by_name
         return list({sanction.id: sanction for sanction in (*by_address, *by_name)}.values())
 
-    def put(self, sanction: Sanction) -> None:
-        """Add it, or what is new of it."""
+    def put(self, sanction: Sanction) -> bool:
+        """Add it, or what is new of it; whether anything was."""
         earlier = self._by_id.get(sanction.id)
         if earlier is not None:
             sanction = _joined(sanction, earlier)
+            if sanction == earlier:
+                return False
         self._by_id[sanction.id] = sanction
         for address in sanction.addresses:
             _put(self._by_address, address, sanction)
@@ -173,6 +181,7 @@ class SanctionIndex:
             _put(self._by_user, sanction.target.user_id, sanction)
         else:
             _put(self._by_name, sanction.target.username, sanction)
+        return True
 
     def remove(self, sanction_id: int) -> None:
         """Forget it; harmless where it is not known."""

@@ -47,6 +47,8 @@ class Verdict(NamedTuple):
     rule_name: str = ""
     waits_as: int = 0
     """Of WAITING: the key of Admission.waiting."""
+    lent_as: int = 0
+    """Of ADMITTED: not 0: its edge admits by itself what the connection says next in the room, see lending.py."""
 
 
 ADMITTED = Verdict(Decision.ADMITTED)

@@ -1,7 +1,7 @@
 """Warnings: told to their target alone, who may not write in the room before they have acknowledged them."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TypeAlias
@@ -150,6 +150,8 @@ class WarningCache:
         self._open: dict[_Key, dict[int, RoomWarning]] = {}
         self._closed: OrderedDict[int, None] = OrderedDict()
         self._count = 0
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when there is a new one."""
         self.read_up_to = 0
         """Whatever was read from the database had at most this version, and nothing before it was left out."""
 
@@ -170,8 +172,11 @@ class WarningCache:
             key = (warning.slug, warning.target.user_id or warning.target.username)
             if warning.is_open and warning.id not in self._closed:
                 known = self._open.setdefault(key, {})
-                self._count += warning.id not in known
+                is_new = warning.id not in known
+                self._count += is_new
                 known[warning.id] = warning
+                if is_new:
+                    self.on_change()
             elif not warning.is_open:
                 self._close(key, warning.id)
 

@@ -22,6 +22,8 @@ class Batch(NamedTuple):
     """Who is in which room (slug) just now."""
     arrivals: Sequence[ArrivalCheck]
     messages: Sequence[MessageCheck]
+    admitted: Sequence[MessageCheck] = ()
+    """What the edge admitted by itself, of which no verdict is asked. They count before all but what is carried."""
 
 
 def admit(ports: Ports, batch: Batch, matcher: CarryMatcher) -> list[Verdict]:
@@ -30,6 +32,8 @@ def admit(ports: Ports, batch: Batch, matcher: CarryMatcher) -> list[Verdict]:
     admission, now = ports.admission, ports.clock()
     for carried in sorted(batch.carried, key=attrgetter("age_ms"), reverse=True):
         admission.carry(carried, now, matcher)
+    for message in batch.admitted:
+        admission.count(message, now)
     for released in batch.released:
         admission.release(released)
     for speaker, slug in batch.seen:

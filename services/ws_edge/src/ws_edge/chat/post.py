@@ -137,12 +137,28 @@ class Posting:
         """Who came back from another address is judged there first, without the nonce, whose scope is the
         participant's: a message that is refused there is not remembered as admitted. One that is admitted there counts
         there, and is released where it comes to nothing."""
-        faces = author.speaker.faces
+        faces, moderation = author.speaker.faces, self._ports.moderation
         if len(faces) > 1:
             passed = partial(self._judged_where_it_comes_from, author, room, message)
-            self._ports.moderation.admit(faces[1], room.slug, room.log, "", passed, without_policy=True)
-        else:
+            moderation.admit(faces[1], room.slug, room.log, "", passed, without_policy=True)
+        elif not (moderation.has_lent(author.speaker, room.life) and self._is_admitted_by_lease(author, room, message)):
             self._ask(author, room, message)
+
+    def _is_admitted_by_lease(self, author: Poster, room: Room, message: Post) -> bool:
+        """Moderation has lent this edge the window of the author. What is not plainly admitted is asked about, so that
+        every refusal is moderation's."""
+        ports, speaker, nonce, now_s = self._ports, author.speaker, message.nonce, self._ports.clock.now_s()
+        if nonce and self._admitted.has(speaker.key, room.life, nonce, now_s):
+            return False
+        limits = ports.moderation.limits
+        self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
+        if self._limiter.admit_or_wait_ms(speaker, now_s):
+            return False
+        if nonce:
+            self._admitted.note(speaker.key, room.life, nonce, message.text, now_s)
+        number = ports.moderation.report_admitted(speaker, room.life, nonce, message.text)
+        self._go_on(author, room, message, _Admission(speaker, number, 0, now_s), text_open=False)
+        return True
 
     def _judged_where_it_comes_from(self, author: Poster, room: Room, message: Post, verdict: Verdict) -> None:
         if verdict.decision in (Decision.RATE_LIMITED, Decision.SANCTIONED):

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import NewType
+from typing import NewType, TypeAlias
 
 from ws_edge.protocol.address import address_key, find_address_key
 
@@ -166,6 +166,10 @@ def target_routing_key(user_id: UserId | None, username: str | None) -> str:
     name = username or ""
     key = find_address_key(name.removeprefix(ANONYMOUS).removesuffix("/64"))
     return name if key is None else f"a:{key}"
+
+
+SpeakerKey: TypeAlias = "UserId | str"
+"""A user's id, or the address of anonymous connections: by which windows are lent."""
 
 
 class AnonymousNames:

@@ -239,6 +239,11 @@ class AdmittedNonces:
         if len(self._admitted) > NONCES_LIMIT:
             self._admitted.popitem(last=False)
 
+    def has(self, key: str, life: Life, nonce: str, now: float) -> bool:
+        """Whether any message with that nonce was admitted within NONCE_AGE_S."""
+        self._age(now)
+        return (key, life, nonce) in self._admitted
+
     def forget(self, key: str, life: Life, nonce: str) -> None:
         """That message was not stored: sent again it is a new one."""
         self._admitted.pop((key, life, nonce), None)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import grpc.aio
 
-from moderation.api.grpc.convert import batch_from_proto, limits_to_proto, verdict_to_proto, verdicts_to_proto
+from moderation.api.grpc.convert import (
+    admitted_from_proto,
+    batch_from_proto,
+    limits_to_proto,
+    speaker_key_from_proto,
+    verdict_to_proto,
+    verdicts_to_proto,
+)
 from moderation.api.grpc.late_verdicts import LateVerdicts
-from moderation.domain.verdicts import Verdict
+from moderation.api.grpc.recalls import Recalls, Write
+from moderation.domain.admission import MessageCheck
+from moderation.domain.lending import Lessee, key_of
+from moderation.domain.verdicts import ADMITTED, Decision, Verdict
 from moderation.domain.windows import CarryMatcher
 from moderation.ports import Ports
 from moderation.usecases.admit import Batch, admit
@@ -27,48 +38,125 @@ class AdmitStreams:
         self._ports = ports
         self._count = count
         self._is_draining = False
+        self.recalls = Recalls(ports)
 
     def drain(self) -> None:
         """Let every stream end after its next answer, so that edges turn to another replica with nothing lost."""
         self._is_draining = True
 
-    async def serve(self, stream: AdmitContext) -> None:
-        """Limits first, then one answer for each request, in order; between them what is told later. Read and written
-        by hand: half the cost of generators."""
-        await stream.write(pb.AdmitResponse(limits=self._limits()))
-        writing = asyncio.Lock()
-
-        async def tell(number: int, verdict: Verdict) -> None:
-            self._count([verdict])
-            async with writing:
-                await stream.write(verdict_to_proto(number, verdict))
-
-        late = LateVerdicts(self._ports, tell)
+    async def serve(self, context: AdmitContext) -> None:
+        """Limits first, then one answer for each request, in order; between them what is told later, and recalls. Read
+        and written by hand: half the cost of generators."""
+        await context.write(pb.AdmitResponse(limits=self._limits()))
+        stream = _Stream(self._ports, context, self.recalls, self._count)
         try:
-            await self._serve(stream, late, writing)
-            await late.finish()
+            while not self._is_draining:
+                request = await context.read()
+                if not isinstance(request, pb.AdmitRequest):  # the edge has finished
+                    break
+                await stream.answer(request)
+            await stream.late.finish()
         finally:
-            await late.abandon()
-
-    async def _serve(self, stream: AdmitContext, late: LateVerdicts, writing: asyncio.Lock) -> None:
-        matcher, patience = CarryMatcher(), Patience(self._ports.clock().monotonic_ns)
-        while not self._is_draining:
-            request = await stream.read()
-            if not isinstance(request, pb.AdmitRequest):  # the edge has finished
-                return
-            batch = batch_from_proto(request)
-            if self._ports.rules.is_in_use:
-                await prepare(self._ports, batch, patience)
-            answer = self._answer(batch, request, matcher, late)
-            async with writing:
-                await stream.write(answer)
+            await stream.end()
 
     def _limits(self) -> pb.Limits:
         return limits_to_proto(self._ports.admission.limits, refuse_unjudged=self._ports.rules.refuses_unjudged)
 
-    def _answer(
-        self, batch: Batch, request: pb.AdmitRequest, matcher: CarryMatcher, late: LateVerdicts
-    ) -> pb.AdmitResponse:
-        verdicts = late.without_late(batch.messages, admit(self._ports, batch, matcher))
+
+class _Stream:
+    """One stream of an edge worker."""
+
+    def __init__(
+        self, ports: Ports, context: AdmitContext, recalls: Recalls, count: Callable[[list[Verdict]], None]
+    ) -> None:
+        self._ports, self._context, self._recalls, self._count = ports, context, recalls, count
+        self._writing = asyncio.Lock()
+        self._matcher = CarryMatcher()
+        self._patience = Patience(ports.clock().monotonic_ns)
+        self._lessee: Lessee | None = None
+        self._write: Write = self._send
+        self.late = LateVerdicts(ports, self._tell)
+
+    async def answer(self, request: pb.AdmitRequest) -> None:
+        """Count, judge, and say what is decided."""
+        batch = batch_from_proto(request)
+        lessee = self._heard_of(request)
+        if lessee is not None and request.admitted:
+            batch = batch._replace(admitted=_admitted(request, lessee))
+        if self._ports.rules.is_in_use:
+            await prepare(self._ports, batch, self._patience)
+        await self._send(self._answer_to(batch, request, lessee))
+
+    async def end(self) -> None:
+        """The stream is gone: the edge decides by itself about what it was not told."""
+        if self._lessee is not None:
+            self._recalls.close(self._lessee, self._write)
+        await self.late.abandon()
+
+    def _heard_of(self, request: pb.AdmitRequest) -> Lessee | None:
+        """The worker that sends it; None: one of before."""
+        if not request.worker:
+            return None
+        lessee = self._ports.lending.lessee(request.worker, self._ports.clock().monotonic_ns)
+        if lessee is not self._lessee:
+            if self._lessee is not None:
+                self._recalls.close(self._lessee, self._write)
+            self._lessee = lessee
+            self._recalls.open(lessee, self._write)
+        return lessee
+
+    def _answer_to(self, batch: Batch, request: pb.AdmitRequest, lessee: Lessee | None) -> pb.AdmitResponse:
+        self._note_speakers(batch, lessee)
+        self._count([ADMITTED] * len(batch.admitted))
+        admitted = Batch(batch.carried, batch.released, (), (), (), batch.admitted)
+        if lessee is not None and (request.returned or request.returned_all):
+            # What was said by what is returned counts before what waits for it is judged.
+            admit(self._ports, admitted, self._matcher)
+            batch = batch._replace(carried=(), released=(), admitted=())
+            self._recalls.returned(lessee, [*map(speaker_key_from_proto, request.returned)], request.returned_all)
+        aside = partial(self._recalls.sets_aside, lessee=lessee, judge=self._judge_later)
+        at_once = [message for message in batch.messages if message.text_alone or not aside(message)]
+        verdicts = self.late.without_late(at_once, admit(self._ports, batch._replace(messages=at_once), self._matcher))
         self._count([verdict for verdict in verdicts if verdict is not None])
+        if lessee is not None:
+            self._lend(at_once, verdicts, lessee)
+        if len(at_once) < len(batch.messages):
+            known = dict(zip([m.number for m in at_once], verdicts[len(batch.arrivals) :], strict=True))
+            verdicts = [*verdicts[: len(batch.arrivals)], *(known.get(m.number) for m in batch.messages)]
         return verdicts_to_proto(verdicts, request)
+
+    def _note_speakers(self, batch: Batch, lessee: Lessee | None) -> None:
+        now_ns, lending = self._ports.clock().monotonic_ns, self._ports.lending
+        for carried in batch.carried:
+            lending.spoke(key_of(carried.speaker), lessee, now_ns - carried.age_ms * 1_000_000, now_ns)
+        for message in (*batch.admitted, *batch.messages):
+            if not message.text_alone:
+                lending.speaks(key_of(message.speaker), lessee, now_ns)
+
+    def _lend(self, messages: list[MessageCheck], verdicts: list[Verdict | None], lessee: Lessee) -> None:
+        """Of what is told at once, and so before any recall: with these verdicts windows are lent."""
+        now = self._ports.clock()
+        first = len(verdicts) - len(messages)
+        for place, message in enumerate(messages, first):
+            if verdicts[place] is ADMITTED and self._ports.admission.is_plain(message, now):
+                lent_as = self._ports.lending.lend(message, lessee, now.monotonic_ns)
+                verdicts[place] = Verdict(Decision.ADMITTED, lent_as=lent_as)
+
+    def _judge_later(self, message: MessageCheck) -> None:
+        """One that was set aside: its verdict is told by itself."""
+        (verdict,) = admit(self._ports, Batch((), (), (), (), [message]), self._matcher)
+        self.late.tell_later(message, verdict)
+
+    async def _tell(self, number: int, verdict: Verdict) -> None:
+        self._count([verdict])
+        await self._send(verdict_to_proto(number, verdict))
+
+    async def _send(self, response: pb.AdmitResponse) -> None:
+        async with self._writing:
+            await self._context.write(response)
+
+
+def _admitted(request: pb.AdmitRequest, lessee: Lessee) -> list[MessageCheck]:
+    """What is reported by a grant that is not known any more was carried to another home."""
+    grants = lessee.grants
+    return [admitted_from_proto(said, grants[said.lent]) for said in request.admitted if said.lent in grants]

@@ -19,6 +19,7 @@ from moderation.domain.erasures import ErasureCommand, ErasureKind, LogRef, Orig
 from moderation.domain.holds import DecideHeldCommand, DecideHeldOrder, HeldMessage, Hold, HoldAction, HoldOrder
 from moderation.domain.kept_rules import DeleteRule, KeptRule, RuleEdit, RuleOrder, SaveRule
 from moderation.domain.last_seen import LONGEST_NAME, LONGEST_SLUG
+from moderation.domain.lending import SpeakerKey
 from moderation.domain.people import NO_CLAIMS, Claims, Moderator, Rank, Speaker, Target
 from moderation.domain.pins import PinAction, PinCommand, PinOrder, RoomPin
 from moderation.domain.policy import (
@@ -193,7 +194,31 @@ def batch_from_proto(message: pb.AdmitRequest) -> Batch:
 def verdicts_to_proto(verdicts: Iterable[Verdict | None], request: pb.AdmitRequest) -> pb.AdmitResponse:
     """The verdicts of a batch, in its order, each with the id of its check, but for those that are told later."""
     ids = [*(check.id for check in request.checks), *(message.id for message in request.messages)]
-    return _verdicts_to_proto(zip(ids, verdicts, strict=True))
+    response = _verdicts_to_proto(zip(ids, verdicts, strict=True))
+    response.heard_ms = request.sent_ms
+    return response
+
+
+def admitted_from_proto(message: pb.AdmittedMessage, granted: MessageCheck) -> MessageCheck:
+    """What an edge admitted by itself; `granted`: the message with which that was lent."""
+    return granted._replace(number=message.id, nonce=message.nonce, text=message.text)
+
+
+def speaker_key_from_proto(message: pb.SpeakerKey) -> SpeakerKey:
+    """By which windows are lent."""
+    return message.user_id or message.address
+
+
+def recall_to_proto(key: SpeakerKey) -> pb.AdmitResponse:
+    """What asks for a window that was lent."""
+    if isinstance(key, int):
+        return pb.AdmitResponse(recalled=[pb.SpeakerKey(user_id=key)])
+    return pb.AdmitResponse(recalled=[pb.SpeakerKey(address=key)])
+
+
+def recall_all_to_proto(change: int) -> pb.AdmitResponse:
+    """What asks for all that was granted before that change."""
+    return pb.AdmitResponse(recalled_all=change)
 
 
 def verdict_to_proto(check_id: int, verdict: Verdict) -> pb.AdmitResponse:
@@ -207,7 +232,7 @@ def _verdicts_to_proto(verdicts: Iterable[tuple[int, Verdict | None]]) -> pb.Adm
     for check_id, verdict in verdicts:
         if verdict is None:
             continue
-        decision, retry_after_ms, holds_place, text_open, told, _, _, _ = verdict
+        decision, retry_after_ms, holds_place, text_open, told, _, _, _, lent_as = verdict
         if decision is Decision.HELD:
             _add_held(response.verdicts.add(), check_id, verdict)
         elif decision in _REFUSALS:
@@ -217,6 +242,8 @@ def _verdicts_to_proto(verdicts: Iterable[tuple[int, Verdict | None]]) -> pb.Adm
             add(id=check_id, decision=decision, retry_after_ms=retry_after_ms)
         elif holds_place or text_open:
             add(id=check_id, decision=decision, holds_place=holds_place, text_open=text_open)
+        elif lent_as:
+            add(id=check_id, decision=decision, lent=lent_as)
         else:
             add(id=check_id, decision=decision)
     return response

@@ -49,18 +49,23 @@ class LateVerdicts:
         await end_tasks(self._tasks)
 
     def _at_once(self, message: MessageCheck, verdict: Verdict) -> Verdict | None:
-        lane = message.speaker.user_id or message.speaker.connection, message.slug
-        before = self._lanes.get(lane)
+        before = self._lanes.get(_lane_of(message))
         is_waiting = verdict.decision is Decision.WAITING
         if message.text_alone or message.without_policy or not (is_waiting or before):
             return verdict
+        self.tell_later(message, verdict)
+        return None
+
+    def tell_later(self, message: MessageCheck, verdict: Verdict) -> None:
+        """Tell it by itself, behind what else of its lane is to be told."""
+        lane = _lane_of(message)
+        before = self._lanes.get(lane)
         is_repeated = verdict.waits_as in self._ports.classifying
-        later = verdict_later(self._ports, verdict) if is_waiting else None
+        later = verdict_later(self._ports, verdict) if verdict.decision is Decision.WAITING else None
         telling = asyncio.create_task(self._say(message.number, verdict, later, before, is_repeated=is_repeated))
         self._lanes[lane] = telling
         self._tasks.add(telling)
         telling.add_done_callback(lambda _: self._told(lane, telling))
-        return None
 
     def _told(self, lane: _Lane, telling: asyncio.Task[None]) -> None:
         self._tasks.discard(telling)
@@ -83,3 +88,7 @@ class LateVerdicts:
             await asyncio.wait({before})
         with suppress(grpc.aio.UsageError, grpc.aio.InternalError):  # the stream has ended
             await self._tell(number, verdict)
+
+
+def _lane_of(message: MessageCheck) -> _Lane:
+    return message.speaker.user_id or message.speaker.connection, message.slug

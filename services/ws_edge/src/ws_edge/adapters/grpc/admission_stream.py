@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import grpc.aio
 import structlog
@@ -19,9 +19,10 @@ from ws_edge.adapters.grpc.convert import (
     speaker_to_proto,
     verdict_from_proto,
 )
+from ws_edge.adapters.grpc.lent_windows import LentWindows
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import AdmissionLimits, Verdict
-from ws_edge.protocol.identity import Slug, Speaker
+from ws_edge.protocol.identity import Life, Slug, Speaker
 from ws_edge.protocol.log import LogRef
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +42,12 @@ _CARRIED_PER_REQUEST = 1_000
 _CHECKS_PER_REQUEST = 500
 """And sightings. A server takes 4 MiB: so many are less, however long texts and names are."""
 _UNANSWERED_LIMIT = 50_000
+_REPORT_S = 0.02
+"""What was admitted by what is lent is reported so late at most."""
+_RENEW_AFTER_S = 0.3
+"""Where nothing else is sent."""
 
+_Part = TypeVar("_Part")
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AdmitRequest, pb.AdmitResponse]"
 _serials = count(1)
 _numbers = count(1)
@@ -85,7 +91,9 @@ class AdmissionStream:
         opened: Callable[["AdmissionStream", AdmissionLimits], None],
         closed: Callable[["AdmissionStream"], None],
         settle: Callable[["AdmissionStream", PendingMessage, Verdict], None],
+        worker: str = "",
     ) -> None:
+        """`worker`: the incarnation of this process; empty: it asks for nothing to be lent."""
         self.address = address
         self.serial = 0
         """Another number each time that the stream is opened, unique in this process."""
@@ -101,8 +109,12 @@ class AdmissionStream:
         """In the batch; in all of them."""
         self._carried: list[pb.CarriedAdmission] = []
         self._released: list[pb.ReleasedAdmission] = []
-        self._is_gathering = False
-        self._written_at_s = float("-inf")
+        self._worker = worker
+        self._lent = LentWindows()
+        self._must_renew = False
+        self._write_due_s = float("inf")
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._asked_at_s = self._written_at_s = float("-inf")
         self._last_trouble = ""
         self._is_leaving = False
         self._must_write = asyncio.Event()
@@ -134,6 +146,8 @@ class AdmissionStream:
         self._messages[number] = pending
         if not self.is_up:
             return
+        # It is not to be returned because of quiet while it may be lent once more.
+        self._lent.use(pending.speaker, pending.asked_at_s)
         message = self._open_batch().messages.add()
         message.id = number
         message.slug = pending.slug
@@ -157,6 +171,15 @@ class AdmissionStream:
         self._gather()
         if len(self._messages) > _UNANSWERED_LIMIT:
             self._give_up("too many messages without a verdict")
+
+    def has_lent(self, speaker: Speaker, life: Life) -> bool:
+        """Whether what that connection says there is admitted without a question, within the limits."""
+        return bool(self._lent) and self._lent.has(speaker, life, self._loop.time())
+
+    def report_admitted(self, speaker: Speaker, life: Life, number: int, nonce: str, text: str) -> None:
+        """A message was admitted because of what is lent: it counts there, before whatever is asked next."""
+        self._lent.report(speaker, life, number, nonce, text, self._loop.time())
+        self._write_within(_REPORT_S)
 
     async def ask_arrival(self, speaker: Speaker, slug: Slug, *, final: bool) -> bool:
         """Whether the speaker may enter. Raises ModerationUnavailable."""
@@ -212,13 +235,29 @@ class AdmissionStream:
         return batches
 
     def _gather(self) -> None:
-        if self._is_gathering:
+        """What is asked alone goes in this turn, with what else comes in it."""
+        is_at_rest = self._loop.time() - self._asked_at_s > _AT_REST_S
+        self._write_within(0.0 if is_at_rest else _GATHER_S)
+
+    def _write_within(self, delay_s: float) -> None:
+        """Write everything, once, at the latest after that."""
+        due_s = self._loop.time() + delay_s
+        if due_s >= self._write_due_s:
             return
-        self._is_gathering = True
-        if self._loop.time() - self._written_at_s > _AT_REST_S:
-            self._must_write.set()  # what else comes in this turn goes along
+        self._write_due_s = due_s
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+        if delay_s:
+            self._write_timer = self._loop.call_later(delay_s, self._must_write.set)
         else:
-            self._loop.call_later(_GATHER_S, self._must_write.set)
+            self._must_write.set()
+
+    def _begin_writing(self) -> None:
+        self._written_at_s = self._loop.time()
+        self._write_due_s = float("inf")
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     async def _serve(self) -> bool:
         """One stream from its opening to its end; whether it was ever up."""
@@ -261,7 +300,8 @@ class AdmissionStream:
         self._take_batches()
         self._carried = []
         self._released = []
-        self._is_gathering = False
+        self._lent.forget()
+        self._begin_writing()
         self._must_write.clear()
         self.is_up = True
         self._last_trouble = ""
@@ -276,8 +316,9 @@ class AdmissionStream:
         oldest = next(iter(self._messages.values()), None)
         if oldest is not None and self._loop.time() - oldest.asked_at_s > _VERDICT_DEADLINE_S:
             self._give_up("no verdict in time")
-        else:
-            self._loop.call_later(_LOOK_EVERY_S, self._look, serial)
+            return
+        self._keep_lent()
+        self._loop.call_later(_LOOK_EVERY_S, self._look, serial)
 
     def _give_up(self, reason: str) -> None:
         _log.warning("moderation_stream_given_up", replica=self.address, reason=reason)
@@ -288,6 +329,7 @@ class AdmissionStream:
     def _end(self) -> None:
         """Answer all that waits, in order; what is asked from within those answers joins the end."""
         self._call = None
+        self._lent.forget()
         if self.is_up:
             self.is_up = False
             _log.warning("moderation_stream_down", replica=self.address)
@@ -303,26 +345,50 @@ class AdmissionStream:
             while True:
                 await self._must_write.wait()
                 self._must_write.clear()
-                self._is_gathering = False
-                self._written_at_s = self._loop.time()
-                carried, self._carried = self._carried, []
-                released, self._released = self._released, []
-                batches = self._take_batches()
-                for start in range(0, len(carried), _CARRIED_PER_REQUEST):
-                    await call.write(pb.AdmitRequest(carried=carried[start : start + _CARRIED_PER_REQUEST]))
-                for start in range(0, len(released), _CARRIED_PER_REQUEST):
-                    await call.write(pb.AdmitRequest(released=released[start : start + _CARRIED_PER_REQUEST]))
-                for batch in batches:
-                    await call.write(batch)
+                self._begin_writing()
+                for request in self._take_requests():
+                    if self._worker:
+                        request.worker = self._worker
+                        request.sent_ms = int(self._written_at_s * 1000)
+                    await call.write(request)
+
+    def _take_requests(self) -> list[pb.AdmitRequest]:
+        """All that is to be written, in the order in which it has to be heard."""
+        carried, self._carried = self._carried, []
+        released, self._released = self._released, []
+        requests = [pb.AdmitRequest(carried=part) for part in _parts(carried, _CARRIED_PER_REQUEST)]
+        requests += self._lent.take_requests(_CHECKS_PER_REQUEST)
+        requests += [pb.AdmitRequest(released=part) for part in _parts(released, _CARRIED_PER_REQUEST)]
+        if batches := self._take_batches():
+            self._asked_at_s = self._written_at_s
+            requests += batches
+        if self._must_renew and not requests:
+            requests.append(pb.AdmitRequest())
+        self._must_renew = False
+        return requests
 
     async def _read(self, call: _Call) -> None:
         while isinstance(response := await call.read(), pb.AdmitResponse):
+            if response.heard_ms:
+                self._lent.renew(response.heard_ms / 1000, self._loop.time())
             for verdict in response.verdicts:
                 self._receive(verdict)
+            if response.recalled or response.recalled_all:
+                self._lent.recall(response.recalled, response.recalled_all)
+                self._write_within(0.0)  # others wait for it
+
+    def _keep_lent(self) -> None:
+        """Return what is not used, and renew the lease of the rest."""
+        now_s = self._loop.time()
+        if self._lent.return_quiet(now_s) or (self._lent and now_s - self._written_at_s > _RENEW_AFTER_S):
+            self._must_renew = True
+            self._write_within(0.0)
 
     def _receive(self, verdict: pb.Verdict) -> None:
         pending = self._messages.pop(verdict.id, None)
         if pending is not None:
+            if verdict.lent:
+                self._lent.lend(pending.speaker, pending.log.life, verdict.lent, self._loop.time())
             self._answer(pending, verdict_from_proto(verdict))
             return
         answer = self._arrivals.get(verdict.id)
@@ -334,3 +400,7 @@ class AdmissionStream:
             self._settle(self, pending, verdict)
         except Exception:  # noqa: BLE001 - one message's mistake must not take the verdicts of all others with it
             _log.exception("verdict_not_handled")
+
+
+def _parts(whole: list[_Part], size: int) -> list[list[_Part]]:
+    return [whole[start : start + size] for start in range(0, len(whole), size)]

@@ -37,7 +37,18 @@ from ws_edge.protocol.commands import (
     UnpinMessage,
 )
 from ws_edge.protocol.holds import Decided, HeldMessage, HoldReason, HoldState
-from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
+from ws_edge.protocol.identity import (
+    ConnectionId,
+    Identity,
+    Life,
+    MessageId,
+    Rank,
+    RoomId,
+    Slug,
+    Speaker,
+    SpeakerKey,
+    UserId,
+)
 from ws_edge.protocol.log import LogRef, StoredMessage
 from ws_edge.protocol.pins import Pin
 from ws_edge.protocol.policies import LONGEST_MESSAGE, Links, Policy, ReadOnly, shielded
@@ -512,6 +523,18 @@ def _policy_changes_to_proto(policy: ChangePolicy) -> policy_pb2.PolicyChanges:
         max_shown_per_second=policy.max_shown_per_second,
         delay_seconds=policy.delay_seconds,
     )
+
+
+def speaker_key_to_proto(key: SpeakerKey) -> moderation_pb2.SpeakerKey:
+    """Whose window it is."""
+    if isinstance(key, int):
+        return moderation_pb2.SpeakerKey(user_id=key)
+    return moderation_pb2.SpeakerKey(address=key)
+
+
+def speaker_key_from_proto(message: moderation_pb2.SpeakerKey) -> SpeakerKey:
+    """The same."""
+    return UserId(message.user_id) if message.user_id else message.address
 
 
 def claims_to_proto(identity: Identity, into: moderation_pb2.MessageCheck) -> None:

@@ -76,7 +76,9 @@ class GrpcModeration:
     """Implements Moderation. `addresses`: host:port of every replica; a name stands for all its addresses, looked up
     every five seconds. Homes go by these texts, so every edge has to have the same ones."""
 
-    def __init__(self, addresses: Sequence[str], security: GrpcSecurity | None = None) -> None:
+    def __init__(self, addresses: Sequence[str], security: GrpcSecurity | None = None, *, worker: str = "") -> None:
+        """`worker`: the incarnation of this process; empty: every message is asked about."""
+        self._worker = worker
         self._security = security or GrpcSecurity()
         self._addresses = list(dict.fromkeys(address.lower() for address in addresses))
         self._limits = _BEFORE_ANY_IS_HEARD
@@ -131,6 +133,18 @@ class GrpcModeration:
         if self._carried.is_behind(key):
             self._carry_to_home_of(key)
         self._ask(PendingMessage(speaker, slug, log, nonce, done, key, without_policy), text)
+
+    def has_lent(self, speaker: Speaker, life: Life) -> bool:
+        """See ports.Moderation."""
+        stream = self._homes.get(speaker.routing_key)
+        return stream is not None and speaker.routing_key not in self._speaking and stream.has_lent(speaker, life)
+
+    def report_admitted(self, speaker: Speaker, life: Life, nonce: str, text: str) -> int:
+        """See ports.Moderation."""
+        number, stream = next_number(), self._homes[speaker.routing_key]
+        self._note(speaker, life, nonce, stream, number, None)
+        stream.report_admitted(speaker, life, number, nonce, text)
+        return number
 
     def ask_text(
         self,
@@ -402,6 +416,7 @@ class GrpcModeration:
                     opened=self._stream_opened,
                     closed=self._stream_closed,
                     settle=self._settle,
+                    worker=self._worker,
                 )
                 self._streams[address] = stream
                 self._tasks.spawn(stream.run(), f"moderation stream {address}")

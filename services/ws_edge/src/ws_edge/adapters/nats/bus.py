@@ -221,14 +221,14 @@ class NatsBus:
         )
         self._demand_stream(log)
         if not nonce:
-            self._publish(subject, payload)
+            self._publish(subject, payload, may_wait=True)
             return
         self._demand_room()
         number = self._acks.expect(lambda at: duplicate(entry_id(at, log.partition)), now_s=time.monotonic())
         headers = f"NATS/1.0\r\nNats-Msg-Id: {message_key(speaker, log.life, nonce)}\r\n\r\n".encode()
         sizes = f"{len(headers)} {len(headers) + len(payload)}"
         head = f"HPUB {subject} {self._inbox}.ack.{number} {sizes}\r\n".encode()
-        self._wire.send(b"".join((head, headers, payload, b"\r\n")))
+        self._wire.send(b"".join((head, headers, payload, b"\r\n")), may_wait=True)
 
     def publish_typing(self, log: LogRef, change: TypingChanged) -> None:
         """See ports.Bus. Raises BusUnavailable."""
@@ -280,9 +280,9 @@ class NatsBus:
         """See ports.Bus."""
         return f"{log.life}.{self._streams.epoch(log.partition)}"
 
-    def _publish(self, subject: str, payload: bytes) -> None:
+    def _publish(self, subject: str, payload: bytes, *, may_wait: bool = False) -> None:
         self._demand_room()
-        self._wire.send(b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(payload), payload))
+        self._wire.send(b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(payload), payload), may_wait=may_wait)
 
     def _ask(self, subject: str, reply: str, payload: bytes) -> None:
         self._demand_room()

@@ -14,6 +14,8 @@ from chassis.nats_connection import NATS_TROUBLES, SecuredClient
 
 _log = structlog.get_logger(__name__)
 
+_GATHER_S = 0.002
+
 Handler = Callable[[bytes, bytes, bytes], None]
 """Called with subject, raw headers (empty where there are none) and payload."""
 
@@ -26,6 +28,8 @@ class WireClient(SecuredClient):
         self._direct: dict[int, tuple[str, Handler]] = {}
         self._turn: list[bytes] = []
         self._turn_bytes = 0
+        self._is_due = self._is_due_now = False
+        self._written_at_s = float("-inf")
         self._turn_confirmation: asyncio.Future[bool] | None = None
         self._unconfirmed: set[asyncio.Future[bool]] = set()
 
@@ -35,12 +39,21 @@ class WireClient(SecuredClient):
         writer = getattr(self._transport, "_io_writer", None)
         return self._turn_bytes + (writer.transport.get_write_buffer_size() if writer is not None else 0)
 
-    def send(self, command: bytes) -> None:
-        """Write with everything else of this turn; lost, like any core NATS message, when the connection is."""
+    def send(self, command: bytes, *, may_wait: bool = False) -> None:
+        """Write with everything else of this turn, or where it may wait and something was written just now, a
+        millisecond later: each write costs NATS and whoever hears of it about as much as a message. Lost, like any core
+        NATS message, when the connection is."""
         self._turn.append(command)
         self._turn_bytes += len(command)
-        if len(self._turn) == 1:
-            asyncio.get_running_loop().call_soon(self._write_turn)
+        if self._is_due_now:
+            return
+        loop = asyncio.get_running_loop()
+        if not may_wait or loop.time() - self._written_at_s > _GATHER_S:
+            self._is_due_now = True
+            loop.call_soon(self._write_turn)
+        elif not self._is_due:
+            loop.call_later(_GATHER_S, self._write_turn)
+        self._is_due = True
 
     def add(self, subject: str, handler: Handler) -> int:
         """Subscribe, now and after every reconnect; returns what `remove` takes."""
@@ -87,6 +100,7 @@ class WireClient(SecuredClient):
             self._transport.close()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
 
     def _write_turn(self) -> None:
+        self._is_due = self._is_due_now = False
         if not self.is_connected:
             self.abandon()
         if not self._turn:
@@ -96,6 +110,7 @@ class WireClient(SecuredClient):
             self._turn.append(b"PING\r\n")
             self._pongs.append(self._turn_confirmation)
             self._turn_confirmation = None
+        self._written_at_s = asyncio.get_running_loop().time()
         joined = b"".join(self._turn)
         self._turn.clear()
         self._turn_bytes = 0

@@ -1,0 +1,149 @@
+"""Having back what was lent to edges: for the messages that others ask about meanwhile, and when something changes by
+which messages are judged."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import grpc.aio
+
+from chassis.tasks import end_tasks
+from moderation.api.grpc.convert import recall_all_to_proto, recall_to_proto
+from moderation.domain.admission import MessageCheck
+from moderation.domain.lending import Lessee, SpeakerKey, key_of
+from moderation.ports import Ports
+from salon.moderation.v1 import moderation_pb2 as pb
+
+Write: TypeAlias = Callable[[pb.AdmitResponse], Awaitable[None]]
+Judge: TypeAlias = Callable[[MessageCheck], None]
+_AGAIN_AFTER_S = 0.25
+"""A recall is said again: the stream that it was said on may have gone with it."""
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A window that is to be returned, and the messages that wait for it, in the order in which they came."""
+
+    holder: Lessee
+    waiting: deque[tuple[MessageCheck, Lessee | None, Judge]] = field(default_factory=deque)
+    timer: asyncio.TimerHandle | None = None
+
+
+class Recalls:
+    """Of one replica. `open` and `close` go around each stream of a worker."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports, self._lending = ports, ports.lending
+        self._writers: dict[Lessee, list[Write]] = {}
+        self._wanted: dict[SpeakerKey, _Wanted] = {}
+        self._returned = asyncio.Event()
+        self._is_changing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        ports.admission.watch(self._changed)
+
+    def open(self, lessee: Lessee, write: Write) -> None:
+        """A worker can be asked over that stream."""
+        self._writers.setdefault(lessee, []).append(write)
+
+    def close(self, lessee: Lessee, write: Write) -> None:
+        """It has ended."""
+        writers = self._writers[lessee]
+        writers.remove(write)
+        if not writers:
+            del self._writers[lessee]
+
+    def returned(self, lessee: Lessee, keys: list[SpeakerKey], change: int) -> None:
+        """What a worker has given back: these, and all that was granted before that change; 0: no more than these."""
+        for key in keys:
+            self._lending.returned(key, lessee)
+            self._judge_waiting(key)
+        if change:
+            self._lending.returned_all(lessee, change)
+            self._returned.set()
+            for key in [key for key, wanted in self._wanted.items() if wanted.holder is lessee]:
+                self._judge_waiting(key)
+
+    def sets_aside(self, message: MessageCheck, lessee: Lessee | None, judge: Judge) -> bool:
+        """Whether somebody else may count what that speaker says just now: it is judged, by `judge`, once they do not
+        any more, at the latest when their lease is over."""
+        key = key_of(message.speaker)
+        wanted = self._wanted.get(key)
+        if wanted is None:
+            holder = self._lending.holder(key, lessee, self._now_ns())
+            if holder is None:
+                return False
+            wanted = self._wanted[key] = _Wanted(holder)
+            self._recall(key, wanted)
+        wanted.waiting.append((message, lessee, judge))
+        return True
+
+    async def settle(self) -> None:
+        """Wait until no message is admitted any more by what held before the last change, for a lease at most."""
+        change = self._lending.changes
+        while owing := self._lending.owing(change, self._now_ns()):
+            self._returned.clear()
+            left_s = (max(lessee.lease_over_ns() for lessee in owing) - self._now_ns()) / _NS_PER_S
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._returned.wait(), max(left_s, 0.001))
+
+    async def stop(self) -> None:
+        """Nothing more is asked for."""
+        for wanted in self._wanted.values():
+            if wanted.timer is not None:
+                wanted.timer.cancel()
+        await end_tasks(self._tasks)
+
+    def _now_ns(self) -> int:
+        return self._ports.clock().monotonic_ns
+
+    def _changed(self) -> None:
+        """Much may change at once: it is said once, before anything else happens."""
+        owing = self._lending.change()
+        if owing and not self._is_changing:
+            self._is_changing = True
+            asyncio.get_running_loop().call_soon(self._recall_all)
+
+    def _recall_all(self) -> None:
+        self._is_changing = False
+        recall = recall_all_to_proto(self._lending.changes)
+        for lessee in self._writers:
+            self._say(lessee, recall)
+
+    def _recall(self, key: SpeakerKey, wanted: _Wanted) -> None:
+        self._say(wanted.holder, recall_to_proto(key))
+        left_s = (wanted.holder.lease_over_ns() - self._now_ns()) / _NS_PER_S
+        loop = asyncio.get_running_loop()
+        wanted.timer = loop.call_later(min(max(left_s, 0.0), _AGAIN_AFTER_S), self._judge_waiting, key)
+
+    def _judge_waiting(self, key: SpeakerKey) -> None:
+        """Judge what waits for a window, until somebody else has it again."""
+        wanted = self._wanted.get(key)
+        if wanted is None:
+            return
+        if wanted.timer is not None:
+            wanted.timer.cancel()
+        while wanted.waiting:
+            message, lessee, judge = wanted.waiting[0]
+            holder = self._lending.holder(key, lessee, self._now_ns())
+            if holder is not None:
+                wanted.holder = holder
+                self._recall(key, wanted)
+                return
+            wanted.waiting.popleft()
+            judge(message)
+        del self._wanted[key]
+
+    def _say(self, lessee: Lessee, response: pb.AdmitResponse) -> None:
+        for write in self._writers.get(lessee, ()):
+            task = asyncio.create_task(_written(write, response))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+
+async def _written(write: Write, response: pb.AdmitResponse) -> None:
+    with suppress(grpc.aio.UsageError, grpc.aio.InternalError):  # the stream has ended
+        await write(response)
