@@ -338,3 +338,65 @@ async def test_while_moderation_is_away_each_message_is_counted_and_all_are_one_
     assert [(line["event"], line["count"], line["outage"]) for line in logs] == [
         ("messages_judged_without_moderation", 1, outage)
     ]
+
+
+async def test_who_has_lent_windows_is_admitted_without_a_question(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.lent.add("u:1")
+    ana.say("a")
+    ana.say("b", nonce="n")
+    await world.settle()
+    assert [frame["data"]["message"] for frame in ana.frames] == ["a", "b"]  # type: ignore[index]
+    assert world.moderation.asked == []
+    assert [(key, nonce, text) for key, _, nonce, text in world.moderation.reported] == [
+        ("u:1", "", "a"),
+        ("u:1", "n", "b"),
+    ]
+
+
+async def test_what_is_over_the_limit_of_a_lent_window_is_asked_about(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.lent.add("u:1")
+    world.moderation.verdict = Verdict(Decision.RATE_LIMITED, 1500)
+    for number in range(11):
+        ana.say(str(number))
+    await world.settle()
+    assert ana.types == ["rate_limited", *["chat_message"] * 10]
+    assert (len(world.moderation.reported), len(world.moderation.asked)) == (10, 1)
+
+
+async def test_what_moderation_admitted_before_counts_in_a_lent_window(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    for number in range(4):
+        ana.say(str(number))
+    world.moderation.lent.add("u:1")
+    for number in range(7):
+        ana.say(str(number))
+    await world.settle()
+    assert (len(world.moderation.reported), len(world.moderation.asked)) == (6, 5)
+
+
+async def test_a_nonce_that_was_used_in_a_lent_window_is_asked_about(world: World) -> None:
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "2:user")
+    world.moderation.lent.add("u:1")
+    ana.say("once", nonce="n")
+    await world.settle()
+    world.moderation.verdict = Verdict(Decision.REPEATED)
+    ana.say("once", nonce="n")
+    await world.settle()
+    assert ana.frames[0] == ana.frames[1]
+    assert ben.types == ["chat_message"]
+    assert len(world.moderation.reported) == 1
+
+
+async def test_what_was_admitted_by_a_lent_window_and_not_stored_is_released(world: World) -> None:
+    ana = await world.join("s", "1:user")
+    world.moderation.lent.add("u:1")
+    world.bus.is_away = True
+    ana.say("x", nonce="n")
+    world.bus.is_away = False
+    assert [(key, nonce, number) for key, _, _, nonce, number in world.moderation.released] == [("u:1", "n", 2001)]
+    for number in range(11):
+        ana.say(str(number))
+    await world.settle()
+    assert (len(world.moderation.reported), len(world.moderation.asked)) == (11, 1)
