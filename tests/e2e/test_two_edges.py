@@ -86,6 +86,39 @@ async def test_the_limit_counts_over_both_edges(visitors: Visitors, second_edge:
         await client.expect_error("Rate limit exceeded", "rate_limited")
 
 
+async def test_the_limit_counts_exactly_where_a_speaker_goes_on_at_the_other_edge(
+    visitors: Visitors, second_edge: Edge, room: str, ana: Person
+) -> None:
+    here, there = await visitors.join(room, ana), await visitors.join(room, ana, ws=second_edge.ws)
+    for number in range(6):
+        await here.send("chat_message", message=f"here {number}")
+        await here.wait_for("chat_message", message=f"here {number}")
+    for number in range(6):
+        await there.send("chat_message", message=f"there {number}")
+    await there.expect_error("Rate limit exceeded", "rate_limited")
+    await there.expect_error("Rate limit exceeded", "rate_limited")
+    await here.send("chat_message", message="here again")
+    await here.expect_error("Rate limit exceeded", "rate_limited")
+    said = [frame["message"] for frame in of_type(there.seen, "chat_message")]
+    assert said == [*(f"here {number}" for number in range(6)), *(f"there {number}" for number in range(4))]
+
+
+async def test_a_mute_on_one_edge_holds_on_the_other_where_the_muted_has_just_spoken(
+    visitors: Visitors, second_edge: Edge, room: str, moderator: Person
+) -> None:
+    chair = await visitors.join(room, moderator)
+    for number in range(5):
+        target = person(f"s{number}")
+        client = await visitors.join(room, target, ws=second_edge.ws)
+        for text in ("one", "two"):
+            await client.send("chat_message", message=text)
+            await client.wait_for("chat_message", message=text, user_id=target.user_id)
+        await chair.send("moderation_action", action="mute", target_user_id=target.user_id)
+        await chair.wait_for("moderation_action", target_user_id=target.user_id)
+        await client.send("chat_message", message="too late")
+        await client.expect_error("You are muted or banned", "muted_or_banned")
+
+
 async def test_a_nonce_is_recognised_on_the_other_edge(
     visitors: Visitors, second_edge: Edge, room: str, ana: Person
 ) -> None:

@@ -31,11 +31,13 @@ from moderation.api.grpc.convert import (
     encode_warnings,
 )
 from moderation.api.grpc.convert_feed import encode_feed
+from moderation.api.grpc.recalls import Recalls
 from moderation.api.grpc.servicer import SERVICE, ModerationServicer
 from moderation.api.grpc.status import STATUSES
 from moderation.config import Config, preset_of
 from moderation.domain.admission import Admission, Limits, Now
 from moderation.domain.last_seen import LastSeenBuffer
+from moderation.domain.lending import Lending
 from moderation.domain.policy_cache import PolicyCache
 from moderation.domain.raids import RaidWatch
 from moderation.domain.rule_book import RuleBook
@@ -111,6 +113,7 @@ class _Replica:
     nats: NatsEvents
     classifier: HttpClassifier
     streams: AdmitStreams
+    recalls: Recalls
     server: GrpcServer
     metrics: Metrics
 
@@ -165,6 +168,8 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
     admission = Admission(
         limits, cache, last_seen, policies, rules=rules, visits=visits, cpu_ns=time.thread_time_ns, raids=raids
     )
+    lending = Lending()
+    recalls = Recalls(lending, admission, clock)
     classifier = HttpClassifier(private=config.classifier_private, observe=metrics.classified)
     commanding = asyncio.Lock()
     ports = Ports(
@@ -184,8 +189,10 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         rules,
         visits=visits,
         raids=raids,
+        lending=lending,
+        settled=recalls.settle,
     )
-    streams = AdmitStreams(ports, metrics.count)
+    streams = AdmitStreams(ports, metrics, recalls)
     servicer = ModerationServicer(ports, streams)
     server = GrpcServer(
         SERVICE,
@@ -204,7 +211,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
         rules=rules,
         classifiers=ports.classifier_lines,
     )
-    return _Replica(ports, database, nats, classifier, streams, server, metrics)
+    return _Replica(ports, database, nats, classifier, streams, recalls, server, metrics)
 
 
 def _start(duties: Tasks, replica: _Replica, retention: Retention) -> None:
@@ -241,7 +248,7 @@ async def _report_health(replica: _Replica) -> None:
 async def _stop(replica: _Replica) -> None:
     replica.streams.drain()
     await replica.server.stop(STOP_GRACE_S)
-    await replica.streams.recalls.stop()
+    await replica.recalls.stop()
     await end_tasks({compilation.task for compilation in replica.ports.compiling.values()})
     await end_tasks({*replica.ports.classifying.values(), *replica.ports.classifying_behind})
     await replica.classifier.close()

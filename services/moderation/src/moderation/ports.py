@@ -2,7 +2,7 @@
 bootstrap.py names the adapters."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -595,6 +595,10 @@ REPORTS_AT_ONCE = 3
 """That a replica works on: fewer than it has connections to the database."""
 
 
+async def nothing_lent() -> None:
+    """Nothing is waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What the use cases work with: the outside, and what one replica keeps in memory between calls."""
@@ -626,6 +630,9 @@ class Ports:
     """Who speaks where, also what admission notes there."""
     lending: Lending = field(default_factory=Lending)
     """Whose messages edges admit by themselves."""
+    settled: Callable[[], Awaitable[None]] = nothing_lent
+    """Await it once something that may be against a message is applied, before anybody hears of it: no edge admits any
+    more by what held before. It takes a second at most."""
     feed_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it where something may have been appended to the moderators' feed."""
     mutes_wanted: asyncio.Event = field(default_factory=asyncio.Event)

@@ -24,6 +24,9 @@ class Metrics:
         verdicts = Counter("salon_moderation_verdicts", "Answers to checks.", ["decision"], registry=registry)
         told = set(Decision) - {Decision.WAITING}
         self._verdicts = {d: verdicts.labels(d.name.lower()) for d in told}
+        self._reported = Counter(
+            "salon_moderation_reported", "Messages that edges admitted by what they were lent.", registry=registry
+        )
         self._ready = Gauge("salon_moderation_ready", "1: database and NATS answer.", registry=registry)
         self._in_force = Gauge("salon_moderation_sanctions_in_force", "Sanctions in memory.", registry=registry)
         self._policies = Gauge(
@@ -80,6 +83,11 @@ class Metrics:
         """Verdicts that were given together: of each decision once, since a counter takes a lock."""
         for decision, count in Tally(verdict.decision for verdict in verdicts).items():
             self._verdicts[decision].inc(count)
+
+    def count_reported(self, messages: int) -> None:
+        """So many were admitted by edges, by what they were lent."""
+        self._verdicts[Decision.ADMITTED].inc(messages)
+        self._reported.inc(messages)
 
     def classified(self, seconds: float) -> None:
         """A classifier was asked, and took so long."""

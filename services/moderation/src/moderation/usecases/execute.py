@@ -269,6 +269,7 @@ async def _carry_out_shield(ports: Ports, order: ShieldOrder) -> Receipt | None:
         return None
     if receipt.policy is not None:
         ports.policies.apply(receipt.policy)
+        await ports.settled()
     return await _tried(ports, receipt)
 
 
@@ -277,6 +278,7 @@ async def _carry_out_policy(ports: Ports, order: PolicyOrder) -> Receipt:
     receipt = await ports.store.change_policy(order, now_ms=ports.clock().wall_ms)
     if receipt.policy is not None:
         ports.policies.apply(receipt.policy)
+        await ports.settled()
     return await _tried(ports, receipt)
 
 
@@ -318,6 +320,7 @@ async def _told(ports: Ports, receipt: Receipt) -> Receipt:
     its version."""
     changed = [warning for warning in (receipt.warning, *receipt.superseded) if warning is not None]
     ports.admission.warnings.apply(changed)
+    await ports.settled()
     await ports.events.publish_warnings(changed)
     return receipt
 
@@ -376,6 +379,7 @@ async def _carry_out_undo(ports: Ports, order: UndoOrder) -> Receipt:
     receipt, now = await _undone(ports, order, {})
     if receipt.policy is not None:
         ports.policies.apply(receipt.policy)
+        await ports.settled()
     if receipt.event is not None and not receipt.repeated:
         await _apply_and_publish(ports, receipt.event, now)
     if receipt.roles is not None:
@@ -423,6 +427,7 @@ async def _carry_out_rules(ports: Ports, order: RuleOrder) -> Receipt:
     receipt = await ports.store.change_rules(order, now_ms=ports.clock().wall_ms)
     if receipt.rules is not None:
         ports.rules.apply(receipt.rules)
+        await ports.settled()
         compile_outdated(ports)
         with suppress(DatabaseUnavailable):  # it is stored: this replica reads it as the others do
             await hold_outdated(ports)
@@ -491,6 +496,7 @@ async def _carry_out_user_erasure(ports: Ports, order: EraseUserOrder) -> Receip
     if receipt.erased is not None:
         if receipt.event is not None:
             ports.cache.apply(receipt.event.imposed, receipt.event.lifted_ids)
+            await ports.settled()
             await ports.events.publish(receipt.event)
         ports.admission.warnings.apply(receipt.erased.warnings)
         await ports.events.publish_warnings(receipt.erased.warnings)
@@ -571,6 +577,7 @@ async def _apply_and_publish(ports: Ports, event: SanctionEvent, now: Now) -> No
     for sanction in event.imposed:
         for seen in ports.last_seen.of(sanction.target, sanction.slug):
             ports.cache.follow(seen, now_ms=now.wall_ms)
+    await ports.settled()
     await ports.events.publish(event)
 
 

@@ -48,11 +48,12 @@ class Rank(IntEnum):
     @property
     def role(self) -> str | None:
         """What clients are told; None: anonymous."""
-        return None if self is Rank.ANONYMOUS else self.name.lower()
+        return _ROLES.get(self)
 
 
 _ORDER = (Rank.ANONYMOUS, Rank.USER, Rank.MODERATOR, Rank.OWNER, Rank.ADMIN, Rank.SUPERUSER)
 _PLACES = {int(rank): place for place, rank in enumerate(_ORDER)}
+_ROLES = {int(rank): rank.name.lower() for rank in _ORDER[1:]}
 VIP = "vip"
 
 

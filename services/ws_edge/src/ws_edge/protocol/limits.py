@@ -8,7 +8,7 @@ ADDRESSES_REMEMBERED = 10_000
 HANDSHAKE_WINDOW_S = 1.0
 NONCE_AGE_S = 110.0
 """For 120 s the stream finds duplicates: who repeats a message that is known here as admitted finds it there too."""
-NONCES_LIMIT = 10_000
+NONCES_LIMIT = 100_000
 
 
 class SlidingWindow:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import grpc.aio
 
@@ -31,14 +31,24 @@ from salon.moderation.v1 import moderation_pb2 as pb
 AdmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.AdmitRequest, pb.AdmitResponse]"
 
 
+class Meter(Protocol):
+    """What counts messages."""
+
+    def count(self, verdicts: Iterable[Verdict]) -> None:
+        """Verdicts that were given together."""
+
+    def count_reported(self, messages: int) -> None:
+        """So many were admitted by edges, by what they were lent."""
+
+
 class AdmitStreams:
     """Serves the streams of all edges from one memory."""
 
-    def __init__(self, ports: Ports, count: Callable[[list[Verdict]], None]) -> None:
+    def __init__(self, ports: Ports, metrics: Meter, recalls: Recalls) -> None:
         self._ports = ports
-        self._count = count
+        self._metrics = metrics
+        self._recalls = recalls
         self._is_draining = False
-        self.recalls = Recalls(ports)
 
     def drain(self) -> None:
         """Let every stream end after its next answer, so that edges turn to another replica with nothing lost."""
@@ -48,7 +58,7 @@ class AdmitStreams:
         """Limits first, then one answer for each request, in order; between them what is told later, and recalls. Read
         and written by hand: half the cost of generators."""
         await context.write(pb.AdmitResponse(limits=self._limits()))
-        stream = _Stream(self._ports, context, self.recalls, self._count)
+        stream = _Stream(self._ports, context, self._recalls, self._metrics)
         try:
             while not self._is_draining:
                 request = await context.read()
@@ -66,10 +76,8 @@ class AdmitStreams:
 class _Stream:
     """One stream of an edge worker."""
 
-    def __init__(
-        self, ports: Ports, context: AdmitContext, recalls: Recalls, count: Callable[[list[Verdict]], None]
-    ) -> None:
-        self._ports, self._context, self._recalls, self._count = ports, context, recalls, count
+    def __init__(self, ports: Ports, context: AdmitContext, recalls: Recalls, metrics: Meter) -> None:
+        self._ports, self._context, self._recalls, self._metrics = ports, context, recalls, metrics
         self._writing = asyncio.Lock()
         self._matcher = CarryMatcher()
         self._patience = Patience(ports.clock().monotonic_ns)
@@ -107,7 +115,8 @@ class _Stream:
 
     def _answer_to(self, batch: Batch, request: pb.AdmitRequest, lessee: Lessee | None) -> pb.AdmitResponse:
         self._note_speakers(batch, lessee)
-        self._count([ADMITTED] * len(batch.admitted))
+        if batch.admitted:
+            self._metrics.count_reported(len(batch.admitted))
         admitted = Batch(batch.carried, batch.released, (), (), (), batch.admitted)
         if lessee is not None and (request.returned or request.returned_all):
             # What was said by what is returned counts before what waits for it is judged.
@@ -117,7 +126,7 @@ class _Stream:
         aside = partial(self._recalls.sets_aside, lessee=lessee, judge=self._judge_later)
         at_once = [message for message in batch.messages if message.text_alone or not aside(message)]
         verdicts = self.late.without_late(at_once, admit(self._ports, batch._replace(messages=at_once), self._matcher))
-        self._count([verdict for verdict in verdicts if verdict is not None])
+        self._metrics.count([verdict for verdict in verdicts if verdict is not None])
         if lessee is not None:
             self._lend(at_once, verdicts, lessee)
         if len(at_once) < len(batch.messages):
@@ -148,7 +157,7 @@ class _Stream:
         self.late.tell_later(message, verdict)
 
     async def _tell(self, number: int, verdict: Verdict) -> None:
-        self._count([verdict])
+        self._metrics.count([verdict])
         await self._send(verdict_to_proto(number, verdict))
 
     async def _send(self, response: pb.AdmitResponse) -> None:

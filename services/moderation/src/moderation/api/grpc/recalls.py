@@ -12,9 +12,8 @@ import grpc.aio
 
 from chassis.tasks import end_tasks
 from moderation.api.grpc.convert import recall_all_to_proto, recall_to_proto
-from moderation.domain.admission import MessageCheck
-from moderation.domain.lending import Lessee, SpeakerKey, key_of
-from moderation.ports import Ports
+from moderation.domain.admission import Admission, MessageCheck, Now
+from moderation.domain.lending import Lending, Lessee, SpeakerKey, key_of
 from salon.moderation.v1 import moderation_pb2 as pb
 
 Write: TypeAlias = Callable[[pb.AdmitResponse], Awaitable[None]]
@@ -36,14 +35,14 @@ class _Wanted:
 class Recalls:
     """Of one replica. `open` and `close` go around each stream of a worker."""
 
-    def __init__(self, ports: Ports) -> None:
-        self._ports, self._lending = ports, ports.lending
+    def __init__(self, lending: Lending, admission: Admission, clock: Callable[[], Now]) -> None:
+        self._lending, self._clock = lending, clock
         self._writers: dict[Lessee, list[Write]] = {}
         self._wanted: dict[SpeakerKey, _Wanted] = {}
         self._returned = asyncio.Event()
         self._is_changing = False
         self._tasks: set[asyncio.Task[None]] = set()
-        ports.admission.watch(self._changed)
+        admission.watch(self._changed)
 
     def open(self, lessee: Lessee, write: Write) -> None:
         """A worker can be asked over that stream."""
@@ -98,7 +97,7 @@ class Recalls:
         await end_tasks(self._tasks)
 
     def _now_ns(self) -> int:
-        return self._ports.clock().monotonic_ns
+        return self._clock().monotonic_ns
 
     def _changed(self) -> None:
         """Much may change at once: it is said once, before anything else happens."""

@@ -101,7 +101,6 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
             receipt = await execute(self._ports, order_from_act(request))
         except NotPermitted:
             return pb.ActResponse(permitted=False)
-        await self._streams.recalls.settle()
         event = None if receipt.event is None else event_to_proto(receipt.event)
         return pb.ActResponse(permitted=True, event=event)
 
@@ -117,7 +116,6 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
                 receipt = await execute(self._ports, order)
         except REFUSED as refusal:
             return refusal_to_proto(refusal)
-        await self._streams.recalls.settle()
         return receipt_to_proto(receipt, order)
 
     async def ListActive(  # noqa: N802
