@@ -76,6 +76,7 @@ STOP_GRACE_S = 1.0
 _WRITE_DEADLINE_S = 1.5
 _HEALTH_EVERY_S = 0.25
 _MS_PER_DAY = 86_400_000
+_NS_PER_S = 1_000_000_000
 
 _log = structlog.get_logger()
 
@@ -168,7 +169,7 @@ def _wire(config: Config, database: Database, clock: Callable[[], Now], metrics:
     admission = Admission(
         limits, cache, last_seen, policies, rules=rules, visits=visits, cpu_ns=time.thread_time_ns, raids=raids
     )
-    lending = Lending()
+    lending = Lending(config.window_seconds * _NS_PER_S)
     recalls = Recalls(lending, admission, clock)
     classifier = HttpClassifier(private=config.classifier_private, observe=metrics.classified)
     commanding = asyncio.Lock()

@@ -17,11 +17,13 @@ from moderation.domain.windows import NONCES_KEPT_NS
 LEASE_NS = 1_000_000_000
 """After a request was received. The worker counts from its sending, which is earlier."""
 UNDISTURBED_NS = NONCES_KEPT_NS
-"""For so long nobody else may have asked about a speaker whose window is lent: the worker then has counted all that
-counts, and knows all nonces."""
+"""For so long, or for a window where that is longer, nobody else may have asked about a speaker whose window is lent:
+the worker then has counted all that counts, and knows all nonces."""
 MOST_SPEAKERS = 500_000
-_IDLE_NS = UNDISTURBED_NS
-_MOST_LESSEES = 1_000
+MOST_CONNECTIONS = 1_000
+"""Of one speaker: what further ones say is asked about."""
+MOST_LESSEES = 1_000
+"""But for those whose lease is not over."""
 
 SpeakerKey: TypeAlias = "int | str"
 """A user's id, or the address of anonymous connections."""
@@ -72,6 +74,10 @@ class _Known:
         self.grants: dict[str, int] = {}
         """By connection."""
 
+    def disturb(self, until_ns: int) -> None:
+        """Somebody else was asked about it, which matters until then."""
+        self.disturbed_until_ns = max(self.disturbed_until_ns, until_ns)
+
     def take_back(self) -> None:
         """Nobody has it any more."""
         if self.lessee is not None:
@@ -84,7 +90,9 @@ class _Known:
 class Lending:
     """Who has which windows. Nothing here waits."""
 
-    def __init__(self, most_speakers: int = MOST_SPEAKERS) -> None:
+    def __init__(self, window_ns: int = 0, most_speakers: int = MOST_SPEAKERS) -> None:
+        """`window_ns`: of the limits."""
+        self._undisturbed_ns = max(UNDISTURBED_NS, window_ns)
         self._most_speakers = most_speakers
         self._speakers: OrderedDict[SpeakerKey, _Known] = OrderedDict()  # the longest quiet first
         self._lessees: OrderedDict[str, Lessee] = OrderedDict()
@@ -103,8 +111,7 @@ class Lending:
         known = self._lessees.pop(worker, None) or Lessee(worker)
         self._lessees[worker] = known
         known.heard_ns = now_ns
-        if len(self._lessees) > _MOST_LESSEES:
-            self._lessees.popitem(last=False)
+        self._forget_lessees(now_ns)
         return known
 
     def speaks(self, key: SpeakerKey, lessee: Lessee | None, now_ns: int) -> None:
@@ -114,10 +121,10 @@ class Lending:
             if len(self._speakers) < self._most_speakers:
                 self._speakers[key] = _Known(lessee, now_ns)
             else:
-                self._overlooked_until_ns = now_ns + UNDISTURBED_NS
+                self._overlooked_until_ns = now_ns + self._undisturbed_ns
         else:
             if known.by is not lessee:
-                known.disturbed_until_ns = known.asked_ns + UNDISTURBED_NS
+                known.disturb(known.asked_ns + self._undisturbed_ns)
                 known.by = lessee
             known.asked_ns = now_ns
             self._speakers.move_to_end(key)
@@ -129,7 +136,7 @@ class Lending:
         if known is None:
             self.speaks(key, lessee, now_ns)
         elif known.by is not lessee:
-            known.disturbed_until_ns = max(known.disturbed_until_ns, at_ns + UNDISTURBED_NS)
+            known.disturb(at_ns + self._undisturbed_ns)
 
     def holder(self, key: SpeakerKey, asking: Lessee | None, now_ns: int) -> Lessee | None:
         """Who else may count the messages of that speaker just now."""
@@ -148,10 +155,13 @@ class Lending:
         if known.lessee is not lessee:
             known.take_back()
             known.lessee = lessee
-        known.lent_at = lessee.granted = self.changes
         connection = message.speaker.connection
-        number = known.grants.get(connection) or next(self._numbers)
-        known.grants[connection] = number
+        if connection not in known.grants:
+            if len(known.grants) >= MOST_CONNECTIONS:
+                return 0
+            known.grants[connection] = next(self._numbers)
+        number = known.grants[connection]
+        known.lent_at = lessee.granted = self.changes
         lessee.grants[number] = message._replace(text="", nonce="")
         return number
 
@@ -180,7 +190,7 @@ class Lending:
         lease is over."""
         for _ in range(2):
             key, known = next(iter(self._speakers.items()))
-            if known.asked_ns + _IDLE_NS > now_ns:
+            if max(known.asked_ns + self._undisturbed_ns, known.disturbed_until_ns) > now_ns:
                 return
             lessee = known.lessee
             if lessee is not None and known.lent_at >= lessee.returned and now_ns < lessee.lease_over_ns():
@@ -190,3 +200,11 @@ class Lending:
             del self._speakers[key]
             if not self._speakers:
                 return
+
+    def _forget_lessees(self, now_ns: int) -> None:
+        """Those who use nothing any more."""
+        while len(self._lessees) > MOST_LESSEES:
+            worker, longest_silent = next(iter(self._lessees.items()))
+            if now_ns < longest_silent.lease_over_ns():
+                return
+            del self._lessees[worker]
