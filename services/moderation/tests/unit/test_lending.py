@@ -497,5 +497,5 @@ class LendingMachine(RuleBasedStateMachine):
                         assert granted >= change or not edge.may_use(speaker, self.now_ns)
 
 
-LendingMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+LendingMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
 TestLending = LendingMachine.TestCase

@@ -7,6 +7,7 @@ was granted before something changed by which messages are judged is returned.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from itertools import count
 from typing import TypeAlias
 
@@ -181,9 +182,10 @@ class Lending:
         self.changes += 1
         return [lessee for lessee in self._lessees.values() if lessee.granted >= lessee.returned]
 
-    def owing(self, change: int, now_ns: int) -> list[Lessee]:
-        """Who may still use what was granted before that change."""
-        return [lessee for lessee in self._lessees.values() if lessee.returned < change and lessee.owes(now_ns)]
+    def owing(self, change: int, now_ns: int, of: Iterable[Lessee] | None = None) -> list[Lessee]:
+        """Who may still use what was granted before that change; `of`: of these, else of all."""
+        lessees = self._lessees.values() if of is None else of
+        return [lessee for lessee in lessees if lessee.returned < change and lessee.owes(now_ns)]
 
     def _forget_quiet(self, now_ns: int) -> None:
         """Forget up to two, so that the memory shrinks again. What is lent to a worker is returned long before, or its

@@ -13,7 +13,7 @@ import grpc.aio
 from chassis.tasks import end_tasks
 from moderation.api.grpc.convert import recall_all_to_proto, recall_to_proto
 from moderation.domain.admission import Admission, MessageCheck, Now
-from moderation.domain.lending import Lending, Lessee, SpeakerKey, key_of
+from moderation.domain.lending import LEASE_NS, Lending, Lessee, SpeakerKey, key_of
 from salon.moderation.v1 import moderation_pb2 as pb
 
 Write: TypeAlias = Callable[[pb.AdmitResponse], Awaitable[None]]
@@ -28,6 +28,8 @@ class _Wanted:
     """A window that is to be returned, and the messages that wait for it, in the order in which they came."""
 
     holder: Lessee
+    asking: Lessee | None
+    """Who asked first; None: an edge of before."""
     waiting: deque[tuple[MessageCheck, Lessee | None, Judge]] = field(default_factory=deque)
     timer: asyncio.TimerHandle | None = None
 
@@ -45,8 +47,10 @@ class Recalls:
         admission.watch(self._changed)
 
     def open(self, lessee: Lessee, write: Write) -> None:
-        """A worker can be asked over that stream."""
+        """A worker can be asked over that stream. What it has not answered went with the one before, maybe."""
         self._writers.setdefault(lessee, []).append(write)
+        if self._lending.owing(self._lending.changes, self._now_ns(), [lessee]):
+            self._say(lessee, recall_all_to_proto(self._lending.changes))
 
     def close(self, lessee: Lessee, write: Write) -> None:
         """It has ended."""
@@ -70,24 +74,32 @@ class Recalls:
         """Whether somebody else may count what that speaker says just now: it is judged, by `judge`, once they do not
         any more, at the latest when their lease is over."""
         key = key_of(message.speaker)
+        self.recall(key, lessee)
         wanted = self._wanted.get(key)
         if wanted is None:
-            holder = self._lending.holder(key, lessee, self._now_ns())
-            if holder is None:
-                return False
-            wanted = self._wanted[key] = _Wanted(holder)
-            self._recall(key, wanted)
+            return False
         wanted.waiting.append((message, lessee, judge))
         return True
 
+    def recall(self, key: SpeakerKey, asking: Lessee | None) -> None:
+        """Have the window back, where somebody else has it."""
+        if key in self._wanted:
+            return
+        holder = self._lending.holder(key, asking, self._now_ns())
+        if holder is not None:
+            self._wanted[key] = _Wanted(holder, asking)
+            self._say_recall(key, self._wanted[key])
+
     async def settle(self) -> None:
-        """Wait until no message is admitted any more by what held before the last change, for a lease at most."""
+        """Wait until no message is admitted any more by what held before the last change, for a lease at most: whoever
+        has it renewed by an answer has heard of the change before, or has lost what was lent with its stream."""
         change = self._lending.changes
-        while owing := self._lending.owing(change, self._now_ns()):
+        until_ns = self._now_ns() + LEASE_NS
+        while (now_ns := self._now_ns()) < until_ns and (owing := self._lending.owing(change, now_ns)):
             self._returned.clear()
-            left_s = (max(lessee.lease_over_ns() for lessee in owing) - self._now_ns()) / _NS_PER_S
+            over_ns = min(until_ns, max(lessee.lease_over_ns() for lessee in owing))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._returned.wait(), max(left_s, 0.001))
+                await asyncio.wait_for(self._returned.wait(), (over_ns - now_ns) / _NS_PER_S)
 
     async def stop(self) -> None:
         """Nothing more is asked for."""
@@ -112,7 +124,7 @@ class Recalls:
         for lessee in self._writers:
             self._say(lessee, recall)
 
-    def _recall(self, key: SpeakerKey, wanted: _Wanted) -> None:
+    def _say_recall(self, key: SpeakerKey, wanted: _Wanted) -> None:
         self._say(wanted.holder, recall_to_proto(key))
         left_s = (wanted.holder.lease_over_ns() - self._now_ns()) / _NS_PER_S
         loop = asyncio.get_running_loop()
@@ -125,16 +137,21 @@ class Recalls:
             return
         if wanted.timer is not None:
             wanted.timer.cancel()
+        asking = wanted.asking
         while wanted.waiting:
-            message, lessee, judge = wanted.waiting[0]
-            holder = self._lending.holder(key, lessee, self._now_ns())
-            if holder is not None:
-                wanted.holder = holder
-                self._recall(key, wanted)
-                return
+            message, asking, judge = wanted.waiting[0]
+            if self._lending.holder(key, asking, self._now_ns()) is not None:
+                break
             wanted.waiting.popleft()
+            # Its nonce and its place in the window are known from now on.
+            self._lending.speaks(key, asking, self._now_ns())
             judge(message)
-        del self._wanted[key]
+        holder = self._lending.holder(key, asking, self._now_ns())
+        if holder is None:
+            del self._wanted[key]
+        else:
+            wanted.holder = holder
+            self._say_recall(key, wanted)
 
     def _say(self, lessee: Lessee, response: pb.AdmitResponse) -> None:
         for write in self._writers.get(lessee, ()):
