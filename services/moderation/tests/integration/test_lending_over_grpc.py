@@ -293,3 +293,44 @@ async def test_where_a_policy_asks_for_anything_nothing_is_lent(replica: Replica
     await replica.slow_down()
     assert not (await first.say()).lent
     assert (await first.say(BEA, slug="elsewhere")).lent
+
+
+async def test_what_another_worker_carries_is_counted_by_nobody_who_does_not_know_of_it(replica: Replica) -> None:
+    """It admitted that when another replica was the home of its author, and tells it late."""
+    first, second = await replica.worker("w1"), await replica.worker("w2")
+    lent = (await first.say()).lent
+    carried = [pb.CarriedAdmission(speaker=ANA, age_ms=5_000, life=1, counts=True, id=1_000 + n) for n in range(8)]
+    await second.tell(carried=carried)
+    assert await first.is_asked_back() == ANA_KEY
+    await first.report(lent, returned=[ANA_KEY])
+    assert (await first.say()).decision == RATE_LIMITED
+
+
+async def test_what_is_asked_about_another_face_of_an_author_counts_for_an_address_that_is_lent(
+    replica: Replica,
+) -> None:
+    """The worker does not count it."""
+    guest = pb.Speaker(username="Anonymous_10.0.0.9", address="10.0.0.9", rank=pb.RANK_ANONYMOUS, connection="e:9")
+    worker = await replica.worker("w1")
+    assert (await worker.say(guest)).lent
+    here = pb.MessageCheck(id=500, speaker=guest, slug="live", life=1, without_policy=True)
+    here.speaker.connection = "e:10"
+    answer = worker.verdicts[500] = asyncio.get_running_loop().create_future()
+    await worker.tell(messages=[here])
+    assert await worker.is_asked_back() == pb.SpeakerKey(address="10.0.0.9")
+    assert not answer.done()
+    await worker.tell(returned=[pb.SpeakerKey(address="10.0.0.9")])
+    async with asyncio.timeout(60):
+        assert (await answer).decision == ADMITTED
+    assert not (await worker.say(guest)).lent
+
+
+async def test_a_stream_that_finishes_is_told_first_what_waits_for_a_window(replica: Replica) -> None:
+    first, second = await replica.worker("w1"), await replica.worker("w2")
+    await first.say()
+    (waiting,) = await second.ask(ANA)
+    await first.is_asked_back()
+    await second.stream.done_writing()
+    await first.tell(returned=[ANA_KEY])
+    async with asyncio.timeout(60):
+        assert (await waiting).decision == ADMITTED

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from functools import partial
 from typing import Protocol, TypeAlias
 
 import grpc.aio
@@ -65,7 +64,7 @@ class AdmitStreams:
                 if not isinstance(request, pb.AdmitRequest):  # the edge has finished
                     break
                 await stream.answer(request)
-            await stream.late.finish()
+            await stream.finish()
         finally:
             await stream.end()
 
@@ -83,7 +82,12 @@ class _Stream:
         self._patience = Patience(ports.clock().monotonic_ns)
         self._lessee: Lessee | None = None
         self._write: Write = self._send
-        self.late = LateVerdicts(ports, self._tell)
+        self._late = LateVerdicts(ports, self._tell)
+        self._aside = 0
+        """Messages that wait for a window to be returned."""
+        self._none_aside = asyncio.Event()
+        self._none_aside.set()
+        self._is_over = False
 
     async def answer(self, request: pb.AdmitRequest) -> None:
         """Count, judge, and say what is decided."""
@@ -95,11 +99,17 @@ class _Stream:
             await prepare(self._ports, batch, self._patience)
         await self._send(self._answer_to(batch, request, lessee))
 
+    async def finish(self) -> None:
+        """Have all told that is to be."""
+        await self._none_aside.wait()
+        await self._late.finish()
+
     async def end(self) -> None:
         """The stream is gone: the edge decides by itself about what it was not told."""
+        self._is_over = True
         if self._lessee is not None:
             self._recalls.close(self._lessee, self._write)
-        await self.late.abandon()
+        await self._late.abandon()
 
     def _heard_of(self, request: pb.AdmitRequest) -> Lessee | None:
         """The worker that sends it; None: one of before."""
@@ -123,9 +133,8 @@ class _Stream:
             admit(self._ports, admitted, self._matcher)
             batch = batch._replace(carried=(), released=(), admitted=())
             self._recalls.returned(lessee, [*map(speaker_key_from_proto, request.returned)], request.returned_all)
-        aside = partial(self._recalls.sets_aside, lessee=lessee, judge=self._judge_later)
-        at_once = [message for message in batch.messages if message.text_alone or not aside(message)]
-        verdicts = self.late.without_late(at_once, admit(self._ports, batch._replace(messages=at_once), self._matcher))
+        at_once = [message for message in batch.messages if message.text_alone or not self._sets_aside(message, lessee)]
+        verdicts = self._late.without_late(at_once, admit(self._ports, batch._replace(messages=at_once), self._matcher))
         self._metrics.count([verdict for verdict in verdicts if verdict is not None])
         if lessee is not None:
             self._lend(at_once, verdicts, lessee)
@@ -137,10 +146,12 @@ class _Stream:
     def _note_speakers(self, batch: Batch, lessee: Lessee | None) -> None:
         now_ns, lending = self._ports.clock().monotonic_ns, self._ports.lending
         for carried in batch.carried:
-            lending.spoke(key_of(carried.speaker), lessee, now_ns - carried.age_ms * 1_000_000, now_ns)
+            key = key_of(carried.speaker)
+            lending.spoke(key, lessee, now_ns - carried.age_ms * 1_000_000, now_ns)
+            self._recalls.recall(key, lessee)  # whoever has it does not know of this
         for message in (*batch.admitted, *batch.messages):
             if not message.text_alone:
-                lending.speaks(key_of(message.speaker), lessee, now_ns)
+                lending.speaks(key_of(message.speaker), _counts_for(message, lessee), now_ns)
 
     def _lend(self, messages: list[MessageCheck], verdicts: list[Verdict | None], lessee: Lessee) -> None:
         """Of what is told at once, and so before any recall: with these verdicts windows are lent."""
@@ -151,10 +162,22 @@ class _Stream:
                 lent_as = self._ports.lending.lend(message, lessee, now.monotonic_ns)
                 verdicts[place] = Verdict(Decision.ADMITTED, lent_as=lent_as)
 
+    def _sets_aside(self, message: MessageCheck, lessee: Lessee | None) -> bool:
+        if not self._recalls.sets_aside(message, _counts_for(message, lessee), self._judge_later):
+            return False
+        self._aside += 1
+        self._none_aside.clear()
+        return True
+
     def _judge_later(self, message: MessageCheck) -> None:
         """One that was set aside: its verdict is told by itself."""
+        self._aside -= 1
+        if not self._aside:
+            self._none_aside.set()
+        if self._is_over:
+            return
         (verdict,) = admit(self._ports, Batch((), (), (), (), [message]), self._matcher)
-        self.late.tell_later(message, verdict)
+        self._late.tell_later(message, verdict)
 
     async def _tell(self, number: int, verdict: Verdict) -> None:
         self._metrics.count([verdict])
@@ -163,6 +186,12 @@ class _Stream:
     async def _send(self, response: pb.AdmitResponse) -> None:
         async with self._writing:
             await self._context.write(response)
+
+
+def _counts_for(message: MessageCheck, lessee: Lessee | None) -> Lessee | None:
+    """Who knows that it counts, once it is admitted: an edge does not count what it asks about another face of its
+    author."""
+    return None if message.without_policy else lessee
 
 
 def _admitted(request: pb.AdmitRequest, lessee: Lessee) -> list[MessageCheck]:
