@@ -9,8 +9,9 @@ from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.grpc.convert import speaker_key_from_proto, speaker_key_to_proto
 from ws_edge.protocol.identity import Life, Speaker, SpeakerKey
 
-LEASE_S = 1.0
-"""After something was sent that was answered, as AdmitResponse.heard_ms says."""
+LEASE_S = 0.75
+"""After something was sent that was answered, as AdmitResponse.heard_ms says. Others may be counted a second after
+that, and what was admitted by then is to be reported before."""
 _QUIET_S = 60.0
 """What is lent of a speaker who says nothing for so long is returned: longer than an answer may take by far, so that it
 is not lent once more meanwhile."""
@@ -19,8 +20,9 @@ is not lent once more meanwhile."""
 @dataclass(slots=True)
 class _Lent:
     used_at_s: float
-    grants: dict[tuple[str, Life], int] = field(default_factory=dict)
-    """By connection and room, in which it was admitted since this was lent: by what its messages are reported."""
+    grants: dict[tuple[str, Life], tuple[Speaker, int]] = field(default_factory=dict)
+    """By connection and room, in which it was admitted since this was lent: as whom, and by what its messages are
+    reported."""
 
 
 class LentWindows:
@@ -43,9 +45,11 @@ class LentWindows:
         self._admitted, self._returned, self._returned_all = [], [], 0
 
     def has(self, speaker: Speaker, life: Life, now_s: float) -> bool:
-        """Whether what that connection says there is admitted, within the limits."""
+        """Whether what that connection says there is admitted, within the limits. Who has another rank since may be
+        bound by what did not bind them before."""
         lent = self._lent.get(_key_of(speaker))
-        return lent is not None and (speaker.connection, life) in lent.grants and now_s < self._until_s
+        grant = None if lent is None else lent.grants.get((speaker.connection, life))
+        return grant is not None and grant[0] == speaker and now_s < self._until_s
 
     def use(self, speaker: Speaker, now_s: float) -> None:
         """A message of that speaker is admitted, or asked about."""
@@ -58,13 +62,13 @@ class LentWindows:
     def report(self, speaker: Speaker, life: Life, number: int, nonce: str, text: str, now_s: float) -> None:
         """That was admitted, which is told before whatever is asked or released next. Only after `has`."""
         self.use(speaker, now_s)
-        lent = self._lent[_key_of(speaker)].grants[speaker.connection, life]
+        _, lent = self._lent[_key_of(speaker)].grants[speaker.connection, life]
         self._admitted.append(pb.AdmittedMessage(lent=lent, id=number, nonce=nonce, text=text))
 
     def lend(self, speaker: Speaker, life: Life, grant: int, now_s: float) -> None:
         """The replica lends it."""
         lent = self._lent.setdefault(_key_of(speaker), _Lent(now_s))
-        lent.grants[speaker.connection, life] = grant
+        lent.grants[speaker.connection, life] = speaker, grant
 
     def renew(self, sent_s: float, now_s: float) -> None:
         """What was sent then was answered. Who has let the lease go by has nothing any more: others may have been
