@@ -25,7 +25,7 @@ class PolicyCache:
         self._changed_here: dict[str, int] = {}
         """The versions of those that ask for nothing any more and were not read yet: nothing older holds."""
         self.on_change: Callable[[], None] = lambda: None
-        """Called when another policy holds somewhere."""
+        """Called when another policy that asks for anything holds somewhere."""
         self.read_up_to = 0
         """Whatever was read from the database had at most this version, and nothing before it was left out."""
 
@@ -66,7 +66,8 @@ class PolicyCache:
         else:
             until_ms = policy.shield.until_ms
             self._asking[slug] = _Known(version, policy.in_force(until_ms), policy.in_force(until_ms - 1), until_ms)
-        self.on_change()
+        if policy != NO_POLICY:
+            self.on_change()
 
     def read(self, changed: Iterable[RoomPolicy]) -> None:
         """The next ones that the database has after `read_up_to`, in the order of their versions."""

@@ -95,7 +95,7 @@ class RuleBook:
         self.is_in_use = False
         """Whether there are any rules that are looked at: asked for every message, so it is no more than read."""
         self.on_change: Callable[[], None] = lambda: None
-        """Called when the rules of a slug were changed."""
+        """Called when rules that are looked at were changed."""
         self.unjudged = 0
         """How many there were, of either kind."""
         self.read_up_to = 0
@@ -141,7 +141,8 @@ class RuleBook:
             self._states.pop(slug, None)
             self._drop(slug)
         self.is_in_use = bool(self._states)
-        self.on_change()
+        if judges:
+            self.on_change()
 
     def read(self, states: Iterable[RulesState]) -> None:
         """The next ones that the database has after `read_up_to`, in the order of their versions."""

@@ -40,9 +40,9 @@ class WireClient(SecuredClient):
         return self._turn_bytes + (writer.transport.get_write_buffer_size() if writer is not None else 0)
 
     def send(self, command: bytes, *, may_wait: bool = False) -> None:
-        """Write with everything else of this turn, or where it may wait and something was written just now, two
-        milliseconds later: each write costs NATS and whoever hears of it about as much as a message. Lost, like any core
-        NATS message, when the connection is."""
+        """Write with everything else of this turn, or where it may wait and something was written just now, 2 ms
+        later: each write costs NATS and whoever hears of it about as much as a message. Lost, like any core NATS
+        message, when the connection is."""
         self._turn.append(command)
         self._turn_bytes += len(command)
         if self._is_due_now:
