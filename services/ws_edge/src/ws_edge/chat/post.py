@@ -148,10 +148,9 @@ class Posting:
         """Moderation has lent this edge the window of the author. What is not plainly admitted is asked about, so that
         every refusal is moderation's."""
         ports, speaker, nonce, now_s = self._ports, author.speaker, message.nonce, self._ports.clock.now_s()
-        if nonce and self._admitted.has(speaker.key, room.life, nonce, now_s):
+        if nonce and self._may_be_known(speaker, room, nonce, now_s):
             return False
-        limits = ports.moderation.limits
-        self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
+        self._follow_limits()
         if self._limiter.admit_or_wait_ms(speaker, now_s):
             return False
         if nonce:
@@ -159,6 +158,17 @@ class Posting:
         number = ports.moderation.report_admitted(speaker, room.life, nonce, message.text)
         self._go_on(author, room, message, _Admission(speaker, number, 0, now_s), text_open=False)
         return True
+
+    def _may_be_known(self, speaker: Speaker, room: Room, nonce: str, now_s: float) -> bool:
+        """Whether a message with that nonce was admitted, or is about to wait for a moderator."""
+        asked = speaker.key, room.life, nonce
+        return asked in self._being_held or self._admitted.has(*asked, now_s)
+
+    def _follow_limits(self) -> None:
+        """Go by those that moderation said last, before anything is counted: a lower one forgets what a higher one
+        needs."""
+        limits = self._ports.moderation.limits
+        self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
 
     def _judged_where_it_comes_from(self, author: Poster, room: Room, message: Post, verdict: Verdict) -> None:
         if verdict.decision in (Decision.RATE_LIMITED, Decision.SANCTIONED):
@@ -176,6 +186,7 @@ class Posting:
         match verdict.decision:
             case Decision.ADMITTED | Decision.HELD:
                 now_s = self._ports.clock.now_s()
+                self._follow_limits()
                 self._limiter.record(author.speaker, now_s)
                 if nonce and verdict.decision is Decision.ADMITTED:
                     self._admitted.note(author.speaker.key, room.life, nonce, message.text, now_s)
@@ -228,8 +239,7 @@ class Posting:
         if refusal is not None:
             self._refuse(author, refusal[0], nonce, refusal[1])
             return False
-        limits = ports.moderation.limits
-        self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
+        self._follow_limits()
         retry_after_ms = self._limiter.admit_or_wait_ms(speaker, now_s)
         if retry_after_ms:
             self._refuse(author, ErrorCode.RATE_LIMITED, nonce, retry_after_ms)

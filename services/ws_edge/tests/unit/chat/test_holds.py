@@ -413,3 +413,17 @@ async def test_who_is_no_moderator_decides_nothing(world: World) -> None:
     await act(world, client)
     assert client.types == ["not_moderator"]
     assert world.moderation.requests == []
+
+
+async def test_what_is_being_held_is_asked_about_also_where_its_authors_window_is_lent(world: World) -> None:
+    """Its room asks for nothing any more."""
+    ana = await world.join("s", "5:user")
+    world.moderation.holding.shut()
+    await held(world, ana)
+    world.moderation.lent.add("u:5")
+    await held(world, ana)
+    assert (len(world.moderation.asked), world.moderation.reported) == (2, [])
+    world.moderation.holding.open()
+    await world.settle()
+    assert len(world.moderation.holds) == 1
+    assert len(world.bus.stream) == 0

@@ -5,7 +5,7 @@ import structlog
 from edge_world import World
 
 from ws_edge.chat.post import WAITING_LIMIT
-from ws_edge.ports import Decision, Incident, Verdict
+from ws_edge.ports import AdmissionLimits, Decision, Incident, Verdict
 from ws_edge.protocol.identity import Rank, Slug, UserId
 from ws_edge.protocol.limits import NONCE_AGE_S
 from ws_edge.protocol.sanctions import Action, Sanction
@@ -400,3 +400,16 @@ async def test_what_was_admitted_by_a_lent_window_and_not_stored_is_released(wor
         ana.say(str(number))
     await world.settle()
     assert (len(world.moderation.reported), len(world.moderation.asked)) == (11, 1)
+
+
+async def test_all_that_was_admitted_counts_in_a_lent_window_however_high_the_limit_is(world: World) -> None:
+    """It was not known when the worker began."""
+    ana = await world.join("s", "1:user")
+    world.moderation.limits = AdmissionLimits(14, 10.0, 100)
+    for number in range(12):
+        ana.say(str(number))
+    world.moderation.lent.add("u:1")
+    for number in range(3):
+        ana.say(str(number))
+    await world.settle()
+    assert (len(world.moderation.reported), len(world.moderation.asked)) == (2, 13)
