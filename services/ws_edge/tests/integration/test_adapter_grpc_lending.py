@@ -45,7 +45,8 @@ class Lender(ModerationServiceServicer):
 
     async def Admit(self, requests: Any, context: Any) -> None:  # type: ignore[override]
         await context.write(pb.AdmitResponse(limits=pb.Limits(messages_per_window=9, window_ms=9_000)))
-        telling = asyncio.create_task(self._tell(context))
+        writing = asyncio.Lock()
+        telling = asyncio.create_task(self._tell(context, writing))
         while isinstance(request := await context.read(), pb.AdmitRequest):
             self.requests.append(request)
             self.news.set()
@@ -53,12 +54,15 @@ class Lender(ModerationServiceServicer):
             for check in request.messages:
                 lent = check.id + 1_000 if self.lends else 0
                 answer.verdicts.add(id=check.id, decision=pb.Verdict.DECISION_ADMITTED, lent=lent)
-            await context.write(answer)
+            async with writing:
+                await context.write(answer)
         telling.cancel()
 
-    async def _tell(self, context: Any) -> None:
+    async def _tell(self, context: Any, writing: asyncio.Lock) -> None:
         while True:
-            await context.write(await self.told.get())
+            told = await self.told.get()
+            async with writing:
+                await context.write(told)
 
     async def hears(self, is_enough: Callable[[pb.AdmitRequest], bool]) -> pb.AdmitRequest:
         """The first request of that kind."""
