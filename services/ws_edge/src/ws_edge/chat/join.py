@@ -169,10 +169,7 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     resume = await _prepare_replay(entrance, held.room, request.resume)
     looked_at, shows_pin = await _read_pin(entrance, held.room)
     # Sanctions once more, after the subscription: no ban falls between the two.
-    _, blocked = await asyncio.gather(
-        sanction_reader.demand_entry(client.speaker, membership.slug, final=True),
-        _find_blocked(rooms, identity.user_id),
-    )
+    blocked = await _demand_last_entry(client.speaker, membership.slug, rooms, sanction_reader)
     if former is not None:
         # From here on the others hear of this: the participant's older connections end, wherever they are.
         entrance.ports.bus.publish_returned(held.room.log, client.speaker.key, membership.version)
@@ -293,6 +290,18 @@ async def _demand_first_entry(speaker: Speaker, slug: Slug, rooms: Rooms, sancti
             raise
         owner = replace(speaker, identity=identity.in_room(Rank.OWNER.role, Rank.OWNER))
         await sanction_reader.demand_entry(owner, slug, final=False)
+
+
+async def _demand_last_entry(
+    speaker: Speaker, slug: Slug, rooms: Rooms, sanction_reader: SanctionReader
+) -> tuple[UserId, ...] | None:
+    """Whom the user has blocked, who is asked for meanwhile. Raises as SanctionReader.demand_entry."""
+    asking = asyncio.create_task(_find_blocked(rooms, speaker.identity.user_id))
+    try:
+        await sanction_reader.demand_entry(speaker, slug, final=True)
+        return await asking
+    finally:
+        asking.cancel()
 
 
 async def _prepare_replay(entrance: Entrance, room: Room, resume: ResumePoint | None) -> ResumePoint | None:

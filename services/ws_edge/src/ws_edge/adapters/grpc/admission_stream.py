@@ -19,6 +19,7 @@ from ws_edge.adapters.grpc.convert import (
     speaker_to_proto,
     verdict_from_proto,
 )
+from ws_edge.adapters.grpc.deadlines import answer_within
 from ws_edge.adapters.grpc.lent_windows import LentWindows
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import AdmissionLimits, Verdict
@@ -190,11 +191,7 @@ class AdmissionStream:
         self._open_batch().checks.add(id=number, speaker=speaker_to_proto(speaker), slug=slug, final=final)
         self._gather()
         try:
-            async with asyncio.timeout(_ARRIVAL_DEADLINE_S):
-                may_enter: bool = await answer
-                return may_enter
-        except TimeoutError as reason:
-            raise ModerationUnavailable("no answer in time") from reason
+            return await answer_within(_ARRIVAL_DEADLINE_S, answer, _late)
         finally:
             self._arrivals.pop(number, None)
 
@@ -404,3 +401,7 @@ class AdmissionStream:
 
 def _parts(whole: list[_Part], size: int) -> list[list[_Part]]:
     return [whole[start : start + size] for start in range(0, len(whole), size)]
+
+
+def _late() -> ModerationUnavailable:
+    return ModerationUnavailable("no answer in time")

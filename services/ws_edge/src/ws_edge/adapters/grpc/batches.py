@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from ws_edge.adapters.grpc.deadlines import answer_within
 from ws_edge.errors import NeverSent, RoomsOutdated, RoomsUnavailable
 from ws_edge.ports import GATHER_S
 from ws_edge.protocol.identity import ConnectionId
@@ -61,11 +62,7 @@ class RequestBatches(Generic[Q, A]):
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future, is_wanted))
         self._is_wanted.set()
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                return await future
-        except TimeoutError as reason:
-            raise RoomsUnavailable("no answer in time") from reason
+        return await answer_within(self._deadline_s, future, _late)
 
     async def run(self) -> None:
         """Send batches until cancelled."""
@@ -118,6 +115,10 @@ class RequestBatches(Generic[Q, A]):
             for future, answer in zip(futures, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
+
+
+def _late() -> RoomsUnavailable:
+    return RoomsUnavailable("no answer in time")
 
 
 def _fail(futures: Sequence[asyncio.Future[A]], reason: RoomsUnavailable) -> None:

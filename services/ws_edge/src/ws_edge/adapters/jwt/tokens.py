@@ -9,6 +9,7 @@ import unicodedata
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import jwt
@@ -27,6 +28,8 @@ _DECIMAL = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 _USERNAME_LIMIT = 200
 _EMAIL_LIMIT = 320
 _NOT_BEFORE_LEEWAY_S = 10
+_KEPT_HEADER = 512
+"""Characters of a header that is kept once it was read."""
 _PLAIN_HEADER = frozenset({"alg", "typ", "kid"})
 _RANKS = {"user": Rank.USER, "moderator": Rank.MODERATOR, "admin": Rank.ADMIN, "superuser": Rank.SUPERUSER}
 
@@ -104,28 +107,23 @@ class Parts:
     """A token taken apart, not verified."""
 
     token: str = field(repr=False)
-    header: dict[str, Any]
     payload: str = field(repr=False)
-
-    @property
-    def key_id(self) -> str | None:
-        """The key that the header names."""
-        key_id = self.header.get("kid")
-        return key_id if isinstance(key_id, str) else None
+    key_id: str | None
+    """The key that the header names."""
+    is_plain_hs256: bool
+    """Of the header: it is for HS256, and looks as an issuer writes it."""
 
 
 def read_hs256(parts: Parts, secret: bytes) -> dict[str, Any] | None:
     """The claims of a token that PyJWT would take for one of HS256 with this secret, for a fifth of the time, as each
     join waits for one. None: it is refused, or looks like none that an issuer writes: PyJWT decides."""
-    header = parts.header
-    if header.get("alg") != "HS256" or not header.keys() <= _PLAIN_HEADER or not isinstance(header.get("kid", ""), str):
+    if not parts.is_plain_hs256:
         return None
     signed, _, signature = parts.token.rpartition(".")
     expected = _base64url(hmac.digest(secret, signed.encode(), "sha256"))
     if not hmac.compare_digest(expected, signature):
         return None
-    first, _, second = signed.partition(".")
-    if _base64url(base64.urlsafe_b64decode(_padded(first))) != first or _base64url(parts.payload.encode()) != second:
+    if _base64url(parts.payload.encode()) != signed.partition(".")[2]:
         return None  # written in another way than its bytes are
     try:
         claims = json.loads(parts.payload)
@@ -142,16 +140,27 @@ def read_parts(token: str) -> Parts:
         raise InvalidToken("malformed")
     try:
         payload = _demand_utf8(parts[2])
-        header = json.loads(_demand_utf8(parts[1]))
+        key_id, is_plain_hs256 = (_read_header if len(parts[1]) <= _KEPT_HEADER else _read_header.__wrapped__)(parts[1])
     except (ValueError, RecursionError):
         raise InvalidToken("malformed") from None
+    return Parts(token, payload, key_id, is_plain_hs256)
+
+
+@lru_cache(maxsize=64)
+def _read_header(part: str) -> tuple[str | None, bool]:
+    """See Parts; an issuer writes the same header each time. Raises ValueError, RecursionError and InvalidToken."""
+    header = json.loads(_demand_utf8(part))
     if not isinstance(header, dict):
         raise InvalidToken("malformed")
     if "crit" in header:
         raise InvalidToken("with a header that must be understood and is not")
     if _is_of_another_kind(header.get("typ")):
         raise InvalidToken("of another kind")
-    return Parts(token, header, payload)
+    key_id = header.get("kid", "")
+    is_plain = header.get("alg") == "HS256" and header.keys() <= _PLAIN_HEADER and isinstance(key_id, str)
+    is_as_written = _base64url(base64.urlsafe_b64decode(_padded(part))) == part
+    has_key_id = "kid" in header and isinstance(key_id, str)
+    return key_id if has_key_id else None, is_plain and is_as_written
 
 
 def _demand_utf8(part: str) -> str:
@@ -274,7 +283,7 @@ def _read_roles(claims: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _can_be_shown(text: str) -> bool:
     """No control characters, and no halves of characters, which JSON may hold and UTF-8 may not."""
-    return not any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in text)
+    return text.isprintable() or not any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in text)
 
 
 def issue_token(
