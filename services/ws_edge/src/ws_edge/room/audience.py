@@ -33,6 +33,10 @@ class Participants(Protocol):
         """The connections of one life whose names are these in lower case."""
 
 
+Writers = dict[Member, Callable[[bytes], None]]
+_NONE: Mapping[Member, bytes] = {}
+
+
 class _Congestion:
     """The progress of a congested member: `taken_bytes` is what the kernel took of what was written since."""
 
@@ -53,7 +57,7 @@ class _Slice:
         self.position = position
         """Of the first frame that they were not written yet."""
         self.takes_compressed = takes_compressed
-        self.writers: dict[Member, Callable[[bytes], None]] = {}
+        self.writers: Writers = {}
 
 
 class Audience:
@@ -149,7 +153,7 @@ class Audience:
             return
         if instead:
             instead = {member: own for member, own in instead.items() if self._slice_of(member) is not None}
-        self._waiting.append(frame, instead or {})
+        self._waiting.append(frame, instead or _NONE)
         if not self._is_scheduled:
             self._schedule()
         elif self._timer is not None and (
@@ -179,7 +183,8 @@ class Audience:
         part = self._slice_of(member) if self._waiting else None
         if part is None or part.position == self._waiting.end:
             return
-        frames = self._waiting.of(member, part.position, is_compressed=self._is_compressed(part))
+        is_compressed = part.takes_compressed and self._pays_compression()
+        frames = self._waiting.of(member, part.position, is_compressed=is_compressed)
         self._waiting.skip(member)
         if frames:
             part.writers[member](frames)
@@ -215,16 +220,13 @@ class Audience:
                 return part
         return None
 
-    def _is_compressed(self, part: _Slice) -> bool:
-        if not part.takes_compressed:
-            return False
-        takers = sum(len(each.writers) for each in self._slices if each.takes_compressed)
-        return takers >= COMPRESS_FROM_MEMBERS
+    def _pays_compression(self) -> bool:
+        return sum(len(part.writers) for part in self._slices if part.takes_compressed) >= COMPRESS_FROM_MEMBERS
 
     def _schedule(self) -> None:
         self._is_scheduled = True
-        gather_s, now_s = self._gather_s(), self._clock.now_s()
-        if gather_s and now_s - self._written_at_s < QUIET_S:
+        gather_s = self._gather_s()
+        if gather_s and (now_s := self._clock.now_s()) - self._written_at_s < QUIET_S:
             self._turn_s = max(now_s, self._turn_s + gather_s / len(self._slices))
             self._timer = self._timers.call_later(self._turn_s - now_s, self._write_next)
         else:
@@ -241,18 +243,20 @@ class Audience:
         if self._slices:
             self._next_slice = (self._next_slice + 1) % len(self._slices)
             self._write(self._slices[self._next_slice])
+        self._written_at_s = self._clock.now_s()
         self._go_on()
 
     def _write_turn(self) -> None:
         """Write to so many as one turn of the loop may be taken for."""
         left = TURN_MEMBERS
-        for part in [part for part in self._slices if part.position < self._soon_to]:
-            if left <= 0:
-                self._timers.call_soon(self._write_turn)
-                return
-            self._write(part)
-            left -= len(part.writers)
-        self._turn_s = self._clock.now_s()
+        for part in tuple(self._slices):
+            if part.position < self._soon_to:
+                if left <= 0:
+                    self._timers.call_soon(self._write_turn)
+                    return
+                self._write(part)
+                left -= len(part.writers)
+        self._turn_s = self._written_at_s = self._clock.now_s()
         self._go_on()
 
     def _go_on(self) -> None:
@@ -262,32 +266,33 @@ class Audience:
             self._schedule()
 
     def _write(self, part: _Slice) -> None:
-        waiting, writers = self._waiting, part.writers
-        if part.position == waiting.end:
+        waiting, writers, position = self._waiting, part.writers, part.position
+        if position == waiting.end:
             return
-        is_compressed = self._is_compressed(part)
-        frames = waiting.of_all(part.position, is_compressed=is_compressed)
-        own = {member: writers.pop(member) for member in waiting.with_own(writers.keys())}
+        is_compressed = part.takes_compressed and self._pays_compression()
+        frames = waiting.of_all(position, is_compressed=is_compressed)
+        with_own = waiting.with_own(writers.keys())
         if frames:
-            for write in writers.values():
-                write(frames)
-        written = dict.fromkeys(self._congested.keys() & writers.keys(), len(frames))
-        for member, write in own.items():
-            its_own = waiting.of(member, part.position, is_compressed=is_compressed)
+            _write_to_all(writers, frames, with_own)
+        written_bytes = dict.fromkeys(self._congested.keys() & writers.keys(), len(frames)) if self._congested else {}
+        for member in with_own:
+            own = waiting.of(member, position, is_compressed=is_compressed)
             waiting.forget(member)
-            if its_own:
-                write(its_own)
-                if member in self._congested:
-                    written[member] = len(its_own)
-        writers |= own
+            if own:
+                writers[member](own)
+            if member in written_bytes:
+                written_bytes[member] = len(own)
         part.position = waiting.end
         self._drop_written()
-        self._written_at_s = self._clock.now_s()
-        for member, written_bytes in written.items():
-            self._bound(member, written_bytes)
+        for member, size_bytes in written_bytes.items():
+            self._bound(member, size_bytes)
 
     def _drop_written(self) -> None:
-        self._waiting.drop_before(min((part.position for part in self._slices), default=self._waiting.end))
+        slices = self._slices
+        if len(slices) == 1:
+            self._waiting.drop_before(slices[0].position)
+        else:
+            self._waiting.drop_before(min((part.position for part in slices), default=self._waiting.end))
 
     def _bound(self, member: Member, written_bytes: int) -> None:
         """Close who has more than 1 MiB unsent."""
@@ -302,3 +307,13 @@ class Audience:
 
     def _limit_of(self, member: Member) -> int:
         return UNSENT_LIMIT_BYTES + self._allowed_bytes.get(member, 0)
+
+
+def _write_to_all(writers: Writers, frames: bytes, but: Set[Member]) -> None:
+    if not but:
+        for write in writers.values():
+            write(frames)
+    else:
+        for member, write in writers.items():
+            if member not in but:
+                write(frames)

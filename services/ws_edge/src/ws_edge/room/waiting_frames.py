@@ -9,15 +9,19 @@ COMPRESS_FROM_BYTES = 256
 
 Replacement = tuple[int, int, bytes]
 """What a member gets in place of the frames from a position to before another one."""
+_NOTHING = (0, 0, False, b"")
+_NOBODY: frozenset[Member] = frozenset()
 
 
 class WaitingFrames:
     """Each frame has a position, which rises by one from frame to frame for as long as the room is held."""
 
-    __slots__ = ("_compressed", "_first", "_frames", "_instead", "_joined", "_sizes", "size_bytes")
+    __slots__ = ("_compressed", "_first", "_frames", "_instead", "_joined", "_sizes", "end", "size_bytes")
 
     def __init__(self) -> None:
         self._first = 0
+        self.end = 0
+        """The position of the next one."""
         self._frames: list[bytes] = []
         self._compressed: list[bytes] = []
         """Of the first ones; made when somebody is written them."""
@@ -25,24 +29,21 @@ class WaitingFrames:
         self.size_bytes = 0
         """At least what the member has waiting who has most."""
         self._instead: dict[Member, list[Replacement]] = {}
-        self._joined = (0, 0, False, b"")
+        self._joined = _NOTHING
 
     def __len__(self) -> int:
         return len(self._frames)
 
-    @property
-    def end(self) -> int:
-        """The position of the next one."""
-        return self._first + len(self._frames)
-
     def append(self, frame: bytes, instead: Mapping[Member, bytes]) -> None:
         """A frame for all; those in `instead` get that in its place."""
-        end = self.end
+        end, size_bytes = self.end, len(frame)
         for member, own in instead.items():
             self._instead.setdefault(member, []).append((end, end + 1, own))
+            size_bytes = max(size_bytes, len(own))
         self._frames.append(frame)
-        self._sizes.append(max(len(frame), *map(len, instead.values())) if instead else len(frame))
-        self.size_bytes += self._sizes[-1]
+        self._sizes.append(size_bytes)
+        self.size_bytes += size_bytes
+        self.end = end + 1
 
     def withhold(self, member: Member, start: int, stop: int) -> None:
         """The member does not get those from `start` to before `stop`."""
@@ -58,14 +59,15 @@ class WaitingFrames:
 
     def with_own(self, members: Set[Member]) -> Set[Member]:
         """Those of them who get something else than the others."""
-        return self._instead.keys() & members
+        return self._instead.keys() & members if self._instead else _NOBODY
 
     def of_all(self, position: int, *, is_compressed: bool) -> bytes:
         """What who has all before that position is to be written: the same bytes for everybody."""
+        if position == self.end - 1 and not is_compressed:
+            return self._frames[-1]
         wanted = (position, self.end, is_compressed)
         if self._joined[:3] != wanted:
-            frames = self._from(position, is_compressed=is_compressed)
-            self._joined = (*wanted, frames[0] if len(frames) == 1 else b"".join(frames))
+            self._joined = (*wanted, b"".join(self._from(position, is_compressed=is_compressed)))
         return self._joined[3]
 
     def of(self, member: Member, position: int, *, is_compressed: bool) -> bytes:
@@ -78,11 +80,20 @@ class WaitingFrames:
     def drop_before(self, position: int) -> None:
         """Everybody has those."""
         count = position - self._first
-        if count > 0:
-            self._first = position
+        if count <= 0:
+            return
+        self._first = position
+        if count == len(self._frames):
+            self.size_bytes = 0
+            self._frames.clear()
+            self._sizes.clear()
+        else:
             self.size_bytes -= sum(self._sizes[:count])
-            del self._frames[:count], self._sizes[:count], self._compressed[:count]
-            self._joined = (0, 0, False, b"")
+            del self._frames[:count], self._sizes[:count]
+        if self._compressed:
+            del self._compressed[:count]
+        if self._joined[3]:
+            self._joined = _NOTHING
 
     def _from(self, position: int, *, is_compressed: bool) -> list[bytes]:
         """Compressed each once and in a frame of its own, where it is long enough for that."""
