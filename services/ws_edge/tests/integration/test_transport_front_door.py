@@ -69,7 +69,6 @@ TAKEN = {
 LEFT = {
     "nothing but line ends": "\r\n\r\n",
     "line ends before it": "\r\n" + PLAIN,
-    "line feeds alone": PLAIN.replace("\r\n", "\n"),
     "one line feed alone": PLAIN.replace("\r\nUpgrade", "\nUpgrade"),
     "a carriage return alone": PLAIN.replace("Host: x", "Host: x\rX: y"),
     "a folded line": PLAIN.replace("Host: x", "Host: x\r\n y: z"),
@@ -113,9 +112,12 @@ LEFT = {
     "an empty body": PLAIN.replace("Host", "Content-Length: 0\r\nHost"),
     "a body": PLAIN.replace("Host", "Content-Length: 2\r\nHost") + "hi",
     "a body in parts": PLAIN.replace("Host", "Transfer-Encoding: chunked\r\nHost") + "0\r\n\r\n",
-    "a body that is not whole": PLAIN.replace("Host", "content-length: 9\r\nHost") + "hi",
     "too long": PLAIN.replace("a.b", "x" * 20_000),
     "long": PLAIN.replace("a.b", "x" * 14_000),
+}
+UNFINISHED = {
+    "line feeds alone": PLAIN.replace("\r\n", "\n"),
+    "a body that is not whole": PLAIN.replace("Host", "content-length: 9\r\nHost") + "hi",
     "not whole": PLAIN[:-2],
     "no request": "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" * 20,
 }
@@ -125,7 +127,7 @@ Outcome = tuple[bytes, object]
 @pytest.fixture
 async def judging(start_edge: StartEdge) -> Edge:
     return await start_edge(
-        patience=Patience(request_within_s=0.5, idle_for_s=0.5),
+        patience=Patience(request_within_s=3.0),
         trusted_proxies=(ip_network("127.0.0.0/8"),),
         origins=Origins(frozenset({SITE})),
         has_compression=True,
@@ -194,6 +196,15 @@ async def test_everything_else_is_left_to_sanic(judging: Edge, name: str, monkey
     assert not await same_through_both(judging, LEFT[name].encode("latin-1"), monkeypatch)
 
 
+@pytest.mark.parametrize("name", UNFINISHED)
+async def test_what_never_becomes_a_request_is_left_to_sanic(
+    start_edge: StartEdge, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = await start_edge(patience=Patience(request_within_s=0.3))
+    assert not await same_through_both(edge, UNFINISHED[name].encode("latin-1"), monkeypatch)
+    assert edge.acceptor.turned_away_with == ["http_408"]
+
+
 async def test_live_that_is_switched_off_is_left_to_sanic(
     start_edge: StartEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +231,8 @@ async def test_a_damaged_request_comes_to_the_same(
     octets = PLAIN.encode()
     for at, cut, put in edits:
         octets = octets[:at] + put + octets[at + cut :]
+    if b"\r\n\r\n" not in octets:
+        octets += b"\r\n\r\n"
     await same_through_both(judging, octets, monkeypatch)
 
 

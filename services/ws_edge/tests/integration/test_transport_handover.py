@@ -185,19 +185,27 @@ async def test_who_only_reads_needs_no_parser(edge: Edge) -> None:
     assert parsers() == before + 1
 
 
+async def until(client: RawClient, frame: tuple[int, bytes]) -> None:
+    """Read up to this frame: on a busy machine pings come earlier than one thinks."""
+    while (found := await client.read()) != frame:
+        assert found == (PING, b"")
+
+
 async def test_who_is_silent_needs_no_parser_any_more_nor_for_a_pong(start_edge: StartEdge) -> None:
     edge = await start_edge(keepalive=Keepalive(ping_after_s=0.1, pong_within_s=10.0))
-    before = parsers()
+    make, before = edge.acceptor.make, parsers()
+    while_receiving: list[int] = []
+    edge.acceptor.make = lambda: make(on_text=lambda *_: while_receiving.append(parsers() - before))  # type: ignore[call-arg]  # it is the class
     client = await edge.open()
     for text in (b"once", b"again"):
         client.send(TEXT, text)
-        assert await client.read() == (TEXT, text)
-        assert parsers() == before + 1
-        assert await client.read() == (PING, b"")
+        await until(client, (TEXT, text))
+        await until(client, (PING, b""))
         assert parsers() == before
         client.send(PONG, b"here")
-        assert await client.read() == (PING, b"")
+        await until(client, (PING, b""))
         assert parsers() == before
+    assert while_receiving == [1, 1]
     assert edge.receiver.parts == 2
 
 
@@ -207,18 +215,18 @@ async def test_a_silence_in_the_middle_of_a_frame_changes_nothing(start_edge: St
     client = await edge.open()
     frame = client.frame(TEXT, b"in two pieces")
     client.writer.write(frame[:sent])
-    assert await client.read() == (PING, b"")
+    await until(client, (PING, b""))
     client.writer.write(frame[sent:])
-    assert await client.read() == (TEXT, b"in two pieces")
+    await until(client, (TEXT, b"in two pieces"))
 
 
 async def test_a_silence_in_the_middle_of_a_message_changes_nothing(start_edge: StartEdge) -> None:
     edge = await start_edge(keepalive=Keepalive(ping_after_s=0.1, pong_within_s=10.0))
     client = await edge.open()
     client.send(TEXT, b"one ", fin=False)
-    assert await client.read() == (PING, b"")
+    await until(client, (PING, b""))
     client.send(0, b"message")
-    assert await client.read() == (TEXT, b"one message")
+    await until(client, (TEXT, b"one message"))
 
 
 async def test_who_only_reads_and_is_closed_may_answer_the_close(edge: Edge) -> None:
