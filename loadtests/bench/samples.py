@@ -1,6 +1,6 @@
 """One measurement of one server, and what several of them say together."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -44,8 +44,21 @@ def summarise(samples: Iterable[Sample]) -> Results:
 def ratio(results: Results, row: str, system: str, peer: str, name: str) -> float:
     """The median of the ratios within each repetition, since machines drift between them. Raises KeyError where there
     is none."""
+    return _median_of(peer, [ours / theirs for ours, theirs in _pairs(results, row, system, peer, name) if theirs])
+
+
+def difference(results: Results, row: str, system: str, peer: str, name: str) -> float:
+    """By how much more it is than the peer's, likewise. Raises KeyError where there is none."""
+    return _median_of(peer, [ours - theirs for ours, theirs in _pairs(results, row, system, peer, name)])
+
+
+def _pairs(results: Results, row: str, system: str, peer: str, name: str) -> Iterator[tuple[float, float]]:
     ours, theirs = results[row, system].runs, results[row, peer].runs
-    found = [ours[turn][name] / theirs[turn][name] for turn in ours.keys() & theirs.keys() if theirs[turn][name]]
+    for turn in ours.keys() & theirs.keys():
+        yield ours[turn][name], theirs[turn][name]
+
+
+def _median_of(peer: str, found: Sequence[float]) -> float:
     if not found:
         raise KeyError(peer)
     return median(found)
