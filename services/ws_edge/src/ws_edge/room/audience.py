@@ -4,10 +4,14 @@ bytes go to every member."""
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Protocol
 
+import structlog
+
 from ws_edge.ports import Clock, Timer, Timers
 from ws_edge.protocol.identity import Life
 from ws_edge.room.member import Member
 from ws_edge.room.waiting_frames import WaitingFrames
+
+_log = structlog.get_logger(__name__)
 
 UNSENT_LIMIT_BYTES = 1 << 20
 STALL_LIMIT_S = 30.0
@@ -187,8 +191,9 @@ class Audience:
         frames = self._waiting.of(member, part.position, is_compressed=is_compressed)
         self._waiting.skip(member)
         if frames:
-            part.writers[member](frames)
-            if member in self._congested:
+            if not _succeeds(part.writers[member], frames):
+                self._close(member)
+            elif member in self._congested:
                 self._bound(member, len(frames))
 
     def congestion_changed(self, member: Member, is_congested: bool, *, now_s: float) -> None:
@@ -272,18 +277,20 @@ class Audience:
         is_compressed = part.takes_compressed and self._pays_compression()
         frames = waiting.of_all(position, is_compressed=is_compressed)
         with_own = waiting.with_own(writers.keys())
-        if frames:
-            _write_to_all(writers, frames, with_own)
+        failed = _write_to_all(writers, frames, with_own) if frames else []
         written_bytes = dict.fromkeys(self._congested.keys() & writers.keys(), len(frames)) if self._congested else {}
         for member in with_own:
             own = waiting.of(member, position, is_compressed=is_compressed)
             waiting.forget(member)
-            if own:
-                writers[member](own)
+            if own and not _succeeds(writers[member], own):
+                failed.append(member)
             if member in written_bytes:
                 written_bytes[member] = len(own)
         part.position = waiting.end
         self._drop_written()
+        for member in failed:
+            written_bytes.pop(member, None)
+            self._close(member)
         for member, size_bytes in written_bytes.items():
             self._bound(member, size_bytes)
 
@@ -309,11 +316,23 @@ class Audience:
         return UNSENT_LIMIT_BYTES + self._allowed_bytes.get(member, 0)
 
 
-def _write_to_all(writers: Writers, frames: bytes, but: Set[Member]) -> None:
-    if not but:
-        for write in writers.values():
-            write(frames)
-    else:
-        for member, write in writers.items():
-            if member not in but:
+def _write_to_all(writers: Writers, frames: bytes, but: Set[Member]) -> list[Member]:
+    """Who could not be written to: one member's fault must not reach the others."""
+    failed: list[Member] = []
+    for member, write in writers.items():
+        if member not in but:
+            try:
                 write(frames)
+            except Exception:  # noqa: BLE001 - whatever it was, it is this member's alone
+                _log.exception("member_not_written")
+                failed.append(member)
+    return failed
+
+
+def _succeeds(write: Callable[[bytes], None], frames: bytes) -> bool:
+    try:
+        write(frames)
+    except Exception:  # noqa: BLE001 - whatever it was, it is this member's alone
+        _log.exception("member_not_written")
+        return False
+    return True

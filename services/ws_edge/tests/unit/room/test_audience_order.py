@@ -120,3 +120,36 @@ def test_each_member_is_written_each_frame_once_and_in_order(gather_s: float, st
             assert member.got == member.expected
         assert not story.audience._waiting._instead
         assert set(story.audience) == {member.reader for member in story.members}
+
+
+def _refuse(_: bytes) -> None:
+    raise RuntimeError("Cannot call write() after write_eof()")
+
+
+@pytest.mark.parametrize("gather_s", [0.0, 0.025])
+@pytest.mark.parametrize("has_own", [False, True])
+def test_a_member_that_cannot_be_written_to_is_closed_alone(gather_s: float, has_own: bool) -> None:
+    loop = Loop()
+    audience = Audience(loop, loop, lambda: gather_s)
+    readers = [Reader() for _ in range(3)]
+    for reader in readers:
+        reader.audience = audience
+        audience.add(reader, _refuse if reader is readers[1] else None)
+    for number in range(3):
+        audience.broadcast(b"%d" % number, {readers[1]: b"own"} if has_own else None)
+        loop.rest()
+        loop.pass_time(gather_s)
+    assert [b"".join(reader.got) for reader in readers] == [b"012", b"", b"012"]
+    assert readers[1].is_left_behind
+    assert not readers[0].is_left_behind
+
+
+def test_a_member_whose_waiting_frames_cannot_be_written_is_closed() -> None:
+    loop = Loop()
+    audience = Audience(loop, loop)
+    reader = Reader()
+    reader.audience = audience
+    audience.add(reader, _refuse)
+    audience.broadcast(b"frame")
+    audience.write_waiting(reader)
+    assert reader.is_left_behind
