@@ -346,6 +346,8 @@ async def test_a_drain_that_fails_still_closes_every_client(start_edge: StartEdg
     client = await edge.open()
     edge.stop.set()
     assert await client.read_close() == 1012
+    (receiver,) = edge.acceptor.receivers
+    assert receiver.told[-1] == ("lost",)  # at once: what it wrote now would come behind the close frame
     client.send(CLOSE, b"\x03\xf4")
     with pytest.raises(ZeroDivisionError):
         await edge.served

@@ -354,6 +354,8 @@ class ChatConnection:
             return False
         if self.room is not None:
             self.room.write_waiting(self)
+            if self.room is None:  # a slow consumer, which was closed meanwhile
+                return False
         self._leave()
         if error is not None:
             self._transport.write(codec.error(error, ban=ban))

@@ -105,6 +105,11 @@ class LiveConnection:
         """Leave the audience, then close."""
         if not self._is_over and self._transport is not None:
             self._live.audience.write_waiting(self)
+            self._end_now(code)
+
+    def _end_now(self, code: CloseCode) -> None:
+        """Unless it was found to be a slow consumer, and closed, meanwhile."""
+        if not self._is_over and self._transport is not None:
             self.lost()
             self._transport.close(code)
             self._live.ports.meter.closed(code)

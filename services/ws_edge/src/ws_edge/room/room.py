@@ -458,8 +458,8 @@ class Room:
             is_own = author is not None or (isinstance(shown, StoredMessage) and shown.allowed is not None)
             own = self._own_copies(shown, author) if is_own else None
             self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self.emotes), own)
-            if author is not None and self._audience.is_gathering:
-                self._audience.write_waiting(author)
+        if author is not None and self._audience.is_gathering:
+            self._audience.write_waiting(author)
 
     def _own_copies(
         self, shown: LogEntry, author: Member | None, *, skipped: int = 0, visible_ms: int = 0

@@ -88,7 +88,7 @@ async def _stop(app: SanicApp, server: _Server, drain: Callable[[], Awaitable[No
     finally:
         server.server.close()
         for client in tuple(app.ctx.open_sockets):
-            client.close(_SERVICE_RESTART)
+            client.end(_SERVICE_RESTART)
         await _end_connections(app.ctx.waiting, app.ctx.open_sockets)
         await server.after_stop()
 

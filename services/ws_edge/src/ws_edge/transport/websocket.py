@@ -346,6 +346,12 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
             self._transport.write_eof()
         self._report_lost()
 
+    def end(self, code: int) -> None:
+        """Close it as its owner did not. That is told to the owner at once, which else would write behind the close
+        frame."""
+        self.close(code)
+        self._report_lost()
+
     def _await_end(self) -> None:
         self._timer.cancel()
         self._timer = self._loop.call_later(self._keepalive.close_within_s, self._transport.abort)

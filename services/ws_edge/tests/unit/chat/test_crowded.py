@@ -7,6 +7,7 @@ from ws_edge.protocol.identity import Rank, Slug, UserId
 from ws_edge.protocol.rooms import PresenceChanged
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 from ws_edge.room import crowding
+from ws_edge.room.audience import UNSENT_LIMIT_BYTES
 from ws_edge.room.room import Room
 
 AN_HOUR_S = 3600.0
@@ -88,6 +89,18 @@ async def test_who_is_closed_was_written_all_that_they_were_told(world: World) -
     assert (ben.types, ben.closed_with) == (["chat_message", "moderation_action"], 4003)
     world.worker.membership_lost(cleo.receiver.id)  # type: ignore[attr-defined]
     assert (cleo.types, cleo.closed_with) == (["chat_message", "moderation_action"], 1012)
+
+
+async def test_who_is_found_too_slow_while_being_closed_is_closed_once(world: World) -> None:
+    await crowd(world)
+    ana, ben = await world.join("s", "1:user"), await world.join("s", "5:user")
+    ben.receiver.congestion_changed(True)
+    ben.unsent = UNSENT_LIMIT_BYTES + 1
+    ana.say("one")
+    await world.settle()
+    world.worker.membership_lost(ben.receiver.id)  # type: ignore[attr-defined]
+    assert ben.closed_with == 1013
+    assert world.meter.closes == [1013]
 
 
 async def test_above_2000_nobody_is_shown_typing_who_starts_and_what_was_told_is_ended(world: World) -> None:
