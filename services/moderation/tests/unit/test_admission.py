@@ -2,9 +2,12 @@
 and address."""
 
 from moderation.domain.admission import Admission, ArrivalCheck, CarriedAdmission, Limits, MessageCheck, Now
+from moderation.domain.kept_rules import RulesState
 from moderation.domain.last_seen import LastSeen, LastSeenBuffer
 from moderation.domain.people import Rank, Speaker, Target
+from moderation.domain.policy import Policy, RoomPolicy
 from moderation.domain.policy_cache import PolicyCache
+from moderation.domain.rule_book import RuleBook
 from moderation.domain.sanction_cache import SanctionCache
 from moderation.domain.sanctions import Action, Sanction
 from moderation.domain.verdicts import ADMITTED, REPEATED, Decision, Verdict
@@ -21,7 +24,8 @@ class Subject:
         self.cache = SanctionCache()
         self.last_seen = LastSeenBuffer()
         self.policies = PolicyCache()
-        self.admission = Admission(Limits(10, 10, 100), self.cache, self.last_seen, self.policies)
+        self.rules = RuleBook()
+        self.admission = Admission(Limits(10, 10, 100), self.cache, self.last_seen, self.policies, rules=self.rules)
         self._matcher = CarryMatcher()
 
     def say(self, who: Speaker, at_s: float = 0, *, slug: str = "live", life: int = 1, nonce: str = "") -> Verdict:
@@ -175,3 +179,34 @@ def test_a_carried_admission_older_than_the_window_does_not_count() -> None:
     for _ in range(10):
         subject.carry(user(), "", age_ms=10_000)
     assert subject.say(user(), 100) == ADMITTED
+
+
+def test_a_message_is_plain_where_neither_policy_nor_rules_ask_for_anything() -> None:
+    subject = Subject()
+    subject.policies.apply(RoomPolicy("slow", 1, Policy(slow_mode_seconds=5)))
+    subject.rules.apply(RulesState("ruled", 1, True, True))
+    message = MessageCheck(user(), "live", 1, "")
+    assert subject.admission.is_plain(message, now(0))
+    for other in (
+        message._replace(slug="slow"),
+        message._replace(slug="ruled"),
+        message._replace(without_policy=True),
+        message._replace(text_alone=True),
+    ):
+        assert not subject.admission.is_plain(other, now(0))
+
+
+def test_what_an_edge_admitted_by_itself_counts_like_any_other_with_its_nonce() -> None:
+    subject = Subject()
+    for number in range(9):
+        subject.admission.count(MessageCheck(user(), "live", 1, f"n{number}", text="hi"), now(0))
+    assert subject.say(user(), nonce="n3") == REPEATED
+    assert subject.say(user()) == ADMITTED
+    assert subject.say(user(), 1) == Verdict(Decision.RATE_LIMITED, 9_000)
+
+
+def test_what_anonymous_connections_of_an_address_were_admitted_with_counts_for_all_of_them() -> None:
+    subject = Subject()
+    for number in range(100):
+        subject.admission.count(MessageCheck(anonymous(f"e:{number}"), "live", 1, ""), now(0))
+    assert subject.say(anonymous("e:200"), 1) == Verdict(Decision.RATE_LIMITED, 9_000)
