@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from loadtests.bench.settings import Settings
@@ -34,8 +35,9 @@ def headline() -> str:
     return f"The run of {datetime.now(UTC):%Y-%m-%d}, commit {of}, on {os.cpu_count()} shared cores of {_processor()}."
 
 
+@cache
 def commit(folder: Path) -> str:
-    """Of a checkout."""
+    """Of a checkout, when it was first asked for: what the run writes itself changes nothing."""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--exclude=*"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
