@@ -15,6 +15,7 @@ from chassis.nats_connection import NATS_TROUBLES, SecuredClient
 _log = structlog.get_logger(__name__)
 
 _GATHER_S = 0.002
+"""Each write costs NATS, and whoever hears of it, about as much as a message."""
 
 Handler = Callable[[bytes, bytes, bytes], None]
 """Called with subject, raw headers (empty where there are none) and payload."""
@@ -28,7 +29,9 @@ class WireClient(SecuredClient):
         self._direct: dict[int, tuple[str, Handler]] = {}
         self._turn: list[bytes] = []
         self._turn_bytes = 0
-        self._is_due = self._is_due_now = False
+        self._is_due_now = False
+        self._timer: asyncio.TimerHandle | None = None
+        """While what may wait is gathered."""
         self._written_at_s = float("-inf")
         self._turn_confirmation: asyncio.Future[bool] | None = None
         self._unconfirmed: set[asyncio.Future[bool]] = set()
@@ -40,9 +43,8 @@ class WireClient(SecuredClient):
         return self._turn_bytes + (writer.transport.get_write_buffer_size() if writer is not None else 0)
 
     def send(self, command: bytes, *, may_wait: bool = False) -> None:
-        """Write with everything else of this turn, or where it may wait and something was written just now, 2 ms
-        later: each write costs NATS and whoever hears of it about as much as a message. Lost, like any core NATS
-        message, when the connection is."""
+        """Write with everything else of this turn; where it may wait, and something was written within 2 ms, with what
+        comes in the next 2 ms. Lost, like any core NATS message, when the connection is."""
         self._turn.append(command)
         self._turn_bytes += len(command)
         if self._is_due_now:
@@ -51,9 +53,8 @@ class WireClient(SecuredClient):
         if not may_wait or loop.time() - self._written_at_s > _GATHER_S:
             self._is_due_now = True
             loop.call_soon(self._write_turn)
-        elif not self._is_due:
-            loop.call_later(_GATHER_S, self._write_turn)
-        self._is_due = True
+        elif self._timer is None:
+            self._timer = loop.call_later(_GATHER_S, self._write_turn)
 
     def add(self, subject: str, handler: Handler) -> int:
         """Subscribe, now and after every reconnect; returns what `remove` takes."""
@@ -100,7 +101,10 @@ class WireClient(SecuredClient):
             self._transport.close()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
 
     def _write_turn(self) -> None:
-        self._is_due = self._is_due_now = False
+        self._is_due_now = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self.is_connected:
             self.abandon()
         if not self._turn:
