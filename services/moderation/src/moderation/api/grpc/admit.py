@@ -127,10 +127,10 @@ class _Stream:
         self._note_speakers(batch, lessee)
         if batch.admitted:
             self._metrics.count_reported(len(batch.admitted))
-        admitted = Batch(batch.carried, batch.released, (), (), (), batch.admitted)
         if lessee is not None and (request.returned or request.returned_all):
             # What was said by what is returned counts before what waits for it is judged.
-            admit(self._ports, admitted, self._matcher)
+            told = Batch(batch.carried, batch.released, (), (), (), batch.admitted)
+            admit(self._ports, told, self._matcher)
             batch = batch._replace(carried=(), released=(), admitted=())
             self._recalls.returned(lessee, [*map(speaker_key_from_proto, request.returned)], request.returned_all)
         at_once = [message for message in batch.messages if message.text_alone or not self._sets_aside(message, lessee)]

@@ -121,8 +121,8 @@ class Recalls:
     def _recall_all(self) -> None:
         self._is_changing = False
         recall = recall_all_to_proto(self._lending.changes)
-        for lessee in self._writers:
-            self._say(lessee, recall)
+        for lessee in self._lending.owing(self._lending.changes, self._now_ns(), self._writers):
+            self._say(lessee, recall)  # nothing to those who hang: what they have they use no more
 
     def _say_recall(self, key: SpeakerKey, wanted: _Wanted) -> None:
         self._say(wanted.holder, recall_to_proto(key))
