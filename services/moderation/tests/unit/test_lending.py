@@ -30,7 +30,7 @@ ANA_KEY = 5
 
 def lent(lending: Lending, lessee: Lessee, now_ns: int, message: MessageCheck = ANA) -> int:
     """A message is asked about, and judged at once."""
-    lending.speaks(key_of(message.speaker), lessee, now_ns)
+    lending.note_message(key_of(message.speaker), lessee, now_ns)
     assert lending.holder(key_of(message.speaker), lessee, now_ns) is None
     return lending.lend(message, lessee, now_ns)
 
@@ -56,7 +56,7 @@ def test_a_window_that_nobody_has_is_held_by_nobody() -> None:
     lending = Lending()
     lessee = lending.lessee("a", START)
     assert lending.holder(ANA_KEY, lessee, START) is None
-    lending.speaks(ANA_KEY, lessee, START)
+    lending.note_message(ANA_KEY, lessee, START)
     assert lending.holder(ANA_KEY, None, START) is None
 
 
@@ -133,8 +133,8 @@ def test_so_many_connections_of_one_speaker_are_lent(monkeypatch: pytest.MonkeyP
 def test_nothing_is_lent_until_what_others_asked_about_cannot_matter() -> None:
     lending = Lending()
     first, second = lending.lessee("a", START), lending.lessee("b", START)
-    lending.speaks(ANA_KEY, first, START)
-    lending.speaks(ANA_KEY, second, START + S)
+    lending.note_message(ANA_KEY, first, START)
+    lending.note_message(ANA_KEY, second, START + S)
     assert lending.lend(ANA, second, START + UNDISTURBED_NS - 1) == 0
     assert lending.lend(ANA, second, START + UNDISTURBED_NS) > 0
 
@@ -142,18 +142,18 @@ def test_nothing_is_lent_until_what_others_asked_about_cannot_matter() -> None:
 def test_it_matters_for_as_long_as_the_window_where_that_is_longer() -> None:
     lending = Lending(window_ns=2 * UNDISTURBED_NS)
     first, second = lending.lessee("a", START), lending.lessee("b", START)
-    lending.speaks(ANA_KEY, first, START)
-    lending.speaks(ANA_KEY, second, START + S)
+    lending.note_message(ANA_KEY, first, START)
+    lending.note_message(ANA_KEY, second, START + S)
     assert lending.lend(ANA, second, START + 2 * UNDISTURBED_NS - 1) == 0
     assert lending.lend(ANA, second, START + 2 * UNDISTURBED_NS) > 0
 
 
 def test_an_edge_of_before_disturbs_as_well() -> None:
     lending = Lending()
-    lending.speaks(ANA_KEY, None, START)
-    lending.speaks(ANA_KEY, None, START + S)
+    lending.note_message(ANA_KEY, None, START)
+    lending.note_message(ANA_KEY, None, START + S)
     lessee = lending.lessee("a", START + 2 * S)
-    lending.speaks(ANA_KEY, lessee, START + 2 * S)
+    lending.note_message(ANA_KEY, lessee, START + 2 * S)
     assert lending.lend(ANA, lessee, START + S + UNDISTURBED_NS - 1) == 0
     assert lending.lend(ANA, lessee, START + S + UNDISTURBED_NS) > 0
 
@@ -161,11 +161,11 @@ def test_an_edge_of_before_disturbs_as_well() -> None:
 def test_what_another_worker_says_it_admitted_earlier_disturbs_for_the_rest_of_the_time() -> None:
     lending = Lending()
     first, second = lending.lessee("a", START), lending.lessee("b", START)
-    lending.speaks(ANA_KEY, first, START)
-    lending.spoke(ANA_KEY, first, START - S, START)
+    lending.note_message(ANA_KEY, first, START)
+    lending.note_carried(ANA_KEY, first, START - S, START)
     assert lending.lend(ANA, first, START) > 0
-    lending.spoke(ANA_KEY, second, START - 9 * S, START)
-    lending.spoke(ANA_KEY, second, START - 10 * S, START)
+    lending.note_carried(ANA_KEY, second, START - 9 * S, START)
+    lending.note_carried(ANA_KEY, second, START - 10 * S, START)
     assert lending.lend(ANA, first, START - 9 * S + UNDISTURBED_NS - 1) == 0
     assert lending.lend(ANA, first, START - 9 * S + UNDISTURBED_NS) > 0
 
@@ -173,7 +173,7 @@ def test_what_another_worker_says_it_admitted_earlier_disturbs_for_the_rest_of_t
 def test_who_is_known_by_what_was_carried_alone_is_lent_to_who_carried_it() -> None:
     lending = Lending()
     first, second = lending.lessee("a", START), lending.lessee("b", START)
-    lending.spoke(ANA_KEY, first, START - S, START)
+    lending.note_carried(ANA_KEY, first, START - S, START)
     assert lent(lending, first, START) > 0
     lending.returned(ANA_KEY, first)
     assert lent(lending, second, START) == 0
@@ -183,9 +183,9 @@ def test_a_later_question_does_not_let_what_disturbed_before_be_forgotten() -> N
     """Of three workers the third carried what it had admitted, and neither of the others knows it."""
     lending = Lending()
     first, second, third = (lending.lessee(worker, START) for worker in "abc")
-    lending.speaks(ANA_KEY, first, START)
-    lending.spoke(ANA_KEY, third, START + 50 * S, START + 60 * S)
-    lending.speaks(ANA_KEY, second, START + 60 * S)
+    lending.note_message(ANA_KEY, first, START)
+    lending.note_carried(ANA_KEY, third, START + 50 * S, START + 60 * S)
+    lending.note_message(ANA_KEY, second, START + 60 * S)
     assert lending.lend(ANA, second, START + UNDISTURBED_NS) == 0
     assert lending.lend(ANA, second, START + 50 * S + UNDISTURBED_NS) > 0
 
@@ -242,11 +242,11 @@ def test_who_is_quiet_is_forgotten_two_where_one_comes() -> None:
     lending = Lending()
     lessee = lending.lessee("a", START)
     for number in range(1, 4):
-        lending.speaks(number, lessee, START)
+        lending.note_message(number, lessee, START)
     later = START + UNDISTURBED_NS
-    lending.speaks(4, lessee, later - 1)
+    lending.note_message(4, lessee, later - 1)
     assert len(lending) == 4
-    lending.speaks(5, lessee, later)
+    lending.note_message(5, lessee, later)
     assert len(lending) == 3
     assert lent(lending, lending.lessee("b", later), later, said_by(user(1))) > 0
 
@@ -254,8 +254,8 @@ def test_who_is_quiet_is_forgotten_two_where_one_comes() -> None:
 def test_the_last_one_may_be_forgotten_too() -> None:
     lending = Lending(most_speakers=1)
     lessee = lending.lessee("a", START)
-    lending.speaks(1, lessee, START)
-    lending.speaks(2, lessee, START + UNDISTURBED_NS)
+    lending.note_message(1, lessee, START)
+    lending.note_message(2, lessee, START + UNDISTURBED_NS)
     assert len(lending) == 0
 
 
@@ -263,9 +263,9 @@ def test_who_was_disturbed_is_not_forgotten_before_it_cannot_matter() -> None:
     """Else the window would be lent at once to a worker that does not know what the other one admitted."""
     lending = Lending()
     first, second = lending.lessee("a", START), lending.lessee("b", START)
-    lending.speaks(ANA_KEY, first, START)
-    lending.spoke(ANA_KEY, second, START + 90 * S, START + 90 * S)
-    lending.speaks(6, first, START + UNDISTURBED_NS)
+    lending.note_message(ANA_KEY, first, START)
+    lending.note_carried(ANA_KEY, second, START + 90 * S, START + 90 * S)
+    lending.note_message(6, first, START + UNDISTURBED_NS)
     assert lent(lending, first, START + UNDISTURBED_NS) == 0
     assert lent(lending, first, START + 90 * S + UNDISTURBED_NS) > 0
 
@@ -276,9 +276,9 @@ def test_whose_window_is_out_is_not_forgotten() -> None:
     lent(lending, first, START)
     later = START + UNDISTURBED_NS
     lending.lessee("a", later)
-    lending.speaks(6, second, later)
+    lending.note_message(6, second, later)
     assert lending.holder(ANA_KEY, second, later) is first
-    lending.speaks(7, second, later + UNDISTURBED_NS)
+    lending.note_message(7, second, later + UNDISTURBED_NS)
     assert len(lending) == 1
     assert first.grants == {}
 
@@ -376,7 +376,7 @@ class LendingMachine(RuleBasedStateMachine):
         lessee = self.lending.lessee(worker, self.now_ns)
         answer: dict[str, Any] = {"heard": request["at"]}
         if "said" in request:
-            self.lending.speaks(request["said"], lessee, self.now_ns)
+            self.lending.note_message(request["said"], lessee, self.now_ns)
         if "returned" in request:
             self.lending.returned(request["returned"], lessee)
             self.judge_waiting(request["returned"])
@@ -389,7 +389,7 @@ class LendingMachine(RuleBasedStateMachine):
         edge.told.append(answer)
 
     def asked(self, speaker: int, worker: str, lessee: Lessee) -> dict[str, Any]:
-        self.lending.speaks(speaker, lessee, self.now_ns)
+        self.lending.note_message(speaker, lessee, self.now_ns)
         if speaker in self.waiting or self.lending.holder(speaker, lessee, self.now_ns) is not None:
             self.waiting.setdefault(speaker, deque()).append(worker)
             self.recall(speaker)
@@ -422,7 +422,7 @@ class LendingMachine(RuleBasedStateMachine):
             if self.lending.holder(speaker, lessee, self.now_ns) is not None:
                 return
             waiting.popleft()
-            self.lending.speaks(speaker, lessee, self.now_ns)
+            self.lending.note_message(speaker, lessee, self.now_ns)
             self.is_judged(worker, speaker)
         self.waiting.pop(speaker, None)
 

@@ -41,7 +41,7 @@ class Replica:
     def lend(self, worker: str) -> Lessee:
         lessee = self.hear(worker)
         self.recalls.open(lessee, self.written.put)
-        self.lending.speaks(5, lessee, self.ms * 1_000_000)
+        self.lending.note_message(5, lessee, self.ms * 1_000_000)
         assert self.lending.lend(ANA, lessee, self.ms * 1_000_000)
         return lessee
 
@@ -105,15 +105,15 @@ async def test_what_another_worker_had_admitted_is_recalled_for_until_it_is_retu
 async def test_what_was_set_aside_disturbs_from_when_it_is_judged() -> None:
     replica = Replica()
     first, second = replica.lend("a"), replica.hear("b")
-    replica.lending.speaks(5, second, replica.ms * 1_000_000)
+    replica.lending.note_message(5, second, replica.ms * 1_000_000)
     assert replica.recalls.sets_aside(ANA, second, replica.judge("b"))
-    replica.lending.speaks(5, first, replica.ms * 1_000_000)
+    replica.lending.note_message(5, first, replica.ms * 1_000_000)
     replica.ms += 900
     replica.recalls.returned(first, [5], 0)
     assert replica.judged == ["b"]
     replica.ms += 109_999
     first = replica.hear("a")
-    replica.lending.speaks(5, first, replica.ms * 1_000_000)
+    replica.lending.note_message(5, first, replica.ms * 1_000_000)
     assert not replica.lending.lend(ANA, first, replica.ms * 1_000_000)
     replica.ms += 1
     assert replica.lending.lend(ANA, first, replica.ms * 1_000_000)

@@ -115,7 +115,7 @@ class Lending:
         self._forget_lessees(now_ns)
         return known
 
-    def speaks(self, key: SpeakerKey, lessee: Lessee | None, now_ns: int) -> None:
+    def note_message(self, key: SpeakerKey, lessee: Lessee | None, now_ns: int) -> None:
         """A message of that speaker was asked about, or reported; lessee None: by an edge of before."""
         known = self._speakers.get(key)
         if known is None:
@@ -131,11 +131,11 @@ class Lending:
             self._speakers.move_to_end(key)
         self._forget_quiet(now_ns)
 
-    def spoke(self, key: SpeakerKey, lessee: Lessee | None, at_ns: int, now_ns: int) -> None:
+    def note_carried(self, key: SpeakerKey, lessee: Lessee | None, at_ns: int, now_ns: int) -> None:
         """A worker tells that it admitted a message earlier."""
         known = self._speakers.get(key)
         if known is None:
-            self.speaks(key, lessee, now_ns)
+            self.note_message(key, lessee, now_ns)
         elif known.by is not lessee:
             known.disturb(at_ns + self._undisturbed_ns)
 

@@ -147,11 +147,11 @@ class _Stream:
         now_ns, lending = self._ports.clock().monotonic_ns, self._ports.lending
         for carried in batch.carried:
             key = key_of(carried.speaker)
-            lending.spoke(key, lessee, now_ns - carried.age_ms * 1_000_000, now_ns)
+            lending.note_carried(key, lessee, now_ns - carried.age_ms * 1_000_000, now_ns)
             self._recalls.recall(key, lessee)  # whoever has it does not know of this
         for message in (*batch.admitted, *batch.messages):
             if not message.text_alone:
-                lending.speaks(key_of(message.speaker), _counts_for(message, lessee), now_ns)
+                lending.note_message(key_of(message.speaker), _counts_for(message, lessee), now_ns)
 
     def _lend(self, messages: list[MessageCheck], verdicts: list[Verdict | None], lessee: Lessee) -> None:
         """Of what is told at once, and so before any recall: with these verdicts windows are lent."""

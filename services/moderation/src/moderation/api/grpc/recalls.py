@@ -144,7 +144,7 @@ class Recalls:
                 break
             wanted.waiting.popleft()
             # Its nonce and its place in the window are known from now on.
-            self._lending.speaks(key, asking, self._now_ns())
+            self._lending.note_message(key, asking, self._now_ns())
             judge(message)
         holder = self._lending.holder(key, asking, self._now_ns())
         if holder is None:
