@@ -192,7 +192,7 @@ async def until(client: RawClient, frame: tuple[int, bytes]) -> None:
 
 
 async def test_who_is_silent_needs_no_parser_any_more_nor_for_a_pong(start_edge: StartEdge) -> None:
-    edge = await start_edge(keepalive=Keepalive(ping_after_s=0.1, pong_within_s=10.0))
+    edge = await start_edge(keepalive=Keepalive(ping_after_s=0.1, pong_within_s=2.0))
     make, before = edge.acceptor.make, parsers()
     while_receiving: list[int] = []
     edge.acceptor.make = lambda: make(on_text=lambda *_: while_receiving.append(parsers() - before))  # type: ignore[call-arg]  # it is the class
