@@ -143,7 +143,7 @@ def test_only_a_final_check_says_that_somebody_was_seen() -> None:
     subject.arrive(user(), is_final=False)
     assert len(subject.last_seen) == 0
     subject.arrive(user())
-    assert subject.last_seen.of(Target(5, ""), "live") == [LastSeen(5, "", "live", "10.0.0.5")]
+    assert subject.last_seen.of(Target(5, ""), "live", since_ms=0) == [LastSeen(5, "", "live", "10.0.0.5")]
 
 
 def test_a_sanctioned_user_who_turns_up_at_a_new_address_takes_the_sanction_there() -> None:

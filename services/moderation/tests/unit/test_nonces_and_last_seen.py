@@ -52,11 +52,21 @@ def test_what_is_on_its_way_to_the_database_can_still_be_found() -> None:
     buffer = LastSeenBuffer()
     buffer.put(seen(1), 1)
     assert buffer.take(10) == {seen(1): 1}
-    assert buffer.of(Target(1, ""), "live") == [seen(1)]
-    assert buffer.of(Target(1, ""), "elsewhere") == []
+    assert buffer.of(Target(1, ""), "live", since_ms=1) == [seen(1)]
+    assert buffer.of(Target(1, ""), "elsewhere", since_ms=1) == []
     buffer.written()
-    assert buffer.of(Target(1, ""), None) == []
+    assert buffer.of(Target(1, ""), None, since_ms=1) == []
     assert len(buffer) == 0
+
+
+def test_what_waits_for_the_database_for_too_long_is_not_found() -> None:
+    buffer = LastSeenBuffer()
+    buffer.put(seen(1), 1)
+    elsewhere = LastSeen(1, "", "elsewhere", "10.0.0.2")
+    buffer.put(elsewhere, 2)
+    buffer.take(1)
+    assert buffer.of(Target(1, ""), None, since_ms=2) == [elsewhere]
+    assert buffer.of(Target(1, ""), None, since_ms=3) == []
 
 
 def test_what_could_not_be_written_is_put_back_with_its_latest_time() -> None:

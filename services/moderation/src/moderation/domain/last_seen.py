@@ -78,7 +78,12 @@ class LastSeenBuffer:
         for seen in [seen for seen in self._waiting if seen.user_id == user_id]:
             del self._waiting[seen]
 
-    def of(self, target: Target, slug: str | None) -> list[LastSeen]:
-        """Where the target was seen, the last at the end; slug None: anywhere."""
-        both = (*self._being_written, *self._waiting)
-        return [seen for seen in both if seen.is_of(target) and (slug is None or seen.slug == slug)]
+    def of(self, target: Target, slug: str | None, *, since_ms: int) -> list[LastSeen]:
+        """Where the target was seen from that time on, in Unix milliseconds, the last at the end; slug None: anywhere.
+        While the database is away what waits for it grows old."""
+        both = (*self._being_written.items(), *self._waiting.items())
+        return [
+            seen
+            for seen, at_ms in both
+            if at_ms >= since_ms and seen.is_of(target) and (slug is None or seen.slug == slug)
+        ]

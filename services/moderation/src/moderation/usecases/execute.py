@@ -16,7 +16,7 @@ from moderation.domain.commands import RULE_AUTHOR, ErasureOrder, Order, Receipt
 from moderation.domain.erasures import Erasure, ErasureKind, LoggedMessage
 from moderation.domain.holds import DENIED_AT_ONCE, DecideHeldOrder, HoldAction, HoldOrder, HoldState, decide_hold
 from moderation.domain.kept_rules import EVERYWHERE, RuleEdit, RuleOrder, SaveRule, saving_problem
-from moderation.domain.people import Moderator, address_of_name
+from moderation.domain.people import Moderator, Target, address_of_name
 from moderation.domain.pins import PinAction, PinOrder, demand_change
 from moderation.domain.policy import PolicyOrder, ShieldOrder
 from moderation.domain.reports import ReportOrder, ResolveOrder
@@ -565,17 +565,23 @@ async def _addresses_of_target(ports: Ports, command: Command, now: Now) -> froz
     in_name = address_of_name(target.username)
     if in_name is not None:
         return frozenset({in_name})
-    in_memory = [seen.address for seen in ports.last_seen.of(target, slug)]
-    back_ms = _FOLLOWS_BACK_MS if target.user_id else LAST_SEEN_KEPT_MS
-    stored = await ports.store.seen_addresses(target, slug, since_ms=now.wall_ms - back_ms)
+    since_ms = _followed_since_ms(target, now)
+    in_memory = [seen.address for seen in ports.last_seen.of(target, slug, since_ms=since_ms)]
+    stored = await ports.store.seen_addresses(target, slug, since_ms=since_ms)
     return first_addresses(reversed(in_memory), stored)  # the last ones weigh most
+
+
+def _followed_since_ms(target: Target, now: Now) -> int:
+    """Addresses from which the target was seen earlier are somebody else's by now."""
+    return now.wall_ms - (_FOLLOWS_BACK_MS if target.user_id else LAST_SEEN_KEPT_MS)
 
 
 async def _apply_and_publish(ports: Ports, event: SanctionEvent, now: Now) -> None:
     """Apply it here first, then publish it. Who was seen while the database was busy is followed now."""
     ports.cache.apply(event.imposed, event.lifted_ids)
     for sanction in event.imposed:
-        for seen in ports.last_seen.of(sanction.target, sanction.slug):
+        since_ms = _followed_since_ms(sanction.target, now)
+        for seen in ports.last_seen.of(sanction.target, sanction.slug, since_ms=since_ms):
             ports.cache.follow(seen, now_ms=now.wall_ms)
     await ports.settled()
     await ports.events.publish(event)
