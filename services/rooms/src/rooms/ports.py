@@ -1,6 +1,6 @@
 """What the rooms service needs from the outside, in its own words. bootstrap.py names the adapters."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -256,6 +256,9 @@ class Blocks(Protocol):
 
     async def for_edges(self, user_ids: Sequence[UserId]) -> list[list[UserId]]:
         """The same of each of these, in their order, without waiting for what people ask."""
+
+    async def for_joins(self, user_ids: Collection[UserId], *, most: int) -> Mapping[UserId, list[UserId]]:
+        """The same of as many of these as have no more than `most` in all."""
 
     async def block(self, user_id: UserId, blocked: UserId, *, now: datetime) -> bool:
         """Whether they were not blocked before. Raises TooManyBlocks."""

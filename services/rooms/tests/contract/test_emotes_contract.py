@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from services.rooms.tests.contract.conftest import MakeReplica, Replica
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-ANA, BEN = UserId(7), UserId(8)
+ANA, BEN, CLEO = UserId(7), UserId(8), UserId(9)
 LIVE = Slug("live")
 
 
@@ -211,6 +211,17 @@ async def test_whom_users_have_blocked_comes_in_the_order_of_the_question_the_la
     assert not await blocks.unblock(ANA, UserId(1))
     assert await blocks.for_edges([ANA, ANA]) == [[2**53 - 1], [2**53 - 1]]
     assert await blocks.of_user(ANA) == [2**53 - 1]
+
+
+async def test_who_joins_is_told_their_blocks_as_far_as_an_answer_goes(blocks: Blocks) -> None:
+    for who, whom in ((CLEO, 1), (ANA, 3), (BEN, 3), (BEN, 4), (CLEO, 2)):
+        await blocks.block(who, UserId(whom), now=NOW)
+    asked = {ANA, BEN, CLEO, UserId(10)}
+    assert await blocks.for_joins(asked, most=5) == {ANA: [3], BEN: [4, 3], CLEO: [2, 1], UserId(10): []}
+    assert await blocks.for_joins(asked, most=4) == {ANA: [3], BEN: [4, 3]}
+    assert await blocks.for_joins(asked, most=3) == {ANA: [3], BEN: [4, 3]}
+    assert await blocks.for_joins(asked, most=2) == {ANA: [3]}
+    assert await blocks.for_joins({UserId(10)}, most=1) == {UserId(10): []}
 
 
 async def test_a_user_blocks_1000(blocks: Blocks) -> None:

@@ -778,6 +778,13 @@ async def test_edges_read_whom_users_have_blocked(world: World) -> None:
         assert "true" in await world.graphql(f"mutation {{ block(userId: {number}) }}", ana)
     answer = await world.rooms.ListBlocked(pb.ListBlockedRequest(user_ids=[8, 7]))
     assert [list(each.user_ids) for each in answer.blocked] == [[], [6, 5]]
+    guest = pb.Person(username="guest", rank=pb.RANK_ANONYMOUS)
+    people = {1: ana, 2: pb.Person(user_id=8, username="ben", rank=pb.RANK_USER), 3: guest}
+    items = [pb.JoinItem(connection=n, ref=pb.RoomRef(slug="live"), person=person) for n, person in people.items()]
+    items.append(pb.JoinItem(connection=4, ref=pb.RoomRef(slug="123"), person=ana))
+    joined = await world.rooms.Join(pb.JoinRequest(edge="e" * 32, items=items, log_version=1))
+    told = [list(each.blocked.user_ids) if each.HasField("blocked") else None for each in joined.outcomes]
+    assert told == [[6, 5], [], None, None]
 
 
 @pytest.mark.parametrize("user_ids", [[0], [2**53], list(range(1, 102))])

@@ -1,6 +1,6 @@
 """The Emotes and Blocks ports in memory, held to the same contract as the stores (contract/test_emotes_contract.py)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -59,6 +59,15 @@ class MemoryBlocks:
 
     async def for_edges(self, user_ids: Sequence[UserId]) -> list[list[UserId]]:
         return [[blocked for who, blocked in reversed(self.blocks) if who == user_id] for user_id in user_ids]
+
+    async def for_joins(self, user_ids: Collection[UserId], *, most: int) -> dict[UserId, list[UserId]]:
+        found: dict[UserId, list[UserId]] = {}
+        for user_id in sorted(user_ids):
+            blocked = await self.of_user(user_id)
+            if sum(map(len, found.values())) + len(blocked) > most:
+                break
+            found[user_id] = blocked
+        return found
 
     async def block(self, user_id: UserId, blocked: UserId, *, now: datetime) -> bool:
         check_block_quota(sum(who == user_id and whom != blocked for who, whom in self.blocks))

@@ -82,9 +82,9 @@ def test_who_is_signed_in_has_a_rank(told: pb.Rank.ValueType) -> None:
 
 def test_a_membership_says_whose_the_room_is_and_what_that_is_worth() -> None:
     membership = Membership(RoomId(1), Life(2), Slug("a"), 1, 1, False, 0, UserId(7))
-    told = convert.outcome_to_proto(membership, Rank.MODERATOR)
+    told = convert.outcome_to_proto(membership, Rank.MODERATOR, None)
     assert (told.owner_user_id, told.owner_rank) == (7, pb.RANK_MODERATOR)
-    nobodys = convert.outcome_to_proto(Membership(RoomId(1), Life(2), Slug("a"), 1, 1, False, 0), Rank.OWNER)
+    nobodys = convert.outcome_to_proto(Membership(RoomId(1), Life(2), Slug("a"), 1, 1, False, 0), Rank.OWNER, None)
     assert (nobodys.owner_user_id, nobodys.owner_rank) == (0, pb.RANK_UNSPECIFIED)
 
 

@@ -19,7 +19,7 @@ from ws_edge.protocol.references import ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.revocations import Revocation, RevokedTokens
 from ws_edge.protocol.roles import RoleCache, RoomRoles
-from ws_edge.protocol.rooms import HeldConnection, Membership, PresenceChanged, RoomSnapshot, TypingChanged
+from ws_edge.protocol.rooms import HeldConnection, Joined, PresenceChanged, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import BanNotice, Sanction, SanctionCache, SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning, WarningCache
 
@@ -263,7 +263,7 @@ class Rooms(Protocol):
         *,
         revive: Life | None = None,
         former: FormerParticipant | None = None,
-    ) -> Membership | JoinRefusal:
+    ) -> Joined | JoinRefusal:
         """`revive`: the life that the client's epoch names, which goes on where its log lies dormant; `former`: who the
         connection is where it comes into that participant's life. Batched: 5 s with the waiting for its batch. When it
         raises or is cancelled the caller still owes a leave."""
@@ -531,7 +531,15 @@ REVOCATIONS_PER_READ = 2000
 SLUGS_PER_READ = 1000
 """Of the contract."""
 GATHER_S = 0.002
-"""For so long questions are gathered where several came at once before."""
+"""For so long what is owed is gathered."""
+_GATHER_A_QUESTION_S = 0.0005
+_LONGEST_GATHER_S = 0.01
+
+
+def gather_s(before: int) -> float:
+    """How long questions are gathered behind a batch of so many, in seconds: not at all behind one that was alone, and
+    the longer the more of them come, since a batch costs a call and a transaction however large it is."""
+    return min(before * _GATHER_A_QUESTION_S, _LONGEST_GATHER_S) if before > 1 else 0.0
 
 
 class Moderation(Protocol):

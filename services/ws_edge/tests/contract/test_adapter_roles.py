@@ -20,7 +20,7 @@ from ws_edge.protocol.commands import ChangeSanction, Target
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef
 from ws_edge.protocol.roles import RoomRole, RoomRoles
-from ws_edge.protocol.rooms import HeldConnection, Membership
+from ws_edge.protocol.rooms import HeldConnection, Joined, Membership
 from ws_edge.protocol.sanctions import Action
 
 SLUG, LIFE = Slug("live"), Life(3)
@@ -83,7 +83,8 @@ def test_a_membership_says_whose_the_room_is_and_what_that_is_worth(
         owned_since_ms=9_000,
         **told,  # type: ignore[arg-type]
     )
-    assert outcome_from_proto(outcome) == Membership(RoomId(1), LIFE, SLUG, 0, 0, False, 2, owner, owner_rank, 9_000)
+    membership = Membership(RoomId(1), LIFE, SLUG, 0, 0, False, 2, owner, owner_rank, 9_000)
+    assert outcome_from_proto(outcome) == Joined(membership, None)
 
 
 def test_who_is_registered_again_has_a_rank_that_a_service_of_before_knows() -> None:

@@ -19,7 +19,7 @@ from ws_edge.errors import RoomsUnavailable
 from ws_edge.ports import ChangedEmotes, GraphQLAnswer, JoinRefusal, LogResumption, ReadEmotes
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.references import ById, BySlug, ByVideo
-from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
+from ws_edge.protocol.rooms import HeldConnection, Joined, Membership, Participant, RoomSnapshot
 
 pytestmark = pytest.mark.integration
 
@@ -260,7 +260,7 @@ async def eventually(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def join(rooms: GrpcRooms, connection: int, identity: Identity = ANA) -> asyncio.Task[Membership | JoinRefusal]:
+def join(rooms: GrpcRooms, connection: int, identity: Identity = ANA) -> asyncio.Task[Joined | JoinRefusal]:
     ref = BySlug(Slug("live"))
     return asyncio.create_task(rooms.join(ConnectionId(connection), ref, identity))
 
@@ -278,8 +278,8 @@ async def test_a_join_carries_who_and_where_and_gives_the_membership(service: Se
             partition=5,
         )
     ]
-    membership = await rooms.join(ConnectionId(7), ByVideo(42), ANA)
-    assert membership == Membership(RoomId(1), Life(2), Slug("live"), 3, 4, True, 5)
+    joined = await rooms.join(ConnectionId(7), ByVideo(42), ANA)
+    assert joined == Joined(Membership(RoomId(1), Life(2), Slug("live"), 3, 4, True, 5), None)
     assert service.rooms.requests == [
         pb.JoinRequest(
             log_version=1,
@@ -293,6 +293,19 @@ async def test_a_join_carries_who_and_where_and_gives_the_membership(service: Se
             ],
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("told", "blocked"),
+    [(None, None), (pb.Blocked(), ()), (pb.Blocked(user_ids=[6, 5]), (UserId(6), UserId(5)))],
+)
+async def test_whom_a_user_has_blocked_comes_with_the_answer_to_their_join(
+    service: Service, rooms: GrpcRooms, told: pb.Blocked | None, blocked: tuple[UserId, ...] | None
+) -> None:
+    service.rooms.outcomes = [pb.JoinOutcome(result=pb.JoinOutcome.RESULT_JOINED, partition=0, blocked=told)]
+    joined = await join(rooms, 7)
+    assert isinstance(joined, Joined)
+    assert joined.blocked == blocked
 
 
 @pytest.mark.parametrize(
@@ -311,9 +324,9 @@ async def test_a_refused_join_says_why(service: Service, rooms: GrpcRooms, resul
 
 
 async def test_joins_travel_in_batches_of_up_to_500_one_at_a_time(service: Service, rooms: GrpcRooms) -> None:
-    memberships = await asyncio.gather(*(join(rooms, number) for number in range(1, 1201)))
+    answers = await asyncio.gather(*(join(rooms, number) for number in range(1, 1201)))
     # Everybody has their own answer.
-    assert [m.connection_count for m in memberships if isinstance(m, Membership)] == list(range(1, 1201))
+    assert [a.membership.connection_count for a in answers if isinstance(a, Joined)] == list(range(1, 1201))
     sizes = [len(request.items) for request in service.rooms.requests]
     assert sum(sizes) == 1200
     assert max(sizes) == 500
@@ -333,7 +346,7 @@ async def test_a_leave_never_overtakes_its_join(service: Service, rooms: GrpcRoo
     service.rooms.may_answer.set()
     (leave,) = await service.rooms.hears(pb.LeaveRequest)
     assert leave == pb.LeaveRequest(edge=EDGE, connections=[7])
-    assert isinstance(await other, Membership)
+    assert isinstance(await other, Joined)
 
 
 async def test_a_join_that_is_not_sent_yet_when_its_leave_comes_is_left_out_and_owes_no_leave(
@@ -459,7 +472,7 @@ async def test_a_service_of_before_that_takes_no_ranks_is_told_again_until_one_o
     service.rooms.knows_ranks = False
     rooms.change_rank(ConnectionId(7), Rank.ADMIN)
     await service.rooms.hears(pb.ChangeRanksRequest)
-    assert isinstance(await join(rooms, 1), Membership)
+    assert isinstance(await join(rooms, 1), Joined)
     rooms.leave(ConnectionId(1))
     await service.rooms.hears(pb.LeaveRequest)
     told = len(await service.rooms.hears(pb.ChangeRanksRequest))
@@ -515,7 +528,7 @@ async def test_a_join_does_not_wait_for_leaves_that_hang(service: Service, rooms
     rooms.leave(ConnectionId(1))
     await service.rooms.hears(pb.LeaveRequest)
     # The leaves have 5 s.
-    assert isinstance(await asyncio.wait_for(join(rooms, 2), 4), Membership)
+    assert isinstance(await asyncio.wait_for(join(rooms, 2), 4), Joined)
     service.rooms.leaves_answer.set()
 
 
@@ -588,7 +601,7 @@ async def test_an_answer_in_part_is_no_answer(service: Service, rooms: GrpcRooms
     with pytest.raises(RoomsUnavailable):
         await join(rooms, 1)
     service.rooms.outcomes = None
-    assert isinstance(await join(rooms, 2), Membership)
+    assert isinstance(await join(rooms, 2), Joined)
 
 
 async def test_an_expired_lease_is_registered_again_and_the_lost_are_told(service: Service, worker: Worker) -> None:

@@ -62,7 +62,7 @@ from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, Room
 from ws_edge.protocol.resume_text import FormerParticipant, ResumeTexts
 from ws_edge.protocol.revocations import Revocation
 from ws_edge.protocol.roles import RoomRoles
-from ws_edge.protocol.rooms import Membership, RoomSnapshot, TypingChanged
+from ws_edge.protocol.rooms import Joined, Membership, RoomSnapshot, TypingChanged
 from ws_edge.protocol.sanctions import BanNotice, Sanction, SanctionEvent
 from ws_edge.protocol.warnings import RoomWarning
 
@@ -161,6 +161,8 @@ class FakeRooms:
     knows_no_emotes: bool = False
     """Nor blocks: these calls alone are not answered."""
     blocked: dict[UserId, tuple[UserId, ...]] = field(default_factory=dict)
+    tells_no_blocks: bool = False
+    """With the answer to a join."""
 
     async def resolve(self, ref: RoomRef) -> Slug:
         await self.resolving.passed()
@@ -176,7 +178,7 @@ class FakeRooms:
         *,
         revive: Life | None = None,
         former: FormerParticipant | None = None,
-    ) -> Membership | JoinRefusal:
+    ) -> Joined | JoinRefusal:
         self.revived.append(revive)
         self.in_flight.add(connection)
         await self.joining.passed()
@@ -194,7 +196,15 @@ class FakeRooms:
         self.members[connection] = slug
         self.versions[slug] += 1
         count = sum(1 for where in self.members.values() if where == slug)
-        return Membership(RoomId(7), self.lives[slug], slug, count, self.versions[slug], False, 0, *self._owner(slug))
+        membership = Membership(
+            RoomId(7), self.lives[slug], slug, count, self.versions[slug], False, 0, *self._owner(slug)
+        )
+        return Joined(membership, self._blocked_of(identity))
+
+    def _blocked_of(self, identity: Identity) -> tuple[UserId, ...] | None:
+        if identity.user_id is None or self.tells_no_blocks or self.knows_no_emotes:
+            return None
+        return self.blocked.get(identity.user_id, ())
 
     def _owner(self, slug: Slug) -> tuple[UserId | None, Rank]:
         return self.owners.get(slug), self.owner_rank

@@ -1,6 +1,6 @@
 """Whom users have blocked, as they keep it and as edges read it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rooms.domain.blocks import check_block
 from rooms.domain.people import LARGEST_ID, UserId, Viewer
@@ -31,3 +31,10 @@ async def list_blocked(ports: Ports, viewer: Viewer | None) -> list[UserId]:
 async def read_blocked(ports: Ports, user_ids: Sequence[UserId]) -> list[list[UserId]]:
     """The same of each of these, in their order. Raises DatabaseUnavailable."""
     return await ports.blocks.for_edges(user_ids)
+
+
+async def read_blocked_of_joining(
+    ports: Ports, user_ids: Collection[UserId], *, most: int
+) -> Mapping[UserId, list[UserId]]:
+    """See Blocks.for_joins. Raises DatabaseUnavailable."""
+    return await ports.blocks.for_joins(user_ids, most=most) if user_ids else {}

@@ -30,7 +30,7 @@ from ws_edge.protocol.limits import ConnectionLimits
 from ws_edge.protocol.log import StoredMessage
 from ws_edge.protocol.references import ById, BySlug, ByVideo, ResumePoint, RoomRef
 from ws_edge.protocol.resume_text import LIFETIME_S, FormerParticipant, ResumeTexts
-from ws_edge.protocol.rooms import Membership
+from ws_edge.protocol.rooms import Joined, Membership
 from ws_edge.protocol.sanctions import BanNotice
 from ws_edge.room.replay import ReplayReader
 from ws_edge.room.room import Room
@@ -153,7 +153,8 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     await _demand_first_entry(client.speaker, client.slug, rooms, sanction_reader)
     # Membership: announced by the rooms service; owed back also where nobody knows whether it was made.
     client.owe(entrance.leave, client.id)
-    membership = await _become_member(rooms, client.id, ref, identity, request.resume, former)
+    joined = await _become_member(rooms, client.id, ref, identity, request.resume, former)
+    membership = joined.membership
     if former is not None and former.life != membership.life and client.speaker.here is not None:
         connections.replace_speaker(client, client.speaker.here)
         former = None
@@ -169,7 +170,7 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     resume = await _prepare_replay(entrance, held.room, request.resume)
     looked_at, shows_pin = await _read_pin(entrance, held.room)
     # Sanctions once more, after the subscription: no ban falls between the two.
-    blocked = await _demand_last_entry(client.speaker, membership.slug, rooms, sanction_reader)
+    blocked = await _demand_last_entry(client.speaker, joined, rooms, sanction_reader)
     if former is not None:
         # From here on the others hear of this: the participant's older connections end, wherever they are.
         entrance.ports.bus.publish_returned(held.room.log, client.speaker.key, membership.version)
@@ -258,10 +259,8 @@ def _resume_text(
     return entrance.resume_texts.issue(former)
 
 
-async def _find_blocked(rooms: Rooms, user_id: UserId | None) -> tuple[UserId, ...] | None:
-    """None: of somebody anonymous, or it cannot be read now. It restricts nobody, so that nobody is kept out for it."""
-    if user_id is None:
-        return None
+async def _find_blocked(rooms: Rooms, user_id: UserId) -> tuple[UserId, ...] | None:
+    """None: it cannot be read now. It restricts nobody, so that nobody is kept out for it."""
     try:
         return await rooms.blocked_by(user_id)
     except RoomsUnavailable:
@@ -293,9 +292,14 @@ async def _demand_first_entry(speaker: Speaker, slug: Slug, rooms: Rooms, sancti
 
 
 async def _demand_last_entry(
-    speaker: Speaker, slug: Slug, rooms: Rooms, sanction_reader: SanctionReader
+    speaker: Speaker, joined: Joined, rooms: Rooms, sanction_reader: SanctionReader
 ) -> tuple[UserId, ...] | None:
-    """Whom the user has blocked, who is asked for meanwhile. Raises as SanctionReader.demand_entry."""
+    """Whom the user has blocked; asked for meanwhile where the answer to the join has not told it. Raises as
+    SanctionReader.demand_entry."""
+    slug = joined.membership.slug
+    if joined.blocked is not None or speaker.identity.user_id is None:
+        await sanction_reader.demand_entry(speaker, slug, final=True)
+        return joined.blocked
     asking = asyncio.create_task(_find_blocked(rooms, speaker.identity.user_id))
     try:
         await sanction_reader.demand_entry(speaker, slug, final=True)
@@ -318,12 +322,12 @@ async def _become_member(
     identity: Identity,
     resume: ResumePoint | None,
     former: FormerParticipant | None,
-) -> Membership:
+) -> Joined:
     """Raises TurnedAway and RoomsUnavailable; the caller owes a leave in every case."""
     revive = None if resume is None else resume.life
     outcome = await rooms.join(connection, ref, identity, revive=revive, former=former)
     match outcome:
-        case Membership():
+        case Joined():
             return outcome
         case JoinRefusal.NOT_FOUND:
             raise TurnedAway(ErrorCode.NOT_FOUND)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from chassis.tasks import Tasks
 from ws_edge.errors import Unavailable
-from ws_edge.ports import GATHER_S
+from ws_edge.ports import gather_s
 from ws_edge.protocol.identity import Slug
 
 
@@ -38,8 +38,8 @@ class SharedReading:
         wanted: dict[Slug, asyncio.Future[None]] = {}
         try:
             while self._wanted:
-                if len(wanted) > 1:  # rooms open one after the other: a question costs more than those who share it
-                    await asyncio.sleep(GATHER_S)
+                if pause_s := gather_s(len(wanted)):  # rooms open one after the other
+                    await asyncio.sleep(pause_s)
                 wanted, self._wanted = self._wanted, {}
                 try:
                     await self._read(list(wanted))

@@ -45,6 +45,15 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """What a join is answered with."""
+
+    membership: Membership
+    blocked: tuple[UserId, ...] | None
+    """Whom the user has blocked; None: it was not told, or nobody is signed in."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoomSnapshot:
     """Who is in one life of a room; version 0: that life is over."""
 

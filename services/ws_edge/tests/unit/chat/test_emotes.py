@@ -266,6 +266,14 @@ async def test_a_signed_in_user_is_told_whom_they_have_blocked(world: World) -> 
         assert you(client)["blocked"] == blocked
 
 
+async def test_blocks_that_an_answer_to_a_join_does_not_tell_are_asked_for(world: World) -> None:
+    world.rooms.tells_no_blocks = True
+    world.rooms.blocked = {UserId(1): (UserId(6),)}
+    ana = await world.arrive("s", "1:user")
+    await world.settle()
+    assert you(ana)["blocked"] == [6]
+
+
 async def test_an_anonymous_one_has_no_such_list(world: World) -> None:
     guest = await world.arrive("s")
     await world.settle()

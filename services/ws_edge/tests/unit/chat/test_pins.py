@@ -270,12 +270,15 @@ async def test_the_highest_version_holds_whichever_way_it_came_and_a_pin_of_anot
 
 async def test_a_pin_that_comes_while_the_room_opens_is_in_room_joined_with_its_message(world: World) -> None:
     world.moderation.reading.shut()
+    world.moderation.finally_checking.shut()
     ana = await world.arrive("s", "1:user")
     await world.moderation.reading.reached.wait()
     author = (UserId(1), "user_1", "", 0, "")
     told(world, StoredMessage(MessageId(0), MessageId(0), AT, "be kind", *author, None, "user"))
     told(world, pinned(1, 6))
     world.moderation.reading.open()
+    await world.settle()  # what came meanwhile is read
+    world.moderation.finally_checking.open()
     await until(lambda: bool(ana.raw))
     assert ana.types == ["room_joined"]
     assert data(ana)["last_id"] == 2

@@ -8,6 +8,7 @@ import pytest
 from chassis.tasks import Tasks
 from ws_edge.chat.shared_reading import SharedReading
 from ws_edge.errors import RoomsUnavailable
+from ws_edge.ports import gather_s
 from ws_edge.protocol.identity import Slug
 
 
@@ -90,7 +91,8 @@ async def test_what_is_being_read_is_read_again_for_who_asks_meanwhile(
 async def test_behind_a_question_of_one_nobody_waits_and_behind_one_of_several_the_next_is_gathered(
     service: Service, reading: SharedReading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ws_edge.chat.shared_reading.GATHER_S", 3_600.0)
+    monkeypatch.setattr("ws_edge.ports._GATHER_A_QUESTION_S", 3_600.0)
+    monkeypatch.setattr("ws_edge.ports._LONGEST_GATHER_S", 7_200.0)
     first, second = service.hold(1), service.hold(2)
     alone = ask(reading, "a")
     await turns()
@@ -146,3 +148,18 @@ async def test_who_stops_waiting_takes_nobody_elses_answer_along(service: Servic
     gate.set()
     await there
     assert gone.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("before", "pause_s"),
+    [
+        pytest.param(0, 0.0, id="nothing was asked"),
+        pytest.param(1, 0.0, id="alone"),
+        pytest.param(2, 0.001, id="two"),
+        pytest.param(12, 0.006, id="some"),
+        pytest.param(20, 0.01, id="many"),
+        pytest.param(500, 0.01, id="more"),
+    ],
+)
+def test_the_more_came_before_the_longer_the_next_question_is_gathered(before: int, pause_s: float) -> None:
+    assert gather_s(before) == pytest.approx(pause_s)

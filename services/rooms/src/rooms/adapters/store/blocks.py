@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - the statements are made of constants of ours; values are always parameters
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from chassis.database import Database, Session, Share, packed
@@ -28,6 +28,21 @@ class TortoiseBlocks:
         """The same of each of these, who join."""
         async with self._database.session() as session:
             return await _of_users(session, user_ids)
+
+    async def for_joins(self, user_ids: Collection[UserId], *, most: int) -> Mapping[UserId, list[UserId]]:
+        """In the order of the users; the last one may have been read in part, where there were too many."""
+        async with self._database.session() as session:
+            rows = await session.fetch(
+                f"SELECT user_id, blocked_user_id FROM block WHERE {_among(session)} ORDER BY user_id, id DESC LIMIT $2",
+                _packed_users(user_ids),
+                most + 1,
+            )
+        found: dict[UserId, list[UserId]] = {user_id: [] for user_id in user_ids}
+        for row in rows:
+            found[row["user_id"]].append(row["blocked_user_id"])
+        if len(rows) <= most:
+            return found
+        return {user_id: blocked for user_id, blocked in found.items() if user_id < rows[-1]["user_id"]}
 
     @retried_on_conflict
     async def block(self, user_id: UserId, blocked: UserId, *, now: datetime) -> bool:
@@ -58,11 +73,17 @@ class TortoiseBlocks:
 
 async def _of_users(session: Session, user_ids: Sequence[UserId]) -> list[list[UserId]]:
     rows = await session.fetch(
-        "SELECT user_id, blocked_user_id FROM block"
-        f" WHERE user_id IN (SELECT x.user_id FROM {session.rows({'user_id': 'bigint'})}) ORDER BY id DESC",
-        packed([{"user_id": user_id} for user_id in set(user_ids)]),
+        f"SELECT user_id, blocked_user_id FROM block WHERE {_among(session)} ORDER BY id DESC", _packed_users(user_ids)
     )
     found: dict[UserId, list[UserId]] = {user_id: [] for user_id in user_ids}
     for row in rows:
         found[row["user_id"]].append(row["blocked_user_id"])
     return [found[user_id] for user_id in user_ids]
+
+
+def _among(session: Session) -> str:
+    return f"user_id IN (SELECT x.user_id FROM {session.rows({'user_id': 'bigint'})})"
+
+
+def _packed_users(user_ids: Collection[UserId]) -> str:
+    return packed([{"user_id": user_id} for user_id in set(user_ids)])

@@ -42,6 +42,8 @@ EMOTES_AT_ONCE = 2000
 """In one answer, which stays below 2 MiB."""
 USERS_AT_ONCE = 100
 """Of whom each may have blocked 1000."""
+BLOCKED_AT_ONCE = 20_000
+"""In one answer to joins, which they make longer by 160 KB at most."""
 _EDGE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ANONYMOUS_KEY = re.compile(r"c:[0-9a-f]{32}:[1-9][0-9]{0,18}", re.ASCII)
 _LARGEST_CONNECTION = 2**63 - 1
@@ -182,14 +184,17 @@ def sequence_from_proto(number: int, name: str) -> int:
     return number
 
 
-def outcome_to_proto(outcome: JoinOutcome, owner_rank: Rank) -> pb.JoinOutcome:
-    """The answer to one join; `owner_rank`: see RoomPolicy."""
+def outcome_to_proto(outcome: JoinOutcome, owner_rank: Rank, blocked: Sequence[UserId] | None) -> pb.JoinOutcome:
+    """The answer to one join; `owner_rank`: see RoomPolicy; `blocked`: whom the user has blocked, None: nobody is
+    signed in, or it was not read."""
     if isinstance(outcome, JoinRefusal):
         return pb.JoinOutcome(result=_REFUSALS[outcome])
-    return _membership_to_proto(outcome, owner_rank)
+    return _membership_to_proto(outcome, owner_rank, blocked)
 
 
-def _membership_to_proto(membership: Membership, owner_rank: Rank) -> pb.JoinOutcome:
+def _membership_to_proto(
+    membership: Membership, owner_rank: Rank, blocked: Sequence[UserId] | None
+) -> pb.JoinOutcome:
     return pb.JoinOutcome(
         result=pb.JoinOutcome.RESULT_JOINED,
         room_id=membership.room_id,
@@ -202,6 +207,7 @@ def _membership_to_proto(membership: Membership, owner_rank: Rank) -> pb.JoinOut
         owner_user_id=membership.owner or 0,
         owner_rank=pb.RANK_UNSPECIFIED if membership.owner is None else pb.Rank.ValueType(owner_rank),
         owned_since_ms=membership.owned_since_ms,
+        blocked=None if blocked is None else pb.Blocked(user_ids=blocked),
     )
 
 

@@ -11,7 +11,7 @@ import structlog
 
 from ws_edge.adapters.grpc.deadlines import answer_within
 from ws_edge.errors import NeverSent, RoomsOutdated, RoomsUnavailable
-from ws_edge.ports import GATHER_S
+from ws_edge.ports import GATHER_S, gather_s
 from ws_edge.protocol.identity import ConnectionId
 
 _log = structlog.get_logger(__name__)
@@ -31,8 +31,8 @@ News = TypeVar("News")
 
 class RequestBatches(Generic[Q, A]):
     """One batch at a time, and none while `lock` is held elsewhere. What comes alone goes at once. Behind a batch of
-    several the next one waits for GATHER_S: a batch costs a call and a transaction, and more of them are on their way.
-    Whoever stopped waiting is left out.
+    several more of them are on their way, and the next one waits for them: see gather_s. Whoever stopped waiting is left
+    out.
 
     `call` answers a batch in its order and may raise RoomsUnavailable.
     """
@@ -51,7 +51,7 @@ class RequestBatches(Generic[Q, A]):
         self._lock = lock or asyncio.Lock()
         self._waiting: deque[tuple[Q, asyncio.Future[A], Callable[[], bool]]] = deque()
         self._is_wanted = asyncio.Event()
-        self._were_several = False
+        self._sent_last = 0
         self._is_closed = False
 
     async def ask(self, question: Q, *, is_wanted: Callable[[], bool] = lambda: True) -> A:
@@ -68,11 +68,11 @@ class RequestBatches(Generic[Q, A]):
         """Send batches until cancelled."""
         while True:
             await self._is_wanted.wait()
-            if self._were_several:
-                await asyncio.sleep(GATHER_S)
+            if pause_s := gather_s(self._sent_last):
+                await asyncio.sleep(pause_s)
             async with self._lock:
                 batch = self._take()
-                self._were_several = len(batch) > 1
+                self._sent_last = len(batch)
                 await self._send(batch)
 
     def close(self) -> None:

@@ -56,7 +56,7 @@ from ws_edge.protocol.references import ById, BySlug, ByVideo, RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
 from ws_edge.protocol.revocations import Revocation
 from ws_edge.protocol.roles import RoomRole, RoomRoles
-from ws_edge.protocol.rooms import HeldConnection, Membership, Participant, RoomSnapshot
+from ws_edge.protocol.rooms import HeldConnection, Joined, Membership, Participant, RoomSnapshot
 from ws_edge.protocol.sanctions import Action, Sanction, SanctionEvent, Scope
 from ws_edge.protocol.warnings import RoomWarning
 
@@ -194,11 +194,11 @@ def held_to_proto(held: HeldConnection) -> rooms_pb2.HeldConnection:
     )
 
 
-def outcome_from_proto(outcome: rooms_pb2.JoinOutcome) -> Membership | JoinRefusal:
+def outcome_from_proto(outcome: rooms_pb2.JoinOutcome) -> Joined | JoinRefusal:
     """A result of a later version is an unavailable room, and so is one without a partition, of a version before."""
     if outcome.result != rooms_pb2.JoinOutcome.RESULT_JOINED or not outcome.HasField("partition"):
         return _REFUSALS.get(outcome.result, JoinRefusal.UNAVAILABLE)
-    return Membership(
+    membership = Membership(
         room_id=RoomId(outcome.room_id),
         life=Life(outcome.life),
         slug=Slug(outcome.slug),
@@ -210,6 +210,12 @@ def outcome_from_proto(outcome: rooms_pb2.JoinOutcome) -> Membership | JoinRefus
         owner_rank=_RANKS.get(outcome.owner_rank or Rank.OWNER, Rank.USER),
         owned_since_ms=outcome.owned_since_ms,
     )
+    return Joined(membership, blocked_from_proto(outcome.blocked) if outcome.HasField("blocked") else None)
+
+
+def blocked_from_proto(blocked: rooms_pb2.Blocked) -> tuple[UserId, ...]:
+    """Whom one user has blocked."""
+    return tuple(map(UserId, blocked.user_ids))
 
 
 def snapshot_from_proto(answer: rooms_pb2.ListParticipantsResponse) -> RoomSnapshot:

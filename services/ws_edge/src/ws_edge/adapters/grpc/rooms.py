@@ -17,6 +17,7 @@ from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceStub
 from ws_edge.adapters.grpc.batches import OwedQueue, RequestBatches
 from ws_edge.adapters.grpc.calls import call
 from ws_edge.adapters.grpc.convert import (
+    blocked_from_proto,
     held_to_proto,
     join_item_to_proto,
     outcome_from_proto,
@@ -32,7 +33,7 @@ from ws_edge.ports import ChangedEmotes, GraphQLAnswer, JoinRefusal, LogResumpti
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, Slug, UserId
 from ws_edge.protocol.references import RoomRef
 from ws_edge.protocol.resume_text import FormerParticipant
-from ws_edge.protocol.rooms import HeldConnection, Membership, RoomSnapshot
+from ws_edge.protocol.rooms import HeldConnection, Joined, RoomSnapshot
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -150,7 +151,7 @@ class GrpcRooms:
         *,
         revive: Life | None = None,
         former: FormerParticipant | None = None,
-    ) -> Membership | JoinRefusal:
+    ) -> Joined | JoinRefusal:
         """See ports.Rooms."""
         item = join_item_to_proto(connection, ref, identity, revive, former)
         self._joining[connection] = False
@@ -277,7 +278,7 @@ class GrpcRooms:
             leaves=self._leaves.owed_ever,
         )
 
-    async def _send_joins(self, items: Sequence[pb.JoinItem]) -> Sequence[Membership | JoinRefusal]:
+    async def _send_joins(self, items: Sequence[pb.JoinItem]) -> Sequence[Joined | JoinRefusal]:
         self._sent = {ConnectionId(item.connection): False for item in items}
         request = pb.JoinRequest(edge=self._edge, items=items, log_version=_LOG_VERSION)
         try:
@@ -295,7 +296,7 @@ class GrpcRooms:
             answer = await _call_of_now(self._stub.ListBlocked, request, _DEADLINE_S)
         except RoomsOutdated:
             return [None] * len(user_ids)
-        return [tuple(UserId(number) for number in each.user_ids) for each in answer.blocked]
+        return [blocked_from_proto(each) for each in answer.blocked]
 
     async def _send_snapshots(self, lives: Sequence[Life]) -> Sequence[RoomSnapshot]:
         """One question for all who ask for the same life."""
