@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Any, Protocol
 
 from moderation.domain.admission import Admission, Now
@@ -52,6 +52,17 @@ class SanctionQuery:
     """None: aimed at anybody."""
     addresses: bool = True
     """False: each is given without its addresses, which spares reading them."""
+
+
+class Kept(Enum):
+    """What may be kept of a slug."""
+
+    SANCTIONS = "sanctions"
+    POLICY = "policy"
+    PIN = "pin"
+    WARNINGS = "warnings"
+    ROLES = "roles"
+    HOLDS = "holds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +367,10 @@ class Store(Protocol):
 
     async def find(self, sanction_id: int) -> Sanction | None:
         """One sanction, in force or not."""
+
+    async def kept_of(self, slugs: Sequence[str], *, holds_since_ms: int, now_ms: int) -> set[Kept]:
+        """What there is anything of in any of at most 1,000 slugs: of sanctions, those in force; of warnings, those that
+        wait to be acknowledged; of holds, those that wait or were decided about since then."""
 
     async def in_force(self, query: SanctionQuery, *, now_ms: int) -> list[Sanction]:
         """Those of what is in force that are asked for, the oldest first."""

@@ -34,7 +34,7 @@ from moderation.domain.sanctions import Action, Command, Scope
 from moderation.domain.undo import UndoCommand, UndoOrder, decide_undo
 from moderation.domain.user_erasures import EraseUserCommand, EraseUserOrder
 from moderation.errors import CannotUndo, HoldDecided, HoldFull, HoldNotFound, NotPermitted, RoomGone
-from moderation.ports import Store
+from moderation.ports import Kept, Store
 
 pytestmark = pytest.mark.integration
 LOG, LATER = LogRef(3, 7, 21), LogRef(3, 7, 22)
@@ -397,6 +397,10 @@ async def test_edges_read_what_waits_and_what_was_decided_lately(store: Store) -
     await settle(store, decided, HoldAction.DENY, now_ms=2_000)
     assert [each.id for each in await store.holds_of(["live"], since_ms=2_000, first=9)] == [decided.id, waiting.id]
     assert [each.id for each in await store.holds_of(["live"], since_ms=2_001, first=9)] == [waiting.id]
+    assert await store.kept_of(["live"], holds_since_ms=2_001, now_ms=2_001) == {Kept.HOLDS}
+    await settle(store, waiting, HoldAction.DENY, now_ms=2_000)
+    assert await store.kept_of(["live"], holds_since_ms=2_000, now_ms=2_001) == {Kept.HOLDS}
+    assert await store.kept_of(["live"], holds_since_ms=2_001, now_ms=2_001) == set()
     assert len(await store.holds_of(["live", "other"], since_ms=0, first=2)) == 2
     assert await store.holds_of([], since_ms=0, first=9) == []
 

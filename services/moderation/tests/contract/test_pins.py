@@ -16,7 +16,7 @@ from moderation.domain.pins import PinAction, PinChange, PinCommand, PinOrder, R
 from moderation.domain.rights import decide, erasure_of, still_there
 from moderation.domain.sanctions import Action, Command, Scope
 from moderation.errors import MessageNotFound
-from moderation.ports import Store
+from moderation.ports import Kept, Store
 
 pytestmark = pytest.mark.integration
 LOG, LATER = LogRef(3, 7, 21), LogRef(3, 7, 22)
@@ -94,6 +94,7 @@ async def test_what_is_unpinned_is_kept_nowhere(store: Store) -> None:
     await pin(store, SAID, now_ms=1_000)
     receipt = await unpin(store, SAID, now_ms=2_000)
     assert await store.pins_of(["live"]) == [RoomPin("live", 21, 2_000, None, 9, 2_000)]
+    assert await store.kept_of(["other", "live"], holds_since_ms=0, now_ms=2_000) == {Kept.PIN}
     audit = await AuditRow.get(id=receipt.action_id)
     assert (audit.action, audit.message_id, audit.target_user_id) == (22, 1_027, 5)
     assert audit.details == {"version": 2_000, "life": 21, "before": 1_027, "after": None}

@@ -24,7 +24,7 @@ from moderation.domain.policy import (
     Shield,
 )
 from moderation.errors import TooManyPolicies
-from moderation.ports import Store
+from moderation.ports import Kept, Store
 
 pytestmark = pytest.mark.integration
 LOG = LogRef(3, 7, 21)
@@ -100,6 +100,7 @@ async def test_an_action_on_a_slug_without_a_life_changes_what_is_kept_and_has_n
     assert receipt.work is None
     assert await OutboxRow.all().count() == 0
     assert [known.policy for known in await store.policies_of(["live"])] == [Policy(0, ReadOnly.ANONYMOUS)]
+    assert await store.kept_of(["other", "live"], holds_since_ms=0, now_ms=1_000) == {Kept.POLICY}
 
 
 async def test_a_repeated_nonce_changes_nothing_and_is_answered_with_what_the_first_one_brought(store: Store) -> None:

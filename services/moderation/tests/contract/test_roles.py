@@ -18,7 +18,7 @@ from moderation.domain.roles import (
     RoomRoles,
 )
 from moderation.errors import TooManyRoles
-from moderation.ports import Store
+from moderation.ports import Kept, Store
 
 pytestmark = pytest.mark.integration
 MODERATOR, VIP = RoomRole.MODERATOR, RoomRole.VIP
@@ -39,6 +39,7 @@ async def test_a_role_is_kept_by_slug_with_its_audit_row(store: Store) -> None:
     assert (first.roles, second.roles) == (RoomRoles("live", 1_000, 9, held.holders[1:]), held)
     assert await store.roles_of(["live", "other"]) == [held]
     assert await store.roles_of([]) == []
+    assert await store.kept_of(["other", "live"], holds_since_ms=0, now_ms=1_000) == {Kept.ROLES}
     taken = await store.set_role(order(5, None), now_ms=2_000)
     assert taken.roles == RoomRoles("live", 2_000, 9, held.holders[:1])
     audit = await AuditRow.get(id=taken.action_id)

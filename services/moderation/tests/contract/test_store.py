@@ -23,7 +23,7 @@ from moderation.domain.people import Moderator, Rank, Target
 from moderation.domain.rights import decide
 from moderation.domain.sanctions import MOST_ADDRESSES, Action, Command, Sanction, SanctionEvent, Scope
 from moderation.errors import NotPermitted
-from moderation.ports import SanctionQuery, Store
+from moderation.ports import Kept, SanctionQuery, Store
 
 ANA = Target(123, "")
 Eventually: TypeAlias = Callable[..., Awaitable[None]]
@@ -75,6 +75,16 @@ async def test_a_sanction_is_stored_with_its_addresses_and_its_audit_row(store: 
     )
     audit = await AuditRow.get(id=event.event_id)
     assert (audit.action, audit.target_user_id, audit.imposed_id, audit.reason) == (2, 123, imposed.id, "spam")
+
+
+async def test_a_slug_has_sanctions_as_long_as_one_is_in_force(store: Store) -> None:
+    await carry_out(store, command(minutes=1))
+    await carry_out(store, command(slug="lifted"))
+    await carry_out(store, command(Action.UNMUTE, slug="lifted"))
+    await carry_out(store, command(scope=Scope.EVERYWHERE))
+    assert await store.kept_of(["lifted", "live"], holds_since_ms=0, now_ms=60_999) == {Kept.SANCTIONS}
+    assert await store.kept_of(["lifted", "live"], holds_since_ms=0, now_ms=61_000) == set()
+    assert await store.kept_of(["lifted", "other"], holds_since_ms=0, now_ms=1_000) == set()
 
 
 async def test_imposing_again_lifts_the_earlier_one_in_the_same_change(store: Store) -> None:

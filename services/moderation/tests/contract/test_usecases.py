@@ -47,7 +47,7 @@ from moderation.errors import HoldDecided, NotPermitted
 from moderation.ports import Ports
 from moderation.usecases import refresh as module
 from moderation.usecases.execute import execute, finish, hold, lift
-from moderation.usecases.queries import list_role_holders, list_roles
+from moderation.usecases.queries import list_role_holders
 from moderation.usecases.raids import look_for_raids
 from moderation.usecases.refresh import (
     READ_ALL_AT_ONCE,
@@ -419,10 +419,10 @@ async def test_a_role_is_stored_and_told_and_one_that_may_not_be_given_is_neithe
 
     with pytest.raises(NotPermitted):
         await execute(subject.ports, order(Rank.MODERATOR))
-    assert (await list_roles(subject.ports, ["live"]), subject.published.roles) == ([], [])
+    assert (await subject.ports.store.roles_of(["live"]), subject.published.roles) == ([], [])
     first = await execute(subject.ports, order(Rank.OWNER, "n"))
     assert (await execute(subject.ports, order(Rank.OWNER, "n"))).action_id == first.action_id
-    assert await list_roles(subject.ports, ["live"]) == subject.published.roles == [first.roles]
+    assert await subject.ports.store.roles_of(["live"]) == subject.published.roles == [first.roles]
     assert await list_role_holders(subject.ports, "live", first=-1, after_user_id=0, user_id=0) == (9, [], [])
 
 

@@ -18,7 +18,7 @@ from moderation.domain.warnings import (
     WarningStep,
 )
 from moderation.errors import WarningNotFound
-from moderation.ports import Store
+from moderation.ports import Kept, Store
 
 pytestmark = pytest.mark.integration
 ANA, BOB, GUEST = Target(5, ""), Target(6, ""), Target(0, "Anonymous_10.0.0.6")
@@ -52,6 +52,8 @@ async def test_a_warning_is_kept_by_slug_with_its_audit_row_whose_id_it_has(stor
     assert (receipt.warning, receipt.superseded, receipt.work) == (expected, (), None)
     assert await store.open_warnings(["live", "other"]) == [expected]
     assert await store.open_warnings(["other"]) == await store.open_warnings([]) == []
+    assert await store.kept_of(["other", "live"], holds_since_ms=0, now_ms=1_000) == {Kept.WARNINGS}
+    assert await store.kept_of(["other"], holds_since_ms=0, now_ms=1_000) == set()
     audit = await AuditRow.get(id=receipt.action_id)
     assert (audit.action, audit.slug, audit.reason, audit.nonce) == (20, "live", "No links", "n1")
     assert (audit.target_user_id, audit.target_username) == GUEST
@@ -75,6 +77,7 @@ async def test_it_is_delivered_then_acknowledged_and_nothing_changes_afterwards(
     acknowledged = await step(store, issued, WarningStep.ACKNOWLEDGE, now_ms=4_000)
     assert acknowledged.state is WarningState.ACKNOWLEDGED
     assert await store.open_warnings(["live"]) == []
+    assert await store.kept_of(["live"], holds_since_ms=0, now_ms=4_000) == set()
     for late in (WarningStep.ACKNOWLEDGE, WarningStep.LAPSE, WarningStep.DELIVER):
         assert await step(store, issued, late, now_ms=5_000) == acknowledged
     row = await WarningRow.get(id=issued.id)

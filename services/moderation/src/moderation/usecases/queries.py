@@ -2,8 +2,8 @@
 even where events were missed."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 
 from moderation.domain.audit import (
     EVERYWHERE,
@@ -25,7 +25,7 @@ from moderation.domain.sanctions import Sanction
 from moderation.domain.undo import MOST_UNDONE, may_undo_everywhere
 from moderation.domain.warnings import RoomWarning
 from moderation.errors import NotPermitted
-from moderation.ports import Ports, SanctionQuery
+from moderation.ports import Kept, Ports, SanctionQuery
 
 LARGEST_PAGE = 100
 REVOCATIONS_A_PAGE = 2_000
@@ -35,29 +35,35 @@ _VERIFIED_AT_ONCE = 50
 """Rows of one question: messages are judged in between."""
 
 
-async def list_in_force(ports: Ports, query: SanctionQuery) -> list[Sanction]:
-    """What is in force of what is asked for, the oldest first. Raises DatabaseUnavailable."""
-    return await ports.store.in_force(query, now_ms=ports.clock().wall_ms)
+@dataclass(frozen=True, slots=True)
+class Active:
+    """What holds in some slugs; of what was not asked for, nothing."""
+
+    sanctions: Sequence[Sanction] = ()
+    """Of everywhere too where that was asked for; the oldest first."""
+    policies: Sequence[RoomPolicy] = ()
+    pins: Sequence[RoomPin] = ()
+    warnings: Sequence[RoomWarning] | None = ()
+    """None: there are too many to tell."""
+    roles: Sequence[RoomRoles] = ()
+    holds: Sequence[Hold] = ()
+    """The newest MOST_HOLDS."""
 
 
-async def list_policies(ports: Ports, slugs: Sequence[str]) -> list[RoomPolicy]:
-    """Of those slugs whose policy was ever changed. Raises DatabaseUnavailable."""
-    return await ports.store.policies_of(slugs)
-
-
-async def list_pins(ports: Ports, slugs: Sequence[str]) -> list[RoomPin]:
-    """Of those slugs in which anything was ever pinned. Raises DatabaseUnavailable."""
-    return await ports.store.pins_of(slugs)
-
-
-async def list_open_warnings(ports: Ports, slugs: Sequence[str]) -> list[RoomWarning] | None:
-    """Those of these slugs that wait to be acknowledged. Raises DatabaseUnavailable."""
-    return await ports.store.open_warnings(slugs)
-
-
-async def list_roles(ports: Ports, slugs: Sequence[str]) -> list[RoomRoles]:
-    """Of those slugs where anybody was ever given a role. Raises DatabaseUnavailable."""
-    return await ports.store.roles_of(slugs)
+async def list_active(ports: Ports, query: SanctionQuery, wanted: Set[Kept]) -> Active:
+    """What is in force, and what is wanted besides. Most slugs have nothing, which one statement says of all of them: a
+    kind that they have nothing of is not read. Raises DatabaseUnavailable."""
+    store, slugs, now_ms = ports.store, query.slugs, ports.clock().wall_ms
+    since_ms = now_ms - TOLD_FOR_MS
+    kept = wanted & await store.kept_of(slugs, holds_since_ms=since_ms, now_ms=now_ms) if slugs else set()
+    return Active(
+        policies=await store.policies_of(slugs) if Kept.POLICY in kept else (),
+        pins=await store.pins_of(slugs) if Kept.PIN in kept else (),
+        warnings=await store.open_warnings(slugs) if Kept.WARNINGS in kept else (),
+        roles=await store.roles_of(slugs) if Kept.ROLES in kept else (),
+        holds=await store.holds_of(slugs, since_ms=since_ms, first=MOST_HOLDS) if Kept.HOLDS in kept else (),
+        sanctions=await store.in_force(query, now_ms=now_ms) if query.everywhere or Kept.SANCTIONS in kept else (),
+    )
 
 
 async def list_role_holders(
@@ -83,13 +89,6 @@ async def list_revocations(ports: Ports, after_version: int, *, first: int) -> l
     if not first:  # Tortoise takes a limit of 0 for none
         return []
     return await ports.store.revocations_after(after_version, first=first, now_ms=ports.clock().wall_ms)
-
-
-async def list_holds(ports: Ports, slugs: Sequence[str]) -> list[Hold]:
-    """What waits in these slugs, or was decided about lately, the newest MOST_HOLDS of them. Raises
-    DatabaseUnavailable."""
-    since_ms = ports.clock().wall_ms - TOLD_FOR_MS
-    return await ports.store.holds_of(slugs, since_ms=since_ms, first=MOST_HOLDS)
 
 
 async def list_held(ports: Ports, reader: Moderator, slug: str, *, first: int, before_id: int | None) -> list[Hold]:

@@ -203,7 +203,7 @@ from moderation.domain.user_erasures import ErasedUser, EraseUserOrder
 from moderation.domain.visits import Visit
 from moderation.domain.warnings import RoomWarning, WarningAction, WarningOrder, WarningReport
 from moderation.errors import HoldNotFound, ModerationError, NonceTaken, NotPermitted
-from moderation.ports import ChangedSanctions, SanctionQuery
+from moderation.ports import ChangedSanctions, Kept, SanctionQuery
 
 _IDS_AT_ONCE = 500
 """Databases limit the number of values in one question."""
@@ -226,6 +226,15 @@ _THEIR_ADDRESSES = """SELECT a.sanction_id, a.address FROM sanction AS s
 JOIN sanction_address AS a ON a.sanction_id = s.id
 WHERE {next} AND s.id <= $3 AND a.sanction_id > $1 AND a.sanction_id <= $3"""
 _NEXT = "s.lifted_at_ms IS NULL AND (s.expires_at_ms IS NULL OR s.expires_at_ms > $2) AND s.id > $1"
+_KEPT = {
+    Kept.SANCTIONS: "sanction AS t ON t.slug = a.slug WHERE t.lifted_at_ms IS NULL"
+    " AND (t.expires_at_ms IS NULL OR t.expires_at_ms > $2)",
+    Kept.POLICY: "policy AS t ON t.slug = a.slug",
+    Kept.PIN: "pin AS t ON t.slug = a.slug",
+    Kept.WARNINGS: "warning AS t ON t.slug = a.slug WHERE t.closed_at_ms IS NULL",
+    Kept.ROLES: "room_roles AS t ON t.slug = a.slug",
+    Kept.HOLDS: "hold AS t ON t.slug = a.slug WHERE t.decided_at_ms IS NULL OR t.decided_at_ms >= $3",
+}
 _Values: TypeAlias = tuple[Any, ...]
 """A row of the sanctions, as SANCTION_COLUMNS."""
 _log = structlog.get_logger()
@@ -943,6 +952,22 @@ class TortoiseStore:
     async def find(self, sanction_id: int) -> Sanction | None:
         async with self._database.transaction():
             return await self._find(sanction_id)
+
+    @answered
+    async def kept_of(self, slugs: Sequence[str], *, holds_since_ms: int, now_ms: int) -> set[Kept]:
+        """One statement for all kinds."""
+        async with self._database.session() as session:
+            kinds = " UNION ALL ".join(
+                f"SELECT '{kind.value}' AS kind WHERE EXISTS (SELECT 1 FROM asked AS a JOIN {kept})"
+                for kind, kept in _KEPT.items()
+            )
+            rows = await session.fetch(
+                f"WITH asked AS (SELECT x.slug FROM {session.rows({'slug': 'text'})}) {kinds}",
+                packed([{"slug": slug} for slug in slugs]),
+                now_ms,
+                holds_since_ms,
+            )
+        return {Kept(row["kind"]) for row in rows}
 
     @answered
     async def in_force(self, query: SanctionQuery, *, now_ms: int) -> list[Sanction]:

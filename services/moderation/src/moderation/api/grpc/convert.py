@@ -92,7 +92,7 @@ from moderation.errors import (
     UnbanRequestNotFound,
     WarningNotFound,
 )
-from moderation.ports import SanctionQuery
+from moderation.ports import Kept, SanctionQuery
 from moderation.usecases.admit import Batch
 from salon.moderation.v1 import moderation_pb2 as pb, policy_pb2, rules_pb2
 
@@ -481,6 +481,19 @@ def query_from_proto(message: pb.ListActiveRequest) -> SanctionQuery:
         targets=[*users, *names],
         addresses=not message.without_addresses,
     )
+
+
+def kept_from_proto(message: pb.ListActiveRequest) -> set[Kept]:
+    """What is asked for; sanctions always are."""
+    asked = {
+        Kept.SANCTIONS: True,
+        Kept.POLICY: message.with_policies,
+        Kept.PIN: message.with_pins,
+        Kept.WARNINGS: message.with_warnings,
+        Kept.ROLES: message.with_roles,
+        Kept.HOLDS: message.with_holds,
+    }
+    return {kind for kind, is_asked in asked.items() if is_asked}
 
 
 def policy_to_proto(known: RoomPolicy) -> policy_pb2.RoomPolicy:

@@ -13,6 +13,7 @@ from moderation.api.grpc.convert import (
     hit_to_proto,
     hold_to_proto,
     holder_to_proto,
+    kept_from_proto,
     kept_rule_to_proto,
     log_from_proto,
     moderator_from_proto,
@@ -58,17 +59,12 @@ from moderation.usecases.cases import get_case, slug_of_note
 from moderation.usecases.execute import execute, hold, lift
 from moderation.usecases.feed import open_feed, read_feed
 from moderation.usecases.queries import (
+    list_active,
     list_audit,
     list_held,
     list_history,
-    list_holds,
-    list_in_force,
-    list_open_warnings,
-    list_pins,
-    list_policies,
     list_revocations,
     list_role_holders,
-    list_roles,
     list_undoable,
     verify_audit,
 )
@@ -125,24 +121,19 @@ class ModerationServicer(pb_grpc.ModerationServiceServicer):
     ) -> pb.ListActiveResponse:
         """What is in force."""
         query = query_from_proto(request)
-        policies = await list_policies(self._ports, query.slugs) if request.with_policies else []
-        pins = await list_pins(self._ports, query.slugs) if request.with_pins else []
-        warnings = await list_open_warnings(self._ports, query.slugs) if request.with_warnings else None
-        roles = await list_roles(self._ports, query.slugs) if request.with_roles else []
-        holds = await list_holds(self._ports, query.slugs) if request.with_holds else []
-        found = await list_in_force(self._ports, query)
+        found = await list_active(self._ports, query, kept_from_proto(request))
         rules = self._ports.rules
         return pb.ListActiveResponse(
-            sanctions=map(sanction_to_proto, found),
-            policies=map(policy_to_proto, policies),
-            pins=map(pin_to_proto, pins),
-            warnings=map(warning_to_proto, warnings or ()),
-            has_warnings=warnings is not None,
-            holds=map(hold_to_proto, holds),
+            sanctions=map(sanction_to_proto, found.sanctions),
+            policies=map(policy_to_proto, found.policies),
+            pins=map(pin_to_proto, found.pins),
+            warnings=map(warning_to_proto, found.warnings or ()),
+            has_warnings=request.with_warnings and found.warnings is not None,
+            holds=map(hold_to_proto, found.holds),
             has_holds=request.with_holds,
             ruled_slugs=filter(rules.acts_in, query.slugs) if request.with_policies else (),
             ruled_everywhere=request.with_policies and rules.acts_in(EVERYWHERE),
-            roles=map(roles_to_proto, roles),
+            roles=map(roles_to_proto, found.roles),
         )
 
     async def ListRoomRoles(  # noqa: N802
