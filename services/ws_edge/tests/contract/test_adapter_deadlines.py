@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ws_edge.adapters.grpc.deadlines import answer_within
+from ws_edge.adapters.deadlines import answer_within
 
 
 class Late(Exception):

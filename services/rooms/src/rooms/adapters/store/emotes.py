@@ -42,6 +42,8 @@ class TortoiseEmotes:
                 f" WHERE slug IN (SELECT x.slug FROM {session.rows(_SLUGS)}) GROUP BY slug",
                 _packed(slugs),
             )
+            if not counts:
+                return [[] for _ in slugs]
             number = {Slug(row["slug"]): int(row["n"]) for row in counts}
             chosen, size = dict[Slug, None](), 0
             for slug in slugs:

@@ -108,13 +108,13 @@ async def _invited(session: Session, wanted: Sequence[tuple[Slug, UserId]]) -> s
 async def take_ids(session: Session, number: int) -> list[RoomId]:
     """Public ids that nothing has, from the server's own counter."""
     taken: list[RoomId] = []
-    await session.fetch(
-        "INSERT INTO counter (name, next) VALUES ('room_id', $1) ON CONFLICT (name) DO NOTHING", FIRST_SERVER_ID
-    )
     while len(taken) < number:
         missing = number - len(taken)
         rows = await session.fetch(
-            "UPDATE counter SET next = next + $1 WHERE name = 'room_id' RETURNING next AS after", missing
+            "INSERT INTO counter (name, next) VALUES ('room_id', CAST($1 AS bigint) + $2)"
+            " ON CONFLICT (name) DO UPDATE SET next = counter.next + $2 RETURNING next AS after",
+            FIRST_SERVER_ID,
+            missing,
         )
         candidates = [RoomId(rows[0]["after"] - missing + i) for i in range(missing)]
         used = await slugs_of(session, candidates)

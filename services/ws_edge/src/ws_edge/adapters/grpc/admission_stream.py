@@ -19,7 +19,7 @@ from ws_edge.adapters.grpc.convert import (
     speaker_to_proto,
     verdict_from_proto,
 )
-from ws_edge.adapters.grpc.deadlines import answer_within
+from ws_edge.adapters.deadlines import answer_within
 from ws_edge.adapters.grpc.lent_windows import LentWindows
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import AdmissionLimits, Verdict
@@ -29,6 +29,7 @@ from ws_edge.protocol.log import LogRef
 _log = structlog.get_logger(__name__)
 
 _GATHER_S = 0.004
+_GATHER_ARRIVALS_S = 0.01
 _AT_REST_S = 0.02
 """A stream on which nothing was written for so long does not wait for more: one that carries little costs little either
 way, and its messages have their verdict within one round trip."""
@@ -44,7 +45,7 @@ _CHECKS_PER_REQUEST = 500
 """And sightings. A server takes 4 MiB: so many are less, however long texts and names are."""
 _UNANSWERED_LIMIT = 50_000
 _REPORT_S = 0.02
-"""What was admitted by what is lent is reported so late at most."""
+"""What was admitted by what is lent, and who was seen, is reported so late at most."""
 _RENEW_AFTER_S = 0.3
 """Where nothing else is sent."""
 
@@ -189,7 +190,7 @@ class AdmissionStream:
         number = next_number()
         answer = self._arrivals[number] = self._loop.create_future()
         self._open_batch().checks.add(id=number, speaker=speaker_to_proto(speaker), slug=slug, final=final)
-        self._gather()
+        self._gather(_GATHER_ARRIVALS_S)
         try:
             return await answer_within(_ARRIVAL_DEADLINE_S, answer, _late)
         finally:
@@ -200,7 +201,7 @@ class AdmissionStream:
         if self.is_up and self._sightings < _LAST_SEEN_LIMIT:
             self._sightings += 1
             self._open_batch().sightings.add(speaker=speaker_to_proto(speaker), slug=slug)
-            self._gather()
+            self._write_within(_REPORT_S)
 
     def release(self, released: Iterable[pb.ReleasedAdmission]) -> None:
         """Tell, before whatever is asked next, and after what is carried, that these messages count no longer. The
@@ -231,10 +232,10 @@ class AdmissionStream:
         self._checks = self._sightings = 0
         return batches
 
-    def _gather(self) -> None:
-        """What is asked alone goes in this turn, with what else comes in it."""
+    def _gather(self, within_s: float = _GATHER_S) -> None:
+        """What is asked alone goes in this turn, with what else comes in it; other things within that time."""
         is_at_rest = self._loop.time() - self._asked_at_s > _AT_REST_S
-        self._write_within(0.0 if is_at_rest else _GATHER_S)
+        self._write_within(0.0 if is_at_rest else within_s)
 
     def _write_within(self, delay_s: float) -> None:
         """Write everything, once, at the latest after that."""

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from ws_edge.adapters.grpc.deadlines import answer_within
+from ws_edge.adapters.deadlines import answer_within
 from ws_edge.errors import NeverSent, RoomsOutdated, RoomsUnavailable
 from ws_edge.ports import GATHER_S, gather_s
 from ws_edge.protocol.identity import ConnectionId

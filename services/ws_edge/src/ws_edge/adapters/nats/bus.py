@@ -31,6 +31,7 @@ from ws_edge.adapters.grpc.convert import (
     roles_from_proto,
     warnings_from_proto,
 )
+from ws_edge.adapters.deadlines import answer_within
 from ws_edge.adapters.nats.events import (
     decode_entry,
     decode_presence,
@@ -181,8 +182,7 @@ class NatsBus:
             await self._add_stream(log.partition)
         sid = self._wire.add(live_subject(log, "*"), self._room_handler(log.partition, listener))
         try:
-            async with asyncio.timeout(_DEADLINE_S):
-                is_confirmed = await asyncio.shield(self._wire.confirm())
+            is_confirmed = await answer_within(_DEADLINE_S, asyncio.shield(self._wire.confirm()), TimeoutError)
         except TimeoutError as reason:
             self._wire.remove(sid)
             raise BusUnavailable("the subscription was not confirmed") from reason

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from ws_edge.adapters.deadlines import answer_within
 from ws_edge.adapters.nats.events import (
     decode_entry,
     erasures_subject,
@@ -266,8 +267,7 @@ class NatsHistory:
         question = self._questions[number] = _Question(is_batch=is_batch)
         try:
             self._ask(subject, f"{self._inbox}.{number}", json.dumps(query).encode())
-            async with asyncio.timeout(deadline_s):
-                await question.done
+            await answer_within(deadline_s, question.done, TimeoutError)
         finally:
             del self._questions[number]
         return question.replies
