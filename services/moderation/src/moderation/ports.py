@@ -369,8 +369,8 @@ class Store(Protocol):
         """One sanction, in force or not."""
 
     async def kept_of(self, slugs: Sequence[str], *, holds_since_ms: int, now_ms: int) -> set[Kept]:
-        """What there is anything of in any of at most 1,000 slugs: of sanctions, those in force; of warnings, those that
-        wait to be acknowledged; of holds, those that wait or were decided about since then."""
+        """Of what there is anything in any of at most 1,000 slugs. Only sanctions in force count, warnings that wait to
+        be acknowledged, and holds that wait or were decided about since then."""
 
     async def in_force(self, query: SanctionQuery, *, now_ms: int) -> list[Sanction]:
         """Those of what is in force that are asked for, the oldest first."""

@@ -153,8 +153,7 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     await _demand_first_entry(client.speaker, client.slug, rooms, sanction_reader)
     # Membership: announced by the rooms service; owed back also where nobody knows whether it was made.
     client.owe(entrance.leave, client.id)
-    joined = await _become_member(rooms, client.id, ref, identity, request.resume, former)
-    membership = joined.membership
+    membership, blocked = await _become_member(rooms, client.id, ref, identity, request.resume, former)
     if former is not None and former.life != membership.life and client.speaker.here is not None:
         connections.replace_speaker(client, client.speaker.here)
         former = None
@@ -170,7 +169,7 @@ async def _take_steps(client: JoiningClient, request: JoinRequest, entrance: Ent
     resume = await _prepare_replay(entrance, held.room, request.resume)
     looked_at, shows_pin = await _read_pin(entrance, held.room)
     # Sanctions once more, after the subscription: no ban falls between the two.
-    blocked = await _demand_last_entry(client.speaker, joined, rooms, sanction_reader)
+    blocked = await _demand_last_entry(client.speaker, membership.slug, blocked, rooms, sanction_reader)
     if former is not None:
         # From here on the others hear of this: the participant's older connections end, wherever they are.
         entrance.ports.bus.publish_returned(held.room.log, client.speaker.key, membership.version)
@@ -292,14 +291,17 @@ async def _demand_first_entry(speaker: Speaker, slug: Slug, rooms: Rooms, sancti
 
 
 async def _demand_last_entry(
-    speaker: Speaker, joined: Joined, rooms: Rooms, sanction_reader: SanctionReader
+    speaker: Speaker,
+    slug: Slug,
+    blocked: tuple[UserId, ...] | None,
+    rooms: Rooms,
+    sanction_reader: SanctionReader,
 ) -> tuple[UserId, ...] | None:
     """Whom the user has blocked; asked for meanwhile where the answer to the join has not told it. Raises as
     SanctionReader.demand_entry."""
-    slug = joined.membership.slug
-    if joined.blocked is not None or speaker.identity.user_id is None:
+    if blocked is not None or speaker.identity.user_id is None:
         await sanction_reader.demand_entry(speaker, slug, final=True)
-        return joined.blocked
+        return blocked
     asking = asyncio.create_task(_find_blocked(rooms, speaker.identity.user_id))
     try:
         await sanction_reader.demand_entry(speaker, slug, final=True)
@@ -322,13 +324,13 @@ async def _become_member(
     identity: Identity,
     resume: ResumePoint | None,
     former: FormerParticipant | None,
-) -> Joined:
-    """Raises TurnedAway and RoomsUnavailable; the caller owes a leave in every case."""
+) -> tuple[Membership, tuple[UserId, ...] | None]:
+    """With whom the user has blocked. Raises TurnedAway and RoomsUnavailable; the caller owes a leave in every case."""
     revive = None if resume is None else resume.life
     outcome = await rooms.join(connection, ref, identity, revive=revive, former=former)
     match outcome:
-        case Joined():
-            return outcome
+        case Joined(membership, blocked):
+            return membership, blocked
         case JoinRefusal.NOT_FOUND:
             raise TurnedAway(ErrorCode.NOT_FOUND)
         case JoinRefusal.ACCESS_DENIED:

@@ -226,6 +226,8 @@ _THEIR_ADDRESSES = """SELECT a.sanction_id, a.address FROM sanction AS s
 JOIN sanction_address AS a ON a.sanction_id = s.id
 WHERE {next} AND s.id <= $3 AND a.sanction_id > $1 AND a.sanction_id <= $3"""
 _NEXT = "s.lifted_at_ms IS NULL AND (s.expires_at_ms IS NULL OR s.expires_at_ms > $2) AND s.id > $1"
+_OF_ASKED = """WITH asked AS (SELECT x.slug FROM {asked}) {kinds}"""
+_EXISTS = """SELECT '{kind}' AS kind WHERE EXISTS (SELECT 1 FROM asked AS a JOIN {kept})"""
 _KEPT = {
     Kept.SANCTIONS: "sanction AS t ON t.slug = a.slug WHERE t.lifted_at_ms IS NULL"
     " AND (t.expires_at_ms IS NULL OR t.expires_at_ms > $2)",
@@ -957,12 +959,9 @@ class TortoiseStore:
     async def kept_of(self, slugs: Sequence[str], *, holds_since_ms: int, now_ms: int) -> set[Kept]:
         """One statement for all kinds."""
         async with self._database.session() as session:
-            kinds = " UNION ALL ".join(
-                f"SELECT '{kind.value}' AS kind WHERE EXISTS (SELECT 1 FROM asked AS a JOIN {kept})"
-                for kind, kept in _KEPT.items()
-            )
+            kinds = " UNION ALL ".join(_EXISTS.format(kind=kind.value, kept=kept) for kind, kept in _KEPT.items())
             rows = await session.fetch(
-                f"WITH asked AS (SELECT x.slug FROM {session.rows({'slug': 'text'})}) {kinds}",
+                _OF_ASKED.format(asked=session.rows({"slug": "text"}), kinds=kinds),
                 packed([{"slug": slug} for slug in slugs]),
                 now_ms,
                 holds_since_ms,

@@ -33,7 +33,8 @@ class TortoiseBlocks:
         """In the order of the users; the last one may have been read in part, where there were too many."""
         async with self._database.session() as session:
             rows = await session.fetch(
-                f"SELECT user_id, blocked_user_id FROM block WHERE {_among(session)} ORDER BY user_id, id DESC LIMIT $2",
+                f"SELECT user_id, blocked_user_id FROM block WHERE {_among(session)}"
+                " ORDER BY user_id, id DESC LIMIT $2",
                 _packed_users(user_ids),
                 most + 1,
             )

@@ -192,9 +192,7 @@ def outcome_to_proto(outcome: JoinOutcome, owner_rank: Rank, blocked: Sequence[U
     return _membership_to_proto(outcome, owner_rank, blocked)
 
 
-def _membership_to_proto(
-    membership: Membership, owner_rank: Rank, blocked: Sequence[UserId] | None
-) -> pb.JoinOutcome:
+def _membership_to_proto(membership: Membership, owner_rank: Rank, blocked: Sequence[UserId] | None) -> pb.JoinOutcome:
     return pb.JoinOutcome(
         result=pb.JoinOutcome.RESULT_JOINED,
         room_id=membership.room_id,

@@ -56,20 +56,18 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         convert.check_batch(len(request.items))
         edge = convert.edge_from_proto(request.edge)
         arrivals = [convert.arrival_from_proto(item) for item in request.items]
-        users = {arrival.person.user_id for arrival in arrivals if arrival.person.user_id is not None}
-        blocked = await self._answer(
-            blocks.read_blocked_of_joining(self._ports, users, most=convert.BLOCKED_AT_ONCE)
-        )
+        user_ids = [arrival.person.user_id for arrival in arrivals]
+        users = {user_id for user_id in user_ids if user_id is not None}
+        blocked = await self._answer(blocks.read_blocked_of_joining(self._ports, users, most=convert.BLOCKED_AT_ONCE))
         uses_partitions = request.log_version >= 1
         outcomes = await self._answer(membership.join(self._ports, edge, arrivals, uses_partitions=uses_partitions))
         owner_rank = self._ports.policy.owner_rank
         self._count_joins(outcome.value if isinstance(outcome, JoinRefusal) else "joined" for outcome in outcomes)
-        return pb.JoinResponse(
-            outcomes=[
-                convert.outcome_to_proto(outcome, owner_rank, blocked.get(arrival.person.user_id))
-                for arrival, outcome in zip(arrivals, outcomes, strict=True)
-            ]
-        )
+        told = [
+            convert.outcome_to_proto(outcome, owner_rank, None if user_id is None else blocked.get(user_id))
+            for user_id, outcome in zip(user_ids, outcomes, strict=True)
+        ]
+        return pb.JoinResponse(outcomes=told)
 
     async def Leave(self, request: pb.LeaveRequest, context: "_Context") -> pb.LeaveResponse:  # noqa: N802 - the contract's name
         """Answers once it is committed."""

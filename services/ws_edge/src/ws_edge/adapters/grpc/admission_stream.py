@@ -12,6 +12,7 @@ import structlog
 
 from salon.moderation.v1 import moderation_pb2 as pb
 from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceStub
+from ws_edge.adapters.deadlines import answer_within
 from ws_edge.adapters.grpc.convert import (
     UNAVAILABLE,
     claims_to_proto,
@@ -19,7 +20,6 @@ from ws_edge.adapters.grpc.convert import (
     speaker_to_proto,
     verdict_from_proto,
 )
-from ws_edge.adapters.deadlines import answer_within
 from ws_edge.adapters.grpc.lent_windows import LentWindows
 from ws_edge.errors import ModerationUnavailable
 from ws_edge.ports import AdmissionLimits, Verdict

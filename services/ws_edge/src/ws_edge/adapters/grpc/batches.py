@@ -31,8 +31,7 @@ News = TypeVar("News")
 
 class RequestBatches(Generic[Q, A]):
     """One batch at a time, and none while `lock` is held elsewhere. What comes alone goes at once. Behind a batch of
-    several more of them are on their way, and the next one waits for them: see gather_s. Whoever stopped waiting is left
-    out.
+    several more are on their way, and the next one waits for them: see gather_s. Whoever stopped waiting is left out.
 
     `call` answers a batch in its order and may raise RoomsUnavailable.
     """

@@ -24,6 +24,7 @@ from salon.moderation.v1.moderation_pb2 import (
     SanctionEvent as SanctionEventMessage,
     WarningEvent,
 )
+from ws_edge.adapters.deadlines import answer_within
 from ws_edge.adapters.grpc.convert import (
     event_from_proto,
     holds_from_proto,
@@ -31,7 +32,6 @@ from ws_edge.adapters.grpc.convert import (
     roles_from_proto,
     warnings_from_proto,
 )
-from ws_edge.adapters.deadlines import answer_within
 from ws_edge.adapters.nats.events import (
     decode_entry,
     decode_presence,
