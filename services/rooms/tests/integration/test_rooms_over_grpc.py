@@ -22,6 +22,7 @@ from chassis.database import Database
 from chassis.errors import DatabaseUnavailable
 from chassis.grpc_server import GrpcServer
 from chassis.nats_connection import NatsSettings
+from rooms.adapters.store.blocks import TortoiseBlocks
 from rooms.adapters.store.catalog import TortoiseCatalog
 from rooms.adapters.store.leases import TortoiseLeases
 from rooms.adapters.store.log_positions import TortoiseLogPositions
@@ -785,6 +786,17 @@ async def test_edges_read_whom_users_have_blocked(world: World) -> None:
     joined = await world.rooms.Join(pb.JoinRequest(edge="e" * 32, items=items, log_version=1))
     told = [list(each.blocked.user_ids) if each.HasField("blocked") else None for each in joined.outcomes]
     assert told == [[6, 5], [], None, None]
+
+
+async def test_blocks_that_cannot_be_read_keep_nobody_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable("a statement took too long")
+
+    monkeypatch.setattr(TortoiseBlocks, "for_joins", fail)
+    ana = pb.Person(user_id=7, username="ana", rank=pb.RANK_USER)
+    item = pb.JoinItem(connection=1, ref=pb.RoomRef(slug="live"), person=ana)
+    (outcome,) = (await world.rooms.Join(pb.JoinRequest(edge="e" * 32, items=[item], log_version=1))).outcomes
+    assert (outcome.result, outcome.HasField("blocked")) == (pb.JoinOutcome.RESULT_JOINED, False)
 
 
 @pytest.mark.parametrize("user_ids", [[0], [2**53], list(range(1, 102))])

@@ -530,7 +530,7 @@ REVOCATIONS_PER_READ = 2000
 """What one question after revoked tokens is answered with at most."""
 SLUGS_PER_READ = 1000
 """Of the contract."""
-GATHER_S = 0.002
+GATHER_OWED_S = 0.002
 """For so long what is owed is gathered."""
 _GATHER_A_QUESTION_S = 0.0005
 _LONGEST_GATHER_S = 0.01

@@ -28,7 +28,7 @@ from ws_edge.adapters.nats.events import read_number, read_status, read_text, re
 from ws_edge.adapters.nats.replies import NatsHistory
 from ws_edge.adapters.nats.stream import LogStream
 from ws_edge.errors import BusUnavailable, RoomsOutdated, RoomsUnavailable
-from ws_edge.ports import GATHER_S, LogResumption
+from ws_edge.ports import GATHER_OWED_S, LogResumption
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, MessageId, Rank, RoomId, Slug, Speaker, UserId
 from ws_edge.protocol.log import LogRef, entry_id
 from ws_edge.protocol.rooms import HeldConnection
@@ -423,7 +423,7 @@ async def test_a_service_of_before_is_asked_again_every_30_seconds_and_named_in_
                 await told.wait()
             told.clear()
     running.cancel()
-    assert [pause for pause in pauses if pause != GATHER_S] == [30.0, 30.0, 0.1, 30.0, 30.0]
+    assert [pause for pause in pauses if pause != GATHER_OWED_S] == [30.0, 30.0, 0.1, 30.0, 30.0]
     assert lines == [{"event": "rooms_outdated", "log_level": "warning", "what": "ranks", "retry_s": 30.0}] * 2
 
 
@@ -570,7 +570,7 @@ async def test_whatever_is_lost_and_forgotten_on_the_way_in_the_end_those_are_me
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_module, "_PART_SIZE", 3)
-    for name in ("GATHER_S", "_FIRST_PAUSE_S", "_LONGEST_PAUSE_S"):
+    for name in ("GATHER_OWED_S", "_FIRST_PAUSE_S", "_LONGEST_PAUSE_S"):
         monkeypatch.setattr(batches, name, 0.0)
     chance = Random(seed)
     service = Service(chance)

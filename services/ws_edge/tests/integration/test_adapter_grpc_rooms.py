@@ -13,6 +13,7 @@ from chassis.traces import hold_trace, read_trace
 from salon.rooms.v1 import rooms_pb2 as pb
 from salon.rooms.v1.rooms_pb2_grpc import RoomsServiceServicer, add_RoomsServiceServicer_to_server
 from tools.ports import held_port
+from ws_edge import ports
 from ws_edge.adapters.grpc import batches, lease
 from ws_edge.adapters.grpc.rooms import GrpcRooms
 from ws_edge.errors import RoomsUnavailable
@@ -739,9 +740,22 @@ async def test_a_service_of_before_is_asked_about_each_life_once_and_about_all_a
 async def test_what_comes_alone_is_asked_at_once(
     service: Service, rooms: GrpcRooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "GATHER_S", 3_600.0)
+    monkeypatch.setattr(ports, "_LONGEST_GATHER_S", 3_600.0)
+    monkeypatch.setattr(ports, "_GATHER_A_QUESTION_S", 3_600.0)
     assert (await rooms.snapshot(Life(5))).version == 5
     assert (await rooms.snapshot(Life(6))).version == 6
+
+
+async def test_behind_a_batch_of_several_the_next_one_is_gathered_unless_it_is_full(
+    service: Service, rooms: GrpcRooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "_LONGEST_GATHER_S", 3_600.0)
+    monkeypatch.setattr(ports, "_GATHER_A_QUESTION_S", 3_600.0)
+    await asyncio.gather(*(rooms.blocked_by(UserId(number)) for number in range(1, 201)))
+    assert [len(request.user_ids) for request in service.rooms.requests] == [100, 100]
+    with pytest.raises(RoomsUnavailable):
+        await rooms.blocked_by(UserId(5))
+    assert len(service.rooms.requests) == 2
 
 
 async def test_reads_are_translated(service: Service, rooms: GrpcRooms) -> None:

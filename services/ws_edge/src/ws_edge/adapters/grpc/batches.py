@@ -11,7 +11,7 @@ import structlog
 
 from ws_edge.adapters.deadlines import answer_within
 from ws_edge.errors import NeverSent, RoomsOutdated, RoomsUnavailable
-from ws_edge.ports import GATHER_S, gather_s
+from ws_edge.ports import GATHER_OWED_S, gather_s
 from ws_edge.protocol.identity import ConnectionId
 
 _log = structlog.get_logger(__name__)
@@ -67,7 +67,7 @@ class RequestBatches(Generic[Q, A]):
         """Send batches until cancelled."""
         while True:
             await self._is_wanted.wait()
-            if pause_s := gather_s(self._sent_last):
+            if len(self._waiting) < self._limit and (pause_s := gather_s(self._sent_last)):
                 await asyncio.sleep(pause_s)
             async with self._lock:
                 batch = self._take()
@@ -189,7 +189,7 @@ class OwedQueue(Generic[News]):
         is_outdated = False
         while True:
             await self._is_wanted.wait()
-            await self._sleep(GATHER_S)
+            await self._sleep(GATHER_OWED_S)
             try:
                 await self._send()
                 pause_s = _FIRST_PAUSE_S

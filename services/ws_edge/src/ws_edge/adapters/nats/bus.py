@@ -24,7 +24,6 @@ from salon.moderation.v1.moderation_pb2 import (
     SanctionEvent as SanctionEventMessage,
     WarningEvent,
 )
-from ws_edge.adapters.deadlines import answer_within
 from ws_edge.adapters.grpc.convert import (
     event_from_proto,
     holds_from_proto,
@@ -182,7 +181,8 @@ class NatsBus:
             await self._add_stream(log.partition)
         sid = self._wire.add(live_subject(log, "*"), self._room_handler(log.partition, listener))
         try:
-            is_confirmed = await answer_within(_DEADLINE_S, asyncio.shield(self._wire.confirm()), TimeoutError)
+            async with asyncio.timeout(_DEADLINE_S):
+                is_confirmed = await asyncio.shield(self._wire.confirm())
         except TimeoutError as reason:
             self._wire.remove(sid)
             raise BusUnavailable("the subscription was not confirmed") from reason
