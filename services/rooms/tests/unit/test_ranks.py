@@ -88,6 +88,16 @@ def test_a_membership_says_whose_the_room_is_and_what_that_is_worth() -> None:
     assert (nobodys.owner_user_id, nobodys.owner_rank) == (0, pb.RANK_UNSPECIFIED)
 
 
+def test_who_joins_many_times_does_not_make_an_answer_too_long_by_whom_they_have_blocked() -> None:
+    membership = Membership(RoomId(1), Life(2), Slug("a"), 1, 1, False, 0)
+    user_ids = [*[UserId(7)] * 500, None, UserId(8)]
+    blocked = {UserId(7): [UserId(2**53 - 1 - n) for n in range(1_000)], UserId(8): [UserId(1)]}
+    answer = convert.joins_to_proto(user_ids, [membership] * len(user_ids), Rank.OWNER, blocked)
+    told = [len(each.blocked.user_ids) if each.HasField("blocked") else None for each in answer.outcomes]
+    assert told == [*[1_000] * 20, *[None] * 482]
+    assert answer.ByteSize() < 256 * 1024
+
+
 def test_a_connected_owner_is_a_moderator_to_an_edge_of_before() -> None:
     owner = convert.connected_to_proto(Rank.OWNER, owns=True)
     assert owner == pb.FindConnectedResponse(rank=pb.RANK_MODERATOR, owner=True)

@@ -1,7 +1,7 @@
 """Between the contract's messages and the domain's values. Raises MalformedRequest for what no edge may send."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rooms.domain.emotes import Emote
@@ -182,6 +182,24 @@ def sequence_from_proto(number: int, name: str) -> int:
     if not 0 <= number <= LARGEST_ID:
         raise MalformedRequest(f"{name}: from 0, below 2^53")
     return number
+
+
+def joins_to_proto(
+    user_ids: Sequence[UserId | None],
+    outcomes: Sequence[JoinOutcome],
+    owner_rank: Rank,
+    blocked: Mapping[UserId, Sequence[UserId]],
+) -> pb.JoinResponse:
+    """The answers in their order. A user who joins many times is told each time whom they have blocked, as long as the
+    answer stays short."""
+    answer, left = pb.JoinResponse(), BLOCKED_AT_ONCE
+    for user_id, outcome in zip(user_ids, outcomes, strict=True):
+        told = None if user_id is None else blocked.get(user_id)
+        if told is not None and len(told) > left:
+            told = None
+        left -= len(told or ())
+        answer.outcomes.append(outcome_to_proto(outcome, owner_rank, told))
+    return answer
 
 
 def outcome_to_proto(outcome: JoinOutcome, owner_rank: Rank, blocked: Sequence[UserId] | None) -> pb.JoinOutcome:

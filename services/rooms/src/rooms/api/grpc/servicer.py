@@ -63,11 +63,7 @@ class RoomsServicer(rooms_pb2_grpc.RoomsServiceServicer):
         outcomes = await self._answer(membership.join(self._ports, edge, arrivals, uses_partitions=uses_partitions))
         owner_rank = self._ports.policy.owner_rank
         self._count_joins(outcome.value if isinstance(outcome, JoinRefusal) else "joined" for outcome in outcomes)
-        told = [
-            convert.outcome_to_proto(outcome, owner_rank, None if user_id is None else blocked.get(user_id))
-            for user_id, outcome in zip(user_ids, outcomes, strict=True)
-        ]
-        return pb.JoinResponse(outcomes=told)
+        return convert.joins_to_proto(user_ids, outcomes, owner_rank, blocked)
 
     async def Leave(self, request: pb.LeaveRequest, context: "_Context") -> pb.LeaveResponse:  # noqa: N802 - the contract's name
         """Answers once it is committed."""
