@@ -237,6 +237,7 @@ _KEPT = {
     Kept.ROLES: "room_roles AS t ON t.slug = a.slug",
     Kept.HOLDS: "hold AS t ON t.slug = a.slug WHERE t.decided_at_ms IS NULL OR t.decided_at_ms >= $3",
 }
+"""$2: the time now; $3: since when holds that are decided count. What is read afterwards has the same conditions."""
 _Values: TypeAlias = tuple[Any, ...]
 """A row of the sanctions, as SANCTION_COLUMNS."""
 _log = structlog.get_logger()
