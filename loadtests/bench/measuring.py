@@ -15,6 +15,8 @@ from loadtests.bench.systems import Running, System
 MICRO = 1e6
 PROBE_WINDOW = 3
 STEPS_DOWN = (0.9, 0.8, 0.7, 0.6, 0.5)
+HALVINGS = 2
+"""Of the step between the first share that holds and the one above it."""
 KEEPS_UP_S = 0.3
 HOLDS_FOR_S = 6
 HELD_BY_ONE = 14_000
@@ -56,23 +58,41 @@ def highest_rate(bench: Bench, running: Running, system: System, load: Load) -> 
     if flaw := flaw_of(phases["join"], probe, load.members):
         return {}, f"while each waited for their own: {flaw}"
     ceiling = probe["sent"] / probe["wall_s"] if probe["wall_s"] > 0 else 0
-    figures: dict[str, float] = {}
-    flaw = vanished = ""
     load = replace(load, send_s=max(HOLDS_FOR_S, load.send_s))
-    for share in STEPS_DOWN:
+    flaw = vanished = ""
+
+    def try_share(share: float) -> dict[str, float]:
+        """What holds; empty: nothing."""
+        nonlocal flaw, vanished
         step = replace(load, rate=max(1, ceiling * share))
         phases = bench.run(running, step)
         figures = _message_figures(phases["join"], phases["send"], system.front)
         flaw = flaw_of(phases["join"], phases["send"], step.members)
         vanished = vanished or _vanished(phases["send"], step, figures["per_s"])
-        if not flaw and figures["behind_s"] < KEEPS_UP_S:
-            return figures | {"probe_per_s": ceiling}, vanished
-    return figures, flaw or "no rate held"
+        return figures if not flaw and figures["behind_s"] < KEEPS_UP_S else {}
+
+    above = 1.0
+    for share in STEPS_DOWN:
+        if held := try_share(share):
+            break
+        above = share
+    else:
+        return {}, flaw or "no rate held"
+    for _ in range(HALVINGS):
+        middle = (share + above) / 2
+        if figures := try_share(middle):
+            held, share = figures, middle
+        else:
+            above = middle
+    return held | {"probe_per_s": ceiling}, vanished
 
 
 def _vanished(sent: Figures, load: Load, per_s: float) -> str:
-    """Above what it can carry a server may refuse, as long as it says so."""
-    silent = sent["expected"] - sent["deliveries"] - sent["errors"] * (load.members // load.groups)
+    """Above what it can carry a server may refuse, as long as it says so. To whom it has closed the connection it has
+    said so: what those did not hear, and what others did not hear of them, is no more than this."""
+    in_group = load.members // load.groups
+    unheard = sent["lost_connections"] * sent["expected"] / load.members * 2
+    silent = round(sent["expected"] - sent["deliveries"] - sent["errors"] * in_group - unheard)
     return f"{silent} deliveries vanished without a word at {per_s:.0f} a second" if silent > 0 else ""
 
 
