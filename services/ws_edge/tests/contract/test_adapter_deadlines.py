@@ -4,34 +4,61 @@ import asyncio
 
 import pytest
 
-from ws_edge.adapters.deadlines import answer_within
+from ws_edge.adapters.deadlines import Deadline
 
 
 class Late(Exception):
     pass
 
 
-async def test_an_answer_in_time_is_given_and_leaves_no_timer() -> None:
-    answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(answer_within(0.01, answer, Late))
-    await asyncio.sleep(0)
+def asked() -> "asyncio.Future[int]":
+    return asyncio.get_running_loop().create_future()
+
+
+async def test_an_answer_in_time_is_given() -> None:
+    deadline, answer = Deadline[int](0.01, Late), asked()
+    watched = deadline.watch(answer)
     answer.set_result(1)
-    assert await waiting == 1
-    await asyncio.sleep(0.02)
-    assert answer.result() == 1
-
-
-async def test_what_is_not_answered_in_time_is_an_error_of_the_callers_choice() -> None:
-    answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    assert await watched == 1
     with pytest.raises(Late):
-        await answer_within(0.0, answer, Late)
+        await deadline.watch(asked())
+    assert answer.result() == 1
+    assert len(deadline) == 0
+
+
+async def test_each_that_is_not_answered_in_time_is_an_error_of_the_callers_choice_in_its_own_time() -> None:
+    deadline = Deadline[int](0.05, Late)
+    loop, ends = asyncio.get_running_loop(), []
+    first = deadline.watch(asked())
+    await asyncio.sleep(0.02)
+    second = deadline.watch(asked())
+    began_s = loop.time()
+    for answer in (first, second):
+        with pytest.raises(Late):
+            await answer
+        ends.append(loop.time() - began_s)
+    assert 0.02 <= ends[0] < ends[1]
+    assert ends[1] >= 0.045
+    assert len(deadline) == 0
 
 
 async def test_who_stops_waiting_takes_the_question_back() -> None:
-    answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(answer_within(10.0, answer, Late))
+    deadline, answer = Deadline[int](10.0, Late), asked()
+
+    async def wait() -> int:
+        return await deadline.watch(answer)
+
+    waiting = asyncio.create_task(wait())
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert answer.cancelled()
+
+
+async def test_what_was_answered_is_not_remembered_when_the_next_one_comes() -> None:
+    deadline = Deadline[int](10.0, Late)
+    for number in range(100):
+        watched = deadline.watch(asked())
+        watched.set_result(number)
+    assert len(deadline) == 1

@@ -1,8 +1,7 @@
 """Policies, and places in slow mode, between the contracts and the words of the edge."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from salon.events.v1 import events_pb2
 from salon.moderation.v1 import moderation_pb2 as pb, policy_pb2

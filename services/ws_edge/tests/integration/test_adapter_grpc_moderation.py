@@ -12,6 +12,7 @@ from typing import Any
 import grpc.aio
 import pytest
 import structlog
+from msgspec import structs
 
 from chassis.logs import LogSummary
 from chassis.traces import hold_trace, read_trace
@@ -858,7 +859,7 @@ async def test_a_moderator_begins_with_what_the_home_of_the_room_says(
 ) -> None:
     assert await moderation.open_feed(speaker(7), SLUG, None) == FeedState(7)
     assert await moderation.open_feed(speaker(7), SLUG, 0) == FeedState(7)
-    owner = replace(speaker(7), identity=speaker(7).identity.in_room("owner", Rank.OWNER))
+    owner = structs.replace(speaker(7), identity=speaker(7).identity.in_room("owner", Rank.OWNER))
     assert await moderation.open_feed(owner, SLUG, None) == FeedState(7)
     anew, since, by_room = [request for replica in replicas for request in replica.moderation.feed_requests]
     assert (by_room.reader.owner, by_room.token_rank) == (True, pb.RANK_USER)

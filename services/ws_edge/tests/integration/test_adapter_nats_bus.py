@@ -4,12 +4,12 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from typing import Any
 
 import nats
 import pytest
 import structlog
+from msgspec.structs import replace
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 from nats_world import EDGE, LIFE, LOG, OTHER_EDGE, ROOM, Listener, eventually, open_bus, say, speaker
@@ -22,6 +22,7 @@ from salon.moderation.v1 import moderation_pb2 as moderation
 from ws_edge.adapters.nats.bus import NatsBus
 from ws_edge.adapters.nats.events import decode_reactions
 from ws_edge.adapters.nats.stream import LOG_LIMIT
+from ws_edge.adapters.nats.wire import UNSENT_LIMIT_BYTES
 from ws_edge.errors import BusUnavailable
 from ws_edge.protocol.identity import ConnectionId, Life, MessageId, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.log import LogRef, StoredMessage, UnknownEntry, entry_id
@@ -525,6 +526,35 @@ async def test_publishing_faster_than_the_loop_turns_is_refused_and_not_piled_up
     await bus.subscribe(LOG, room)
     published = flood(bus)
     assert 7_000 < published < 9_000
+    await room.hears(published)
+    say(bus, "goes on")
+    await room.hears(published + 1)
+
+
+async def fill(bus: NatsBus) -> int:
+    """Publishes, each time as much as is written in one turn; how many were taken."""
+    for published in range(12_000):
+        try:
+            say(bus, "x" * 4000)
+        except BusUnavailable:
+            return published
+        if published % 25 == 0:
+            await eventually(lambda: bus._wire._turn_bytes == 0)
+    return 12_000
+
+
+async def test_what_nats_does_not_read_counts_as_well_and_publishing_goes_on_when_it_does(
+    server: NatsServer, bus: NatsBus
+) -> None:
+    room = Listener()
+    await bus.subscribe(LOG, room)
+    assert server._process is not None
+    server._process.send_signal(signal.SIGSTOP)
+    try:
+        published = await fill(bus)
+    finally:
+        server._process.send_signal(signal.SIGCONT)
+    assert UNSENT_LIMIT_BYTES < published * 4000 < 48_000_000
     await room.hears(published)
     say(bus, "goes on")
     await room.hears(published + 1)

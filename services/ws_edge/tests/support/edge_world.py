@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec import structs
@@ -580,7 +580,7 @@ class FakeBus:
         prev = earlier[-1] if earlier else MessageId(0)
         author = (identity.user_id, identity.username, EDGE, token, nonce)
         stored = StoredMessage(number, prev, self.at, text, *author, reply_to, identity.role)
-        stored = replace(stored, max_shown=max_shown, delay_ms=delay_ms)
+        stored = structs.replace(stored, max_shown=max_shown, delay_ms=delay_ms)
         self.nonces[key] = number
         self.stream.append((life, stored))
         self.copies.append((life, stored))
@@ -631,9 +631,9 @@ class FakeBus:
             kept = kept[:-1]
         found = [m for m in kept if m.id > after][:limit]
         if found and after and not any(m.id <= after for m in kept):
-            found[0] = replace(found[0], prev_id=MessageId(found[0].id - 1))
+            found[0] = structs.replace(found[0], prev_id=MessageId(found[0].id - 1))
         elif found and found[0].prev_id < self.kept_from and not after:
-            found[0] = replace(found[0], prev_id=MessageId(0))
+            found[0] = structs.replace(found[0], prev_id=MessageId(0))
         return found
 
     async def messages_before(self, log: LogRef, before: MessageId | None, *, limit: int) -> list[StoredMessage]:

@@ -1,8 +1,7 @@
 """What is lent to a worker, as it keeps it: adapters/grpc/lent_windows.py."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.grpc.lent_windows import LEASE_S, LentWindows

@@ -19,7 +19,7 @@ SECRET = "hunter2-hunter2"
         JoinRequest(lambda: BySlug(Slug("s")), SECRET, "192.0.2.1", "192.0.2.1"),
         Handshake("a key of RFC 6455, which is no secret", SECRET, None),
         VerificationKey(SECRET.encode(), "HS256"),
-        Parts(SECRET, SECRET, "key", is_plain_hs256=True),
+        Parts(SECRET, SECRET.encode(), "key", is_plain_hs256=True),
         secret_key(SECRET),
         DevTokenIssuer(SECRET, any_role=False),
     ],

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from ws_edge.chat.history import Histories
 from ws_edge.chat.join import Entrance, JoinRequest, join

@@ -85,6 +85,7 @@ class Posting:
         "_holds",
         "_judged_here",
         "_limiter",
+        "_limits",
         "_outcomes",
         "_ports",
         "_slow_mode",
@@ -109,7 +110,7 @@ class Posting:
         """By participant, life and nonce: moderation is asked to have these wait."""
         self._asked_again: set[tuple[str, int, str]] = set()
         """The same of those that were allowed: it is asked where they are, which costs its database something."""
-        limits = ports.moderation.limits
+        limits = self._limits = ports.moderation.limits
         self._ports = ports
         self._outcomes = outcomes
         self._admitted = AdmittedNonces()
@@ -137,11 +138,11 @@ class Posting:
         """Who came back from another address is judged there first, without the nonce, whose scope is the
         participant's: a message that is refused there is not remembered as admitted. One that is admitted there counts
         there, and is released where it comes to nothing."""
-        faces, moderation = author.speaker.faces, self._ports.moderation
-        if len(faces) > 1:
+        speaker, moderation = author.speaker, self._ports.moderation
+        if speaker.here is not None and len(speaker.faces) > 1:
             passed = partial(self._judged_where_it_comes_from, author, room, message)
-            moderation.admit(faces[1], room.slug, room.log, "", passed, without_policy=True)
-        elif not (moderation.has_lent(author.speaker, room.life) and self._is_admitted_by_lease(author, room, message)):
+            moderation.admit(speaker.faces[1], room.slug, room.log, "", passed, without_policy=True)
+        elif not (moderation.has_lent(speaker, room.life) and self._is_admitted_by_lease(author, room, message)):
             self._ask(author, room, message)
 
     def _is_admitted_by_lease(self, author: Poster, room: Room, message: Post) -> bool:
@@ -168,6 +169,9 @@ class Posting:
         """Go by those that moderation said last, before anything is counted: a lower one forgets what a higher one
         needs."""
         limits = self._ports.moderation.limits
+        if limits is self._limits:
+            return
+        self._limits = limits
         self._limiter.configure(limits.messages_per_window, limits.window_s, limits.messages_per_address)
 
     def _judged_where_it_comes_from(self, author: Poster, room: Room, message: Post, verdict: Verdict) -> None:
@@ -288,7 +292,7 @@ class Posting:
         the room's home says of its text."""
         if admission.held is not None and self._being_held_as(admission, room, message) in self._being_held:
             self._begin_to_hold(author, room, message, admission)
-        elif text_open or (author.speaker.key, room.slug) in self._asked_of_text:
+        elif text_open or (self._asked_of_text and (author.speaker.key, room.slug) in self._asked_of_text):
             self._ask_of_text(author, room, message, admission.number, admission)
         else:
             self._say(author, room, message, admission)
@@ -341,14 +345,15 @@ class Posting:
 
     def _say(self, author: Poster, room: Room, message: Post, admission: _Admission) -> None:
         """What this edge knows counts as well: the room's home may be away, or one that has just taken over."""
-        if self._policy_of(room).is_unique_for(admission.speaker.identity.rank):
+        policy = self._policy_of(room)
+        if policy.is_unique_for(admission.speaker.identity.rank):
             wait_ms = self._texts.wait_ms(room.slug, message.text, admission.at_s)
             if wait_ms:
                 self._take_back(author, room, message, admission, ErrorCode.DUPLICATE, wait_ms)
                 return
             self._texts.say(room.slug, message.text, admission.number, admission.at_s)
         if admission.held is None:
-            self._publish(author, room, message, admission)
+            self._publish(author, room, message, policy, admission)
         else:
             self._begin_to_hold(author, room, message, admission)
 
@@ -441,7 +446,9 @@ class Posting:
 
     # --- into the stream -------------------------------------------------------------------------------------------
 
-    def _publish(self, author: Poster, room: Room, message: Post, admission: _Admission | None = None) -> None:
+    def _publish(
+        self, author: Poster, room: Room, message: Post, policy: Policy, admission: _Admission | None = None
+    ) -> None:
         """`admission`: of a message that counts; None: it is repeated."""
         ports = self._ports
         release = None if admission is None else partial(self._release, room, message.nonce, admission)
@@ -452,7 +459,6 @@ class Posting:
             self._refuse(author, ErrorCode.MESSAGE_DELETED, message.nonce)
             return
         token = self._outcomes.register(author, room, message.nonce, not_stored=release)
-        policy = self._policy_of(room)
         try:
             ports.bus.publish_message(
                 room.log,
@@ -500,7 +506,7 @@ class Posting:
         except BusUnavailable:
             self._refuse(author, ErrorCode.UNAVAILABLE, message.nonce)
             return
-        self._publish(author, room, message)
+        self._publish(author, room, message, self._policy_of(room))
 
     def _repeated(self, author: Poster, token: int, message_id: MessageId) -> None:
         """The stream already has this message: its author alone gets the stored copy once more."""

@@ -1,10 +1,10 @@
 """A token that is renewed on an open connection."""
 
 import asyncio
-from dataclasses import replace
 from typing import Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from chassis.logs import place_of
 from ws_edge.chat.sanctions import SanctionReader

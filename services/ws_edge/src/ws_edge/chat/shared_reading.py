@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import chain
 
 from chassis.tasks import Tasks
 from ws_edge.errors import Unavailable
@@ -20,22 +21,22 @@ class SharedReading:
         self._away = away
         self._tasks = tasks
         self._name = name
-        self._wanted: dict[Slug, asyncio.Future[None]] = {}
+        self._wanted: dict[Slug, list[asyncio.Future[None]]] = {}
+        """Of each slug who waits for it, each with a future of their own: asyncio.shield costs more than all else."""
         self._is_reading = False
 
     async def ask(self, slug: Slug) -> None:
         """Returns once a reading of this slug has ended that began after this was called. Raises `away`."""
-        wanted = self._wanted.get(slug)
-        if wanted is None:
-            wanted = self._wanted[slug] = asyncio.get_running_loop().create_future()
-            if not self._is_reading:
-                self._is_reading = True
-                self._tasks.spawn(self._read_wanted(), self._name)
-        await asyncio.shield(wanted)
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wanted.setdefault(slug, []).append(answer)
+        if not self._is_reading:
+            self._is_reading = True
+            self._tasks.spawn(self._read_wanted(), self._name)
+        await answer
 
     async def _read_wanted(self) -> None:
         await asyncio.sleep(0)  # everything of this turn goes along
-        wanted: dict[Slug, asyncio.Future[None]] = {}
+        wanted: dict[Slug, list[asyncio.Future[None]]] = {}
         try:
             while self._wanted:
                 if pause_s := gather_s(len(wanted)):  # rooms open one after the other
@@ -46,18 +47,19 @@ class SharedReading:
                 except self._away as failure:
                     _fail(wanted, failure)
                 else:
-                    for future in wanted.values():
-                        future.set_result(None)
+                    for future in chain(*wanted.values()):
+                        if not future.done():
+                            future.set_result(None)
         except BaseException:
-            _fail(wanted | self._wanted, self._away("not read"))
+            _fail(wanted, self._away("not read"))
+            _fail(self._wanted, self._away("not read"))
             self._wanted = {}
             raise
         finally:
             self._is_reading = False
 
 
-def _fail(wanted: Mapping[Slug, asyncio.Future[None]], failure: Unavailable) -> None:
-    for future in wanted.values():
+def _fail(wanted: Mapping[Slug, list[asyncio.Future[None]]], failure: Unavailable) -> None:
+    for future in chain(*wanted.values()):
         if not future.done():
             future.set_exception(failure)
-            future.exception()  # or asyncio logs it where nobody waits any more

@@ -180,9 +180,17 @@ def entry(
     is not part of the chain: when it comes to all, `is_besides` in another one that is none."""
     shown_before = entry.prev_id if prev_id is None else prev_id
     if isinstance(entry, StoredMessage):
-        own = {"action_id": action_id, "hold_id": hold_id, "skipped": skipped, "visible_ms": visible_ms}
-        before = UNSET if visible_ms or is_besides else shown_before
-        message = _message(entry, room_id, before, nonce or UNSET, emotes=emotes, **own)
+        message = _message(
+            entry,
+            room_id,
+            UNSET if visible_ms or is_besides else shown_before,
+            nonce or UNSET,
+            emotes=emotes,
+            action_id=action_id,
+            hold_id=hold_id,
+            skipped=skipped,
+            visible_ms=visible_ms,
+        )
         return _written(server_frames.ChatMessage(message))
     frame: server_frames.EntryFrame
     if isinstance(entry, PolicyChanged):

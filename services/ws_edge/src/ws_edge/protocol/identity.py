@@ -2,9 +2,11 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import NewType, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
 
 from ws_edge.protocol.address import address_key, find_address_key
 
@@ -61,8 +63,7 @@ def _place(rank: int) -> int:
     return _PLACES[rank]
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True, gc=False):
     """The verified claims of a token, or the anonymous user; and what they are in a room, once they are in one."""
 
     user_id: UserId | None
@@ -121,8 +122,7 @@ class Identity:
         return replace(self, rank=rank, token_rank=token_rank, room_role=room_role, owned_since_ms=since_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class Speaker:
+class Speaker(Struct, frozen=True, gc=False):
     """An identity on one connection: what sanctions, windows and presence go by."""
 
     identity: Identity
@@ -132,13 +132,18 @@ class Speaker:
     """<edge>:<connection id>; of an anonymous participant who came back that of their first connection."""
     here: "Speaker | None" = None
     """Of an anonymous participant who came back: who the connection would be as a new one."""
-    routing_key: str = field(init=False, repr=False, compare=False)
+    key: str = ""
+    """The participant's key: users once, however many connections; anonymous connections each. Made of the fields
+    above, as `routing_key`, once, since both are needed several times for each message."""
+    routing_key: str = ""
     """What rendezvous hashing goes by. Where anonymous names hide addresses it is the name: all that is known of a
     target on another edge."""
 
     def __post_init__(self) -> None:
-        """The key is needed several times for each message: it is made once."""
-        object.__setattr__(self, "routing_key", self._make_routing_key())
+        """Make the keys, whatever was given for them."""
+        user_id = self.identity.user_id
+        force_setattr(self, "key", f"c:{self.connection}" if user_id is None else f"u:{user_id}")
+        force_setattr(self, "routing_key", self._make_routing_key())
 
     @property
     def faces(self) -> "tuple[Speaker, ...]":
@@ -147,16 +152,10 @@ class Speaker:
         here = self.here
         return (self,) if here is None or here.address == self.address else (self, here)
 
-    @property
-    def key(self) -> str:
-        """The participant's key: users once, however many connections; anonymous connections each."""
-        user_id = self.identity.user_id
-        return f"c:{self.connection}" if user_id is None else f"u:{user_id}"
-
     def _make_routing_key(self) -> str:
         identity = self.identity
         if identity.user_id is not None:
-            return f"u:{identity.user_id}"
+            return self.key
         return f"a:{self.address}" if _shows_address(identity.username) else identity.username
 
 

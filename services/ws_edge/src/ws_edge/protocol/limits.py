@@ -47,13 +47,14 @@ class SlidingWindow:
         times = self._times
         if times is None:
             return False
-        self._expire(times, now)
+        horizon = now - self.window_s
+        while times and times[0] <= horizon:
+            times.popleft()
         return len(times) >= self.limit > 0
 
     def is_idle(self, now: float) -> bool:
         """Whether nothing of the window is left to remember."""
-        if self._times is not None:
-            self._expire(self._times, now)
+        self.is_full(now)  # which drops what is over
         return not self._times
 
     def retry_after_s(self, now: float) -> float:
@@ -62,11 +63,6 @@ class SlidingWindow:
             return 0.0
         # Where the limit was lowered, more than one has to go.
         return self._times[len(self._times) - self.limit] + self.window_s - now
-
-    def _expire(self, times: deque[float], now: float) -> None:
-        horizon = now - self.window_s
-        while times and times[0] <= horizon:
-            times.popleft()
 
 
 class SlidingWindowLimiter:
@@ -173,8 +169,9 @@ class LocalLimiter:
     def admit_or_wait_ms(self, speaker: Speaker, now: float) -> int:
         """Count one message and return 0, or return in how many milliseconds there is room; that does not count."""
         self._sweep(now)
-        windows = self._windows(speaker)
-        wait_s = max(window.retry_after_s(now) for window in windows)
+        wait_s, windows = 0.0, self._windows(speaker)
+        for window in windows:
+            wait_s = max(wait_s, window.retry_after_s(now))
         if wait_s > 0.0:
             return max(1, -int(-wait_s * 1000 // 1))
         for window in windows:

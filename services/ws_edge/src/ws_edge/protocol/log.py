@@ -4,6 +4,8 @@ order."""
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from msgspec import Struct
+
 from ws_edge.protocol.holds import Allowed
 from ws_edge.protocol.identity import Life, MessageId, RoomId, Speaker, UserId
 from ws_edge.protocol.policies import Policy
@@ -39,8 +41,7 @@ def sequence_of(entry: MessageId) -> int:
     return entry // PARTITIONS
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
+class StoredMessage(Struct, frozen=True, gc=False):
     """A message as the stream holds it."""
 
     id: MessageId
@@ -66,8 +67,7 @@ class StoredMessage:
     """The same: so long after it was stored viewers see it, see room/delay.py."""
 
 
-@dataclass(frozen=True, slots=True)
-class MessageDeleted:
+class MessageDeleted(Struct, frozen=True, gc=False):
     """One message is taken back. `edge`, `token`, `nonce`: whose command it was, empty where nobody's; `action_id`: its
     row of the audit log, 0 of a version before."""
 
@@ -88,8 +88,7 @@ class MessageDeleted:
     action_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesPurged:
+class MessagesPurged(Struct, frozen=True, gc=False):
     """All messages of one author up to an id are taken back."""
 
     id: MessageId
@@ -107,8 +106,7 @@ class MessagesPurged:
     action_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RoomCleared:
+class RoomCleared(Struct, frozen=True, gc=False):
     """All messages up to an id are taken back."""
 
     id: MessageId
@@ -123,8 +121,7 @@ class RoomCleared:
     action_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyChanged:
+class PolicyChanged(Struct, frozen=True, gc=False):
     """The policy of the room as it was after a change; one with a higher version may stand before it."""
 
     id: MessageId
@@ -138,8 +135,7 @@ class PolicyChanged:
     action_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MessageUnpinned:
+class MessageUnpinned(Struct, frozen=True, gc=False):
     """Nothing is pinned any more."""
 
     id: MessageId
@@ -157,8 +153,7 @@ class MessageUnpinned:
     """False: it pins a message that could not be found, which may be taken back, or too old for the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class MessagePinned:
+class MessagePinned(Struct, frozen=True, gc=False):
     """A message of the same log is pinned, in place of what was."""
 
     id: MessageId
@@ -181,8 +176,7 @@ class MessagePinned:
         return MessageUnpinned(*about, self.edge, self.token, self.nonce, self.action_id, is_certain)
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownEntry:
+class UnknownEntry(Struct, frozen=True, gc=False):
     """An entry of a later version: shown to nobody, and in the order all the same."""
 
     id: MessageId

@@ -78,7 +78,7 @@ class Policy(Struct, frozen=True, gc=False):
 
     def delay_ms_of(self, rank: Rank) -> int:
         """How long after it was stored viewers see a message of somebody of that rank."""
-        return 0 if rank >= EXEMPT_RANK else self.delay_seconds * 1000
+        return self.delay_seconds * 1000 if self.delay_seconds and rank < EXEMPT_RANK else 0
 
     def is_unique_for(self, rank: Rank) -> bool:
         """Whether somebody of that rank may not say what was said lately."""

@@ -1,13 +1,12 @@
 """A room and those in it, as values: what the rooms service and the events on NATS say of them."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ws_edge.protocol.identity import ConnectionId, Identity, Life, Rank, RoomId, Slug, UserId
 from ws_edge.protocol.log import LogRef
 
 
-@dataclass(frozen=True, slots=True)
-class Participant:
+class Participant(Struct, frozen=True, gc=False):
     """A person in one life of a room."""
 
     key: str
@@ -18,8 +17,7 @@ class Participant:
     """The presence version at which they came; 0 for who left."""
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(Struct, frozen=True, gc=False):
     """A connection's place in a room."""
 
     room_id: RoomId
@@ -44,8 +42,7 @@ class Membership:
         return LogRef(self.room_id, self.life, self.partition)
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Struct, frozen=True, gc=False):
     """What a join is answered with."""
 
     membership: Membership
@@ -53,8 +50,7 @@ class Joined:
     """Whom the user has blocked; None: it was not told, or nobody is signed in."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoomSnapshot:
+class RoomSnapshot(Struct, frozen=True, gc=False):
     """Who is in one life of a room; version 0: that life is over."""
 
     version: int
@@ -65,8 +61,7 @@ class RoomSnapshot:
     """The life is over because somebody deleted the room, not because everybody left."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldConnection:
+class HeldConnection(Struct, frozen=True, gc=False):
     """What an edge registers again after its lease had expired."""
 
     connection: ConnectionId
@@ -79,8 +74,7 @@ class HeldConnection:
     """Of an anonymous participant who came back; empty: they are on their first connection, or have a token."""
 
 
-@dataclass(frozen=True, slots=True)
-class TypingChanged:
+class TypingChanged(Struct, frozen=True, gc=False):
     """One connection of a participant started or stopped typing; a start is repeated while it lasts."""
 
     key: str
@@ -93,8 +87,7 @@ class TypingChanged:
     """Unix milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class PresenceChanged:
+class PresenceChanged(Struct, frozen=True, gc=False):
     """One transaction's change of who is in a room: it covers the versions from first_version to version."""
 
     first_version: int

@@ -4,8 +4,9 @@ follows the log ends with the same one as everybody, also who comes back and is 
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from ws_edge.ports import Bus
 from ws_edge.protocol.identity import MessageId

@@ -78,6 +78,11 @@ class Room:
     anonymous participant who came back, and the presence version of their new connection, `reacted` with what members
     here reacted with."""
 
+    room_id: RoomId
+    """Its public id."""
+    life: Life
+    """Which of the room's lives."""
+
     __slots__ = (
         "_audience",
         "_clock",
@@ -105,7 +110,9 @@ class Room:
         "_version_at_first",
         "_viewers",
         "is_closed",
+        "life",
         "log",
+        "room_id",
         "slug",
     )
 
@@ -127,6 +134,7 @@ class Room:
         crowded_flush_s: float,
     ) -> None:
         self.log = membership.log
+        self.room_id, self.life = membership.room_id, membership.life
         self.slug = membership.slug
         self.is_closed = False
         """Nobody here is in the room any more, or on the way in."""
@@ -141,8 +149,7 @@ class Room:
         self._reactable: ReactableMessages | None = None
         self._epoch = epoch
         self._emotes = emotes
-        self._clock = clock
-        self._timers = timers
+        self._clock, self._timers = clock, timers
         self._crowded_flush_s = crowded_flush_s
         self._audience = Audience(clock, timers, self._gather_s)
         self._order = LogOrder()
@@ -255,16 +262,6 @@ class Room:
             self._reactable = None
 
     # --- the log ---------------------------------------------------------------------------------------------------
-
-    @property
-    def room_id(self) -> RoomId:
-        """Its public id."""
-        return self.log.room_id
-
-    @property
-    def life(self) -> Life:
-        """Which of the room's lives."""
-        return self.log.life
 
     @property
     def last_id(self) -> MessageId:
@@ -438,26 +435,30 @@ class Room:
     def _show(self, entry: LogEntry) -> None:
         """To every member the same bytes; to whose it is a copy with the nonce, and of a command with the action's
         id."""
+        is_message = isinstance(entry, StoredMessage)
         if isinstance(entry, PolicyChanged):
             self._policy_heard(self.slug, entry.policy)
         shown = self._shown.show(entry)
-        if isinstance(entry, Erasure):
+        if not is_message and isinstance(entry, Erasure):
             self._pin.take_back(self.erasures)
-        elif isinstance(entry, MessagePinned | MessageUnpinned):
+        elif not is_message and isinstance(entry, MessagePinned | MessageUnpinned):
             self._pin.heard(shown if isinstance(shown, MessagePinned | MessageUnpinned) else entry)
             if shown is None:
                 return  # it could not be read: whose command it is learns that nobody knows what became of it
         author = self._resolve(entry, is_shown=shown is not None)
         if shown is None:
             return
-        if self._reactable is not None and isinstance(shown, StoredMessage):
-            self._reactable.note(shown)
-        if self._viewers.lane is not None or (isinstance(shown, StoredMessage) and (shown.max_shown or shown.delay_ms)):
+        is_own, has_to_wait = author is not None, self._viewers.lane is not None
+        if isinstance(shown, StoredMessage):
+            if self._reactable is not None:
+                self._reactable.note(shown)
+            is_own |= shown.allowed is not None
+            has_to_wait |= shown.max_shown > 0 or shown.delay_ms > 0
+        if has_to_wait:
             self._viewers.show(shown, author)
         else:
-            is_own = author is not None or (isinstance(shown, StoredMessage) and shown.allowed is not None)
             own = self._own_copies(shown, author) if is_own else None
-            self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self.emotes), own)
+            self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self._emotes(self.slug)), own)
         if author is not None and self._audience.is_gathering:
             self._audience.write_waiting(author)
 

@@ -1,7 +1,8 @@
 """What a room has shown of its log: held for those who come back or send again, without what was taken back since."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ws_edge.protocol.identity import MessageId
 from ws_edge.protocol.log import (

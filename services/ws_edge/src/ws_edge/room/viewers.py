@@ -2,10 +2,11 @@
 them messages later than others (room/delay.py)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from ws_edge.ports import Clock, Timers
 from ws_edge.protocol import codec

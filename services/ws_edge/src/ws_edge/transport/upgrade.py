@@ -30,7 +30,7 @@ from ws_edge.transport.websocket import INTERNAL_ERROR, ClientSocket, Keepalive
 
 _log = structlog.get_logger(__name__)
 
-_ANSWER = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
+_ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
 _ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _NOBODY = asyncio.Protocol()
 _UNSENT_LOW_BYTES, _UNSENT_HIGH_BYTES = 16 * 1024, 64 * 1024
@@ -40,9 +40,9 @@ Arrive = Callable[[str, str | None, str, ResumePoint | None, str | None], Receiv
 _ANY_ORIGIN = Origins()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Handshake:
-    """What a valid upgrade request said."""
+    """What a valid upgrade request said. Not frozen: one is made for each join, in a third of the time."""
 
     key: str
     token: str | None = field(repr=False)
@@ -56,18 +56,18 @@ class Handshake:
     def answer(self) -> bytes:
         """The response that ends HTTP on the connection."""
         accept = base64.b64encode(hashlib.sha1(self.key.encode("ascii") + _ACCEPT_SUFFIX).digest())  # noqa: S324  RFC 6455's
-        lines = [_ANSWER + accept.decode("ascii")]
+        head = _ANSWER + accept + b"\r\n"
         if self.subprotocol is not None:
-            lines.append(f"Sec-WebSocket-Protocol: {self.subprotocol}")
+            head += f"Sec-WebSocket-Protocol: {self.subprotocol}\r\n".encode("ascii")
         if self.extension is not None:
-            lines.append(f"Sec-WebSocket-Extensions: {self.extension}")
-        return "\r\n".join([*lines, "", ""]).encode("ascii")
+            head += f"Sec-WebSocket-Extensions: {self.extension}\r\n".encode("ascii")
+        return head + b"\r\n"
 
 
 def read_handshake(request: Request | PlainHead, *, has_compression: bool = False) -> Handshake:
     """Check the upgrade request and find its token. Raises BadHandshake."""
     headers = request.headers
-    if "websocket" not in _tokens(request, "upgrade") or "upgrade" not in _tokens(request, "connection"):
+    if not _names(request, "upgrade", "websocket") or not _names(request, "connection", "upgrade"):
         raise BadHandshake(426, "This address speaks WebSocket")
     if request.version != "1.1" or request.body:
         raise BadHandshake(400, "Not a WebSocket handshake")
@@ -78,7 +78,7 @@ def read_handshake(request: Request | PlainHead, *, has_compression: bool = Fals
     key = headers.get("sec-websocket-key", "").strip()
     if not _is_key(key) or len(headers.getall("sec-websocket-key")) != 1:
         raise BadHandshake(400, "Bad Sec-WebSocket-Key")
-    offered = _listed(request, "sec-websocket-protocol")
+    offered = _listed(request, "sec-websocket-protocol") if "sec-websocket-protocol" in headers else []
     pair = offered[1] if len(offered) > 1 and offered[0] == TOKEN_SUBPROTOCOL else None
     token = request.args.get("token") or bearer_token(request) or pair
     since = request.args.get("since")
@@ -92,13 +92,16 @@ def _listed(request: Request | PlainHead, header: str) -> list[str]:
     return [part.strip() for line in request.headers.getall(header, []) for part in line.split(",") if part.strip()]
 
 
-def _tokens(request: Request | PlainHead, header: str) -> list[str]:
-    return [part.lower() for part in _listed(request, header)]
+def _names(request: Request | PlainHead, header: str, token: str) -> bool:
+    """Whether a header that lists tokens has this one, which is in lower case."""
+    if request.headers.get(header, "").lower() == token:
+        return True  # as nearly all clients write it
+    return any(part.lower() == token for part in _listed(request, header))
 
 
 def _is_key(key: str) -> bool:
     try:
-        return len(base64.b64decode(key, validate=True)) == 16
+        return len(binascii.a2b_base64(key, strict_mode=True)) == 16
     except (binascii.Error, ValueError):
         return False
 

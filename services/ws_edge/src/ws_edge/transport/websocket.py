@@ -319,8 +319,14 @@ class ClientSocket(WSListener, asyncio.BufferedProtocol):
         receiver = self._receiver
         if receiver is None:
             return
-        taken = succeeds(receiver.receive_text, payload) if opcode == TEXT else succeeds(receiver.receive_binary)
-        if not taken:
+        if opcode != TEXT:
+            if not succeeds(receiver.receive_binary):
+                self._fail()
+            return
+        try:
+            receiver.receive_text(payload)
+        except Exception:  # noqa: BLE001 - as in succeeds, which is one call more for each message
+            _log.exception("receiver_failed", call="receive_text")
             self._fail()
 
     # --- the end ---------------------------------------------------------------------------------------------------

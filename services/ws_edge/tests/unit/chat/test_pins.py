@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from edge_world import AT, EDGE, Client, World
+from msgspec.structs import replace
 
 from ws_edge.ports import CommandRefusal, CommandResult
 from ws_edge.protocol.commands import DeleteMessage, PinMessage, Target, UnpinMessage

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from edge_world import AT, EDGE, Client, World
+from msgspec import structs
 
 from ws_edge.ports import CommandRefusal, CommandRequest, CommandResult, Undone
 from ws_edge.protocol.commands import UndoAction
@@ -46,7 +47,7 @@ def given(world: World, entry: CommandEntry) -> None:
     """Moderation puts an entry into the log of the room."""
     (life,) = world.worker.held_rooms.by_life
     number = MessageId(len(world.bus.stream) + 1)
-    stored = replace(entry, id=number, prev_id=MessageId(number - 1))
+    stored = structs.replace(entry, id=number, prev_id=MessageId(number - 1))
     world.bus.stream.append((life, stored))
     world.bus.copies.append((life, stored))
     world.bus.give_copies()
@@ -104,7 +105,7 @@ async def test_the_own_copy_of_an_entry_carries_its_action_id(world: World, entr
     world.moderation.result = CommandResult(None, None, is_repeated=False)
     await send(world, chair, action="clear", nonce=nonce)
     token = world.moderation.requests[0].token
-    given(world, replace(entry, edge=EDGE, token=token, nonce=nonce, action_id=77))
+    given(world, structs.replace(entry, edge=EDGE, token=token, nonce=nonce, action_id=77))
     await world.settle()
     own, other = chair.frames[-1], ana.frames[-1]
     assert isinstance(other["data"], dict)

@@ -1,9 +1,9 @@
 """Who a connection belongs to."""
 
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from ws_edge.protocol.identity import AnonymousNames, Identity, Rank, Speaker, UserId, target_routing_key
 

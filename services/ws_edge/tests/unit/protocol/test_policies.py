@@ -1,10 +1,10 @@
 """protocol/policies.py: what an edge knows of policies, and how it goes by them alone."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec.structs import replace
 
 from ws_edge.protocol import policies
 from ws_edge.protocol.identity import Identity, Rank, Slug, UserId

@@ -1,8 +1,7 @@
 """Revoked tokens: "refused until they expire; tokens without iat count as older" (moderation.md, "Where it holds")."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from ws_edge.protocol.identity import Identity, Rank, UserId
 from ws_edge.protocol.revocations import Revocation, RevokedTokens

@@ -1,8 +1,7 @@
 """Published messages and what becomes of them: each author hears once."""
 
-from dataclasses import replace
-
 from edge_world import AT, FakeClock, FakeMeter
+from msgspec.structs import replace
 
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident

@@ -1,9 +1,9 @@
 """Presence events in version order; gaps are noticed, and mended from a snapshot."""
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from ws_edge.protocol.identity import UserId
 from ws_edge.protocol.rooms import Participant, PresenceChanged, RoomSnapshot

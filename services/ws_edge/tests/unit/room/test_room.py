@@ -3,12 +3,12 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import replace
 from types import FrameType
 
 import pytest
 from hypothesis import given, settings, strategies as st
 from msgspec import to_builtins
+from msgspec.structs import replace
 
 from ws_edge.errors import ErrorCode
 from ws_edge.ports import Incident

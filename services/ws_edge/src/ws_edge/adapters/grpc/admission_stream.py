@@ -12,7 +12,7 @@ import structlog
 
 from salon.moderation.v1 import moderation_pb2 as pb
 from salon.moderation.v1.moderation_pb2_grpc import ModerationServiceStub
-from ws_edge.adapters.deadlines import answer_within
+from ws_edge.adapters.deadlines import Deadline
 from ws_edge.adapters.grpc.convert import (
     UNAVAILABLE,
     claims_to_proto,
@@ -45,8 +45,10 @@ _CARRIED_PER_REQUEST = 1_000
 _CHECKS_PER_REQUEST = 500
 """And sightings. A server takes 4 MiB: so many are less, however long texts and names are."""
 _UNANSWERED_LIMIT = 50_000
-_REPORT_S = 0.02
-"""What was admitted by what is lent, and who was seen, is reported so late at most."""
+_REPORT_S = 0.05
+"""What was admitted by what is lent is reported so late at most. A batch costs as much as a hundred reports."""
+_SEEN_S = 0.02
+"""The same of who was seen."""
 _RENEW_AFTER_S = 0.3
 """Where nothing else is sent."""
 
@@ -105,6 +107,7 @@ class AdmissionStream:
         self._call: _Call | None = None
         self._messages: dict[int, PendingMessage] = {}
         self._arrivals: dict[int, asyncio.Future[bool]] = {}
+        self._arrivals_end = Deadline[bool](_ARRIVAL_DEADLINE_S, _late)
         self._batch = pb.AdmitRequest()
         self._full: list[pb.AdmitRequest] = []
         """Those that go before it."""
@@ -177,7 +180,7 @@ class AdmissionStream:
 
     def has_lent(self, speaker: Speaker, life: Life) -> bool:
         """Whether what that connection says there is admitted without a question, within the limits."""
-        return bool(self._lent) and self._lent.has(speaker, life, self._loop.time())
+        return self._lent.has(speaker, life, self._loop.time())
 
     def report_admitted(self, speaker: Speaker, life: Life, number: int, nonce: str, text: str) -> None:
         """A message was admitted because of what is lent: it counts there, before whatever is asked next."""
@@ -190,10 +193,11 @@ class AdmissionStream:
             raise ModerationUnavailable("no stream")
         number = next_number()
         answer = self._arrivals[number] = self._loop.create_future()
-        self._open_batch().checks.add(id=number, speaker=speaker_to_proto(speaker), slug=slug, final=final)
+        check = self._open_batch().checks.add(id=number, slug=slug, final=final)
+        speaker_to_proto(speaker, check.speaker)
         self._gather(_GATHER_ARRIVALS_S if len(self._arrivals) > 1 else _GATHER_S)
         try:
-            return await answer_within(_ARRIVAL_DEADLINE_S, answer, _late)
+            return await self._arrivals_end.watch(answer)
         finally:
             self._arrivals.pop(number, None)
 
@@ -201,8 +205,8 @@ class AdmissionStream:
         """Best effort: dropped on a stream that is down or far behind."""
         if self.is_up and self._sightings < _LAST_SEEN_LIMIT:
             self._sightings += 1
-            self._open_batch().sightings.add(speaker=speaker_to_proto(speaker), slug=slug)
-            self._write_within(_REPORT_S)
+            speaker_to_proto(speaker, self._open_batch().sightings.add(slug=slug).speaker)
+            self._write_within(_SEEN_S)
 
     def release(self, released: Iterable[pb.ReleasedAdmission]) -> None:
         """Tell, before whatever is asked next, and after what is carried, that these messages count no longer. The

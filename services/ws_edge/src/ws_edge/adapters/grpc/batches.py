@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from ws_edge.adapters.deadlines import answer_within
+from ws_edge.adapters.deadlines import Deadline
 from ws_edge.errors import NeverSent, RoomsOutdated, RoomsUnavailable
 from ws_edge.ports import GATHER_OWED_S, gather_s
 from ws_edge.protocol.identity import ConnectionId
@@ -46,7 +46,7 @@ class RequestBatches(Generic[Q, A]):
     ) -> None:
         self._call = call
         self._limit = limit
-        self._deadline_s = deadline_s
+        self._deadline = Deadline[A](deadline_s, _late)
         self._lock = lock or asyncio.Lock()
         self._waiting: deque[tuple[Q, asyncio.Future[A], Callable[[], bool]]] = deque()
         self._is_wanted = asyncio.Event()
@@ -61,7 +61,7 @@ class RequestBatches(Generic[Q, A]):
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future, is_wanted))
         self._is_wanted.set()
-        return await answer_within(self._deadline_s, future, _late)
+        return await self._deadline.watch(future)
 
     async def run(self) -> None:
         """Send batches until cancelled."""

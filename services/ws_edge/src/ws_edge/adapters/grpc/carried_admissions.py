@@ -4,6 +4,8 @@ that counts no longer."""
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from salon.moderation.v1 import moderation_pb2 as pb
 from ws_edge.adapters.grpc.convert import speaker_to_proto
 from ws_edge.protocol.identity import Life, Slug, Speaker
@@ -14,15 +16,14 @@ _LIMIT = 100_000
 _RELEASED_LIMIT = 5_000
 
 
-@dataclass(slots=True, eq=False)
-class Admitted:
+class Admitted(Struct, eq=False, gc=False):
     """One message that was admitted."""
 
     at_s: float
     speaker: Speaker
     life: Life
     nonce: str
-    known_to: list[int] = field(default_factory=list)
+    known_to: tuple[int, ...] = ()
     """The streams that judged it, or that it was carried to: it counts once for each."""
     number: int = 0
     """Of the message, by which it is released."""
@@ -33,7 +34,7 @@ class Admitted:
 
     def carry_to(self, stream: int, *, now_s: float, window_s: float) -> pb.CarriedAdmission:
         """What a stream is sent, which knows of it from then on."""
-        self.known_to.append(stream)
+        self.known_to = (*self.known_to, stream)
         return pb.CarriedAdmission(
             speaker=speaker_to_proto(self.speaker),
             age_ms=int((now_s - self.at_s) * 1000),
@@ -82,7 +83,7 @@ class CarriedAdmissions:
         window_s: float,
     ) -> None:
         """Remember one admitted message; stream None: admitted by this edge alone."""
-        entry = Admitted(now_s, speaker, life, nonce, [] if stream is None else [stream], number)
+        entry = Admitted(now_s, speaker, life, nonce, () if stream is None else (stream,), number)
         self._recent.append(entry)
         self._add(entry)
         self._age(now_s, window_s)
@@ -92,7 +93,7 @@ class CarriedAdmissions:
     ) -> None:
         """The message of that number holds a place, instead of the one before it in that room."""
         self._drop_place(speaker, slug)
-        entry = Admitted(now_s, speaker, life, "", [] if stream is None else [stream], number, slug)
+        entry = Admitted(now_s, speaker, life, "", () if stream is None else (stream,), number, slug)
         self._places[speaker.key, slug] = entry
         self._add(entry)
         if len(self._places) > self._limit:

@@ -147,11 +147,14 @@ def ref_to_proto(ref: RoomRef) -> rooms_pb2.RoomRef:
             return rooms_pb2.RoomRef(video_id=video_id)
 
 
-def person_to_proto(identity: Identity) -> rooms_pb2.Person:
-    """Who holds a connection."""
-    return rooms_pb2.Person(
-        user_id=identity.user_id or 0, username=identity.username, rank=_rank_to_rooms(identity.rank)
-    )
+def person_to_proto(identity: Identity, into: rooms_pb2.Person | None = None) -> rooms_pb2.Person:
+    """Who holds a connection; filled in place where there is a place."""
+    person = rooms_pb2.Person() if into is None else into
+    if identity.user_id is not None:
+        person.user_id = identity.user_id
+    person.username = identity.username
+    person.rank = _rank_to_rooms(identity.rank)
+    return person
 
 
 def _rank_to_rooms(rank: Rank) -> rooms_pb2.Rank.ValueType:
@@ -167,8 +170,11 @@ def join_item_to_proto(
     former: FormerParticipant | None = None,
 ) -> rooms_pb2.JoinItem:
     """One connection that wants in."""
-    person = person_to_proto(identity)
-    item = rooms_pb2.JoinItem(connection=connection, ref=ref_to_proto(ref), person=person, revive_life=revive or 0)
+    item = rooms_pb2.JoinItem(ref=ref_to_proto(ref))
+    item.connection = connection
+    person_to_proto(identity, item.person)
+    if revive is not None:
+        item.revive_life = revive
     if former is not None:
         item.participant_key = f"c:{former.connection}"
         item.participant_life = former.life

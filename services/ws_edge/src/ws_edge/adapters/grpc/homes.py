@@ -46,6 +46,9 @@ async def look_up(address: str) -> list[str] | None:
 
 def choose(key: str, replicas: Iterable[str]) -> str | None:
     """The replica with the highest hash for this key; when it goes, its keys alone move, each to its own next one."""
+    replicas = list(replicas)
+    if len(replicas) == 1:
+        return replicas[0]  # there is nothing to compare
     return max(replicas, key=lambda replica: (_weight(key, replica), replica), default=None)
 
 
@@ -53,6 +56,9 @@ def choose_behind_names(key: str, addresses: Mapping[str, Collection[str]]) -> s
     """First the configured name, then one of the addresses behind it that are up. So a replica that comes back with
     another address has its keys again where it has a name of its own, and where several share a name, what changes
     among them moves no key of other names."""
+    if len(addresses) == 1:
+        (behind,) = addresses.values()
+        return choose(key, behind)
     name = choose(key, (name for name, behind in addresses.items() if behind))
     return None if name is None else choose(key, addresses[name])
 

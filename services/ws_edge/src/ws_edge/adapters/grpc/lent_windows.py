@@ -16,6 +16,8 @@ _QUIET_S = 60.0
 """What is lent of a speaker who says nothing for so long is returned: longer than an answer may take by far, so that it
 is not lent once more meanwhile."""
 
+_NOBODY: tuple[Speaker | None, int] = (None, 0)
+
 
 @dataclass(slots=True)
 class _Lent:
@@ -32,7 +34,8 @@ class LentWindows:
         self._lent: OrderedDict[SpeakerKey, _Lent] = OrderedDict()
         """The longest quiet first."""
         self._until_s = float("-inf")
-        self._admitted: list[pb.AdmittedMessage] = []
+        self._admitted: list[tuple[int, int, str, str]] = []
+        """By what it is reported, and of the message number, nonce and text."""
         self._returned: list[SpeakerKey] = []
         self._returned_all = 0
 
@@ -48,8 +51,10 @@ class LentWindows:
         """Whether what that connection says there is admitted, within the limits. Who has another rank since may be
         bound by what did not bind them before."""
         lent = self._lent.get(_key_of(speaker))
-        grant = None if lent is None else lent.grants.get((speaker.connection, life))
-        return grant is not None and grant[0] == speaker and now_s < self._until_s
+        if lent is None or now_s >= self._until_s:
+            return False
+        known, _ = lent.grants.get((speaker.connection, life), _NOBODY)
+        return known is speaker or known == speaker
 
     def use(self, speaker: Speaker, now_s: float) -> None:
         """A message of that speaker is admitted, or asked about."""
@@ -61,9 +66,11 @@ class LentWindows:
 
     def report(self, speaker: Speaker, life: Life, number: int, nonce: str, text: str, now_s: float) -> None:
         """That was admitted, which is told before whatever is asked or released next. Only after `has`."""
-        self.use(speaker, now_s)
-        _, lent = self._lent[_key_of(speaker)].grants[speaker.connection, life]
-        self._admitted.append(pb.AdmittedMessage(lent=lent, id=number, nonce=nonce, text=text))
+        key = _key_of(speaker)
+        lent = self._lent[key]
+        lent.used_at_s = now_s
+        self._lent.move_to_end(key)
+        self._admitted.append((lent.grants[speaker.connection, life][1], number, nonce, text))
 
     def lend(self, speaker: Speaker, life: Life, grant: int, now_s: float) -> None:
         """The replica lends it."""
@@ -95,13 +102,25 @@ class LentWindows:
     def take_requests(self, size: int) -> list[pb.AdmitRequest]:
         """What is to be told: what was admitted, so many a request, and then what is given back."""
         admitted, self._admitted = self._admitted, []
-        requests = [pb.AdmitRequest(admitted=admitted[at : at + size]) for at in range(0, len(admitted), size)]
+        requests = [_request_of(admitted[at : at + size]) for at in range(0, len(admitted), size)]
         if self._returned or self._returned_all:
             requests = requests or [pb.AdmitRequest()]
             requests[-1].returned.extend(map(speaker_key_to_proto, self._returned))
             requests[-1].returned_all = self._returned_all
             self._returned, self._returned_all = [], 0
         return requests
+
+
+def _request_of(admitted: Iterable[tuple[int, int, str, str]]) -> pb.AdmitRequest:
+    request = pb.AdmitRequest()
+    for lent, number, nonce, text in admitted:
+        message = request.admitted.add()
+        message.lent = lent
+        message.id = number
+        message.text = text
+        if nonce:
+            message.nonce = nonce
+    return request
 
 
 def _key_of(speaker: Speaker) -> SpeakerKey:

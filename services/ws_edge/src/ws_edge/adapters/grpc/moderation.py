@@ -136,13 +136,15 @@ class GrpcModeration:
 
     def has_lent(self, speaker: Speaker, life: Life) -> bool:
         """See ports.Moderation."""
-        stream = self._homes.get(speaker.routing_key)
-        return stream is not None and speaker.routing_key not in self._speaking and stream.has_lent(speaker, life)
+        key = speaker.routing_key
+        stream = self._homes.get(key)
+        return stream is not None and key not in self._speaking and stream.has_lent(speaker, life)
 
     def report_admitted(self, speaker: Speaker, life: Life, nonce: str, text: str) -> int:
         """See ports.Moderation."""
         number, stream = next_number(), self._homes[speaker.routing_key]
-        self._note(speaker, life, nonce, stream, number, None)
+        now_s, window_s = self._loop.time(), self._limits.window_s
+        self._carried.note(speaker, life, nonce, number, stream=stream.serial, now_s=now_s, window_s=window_s)
         stream.report_admitted(speaker, life, number, nonce, text)
         return number
 

@@ -24,6 +24,7 @@ from salon.moderation.v1.moderation_pb2 import (
     SanctionEvent as SanctionEventMessage,
     WarningEvent,
 )
+from ws_edge.adapters.deadlines import Deadline
 from ws_edge.adapters.grpc.convert import (
     event_from_proto,
     holds_from_proto,
@@ -59,7 +60,6 @@ _DEADLINE_S = 2.0
 _RECONNECT_WAIT_S = 0.2
 _CONNECT_TIMEOUT_S = 2
 _PING_INTERVAL_S = 3
-_UNSENT_LIMIT_BYTES = 8 * 1024 * 1024
 _TROUBLES_LIMIT = 100
 _BROADCAST = "salon.v1.broadcast"
 _ENSURE_DEADLINE_S = 10.0
@@ -88,6 +88,7 @@ class NatsBus:
         self._edge = edge
         self._inbox = f"_INBOX.salon.{edge}.{uuid4().hex[:8]}"
         self._wire = WireClient()
+        self._confirmed = Deadline[bool](_DEADLINE_S, TimeoutError)
         self._acks = DuplicateAcks(self._not_stored)
         self._history = NatsHistory(self._ask, f"{self._inbox}.get")
         self._listener: WorkerListener | None = None
@@ -164,9 +165,8 @@ class NatsBus:
         await self._tasks.stop()
         self._is_subscribed = False
         with suppress(*NATS_TROUBLES):
-            async with asyncio.timeout(_DEADLINE_S):
-                if self._wire.is_connected:
-                    await asyncio.shield(self._wire.confirm())
+            if self._wire.is_connected:
+                await self._confirmed.watch(self._wire.confirm())
         with suppress(*NATS_TROUBLES):
             async with asyncio.timeout(_DEADLINE_S):
                 await self._wire.close()
@@ -181,8 +181,7 @@ class NatsBus:
             await self._add_stream(log.partition)
         sid = self._wire.add(live_subject(log, "*"), self._room_handler(log.partition, listener))
         try:
-            async with asyncio.timeout(_DEADLINE_S):
-                is_confirmed = await asyncio.shield(self._wire.confirm())
+            is_confirmed = await self._confirmed.watch(self._wire.confirm())
         except TimeoutError as reason:
             self._wire.remove(sid)
             raise BusUnavailable("the subscription was not confirmed") from reason
@@ -296,7 +295,7 @@ class NatsBus:
         return self._is_linked and self._streams.is_settled(partition)
 
     def _demand_room(self) -> None:
-        if not self._is_linked or self._wire.unsent_bytes > _UNSENT_LIMIT_BYTES:
+        if not self._is_linked or not self._wire.has_room:
             raise BusUnavailable("NATS takes nothing more" if self._is_linked else "not connected")
 
     def _demand_stream(self, log: LogRef) -> None:
@@ -428,8 +427,7 @@ class NatsBus:
             if self._owes_subscriptions:
                 self._wire.resubscribe()
                 self._owes_subscriptions = False
-            async with asyncio.timeout(_DEADLINE_S):
-                await asyncio.shield(self._wire.confirm())
+            await self._confirmed.watch(self._wire.confirm())
         except NATS_TROUBLES as reason:
             await self._report(reason)
             return False

@@ -8,12 +8,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
-from ws_edge.adapters.deadlines import answer_within
+from ws_edge.adapters.deadlines import Deadline
 from ws_edge.adapters.nats.events import (
     decode_entry,
     erasures_subject,
@@ -93,6 +93,7 @@ class NatsHistory:
         self._inbox = inbox
         self._next = 0
         self._questions: dict[int, _Question] = {}
+        self._deadlines = [Deadline[None](within_s, TimeoutError) for within_s in _DEADLINES_S]
         self._led_until_s: dict[int, float] = {}
         self._asking_leader: dict[int, asyncio.Lock] = {}
 
@@ -256,18 +257,20 @@ class NatsHistory:
         return await self._ask_for(subject, query, is_batch=is_batch)
 
     async def _ask_for(self, subject: str, query: dict[str, Any], *, is_batch: bool = False) -> list[Reply]:
-        for deadline_s in _DEADLINES_S:
+        for deadline in self._deadlines:
             with suppress(TimeoutError):
-                return await self._ask_once(subject, query, deadline_s, is_batch=is_batch)
+                return await self._ask_once(subject, query, deadline, is_batch=is_batch)
         raise BusUnavailable("no answer from the stream")
 
-    async def _ask_once(self, subject: str, query: dict[str, Any], deadline_s: float, *, is_batch: bool) -> list[Reply]:
+    async def _ask_once(
+        self, subject: str, query: dict[str, Any], deadline: Deadline[None], *, is_batch: bool
+    ) -> list[Reply]:
         self._next += 1
         number = self._next
         question = self._questions[number] = _Question(is_batch=is_batch)
         try:
             self._ask(subject, f"{self._inbox}.{number}", json.dumps(query).encode())
-            await answer_within(deadline_s, question.done, TimeoutError)
+            await deadline.watch(question.done)
         finally:
             del self._questions[number]
         return question.replies

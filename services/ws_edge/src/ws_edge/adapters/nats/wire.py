@@ -1,19 +1,24 @@
 """One NATS connection whose subscriptions call plain functions straight from the parser.
 
-nats-py gives every subscription a queue and a task and parses every header into a dict. Three of its private methods
-are replaced here, so its version is pinned and test_adapter_nats_bus.py proves each of them.
+nats-py gives every subscription a queue and a task, parses every header into a dict and tries one pattern after another
+on what it reads. Its parser and one of its private methods are replaced here, so its version is pinned;
+test_adapter_wire_handlers.py and test_adapter_nats_bus.py prove them.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 
 import structlog
 from google.protobuf.message import DecodeError
+from nats.errors import ProtocolError
+from nats.protocol.parser import Parser
 
 from chassis.nats_connection import NATS_TROUBLES, SecuredClient
 
 _log = structlog.get_logger(__name__)
 
+UNSENT_LIMIT_BYTES = 8 * 1024 * 1024
 _GATHER_S = 0.002
 """Each write costs NATS, and whoever hears of it, about as much as a message."""
 
@@ -26,21 +31,27 @@ class WireClient(SecuredClient):
 
     def __init__(self) -> None:
         super().__init__()
+        self._ps = _DirectParser(self)
         self._direct: dict[int, tuple[str, Handler]] = {}
         self._turn: list[bytes] = []
         self._turn_bytes = 0
+        self._untaken_bytes = 0
+        """Of what was written."""
         self._is_due_now = False
         self._timer: asyncio.TimerHandle | None = None
         """While what may wait is gathered."""
         self._written_at_s = float("-inf")
-        self._turn_confirmation: asyncio.Future[bool] | None = None
-        self._unconfirmed: set[asyncio.Future[bool]] = set()
+        self._turn_confirmations: list[asyncio.Future[bool]] = []
+        self._unconfirmed: dict[asyncio.Future[bool], list[asyncio.Future[bool]]] = {}
+        """By what waits for a pong, whom it answers."""
 
     @property
-    def unsent_bytes(self) -> int:
-        """What has been handed over and the kernel has not taken."""
-        writer = getattr(self._transport, "_io_writer", None)
-        return self._turn_bytes + (writer.transport.get_write_buffer_size() if writer is not None else 0)
+    def has_room(self) -> bool:
+        """Whether less has been handed over than UNSENT_LIMIT_BYTES that the kernel has not taken. It is asked how much
+        that is after each write, and before anybody is turned away."""
+        if self._turn_bytes + self._untaken_bytes > UNSENT_LIMIT_BYTES:
+            self._look_at_untaken()
+        return self._turn_bytes + self._untaken_bytes <= UNSENT_LIMIT_BYTES
 
     def send(self, command: bytes, *, may_wait: bool = False) -> None:
         """Write with everything else of this turn; where it may wait, and something was written within 2 ms, with what
@@ -71,14 +82,12 @@ class WireClient(SecuredClient):
 
     def confirm(self) -> asyncio.Future[bool]:
         """True once the server has handled all that was sent up to this turn's end; False if the connection is lost.
-
-        Shared by all who ask in the same turn: await it shielded.
-        """
-        if self._turn_confirmation is None:
-            self._turn_confirmation = asyncio.get_running_loop().create_future()
-            self._unconfirmed.add(self._turn_confirmation)
+        All who ask in the same turn cost the server one question."""
+        confirmation: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if not self._turn_confirmations:
             self.send(b"")
-        return self._turn_confirmation
+        self._turn_confirmations.append(confirmation)
+        return confirmation
 
     def resubscribe(self) -> None:
         """Tell a new connection of every direct subscription."""
@@ -87,13 +96,11 @@ class WireClient(SecuredClient):
 
     def abandon(self) -> None:
         """The connection is lost: nothing of what waits will be confirmed, and what was not written is dropped."""
-        self._turn_confirmation = None
-        self._turn.clear()
-        self._turn_bytes = 0
-        for future in self._unconfirmed:
-            if not future.done():
-                future.set_result(False)
+        _settle([*chain(*self._unconfirmed.values()), *self._turn_confirmations], is_confirmed=False)
         self._unconfirmed.clear()
+        self._turn_confirmations = []
+        self._turn.clear()
+        self._turn_bytes = self._untaken_bytes = 0
 
     def drop(self) -> None:
         """Close the socket, also where nats-py was interrupted while it opened or closed it."""
@@ -109,12 +116,14 @@ class WireClient(SecuredClient):
             self.abandon()
         if not self._turn:
             return
-        if self._turn_confirmation is not None:
+        loop = asyncio.get_running_loop()
+        if self._turn_confirmations:
             # The list of pongs is in wire order only if it grows at the very moment of writing.
             self._turn.append(b"PING\r\n")
-            self._pongs.append(self._turn_confirmation)
-            self._turn_confirmation = None
-        self._written_at_s = asyncio.get_running_loop().time()
+            pong: asyncio.Future[bool] = loop.create_future()
+            self._pongs.append(pong)
+            self._unconfirmed[pong], self._turn_confirmations = self._turn_confirmations, []
+        self._written_at_s = loop.time()
         joined = b"".join(self._turn)
         self._turn.clear()
         self._turn_bytes = 0
@@ -123,14 +132,20 @@ class WireClient(SecuredClient):
             self._transport.write(joined)
         except NATS_TROUBLES:  # the transport is closed, and nats-py has not noticed yet
             self.abandon()
+        self._look_at_untaken()
 
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        direct = self._direct.get(sid)
-        if direct is None:
-            await super()._process_msg(sid, subject, reply, data, headers)
-            return
+    def _look_at_untaken(self) -> None:
+        writer = getattr(self._transport, "_io_writer", None)
+        self._untaken_bytes = 0 if writer is None else writer.transport.get_write_buffer_size()
+
+    def is_direct(self, sid: int) -> bool:
+        """Whether `pass_on` takes its messages."""
+        return sid in self._direct
+
+    def pass_on(self, sid: int, subject: bytes, headers: bytes, payload: bytes) -> None:
+        """Give a message to the handler of a direct subscription."""
         try:
-            direct[1](subject, headers or b"", data)
+            self._direct[sid][1](subject, headers, payload)
         except (DecodeError, ValueError) as reason:
             _log.warning("nats_event_malformed", subject=subject.decode(errors="replace"), reason=repr(reason))
         except Exception:  # noqa: BLE001 - whatever is raised into nats-py ends its read loop for good
@@ -140,10 +155,66 @@ class WireClient(SecuredClient):
         # nats-py raises, and so ends its read loop, when the one who waited has given up.
         if self._pongs:
             future = self._pongs.pop(0)
-            self._unconfirmed.discard(future)
+            _settle(self._unconfirmed.pop(future, []), is_confirmed=True)
             self._pings_outstanding = 0
             if not future.done():
                 future.set_result(True)
+
+
+def _settle(confirmations: Iterable[asyncio.Future[bool]], *, is_confirmed: bool) -> None:
+    for each in confirmations:
+        if not each.done():
+            each.set_result(is_confirmed)
+
+
+class _DirectParser(Parser):
+    """Takes whole messages of direct subscriptions out of what was read, and leaves everything else to nats-py's
+    parser, each piece when it is whole."""
+
+    def __init__(self, client: WireClient) -> None:
+        super().__init__(client)
+        self._client = client
+
+    def reset(self) -> None:
+        """The connection is another one."""
+        super().reset()
+        self._begun = b""
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Take what was read. Raises ProtocolError."""
+        data, self._begun, at = self._begun + data, b"", 0
+        while (end := data.find(b"\r\n", at)) >= 0:
+            words = data[at:end].split()
+            sid, start = -1, end + 2
+            body = stop = start
+            if words and words[0] in (b"HMSG", b"MSG"):
+                sid, body, stop = _read_sizes(words, start)
+                if len(data) < stop + 2:
+                    break
+                stop += 2
+            if self._client.is_direct(sid):
+                self._client.pass_on(sid, words[1], data[start:body], data[body : stop - 2])
+                at = stop
+                continue
+            # Whatever this is may end the connection, and so reset the parser: nothing of it may be left here.
+            self._begun = data[stop:]
+            await super().parse(data[at:stop])
+            data, self._begun, at = self._begun, b"", 0
+        self._begun = data[at:]
+
+
+def _read_sizes(words: list[bytes], start: int) -> tuple[int, int, int]:
+    """Of the first line of a message, behind which `start` lies: its subscription, and where its payload begins and
+    ends. Raises ProtocolError."""
+    try:
+        sid, body, stop = int(words[2]), start, start + int(words[-1])
+        if words[0] == b"HMSG":
+            body += int(words[-2])
+    except (ValueError, IndexError) as reason:
+        raise ProtocolError("nats: malformed message") from reason
+    if not start <= body <= stop:
+        raise ProtocolError("nats: malformed message")
+    return sid, body, stop
 
 
 def _subscribe_command(subject: str, sid: int) -> bytes:
