@@ -112,7 +112,7 @@ async def test_what_was_begun_on_a_connection_that_is_lost_is_not_part_of_the_ne
     wire = WireClient()
     sid = wire.add("one", lambda _subject, _headers, payload: heard.append(payload))
     await wire._ps.parse(b"MSG one %d 5\r\nfir" % sid)
-    wire._ps.reset()
+    wire.forget_input()
     await wire._ps.parse(b"MSG one %d 4\r\nnext\r\n" % sid)
     assert heard == [b"next"]
 
@@ -148,6 +148,9 @@ async def test_an_error_that_ends_the_connection_ends_what_was_read_with_it() ->
     [
         b"MSG one x 4\r\n",
         b"MSG one\r\n",
+        b"MSG one 1\r\nx\r\n",
+        b"HMSG one 1 5\r\nabcde\r\n",
+        b"MSG one 1 two three 1\r\nx\r\n",
         b"HMSG one 1 y 4\r\n",
         b"MSG one 1 -17\r\n",
         b"MSG one 1 -4\r\n",

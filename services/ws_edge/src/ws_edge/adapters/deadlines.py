@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 A = TypeVar("A")
+_TICK_S = 0.001
+"""Of the event loop's clock: for less it would ask again and again until it has gone on."""
 
 
 class Deadline(Generic[A]):
-    """How long answers of one kind are waited for. One timer for all of them: a join waits for four answers, and a
-    timer for each, or asyncio.timeout, takes longer than what is done with them. Nobody else may settle an answer
-    without a look at done()."""
+    """How long answers of one kind are waited for, in one event loop. One timer for all of them: a join waits for two
+    to four answers, a timer each takes twice as long as this, and asyncio.timeout several times as long. Nobody else
+    may settle an answer without a look at done()."""
 
     __slots__ = ("_late", "_timer", "_waiting", "_within_s")
 
@@ -23,7 +25,8 @@ class Deadline(Generic[A]):
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        """Answers that are remembered: those that are waited for, and what came behind the first of them."""
+        """Answers that are remembered: those that are waited for, and what was asked since the first of them or is done
+        since the last one was asked."""
         return len(self._waiting)
 
     def watch(self, answer: asyncio.Future[A]) -> asyncio.Future[A]:
@@ -45,4 +48,4 @@ class Deadline(Generic[A]):
             if not answer.done():
                 answer.set_exception(self._late())
         if waiting:
-            self._timer = loop.call_later(waiting[0][0] - now_s, self._fail_late)
+            self._timer = loop.call_later(max(waiting[0][0] - now_s, _TICK_S), self._fail_late)

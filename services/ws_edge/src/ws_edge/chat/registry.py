@@ -284,7 +284,9 @@ class RoomRegistry:
             self._tasks.spawn(self._open(held), "open a room")
         held.holders += 1
         try:
-            await asyncio.shield(held.opened)
+            if not held.opened.done():
+                await asyncio.shield(held.opened)
+            held.opened.result()
             if held.was_deleted:
                 raise TurnedAway(ErrorCode.NOT_FOUND)
         except BaseException:

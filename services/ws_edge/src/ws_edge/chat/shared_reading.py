@@ -35,9 +35,9 @@ class SharedReading:
         await answer
 
     async def _read_wanted(self) -> None:
-        await asyncio.sleep(0)  # everything of this turn goes along
         wanted: dict[Slug, list[asyncio.Future[None]]] = {}
         try:
+            await asyncio.sleep(0)  # everything of this turn goes along
             while self._wanted:
                 if pause_s := gather_s(len(wanted)):  # rooms open one after the other
                     await asyncio.sleep(pause_s)

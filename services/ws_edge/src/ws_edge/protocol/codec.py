@@ -369,6 +369,7 @@ def _pin(pin: Pin, room_id: int, emotes: EmoteTable) -> server_frames.PinData | 
     return server_frames.PinData(_message(pin.message, room_id, emotes=emotes), pin.moderator_user_id, pin.at)
 
 
+@lru_cache(maxsize=256)
 def _policy(policy: Policy) -> server_frames.PolicyData:
     return server_frames.PolicyData(**msgspec.structs.asdict(policy) | {"shield": _shield(policy)})
 

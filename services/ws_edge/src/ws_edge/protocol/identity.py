@@ -36,16 +36,16 @@ class Rank(IntEnum):
     """Of a room, in it."""
 
     def __lt__(self, other: int) -> bool:
-        return _place(self) < _place(other)
+        return _PLACES[self] < _PLACES[other]
 
     def __le__(self, other: int) -> bool:
-        return _place(self) <= _place(other)
+        return _PLACES[self] <= _PLACES[other]
 
     def __gt__(self, other: int) -> bool:
-        return _place(self) > _place(other)
+        return _PLACES[self] > _PLACES[other]
 
     def __ge__(self, other: int) -> bool:
-        return _place(self) >= _place(other)
+        return _PLACES[self] >= _PLACES[other]
 
     @property
     def role(self) -> str | None:
@@ -57,10 +57,6 @@ _ORDER = (Rank.ANONYMOUS, Rank.USER, Rank.MODERATOR, Rank.OWNER, Rank.ADMIN, Ran
 _PLACES = {int(rank): place for place, rank in enumerate(_ORDER)}
 _ROLES = {int(rank): rank.name.lower() for rank in _ORDER[1:]}
 VIP = "vip"
-
-
-def _place(rank: int) -> int:
-    return _PLACES[rank]
 
 
 class Identity(Struct, frozen=True, gc=False):

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cache
 from typing import NamedTuple
 
 from ws_edge.protocol.identity import Rank, Slug, Speaker, UserId
@@ -84,6 +85,7 @@ class BanNotice(NamedTuple):
     """They may ask now to have it lifted."""
 
 
+@cache
 def rights(rank: Rank, *, is_muted: bool) -> tuple[str, ...]:
     """What somebody may do in a room, as clients are told; moderation decides."""
     found: tuple[str, ...] = () if is_muted else ("write",)
@@ -167,6 +169,8 @@ class SanctionCache:
 
     def find(self, action: Action, speaker: Speaker, slug: Slug, *, now_s: float) -> Sanction | None:
         """A sanction of this kind that binds the speaker here and now."""
+        if not self._by_key:
+            return None
         for key in _keys_of_speaker(speaker):
             for sanction in self._by_key.get(key, {}).values():
                 if sanction.action is action and sanction.holds(speaker, slug, now_s=now_s):
@@ -175,6 +179,8 @@ class SanctionCache:
 
     def longest(self, action: Action, speaker: Speaker, slug: Slug, *, now_s: float) -> Sanction | None:
         """Of the sanctions of this kind that bind the speaker here and now the one that ends last."""
+        if not self._by_key:
+            return None
         binding = [
             sanction
             for key in _keys_of_speaker(speaker)

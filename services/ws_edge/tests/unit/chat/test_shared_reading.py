@@ -163,3 +163,14 @@ async def test_who_stops_waiting_takes_nobody_elses_answer_along(service: Servic
 )
 def test_the_more_came_before_the_longer_the_next_question_is_gathered(before: int, pause_s: float) -> None:
     assert gather_s(before) == pytest.approx(pause_s)
+
+
+async def test_whoever_asks_is_answered_also_where_the_reading_is_ended_before_it_has_begun(service: Service) -> None:
+    tasks = Tasks()
+    reading = SharedReading(service.read, RoomsUnavailable, tasks, "read")
+    (asking,) = ask(reading, "a")
+    await turns(2)  # the reading waits for the rest of its turn
+    await tasks.stop()
+    with pytest.raises(RoomsUnavailable):
+        await asyncio.wait_for(asking, 1.0)
+    assert service.asked == []

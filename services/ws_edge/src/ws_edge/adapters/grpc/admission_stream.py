@@ -192,9 +192,10 @@ class AdmissionStream:
         if not self.is_up:
             raise ModerationUnavailable("no stream")
         number = next_number()
-        answer = self._arrivals[number] = self._loop.create_future()
+        answer: asyncio.Future[bool] = self._loop.create_future()
         check = self._open_batch().checks.add(id=number, slug=slug, final=final)
         speaker_to_proto(speaker, check.speaker)
+        self._arrivals[number] = answer
         self._gather(_GATHER_ARRIVALS_S if len(self._arrivals) > 1 else _GATHER_S)
         try:
             return await self._arrivals_end.watch(answer)

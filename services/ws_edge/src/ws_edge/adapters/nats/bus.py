@@ -174,7 +174,7 @@ class NatsBus:
         self._wire.abandon()
 
     async def subscribe(self, log: LogRef, listener: RoomListener) -> Callable[[], None]:
-        """See ports.Bus: all who ask in one turn share one confirmation."""
+        """See ports.Bus: all who ask in one turn share one question to the server."""
         if not self._wire.is_connected:
             raise BusUnavailable("not connected")
         if log.partition not in self._streams:
@@ -548,6 +548,7 @@ class NatsBus:
         self._owes_subscriptions = True
         self._link_number += 1
         self._wire.abandon()
+        self._wire.forget_input()
         self._acks.clear()
         self._history.fail()
 

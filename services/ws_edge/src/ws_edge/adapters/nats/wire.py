@@ -43,7 +43,8 @@ class WireClient(SecuredClient):
         self._written_at_s = float("-inf")
         self._turn_confirmations: list[asyncio.Future[bool]] = []
         self._unconfirmed: dict[asyncio.Future[bool], list[asyncio.Future[bool]]] = {}
-        """By what waits for a pong, whom it answers."""
+        """By what waits for a pong, whom it answers; emptied by pongs, and by `abandon` before nats-py drops those that
+        it waits for."""
 
     @property
     def has_room(self) -> bool:
@@ -101,6 +102,11 @@ class WireClient(SecuredClient):
         self._turn_confirmations = []
         self._turn.clear()
         self._turn_bytes = self._untaken_bytes = 0
+
+    def forget_input(self) -> None:
+        """What was read last belongs to a connection that is over: nats-py may have read something behind the error
+        that ended it."""
+        self._ps.reset()
 
     def drop(self) -> None:
         """Close the socket, also where nats-py was interrupted while it opened or closed it."""
@@ -206,13 +212,14 @@ class _DirectParser(Parser):
 def _read_sizes(words: list[bytes], start: int) -> tuple[int, int, int]:
     """Of the first line of a message, behind which `start` lies: its subscription, and where its payload begins and
     ends. Raises ProtocolError."""
+    has_headers = words[0] == b"HMSG"
     try:
         sid, body, stop = int(words[2]), start, start + int(words[-1])
-        if words[0] == b"HMSG":
+        if has_headers:
             body += int(words[-2])
     except (ValueError, IndexError) as reason:
         raise ProtocolError("nats: malformed message") from reason
-    if not start <= body <= stop:
+    if len(words) - has_headers not in (4, 5) or not start <= body <= stop:
         raise ProtocolError("nats: malformed message")
     return sid, body, stop
 
