@@ -3,7 +3,7 @@
 import pytest
 
 from salon.events.v1 import events_pb2
-from ws_edge.adapters.nats.events import decode_entry, to_milliseconds
+from ws_edge.adapters.nats.events import decode_entry
 from ws_edge.protocol.identity import MessageId
 
 PAYLOAD = events_pb2.LogEntry(message=events_pb2.ChatMessage(text="hi", username="ana")).SerializeToString()
@@ -48,17 +48,3 @@ def test_the_entry_before_need_not_be_in_the_headers_where_it_is_known() -> None
 def test_headers_that_do_not_say_it_are_an_error(lines: tuple[bytes, ...]) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode_entry(b"NATS/1.0\r\n" + b"".join(lines) + b"\r\n", PAYLOAD, 3)
-
-
-@pytest.mark.parametrize(
-    ("written", "shown"),
-    [
-        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000Z"),
-        ("2026-01-02T03:04:05.1Z", "2026-01-02T03:04:05.100Z"),
-        ("2026-01-02T03:04:05.12Z", "2026-01-02T03:04:05.120Z"),
-        ("2026-01-02T03:04:05.123Z", "2026-01-02T03:04:05.123Z"),
-        ("2026-01-02T03:04:05.123456789Z", "2026-01-02T03:04:05.123Z"),
-    ],
-)
-def test_times_have_three_digits_of_a_second(written: str, shown: str) -> None:
-    assert to_milliseconds(written) == shown
