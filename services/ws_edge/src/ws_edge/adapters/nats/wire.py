@@ -191,20 +191,19 @@ class _DirectParser(Parser):
         data, self._begun, at = self._begun + data, b"", 0
         while (end := data.find(b"\r\n", at)) >= 0:
             words = data[at:end].split()
-            sid, start = -1, end + 2
-            body = stop = start
+            behind = start = end + 2
             if words and words[0] in (b"HMSG", b"MSG"):
                 sid, body, stop = _read_sizes(words, start)
-                if len(data) < stop + 2:
+                behind = stop + 2
+                if len(data) < behind:
                     break
-                stop += 2
-            if self._client.is_direct(sid):
-                self._client.pass_on(sid, words[1], data[start:body], data[body : stop - 2])
-                at = stop
-                continue
+                if self._client.is_direct(sid):
+                    self._client.pass_on(sid, words[1], data[start:body], data[body:stop])
+                    at = behind
+                    continue
             # Whatever this is may end the connection, and so reset the parser: nothing of it may be left here.
-            self._begun = data[stop:]
-            await super().parse(data[at:stop])
+            self._begun = data[behind:]
+            await super().parse(data[at:behind])
             data, self._begun, at = self._begun, b"", 0
         self._begun = data[at:]
 
