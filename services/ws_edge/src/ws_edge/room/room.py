@@ -458,7 +458,7 @@ class Room:
             self._viewers.show(shown, author)
         else:
             own = self._own_copies(shown, author) if is_own else None
-            self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self._emotes(self.slug)), own)
+            self._audience.broadcast(codec.entry(shown, self.room_id, emotes=self.emotes), own)
         if author is not None and self._audience.is_gathering:
             self._audience.write_waiting(author)
 
