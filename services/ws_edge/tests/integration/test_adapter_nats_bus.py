@@ -531,6 +531,20 @@ async def test_publishing_faster_than_the_loop_turns_is_refused_and_not_piled_up
     await room.hears(published + 1)
 
 
+async def test_what_was_read_behind_the_error_that_ended_a_connection_is_not_part_of_the_next_one(bus: NatsBus) -> None:
+    room = Listener()
+    await bus.subscribe(LOG, room)
+    await bus._wire._ps.parse(b"MSG salon.v1.broadcast 1 5000\r\nbeg")
+    await bus._went_down()
+    link = bus._link_number
+    await bus._came_up()
+    await eventually(lambda: bus.is_connected)
+    say(bus, "goes on")
+    (heard,) = await room.hears(1)
+    assert isinstance(heard, StoredMessage)
+    assert (heard.text, bus._link_number) == ("goes on", link)
+
+
 async def fill(bus: NatsBus) -> int:
     """Publishes, each time as much as is written in one turn; how many were taken."""
     for published in range(12_000):
